@@ -1,0 +1,174 @@
+"""Every number of an architecture and of its pre- and post-processing, as frozen data.
+
+Importing this module imports no torch: reading a configuration is instant.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResNetConfig:
+    """A ResNet with its stride in the 3x3 convolution (He et al. 2016; torchvision's variant).
+
+    Attributes:
+        block: "bottleneck" for R50 and deeper, "basic" for small ones.
+        stem_channels: Width of the 7x7 stem.
+        channels: Output channels of the four stages.
+        depths: Blocks per stage.
+        norm: "frozen_batch" keeps ImageNet statistics; "group" trains from scratch at any batch.
+    """
+
+    kind: Literal["resnet"] = "resnet"
+    block: Literal["bottleneck", "basic"] = "bottleneck"
+    stem_channels: int = 64
+    channels: tuple[int, int, int, int] = (256, 512, 1024, 2048)
+    depths: tuple[int, int, int, int] = (3, 4, 6, 3)
+    norm: Literal["frozen_batch", "group"] = "frozen_batch"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SwinConfig:
+    """A Swin transformer (Liu et al. 2021) with one LayerNorm per output map.
+
+    Attributes:
+        embed_dim: Channels of the first stage; each later stage doubles them.
+        depths: Blocks per stage.
+        num_heads: Attention heads per stage.
+        window_size: Side of the attention window, in tokens.
+        mlp_ratio: Hidden width of the feed-forward part over its input width.
+        drop_path: Stochastic depth of the last block; earlier blocks scale linearly from 0.
+    """
+
+    kind: Literal["swin"] = "swin"
+    embed_dim: int = 96
+    depths: tuple[int, int, int, int] = (2, 2, 6, 2)
+    num_heads: tuple[int, int, int, int] = (3, 6, 12, 24)
+    window_size: int = 7
+    mlp_ratio: float = 4.0
+    drop_path: float = 0.3
+
+
+BackboneConfig = ResNetConfig | SwinConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeformablePixelDecoderConfig:
+    """The multi-scale deformable attention pixel decoder (Mask2Former, 3.2.1).
+
+    Attributes:
+        dim: Width of the feature pyramid and of the encoder.
+        mask_dim: Channels of the stride-4 mask features.
+        num_layers: Deformable encoder layers over strides 32, 16 and 8.
+        num_heads: Attention heads.
+        num_points: Sampling points per head and level.
+        ffn_dim: Hidden width of the encoder's feed-forward part.
+        dropout: Dropout of the encoder.
+    """
+
+    kind: Literal["deformable"] = "deformable"
+    dim: int = 256
+    mask_dim: int = 256
+    num_layers: int = 6
+    num_heads: int = 8
+    num_points: int = 4
+    ffn_dim: int = 1024
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MaskedDecoderConfig:
+    """The masked-attention transformer decoder (Mask2Former, 3.2).
+
+    Attributes:
+        dim: Width of the queries.
+        num_queries: Masks that the network proposes per picture.
+        num_layers: Decoder layers; predictions are one more, the first from the bare queries.
+        num_heads: Attention heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of attention and feed-forward parts.
+    """
+
+    kind: Literal["masked"] = "masked"
+    dim: int = 256
+    num_queries: int = 100
+    num_layers: int = 9
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SegmenterConfig:
+    """A whole network.
+
+    Attributes:
+        num_classes: Real classes; the network adds "no object" as its last output.
+    """
+
+    backbone: BackboneConfig
+    pixel_decoder: DeformablePixelDecoderConfig
+    transformer_decoder: MaskedDecoderConfig
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreprocessingConfig:
+    """How a picture becomes a tensor.
+
+    Attributes:
+        shortest_edge: The shorter side is resized to this many pixels, aspect kept.
+        longest_edge: ... unless the longer side would then exceed this.
+        size_divisor: Padding at the bottom and right, after normalisation, up to a multiple.
+        mean: Per channel, on the scale 0 to 255.
+        std: Per channel, on the scale 0 to 255.
+    """
+
+    shortest_edge: int = 800
+    longest_edge: int = 1333
+    size_divisor: int = 32
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PostprocessingConfig:
+    """How logits become segments (reference: `mask2former/maskformer_model.py`).
+
+    Attributes:
+        object_threshold: Panoptic: a query counts from this class score on.
+        overlap_threshold: Panoptic: the share of its mask that a segment must keep.
+        top_k: Instance: pairs of query and class kept.
+        resize: "masks" resizes mask logits before any decision; "scores", the rule of
+            semantic-only checkpoints, combines classes first and resizes their scores.
+    """
+
+    object_threshold: float = 0.8
+    overlap_threshold: float = 0.8
+    top_k: int = 100
+    resize: Literal["masks", "scores"] = "masks"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CriterionConfig:
+    """Weights of the losses, which the matcher uses as its costs too (Mask2Former, 3.3).
+
+    Attributes:
+        class_weight: Cross entropy of the classes.
+        mask_weight: Binary cross entropy at the sampled points.
+        dice_weight: Dice at the sampled points.
+        no_object_weight: Weight of the "no object" class in the cross entropy.
+        num_points: Points sampled per mask.
+        oversample_ratio: Candidates drawn per point kept.
+        importance_ratio: Share of the points taken where the prediction is least certain.
+        ignore_void: False counts ignored pixels as background, as the authors' code does.
+    """
+
+    class_weight: float = 2.0
+    mask_weight: float = 5.0
+    dice_weight: float = 5.0
+    no_object_weight: float = 0.1
+    num_points: int = 12544
+    oversample_ratio: float = 3.0
+    importance_ratio: float = 0.75
+    ignore_void: bool = True

@@ -1,0 +1,45 @@
+"""What passes between the rooms: predictions of the network, and targets to train it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class LayerPrediction(NamedTuple):
+    """What one decoder layer says of every query; the last class column is "no object"."""
+
+    class_logits: Float[Tensor, "b q k"]
+    mask_logits: Float[Tensor, "b q h w"]
+
+
+class SegmenterOutput(NamedTuple):
+    """The last layer's prediction, and those of the earlier layers where asked for.
+
+    Mask logits have a quarter of the input's height and width.
+    """
+
+    class_logits: Float[Tensor, "b q k"]
+    mask_logits: Float[Tensor, "b q h w"]
+    auxiliary: tuple[LayerPrediction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """The truth of one picture, at the size of the network's input.
+
+    Attributes:
+        labels: Label id per object.
+        masks: Pixels per object; objects may overlap.
+        ignored: Pixels of unknown truth, which touch neither matching nor loss; None for none.
+    """
+
+    labels: Int[Tensor, " n"]
+    masks: Bool[Tensor, "n h w"]
+    ignored: Bool[Tensor, "h w"] | None = None
+
+    def to(self, device: object) -> "Target":
+        """Give the target on `device`."""
+        ignored = None if self.ignored is None else self.ignored.to(device)  # type: ignore[arg-type]
+        return Target(self.labels.to(device), self.masks.to(device), ignored)  # type: ignore[arg-type]

@@ -1,0 +1,180 @@
+"""What holds the house together: layers, sizes, public names, and a tree that tells the truth."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "unimask"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+RANK = {
+    name: rank
+    for rank, names in enumerate(
+        (
+            "config labels errors version",
+            "kernels formats visualization presets text outputs",
+            "results",
+            "processing",
+            "modeling losses datasets metrics",
+            "checkpoints",
+            "inference",
+            "evaluation",
+            "training deploy",
+            "cli",
+        )
+    )
+    for name in names.split()
+}
+FRONT_DOOR = ("__init__", "__main__")
+FORBIDDEN_NAMES = {"utils", "util", "misc", "helpers", "common", "base"}
+FILE_LIMIT, FUNCTION_LIMIT, ARGUMENT_LIMIT = 400, 60, 8
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names = [node.module or ""]
+            if node.module == "unimask":
+                names = [f"unimask.{alias.name}" for alias in node.names]
+        else:
+            continue
+        rooms |= {name.split(".")[1] for name in names if name.startswith("unimask.")}
+    return rooms
+
+
+def functions(path: Path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+inner = [path for path in MODULES if room(path) not in FRONT_DOOR]
+
+
+@pytest.mark.parametrize("path", inner, ids=name_of)
+def test_imports_point_downwards(path):
+    here = room(path)
+    wrong = {
+        other for other in imported_rooms(path) - {here, "version"} if RANK[other] >= RANK[here]
+    }
+    assert not wrong, f"{here} (rank {RANK[here]}) imports {wrong}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_and_functions_stay_small(path):
+    lines = path.read_text().splitlines()
+    assert len(lines) <= FILE_LIMIT
+    for function in functions(path):
+        length = function.end_lineno - function.lineno + 1
+        assert length <= FUNCTION_LIMIT, f"{function.name}: {length} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_functions_take_few_arguments(path):
+    for function in functions(path):
+        arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+        names = [argument.arg for argument in arguments if argument.arg not in ("self", "cls")]
+        public_call = (room(path), function.name) in WIDE_CALLS
+        assert public_call or len(names) <= ARGUMENT_LIMIT, f"{function.name}: {len(names)}"
+
+
+# Calls that users spell out by keyword, and commands whose options are their arguments.
+WIDE_CALLS = {
+    ("processing", "postprocess"),
+    ("training", "train"),
+    ("evaluation", "evaluate"),
+    ("cli", "predict"),
+    ("cli", "train"),
+    ("cli", "evaluate"),
+}
+
+
+def test_sizes_are_those_of_a_readable_house():
+    sizes = sorted(len(path.read_text().splitlines()) for path in MODULES)
+    assert sizes[len(sizes) // 2] <= 150
+    assert sizes[int(len(sizes) * 0.9)] <= 300
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_say_what_they_are(path):
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
+    assert not FORBIDDEN_NAMES & {part.removesuffix(".py") for part in path.parts}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_annotations_are_not_hidden_from_shape_checks(path):
+    assert "from __future__ import annotations" not in path.read_text()
+
+
+def test_public_names_exist_and_are_documented():
+    import unimask
+
+    for name in unimask.__all__:
+        thing = getattr(unimask, name)
+        assert name.startswith("__") or thing.__doc__, f"unimask.{name} has no docstring"
+    assert set(unimask.__all__) <= set(dir(unimask))
+
+
+def test_import_is_light():
+    """`import unimask` brings no extra, and neither torch nor anything that starts slowly."""
+    heavy = {"torch", "transformers", "lightning_fabric", "lightning", "matplotlib", "pycocotools"}
+    code = f"import sys, unimask; print(sorted({heavy!r} & set(sys.modules)))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert printed.stdout.strip() == "[]", printed.stderr
+
+
+def tree_entries(text: str) -> set[str]:
+    """Read the paths of ARCHITECTURE.md's tree: two blanks of indent a level, folders end in /."""
+    block = re.search(r"```\nsrc/unimask/\n(.*?)```", text, re.DOTALL)
+    assert block, "ARCHITECTURE.md has no tree"
+    stack: list[str] = []
+    paths = set()
+    for line in block[1].splitlines():
+        indent, name = re.match(r"( *)(\S+)", line).groups()
+        del stack[len(indent) // 2 - 1 :]
+        stack.append(name)
+        assert len(line.split(None, 1)) == 2, f"say in a few words what {name} is"
+        paths.add("".join(stack))
+    return {path for path in paths if path.endswith(".py")}
+
+
+def test_the_tree_in_architecture_is_the_real_one():
+    told = tree_entries((ROOT / "ARCHITECTURE.md").read_text())
+    real = {
+        str(path.relative_to(PACKAGE)) for path in MODULES if path.name != "__init__.py"
+    } | {"__init__.py"}
+    assert told == real, f"missing: {sorted(real - told)}, gone: {sorted(told - real)}"
+
+
+def test_tests_mirror_the_package():
+    """A test file of a room tests a module of that room."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        parts = path.relative_to(ROOT / "tests").parts
+        if len(parts) > 1 and parts[0] not in ("contracts", "parity"):
+            assert parts[0] in RANK, f"{path}: no such room"
+            assert (PACKAGE / parts[0]).exists() or (PACKAGE / f"{parts[0]}.py").exists()
+
+
+COPYING = re.compile(r"/(home|root|work|tmp)/\w")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_path_of_a_machine(path):
+    assert not COPYING.search(path.read_text())

@@ -1,0 +1,1 @@
+"""Operators with one meaning and several implementations, held equal by tests."""

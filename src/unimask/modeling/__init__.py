@@ -1,0 +1,1 @@
+"""Image tensor to class and mask logits."""

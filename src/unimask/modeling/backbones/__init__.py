@@ -1,0 +1,22 @@
+"""Pictures to features at strides 4, 8, 16 and 32."""
+
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from unimask.modeling.backbones.resnet import ResNet
+from unimask.modeling.backbones.swin import Swin
+
+__all__ = ["Backbone", "ResNet", "Swin"]
+
+
+class Backbone(Protocol):
+    """What every backbone promises."""
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def __call__(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
+        """Give one map per stride, of size ceil(h / stride) by ceil(w / stride)."""
+        ...

@@ -1,0 +1,147 @@
+"""ResNet (He et al. 2016), with the stride in the 3x3 convolution as in torchvision."""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class FrozenBatchNorm(nn.Module):
+    """Batch normalisation with statistics and affine part that never change.
+
+    Args:
+        channels: Channels of the map.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(channels))
+        self.register_buffer("bias", torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self.eps = 1e-5
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Scale and shift each channel."""
+        scale = self.weight * (self.running_var + self.eps).rsqrt()
+        shift = self.bias - self.running_mean * scale
+        return x * scale.to(x.dtype)[:, None, None] + shift.to(x.dtype)[:, None, None]
+
+
+def build_norm(kind: Literal["frozen_batch", "group"], channels: int) -> nn.Module:
+    """Give a normalisation; groups are 32, or as many as divide the channels."""
+    if kind == "frozen_batch":
+        return FrozenBatchNorm(channels)
+    return nn.GroupNorm(math.gcd(32, channels), channels)
+
+
+class ConvNorm(nn.Conv2d):
+    """A convolution without bias, followed by its normalisation; "same" padding."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, norm: str
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        self.norm = build_norm(norm, outputs)  # type: ignore[arg-type]
+        nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
+        return self.norm(super().forward(x))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str) -> None:
+        super().__init__()
+        self.shortcut = build_shortcut(inputs, outputs, stride=stride, norm=norm)
+        self.conv1 = ConvNorm(inputs, outputs, 3, stride=stride, norm=norm)
+        self.conv2 = ConvNorm(outputs, outputs, 3, norm=norm)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
+        branch = self.conv2(self.conv1(x).relu_())
+        return (branch + self.shortcut(x)).relu_()
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions around a shortcut; the inner width is a quarter."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str) -> None:
+        super().__init__()
+        inner = outputs // 4
+        self.shortcut = build_shortcut(inputs, outputs, stride=stride, norm=norm)
+        self.conv1 = ConvNorm(inputs, inner, 1, norm=norm)
+        self.conv2 = ConvNorm(inner, inner, 3, stride=stride, norm=norm)
+        self.conv3 = ConvNorm(inner, outputs, 1, norm=norm)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
+        branch = self.conv3(self.conv2(self.conv1(x).relu_()).relu_())
+        return (branch + self.shortcut(x)).relu_()
+
+
+def build_shortcut(inputs: int, outputs: int, *, stride: int, norm: str) -> nn.Module:
+    """Project the input only where its shape changes."""
+    if inputs == outputs and stride == 1:
+        return nn.Identity()
+    return ConvNorm(inputs, outputs, 1, stride=stride, norm=norm)
+
+
+class Stem(nn.Module):
+    """A 7x7 convolution and a maximum pool: stride 4."""
+
+    def __init__(self, channels: int, *, norm: str) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(3, channels, 7, stride=2, norm=norm)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:  # noqa: D102
+        return self.pool(self.conv1(x).relu_())
+
+
+BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+class ResNet(nn.Module):
+    """Give the outputs of the four stages, `res2` to `res5`.
+
+    Args:
+        block: "basic" or "bottleneck".
+        stem_channels: Width of the stem.
+        channels: Output channels per stage.
+        depths: Blocks per stage.
+        norm: "frozen_batch" or "group".
+    """
+
+    strides = (4, 8, 16, 32)
+
+    def __init__(
+        self,
+        *,
+        block: Literal["bottleneck", "basic"],
+        stem_channels: int,
+        channels: tuple[int, ...],
+        depths: tuple[int, ...],
+        norm: Literal["frozen_batch", "group"],
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(channels)
+        self.stem = Stem(stem_channels, norm=norm)
+        width = stem_channels
+        for stage, (outputs, depth) in enumerate(zip(channels, depths, strict=True)):
+            blocks = []
+            for index in range(depth):
+                stride = 2 if stage > 0 and index == 0 else 1
+                blocks.append(BLOCKS[block](width, outputs, stride=stride, norm=norm))
+                width = outputs
+            self.add_module(f"res{stage + 2}", nn.Sequential(*blocks))
+
+    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+        """Give one map per stage, at strides 4, 8, 16 and 32."""
+        x = self.stem(pixel_values)
+        maps = []
+        for stage in (self.res2, self.res3, self.res4, self.res5):
+            x = stage(x)
+            maps.append(x)
+        return tuple(maps)

@@ -1,0 +1,278 @@
+"""Swin transformer (Liu et al. 2021), as the segmentation models use it: any picture size."""
+
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from unimask.modeling.layers.drop_path import DropPath
+
+
+class PatchEmbed(nn.Module):
+    """Project patches of 4x4 pixels; the right and bottom are filled with zeros.
+
+    Args:
+        dim: Width of a token.
+    """
+
+    patch_size = 4
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, self.patch_size, self.patch_size)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b i j c"]:
+        """Give one token per patch."""
+        h, w = pixel_values.shape[-2:]
+        padded = F.pad(pixel_values, (0, -w % self.patch_size, 0, -h % self.patch_size))
+        return self.norm(self.proj(padded).permute(0, 2, 3, 1))
+
+
+class PatchMerging(nn.Module):
+    """Join 2x2 tokens and halve their joint width; odd maps gain a row or column of zeros.
+
+    Args:
+        dim: Width of a token before merging.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+        self.norm = nn.LayerNorm(4 * dim)
+
+    def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b i j d"]:
+        """Give the merged tokens."""
+        h, w = x.shape[1:3]
+        if h % 2 or w % 2:
+            x = F.pad(x, (0, 0, 0, w % 2, 0, h % 2))
+        corners = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        return self.reduction(self.norm(torch.cat(corners, dim=-1)))
+
+
+def relative_position_index(window: int) -> Int[Tensor, "n n"]:
+    """Number the offsets between two tokens of a window, row of the position table by pair."""
+    axis = torch.arange(window)
+    rows, columns = torch.meshgrid(axis, axis, indexing="ij")
+    rows, columns = rows.flatten(), columns.flatten()
+    down = rows[:, None] - rows[None, :] + window - 1
+    right = columns[:, None] - columns[None, :] + window - 1
+    return down * (2 * window - 1) + right
+
+
+@lru_cache(maxsize=64)
+def strangers(
+    height: int, width: int, window: int, shift: int, device: torch.device
+) -> Bool[Tensor, "w n n"]:
+    """Mark pairs of tokens that share a shifted window but were never neighbours.
+
+    Cyclic shifting brings the picture's opposite borders together; such tokens may not attend
+    to each other (Swin, figure 4).
+    """
+    region_rows = region_of(height, window, shift, device)
+    region_columns = region_of(width, window, shift, device)
+    regions = region_rows[:, None] * 3 + region_columns[None, :]
+    tiles = regions.view(height // window, window, width // window, window)
+    tiles = tiles.transpose(1, 2).reshape(-1, window * window)
+    return tiles[:, None, :] != tiles[:, :, None]
+
+
+def region_of(length: int, window: int, shift: int, device: torch.device) -> Int[Tensor, " n"]:
+    """Number the three stretches that cyclic shifting leaves along one axis."""
+    index = torch.arange(length, device=device)
+    return (index >= length - window).long() + (index >= length - shift).long()
+
+
+class WindowAttention(nn.Module):
+    """Attention within each window, with a learned bias per head and relative position.
+
+    Args:
+        dim: Width of a token.
+        num_heads: Heads.
+        window: Side of the window in tokens.
+    """
+
+    def __init__(self, dim: int, *, num_heads: int, window: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        offsets = (2 * window - 1) ** 2
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(offsets, num_heads))
+        self.register_buffer("index", relative_position_index(window), persistent=False)
+
+    def bias(self) -> Float[Tensor, "m n n"]:
+        """Give the learned bias for each head and pair of tokens."""
+        n = self.index.shape[0]
+        return (
+            self.relative_position_bias_table[self.index.flatten()].view(n, n, -1).permute(2, 0, 1)
+        )
+
+    def forward(
+        self, windows: Float[Tensor, "b n c"], blocked: Bool[Tensor, "w n n"] | None
+    ) -> Float[Tensor, "b n c"]:
+        """Attend within windows; `b` counts pictures times windows, windows vary fastest."""
+        b, n, c = windows.shape
+        qkv = self.qkv(windows).view(b, n, 3, self.num_heads, c // self.num_heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        bias = self.bias().to(windows.dtype)[None]
+        if blocked is not None:
+            # -100 and not minus infinity: the released weights were trained with it.
+            bias = bias + blocked.to(windows.dtype)[:, None] * -100.0
+            bias = bias.repeat(b // blocked.shape[0], 1, 1, 1)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:  # noqa: D102
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class SwinBlock(nn.Module):
+    """Windowed attention and a feed-forward part, each on a normalised residual branch.
+
+    Args:
+        dim: Width of a token.
+        num_heads: Heads.
+        window: Side of the window.
+        shift: Tokens by which the windows are moved; 0 in every other block.
+        mlp_ratio: Hidden width over width.
+        drop_path: Chance to drop a branch.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        window: int,
+        shift: int,
+        mlp_ratio: float,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.window, self.shift = window, shift
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowAttention(dim, num_heads=num_heads, window=window)
+        self.drop_path = DropPath(drop_path)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = FeedForward(dim, int(dim * mlp_ratio))
+
+    def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Mix tokens within windows, then channels."""
+        x = x + self.drop_path(self.attend(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+    def attend(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Cut the map into (shifted) windows, attend, and put it together again."""
+        b, h, w, c = x.shape
+        window, shift = self.window, self.shift
+        x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window))
+        height, width = x.shape[1:3]
+        blocked = None
+        if shift:
+            x = x.roll((-shift, -shift), (1, 2))
+            blocked = strangers(height, width, window, shift, x.device)
+        tiles = x.view(b, height // window, window, width // window, window, c)
+        tiles = tiles.transpose(2, 3).reshape(-1, window * window, c)
+        tiles = self.attn(tiles, blocked)
+        tiles = tiles.view(b, height // window, width // window, window, window, c)
+        x = tiles.transpose(2, 3).reshape(b, height, width, c)
+        if shift:
+            x = x.roll((shift, shift), (1, 2))
+        return x[:, :h, :w]
+
+
+class SwinStage(nn.Module):
+    """Blocks with plain and shifted windows in turn, then (but for the last stage) merging."""
+
+    def __init__(self, blocks: list[SwinBlock], downsample: PatchMerging | None) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+        self.downsample = downsample
+
+    def forward(
+        self, x: Float[Tensor, "b h w c"]
+    ) -> tuple[Float[Tensor, "b h w c"], Float[Tensor, "b i j d"]]:
+        """Give the stage's map and the next stage's input."""
+        x = self.blocks(x)
+        return x, x if self.downsample is None else self.downsample(x)
+
+
+class Swin(nn.Module):
+    """Give the normalised outputs of the four stages.
+
+    Args:
+        embed_dim: Width of the first stage.
+        depths: Blocks per stage.
+        num_heads: Heads per stage.
+        window_size: Side of the window.
+        mlp_ratio: Hidden width over width.
+        drop_path: Chance that the last block drops a branch; rises linearly from 0.
+    """
+
+    strides = (4, 8, 16, 32)
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        depths: tuple[int, ...],
+        num_heads: tuple[int, ...],
+        window_size: int,
+        mlp_ratio: float,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(embed_dim * 2**stage for stage in range(len(depths)))
+        self.patch_embed = PatchEmbed(embed_dim)
+        rates = iter(torch.linspace(0, drop_path, sum(depths), device="cpu").tolist())
+        self.layers = nn.ModuleList()
+        for stage, (dim, depth, heads) in enumerate(
+            zip(self.channels, depths, num_heads, strict=True)
+        ):
+            blocks = [
+                SwinBlock(
+                    dim,
+                    num_heads=heads,
+                    window=window_size,
+                    shift=window_size // 2 if index % 2 else 0,
+                    mlp_ratio=mlp_ratio,
+                    drop_path=next(rates),
+                )
+                for index in range(depth)
+            ]
+            last = stage == len(depths) - 1
+            self.layers.append(SwinStage(blocks, None if last else PatchMerging(dim)))
+            self.add_module(f"norm{stage}", nn.LayerNorm(dim))
+        self.apply(initialise)
+
+    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+        """Give one map per stage, at strides 4, 8, 16 and 32."""
+        x = self.patch_embed(pixel_values)
+        maps = []
+        for stage, layer in enumerate(self.layers):
+            out, x = layer(x)
+            norm = self.get_submodule(f"norm{stage}")
+            maps.append(norm(out).permute(0, 3, 1, 2).contiguous())
+        return tuple(maps)
+
+
+def initialise(module: nn.Module) -> None:
+    """Start linear layers and position tables from a narrow normal distribution."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, WindowAttention):
+        nn.init.trunc_normal_(module.relative_position_bias_table, std=0.02)

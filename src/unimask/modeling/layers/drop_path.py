@@ -1,0 +1,25 @@
+"""Stochastic depth."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class DropPath(nn.Module):
+    """Drop a residual branch for whole samples while training (Huang et al. 2016).
+
+    Args:
+        rate: Chance that a sample loses the branch; survivors are scaled up to keep the mean.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
+        """Give the branch, zero for the samples that drop it."""
+        if not self.training or self.rate == 0:
+            return branch
+        keep = 1 - self.rate
+        shape = (branch.shape[0],) + (1,) * (branch.ndim - 1)
+        return branch * torch.bernoulli(branch.new_full(shape, keep)) / keep

@@ -1,0 +1,27 @@
+"""Mask arithmetic: pure functions on tensors."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def predict_masks(
+    mask_embed: Float[Tensor, "b q c"], mask_features: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b q h w"]:
+    """Score every pixel against every query: one dot product per pair."""
+    h, w = mask_features.shape[-2:]
+    return torch.bmm(mask_embed, mask_features.flatten(2)).unflatten(-1, (h, w))
+
+
+def blocked_positions(
+    mask_logits: Float[Tensor, "b q h w"], size: tuple[int, int]
+) -> Bool[Tensor, "b q n"]:
+    """Mark the memory positions that each query may not attend to.
+
+    A query looks only inside the mask it drew at the previous layer (Mask2Former, 3.2.1).
+    One whose mask is empty looks everywhere: a fully blocked row would make softmax NaN.
+    """
+    resized = F.interpolate(mask_logits.detach(), size, mode="bilinear", align_corners=False)
+    blocked = resized.sigmoid().flatten(2) < 0.5  # as released: not `< 0`, which rounds differently
+    return blocked & ~blocked.all(dim=-1, keepdim=True)

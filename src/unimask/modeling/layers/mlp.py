@@ -1,0 +1,29 @@
+"""Multi-layer perceptron."""
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """Linear layers with ReLU between them.
+
+    Args:
+        in_dim: Width of the input.
+        hidden_dim: Width between the layers.
+        out_dim: Width of the output.
+        num_layers: Linear layers in all.
+    """
+
+    def __init__(self, in_dim: int, hidden_dim: int, out_dim: int, *, num_layers: int) -> None:
+        super().__init__()
+        widths = [in_dim, *[hidden_dim] * (num_layers - 1), out_dim]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... d"]:
+        """Map the last axis."""
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        return self.layers[-1](x)

@@ -1,0 +1,179 @@
+"""The MSDeformAttn pixel decoder (Mask2Former, 3.2.1)."""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unimask.modeling.layers.deformable import DeformableAttention
+from unimask.modeling.layers.position import sine_positions
+
+
+class PixelDecoderOutput(NamedTuple):
+    """Stride-4 mask features, and the maps that queries attend to, coarse to fine."""
+
+    mask_features: Float[Tensor, "b c h w"]
+    multi_scale_features: tuple[Tensor, ...]
+
+
+class DeformableEncoderLayer(nn.Module):
+    """Deformable attention, then a feed-forward part, each normalised after its sum.
+
+    Args:
+        dim: Width of a position.
+        num_levels: Maps.
+        num_heads: Heads.
+        num_points: Points per head and level.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of both parts.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        num_levels: int,
+        num_heads: int,
+        num_points: int,
+        ffn_dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.self_attn = DeformableAttention(
+            dim=dim, num_levels=num_levels, num_heads=num_heads, num_points=num_points
+        )
+        self.norm1 = nn.LayerNorm(dim)
+        self.linear1 = nn.Linear(dim, ffn_dim)
+        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        for linear in (self.linear1, self.linear2):
+            nn.init.xavier_uniform_(linear.weight)
+
+    def forward(
+        self,
+        memory: Float[Tensor, "b n c"],
+        positions: Float[Tensor, "n c"],
+        centres: Float[Tensor, "n 2"],
+        shapes: list[tuple[int, int]],
+    ) -> Float[Tensor, "b n c"]:
+        """Mix positions, then channels."""
+        mixed = self.self_attn(memory + positions, memory, centres, shapes)
+        memory = self.norm1(memory + self.dropout(mixed))
+        hidden = self.dropout(F.relu(self.linear1(memory)))
+        return self.norm2(memory + self.dropout(self.linear2(hidden)))
+
+
+class DeformablePixelDecoder(nn.Module):
+    """Refine strides 32, 16 and 8 together, then add stride 4 by one step of an FPN.
+
+    Args:
+        input_channels: Channels of the backbone's four maps, fine to coarse.
+        dim: Width of the pyramid.
+        mask_dim: Channels of the mask features.
+        num_layers: Encoder layers.
+        num_heads: Heads.
+        num_points: Points per head and level.
+        ffn_dim: Hidden width of the encoder's feed-forward part.
+        dropout: Dropout of the encoder.
+    """
+
+    num_levels = 3
+
+    def __init__(
+        self,
+        *,
+        input_channels: tuple[int, ...],
+        dim: int,
+        mask_dim: int,
+        num_layers: int,
+        num_heads: int,
+        num_points: int,
+        ffn_dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        finest, *others = input_channels
+        groups = math.gcd(32, dim)
+        self.input_proj = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, dim, 1), nn.GroupNorm(groups, dim))
+            for channels in reversed(others)
+        )
+        self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
+        self.layers = nn.ModuleList(
+            DeformableEncoderLayer(
+                dim=dim,
+                num_levels=self.num_levels,
+                num_heads=num_heads,
+                num_points=num_points,
+                ffn_dim=ffn_dim,
+                dropout=dropout,
+            )
+            for _ in range(num_layers)
+        )
+        self.lateral = nn.Sequential(
+            nn.Conv2d(finest, dim, 1, bias=False), nn.GroupNorm(groups, dim)
+        )
+        self.output = nn.Sequential(
+            nn.Conv2d(dim, dim, 3, padding=1, bias=False), nn.GroupNorm(groups, dim), nn.ReLU()
+        )
+        self.mask_features = nn.Conv2d(dim, mask_dim, 1)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Start convolutions as the authors do: Xavier for inputs, Kaiming (a=1) for the FPN."""
+        for projection in self.input_proj:
+            nn.init.xavier_uniform_(projection[0].weight)
+            nn.init.zeros_(projection[0].bias)
+        for convolution in (self.lateral[0], self.output[0], self.mask_features):
+            nn.init.kaiming_uniform_(convolution.weight, a=1)
+        nn.init.zeros_(self.mask_features.bias)
+
+    def forward(self, features: tuple[Tensor, ...]) -> PixelDecoderOutput:
+        """Give the mask features and the refined maps."""
+        finest, *others = features
+        maps = [
+            project(feature)
+            for project, feature in zip(self.input_proj, reversed(others), strict=True)
+        ]
+        refined = self.encode(maps)
+        upsampled = F.interpolate(
+            refined[-1], finest.shape[-2:], mode="bilinear", align_corners=False
+        )
+        pyramid = self.output(self.lateral(finest) + upsampled)
+        return PixelDecoderOutput(self.mask_features(pyramid), tuple(refined))
+
+    def encode(self, maps: list[Tensor]) -> list[Tensor]:
+        """Let the positions of all maps attend to one another."""
+        shapes = [(feature.shape[-2], feature.shape[-1]) for feature in maps]
+        memory = torch.cat([feature.flatten(2).transpose(1, 2) for feature in maps], dim=1)
+        positions = torch.cat(
+            [
+                sine_positions(shape, memory.shape[-1], memory.device, memory.dtype)
+                .flatten(1)
+                .transpose(0, 1)
+                + embed.to(memory.dtype)
+                for shape, embed in zip(shapes, self.level_embed, strict=True)
+            ]
+        )
+        centres = cell_centres(tuple(shapes), memory.device)
+        for layer in self.layers:
+            memory = layer(memory, positions, centres, shapes)
+        parts = memory.transpose(1, 2).split([h * w for h, w in shapes], dim=-1)
+        return [part.unflatten(-1, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+@lru_cache(maxsize=64)
+def cell_centres(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Float[Tensor, "n 2"]:
+    """Give the centre (x, y) of every cell of every map, from 0 to 1."""
+    centres = []
+    for h, w in shapes:
+        y = (torch.arange(h, device=device, dtype=torch.float32) + 0.5) / h
+        x = (torch.arange(w, device=device, dtype=torch.float32) + 0.5) / w
+        rows, columns = torch.meshgrid(y, x, indexing="ij")
+        centres.append(torch.stack([columns.flatten(), rows.flatten()], dim=-1))
+    return torch.cat(centres)

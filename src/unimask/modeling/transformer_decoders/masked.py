@@ -1,0 +1,139 @@
+"""The masked-attention transformer decoder (Mask2Former, 3.2)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from unimask.modeling.layers.attention import Attention
+from unimask.modeling.layers.mask_head import MaskHead
+from unimask.modeling.layers.masks import blocked_positions
+from unimask.modeling.layers.position import sine_positions
+from unimask.modeling.pixel_decoders import PixelDecoderOutput
+from unimask.outputs import LayerPrediction, SegmenterOutput
+
+
+class MaskedDecoderLayer(nn.Module):
+    """Cross-attention inside the mask, self-attention, feed-forward; normalised after each sum.
+
+    Args:
+        dim: Width of the queries.
+        num_heads: Heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of every part.
+    """
+
+    def __init__(self, *, dim: int, num_heads: int, ffn_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.cross_attn = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.cross_norm = nn.LayerNorm(dim)
+        self.self_attn = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.self_norm = nn.LayerNorm(dim)
+        self.linear1 = nn.Linear(dim, ffn_dim)
+        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.ffn_norm = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        for linear in (
+            self.linear1,
+            self.linear2,
+            self.cross_attn.out_proj,
+            self.self_attn.out_proj,
+        ):
+            nn.init.xavier_uniform_(linear.weight)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "b q c"],
+        query_positions: Float[Tensor, "q c"],
+        memory: Float[Tensor, "b n c"],
+        memory_positions: Float[Tensor, "n c"],
+        blocked: Bool[Tensor, "b q n"],
+    ) -> Float[Tensor, "b q c"]:
+        """Read the memory where the queries' masks are, then let the queries agree."""
+        read = self.cross_attn(
+            queries + query_positions, memory + memory_positions, memory, blocked=blocked
+        )
+        queries = self.cross_norm(queries + self.dropout(read))
+        placed = queries + query_positions
+        queries = self.self_norm(queries + self.dropout(self.self_attn(placed, placed, queries)))
+        hidden = self.dropout(F.relu(self.linear1(queries)))
+        return self.ffn_norm(queries + self.dropout(self.linear2(hidden)))
+
+
+class MaskedAttentionDecoder(nn.Module):
+    """Refine learned queries layer by layer, each layer looking at one map in turn.
+
+    Args:
+        input_dim: Channels of the multi-scale features.
+        dim: Width of the queries.
+        mask_dim: Channels of the mask features.
+        num_classes: Real classes.
+        num_queries: Queries.
+        num_layers: Layers; layer i reads map i modulo 3, coarse to fine.
+        num_heads: Heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of every part.
+    """
+
+    num_levels = 3
+
+    def __init__(
+        self,
+        *,
+        input_dim: int,
+        dim: int,
+        mask_dim: int,
+        num_classes: int,
+        num_queries: int,
+        num_layers: int,
+        num_heads: int,
+        ffn_dim: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.query_features = nn.Parameter(torch.randn(num_queries, dim))
+        self.query_positions = nn.Parameter(torch.randn(num_queries, dim))
+        self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
+        self.input_proj = nn.ModuleList(
+            nn.Identity() if input_dim == dim else nn.Conv2d(input_dim, dim, 1)
+            for _ in range(self.num_levels)
+        )
+        self.layers = nn.ModuleList(
+            MaskedDecoderLayer(dim=dim, num_heads=num_heads, ffn_dim=ffn_dim, dropout=dropout)
+            for _ in range(num_layers)
+        )
+        self.head = MaskHead(dim=dim, mask_dim=mask_dim, num_classes=num_classes)
+
+    def forward(self, pixels: PixelDecoderOutput, *, auxiliary: bool) -> SegmenterOutput:
+        """Give the last prediction, and with `auxiliary` those before it, bare queries first."""
+        mask_features = pixels.mask_features
+        memories, positions, sizes = self.flatten(pixels.multi_scale_features)
+        queries = self.query_features.expand(mask_features.shape[0], -1, -1)
+        earlier = []
+        for index, layer in enumerate(self.layers):
+            level = index % self.num_levels
+            if auxiliary:
+                earlier.append(self.head(queries, mask_features))
+                mask_logits = earlier[-1].mask_logits
+            else:
+                mask_logits = self.head.masks(queries, mask_features)
+            blocked = blocked_positions(mask_logits, sizes[level])
+            queries = layer(
+                queries, self.query_positions, memories[level], positions[level], blocked
+            )
+        last: LayerPrediction = self.head(queries, mask_features)
+        return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier))
+
+    def flatten(
+        self, maps: tuple[Tensor, ...]
+    ) -> tuple[list[Tensor], list[Tensor], list[tuple[int, int]]]:
+        """Give each map's cells as a sequence, with their positions and the map's size."""
+        memories, positions, sizes = [], [], []
+        for project, embed, feature in zip(self.input_proj, self.level_embed, maps, strict=True):
+            memory = project(feature).flatten(2).transpose(1, 2) + embed
+            size = (feature.shape[-2], feature.shape[-1])
+            code = sine_positions(size, memory.shape[-1], memory.device, memory.dtype)
+            memories.append(memory)
+            positions.append(code.flatten(1).transpose(0, 1))
+            sizes.append(size)
+        return memories, positions, sizes

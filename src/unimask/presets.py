@@ -1,0 +1,113 @@
+"""One function per architecture; no torch import."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from unimask.config import (
+    DeformablePixelDecoderConfig,
+    MaskedDecoderConfig,
+    ResNetConfig,
+    SegmenterConfig,
+    SwinConfig,
+)
+from unimask.errors import SettingsError
+
+
+def mask2former_resnet50(num_classes: int = 133) -> SegmenterConfig:
+    """Give the paper's base model: R50, 100 queries, 9 decoder layers."""
+    return SegmenterConfig(
+        backbone=ResNetConfig(),
+        pixel_decoder=DeformablePixelDecoderConfig(),
+        transformer_decoder=MaskedDecoderConfig(),
+        num_classes=num_classes,
+    )
+
+
+def mask2former_resnet101(num_classes: int = 133) -> SegmenterConfig:
+    """Deepen the third stage to 23 blocks."""
+    backbone = ResNetConfig(depths=(3, 4, 23, 3))
+    return replace(mask2former_resnet50(num_classes), backbone=backbone)
+
+
+def mask2former_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
+    """Swap the backbone for Swin-T."""
+    return replace(mask2former_resnet50(num_classes), backbone=SwinConfig())
+
+
+def mask2former_swin_small(num_classes: int = 133) -> SegmenterConfig:
+    """Deepen Swin's third stage to 18 blocks."""
+    backbone = SwinConfig(depths=(2, 2, 18, 2))
+    return replace(mask2former_resnet50(num_classes), backbone=backbone)
+
+
+def mask2former_swin_base(num_classes: int = 133) -> SegmenterConfig:
+    """Widen Swin to 128 and its windows to 12."""
+    backbone = SwinConfig(
+        embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), window_size=12
+    )
+    return replace(mask2former_resnet50(num_classes), backbone=backbone)
+
+
+def mask2former_swin_large(num_classes: int = 133) -> SegmenterConfig:
+    """Widen Swin to 192; 200 queries, as in the paper's panoptic and instance models."""
+    backbone = SwinConfig(
+        embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window_size=12
+    )
+    return replace(
+        mask2former_resnet50(num_classes),
+        backbone=backbone,
+        transformer_decoder=MaskedDecoderConfig(num_queries=200),
+    )
+
+
+def mask2former_nano(num_classes: int = 2) -> SegmenterConfig:
+    """Give a network of 4 million parameters that trains from scratch on a CPU.
+
+    Group normalisation needs neither ImageNet statistics nor large batches; the decoder is
+    half as wide and deep as the paper's, with 200 queries for crowded pictures.
+    """
+    return SegmenterConfig(
+        backbone=ResNetConfig(
+            block="basic",
+            stem_channels=32,
+            channels=(32, 64, 128, 256),
+            depths=(2, 2, 2, 2),
+            norm="group",
+        ),
+        pixel_decoder=DeformablePixelDecoderConfig(
+            dim=128, mask_dim=128, num_layers=2, ffn_dim=512
+        ),
+        transformer_decoder=MaskedDecoderConfig(
+            dim=128, num_queries=200, num_layers=4, ffn_dim=512
+        ),
+        num_classes=num_classes,
+    )
+
+
+def mask2former_swin_nano(num_classes: int = 2) -> SegmenterConfig:
+    """Put a narrow Swin in place of the nano's ResNet."""
+    backbone = SwinConfig(embed_dim=32, num_heads=(1, 2, 4, 8), depths=(2, 2, 2, 2), drop_path=0.1)
+    return replace(mask2former_nano(num_classes), backbone=backbone)
+
+
+PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
+    "mask2former-resnet50": mask2former_resnet50,
+    "mask2former-resnet101": mask2former_resnet101,
+    "mask2former-swin-tiny": mask2former_swin_tiny,
+    "mask2former-swin-small": mask2former_swin_small,
+    "mask2former-swin-base": mask2former_swin_base,
+    "mask2former-swin-large": mask2former_swin_large,
+    "mask2former-nano": mask2former_nano,
+    "mask2former-swin-nano": mask2former_swin_nano,
+}
+
+
+def preset(name: str, num_classes: int) -> SegmenterConfig:
+    """Give the architecture called `name`.
+
+    Raises:
+        SettingsError: No preset has that name.
+    """
+    if name not in PRESETS:
+        raise SettingsError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name](num_classes)

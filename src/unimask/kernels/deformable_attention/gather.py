@@ -47,7 +47,7 @@ def neighbours(
 
     A neighbour outside its map keeps weight 0 and points at a row that exists.
     """
-    b, q, m, levels, p = weights.shape
+    levels = weights.shape[3]
     rows, row_weights = [], []
     start = 0
     for level, (h, w) in enumerate(shapes):

@@ -1,0 +1,74 @@
+"""Which query answers for which object."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from unimask.config import CriterionConfig
+from unimask.losses.mask_losses import binary_cost, class_cost, dice_cost
+from unimask.losses.points import sample_logits_shared
+
+Match = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
+"""Query index and target index of each pair, in the order of the queries."""
+
+
+class SampledTarget(NamedTuple):
+    """The truth of one picture at the points where masks are compared.
+
+    `known` is 0 at points of unknown truth, else 1.
+    """
+
+    labels: Int[Tensor, " n"]
+    masks: Float[Tensor, "n p"]
+    known: Float[Tensor, " p"]
+    points: Float[Tensor, "p 2"]
+
+
+class HungarianMatcher:
+    """Pair queries and objects so that the sum of costs is least.
+
+    Unlike the loss, the class cost is a probability, not its logarithm: it stays on the scale of
+    the mask costs (DETR, 3.1).
+
+    Args:
+        config: Weights of the three costs, the same as those of the losses.
+    """
+
+    def __init__(self, config: CriterionConfig) -> None:
+        self.config = config
+
+    @torch.no_grad()
+    def costs(
+        self,
+        class_logits: Float[Tensor, "q k"],
+        mask_logits: Float[Tensor, "q h w"],
+        target: SampledTarget,
+    ) -> Float[Tensor, "q n"]:
+        """Give the cost of every pair of one picture, in float32 also under autocast."""
+        with torch.autocast(class_logits.device.type, enabled=False):
+            logits = sample_logits_shared(mask_logits.float(), target.points)
+            return (
+                self.config.class_weight * class_cost(class_logits.float(), target.labels)
+                + self.config.mask_weight * binary_cost(logits, target.masks, target.known)
+                + self.config.dice_weight * dice_cost(logits, target.masks, target.known)
+            )
+
+    def match(
+        self,
+        class_logits: Float[Tensor, "q k"],
+        mask_logits: Float[Tensor, "q h w"],
+        target: SampledTarget,
+    ) -> Match:
+        """Give the cheapest pairs; as many as there are objects, or queries if those are fewer.
+
+        Costs that are not finite count as very dear, so that a diverging network cannot stop the
+        assignment: its loss says so instead.
+        """
+        cost = self.costs(class_logits, mask_logits, target)
+        cost = torch.nan_to_num(cost, nan=1e6, posinf=1e6, neginf=1e6)
+        queries, objects = linear_sum_assignment(cost.cpu().numpy())
+        device = class_logits.device
+        return torch.as_tensor(queries, device=device), torch.as_tensor(objects, device=device)

@@ -122,6 +122,8 @@ class PreprocessingConfig:
         size_divisor: Padding at the bottom and right, after normalisation, up to a multiple.
         mean: Per channel, on the scale 0 to 255.
         std: Per channel, on the scale 0 to 255.
+        stretch: Map each picture's own 0.1 and 99.9 percentiles to black and white first, as
+            microscopy needs; photographs do not.
     """
 
     shortest_edge: int = 800
@@ -129,6 +131,7 @@ class PreprocessingConfig:
     size_divisor: int = 32
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    stretch: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

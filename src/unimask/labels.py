@@ -34,7 +34,7 @@ class LabelSet:
             raise SettingsError("a label set needs at least one name")
         if len(self.names) != len(self.is_thing):
             raise SettingsError(
-                f"{len(self.names)} label names, but {len(self.is_thing)} thing flags: give one each"
+                f"{len(self.names)} names, but {len(self.is_thing)} thing flags: give as many"
             )
 
     def __len__(self) -> int:

@@ -47,7 +47,7 @@ def neighbours(
 
     A neighbour outside its map keeps weight 0 and points at a row that exists.
     """
-    levels = weights.shape[3]
+    m = weights.shape[2]
     rows, row_weights = [], []
     start = 0
     for level, (h, w) in enumerate(shapes):

@@ -1,0 +1,130 @@
+"""COCO panoptic: one JSON, and a PNG per picture whose colours are segment ids."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unimask.datasets.sample import Sample
+from unimask.errors import DataError
+from unimask.formats.panoptic_png import decode_ids
+from unimask.labels import LabelSet
+from unimask.processing.pictures import read_picture
+
+
+class CocoPanoptic:
+    """Pictures with segments of things and stuff; pixels without a segment are unknown.
+
+    Label ids count the categories in the order of the JSON's category ids.
+
+    Args:
+        annotations: The JSON.
+        masks: Folder of the PNGs.
+        images: Folder of the pictures.
+
+    Raises:
+        DataError: A file is missing or is not what it should be.
+    """
+
+    def __init__(self, annotations: Path, masks: Path, images: Path) -> None:
+        self.annotations, self.masks = annotations, masks
+        self.name = annotations.stem if annotations.stem != "panoptic" else annotations.parent.name
+        content = read_json(annotations)
+        try:
+            categories = sorted(content["categories"], key=lambda category: category["id"])
+            self.labels = LabelSet(
+                tuple(str(category["name"]) for category in categories),
+                tuple(bool(category["isthing"]) for category in categories),
+            )
+            self.category_ids = {c["id"]: index for index, c in enumerate(categories)}
+            files = {image["id"]: image["file_name"] for image in content["images"]}
+            self.entries = [
+                (images / files[entry["image_id"]], entry) for entry in content["annotations"]
+            ]
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{annotations} lacks {error}: it should be a COCO panoptic JSON with images, "
+                "annotations and categories"
+            ) from error
+        if not self.entries:
+            raise DataError(f"{annotations} has no annotations")
+        self.entries.sort(key=lambda entry: entry[0])
+        self.paths = [path for path, _ in self.entries]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one picture and its segments.
+
+        Raises:
+            DataError: The PNG is missing, of another size, or holds ids that the JSON lacks.
+            ImageError: The picture cannot be read.
+        """
+        path, entry = self.entries[index]
+        image = read_picture(path)
+        ids = self.read_ids(entry)
+        if ids.shape != image.shape[:2]:
+            raise DataError(
+                f"{self.masks / entry['file_name']} is {ids.shape[0]} x {ids.shape[1]}, but "
+                f"{path.name} is {image.shape[0]} x {image.shape[1]}: export it at that size"
+            )
+        segments = entry["segments_info"]
+        numbers = self.number(ids, segments, entry)
+        return Sample(
+            image=image,
+            id_maps=numbers[None],
+            label_ids=np.array([self.label_of(segment) for segment in segments], np.int64),
+            crowds=np.array([bool(segment.get("iscrowd")) for segment in segments], bool),
+            ignored=numbers == 0 if (numbers == 0).any() else None,
+            path=path,
+        )
+
+    def read_ids(self, entry: dict) -> np.ndarray:
+        """Read the PNG of one annotation."""
+        path = self.masks / entry["file_name"]
+        try:
+            with Image.open(path) as picture:
+                if picture.mode not in ("RGB", "RGBA"):
+                    raise DataError(f"{path} is a {picture.mode} picture; COCO panoptic uses RGB")
+                return decode_ids(np.asarray(picture.convert("RGB")))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({error}): export it again") from error
+
+    def number(self, ids: np.ndarray, segments: list[dict], entry: dict) -> np.ndarray:
+        """Replace segment ids by 1..n in the order of the JSON."""
+        known = np.array([0, *(segment["id"] for segment in segments)], np.int64)
+        order = np.argsort(known)
+        place = np.searchsorted(known[order], ids).clip(0, len(known) - 1)
+        if (known[order][place] != ids).any():
+            stray = int(ids[known[order][place] != ids][0])
+            raise DataError(
+                f"{self.masks / entry['file_name']} has segment {stray}, which "
+                f"{self.annotations.name} does not list: export both together"
+            )
+        return order[place].astype(np.int32)
+
+    def label_of(self, segment: dict) -> int:
+        """Give the label id of a segment's category."""
+        category = segment["category_id"]
+        if category not in self.category_ids:
+            raise DataError(
+                f"{self.annotations} has a segment of category {category}, which is not among its "
+                f"{len(self.category_ids)} categories: add it or mend the segment"
+            )
+        return self.category_ids[category]
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON file.
+
+    Raises:
+        DataError: It is missing, or no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error})") from error

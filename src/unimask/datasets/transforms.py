@@ -1,0 +1,174 @@
+"""Augmentation: each function draws from the generator it is given, and from nothing else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageEnhance, ImageFilter
+
+from unimask.config import PreprocessingConfig
+from unimask.datasets.sample import Sample
+from unimask.processing.preprocess import input_size, stretch_intensities
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """What may happen to a picture before the network learns from it.
+
+    Attributes:
+        crop: Side of the square that the network sees, in pixels.
+        min_scale: Least size, relative to the size at which pictures are predicted.
+        max_scale: Greatest size (large-scale jitter).
+        flip: Mirror left and right, half of the time.
+        rotate: Turn by right angles and mirror top and bottom, where no side is up.
+        colour: Greatest change of brightness, contrast and saturation, as a share.
+        gamma: Greatest change of the exponent of intensities, as a share.
+        invert: Chance to swap light and dark.
+        grey: Chance to drop all colour.
+        noise: Greatest standard deviation of Gaussian noise, in grey values.
+        blur: Greatest radius of Gaussian blur, in pixels.
+    """
+
+    crop: int = 512
+    min_scale: float = 0.5
+    max_scale: float = 2.0
+    flip: bool = True
+    rotate: bool = False
+    colour: float = 0.3
+    gamma: float = 0.0
+    invert: float = 0.0
+    grey: float = 0.0
+    noise: float = 0.0
+    blur: float = 0.0
+
+
+def augment(
+    sample: Sample,
+    settings: Augmentation,
+    preprocessing: PreprocessingConfig,
+    random: np.random.Generator,
+) -> Sample:
+    """Give a random square of the sample, randomly changed.
+
+    The square is `settings.crop` pixels wide; where the picture is smaller, the rest is black
+    and its truth unknown, so that nothing is learned from padding.
+    """
+    if preprocessing.stretch:
+        sample = replace(sample, image=stretch_intensities(sample.image))
+    sample = random_square(sample, settings, preprocessing, random)
+    if settings.flip and random.random() < 0.5:
+        sample = on_axes(sample, lambda array: array[:, ::-1])
+    if settings.rotate:
+        turns, mirrored = int(random.integers(4)), random.random() < 0.5
+        sample = on_axes(sample, lambda array: np.rot90(array[::-1] if mirrored else array, turns))
+    return replace(sample, image=change_colours(sample.image, settings, random))
+
+
+def random_square(
+    sample: Sample,
+    settings: Augmentation,
+    preprocessing: PreprocessingConfig,
+    random: np.random.Generator,
+) -> Sample:
+    """Scale and crop in one step: only pixels that stay are ever resized."""
+    height, width = sample.size
+    jitter = np.exp(random.uniform(np.log(settings.min_scale), np.log(settings.max_scale)))
+    natural = input_size((height, width), preprocessing)
+    scaled_height = max(1, round(natural[0] * jitter))
+    scaled_width = max(1, round(natural[1] * jitter))
+    top, rows = random_span(scaled_height, settings.crop, random)
+    left, columns = random_span(scaled_width, settings.crop, random)
+    per_row, per_column = height / scaled_height, width / scaled_width
+    box = (
+        left * per_column,
+        top * per_row,
+        min((left + columns) * per_column, width),
+        min((top + rows) * per_row, height),
+    )
+    shape = (rows, columns)
+    image = resized(sample.image, box, shape, Image.Resampling.BILINEAR)
+    id_maps = np.stack([resized(m, box, shape, Image.Resampling.NEAREST) for m in sample.id_maps])
+    ignored = None
+    if sample.ignored is not None:
+        ignored = resized(sample.ignored.astype(np.uint8), box, shape, Image.Resampling.NEAREST) > 0
+    return pad(replace(sample, image=image, id_maps=id_maps, ignored=ignored), settings.crop)
+
+
+def random_span(length: int, crop: int, random: np.random.Generator) -> tuple[int, int]:
+    """Give start and length of a random stretch of at most `crop`."""
+    if length <= crop:
+        return 0, length
+    return int(random.integers(length - crop + 1)), crop
+
+
+def resized(
+    array: np.ndarray,
+    box: tuple[float, float, float, float],
+    shape: tuple[int, int],
+    how: Image.Resampling,
+) -> np.ndarray:
+    """Resize a part of a picture or map."""
+    picture = Image.fromarray(np.ascontiguousarray(array))
+    return np.array(picture.resize((shape[1], shape[0]), how, box))
+
+
+def pad(sample: Sample, side: int) -> Sample:
+    """Fill up to a square at the bottom and right; what is added is ignored."""
+    height, width = sample.size
+    if height == side and width == side:
+        return sample
+    ignored = np.ones((side, side), bool)
+    ignored[:height, :width] = False if sample.ignored is None else sample.ignored
+    return replace(
+        sample,
+        image=np.pad(sample.image, ((0, side - height), (0, side - width), (0, 0))),
+        id_maps=np.pad(sample.id_maps, ((0, 0), (0, side - height), (0, side - width))),
+        ignored=ignored,
+    )
+
+
+def on_axes(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
+    """Move the pixels of picture and maps alike; `move` acts on the first two axes."""
+    return replace(
+        sample,
+        image=np.ascontiguousarray(move(sample.image)),
+        id_maps=np.stack([np.ascontiguousarray(move(ids)) for ids in sample.id_maps]),
+        ignored=None if sample.ignored is None else np.ascontiguousarray(move(sample.ignored)),
+    )
+
+
+def change_colours(image: Picture, settings: Augmentation, random: np.random.Generator) -> Picture:
+    """Change tone, colour, noise and sharpness."""
+    image = change_tones(image, settings, random)
+    if settings.colour:
+        factor = 1 + random.uniform(-settings.colour, settings.colour)
+        image = np.asarray(ImageEnhance.Color(Image.fromarray(image)).enhance(factor))
+    if random.random() < settings.grey:
+        image = np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
+    if settings.blur and random.random() < 0.3:
+        radius = random.uniform(0, settings.blur)
+        image = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
+    if settings.noise and random.random() < 0.3:
+        deviation = random.uniform(0, settings.noise)
+        noise = random.standard_normal(image.shape, np.float32) * deviation
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    return image
+
+
+def change_tones(image: Picture, settings: Augmentation, random: np.random.Generator) -> Picture:
+    """Change brightness, contrast and gamma, or invert, by one table of 256 values."""
+    values = np.arange(256) / 255
+    if settings.gamma:
+        values = values ** np.exp(random.uniform(-settings.gamma, settings.gamma))
+    if settings.colour:
+        brightness = 1 + random.uniform(-settings.colour, settings.colour)
+        contrast = 1 + random.uniform(-settings.colour, settings.colour)
+        centre = image.mean() / 255
+        values = (values * brightness - centre) * contrast + centre
+    if random.random() < settings.invert:
+        values = 1 - values
+    table = np.clip(np.rint(values * 255), 0, 255).astype(np.uint8)
+    return table[image]

@@ -1,0 +1,1 @@
+"""How masks and files are written down: pure functions, round trips tested."""

@@ -1,0 +1,25 @@
+"""COCO panoptic pictures: the id of a segment in the colour of its pixels."""
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from unimask.errors import OutputError
+
+LARGEST_ID = 256**3 - 1
+
+
+def encode_ids(ids: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Write ids as R + 256 G + 65536 B (panopticapi's rule).
+
+    Raises:
+        OutputError: An id is negative or takes more than three bytes.
+    """
+    if ids.size and (ids.min() < 0 or ids.max() > LARGEST_ID):
+        raise OutputError(f"segment ids must lie between 0 and {LARGEST_ID}; renumber them")
+    return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
+
+
+def decode_ids(colours: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:
+    """Read the ids that `encode_ids` wrote, as int32."""
+    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
+    return red | green << 8 | blue << 16

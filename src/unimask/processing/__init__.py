@@ -1,0 +1,1 @@
+"""Pictures to tensors, and logits to segments: pure functions."""

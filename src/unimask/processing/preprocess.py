@@ -1,0 +1,83 @@
+"""Picture to tensor, by the authors' rule (detectron2's ResizeShortestEdge, then padding)."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from unimask.config import PreprocessingConfig
+
+Size = tuple[int, int]
+
+
+class Preprocessed(NamedTuple):
+    """The network's input, and the sizes (height, width) that lead back to the picture.
+
+    `pixel_values` has `padded_size`; its top left `input_size` shows the picture, whose own
+    size was `original_size`.
+    """
+
+    pixel_values: Float[Tensor, "3 h w"]
+    padded_size: Size
+    input_size: Size
+    original_size: Size
+
+
+def input_size(original: Size, config: PreprocessingConfig) -> Size:
+    """Give the size a picture is resized to: shorter side fixed, longer side capped."""
+    height, width = original
+    scale = config.shortest_edge / min(height, width)
+    new_height, new_width = height * scale, width * scale
+    if max(new_height, new_width) > config.longest_edge:
+        # Two factors one after the other, as detectron2 does: their product rounds differently.
+        scale = config.longest_edge / max(new_height, new_width)
+        new_height, new_width = new_height * scale, new_width * scale
+    return max(1, int(new_height + 0.5)), max(1, int(new_width + 0.5))
+
+
+def padded_size(size: Size, divisor: int) -> Size:
+    """Round both sides up to multiples of `divisor`; 0 and 1 leave them."""
+    step = max(divisor, 1)
+    return -(-size[0] // step) * step, -(-size[1] // step) * step
+
+
+def preprocess(image: UInt8[np.ndarray, "h w 3"], config: PreprocessingConfig) -> Preprocessed:
+    """Resize (bilinear, antialiased when shrinking), normalise, and pad with zeros.
+
+    Padding comes after normalisation, at the bottom and right: padded pixels are of the mean
+    colour.
+    """
+    original = (image.shape[0], image.shape[1])
+    if config.stretch:
+        image = stretch_intensities(image)
+    size = input_size(original, config)
+    if size != original:
+        image = np.asarray(
+            Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        )
+    padded = padded_size(size, config.size_divisor)
+    pixel_values = torch.zeros(3, *padded)
+    pixel_values[:, : size[0], : size[1]] = normalise(image, config)
+    return Preprocessed(pixel_values, padded, size, original)
+
+
+def stretch_intensities(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Map the picture's 0.1 and 99.9 percentiles to 0 and 255, all channels alike."""
+    share = np.cumsum(np.bincount(image.ravel(), minlength=256)) / image.size
+    low, high = np.searchsorted(share, (0.001, 0.999))
+    if high <= low:
+        return image
+    table = (np.arange(256) - low) * (255 / (high - low))
+    return np.clip(np.rint(table), 0, 255).astype(np.uint8)[image]
+
+
+def normalise(
+    image: UInt8[np.ndarray, "h w 3"], config: PreprocessingConfig
+) -> Float[Tensor, "3 h w"]:
+    """Give channels first, minus their mean, over their deviation."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
+    mean = torch.tensor(config.mean)[:, None, None]
+    return (pixels - mean) / torch.tensor(config.std)[:, None, None]

@@ -53,8 +53,8 @@ def augment(
 ) -> Sample:
     """Give a random square of the sample, randomly changed.
 
-    The square is `settings.crop` pixels wide; where the picture is smaller, the rest is black
-    and its truth unknown, so that nothing is learned from padding.
+    The square is `settings.crop` pixels wide; where the picture is smaller, the rest has
+    the mean colour, as in prediction, and its truth is unknown: nothing is learned from it.
     """
     if preprocessing.stretch:
         sample = replace(sample, image=stretch_intensities(sample.image))
@@ -64,7 +64,8 @@ def augment(
     if settings.rotate:
         turns, mirrored = int(random.integers(4)), random.random() < 0.5
         sample = on_axes(sample, lambda array: np.rot90(array[::-1] if mirrored else array, turns))
-    return replace(sample, image=change_colours(sample.image, settings, random))
+    sample = replace(sample, image=change_colours(sample.image, settings, random))
+    return pad(sample, settings.crop, preprocessing.mean)
 
 
 def random_square(
@@ -94,7 +95,7 @@ def random_square(
     ignored = None
     if sample.ignored is not None:
         ignored = resized(sample.ignored.astype(np.uint8), box, shape, Image.Resampling.NEAREST) > 0
-    return pad(replace(sample, image=image, id_maps=id_maps, ignored=ignored), settings.crop)
+    return replace(sample, image=image, id_maps=id_maps, ignored=ignored)
 
 
 def random_span(length: int, crop: int, random: np.random.Generator) -> tuple[int, int]:
@@ -115,16 +116,19 @@ def resized(
     return np.array(picture.resize((shape[1], shape[0]), how, box))
 
 
-def pad(sample: Sample, side: int) -> Sample:
+def pad(sample: Sample, side: int, colour: tuple[float, float, float]) -> Sample:
     """Fill up to a square at the bottom and right; what is added is ignored."""
     height, width = sample.size
     if height == side and width == side:
         return sample
     ignored = np.ones((side, side), bool)
     ignored[:height, :width] = False if sample.ignored is None else sample.ignored
+    image = np.empty((side, side, 3), np.uint8)
+    image[:] = np.rint(colour)
+    image[:height, :width] = sample.image
     return replace(
         sample,
-        image=np.pad(sample.image, ((0, side - height), (0, side - width), (0, 0))),
+        image=image,
         id_maps=np.pad(sample.id_maps, ((0, 0), (0, side - height), (0, side - width))),
         ignored=ignored,
     )

@@ -1,0 +1,42 @@
+"""A running average of the weights, which judges better than the weights themselves."""
+
+import torch
+from torch import Tensor, nn
+
+
+class WeightAverage:
+    """Exponential average of parameters and buffers.
+
+    The decay rises with the number of updates, so that early weights are soon forgotten.
+
+    Args:
+        network: Whose weights are averaged.
+        decay: Share of the average that an update keeps in the long run; 0 copies the weights.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay, self.updates = decay, 0
+        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move the average towards the weights."""
+        self.updates += 1
+        keep = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
+        for name, value in network.state_dict().items():
+            average = self.state[name]
+            if average.is_floating_point():
+                average.lerp_(value.to(average.dtype), 1 - keep)
+            else:
+                average.copy_(value)
+
+    def state_dict(self) -> dict[str, object]:
+        """Give what a resumed run needs."""
+        return {"updates": self.updates, "state": self.state}
+
+    def load_state_dict(self, saved: dict[str, object]) -> None:
+        """Continue from a saved average."""
+        self.updates = int(saved["updates"])  # type: ignore[call-overload]
+        state: dict[str, Tensor] = saved["state"]  # type: ignore[assignment]
+        for name, value in state.items():
+            self.state[name].copy_(value)

@@ -1,0 +1,33 @@
+"""AdamW with the paper's groups (Mask2Former's `train_net.py`)."""
+
+from torch import nn, optim
+
+from unimask.training.settings import TrainingSettings
+
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
+UNDECAYED = ("relative_position_bias_table", "query_features", "query_positions", "level_embed")
+
+
+def build_optimizer(
+    network: nn.Module, settings: TrainingSettings, *, pretrained: bool
+) -> optim.AdamW:
+    """Group the parameters by learning rate and decay.
+
+    A pretrained backbone learns at `backbone_rate` of the rate. Norms, embeddings and position
+    tables are not decayed. Each group keeps its share of the rate as `rate`.
+    """
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for path, module in network.named_modules():
+        backbone = path == "backbone" or path.startswith("backbone.")
+        rate = settings.backbone_rate if backbone and pretrained else 1.0
+        for name, parameter in module.named_parameters(recurse=False):
+            decayed = not isinstance(module, (*NORMS, nn.Embedding)) and name not in UNDECAYED
+            decay = settings.weight_decay if decayed else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return optim.AdamW(
+        [
+            {"params": parameters, "weight_decay": decay, "rate": rate}
+            for (rate, decay), parameters in groups.items()
+        ],
+        lr=settings.learning_rate,
+    )

@@ -1,0 +1,68 @@
+"""What a run may be told: one dataclass, the same in Python and on the command line."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from unimask.config import CriterionConfig
+from unimask.datasets.transforms import Augmentation
+from unimask.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingSettings:
+    """How a network is trained.
+
+    Attributes:
+        steps: Updates of the weights.
+        batch_size: Pictures per process and pass.
+        accumulate: Passes per update; the gradients are those of one large batch, but for the
+            class loss's weighted mean, which each pass takes over its own pictures.
+        learning_rate: Peak rate of everything but the backbone.
+        backbone_rate: Factor on it for a pretrained backbone.
+        weight_decay: Decay of weight matrices; norms, embeddings and tables have none.
+        clip_norm: Largest norm of all gradients together.
+        schedule: How the rate falls after warm-up: "poly" (power 0.9), "cosine", or "step" (a
+            tenth after 8/9 and again after 26/27 of the run, the papers' COCO schedule).
+        warmup_steps: Steps over which the rate rises from 0.
+        precision: "float32", or "bfloat16" autocast; matching and losses stay float32.
+        ema_decay: Of the running average of the weights, which is what is judged and kept; 0
+            keeps the weights themselves.
+        seed: Every random draw follows from it, the step and the picture.
+        workers: Processes that read pictures.
+        evaluate_every: Steps between two validations; 0 for one at the end.
+        save_every: Steps between two saved states.
+        max_bad_steps: Steps in a row without finite losses after which the run stops.
+    """
+
+    steps: int = 1000
+    batch_size: int = 4
+    accumulate: int = 1
+    learning_rate: float = 1e-4
+    backbone_rate: float = 0.1
+    weight_decay: float = 0.05
+    clip_norm: float = 0.01
+    schedule: Literal["poly", "cosine", "step"] = "poly"
+    warmup_steps: int = 100
+    precision: Literal["float32", "bfloat16"] = "float32"
+    ema_decay: float = 0.999
+    seed: int = 0
+    workers: int = 2
+    evaluate_every: int = 0
+    save_every: int = 200
+    max_bad_steps: int = 10
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot be meant.
+
+        Raises:
+            SettingsError: A count is not positive, or a share is outside its range.
+        """
+        for name in ("steps", "batch_size", "accumulate", "save_every", "max_bad_steps"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}: give at least 1")
+        if self.learning_rate <= 0:
+            raise SettingsError(f"learning_rate is {self.learning_rate}: give a positive number")
+        if not 0 <= self.ema_decay < 1:
+            raise SettingsError(f"ema_decay is {self.ema_decay}: give 0 or a share below 1")

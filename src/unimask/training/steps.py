@@ -1,0 +1,92 @@
+"""One update of the weights: forward, losses, backward, and the guard against bad numbers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn, optim
+
+from unimask.errors import TrainingError
+from unimask.losses import Criterion, Losses
+from unimask.training.average import WeightAverage
+from unimask.training.batches import Batch
+from unimask.training.schedule import rate_at
+from unimask.training.settings import TrainingSettings
+
+
+@dataclass(eq=False)
+class Trainee:
+    """What changes while training."""
+
+    network: nn.Module
+    optimizer: optim.Optimizer
+    average: WeightAverage
+    criterion: Criterion
+    bad_steps: int = 0
+    bad_in_a_row: int = 0
+
+
+def update(
+    fabric: Fabric,
+    trainee: Trainee,
+    stream: Iterator[Batch],
+    step: int,
+    settings: TrainingSettings,
+) -> dict[str, float]:
+    """Take one step and say what it cost, as means over its passes.
+
+    A step whose losses or gradients are not finite changes nothing, in any process.
+
+    Raises:
+        TrainingError: That happened `max_bad_steps` times in a row.
+    """
+    # Dropout and stochastic depth draw from here: a resumed run draws the same.
+    torch.manual_seed(settings.seed * 1_000_003 + step * fabric.world_size + fabric.global_rank)
+    generator = torch.Generator().manual_seed(torch.initial_seed() % 2**31)
+    for group in trainee.optimizer.param_groups:
+        group["lr"] = settings.learning_rate * group["rate"] * rate_at(step, settings)
+    sums: dict[str, float] = {}
+    for index in range(settings.accumulate):
+        last = index == settings.accumulate - 1
+        with fabric.no_backward_sync(trainee.network, enabled=not last):  # type: ignore[arg-type]
+            losses = forward(fabric, trainee, next(stream), generator)
+            fabric.backward(losses.total / settings.accumulate)
+        for name, value in zip(("loss", "class", "mask", "dice"), losses, strict=True):
+            sums[name] = sums.get(name, 0.0) + value.item() / settings.accumulate
+    norm = nn.utils.clip_grad_norm_(trainee.network.parameters(), settings.clip_norm)
+    if everywhere_finite(fabric, norm, sums["loss"]):
+        trainee.optimizer.step()
+        trainee.average.update(getattr(trainee.network, "module", trainee.network))
+        trainee.bad_in_a_row = 0
+    else:
+        count_bad(trainee, step, settings)
+    trainee.optimizer.zero_grad()
+    return sums
+
+
+def forward(fabric: Fabric, trainee: Trainee, batch: Batch, generator: torch.Generator) -> Losses:
+    """Predict and judge one batch."""
+    pixel_values, targets = batch
+    output = trainee.network(fabric.to_device(pixel_values))
+    return trainee.criterion(
+        output, [target.to(fabric.device) for target in targets], generator=generator
+    )
+
+
+def everywhere_finite(fabric: Fabric, norm: Tensor, loss: float) -> bool:
+    """Ask all processes whether their loss and gradients are numbers."""
+    good = torch.isfinite(norm) & torch.isfinite(torch.tensor(loss, device=norm.device))
+    agreed = fabric.all_reduce(good.float(), reduce_op="mean")
+    return float(agreed) == 1.0  # type: ignore[arg-type]
+
+
+def count_bad(trainee: Trainee, step: int, settings: TrainingSettings) -> None:
+    """Count a skipped step, and give up after too many in a row."""
+    trainee.bad_steps += 1
+    trainee.bad_in_a_row += 1
+    if trainee.bad_in_a_row >= settings.max_bad_steps:
+        raise TrainingError(
+            f"{trainee.bad_in_a_row} steps in a row up to step {step + 1} had losses that are not "
+            "finite: lower --learning-rate, or train in float32; the last saved state is kept"
+        )

@@ -1,0 +1,136 @@
+"""Logits of one picture to a `Result`: works on anyone's logits."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from unimask.errors import SettingsError
+from unimask.formats.run_length import run_lengths_of_ids
+from unimask.labels import LabelSet, Task, parse_task
+from unimask.processing.instance import instances
+from unimask.processing.panoptic import panoptic_map
+from unimask.processing.resize import Resizer, Size
+from unimask.processing.semantic import semantic_map, semantic_map_of_scores
+from unimask.results import Result, Segment
+
+
+@torch.no_grad()
+def postprocess(
+    class_logits: Float[Tensor, "q k"],
+    mask_logits: Float[Tensor, "q h w"],
+    *,
+    task: Task,
+    labels: Sequence[str],
+    is_thing: Sequence[bool],
+    padded_size: Size,
+    input_size: Size,
+    original_size: Size,
+    object_threshold: float = 0.8,
+    overlap_threshold: float = 0.8,
+    top_k: int = 100,
+    resize: Literal["masks", "scores"] = "masks",
+    threshold: float | None = None,
+) -> Result:
+    """Turn logits into segments by the authors' exact rules, in bounded memory.
+
+    Args:
+        class_logits: Per query; the last column is "no object".
+        mask_logits: Per query, over the padded input.
+        task: "semantic", "instance" or "panoptic".
+        labels: Names of the classes.
+        is_thing: Per class: True where objects are counted.
+        padded_size: Height and width of the network's input.
+        input_size: The part of it (top left) that shows the picture.
+        original_size: The picture's own size, which is that of the result.
+        object_threshold: Panoptic: least class score.
+        overlap_threshold: Panoptic: least share of its mask that a segment keeps.
+        top_k: Instance: pairs of query and class considered.
+        resize: "masks", or the rule of semantic-only checkpoints, "scores".
+        threshold: Instance: least score; panoptic: in place of `object_threshold`.
+
+    Raises:
+        TaskError: The task is unknown.
+        SettingsError: Shapes and label set do not fit, or `threshold` is given for semantic.
+    """
+    task = parse_task(task)
+    label_set = LabelSet(tuple(labels), tuple(is_thing))
+    check(class_logits, mask_logits, label_set)
+    if task == "semantic":
+        if threshold is not None:
+            raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
+        if resize == "scores":
+            sizes = (padded_size, input_size, original_size)
+            ids = semantic_map_of_scores(class_logits, mask_logits, *sizes)
+        else:
+            resizer = resizer_for(mask_logits, padded_size, input_size, original_size)
+            ids = semantic_map(class_logits, mask_logits, resizer)
+        return semantic_result(ids.cpu().numpy(), label_set)
+    resizer = resizer_for(mask_logits, padded_size, input_size, original_size)
+    if task == "panoptic":
+        ids, found = panoptic_map(
+            class_logits,
+            mask_logits,
+            resizer,
+            label_set.is_thing,
+            object_threshold=object_threshold if threshold is None else threshold,
+            overlap_threshold=overlap_threshold,
+        )
+        rles = run_lengths_of_ids(ids.cpu().numpy())
+        segments = [
+            Segment.of(label_set, s.label_id, rles[s.id], id=s.id, score=s.score)
+            for s in found
+            if s.id in rles
+        ]
+        return Result(task=task, size=original_size, labels=label_set, segments=tuple(segments))
+    objects = instances(
+        class_logits,
+        mask_logits,
+        resizer,
+        label_set.is_thing,
+        top_k=top_k,
+        threshold=threshold,
+    )
+    segments = [
+        Segment.of(label_set, o.label_id, o.rle, id=index, score=o.score)
+        for index, o in enumerate(objects, start=1)
+    ]
+    return Result(task=task, size=original_size, labels=label_set, segments=tuple(segments))
+
+
+def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
+    """Refuse logits that do not belong together or to the label set."""
+    if class_logits.ndim != 2 or mask_logits.ndim != 3:
+        raise SettingsError(
+            f"class logits {tuple(class_logits.shape)} and mask logits {tuple(mask_logits.shape)}: "
+            "give those of one picture, (q, k + 1) and (q, h, w)"
+        )
+    if class_logits.shape[0] != mask_logits.shape[0]:
+        raise SettingsError(
+            f"{class_logits.shape[0]} queries have classes, but {mask_logits.shape[0]} have masks"
+        )
+    if class_logits.shape[1] != len(labels) + 1:
+        raise SettingsError(
+            f"{class_logits.shape[1]} class columns, but {len(labels)} labels: give one column "
+            'more than labels, the last for "no object"'
+        )
+
+
+def resizer_for(mask_logits: Tensor, padded: Size, shown: Size, original: Size) -> Resizer:
+    """Join the two steps from the size of the logits to that of the picture."""
+    logits_size = (mask_logits.shape[-2], mask_logits.shape[-1])
+    return Resizer.between(logits_size, padded, shown, original)
+
+
+def semantic_result(label_map: np.ndarray, labels: LabelSet) -> Result:
+    """Make one segment of each class that has a pixel; its id is the label id + 1."""
+    rles = run_lengths_of_ids(label_map + 1)
+    segments = tuple(
+        Segment.of(labels, number - 1, rle, id=number, score=None)
+        for number, rle in sorted(rles.items())
+    )
+    size = (label_map.shape[0], label_map.shape[1])
+    return Result(task="semantic", size=size, labels=labels, segments=segments)

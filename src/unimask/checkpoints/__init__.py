@@ -1,0 +1,6 @@
+"""Other people's files to and from our state dict."""
+
+from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.huggingface import read_huggingface, write_huggingface
+
+__all__ = ["Checkpoint", "read_huggingface", "write_huggingface"]

@@ -1,0 +1,90 @@
+"""Folders in the Hugging Face schema: config.json, model.safetensors, preprocessor_config.json."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.huggingface_config import (
+    read_architecture,
+    read_labels,
+    read_postprocessing,
+    read_preprocessing,
+    read_tasks,
+    write_config,
+    write_preprocessor,
+)
+from unimask.checkpoints.huggingface_names import NAMES, NO_WEIGHTS
+from unimask.checkpoints.keymap import to_ours, to_theirs
+from unimask.errors import CheckpointError
+from unimask.formats.atomic import atomic_path
+from unimask.modeling.build import build_segmenter
+
+
+def read_huggingface(folder: Path) -> Checkpoint:
+    """Read a model folder.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or its content does not fit together.
+    """
+    config = read_json(folder / "config.json")
+    preprocessor_path = folder / "preprocessor_config.json"
+    preprocessor = read_json(preprocessor_path) if preprocessor_path.is_file() else None
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise CheckpointError(f"{weights} does not exist: a model folder needs it")
+    try:
+        architecture = read_architecture(config)
+        with torch.device("meta"):
+            wanted = build_segmenter(architecture).state_dict()
+        state = to_ours(load_file(weights), wanted, NAMES, ignored=NO_WEIGHTS)
+    except SafetensorError as error:
+        raise CheckpointError(f"{weights} is damaged ({error}): download it again") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    return Checkpoint(
+        config=architecture,
+        state=state,
+        labels=read_labels(config),
+        tasks=read_tasks(config),
+        preprocessing=read_preprocessing(config, preprocessor),
+        postprocessing=read_postprocessing(config),
+    )
+
+
+def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a model folder; each file appears whole or not at all.
+
+    Raises:
+        OutputError: The folder cannot be written to.
+    """
+    config = write_config(
+        checkpoint.config,
+        checkpoint.labels,
+        checkpoint.tasks,
+        checkpoint.preprocessing,
+        checkpoint.postprocessing,
+    )
+    state = to_theirs(checkpoint.state, NAMES)
+    with atomic_path(folder / "model.safetensors") as path:
+        save_file(state, path, metadata={"format": "pt"})
+    with atomic_path(folder / "config.json") as path:
+        path.write_text(json.dumps(config, indent=2) + "\n")
+    with atomic_path(folder / "preprocessor_config.json") as path:
+        path.write_text(json.dumps(write_preprocessor(checkpoint.preprocessing), indent=2) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Read one of the folder's descriptions."""
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} should hold one JSON object")
+    return content

@@ -1,0 +1,99 @@
+"""One engine that renames tensors, in both directions, by a table of pairs (ours, theirs).
+
+In a pair `*` is one dotted part of a name and a final `**` is all that is left. Where theirs is
+a tuple, our tensor is theirs stacked along the first axis (a fused q, k, v). The first pair that
+fits a name of ours counts.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from unimask.errors import CheckpointError
+
+Theirs = str | tuple[str, ...]
+Rules = Sequence[tuple[str, Theirs]]
+
+
+def compile_rule(ours: str) -> re.Pattern[str]:
+    """Turn a pattern into a regular expression with one group per star."""
+    expression = re.escape(ours).replace(r"\*\*", "(.+)").replace(r"\*", r"([^.]+)")
+    return re.compile(expression)
+
+
+def their_names(name: str, rules: Sequence[tuple[re.Pattern[str], Theirs]]) -> tuple[str, ...]:
+    """Give the names under which the other side keeps our tensor `name`.
+
+    Raises:
+        CheckpointError: No rule fits.
+    """
+    for pattern, theirs in rules:
+        found = pattern.fullmatch(name)
+        if found:
+            forms = (theirs,) if isinstance(theirs, str) else theirs
+            return tuple(
+                form.replace("**", "*").replace("*", "{}").format(*found.groups()) for form in forms
+            )
+    raise CheckpointError(f"no rule renames {name!r}")
+
+
+def to_ours(
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    rules: Rules,
+    *,
+    ignored: Iterable[str] = (),
+) -> dict[str, Tensor]:
+    """Rename a state dict to our names and check it against the network's own.
+
+    Args:
+        state: Their tensors.
+        wanted: Our names with tensors of the right shapes (on any device).
+        rules: The table.
+        ignored: Regular expressions of their names that carry no weights of the network.
+
+    Raises:
+        CheckpointError: Tensors are missing, unknown, or of another shape; all are listed.
+    """
+    compiled = [(compile_rule(ours), theirs) for ours, theirs in rules]
+    renamed, missing, used = {}, [], set()
+    for name in wanted:
+        sources = their_names(name, compiled)
+        absent = [source for source in sources if source not in state]
+        used.update(sources)
+        if absent:
+            missing += absent
+            continue
+        parts = [state[source] for source in sources]
+        renamed[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
+    skip = [re.compile(expression) for expression in ignored]
+    unknown = [n for n in state if n not in used and not any(s.fullmatch(n) for s in skip)]
+    shapes = [
+        f"{name} is {tuple(value.shape)} instead of {tuple(wanted[name].shape)}"
+        for name, value in renamed.items()
+        if value.shape != wanted[name].shape
+    ]
+    complain("missing", missing)
+    complain("unknown", unknown)
+    complain("of another shape", shapes)
+    return renamed
+
+
+def to_theirs(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
+    """Rename our tensors to their names, splitting what is fused here."""
+    compiled = [(compile_rule(ours), theirs) for ours, theirs in rules]
+    renamed = {}
+    for name, value in state.items():
+        names = their_names(name, compiled)
+        for target, part in zip(names, value.chunk(len(names)), strict=True):
+            renamed[target] = part.contiguous()
+    return renamed
+
+
+def complain(what: str, names: list[str]) -> None:
+    """Raise if there are such names, and list the first of them."""
+    if names:
+        listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+        raise CheckpointError(f"{len(names)} tensors are {what}: {listed}")

@@ -1,0 +1,168 @@
+"""Mask2Former here and in `transformers`: equal weights, equal logits, both ways."""
+
+import pytest
+import torch
+
+from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.modeling.build import build_segmenter
+
+transformers = pytest.importorskip("transformers")
+
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+def swin(window: int = 3) -> "transformers.SwinConfig":
+    return transformers.SwinConfig(
+        embed_dim=8,
+        depths=[1, 2, 2, 1],
+        num_heads=[1, 2, 2, 4],
+        window_size=window,
+        out_features=STAGES,
+    )
+
+
+def resnet(layer_type: str) -> "transformers.ResNetConfig":
+    return transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[16, 24, 32, 40],
+        depths=[1, 2, 1, 2],
+        layer_type=layer_type,
+        out_features=STAGES,
+    )
+
+
+BACKBONES = {
+    "swin-window3": swin(3),
+    "swin-window4": swin(4),
+    "resnet-bottleneck": resnet("bottleneck"),
+    "resnet-basic": resnet("basic"),
+}
+SIZES = [(75, 109), (96, 130), (64, 64), (33, 200)]
+
+
+def random_weights(model: torch.nn.Module) -> None:
+    """Make every number matter: those that start at zero or one would hide mistakes."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            noise = torch.randn(tensor.shape, generator=generator)
+            if "running_var" in name:
+                tensor.copy_(noise.abs() + 0.5)
+            elif "sampling_offsets.bias" in name:
+                tensor.copy_(2 * noise)
+            elif tensor.ndim > 1 and "embed" not in name and "queries" not in name:
+                tensor.copy_(noise / tensor[0].numel() ** 0.5)
+            elif "norm" in name and name.endswith("weight"):
+                tensor.copy_(1 + 0.3 * noise)
+            else:
+                tensor.copy_(0.5 * noise)
+
+
+@pytest.fixture(scope="module", params=BACKBONES, ids=str)
+def pair(request, tmp_path_factory):
+    """The same network twice: theirs, and its folder read here."""
+    torch.manual_seed(0)
+    config = transformers.Mask2FormerConfig(
+        backbone_config=BACKBONES[request.param],
+        hidden_dim=32,
+        feature_size=32,
+        mask_feature_size=32,
+        encoder_layers=2,
+        decoder_layers=6,
+        num_attention_heads=4,
+        dim_feedforward=40,
+        encoder_feedforward_dim=48,
+        num_queries=7,
+        num_labels=5,
+        output_auxiliary_logits=True,
+    )
+    theirs = transformers.Mask2FormerForUniversalSegmentation(config).eval()
+    random_weights(theirs)
+    folder = tmp_path_factory.mktemp("theirs")
+    theirs.save_pretrained(folder)
+    return theirs, read_huggingface(folder)
+
+
+def ours_of(checkpoint) -> torch.nn.Module:
+    network = build_segmenter(checkpoint.config).eval()
+    network.load_state_dict(checkpoint.state)
+    return network
+
+
+def compare(theirs, ours, pixel_values) -> None:
+    with torch.no_grad():
+        expected = theirs(pixel_values, output_auxiliary_logits=True)
+        found = ours(pixel_values, auxiliary=True)
+    assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
+    torch.testing.assert_close(
+        found.class_logits, expected.class_queries_logits, atol=1e-4, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        found.mask_logits, expected.masks_queries_logits, atol=1e-4, rtol=1e-4
+    )
+    assert len(found.auxiliary) == len(expected.auxiliary_logits)
+    for layer, other in zip(found.auxiliary, expected.auxiliary_logits, strict=True):
+        torch.testing.assert_close(
+            layer.class_logits, other["class_queries_logits"], atol=1e-4, rtol=1e-4
+        )
+        torch.testing.assert_close(
+            layer.mask_logits, other["masks_queries_logits"], atol=1e-4, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_logits_are_theirs_at_any_size(pair, size):
+    theirs, checkpoint = pair
+    torch.manual_seed(1)
+    compare(theirs, ours_of(checkpoint), torch.randn(2, 3, *size))
+
+
+def test_a_batch_gives_what_each_picture_gives_alone(pair):
+    _, checkpoint = pair
+    network = ours_of(checkpoint)
+    pictures = torch.randn(3, 3, 75, 109)
+    with torch.no_grad():
+        together = network(pictures)
+        for index in range(3):
+            alone = network(pictures[index : index + 1])
+            torch.testing.assert_close(
+                together.mask_logits[index], alone.mask_logits[0], atol=1e-3, rtol=1e-4
+            )
+            torch.testing.assert_close(
+                together.class_logits[index], alone.class_logits[0], atol=1e-3, rtol=1e-4
+            )
+
+
+def test_auxiliary_changes_nothing_but_what_is_told(pair):
+    _, checkpoint = pair
+    network = ours_of(checkpoint)
+    pictures = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        bare, told = network(pictures), network(pictures, auxiliary=True)
+    assert bare.auxiliary == () and len(told.auxiliary) == 5
+    torch.testing.assert_close(bare.mask_logits, told.mask_logits)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_we_save_loads_there(pair, tmp_path):
+    theirs, checkpoint = pair
+    write_huggingface(tmp_path, checkpoint)
+    again = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
+    pixel_values = torch.randn(1, 3, 75, 109)
+    with torch.no_grad():
+        expected, found = theirs(pixel_values), again(pixel_values)
+    torch.testing.assert_close(found.masks_queries_logits, expected.masks_queries_logits)
+    torch.testing.assert_close(found.class_queries_logits, expected.class_queries_logits)
+
+
+def test_reading_what_we_saved_gives_the_same(pair, tmp_path):
+    _, checkpoint = pair
+    write_huggingface(tmp_path, checkpoint)
+    again = read_huggingface(tmp_path)
+    assert again.config == checkpoint.config and again.labels == checkpoint.labels
+    assert again.preprocessing == checkpoint.preprocessing and again.tasks == checkpoint.tasks
+    assert again.state.keys() == checkpoint.state.keys()
+    for name, tensor in again.state.items():
+        torch.testing.assert_close(tensor, checkpoint.state[name], rtol=0, atol=0)

@@ -53,7 +53,7 @@ def random_weights(model: torch.nn.Module) -> None:
             elif "sampling_offsets.bias" in name:
                 tensor.copy_(2 * noise)
             elif tensor.ndim > 1 and "embed" not in name and "queries" not in name:
-                tensor.copy_(noise / tensor[0].numel() ** 0.5)
+                tensor.copy_(0.6 * noise / tensor[0].numel() ** 0.5)
             elif "norm" in name and name.endswith("weight"):
                 tensor.copy_(1 + 0.3 * noise)
             else:

@@ -1,0 +1,257 @@
+"""Pictures in, results out."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from PIL import Image
+
+from unimask.checkpoints import Checkpoint, write_huggingface
+from unimask.errors import TaskError
+from unimask.labels import Task, parse_task
+from unimask.modeling.segmenter import Segmenter
+from unimask.outputs import SegmenterOutput
+from unimask.processing import postprocess
+from unimask.processing.pictures import (
+    MAX_PIXELS,
+    Picture,
+    Source,
+    Window,
+    list_pictures,
+    read_picture,
+)
+from unimask.processing.preprocess import Preprocessed, preprocess
+from unimask.results import Result
+
+INSTANCE_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """A picture on its way to the network."""
+
+    image: Picture
+    path: Path | None
+    ready: Preprocessed
+    milliseconds: float
+
+
+class Predictor:
+    """A trained network with its labels and rules.
+
+    Args:
+        network: In eval mode, on its device.
+        checkpoint: Labels, tasks, pre- and post-processing, and the architecture.
+        name: What the model is called in messages.
+    """
+
+    def __init__(self, network: Segmenter, checkpoint: Checkpoint, name: str) -> None:
+        self.network = network
+        self.checkpoint = checkpoint
+        self.name = name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names; the index is the label id."""
+        return self.checkpoint.labels.names
+
+    @property
+    def is_thing(self) -> tuple[bool, ...]:
+        """Per class: True where objects are counted."""
+        return self.checkpoint.labels.is_thing
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the weights were trained for, widest first."""
+        return self.checkpoint.tasks
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lives."""
+        return next(self.network.parameters()).device
+
+    @overload
+    def predict(
+        self,
+        images: Source,
+        task: str | None = None,
+        *,
+        threshold: float | None = None,
+        batch_size: int = 1,
+        window: Window = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Result: ...
+
+    @overload
+    def predict(
+        self,
+        images: list[Source],
+        task: str | None = None,
+        *,
+        threshold: float | None = None,
+        batch_size: int = 1,
+        window: Window = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> list[Result]: ...
+
+    def predict(
+        self,
+        images,
+        task=None,
+        *,
+        threshold=None,
+        batch_size=1,
+        window=None,
+        max_pixels=MAX_PIXELS,
+    ):
+        """Segment pictures.
+
+        A picture gives the same result alone and in any list: only pictures of equal padded size
+        share a pass of the network, and none is padded to another's size.
+
+        Args:
+            images: One picture (path, address, PIL picture, uint8 array (h, w, 3) RGB), a list
+                of them, a folder, a glob pattern, or an iterator of frames.
+            task: "semantic", "instance" or "panoptic"; the widest the weights know by default.
+            threshold: Least score. None: instance keeps scores from 0.5 on, panoptic takes the
+                checkpoint's own; semantic has none.
+            batch_size: Pictures that may share a pass.
+            window: Values that become black and white, or "auto"; see `read_picture`.
+            max_pixels: Larger pictures are refused.
+
+        Returns:
+            One result for one picture; a list for a list, folder or pattern; an iterator for an
+            iterator.
+
+        Raises:
+            ImageError: A picture cannot be used.
+            TaskError: These weights cannot do the task.
+        """
+        chosen = self.task_of(task)
+
+        def results(sources: Iterable[Source]) -> Iterator[Result]:
+            pending = (self.prepare(source, window, max_pixels) for source in sources)
+            for batch in equal_sizes(pending, batch_size):
+                yield from self.run(batch, chosen, threshold)
+
+        if isinstance(images, str | Path) and names_many(images):
+            return list(results(list_pictures(images)))
+        if isinstance(images, str | Path | Image.Image | np.ndarray):
+            return next(results([images]))
+        if isinstance(images, Iterator):
+            return results(images)
+        return list(results(images))
+
+    __call__ = predict
+
+    def task_of(self, task: str | None) -> Task:
+        """Check that the weights can do `task`.
+
+        Raises:
+            TaskError: They cannot; the message lists what they can do.
+        """
+        if task is None:
+            return self.tasks[0]
+        wanted = parse_task(task)
+        if wanted not in self.tasks:
+            raise TaskError(
+                f"{self.name} was not trained for {wanted}; it does {', '.join(self.tasks)}"
+            )
+        return wanted
+
+    def prepare(self, source: Source, window: Window, max_pixels: int) -> Pending:
+        """Read a picture and make it a tensor."""
+        start = time.perf_counter()
+        image = read_picture(source, window=window, max_pixels=max_pixels)
+        ready = preprocess(image, self.checkpoint.preprocessing)
+        path = Path(source) if isinstance(source, str | Path) else None
+        return Pending(image, path, ready, 1000 * (time.perf_counter() - start))
+
+    @torch.inference_mode()
+    def run(self, batch: list[Pending], task: Task, threshold: float | None) -> Iterator[Result]:
+        """Segment pictures of equal padded size."""
+        start = time.perf_counter()
+        dtype = next(self.network.parameters()).dtype
+        pixel_values = torch.stack([item.ready.pixel_values for item in batch])
+        output = self.network(pixel_values.to(self.device, dtype))
+        synchronise(output)
+        network_ms = 1000 * (time.perf_counter() - start) / len(batch)
+        for index, item in enumerate(batch):
+            start = time.perf_counter()
+            result = self.postprocess(output, index, item.ready, task, threshold)
+            speed = {
+                "preprocess": item.milliseconds,
+                "network": network_ms,
+                "postprocess": 1000 * (time.perf_counter() - start),
+            }
+            yield replace(result, path=item.path, image=item.image, speed=speed)
+
+    def postprocess(
+        self,
+        output: SegmenterOutput,
+        index: int,
+        ready: Preprocessed,
+        task: Task,
+        threshold: float | None,
+    ) -> Result:
+        """Turn one picture's logits into a result."""
+        rules = self.checkpoint.postprocessing
+        if task == "instance" and threshold is None:
+            threshold = INSTANCE_THRESHOLD
+        return postprocess(
+            output.class_logits[index],
+            output.mask_logits[index],
+            task=task,
+            labels=self.labels,
+            is_thing=self.is_thing,
+            padded_size=ready.padded_size,
+            input_size=ready.input_size,
+            original_size=ready.original_size,
+            object_threshold=rules.object_threshold,
+            overlap_threshold=rules.overlap_threshold,
+            top_k=rules.top_k,
+            resize=rules.resize,
+            threshold=threshold,
+        )
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model in the Hugging Face schema: it loads here, and there where it can.
+
+        Raises:
+            OutputError: The folder cannot be written to.
+        """
+        state = {n: t.detach().float().cpu() for n, t in self.network.state_dict().items()}
+        write_huggingface(Path(folder), replace(self.checkpoint, state=state))
+
+
+def names_many(source: str | Path) -> bool:
+    """Say whether a path is a folder or a glob pattern."""
+    if str(source).startswith(("http://", "https://")):
+        return False
+    path = Path(source)
+    return path.is_dir() or (any(mark in str(source) for mark in "*?[") and not path.exists())
+
+
+def equal_sizes(pending: Iterable[Pending], batch_size: int) -> Iterator[list[Pending]]:
+    """Group neighbours of equal padded size, in order, at most `batch_size` of them."""
+    batch: list[Pending] = []
+    for item in pending:
+        if batch and item.ready.padded_size != batch[0].ready.padded_size:
+            yield batch
+            batch = []
+        batch.append(item)
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def synchronise(output: SegmenterOutput) -> None:
+    """Wait for the GPU, so that the stages' times are their own."""
+    if output.class_logits.is_cuda:
+        torch.cuda.synchronize()

@@ -1,5 +1,62 @@
-"""unimask: universal image segmentation."""
+"""unimask: universal image segmentation, one network family for three tasks.
+
+import unimask
+
+model = unimask.load("nuclei")
+result = model.predict("cells.png", task="panoptic")
+result.save("out/")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from unimask.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from unimask.evaluation import evaluate
+    from unimask.inference import Predictor, load
+    from unimask.inference.load import build
+    from unimask.processing import postprocess
+    from unimask.results import Result, Segment
+    from unimask.training import TrainingSettings, train
+
+__all__ = [
+    "Predictor",
+    "Result",
+    "Segment",
+    "TrainingSettings",
+    "__version__",
+    "build",
+    "evaluate",
+    "load",
+    "postprocess",
+    "train",
+]
+
+# Each name is imported when it is first asked for: `import unimask` starts neither torch nor an
+# extra.
+HOMES = {
+    "Predictor": "unimask.inference",
+    "Result": "unimask.results",
+    "Segment": "unimask.results",
+    "TrainingSettings": "unimask.training",
+    "build": "unimask.inference.load",
+    "evaluate": "unimask.evaluation",
+    "load": "unimask.inference",
+    "postprocess": "unimask.processing",
+    "train": "unimask.training",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its room."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'unimask' has no attribute {name!r}")
+    value = getattr(import_module(HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

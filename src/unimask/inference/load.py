@@ -1,5 +1,6 @@
 """Where weights come from: a bundled name, a folder, a run, or the Hub."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,10 +9,12 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from unimask.checkpoints import Checkpoint, read_huggingface
+from unimask.config import PostprocessingConfig, PreprocessingConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.predictor import Predictor
+from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS
+from unimask.presets import PRESETS, preset
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
@@ -47,6 +50,39 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
     network.load_state_dict(checkpoint.state)
     network = network.to(place, choose_dtype(dtype, place)).eval().requires_grad_(False)
     return Predictor(network, checkpoint, str(source))
+
+
+def build(
+    preset_name: str,
+    *,
+    labels: Sequence[str],
+    is_thing: Sequence[bool] | None = None,
+    device: str = "auto",
+) -> Predictor:
+    """Build an untrained network, to train it by hand or to try its speed.
+
+    Args:
+        preset_name: One of the architectures, such as "mask2former-swin-tiny".
+        labels: Names of the classes.
+        is_thing: Per class: True where objects are counted; all by default.
+        device: As for `load`.
+
+    Raises:
+        SettingsError: No preset has that name, or the label set is not one.
+    """
+    things = tuple(is_thing) if is_thing is not None else (True,) * len(labels)
+    label_set = LabelSet(tuple(labels), things)
+    config = preset(preset_name, len(label_set))
+    network = build_segmenter(config).to(choose_device(device)).eval()
+    checkpoint = Checkpoint(
+        config=config,
+        state=network.state_dict(),
+        labels=label_set,
+        tasks=("panoptic", "instance", "semantic"),
+        preprocessing=PreprocessingConfig(),
+        postprocessing=PostprocessingConfig(),
+    )
+    return Predictor(network, checkpoint, f"untrained {preset_name}")
 
 
 def bundled_names() -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from unimask.config import CriterionConfig
+from unimask.config import CriterionConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError
 
@@ -32,6 +32,10 @@ class TrainingSettings:
         evaluate_every: Steps between two validations; 0 for one at the end.
         save_every: Steps between two saved states.
         max_bad_steps: Steps in a row without finite losses after which the run stops.
+        preprocessing: How pictures are predicted; None keeps the weights' own, or lets the
+            shorter side be `augmentation.crop` for a network from scratch.
+        augmentation: How pictures are changed before the network learns from them.
+        criterion: Weights of the losses and number of points.
     """
 
     steps: int = 1000
@@ -50,6 +54,7 @@ class TrainingSettings:
     evaluate_every: int = 0
     save_every: int = 200
     max_bad_steps: int = 10
+    preprocessing: PreprocessingConfig | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     criterion: CriterionConfig = field(default_factory=CriterionConfig)
 

@@ -59,7 +59,9 @@ def draw_overlay(
     index = paint(order, (height, width)).repeat(factor, 0).repeat(factor, 1)
     canvas = enlarge(image, factor)
     thickness = max(1, round(max(canvas.shape[:2]) / 700))
-    blended = blend(canvas, index, np.array([(0, 0, 0), *colours], np.float32), thickness)
+    opacity = np.array([0.0, *(0.38 if shape.counted else 0.26 for shape in order)], np.float32)
+    tints = np.array([(0, 0, 0), *colours], np.float32)
+    blended = blend(canvas, index, tints, opacity, thickness)
     picture = Image.fromarray(blended)
     font_size = float(np.clip(max(canvas.shape[:2]) / 55, 12, 60))
     add_chips(picture, order, colours, factor, font_size)
@@ -102,11 +104,10 @@ def blend(
     canvas: UInt8[np.ndarray, "h w 3"],
     index: Int[np.ndarray, "h w"],
     colours: Float[np.ndarray, "n 3"],
+    opacity: Float[np.ndarray, " n"],
     thickness: int,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Tint every shape and draw its inner border, bright on dark and dark on bright ground."""
-    opacity = np.full(len(colours), 0.38, np.float32)
-    opacity[0] = 0
     strength = opacity[index][..., None]
     blended = canvas * (1 - strength) + colours[index] * strength
     border = inner_border(index, thickness)

@@ -1,0 +1,5 @@
+"""`python -m unimask` is `unimask`."""
+
+from unimask.cli import main
+
+main()

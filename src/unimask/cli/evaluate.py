@@ -1,0 +1,51 @@
+"""`unimask evaluate`: a model's scores on labelled pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from unimask.cli.main import app
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Whatever predict takes.")],
+    task: Annotated[str | None, typer.Option(help="The model's widest by default.")] = None,
+    split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
+    json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+) -> None:
+    """Score a model; all scores are percentages."""
+    from unimask.evaluation import evaluate as run_evaluation
+
+    console = Console(highlight=False)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        row = bar.add_task("evaluating", total=None)
+        report = run_evaluation(
+            data,
+            model,
+            task=task,
+            split=split,
+            device=device,
+            json=json,
+            progress=lambda done, total: bar.update(row, completed=done, total=total),
+        )
+    console.print(f"{report['task']} on {report['images']} pictures of {report['data']}/{split}")
+    table = Table("score", "%", box=None, pad_edge=False)
+    metrics: dict[str, float | None] = report["metrics"]  # type: ignore[assignment]
+    for name, value in metrics.items():
+        table.add_row(name, "not defined" if value is None else f"{value:.2f}")
+    console.print(table)
+    per_class: dict[str, dict] = report["per_class"]  # type: ignore[assignment]
+    if per_class:
+        names = list(next(iter(per_class.values())))
+        table = Table("class", *names, box=None, pad_edge=False)
+        for label, values in per_class.items():
+            cells = ["-" if values[name] is None else f"{values[name]:.2f}" for name in names]
+            table.add_row(label, *cells)
+        console.print(table)

@@ -1,0 +1,84 @@
+"""`unimask train`: labelled pictures to weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unimask.cli.main import app
+from unimask.errors import SettingsError
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A preset to start untrained, or weights.")
+    ] = "mask2former-nano",
+    task: Annotated[str, typer.Option(help="panoptic trains for all three.")] = "panoptic",
+    steps: Annotated[int | None, typer.Option(min=1, help="Updates of the weights.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the data, instead.")] = None,
+    size: Annotated[int, typer.Option(help="Side of the training square.")] = 512,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per pass.")] = 4,
+    accumulate: Annotated[int, typer.Option(min=1, help="Passes per update.")] = 1,
+    learning_rate: Annotated[float, typer.Option(help="Peak rate.")] = 1e-4,
+    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    names: Annotated[
+        str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
+    ] = None,
+    evaluate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+) -> None:
+    """Train a network, from scratch or from weights; interrupt and resume at will."""
+    from unimask.datasets import open_dataset
+    from unimask.datasets.transforms import Augmentation
+    from unimask.training import TrainingSettings
+    from unimask.training import train as run_training
+
+    if steps is not None and epochs is not None:
+        raise SettingsError("give --steps or --epochs, not both")
+    pair = parse_names(names)
+    if epochs is not None:
+        pictures = len(open_dataset(data, "train", names=pair))
+        steps = max(1, round(epochs * pictures / (batch_size * accumulate)))
+    if precision not in ("float32", "bfloat16"):
+        raise SettingsError(f"--precision {precision}: give float32 or bfloat16")
+    settings = TrainingSettings(
+        steps=steps or 1000,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        learning_rate=learning_rate,
+        precision=precision,  # type: ignore[arg-type]
+        evaluate_every=evaluate_every,
+        seed=seed,
+        workers=workers,
+        augmentation=Augmentation(crop=size),
+    )
+    run = run_training(
+        data,
+        model,
+        task=task,
+        out=out,
+        resume=resume,
+        names=pair,
+        settings=settings,
+        device=device,
+    )
+    if run.finished:
+        print(f"best weights: {run.folder / 'weights' / 'best'}")
+    else:
+        raise typer.Exit(130)
+
+
+def parse_names(text: str | None) -> tuple[str, str] | None:
+    """Read THING,STUFF."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 2 or not all(parts):
+        raise SettingsError(f"--names {text!r}: give two names, such as nucleus,background")
+    return parts[0], parts[1]

@@ -1,0 +1,117 @@
+"""Predict labelled pictures and score them, picture by picture."""
+
+import json as json_format
+from collections.abc import Callable
+from pathlib import Path
+
+from unimask.datasets import Dataset, open_dataset
+from unimask.errors import DataError
+from unimask.evaluation.scorers import scorer_for
+from unimask.formats.atomic import atomic_path
+from unimask.inference import Predictor, load
+from unimask.labels import LabelSet
+
+Progress = Callable[[int, int], None]
+"""Called with the pictures done and the pictures in all."""
+
+
+def evaluate(
+    data: str | Path,
+    model: str | Path | Predictor,
+    *,
+    task: str | None = None,
+    split: str = "val",
+    device: str = "auto",
+    json: str | Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Score a model on labelled pictures.
+
+    Panoptic gives PQ, SQ, RQ (all, things, stuff); semantic mIoU, fwIoU, mACC, pACC; instance
+    matched precision at IoU thresholds, of the instances that score at least one half. All are
+    percentages from 0 to 100; what is not defined is None.
+
+    Args:
+        data: Folder of the dataset.
+        model: A predictor, or whatever `load` takes.
+        task: The model's widest by default.
+        split: Part of the dataset.
+        device: Where a model that is loaded here runs.
+        json: File to write the scores to.
+        progress: Told after each picture.
+
+    Returns:
+        `{task, data, split, images, metrics, per_class}`.
+
+    Raises:
+        DataError: The dataset cannot be read, or its classes are not the model's.
+        TaskError: The model cannot do the task.
+    """
+    predictor = model if isinstance(model, Predictor) else load(model, device=device)
+    dataset = open_dataset(data, split)
+    scores = evaluate_predictor(predictor, dataset, task=task, progress=progress)
+    report = {
+        "task": scores["task"],
+        "data": dataset.name,
+        "split": split,
+        **{key: scores[key] for key in ("images", "metrics", "per_class")},
+    }
+    if json is not None:
+        with atomic_path(Path(json)) as path:
+            path.write_text(json_format.dumps(report, indent=2) + "\n")
+    return report
+
+
+def evaluate_predictor(
+    predictor: Predictor,
+    dataset: Dataset,
+    *,
+    task: str | None = None,
+    least_area: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Score a predictor on an open dataset.
+
+    Args:
+        predictor: The model.
+        dataset: Labelled pictures.
+        task: The model's widest by default.
+        least_area: Panoptic: true segments with fewer pixels count as void.
+        progress: Told after each picture.
+
+    Returns:
+        `{task, images, metrics, per_class}`.
+    """
+    chosen = predictor.task_of(task)
+    labels = common_labels(predictor, dataset)
+    scorer = scorer_for(chosen, labels, least_area=least_area)
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        scorer.add(predictor.predict(sample.image, chosen), sample)
+        if progress is not None:
+            progress(index + 1, len(dataset))
+    return {
+        "task": chosen,
+        "images": len(dataset),
+        "metrics": scorer.metrics(),
+        "per_class": scorer.per_class(),
+    }
+
+
+def common_labels(predictor: Predictor, dataset: Dataset) -> LabelSet:
+    """Give the classes that model and data share.
+
+    A dataset that names its classes "object" and "background" only because nobody named them
+    takes the model's names.
+
+    Raises:
+        DataError: They differ in number, order or kind.
+    """
+    ours, theirs = predictor.checkpoint.labels, dataset.labels
+    unnamed = theirs.names == ("object", "background")
+    if ours.is_thing == theirs.is_thing and (unnamed or ours.names == theirs.names):
+        return ours
+    raise DataError(
+        f"{predictor.name} knows {len(ours)} classes ({', '.join(ours.names[:4])}...), the data "
+        f"has {len(theirs)} ({', '.join(theirs.names[:4])}...): they must be the same, in order"
+    )

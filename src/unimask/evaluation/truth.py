@@ -1,0 +1,43 @@
+"""The truth of a sample as a `Result`, to be drawn beside a prediction."""
+
+import numpy as np
+from PIL import Image
+
+from unimask.datasets import Sample
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet, Task
+from unimask.results import Result, Segment
+
+
+def truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
+    """Give what a perfect prediction would be; crowds are left out."""
+    segments = []
+    things = np.array(labels.is_thing)
+    if task == "semantic":
+        for label in np.unique(sample.label_ids[~sample.crowds]).tolist():
+            numbers = np.flatnonzero((sample.label_ids == label) & ~sample.crowds) + 1
+            rle = RunLength.from_mask(np.isin(sample.id_maps, numbers).any(0))
+            segments.append(Segment.of(labels, label, rle, id=label + 1, score=None))
+    else:
+        for number, label in enumerate(sample.label_ids.tolist(), start=1):
+            if sample.crowds[number - 1] or (task == "instance" and not things[label]):
+                continue
+            rle = RunLength.from_mask(sample.mask(number))
+            segments.append(Segment.of(labels, label, rle, id=number, score=None))
+    return Result(
+        task=task,
+        size=sample.size,
+        labels=labels,
+        segments=tuple(segment for segment in segments if segment.area),
+        path=sample.path,
+        image=sample.image,
+    )
+
+
+def side_by_side(truth: Result, prediction: Result) -> Image.Image:
+    """Draw the truth on the left and the prediction on the right."""
+    left, right = truth.plot(legend=False), prediction.plot()
+    board = Image.new("RGB", (left.width + right.width + 8, max(left.height, right.height)))
+    board.paste(left, (0, 0))
+    board.paste(right, (left.width + 8, 0))
+    return board

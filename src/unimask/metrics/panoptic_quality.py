@@ -1,0 +1,123 @@
+"""Panoptic quality by the COCO rule (Kirillov et al. 2019; `panopticapi/evaluation.py`)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Int
+
+from unimask.labels import LabelSet
+from unimask.metrics.overlaps import overlaps
+
+VOID = 0
+
+
+class PanopticQuality:
+    """PQ, SQ and RQ over pictures: only sums per class stay in memory.
+
+    Segments of one class match where their intersection over union exceeds one half; the union
+    leaves out void. A predicted segment without a match is no error if more than half of it lies
+    on void or on crowds of its class.
+
+    Args:
+        labels: Classes.
+    """
+
+    def __init__(self, labels: LabelSet) -> None:
+        self.labels = labels
+        classes = len(labels)
+        self.iou = np.zeros(classes)
+        self.true_positives = np.zeros(classes, np.int64)
+        self.false_positives = np.zeros(classes, np.int64)
+        self.false_negatives = np.zeros(classes, np.int64)
+
+    def update(
+        self,
+        predicted: Int[np.ndarray, "h w"],
+        predicted_labels: Mapping[int, int],
+        truth: Int[np.ndarray, "h w"],
+        truth_labels: Mapping[int, int],
+        crowds: frozenset[int] = frozenset(),
+    ) -> None:
+        """Add a picture.
+
+        Args:
+            predicted: Segment ids, 0 for void.
+            predicted_labels: Label id per predicted segment.
+            truth: Segment ids, 0 for void.
+            truth_labels: Label id per true segment, crowds included.
+            crowds: Ids of true segments that stand for many objects.
+        """
+        found_ids, true_ids, shared = overlaps(predicted, truth)
+        found = {int(v): i for i, v in enumerate(found_ids) if v != VOID}
+        true = {int(v): i for i, v in enumerate(true_ids) if v != VOID}
+        found_area, true_area = shared.sum(1), shared.sum(0)
+        void = next((i for i, v in enumerate(true_ids) if v == VOID), None)
+        on_void = shared[:, void] if void is not None else np.zeros(len(found_ids), np.int64)
+        matched_found: set[int] = set()
+        matched_true: set[int] = set()
+        for true_id, column in true.items():
+            if true_id in crowds:
+                continue
+            label = truth_labels[true_id]
+            for row in np.flatnonzero(shared[:, column]):
+                found_id = int(found_ids[row])
+                if found_id == VOID or predicted_labels[found_id] != label:
+                    continue
+                union = found_area[row] + true_area[column] - shared[row, column] - on_void[row]
+                iou = shared[row, column] / union
+                if iou > 0.5:
+                    self.iou[label] += iou
+                    self.true_positives[label] += 1
+                    matched_found.add(found_id)
+                    matched_true.add(true_id)
+        for true_id in true.keys() - matched_true - crowds:
+            self.false_negatives[truth_labels[true_id]] += 1
+        for found_id in found.keys() - matched_found:
+            label, row = predicted_labels[found_id], found[found_id]
+            excused = on_void[row] + sum(
+                shared[row, true[crowd]]
+                for crowd in crowds
+                if crowd in true and truth_labels[crowd] == label
+            )
+            if excused / found_area[row] <= 0.5:
+                self.false_positives[label] += 1
+
+    def compute(self) -> dict[str, float | None]:
+        """Give percentages, over all classes, things and stuff; None where nothing is defined."""
+        things = np.array(self.labels.is_thing)
+        scores: dict[str, float | None] = {}
+        for suffix, chosen in (
+            ("", np.ones_like(things)),
+            ("_things", things),
+            ("_stuff", ~things),
+        ):
+            for name, values in zip(("PQ", "SQ", "RQ"), self.qualities(), strict=True):
+                scores[name + suffix] = mean_percent(values[chosen])
+        return scores
+
+    def per_class(self) -> dict[str, dict[str, float | None]]:
+        """Give PQ, SQ and RQ of each class, None where it never occurred."""
+        columns = zip(self.labels.names, *self.qualities(), strict=True)
+        return {
+            name: {
+                key: None if np.isnan(value) else 100 * float(value)
+                for key, value in zip(("PQ", "SQ", "RQ"), values, strict=True)
+            }
+            for name, *values in columns
+        }
+
+    def qualities(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give PQ, SQ and RQ per class as shares, NaN where the class never occurred."""
+        matched = self.true_positives
+        weight = matched + 0.5 * self.false_positives + 0.5 * self.false_negatives
+        with np.errstate(invalid="ignore", divide="ignore"):
+            pq = np.where(weight > 0, self.iou / weight, np.nan)
+            rq = np.where(weight > 0, matched / weight, np.nan)
+            sq = np.where(weight > 0, np.where(matched > 0, self.iou / matched, 0), np.nan)
+        return pq, sq, rq
+
+
+def mean_percent(values: np.ndarray) -> float | None:
+    """Average what is defined, as a percentage."""
+    defined = values[~np.isnan(values)]
+    return 100 * float(defined.mean()) if len(defined) else None

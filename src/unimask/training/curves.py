@@ -1,0 +1,36 @@
+"""A run's curves as a picture."""
+
+from pathlib import Path
+
+from unimask.errors import MissingExtraError
+from unimask.formats.atomic import atomic_path
+
+
+def draw_curves(rows: list[dict[str, str]], target: Path) -> None:
+    """Draw losses and score over steps, from the rows of metrics.csv.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "train") from None
+    losses = [row for row in rows if row["loss"]]
+    scores = [row for row in rows if row["score"]]
+    if not losses:
+        return
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    steps = [int(row["step"]) for row in losses]
+    for name in ("class", "mask", "dice"):
+        left.plot(steps, [float(row[name]) for row in losses], label=name)
+    left.set(title="losses of the last layer", xlabel="step", yscale="log")
+    left.legend(frameon=False)
+    left.grid(alpha=0.25)
+    right.plot([int(r["step"]) for r in scores], [float(r["score"]) for r in scores], marker="o")
+    name = scores[-1]["metric"] if scores else "score"
+    right.set(title=f"{name} on validation (%)", xlabel="step")
+    right.grid(alpha=0.25)
+    with atomic_path(target) as path:
+        figure.savefig(path, dpi=110)

@@ -1,0 +1,56 @@
+"""What a person sees of a run: a bar that moves, and one line per stretch of steps."""
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Reporter:
+    """Prints a run; only the first process of many speaks.
+
+    Args:
+        total: Steps of the run.
+        done: Steps taken before.
+        quiet: Print nothing.
+    """
+
+    def __init__(self, total: int, done: int, *, quiet: bool = False) -> None:
+        self.console = Console(quiet=quiet, highlight=False)
+        self.bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=total, completed=done, loss="")
+
+    def __enter__(self) -> "Reporter":
+        """Show the bar."""
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the bar."""
+        self.bar.stop()
+
+    def step(self, loss: float) -> None:
+        """Move the bar."""
+        self.bar.update(self.task, advance=1, loss=f"loss {loss:.2f}")
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(line, soft_wrap=True)
+
+    def row(self, row: dict[str, object]) -> None:
+        """Print a stretch of steps in one line."""
+        parts = [f"step {row['step']:>6}  epoch {row['epoch']:>7.2f}"]
+        parts += [f"{name} {row[name]:.4f}" for name in ("loss", "class", "mask", "dice")]
+        parts.append(f"lr {row['learning_rate']:.1e}  {row['seconds_per_step']:.2f} s/step")
+        if row.get("skipped"):
+            parts.append(f"skipped {row['skipped']}")
+        if "score" in row:
+            parts.append(f"[bold]{row['metric']} {row['score']:.1f}[/bold]")
+        self.say("  ".join(parts))

@@ -1,0 +1,141 @@
+"""From a folder of labelled pictures to weights, in one call."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from unimask.checkpoints import Checkpoint
+from unimask.datasets import Dataset, open_dataset
+from unimask.errors import MissingExtraError, SettingsError
+from unimask.inference import Predictor, load
+from unimask.labels import Task, parse_task
+from unimask.losses import Criterion
+from unimask.modeling.build import build_segmenter
+from unimask.training.average import WeightAverage
+from unimask.training.optimizer import build_optimizer
+from unimask.training.run_folder import RunFolder
+from unimask.training.settings import TrainingSettings
+from unimask.training.start import starting_point
+
+PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished or interrupted run.
+
+    Attributes:
+        folder: Everything that it wrote.
+        metrics: Name and best value of the headline score, in percent.
+        finished: False if it was interrupted and can be resumed.
+    """
+
+    folder: Path
+    metrics: dict[str, float]
+    finished: bool
+
+    @property
+    def predictor(self) -> Predictor:
+        """The best weights, loaded."""
+        return load(self.folder)
+
+
+def train(
+    data: str | Path,
+    model: str,
+    *,
+    task: str = "panoptic",
+    out: str | Path | None = None,
+    resume: bool = False,
+    names: tuple[str, str] | None = None,
+    settings: TrainingSettings | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Run:
+    """Train a network on a folder of labelled pictures.
+
+    The run's folder holds `settings.json`, `metrics.csv`, `curves.png`, `samples/` (truth beside
+    prediction), `weights/best` and `weights/last` (averaged weights, loadable), and `state.pt`,
+    from which an interrupted run continues with the result of an uninterrupted one.
+
+    Args:
+        data: Folder of the dataset, with splits "train" and "val".
+        model: A preset's name to start untrained, or whatever `load` takes to fine-tune.
+        task: "panoptic" trains for all three tasks.
+        out: The run's folder; `runs/TASK` by default.
+        resume: Continue the run in `out`, with the settings it was started with.
+        names: For instance ids: names of the objects and of the background.
+        settings: Everything else.
+        device: "auto", or what Lightning Fabric calls an accelerator.
+        quiet: Print nothing.
+
+    Raises:
+        DataError: The dataset cannot be read.
+        MissingExtraError: The extra `train` is not installed.
+        SettingsError: The folder already holds a run, or the model is unknown.
+        TrainingError: The run cannot be resumed, or its losses stay not finite.
+    """
+    chosen = parse_task(task)
+    folder = RunFolder(Path(out or Path("runs") / chosen))
+    if not resume and folder.state_path.exists():
+        raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
+    settings = folder.read_settings() if resume else settings or TrainingSettings()
+    dataset = open_dataset(data, "train", names=names)
+    validation = open_dataset(data, "val", names=names)
+    checkpoint, pretrained, told = starting_point(model, dataset.labels, chosen, settings)
+    if not resume:
+        facts = {"model": model, "task": chosen, "data": str(data), "labels": dataset.labels.names}
+        folder.write_settings(settings, facts)
+    loop = prepare(dataset, validation, checkpoint, chosen, folder, settings, pretrained, device)
+    if resume:
+        loop.restore(folder.read_state())
+        folder.forget_after(loop.step)
+    if not quiet and loop.fabric.is_global_zero:
+        print(told)
+        print(f"{len(dataset)} pictures to learn from, {len(validation)} to judge by")
+    loop.run(quiet=quiet)
+    if loop.interrupted and not quiet:
+        print(f"interrupted after step {loop.step}; continue with --resume --out {folder.path}")
+    return Run(folder.path, {"best": loop.best}, loop.step == settings.steps)
+
+
+def prepare(
+    dataset: Dataset,
+    validation: Dataset,
+    checkpoint: Checkpoint,
+    task: Task,
+    folder: RunFolder,
+    settings: TrainingSettings,
+    pretrained: bool,
+    device: str,
+):
+    """Put the parts of a run together."""
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise MissingExtraError("lightning-fabric", "train") from None
+    from unimask.training.batches import Examples
+    from unimask.training.loop import Loop
+    from unimask.training.steps import Trainee
+
+    if settings.augmentation.crop % 32:
+        raise SettingsError(f"crop is {settings.augmentation.crop}: give a multiple of 32")
+    precision = PRECISIONS[settings.precision]
+    fabric = Fabric(
+        accelerator=device, devices="auto" if device != "cpu" else 1, precision=precision
+    )  # type: ignore[arg-type]
+    fabric.launch()
+    network = build_segmenter(checkpoint.config)
+    network.load_state_dict(checkpoint.state)
+    optimizer = build_optimizer(network, settings, pretrained=pretrained)
+    average = WeightAverage(network.to(fabric.device), settings.ema_decay)
+    network, optimizer = fabric.setup(network, optimizer)
+    criterion = Criterion(len(checkpoint.labels), settings.criterion).to(fabric.device)
+    return Loop(
+        fabric=fabric,
+        trainee=Trainee(network, optimizer, average, criterion),
+        examples=Examples(dataset, task, settings, checkpoint.preprocessing),
+        validation=validation,
+        checkpoint=checkpoint,
+        folder=folder,
+        settings=settings,
+    )

@@ -1,0 +1,50 @@
+"""Judging a run with its averaged weights, through the public predictor."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from unimask.checkpoints import Checkpoint
+from unimask.datasets import Dataset
+from unimask.evaluation import evaluate_predictor
+from unimask.evaluation.truth import side_by_side, truth_result
+from unimask.formats.atomic import atomic_path
+from unimask.inference import Predictor
+from unimask.labels import Task
+from unimask.modeling.build import build_segmenter
+from unimask.training.run_folder import RunFolder
+
+HEADLINE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"}
+
+SAMPLES = 4
+
+
+def predictor_of(
+    checkpoint: Checkpoint, state: dict[str, Tensor], device: torch.device, name: str
+) -> Predictor:
+    """Build a predictor from a run's weights."""
+    network = build_segmenter(checkpoint.config)
+    network.load_state_dict(state)
+    network = network.to(device).eval().requires_grad_(False)
+    return Predictor(network, replace(checkpoint, state=dict(state)), name)
+
+
+def validate(predictor: Predictor, dataset: Dataset, task: Task) -> tuple[str, float]:
+    """Give the name and the value of the task's headline score; 0 where it is not defined."""
+    scores = evaluate_predictor(predictor, dataset, task=task)
+    metrics: dict[str, float | None] = scores["metrics"]  # type: ignore[assignment]
+    return HEADLINE[task], metrics[HEADLINE[task]] or 0.0
+
+
+def draw_samples(
+    predictor: Predictor, dataset: Dataset, task: Task, folder: RunFolder, step: int
+) -> None:
+    """Draw truth and prediction of a few pictures, always the same ones."""
+    for index in range(min(SAMPLES, len(dataset))):
+        sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
+        truth = truth_result(sample, predictor.checkpoint.labels, task)
+        prediction = predictor.predict(sample.image, task)
+        target = folder.path / "samples" / f"{index}_step{step:06d}.png"
+        with atomic_path(target) as path:
+            side_by_side(truth, prediction).save(path)

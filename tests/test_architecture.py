@@ -157,9 +157,9 @@ def tree_entries(text: str) -> set[str]:
 
 def test_the_tree_in_architecture_is_the_real_one():
     told = tree_entries((ROOT / "ARCHITECTURE.md").read_text())
-    real = {
-        str(path.relative_to(PACKAGE)) for path in MODULES if path.name != "__init__.py"
-    } | {"__init__.py"}
+    real = {str(path.relative_to(PACKAGE)) for path in MODULES if path.name != "__init__.py"} | {
+        "__init__.py"
+    }
     assert told == real, f"missing: {sorted(real - told)}, gone: {sorted(told - real)}"
 
 

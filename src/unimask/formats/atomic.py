@@ -1,8 +1,9 @@
 """Files that appear whole or not at all."""
 
 import os
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from unimask.errors import OutputError
@@ -17,13 +18,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The folder cannot be made, or the file cannot be written.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".partial-{uuid.uuid4().hex[:12]}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {path}: {reason}; choose another folder") from error
+        raise OutputError(f"cannot write {path}: {reason}; choose another place") from error
     finally:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        with suppress(OSError):  # gone already, or its folder cannot be written to
+            temporary.unlink()

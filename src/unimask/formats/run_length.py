@@ -1,12 +1,17 @@
 """Run lengths of masks in COCO's order: column by column, zeros first."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 from unimask.errors import DataError
+
+MOST_DIGITS = 7
+"""Base-32 digits of the largest difference of two 32-bit counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +32,6 @@ class RunLength:
             and self.size == other.size
             and np.array_equal(self.counts, other.counts)
         )
-
-    __hash__ = None  # type: ignore[assignment]
 
     @classmethod
     def from_mask(cls, mask: Bool[np.ndarray, "h w"]) -> "RunLength":
@@ -104,58 +107,65 @@ class RunLength:
         return {"size": list(self.size), "counts": compress(self.counts)}
 
     @classmethod
-    def from_coco(cls, coco: dict[str, object]) -> "RunLength":
+    def from_coco(cls, coco: Mapping[str, Any]) -> "RunLength":
         """Read COCO's form, compressed or as a list of counts.
 
         Raises:
-            DataError: The counts do not add up to the size.
+            DataError: Size or counts are missing, or the counts do not add up to the size.
         """
-        height, width = (int(side) for side in coco["size"])  # type: ignore[attr-defined]
-        counts = coco["counts"]
-        if isinstance(counts, bytes):
-            counts = counts.decode("ascii")
-        numbers = expand(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
-        if (numbers < 0).any() or numbers.sum() != height * width:
+        try:
+            height, width = (int(side) for side in coco["size"])
+            counts = coco["counts"]
+            if isinstance(counts, bytes):
+                counts = counts.decode("utf-8", "replace")
+            numbers = expand(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
+        except (KeyError, TypeError, ValueError):
+            raise DataError('a run length is {"size": [h, w], "counts": ...}: rewrite it') from None
+        if numbers.ndim != 1 or (numbers < 0).any() or numbers.sum() != height * width:
             raise DataError(f"run lengths do not add up to {height} x {width} pixels; rewrite them")
         return cls((height, width), numbers.astype(np.uint32))
 
 
-def compress(counts: np.ndarray) -> str:
-    """Write counts as COCO does: differences to the count before last, in base-32 digits."""
+def compress(counts: Int[np.ndarray, " n"]) -> str:
+    """Write counts as COCO does: differences to the count before last, in base-32 digits.
+
+    Digits come lowest first; all but the last of a number are marked by their sixth bit, and the
+    last one's fifth bit is the sign.
+    """
     numbers = counts.astype(np.int64)
     numbers[3:] -= counts[1:-2].astype(np.int64)
-    text = bytearray()
-    for value in numbers.tolist():
-        more = True
-        while more:
-            digit = value & 31
-            value >>= 5
-            more = value != (-1 if digit & 16 else 0)
-            text.append(48 + (digit | 32 if more else digit))
-    return text.decode("ascii")
+    places = np.arange(MOST_DIGITS)
+    digits = numbers[:, None] >> (5 * places) & 31
+    # A number fits n digits when its bits from the last digit's sign upwards are all alike.
+    fits = (numbers[:, None] >> (5 * places + 4) == 0) | (
+        numbers[:, None] >> (5 * places + 4) == -1
+    )
+    last = fits.argmax(1)[:, None]
+    codes = 48 + (digits | np.where(places < last, 32, 0))
+    return codes[places <= last].astype(np.uint8).tobytes().decode("ascii")
 
 
-def expand(text: str) -> np.ndarray:
+def expand(text: str) -> Int[np.ndarray, " n"]:
     """Read what `compress` wrote.
 
     Raises:
-        DataError: The text ends within a number.
+        DataError: The text holds foreign characters or ends within a number.
     """
-    numbers: list[int] = []
-    value = shift = 0
-    for code in text.encode("ascii"):
-        digit = code - 48
-        value |= (digit & 31) << shift
-        shift += 5
-        if digit & 32:
-            continue
-        if digit & 16:
-            value |= -1 << shift
-        numbers.append(value + numbers[-2] if len(numbers) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise DataError("compressed run lengths end within a number; rewrite them")
-    return np.asarray(numbers, np.int64)
+    codes = np.frombuffer(text.encode("utf-8"), np.uint8).astype(np.int64) - 48
+    if not len(codes):
+        return codes
+    last = codes & 32 == 0
+    ends = np.flatnonzero(last)
+    lengths = np.diff(ends, prepend=-1)
+    if ((codes < 0) | (codes > 63)).any() or not last[-1] or lengths.max() > MOST_DIGITS:
+        raise DataError(f"{text[:20]!r} is not a compressed run length: write the mask again")
+    first = ends - lengths + 1
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(first, lengths))
+    numbers = np.add.reduceat((codes & 31) << shifts, first)
+    numbers -= np.where(codes[ends] & 16, 1, 0) << (5 * lengths)
+    numbers[1::2] = numbers[1::2].cumsum()
+    numbers[2::2] = numbers[2::2].cumsum()
+    return numbers
 
 
 def run_lengths_of_ids(ids: Int[np.ndarray, "h w"]) -> dict[int, RunLength]:

@@ -1,6 +1,5 @@
 """The loop: steps, lines, validations and saved states, until the end or an interruption."""
 
-import resource
 import signal
 import time
 from dataclasses import dataclass, replace
@@ -88,7 +87,6 @@ class Loop:
     def stretches(self, stream, reporter: Reporter) -> None:
         """Take steps; sum them up once an epoch."""
         self.trainee.network.train()
-        length = max(LEAST_STRETCH, round(self.step / self.epoch) if self.epoch else 0)
         sums: dict[str, float] = {}
         taken, start = 0, time.perf_counter()
         while self.step < self.settings.steps and not self.interrupted:
@@ -178,8 +176,3 @@ class Loop:
         network.load_state_dict(state["network"])
         self.trainee.optimizer.load_state_dict(state["optimizer"])
         self.trainee.average.load_state_dict(state["average"])
-
-
-def peak_memory() -> float:
-    """Give the most memory that the process has held, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset, open_dataset
@@ -15,6 +16,9 @@ from unimask.training.optimizer import build_optimizer
 from unimask.training.run_folder import RunFolder
 from unimask.training.settings import TrainingSettings
 from unimask.training.start import starting_point
+
+if TYPE_CHECKING:
+    from unimask.training.loop import Loop
 
 PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
@@ -107,7 +111,7 @@ def prepare(
     settings: TrainingSettings,
     pretrained: bool,
     device: str,
-):
+) -> "Loop":
     """Put the parts of a run together."""
     try:
         from lightning_fabric import Fabric

@@ -1,0 +1,119 @@
+"""Small labelled folders and small models that many tests share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unimask.checkpoints import Checkpoint, write_huggingface
+from unimask.config import (
+    DeformablePixelDecoderConfig,
+    MaskedDecoderConfig,
+    PostprocessingConfig,
+    PreprocessingConfig,
+    ResNetConfig,
+    SegmenterConfig,
+    SwinConfig,
+)
+from unimask.labels import LabelSet
+from unimask.modeling.build import build_segmenter
+
+torch.set_num_threads(1)
+
+DECODERS = {
+    "pixel_decoder": DeformablePixelDecoderConfig(
+        dim=32, mask_dim=32, num_layers=1, num_heads=4, ffn_dim=32
+    ),
+    "transformer_decoder": MaskedDecoderConfig(
+        dim=32, num_queries=12, num_layers=3, num_heads=4, ffn_dim=32
+    ),
+}
+TINY_RESNET = SegmenterConfig(
+    backbone=ResNetConfig(
+        block="basic",
+        stem_channels=8,
+        channels=(8, 16, 16, 32),
+        depths=(1, 1, 1, 1),
+        norm="group",
+    ),
+    num_classes=2,
+    **DECODERS,
+)
+TINY_SWIN = SegmenterConfig(
+    backbone=SwinConfig(embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 2), window_size=3),
+    num_classes=2,
+    **DECODERS,
+)
+NUCLEI = LabelSet(("nucleus", "background"), (True, False))
+
+
+def draw_discs(seed: int, size: tuple[int, int] = (96, 128), count: int = 6):
+    """Give a grey picture of bright discs on dark ground, and their id map."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    ids = np.zeros(size, np.uint16)
+    for number in range(1, count + 1):
+        centre = random.uniform((8, 8), (size[0] - 8, size[1] - 8))
+        disc = (rows - centre[0]) ** 2 + (columns - centre[1]) ** 2 < random.uniform(5, 12) ** 2
+        ids[disc & (ids == 0)] = number
+    image = np.where(ids[..., None] > 0, 190, 40) + random.normal(0, 8, (*size, 3))
+    return np.clip(image, 0, 255).astype(np.uint8), ids
+
+
+def write_discs(folder: Path, counts: dict[str, int], *, objects: int = 6) -> Path:
+    """Write a dataset of discs with the given number of pictures per split."""
+    seed = 0
+    for split, pictures in counts.items():
+        for kind in ("images", "masks"):
+            (folder / split / kind).mkdir(parents=True)
+        for index in range(pictures):
+            image, ids = draw_discs(seed, count=objects)
+            Image.fromarray(image).save(folder / split / "images" / f"{index}.png")
+            Image.fromarray(ids).save(folder / split / "masks" / f"{index}.png")
+            seed += 1
+    return folder
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory) -> Path:
+    """A dataset of discs: six pictures to learn from, two to judge by."""
+    return write_discs(tmp_path_factory.mktemp("discs"), {"train": 6, "val": 2})
+
+
+def tiny_checkpoint(config: SegmenterConfig = TINY_RESNET, seed: int = 0, **rules) -> Checkpoint:
+    """Give a small network with random weights that decide something."""
+    torch.manual_seed(seed)
+    network = build_segmenter(config)
+    with torch.no_grad():
+        network.transformer_decoder.head.class_embed.weight.mul_(8)
+        network.transformer_decoder.head.class_embed.bias.copy_(torch.tensor([2.0, 1.0, -2.0]))
+    return Checkpoint(
+        config=config,
+        state=network.state_dict(),
+        labels=NUCLEI,
+        tasks=("panoptic", "instance", "semantic"),
+        preprocessing=PreprocessingConfig(shortest_edge=96, longest_edge=160),
+        postprocessing=PostprocessingConfig(
+            **{"object_threshold": 0.4, "overlap_threshold": 0.1} | rules
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    """A model folder with a small random network."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_huggingface(folder, tiny_checkpoint())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real labelled pictures."""
+    folder = Path(os.environ.get("UNIMASK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no labelled pictures at {folder}; set UNIMASK_DATA")
+    return folder

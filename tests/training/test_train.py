@@ -1,0 +1,163 @@
+"""A run from end to end: it learns, it survives, and it says why it stops."""
+
+import csv
+import json
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_RESNET, write_discs
+
+import unimask
+from unimask.config import CriterionConfig
+from unimask.datasets.transforms import Augmentation
+from unimask.errors import SettingsError, TrainingError
+from unimask.training import TrainingSettings, steps, train
+
+pytest.importorskip("lightning_fabric")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+SETTINGS = TrainingSettings(
+    steps=8,
+    batch_size=2,
+    learning_rate=1e-3,
+    clip_norm=1.0,
+    warmup_steps=2,
+    workers=0,
+    save_every=3,
+    ema_decay=0.9,
+    augmentation=Augmentation(crop=64, rotate=True, noise=3.0),
+    criterion=CriterionConfig(num_points=128),
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch):
+    monkeypatch.setitem(
+        unimask.presets.PRESETS,
+        "tiny",
+        lambda num_classes: replace(TINY_RESNET, num_classes=num_classes),
+    )
+
+
+def run(data, out, **changes):
+    resume = changes.pop("resume", False)
+    settings = replace(SETTINGS, **changes)
+    return train(data, "tiny", out=out, settings=settings, resume=resume, device="cpu", quiet=True)
+
+
+def weights(folder):
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def test_a_run_learns_and_leaves_its_papers(discs, tmp_path):
+    result = run(discs, tmp_path / "run", steps=60, evaluate_every=30)
+    assert result.finished
+    with (tmp_path / "run" / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[-1]["loss"]) < 0.8 * float(rows[0]["loss"])
+    assert [row["metric"] for row in rows if row["score"]] == ["PQ", "PQ"]
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]["steps"] == 60
+    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 4
+    for name in ("best", "last"):
+        predictor = unimask.load(tmp_path / "run" / "weights" / name)
+        assert predictor.labels == ("object", "background")
+    assert result.predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(discs, tmp_path, monkeypatch):
+    run(discs, tmp_path / "whole")
+    real = steps.update
+
+    def interrupt(fabric, trainee, stream, step, settings):
+        losses = real(fabric, trainee, stream, step, settings)
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses
+
+    monkeypatch.setattr("unimask.training.loop.update", interrupt)
+    broken = run(discs, tmp_path / "broken")
+    assert not broken.finished and weights(tmp_path / "broken")["step"] == 5
+    monkeypatch.setattr("unimask.training.loop.update", real)
+    assert run(discs, tmp_path / "broken", resume=True).finished
+    whole, again = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    for part in ("network",):
+        for name, tensor in whole[part].items():
+            assert torch.equal(tensor, again[part][name]), name
+    for name, tensor in whole["average"]["state"].items():
+        assert torch.equal(tensor, again["average"]["state"][name]), name
+    assert whole["best"] == again["best"]
+
+
+def test_workers_change_nothing(discs, tmp_path):
+    run(discs, tmp_path / "alone", steps=3)
+    run(discs, tmp_path / "helped", steps=3, workers=2)
+    alone, helped = weights(tmp_path / "alone"), weights(tmp_path / "helped")
+    for name, tensor in alone["network"].items():
+        assert torch.equal(tensor, helped["network"][name]), name
+
+
+def test_bad_steps_are_skipped_counted_and_in_the_end_fatal(discs, tmp_path, monkeypatch):
+    real = steps.forward
+
+    def spoiled(fabric, trainee, batch, generator):
+        losses = real(fabric, trainee, batch, generator)
+        return losses._replace(total=losses.total * float("nan"))
+
+    monkeypatch.setattr(steps, "forward", spoiled)
+    with pytest.raises(TrainingError, match="3 steps in a row up to step 3"):
+        run(discs, tmp_path / "run", max_bad_steps=3)
+
+
+def test_one_bad_step_leaves_the_weights_alone(discs, tmp_path, monkeypatch):
+    real, calls = steps.forward, []
+
+    def spoiled_once(fabric, trainee, batch, generator):
+        losses = real(fabric, trainee, batch, generator)
+        calls.append(None)
+        return losses._replace(total=losses.total / 0) if len(calls) == 2 else losses
+
+    monkeypatch.setattr(steps, "forward", spoiled_once)
+    assert run(discs, tmp_path / "run", steps=4).finished
+    state = weights(tmp_path / "run")
+    assert state["bad_steps"] == 1 and state["average"]["updates"] == 3
+    assert all(tensor.isfinite().all() for tensor in state["network"].values())
+
+
+def test_pictures_without_objects_train(tmp_path):
+    data = write_discs(tmp_path / "empty", {"train": 2, "val": 1}, objects=0)
+    for task in ("panoptic", "instance", "semantic"):
+        out = tmp_path / task
+        result = train(
+            data, "tiny", task=task, out=out, settings=replace(SETTINGS, steps=2),
+            device="cpu", quiet=True,
+        )  # fmt: skip
+        assert result.finished and weights(out)["bad_steps"] == 0
+
+
+def test_weights_for_other_classes_keep_all_but_the_class_head(discs, tiny_model, tmp_path):
+    out = tmp_path / "run"
+    train(
+        discs, str(tiny_model), out=out, names=("cell", "ground"), device="cpu", quiet=True,
+        settings=replace(SETTINGS, steps=1, learning_rate=1e-12),
+    )  # fmt: skip
+    before, after = unimask.load(tiny_model).network, unimask.load(out).network
+    for (name, old), new in zip(
+        before.state_dict().items(), after.state_dict().values(), strict=True
+    ):
+        assert torch.allclose(old, new, atol=1e-6) == ("class_embed" not in name), name
+
+
+def test_a_second_run_does_not_overwrite_the_first(discs, tmp_path):
+    run(discs, tmp_path / "run", steps=1)
+    with pytest.raises(SettingsError, match="already holds a run"):
+        run(discs, tmp_path / "run", steps=1)
+
+
+def test_resuming_nothing_says_so(discs, tmp_path):
+    with pytest.raises(TrainingError, match="no run to resume"):
+        run(discs, tmp_path / "nothing", resume=True)

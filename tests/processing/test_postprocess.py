@@ -1,0 +1,202 @@
+"""The three tasks against a direct float32 statement of the authors' rules."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unimask.errors import SettingsError, TaskError
+from unimask.processing import postprocess
+from unimask.processing.resize import Resizer, tiles
+
+LABELS = ("cat", "dog", "sky", "road")
+THINGS = (True, True, False, False)
+SIZES = [
+    # logits, padded, input, original (heights and widths)
+    ((8, 12), (32, 48), (30, 41), (57, 80)),
+    ((16, 16), (64, 64), (64, 64), (64, 64)),
+    ((24, 40), (96, 160), (90, 160), (300, 533)),
+    ((24, 8), (96, 32), (96, 27), (41, 11)),
+    ((8, 8), (32, 32), (1, 32), (1, 40)),
+]
+
+
+def logits_of(seed: int, size: tuple[int, int], queries: int = 12):
+    generator = torch.Generator().manual_seed(seed)
+    class_logits = 4 * torch.randn(queries, len(LABELS) + 1, generator=generator)
+    coarse = 6 * torch.randn(queries, 1, 4, 4, generator=generator)
+    smooth = F.interpolate(coarse, size, mode="bicubic", align_corners=False)[:, 0]
+    return class_logits, smooth + 0.2 * torch.randn(queries, *size, generator=generator)
+
+
+def full_size(mask_logits, padded, shown, original):
+    """Two bilinear steps, written as the authors do: whole masks, one after the other."""
+    masks = F.interpolate(mask_logits[None], padded, mode="bilinear", align_corners=False)
+    masks = masks[:, :, : shown[0], : shown[1]]
+    return F.interpolate(masks, original, mode="bilinear", align_corners=False)[0]
+
+
+def arguments(sizes, task, **changes):
+    _, padded, shown, original = sizes
+    return {
+        "task": task,
+        "labels": LABELS,
+        "is_thing": THINGS,
+        "padded_size": padded,
+        "input_size": shown,
+        "original_size": original,
+    } | changes
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_tiles_are_the_two_steps(sizes):
+    _, mask_logits = logits_of(0, sizes[0])
+    whole = full_size(mask_logits, *sizes[1:])
+    resizer = Resizer.between(*sizes)
+    for tile in tiles(resizer.size, step=37):
+        found = resizer.resize(resizer.patch(mask_logits, tile), tile)
+        expected = whole[:, tile.top : tile.bottom, tile.left : tile.right]
+        torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("resize", ["masks", "scores"])
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_semantic(sizes, resize):
+    class_logits, mask_logits = logits_of(1, sizes[0])
+    _, padded, shown, original = sizes
+    probs = class_logits.softmax(-1)[:, :-1]
+    if resize == "masks":
+        masks = full_size(mask_logits, padded, shown, original).sigmoid()
+        scores = torch.einsum("qk,qhw->khw", probs, masks)
+    else:
+        masks = F.interpolate(mask_logits[None], padded, mode="bilinear", align_corners=False)
+        scores = torch.einsum("qk,qhw->khw", probs, masks[0].sigmoid())
+        scores = scores[:, : shown[0], : shown[1]]
+        scores = F.interpolate(scores[None], original, mode="bilinear", align_corners=False)[0]
+    result = postprocess(class_logits, mask_logits, **arguments(sizes, "semantic", resize=resize))
+    differs = torch.from_numpy(result.segmentation) != scores.argmax(0)
+    best = scores.topk(2, dim=0).values
+    assert (best[0] - best[1])[differs].abs().max() < 1e-5 if differs.any() else True
+    assert differs.float().mean() < 1e-3
+    assert all(segment.score is None for segment in result.segments)
+
+
+def panoptic_rule(class_logits, masks, object_threshold, overlap_threshold):
+    """`panoptic_inference` of the authors, written plainly; also gives pixels close to a tie."""
+    scores, labels = class_logits.softmax(-1).max(-1)
+    keep = (labels != len(LABELS)) & (scores > object_threshold)
+    scores, labels, masks = scores[keep], labels[keep], masks[keep].sigmoid()
+    ids = torch.zeros(masks.shape[-2:], dtype=torch.int32)
+    info, stuff = [], {}
+    if not len(scores):
+        return ids, info, torch.zeros_like(ids, dtype=torch.bool)
+    weighted = scores[:, None, None] * masks
+    winner = weighted.argmax(0)
+    for query in range(len(scores)):
+        label = int(labels[query])
+        won, own = int((winner == query).sum()), int((masks[query] >= 0.5).sum())
+        mask = (winner == query) & (masks[query] >= 0.5)
+        if not (won and own and mask.sum()) or won / own < overlap_threshold:
+            continue
+        if not THINGS[label]:
+            if label in stuff:
+                ids[mask] = stuff[label]
+                continue
+            stuff[label] = len(info) + 1
+        info.append((len(info) + 1, label))
+        ids[mask] = len(info)
+    top = weighted.topk(min(2, len(weighted)), dim=0).values
+    tie = (masks - 0.5).abs().min(0).values < 1e-5
+    if len(top) > 1:
+        tie |= (top[0] - top[1]) < 1e-5
+    return ids, info, tie
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_panoptic(sizes, seed):
+    class_logits, mask_logits = logits_of(seed, sizes[0])
+    masks = full_size(mask_logits, *sizes[1:])
+    ids, info, tie = panoptic_rule(class_logits, masks, 0.5, 0.3)
+    result = postprocess(
+        class_logits,
+        mask_logits,
+        **arguments(sizes, "panoptic", object_threshold=0.5, overlap_threshold=0.3),
+    )
+    found = torch.from_numpy(result.segmentation)
+    assert [(s.id, s.label_id) for s in result.segments] == info
+    assert ((found == ids) | tie).all()
+    assert tie.float().mean() < 0.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_instance(sizes, seed):
+    class_logits, mask_logits = logits_of(seed, sizes[0])
+    masks = full_size(mask_logits, *sizes[1:])
+    probs = class_logits.softmax(-1)[:, :-1]
+    scores, pairs = probs.flatten().topk(20)
+    expected = []
+    for score, pair in zip(scores.tolist(), pairs.tolist(), strict=True):
+        query, label = divmod(pair, len(LABELS))
+        inside = masks[query] > 0
+        if THINGS[label] and inside.any():
+            quality = masks[query].sigmoid()[inside].mean().item()
+            expected.append((score * quality, label, inside.numpy(), query))
+    expected.sort(key=lambda item: -item[0])
+    result = postprocess(class_logits, mask_logits, **arguments(sizes, "instance", top_k=20))
+    assert len(result) == len(expected)
+    np.testing.assert_allclose(result.scores, [item[0] for item in expected], atol=1e-5)
+    for segment, (_, label, mask, query) in zip(result.segments, expected, strict=True):
+        assert segment.label_id == label
+        near = (masks[query].abs() < 1e-4).numpy()
+        assert ((segment.mask == mask) | near).all()
+    strict = postprocess(
+        class_logits, mask_logits, **arguments(sizes, "instance", top_k=20, threshold=0.3)
+    )
+    assert len(strict) == sum(item[0] >= 0.3 for item in expected)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    st.integers(0, 100),
+)
+def test_any_size_of_picture_works_for_every_task(logits_size, original, seed):
+    class_logits, mask_logits = logits_of(seed, logits_size, queries=5)
+    padded = (4 * logits_size[0], 4 * logits_size[1])
+    shown = (max(1, padded[0] - seed % 4), max(1, padded[1] - seed % 3))
+    for task in ("panoptic", "instance", "semantic"):
+        sizes = (logits_size, padded, shown, original)
+        result = postprocess(class_logits, mask_logits, **arguments(sizes, task))
+        assert result.segmentation.shape == original
+        areas = sum(segment.area for segment in result.segments)
+        if task == "semantic":
+            assert areas == original[0] * original[1]
+        if task == "panoptic":
+            assert areas == (result.segmentation > 0).sum()
+
+
+def test_nothing_confident_is_an_empty_result():
+    class_logits = torch.zeros(3, 5)
+    class_logits[:, -1] = 20
+    sizes = SIZES[0]
+    masks = torch.zeros(3, *sizes[0])
+    for task in ("panoptic", "instance"):
+        result = postprocess(class_logits, masks, **arguments(sizes, task))
+        assert len(result) == 0 and not result.segmentation.any()
+
+
+def test_mistakes_are_named():
+    class_logits, masks = logits_of(0, (8, 12))
+    with pytest.raises(TaskError, match="panotic"):
+        postprocess(class_logits, masks, **arguments(SIZES[0], "panotic"))
+    with pytest.raises(SettingsError, match="no threshold"):
+        postprocess(class_logits, masks, **arguments(SIZES[0], "semantic", threshold=0.5))
+    with pytest.raises(SettingsError, match="one column"):
+        postprocess(class_logits[:, 1:], masks, **arguments(SIZES[0], "panoptic"))
+    with pytest.raises(SettingsError, match="queries"):
+        postprocess(class_logits[1:], masks, **arguments(SIZES[0], "panoptic"))

@@ -1,0 +1,299 @@
+"""Losses against an independent float64 computation, written straight from the rules."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from unimask.config import CriterionConfig
+from unimask.losses import Criterion
+from unimask.losses.criterion import PointSampler
+from unimask.losses.points import known_map, known_weights, sample_logits, sample_masks
+from unimask.outputs import LayerPrediction, SegmenterOutput, Target
+
+CONFIG = CriterionConfig(num_points=50)
+CLASSES, QUERIES = 3, 5
+
+
+class FixedPoints(PointSampler):
+    """The same points for every picture and mask."""
+
+    def __init__(self, points):
+        self.points = points
+
+    def matching(self, device):
+        return self.points
+
+    def loss(self, logits, known, pictures):
+        return self.points.expand(len(logits), -1, -1)
+
+
+def interpolate(grid: np.ndarray, x: float, y: float) -> float:
+    """Bilinear value at a point from 0 to 1, zero outside, one point at a time."""
+    height, width = grid.shape
+    column, row = x * width - 0.5, y * height - 0.5
+    total = 0.0
+    for i in (int(np.floor(row)), int(np.floor(row)) + 1):
+        for j in (int(np.floor(column)), int(np.floor(column)) + 1):
+            if 0 <= i < height and 0 <= j < width:
+                total += (1 - abs(row - i)) * (1 - abs(column - j)) * float(grid[i, j])
+    return total
+
+
+def at_points(grids, points):
+    return np.array([[interpolate(grid, x, y) for x, y in points] for grid in grids])
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def bce(x, t):
+    return np.logaddexp(0, x) - x * t
+
+
+def dice(x, t):
+    p = 1 / (1 + np.exp(-x))
+    return 1 - (2 * (p * t).sum() + 1) / (p.sum() + t.sum() + 1)
+
+
+def golden(layers, targets, points, config=CONFIG):
+    """Total and last terms, with the matching found by trying every assignment."""
+    count = max(1, sum(len(target.labels) for target in targets))
+    total, terms = 0.0, ()
+    for class_logits, mask_logits in layers:
+        entropy = weight_sum = mask_sum = dice_sum = 0.0
+        for index, target in enumerate(targets):
+            probs = softmax(class_logits[index])
+            drawn = at_points(mask_logits[index], points)
+            true = at_points(target.masks.numpy(), points) if len(target.labels) else []
+            labels = target.labels.tolist()
+            cost = np.array(
+                [
+                    [
+                        -2 * probs[q, labels[n]]
+                        + 5 * bce(drawn[q], true[n]).mean()
+                        + 5 * dice(drawn[q], true[n])
+                        for n in range(len(labels))
+                    ]
+                    for q in range(QUERIES)
+                ]
+            )
+            best = min(
+                itertools.permutations(range(QUERIES), len(labels)),
+                key=lambda queries: sum(cost[q, n] for n, q in enumerate(queries)),
+            )
+            wanted = [CLASSES] * QUERIES
+            for n, q in enumerate(best):
+                wanted[q] = labels[n]
+                mask_sum += bce(drawn[q], true[n]).mean()
+                dice_sum += dice(drawn[q], true[n])
+            for q in range(QUERIES):
+                weight = config.no_object_weight if wanted[q] == CLASSES else 1.0
+                entropy -= weight * np.log(probs[q, wanted[q]])
+                weight_sum += weight
+        terms = (entropy / weight_sum, mask_sum / count, dice_sum / count)
+        total += 2 * terms[0] + 5 * terms[1] + 5 * terms[2]
+    return (total, *terms)
+
+
+def example(seed, objects=(2, 0, 3), layers=3, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    pictures = len(objects)
+    made = [
+        (
+            torch.randn(pictures, QUERIES, CLASSES + 1, generator=generator, dtype=dtype),
+            3 * torch.randn(pictures, QUERIES, 6, 8, generator=generator, dtype=dtype),
+        )
+        for _ in range(layers)
+    ]
+    targets = [
+        Target(
+            torch.randint(CLASSES, (count,), generator=generator),
+            torch.rand(count, 24, 32, generator=generator) > 0.5,
+        )
+        for count in objects
+    ]
+    output = SegmenterOutput(*made[-1], tuple(LayerPrediction(*layer) for layer in made[:-1]))
+    return output, targets, made
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (5, 5)], ids=str)
+def test_losses_are_those_of_the_rules(seed, objects):
+    output, targets, layers = example(seed, objects)
+    points = torch.rand(30, 2, generator=torch.Generator().manual_seed(seed))
+    losses = Criterion(CLASSES, CONFIG)(output, targets, sampler=FixedPoints(points))
+    numbers = [(c.double().numpy(), m.double().numpy()) for c, m in layers]
+    expected = golden(numbers, targets, points.double().numpy())
+    np.testing.assert_allclose([float(value) for value in losses], expected, rtol=1e-5)
+
+
+def test_a_batch_costs_what_its_pictures_cost():
+    output, targets, _ = example(0, (3, 3))
+    points = torch.rand(30, 2)
+    criterion, sampler = Criterion(CLASSES, CONFIG), FixedPoints(points)
+    together = criterion(output, targets, sampler=sampler)
+    alone = [
+        criterion(
+            SegmenterOutput(output.class_logits[i : i + 1], output.mask_logits[i : i + 1]),
+            [targets[i]],
+            sampler=sampler,
+        )
+        for i in range(2)
+    ]
+    for term in ("mask_loss", "dice_loss", "class_loss"):
+        mean = sum(getattr(losses, term) for losses in alone) / 2
+        torch.testing.assert_close(getattr(together, term), mean)
+
+
+@pytest.mark.parametrize("objects", [(0,), (0, 0), (4, 0)], ids=str)
+def test_pictures_without_objects_give_gradients(objects):
+    output, targets, layers = example(1, objects)
+    for class_logits, mask_logits in layers:
+        class_logits.requires_grad_(), mask_logits.requires_grad_()
+    losses = Criterion(CLASSES, CONFIG)(output, targets)
+    losses.total.backward()
+    assert losses.total.isfinite()
+    for class_logits, mask_logits in layers:
+        assert class_logits.grad.abs().sum() > 0
+        assert mask_logits.grad is not None and mask_logits.grad.isfinite().all()
+
+
+def with_ignored(targets, box):
+    top, bottom, left, right = box
+    ignored = torch.zeros(24, 32, dtype=torch.bool)
+    ignored[top:bottom, left:right] = True
+    return [Target(target.labels, target.masks, ignored) for target in targets]
+
+
+def change_under(output, box):
+    """Spoil every mask logit whose 4 x 4 pixels all lie in the box."""
+    top, bottom, left, right = (side // 4 for side in box)
+    spoiled = [
+        layer.clone() for layer in (output.mask_logits, *(a.mask_logits for a in output.auxiliary))
+    ]
+    for logits in spoiled:
+        logits[..., top:bottom, left:right] = 50 * torch.randn_like(
+            logits[..., top:bottom, left:right]
+        )
+    auxiliary = tuple(
+        LayerPrediction(layer.class_logits, logits)
+        for layer, logits in zip(output.auxiliary, spoiled[1:], strict=True)
+    )
+    return SegmenterOutput(output.class_logits, spoiled[0], auxiliary)
+
+
+BOX = (8, 20, 4, 24)
+
+
+def judged(output, targets, config):
+    generator = torch.Generator().manual_seed(3)
+    return Criterion(CLASSES, config)(output, targets, generator=generator)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ignored_pixels_touch_neither_matching_nor_loss(seed):
+    output, targets, _ = example(seed)
+    targets = with_ignored(targets, BOX)
+    before, after = (judged(o, targets, CONFIG) for o in (output, change_under(output, BOX)))
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_ignored_truth_does_not_matter_either():
+    output, targets, _ = example(0)
+    changed = [Target(target.labels, target.masks.clone()) for target in targets]
+    for target in changed:
+        target.masks[:, BOX[0] : BOX[1], BOX[2] : BOX[3]] ^= True
+    before, after = (judged(output, with_ignored(t, BOX), CONFIG) for t in (targets, changed))
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_the_authors_count_ignored_pixels_as_background():
+    output, targets, _ = example(0)
+    config = CriterionConfig(num_points=50, ignore_void=False)
+    plain = judged(output, targets, config)
+    told = judged(output, with_ignored(targets, BOX), config)
+    assert torch.equal(plain.total, told.total)
+    spoiled = judged(change_under(output, BOX), with_ignored(targets, BOX), config)
+    assert not torch.equal(plain.total, spoiled.total)
+
+
+def test_a_picture_that_is_ignored_altogether_still_trains():
+    output, targets, _ = example(0)
+    losses = judged(output, with_ignored(targets, (0, 24, 0, 32)), CONFIG)
+    assert losses.total.isfinite() and losses.mask_loss == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_are_not_finite_are_reported_not_raised(dtype, value):
+    output, targets, _ = example(0)
+    broken = output._replace(
+        class_logits=output.class_logits.to(dtype).clone(),
+        mask_logits=output.mask_logits.to(dtype).clone(),
+        auxiliary=(),
+    )
+    broken.class_logits[0, 1] = value
+    broken.mask_logits[0, 2] = value
+    losses = Criterion(CLASSES, CONFIG)(broken, targets)
+    assert not losses.total.isfinite()
+
+
+def test_matching_is_float32_under_autocast():
+    output, targets, _ = example(0)
+    criterion = Criterion(CLASSES, CONFIG)
+    points = torch.rand(30, 2)
+    sampler = FixedPoints(points)
+    truth = criterion.lay_out(targets, (6, 8))
+    sampled = criterion.sample(targets[0], 0, truth, sampler)
+    arguments = (output.class_logits[0], output.mask_logits[0], sampled)
+    plain = criterion.matcher.costs(*arguments)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = criterion.matcher.costs(*arguments)
+    assert cast.dtype == torch.float32 and torch.equal(plain, cast)
+
+
+def test_more_objects_than_queries_match_as_many_as_there_are_queries():
+    output, targets, _ = example(0, (9,))
+    losses = Criterion(CLASSES, CONFIG)(output, targets)
+    assert losses.total.isfinite()
+
+
+def test_the_same_generator_gives_the_same_loss():
+    output, targets, _ = example(0)
+    first, second = (judged(output, targets, CONFIG) for _ in range(2))
+    assert torch.equal(first.total, second.total)
+
+
+def test_masks_are_read_as_floats_would_be():
+    masks = torch.rand(4, 9, 13) > 0.5
+    points = 1.2 * torch.rand(6, 40, 2) - 0.1
+    rows = torch.tensor([0, 3, 2, 1, 1, 0])
+    expected = sample_logits(masks[rows].float(), points)
+    torch.testing.assert_close(sample_masks(masks, points, rows), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_known_points_never_read_an_unknown_pixel_or_cell():
+    ignored = torch.rand(1, 24, 32) > 0.8
+    ignored[:, 8:20, 4:24] = True
+    points = torch.rand(1, 4000, 2)
+    picture = torch.zeros(1, dtype=torch.long)
+    weights = known_weights(known_map(ignored, (6, 8)), points, picture)
+    cells = ~(~ignored).view(1, 6, 4, 8, 4).any(4).any(2)
+    reads = sample_masks(ignored, points, picture) + sample_masks(cells, points, picture)
+    assert torch.equal(weights == 1, reads == 0)
+    assert 0 < weights.mean() < 1
+
+
+def test_most_points_lie_where_the_prediction_is_undecided():
+    config = CriterionConfig(num_points=400)
+    logits = torch.linspace(9, -9, 40).expand(1, 40, 40)  # undecided along the middle
+    sampler = PointSampler(config, torch.Generator().manual_seed(0))
+    points = sampler.loss(logits, None, torch.zeros(1, dtype=torch.long))
+    near = (points[0, :, 0] - 0.5).abs() < 0.2
+    assert points.shape == (1, 400, 2)
+    assert near.float().mean() > 0.75
+    assert (~near).float().mean() > 0.1

@@ -66,4 +66,5 @@ def neighbours(
                 rows.append((row_start + column.clamp(0, w - 1).long()) * m)
                 row_weights.append((weight * wy * wx).masked_fill(~inside, 0))
         start += h * w
-    return torch.cat(rows, dim=-1), torch.cat(row_weights, dim=-1)
+    # Positions are float32 whatever the values are: only the finished weights may be rounded.
+    return torch.cat(rows, dim=-1), torch.cat(row_weights, dim=-1).to(weights.dtype)

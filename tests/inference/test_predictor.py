@@ -1,0 +1,165 @@
+"""What `load` and `Predictor` promise."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_SWIN, draw_discs, tiny_checkpoint
+from PIL import Image
+
+import unimask
+from unimask.checkpoints import write_huggingface
+from unimask.errors import CheckpointError, SettingsError, TaskError
+from unimask.results import Result
+
+TASKS = ("panoptic", "instance", "semantic")
+
+
+def pictures():
+    sizes = [(60, 90), (90, 60), (64, 64), (60, 90), (33, 120), (60, 88)]
+    return [draw_discs(seed, size, count=4)[0] for seed, size in enumerate(sizes)]
+
+
+@pytest.fixture(scope="module", params=["resnet", "swin"])
+def predictor(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    checkpoint = tiny_checkpoint() if request.param == "resnet" else tiny_checkpoint(TINY_SWIN)
+    write_huggingface(folder, checkpoint)
+    return unimask.load(folder, device="cpu")
+
+
+def same(first: Result, second: Result) -> None:
+    assert len(first) == len(second) and first.names == second.names
+    np.testing.assert_allclose(first.scores, second.scores, atol=1e-4)
+    for one, other in zip(first.segments, second.segments, strict=True):
+        union = (one.mask | other.mask).sum()
+        assert (one.mask & other.mask).sum() / union > 0.999
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_a_picture_gives_the_same_alone_and_in_any_list(predictor, task, batch_size):
+    threshold = 0.05 if task == "instance" else None
+    images = pictures()
+    together = predictor.predict(images, task, threshold=threshold, batch_size=batch_size)
+    assert sum(len(result) for result in together) >= 6
+    for image, result in zip(images, together, strict=True):
+        same(predictor.predict(image, task, threshold=threshold), result)
+
+
+def test_one_picture_a_list_a_folder_a_pattern_an_iterator(predictor, tmp_path):
+    images = pictures()[:3]
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+    alone = predictor.predict(images[0])
+    assert isinstance(alone, Result) and alone.size == (60, 90)
+    same(alone, predictor.predict(str(tmp_path / "0.png")))
+    same(alone, predictor(Image.fromarray(images[0])))
+    for many in (images, tmp_path, str(tmp_path / "*.png")):
+        results = predictor.predict(many)
+        assert isinstance(results, list) and len(results) == 3
+        same(alone, results[0])
+    assert predictor.predict(tmp_path)[1].path == tmp_path / "1.png"
+    assert predictor.predict([]) == []
+
+
+def test_an_iterator_is_read_as_results_are_asked_for(predictor):
+    read = []
+
+    def frames():
+        for image in pictures()[:3]:
+            read.append(image)
+            yield image
+
+    results = predictor.predict(frames())
+    assert not isinstance(results, list) and not read
+    next(results)
+    assert len(read) == 1
+
+
+def test_exif_turns_the_picture_upright(predictor, tmp_path):
+    image = Image.fromarray(pictures()[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    assert predictor.predict(tmp_path / "turned.jpg").size == (90, 60)
+
+
+def test_thresholds_change_what_is_kept(predictor):
+    image = pictures()[0]
+    kept = [len(predictor.predict(image, "instance", threshold=t)) for t in (0.0, 0.2, 0.99)]
+    assert kept[0] > kept[1] >= kept[2] == 0
+    assert all(s.score >= 0.5 for s in predictor.predict(image, "instance").segments)
+    with pytest.raises(SettingsError):
+        predictor.predict(image, "semantic", threshold=0.5)
+
+
+def test_a_task_that_the_weights_cannot_do_lists_those_they_can(tmp_path):
+    from dataclasses import replace
+
+    write_huggingface(tmp_path, replace(tiny_checkpoint(), tasks=("instance",)))
+    predictor = unimask.load(tmp_path)
+    assert predictor.predict(pictures()[0]).task == "instance"
+    with pytest.raises(TaskError, match="does instance"):
+        predictor.predict(pictures()[0], "panoptic")
+
+
+def test_the_network_is_the_module_that_predicts(predictor):
+    output = predictor.network(torch.zeros(2, 3, 75, 109))
+    assert output.class_logits.shape == (2, 12, 3)
+    assert output.mask_logits.shape == (2, 12, 19, 28)
+    assert output.auxiliary == ()
+
+
+def test_saved_models_load_again(predictor, tmp_path):
+    predictor.save(tmp_path / "copy")
+    again = unimask.load(tmp_path / "copy")
+    assert again.labels == predictor.labels and again.tasks == predictor.tasks
+    same(predictor.predict(pictures()[0]), again.predict(pictures()[0]))
+
+
+def test_speed_tells_every_stage(predictor):
+    speed = predictor.predict(pictures()[0]).speed
+    assert set(speed) == {"preprocess", "network", "postprocess"}
+    assert all(ms > 0 for ms in speed.values())
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
+def test_other_types_predict(tmp_path, dtype):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    predictor = unimask.load(tmp_path, dtype=dtype, device="cpu")
+    assert predictor.predict(pictures()[0]).size == (60, 90)
+
+
+def test_a_network_can_be_built_untrained():
+    predictor = unimask.build("mask2former-nano", labels=("cell", "ground"), is_thing=(True, False))
+    assert predictor.labels == ("cell", "ground") and predictor.is_thing == (True, False)
+    with pytest.raises(SettingsError, match="unknown preset"):
+        unimask.build("mask2former-pico", labels=("cell",))
+
+
+@pytest.mark.parametrize("spoil", ["config", "weights", "json", "garbage", "shape"])
+def test_damaged_folders_are_named(tmp_path, spoil):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    config = tmp_path / "config.json"
+    if spoil == "config":
+        config.unlink()
+    if spoil == "weights":
+        os.remove(tmp_path / "model.safetensors")
+    if spoil == "json":
+        config.write_text("{")
+    if spoil == "garbage":
+        (tmp_path / "model.safetensors").write_bytes(b"garbage" * 10)
+    if spoil == "shape":
+        config.write_text(config.read_text().replace('"num_queries": 12', '"num_queries": 13'))
+    with pytest.raises(CheckpointError, match=tmp_path.name):
+        unimask.load(tmp_path)
+
+
+def test_the_hub_out_of_reach_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="nobody/nothing"):
+        unimask.load("nobody/nothing")

@@ -66,8 +66,10 @@ def test_predict_prints_and_writes(command, picture, tiny_model, tmp_path):
         assert "cells.png" in printed and "96x128" in printed
         content = json.loads((out / "cells.json").read_text())
         assert content["task"] == task and content["size"] == [96, 128]
-        assert Image.open(out / "cells_ids.png").size == (128, 96)
-        assert Image.open(out / "cells_overlay.png").width > 128
+        with Image.open(out / "cells_ids.png") as ids:
+            assert ids.size == (128, 96)
+        with Image.open(out / "cells_overlay.png") as overlay:
+            assert overlay.width > 128
 
 
 def test_two_pictures_of_one_name_both_stay(command, tiny_model, tmp_path):
@@ -139,12 +141,14 @@ ODD = {
 def test_odd_pictures_work(command, picture, tiny_model, tmp_path, name):
     suffix = ".tif" if name == "cmyk" else ".png"
     path = tmp_path / f"{name}{suffix}"
-    ODD[name](Image.open(picture)).save(path)
+    with Image.open(picture) as image:
+        ODD[name](image).save(path)
     code, _, err = command("predict", path, "-m", tiny_model, "-o", tmp_path / "out")
     assert code == 0, err
     assert (tmp_path / "out" / f"{name}.json").exists()
 
 
+@pytest.mark.filterwarnings("always::unimask.processing.pictures.PictureWarning")
 def test_a_window_stretches_and_never_clips_silently(command, tiny_model, tmp_path):
     dark = (np.asarray(draw_discs(0)[0])[..., 0]).astype(np.uint16) * 4
     Image.fromarray(dark).save(tmp_path / "dark.png")
@@ -199,7 +203,9 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
 def test_masks_of_another_size_are_one_line(command, tiny_model, tmp_path):
     data = write_discs(tmp_path / "data", {"val": 1})
     mask = data / "val" / "masks" / "0.png"
-    Image.open(mask).resize((64, 48), 0).save(mask)
+    with Image.open(mask) as ids:
+        small = ids.resize((64, 48), 0)
+    small.save(mask)
     code, _, err = command("evaluate", data, "-m", tiny_model)
     one_line(code, err, str(mask), "48 x 64", "96 x 128")
 

@@ -16,7 +16,8 @@ RANK = {
     name: rank
     for rank, names in enumerate(
         (
-            "config labels errors version",
+            "errors version",
+            "config labels",
             "kernels formats visualization presets text outputs",
             "results",
             "processing",

@@ -1,9 +1,9 @@
 """`unimask predict`: pictures to overlays, id maps and JSON."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,9 @@ from rich.table import Table
 
 from unimask.cli.main import app, fail
 from unimask.errors import ImageError, SettingsError, UnimaskError
+
+if TYPE_CHECKING:
+    from unimask.results import Result
 
 
 @app.command()
@@ -32,40 +35,51 @@ def predict(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Larger pictures are refused.")
     ] = 200_000_000,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures of one size per pass.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
     """Segment pictures and write overlay, id map and JSON of each."""
-    from unimask.inference.load import PUBLISHED, bundled_names, load
-    from unimask.processing.pictures import list_pictures
+    from unimask.inference.load import load
+
+    limits = parse_window(window)
+    name = named_model(model)
+    out_is_usable(out)
+    predictor = load(name, device=device, dtype=dtype)  # type: ignore[arg-type]
+    predictor.task_of(task)
+
+    def segment(path: str) -> "Result":
+        return predictor.predict(
+            path, task, threshold=threshold, window=limits, max_pixels=max_pixels
+        )
+
+    write_results(sources, segment, out)
+
+
+def named_model(model: str | None) -> str:
+    """Refuse to guess: a nucleus model on a street would only look like an answer."""
+    from unimask.inference.load import PUBLISHED, bundled_names
 
     if model is None:
         names = ", ".join([*bundled_names(), *PUBLISHED[:2]])
         raise SettingsError(f"say which model with --model, for example one of: {names}")
-    limits = parse_window(window)
-    out_is_usable(out)
-    predictor = load(model, device=device, dtype=dtype)  # type: ignore[arg-type]
-    predictor.task_of(task)
+    return model
+
+
+def write_results(sources: list[str], segment: Callable[[str], "Result"], out: Path) -> None:
+    """Segment, write and list pictures; those that fail are reported when all are done."""
+    from unimask.processing.pictures import list_pictures
+
     console = Console()
     table = Table("picture", "size", "found", "ms", box=None, pad_edge=False)
     failures: list[str] = []
-    paths = list(expand(sources, list_pictures, failures))
-    stems = unique_stems(paths)
-    for path in paths:
+    stems = unique_stems(expand(sources, list_pictures, failures))
+    for path, stem in stems.items():
         try:
-            result = predictor.predict(
-                path,
-                task,
-                threshold=threshold,
-                batch_size=batch_size,
-                window=limits,
-                max_pixels=max_pixels,
-            )
+            result = segment(path)
         except ImageError as error:
             failures.append(str(error))
             continue
-        result.save(out, stems[path])
+        result.save(out, stem)
         counts = Counter(segment.label for segment in result.segments)
         found = ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing"
         size = f"{result.size[0]}x{result.size[1]}"
@@ -96,7 +110,7 @@ def expand(sources: list[str], list_pictures, failures: list[str]) -> Iterator[s
             failures.append(str(error))
 
 
-def unique_stems(paths: list[str]) -> dict[str, str]:
+def unique_stems(paths: Iterable[str]) -> dict[str, str]:
     """Name the results of each picture, so that none overwrites another's."""
     used: Counter[str] = Counter()
     stems = {}

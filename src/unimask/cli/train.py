@@ -34,21 +34,15 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
     """Train a network, from scratch or from weights; interrupt and resume at will."""
-    from unimask.datasets import open_dataset
     from unimask.datasets.transforms import Augmentation
     from unimask.training import TrainingSettings
     from unimask.training import train as run_training
 
-    if steps is not None and epochs is not None:
-        raise SettingsError("give --steps or --epochs, not both")
     pair = parse_names(names)
-    if epochs is not None:
-        pictures = len(open_dataset(data, "train", names=pair))
-        steps = max(1, round(epochs * pictures / (batch_size * accumulate)))
     if precision not in ("float32", "bfloat16"):
         raise SettingsError(f"--precision {precision}: give float32 or bfloat16")
     settings = TrainingSettings(
-        steps=steps or 1000,
+        steps=count_steps(data, pair, steps, epochs, batch_size * accumulate),
         batch_size=batch_size,
         accumulate=accumulate,
         learning_rate=learning_rate,
@@ -59,19 +53,29 @@ def train(
         augmentation=Augmentation(crop=size),
     )
     run = run_training(
-        data,
-        model,
-        task=task,
-        out=out,
-        resume=resume,
-        names=pair,
-        settings=settings,
-        device=device,
+        data, model, task=task, out=out, resume=resume, names=pair, settings=settings, device=device
     )
-    if run.finished:
-        print(f"best weights: {run.folder / 'weights' / 'best'}")
-    else:
+    if not run.finished:
         raise typer.Exit(130)
+    print(f"best weights: {run.folder / 'weights' / 'best'}")
+
+
+def count_steps(
+    data: Path,
+    names: tuple[str, str] | None,
+    steps: int | None,
+    epochs: float | None,
+    pictures_per_step: int,
+) -> int:
+    """Turn epochs into steps."""
+    from unimask.datasets import open_dataset
+
+    if steps is not None and epochs is not None:
+        raise SettingsError("give --steps or --epochs, not both")
+    if epochs is None:
+        return steps or 1000
+    pictures = len(open_dataset(data, "train", names=names))
+    return max(1, round(epochs * pictures / pictures_per_step))
 
 
 def parse_names(text: str | None) -> tuple[str, str] | None:

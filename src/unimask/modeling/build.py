@@ -13,6 +13,7 @@ from unimask.config import (
     SwinConfig,
 )
 from unimask.modeling.backbones import ResNet, Swin
+from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.pixel_decoders import DeformablePixelDecoder
 from unimask.modeling.segmenter import Segmenter
 from unimask.modeling.transformer_decoders import MaskedAttentionDecoder
@@ -39,10 +40,14 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
         input_channels=backbone.channels,  # type: ignore[arg-type]
         **arguments(config.pixel_decoder),  # type: ignore[arg-type]
     )
-    transformer_decoder = MaskedAttentionDecoder(
-        input_dim=config.pixel_decoder.dim,
+    head = MaskHead(
+        dim=config.transformer_decoder.dim,
         mask_dim=config.pixel_decoder.mask_dim,
         num_classes=config.num_classes,
+    )
+    transformer_decoder = MaskedAttentionDecoder(
+        input_dim=config.pixel_decoder.dim,
+        head=head,
         **arguments(config.transformer_decoder),  # type: ignore[arg-type]
     )
     return Segmenter(

@@ -11,8 +11,8 @@ from torch import Tensor
 from unimask.errors import SettingsError
 from unimask.formats.run_length import run_lengths_of_ids
 from unimask.labels import LabelSet, Task, parse_task
-from unimask.processing.instance import instances
-from unimask.processing.panoptic import panoptic_map
+from unimask.processing.instance import Instance, instances
+from unimask.processing.panoptic import PanopticSegment, panoptic_map
 from unimask.processing.resize import Resizer, Size
 from unimask.processing.semantic import semantic_map, semantic_map_of_scores
 from unimask.results import Result, Segment
@@ -59,46 +59,28 @@ def postprocess(
     task = parse_task(task)
     label_set = LabelSet(tuple(labels), tuple(is_thing))
     check(class_logits, mask_logits, label_set)
+    logits_size = (mask_logits.shape[-2], mask_logits.shape[-1])
+    resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
     if task == "semantic":
         if threshold is not None:
             raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
         if resize == "scores":
             sizes = (padded_size, input_size, original_size)
-            ids = semantic_map_of_scores(class_logits, mask_logits, *sizes)
+            label_map = semantic_map_of_scores(class_logits, mask_logits, *sizes)
         else:
-            resizer = resizer_for(mask_logits, padded_size, input_size, original_size)
-            ids = semantic_map(class_logits, mask_logits, resizer)
-        return semantic_result(ids.cpu().numpy(), label_set)
-    resizer = resizer_for(mask_logits, padded_size, input_size, original_size)
-    if task == "panoptic":
-        ids, found = panoptic_map(
-            class_logits,
-            mask_logits,
-            resizer,
-            label_set.is_thing,
-            object_threshold=object_threshold if threshold is None else threshold,
-            overlap_threshold=overlap_threshold,
-        )
-        rles = run_lengths_of_ids(ids.cpu().numpy())
-        segments = [
-            Segment.of(label_set, s.label_id, rles[s.id], id=s.id, score=s.score)
-            for s in found
-            if s.id in rles
-        ]
-        return Result(task=task, size=original_size, labels=label_set, segments=tuple(segments))
-    objects = instances(
-        class_logits,
-        mask_logits,
-        resizer,
-        label_set.is_thing,
-        top_k=top_k,
-        threshold=threshold,
-    )
-    segments = [
-        Segment.of(label_set, o.label_id, o.rle, id=index, score=o.score)
-        for index, o in enumerate(objects, start=1)
-    ]
-    return Result(task=task, size=original_size, labels=label_set, segments=tuple(segments))
+            label_map = semantic_map(class_logits, mask_logits, resizer)
+        segments = semantic_segments(label_map.cpu().numpy(), label_set)
+    elif task == "panoptic":
+        least = object_threshold if threshold is None else threshold
+        rules = {"object_threshold": least, "overlap_threshold": overlap_threshold}
+        things = label_set.is_thing
+        ids, found = panoptic_map(class_logits, mask_logits, resizer, things, **rules)
+        segments = panoptic_segments(ids.cpu().numpy(), found, label_set)
+    else:
+        rules = {"top_k": top_k, "threshold": threshold}
+        objects = instances(class_logits, mask_logits, resizer, label_set.is_thing, **rules)
+        segments = instance_segments(objects, label_set)
+    return Result(task=task, size=original_size, labels=label_set, segments=segments)
 
 
 def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
@@ -119,18 +101,26 @@ def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
         )
 
 
-def resizer_for(mask_logits: Tensor, padded: Size, shown: Size, original: Size) -> Resizer:
-    """Join the two steps from the size of the logits to that of the picture."""
-    logits_size = (mask_logits.shape[-2], mask_logits.shape[-1])
-    return Resizer.between(logits_size, padded, shown, original)
-
-
-def semantic_result(label_map: np.ndarray, labels: LabelSet) -> Result:
+def semantic_segments(label_map: np.ndarray, labels: LabelSet) -> tuple[Segment, ...]:
     """Make one segment of each class that has a pixel; its id is the label id + 1."""
     rles = run_lengths_of_ids(label_map + 1)
-    segments = tuple(
+    return tuple(
         Segment.of(labels, number - 1, rle, id=number, score=None)
         for number, rle in sorted(rles.items())
     )
-    size = (label_map.shape[0], label_map.shape[1])
-    return Result(task="semantic", size=size, labels=labels, segments=segments)
+
+
+def panoptic_segments(
+    ids: np.ndarray, found: list[PanopticSegment], labels: LabelSet
+) -> tuple[Segment, ...]:
+    """Give each segment its mask."""
+    rles = run_lengths_of_ids(ids)
+    return tuple(Segment.of(labels, s.label_id, rles[s.id], id=s.id, score=s.score) for s in found)
+
+
+def instance_segments(objects: list[Instance], labels: LabelSet) -> tuple[Segment, ...]:
+    """Number the objects, best first."""
+    return tuple(
+        Segment.of(labels, item.label_id, item.rle, id=index, score=item.score)
+        for index, item in enumerate(objects, start=1)
+    )

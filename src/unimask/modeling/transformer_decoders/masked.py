@@ -65,9 +65,8 @@ class MaskedAttentionDecoder(nn.Module):
 
     Args:
         input_dim: Channels of the multi-scale features.
+        head: Turns queries into classes and masks, the same one after every layer.
         dim: Width of the queries.
-        mask_dim: Channels of the mask features.
-        num_classes: Real classes.
         num_queries: Queries.
         num_layers: Layers; layer i reads map i modulo 3, coarse to fine.
         num_heads: Heads.
@@ -81,9 +80,8 @@ class MaskedAttentionDecoder(nn.Module):
         self,
         *,
         input_dim: int,
+        head: MaskHead,
         dim: int,
-        mask_dim: int,
-        num_classes: int,
         num_queries: int,
         num_layers: int,
         num_heads: int,
@@ -102,7 +100,7 @@ class MaskedAttentionDecoder(nn.Module):
             MaskedDecoderLayer(dim=dim, num_heads=num_heads, ffn_dim=ffn_dim, dropout=dropout)
             for _ in range(num_layers)
         )
-        self.head = MaskHead(dim=dim, mask_dim=mask_dim, num_classes=num_classes)
+        self.head = head
 
     def forward(self, pixels: PixelDecoderOutput, *, auxiliary: bool) -> SegmenterOutput:
         """Give the last prediction, and with `auxiliary` those before it, bare queries first."""

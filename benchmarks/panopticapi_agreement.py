@@ -44,7 +44,7 @@ def spoil(ids: np.ndarray, segments: list[dict], categories: list[int], seed: in
 
 def main(data: Path) -> None:
     """Score spoiled truth twice and print both."""
-    from panopticapi.evaluation import pq_compute
+    from panopticapi.evaluation import pq_compute  # pyright: ignore[reportMissingImports]
 
     truth = json.loads((data / "panoptic.json").read_text())
     dataset = CocoPanoptic(data / "panoptic.json", data / "panoptic", data / "images")

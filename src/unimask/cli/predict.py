@@ -13,6 +13,7 @@ from unimask.cli.main import app, fail
 from unimask.errors import ImageError, SettingsError, UnimaskError
 
 if TYPE_CHECKING:
+    from unimask.processing.pictures import Window
     from unimask.results import Result
 
 
@@ -121,10 +122,12 @@ def unique_stems(paths: Iterable[str]) -> dict[str, str]:
     return stems
 
 
-def parse_window(text: str | None) -> tuple[float, float] | str | None:
+def parse_window(text: str | None) -> "Window":
     """Read LOW,HIGH or auto."""
-    if text is None or text == "auto":
-        return text
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:

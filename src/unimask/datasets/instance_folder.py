@@ -85,7 +85,7 @@ def renumber(ids: Int[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], int]:
     if not ids.size or ids.max() >= 2**24:
         values, numbers = np.unique(ids, return_inverse=True)
         numbers = numbers.reshape(ids.shape) + (0 if 0 in values else 1)
-        return numbers.astype(np.int32), np.count_nonzero(values)
+        return np.asarray(numbers, np.int32), int(np.count_nonzero(values))
     # A table instead of a sort: ids are small in nearly every file.
     present = np.bincount(ids.ravel()) > 0
     present[0] = False

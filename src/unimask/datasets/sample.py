@@ -93,4 +93,4 @@ def pixels_of(sample: Sample, members: np.ndarray) -> Bool[np.ndarray, "h w"]:
     """Give the union of some objects."""
     if len(members) == 1:
         return sample.mask(int(members[0]))
-    return np.isin(sample.id_maps, members).any(axis=0)
+    return np.any(np.isin(sample.id_maps, members), axis=0)

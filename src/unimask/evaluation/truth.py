@@ -16,7 +16,7 @@ def truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
     if task == "semantic":
         for label in np.unique(sample.label_ids[~sample.crowds]).tolist():
             numbers = np.flatnonzero((sample.label_ids == label) & ~sample.crowds) + 1
-            rle = RunLength.from_mask(np.isin(sample.id_maps, numbers).any(0))
+            rle = RunLength.from_mask(np.any(np.isin(sample.id_maps, numbers), axis=0))
             segments.append(Segment.of(labels, label, rle, id=label + 1, score=None))
     else:
         for number, label in enumerate(sample.label_ids.tolist(), start=1):

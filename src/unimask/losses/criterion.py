@@ -90,6 +90,8 @@ class Criterion(nn.Module):
         config: Weights and points.
     """
 
+    class_weights: Tensor
+
     def __init__(self, num_classes: int, config: CriterionConfig) -> None:
         super().__init__()
         self.config = config
@@ -115,7 +117,8 @@ class Criterion(nn.Module):
             sampler: In place of random points.
         """
         sampler = sampler or PointSampler(self.config, generator)
-        truth = self.lay_out(targets, output.mask_logits.shape[-2:])
+        height, width = output.mask_logits.shape[-2:]
+        truth = self.lay_out(targets, (height, width))
         sampled = [self.sample(t, i, truth, sampler) for i, t in enumerate(targets)]
         layers = [*output.auxiliary, LayerPrediction(output.class_logits, output.mask_logits)]
         terms = []

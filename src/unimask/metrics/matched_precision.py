@@ -48,9 +48,8 @@ class MatchedPrecision:
         if not self.pictures:
             return dict.fromkeys(["AP_match", *names])
         means = 100 * np.mean(self.pictures, axis=0)
-        return {"AP_match": float(means.mean())} | {
-            name: float(mean) for name, mean in zip(names, means, strict=True)
-        }
+        scores: dict[str, float | None] = {"AP_match": float(means.mean())}
+        return scores | {name: float(mean) for name, mean in zip(names, means, strict=True)}
 
 
 def iou_table(

@@ -32,7 +32,6 @@ def instances(
     mask_logits: Float[Tensor, "q h w"],
     resizer: Resizer,
     is_thing: tuple[bool, ...],
-    *,
     top_k: int,
     threshold: float | None,
 ) -> list[Instance]:

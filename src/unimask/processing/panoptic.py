@@ -23,7 +23,6 @@ def panoptic_map(
     mask_logits: Float[Tensor, "q h w"],
     resizer: Resizer,
     is_thing: tuple[bool, ...],
-    *,
     object_threshold: float,
     overlap_threshold: float,
 ) -> tuple[Int[Tensor, "y x"], list[PanopticSegment]]:

@@ -53,32 +53,31 @@ def postprocess(
         threshold: Instance: least score; panoptic: in place of `object_threshold`.
 
     Raises:
-        TaskError: The task is unknown.
-        SettingsError: Shapes and label set do not fit, or `threshold` is given for semantic.
+        TaskError, SettingsError: The arguments do not fit together.
     """
-    task = parse_task(task)
-    label_set = LabelSet(tuple(labels), tuple(is_thing))
+    task, label_set = parse_task(task), LabelSet(tuple(labels), tuple(is_thing))
     check(class_logits, mask_logits, label_set)
+    if task == "semantic" and threshold is not None:
+        raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
     logits_size = (mask_logits.shape[-2], mask_logits.shape[-1])
     resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
     if task == "semantic":
-        if threshold is not None:
-            raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
         if resize == "scores":
-            sizes = (padded_size, input_size, original_size)
-            label_map = semantic_map_of_scores(class_logits, mask_logits, *sizes)
+            label_map = semantic_map_of_scores(
+                class_logits, mask_logits, padded_size, input_size, original_size
+            )
         else:
             label_map = semantic_map(class_logits, mask_logits, resizer)
         segments = semantic_segments(label_map.cpu().numpy(), label_set)
     elif task == "panoptic":
         least = object_threshold if threshold is None else threshold
-        rules = {"object_threshold": least, "overlap_threshold": overlap_threshold}
-        things = label_set.is_thing
-        ids, found = panoptic_map(class_logits, mask_logits, resizer, things, **rules)
+        ids, found = panoptic_map(
+            class_logits, mask_logits, resizer, label_set.is_thing, least, overlap_threshold
+        )
         segments = panoptic_segments(ids.cpu().numpy(), found, label_set)
     else:
-        rules = {"top_k": top_k, "threshold": threshold}
-        objects = instances(class_logits, mask_logits, resizer, label_set.is_thing, **rules)
+        things = label_set.is_thing
+        objects = instances(class_logits, mask_logits, resizer, things, top_k, threshold)
         segments = instance_segments(objects, label_set)
     return Result(task=task, size=original_size, labels=label_set, segments=segments)
 

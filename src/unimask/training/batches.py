@@ -39,7 +39,8 @@ class Examples(TorchDataset):
         settings: TrainingSettings,
         preprocessing: PreprocessingConfig,
     ) -> None:
-        self.dataset, self.task = dataset, task
+        self.dataset = dataset
+        self.task: Task = task
         self.settings, self.preprocessing = settings, preprocessing
         self.order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 

@@ -14,7 +14,7 @@ from unimask.errors import OutputError, TrainingError
 from unimask.formats.atomic import atomic_path
 from unimask.training.settings import TrainingSettings
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "step",
     "epoch",
     "learning_rate",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset, open_dataset
@@ -20,7 +20,7 @@ from unimask.training.start import starting_point
 if TYPE_CHECKING:
     from unimask.training.loop import Loop
 
-PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,11 @@ class FrozenBatchNorm(nn.Module):
         channels: Channels of the map.
     """
 
+    weight: Tensor
+    bias: Tensor
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("weight", torch.ones(channels))
@@ -47,8 +52,8 @@ class ConvNorm(nn.Conv2d):
         self.norm = build_norm(norm, outputs)  # type: ignore[arg-type]
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
-        return self.norm(super().forward(x))
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
+        return self.norm(super().forward(input))
 
 
 class BasicBlock(nn.Module):
@@ -141,7 +146,7 @@ class ResNet(nn.Module):
         """Give one map per stage, at strides 4, 8, 16 and 32."""
         x = self.stem(pixel_values)
         maps = []
-        for stage in (self.res2, self.res3, self.res4, self.res5):
-            x = stage(x)
+        for stage in range(2, 6):
+            x = self.get_submodule(f"res{stage}")(x)
             maps.append(x)
         return tuple(maps)

@@ -94,6 +94,8 @@ class WindowAttention(nn.Module):
         window: Side of the window in tokens.
     """
 
+    index: Tensor
+
     def __init__(self, dim: int, *, num_heads: int, window: int) -> None:
         super().__init__()
         self.num_heads = num_heads

@@ -126,12 +126,16 @@ class DeformablePixelDecoder(nn.Module):
 
     def initialise(self) -> None:
         """Start convolutions as the authors do: Xavier for inputs, Kaiming (a=1) for the FPN."""
-        for projection in self.input_proj:
-            nn.init.xavier_uniform_(projection[0].weight)
-            nn.init.zeros_(projection[0].bias)
-        for convolution in (self.lateral[0], self.output[0], self.mask_features):
-            nn.init.kaiming_uniform_(convolution.weight, a=1)
-        nn.init.zeros_(self.mask_features.bias)
+        for part in (self.input_proj, self.lateral, self.output, self.mask_features):
+            for module in part.modules():
+                if not isinstance(module, nn.Conv2d):
+                    continue
+                if part is self.input_proj:
+                    nn.init.xavier_uniform_(module.weight)
+                else:
+                    nn.init.kaiming_uniform_(module.weight, a=1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, features: tuple[Tensor, ...]) -> PixelDecoderOutput:
         """Give the mask features and the refined maps."""

@@ -76,9 +76,8 @@ def postprocess(
         )
         segments = panoptic_segments(ids.cpu().numpy(), found, label_set)
     else:
-        things = label_set.is_thing
-        objects = instances(class_logits, mask_logits, resizer, things, top_k, threshold)
-        segments = instance_segments(objects, label_set)
+        best = instances(class_logits, mask_logits, resizer, label_set.is_thing, top_k, threshold)
+        segments = instance_segments(best, label_set)
     return Result(task=task, size=original_size, labels=label_set, segments=segments)
 
 

@@ -35,11 +35,19 @@ class FrozenBatchNorm(nn.Module):
         return x * scale.to(x.dtype)[:, None, None] + shift.to(x.dtype)[:, None, None]
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation that also takes maps of one pixel, where a group may be one value."""
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Normalise each group of channels."""
+        return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+
 def build_norm(kind: Literal["frozen_batch", "group"], channels: int) -> nn.Module:
     """Give a normalisation; groups are 32, or as many as divide the channels."""
     if kind == "frozen_batch":
         return FrozenBatchNorm(channels)
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+    return GroupNorm(math.gcd(32, channels), channels)
 
 
 class ConvNorm(nn.Conv2d):

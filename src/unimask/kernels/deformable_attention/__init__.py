@@ -24,8 +24,7 @@ def deformable_attention(
 
     The meaning and the arguments are those of `deformable_attention_reference`.
     """
-    # Its gradient scatters row by row, several times slower than that of grid_sample.
-    learning = torch.is_grad_enabled() and (value.requires_grad or weights.requires_grad)
-    if value.device.type == "cpu" and value.dtype == weights.dtype and not learning:
+    # The other path calls SciPy, which no compiler can trace; exporters know `grid_sample`.
+    if value.device.type == "cpu" and not torch.compiler.is_compiling():
         return deformable_attention_gather(value, shapes, locations, weights)
     return deformable_attention_reference(value, shapes, locations, weights)

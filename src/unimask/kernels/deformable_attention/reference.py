@@ -23,14 +23,15 @@ def deformable_attention_reference(
     """
     b, _, m, c = value.shape
     q = locations.shape[1]
-    grids = 2 * locations - 1
-    total = value.new_zeros(b * m, c, q)
+    dtype = torch.promote_types(value.dtype, locations.dtype)
+    grids = 2 * locations.to(dtype) - 1
+    total = value.new_zeros(b * m, c, q, dtype=dtype)
     start = 0
     for level, (h, w) in enumerate(shapes):
-        maps = value[:, start : start + h * w].permute(0, 2, 3, 1).reshape(b * m, c, h, w)
+        maps = value[:, start : start + h * w].permute(0, 2, 3, 1).reshape(b * m, c, h, w).to(dtype)
         grid = grids[:, :, :, level].transpose(1, 2).flatten(0, 1)
         samples = F.grid_sample(maps, grid, "bilinear", "zeros", align_corners=False)
-        weight = weights[:, :, :, level].transpose(1, 2).flatten(0, 1)
+        weight = weights[:, :, :, level].transpose(1, 2).flatten(0, 1).to(dtype)
         total = total + torch.einsum("ncqp,nqp->ncq", samples, weight)
         start += h * w
-    return total.view(b, m * c, q).transpose(1, 2)
+    return total.view(b, m * c, q).transpose(1, 2).to(value.dtype)

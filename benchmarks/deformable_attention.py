@@ -1,0 +1,91 @@
+"""Time the paths of deformable attention, values alone and with gradients.
+
+The paths take turns, on one thread, and processor time is counted: so neither the order of the
+measurements nor other work on the machine decides. Times on several threads are not measured here.
+
+    python benchmarks/deformable_attention.py
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from unimask.kernels.deformable_attention import (
+    deformable_attention_gather,
+    deformable_attention_reference,
+)
+
+PATHS = {"reference": deformable_attention_reference, "gather": deformable_attention_gather}
+CASES = {
+    "1 picture 800x1088, dim 256": (1, (800, 1088), 256),
+    "6 pictures 256x256, dim 128": (6, (256, 256), 128),
+    "1 picture 256x256, dim 128": (1, (256, 256), 128),
+}
+HEADS, POINTS, ROUNDS = 8, 4, 7
+
+
+def example(
+    pictures: int, size: tuple[int, int], dim: int
+) -> tuple[list[tuple[int, int]], list[torch.Tensor]]:
+    """Draw what an encoder layer attends with: points some steps around each position."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(size[0] // stride, size[1] // stride) for stride in (32, 16, 8)]
+    centres = torch.cat(
+        [
+            torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w)
+            for h, w in shapes
+        ]
+    ).flip(-1)
+    n = len(centres)
+    extent = torch.tensor([(w, h) for h, w in shapes])[:, None, :]
+    offsets = torch.randn(pictures, n, HEADS, 3, POINTS, 2, generator=generator) * 2.5 / extent
+    weights = torch.randn(pictures, n, HEADS, 3 * POINTS, generator=generator).softmax(-1)
+    value = torch.randn(pictures, n, HEADS, dim // HEADS, generator=generator)
+    locations = centres[:, None, None, None, :] + offsets
+    return shapes, [value, locations, weights.view(pictures, n, HEADS, 3, POINTS)]
+
+
+def calls(path: Callable, shapes: list, inputs: list[torch.Tensor]) -> list[Callable[[], None]]:
+    """Give a call for the values alone, and one for values and gradients."""
+    value, locations, weights = [tensor.clone().requires_grad_() for tensor in inputs]
+
+    def values() -> None:
+        with torch.no_grad():
+            path(value, shapes, locations, weights)
+
+    def gradients() -> None:
+        path(value, shapes, locations, weights).sum().backward()
+
+    return [values, gradients]
+
+
+def milliseconds(call: Callable[[], None]) -> float:
+    """Measure the processor time of one call."""
+    start = time.process_time()
+    call()
+    return 1000 * (time.process_time() - start)
+
+
+def main() -> None:
+    """Print a line per case and path."""
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, float32, 1 thread; processor time, median of {ROUNDS}, ms")
+    for case, arguments in CASES.items():
+        shapes, inputs = example(*arguments)
+        timed = {name: calls(path, shapes, inputs) for name, path in PATHS.items()}
+        times = {name: ([], []) for name in PATHS}
+        for turn in range(ROUNDS + 1):
+            for name, pair in timed.items():
+                for kept, call in zip(times[name], pair, strict=True):
+                    spent = milliseconds(call)
+                    if turn > 0:  # the first turn warms up
+                        kept.append(spent)
+        for name, kept in times.items():
+            values, gradients = map(statistics.median, kept)
+            print(f"{case}  {name:9}  values {values:7.1f}  with gradients {gradients:7.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,193 +1,48 @@
-"""The command as a person meets it: what it prints, what it writes, how it fails."""
+"""The command and its verbs: help, wrong command lines, interruptions, labelled folders."""
 
 import json
 import os
-import struct
+import signal
 import subprocess
 import sys
-import zlib
 
-import numpy as np
 import pytest
 from conftest import draw_discs, write_discs
 from PIL import Image
 
 import unimask
-from unimask.cli.main import main
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run `unimask ARGUMENTS` here; give exit code, stdout and stderr."""
-
-    def run(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["unimask", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
-
-
-@pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "cells.png"
-    Image.fromarray(draw_discs(0)[0]).save(path)
-    return path
-
-
-def huge_png(path) -> None:
-    """Write a header that promises 30000 x 30000 pixels, and hardly any data."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
-    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
-
-
-def one_line(code, err, *parts) -> None:
-    assert code == 2
-    assert err.startswith("unimask: error: ") and err.count("\n") == 1, err
-    for part in parts:
-        assert part in err, err
-
-
-def test_predict_prints_and_writes(command, picture, tiny_model, tmp_path):
-    out = tmp_path / "out"
-    for task in ("panoptic", "instance", "semantic"):
-        code, printed, err = command(
-            "predict", picture, "--model", tiny_model, "--task", task, "--out", out
-        )
-        assert code == 0 and err == ""
-        assert "cells.png" in printed and "96x128" in printed
-        content = json.loads((out / "cells.json").read_text())
-        assert content["task"] == task and content["size"] == [96, 128]
-        with Image.open(out / "cells_ids.png") as ids:
-            assert ids.size == (128, 96)
-        with Image.open(out / "cells_overlay.png") as overlay:
-            assert overlay.width > 128
-
-
-def test_two_pictures_of_one_name_both_stay(command, tiny_model, tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(draw_discs(0)[0]).save(tmp_path / folder / "x.png")
-    code, _, _ = command(
-        "predict", tmp_path / "a", tmp_path / "b", "-m", tiny_model, "-o", tmp_path / "out"
-    )
-    assert code == 0
-    assert {p.name for p in (tmp_path / "out").glob("*.json")} == {"x.json", "x_2.json"}
-
-
-def test_one_bad_picture_does_not_stop_the_others(command, picture, tiny_model, tmp_path):
-    (tmp_path / "bad.png").write_text("no picture")
-    code, printed, err = command(
-        "predict", tmp_path / "bad.png", picture, "-m", tiny_model, "-o", tmp_path / "out"
-    )
-    one_line(code, err, "bad.png", "not a picture")
-    assert (tmp_path / "out" / "cells.json").exists() and "cells.png" in printed
-
-
-def text_as_png(path):
-    path.write_text("I am text")
-
-
-def truncated_jpeg(path):
-    Image.fromarray(draw_discs(0)[0]).save(path, "JPEG")
-    path.write_bytes(path.read_bytes()[:700])
-
-
-BAD = {
-    "missing.png": (lambda path: None, "does not exist"),
-    "text.png": (text_as_png, "not a picture"),
-    "cut.jpg": (truncated_jpeg, "damaged"),
-    "empty.png": (lambda path: path.touch(), "0 bytes"),
-    "huge.png": (huge_png, "--max-pixels"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_pictures_are_one_line(command, tiny_model, tmp_path, name):
-    make, reason = BAD[name]
-    make(tmp_path / name)
-    code, _, err = command("predict", tmp_path / name, "-m", tiny_model, "-o", tmp_path / "out")
-    one_line(code, err, name, reason)
-
-
-def test_the_limit_of_pixels_can_be_set(command, picture, tiny_model, tmp_path):
-    code, _, err = command(
-        "predict", picture, "-m", tiny_model, "-o", tmp_path / "o", "--max-pixels", "1000"
-    )
-    one_line(code, err, "cells.png", "more than 1,000", "--max-pixels")
-
-
-ODD = {
-    "one_pixel": lambda image: image.resize((1, 1)),
-    "cmyk": lambda image: image.convert("CMYK"),
-    "grey": lambda image: image.convert("L"),
-    "rgba": lambda image: image.convert("RGBA"),
-    "palette": lambda image: image.convert("P"),
-    "sixteen_bit": lambda image: Image.fromarray(
-        np.asarray(image.convert("L")).astype(np.uint16) * 257
-    ),
-}
-
-
-@pytest.mark.parametrize("name", ODD)
-def test_odd_pictures_work(command, picture, tiny_model, tmp_path, name):
-    suffix = ".tif" if name == "cmyk" else ".png"
-    path = tmp_path / f"{name}{suffix}"
-    with Image.open(picture) as image:
-        ODD[name](image).save(path)
-    code, _, err = command("predict", path, "-m", tiny_model, "-o", tmp_path / "out")
-    assert code == 0, err
-    assert (tmp_path / "out" / f"{name}.json").exists()
-
-
-@pytest.mark.filterwarnings("always::unimask.processing.pictures.PictureWarning")
-def test_a_window_stretches_and_never_clips_silently(command, tiny_model, tmp_path):
-    dark = (np.asarray(draw_discs(0)[0])[..., 0]).astype(np.uint16) * 4
-    Image.fromarray(dark).save(tmp_path / "dark.png")
-    arguments = ("predict", tmp_path / "dark.png", "-m", tiny_model, "-o", tmp_path / "out")
-    code, _, err = command(*arguments, "--window", "0,500")
-    assert code == 0 and "were clipped" in err
-    code, _, err = command(*arguments, "--window", "auto")
-    assert code == 0 and err == ""
-    code, _, err = command(*arguments, "--window", "9,3")
-    one_line(code, err, "LOW must be below HIGH")
-
-
-def test_without_a_model_some_are_named(command, picture, tmp_path):
-    code, _, err = command("predict", picture, "-o", tmp_path / "out")
-    one_line(code, err, "--model", "facebook/mask2former-swin-tiny-coco-panoptic")
-
-
-def test_an_unwritable_folder_is_found_before_the_work(command, picture, tiny_model, tmp_path):
+def test_an_unwritable_folder_is_found_before_the_work(
+    command, one_line, picture, tiny_model, tmp_path
+):
     (tmp_path / "file").write_text("")
     code, _, err = command("predict", picture, "-m", tiny_model, "-o", tmp_path / "file" / "out")
     one_line(code, err, "file", "cannot write")
+    target = tmp_path / "file" / "scores.json"
+    code, _, err = command("evaluate", tmp_path, "-m", tiny_model, "--json", target)
+    one_line(code, err, "file", "cannot write")
 
 
-@pytest.mark.parametrize(
-    ("model", "reason"),
-    [
-        ("nowhere", "no model 'nowhere'"),
-        ("mask2former-swin-tiny", "facebook/mask2former-swin-tiny-coco-panoptic"),
-        (os.sep, "holds no model"),
-    ],
-)
-def test_models_that_are_none(command, picture, tmp_path, model, reason):
-    code, _, err = command("predict", picture, "-m", model, "-o", tmp_path / "out")
-    one_line(code, err, reason)
+WRONG = {
+    "no verb of that name": (("frobnicate",), "unimask --help"),
+    "no picture": (("predict",), "unimask predict --help"),
+    "no such option": (("predict", "x.png", "--scale", "2"), "unimask predict --help"),
+    "no number": (("predict", "x.png", "--threshold", "much"), "unimask predict --help"),
+    "out of range": (("predict", "x.png", "--threshold", "2"), "unimask predict --help"),
+    "no device": (("predict", "x.png", "-m", "nuclei", "--device", "abacus"), "try cpu or auto"),
+    "no values": (("predict", "x.png", "-m", "nuclei", "--device", "meta"), "try cpu or auto"),
+    "no dtype": (("predict", "x.png", "-m", "nuclei", "--dtype", "int8"), "bfloat16"),
+    "no window": (("predict", "x.png", "--window", "wide"), "LOW,HIGH"),
+}
 
 
-def test_an_unknown_task_lists_the_known(command, picture, tiny_model, tmp_path):
-    code, _, err = command("predict", picture, "-m", tiny_model, "-o", tmp_path, "--task", "depth")
-    one_line(code, err, "depth", "semantic, instance, panoptic")
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_command_lines_are_one_line(command, one_line, tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    arguments, mend = WRONG[case]
+    code, _, err = command(*arguments)
+    one_line(code, err, mend)
 
 
 def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
@@ -200,7 +55,7 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
     }  # fmt: skip
 
 
-def test_masks_of_another_size_are_one_line(command, tiny_model, tmp_path):
+def test_masks_of_another_size_are_one_line(command, one_line, tiny_model, tmp_path):
     data = write_discs(tmp_path / "data", {"val": 1})
     mask = data / "val" / "masks" / "0.png"
     with Image.open(mask) as ids:
@@ -210,7 +65,7 @@ def test_masks_of_another_size_are_one_line(command, tiny_model, tmp_path):
     one_line(code, err, str(mask), "48 x 64", "96 x 128")
 
 
-def test_a_class_out_of_range_is_one_line(command, tiny_model, tmp_path):
+def test_a_class_out_of_range_is_one_line(command, one_line, tiny_model, tmp_path):
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True), (data / "panoptic").mkdir()
     image, ids = draw_discs(0)
@@ -239,7 +94,7 @@ def test_a_class_out_of_range_is_one_line(command, tiny_model, tmp_path):
     one_line(code, err, "panoptic.json", "category 99")
 
 
-def test_train_names_wrong_options(command, discs, tmp_path):
+def test_train_names_wrong_options(command, one_line, discs, tmp_path):
     code, _, err = command("train", discs, "--steps", "3", "--epochs", "2", "-o", tmp_path / "r")
     one_line(code, err, "--steps or --epochs")
     code, _, err = command("train", tmp_path / "nothing", "-o", tmp_path / "r")
@@ -265,3 +120,39 @@ def test_help_starts_without_torch():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert printed.stdout.strip().endswith("False"), printed.stderr
+
+
+def run_apart(*arguments, then) -> tuple[int, str]:
+    """Run the command in a process of its own; give exit code and stderr after `then(process)`."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "unimask", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that starts jobs in the background makes them deaf to Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        then(process)
+        assert process.stderr is not None
+        err = process.stderr.read()
+        return process.wait(timeout=60), err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+def test_an_interruption_is_one_line(tiny_model, tmp_path):
+    fifo = tmp_path / "endless.png"
+    os.mkfifo(fifo)
+
+    def interrupt(process):
+        with fifo.open("wb"):  # returns when the command has opened it: it waits for bytes now
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
+
+    code, err = run_apart("predict", fifo, "-m", tiny_model, "-o", tmp_path / "out", then=interrupt)
+    assert (code, err) == (130, "unimask: stopped\n")
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_a_reader_that_leaves_is_no_error(argument):
+    code, err = run_apart(argument, then=lambda process: process.stdout.close())
+    assert code in (0, 1) and err == ""

@@ -8,12 +8,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.main import app
+from unimask.cli.main import app, check_writable
 
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
     model: Annotated[str, typer.Option("--model", "-m", help="Whatever predict takes.")],
     task: Annotated[str | None, typer.Option(help="The model's widest by default.")] = None,
     split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
@@ -21,6 +21,8 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
     """Score a model; all scores are percentages."""
+    if json is not None:
+        check_writable(json.parent)
     from unimask.evaluation import evaluate as run_evaluation
 
     console = Console(highlight=False)

@@ -1,22 +1,30 @@
 """The command `unimask`: its verbs, and how it fails."""
 
+import os
 import sys
 import warnings
-from typing import Annotated
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated, NoReturn, cast
 
 import typer
 
-from unimask.errors import UnimaskError
+from unimask.errors import OutputError, UnimaskError
 from unimask.version import __version__
 
 app = typer.Typer(
     name="unimask",
     help="Universal image segmentation: semantic, instance and panoptic, with one network.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
+"""What a wrong command line raises: a class of click's, or of Typer's own copy of it."""
+
+INTERRUPTED = 130
+OUT_OF_MEMORY = "out of memory: give smaller pictures, a smaller --batch-size, or another --device"
 
 
 def show_version(wanted: bool) -> None:
@@ -37,29 +45,70 @@ def options(
 
 def main() -> None:
     """Run a command; every foreseen failure is one line, exit code 2."""
-    from unimask.cli import evaluate, predict, train  # noqa: F401  (each adds its verb)
-
     warnings.showwarning = show_warning
     try:
-        app()
+        from unimask.cli import evaluate, predict, train  # noqa: F401  (each adds its verb)
+
+        code = app(sys.argv[1:] or ["--help"], prog_name="unimask", standalone_mode=False)
+        sys.stdout.flush()
     except UnimaskError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        print("unimask: stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+    except USAGE_ERROR as error:
+        fail(told_usage(cast(typer.BadParameter, error)))
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has left: nobody is there to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
     except MemoryError:
-        fail("out of memory: use smaller pictures, a smaller --batch-size or fewer --workers")
+        fail(OUT_OF_MEMORY)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        fail(OUT_OF_MEMORY)
+    if code == INTERRUPTED:
+        print("unimask: stopped", file=sys.stderr)
+    sys.exit(code)
 
 
-def fail(message: str) -> None:
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Recognise PyTorch's failures to get memory, on any device."""
+    message = str(error).lower()
+    return any(words in message for words in ("out of memory", "allocate memory"))
+
+
+def told_usage(error: typer.BadParameter) -> str:
+    """Say what is wrong with a command line, and where its help is."""
+    command = error.ctx.command_path if error.ctx is not None else "unimask"
+    return f"{error.format_message().rstrip('.')}; see {command} --help"
+
+
+def fail(message: str) -> NoReturn:
     """Print one line and leave with code 2."""
-    print(f"unimask: error: {' '.join(message.split())}", file=sys.stderr)
+    print_error(message)
     sys.exit(2)
 
 
-def show_warning(message, category, *_: object, **__: object) -> None:
+def print_error(message: str) -> None:
+    """Print one failure as one line."""
+    print(f"unimask: error: {' '.join(message.split())}", file=sys.stderr)
+
+
+def show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Print a warning as one line."""
-    print(f"unimask: warning: {message}", file=sys.stderr)
+    print(f"unimask: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the work whether its results can be written.
+
+    Raises:
+        OutputError: The folder cannot be made, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"cannot write to {folder}: {reason}; choose another place") from error

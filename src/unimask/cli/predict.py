@@ -1,25 +1,32 @@
 """`unimask predict`: pictures to overlays, id maps and JSON."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.main import app, fail
+from unimask.cli.main import app, check_writable, print_error
 from unimask.errors import ImageError, SettingsError, UnimaskError
 
 if TYPE_CHECKING:
     from unimask.processing.pictures import Window
     from unimask.results import Result
 
+PICTURE_ENDINGS = ("_overlay.png", "_ids.png")
+"""What `Result.save` adds to a stem for the two pictures that it writes."""
+
 
 @app.command()
 def predict(
-    sources: Annotated[list[str], typer.Argument(help="Pictures, folders, patterns, addresses.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Pictures, folders, patterns, addresses."),
+    ],
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="nuclei, a folder, a run, or a Hub id.")
     ] = None,
@@ -36,71 +43,90 @@ def predict(
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Larger pictures are refused.")
     ] = 200_000_000,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Neighbours of one size that may share a pass.")
+    ] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
     """Segment pictures and write overlay, id map and JSON of each."""
-    from unimask.inference.load import load
-
     limits = parse_window(window)
-    name = named_model(model)
-    out_is_usable(out)
-    predictor = load(name, device=device, dtype=dtype)  # type: ignore[arg-type]
-    predictor.task_of(task)
+    check_writable(out)
+    failures: list[str] = []
+    stems = unique_stems(expand(sources, failures))
+    refuse_to_overwrite(stems, out)
+    from unimask.inference.load import load
+    from unimask.inference.predictor import Pending, equal_sizes
 
-    def segment(path: str) -> "Result":
-        return predictor.predict(
-            path, task, threshold=threshold, window=limits, max_pixels=max_pixels
-        )
+    predictor = load(named_model(model), device=device, dtype=dtype)  # type: ignore[arg-type]
+    chosen = predictor.task_of(task)
 
-    write_results(sources, segment, out)
+    def prepared() -> Iterator[Pending]:
+        for path in stems:
+            try:
+                yield predictor.prepare(path, limits, max_pixels)
+            except ImageError as error:
+                failures.append(str(error))
+
+    def results() -> Iterator[tuple[str, "Result"]]:
+        for batch in equal_sizes(prepared(), batch_size):
+            for item, result in zip(batch, predictor.run(batch, chosen, threshold), strict=True):
+                yield str(item.source), result
+
+    write_results(results(), stems, out, failures)
 
 
 def named_model(model: str | None) -> str:
     """Refuse to guess: a nucleus model on a street would only look like an answer."""
-    from unimask.inference.load import PUBLISHED, bundled_names
+    from unimask.inference.load import EXAMPLES, bundled_names
 
     if model is None:
-        names = ", ".join([*bundled_names(), *PUBLISHED[:2]])
+        names = ", ".join([*bundled_names(), *EXAMPLES])
         raise SettingsError(f"say which model with --model, for example one of: {names}")
     return model
 
 
-def write_results(sources: list[str], segment: Callable[[str], "Result"], out: Path) -> None:
-    """Segment, write and list pictures; those that fail are reported when all are done."""
-    from unimask.processing.pictures import list_pictures
-
-    console = Console()
+def write_results(
+    results: Iterable[tuple[str, "Result"]],
+    stems: dict[str, str],
+    out: Path,
+    failures: list[str],
+) -> None:
+    """Write and list results as they come; failures are reported when all are done."""
+    console = Console(highlight=False)
     table = Table("picture", "size", "found", "ms", box=None, pad_edge=False)
-    failures: list[str] = []
-    stems = unique_stems(expand(sources, list_pictures, failures))
-    for path, stem in stems.items():
-        try:
-            result = segment(path)
-        except ImageError as error:
-            failures.append(str(error))
-            continue
-        result.save(out, stem)
-        counts = Counter(segment.label for segment in result.segments)
-        found = ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing"
-        size = f"{result.size[0]}x{result.size[1]}"
-        table.add_row(Path(path).name, size, found, f"{sum(result.speed.values()):.0f}")
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        row = bar.add_task("segmenting", total=len(stems))
+        for path, result in results:
+            try:
+                result.save(out, stems[path])
+            except UnimaskError as error:
+                failures.append(str(error))
+                continue
+            finally:
+                bar.advance(row)
+            height, width = result.size
+            milliseconds = f"{sum(result.speed.values()):.0f}"
+            table.add_row(Path(path).name, f"{height}x{width}", found_in(result), milliseconds)
     if table.row_count:
         console.print(table)
         console.print(f"written to {out}/", soft_wrap=True)
+    for failure in failures:
+        print_error(failure)
     if failures:
-        for failure in failures[:-1]:
-            print_failure(failure)
-        fail(failures[-1])
+        raise typer.Exit(2)
 
 
-def print_failure(message: str) -> None:
-    """Print one of several failures."""
-    typer.echo(f"unimask: error: {message}", err=True)
+def found_in(result: "Result") -> str:
+    """Count the segments of each class, the most frequent first."""
+    counts = Counter(segment.label for segment in result.segments)
+    return ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing"
 
 
-def expand(sources: list[str], list_pictures, failures: list[str]) -> Iterator[str]:
+def expand(sources: list[str], failures: list[str]) -> Iterator[str]:
     """Give the pictures that the arguments name; those that name none are failures."""
+    from unimask.processing.pictures import list_pictures
+
     for source in sources:
         if source.startswith(("http://", "https://")):
             yield source
@@ -112,14 +138,31 @@ def expand(sources: list[str], list_pictures, failures: list[str]) -> Iterator[s
 
 
 def unique_stems(paths: Iterable[str]) -> dict[str, str]:
-    """Name the results of each picture, so that none overwrites another's."""
-    used: Counter[str] = Counter()
+    """Name the results of each picture, so that none overwrites another's.
+
+    Names that differ in case only count as one: some file systems do not tell them apart.
+    """
+    used: set[str] = set()
     stems = {}
     for path in dict.fromkeys(paths):
-        stem = Path(path).stem or "picture"
-        used[stem] += 1
-        stems[path] = stem if used[stem] == 1 else f"{stem}_{used[stem]}"
+        first = stem = Path(path).stem or "picture"
+        number = 1
+        while stem.casefold() in used:
+            number += 1
+            stem = f"{first}_{number}"
+        used.add(stem.casefold())
+        stems[path] = stem
     return stems
+
+
+def refuse_to_overwrite(stems: dict[str, str], out: Path) -> None:
+    """Find out before the work whether a result would take the place of a picture."""
+    pictures = {Path(path).resolve() for path in stems}
+    for stem in stems.values():
+        for ending in PICTURE_ENDINGS:
+            path = out / f"{stem}{ending}"
+            if path.resolve() in pictures:
+                raise SettingsError(f"a result would overwrite the picture {path}: change --out")
 
 
 def parse_window(text: str | None) -> "Window":
@@ -135,12 +178,3 @@ def parse_window(text: str | None) -> "Window":
     if high <= low:
         raise SettingsError(f"--window {text}: LOW must be below HIGH")
     return low, high
-
-
-def out_is_usable(out: Path) -> None:
-    """Find out before the work whether results can be written."""
-    from unimask.formats.atomic import atomic_path
-
-    with atomic_path(out / "writable") as path:
-        path.touch()
-    (out / "writable").unlink()

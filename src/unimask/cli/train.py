@@ -11,7 +11,7 @@ from unimask.errors import SettingsError
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(help="Folder of the dataset.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
     model: Annotated[
         str, typer.Option("--model", "-m", help="A preset to start untrained, or weights.")
     ] = "mask2former-nano",

@@ -1,12 +1,13 @@
 """Where weights come from: a bundled name, a folder, a run, or the Hub."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from torch.overrides import TorchFunctionMode
 
 from unimask.checkpoints import Checkpoint, read_huggingface
 from unimask.config import PostprocessingConfig, PreprocessingConfig
@@ -19,15 +20,38 @@ from unimask.presets import PRESETS, preset
 BUNDLED = Path(__file__).parents[1] / "weights"
 HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
 
-PUBLISHED = (
-    "facebook/mask2former-swin-tiny-coco-panoptic",
-    "facebook/mask2former-swin-small-coco-instance",
-    "facebook/mask2former-swin-base-IN21k-ade-semantic",
-    "facebook/mask2former-swin-large-cityscapes-panoptic",
-)
-"""A few of the Hub's ids, for messages."""
+PUBLISHED = {
+    "mask2former-swin-tiny": (
+        "facebook/mask2former-swin-tiny-coco-panoptic",
+        "facebook/mask2former-swin-tiny-coco-instance",
+        "facebook/mask2former-swin-tiny-ade-semantic",
+    ),
+    "mask2former-swin-small": (
+        "facebook/mask2former-swin-small-coco-panoptic",
+        "facebook/mask2former-swin-small-coco-instance",
+        "facebook/mask2former-swin-small-ade-semantic",
+    ),
+    "mask2former-swin-base": (
+        "facebook/mask2former-swin-base-coco-panoptic",
+        "facebook/mask2former-swin-base-coco-instance",
+        "facebook/mask2former-swin-base-ade-semantic",
+    ),
+    "mask2former-swin-large": (
+        "facebook/mask2former-swin-large-coco-panoptic",
+        "facebook/mask2former-swin-large-coco-instance",
+        "facebook/mask2former-swin-large-ade-semantic",
+    ),
+    "mask2former-nano": ("nuclei",),
+}
+"""Per preset some of its published weights, for messages: ids of the Hub, and bundled names."""
+
+EXAMPLES = PUBLISHED["mask2former-swin-tiny"][:2]
 
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+
+
+class LoadWarning(UserWarning):
+    """Something was chosen or assumed while a model was loaded."""
 
 
 def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") -> Predictor:
@@ -38,18 +62,21 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
             training run (its best weights), or a Hub id.
         device: "auto" takes CUDA, else Apple's MPS, else the CPU; or any name that PyTorch knows.
         dtype: Of the weights and the arithmetic. "auto" takes bfloat16 on GPUs that have it,
-            else float32.
+            float16 on older ones, and float32 elsewhere.
 
     Raises:
         CheckpointError: There are no such weights, or they cannot be read.
         SettingsError: The device or the dtype does not exist here.
     """
-    checkpoint = read_source(source)
     place = choose_device(device)
-    network = build_segmenter(checkpoint.config)
+    kind = choose_dtype(dtype, place)
+    checkpoint = read_source(source)
+    with WeightsFollow():
+        network = build_segmenter(checkpoint.config)
     network.load_state_dict(checkpoint.state)
-    network = network.to(place, choose_dtype(dtype, place)).eval().requires_grad_(False)
-    return Predictor(network, checkpoint, str(source))
+    network = network.to(place, kind).eval().requires_grad_(False)
+    # The network holds the weights from here on; a second copy would double the memory.
+    return Predictor(network, replace(checkpoint, state={}), str(source))
 
 
 def build(
@@ -76,7 +103,7 @@ def build(
     network = build_segmenter(config).to(choose_device(device)).eval()
     checkpoint = Checkpoint(
         config=config,
-        state=network.state_dict(),
+        state={},
         labels=label_set,
         tasks=("panoptic", "instance", "semantic"),
         preprocessing=PreprocessingConfig(),
@@ -92,49 +119,93 @@ def bundled_names() -> tuple[str, ...]:
     return tuple(sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()))
 
 
+class WeightsFollow(TorchFunctionMode):
+    """Build networks without drawing their random weights: trained ones follow at once.
+
+    Drawing them takes seconds for a large network.
+    """
+
+    DRAWS = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_})
+
+    def __torch_function__(
+        self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        """Skip what fills a tensor with random numbers."""
+        return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
+
+
 def read_source(source: str | Path) -> Checkpoint:
-    """Find and read the weights that `source` names."""
-    name, path = str(source), Path(source)
+    """Find and read the weights that `source` names.
+
+    Raises:
+        CheckpointError: There are none, or they cannot be read.
+    """
+    folder = find_folder(source)
+    if (folder / "config.json").is_file() and not (folder / "preprocessor_config.json").is_file():
+        warnings.warn(
+            f"{folder} has no preprocessor_config.json: its family's published sizes, means and "
+            "deviations are taken",
+            LoadWarning,
+            stacklevel=3,
+        )
+    return read_huggingface(folder)
+
+
+def find_folder(source: str | Path) -> Path:
+    """Find the model folder that `source` names, and fetch it if the Hub has it."""
+    name, path = str(source), Path(source).expanduser()
     if name in bundled_names():
-        return read_huggingface(BUNDLED / name)
+        return BUNDLED / name
     if path.is_dir():
         for folder in (path, path / "weights" / "best", path / "weights" / "last"):
             if (folder / "config.json").is_file():
-                return read_huggingface(folder)
+                return folder
         raise CheckpointError(f"{path} holds no model: expected config.json, or a training run")
     if path.is_file():
         raise CheckpointError(f"{path} is a file: give the folder with config.json and weights")
     if name in PRESETS:
         raise CheckpointError(
-            f"{name} is an architecture without weights: train it (unimask train --model {name}), "
-            f"or load published weights such as {hint(name)}"
+            f"{name} is an architecture without weights: train it (unimask train DATA --model "
+            f"{name}), or {trained(name)}"
         )
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return read_huggingface(download(name))
+        return download(name)
     raise CheckpointError(
-        f"no model {name!r}: give a bundled name ({', '.join(bundled_names()) or 'none here'}), a "
-        f"folder, or a Hub id such as {PUBLISHED[0]}"
+        f"no model {name!r}: it is neither a bundled name ({', '.join(bundled_names())}), nor a "
+        f"folder here, nor a Hub id such as {EXAMPLES[0]}"
     )
 
 
-def hint(name: str) -> str:
-    """Name published checkpoints of a preset, or any where it has none."""
-    fitting = [published for published in PUBLISHED if f"/{name}-" in published]
-    return " or ".join(fitting or PUBLISHED[:2])
+def trained(name: str) -> str:
+    """Say where trained weights are for someone who asked for a preset."""
+    if name in PUBLISHED:
+        return f"load weights of it: {', '.join(PUBLISHED[name])}"
+    return f"load weights of another: {', '.join(EXAMPLES)} (the Hub has none of this one)"
 
 
 def download(name: str) -> Path:
     """Fetch a model folder from the Hub, or from its cache."""
+    # Imported here because only the Hub needs it: bundled models and folders start sooner.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
     try:
         return Path(snapshot_download(name, allow_patterns=HUB_FILES))
     except LocalEntryNotFoundError:
-        raise CheckpointError(
-            f"{name} is not in the cache and the Hub cannot be reached: check the network, or give "
-            "a folder"
-        ) from None
+        reason = "it is not in the cache, and the Hub cannot be reached: check path and network"
+    except GatedRepoError:
+        reason = f"the Hub asks for consent first: see huggingface.co/{name}, then `hf auth login`"
+    except RepositoryNotFoundError:
+        reason = "the Hub has no such model (or it is private: `hf auth login`): check the name"
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{name} cannot be fetched from the Hub: {reason}") from None
+        reason = f"the Hub answers: {str(error).strip().splitlines()[0]}"
+    raise CheckpointError(f"{name} is no folder here; {reason}")
 
 
 def choose_device(device: str) -> torch.device:
@@ -146,7 +217,7 @@ def choose_device(device: str) -> torch.device:
         return torch.device("mps" if mps else "cpu")
     try:
         place = torch.device(device)
-        torch.empty(0, device=place)
+        torch.empty(1, device=place).item()  # "meta" has no values, other devices may be absent
     except (RuntimeError, AssertionError, NotImplementedError):
         raise SettingsError(f"device {device!r} does not exist here: try cpu or auto") from None
     return place
@@ -155,8 +226,12 @@ def choose_device(device: str) -> torch.device:
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Turn a name into a type."""
     if dtype == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
+        if device.type != "cuda":
+            return torch.float32
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        chosen = torch.bfloat16 if native else torch.float16
+        warnings.warn(f"dtype auto: {chosen} on {device}", LoadWarning, stacklevel=3)
+        return chosen
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in known:
         raise SettingsError(f"unknown dtype {dtype!r}: choose one of {', '.join(known)}, auto")

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from unimask.checkpoints import Checkpoint, write_huggingface
-from unimask.errors import TaskError
+from unimask.errors import SettingsError, TaskError
 from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
@@ -28,14 +28,17 @@ from unimask.processing.preprocess import Preprocessed, preprocess
 from unimask.results import Result
 
 INSTANCE_THRESHOLD = 0.5
+"""Least score of an instance where nobody gives one: 0.0 keeps all of the top k."""
+
+ONE_PICTURE = str | Path | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Pending:
     """A picture on its way to the network."""
 
+    source: Source
     image: Picture
-    path: Path | None
     ready: Preprocessed
     milliseconds: float
 
@@ -45,7 +48,8 @@ class Predictor:
 
     Args:
         network: In eval mode, on its device.
-        checkpoint: Labels, tasks, pre- and post-processing, and the architecture.
+        checkpoint: Labels, tasks, pre- and post-processing, and the architecture; its weights
+            are not looked at, the network has them.
         name: What the model is called in messages.
     """
 
@@ -73,6 +77,19 @@ class Predictor:
     def device(self) -> torch.device:
         """Where the network lives."""
         return next(self.network.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the network computes in."""
+        return next(self.network.parameters()).dtype
+
+    def __repr__(self) -> str:
+        classes = f"{len(self.labels)} classes: {', '.join(self.labels[:4])}"
+        kind = str(self.dtype).removeprefix("torch.")
+        return (
+            f"Predictor({self.name}, {classes}{', ...' if len(self.labels) > 4 else ''}; "
+            f"{', '.join(self.tasks)}; {kind} on {self.device})"
+        )
 
     @overload
     def predict(
@@ -129,9 +146,12 @@ class Predictor:
 
         Raises:
             ImageError: A picture cannot be used.
+            SettingsError: The batch size is not positive, or semantic got a threshold.
             TaskError: These weights cannot do the task.
         """
         chosen = self.task_of(task)
+        if batch_size < 1:
+            raise SettingsError(f"batch_size is {batch_size}: give 1 or more")
 
         def results(sources: Iterable[Source]) -> Iterator[Result]:
             pending = (self.prepare(source, window, max_pixels) for source in sources)
@@ -140,8 +160,8 @@ class Predictor:
 
         if isinstance(images, str | Path) and names_many(images):
             return list(results(list_pictures(images)))
-        if isinstance(images, str | Path | Image.Image | np.ndarray):
-            return next(results([images]))
+        if isinstance(images, ONE_PICTURE) or not isinstance(images, Iterable):
+            return next(results([images]))  # what is no picture at all is refused there
         if isinstance(images, Iterator):
             return results(images)
         return list(results(images))
@@ -168,16 +188,14 @@ class Predictor:
         start = time.perf_counter()
         image = read_picture(source, window=window, max_pixels=max_pixels)
         ready = preprocess(image, self.checkpoint.preprocessing)
-        path = Path(source) if isinstance(source, str | Path) else None
-        return Pending(image, path, ready, 1000 * (time.perf_counter() - start))
+        return Pending(source, image, ready, 1000 * (time.perf_counter() - start))
 
     @torch.inference_mode()
     def run(self, batch: list[Pending], task: Task, threshold: float | None) -> Iterator[Result]:
         """Segment pictures of equal padded size."""
         start = time.perf_counter()
-        dtype = next(self.network.parameters()).dtype
         pixel_values = torch.stack([item.ready.pixel_values for item in batch])
-        output = self.network(pixel_values.to(self.device, dtype))
+        output = self.network(pixel_values.to(self.device, self.dtype))
         synchronise(output)
         network_ms = 1000 * (time.perf_counter() - start) / len(batch)
         for index, item in enumerate(batch):
@@ -188,7 +206,8 @@ class Predictor:
                 "network": network_ms,
                 "postprocess": 1000 * (time.perf_counter() - start),
             }
-            yield replace(result, path=item.path, image=item.image, speed=speed)
+            path = Path(item.source) if isinstance(item.source, str | Path) else None
+            yield replace(result, path=path, image=item.image, speed=speed)
 
     def postprocess(
         self,

@@ -1,0 +1,229 @@
+"""`unimask predict` as a person meets it: what it prints, what it writes, how it fails."""
+
+import json
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_discs
+from PIL import Image
+
+import unimask
+from unimask.cli.predict import PICTURE_ENDINGS
+
+
+def huge_png(path) -> None:
+    """Write a header that promises 30000 x 30000 pixels, and hardly any data."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 30000, 30000, 8, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def test_predict_prints_and_writes(command, picture, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    for task in ("panoptic", "instance", "semantic"):
+        code, printed, err = command(
+            "predict", picture, "--model", tiny_model, "--task", task, "--out", out
+        )
+        assert code == 0 and err == ""
+        assert "cells.png" in printed and "96x128" in printed
+        content = json.loads((out / "cells.json").read_text())
+        assert content["task"] == task and content["size"] == [96, 128]
+        with Image.open(out / "cells_ids.png") as ids:
+            assert ids.size == (128, 96)
+        with Image.open(out / "cells_overlay.png") as overlay:
+            assert overlay.width > 128
+
+
+def test_pictures_of_one_name_all_stay(command, tiny_model, tmp_path):
+    for name in ("a/x.png", "b/x.png", "b/x_2.png", "c/X.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(draw_discs(0)[0]).save(tmp_path / name)
+    folders = [tmp_path / folder for folder in "abc"]
+    code, _, _ = command("predict", *folders, "-m", tiny_model, "-o", tmp_path / "out")
+    assert code == 0
+    written = {p.name for p in (tmp_path / "out").glob("*.json")}
+    assert written == {"x.json", "x_2.json", "x_2_2.json", "X_3.json"}
+
+
+def test_a_picture_is_never_overwritten(command, one_line, picture, tiny_model, tmp_path):
+    truth = tmp_path / "cells_ids.png"
+    truth.write_bytes(picture.read_bytes())
+    code, _, err = command("predict", picture, truth, "-m", tiny_model, "-o", tmp_path)
+    one_line(code, err, "cells_ids.png", "change --out")
+    assert truth.read_bytes() == picture.read_bytes()
+
+
+def test_the_endings_are_those_that_save_writes(tiny_model, tmp_path):
+    paths = unimask.load(tiny_model).predict(draw_discs(0)[0]).save(tmp_path, "stem")
+    assert {p.name for p in paths.values()} == {
+        *(f"stem{ending}" for ending in PICTURE_ENDINGS),
+        "stem.json",
+    }
+
+
+def test_batches_write_the_same(command, one_line, tiny_model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for index, size in enumerate([(60, 90), (60, 90), (90, 60), (60, 90)]):
+        Image.fromarray(draw_discs(index, size)[0]).save(tmp_path / "in" / f"{index}.png")
+    (tmp_path / "in" / "1b.png").write_text("no picture")
+    found = []
+    for size in (1, 3):
+        out = tmp_path / f"out{size}"
+        code, _, err = command(
+            "predict", tmp_path / "in", "-m", tiny_model, "-o", out, "--batch-size", size
+        )
+        one_line(code, err, "1b.png")
+        found.append(
+            {
+                path.name: [
+                    (s["label"], s["area"]) for s in json.loads(path.read_text())["segments"]
+                ]
+                for path in out.glob("*.json")
+            }
+        )
+    assert found[0] == found[1] and len(found[0]) == 4
+
+
+def test_one_bad_picture_does_not_stop_the_others(command, picture, tiny_model, tmp_path):
+    (tmp_path / "bad.png").write_text("no picture")
+    code, printed, err = command(
+        "predict",
+        tmp_path / "bad.png",
+        picture,
+        tmp_path / "gone.png",
+        tmp_path / "none*",
+        "-m",
+        tiny_model,
+        "-o",
+        tmp_path / "out",
+    )
+    assert code == 2
+    lines = err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("unimask: error: ") for line in lines)
+    assert all(name in err for name in ("bad.png", "gone.png", "none*"))
+    assert (tmp_path / "out" / "cells.json").exists() and "cells.png" in printed
+
+
+def text_as_png(path):
+    path.write_text("I am text")
+
+
+def truncated_jpeg(path):
+    Image.fromarray(draw_discs(0)[0]).save(path, "JPEG")
+    path.write_bytes(path.read_bytes()[:700])
+
+
+BAD = {
+    "missing.png": (lambda path: None, "does not exist"),
+    "text.png": (text_as_png, "not a picture"),
+    "cut.jpg": (truncated_jpeg, "damaged"),
+    "empty.png": (lambda path: path.touch(), "0 bytes"),
+    "huge.png": (huge_png, "--max-pixels"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_pictures_are_one_line(command, one_line, tiny_model, tmp_path, name):
+    make, reason = BAD[name]
+    make(tmp_path / name)
+    code, _, err = command("predict", tmp_path / name, "-m", tiny_model, "-o", tmp_path / "out")
+    one_line(code, err, name, reason)
+
+
+def test_the_limit_of_pixels_can_be_set(command, one_line, picture, tiny_model, tmp_path):
+    code, _, err = command(
+        "predict", picture, "-m", tiny_model, "-o", tmp_path / "o", "--max-pixels", "1000"
+    )
+    one_line(code, err, "cells.png", "more than 1,000", "--max-pixels")
+
+
+ODD = {
+    "one_pixel": lambda image: image.resize((1, 1)),
+    "cmyk": lambda image: image.convert("CMYK"),
+    "grey": lambda image: image.convert("L"),
+    "rgba": lambda image: image.convert("RGBA"),
+    "palette": lambda image: image.convert("P"),
+    "sixteen_bit": lambda image: Image.fromarray(
+        np.asarray(image.convert("L")).astype(np.uint16) * 257
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_pictures_work(command, picture, tiny_model, tmp_path, name):
+    suffix = ".tif" if name == "cmyk" else ".png"
+    path = tmp_path / f"{name}{suffix}"
+    with Image.open(picture) as image:
+        ODD[name](image).save(path)
+    code, _, err = command("predict", path, "-m", tiny_model, "-o", tmp_path / "out")
+    assert code == 0, err
+    assert (tmp_path / "out" / f"{name}.json").exists()
+
+
+def test_pictures_are_turned_upright(command, picture, tiny_model, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(picture) as image:
+        image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    code, printed, _ = command(
+        "predict", tmp_path / "turned.jpg", "-m", tiny_model, "-o", tmp_path / "out"
+    )
+    assert code == 0 and "128x96" in printed
+
+
+@pytest.mark.filterwarnings("always::unimask.processing.pictures.PictureWarning")
+def test_a_window_stretches_and_never_clips_silently(command, one_line, tiny_model, tmp_path):
+    dark = (np.asarray(draw_discs(0)[0])[..., 0]).astype(np.uint16) * 4
+    Image.fromarray(dark).save(tmp_path / "dark.png")
+    arguments = ("predict", tmp_path / "dark.png", "-m", tiny_model, "-o", tmp_path / "out")
+    code, _, err = command(*arguments, "--window", "0,500")
+    assert code == 0 and "were clipped" in err
+    code, _, err = command(*arguments, "--window", "auto")
+    assert code == 0 and err == ""
+    code, _, err = command(*arguments, "--window", "9,3")
+    one_line(code, err, "LOW must be below HIGH")
+
+
+def test_without_a_model_some_are_named(command, one_line, picture, tmp_path):
+    code, _, err = command("predict", picture, "-o", tmp_path / "out")
+    one_line(code, err, "--model", "facebook/mask2former-swin-tiny-coco-panoptic")
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        ("nowhere", "no model 'nowhere'"),
+        ("mask2former-swin-tiny", "facebook/mask2former-swin-tiny-coco-panoptic"),
+        ("mask2former-nano", "load weights of it: nuclei"),
+        ("mask2former-resnet50", "the Hub has none of this one"),
+        (os.sep, "holds no model"),
+    ],
+)
+def test_models_that_are_none(command, one_line, picture, tmp_path, model, reason):
+    code, _, err = command("predict", picture, "-m", model, "-o", tmp_path / "out")
+    one_line(code, err, reason)
+
+
+def test_an_unknown_task_lists_the_known(command, one_line, picture, tiny_model, tmp_path):
+    code, _, err = command("predict", picture, "-m", tiny_model, "-o", tmp_path, "--task", "depth")
+    one_line(code, err, "depth", "semantic, instance, panoptic")
+
+
+def test_running_out_of_memory_is_one_line(
+    command, one_line, picture, tiny_model, tmp_path, monkeypatch
+):
+    def hungry(*_):
+        torch.empty(10**15)
+
+    monkeypatch.setattr("unimask.inference.predictor.Predictor.run", hungry)
+    code, _, err = command("predict", picture, "-m", tiny_model, "-o", tmp_path / "out")
+    one_line(code, err, "out of memory", "--batch-size")

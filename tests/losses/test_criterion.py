@@ -5,11 +5,18 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion
 from unimask.losses.criterion import PointSampler
-from unimask.losses.points import known_map, known_weights, sample_logits, sample_masks
+from unimask.losses.points import (
+    known_map,
+    known_weights,
+    sample_logits,
+    sample_masks,
+    sample_masks_shared,
+)
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 CONFIG = CriterionConfig(num_points=50)
@@ -268,24 +275,32 @@ def test_the_same_generator_gives_the_same_loss():
     assert torch.equal(first.total, second.total)
 
 
-def test_masks_are_read_as_floats_would_be():
-    masks = torch.rand(4, 9, 13) > 0.5
-    points = 1.2 * torch.rand(6, 40, 2) - 0.1
-    rows = torch.tensor([0, 3, 2, 1, 1, 0])
-    expected = sample_logits(masks[rows].float(), points)
-    torch.testing.assert_close(sample_masks(masks, points, rows), expected, atol=1e-6, rtol=1e-5)
+@pytest.mark.parametrize("at_once", [1, 9 * 13 * 2, 2**22])
+def test_masks_are_read_as_floats_would_be(at_once, monkeypatch):
+    monkeypatch.setattr("unimask.losses.points.PIXELS_AT_ONCE", at_once)
+    masks = torch.rand(5, 9, 13) > 0.5
+    layers = [1.2 * torch.rand(5, 40, 2) - 0.1 for _ in range(2)]
+    for points, sampled in zip(layers, sample_masks(masks, layers), strict=True):
+        assert torch.equal(sampled, sample_logits(masks.float(), points))
+    shared = sample_masks_shared(masks, layers[0][0])
+    expected = sample_logits(masks.float(), layers[0][:1].expand(5, -1, -1))
+    torch.testing.assert_close(shared, expected)
 
 
-def test_known_points_never_read_an_unknown_pixel_or_cell():
+@pytest.mark.parametrize("size", [(6, 8), (7, 9), (5, 11)], ids=str)
+def test_known_points_never_read_an_unknown_pixel_or_cell(size):
     ignored = torch.rand(1, 24, 32) > 0.8
     ignored[:, 8:20, 4:24] = True
     points = torch.rand(1, 4000, 2)
-    picture = torch.zeros(1, dtype=torch.long)
-    weights = known_weights(known_map(ignored, (6, 8)), points, picture)
-    cells = ~(~ignored).view(1, 6, 4, 8, 4).any(4).any(2)
-    reads = sample_masks(ignored, points, picture) + sample_masks(cells, points, picture)
-    assert torch.equal(weights == 1, reads == 0)
-    assert 0 < weights.mean() < 1
+    weights = known_weights(known_map(ignored, size), points, torch.zeros(1, dtype=torch.long))
+    cells = F.adaptive_max_pool2d((~ignored).float(), size) == 0
+    assert cells.any()
+    reads = sample_logits(ignored.float(), points) + sample_logits(cells.float(), points)
+    known = weights == 1
+    assert not reads[known].any()
+    assert 0 < known.float().mean() < 1
+    if size == (6, 8):  # the cells line up with the pixels: not one point too many is left out
+        assert torch.equal(known, reads == 0)
 
 
 def test_most_points_lie_where_the_prediction_is_undecided():

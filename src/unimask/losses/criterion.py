@@ -39,14 +39,27 @@ class Losses(NamedTuple):
 class Truth(NamedTuple):
     """The targets of a batch, laid out once for all layers.
 
-    `masks` holds all pictures' objects one after the other; object i of picture j is row
-    `starts[j] + i`. `known` marks where the truth is known (`known_map`), None for everywhere.
+    `masks` holds all pictures' objects one after the other, and `pictures` says whose each is;
+    object i of picture j is row `starts[j] + i`. `known` marks where the truth is known
+    (`known_map`), None for everywhere.
     """
 
     masks: Bool[Tensor, "n h w"]
+    pictures: Int[Tensor, " n"]
     starts: list[int]
     known: Bool[Tensor, "b i j"] | None
     num_masks: float
+
+
+class Answer(NamedTuple):
+    """What one layer says of every object of the batch, and where that is judged.
+
+    `known` is 0 at points of unknown truth, and at all points of an object that no query answers.
+    """
+
+    logits: Float[Tensor, "n h w"]
+    points: Float[Tensor, "n p 2"]
+    known: Float[Tensor, "n p"]
 
 
 class PointSampler:
@@ -62,7 +75,7 @@ class PointSampler:
 
     def matching(self, device: torch.device) -> Float[Tensor, "p 2"]:
         """Draw the points of one picture's matching, the same for every layer and mask."""
-        return uniform_points(1, self.config.num_points, device, self.generator)[0]
+        return uniform_points(self.config.num_points, device, self.generator)
 
     def loss(
         self,
@@ -70,16 +83,20 @@ class PointSampler:
         known: Bool[Tensor, "b i j"] | None,
         pictures: Int[Tensor, " n"],
     ) -> Float[Tensor, "n p 2"]:
-        """Draw each mask's points: mostly where it is undecided, the rest anywhere."""
+        """Draw each mask's points: mostly where it is undecided, the rest anywhere.
+
+        The masks of a layer choose among the same candidates: what each of them sees is
+        distributed as if it had its own, and sixty masks draw as fast as one.
+        """
         config, rows, device = self.config, len(logits), logits.device
         candidates = uniform_points(
-            rows, int(config.num_points * config.oversample_ratio), device, self.generator
+            int(config.num_points * config.oversample_ratio), device, self.generator
         )
-        weights = known_weights(known, candidates, pictures)
+        weights = known_weights(known, candidates.expand(rows, -1, -1), pictures)
         count = int(config.num_points * config.importance_ratio)
         chosen = uncertain_points(logits, candidates, weights, count)
-        rest = uniform_points(rows, config.num_points - count, device, self.generator)
-        return torch.cat([chosen, rest], dim=1)
+        rest = uniform_points(config.num_points - count, device, self.generator)
+        return torch.cat([chosen, rest.expand(rows, -1, -1)], dim=1)
 
 
 class Criterion(nn.Module):
@@ -121,13 +138,19 @@ class Criterion(nn.Module):
         truth = self.lay_out(targets, (height, width))
         sampled = [self.sample(t, i, truth, sampler) for i, t in enumerate(targets)]
         layers = [*output.auxiliary, LayerPrediction(output.class_logits, output.mask_logits)]
-        terms = []
-        for layer in layers:
-            matches = [
+        matches = [
+            [
                 self.matcher.match(layer.class_logits[i], layer.mask_logits[i], target)
                 for i, target in enumerate(sampled)
             ]
-            terms.append(self.layer_losses(layer, targets, truth, matches, sampler))
+            for layer in layers
+        ]
+        terms = [
+            (self.class_loss(layer.class_logits.float(), targets, pairs), *masks)
+            for layer, pairs, masks in zip(
+                layers, matches, self.mask_losses(layers, truth, matches, sampler), strict=True
+            )
+        ]
         weights = (self.config.class_weight, self.config.mask_weight, self.config.dice_weight)
         total = torch.stack(
             [weight * term for layer in terms for weight, term in zip(weights, layer, strict=True)]
@@ -145,7 +168,10 @@ class Criterion(nn.Module):
             nothing = masks.new_zeros(masks.shape[-2:])
             voids = torch.stack([nothing if void is None else void for void in ignored])
             known = known_map(voids, logits_size)
-        return Truth(masks, starts, known, mean_over_processes(sum(counts)))
+        pictures = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        return Truth(
+            masks, pictures.to(masks.device), starts, known, mean_over_processes(sum(counts))
+        )
 
     def sample(
         self, target: Target, picture: int, truth: Truth, sampler: PointSampler
@@ -153,38 +179,50 @@ class Criterion(nn.Module):
         """Read one picture's truth where its masks are compared."""
         points = sampler.matching(target.labels.device)
         row = torch.tensor([picture], device=points.device)
-        known = known_weights(truth.known, points[None], row)[0]
-        return SampledTarget(
-            target.labels, sample_masks_shared(target.masks, points), known, points
-        )
+        points = points[known_weights(truth.known, points[None], row)[0] > 0]
+        return SampledTarget(target.labels, sample_masks_shared(target.masks, points), points)
 
-    def layer_losses(
+    def mask_losses(
         self,
-        layer: LayerPrediction,
-        targets: list[Target],
+        layers: list[LayerPrediction],
         truth: Truth,
-        matches: list[Match],
+        matches: list[list[Match]],
         sampler: PointSampler,
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
-        """Give one layer's class, mask and dice loss, without their weights."""
-        class_loss = self.class_loss(layer.class_logits.float(), targets, matches)
-        device = layer.mask_logits.device
-        pictures = torch.cat(
-            [torch.full((len(q),), i, device=device) for i, (q, _) in enumerate(matches)]
-        )
-        queries = torch.cat([query for query, _ in matches])
-        rows = torch.cat([truth.starts[i] + n for i, (_, n) in enumerate(matches)])
-        logits = layer.mask_logits[pictures, queries].float()
-        if not len(rows):
-            nothing = logits.sum()  # zero, and part of the graph: every process has gradients
-            return class_loss, nothing, nothing
+    ) -> list[tuple[Float[Tensor, ""], Float[Tensor, ""]]]:
+        """Give every layer's mask and dice loss, without their weights.
+
+        Without objects they are zero, yet part of the graph: every process has gradients.
+        """
+        answers = [
+            self.answer(layer.mask_logits, truth, pairs, sampler)
+            for layer, pairs in zip(layers, matches, strict=True)
+        ]
+        masks = sample_masks(truth.masks, [answer.points for answer in answers])
+        losses = []
+        for (logits, points, known), true in zip(answers, masks, strict=True):
+            sampled = sample_logits(logits, points)
+            both = binary_loss(sampled, true, known), dice_loss(sampled, true, known)
+            losses.append((both[0] / truth.num_masks, both[1] / truth.num_masks))
+        return losses
+
+    def answer(
+        self,
+        mask_logits: Float[Tensor, "b q h w"],
+        truth: Truth,
+        pairs: list[Match],
+        sampler: PointSampler,
+    ) -> Answer:
+        """Put the matched masks in the order of the objects, and draw their points."""
+        queries = torch.zeros_like(truth.pictures)
+        answered = mask_logits.new_zeros(len(queries), 1, dtype=torch.float32)
+        for start, (picture_queries, objects) in zip(truth.starts, pairs, strict=True):
+            queries[start + objects] = picture_queries
+            answered[start + objects] = 1
+        logits = mask_logits[truth.pictures, queries].float()
         with torch.no_grad():
-            points = sampler.loss(logits, truth.known, pictures)
-            known = known_weights(truth.known, points, pictures)
-            masks = sample_masks(truth.masks, points, rows)
-        sampled = sample_logits(logits, points)
-        mask_loss = binary_loss(sampled, masks, known) / truth.num_masks
-        return class_loss, mask_loss, dice_loss(sampled, masks, known) / truth.num_masks
+            points = sampler.loss(logits, truth.known, truth.pictures)
+            known = known_weights(truth.known, points, truth.pictures) * answered
+        return Answer(logits, points, known)
 
     def class_loss(
         self, class_logits: Float[Tensor, "b q k"], targets: list[Target], matches: list[Match]

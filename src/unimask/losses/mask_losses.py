@@ -23,19 +23,15 @@ def dice_loss(
     return (1 - (overlap + 1) / (probs.sum(1) + truth.sum(1) + 1)).sum()
 
 
-def binary_cost(
-    logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"], known: Float[Tensor, " p"]
-) -> Float[Tensor, "q n"]:
+def binary_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Float[Tensor, "q n"]:
     """Give `binary_loss` of every pair: softplus(x) - x t, the products in one matrix product."""
-    against_nothing = (F.softplus(logits) * known).sum(1, keepdim=True)
-    return (against_nothing - (logits * known) @ truth.T) / known.sum().clamp(min=1)
+    against_nothing = F.softplus(logits).sum(1, keepdim=True)
+    return (against_nothing - logits @ truth.T) / max(truth.shape[1], 1)
 
 
-def dice_cost(
-    logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"], known: Float[Tensor, " p"]
-) -> Float[Tensor, "q n"]:
+def dice_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Float[Tensor, "q n"]:
     """Give `dice_loss` of every pair."""
-    probs, truth = logits.sigmoid() * known, truth * known
+    probs = logits.sigmoid()
     overlap = 2 * (probs @ truth.T)
     return 1 - (overlap + 1) / (probs.sum(1)[:, None] + truth.sum(1)[None, :] + 1)
 

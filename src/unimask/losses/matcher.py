@@ -16,14 +16,10 @@ Match = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
 
 
 class SampledTarget(NamedTuple):
-    """The truth of one picture at the points where masks are compared.
-
-    `known` is 0 at points of unknown truth, else 1.
-    """
+    """The truth of one picture at the points where masks are compared, all of known truth."""
 
     labels: Int[Tensor, " n"]
     masks: Float[Tensor, "n p"]
-    known: Float[Tensor, " p"]
     points: Float[Tensor, "p 2"]
 
 
@@ -52,8 +48,8 @@ class HungarianMatcher:
             logits = sample_logits_shared(mask_logits.float(), target.points)
             return (
                 self.config.class_weight * class_cost(class_logits.float(), target.labels)
-                + self.config.mask_weight * binary_cost(logits, target.masks, target.known)
-                + self.config.dice_weight * dice_cost(logits, target.masks, target.known)
+                + self.config.mask_weight * binary_cost(logits, target.masks)
+                + self.config.dice_weight * dice_cost(logits, target.masks)
             )
 
     def match(
@@ -67,6 +63,8 @@ class HungarianMatcher:
         Costs that are not finite count as very dear, so that a diverging network cannot stop the
         assignment: its loss says so instead.
         """
+        if not len(target.labels):
+            return target.labels.long(), target.labels.long()
         cost = self.costs(class_logits, mask_logits, target)
         cost = torch.nan_to_num(cost, nan=1e6, posinf=1e6, neginf=1e6)
         queries, objects = linear_sum_assignment(cost.cpu().numpy())

@@ -1,24 +1,28 @@
 """Points inside masks, so that no loss ever sees a mask at full size (PointRend, 3.1)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+PIXELS_AT_ONCE = 2**22
+"""Pixels of boolean masks that are floats at the same time: 16 MiB."""
+
 
 def uniform_points(
-    rows: int, count: int, device: torch.device, generator: torch.Generator | None
-) -> Float[Tensor, "n p 2"]:
+    count: int, device: torch.device, generator: torch.Generator | None
+) -> Float[Tensor, "p 2"]:
     """Draw points (x, y) from 0 to 1 over the picture.
 
     Args:
-        rows: Independent sets.
-        count: Points per set.
+        count: Points.
         device: Where they are needed.
         generator: Source of every draw, on any device; None is the device's own.
     """
     source = device if generator is None else generator.device
-    return torch.rand(rows, count, 2, generator=generator, device=source).to(device)
+    return torch.rand(count, 2, generator=generator, device=source).to(device)
 
 
 def sample_logits(
@@ -30,28 +34,6 @@ def sample_logits(
     return sampled[:, 0, :, 0]
 
 
-def sample_masks(
-    masks: Bool[Tensor, "m h w"], points: Float[Tensor, "n p 2"], rows: Int[Tensor, " n"]
-) -> Float[Tensor, "n p"]:
-    """Interpolate the mask `rows[i]` at the points of row i.
-
-    Equal to `sample_logits` on `masks[rows]` as floats, but reads four bits a point instead of
-    copying whole masks.
-    """
-    _, h, w = masks.shape
-    flat = masks.reshape(-1)
-    x, y = points[..., 0] * w - 0.5, points[..., 1] * h - 0.5
-    x0, y0 = x.floor(), y.floor()
-    start = rows[:, None] * (h * w)
-    total = torch.zeros_like(x)
-    for row, wy in ((y0, y0 + 1 - y), (y0 + 1, y - y0)):
-        for column, wx in ((x0, x0 + 1 - x), (x0 + 1, x - x0)):
-            inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
-            index = start + row.clamp(0, h - 1).long() * w + column.clamp(0, w - 1).long()
-            total += torch.where(inside & flat[index], wy * wx, 0.0)
-    return total
-
-
 def sample_logits_shared(
     logits: Float[Tensor, "n h w"], points: Float[Tensor, "p 2"]
 ) -> Float[Tensor, "n p"]:
@@ -61,12 +43,35 @@ def sample_logits_shared(
     return sampled[0, :, :, 0]
 
 
+def sample_masks(
+    masks: Bool[Tensor, "n h w"], layers: Sequence[Float[Tensor, "n p 2"]]
+) -> list[Float[Tensor, "n p"]]:
+    """Interpolate each mask at its points, for all layers at once.
+
+    Equal to `sample_logits` on the masks as floats, but only a few masks are floats at a time,
+    and each of them once for all layers.
+    """
+    sampled = []
+    for rows in row_chunks(masks):
+        floats = masks[rows].float()
+        sampled.append([sample_logits(floats, points[rows]) for points in layers])
+    return [torch.cat(chunks) for chunks in zip(*sampled, strict=True)]
+
+
 def sample_masks_shared(
     masks: Bool[Tensor, "n h w"], points: Float[Tensor, "p 2"]
 ) -> Float[Tensor, "n p"]:
-    """Interpolate every mask at the same points."""
-    rows = torch.arange(len(masks), device=masks.device)
-    return sample_masks(masks, points.expand(len(masks), -1, -1), rows)
+    """Interpolate every mask at the same points, a few masks at a time."""
+    return torch.cat(
+        [sample_logits_shared(masks[rows].float(), points) for rows in row_chunks(masks)]
+    )
+
+
+def row_chunks(masks: Bool[Tensor, "n h w"]) -> list[slice]:
+    """Cut the masks into runs of bounded size; one empty run where there are none."""
+    count, height, width = masks.shape
+    size = max(1, PIXELS_AT_ONCE // (height * width))
+    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
 def known_map(
@@ -76,28 +81,38 @@ def known_map(
 
     A point is unknown if its interpolation reads an ignored pixel of the truth, or a cell of the
     logits that lies wholly under ignored pixels: so what the network says there cannot matter.
-    Which neighbours an interpolation reads changes only at half pixels, hence the grid.
+    Which neighbours an interpolation reads changes only at half pixels, hence the grid; where
+    the cells of the logits do not line up with it, all that a half pixel's points read counts.
 
     Args:
         ignored: Pixels of unknown truth.
         logits_size: Height and width of the mask logits.
     """
-    b, h, w = ignored.shape
-    rows = (torch.arange(2 * h, device=ignored.device) + 0.5) / (2 * h)
-    columns = (torch.arange(2 * w, device=ignored.device) + 0.5) / (2 * w)
-    known_cells = F.adaptive_max_pool2d((~ignored).float()[:, None], logits_size)[:, 0]
-    unknown = torch.zeros(b, 2 * h, 2 * w, dtype=torch.bool, device=ignored.device)
-    for unread in (ignored, known_cells == 0):
-        for row in read_cells(rows, unread.shape[1]):
-            for column in read_cells(columns, unread.shape[2]):
-                unknown |= unread[:, row][:, :, column]
-    return ~unknown
+    known_cells = F.adaptive_max_pool2d((~ignored).float()[:, None], logits_size)[:, 0] > 0
+    height, width = (2 * side for side in ignored.shape[1:])
+    return reads_only(~ignored, height, width) & reads_only(known_cells, height, width)
 
 
-def read_cells(positions: Float[Tensor, " n"], length: int) -> tuple[Tensor, Tensor]:
-    """Give the two cells of an axis that interpolation at `positions` (0 to 1) reads."""
-    first = (positions * length - 0.5).floor().long()
-    return first.clamp(0, length - 1), (first + 1).clamp(0, length - 1)
+def reads_only(allowed: Bool[Tensor, "b h w"], height: int, width: int) -> Bool[Tensor, "b i j"]:
+    """Mark the cells of a finer grid whose points interpolate between allowed pixels alone."""
+    _, rows, columns = allowed.shape
+    down = [allowed[:, row] for row in read_cells(height, rows).to(allowed.device)]
+    tall = torch.stack(down).all(0)
+    across = [tall[:, :, column] for column in read_cells(width, columns).to(allowed.device)]
+    return torch.stack(across).all(0)
+
+
+def read_cells(count: int, length: int) -> Int[Tensor, "t n"]:
+    """Give the cells that interpolation reads along an axis of `length` cells.
+
+    Column n holds those of the points from n / count to (n + 1) / count of the axis, in integers
+    and so exactly: a point x reads the cell floor(x * length - 1 / 2) and the next.
+    """
+    start = 2 * torch.arange(count) * length - count
+    first = torch.div(start, 2 * count, rounding_mode="floor")
+    last = -torch.div(-(start + 2 * length), 2 * count, rounding_mode="floor")
+    reads = torch.arange(int((last - first).max()) + 1)[:, None]
+    return (first + reads).minimum(last).clamp(0, length - 1)
 
 
 def known_weights(
@@ -113,7 +128,7 @@ def known_weights(
         pictures: Which picture each row of points belongs to.
     """
     if known is None:
-        return points.new_ones(points.shape[:2])
+        return points.new_ones(1, 1).expand(points.shape[:2])
     _, height, width = known.shape
     column = (points[..., 0] * width).long().clamp(0, width - 1)
     row = (points[..., 1] * height).long().clamp(0, height - 1)
@@ -123,11 +138,11 @@ def known_weights(
 
 def uncertain_points(
     logits: Float[Tensor, "n h w"],
-    candidates: Float[Tensor, "n c 2"],
+    candidates: Float[Tensor, "c 2"],
     known: Float[Tensor, "n c"],
     count: int,
 ) -> Float[Tensor, "n p 2"]:
-    """Keep the candidates where the prediction is closest to undecided.
+    """Keep for each map the candidates where it is closest to undecided.
 
     Args:
         logits: Mask logits per row.
@@ -135,6 +150,7 @@ def uncertain_points(
         known: 0 for candidates of unknown truth, which come last.
         count: Candidates kept.
     """
-    certainty = sample_logits(logits, candidates).abs().masked_fill(known == 0, torch.inf)
-    chosen = certainty.topk(count, dim=1, largest=False).indices
-    return candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
+    certainty = sample_logits_shared(logits, candidates).abs_()
+    certainty.masked_fill_(known == 0, torch.inf)
+    chosen = certainty.topk(count, dim=1, largest=False, sorted=False).indices
+    return F.embedding(chosen, candidates)

@@ -123,7 +123,8 @@ class WindowAttention(nn.Module):
         if blocked is not None:
             # -100 and not minus infinity: the released weights were trained with it.
             bias = bias + blocked.to(windows.dtype)[:, None] * -100.0
-            bias = bias.repeat(b // blocked.shape[0], 1, 1, 1)
+            # One picture needs no copy of it; flattening copies only for more.
+            bias = bias.expand(b // len(blocked), -1, -1, -1, -1).flatten(0, 1)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
 

@@ -1,0 +1,74 @@
+import torch
+
+from unimask.modeling.backbones.swin import (
+    PatchMerging,
+    Swin,
+    WindowAttention,
+    relative_position_index,
+    strangers,
+)
+
+CPU = torch.device("cpu")
+
+
+def tiny(drop_path: float = 0.0) -> Swin:
+    torch.manual_seed(0)
+    return Swin(
+        embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 4),
+        window_size=4, mlp_ratio=2.0, drop_path=drop_path,
+    )  # fmt: skip
+
+
+def test_strangers_are_those_that_shifting_brought_together():
+    """Two tokens of a window know each other if rolling kept their distance."""
+    height, width, window, shift = 8, 12, 4, 1
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    places = torch.stack([rows, columns], dim=-1)
+    rolled = places.roll((-shift, -shift), (0, 1))
+    moved = (rolled - places).view(height // window, window, width // window, window, 2)
+    moved = moved.transpose(1, 2).reshape(-1, window * window, 2)
+    expected = (moved[:, None] != moved[:, :, None]).any(-1)
+    found = strangers(height, width, window, shift, CPU)
+    assert torch.equal(found, expected) and found.any() and not found[0].any()
+
+
+def test_positions_are_numbered_by_offset():
+    index = relative_position_index(3)
+    assert index.shape == (9, 9) and len(index.unique()) == 25
+    assert len(index.diagonal().unique()) == 1  # every token to itself
+    assert index[0, 4] == index[4, 8] != index[4, 0]  # one down and right, not back
+
+
+def test_windows_of_several_pictures_keep_their_own_mask():
+    torch.manual_seed(0)
+    attention = WindowAttention(8, num_heads=2, window=2)
+    torch.nn.init.normal_(attention.relative_position_bias_table)
+    pictures = torch.randn(3, 4, 4, 8)  # picture, window, token, channel
+    blocked = strangers(4, 4, 2, 1, CPU)
+    together = attention(pictures.flatten(0, 1), blocked).unflatten(0, (3, 4))
+    for picture, out in zip(pictures, together, strict=True):
+        torch.testing.assert_close(attention(picture, blocked), out)
+
+
+def test_odd_maps_merge_with_zeros():
+    merging = PatchMerging(4)
+    x = torch.randn(1, 5, 3, 4)
+    padded = torch.zeros(1, 6, 4, 4)
+    padded[:, :5, :3] = x
+    torch.testing.assert_close(merging(x), merging(padded))
+
+
+def test_weights_start_narrow():
+    network = tiny()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Linear):
+            assert 0.01 < module.weight.std() < 0.03
+            assert module.bias is None or not module.bias.any()
+        if isinstance(module, WindowAttention):
+            assert 0.01 < module.relative_position_bias_table.std() < 0.03
+
+
+def test_chances_to_drop_rise_to_the_last_block():
+    blocks = [block for layer in tiny(0.4).layers for block in layer.blocks]
+    rates = [block.drop_path.rate for block in blocks]
+    torch.testing.assert_close(torch.tensor(rates), torch.linspace(0, 0.4, 5))

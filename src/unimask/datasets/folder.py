@@ -73,11 +73,11 @@ def open_dataset(
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the folder that holds the dataset")
-    if split is not None and (folder / split).is_dir():
-        return open_one(folder / split, names)
     coco = folder / "annotations" / f"panoptic_{split}.json"
     if split is not None and coco.is_file():
         return CocoPanoptic(coco, coco.with_suffix(""), images_of(folder, split))
+    if split is not None and (folder / split).is_dir():
+        return open_one(folder / split, names)
     if split is None and not (folder / "images").is_dir() and (folder / "train").is_dir():
         return open_one(folder / "train", names)
     dataset = open_one(folder, names)

@@ -1,0 +1,181 @@
+"""Folders to samples: what is recognised, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import draw_discs, write_discs
+from PIL import Image
+
+from unimask.datasets import open_dataset
+from unimask.errors import DataError, ImageError
+from unimask.formats.panoptic_png import encode_ids
+
+
+def one_folder(folder, ids, image=None, name="a.png"):
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    picture = np.zeros((*ids.shape, 3), np.uint8) if image is None else image
+    Image.fromarray(picture).save(folder / "images" / name)
+    Image.fromarray(ids).save(folder / "masks" / name)
+    return folder
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
+def test_ids_of_any_depth_become_objects_in_order(tmp_path, dtype):
+    name = "a.tif" if dtype == np.int32 else "a.png"
+    ids = np.zeros((5, 6), dtype)
+    ids[0, :2], ids[2, 3:], ids[4, 0] = 7, 3, 100
+    sample = open_dataset(one_folder(tmp_path, ids, name=name))[0]
+    assert sample.label_ids.tolist() == [0, 0, 0, 1]
+    assert sample.mask(1).sum() == 3 and sample.mask(2).sum() == 2 and sample.mask(3).sum() == 1
+    assert sample.mask(4).sum() == 30 - 6
+    assert not sample.crowds.any() and sample.ignored is None
+
+
+def test_more_objects_than_eight_bits_can_number(tmp_path):
+    ids = np.arange(1, 601, dtype=np.uint16).reshape(20, 30)
+    sample = open_dataset(one_folder(tmp_path, ids))[0]
+    assert len(sample.label_ids) == 600 and sample.label_ids.sum() == 0
+
+
+def test_names_come_from_the_caller_the_file_or_neither(tmp_path):
+    folder = one_folder(tmp_path, np.ones((4, 4), np.uint8))
+    assert open_dataset(folder).labels.names == ("object", "background")
+    (folder / "labels.json").write_text('{"thing": "cell", "stuff": "ground"}')
+    assert open_dataset(folder).labels.names == ("cell", "ground")
+    assert open_dataset(folder, names=("a", "b")).labels.names == ("a", "b")
+    assert open_dataset(folder).labels.is_thing == (True, False)
+    (folder / "labels.json").write_text('["cell"]')
+    with pytest.raises(DataError, match=r"labels\.json"):
+        open_dataset(folder)
+
+
+def test_splits_are_folders_or_every_fifth_picture(tmp_path):
+    data = write_discs(tmp_path / "split", {"train": 3, "val": 2})
+    assert len(open_dataset(data, "train")) == 3 and len(open_dataset(data, "val")) == 2
+    whole = data / "train"
+    for index in range(3, 11):
+        image, ids = draw_discs(index)
+        one_folder(whole, ids, image, f"{index:02}.png")
+    training, validation = open_dataset(whole, "train"), open_dataset(whole, "val")
+    assert len(training) == 9 and len(validation) == 2
+    assert not set(training.paths) & set(validation.paths)
+    assert validation[0].path == validation.paths[0]
+    with pytest.raises(DataError, match="no split 'test'"):
+        open_dataset(whole, "test")
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match="is not a folder"):
+        open_dataset(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="expected images/"):
+        open_dataset(tmp_path)
+    folder = one_folder(tmp_path / "a", np.ones((4, 4), np.uint8))
+    Image.new("RGB", (4, 4)).save(folder / "images" / "b.png")
+    with pytest.raises(DataError, match=r"b\.png has no mask"):
+        open_dataset(folder)
+
+
+def test_masks_that_are_none_are_named(tmp_path):
+    folder = one_folder(tmp_path / "size", np.ones((4, 4), np.uint8))
+    Image.fromarray(np.ones((5, 4), np.uint8)).save(folder / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"a\.png is 5 x 4, but its picture a\.png is 4 x 4"):
+        open_dataset(folder)[0]
+    Image.new("RGB", (4, 4)).save(folder / "masks" / "a.png")
+    with pytest.raises(DataError, match="one channel"):
+        open_dataset(folder)[0]
+    (folder / "masks" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="cannot be read as a mask"):
+        open_dataset(folder)[0]
+    (folder / "images" / "a.png").write_bytes(b"")
+    with pytest.raises(ImageError, match="0 bytes"):
+        open_dataset(folder)[0]
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Two cats (one a crowd) and a sky; one column has no segment."""
+    for kind in ("images", "panoptic"):
+        (tmp_path / kind).mkdir()
+    ids = np.zeros((4, 6), np.int32)
+    ids[:, 0], ids[:, 1:3], ids[:, 3:5] = 70000, 8, 9
+    Image.new("RGB", (6, 4)).save(tmp_path / "images" / "a.jpg")
+    Image.fromarray(encode_ids(ids)).save(tmp_path / "panoptic" / "a.png")
+    content = {
+        "images": [{"id": 5, "file_name": "a.jpg"}],
+        "categories": [
+            {"id": 200, "name": "sky", "isthing": 0},
+            {"id": 17, "name": "cat", "isthing": 1},
+        ],
+        "annotations": [
+            {
+                "image_id": 5,
+                "file_name": "a.png",
+                "segments_info": [
+                    {"id": 70000, "category_id": 17, "iscrowd": 0},
+                    {"id": 8, "category_id": 17, "iscrowd": 1},
+                    {"id": 9, "category_id": 200, "iscrowd": 0},
+                ],
+            }
+        ],
+    }
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+    return tmp_path, content
+
+
+def test_coco_panoptic_keeps_things_crowds_and_void(coco):
+    folder, _ = coco
+    dataset = open_dataset(folder)
+    assert dataset.labels.names == ("cat", "sky") and dataset.labels.is_thing == (True, False)
+    sample = dataset[0]
+    assert sample.label_ids.tolist() == [0, 0, 1] and sample.crowds.tolist() == [False, True, False]
+    assert sample.mask(1)[:, 0].all() and sample.mask(3).sum() == 8
+    assert sample.ignored[:, 5].all() and sample.ignored.sum() == 4
+
+
+def rewrite(folder, content, change):
+    change(content)
+    (folder / "panoptic.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c["annotations"][0]["segments_info"].pop(0), "has segment 70000"),
+        (lambda c: c["annotations"][0]["segments_info"][0].update(category_id=3), "category 3"),
+        (lambda c: c.pop("categories"), "lacks 'categories'"),
+        (lambda c: c["annotations"].clear(), "no annotations"),
+        (lambda c: c["annotations"][0].update(file_name="b.png"), r"b\.png cannot be read"),
+    ],
+)
+def test_coco_panoptic_that_contradicts_itself_is_refused(coco, change, reason):
+    folder, content = coco
+    rewrite(folder, content, change)
+    with pytest.raises(DataError, match=reason):
+        open_dataset(folder)[0]
+
+
+def test_coco_layout_of_the_official_files(coco, tmp_path):
+    folder, content = coco
+    official = tmp_path / "official"
+    (official / "annotations").mkdir(parents=True)
+    (folder / "panoptic").rename(official / "annotations" / "panoptic_val")
+    (folder / "images").rename(official / "val")
+    (official / "annotations" / "panoptic_val.json").write_text(json.dumps(content))
+    assert len(open_dataset(official, "val")) == 1
+
+
+def test_real_panoptic_photographs(real_data):
+    dataset = open_dataset(real_data / "coco_open")
+    assert len(dataset) == 26 and len(dataset.labels) == 133
+    assert sum(dataset.labels.is_thing) == 80
+    sample = dataset[0]
+    assert sample.id_maps.max() == len(sample.label_ids)
+
+
+def test_real_nuclei(real_data):
+    dataset = open_dataset(real_data / "nuclei", "val")
+    assert len(dataset) == 68
+    counts = [int((dataset[index].label_ids == 0).sum()) for index in range(5)]
+    assert min(counts) >= 1

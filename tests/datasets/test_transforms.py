@@ -1,0 +1,129 @@
+"""Augmentation: a function of its generator, and of nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_discs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unimask.config import PreprocessingConfig
+from unimask.datasets.sample import Sample, build_target
+from unimask.datasets.transforms import Augmentation, augment
+from unimask.labels import LabelSet
+
+LABELS = LabelSet(("disc", "ground"), (True, False))
+RULES = PreprocessingConfig(shortest_edge=96, longest_edge=200)
+EVERYTHING = Augmentation(
+    crop=64, min_scale=0.3, max_scale=2.5, rotate=True, colour=0.4, gamma=0.4,
+    invert=0.5, grey=0.5, noise=9.0, blur=2.0,
+)  # fmt: skip
+NOTHING = Augmentation(crop=96, min_scale=1.0, max_scale=1.0, flip=False, colour=0.0)
+
+
+def sample_of(seed=0, size=(96, 128)):
+    image, ids = draw_discs(seed, size)
+    numbers = ids.astype(np.int32)
+    count = int(numbers.max())
+    numbers[numbers == 0] = count + 1
+    return Sample(
+        image=image,
+        id_maps=numbers[None],
+        label_ids=np.array([0] * count + [1]),
+        crowds=np.zeros(count + 1, bool),
+        ignored=None,
+        path=Path("a.png"),
+    )
+
+
+def test_the_same_generator_gives_the_same_square():
+    first, second = (
+        augment(sample_of(), EVERYTHING, RULES, np.random.default_rng(4)) for _ in range(2)
+    )
+    assert np.array_equal(first.image, second.image)
+    assert np.array_equal(first.id_maps, second.id_maps)
+    other = augment(sample_of(), EVERYTHING, RULES, np.random.default_rng(5))
+    assert not np.array_equal(first.image, other.image)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.tuples(st.integers(1, 150), st.integers(1, 150)))
+def test_squares_have_their_size_and_know_their_padding(seed, size):
+    image = np.full((*size, 3), 200, np.uint8)
+    sample = Sample(
+        image, np.ones((1, *size), np.int32), np.array([0]), np.zeros(1, bool), None, Path()
+    )
+    square = augment(sample, EVERYTHING, RULES, np.random.default_rng(seed))
+    assert square.image.shape == (64, 64, 3) and square.id_maps.shape == (1, 64, 64)
+    padded = np.zeros((64, 64), bool) if square.ignored is None else square.ignored
+    assert np.array_equal(square.id_maps[0] == 0, padded)
+    assert not padded[0, 0]
+    mean = np.rint(RULES.mean).astype(np.uint8)
+    assert (square.image[padded] == mean).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_picture_and_objects_move_together(seed):
+    plain = Augmentation(crop=80, min_scale=0.7, max_scale=1.6, rotate=True, colour=0.0)
+    square = augment(sample_of(seed), plain, RULES, np.random.default_rng(seed))
+    bright = square.image.mean(2) > 115
+    known = np.ones(bright.shape, bool) if square.ignored is None else ~square.ignored
+    disc = np.isin(square.id_maps[0], np.flatnonzero(square.label_ids == 0) + 1)
+    assert (bright == disc)[known].mean() > 0.95
+
+
+def test_nothing_asked_nothing_changed():
+    square = augment(sample_of(size=(96, 96)), NOTHING, RULES, np.random.default_rng(0))
+    assert np.array_equal(square.image, sample_of(size=(96, 96)).image)
+    assert square.ignored is None
+
+
+def test_stretching_uses_the_whole_range():
+    dark = sample_of(size=(96, 96))
+    dark.image[:] //= 16
+    rules = PreprocessingConfig(shortest_edge=96, longest_edge=200, stretch=True)
+    square = augment(dark, NOTHING, rules, np.random.default_rng(0))
+    assert square.image.min() == 0 and square.image.max() == 255
+
+
+def with_overlap():
+    id_maps = np.zeros((2, 6, 6), np.int32)
+    id_maps[0, :4, :4], id_maps[1, 2:, 2:] = 1, 2
+    id_maps[0, 5] = 3
+    return Sample(
+        np.zeros((6, 6, 3), np.uint8), id_maps, np.array([0, 0, 1]),
+        np.array([False, False, False]), None, Path(),
+    )  # fmt: skip
+
+
+def test_overlapping_objects_stay_whole():
+    target = build_target(with_overlap(), "instance", LABELS)
+    assert target.labels.tolist() == [0, 0]
+    assert target.masks.sum((1, 2)).tolist() == [16, 16]
+
+
+def test_each_task_has_its_targets():
+    sample = with_overlap()
+    panoptic = build_target(sample, "panoptic", LABELS)
+    assert panoptic.labels.tolist() == [0, 0, 1]
+    semantic = build_target(sample, "semantic", LABELS)
+    assert semantic.labels.tolist() == [0, 1]
+    assert semantic.masks[0].sum() == 28
+
+
+def test_crowds_are_ignored_and_lost_objects_left_out():
+    sample = with_overlap()
+    sample.crowds[1] = True
+    sample.id_maps[0, :4, :4] = 0
+    target = build_target(sample, "panoptic", LABELS)
+    assert target.labels.tolist() == [1]
+    assert target.ignored.sum() == 16
+
+
+def test_a_picture_without_objects_has_an_empty_target():
+    sample = with_overlap()
+    sample.id_maps[:] = 0
+    target = build_target(sample, "panoptic", LABELS)
+    assert target.labels.shape == (0,) and target.masks.shape == (0, 6, 6)
+    assert target.ignored is None

@@ -1,17 +1,30 @@
+"""Segment ids in colours."""
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
 from unimask.errors import OutputError
-from unimask.formats.panoptic_png import decode_ids, encode_ids
+from unimask.formats.panoptic_png import LARGEST_ID, decode_ids, encode_ids
+
+shapes = array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9)
 
 
-def test_ids_come_back():
-    ids = np.array([[0, 1, 255], [256, 65536, 256**3 - 1]], np.int32)
-    assert encode_ids(ids)[1, 1].tolist() == [0, 0, 1]
-    assert np.array_equal(decode_ids(encode_ids(ids)), ids)
+@given(arrays(np.int32, shapes, elements=st.integers(0, LARGEST_ID)))
+def test_ids_come_back(ids):
+    colours = encode_ids(ids)
+    assert colours.dtype == np.uint8
+    assert colours.shape == (*ids.shape, 3)
+    assert np.array_equal(decode_ids(colours), ids)
 
 
-@pytest.mark.parametrize("bad", [-1, 256**3])
-def test_ids_that_do_not_fit_are_refused(bad):
-    with pytest.raises(OutputError):
-        encode_ids(np.array([[bad]]))
+def test_the_colour_is_cocos():
+    assert encode_ids(np.array([[1 + 2 * 256 + 3 * 65536]])).tolist() == [[[1, 2, 3]]]
+
+
+@pytest.mark.parametrize("number", [-1, LARGEST_ID + 1])
+def test_ids_that_have_no_colour_are_refused(number):
+    with pytest.raises(OutputError, match="renumber"):
+        encode_ids(np.array([[number]]))

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Integer
 
 from unimask.errors import DataError
 
@@ -126,7 +126,7 @@ class RunLength:
         return cls((height, width), numbers.astype(np.uint32))
 
 
-def compress(counts: Int[np.ndarray, " n"]) -> str:
+def compress(counts: Integer[np.ndarray, " n"]) -> str:
     """Write counts as COCO does: differences to the count before last, in base-32 digits.
 
     Digits come lowest first; all but the last of a number are marked by their sixth bit, and the

@@ -8,7 +8,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unimask.formats.run_length import RunLength
-from unimask.processing.resize import TILE, Resizer, Tile
+from unimask.processing.resize import Resizer
+from unimask.processing.tiles import TILE, Tile
+
+STRIP_BYTES = 2**26
+"""Memory for the strips of all masks; more masks, or a taller picture, make narrower strips."""
 
 
 class Instance(NamedTuple):
@@ -84,8 +88,9 @@ def draw(
     strips: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(count)]
     sums = torch.zeros(count, dtype=torch.float64, device=mask_logits.device)
     areas = torch.zeros(count, dtype=torch.long, device=mask_logits.device)
-    for left in range(0, width, TILE):
-        right = min(left + TILE, width)
+    step = min(TILE, max(1, STRIP_BYTES // max(1, count * height)))
+    for left in range(0, width, step):
+        right = min(left + step, width)
         strip = torch.zeros(count, right - left, height, dtype=torch.bool)
         for top in range(0, height, TILE):
             tile = Tile(top, min(top + TILE, height), left, right)

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unimask.processing.resize import Resizer, tiles
-from unimask.processing.semantic import place
+from unimask.processing.resize import Resizer
+from unimask.processing.tiles import best_row, place, tiles
 
 
 class PanopticSegment(NamedTuple):
@@ -76,7 +76,7 @@ def compete(
         queries = contenders(patch, scores)
         probs = resizer.resize(patch[queries], tile).sigmoid_().flatten(1)
         inside = probs >= 0.5
-        winner = (probs * scores[queries, None]).argmax(0)
+        winner = best_row(probs * scores[queries, None])
         kept = inside.gather(0, winner[None])[0]
         size = len(queries)
         areas[queries, 0] += winner.bincount(minlength=size)

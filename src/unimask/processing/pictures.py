@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -91,7 +90,9 @@ def download(address: str) -> io.BytesIO:
     return io.BytesIO(data)
 
 
-def read_stream(stream: IO[bytes], name: str, window: Window, max_pixels: int) -> Picture:
+def read_stream(
+    stream: io.BytesIO | io.BufferedReader, name: str, window: Window, max_pixels: int
+) -> Picture:
     """Decode an open file."""
     try:
         with no_limit_of_pil():

@@ -13,8 +13,9 @@ from unimask.formats.run_length import run_lengths_of_ids
 from unimask.labels import LabelSet, Task, parse_task
 from unimask.processing.instance import Instance, instances
 from unimask.processing.panoptic import PanopticSegment, panoptic_map
-from unimask.processing.resize import Resizer, Size
+from unimask.processing.resize import Resizer
 from unimask.processing.semantic import semantic_map, semantic_map_of_scores
+from unimask.processing.tiles import Size
 from unimask.results import Result, Segment
 
 
@@ -97,6 +98,10 @@ def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
             f"{class_logits.shape[1]} class columns, but {len(labels)} labels: give one column "
             'more than labels, the last for "no object"'
         )
+    if not (class_logits.isfinite().all() and mask_logits.isfinite().all()):
+        raise SettingsError("the logits hold NaN or infinity: run the network in float32")
+    if not mask_logits.numel():
+        raise SettingsError(f"mask logits of shape {tuple(mask_logits.shape)}: give some")
 
 
 def semantic_segments(label_map: np.ndarray, labels: LabelSet) -> tuple[Segment, ...]:

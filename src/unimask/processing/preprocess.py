@@ -29,8 +29,9 @@ class Preprocessed(NamedTuple):
 def input_size(original: Size, config: PreprocessingConfig) -> Size:
     """Give the size a picture is resized to: shorter side fixed, longer side capped."""
     height, width = original
-    scale = config.shortest_edge / min(height, width)
-    new_height, new_width = height * scale, width * scale
+    edge = float(config.shortest_edge)
+    scale = edge / min(original)
+    new_height, new_width = (edge, scale * width) if height < width else (scale * height, edge)
     if max(new_height, new_width) > config.longest_edge:
         # Two factors one after the other, as detectron2 does: their product rounds differently.
         scale = config.longest_edge / max(new_height, new_width)

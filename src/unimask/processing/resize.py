@@ -6,34 +6,25 @@ linear and separable: along one axis they are one sparse matrix, and a tile of t
 only a small patch of the logits.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-Size = tuple[int, int]
-TILE = 256
+from unimask.processing.tiles import Size, Tile
 
 
 def axis_weights(length: int, new_length: int) -> Float[Tensor, "o i"]:
-    """Give the matrix of bilinear interpolation along an axis (align_corners=False).
+    """Give the matrix of linear interpolation along an axis (align_corners=False).
 
-    Positions are rounded to float32 as in `torch.nn.functional.interpolate`.
+    It is the interpolation of the unit vectors, so that its rounding is that of PyTorch: at
+    column 1000 a float32 position leaves an error of 1e-4 in the weights.
     """
-    scale = torch.tensor(length, dtype=torch.float32) / new_length
-    positions = scale * (torch.arange(new_length, dtype=torch.float32) + 0.5) - 0.5
-    positions = positions.clamp(min=0)
-    first = positions.long().clamp(max=length - 1)
-    second = (first + 1).clamp(max=length - 1)
-    share = (positions - first).clamp(0, 1)
-    weights = torch.zeros(new_length, length)
-    rows = torch.arange(new_length)
-    weights.index_put_((rows, first), 1 - share, accumulate=True)
-    weights.index_put_((rows, second), share, accumulate=True)
-    return weights
+    unit = torch.eye(length)[None]
+    return F.interpolate(unit, new_length, mode="linear", align_corners=False)[0].T
 
 
 @lru_cache(maxsize=16)
@@ -41,23 +32,6 @@ def composed_weights(length: int, padded: int, shown: int, original: int) -> Flo
     """Give both steps along one axis as one matrix: resize to `padded`, crop, resize again."""
     first = axis_weights(length, padded)[:shown].double()
     return (axis_weights(shown, original).double() @ first).float()
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A rectangle of the result: rows and columns, start included, end excluded."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-
-def tiles(size: Size, step: int = TILE) -> Iterator[Tile]:
-    """Cover a map, column strip by column strip, each from top to bottom."""
-    for left in range(0, size[1], step):
-        for top in range(0, size[0], step):
-            yield Tile(top, min(top + step, size[0]), left, min(left + step, size[1]))
 
 
 def support(weights: Float[Tensor, "o i"]) -> tuple[int, int]:
@@ -75,8 +49,8 @@ class Resizer:
         columns: Weights across the picture.
     """
 
-    rows: Float[Tensor, "o i"]
-    columns: Float[Tensor, "o i"]
+    rows: Float[Tensor, "y i"]
+    columns: Float[Tensor, "x j"]
 
     @classmethod
     def between(cls, logits: Size, padded: Size, shown: Size, original: Size) -> "Resizer":

@@ -1,6 +1,7 @@
 """The command run in this process, and what its failures look like."""
 
 import sys
+import warnings
 
 import pytest
 from conftest import draw_discs
@@ -14,6 +15,7 @@ def command(monkeypatch, capsys):
     """Run `unimask ARGUMENTS` here; give exit code, stdout and stderr."""
 
     def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main sets its own
         monkeypatch.setattr(sys, "argv", ["unimask", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()

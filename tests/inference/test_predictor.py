@@ -1,6 +1,4 @@
-"""What `load` and `Predictor` promise."""
-
-import os
+"""What `Predictor` promises."""
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from PIL import Image
 
 import unimask
 from unimask.checkpoints import write_huggingface
-from unimask.errors import CheckpointError, SettingsError, TaskError
+from unimask.errors import ImageError, SettingsError, TaskError
 from unimask.results import Result
 
 TASKS = ("panoptic", "instance", "semantic")
@@ -125,41 +123,28 @@ def test_speed_tells_every_stage(predictor):
     assert all(ms > 0 for ms in speed.values())
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "auto"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "auto"])
 def test_other_types_predict(tmp_path, dtype):
     write_huggingface(tmp_path, tiny_checkpoint())
     predictor = unimask.load(tmp_path, dtype=dtype, device="cpu")
     assert predictor.predict(pictures()[0]).size == (60, 90)
 
 
-def test_a_network_can_be_built_untrained():
-    predictor = unimask.build("mask2former-nano", labels=("cell", "ground"), is_thing=(True, False))
-    assert predictor.labels == ("cell", "ground") and predictor.is_thing == (True, False)
-    with pytest.raises(SettingsError, match="unknown preset"):
-        unimask.build("mask2former-pico", labels=("cell",))
+def test_what_is_no_picture_is_refused(predictor):
+    for wrong in (3, None, 2.5):
+        with pytest.raises(ImageError, match="is no picture"):
+            predictor.predict(wrong)
+    with pytest.raises(SettingsError, match="batch_size is 0"):
+        predictor.predict(pictures()[0], batch_size=0)
 
 
-@pytest.mark.parametrize("spoil", ["config", "weights", "json", "garbage", "shape"])
-def test_damaged_folders_are_named(tmp_path, spoil):
-    write_huggingface(tmp_path, tiny_checkpoint())
-    config = tmp_path / "config.json"
-    if spoil == "config":
-        config.unlink()
-    if spoil == "weights":
-        os.remove(tmp_path / "model.safetensors")
-    if spoil == "json":
-        config.write_text("{")
-    if spoil == "garbage":
-        (tmp_path / "model.safetensors").write_bytes(b"garbage" * 10)
-    if spoil == "shape":
-        config.write_text(config.read_text().replace('"num_queries": 12', '"num_queries": 13'))
-    with pytest.raises(CheckpointError, match=tmp_path.name):
-        unimask.load(tmp_path)
+def test_a_predictor_says_what_it_is(predictor):
+    told = repr(predictor)
+    assert "nucleus, background" in told and "panoptic, instance, semantic" in told
+    assert "float32 on cpu" in told
 
 
-def test_the_hub_out_of_reach_is_one_line(monkeypatch, tmp_path):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(CheckpointError, match="nobody/nothing"):
-        unimask.load("nobody/nothing")
+def test_all_of_the_top_k_can_be_kept(predictor):
+    kept = predictor.predict(pictures()[0], "instance", threshold=0.0)
+    scores = [segment.score for segment in kept.segments]
+    assert scores == sorted(scores, reverse=True) and scores[-1] < 0.5

@@ -204,7 +204,8 @@ def download(name: str) -> Path:
     except RepositoryNotFoundError:
         reason = "the Hub has no such model (or it is private: `hf auth login`): check the name"
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = f"the Hub answers: {str(error).strip().splitlines()[0]}"
+        told = str(error).strip() or type(error).__name__
+        reason = f"it cannot be fetched: {told.splitlines()[0]}"
     raise CheckpointError(f"{name} is no folder here; {reason}")
 
 

@@ -1,0 +1,190 @@
+"""What `load` takes, what it refuses, and what it says."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_SWIN, draw_discs, tiny_checkpoint
+from huggingface_hub import errors
+
+import unimask
+from unimask.checkpoints import write_huggingface
+from unimask.errors import CheckpointError, SettingsError
+from unimask.inference.load import PUBLISHED, LoadWarning, bundled_names
+from unimask.modeling.build import build_segmenter
+from unimask.presets import PRESETS
+
+
+def test_a_network_can_be_built_untrained():
+    predictor = unimask.build("mask2former-nano", labels=("cell", "ground"), is_thing=(True, False))
+    assert predictor.labels == ("cell", "ground") and predictor.is_thing == (True, False)
+    with pytest.raises(SettingsError, match="unknown preset"):
+        unimask.build("mask2former-pico", labels=("cell",))
+
+
+@pytest.mark.parametrize("spoil", ["config", "weights", "json", "garbage", "shape"])
+def test_damaged_folders_are_named(tmp_path, spoil):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    config = tmp_path / "config.json"
+    if spoil == "config":
+        config.unlink()
+    if spoil == "weights":
+        os.remove(tmp_path / "model.safetensors")
+    if spoil == "json":
+        config.write_text("{")
+    if spoil == "garbage":
+        (tmp_path / "model.safetensors").write_bytes(b"garbage" * 10)
+    if spoil == "shape":
+        config.write_text(config.read_text().replace('"num_queries": 12', '"num_queries": 13'))
+    with pytest.raises(CheckpointError, match=tmp_path.name):
+        unimask.load(tmp_path)
+
+
+@pytest.mark.parametrize("checkpoint", [tiny_checkpoint(), tiny_checkpoint(TINY_SWIN)])
+def test_a_loaded_network_is_the_one_that_was_saved(tmp_path, checkpoint):
+    write_huggingface(tmp_path, checkpoint)
+    plain = build_segmenter(checkpoint.config)
+    plain.load_state_dict(checkpoint.state)
+    pixel_values = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        expected = plain.eval()(pixel_values)
+        output = unimask.load(tmp_path, device="cpu").network(pixel_values)
+    torch.testing.assert_close(output.mask_logits, expected.mask_logits)
+    torch.testing.assert_close(output.class_logits, expected.class_logits)
+
+
+def test_a_run_gives_its_best_weights(tmp_path):
+    write_huggingface(tmp_path / "weights" / "last", tiny_checkpoint(seed=1))
+    assert unimask.load(tmp_path).tasks
+    write_huggingface(tmp_path / "weights" / "best", tiny_checkpoint(seed=2))
+    state = unimask.load(tmp_path, device="cpu").network.state_dict()
+    for name, tensor in tiny_checkpoint(seed=2).state.items():
+        torch.testing.assert_close(state[name], tensor)
+
+
+def test_the_home_folder_is_understood(tmp_path, monkeypatch):
+    write_huggingface(tmp_path / "model", tiny_checkpoint())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert unimask.load("~/model").labels == ("nucleus", "background")
+
+
+def test_defaults_in_place_of_a_missing_description_are_said(tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    (tmp_path / "preprocessor_config.json").unlink()
+    content = json.loads((tmp_path / "config.json").read_text())
+    del content["unimask"]["preprocessing"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.warns(LoadWarning, match="no preprocessor_config.json"):
+        predictor = unimask.load(tmp_path)
+    assert predictor.checkpoint.preprocessing.shortest_edge == 800
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_refused_and_its_published_weights_are_named(name):
+    with pytest.raises(CheckpointError, match="an architecture without weights") as refused:
+        unimask.load(name)
+    for published in PUBLISHED.get(name, ()):
+        assert published in str(refused.value)
+    assert ("none of this one" in str(refused.value)) == (name not in PUBLISHED)
+
+
+def test_what_is_nothing_says_what_was_tried(tmp_path):
+    with pytest.raises(CheckpointError, match="neither a bundled name"):
+        unimask.load("mask3former")
+    (tmp_path / "weights.bin").touch()
+    with pytest.raises(CheckpointError, match="is a file"):
+        unimask.load(tmp_path / "weights.bin")
+    with pytest.raises(CheckpointError, match="holds no model"):
+        unimask.load(tmp_path)
+
+
+RESPONSE = SimpleNamespace(headers={}, request=None)
+ANSWERS = {
+    "offline": (errors.LocalEntryNotFoundError("offline"), "the Hub cannot be reached"),
+    "unknown": (errors.RepositoryNotFoundError("no\nsuch", response=RESPONSE), "no such model"),
+    "gated": (errors.GatedRepoError("no\nconsent", response=RESPONSE), "consent"),
+    "broken": (errors.HfHubHTTPError("busy\nlater", response=RESPONSE), "busy"),
+    "silent": (OSError(), "cannot be fetched: OSError"),
+    "no room": (OSError(28, "No space left on device"), "No space left"),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_what_the_hub_answers_is_one_line(monkeypatch, case):
+    answer, reason = ANSWERS[case]
+
+    def refuse(*_, **__):
+        raise answer
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(CheckpointError, match=reason) as failed:
+        unimask.load("runs/nucley")
+    assert "runs/nucley is no folder here" in str(failed.value)
+    assert "\n" not in str(failed.value)
+
+
+def test_the_hub_out_of_reach_is_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="nobody/nothing"):
+        unimask.load("nobody/nothing")
+
+
+def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    asked = []
+
+    def fetch(name, *, allow_patterns):
+        asked.append((name, sorted(allow_patterns)))
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    assert unimask.load("somebody/something").name == "somebody/something"
+    files = ["config.json", "model.safetensors", "preprocessor_config.json"]
+    assert asked == [("somebody/something", files)]
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype"), [("abacus", "auto"), ("meta", "auto"), ("cpu", "int8")]
+)
+def test_unknown_devices_and_types_are_refused(tmp_path, device, dtype):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    with pytest.raises(SettingsError, match=device if dtype == "auto" else dtype):
+        unimask.load(tmp_path, device=device, dtype=dtype)
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_bundled_models_work_in_another_folder(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()  # a folder of that name does not hide the model
+    predictor = unimask.load(name, device="cpu")
+    for task in predictor.tasks:
+        assert predictor.predict(draw_discs(0)[0], task).size == (96, 128)
+    blank = predictor.predict(np.zeros((40, 50, 3), np.uint8), "instance")
+    assert blank.segmentation.shape == (40, 50)
+
+
+def test_predicting_imports_no_extra_and_nothing_of_training(tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    code = (
+        "import sys, numpy, unimask\n"
+        f"unimask.load({str(tmp_path)!r}).predict(numpy.zeros((40, 50, 3), numpy.uint8))\n"
+        "heavy = {'transformers', 'lightning_fabric', 'matplotlib', 'pycocotools', 'skimage',\n"
+        "    'torchvision', 'unimask.training', 'unimask.evaluation', 'huggingface_hub'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert printed.stdout.strip() == "[]", printed.stderr
+
+
+def test_bundled_weights_come_with_the_package():
+    for name in bundled_names():
+        folder = Path(unimask.__file__).parent / "weights" / name
+        assert (folder / "model.safetensors").stat().st_size < 32 * 2**20

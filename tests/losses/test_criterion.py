@@ -5,18 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+import torch.distributed as dist
 
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion
-from unimask.losses.criterion import PointSampler
-from unimask.losses.points import (
-    known_map,
-    known_weights,
-    sample_logits,
-    sample_masks,
-    sample_masks_shared,
-)
+from unimask.losses.criterion import PointSampler, mean_over_processes
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 CONFIG = CriterionConfig(num_points=50)
@@ -136,6 +129,45 @@ def test_losses_are_those_of_the_rules(seed, objects):
     numbers = [(c.double().numpy(), m.double().numpy()) for c, m in layers]
     expected = golden(numbers, targets, points.double().numpy())
     np.testing.assert_allclose([float(value) for value in losses], expected, rtol=1e-5)
+
+
+def test_costs_are_those_of_the_rules():
+    output, targets, _ = example(0, (4,))
+    points = torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
+    criterion = Criterion(CLASSES, CONFIG)
+    truth = criterion.lay_out(targets, (6, 8))
+    sampled = criterion.sample(targets[0], 0, truth, FixedPoints(points))
+    costs = criterion.matcher.costs(output.class_logits[0], output.mask_logits[0], sampled)
+    probs = softmax(output.class_logits[0].double().numpy())
+    drawn = at_points(output.mask_logits[0].double().numpy(), points.double().numpy())
+    true = at_points(targets[0].masks.numpy(), points.double().numpy())
+    expected = [
+        [
+            -2 * p[label] + 5 * bce(x, t).mean() + 5 * dice(x, t)
+            for label, t in zip(targets[0].labels.tolist(), true, strict=True)
+        ]
+        for p, x in zip(probs, drawn, strict=True)
+    ]
+    np.testing.assert_allclose(costs.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_query_that_is_not_finite_is_matched_last():
+    output, targets, _ = example(0, (4,))
+    output.mask_logits[0, 2] = float("nan")
+    criterion = Criterion(CLASSES, CONFIG)
+    sampler = PointSampler(CONFIG, torch.Generator().manual_seed(0))
+    sampled = criterion.sample(targets[0], 0, criterion.lay_out(targets, (6, 8)), sampler)
+    queries, _ = criterion.matcher.match(output.class_logits[0], output.mask_logits[0], sampled)
+    assert queries.tolist() == [0, 1, 3, 4]
+
+
+@pytest.mark.parametrize(("others", "expected"), [(4, 3.0), (0, 1.0)])
+def test_masks_are_counted_over_all_processes(others, expected, monkeypatch):
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_reduce", lambda count: count.add_(others))
+    assert mean_over_processes(2 if others else 0) == expected
 
 
 def test_a_batch_costs_what_its_pictures_cost():
@@ -273,42 +305,3 @@ def test_the_same_generator_gives_the_same_loss():
     output, targets, _ = example(0)
     first, second = (judged(output, targets, CONFIG) for _ in range(2))
     assert torch.equal(first.total, second.total)
-
-
-@pytest.mark.parametrize("at_once", [1, 9 * 13 * 2, 2**22])
-def test_masks_are_read_as_floats_would_be(at_once, monkeypatch):
-    monkeypatch.setattr("unimask.losses.points.PIXELS_AT_ONCE", at_once)
-    masks = torch.rand(5, 9, 13) > 0.5
-    layers = [1.2 * torch.rand(5, 40, 2) - 0.1 for _ in range(2)]
-    for points, sampled in zip(layers, sample_masks(masks, layers), strict=True):
-        assert torch.equal(sampled, sample_logits(masks.float(), points))
-    shared = sample_masks_shared(masks, layers[0][0])
-    expected = sample_logits(masks.float(), layers[0][:1].expand(5, -1, -1))
-    torch.testing.assert_close(shared, expected)
-
-
-@pytest.mark.parametrize("size", [(6, 8), (7, 9), (5, 11)], ids=str)
-def test_known_points_never_read_an_unknown_pixel_or_cell(size):
-    ignored = torch.rand(1, 24, 32) > 0.8
-    ignored[:, 8:20, 4:24] = True
-    points = torch.rand(1, 4000, 2)
-    weights = known_weights(known_map(ignored, size), points, torch.zeros(1, dtype=torch.long))
-    cells = F.adaptive_max_pool2d((~ignored).float(), size) == 0
-    assert cells.any()
-    reads = sample_logits(ignored.float(), points) + sample_logits(cells.float(), points)
-    known = weights == 1
-    assert not reads[known].any()
-    assert 0 < known.float().mean() < 1
-    if size == (6, 8):  # the cells line up with the pixels: not one point too many is left out
-        assert torch.equal(known, reads == 0)
-
-
-def test_most_points_lie_where_the_prediction_is_undecided():
-    config = CriterionConfig(num_points=400)
-    logits = torch.linspace(9, -9, 40).expand(1, 40, 40)  # undecided along the middle
-    sampler = PointSampler(config, torch.Generator().manual_seed(0))
-    points = sampler.loss(logits, None, torch.zeros(1, dtype=torch.long))
-    near = (points[0, :, 0] - 0.5).abs() < 0.2
-    assert points.shape == (1, 400, 2)
-    assert near.float().mean() > 0.75
-    assert (~near).float().mean() > 0.1

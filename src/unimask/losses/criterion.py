@@ -92,9 +92,13 @@ class PointSampler:
         candidates = uniform_points(
             int(config.num_points * config.oversample_ratio), device, self.generator
         )
-        weights = known_weights(known, candidates.expand(rows, -1, -1), pictures)
+        unknown = None
+        if known is not None:
+            each = torch.arange(len(known), device=device)
+            unknown = known_weights(known, candidates.expand(len(known), -1, -1), each) == 0
+            unknown = unknown[pictures]
         count = int(config.num_points * config.importance_ratio)
-        chosen = uncertain_points(logits, candidates, weights, count)
+        chosen = uncertain_points(logits, candidates, unknown, count)
         rest = uniform_points(config.num_points - count, device, self.generator)
         return torch.cat([chosen, rest.expand(rows, -1, -1)], dim=1)
 

@@ -15,6 +15,10 @@ Match = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
 """Query index and target index of each pair, in the order of the queries."""
 
 
+DEAR = 1e9
+"""In place of a cost that is not finite: above any other, yet their sum still tells 1e-7 apart."""
+
+
 class SampledTarget(NamedTuple):
     """The truth of one picture at the points where masks are compared, all of known truth."""
 
@@ -66,7 +70,7 @@ class HungarianMatcher:
         if not len(target.labels):
             return target.labels.long(), target.labels.long()
         cost = self.costs(class_logits, mask_logits, target)
-        cost = torch.nan_to_num(cost, nan=1e6, posinf=1e6, neginf=1e6)
+        cost = torch.nan_to_num(cost, nan=DEAR, posinf=DEAR, neginf=DEAR)
         queries, objects = linear_sum_assignment(cost.cpu().numpy())
         device = class_logits.device
         return torch.as_tensor(queries, device=device), torch.as_tensor(objects, device=device)

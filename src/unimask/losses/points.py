@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-PIXELS_AT_ONCE = 2**22
-"""Pixels of boolean masks that are floats at the same time: 16 MiB."""
+PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**26}
+"""Pixels of masks that are floats at the same time: what a cache holds, what keeps a GPU busy."""
 
 
 def uniform_points(
@@ -70,7 +70,7 @@ def sample_masks_shared(
 def row_chunks(masks: Bool[Tensor, "n h w"]) -> list[slice]:
     """Cut the masks into runs of bounded size; one empty run where there are none."""
     count, height, width = masks.shape
-    size = max(1, PIXELS_AT_ONCE // (height * width))
+    size = max(1, PIXELS_AT_ONCE.get(masks.device.type, 2**22) // (height * width))
     return [slice(start, start + size) for start in range(0, max(count, 1), size)]
 
 
@@ -139,7 +139,7 @@ def known_weights(
 def uncertain_points(
     logits: Float[Tensor, "n h w"],
     candidates: Float[Tensor, "c 2"],
-    known: Float[Tensor, "n c"],
+    unknown: Bool[Tensor, "n c"] | None,
     count: int,
 ) -> Float[Tensor, "n p 2"]:
     """Keep for each map the candidates where it is closest to undecided.
@@ -147,10 +147,11 @@ def uncertain_points(
     Args:
         logits: Mask logits per row.
         candidates: Points to choose from.
-        known: 0 for candidates of unknown truth, which come last.
+        unknown: Candidates of unknown truth, which come last; None for none.
         count: Candidates kept.
     """
     certainty = sample_logits_shared(logits, candidates).abs_()
-    certainty.masked_fill_(known == 0, torch.inf)
+    if unknown is not None:
+        certainty.masked_fill_(unknown, torch.inf)
     chosen = certainty.topk(count, dim=1, largest=False, sorted=False).indices
     return F.embedding(chosen, candidates)

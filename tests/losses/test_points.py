@@ -1,0 +1,113 @@
+"""Which points a mask is judged at."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from unimask.config import CriterionConfig
+from unimask.losses.criterion import PointSampler
+from unimask.losses.points import (
+    known_map,
+    known_weights,
+    sample_logits,
+    sample_logits_shared,
+    sample_masks,
+    sample_masks_shared,
+    uncertain_points,
+)
+
+CONFIG = CriterionConfig(num_points=64)
+
+
+def blobs(count: int) -> torch.Tensor:
+    """Draw smooth logits, so that being undecided is a line and not a lottery."""
+    coarse = torch.randn(1, count, 3, 3, generator=torch.Generator().manual_seed(4))
+    return 6 * F.interpolate(coarse, (12, 12), mode="bicubic")[0]
+
+
+def test_the_most_uncertain_candidates_are_kept():
+    logits, candidates = blobs(5), torch.rand(200, 2)
+    kept = uncertain_points(logits, candidates, None, 50)
+    certainty = sample_logits_shared(logits, candidates).abs().sort(dim=1).values
+    found = sample_logits(logits, kept).abs().sort(dim=1).values
+    torch.testing.assert_close(found, certainty[:, :50])
+
+
+def test_unknown_candidates_come_last():
+    logits, candidates = blobs(2), torch.rand(60, 2)
+    unknown = torch.stack([candidates[:, 0] < 0.5, candidates[:, 0] > 2])
+    kept = uncertain_points(logits, candidates, unknown, 20)
+    assert unknown[0].sum() > 20
+    assert (kept[0, :, 0] >= 0.5).all()
+    assert (kept[1, :, 0] < 0.5).any()
+
+
+def test_what_a_mask_sees_does_not_depend_on_the_other_masks():
+    logits = blobs(6)
+    together = PointSampler(CONFIG, torch.Generator().manual_seed(0)).loss(
+        logits, None, torch.zeros(6, dtype=torch.long)
+    )
+    for i in range(6):
+        alone = PointSampler(CONFIG, torch.Generator().manual_seed(0)).loss(
+            logits[i : i + 1], None, torch.zeros(1, dtype=torch.long)
+        )
+        assert torch.equal(alone[0], together[i])
+
+
+def test_shared_candidates_leave_the_mean_of_every_mask_alone():
+    """A mask sees points of the distribution that its own candidates would have given."""
+    logits, draws = blobs(3), 400
+    generator = torch.Generator().manual_seed(1)
+    sampler, pictures = PointSampler(CONFIG, generator), torch.zeros(3, dtype=torch.long)
+    shared, own = [], []
+    for _ in range(draws):
+        points = sampler.loss(logits, None, pictures)
+        shared.append(sample_logits(logits, points).mean(1))
+        each = torch.rand(3, 192, 2, generator=generator)
+        order = sample_logits(logits, each).abs().argsort(dim=1)[:, :48]
+        chosen = each.gather(1, order[..., None].expand(-1, -1, 2))
+        fresh = torch.rand(3, 16, 2, generator=generator)
+        own.append(sample_logits(logits, torch.cat([chosen, fresh], dim=1)).mean(1))
+    shared, own = torch.stack(shared), torch.stack(own)
+    error = (shared.var(0) / draws + own.var(0) / draws).sqrt()
+    assert ((shared.mean(0) - own.mean(0)).abs() < 4 * error).all()
+    torch.testing.assert_close(shared.std(0), own.std(0), rtol=0.2, atol=0)
+
+
+@pytest.mark.parametrize("at_once", [1, 9 * 13 * 2, 2**22])
+def test_masks_are_read_as_floats_would_be(at_once, monkeypatch):
+    monkeypatch.setattr("unimask.losses.points.PIXELS_AT_ONCE", {"cpu": at_once})
+    masks = torch.rand(5, 9, 13) > 0.5
+    layers = [1.2 * torch.rand(5, 40, 2) - 0.1 for _ in range(2)]
+    for points, sampled in zip(layers, sample_masks(masks, layers), strict=True):
+        assert torch.equal(sampled, sample_logits(masks.float(), points))
+    shared = sample_masks_shared(masks, layers[0][0])
+    expected = sample_logits(masks.float(), layers[0][:1].expand(5, -1, -1))
+    torch.testing.assert_close(shared, expected)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 9), (5, 11)], ids=str)
+def test_known_points_never_read_an_unknown_pixel_or_cell(size):
+    ignored = torch.rand(1, 24, 32) > 0.8
+    ignored[:, 8:20, 4:24] = True
+    points = torch.rand(1, 4000, 2)
+    weights = known_weights(known_map(ignored, size), points, torch.zeros(1, dtype=torch.long))
+    cells = F.adaptive_max_pool2d((~ignored).float(), size) == 0
+    assert cells.any()
+    reads = sample_logits(ignored.float(), points) + sample_logits(cells.float(), points)
+    known = weights == 1
+    assert not reads[known].any()
+    assert 0 < known.float().mean() < 1
+    if size == (6, 8):  # the cells line up with the pixels: not one point too many is left out
+        assert torch.equal(known, reads == 0)
+
+
+def test_most_points_lie_where_the_prediction_is_undecided():
+    config = CriterionConfig(num_points=400)
+    logits = torch.linspace(9, -9, 40).expand(1, 40, 40)  # undecided along the middle
+    sampler = PointSampler(config, torch.Generator().manual_seed(0))
+    points = sampler.loss(logits, None, torch.zeros(1, dtype=torch.long))
+    near = (points[0, :, 0] - 0.5).abs() < 0.2
+    assert points.shape == (1, 400, 2)
+    assert near.float().mean() > 0.75
+    assert (~near).float().mean() > 0.1

@@ -148,6 +148,17 @@ def test_instance(sizes, seed):
     assert len(strict) == sum(item[0] >= 0.3 for item in expected)
 
 
+def test_narrow_strips_give_the_same_instances(monkeypatch):
+    logits = logits_of(0, SIZES[0][0])
+    whole = postprocess(*logits, **arguments(SIZES[0], "instance"))
+    monkeypatch.setattr("unimask.processing.instance.STRIP_BYTES", 5000)
+    strips = postprocess(*logits, **arguments(SIZES[0], "instance"))
+    assert len(whole) == len(strips) > 0
+    for one, other in zip(whole.segments, strips.segments, strict=True):
+        assert one.rle == other.rle
+        assert one.score == pytest.approx(other.score, abs=1e-6)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.tuples(st.integers(1, 9), st.integers(1, 9)),

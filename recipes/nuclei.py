@@ -43,14 +43,21 @@ LEG_1 = TrainingSettings(
     ),
     criterion=CriterionConfig(num_points=2048),
 )
-"""From scratch: `mask2former-nano`, 4.6 million parameters."""
+"""From scratch: `mask2former-nano`, 4.6 million parameters; objects at 0.5 to 1.5 times the size
+that a shorter side of 512 gives them."""
+
+PREDICTED = PreprocessingConfig(shortest_edge=256, longest_edge=512, stretch=True)
+"""The size at which the published weights predict. Queries learn places relative to the square
+that they were trained on, so a small picture should fill one: on every third validation picture,
+instances score 40.3 at a shorter side of 256, 33.4 at 384 and 20.9 at 512 (matched precision at
+IoU 0.5)."""
 
 
 def publish(run: Path, target: Path) -> None:
-    """Write a run's last averaged weights in half precision."""
+    """Write a run's last averaged weights in half precision, for their own input size."""
     checkpoint: Checkpoint = read_huggingface(run / "weights" / "last")
     state = {name: tensor.half() for name, tensor in checkpoint.state.items()}
-    write_huggingface(target, replace(checkpoint, state=state))
+    write_huggingface(target, replace(checkpoint, state=state, preprocessing=PREDICTED))
 
 
 def main(data: Path, out: Path) -> None:

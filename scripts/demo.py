@@ -2,83 +2,101 @@
 
     python scripts/demo.py [PICTURE] [--out FOLDER]
 
-The rendered field's truth is known, so its score is printed too.
+The field is a rendered fluorescence picture, whose truth is known: so its score is printed too.
+The work is done by the command that you would type, `unimask predict`.
 """
 
 import argparse
+import json
+import shlex
+import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-import unimask
 from unimask.datasets.rendered_nuclei import Field, render_nuclei
 from unimask.errors import UnimaskError
+from unimask.formats.atomic import atomic_path
 from unimask.metrics import MatchedPrecision
 
 SEED = 7
+SHOWN = 8
+STAGES = ("preprocess", "network", "postprocess")
 
 
 def main() -> None:
-    """Segment, print, and write."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("picture", nargs="?", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("demo"))
+    """Render, predict with the command, and print what was written."""
+    parser = argparse.ArgumentParser(description="Segment a rendered field of nuclei, or PICTURE.")
+    parser.add_argument("picture", nargs="?", type=Path, help="a picture of nuclei of yours")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
     arguments = parser.parse_args()
     console = Console(highlight=False)
-    field = None
-    if arguments.picture is None:
-        field = render_nuclei(seed=SEED)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        arguments.picture = arguments.out / "field.png"
-        Image.fromarray(field.image).save(arguments.picture)
-        console.print(f"rendered a fluorescence field of {field.ids.max()} nuclei")
-    start = time.perf_counter()
-    model = unimask.load("nuclei")
-    console.print(f"loaded the bundled model `nuclei` in {time.perf_counter() - start:.1f} s\n")
-    instances = model.predict(arguments.picture, task="instance")
-    panoptic = model.predict(arguments.picture, task="panoptic")
-    print_segments(console, instances)
-    print_speed(console, {"instance": instances, "panoptic": panoptic})
+    picture, out, field = arguments.picture, arguments.out, None
+    if picture is None:
+        picture, field = out / "field.png", render_nuclei(seed=SEED)
+        with atomic_path(picture) as path:
+            Image.fromarray(field.image).save(path)
+        console.print(f"rendered a fluorescence field of {field.ids.max()} nuclei: {picture}")
+    predict(console, picture, out)
+    found = json.loads((out / f"{picture.stem}.json").read_text())
+    print_segments(console, found)
+    print_speed(console, found["speed"])
     if field is not None:
-        print_score(console, instances, field)
-    paths = instances.save(arguments.out)
-    console.print("\nlook at", style="bold", end=" ")
-    console.print(", ".join(str(path) for path in paths.values()), soft_wrap=True)
+        with Image.open(out / f"{picture.stem}_ids.png") as ids:
+            print_score(console, np.asarray(ids), field)
+    console.print(f"\nlook at {out / picture.stem}_overlay.png", style="bold", soft_wrap=True)
+    console.print(f"beside it: {picture.stem}_ids.png (id map), {picture.stem}.json (run lengths)")
 
 
-def print_segments(console: Console, result: unimask.Result) -> None:
+def predict(console: Console, picture: Path, out: Path) -> None:
+    """Run `unimask predict`, and leave with its exit code if it fails."""
+    options = ["--model", "nuclei", "--task", "instance", "--out", str(out)]
+    words = ["predict", str(picture), *options]
+    console.print(f"$ unimask {shlex.join(words)}", style="bold", soft_wrap=True)
+    finished = subprocess.run([sys.executable, "-m", "unimask", *words])
+    if finished.returncode:
+        sys.exit(finished.returncode)
+
+
+def print_segments(console: Console, found: dict[str, Any]) -> None:
     """Print the surest objects and count the rest."""
+    segments = found["segments"]
+    if not segments:
+        console.print("\nnothing was found: the model knows nuclei in fluorescence and histology")
+        return
     table = Table("id", "label", "score", "area (px)", "box (x0, y0, x1, y1)", box=None)
-    for segment in result.segments[:8]:
-        box = ", ".join(f"{side:.0f}" for side in segment.box)
-        score = f"{segment.score:.2f}" if segment.score is not None else "-"
-        table.add_row(str(segment.id), segment.label, score, str(segment.area), box)
+    for segment in segments[:SHOWN]:
+        box = ", ".join(f"{side:.0f}" for side in segment["box"])
+        cells = (segment["id"], segment["label"], f"{segment['score']:.2f}", segment["area"], box)
+        table.add_row(*map(str, cells))
+    console.print()
     console.print(table)
-    rest = len(result) - 8
-    console.print(f"and {rest} more; {len(result)} nuclei in all" if rest > 0 else "")
+    if len(segments) > SHOWN:
+        console.print(f" and {len(segments) - SHOWN} more: {len(segments)} in all")
 
 
-def print_speed(console: Console, results: dict[str, unimask.Result]) -> None:
+def print_speed(console: Console, speed: dict[str, float]) -> None:
     """Print milliseconds per stage."""
-    table = Table("task", "preprocess", "network", "postprocess", "total (ms)", box=None)
-    for task, result in results.items():
-        stages = [result.speed[name] for name in ("preprocess", "network", "postprocess")]
-        table.add_row(task, *(f"{ms:.0f}" for ms in stages), f"{sum(stages):.0f}")
+    table = Table(*STAGES, "total (ms)", box=None)
+    stages = [speed[name] for name in STAGES]
+    table.add_row(*(f"{ms:.0f}" for ms in stages), f"{sum(stages):.0f}")
+    console.print()
     console.print(table)
 
 
-def print_score(console: Console, result: unimask.Result, field: Field) -> None:
+def print_score(console: Console, ids: np.ndarray, field: Field) -> None:
     """Print how the prediction compares with the known truth."""
     precision = MatchedPrecision((0.5, 0.7))
-    precision.update(result.segmentation, field.ids)
+    precision.update(ids.astype(np.int32), field.ids)
     scores = precision.compute()
     console.print(
-        f"\nagainst the known truth: TP / (TP + FP + FN) = {scores['AP_match@0.50']:.1f} % at IoU "
-        f"0.5, {scores['AP_match@0.70']:.1f} % at 0.7"
+        f"\nagainst the known truth of {field.ids.max()} nuclei, TP / (TP + FP + FN): "
+        f"{scores['AP_match@0.50']:.1f} % at IoU 0.5, {scores['AP_match@0.70']:.1f} % at IoU 0.7"
     )
 
 
@@ -88,3 +106,5 @@ if __name__ == "__main__":
     except UnimaskError as error:
         print(f"unimask: error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -3,8 +3,14 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter
+
+REACH = 26
+"""No nucleus is longer, from its centre, in pixels."""
+
+PHOTONS = 320
+"""Counted at full brightness: fewer make a grainier picture."""
 
 
 class Field(NamedTuple):
@@ -23,57 +29,93 @@ def render_nuclei(*, seed: int = 0, size: tuple[int, int] = (512, 640), count: i
         count: Nuclei to place; a little fewer fit.
     """
     random = np.random.default_rng(seed)
-    light = np.zeros(size, np.float32)
-    ids = np.zeros(size, np.int32)
-    texture = gaussian_filter(random.standard_normal(size).astype(np.float32), 2.2)
-    texture /= texture.std()
+    # A margin all around, cut off in the end: nuclei on the border are drawn like all others.
+    room = (size[0] + 2 * REACH, size[1] + 2 * REACH)
+    ids = np.zeros(room, np.int32)
+    light = np.zeros(room, np.float32)
+    chromatin = grain(random, room, 1.2) + grain(random, room, 3.0)
     centres: list[np.ndarray] = []
     for _ in range(count):
         centre = next_centre(random, size, centres)
-        distance = ellipse(random, size, centre)
-        inside = (distance < 1) & (ids == 0)
+        window = tuple(slice(int(c), int(c) + 2 * REACH + 1) for c in centre)
+        outline, body = nucleus(random, centre % 1, chromatin[window])
+        inside = outline & (ids[window] == 0)
         # What another nucleus already covers belongs to that one; slivers are not drawn.
-        if inside.sum() < 0.6 * (distance < 1).sum() or not inside.any():
+        if inside.sum() < 0.75 * outline.sum():
             continue
         centres.append(centre)
-        ids[inside] = len(centres)
-        brightness = random.choice(
-            [random.uniform(0.1, 0.2), random.uniform(0.3, 0.9)], p=[0.2, 0.8]
-        )
-        body = np.clip(1.25 - distance, 0, 1) ** 0.35 * (1 + 0.16 * texture)
-        light = np.maximum(light, np.where(inside, brightness * body, 0))
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    shade = 1 - 0.35 * ((rows / size[0] - 0.4) ** 2 + (columns / size[1] - 0.55) ** 2)
-    haze = 0.05 * gaussian_filter(light, 18) / max(light.max(), 1e-6) + 0.035
-    optics = gaussian_filter(light, 1.1) * shade + haze
-    photons = random.poisson(np.clip(optics, 0, None) * 420) / 420
-    signal = photons + random.normal(0, 0.008, size)
-    grey = np.clip(signal * 200 + 6, 0, 255).astype(np.uint8)
-    return Field(np.repeat(grey[..., None], 3, axis=2), ids)
+        ids[window][inside] = len(centres)
+        # Where two lie on top of each other, their lights add up.
+        light[window] += np.where(outline, body, 0)
+    kept = (slice(REACH, -REACH), slice(REACH, -REACH))
+    return Field(expose(random, light)[kept], renumbered(ids[kept]))
 
 
 def next_centre(
     random: np.random.Generator, size: tuple[int, int], centres: list[np.ndarray]
-) -> np.ndarray:
-    """Choose a place: anywhere, past the border too, or beside a nucleus that is there."""
-    if centres and random.random() < 0.3:
+) -> Float[np.ndarray, "2"]:
+    """Choose a place: anywhere, up to the border, or beside a nucleus that is there."""
+    if centres and random.random() < 0.4:
         angle = random.uniform(0, 2 * np.pi)
-        away = random.uniform(20, 27) * np.array([np.sin(angle), np.cos(angle)])
-        return centres[random.integers(len(centres))] + away
-    return random.uniform((-4, -4), (size[0] + 4, size[1] + 4))
+        away = random.uniform(18, 25) * np.array([np.sin(angle), np.cos(angle)])
+        beside = centres[random.integers(len(centres))] + away
+        return np.clip(beside, 0, np.array(size) - 1)
+    return random.uniform((0, 0), np.array(size) - 1)
 
 
-def ellipse(
-    random: np.random.Generator, size: tuple[int, int], centre: np.ndarray
-) -> Float[np.ndarray, "h w"]:
-    """Give the distance from the centre of a wobbly ellipse, 1 on its outline."""
+def nucleus(
+    random: np.random.Generator,
+    offset: Float[np.ndarray, "2"],
+    chromatin: Float[np.ndarray, "h w"],
+) -> tuple[Bool[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    """Draw a wobbly ellipse in the middle of a window: where it is, and how bright."""
     long, short = random.uniform(12, 19), random.uniform(9, 13)
     angle = random.uniform(0, np.pi)
-    rows, columns = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    down, right = rows - centre[0], columns - centre[1]
+    rows, columns = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1].astype(np.float32)
+    down, right = rows - offset[0], columns - offset[1]
     along = (down * np.sin(angle) + right * np.cos(angle)) / long
     across = (down * np.cos(angle) - right * np.sin(angle)) / short
     turn = np.arctan2(across, along)
-    phases = random.uniform(0, 2 * np.pi, 2)
-    wobble = 1 + 0.06 * np.sin(2 * turn + phases[0]) + 0.04 * np.sin(3 * turn + phases[1])
-    return np.hypot(along, across) / wobble
+    phases = random.uniform(0, 2 * np.pi, 3)
+    waves = zip((0.06, 0.04, 0.02), (2, 3, 5), phases, strict=True)
+    wobble = 1 + sum(height * np.sin(number * turn + phase) for height, number, phase in waves)
+    distance = np.hypot(along, across) / wobble
+    dim = random.random() < 0.2
+    brightness = random.uniform(0.10, 0.18) if dim else random.uniform(0.35, 0.85)
+    body = np.clip(1.2 - distance, 0, 1) ** 0.4 * (1 + 0.11 * chromatin)
+    for _ in range(random.integers(0, 4)):  # nucleoli: dark, round, away from the rim
+        place = random.uniform(-0.5, 0.5, 2)
+        apart = np.hypot((along - place[0]) * long, (across - place[1]) * short)
+        body = body * (1 - 0.45 * np.exp(-((apart / random.uniform(1.6, 2.8)) ** 2)))
+    return distance < 1, brightness * body
+
+
+def grain(
+    random: np.random.Generator, size: tuple[int, int], width: float
+) -> Float[np.ndarray, "h w"]:
+    """Give smooth noise of deviation 1 whose spots are about `width` pixels wide."""
+    noise = gaussian_filter(random.standard_normal(size).astype(np.float32), width)
+    return noise / noise.std()
+
+
+def expose(
+    random: np.random.Generator, light: Float[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Photograph the field: lamp, stray light, blur, photons, sensor."""
+    rows, columns = np.mgrid[: light.shape[0], : light.shape[1]]
+    lamp = random.uniform(0.3, 0.7, 2)
+    away = (rows / light.shape[0] - lamp[0]) ** 2 + (columns / light.shape[1] - lamp[1]) ** 2
+    shade = np.exp(-1.1 * away)
+    stray = 0.035 + 0.25 * gaussian_filter(light, 22) + 0.005 * grain(random, light.shape, 40)
+    optics = gaussian_filter(light, 1.0) + np.clip(stray, 0, None)
+    photons = random.poisson(optics * shade * PHOTONS) / PHOTONS
+    sensor = photons + random.normal(0, 0.008, light.shape)
+    grey = np.clip(sensor * 215 + 4, 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def renumbered(ids: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
+    """Number from 1 without gaps: some nuclei lie in the margin that was cut off."""
+    values, numbers = np.unique(ids, return_inverse=True)
+    numbers = numbers.reshape(ids.shape) + (0 if values[0] == 0 else 1)
+    return numbers.astype(np.int32)

@@ -138,7 +138,10 @@ def run_apart(*arguments, then) -> tuple[int, str]:
         return process.wait(timeout=60), err
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has other signals")
+on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has other signals and pipes")
+
+
+@on_posix
 def test_an_interruption_is_one_line(tiny_model, tmp_path):
     fifo = tmp_path / "endless.png"
     os.mkfifo(fifo)
@@ -152,6 +155,7 @@ def test_an_interruption_is_one_line(tiny_model, tmp_path):
     assert (code, err) == (130, "unimask: stopped\n")
 
 
+@on_posix
 @pytest.mark.parametrize("argument", ["--version", "--help"])
 def test_a_reader_that_leaves_is_no_error(argument):
     code, err = run_apart(argument, then=lambda process: process.stdout.close())

@@ -204,6 +204,7 @@ class Criterion(nn.Module):
         masks = sample_masks(truth.masks, [answer.points for answer in answers])
         losses = []
         for (logits, points, known), true in zip(answers, masks, strict=True):
+            true.mul_(known)
             sampled = sample_logits(logits, points)
             both = binary_loss(sampled, true, known), dice_loss(sampled, true, known)
             losses.append((both[0] / truth.num_masks, both[1] / truth.num_masks))
@@ -225,7 +226,9 @@ class Criterion(nn.Module):
         logits = mask_logits[truth.pictures, queries].float()
         with torch.no_grad():
             points = sampler.loss(logits, truth.known, truth.pictures)
-            known = known_weights(truth.known, points, truth.pictures) * answered
+            known = answered.expand(points.shape[:2])
+            if truth.known is not None:
+                known = known * known_weights(truth.known, points, truth.pictures)
         return Answer(logits, points, known)
 
     def class_loss(

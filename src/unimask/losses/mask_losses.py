@@ -17,10 +17,13 @@ def binary_loss(
 def dice_loss(
     logits: Float[Tensor, "n p"], truth: Float[Tensor, "n p"], known: Float[Tensor, "n p"]
 ) -> Float[Tensor, ""]:
-    """Sum over masks of one minus dice, with 1 added above and below (V-Net, smoothed)."""
-    probs, truth = logits.sigmoid() * known, truth * known
+    """Sum over masks of one minus dice, with 1 added above and below (V-Net, smoothed).
+
+    The truth must be 0 where it is not known: masking it here would keep one more copy.
+    """
+    probs = logits.sigmoid()
     overlap = 2 * (probs * truth).sum(1)
-    return (1 - (overlap + 1) / (probs.sum(1) + truth.sum(1) + 1)).sum()
+    return (1 - (overlap + 1) / ((probs * known).sum(1) + truth.sum(1) + 1)).sum()
 
 
 def binary_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Float[Tensor, "q n"]:

@@ -51,27 +51,30 @@ def sample_masks(
     Equal to `sample_logits` on the masks as floats, but only a few masks are floats at a time,
     and each of them once for all layers.
     """
-    sampled = []
+    # Laid out first: results kept between the floats would fragment the heap by all masks' size.
+    sampled = [points.new_empty(points.shape[:2]) for points in layers]
     for rows in row_chunks(masks):
         floats = masks[rows].float()
-        sampled.append([sample_logits(floats, points[rows]) for points in layers])
-    return [torch.cat(chunks) for chunks in zip(*sampled, strict=True)]
+        for values, points in zip(sampled, layers, strict=True):
+            values[rows] = sample_logits(floats, points[rows])
+    return sampled
 
 
 def sample_masks_shared(
     masks: Bool[Tensor, "n h w"], points: Float[Tensor, "p 2"]
 ) -> Float[Tensor, "n p"]:
     """Interpolate every mask at the same points, a few masks at a time."""
-    return torch.cat(
-        [sample_logits_shared(masks[rows].float(), points) for rows in row_chunks(masks)]
-    )
+    sampled = points.new_empty(len(masks), len(points))
+    for rows in row_chunks(masks):
+        sampled[rows] = sample_logits_shared(masks[rows].float(), points)
+    return sampled
 
 
 def row_chunks(masks: Bool[Tensor, "n h w"]) -> list[slice]:
-    """Cut the masks into runs of bounded size; one empty run where there are none."""
+    """Cut the masks into runs of bounded size."""
     count, height, width = masks.shape
     size = max(1, PIXELS_AT_ONCE.get(masks.device.type, 2**22) // (height * width))
-    return [slice(start, start + size) for start in range(0, max(count, 1), size)]
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def known_map(

@@ -1,6 +1,7 @@
 """Small labelled folders and small models that many tests share."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,14 @@ TINY_SWIN = SegmenterConfig(
     num_classes=2,
     **DECODERS,
 )
+TINY_PROPOSALS = replace(
+    TINY_RESNET,
+    pixel_decoder=replace(DECODERS["pixel_decoder"], local_positions=True),
+    transformer_decoder=replace(
+        DECODERS["transformer_decoder"],
+        num_queries=4, local_positions=True, proposals=0.2, max_proposals=100,
+    ),
+)  # fmt: skip
 NUCLEI = LabelSet(("nucleus", "background"), (True, False))
 
 

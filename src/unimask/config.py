@@ -64,6 +64,8 @@ class DeformablePixelDecoderConfig:
         num_points: Sampling points per head and level.
         ffn_dim: Hidden width of the encoder's feed-forward part.
         dropout: Dropout of the encoder.
+        local_positions: Measure positions in pixels instead of in shares of the picture, so that
+            a picture of any size looks like the squares of training. No published model does.
     """
 
     kind: Literal["deformable"] = "deformable"
@@ -74,6 +76,7 @@ class DeformablePixelDecoderConfig:
     num_points: int = 4
     ffn_dim: int = 1024
     dropout: float = 0.0
+    local_positions: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +90,11 @@ class MaskedDecoderConfig:
         num_heads: Attention heads.
         ffn_dim: Hidden width of the feed-forward part.
         dropout: Dropout of attention and feed-forward parts.
+        local_positions: As in the pixel decoder.
+        proposals: Queries more, as a share of the cells at strides 32, 16 and 8: the most
+            promising cells become queries, each anchored at its place (query selection, Mask
+            DINO, 3.3). Their number grows with the picture. No published Mask2Former has any.
+        max_proposals: ... but to this many.
     """
 
     kind: Literal["masked"] = "masked"
@@ -96,6 +104,9 @@ class MaskedDecoderConfig:
     num_heads: int = 8
     ffn_dim: int = 2048
     dropout: float = 0.0
+    local_positions: bool = False
+    proposals: float = 0.0
+    max_proposals: int = 600
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

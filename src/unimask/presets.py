@@ -90,6 +90,22 @@ def mask2former_swin_nano(num_classes: int = 2) -> SegmenterConfig:
     return replace(mask2former_nano(num_classes), backbone=backbone)
 
 
+def unimask_nano(num_classes: int = 2) -> SegmenterConfig:
+    """Let the nano take its queries from the picture, as many as the picture is large.
+
+    Few learned queries stay, for stuff; positions are in pixels, so that a picture of any size
+    looks like the squares of training.
+    """
+    nano = mask2former_nano(num_classes)
+    return replace(
+        nano,
+        pixel_decoder=replace(nano.pixel_decoder, local_positions=True),
+        transformer_decoder=replace(
+            nano.transformer_decoder, num_queries=16, local_positions=True, proposals=0.1
+        ),
+    )
+
+
 PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "mask2former-resnet50": mask2former_resnet50,
     "mask2former-resnet101": mask2former_resnet101,
@@ -99,6 +115,7 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "mask2former-swin-large": mask2former_swin_large,
     "mask2former-nano": mask2former_nano,
     "mask2former-swin-nano": mask2former_swin_nano,
+    "unimask-nano": unimask_nano,
 }
 
 

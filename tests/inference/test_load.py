@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_SWIN, draw_discs, tiny_checkpoint
+from conftest import TINY_PROPOSALS, TINY_RESNET, TINY_SWIN, draw_discs, tiny_checkpoint
 from huggingface_hub import errors
 
 import unimask
@@ -46,7 +46,9 @@ def test_damaged_folders_are_named(tmp_path, spoil):
         unimask.load(tmp_path)
 
 
-@pytest.mark.parametrize("checkpoint", [tiny_checkpoint(), tiny_checkpoint(TINY_SWIN)])
+@pytest.mark.parametrize(
+    "checkpoint", [tiny_checkpoint(c) for c in (TINY_RESNET, TINY_SWIN, TINY_PROPOSALS)]
+)
 def test_a_loaded_network_is_the_one_that_was_saved(tmp_path, checkpoint):
     write_huggingface(tmp_path, checkpoint)
     plain = build_segmenter(checkpoint.config)

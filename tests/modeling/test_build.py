@@ -1,14 +1,17 @@
 import pytest
 import torch
-from conftest import TINY_RESNET, TINY_SWIN
+import torch.nn.functional as F
+from conftest import TINY_PROPOSALS, TINY_RESNET, TINY_SWIN
 
 from unimask.modeling.build import build_segmenter
-from unimask.modeling.layers.masks import blocked_positions
+from unimask.modeling.layers.masks import at_size, blocked_positions, predict_masks
 from unimask.modeling.layers.position import sine_positions
 from unimask.presets import PRESETS, preset
 
 
-@pytest.mark.parametrize("config", [TINY_RESNET, TINY_SWIN], ids=["resnet", "swin"])
+@pytest.mark.parametrize(
+    "config", [TINY_RESNET, TINY_SWIN, TINY_PROPOSALS], ids=["resnet", "swin", "proposals"]
+)
 def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(config):
     network = build_segmenter(config).train()
     output = network(torch.randn(2, 3, 64, 96))
@@ -22,11 +25,20 @@ def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(config
 
 
 def test_a_query_without_a_mask_looks_everywhere():
-    logits = torch.full((1, 2, 8, 8), -5.0)
-    logits[0, 0, :4] = 5.0
-    blocked = blocked_positions(logits, (2, 2))
+    logits = torch.full((1, 2, 2, 2), -5.0)
+    logits[0, 0, :1] = 5.0
+    blocked = blocked_positions(logits)
     assert blocked[0, 0].tolist() == [False, False, True, True]
     assert not blocked[0, 1].any()
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 5), (1, 1)], ids=str)
+def test_masks_of_resized_features_are_the_resized_masks(size):
+    embed, features = torch.randn(2, 3, 8), torch.randn(2, 8, 9, 12)
+    resized = F.interpolate(
+        predict_masks(embed, features), size, mode="bilinear", align_corners=False
+    )
+    torch.testing.assert_close(predict_masks(embed, at_size(features, size)), resized)
 
 
 def test_sine_positions_follow_the_formula():
@@ -42,6 +54,23 @@ def test_sine_positions_follow_the_formula():
     torch.testing.assert_close(code[:, 1, 3], torch.stack(expected))
 
 
+def test_local_positions_do_not_depend_on_the_size_of_the_map():
+    cpu = torch.device("cpu")
+    small = sine_positions((3, 5), 8, cpu, torch.float32, wave=8.0)
+    large = sine_positions((30, 50), 8, cpu, torch.float32, wave=8.0)
+    torch.testing.assert_close(large[:, :3, :5], small)
+    torch.testing.assert_close(large[0, 8], large[0, 0])  # the shortest wave has come round
+
+
+def test_a_larger_picture_gets_more_queries():
+    network = build_segmenter(TINY_PROPOSALS).eval()
+    counts = [network(torch.zeros(1, 3, s, s)).class_logits.shape[1] for s in (64, 128, 512)]
+    learned = TINY_PROPOSALS.transformer_decoder.num_queries
+    assert counts[0] == learned + round(0.2 * 84)
+    assert counts[1] == learned + round(0.2 * 336)
+    assert counts[2] == learned + TINY_PROPOSALS.transformer_decoder.max_proposals
+
+
 # transformers' own modules, built from configurations of the same numbers, count these.
 MILLIONS = {
     "mask2former-resnet50": 43.98,
@@ -52,6 +81,7 @@ MILLIONS = {
     "mask2former-swin-large": 215.54,
     "mask2former-nano": 4.59,
     "mask2former-swin-nano": 4.08,
+    "unimask-nano": 4.58,
 }
 
 

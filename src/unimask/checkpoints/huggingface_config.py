@@ -20,6 +20,9 @@ from unimask.labels import TASKS, LabelSet, Task, parse_task
 
 Json = dict
 
+THEIRS, OURS = "mask2former", "unimask"
+"""Types of model: what `transformers` can run, and what it would run wrongly."""
+
 
 def read_architecture(config: Json) -> SegmenterConfig:
     """Read the network's numbers.
@@ -28,8 +31,8 @@ def read_architecture(config: Json) -> SegmenterConfig:
         CheckpointError: The family or the backbone is not known here, or a number is missing.
     """
     family = config.get("model_type")
-    if family != "mask2former":
-        raise CheckpointError(f"config.json describes a {family!r} model; expected mask2former")
+    if family not in (THEIRS, OURS):
+        raise CheckpointError(f"config.json describes a {family!r} model; expected {THEIRS}")
     try:
         pixels = DeformablePixelDecoderConfig(
             dim=config["feature_size"],
@@ -39,6 +42,7 @@ def read_architecture(config: Json) -> SegmenterConfig:
             num_points=extras(config).get("num_points", 4),
             ffn_dim=config["encoder_feedforward_dim"],
             dropout=config["dropout"],
+            local_positions=extras(config).get("local_positions", False),
         )
         queries = MaskedDecoderConfig(
             dim=config["hidden_dim"],
@@ -47,6 +51,9 @@ def read_architecture(config: Json) -> SegmenterConfig:
             num_heads=config["num_attention_heads"],
             ffn_dim=config["dim_feedforward"],
             dropout=config["dropout"],
+            local_positions=extras(config).get("local_positions", False),
+            proposals=extras(config).get("proposals", 0.0),
+            max_proposals=extras(config).get("max_proposals", 600),
         )
         return SegmenterConfig(
             backbone=read_backbone(config),
@@ -152,8 +159,9 @@ def write_config(
         CheckpointError: The decoders have different numbers of heads, which the schema cannot say.
     """
     pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
-    if pixels.num_heads != queries.num_heads or pixels.dropout != queries.dropout:
-        raise CheckpointError("the schema has one num_attention_heads and one dropout for both")
+    for name in ("num_heads", "dropout", "local_positions"):
+        if getattr(pixels, name) != getattr(queries, name):
+            raise CheckpointError(f"the schema has one {name} for both decoders")
     kept = {
         "is_thing": list(labels.is_thing),
         "tasks": list(tasks),
@@ -163,9 +171,13 @@ def write_config(
     }
     if isinstance(architecture.backbone, ResNetConfig):
         kept["norm"] = architecture.backbone.norm
+    theirs = not (queries.local_positions or queries.proposals)
+    if not theirs:
+        kept["local_positions"] = queries.local_positions
+        kept["proposals"], kept["max_proposals"] = queries.proposals, queries.max_proposals
     return {
-        "architectures": ["Mask2FormerForUniversalSegmentation"],
-        "model_type": "mask2former",
+        "architectures": ["Mask2FormerForUniversalSegmentation" if theirs else "Segmenter"],
+        "model_type": THEIRS if theirs else OURS,
         "backbone_config": write_backbone(architecture.backbone),
         "feature_size": pixels.dim,
         "mask_feature_size": pixels.mask_dim,

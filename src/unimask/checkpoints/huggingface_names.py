@@ -25,6 +25,8 @@ THEIR_LAYER = f"{QUERIES}.decoder.layers.*"
 MASKED: Rules = (
     ("transformer_decoder.query_features", f"{QUERIES}.queries_features.weight"),
     ("transformer_decoder.query_positions", f"{QUERIES}.queries_embedder.weight"),
+    ("transformer_decoder.proposals.**", "unimask.proposals.**"),
+    ("transformer_decoder.head.ellipse.**", "unimask.ellipse.**"),
     ("transformer_decoder.level_embed", f"{QUERIES}.level_embed.weight"),
     ("transformer_decoder.input_proj.*.**", f"{QUERIES}.input_projections.*.**"),
     (f"{LAYER}.cross_attn.**", f"{THEIR_LAYER}.cross_attn.**"),

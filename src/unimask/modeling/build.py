@@ -44,6 +44,7 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
         dim=config.transformer_decoder.dim,
         mask_dim=config.pixel_decoder.mask_dim,
         num_classes=config.num_classes,
+        anchored=config.transformer_decoder.proposals > 0,
     )
     transformer_decoder = MaskedAttentionDecoder(
         input_dim=config.pixel_decoder.dim,

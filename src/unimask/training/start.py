@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from unimask.checkpoints import Checkpoint
-from unimask.config import PostprocessingConfig, PreprocessingConfig
+from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterConfig
 from unimask.inference.load import read_source
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
@@ -40,7 +40,7 @@ def starting_point(
             labels=labels,
             tasks=tasks_of(task),
             preprocessing=preprocessing,
-            postprocessing=PostprocessingConfig(top_k=config.transformer_decoder.num_queries),
+            postprocessing=PostprocessingConfig(top_k=most_queries(config)),
         )
         return checkpoint, False, f"{model}: untrained, {count(state):.1f} million parameters"
     checkpoint = read_source(model)
@@ -52,6 +52,12 @@ def starting_point(
     if settings.preprocessing is not None:
         checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
     return replace(checkpoint, tasks=tasks_of(task)), True, told
+
+
+def most_queries(config: SegmenterConfig) -> int:
+    """Give the number of queries of a large picture."""
+    queries = config.transformer_decoder
+    return queries.num_queries + (queries.max_proposals if queries.proposals else 0)
 
 
 def tasks_of(task: Task) -> tuple[Task, ...]:

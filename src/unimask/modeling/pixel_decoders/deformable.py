@@ -1,7 +1,6 @@
 """The MSDeformAttn pixel decoder (Mask2Former, 3.2.1)."""
 
 import math
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -10,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.modeling.layers.deformable import DeformableAttention
-from unimask.modeling.layers.position import sine_positions
+from unimask.modeling.layers.position import cell_centres, level_positions
 
 
 class PixelDecoderOutput(NamedTuple):
@@ -80,6 +79,7 @@ class DeformablePixelDecoder(nn.Module):
         num_points: Points per head and level.
         ffn_dim: Hidden width of the encoder's feed-forward part.
         dropout: Dropout of the encoder.
+        local_positions: Measure positions in pixels instead of in shares of the picture.
     """
 
     num_levels = 3
@@ -95,8 +95,10 @@ class DeformablePixelDecoder(nn.Module):
         num_points: int,
         ffn_dim: int,
         dropout: float,
+        local_positions: bool,
     ) -> None:
         super().__init__()
+        self.local_positions = local_positions
         finest, *others = input_channels
         groups = math.gcd(32, dim)
         self.input_proj = nn.ModuleList(
@@ -155,29 +157,11 @@ class DeformablePixelDecoder(nn.Module):
         """Let the positions of all maps attend to one another."""
         shapes = [(feature.shape[-2], feature.shape[-1]) for feature in maps]
         memory = torch.cat([feature.flatten(2).transpose(1, 2) for feature in maps], dim=1)
-        positions = torch.cat(
-            [
-                sine_positions(shape, memory.shape[-1], memory.device, memory.dtype)
-                .flatten(1)
-                .transpose(0, 1)
-                + embed.to(memory.dtype)
-                for shape, embed in zip(shapes, self.level_embed, strict=True)
-            ]
-        )
+        codes = level_positions(shapes, memory.shape[-1], memory, local=self.local_positions)
+        embeds = self.level_embed.to(memory.dtype)
+        positions = torch.cat([code + embed for code, embed in zip(codes, embeds, strict=True)])
         centres = cell_centres(tuple(shapes), memory.device)
         for layer in self.layers:
             memory = layer(memory, positions, centres, shapes)
         parts = memory.transpose(1, 2).split([h * w for h, w in shapes], dim=-1)
         return [part.unflatten(-1, shape) for part, shape in zip(parts, shapes, strict=True)]
-
-
-@lru_cache(maxsize=64)
-def cell_centres(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Float[Tensor, "n 2"]:
-    """Give the centre (x, y) of every cell of every map, from 0 to 1."""
-    centres = []
-    for h, w in shapes:
-        y = (torch.arange(h, device=device, dtype=torch.float32) + 0.5) / h
-        x = (torch.arange(w, device=device, dtype=torch.float32) + 0.5) / w
-        rows, columns = torch.meshgrid(y, x, indexing="ij")
-        centres.append(torch.stack([columns.flatten(), rows.flatten()], dim=-1))
-    return torch.cat(centres)

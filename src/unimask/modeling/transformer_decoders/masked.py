@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from unimask.modeling.layers.attention import Attention
 from unimask.modeling.layers.mask_head import MaskHead
-from unimask.modeling.layers.masks import blocked_positions
-from unimask.modeling.layers.position import sine_positions
+from unimask.modeling.layers.masks import at_size, blocked_positions
+from unimask.modeling.layers.position import level_positions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
+from unimask.modeling.transformer_decoders.proposals import Proposals
 from unimask.outputs import LayerPrediction, SegmenterOutput
 
 
@@ -44,7 +45,7 @@ class MaskedDecoderLayer(nn.Module):
     def forward(
         self,
         queries: Float[Tensor, "b q c"],
-        query_positions: Float[Tensor, "q c"],
+        query_positions: Float[Tensor, "... q c"],
         memory: Float[Tensor, "b n c"],
         memory_positions: Float[Tensor, "n c"],
         blocked: Bool[Tensor, "b q n"],
@@ -61,7 +62,9 @@ class MaskedDecoderLayer(nn.Module):
 
 
 class MaskedAttentionDecoder(nn.Module):
-    """Refine learned queries layer by layer, each layer looking at one map in turn.
+    """Refine queries layer by layer, each layer looking at one map in turn.
+
+    Queries are learned; with `proposals` others follow that are taken from the picture.
 
     Args:
         input_dim: Channels of the multi-scale features.
@@ -72,6 +75,9 @@ class MaskedAttentionDecoder(nn.Module):
         num_heads: Heads.
         ffn_dim: Hidden width of the feed-forward part.
         dropout: Dropout of every part.
+        local_positions: Measure positions in pixels instead of in shares of the picture.
+        proposals: Queries taken from the picture, as a share of the cells of the maps.
+        max_proposals: ... at most this many.
     """
 
     num_levels = 3
@@ -87,8 +93,12 @@ class MaskedAttentionDecoder(nn.Module):
         num_heads: int,
         ffn_dim: int,
         dropout: float,
+        local_positions: bool,
+        proposals: float,
+        max_proposals: int,
     ) -> None:
         super().__init__()
+        self.local_positions = local_positions
         self.query_features = nn.Parameter(torch.randn(num_queries, dim))
         self.query_positions = nn.Parameter(torch.randn(num_queries, dim))
         self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
@@ -101,37 +111,42 @@ class MaskedAttentionDecoder(nn.Module):
             for _ in range(num_layers)
         )
         self.head = head
+        self.proposals = None
+        if proposals:
+            self.proposals = Proposals(dim=dim, share=proposals, most=max_proposals)
 
     def forward(self, pixels: PixelDecoderOutput, *, auxiliary: bool) -> SegmenterOutput:
         """Give the last prediction, and with `auxiliary` those before it, bare queries first."""
         mask_features = pixels.mask_features
         memories, positions, sizes = self.flatten(pixels.multi_scale_features)
         queries = self.query_features.expand(mask_features.shape[0], -1, -1)
+        places, anchors = self.query_positions, None
+        if self.proposals is not None:
+            proposed = self.proposals(memories, positions, sizes, self.head)
+            queries = torch.cat([queries, proposed.features.to(queries.dtype)], dim=1)
+            places = torch.cat([places.expand(len(queries), -1, -1), proposed.positions], dim=1)
+            anchors = proposed.anchors
+        coarse = [at_size(mask_features, size) for size in sizes]
         earlier = []
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
             if auxiliary:
-                earlier.append(self.head(queries, mask_features))
-                mask_logits = earlier[-1].mask_logits
-            else:
-                mask_logits = self.head.masks(queries, mask_features)
-            blocked = blocked_positions(mask_logits, sizes[level])
-            queries = layer(
-                queries, self.query_positions, memories[level], positions[level], blocked
-            )
-        last: LayerPrediction = self.head(queries, mask_features)
+                earlier.append(self.head(queries, mask_features, anchors))
+            with torch.no_grad():
+                blocked = blocked_positions(self.head.masks(queries, coarse[level], anchors))
+            queries = layer(queries, places, memories[level], positions[level], blocked)
+        last: LayerPrediction = self.head(queries, mask_features, anchors)
         return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier))
 
     def flatten(
         self, maps: tuple[Tensor, ...]
     ) -> tuple[list[Tensor], list[Tensor], list[tuple[int, int]]]:
         """Give each map's cells as a sequence, with their positions and the map's size."""
-        memories, positions, sizes = [], [], []
-        for project, embed, feature in zip(self.input_proj, self.level_embed, maps, strict=True):
-            memory = project(feature).flatten(2).transpose(1, 2) + embed
-            size = (feature.shape[-2], feature.shape[-1])
-            code = sine_positions(size, memory.shape[-1], memory.device, memory.dtype)
-            memories.append(memory)
-            positions.append(code.flatten(1).transpose(0, 1))
-            sizes.append(size)
+        sizes = [(feature.shape[-2], feature.shape[-1]) for feature in maps]
+        memories = [
+            project(feature).flatten(2).transpose(1, 2) + embed
+            for project, embed, feature in zip(self.input_proj, self.level_embed, maps, strict=True)
+        ]
+        dim = memories[0].shape[-1]
+        positions = level_positions(sizes, dim, memories[0], local=self.local_positions)
         return memories, positions, sizes

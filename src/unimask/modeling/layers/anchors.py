@@ -40,8 +40,8 @@ class EllipseHead(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.shape = MLP(dim, dim, 6, num_layers=2)
-        nn.init.zeros_(self.shape.layers[-1].weight)
-        nn.init.zeros_(self.shape.layers[-1].bias)
+        for parameter in self.shape.layers[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self, queries: Float[Tensor, "b q c"], anchors: Anchors, size: tuple[int, int]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
 from unimask.checkpoints import Checkpoint, write_huggingface
@@ -23,6 +24,8 @@ from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
 
 torch.set_num_threads(1)
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 DECODERS = {
     "pixel_decoder": DeformablePixelDecoderConfig(

@@ -47,7 +47,7 @@ def test_the_same_generator_gives_the_same_square():
     assert not np.array_equal(first.image, other.image)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.tuples(st.integers(1, 150), st.integers(1, 150)))
 def test_squares_have_their_size_and_know_their_padding(seed, size):
     image = np.full((*size, 3), 200, np.uint8)

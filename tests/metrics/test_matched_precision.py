@@ -15,7 +15,7 @@ def plain_score(predicted, truth, threshold):
     return matches / (matches + errors) if matches + errors else 1.0
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000))
 def test_the_rule(seed):
     random = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ from unimask.metrics import MeanIoU
 LABELS = LabelSet(("a", "b", "c"), (False,) * 3)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000))
 def test_the_rule(seed):
     random = np.random.default_rng(seed)

@@ -49,7 +49,7 @@ def plain_rule(pictures):
     return sums
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.booleans())
 def test_the_rule(seed, crowded):
     random = np.random.default_rng(seed)

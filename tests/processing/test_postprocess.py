@@ -159,7 +159,7 @@ def test_narrow_strips_give_the_same_instances(monkeypatch):
         assert one.score == pytest.approx(other.score, abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.tuples(st.integers(1, 70), st.integers(1, 70)),

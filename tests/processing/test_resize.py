@@ -19,7 +19,7 @@ def whole(logits, padded, shown, original):
     return F.interpolate(masks, original, mode="bilinear", align_corners=False)[0]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.tuples(side, side), st.tuples(side, side), st.tuples(side, side), st.integers(5, 50))
 def test_tiles_are_the_two_steps(logits_size, cut, original, step):
     padded = (4 * logits_size[0], 4 * logits_size[1])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from unimask.datasets.coco_panoptic import CocoPanoptic
 from unimask.datasets.instance_folder import InstanceFolder
@@ -11,6 +11,7 @@ from unimask.errors import DataError
 from unimask.labels import LabelSet
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """What every dataset promises: samples by index, in the order of `paths`."""
 

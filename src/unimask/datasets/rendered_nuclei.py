@@ -106,7 +106,7 @@ def expose(
     lamp = random.uniform(0.3, 0.7, 2)
     away = (rows / light.shape[0] - lamp[0]) ** 2 + (columns / light.shape[1] - lamp[1]) ** 2
     shade = np.exp(-1.1 * away)
-    stray = 0.035 + 0.25 * gaussian_filter(light, 22) + 0.005 * grain(random, light.shape, 40)
+    stray = 0.035 + 0.25 * gaussian_filter(light, 22) + 0.005 * grain(random, light.shape, 40.0)
     optics = gaussian_filter(light, 1.0) + np.clip(stray, 0, None)
     photons = random.poisson(optics * shade * PHOTONS) / PHOTONS
     sensor = photons + random.normal(0, 0.008, light.shape)

@@ -57,7 +57,7 @@ def build_target(sample: Sample, task: Task, labels: LabelSet) -> Target:
     crowds = sample.crowds[present - 1]
     label_ids = sample.label_ids[present - 1]
     ignored = np.zeros(sample.size, bool) if sample.ignored is None else sample.ignored.copy()
-    for number in present[crowds]:
+    for number in present[crowds].tolist():
         ignored |= sample.mask(number)
     things = np.asarray(labels.is_thing)
     wanted = ~crowds

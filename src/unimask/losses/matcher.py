@@ -11,7 +11,7 @@ from unimask.config import CriterionConfig
 from unimask.losses.mask_losses import binary_cost, class_cost, dice_cost
 from unimask.losses.points import sample_logits_shared
 
-Match = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
+Match = tuple[Int[Tensor, " _"], Int[Tensor, " _"]]
 """Query index and target index of each pair, in the order of the queries."""
 
 

@@ -32,7 +32,9 @@ Source = str | Path | Image.Image | np.ndarray
 _PIL_LIMIT = threading.Lock()
 
 
-def read_picture(source: Source, *, window: Window = None, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(
+    source: Source | object, *, window: Window = None, max_pixels: int = MAX_PIXELS
+) -> Picture:
     """Give a picture as uint8 RGB, upright.
 
     Grey becomes three equal channels, CMYK and palettes are converted; alpha is dropped, and the

@@ -74,7 +74,7 @@ def candidates(box: Box, width: float, height: float) -> list[tuple[float, float
 
 def overlap(first: Box, second: Box) -> bool:
     """Say whether two boxes share a pixel."""
-    return (
+    return bool(
         first[0] < second[2]
         and second[0] < first[2]
         and first[1] < second[3]

@@ -56,7 +56,7 @@ def interleaved_waves(
 
 def level_positions(
     sizes: list[tuple[int, int]], dim: int, like: Tensor, *, local: bool
-) -> list[Float[Tensor, "n c"]]:
+) -> list[Float[Tensor, "_ c"]]:
     """Give the codes of the maps' cells, row by row.
 
     Args:

@@ -1,6 +1,7 @@
 """The MSDeformAttn pixel decoder (Mask2Former, 3.2.1)."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -71,14 +72,10 @@ class DeformablePixelDecoder(nn.Module):
     """Refine strides 32, 16 and 8 together, then add stride 4 by one step of an FPN.
 
     Args:
-        input_channels: Channels of the backbone's four maps, fine to coarse.
+        input_channels: Channels of the backbone's maps, fine to coarse.
         dim: Width of the pyramid.
         mask_dim: Channels of the mask features.
-        num_layers: Encoder layers.
-        num_heads: Heads.
-        num_points: Points per head and level.
-        ffn_dim: Hidden width of the encoder's feed-forward part.
-        dropout: Dropout of the encoder.
+        layers: Of the encoder over the maps at strides 32, 16 and 8.
         local_positions: Measure positions in pixels instead of in shares of the picture.
     """
 
@@ -90,11 +87,7 @@ class DeformablePixelDecoder(nn.Module):
         input_channels: tuple[int, ...],
         dim: int,
         mask_dim: int,
-        num_layers: int,
-        num_heads: int,
-        num_points: int,
-        ffn_dim: int,
-        dropout: float,
+        layers: Sequence[DeformableEncoderLayer],
         local_positions: bool,
     ) -> None:
         super().__init__()
@@ -106,17 +99,7 @@ class DeformablePixelDecoder(nn.Module):
             for channels in reversed(others)
         )
         self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
-        self.layers = nn.ModuleList(
-            DeformableEncoderLayer(
-                dim=dim,
-                num_levels=self.num_levels,
-                num_heads=num_heads,
-                num_points=num_points,
-                ffn_dim=ffn_dim,
-                dropout=dropout,
-            )
-            for _ in range(num_layers)
-        )
+        self.layers = nn.ModuleList(layers)
         self.lateral = nn.Sequential(
             nn.Conv2d(finest, dim, 1, bias=False), nn.GroupNorm(groups, dim)
         )

@@ -1,5 +1,7 @@
 """The masked-attention transformer decoder (Mask2Former, 3.2)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -64,20 +66,16 @@ class MaskedDecoderLayer(nn.Module):
 class MaskedAttentionDecoder(nn.Module):
     """Refine queries layer by layer, each layer looking at one map in turn.
 
-    Queries are learned; with `proposals` others follow that are taken from the picture.
+    Queries are learned; where there are `proposals`, others follow that come from the picture.
 
     Args:
         input_dim: Channels of the multi-scale features.
-        head: Turns queries into classes and masks, the same one after every layer.
         dim: Width of the queries.
-        num_queries: Queries.
-        num_layers: Layers; layer i reads map i modulo 3, coarse to fine.
-        num_heads: Heads.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of every part.
+        num_queries: Learned queries.
+        layers: Layer i reads map i modulo 3, coarse to fine.
+        head: Turns queries into classes and masks, the same one after every layer.
+        proposals: Makes queries of the picture.
         local_positions: Measure positions in pixels instead of in shares of the picture.
-        proposals: Queries taken from the picture, as a share of the cells of the maps.
-        max_proposals: ... at most this many.
     """
 
     num_levels = 3
@@ -86,16 +84,12 @@ class MaskedAttentionDecoder(nn.Module):
         self,
         *,
         input_dim: int,
-        head: MaskHead,
         dim: int,
         num_queries: int,
-        num_layers: int,
-        num_heads: int,
-        ffn_dim: int,
-        dropout: float,
+        layers: Sequence[MaskedDecoderLayer],
+        head: MaskHead,
+        proposals: Proposals | None,
         local_positions: bool,
-        proposals: float,
-        max_proposals: int,
     ) -> None:
         super().__init__()
         self.local_positions = local_positions
@@ -106,14 +100,9 @@ class MaskedAttentionDecoder(nn.Module):
             nn.Identity() if input_dim == dim else nn.Conv2d(input_dim, dim, 1)
             for _ in range(self.num_levels)
         )
-        self.layers = nn.ModuleList(
-            MaskedDecoderLayer(dim=dim, num_heads=num_heads, ffn_dim=ffn_dim, dropout=dropout)
-            for _ in range(num_layers)
-        )
+        self.layers = nn.ModuleList(layers)
         self.head = head
-        self.proposals = None
-        if proposals:
-            self.proposals = Proposals(dim=dim, share=proposals, most=max_proposals)
+        self.proposals = proposals
 
     def forward(self, pixels: PixelDecoderOutput, *, auxiliary: bool) -> SegmenterOutput:
         """Give the last prediction, and with `auxiliary` those before it, bare queries first."""

@@ -47,8 +47,8 @@ class Proposals(nn.Module):
 
     def forward(
         self,
-        memories: list[Float[Tensor, "b n c"]],
-        positions: list[Float[Tensor, "n c"]],
+        memories: list[Float[Tensor, "b _ c"]],
+        positions: list[Float[Tensor, "_ c"]],
         sizes: list[tuple[int, int]],
         head: MaskHead,
     ) -> ProposedQueries:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, replace
 from types import FrameType
 
+import torch
 from lightning_fabric import Fabric
 
 from unimask.checkpoints import Checkpoint
@@ -37,6 +38,8 @@ class Loop:
         settings: What the run was told.
         step: Steps taken.
         best: The best score so far.
+        asked_to_stop: A signal reached this process.
+        interrupted: A signal reached one of the processes, and all know it.
     """
 
     fabric: Fabric
@@ -48,6 +51,7 @@ class Loop:
     settings: TrainingSettings
     step: int = 0
     best: float = -1.0
+    asked_to_stop: bool = False
     interrupted: bool = False
 
     @property
@@ -82,7 +86,12 @@ class Loop:
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """Ask the loop to end after the current step."""
-        self.interrupted = True
+        self.asked_to_stop = True
+
+    def agree_to_stop(self) -> None:
+        """Let all processes end after the same step, whichever of them was asked."""
+        asked = torch.tensor(float(self.asked_to_stop), device=self.fabric.device)
+        self.interrupted = bool(self.fabric.all_reduce(asked, reduce_op="sum"))
 
     def stretches(self, stream, reporter: Reporter) -> None:
         """Take steps; sum them up once an epoch."""
@@ -91,6 +100,7 @@ class Loop:
         taken, start = 0, time.perf_counter()
         while self.step < self.settings.steps and not self.interrupted:
             losses = update(self.fabric, self.trainee, stream, self.step, self.settings)
+            self.agree_to_stop()
             self.step += 1
             taken += 1
             sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}

@@ -62,7 +62,8 @@ class TrainingSettings:
         """Refuse values that cannot be meant.
 
         Raises:
-            SettingsError: A count is not positive, or a share is outside its range.
+            SettingsError: A count is not positive, a share is outside its range, or the crop is not
+                a multiple of 32.
         """
         for name in ("steps", "batch_size", "accumulate", "save_every", "max_bad_steps"):
             if getattr(self, name) < 1:
@@ -71,3 +72,5 @@ class TrainingSettings:
             raise SettingsError(f"learning_rate is {self.learning_rate}: give a positive number")
         if not 0 <= self.ema_decay < 1:
             raise SettingsError(f"ema_decay is {self.ema_decay}: give 0 or a share below 1")
+        if self.augmentation.crop < 32 or self.augmentation.crop % 32:
+            raise SettingsError(f"crop is {self.augmentation.crop}: give a multiple of 32")

@@ -1,5 +1,6 @@
 """From a folder of labelled pictures to weights, in one call."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from unimask.training.settings import TrainingSettings
 from unimask.training.start import starting_point
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from unimask.training.loop import Loop
 
 PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
@@ -86,14 +89,15 @@ def train(
     dataset = open_dataset(data, "train", names=names)
     validation = open_dataset(data, "val", names=names)
     checkpoint, pretrained, told = starting_point(model, dataset.labels, chosen, settings)
-    if not resume:
-        facts = {"model": model, "task": chosen, "data": str(data), "labels": dataset.labels.names}
-        folder.write_settings(settings, facts)
-    loop = prepare(dataset, validation, checkpoint, chosen, folder, settings, pretrained, device)
+    fabric = launch(device, settings)
+    loop = prepare(fabric, dataset, validation, checkpoint, chosen, folder, settings, pretrained)
     if resume:
         loop.restore(folder.read_state())
-        folder.forget_after(loop.step)
-    if not quiet and loop.fabric.is_global_zero:
+    if fabric.is_global_zero:
+        facts = {"model": model, "task": chosen, "data": str(data), "labels": dataset.labels.names}
+        folder.forget_after(loop.step) if resume else folder.write_settings(settings, facts)
+    quiet = quiet or not fabric.is_global_zero
+    if not quiet:
         print(told)
         print(f"{len(dataset)} pictures to learn from, {len(validation)} to judge by")
     loop.run(quiet=quiet)
@@ -102,7 +106,30 @@ def train(
     return Run(folder.path, {"best": loop.best}, loop.step == settings.steps)
 
 
+def launch(device: str, settings: TrainingSettings) -> "Fabric":
+    """Join the processes that `torchrun` started, or stand alone.
+
+    Raises:
+        MissingExtraError: The extra `train` is not installed.
+    """
+    try:
+        from lightning_fabric import Fabric
+    except ImportError:
+        raise MissingExtraError("lightning-fabric", "train") from None
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
+    everywhere = int(os.environ.get("WORLD_SIZE", here))
+    fabric = Fabric(
+        accelerator=device,
+        devices=here or (1 if device == "cpu" else "auto"),
+        num_nodes=everywhere // here if here else 1,
+        precision=PRECISIONS[settings.precision],
+    )
+    fabric.launch()
+    return fabric
+
+
 def prepare(
+    fabric: "Fabric",
     dataset: Dataset,
     validation: Dataset,
     checkpoint: Checkpoint,
@@ -110,24 +137,12 @@ def prepare(
     folder: RunFolder,
     settings: TrainingSettings,
     pretrained: bool,
-    device: str,
 ) -> "Loop":
     """Put the parts of a run together."""
-    try:
-        from lightning_fabric import Fabric
-    except ImportError:
-        raise MissingExtraError("lightning-fabric", "train") from None
     from unimask.training.batches import Examples
     from unimask.training.loop import Loop
     from unimask.training.steps import Trainee
 
-    if settings.augmentation.crop % 32:
-        raise SettingsError(f"crop is {settings.augmentation.crop}: give a multiple of 32")
-    precision = PRECISIONS[settings.precision]
-    fabric = Fabric(
-        accelerator=device, devices="auto" if device != "cpu" else 1, precision=precision
-    )  # type: ignore[arg-type]
-    fabric.launch()
     network = build_segmenter(checkpoint.config)
     network.load_state_dict(checkpoint.state)
     optimizer = build_optimizer(network, settings, pretrained=pretrained)

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import binary_dilation
 
 import unimask
 from unimask.datasets import Sample, open_dataset
@@ -118,7 +117,8 @@ def draw(found: np.ndarray, truth: np.ndarray, title: str) -> Image.Image:
     pixels[true > 0] = MISSED
     pixels[hit > 0] = HIT
     pixels[outlines(true)] = 60
-    pixels[binary_dilation(outlines(false)) & (false > 0)] = FALSE
+    edge = outlines(false)
+    pixels[edge | outlines(np.where(edge, 0, false))] = FALSE
     board = Image.new("RGB", (SIDE, SIDE + 22), "white")
     board.paste(Image.fromarray(pixels), (0, 22))
     ImageDraw.Draw(board).text((4, 3), title, fill=(30, 30, 30), font=ImageFont.load_default(13))

@@ -153,6 +153,8 @@ class PostprocessingConfig:
         object_threshold: Panoptic: a query counts from this class score on.
         overlap_threshold: Panoptic: the share of its mask that a segment must keep.
         top_k: Instance: pairs of query and class kept.
+        min_visible: Instance: least share of its mask that no better instance has taken. 0 keeps
+            all, the authors' way; one half suits objects that never overlap in truth.
         resize: "masks" resizes mask logits before any decision; "scores", the rule of
             semantic-only checkpoints, combines classes first and resizes their scores.
     """
@@ -160,6 +162,7 @@ class PostprocessingConfig:
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
     top_k: int = 100
+    min_visible: float = 0.0
     resize: Literal["masks", "scores"] = "masks"
 
 

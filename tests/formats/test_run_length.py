@@ -37,6 +37,15 @@ def test_a_mask_comes_back_from_every_form(mask):
 
 
 @given(masks)
+def test_the_span_holds_all_ones(mask):
+    start, part = RunLength.from_mask(mask).span
+    flat = np.zeros(mask.size, bool)
+    flat[start : start + len(part)] = part
+    assert np.array_equal(flat, mask.ravel(order="F"))
+    assert not len(part) or (part[0] and part[-1])
+
+
+@given(masks)
 def test_pycocotools_writes_and_measures_the_same(mask):
     assert_like_pycocotools(mask)
 

@@ -148,6 +148,23 @@ def test_instance(sizes, seed):
     assert len(strict) == sum(item[0] >= 0.3 for item in expected)
 
 
+@pytest.mark.parametrize("least", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("seed", range(3))
+def test_hidden_instances_are_left_out_on_request(seed, least):
+    logits = logits_of(seed, SIZES[0][0], queries=30)
+    everything = postprocess(*logits, **arguments(SIZES[0], "instance"))
+    found = postprocess(*logits, **arguments(SIZES[0], "instance", min_visible=least))
+    taken, kept = np.zeros(SIZES[0][3], bool), []
+    for segment in everything.segments:
+        mask = segment.rle.to_mask()
+        if (mask & ~taken).sum() >= least * mask.sum():
+            taken |= mask
+            kept.append((segment.score, segment.rle))
+    assert 0 < len(kept) < len(everything.segments)
+    assert [(segment.score, segment.rle) for segment in found.segments] == kept
+    assert [segment.id for segment in found.segments] == list(range(1, len(kept) + 1))
+
+
 def test_narrow_strips_give_the_same_instances(monkeypatch):
     logits = logits_of(0, SIZES[0][0])
     whole = postprocess(*logits, **arguments(SIZES[0], "instance"))

@@ -78,6 +78,13 @@ class RunLength:
         kept = ones & (lengths > 0)
         return starts[kept], lengths[kept]
 
+    @property
+    def span(self) -> tuple[int, Bool[np.ndarray, " n"]]:
+        """The place of the first one (column-major), and the mask from there to the last one."""
+        part = self.counts[1 : len(self.counts) - len(self.counts) % 2]
+        start = int(self.counts[0]) if len(part) else 0
+        return start, np.repeat(np.arange(len(part)) % 2 == 0, part)
+
     @cached_property
     def area(self) -> int:
         """Pixels of the mask."""

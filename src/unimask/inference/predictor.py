@@ -233,6 +233,7 @@ class Predictor:
             object_threshold=rules.object_threshold,
             overlap_threshold=rules.overlap_threshold,
             top_k=rules.top_k,
+            min_visible=rules.min_visible,
             resize=rules.resize,
             threshold=threshold,
         )

@@ -62,6 +62,26 @@ def instances(
     return sorted(found, key=lambda instance: -instance.score)
 
 
+def visible(found: list[Instance], min_visible: float) -> list[Instance]:
+    """Leave out objects that better ones hide.
+
+    From the best on, an object stays if at least `min_visible` of its pixels are not taken by
+    those that stayed before it. Masks are not cut: those that stay may still overlap.
+    """
+    if not found or min_visible <= 0:
+        return found
+    height, width = found[0].rle.size
+    taken = np.zeros(height * width, bool)
+    stayed = []
+    for instance in found:
+        start, mask = instance.rle.span
+        before = taken[start : start + len(mask)]
+        if np.count_nonzero(mask & ~before) >= min_visible * instance.rle.area:
+            before |= mask
+            stayed.append(instance)
+    return stayed
+
+
 def choose(
     class_logits: Float[Tensor, "q k"],
     is_thing: tuple[bool, ...],

@@ -11,7 +11,7 @@ from torch import Tensor
 from unimask.errors import SettingsError
 from unimask.formats.run_length import run_lengths_of_ids
 from unimask.labels import LabelSet, Task, parse_task
-from unimask.processing.instance import Instance, instances
+from unimask.processing.instance import Instance, instances, visible
 from unimask.processing.panoptic import PanopticSegment, panoptic_map
 from unimask.processing.resize import Resizer
 from unimask.processing.semantic import semantic_map, semantic_map_of_scores
@@ -33,6 +33,7 @@ def postprocess(
     object_threshold: float = 0.8,
     overlap_threshold: float = 0.8,
     top_k: int = 100,
+    min_visible: float = 0.0,
     resize: Literal["masks", "scores"] = "masks",
     threshold: float | None = None,
 ) -> Result:
@@ -50,6 +51,7 @@ def postprocess(
         object_threshold: Panoptic: least class score.
         overlap_threshold: Panoptic: least share of its mask that a segment keeps.
         top_k: Instance: pairs of query and class considered.
+        min_visible: Instance: least share of its mask that better ones leave free; 0 keeps all.
         resize: "masks", or the rule of semantic-only checkpoints, "scores".
         threshold: Instance: least score; panoptic: in place of `object_threshold`.
 
@@ -60,13 +62,11 @@ def postprocess(
     check(class_logits, mask_logits, label_set)
     if task == "semantic" and threshold is not None:
         raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
-    logits_size = (mask_logits.shape[-2], mask_logits.shape[-1])
-    resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
+    sizes = (padded_size, input_size, original_size)
+    resizer = Resizer.between((mask_logits.shape[1], mask_logits.shape[2]), *sizes)
     if task == "semantic":
         if resize == "scores":
-            label_map = semantic_map_of_scores(
-                class_logits, mask_logits, padded_size, input_size, original_size
-            )
+            label_map = semantic_map_of_scores(class_logits, mask_logits, *sizes)
         else:
             label_map = semantic_map(class_logits, mask_logits, resizer)
         segments = semantic_segments(label_map.cpu().numpy(), label_set)
@@ -78,7 +78,7 @@ def postprocess(
         segments = panoptic_segments(ids.cpu().numpy(), found, label_set)
     else:
         best = instances(class_logits, mask_logits, resizer, label_set.is_thing, top_k, threshold)
-        segments = instance_segments(best, label_set)
+        segments = instance_segments(visible(best, min_visible), label_set)
     return Result(task=task, size=original_size, labels=label_set, segments=segments)
 
 

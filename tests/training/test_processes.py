@@ -3,65 +3,24 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 pytest.importorskip("lightning_fabric")
 
-PROGRAM = """
-import os, signal, sys
-from dataclasses import replace
-sys.path.insert(0, {tests!r})
-import unimask, torch
-from unimask.config import CriterionConfig
-from unimask.datasets.transforms import Augmentation
-from unimask.training import TrainingSettings, loop, steps, train
-
-torch.set_num_threads(1)
-data, out, spoil, stop = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-rank = int(os.environ["RANK"])
-unimask.presets.PRESETS["tiny"] = lambda n: replace(TINY_RESNET, num_classes=n)
-real_forward, real_update, networks = steps.forward, steps.update, []
-
-def forward(fabric, trainee, batch, generator):
-    losses = real_forward(fabric, trainee, batch, generator)
-    return losses._replace(total=losses.total * float("nan")) if forward.spoiled else losses
-
-def update(fabric, trainee, stream, step, settings):
-    networks[:] = [trainee]
-    forward.spoiled = rank == 1 and step == spoil
-    losses = real_update(fabric, trainee, stream, step, settings)
-    if rank == 1 and step == stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-    return losses
-
-steps.forward, loop.update = forward, update
-settings = TrainingSettings(
-    steps=4, batch_size=1, learning_rate=1e-3, clip_norm=1.0, warmup_steps=1, workers=0,
-    augmentation=Augmentation(crop=64), criterion=CriterionConfig(num_points=64),
-)
-run = train(data, "tiny", out=out, settings=settings, device="cpu", quiet=True)
-trainee = networks[0]
-torch.save(
-    {{
-        "weights": trainee.network.module.state_dict(), "bad": trainee.bad_steps,
-        "updates": trainee.average.updates, "finished": run.finished,
-    }},
-    f"{{out}}/rank{{rank}}.pt",
-)
-"""
+PROGRAM = Path(__file__).with_name("one_process.py")
 
 
 def train_with_two(data, out, *, spoil=-1, stop=-1):
     """Give what each of two processes ended with."""
-    program = out.parent / "program.py"
-    program.write_text(PROGRAM.format(tests=os.path.dirname(os.path.dirname(__file__))))
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(program), str(data), str(out), str(spoil), str(stop),
+        str(PROGRAM), str(data), str(out), str(spoil), str(stop),
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(out / f"rank{rank}.pt") for rank in (0, 1)]
 

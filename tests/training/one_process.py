@@ -1,0 +1,66 @@
+"""One of several processes of a run that `torchrun` started; see test_processes.py.
+
+Arguments: data, folder of the run, the step that process 1 spoils, the step at which process 1 is
+told to stop (-1 for never).
+"""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+
+import torch
+from conftest import TINY_RESNET
+
+import unimask
+from unimask.config import CriterionConfig
+from unimask.datasets.transforms import Augmentation
+from unimask.training import TrainingSettings, loop, steps, train
+
+SETTINGS = TrainingSettings(
+    steps=4,
+    batch_size=1,
+    learning_rate=1e-3,
+    clip_norm=1.0,
+    warmup_steps=1,
+    workers=0,
+    augmentation=Augmentation(crop=64),
+    criterion=CriterionConfig(num_points=64),
+)
+
+data, out, spoil, stop = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+rank = int(os.environ["RANK"])
+real_forward, real_update = steps.forward, steps.update
+seen: dict = {}
+
+
+def forward(fabric, trainee, batch, generator):
+    losses = real_forward(fabric, trainee, batch, generator)
+    seen["trainee"] = trainee
+    if rank == 1 and seen["step"] == spoil:
+        return losses._replace(total=losses.total * float("nan"))
+    return losses
+
+
+def update(fabric, trainee, stream, step, settings):
+    seen["step"] = step
+    losses = real_update(fabric, trainee, stream, step, settings)
+    if rank == 1 and step == stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return losses
+
+
+torch.set_num_threads(1)
+unimask.presets.PRESETS["tiny"] = lambda num_classes: replace(TINY_RESNET, num_classes=num_classes)
+steps.forward, loop.update = forward, update
+run = train(data, "tiny", out=out, settings=SETTINGS, device="cpu", quiet=True)
+trainee = seen["trainee"]
+torch.save(
+    {
+        "weights": trainee.network.module.state_dict(),
+        "bad": trainee.bad_steps,
+        "updates": trainee.average.updates,
+        "finished": run.finished,
+    },
+    f"{out}/rank{rank}.pt",
+)

@@ -203,7 +203,7 @@ def test_without_a_model_some_are_named(command, one_line, picture, tmp_path):
     [
         ("nowhere", "no model 'nowhere'"),
         ("mask2former-swin-tiny", "facebook/mask2former-swin-tiny-coco-panoptic"),
-        ("mask2former-nano", "load weights of it: nuclei"),
+        ("unimask-nano", "load weights of it: nuclei"),
         ("mask2former-resnet50", "the Hub has none of this one"),
         (os.sep, "holds no model"),
     ],

@@ -28,6 +28,18 @@ def test_a_network_can_be_built_untrained():
         unimask.build("mask2former-pico", labels=("cell",))
 
 
+def test_loading_does_not_start_the_compiler(tmp_path):
+    """It takes a second, and a folder of pictures is predicted without it."""
+    write_huggingface(tmp_path, tiny_checkpoint())
+    code = (
+        "import sys, unimask, numpy as np; "
+        f"unimask.load({str(tmp_path)!r}, device='cpu').predict(np.zeros((40, 50, 3), np.uint8)); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert printed.stdout.strip() == "False", printed.stderr
+
+
 @pytest.mark.parametrize("spoil", ["config", "weights", "json", "garbage", "shape"])
 def test_damaged_folders_are_named(tmp_path, spoil):
     write_huggingface(tmp_path, tiny_checkpoint())

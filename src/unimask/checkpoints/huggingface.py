@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -21,7 +20,7 @@ from unimask.checkpoints.huggingface_names import NAMES, NO_WEIGHTS
 from unimask.checkpoints.keymap import to_ours, to_theirs
 from unimask.errors import CheckpointError
 from unimask.formats.atomic import atomic_path
-from unimask.modeling.build import build_segmenter
+from unimask.modeling.skeleton import build_skeleton
 
 
 def read_huggingface(folder: Path) -> Checkpoint:
@@ -38,8 +37,7 @@ def read_huggingface(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{weights} does not exist: a model folder needs it")
     try:
         architecture = read_architecture(config)
-        with torch.device("meta"):
-            wanted = build_segmenter(architecture).state_dict()
+        wanted = build_skeleton(architecture).state_dict()
         state = to_ours(load_file(weights), wanted, NAMES, ignored=NO_WEIGHTS)
     except SafetensorError as error:
         raise CheckpointError(f"{weights} is damaged ({error}): download it again") from error

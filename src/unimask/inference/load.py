@@ -1,13 +1,12 @@
 """Where weights come from: a bundled name, a folder, a run, or the Hub."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from unimask.checkpoints import Checkpoint, read_huggingface
 from unimask.config import PostprocessingConfig, PreprocessingConfig
@@ -15,6 +14,7 @@ from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.predictor import Predictor
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
+from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS, preset
 
 BUNDLED = Path(__file__).parents[1] / "weights"
@@ -41,7 +41,7 @@ PUBLISHED = {
         "facebook/mask2former-swin-large-coco-instance",
         "facebook/mask2former-swin-large-ade-semantic",
     ),
-    "mask2former-nano": ("nuclei",),
+    "unimask-nano": ("nuclei",),
 }
 """Per preset some of its published weights, for messages: ids of the Hub, and bundled names."""
 
@@ -71,8 +71,7 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     checkpoint = read_source(source)
-    with WeightsFollow():
-        network = build_segmenter(checkpoint.config)
+    network = build_skeleton(checkpoint.config)
     network.load_state_dict(checkpoint.state)
     network = network.to(place, kind).eval().requires_grad_(False)
     # The network holds the weights from here on; a second copy would double the memory.
@@ -117,21 +116,6 @@ def bundled_names() -> tuple[str, ...]:
     if not BUNDLED.is_dir():
         return ()
     return tuple(sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()))
-
-
-class WeightsFollow(TorchFunctionMode):
-    """Build networks without drawing their random weights: trained ones follow at once.
-
-    Drawing them takes seconds for a large network.
-    """
-
-    DRAWS = frozenset({torch.Tensor.normal_, torch.Tensor.uniform_})
-
-    def __torch_function__(
-        self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
-    ) -> object:
-        """Skip what fills a tensor with random numbers."""
-        return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
 
 
 def read_source(source: str | Path) -> Checkpoint:

@@ -80,6 +80,45 @@ class DeformablePixelDecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TaskQueriesConfig:
+    """How OneFormer makes its queries of the task (OneFormer, 3.2).
+
+    Attributes:
+        num_layers: Of the small transformer that starts the queries.
+        dropout: Of that transformer.
+        task_length: Token ids of the task's sentence, filled up with zeros.
+        task_norm: Whether the task token is normalised and starts the queries.
+    """
+
+    num_layers: int = 2
+    dropout: float = 0.1
+    task_length: int = 77
+    task_norm: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextConfig:
+    """The text branch that teaches OneFormer's queries; prediction does without it.
+
+    Attributes:
+        dim: Width of the encoder.
+        length: Tokens per sentence.
+        num_layers: Layers of the encoder.
+        vocabulary: Token ids.
+        projector_layers: Linear layers from the encoder to the queries.
+        context: Learned vectors beside those of sentences; sentences and they together are as
+            many as queries.
+    """
+
+    dim: int = 256
+    length: int = 77
+    num_layers: int = 6
+    vocabulary: int = 49408
+    projector_layers: int = 2
+    context: int = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MaskedDecoderConfig:
     """The masked-attention transformer decoder (Mask2Former, 3.2).
 
@@ -90,6 +129,7 @@ class MaskedDecoderConfig:
         num_heads: Attention heads.
         ffn_dim: Hidden width of the feed-forward part.
         dropout: Dropout of attention and feed-forward parts.
+        task_queries: Queries made of the task, OneFormer's; None: learned ones.
         local_positions: As in the pixel decoder.
         proposals: Queries more, as a share of the cells at strides 32, 16 and 8: the most
             promising cells become queries, each anchored at its place (query selection, Mask
@@ -104,6 +144,7 @@ class MaskedDecoderConfig:
     num_heads: int = 8
     ffn_dim: int = 2048
     dropout: float = 0.0
+    task_queries: TaskQueriesConfig | None = None
     local_positions: bool = False
     proposals: float = 0.0
     max_proposals: int = 600
@@ -115,12 +156,14 @@ class SegmenterConfig:
 
     Attributes:
         num_classes: Real classes; the network adds "no object" as its last output.
+        text: The text branch, to train OneFormer with; None where weights lack it.
     """
 
     backbone: BackboneConfig
     pixel_decoder: DeformablePixelDecoderConfig
     transformer_decoder: MaskedDecoderConfig
     num_classes: int
+    text: TextConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,14 +15,21 @@ class LayerPrediction(NamedTuple):
 
 
 class SegmenterOutput(NamedTuple):
-    """The last layer's prediction, and those of the earlier layers where asked for.
+    """The last layer's prediction, and where asked for what only training needs.
 
-    Mask logits have a quarter of the input's height and width.
+    Attributes:
+        class_logits: The last column is "no object".
+        mask_logits: At a quarter of the input's height and width.
+        auxiliary: Predictions of the earlier layers, bare queries first.
+        queries: The bare queries.
+        texts: What the picture's texts mean, as many as queries; OneFormer alone has them.
     """
 
     class_logits: Float[Tensor, "b q k"]
     mask_logits: Float[Tensor, "b q h w"]
     auxiliary: tuple[LayerPrediction, ...] = ()
+    queries: Float[Tensor, "b q c"] | None = None
+    texts: Float[Tensor, "b q c"] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,8 +16,10 @@ from unimask.checkpoints.huggingface_config import (
     write_config,
     write_preprocessor,
 )
-from unimask.checkpoints.huggingface_names import NAMES, NO_WEIGHTS
-from unimask.checkpoints.keymap import to_ours, to_theirs
+from unimask.checkpoints.huggingface_names import BACKBONES, MASK2FORMER, NO_WEIGHTS
+from unimask.checkpoints.huggingface_oneformer import ONEFORMER
+from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
+from unimask.config import SegmenterConfig
 from unimask.errors import CheckpointError
 from unimask.formats.atomic import atomic_path
 from unimask.modeling.skeleton import build_skeleton
@@ -36,9 +38,11 @@ def read_huggingface(folder: Path) -> Checkpoint:
     if not weights.is_file():
         raise CheckpointError(f"{weights} does not exist: a model folder needs it")
     try:
-        architecture = read_architecture(config)
+        tensors = load_file(weights)
+        text = any(name.startswith("model.text_mapper.") for name in tensors)
+        architecture = read_architecture(config, text=text)
         wanted = build_skeleton(architecture).state_dict()
-        state = to_ours(load_file(weights), wanted, NAMES, ignored=NO_WEIGHTS)
+        state = to_ours(tensors, wanted, names_of(architecture), ignored=NO_WEIGHTS)
     except SafetensorError as error:
         raise CheckpointError(f"{weights} is damaged ({error}): download it again") from error
     except CheckpointError as error:
@@ -66,13 +70,19 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
         checkpoint.preprocessing,
         checkpoint.postprocessing,
     )
-    state = to_theirs(checkpoint.state, NAMES)
+    state = to_theirs(checkpoint.state, names_of(checkpoint.config))
     with atomic_path(folder / "model.safetensors") as path:
         save_file(state, path, metadata={"format": "pt"})
     with atomic_path(folder / "config.json") as path:
         path.write_text(json.dumps(config, indent=2) + "\n")
     with atomic_path(folder / "preprocessor_config.json") as path:
         path.write_text(json.dumps(write_preprocessor(checkpoint.preprocessing), indent=2) + "\n")
+
+
+def names_of(architecture: SegmenterConfig) -> Rules:
+    """Give the table of the network's names on disk."""
+    oneformer = architecture.transformer_decoder.task_queries is not None
+    return (*(ONEFORMER if oneformer else MASK2FORMER), *BACKBONES)
 
 
 def read_json(path: Path) -> dict:

@@ -3,12 +3,12 @@
 What that schema has no place for stands under the key `unimask`.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
+from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
 from unimask.config import (
     BackboneConfig,
-    DeformablePixelDecoderConfig,
-    MaskedDecoderConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
@@ -20,47 +20,35 @@ from unimask.labels import TASKS, LabelSet, Task, parse_task
 
 Json = dict
 
-THEIRS, OURS = "mask2former", "unimask"
-"""Types of model: what `transformers` can run, and what it would run wrongly."""
+OURS = "unimask"
+"""The model type of what `transformers` would run wrongly."""
 
 
-def read_architecture(config: Json) -> SegmenterConfig:
+def read_architecture(config: Json, *, text: bool = False) -> SegmenterConfig:
     """Read the network's numbers.
+
+    Args:
+        config: config.json.
+        text: Whether the weights hold OneFormer's text branch; published ones say that they were
+            trained with it, and leave it out.
 
     Raises:
         CheckpointError: The family or the backbone is not known here, or a number is missing.
     """
     family = config.get("model_type")
-    if family not in (THEIRS, OURS):
-        raise CheckpointError(f"config.json describes a {family!r} model; expected {THEIRS}")
     try:
-        pixels = DeformablePixelDecoderConfig(
-            dim=config["feature_size"],
-            mask_dim=config["mask_feature_size"],
-            num_layers=config["encoder_layers"],
-            num_heads=config["num_attention_heads"],
-            num_points=extras(config).get("num_points", 4),
-            ffn_dim=config["encoder_feedforward_dim"],
-            dropout=config["dropout"],
-            local_positions=extras(config).get("local_positions", False),
-        )
-        queries = MaskedDecoderConfig(
-            dim=config["hidden_dim"],
-            num_queries=config["num_queries"],
-            num_layers=config["decoder_layers"] - 1,  # theirs counts the bare queries too
-            num_heads=config["num_attention_heads"],
-            ffn_dim=config["dim_feedforward"],
-            dropout=config["dropout"],
-            local_positions=extras(config).get("local_positions", False),
-            proposals=extras(config).get("proposals", 0.0),
-            max_proposals=extras(config).get("max_proposals", 600),
-        )
-        return SegmenterConfig(
-            backbone=read_backbone(config),
-            pixel_decoder=pixels,
-            transformer_decoder=queries,
-            num_classes=len(read_names(config)),
-        )
+        if family in ("mask2former", OURS):
+            decoders = read_mask2former(config, extras(config))
+        elif family == "oneformer":
+            decoders = read_oneformer(config, extras(config))
+        else:
+            raise CheckpointError(
+                f"config.json describes a {family!r} model; expected mask2former or oneformer"
+            )
+        classes = len(read_names(config))
+        backbone = read_backbone(config)
+        architecture = SegmenterConfig(backbone=backbone, num_classes=classes, **decoders)
+        return architecture if text else replace(architecture, text=None)
     except KeyError as error:
         raise CheckpointError(f"config.json lacks {error}") from error
 
@@ -159,9 +147,6 @@ def write_config(
         CheckpointError: The decoders have different numbers of heads, which the schema cannot say.
     """
     pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
-    for name in ("num_heads", "dropout", "local_positions"):
-        if getattr(pixels, name) != getattr(queries, name):
-            raise CheckpointError(f"the schema has one {name} for both decoders")
     kept = {
         "is_thing": list(labels.is_thing),
         "tasks": list(tasks),
@@ -171,28 +156,26 @@ def write_config(
     }
     if isinstance(architecture.backbone, ResNetConfig):
         kept["norm"] = architecture.backbone.norm
-    theirs = not (queries.local_positions or queries.proposals)
-    if not theirs:
+    if not can_transformers_run(architecture):
         kept["local_positions"] = queries.local_positions
         kept["proposals"], kept["max_proposals"] = queries.proposals, queries.max_proposals
-    return {
-        "architectures": ["Mask2FormerForUniversalSegmentation" if theirs else "Segmenter"],
-        "model_type": THEIRS if theirs else OURS,
+    family = write_oneformer if queries.task_queries else write_mask2former
+    config = {
+        **family(architecture),
         "backbone_config": write_backbone(architecture.backbone),
-        "feature_size": pixels.dim,
-        "mask_feature_size": pixels.mask_dim,
-        "hidden_dim": queries.dim,
-        "encoder_feedforward_dim": pixels.ffn_dim,
-        "encoder_layers": pixels.num_layers,
-        "decoder_layers": queries.num_layers + 1,
-        "num_attention_heads": queries.num_heads,
-        "dim_feedforward": queries.ffn_dim,
-        "dropout": queries.dropout,
-        "num_queries": queries.num_queries,
         "id2label": {str(index): name for index, name in enumerate(labels.names)},
         "label2id": {name: index for index, name in enumerate(labels.names)},
         "unimask": kept,
     }
+    if not can_transformers_run(architecture):
+        config |= {"architectures": ["Segmenter"], "model_type": OURS}
+    return config
+
+
+def can_transformers_run(architecture: SegmenterConfig) -> bool:
+    """Say whether that library has all parts of the network."""
+    queries = architecture.transformer_decoder
+    return not (queries.local_positions or queries.proposals)
 
 
 def write_backbone(backbone: BackboneConfig) -> Json:

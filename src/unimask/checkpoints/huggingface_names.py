@@ -23,9 +23,9 @@ LAYER = "transformer_decoder.layers.*"
 THEIR_LAYER = f"{QUERIES}.decoder.layers.*"
 
 MASKED: Rules = (
-    ("transformer_decoder.query_features", f"{QUERIES}.queries_features.weight"),
-    ("transformer_decoder.query_positions", f"{QUERIES}.queries_embedder.weight"),
-    ("transformer_decoder.proposals.**", "unimask.proposals.**"),
+    ("transformer_decoder.queries.features", f"{QUERIES}.queries_features.weight"),
+    ("transformer_decoder.queries.positions", f"{QUERIES}.queries_embedder.weight"),
+    ("transformer_decoder.queries.proposals.**", "unimask.proposals.**"),
     ("transformer_decoder.head.ellipse.**", "unimask.ellipse.**"),
     ("transformer_decoder.level_embed", f"{QUERIES}.level_embed.weight"),
     ("transformer_decoder.input_proj.*.**", f"{QUERIES}.input_projections.*.**"),
@@ -105,7 +105,8 @@ RESNET: Rules = (
     ),
 )
 
-NAMES: Rules = (*DEFORMABLE, *MASKED, *SWIN, *RESNET)
+MASK2FORMER: Rules = (*DEFORMABLE, *MASKED)
+BACKBONES: Rules = (*SWIN, *RESNET)
 
 NO_WEIGHTS = (
     r"criterion\..*",

@@ -48,6 +48,8 @@ def to_ours(
 ) -> dict[str, Tensor]:
     """Rename a state dict to our names and check it against the network's own.
 
+    Double precision, which some files have in places, becomes single.
+
     Args:
         state: Their tensors.
         wanted: Our names with tensors of the right shapes (on any device).
@@ -67,7 +69,8 @@ def to_ours(
             missing += absent
             continue
         parts = [state[source] for source in sources]
-        renamed[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
+        value = parts[0] if len(parts) == 1 else torch.cat(parts)
+        renamed[name] = value.float() if value.dtype == torch.float64 else value
     skip = [re.compile(expression) for expression in ignored]
     unknown = [n for n in state if n not in used and not any(s.fullmatch(n) for s in skip)]
     shapes = [
@@ -87,7 +90,8 @@ def to_theirs(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     renamed = {}
     for name, value in state.items():
         names = their_names(name, compiled)
-        for target, part in zip(names, value.chunk(len(names)), strict=True):
+        parts = (value,) if len(names) == 1 else value.chunk(len(names))
+        for target, part in zip(names, parts, strict=True):
             renamed[target] = part.contiguous()
     return renamed
 

@@ -195,7 +195,7 @@ class Predictor:
         """Segment pictures of equal padded size."""
         start = time.perf_counter()
         pixel_values = torch.stack([item.ready.pixel_values for item in batch])
-        output = self.network(pixel_values.to(self.device, self.dtype))
+        output = self.network(pixel_values.to(self.device, self.dtype), task)
         synchronise(output)
         network_ms = 1000 * (time.perf_counter() - start) / len(batch)
         for index, item in enumerate(batch):

@@ -11,15 +11,22 @@ from unimask.config import (
     ResNetConfig,
     SegmenterConfig,
     SwinConfig,
+    TextConfig,
 )
 from unimask.modeling.backbones import ResNet, Swin
+from unimask.modeling.layers.detr import DetrDecoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
+from unimask.modeling.layers.mlp import MLP
 from unimask.modeling.pixel_decoders import DeformableEncoderLayer, DeformablePixelDecoder
 from unimask.modeling.segmenter import Segmenter
+from unimask.modeling.task_encoder import TaskEncoder
+from unimask.modeling.text_encoder import TextEncoder, TextLayer, TextMapper
 from unimask.modeling.transformer_decoders import (
+    LearnedQueries,
     MaskedAttentionDecoder,
     MaskedDecoderLayer,
     Proposals,
+    TaskQueries,
 )
 
 BACKBONES: dict[type, type[nn.Module]] = {SwinConfig: Swin, ResNetConfig: ResNet}
@@ -59,10 +66,36 @@ def build_pixel_decoder(
     )
 
 
+def build_queries(config: MaskedDecoderConfig, mask_dim: int) -> LearnedQueries | TaskQueries:
+    """Build the source of the queries."""
+    task = config.task_queries
+    if task is None:
+        proposals = None
+        if config.proposals:
+            proposals = Proposals(dim=config.dim, share=config.proposals, most=config.max_proposals)
+        return LearnedQueries(num_queries=config.num_queries, dim=config.dim, proposals=proposals)
+    layers = [
+        DetrDecoderLayer(
+            dim=config.dim,
+            num_heads=config.num_heads,
+            ffn_dim=config.ffn_dim,
+            dropout=task.dropout,
+        )
+        for _ in range(task.num_layers)
+    ]
+    return TaskQueries(
+        num_queries=config.num_queries,
+        dim=config.dim,
+        mask_dim=mask_dim,
+        layers=layers,
+        task_norm=task.task_norm,
+    )
+
+
 def build_transformer_decoder(
-    config: MaskedDecoderConfig, head: MaskHead, input_dim: int
+    config: MaskedDecoderConfig, head: MaskHead, input_dim: int, mask_dim: int
 ) -> MaskedAttentionDecoder:
-    """Build the decoder for maps of `input_dim` channels."""
+    """Build the decoder for maps of `input_dim` channels and mask features of `mask_dim`."""
     layers = [
         MaskedDecoderLayer(
             dim=config.dim,
@@ -72,18 +105,27 @@ def build_transformer_decoder(
         )
         for _ in range(config.num_layers)
     ]
-    proposals = None
-    if config.proposals:
-        proposals = Proposals(dim=config.dim, share=config.proposals, most=config.max_proposals)
     return MaskedAttentionDecoder(
         input_dim=input_dim,
         dim=config.dim,
-        num_queries=config.num_queries,
+        queries=build_queries(config, mask_dim),
         layers=layers,
         head=head,
-        proposals=proposals,
         local_positions=config.local_positions,
     )
+
+
+def build_text_mapper(config: TextConfig, dim: int) -> TextMapper:
+    """Build the text branch for queries of width `dim`; 64 channels make a head, as in CLIP."""
+    layers = [
+        TextLayer(dim=config.dim, num_heads=max(1, config.dim // 64), depth=config.num_layers)
+        for _ in range(config.num_layers)
+    ]
+    encoder = TextEncoder(
+        vocabulary=config.vocabulary, length=config.length, dim=config.dim, layers=layers
+    )
+    projector = MLP(config.dim, dim, dim, num_layers=config.projector_layers)
+    return TextMapper(encoder=encoder, projector=projector, context=config.context, dim=dim)
 
 
 def build_segmenter(config: SegmenterConfig) -> Segmenter:
@@ -96,8 +138,11 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
         num_classes=config.num_classes,
         anchored=queries.proposals > 0,
     )
+    task = queries.task_queries
     return Segmenter(
         backbone=backbone,
         pixel_decoder=build_pixel_decoder(pixels, backbone.channels),  # type: ignore[arg-type]
-        transformer_decoder=build_transformer_decoder(queries, head, pixels.dim),
+        transformer_decoder=build_transformer_decoder(queries, head, pixels.dim, pixels.mask_dim),
+        task_encoder=TaskEncoder(length=task.task_length, dim=queries.dim) if task else None,
+        text_mapper=build_text_mapper(config.text, queries.dim) if config.text else None,
     )

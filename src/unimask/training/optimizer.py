@@ -2,10 +2,18 @@
 
 from torch import nn, optim
 
+from unimask.modeling.transformer_decoders import LearnedQueries, TaskQueries
 from unimask.training.settings import TrainingSettings
 
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
-UNDECAYED = ("relative_position_bias_table", "query_features", "query_positions", "level_embed")
+UNDECAYED_MODULES = (
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.BatchNorm2d,
+    nn.Embedding,
+    LearnedQueries,
+    TaskQueries,
+)
+UNDECAYED_NAMES = ("relative_position_bias_table", "level_embed")
 
 
 def build_optimizer(
@@ -21,7 +29,7 @@ def build_optimizer(
         backbone = path == "backbone" or path.startswith("backbone.")
         rate = settings.backbone_rate if backbone and pretrained else 1.0
         for name, parameter in module.named_parameters(recurse=False):
-            decayed = not isinstance(module, (*NORMS, nn.Embedding)) and name not in UNDECAYED
+            decayed = not isinstance(module, UNDECAYED_MODULES) and name not in UNDECAYED_NAMES
             decay = settings.weight_decay if decayed else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return optim.AdamW(

@@ -5,5 +5,13 @@ from unimask.modeling.transformer_decoders.masked import (
     MaskedDecoderLayer,
 )
 from unimask.modeling.transformer_decoders.proposals import Proposals
+from unimask.modeling.transformer_decoders.queries import LearnedQueries
+from unimask.modeling.transformer_decoders.task_queries import TaskQueries
 
-__all__ = ["MaskedAttentionDecoder", "MaskedDecoderLayer", "Proposals"]
+__all__ = [
+    "LearnedQueries",
+    "MaskedAttentionDecoder",
+    "MaskedDecoderLayer",
+    "Proposals",
+    "TaskQueries",
+]

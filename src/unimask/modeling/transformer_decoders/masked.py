@@ -12,7 +12,8 @@ from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.masks import at_size, blocked_positions
 from unimask.modeling.layers.position import level_positions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
-from unimask.modeling.transformer_decoders.proposals import Proposals
+from unimask.modeling.transformer_decoders.queries import LearnedQueries, PictureMaps
+from unimask.modeling.transformer_decoders.task_queries import TaskQueries
 from unimask.outputs import LayerPrediction, SegmenterOutput
 
 
@@ -66,15 +67,12 @@ class MaskedDecoderLayer(nn.Module):
 class MaskedAttentionDecoder(nn.Module):
     """Refine queries layer by layer, each layer looking at one map in turn.
 
-    Queries are learned; where there are `proposals`, others follow that come from the picture.
-
     Args:
         input_dim: Channels of the multi-scale features.
         dim: Width of the queries.
-        num_queries: Learned queries.
+        queries: Where the queries come from.
         layers: Layer i reads map i modulo 3, coarse to fine.
         head: Turns queries into classes and masks, the same one after every layer.
-        proposals: Makes queries of the picture.
         local_positions: Measure positions in pixels instead of in shares of the picture.
     """
 
@@ -85,16 +83,14 @@ class MaskedAttentionDecoder(nn.Module):
         *,
         input_dim: int,
         dim: int,
-        num_queries: int,
+        queries: LearnedQueries | TaskQueries,
         layers: Sequence[MaskedDecoderLayer],
         head: MaskHead,
-        proposals: Proposals | None,
         local_positions: bool,
     ) -> None:
         super().__init__()
         self.local_positions = local_positions
-        self.query_features = nn.Parameter(torch.randn(num_queries, dim))
-        self.query_positions = nn.Parameter(torch.randn(num_queries, dim))
+        self.queries = queries
         self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
         self.input_proj = nn.ModuleList(
             nn.Identity() if input_dim == dim else nn.Conv2d(input_dim, dim, 1)
@@ -102,40 +98,41 @@ class MaskedAttentionDecoder(nn.Module):
         )
         self.layers = nn.ModuleList(layers)
         self.head = head
-        self.proposals = proposals
 
-    def forward(self, pixels: PixelDecoderOutput, *, auxiliary: bool) -> SegmenterOutput:
-        """Give the last prediction, and with `auxiliary` those before it, bare queries first."""
-        mask_features = pixels.mask_features
-        memories, positions, sizes = self.flatten(pixels.multi_scale_features)
-        queries = self.query_features.expand(mask_features.shape[0], -1, -1)
-        places, anchors = self.query_positions, None
-        if self.proposals is not None:
-            proposed = self.proposals(memories, positions, sizes, self.head)
-            queries = torch.cat([queries, proposed.features.to(queries.dtype)], dim=1)
-            places = torch.cat([places.expand(len(queries), -1, -1), proposed.positions], dim=1)
-            anchors = proposed.anchors
-        coarse = [at_size(mask_features, size) for size in sizes]
-        earlier = []
+    def forward(
+        self,
+        pixels: PixelDecoderOutput,
+        task_token: Float[Tensor, "b c"] | None = None,
+        *,
+        auxiliary: bool,
+    ) -> SegmenterOutput:
+        """Give the last prediction; with `auxiliary` those before it too, bare queries first."""
+        maps = self.lay_out(pixels)
+        bare, places, anchors = self.queries(maps, self.head, task_token)
+        coarse = [at_size(maps.mask_features, size) for size in maps.sizes]
+        queries, earlier = bare, []
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
             if auxiliary:
-                earlier.append(self.head(queries, mask_features, anchors))
+                earlier.append(self.head(queries, maps.mask_features, anchors))
             with torch.no_grad():
                 blocked = blocked_positions(self.head.masks(queries, coarse[level], anchors))
-            queries = layer(queries, places, memories[level], positions[level], blocked)
-        last: LayerPrediction = self.head(queries, mask_features, anchors)
-        return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier))
+            memory, positions = maps.memories[level], maps.positions[level]
+            queries = layer(queries, places, memory, positions, blocked)
+        last: LayerPrediction = self.head(queries, maps.mask_features, anchors)
+        first_queries = bare if auxiliary else None
+        return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier), first_queries)
 
-    def flatten(
-        self, maps: tuple[Tensor, ...]
-    ) -> tuple[list[Tensor], list[Tensor], list[tuple[int, int]]]:
+    def lay_out(self, pixels: PixelDecoderOutput) -> PictureMaps:
         """Give each map's cells as a sequence, with their positions and the map's size."""
-        sizes = [(feature.shape[-2], feature.shape[-1]) for feature in maps]
+        features = pixels.multi_scale_features
+        sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         memories = [
             project(feature).flatten(2).transpose(1, 2) + embed
-            for project, embed, feature in zip(self.input_proj, self.level_embed, maps, strict=True)
+            for project, embed, feature in zip(
+                self.input_proj, self.level_embed, features, strict=True
+            )
         ]
         dim = memories[0].shape[-1]
         positions = level_positions(sizes, dim, memories[0], local=self.local_positions)
-        return memories, positions, sizes
+        return PictureMaps(pixels.mask_features, memories, positions, sizes)

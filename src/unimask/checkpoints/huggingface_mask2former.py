@@ -1,0 +1,65 @@
+"""Mask2Former in the Hugging Face schema: the decoders' numbers."""
+
+from unimask.config import DeformablePixelDecoderConfig, MaskedDecoderConfig, SegmenterConfig
+from unimask.errors import CheckpointError
+
+Json = dict
+
+
+def read_mask2former(config: Json, extras: Json) -> Json:
+    """Give the decoders' configurations.
+
+    Args:
+        config: config.json.
+        extras: What we keep beside the schema.
+    """
+    local = extras.get("local_positions", False)
+    return {
+        "pixel_decoder": DeformablePixelDecoderConfig(
+            dim=config["feature_size"],
+            mask_dim=config["mask_feature_size"],
+            num_layers=config["encoder_layers"],
+            num_heads=config["num_attention_heads"],
+            num_points=extras.get("num_points", 4),
+            ffn_dim=config["encoder_feedforward_dim"],
+            dropout=config["dropout"],
+            local_positions=local,
+        ),
+        "transformer_decoder": MaskedDecoderConfig(
+            dim=config["hidden_dim"],
+            num_queries=config["num_queries"],
+            num_layers=config["decoder_layers"] - 1,  # theirs counts the bare queries too
+            num_heads=config["num_attention_heads"],
+            ffn_dim=config["dim_feedforward"],
+            dropout=config["dropout"],
+            local_positions=local,
+            proposals=extras.get("proposals", 0.0),
+            max_proposals=extras.get("max_proposals", 600),
+        ),
+    }
+
+
+def write_mask2former(architecture: SegmenterConfig) -> Json:
+    """Give the schema's numbers of the decoders.
+
+    Raises:
+        CheckpointError: The decoders differ in what the schema says once for both.
+    """
+    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
+    for name in ("num_heads", "dropout", "local_positions"):
+        if getattr(pixels, name) != getattr(queries, name):
+            raise CheckpointError(f"the schema has one {name} for both decoders")
+    return {
+        "architectures": ["Mask2FormerForUniversalSegmentation"],
+        "model_type": "mask2former",
+        "feature_size": pixels.dim,
+        "mask_feature_size": pixels.mask_dim,
+        "hidden_dim": queries.dim,
+        "encoder_feedforward_dim": pixels.ffn_dim,
+        "encoder_layers": pixels.num_layers,
+        "decoder_layers": queries.num_layers + 1,
+        "num_attention_heads": queries.num_heads,
+        "dim_feedforward": queries.ffn_dim,
+        "dropout": queries.dropout,
+        "num_queries": queries.num_queries,
+    }

@@ -1,0 +1,51 @@
+"""The decoder layer of DETR (Carion et al. 2020, appendix A.3), which later networks kept."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unimask.modeling.layers.attention import Attention
+
+
+class DetrDecoderLayer(nn.Module):
+    """Self-attention, cross-attention, feed-forward; normalised after each sum.
+
+    Args:
+        dim: Width of the queries.
+        num_heads: Heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of every part.
+    """
+
+    def __init__(self, *, dim: int, num_heads: int, ffn_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.norm1 = nn.LayerNorm(dim)
+        self.cross_attn = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.norm2 = nn.LayerNorm(dim)
+        self.linear1 = nn.Linear(dim, ffn_dim)
+        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.norm3 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        for linear in (
+            self.linear1,
+            self.linear2,
+            self.self_attn.out_proj,
+            self.cross_attn.out_proj,
+        ):
+            nn.init.xavier_uniform_(linear.weight)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "b q c"],
+        query_positions: Float[Tensor, "q c"],
+        memory: Float[Tensor, "b n c"],
+        memory_positions: Float[Tensor, "... n c"],
+    ) -> Float[Tensor, "b q c"]:
+        """Let the queries agree, then read the memory."""
+        placed = queries + query_positions
+        queries = self.norm1(queries + self.dropout(self.self_attn(placed, placed, queries)))
+        read = self.cross_attn(queries + query_positions, memory + memory_positions, memory)
+        queries = self.norm2(queries + self.dropout(read))
+        hidden = self.dropout(F.relu(self.linear1(queries)))
+        return self.norm3(queries + self.dropout(self.linear2(hidden)))

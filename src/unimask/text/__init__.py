@@ -1,0 +1,1 @@
+"""Sentences about pictures and tasks, and their tokens."""

@@ -1,0 +1,139 @@
+"""OneFormer here and in `transformers`: equal weights, equal logits for every task, both ways."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from parity.theirs import random_weights, swin
+
+from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.labels import TASKS
+from unimask.modeling.build import build_segmenter
+from unimask.text.task_sentences import task_tokens
+
+transformers = pytest.importorskip("transformers")
+
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+
+
+def config_of(**changes) -> "transformers.OneFormerConfig":
+    return transformers.OneFormerConfig(
+        **{
+            "backbone_config": swin(3),
+            "conv_dim": 64,
+            "mask_dim": 64,
+            "hidden_dim": 64,
+            "encoder_layers": 2,
+            "decoder_layers": 5,
+            "num_attention_heads": 4,
+            "dim_feedforward": 40,
+            "encoder_feedforward_dim": 48,
+            "dropout": 0.0,  # theirs drops in the pixel decoder even when predicting
+            "num_queries": 11,
+            "num_labels": 5,
+            "query_dec_layers": 2,
+            "text_encoder_width": 64,
+            "text_encoder_num_layers": 2,
+            "text_encoder_n_ctx": 3,
+            "text_encoder_vocab_size": 99,
+            "is_training": True,
+        }
+        | changes
+    )
+
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"query_dec_layers": 1, "is_training": False}, {"use_task_norm": False}],
+    ids=["whole", "without texts", "without task norm"],
+)
+def pair(request, tmp_path_factory):
+    """The same network twice: theirs, and its folder read here."""
+    torch.manual_seed(0)
+    theirs = transformers.OneFormerForUniversalSegmentation(config_of(**request.param)).eval()
+    random_weights(theirs)
+    theirs.model.task_encoder.task_mlp.layers[0].layers[0].weight.data.mul_(1e-3)  # ids are large
+    theirs.model.transformer_module.decoder.mask_embed.layers[2].layers[0].weight.data.mul_(0.1)
+    folder = tmp_path_factory.mktemp("theirs")
+    theirs.save_pretrained(folder)
+    checkpoint = read_huggingface(folder)
+    ours = build_segmenter(checkpoint.config).eval()
+    ours.load_state_dict(checkpoint.state)
+    return theirs, checkpoint, ours
+
+
+def run_theirs(theirs, pixel_values, tasks):
+    """Their network calls its text branch whenever it has one: give it something to read."""
+    tokens = torch.tensor([task_tokens(task, 77) for task in tasks]).float()
+    text = torch.zeros(len(tasks), 8, 77, dtype=torch.long)
+    with torch.no_grad():
+        return theirs(pixel_values, tokens, text_inputs=text, output_auxiliary_logits=True)
+
+
+@pytest.mark.parametrize("size", [(75, 109), (96, 130), (33, 200)], ids=str)
+def test_logits_are_theirs_for_a_batch_of_tasks(pair, size):
+    theirs, _, ours = pair
+    pixel_values = torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
+    expected = run_theirs(theirs, pixel_values, TASKS)
+    with torch.no_grad():
+        found = ours(pixel_values, TASKS, auxiliary=True)
+    assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
+    torch.testing.assert_close(found.class_logits, expected.class_queries_logits, **CLOSE)
+    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits, **CLOSE)
+    others = expected.transformer_decoder_auxiliary_predictions
+    for layer, other in zip(found.auxiliary, others, strict=True):
+        torch.testing.assert_close(layer.class_logits, other["class_queries_logits"], **CLOSE)
+        torch.testing.assert_close(layer.mask_logits, other["masks_queries_logits"], **CLOSE)
+    queries = expected.transformer_decoder_contrastive_queries
+    torch.testing.assert_close(found.queries, queries, **CLOSE)
+
+
+def test_the_task_is_heard(pair):
+    _, _, ours = pair
+    pixel_values = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        outputs = [ours(pixel_values, task) for task in TASKS]
+        default = ours(pixel_values)
+    for index in range(3):
+        difference = outputs[index].class_logits - outputs[index - 1].class_logits
+        assert difference.abs().max() > 1e-3
+    assert torch.equal(default.class_logits, outputs[TASKS.index("panoptic")].class_logits)
+
+
+def attend_to_earlier_tokens(layer, hidden_states, key_padding_mask=None):
+    """The authors' layer; theirs has the causal mask and does not hand it on."""
+    normed = layer.layer_norm1(hidden_states)
+    mask = layer.attn_mask
+    mixed = layer.self_attn(normed, normed, normed, need_weights=False, attn_mask=mask)[0]
+    hidden_states = hidden_states + mixed
+    return hidden_states + layer.mlp(layer.layer_norm2(hidden_states))
+
+
+def test_texts_are_theirs_once_they_are_causal(pair, monkeypatch):
+    theirs, _, ours = pair
+    if ours.text_mapper is None:
+        pytest.skip("trained without texts")
+    layer = transformers.models.oneformer.modeling_oneformer.OneFormerTextTransformerLayer
+    monkeypatch.setattr(layer, "forward", attend_to_earlier_tokens)
+    generator = torch.Generator().manual_seed(2)
+    sentences = torch.randint(0, 99, (2, 8, 77), generator=generator)
+    sentences[:, 5:] = sentences[:, 4:5]  # the same text again, as in most pictures
+    with torch.no_grad():
+        expected = theirs.model.text_mapper(sentences)
+        torch.testing.assert_close(ours.text_mapper.encode(sentences), expected, **CLOSE)
+        scaled = ours.text_mapper(sentences)
+    scale = theirs.criterion.logit_scale.exp().clamp(max=100)
+    directions = F.normalize(expected.flatten(1), dim=-1)
+    torch.testing.assert_close(scaled.flatten(1), scale * directions, **CLOSE)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_we_save_loads_there(pair, tmp_path):
+    _, checkpoint, ours = pair
+    write_huggingface(tmp_path, checkpoint)
+    back = transformers.OneFormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
+    pixel_values = torch.randn(1, 3, 65, 97, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found = ours(pixel_values, "instance")
+    expected = run_theirs(back, pixel_values, ["instance"])
+    torch.testing.assert_close(found.class_logits, expected.class_queries_logits, **CLOSE)
+    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits, **CLOSE)

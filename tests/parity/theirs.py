@@ -1,0 +1,48 @@
+"""Backbones of `transformers`, small, and weights that hide no mistake."""
+
+import pytest
+import torch
+
+transformers = pytest.importorskip("transformers")
+
+STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+def swin(window: int = 3) -> "transformers.SwinConfig":
+    return transformers.SwinConfig(
+        embed_dim=8,
+        depths=[1, 2, 2, 1],
+        num_heads=[1, 2, 2, 4],
+        window_size=window,
+        out_features=STAGES,
+    )
+
+
+def resnet(layer_type: str) -> "transformers.ResNetConfig":
+    return transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[16, 24, 32, 40],
+        depths=[1, 2, 1, 2],
+        layer_type=layer_type,
+        out_features=STAGES,
+    )
+
+
+def random_weights(model: torch.nn.Module) -> None:
+    """Make every number matter: those that start at zero or one would hide mistakes."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            noise = torch.randn(tensor.shape, generator=generator)
+            if "running_var" in name:
+                tensor.copy_(noise.abs() + 0.5)
+            elif "sampling_offsets.bias" in name:
+                tensor.copy_(2 * noise)
+            elif tensor.ndim > 1 and "embed" not in name and "queries" not in name:
+                tensor.copy_(0.6 * noise / tensor[0].numel() ** 0.5)
+            elif "norm" in name and name.endswith("weight"):
+                tensor.copy_(1 + 0.3 * noise)
+            else:
+                tensor.copy_(0.5 * noise)

@@ -19,6 +19,8 @@ from unimask.config import (
     ResNetConfig,
     SegmenterConfig,
     SwinConfig,
+    TaskQueriesConfig,
+    TextConfig,
 )
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
@@ -59,6 +61,13 @@ TINY_PROPOSALS = replace(
         num_queries=4, local_positions=True, proposals=0.2, max_proposals=100,
     ),
 )  # fmt: skip
+TINY_ONEFORMER = replace(
+    TINY_RESNET,
+    transformer_decoder=replace(
+        DECODERS["transformer_decoder"], task_queries=TaskQueriesConfig(num_layers=1, dropout=0.0)
+    ),
+    text=TextConfig(dim=32, num_layers=1, context=4),
+)
 NUCLEI = LabelSet(("nucleus", "background"), (True, False))
 
 

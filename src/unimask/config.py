@@ -217,6 +217,7 @@ class CriterionConfig:
         class_weight: Cross entropy of the classes.
         mask_weight: Binary cross entropy at the sampled points.
         dice_weight: Dice at the sampled points.
+        contrastive_weight: Contrast of queries and texts, where the network has texts.
         no_object_weight: Weight of the "no object" class in the cross entropy.
         num_points: Points sampled per mask.
         oversample_ratio: Candidates drawn per point kept.
@@ -227,6 +228,7 @@ class CriterionConfig:
     class_weight: float = 2.0
     mask_weight: float = 5.0
     dice_weight: float = 5.0
+    contrastive_weight: float = 0.5
     no_object_weight: float = 0.1
     num_points: int = 12544
     oversample_ratio: float = 3.0

@@ -1,5 +1,6 @@
 """Label sets: names, and which of them are things."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -56,3 +57,8 @@ def parse_task(task: str) -> Task:
         if task == known:
             return known
     raise TaskError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
+
+
+def widest(tasks: Sequence[Task]) -> Task:
+    """Give the task that asks for the most: panoptic, else instance, else semantic."""
+    return max(tasks, key=TASKS.index)

@@ -9,6 +9,8 @@ from unimask.config import (
     ResNetConfig,
     SegmenterConfig,
     SwinConfig,
+    TaskQueriesConfig,
+    TextConfig,
 )
 from unimask.errors import SettingsError
 
@@ -60,6 +62,32 @@ def mask2former_swin_large(num_classes: int = 133) -> SegmenterConfig:
     )
 
 
+def oneformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
+    """Tell the R50 model its task: 150 queries, dropout, and texts while training."""
+    return as_oneformer(mask2former_resnet50(num_classes), num_queries=150)
+
+
+def oneformer_swin_tiny(num_classes: int = 150) -> SegmenterConfig:
+    """Swap the backbone for Swin-T."""
+    return as_oneformer(mask2former_swin_tiny(num_classes), num_queries=150)
+
+
+def oneformer_swin_large(num_classes: int = 150) -> SegmenterConfig:
+    """Swap the backbone for Swin-L, with 250 queries; the COCO models have 150."""
+    return as_oneformer(mask2former_swin_large(num_classes), num_queries=250)
+
+
+def as_oneformer(mask2former: SegmenterConfig, num_queries: int) -> SegmenterConfig:
+    """Give the same network a task token, queries made of it, and texts to learn from."""
+    queries = replace(
+        mask2former.transformer_decoder, num_queries=num_queries, task_queries=TaskQueriesConfig()
+    )
+    pixels = replace(mask2former.pixel_decoder, dropout=0.1)
+    return replace(
+        mask2former, pixel_decoder=pixels, transformer_decoder=queries, text=TextConfig()
+    )
+
+
 def mask2former_nano(num_classes: int = 2) -> SegmenterConfig:
     """Give a network of 4 million parameters that trains from scratch on a CPU.
 
@@ -90,6 +118,12 @@ def mask2former_swin_nano(num_classes: int = 2) -> SegmenterConfig:
     return replace(mask2former_nano(num_classes), backbone=backbone)
 
 
+def oneformer_nano(num_classes: int = 2) -> SegmenterConfig:
+    """Tell the nano its task: a OneFormer that trains on a CPU, texts included."""
+    config = as_oneformer(mask2former_nano(num_classes), num_queries=200)
+    return replace(config, text=TextConfig(dim=128, num_layers=2))
+
+
 def unimask_nano(num_classes: int = 2) -> SegmenterConfig:
     """Let the nano take its queries from the picture, as many as the picture is large.
 
@@ -113,8 +147,12 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "mask2former-swin-small": mask2former_swin_small,
     "mask2former-swin-base": mask2former_swin_base,
     "mask2former-swin-large": mask2former_swin_large,
+    "oneformer-resnet50": oneformer_resnet50,
+    "oneformer-swin-tiny": oneformer_swin_tiny,
+    "oneformer-swin-large": oneformer_swin_large,
     "mask2former-nano": mask2former_nano,
     "mask2former-swin-nano": mask2former_swin_nano,
+    "oneformer-nano": oneformer_nano,
     "unimask-nano": unimask_nano,
 }
 

@@ -10,7 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_PROPOSALS, TINY_RESNET, TINY_SWIN, draw_discs, tiny_checkpoint
+from conftest import (
+    TINY_ONEFORMER,
+    TINY_PROPOSALS,
+    TINY_RESNET,
+    TINY_SWIN,
+    draw_discs,
+    tiny_checkpoint,
+)
 from huggingface_hub import errors
 
 import unimask
@@ -59,7 +66,8 @@ def test_damaged_folders_are_named(tmp_path, spoil):
 
 
 @pytest.mark.parametrize(
-    "checkpoint", [tiny_checkpoint(c) for c in (TINY_RESNET, TINY_SWIN, TINY_PROPOSALS)]
+    "checkpoint",
+    [tiny_checkpoint(c) for c in (TINY_RESNET, TINY_SWIN, TINY_PROPOSALS, TINY_ONEFORMER)],
 )
 def test_a_loaded_network_is_the_one_that_was_saved(tmp_path, checkpoint):
     write_huggingface(tmp_path, checkpoint)

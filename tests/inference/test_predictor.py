@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_PROPOSALS, TINY_RESNET, TINY_SWIN, draw_discs, tiny_checkpoint
+from conftest import (
+    TINY_ONEFORMER,
+    TINY_PROPOSALS,
+    TINY_RESNET,
+    TINY_SWIN,
+    draw_discs,
+    tiny_checkpoint,
+)
 from PIL import Image
 
 import unimask
@@ -19,14 +26,20 @@ def pictures():
     return [draw_discs(seed, size, count=4)[0] for seed, size in enumerate(sizes)]
 
 
-NETWORKS = {"resnet": TINY_RESNET, "swin": TINY_SWIN, "proposals": TINY_PROPOSALS}
+# With the weights of these seeds every network finds several segments.
+NETWORKS = {
+    "resnet": (TINY_RESNET, 4),
+    "swin": (TINY_SWIN, 4),
+    "proposals": (TINY_PROPOSALS, 4),
+    "task": (TINY_ONEFORMER, 12),
+}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def predictor(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    # With these random weights every network finds several segments.
-    write_huggingface(folder, tiny_checkpoint(NETWORKS[request.param], seed=4))
+    config, seed = NETWORKS[request.param]
+    write_huggingface(folder, tiny_checkpoint(config, seed=seed))
     return unimask.load(folder, device="cpu")
 
 

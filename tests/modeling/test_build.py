@@ -1,25 +1,33 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY_PROPOSALS, TINY_RESNET, TINY_SWIN
+from conftest import TINY_ONEFORMER, TINY_PROPOSALS, TINY_RESNET, TINY_SWIN
 
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.layers.masks import at_size, blocked_positions, predict_masks
 from unimask.modeling.layers.position import sine_positions
+from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS, preset
 
 
 @pytest.mark.parametrize(
-    "config", [TINY_RESNET, TINY_SWIN, TINY_PROPOSALS], ids=["resnet", "swin", "proposals"]
+    "config",
+    [TINY_RESNET, TINY_SWIN, TINY_PROPOSALS, TINY_ONEFORMER],
+    ids=["resnet", "swin", "proposals", "task"],
 )
 def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(config):
     network = build_segmenter(config).train()
-    output = network(torch.randn(2, 3, 64, 96))
+    sentences = torch.randint(0, 99, (2, 8, 77)) if config.text else None
+    output = network(torch.randn(2, 3, 64, 96), sentences=sentences)
+    assert (output.texts is None) == (config.text is None)
     assert len(output.auxiliary) == config.transformer_decoder.num_layers
     layers = [*output.auxiliary, output]
-    sum(
+    loss = sum(
         layer.mask_logits.square().mean() + layer.class_logits.square().mean() for layer in layers
-    ).backward()
+    )
+    if output.texts is not None:
+        loss = loss + (output.texts * torch.randn_like(output.texts)).sum()
+    loss.backward()
     lazy = [name for name, p in network.named_parameters() if p.grad is None]
     assert not lazy
 
@@ -79,6 +87,10 @@ MILLIONS = {
     "mask2former-swin-small": 68.75,
     "mask2former-swin-base": 106.92,
     "mask2former-swin-large": 215.54,
+    "oneformer-resnet50": 64.82,
+    "oneformer-swin-tiny": 68.27,
+    "oneformer-swin-large": 236.35,
+    "oneformer-nano": 11.90,
     "mask2former-nano": 4.59,
     "mask2former-swin-nano": 4.08,
     "unimask-nano": 4.58,
@@ -87,32 +99,31 @@ MILLIONS = {
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_have_their_parameter_counts(name):
-    with torch.device("meta"):
-        network = build_segmenter(preset(name, 133 if "nano" not in name else 2))
+    network = build_skeleton(preset(name, 133 if "nano" not in name else 2))
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     assert millions == pytest.approx(MILLIONS[name], abs=0.01)
 
 
-@pytest.mark.parametrize("name", ["mask2former-swin-tiny", "mask2former-swin-large"])
-def test_presets_have_the_parameters_of_transformers(name):
+@pytest.mark.parametrize("size", ["swin-tiny", "swin-large"])
+@pytest.mark.parametrize("family", ["Mask2Former", "OneFormer"])
+def test_presets_have_the_parameters_of_transformers(family, size):
     transformers = pytest.importorskip("transformers")
-    ours = preset(name, 133)
+    ours = preset(f"{family.lower()}-{size}", 133)
     backbone = ours.backbone
-    config = transformers.Mask2FormerConfig(
+    config = getattr(transformers, f"{family}Config")(
         backbone_config=transformers.SwinConfig(
             embed_dim=backbone.embed_dim, depths=list(backbone.depths),
             num_heads=list(backbone.num_heads), window_size=backbone.window_size,
             out_features=["stage1", "stage2", "stage3", "stage4"],
         ),
-        num_labels=133, num_queries=ours.transformer_decoder.num_queries,
+        num_labels=133, num_queries=ours.transformer_decoder.num_queries, is_training=True,
     )  # fmt: skip
     with torch.device("meta"):
-        theirs = transformers.Mask2FormerForUniversalSegmentation(config)
-        network = build_segmenter(ours)
+        theirs = getattr(transformers, f"{family}ForUniversalSegmentation")(config)
     unused = sum(
         p.numel()
         for n, p in theirs.named_parameters()
         if "encoder.layernorm" in n or "swin.layernorm" in n
     )
     total = sum(parameter.numel() for parameter in theirs.parameters()) - unused
-    assert sum(parameter.numel() for parameter in network.parameters()) == total
+    assert sum(p.numel() for p in build_skeleton(ours).parameters()) == total

@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from conftest import TINY_PROPOSALS, TINY_RESNET, TINY_SWIN
+from conftest import TINY_ONEFORMER, TINY_PROPOSALS, TINY_RESNET, TINY_SWIN
 
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS, preset
 
 
-@pytest.mark.parametrize("config", [TINY_RESNET, TINY_SWIN, TINY_PROPOSALS])
+@pytest.mark.parametrize("config", [TINY_RESNET, TINY_SWIN, TINY_PROPOSALS, TINY_ONEFORMER])
 def test_names_and_shapes_are_those_of_the_network(config):
     skeleton, network = (build(config).state_dict() for build in (build_skeleton, build_segmenter))
     assert list(skeleton) == list(network)

@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_RESNET, write_discs
+from conftest import TINY_ONEFORMER, TINY_RESNET, write_discs
 
 import unimask
+from unimask.checkpoints import read_huggingface
 from unimask.config import CriterionConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError, TrainingError
@@ -126,6 +127,32 @@ def test_one_bad_step_leaves_the_weights_alone(discs, tmp_path, monkeypatch):
     state = weights(tmp_path / "run")
     assert state["bad_steps"] == 1 and state["average"]["updates"] == 3
     assert all(tensor.isfinite().all() for tensor in state["network"].values())
+
+
+def test_a_oneformer_learns_all_tasks_and_keeps_its_texts(discs, tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        unimask.presets.PRESETS, "one", lambda n: replace(TINY_ONEFORMER, num_classes=n)
+    )
+    settings = replace(SETTINGS, steps=40, evaluate_every=0, save_every=20)
+    out = tmp_path / "run"
+    result = train(discs, "one", task="all", out=out, settings=settings, device="cpu", quiet=True)
+    with (out / "metrics.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
+    assert result.predictor.tasks == ("panoptic", "instance", "semantic")
+    assert result.predictor.network.text_mapper is None  # prediction does without
+    state = read_huggingface(out / "weights" / "last").state
+    assert state["text_mapper.encoder.token_embedding.weight"].shape[0] == 259
+    again = train(
+        discs, str(out), task="semantic", out=tmp_path / "next",
+        settings=replace(settings, steps=1), device="cpu", quiet=True,
+    )  # fmt: skip
+    assert again.predictor.tasks == ("semantic",)
+
+
+def test_only_a_network_that_is_told_its_task_learns_several(discs, tmp_path):
+    with pytest.raises(SettingsError, match="panoptic trains it for all three"):
+        train(discs, "tiny", task="all", out=tmp_path, device="cpu", quiet=True)
 
 
 def test_pictures_without_objects_train(tmp_path):

@@ -44,7 +44,7 @@ def read_oneformer(config: Json, extras: Json) -> Json:
                 task_norm=config["use_task_norm"],
             ),
         ),
-        "text": read_text(config),
+        "text": read_text(config) if "text_encoder_width" in config else None,
     }
 
 

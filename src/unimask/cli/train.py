@@ -15,7 +15,9 @@ def train(
     model: Annotated[
         str, typer.Option("--model", "-m", help="A preset to start untrained, or weights.")
     ] = "mask2former-nano",
-    task: Annotated[str, typer.Option(help="panoptic trains for all three.")] = "panoptic",
+    task: Annotated[
+        str, typer.Option(help="semantic, instance, panoptic, or all for OneFormer.")
+    ] = "panoptic",
     steps: Annotated[int | None, typer.Option(min=1, help="Updates of the weights.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data, instead.")] = None,
     size: Annotated[int, typer.Option(help="Side of the training square.")] = 512,
@@ -27,6 +29,9 @@ def train(
         str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
     ] = None,
     evaluate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 0,
+    tokenizer: Annotated[
+        str, typer.Option(help="OneFormer's texts: bytes, or a path to CLIP's tokenizer.json.")
+    ] = "bytes",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder.")] = None,
@@ -48,6 +53,7 @@ def train(
         learning_rate=learning_rate,
         precision=precision,  # type: ignore[arg-type]
         evaluate_every=evaluate_every,
+        tokenizer=tokenizer,
         seed=seed,
         workers=workers,
         augmentation=Augmentation(crop=size),

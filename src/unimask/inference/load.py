@@ -70,7 +70,7 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
-    checkpoint = read_source(source)
+    checkpoint = without_texts(read_source(source))
     network = build_skeleton(checkpoint.config)
     network.load_state_dict(checkpoint.state)
     network = network.to(place, kind).eval().requires_grad_(False)
@@ -116,6 +116,12 @@ def bundled_names() -> tuple[str, ...]:
     if not BUNDLED.is_dir():
         return ()
     return tuple(sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()))
+
+
+def without_texts(checkpoint: Checkpoint) -> Checkpoint:
+    """Leave out OneFormer's text branch: only training reads texts."""
+    state = {n: t for n, t in checkpoint.state.items() if not n.startswith("text_mapper.")}
+    return replace(checkpoint, config=replace(checkpoint.config, text=None), state=state)
 
 
 def read_source(source: str | Path) -> Checkpoint:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unimask.config import CriterionConfig
+from unimask.losses.contrastive import contrastive_loss
 from unimask.losses.mask_losses import binary_loss, dice_loss
 from unimask.losses.matcher import HungarianMatcher, Match, SampledTarget
 from unimask.losses.points import (
@@ -26,8 +27,9 @@ from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 class Losses(NamedTuple):
     """What a step minimises, and what a person reads.
 
-    `total` sums all layers and terms with their weights. The three terms are those of the last
-    layer alone, without weights: they compare across networks of any depth.
+    `total` sums all layers and terms with their weights, OneFormer's contrast among them. The
+    three terms are those of the last layer alone, without weights: they compare across networks
+    of any depth.
     """
 
     total: Float[Tensor, ""]
@@ -159,6 +161,9 @@ class Criterion(nn.Module):
         total = torch.stack(
             [weight * term for layer in terms for weight, term in zip(weights, layer, strict=True)]
         ).sum()
+        if output.texts is not None and output.queries is not None:
+            contrast = contrastive_loss(output.queries, output.texts)
+            total = total + self.config.contrastive_weight * contrast
         return Losses(total, *(term.detach() for term in terms[-1]))
 
     def lay_out(self, targets: list[Target], logits_size: tuple[int, int]) -> Truth:

@@ -1,10 +1,11 @@
 """Pictures in the order and the shape of training: a function of seed, step and place alone."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -17,9 +18,25 @@ from unimask.labels import Task
 from unimask.outputs import Target
 from unimask.processing.preprocess import normalise
 from unimask.training.settings import TrainingSettings
+from unimask.training.texts import PictureTexts
 
-Example = tuple[Float[Tensor, "3 h w"], Target]
-Batch = tuple[Float[Tensor, "b 3 h w"], list[Target]]
+
+class Example(NamedTuple):
+    """A picture with its target for a task, and its sentences where texts are learned."""
+
+    pixel_values: Float[Tensor, "3 h w"]
+    target: Target
+    task: Task
+    sentences: Int[Tensor, "n t"] | None
+
+
+class Batch(NamedTuple):
+    """Examples of one size, stacked; targets stay a list."""
+
+    pixel_values: Float[Tensor, "b 3 h w"]
+    targets: list[Target]
+    tasks: list[Task]
+    sentences: Int[Tensor, "b n t"] | None
 
 
 class Examples(TorchDataset):
@@ -27,21 +44,24 @@ class Examples(TorchDataset):
 
     Args:
         dataset: Labelled pictures.
-        task: What targets are made for.
+        tasks: What targets are made for; one of them is drawn for each picture.
         settings: Augmentation and seed.
         preprocessing: The size at which pictures are predicted, and their normalisation.
+        texts: Says what a picture shows; None where no texts are learned.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        task: Task,
+        tasks: tuple[Task, ...],
         settings: TrainingSettings,
         preprocessing: PreprocessingConfig,
+        texts: PictureTexts | None = None,
     ) -> None:
         self.dataset = dataset
-        self.task: Task = task
+        self.tasks = tasks
         self.settings, self.preprocessing = settings, preprocessing
+        self.texts = texts
         self.order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def __getitem__(self, number: int) -> Example:
@@ -56,12 +76,21 @@ class Examples(TorchDataset):
             self.dataset[index], self.settings.augmentation, self.preprocessing, random
         )
         pixel_values = normalise(sample.image, self.preprocessing)
-        return pixel_values, build_target(sample, self.task, self.dataset.labels)
+        task = self.tasks[int(random.integers(len(self.tasks)))]
+        target = build_target(sample, task, self.dataset.labels)
+        sentences = None if self.texts is None else self.texts.tokens(task, target)
+        return Example(pixel_values, target, task, sentences)
 
 
 def collate(examples: list[Example]) -> Batch:
-    """Stack pictures of one size; targets stay a list."""
-    return torch.stack([pixels for pixels, _ in examples]), [target for _, target in examples]
+    """Stack pictures of one size."""
+    sentences = [e.sentences for e in examples if e.sentences is not None]
+    return Batch(
+        torch.stack([example.pixel_values for example in examples]),
+        [example.target for example in examples],
+        [example.task for example in examples],
+        torch.stack(sentences) if sentences else None,
+    )
 
 
 def batches(

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
-from unimask.labels import Task
+from unimask.labels import Task, widest
 from unimask.training.batches import Examples, batches
 from unimask.training.curves import draw_curves
 from unimask.training.report import Reporter
@@ -56,8 +56,8 @@ class Loop:
 
     @property
     def task(self) -> Task:
-        """What is trained."""
-        return self.examples.task
+        """What is judged: the widest of what is trained."""
+        return widest(self.examples.tasks)
 
     @property
     def epoch(self) -> float:

@@ -27,6 +27,8 @@ class TrainingSettings:
         precision: "float32", or "bfloat16" autocast; matching and losses stay float32.
         ema_decay: Of the running average of the weights, which is what is judged and kept; 0
             keeps the weights themselves.
+        tokenizer: OneFormer's texts as "bytes", or as the tokens of CLIP, whose files are here
+            (tokenizer.json, or a folder with it or with vocab.json and merges.txt).
         seed: Every random draw follows from it, the step and the picture.
         workers: Processes that read pictures.
         evaluate_every: Steps between two validations; 0 for one at the end.
@@ -49,6 +51,7 @@ class TrainingSettings:
     warmup_steps: int = 100
     precision: Literal["float32", "bfloat16"] = "float32"
     ema_decay: float = 0.999
+    tokenizer: str = "bytes"
     seed: int = 0
     workers: int = 2
     evaluate_every: int = 0

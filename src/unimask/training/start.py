@@ -5,53 +5,87 @@ from dataclasses import replace
 import torch
 
 from unimask.checkpoints import Checkpoint
-from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterConfig
+from unimask.config import (
+    PostprocessingConfig,
+    PreprocessingConfig,
+    SegmenterConfig,
+    TextConfig,
+)
+from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS, preset
+from unimask.text.tokenizers import open_tokenizer
 from unimask.training.settings import TrainingSettings
 
 CLASS_HEAD = "transformer_decoder.head.class_embed."
 
 
 def starting_point(
-    model: str, labels: LabelSet, task: Task, settings: TrainingSettings
+    model: str, labels: LabelSet, tasks: tuple[Task, ...], settings: TrainingSettings
 ) -> tuple[Checkpoint, bool, str]:
     """Give the checkpoint to train from.
 
     Args:
         model: A preset's name, or whatever `load` takes.
         labels: Classes of the data.
-        task: What is trained.
-        settings: Preprocessing and seed.
+        tasks: What is trained.
+        settings: Preprocessing, tokenizer and seed.
 
     Returns:
         The checkpoint, whether its weights were trained before, and a line for a person.
+
+    Raises:
+        SettingsError: Several tasks are to be trained, and the network has no task token.
     """
     torch.manual_seed(settings.seed)
-    if model in PRESETS:
-        config = preset(model, len(labels))
-        state = build_segmenter(config).state_dict()
-        preprocessing = settings.preprocessing or default_preprocessing(settings)
-        checkpoint = Checkpoint(
-            config=config,
-            state=state,
-            labels=labels,
-            tasks=tasks_of(task),
-            preprocessing=preprocessing,
-            postprocessing=PostprocessingConfig(top_k=most_queries(config)),
-        )
-        return checkpoint, False, f"{model}: untrained, {count(state):.1f} million parameters"
-    checkpoint = read_source(model)
-    told = f"{model}: trained weights, {count(checkpoint.state):.1f} million parameters"
-    if checkpoint.labels != labels:
-        old = len(checkpoint.labels)
-        checkpoint = replace_head(checkpoint, labels)
-        told += f"; its head for {old} classes is new, for {len(labels)}; all else is kept"
-    if settings.preprocessing is not None:
-        checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
-    return replace(checkpoint, tasks=tasks_of(task)), True, told
+    trained = model not in PRESETS
+    if trained:
+        checkpoint = read_source(model)
+        told = f"{model}: trained weights"
+        if checkpoint.labels != labels:
+            old = len(checkpoint.labels)
+            checkpoint = replace_head(checkpoint, labels)
+            told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
+        if settings.preprocessing is not None:
+            checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
+    else:
+        checkpoint, told = untrained(model, labels, settings), f"{model}: untrained"
+    if checkpoint.config.transformer_decoder.task_queries is not None:
+        checkpoint, texts = add_texts(checkpoint, settings)
+        told += texts
+    elif len(tasks) > 1:
+        raise SettingsError(f"{model} is not told its task: panoptic trains it for all three")
+    told += f"; {count(checkpoint.state):.1f} million parameters"
+    return replace(checkpoint, tasks=tasks_of(checkpoint.config, tasks)), trained, told
+
+
+def untrained(name: str, labels: LabelSet, settings: TrainingSettings) -> Checkpoint:
+    """Give a preset with random weights."""
+    config = preset(name, len(labels))
+    return Checkpoint(
+        config=config,
+        state=build_segmenter(config).state_dict(),
+        labels=labels,
+        tasks=(),
+        preprocessing=settings.preprocessing or default_preprocessing(settings),
+        postprocessing=PostprocessingConfig(top_k=most_queries(config)),
+    )
+
+
+def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Checkpoint, str]:
+    """Give a OneFormer without text branch a new one, for the tokens that it will read."""
+    vocabulary = open_tokenizer(settings.tokenizer).vocabulary
+    text = checkpoint.config.text
+    if text is not None and text.vocabulary == vocabulary:
+        return checkpoint, ""
+    text = replace(text or TextConfig(), vocabulary=vocabulary)
+    config = replace(checkpoint.config, text=text)
+    fresh = build_segmenter(config).state_dict()
+    state = {n: fresh[n] if n.startswith("text_mapper.") else checkpoint.state[n] for n in fresh}
+    told = f", its text branch is new, for {settings.tokenizer}"
+    return replace(checkpoint, config=config, state=state), told
 
 
 def most_queries(config: SegmenterConfig) -> int:
@@ -60,9 +94,11 @@ def most_queries(config: SegmenterConfig) -> int:
     return queries.num_queries + (queries.max_proposals if queries.proposals else 0)
 
 
-def tasks_of(task: Task) -> tuple[Task, ...]:
-    """Give what weights trained for a task can do: panoptic ones answer all three."""
-    return tuple(reversed(TASKS)) if task == "panoptic" else (task,)
+def tasks_of(config: SegmenterConfig, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    """Give what weights can do, widest first: panoptic ones answer all three if not told which."""
+    told = config.transformer_decoder.task_queries is not None
+    known = TASKS if tasks == ("panoptic",) and not told else tasks
+    return tuple(task for task in reversed(TASKS) if task in known)
 
 
 def default_preprocessing(settings: TrainingSettings) -> PreprocessingConfig:

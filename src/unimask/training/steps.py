@@ -67,11 +67,10 @@ def update(
 
 def forward(fabric: Fabric, trainee: Trainee, batch: Batch, generator: torch.Generator) -> Losses:
     """Predict and judge one batch."""
-    pixel_values, targets = batch
-    output = trainee.network(fabric.to_device(pixel_values))
-    return trainee.criterion(
-        output, [target.to(fabric.device) for target in targets], generator=generator
-    )
+    sentences = None if batch.sentences is None else fabric.to_device(batch.sentences)
+    output = trainee.network(fabric.to_device(batch.pixel_values), batch.tasks, sentences=sentences)
+    targets = [target.to(fabric.device) for target in batch.targets]
+    return trainee.criterion(output, targets, generator=generator)
 
 
 def everywhere_finite(fabric: Fabric, norm: Tensor, loss: float) -> bool:

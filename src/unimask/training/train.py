@@ -9,9 +9,10 @@ from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset, open_dataset
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.inference import Predictor, load
-from unimask.labels import Task, parse_task
+from unimask.labels import TASKS, Task, parse_task
 from unimask.losses import Criterion
 from unimask.modeling.build import build_segmenter
+from unimask.text.tokenizers import open_tokenizer
 from unimask.training.average import WeightAverage
 from unimask.training.optimizer import build_optimizer
 from unimask.training.run_folder import RunFolder
@@ -67,7 +68,8 @@ def train(
     Args:
         data: Folder of the dataset, with splits "train" and "val".
         model: A preset's name to start untrained, or whatever `load` takes to fine-tune.
-        task: "panoptic" trains for all three tasks.
+        task: "panoptic" trains a Mask2Former for all three tasks; "all" a OneFormer, which is told
+            for each picture what is asked.
         out: The run's folder; `runs/TASK` by default.
         resume: Continue the run in `out`, with the settings it was started with.
         names: For instance ids: names of the objects and of the background.
@@ -81,20 +83,20 @@ def train(
         SettingsError: The folder already holds a run, or the model is unknown.
         TrainingError: The run cannot be resumed, or its losses stay not finite.
     """
-    chosen = parse_task(task)
-    folder = RunFolder(Path(out or Path("runs") / chosen))
+    tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
+    folder = RunFolder(Path(out or Path("runs") / task))
     if not resume and folder.state_path.exists():
         raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
     settings = folder.read_settings() if resume else settings or TrainingSettings()
     dataset = open_dataset(data, "train", names=names)
     validation = open_dataset(data, "val", names=names)
-    checkpoint, pretrained, told = starting_point(model, dataset.labels, chosen, settings)
+    checkpoint, pretrained, told = starting_point(model, dataset.labels, tasks, settings)
     fabric = launch(device, settings)
-    loop = prepare(fabric, dataset, validation, checkpoint, chosen, folder, settings, pretrained)
+    loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
     if resume:
         loop.restore(folder.read_state())
     if fabric.is_global_zero:
-        facts = {"model": model, "task": chosen, "data": str(data), "labels": dataset.labels.names}
+        facts = {"model": model, "task": task, "data": str(data), "labels": dataset.labels.names}
         folder.forget_after(loop.step) if resume else folder.write_settings(settings, facts)
     quiet = quiet or not fabric.is_global_zero
     if not quiet:
@@ -133,7 +135,7 @@ def prepare(
     dataset: Dataset,
     validation: Dataset,
     checkpoint: Checkpoint,
-    task: Task,
+    tasks: tuple[Task, ...],
     folder: RunFolder,
     settings: TrainingSettings,
     pretrained: bool,
@@ -142,17 +144,20 @@ def prepare(
     from unimask.training.batches import Examples
     from unimask.training.loop import Loop
     from unimask.training.steps import Trainee
+    from unimask.training.texts import PictureTexts
 
     network = build_segmenter(checkpoint.config)
     network.load_state_dict(checkpoint.state)
     optimizer = build_optimizer(network, settings, pretrained=pretrained)
     average = WeightAverage(network.to(fabric.device), settings.ema_decay)
     network, optimizer = fabric.setup(network, optimizer)
+    tokenizer = open_tokenizer(settings.tokenizer) if checkpoint.config.text else None
+    texts = PictureTexts.of(checkpoint.config, tokenizer, dataset.labels)
     criterion = Criterion(len(checkpoint.labels), settings.criterion).to(fabric.device)
     return Loop(
         fabric=fabric,
         trainee=Trainee(network, optimizer, average, criterion),
-        examples=Examples(dataset, task, settings, checkpoint.preprocessing),
+        examples=Examples(dataset, tasks, settings, checkpoint.preprocessing, texts),
         validation=validation,
         checkpoint=checkpoint,
         folder=folder,

@@ -1,0 +1,113 @@
+"""Sentences to token ids: CLIP's tokenizer from its files, or bytes, which need none."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from unimask.errors import MissingExtraError, SettingsError
+from unimask.text.task_sentences import END, START
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Engine
+
+LENGTH = 77
+"""Tokens per sentence, start and end among them; longer ones are cut, the rest is zeros."""
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """What turns sentences into ids; the end token has the highest of all ids."""
+
+    vocabulary: int
+
+    def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
+        """Give the ids of every sentence."""
+        ...
+
+
+class ByteTokenizer:
+    """Every byte of UTF-8 is a token: its value plus 1, as 0 fills up."""
+
+    vocabulary = 259
+
+    def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
+        """Give the ids of every sentence, in lower case."""
+        rows = [[byte + 1 for byte in text.lower().encode()] for text in sentences]
+        return fill(rows, 257, 258)
+
+
+class ClipTokenizer:
+    """The tokenizer of OneFormer's authors, from the files of any CLIP model.
+
+    Args:
+        path: `tokenizer.json`, or a folder with it or with `vocab.json` and `merges.txt`.
+
+    Raises:
+        MissingExtraError: The extra `train` is not installed.
+        SettingsError: The files are not there, or are no CLIP tokenizer's.
+    """
+
+    vocabulary = END + 1
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.engine = open_engine(path)
+            known = [self.engine.token_to_id(t) for t in ("<|startoftext|>", "<|endoftext|>")]
+        except ImportError:
+            raise MissingExtraError("tokenizers", "train") from None
+        except Exception as error:  # the engine raises plain exceptions
+            raise SettingsError(f"{path} holds no CLIP tokenizer ({error})") from error
+        if known != [START, END]:
+            raise SettingsError(f"{path} is not CLIP's tokenizer: give tokenizer.json of one")
+
+    def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
+        """Give the ids of every sentence, in lower case."""
+        found = self.engine.encode_batch(
+            [text.lower() for text in sentences], add_special_tokens=False
+        )
+        return fill([row.ids for row in found], START, END)
+
+
+def open_engine(path: Path) -> "Engine":
+    """Read `tokenizer.json`, or put CLIP's byte-level pairs together from their two files."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    whole = path / "tokenizer.json" if path.is_dir() else path
+    if whole.is_file():
+        return Tokenizer.from_file(str(whole))
+    model = models.BPE.from_file(
+        str(path / "vocab.json"), str(path / "merges.txt"), end_of_word_suffix="</w>"
+    )
+    engine = Tokenizer(model)
+    engine.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    words = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
+    engine.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(words, behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return engine
+
+
+def fill(rows: list[list[int]], start: int, end: int) -> Int[np.ndarray, "n t"]:
+    """Put start and end around each row, cut what is too long, fill up with zeros."""
+    ids = np.zeros((len(rows), LENGTH), np.int64)
+    for target, row in zip(ids, rows, strict=True):
+        whole = [start, *row[: LENGTH - 2], end]
+        target[: len(whole)] = whole
+    return ids
+
+
+def open_tokenizer(name: str) -> Tokenizer:
+    """Give the tokenizer called "bytes", or the one of CLIP at a path.
+
+    Raises:
+        MissingExtraError, SettingsError: As `ClipTokenizer`.
+    """
+    return ByteTokenizer() if name == "bytes" else ClipTokenizer(Path(name).expanduser())

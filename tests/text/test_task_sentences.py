@@ -1,0 +1,19 @@
+"""What is said of a picture."""
+
+from unimask.text.task_sentences import picture_sentences
+
+
+def test_objects_are_told_one_by_one_and_the_task_fills_up():
+    told = picture_sentences("panoptic", ["car", "car", "sky"], 5)
+    assert told == [
+        "a photo with a car",
+        "a photo with a car",
+        "a photo with a sky",
+        "a panoptic photo",
+        "a panoptic photo",
+    ]
+    assert picture_sentences("instance", [], 1) == ["an instance photo"]
+    assert picture_sentences("semantic", ["a", "b", "c"], 2) == [
+        "a photo with a a",
+        "a photo with a b",
+    ]

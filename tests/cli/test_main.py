@@ -55,6 +55,20 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
     }  # fmt: skip
 
 
+def test_evaluate_in_half_precision(command, discs, tiny_model, tmp_path):
+    scores = []
+    for dtype in ("float32", "bfloat16"):
+        code, _, _ = command(
+            "evaluate", discs, "-m", tiny_model, "--task", "semantic", "--dtype", dtype,
+            "--json", tmp_path / dtype,
+        )  # fmt: skip
+        assert code == 0
+        scores.append(json.loads((tmp_path / dtype).read_text())["metrics"]["mIoU"])
+    assert scores[0] != scores[1] and abs(scores[0] - scores[1]) < 10
+    code, _, err = command("evaluate", discs, "-m", tiny_model, "--dtype", "float12")
+    assert code == 2 and "float12" in err
+
+
 def test_masks_of_another_size_are_one_line(command, one_line, tiny_model, tmp_path):
     data = write_discs(tmp_path / "data", {"val": 1})
     mask = data / "val" / "masks" / "0.png"

@@ -19,6 +19,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
     """Score a model; all scores are percentages."""
     if json is not None:
@@ -34,6 +35,7 @@ def evaluate(
             task=task,
             split=split,
             device=device,
+            dtype=dtype,  # type: ignore[arg-type]
             json=json,
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )

@@ -8,7 +8,7 @@ from unimask.datasets import Dataset, open_dataset
 from unimask.errors import DataError
 from unimask.evaluation.scorers import scorer_for
 from unimask.formats.atomic import atomic_path
-from unimask.inference import Predictor, load
+from unimask.inference import Dtype, Predictor, load
 from unimask.labels import LabelSet
 
 Progress = Callable[[int, int], None]
@@ -22,6 +22,7 @@ def evaluate(
     task: str | None = None,
     split: str = "val",
     device: str = "auto",
+    dtype: Dtype = "float32",
     json: str | Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, object]:
@@ -37,6 +38,7 @@ def evaluate(
         task: The model's widest by default.
         split: Part of the dataset.
         device: Where a model that is loaded here runs.
+        dtype: What it computes in, as `load` takes it.
         json: File to write the scores to.
         progress: Told after each picture.
 
@@ -47,7 +49,7 @@ def evaluate(
         DataError: The dataset cannot be read, or its classes are not the model's.
         TaskError: The model cannot do the task.
     """
-    predictor = model if isinstance(model, Predictor) else load(model, device=device)
+    predictor = model if isinstance(model, Predictor) else load(model, device=device, dtype=dtype)
     dataset = open_dataset(data, split)
     scores = evaluate_predictor(predictor, dataset, task=task, progress=progress)
     report = {

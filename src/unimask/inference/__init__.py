@@ -1,6 +1,6 @@
 """Weights to a predictor, and pictures to results."""
 
-from unimask.inference.load import load
+from unimask.inference.load import Dtype, load
 from unimask.inference.predictor import Predictor
 
-__all__ = ["Predictor", "load"]
+__all__ = ["Dtype", "Predictor", "load"]

@@ -64,7 +64,7 @@ def neighborhood_attention_tiles(
     Raises:
         ValueError: The map is smaller than k times `dilation`, or k is even.
     """
-    kernel_size(*query.shape[1:3], bias, dilation)
+    kernel_size(query.shape[1], query.shape[2], bias, dilation)
     return _Tiles.apply(query, key, value, bias.to(query.dtype), dilation)
 
 
@@ -79,7 +79,7 @@ class _Tiles(torch.autograd.Function):
         ctx.dilation = dilation
         tables = [table(part) for part in (query, key, value)]
         entries = bordered(bias)
-        out = tables[0].new_empty(len(tables[0]) + 1, *tables[0].shape[1:])
+        out = tables[0].new_empty((len(tables[0]) + 1, *query.shape[3:]))
         for squares in all_squares(query.shape, bias, dilation):
             square_bias = entries[:, squares.offsets]
             for step in steps(squares, query.shape):
@@ -110,12 +110,11 @@ class _Tiles(torch.autograd.Function):
                     total.index_add_(0, step.keys.flatten(), slope.flatten(0, 1).to(wide))
                 to_entries.index_add_(1, squares.offsets.flatten(), slopes[3].flatten(1).to(wide))
         to_bias = to_entries.view(-1, bias.shape[1] + 1, bias.shape[2] + 1)[:, :-1, :-1]
-        totals = (to_query[:-1], to_key, to_value, to_bias)
         return (
-            *(
-                total.reshape(part.shape).to(part.dtype)
-                for total, part in zip(totals, ctx.saved_tensors, strict=True)
-            ),
+            to_query[:-1].view(query.shape),
+            to_key.view(key.shape).to(key.dtype),
+            to_value.view(value.shape).to(value.dtype),
+            to_bias.to(bias.dtype),
             None,
         )
 
@@ -148,13 +147,15 @@ def bordered(bias: Float[Tensor, "m r r"]) -> Float[Tensor, "m e"]:
     return F.pad(bias, (0, 1, 0, 1), value=float("-inf")).flatten(1)
 
 
-def gather(tables: list[Tensor], step: Squares) -> list[Tensor]:
+def gather(tables: list[Tensor], step: Squares) -> tuple[Tensor, Tensor, Tensor]:
     """Give the queries, keys and values of squares."""
-    indices = (step.queries, step.keys, step.keys)
-    return [
-        part.index_select(0, index.flatten()).view(*index.shape, *part.shape[1:])
-        for part, index in zip(tables, indices, strict=True)
-    ]
+    query, key, value = tables
+    return pick(query, step.queries), pick(key, step.keys), pick(value, step.keys)
+
+
+def pick(table: Float[Tensor, "r m c"], rows: Int[Tensor, "n t"]) -> Float[Tensor, "n t m c"]:
+    """Give rows of a table."""
+    return table.index_select(0, rows.flatten()).view(*rows.shape, *table.shape[1:])
 
 
 def steps(squares: Squares, shape: torch.Size) -> Iterator[Squares]:

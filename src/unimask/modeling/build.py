@@ -6,13 +6,15 @@ from torch import nn
 
 from unimask.config import (
     BackboneConfig,
+    ConvNeXtConfig,
     DeformablePixelDecoderConfig,
+    DiNATConfig,
     MaskedDecoderConfig,
     ResNetConfig,
     SegmenterConfig,
     SwinConfig,
 )
-from unimask.modeling.backbones import ResNet, Swin
+from unimask.modeling.backbones import ConvNeXt, DiNAT, ResNet, Swin
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.pixel_decoders import DeformableEncoderLayer, DeformablePixelDecoder
 from unimask.modeling.segmenter import Segmenter
@@ -22,7 +24,12 @@ from unimask.modeling.transformer_decoders import (
     Proposals,
 )
 
-BACKBONES: dict[type, type[nn.Module]] = {SwinConfig: Swin, ResNetConfig: ResNet}
+BACKBONES: dict[type, type[nn.Module]] = {
+    SwinConfig: Swin,
+    ResNetConfig: ResNet,
+    ConvNeXtConfig: ConvNeXt,
+    DiNATConfig: DiNAT,
+}
 
 
 def arguments(config: BackboneConfig) -> dict[str, object]:

@@ -1,13 +1,15 @@
 """What every backbone promises."""
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import TINY_RESNET, TINY_SWIN
 
-from unimask.config import ResNetConfig
-from unimask.modeling.build import BACKBONES, arguments, build_backbone
+from unimask.config import ConvNeXtConfig, DiNATConfig, ResNetConfig
+from unimask.modeling.build import BACKBONES, arguments, build_backbone, build_segmenter
+from unimask.modeling.skeleton import build_skeleton
 
 TINY = {
     "resnet-group": TINY_RESNET.backbone,
@@ -15,6 +17,23 @@ TINY = {
         stem_channels=8, channels=(16, 16, 32, 32), depths=(1, 2, 1, 1), norm="frozen_batch"
     ),
     "swin": TINY_SWIN.backbone,
+    "convnext": ConvNeXtConfig(dims=(8, 16, 24, 32), depths=(1, 2, 2, 1)),
+    "convnext-unscaled": ConvNeXtConfig(dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), layer_scale=0.0),
+    "dinat": DiNATConfig(
+        embed_dim=8,
+        depths=(2, 1, 2, 1),
+        num_heads=(1, 2, 2, 4),
+        kernel_size=3,
+        dilations=((1, 4), (2,), (1, 3), (1,)),
+    ),
+    "dinat-scaled": DiNATConfig(
+        embed_dim=8,
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 2, 2, 4),
+        kernel_size=5,
+        dilations=((2,), (1,), (1,), (1,)),
+        layer_scale=1e-5,
+    ),
 }
 
 
@@ -47,3 +66,16 @@ class TestEveryBackbone:
         sum(feature.square().sum() for feature in backbone(torch.randn(1, 3, 64, 64))).backward()
         lazy = [n for n, p in backbone.named_parameters() if p.grad is None or not p.grad.any()]
         assert not lazy
+
+    def test_a_segmenter_predicts_on_its_maps(self, config):
+        network = build_segmenter(replace(TINY_SWIN, backbone=config)).eval()
+        predicted = network(torch.randn(2, 3, 64, 96))
+        assert predicted.mask_logits.shape == (2, 12, 16, 24)
+        assert predicted.mask_logits.isfinite().all() and predicted.class_logits.isfinite().all()
+
+    def test_its_skeleton_draws_nothing(self, config):
+        before = torch.get_rng_state()
+        skeleton = build_skeleton(replace(TINY_SWIN, backbone=config)).state_dict()
+        assert torch.equal(torch.get_rng_state(), before)
+        network = build_segmenter(replace(TINY_SWIN, backbone=config)).state_dict()
+        assert {n: t.shape for n, t in skeleton.items()} == {n: t.shape for n, t in network.items()}

@@ -7,6 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.huggingface_backbone_names import BACKBONES
 from unimask.checkpoints.huggingface_config import (
     read_architecture,
     read_labels,
@@ -16,7 +17,7 @@ from unimask.checkpoints.huggingface_config import (
     write_config,
     write_preprocessor,
 )
-from unimask.checkpoints.huggingface_names import BACKBONES, MASK2FORMER, NO_WEIGHTS
+from unimask.checkpoints.huggingface_names import MASK2FORMER, NO_WEIGHTS
 from unimask.checkpoints.huggingface_oneformer import ONEFORMER
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.config import SegmenterConfig

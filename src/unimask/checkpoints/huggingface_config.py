@@ -5,15 +5,14 @@ What that schema has no place for stands under the key `unimask`.
 
 from dataclasses import asdict, replace
 
+from unimask.checkpoints.huggingface_backbones import read_backbone, write_backbone
 from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
 from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
 from unimask.config import (
-    BackboneConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
-    SwinConfig,
 )
 from unimask.errors import CheckpointError
 from unimask.labels import TASKS, LabelSet, Task, parse_task
@@ -56,30 +55,6 @@ def read_architecture(config: Json, *, text: bool = False) -> SegmenterConfig:
 def extras(config: Json) -> Json:
     """Give what we keep beside the schema."""
     return config.get("unimask", {})
-
-
-def read_backbone(config: Json) -> BackboneConfig:
-    """Read the backbone's numbers."""
-    backbone = config["backbone_config"]
-    kind = backbone.get("model_type")
-    if kind in ("swin", "maskformer-swin"):
-        return SwinConfig(
-            embed_dim=backbone["embed_dim"],
-            depths=tuple(backbone["depths"]),
-            num_heads=tuple(backbone["num_heads"]),
-            window_size=backbone["window_size"],
-            mlp_ratio=backbone.get("mlp_ratio", 4.0),
-            drop_path=backbone.get("drop_path_rate", 0.0),
-        )
-    if kind == "resnet":
-        return ResNetConfig(
-            block=backbone["layer_type"],
-            stem_channels=backbone["embedding_size"],
-            channels=tuple(backbone["hidden_sizes"]),
-            depths=tuple(backbone["depths"]),
-            norm=extras(config).get("norm", "frozen_batch"),
-        )
-    raise CheckpointError(f"the backbone {kind!r} is not known here; known are swin and resnet")
 
 
 def read_names(config: Json) -> tuple[str, ...]:
@@ -176,30 +151,6 @@ def can_transformers_run(architecture: SegmenterConfig) -> bool:
     """Say whether that library has all parts of the network."""
     queries = architecture.transformer_decoder
     return not (queries.local_positions or queries.proposals)
-
-
-def write_backbone(backbone: BackboneConfig) -> Json:
-    """Give the schema's backbone_config."""
-    stages = ["stage1", "stage2", "stage3", "stage4"]
-    if isinstance(backbone, SwinConfig):
-        return {
-            "model_type": "swin",
-            "embed_dim": backbone.embed_dim,
-            "depths": list(backbone.depths),
-            "num_heads": list(backbone.num_heads),
-            "window_size": backbone.window_size,
-            "mlp_ratio": backbone.mlp_ratio,
-            "drop_path_rate": backbone.drop_path,
-            "out_features": stages,
-        }
-    return {
-        "model_type": "resnet",
-        "layer_type": backbone.block,
-        "embedding_size": backbone.stem_channels,
-        "hidden_sizes": list(backbone.channels),
-        "depths": list(backbone.depths),
-        "out_features": stages,
-    }
 
 
 def write_preprocessor(preprocessing: PreprocessingConfig) -> Json:

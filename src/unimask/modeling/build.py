@@ -6,14 +6,16 @@ from torch import nn
 
 from unimask.config import (
     BackboneConfig,
+    ConvNeXtConfig,
     DeformablePixelDecoderConfig,
+    DiNATConfig,
     MaskedDecoderConfig,
     ResNetConfig,
     SegmenterConfig,
     SwinConfig,
     TextConfig,
 )
-from unimask.modeling.backbones import ResNet, Swin
+from unimask.modeling.backbones import ConvNeXt, DiNAT, ResNet, Swin
 from unimask.modeling.layers.detr import DetrDecoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.mlp import MLP
@@ -29,7 +31,12 @@ from unimask.modeling.transformer_decoders import (
     TaskQueries,
 )
 
-BACKBONES: dict[type, type[nn.Module]] = {SwinConfig: Swin, ResNetConfig: ResNet}
+BACKBONES: dict[type, type[nn.Module]] = {
+    SwinConfig: Swin,
+    ResNetConfig: ResNet,
+    ConvNeXtConfig: ConvNeXt,
+    DiNATConfig: DiNAT,
+}
 
 
 def arguments(config: BackboneConfig) -> dict[str, object]:

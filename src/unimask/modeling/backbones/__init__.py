@@ -5,10 +5,12 @@ from typing import Protocol
 from jaxtyping import Float
 from torch import Tensor
 
+from unimask.modeling.backbones.convnext import ConvNeXt
+from unimask.modeling.backbones.dinat import DiNAT
 from unimask.modeling.backbones.resnet import ResNet
 from unimask.modeling.backbones.swin import Swin
 
-__all__ = ["Backbone", "ResNet", "Swin"]
+__all__ = ["Backbone", "ConvNeXt", "DiNAT", "ResNet", "Swin"]
 
 
 class Backbone(Protocol):

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unimask.modeling.layers.drop_path import DropPath
+from unimask.modeling.layers.feed_forward import FeedForward
 
 
 class PatchEmbed(nn.Module):
@@ -127,18 +128,6 @@ class WindowAttention(nn.Module):
             bias = bias.expand(b // len(blocked), -1, -1, -1, -1).flatten(0, 1)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
-
-
-class FeedForward(nn.Module):
-    """Two linear layers with GELU between them."""
-
-    def __init__(self, dim: int, hidden: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
-
-    def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... c"]:  # noqa: D102
-        return self.fc2(F.gelu(self.fc1(x)))
 
 
 class SwinBlock(nn.Module):

@@ -1,0 +1,93 @@
+"""Where the Hugging Face schema keeps each tensor of the backbones (names on disk)."""
+
+from unimask.checkpoints.keymap import Rules
+
+ENCODER = "model.pixel_level_module.encoder"
+
+
+def block_rules(ours: str, theirs: str, *, bias: str) -> Rules:
+    """Name the tensors of a transformer block; `bias` is what attention adds by position."""
+    attention = f"{theirs}.attention.self"
+    return (
+        *(
+            (
+                f"{ours}.attn.qkv.{kind}",
+                tuple(f"{attention}.{part}.{kind}" for part in ("query", "key", "value")),
+            )
+            for kind in ("weight", "bias")
+        ),
+        (f"{ours}.attn.{bias}", f"{attention}.{bias}"),
+        (f"{ours}.attn.proj.**", f"{theirs}.attention.output.dense.**"),
+        (f"{ours}.norm1.**", f"{theirs}.layernorm_before.**"),
+        (f"{ours}.norm2.**", f"{theirs}.layernorm_after.**"),
+        (f"{ours}.mlp.fc1.**", f"{theirs}.intermediate.dense.**"),
+        (f"{ours}.mlp.fc2.**", f"{theirs}.output.dense.**"),
+    )
+
+
+PATCHES: Rules = (
+    ("backbone.patch_embed.proj.**", f"{ENCODER}.embeddings.patch_embeddings.projection.**"),
+    ("backbone.patch_embed.norm.**", f"{ENCODER}.embeddings.norm.**"),
+)
+"""Of Swin and DiNAT."""
+
+OUTPUT_NORMS: Rules = tuple(
+    (f"backbone.norm{stage}.**", f"{ENCODER}.hidden_states_norms.stage{stage + 1}.**")
+    for stage in range(4)
+)
+"""Of Swin, ConvNeXt and DiNAT."""
+
+SWIN: Rules = (
+    *block_rules(
+        "backbone.layers.*.blocks.*",
+        f"{ENCODER}.encoder.layers.*.blocks.*",
+        bias="relative_position_bias_table",
+    ),
+    ("backbone.layers.*.downsample.**", f"{ENCODER}.encoder.layers.*.downsample.**"),
+)
+
+LEVEL_BLOCK = f"{ENCODER}.encoder.levels.*.layers.*"
+
+DINAT: Rules = (
+    *block_rules("backbone.levels.*.blocks.*", LEVEL_BLOCK, bias="rpb"),
+    ("backbone.levels.*.blocks.*.layer_scale", f"{LEVEL_BLOCK}.layer_scale_parameters"),
+    ("backbone.levels.*.downsample.**", f"{ENCODER}.encoder.levels.*.downsample.**"),
+)
+
+STAGE_BLOCK = f"{ENCODER}.encoder.stages.*.layers.*"
+
+CONVNEXT: Rules = (
+    ("backbone.downsample_layers.0.0.**", f"{ENCODER}.embeddings.patch_embeddings.**"),
+    ("backbone.downsample_layers.0.1.**", f"{ENCODER}.embeddings.layernorm.**"),
+    ("backbone.downsample_layers.*.**", f"{ENCODER}.encoder.stages.*.downsampling_layer.**"),
+    ("backbone.stages.*.*.gamma", f"{STAGE_BLOCK}.layer_scale_parameter"),
+    ("backbone.stages.*.*.norm.**", f"{STAGE_BLOCK}.layernorm.**"),
+    ("backbone.stages.*.*.**", f"{STAGE_BLOCK}.**"),
+)
+
+STEM = f"{ENCODER}.embedder.embedder"
+
+RESNET: Rules = (
+    ("backbone.stem.conv1.norm.**", f"{STEM}.normalization.**"),
+    ("backbone.stem.conv1.weight", f"{STEM}.convolution.weight"),
+    *(
+        rule
+        for stage in range(4)
+        for ours, theirs in (
+            ("shortcut", "shortcut"),
+            *((f"conv{i + 1}", f"layer.{i}") for i in range(3)),
+        )
+        for rule in (
+            (
+                f"backbone.res{stage + 2}.*.{ours}.norm.**",
+                f"{ENCODER}.encoder.stages.{stage}.layers.*.{theirs}.normalization.**",
+            ),
+            (
+                f"backbone.res{stage + 2}.*.{ours}.weight",
+                f"{ENCODER}.encoder.stages.{stage}.layers.*.{theirs}.convolution.weight",
+            ),
+        )
+    ),
+)
+
+BACKBONES: Rules = (*PATCHES, *OUTPUT_NORMS, *SWIN, *DINAT, *CONVNEXT, *RESNET)

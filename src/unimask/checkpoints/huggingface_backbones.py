@@ -1,0 +1,160 @@
+"""The backbone's part of Hugging Face's config.json to and from our dataclasses."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from unimask.config import BackboneConfig, ConvNeXtConfig, DiNATConfig, ResNetConfig, SwinConfig
+from unimask.errors import CheckpointError
+
+Json = dict
+
+
+def read_backbone(config: Json) -> BackboneConfig:
+    """Read the backbone's numbers.
+
+    Raises:
+        CheckpointError: The backbone, or one of its options, is not known here.
+        KeyError: A number is missing.
+    """
+    backbone = config["backbone_config"]
+    kind = backbone.get("model_type")
+    if kind == "resnet":
+        return read_resnet(backbone, norm=config.get("unimask", {}).get("norm", "frozen_batch"))
+    if kind not in READERS:
+        known = ", ".join([*READERS, "resnet"])
+        raise CheckpointError(f"the backbone {kind!r} is not known here; known are {known}")
+    return READERS[kind](backbone)
+
+
+def read_swin(backbone: Json) -> SwinConfig:
+    """Read a Swin's numbers."""
+    return SwinConfig(
+        embed_dim=backbone["embed_dim"],
+        depths=tuple(backbone["depths"]),
+        num_heads=tuple(backbone["num_heads"]),
+        window_size=backbone["window_size"],
+        mlp_ratio=backbone.get("mlp_ratio", 4.0),
+        drop_path=backbone.get("drop_path_rate", 0.0),
+    )
+
+
+def read_convnext(backbone: Json) -> ConvNeXtConfig:
+    """Read a ConvNeXt's numbers."""
+    expect(backbone, patch_size=4, hidden_act="gelu")
+    return ConvNeXtConfig(
+        dims=tuple(backbone["hidden_sizes"]),
+        depths=tuple(backbone["depths"]),
+        drop_path=backbone.get("drop_path_rate", 0.0),
+        layer_scale=backbone.get("layer_scale_init_value", 1e-6),
+    )
+
+
+def read_dinat(backbone: Json) -> DiNATConfig:
+    """Read a DiNAT's numbers."""
+    expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
+    return DiNATConfig(
+        embed_dim=backbone["embed_dim"],
+        depths=tuple(backbone["depths"]),
+        num_heads=tuple(backbone["num_heads"]),
+        kernel_size=backbone["kernel_size"],
+        dilations=tuple(tuple(stage) for stage in backbone["dilations"]),
+        mlp_ratio=backbone["mlp_ratio"],
+        drop_path=backbone.get("drop_path_rate", 0.0),
+        layer_scale=backbone.get("layer_scale_init_value", 0.0),
+    )
+
+
+def read_resnet(backbone: Json, norm: Literal["frozen_batch", "group"]) -> ResNetConfig:
+    """Read a ResNet's numbers."""
+    return ResNetConfig(
+        block=backbone["layer_type"],
+        stem_channels=backbone["embedding_size"],
+        channels=tuple(backbone["hidden_sizes"]),
+        depths=tuple(backbone["depths"]),
+        norm=norm,
+    )
+
+
+READERS: dict[str, Callable[[Json], BackboneConfig]] = {
+    "swin": read_swin,
+    "maskformer-swin": read_swin,
+    "convnext": read_convnext,
+    "dinat": read_dinat,
+}
+
+
+def expect(backbone: Json, **options: object) -> None:
+    """Refuse options of the schema that other networks than ours would need.
+
+    Raises:
+        CheckpointError: One of them differs.
+    """
+    for name, value in options.items():
+        if backbone.get(name, value) != value:
+            raise CheckpointError(
+                f"{name} of the backbone is {backbone[name]!r}; only {value!r} is known here"
+            )
+
+
+def write_backbone(backbone: BackboneConfig) -> Json:
+    """Give the schema's backbone_config."""
+    match backbone:
+        case SwinConfig():
+            values = write_swin(backbone)
+        case ConvNeXtConfig():
+            values = write_convnext(backbone)
+        case DiNATConfig():
+            values = write_dinat(backbone)
+        case ResNetConfig():
+            values = write_resnet(backbone)
+    return {**values, "out_features": ["stage1", "stage2", "stage3", "stage4"]}
+
+
+def write_swin(backbone: SwinConfig) -> Json:
+    """Give a Swin's numbers."""
+    return {
+        "model_type": "swin",
+        "embed_dim": backbone.embed_dim,
+        "depths": list(backbone.depths),
+        "num_heads": list(backbone.num_heads),
+        "window_size": backbone.window_size,
+        "mlp_ratio": backbone.mlp_ratio,
+        "drop_path_rate": backbone.drop_path,
+    }
+
+
+def write_convnext(backbone: ConvNeXtConfig) -> Json:
+    """Give a ConvNeXt's numbers."""
+    return {
+        "model_type": "convnext",
+        "hidden_sizes": list(backbone.dims),
+        "depths": list(backbone.depths),
+        "drop_path_rate": backbone.drop_path,
+        "layer_scale_init_value": backbone.layer_scale,
+    }
+
+
+def write_dinat(backbone: DiNATConfig) -> Json:
+    """Give a DiNAT's numbers."""
+    return {
+        "model_type": "dinat",
+        "embed_dim": backbone.embed_dim,
+        "depths": list(backbone.depths),
+        "num_heads": list(backbone.num_heads),
+        "kernel_size": backbone.kernel_size,
+        "dilations": [list(stage) for stage in backbone.dilations],
+        "mlp_ratio": backbone.mlp_ratio,
+        "drop_path_rate": backbone.drop_path,
+        "layer_scale_init_value": backbone.layer_scale,
+    }
+
+
+def write_resnet(backbone: ResNetConfig) -> Json:
+    """Give a ResNet's numbers."""
+    return {
+        "model_type": "resnet",
+        "layer_type": backbone.block,
+        "embedding_size": backbone.stem_channels,
+        "hidden_sizes": list(backbone.channels),
+        "depths": list(backbone.depths),
+    }

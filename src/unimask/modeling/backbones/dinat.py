@@ -1,0 +1,214 @@
+"""DiNAT (Hassani and Shi 2022): neighbourhood attention, dense and dilated in turn."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unimask.kernels.neighborhood_attention import neighborhood_attention
+from unimask.modeling.layers.drop_path import DropPath
+from unimask.modeling.layers.feed_forward import FeedForward
+
+
+class ConvTokenizer(nn.Module):
+    """Two 3x3 convolutions, each of stride 2.
+
+    Args:
+        dim: Width of a token.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(
+            nn.Conv2d(3, dim // 2, 3, stride=2, padding=1),
+            nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1),
+        )
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b i j c"]:
+        """Give one token per four by four pixels."""
+        return self.norm(self.proj(pixel_values).permute(0, 2, 3, 1))
+
+
+class ConvDownsampler(nn.Module):
+    """A 3x3 convolution of stride 2 that doubles the width.
+
+    Args:
+        dim: Width of a token before.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.reduction = nn.Conv2d(dim, 2 * dim, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.LayerNorm(2 * dim)
+
+    def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b i j d"]:
+        """Give a quarter of the tokens."""
+        return self.norm(self.reduction(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+
+class NeighborhoodAttention(nn.Module):
+    """Attention of each token to its neighbours, with a learned bias per head and offset.
+
+    Args:
+        dim: Width of a token.
+        num_heads: Heads.
+        kernel_size: Side of the neighbourhood in tokens; odd.
+        dilation: Distance of neighbours.
+    """
+
+    def __init__(self, dim: int, *, num_heads: int, kernel_size: int, dilation: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.dilation = dilation
+        self.least = kernel_size * dilation
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.rpb = nn.Parameter(torch.zeros(num_heads, 2 * kernel_size - 1, 2 * kernel_size - 1))
+
+    def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Mix tokens.
+
+        Maps smaller than a neighbourhood are filled up with zeros at the bottom and right. They
+        are neighbours like any other (NATTEN 0.14, `natten2d.py`).
+        """
+        h, w = x.shape[1:3]
+        x = F.pad(x, (0, 0, 0, max(0, self.least - w), 0, max(0, self.least - h)))
+        qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
+        query, key, value = qkv.unbind(3)
+        mixed = neighborhood_attention(query, key, value, self.rpb, dilation=self.dilation)
+        return self.proj(mixed[:, :h, :w].flatten(3))
+
+
+class DiNATBlock(nn.Module):
+    """Neighbourhood attention and a feed-forward part, each on a normalised residual branch.
+
+    Args:
+        dim: Width of a token.
+        num_heads: Heads.
+        kernel_size: Side of the neighbourhood.
+        dilation: Distance of neighbours.
+        mlp_ratio: Hidden width over width.
+        drop_path: Chance to drop a branch.
+        layer_scale: What each channel of a branch is multiplied with at first; 0 for no scale.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        num_heads: int,
+        kernel_size: int,
+        dilation: int,
+        mlp_ratio: float,
+        drop_path: float,
+        layer_scale: float,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = NeighborhoodAttention(
+            dim, num_heads=num_heads, kernel_size=kernel_size, dilation=dilation
+        )
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = FeedForward(dim, int(dim * mlp_ratio))
+        self.drop_path = DropPath(drop_path)
+        self.layer_scale = nn.Parameter(torch.full((2, dim), layer_scale)) if layer_scale else None
+
+    def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Mix tokens, then channels."""
+        scales = (1.0, 1.0) if self.layer_scale is None else self.layer_scale
+        x = x + self.drop_path(scales[0] * self.attn(self.norm1(x)))
+        return x + self.drop_path(scales[1] * self.mlp(self.norm2(x)))
+
+
+class DiNATLevel(nn.Module):
+    """Blocks, then (but for the last level) downsampling."""
+
+    def __init__(self, blocks: list[DiNATBlock], downsample: ConvDownsampler | None) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(*blocks)
+        self.downsample = downsample
+
+    def forward(
+        self, x: Float[Tensor, "b h w c"]
+    ) -> tuple[Float[Tensor, "b h w c"], Float[Tensor, "b i j d"]]:
+        """Give the level's map and the next level's input."""
+        x = self.blocks(x)
+        return x, x if self.downsample is None else self.downsample(x)
+
+
+class DiNAT(nn.Module):
+    """Give the normalised outputs of the four levels.
+
+    Args:
+        embed_dim: Width of the first level.
+        depths: Blocks per level.
+        num_heads: Heads per level.
+        kernel_size: Side of the neighbourhood; odd.
+        dilations: Distance of neighbours per level and block.
+        mlp_ratio: Hidden width over width.
+        drop_path: Chance that the last block drops a branch; rises linearly from 0.
+        layer_scale: Initial scale of every branch; 0 for none.
+
+    Raises:
+        ValueError: The dilations are not as many as the blocks.
+    """
+
+    strides = (4, 8, 16, 32)
+
+    def __init__(
+        self,
+        *,
+        embed_dim: int,
+        depths: tuple[int, ...],
+        num_heads: tuple[int, ...],
+        kernel_size: int,
+        dilations: tuple[tuple[int, ...], ...],
+        mlp_ratio: float,
+        drop_path: float,
+        layer_scale: float,
+    ) -> None:
+        super().__init__()
+        if tuple(len(level) for level in dilations) != tuple(depths):
+            raise ValueError(f"{depths} blocks need as many dilations, not {dilations}")
+        self.channels = tuple(embed_dim * 2**level for level in range(len(depths)))
+        self.patch_embed = ConvTokenizer(embed_dim)
+        rates = iter(torch.linspace(0, drop_path, sum(depths), device="cpu").tolist())
+        self.levels = nn.ModuleList()
+        for index, (dim, heads) in enumerate(zip(self.channels, num_heads, strict=True)):
+            blocks = [
+                DiNATBlock(
+                    dim,
+                    num_heads=heads,
+                    kernel_size=kernel_size,
+                    dilation=dilation,
+                    mlp_ratio=mlp_ratio,
+                    drop_path=next(rates),
+                    layer_scale=layer_scale,
+                )
+                for dilation in dilations[index]
+            ]
+            last = index == len(depths) - 1
+            self.levels.append(DiNATLevel(blocks, None if last else ConvDownsampler(dim)))
+            self.add_module(f"norm{index}", nn.LayerNorm(dim))
+        self.apply(initialise)
+
+    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+        """Give one map per level, at strides 4, 8, 16 and 32."""
+        x = self.patch_embed(pixel_values)
+        maps = []
+        for index, level in enumerate(self.levels):
+            out, x = level(x)
+            norm = self.get_submodule(f"norm{index}")
+            maps.append(norm(out).permute(0, 3, 1, 2).contiguous())
+        return tuple(maps)
+
+
+def initialise(module: nn.Module) -> None:
+    """Start linear layers and biases of positions from a narrow normal distribution."""
+    if isinstance(module, nn.Linear):
+        # The published truncation lies a hundred deviations out: this is the same distribution.
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, NeighborhoodAttention):
+        nn.init.normal_(module.rpb, std=0.02)

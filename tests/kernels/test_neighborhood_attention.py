@@ -1,0 +1,195 @@
+"""Neighbourhood attention: both paths against the paper's words, pixel by pixel."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from unimask.kernels import neighborhood_attention as room
+from unimask.kernels.neighborhood_attention import (
+    neighborhood_attention,
+    neighborhood_attention_reference,
+    neighborhood_attention_tiles,
+    tiles,
+)
+
+PATHS = [neighborhood_attention_reference, neighborhood_attention_tiles]
+
+
+def example(size, kernel, *, pictures=1, heads=2, channels=3, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (3, pictures, *size, heads, channels)
+    parts = torch.randn(shape, generator=generator, dtype=dtype)
+    r = 2 * kernel - 1
+    return [*parts, torch.randn(heads, r, r, generator=generator, dtype=dtype)]
+
+
+def nearest(position: int, length: int, kernel: int, dilation: int) -> list[int]:
+    """The nearest positions among those a multiple of the dilation away; the pixel is one."""
+    others = [p for p in range(length) if (p - position) % dilation == 0]
+    return sorted(others, key=lambda p: abs(p - position))[:kernel]
+
+
+def pixel_by_pixel(query, key, value, bias, *, dilation):
+    """Every pixel looks at the nearest ones of each axis: the definition, in loops."""
+    pictures, h, w, heads, channels = query.shape
+    kernel = (bias.shape[-1] + 1) // 2
+    out = torch.zeros_like(query)
+    for b in range(pictures):
+        for y in range(h):
+            for x in range(w):
+                seen = [
+                    (i, j)
+                    for i in nearest(y, h, kernel, dilation)
+                    for j in nearest(x, w, kernel, dilation)
+                ]
+                assert len(seen) == kernel**2
+                for m in range(heads):
+                    logits = [
+                        (query[b, y, x, m] @ key[b, i, j, m]) / math.sqrt(channels)
+                        + bias[
+                            m, (i - y) // dilation + kernel - 1, (j - x) // dilation + kernel - 1
+                        ]
+                        for i, j in seen
+                    ]
+                    weights = torch.stack(logits).softmax(0)
+                    out[b, y, x, m] = sum(
+                        weight * value[b, i, j, m]
+                        for weight, (i, j) in zip(weights, seen, strict=True)
+                    )
+    return out
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("size", "kernel", "dilation"),
+    [
+        ((3, 3), 3, 1),  # one window for all
+        ((5, 9), 3, 1),
+        ((6, 7), 3, 2),  # each grid is one window high
+        ((7, 11), 3, 2),  # grids of different sizes
+        ((5, 11), 5, 1),
+        ((10, 13), 3, 3),
+        ((20, 3), 3, 1),  # several squares
+    ],
+)
+def test_each_pixel_sees_the_nearest(path, size, kernel, dilation):
+    inputs = example(size, kernel, heads=1)
+    expected = pixel_by_pixel(*inputs, dilation=dilation)
+    torch.testing.assert_close(path(*inputs, dilation=dilation), expected)
+
+
+@settings(max_examples=40)
+@given(
+    kernel=st.sampled_from([3, 5, 7]),
+    dilation=st.integers(1, 5),
+    more=st.tuples(st.integers(0, 21), st.integers(0, 21)),
+    pictures=st.integers(1, 2),
+)
+def test_the_fast_path_is_the_definition(kernel, dilation, more, pictures):
+    size = (kernel * dilation + more[0], kernel * dilation + more[1])
+    inputs = example(size, kernel, pictures=pictures)
+    expected = neighborhood_attention_reference(*inputs, dilation=dilation)
+    found = neighborhood_attention_tiles(*inputs, dilation=dilation)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "dilation"), [((19, 26), 5, 1), ((24, 33), 3, 5), ((23, 22), 7, 3)], ids=str
+)
+def test_gradients_are_those_of_the_definition(size, kernel, dilation):
+    inputs = [part.requires_grad_() for part in example(size, kernel, pictures=2)]
+    slopes = [
+        torch.autograd.grad(path(*inputs, dilation=dilation).cos().sum(), inputs) for path in PATHS
+    ]
+    for expected, found in zip(*slopes, strict=True):
+        assert expected.any()
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_gradients_are_the_slopes(path):
+    inputs = [part.requires_grad_() for part in example((7, 9), 3, heads=1, channels=2)]
+    assert torch.autograd.gradcheck(lambda *parts: path(*parts, dilation=2), inputs)
+
+
+@pytest.mark.parametrize("side", [1, 3, 20])
+def test_neither_squares_nor_steps_change_the_result(monkeypatch, side):
+    inputs = [part.requires_grad_() for part in example((14, 17), 3, pictures=2)]
+    out = neighborhood_attention_tiles(*inputs, dilation=2)
+    slopes = torch.autograd.grad(out.cos().sum(), inputs)
+    monkeypatch.setattr(tiles, "SIDE", side)
+    monkeypatch.setattr(tiles, "WORK", {"other": 1 if side == 3 else 5000})
+    tiles.cut.cache_clear()
+    try:
+        again = neighborhood_attention_tiles(*inputs, dilation=2)
+        torch.testing.assert_close(again, out)
+        found = torch.autograd.grad(again.cos().sum(), inputs)
+        torch.testing.assert_close(found, slopes)
+    finally:
+        tiles.cut.cache_clear()
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that is made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return made
+
+
+def test_no_tensor_holds_the_neighbours_of_every_pixel(monkeypatch):
+    monkeypatch.setattr(tiles, "WORK", {"other": 50_000})
+    inputs = [
+        part.requires_grad_() for part in example((64, 64), 7, channels=8, dtype=torch.float32)
+    ]
+    with Largest() as largest:
+        neighborhood_attention(*inputs, dilation=1).sum().backward()
+    assert largest.elements < 2 * inputs[0].numel()
+    with Largest() as largest:
+        neighborhood_attention_reference(*inputs, dilation=1)
+    assert largest.elements == 49 * inputs[0].numel()
+
+
+def test_the_fast_path_is_the_one_that_is_used():
+    assert room.neighborhood_attention is neighborhood_attention_tiles
+
+
+def test_inputs_need_not_be_contiguous_and_stay_as_they_were():
+    inputs = example((12, 18), 5)
+    expected = neighborhood_attention_reference(*inputs, dilation=2)
+    strided = [part.transpose(0, -1).contiguous().transpose(0, -1) for part in inputs]
+    copies = [part.clone() for part in strided]
+    torch.testing.assert_close(neighborhood_attention(*strided, dilation=2), expected)
+    assert all(torch.equal(part, copy) for part, copy in zip(strided, copies, strict=True))
+
+
+def test_half_precision_is_close_and_learns():
+    inputs = example((16, 16), 3, channels=8, dtype=torch.float32)
+    expected = neighborhood_attention_reference(*inputs, dilation=2)
+    halves = [part.bfloat16().requires_grad_() for part in inputs[:3]]
+    bias = inputs[3].requires_grad_()  # parameters stay float32 under autocast
+    found = neighborhood_attention(*halves, bias, dilation=2)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
+    found.float().sum().backward()
+    assert bias.grad.dtype == torch.float32 and all(part.grad is not None for part in halves)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    ("size", "kernel", "dilation", "reason"),
+    [((5, 9), 3, 2, "5 by 9 is too small"), ((9, 9), 4, 1, "odd")],
+    ids=str,
+)
+def test_what_has_no_meaning_is_refused(path, size, kernel, dilation, reason):
+    with pytest.raises(ValueError, match=reason):
+        path(*example(size, kernel), dilation=dilation)

@@ -10,6 +10,7 @@ from unimask.checkpoints.checkpoint import Checkpoint
 from unimask.checkpoints.huggingface_config import (
     read_architecture,
     read_labels,
+    read_names,
     read_postprocessing,
     read_preprocessing,
     read_tasks,
@@ -18,6 +19,7 @@ from unimask.checkpoints.huggingface_config import (
 )
 from unimask.checkpoints.huggingface_names import NAMES, NO_WEIGHTS
 from unimask.checkpoints.keymap import to_ours, to_theirs
+from unimask.checkpoints.published import publication_of_names
 from unimask.errors import CheckpointError
 from unimask.formats.atomic import atomic_path
 from unimask.modeling.skeleton import build_skeleton
@@ -43,13 +45,14 @@ def read_huggingface(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{weights} is damaged ({error}): download it again") from error
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    publication = publication_of_names(read_names(config), folder)
     return Checkpoint(
         config=architecture,
         state=state,
-        labels=read_labels(config),
-        tasks=read_tasks(config),
-        preprocessing=read_preprocessing(config, preprocessor),
-        postprocessing=read_postprocessing(config),
+        labels=read_labels(config, publication),
+        tasks=read_tasks(config, publication),
+        preprocessing=read_preprocessing(config, preprocessor, publication),
+        postprocessing=read_postprocessing(config, publication),
     )
 
 

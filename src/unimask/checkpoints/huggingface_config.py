@@ -5,6 +5,7 @@ What that schema has no place for stands under the key `unimask`.
 
 from dataclasses import asdict
 
+from unimask.checkpoints.published import Publication
 from unimask.config import (
     BackboneConfig,
     DeformablePixelDecoderConfig,
@@ -16,6 +17,7 @@ from unimask.config import (
     SwinConfig,
 )
 from unimask.errors import CheckpointError
+from unimask.label_sets import known_labels
 from unimask.labels import TASKS, LabelSet, Task, parse_task
 
 Json = dict
@@ -102,32 +104,38 @@ def read_names(config: Json) -> tuple[str, ...]:
     return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
-def read_labels(config: Json) -> LabelSet:
-    """Read names and things; without our key every class is a thing."""
+def read_labels(config: Json, publication: Publication | None) -> LabelSet:
+    """Read names and things; without our key a known set's things, else every class is one."""
     names = read_names(config)
-    things = extras(config).get("is_thing", [True] * len(names))
+    known = known_labels(publication.labels).is_thing if publication else (True,) * len(names)
+    things = extras(config).get("is_thing", known)
     return LabelSet(names, tuple(bool(thing) for thing in things))
 
 
-def read_tasks(config: Json) -> tuple[Task, ...]:
-    """Read the tasks; without our key all, as a panoptic model answers all three."""
-    return tuple(parse_task(task) for task in extras(config).get("tasks", reversed(TASKS)))
+def read_tasks(config: Json, publication: Publication | None) -> tuple[Task, ...]:
+    """Read the tasks; without our key those published, else all three, as of a panoptic model."""
+    known = publication.tasks if publication else tuple(reversed(TASKS))
+    return tuple(parse_task(task) for task in extras(config).get("tasks", known))
 
 
-def read_preprocessing(config: Json, preprocessor: Json | None) -> PreprocessingConfig:
+def read_preprocessing(
+    config: Json, preprocessor: Json | None, publication: Publication | None
+) -> PreprocessingConfig:
     """Read the picture's way to the tensor.
 
     The Hub's squares of 384 pixels come from a conversion, not from the authors: without our key
-    the family's published test size counts.
+    the published test size counts: of these labels, or else of the family.
     """
     if "preprocessing" in extras(config):
         return PreprocessingConfig(**tuples(extras(config)["preprocessing"]))
+    default = PreprocessingConfig()
+    if publication is not None:
+        default = publication.preprocessing(read_backbone(config))
     if preprocessor is None:
-        return PreprocessingConfig()
+        return default
     size = preprocessor.get("size", {})
     mean = tuple(255 * value for value in preprocessor.get("image_mean", ()))
     std = tuple(255 * value for value in preprocessor.get("image_std", ()))
-    default = PreprocessingConfig()
     return PreprocessingConfig(
         shortest_edge=size.get("shortest_edge", default.shortest_edge),
         longest_edge=size.get("longest_edge", default.longest_edge),
@@ -136,9 +144,10 @@ def read_preprocessing(config: Json, preprocessor: Json | None) -> Preprocessing
     )
 
 
-def read_postprocessing(config: Json) -> PostprocessingConfig:
-    """Read thresholds and the resize rule."""
-    return PostprocessingConfig(**extras(config).get("postprocessing", {}))
+def read_postprocessing(config: Json, publication: Publication | None) -> PostprocessingConfig:
+    """Read thresholds and the resize rule; without our key those published for these labels."""
+    known = asdict(publication.postprocessing) if publication else {}
+    return PostprocessingConfig(**extras(config).get("postprocessing", known))
 
 
 def tuples(values: Json) -> Json:

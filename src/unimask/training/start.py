@@ -1,11 +1,13 @@
 """What a run starts from: an untrained architecture, or weights with a fitting class head."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
-from unimask.checkpoints import Checkpoint
+from unimask.checkpoints import Checkpoint, read_backbone
 from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterConfig
+from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
@@ -24,25 +26,23 @@ def starting_point(
         model: A preset's name, or whatever `load` takes.
         labels: Classes of the data.
         task: What is trained.
-        settings: Preprocessing and seed.
+        settings: Preprocessing, seed, and the backbone's weights.
 
     Returns:
-        The checkpoint, whether its weights were trained before, and a line for a person.
+        The checkpoint, whether its backbone was trained before, and a line for a person.
+
+    Raises:
+        CheckpointError: Weights cannot be read, or do not fit.
+        SettingsError: Weights of a backbone are given for a network that is trained already.
     """
     torch.manual_seed(settings.seed)
     if model in PRESETS:
-        config = preset(model, len(labels))
-        state = build_segmenter(config).state_dict()
-        preprocessing = settings.preprocessing or default_preprocessing(settings)
-        checkpoint = Checkpoint(
-            config=config,
-            state=state,
-            labels=labels,
-            tasks=tasks_of(task),
-            preprocessing=preprocessing,
-            postprocessing=PostprocessingConfig(top_k=most_queries(config)),
+        return untrained(model, labels, task, settings)
+    if settings.backbone_weights is not None:
+        raise SettingsError(
+            f"{model} has trained weights: backbone_weights {settings.backbone_weights} go with a "
+            "preset's name"
         )
-        return checkpoint, False, f"{model}: untrained, {count(state):.1f} million parameters"
     checkpoint = read_source(model)
     told = f"{model}: trained weights, {count(checkpoint.state):.1f} million parameters"
     if checkpoint.labels != labels:
@@ -52,6 +52,28 @@ def starting_point(
     if settings.preprocessing is not None:
         checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
     return replace(checkpoint, tasks=tasks_of(task)), True, told
+
+
+def untrained(
+    model: str, labels: LabelSet, task: Task, settings: TrainingSettings
+) -> tuple[Checkpoint, bool, str]:
+    """Give a preset's network with random weights, but for the backbone's if there are any."""
+    config = preset(model, len(labels))
+    state = build_segmenter(config).state_dict()
+    told = f"{model}: untrained, {count(state):.1f} million parameters"
+    file = settings.backbone_weights
+    if file is not None:
+        state |= read_backbone(Path(file).expanduser(), config.backbone, state)
+        told += f"; its backbone is that of {file}"
+    checkpoint = Checkpoint(
+        config=config,
+        state=state,
+        labels=labels,
+        tasks=tasks_of(task),
+        preprocessing=settings.preprocessing or default_preprocessing(settings),
+        postprocessing=PostprocessingConfig(top_k=most_queries(config)),
+    )
+    return checkpoint, file is not None, told
 
 
 def most_queries(config: SegmenterConfig) -> int:

@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from unimask.checkpoints.published import (
+    NOBODYS,
     PUBLICATIONS,
     publication_of_names,
     publication_of_size,
 )
-from unimask.config import ResNetConfig, SwinConfig
+from unimask.config import PostprocessingConfig, PreprocessingConfig, ResNetConfig, SwinConfig
 from unimask.label_sets import SIZES, known_labels
+from unimask.labels import LabelSet
 
 LARGE = SwinConfig(embed_dim=192)
 
@@ -65,8 +67,11 @@ def test_what_is_not_told_is_assumed_and_said(classes, queries, path, labels, ta
 
 def test_classes_of_nobody_are_numbered_and_said():
     found, assumed = publication_of_size(7, 100, Path("/x/a.pkl"))
-    assert found is None and "no published network has 7" in assumed
-    assert publication_of_names(["cell", "ground"], Path("/x")) is None
+    assert found is NOBODYS and "no published network has 7" in assumed
+    assert publication_of_names(["cell", "ground"], Path("/x")) is NOBODYS
+    assert found.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
+    assert found.preprocessing(LARGE) == PreprocessingConfig()
+    assert found.postprocessing == PostprocessingConfig()
 
 
 def rules(labels, task):

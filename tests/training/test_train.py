@@ -12,11 +12,15 @@ import torch
 from conftest import TINY_RESNET, write_discs
 
 import unimask
+from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.mask2former_names import NAMES
 from unimask.config import CriterionConfig
+from unimask.datasets import open_dataset
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError, TrainingError
-from unimask.modeling.build import build_backbone
+from unimask.modeling.build import build_backbone, build_segmenter
 from unimask.training import TrainingSettings, steps, train
+from unimask.training.start import CLASS_HEAD, starting_point
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -167,6 +171,18 @@ def test_a_backbone_of_imagenet_starts_a_run(discs, tmp_path, monkeypatch):
     for name, tensor in backbone.items():  # at a rate of 0 it stays what it was
         torch.testing.assert_close(state[f"backbone.{name}"], tensor, rtol=0, atol=0)
     assert run(discs, tmp_path / "run", resume=True).finished
+
+
+def test_an_authors_file_is_trained_on(discs, tmp_path):
+    config = replace(TINY_RESNET, num_classes=5)
+    trained = build_segmenter(config).state_dict()
+    file = tmp_path / "model_final.pth"
+    torch.save({"model": to_theirs(trained, NAMES)}, file)
+    labels = open_dataset(discs, "train").labels
+    checkpoint, pretrained, told = starting_point(str(file), labels, "panoptic", SETTINGS)
+    assert pretrained and checkpoint.labels == labels and "its head for 5 classes is new" in told
+    for name, tensor in checkpoint.state.items():
+        assert torch.equal(tensor, trained[name]) != name.startswith(CLASS_HEAD)
 
 
 def test_a_backbones_weights_need_an_untrained_network(discs, tiny_model, tmp_path):

@@ -13,12 +13,10 @@ from unimask.checkpoints.mask2former_names import (
     QUERIES,
     current_name,
 )
-from unimask.checkpoints.published import label_set_of, publication_of_size
+from unimask.checkpoints.published import publication_of_size
 from unimask.checkpoints.shapes import read_segmenter
 from unimask.checkpoints.tensor_files import read_tensors
-from unimask.config import PostprocessingConfig, PreprocessingConfig
 from unimask.errors import CheckpointError
-from unimask.labels import TASKS
 from unimask.modeling.skeleton import build_skeleton
 
 
@@ -49,12 +47,10 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     checkpoint = Checkpoint(
         config=config,
         state=state,
-        labels=label_set_of(publication, config.num_classes),
-        tasks=publication.tasks if publication else tuple(reversed(TASKS)),
-        preprocessing=(
-            publication.preprocessing(config.backbone) if publication else PreprocessingConfig()
-        ),
-        postprocessing=publication.postprocessing if publication else PostprocessingConfig(),
+        labels=publication.label_set(config.num_classes),
+        tasks=publication.tasks,
+        preprocessing=publication.preprocessing(config.backbone),
+        postprocessing=publication.postprocessing,
     )
     return checkpoint, assumed
 

@@ -17,8 +17,7 @@ from unimask.config import (
     SwinConfig,
 )
 from unimask.errors import CheckpointError
-from unimask.label_sets import known_labels
-from unimask.labels import TASKS, LabelSet, Task, parse_task
+from unimask.labels import LabelSet, Task, parse_task
 
 Json = dict
 
@@ -104,22 +103,20 @@ def read_names(config: Json) -> tuple[str, ...]:
     return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
-def read_labels(config: Json, publication: Publication | None) -> LabelSet:
+def read_labels(config: Json, publication: Publication) -> LabelSet:
     """Read names and things; without our key a known set's things, else every class is one."""
     names = read_names(config)
-    known = known_labels(publication.labels).is_thing if publication else (True,) * len(names)
-    things = extras(config).get("is_thing", known)
+    things = extras(config).get("is_thing", publication.label_set(len(names)).is_thing)
     return LabelSet(names, tuple(bool(thing) for thing in things))
 
 
-def read_tasks(config: Json, publication: Publication | None) -> tuple[Task, ...]:
-    """Read the tasks; without our key those published, else all three, as of a panoptic model."""
-    known = publication.tasks if publication else tuple(reversed(TASKS))
-    return tuple(parse_task(task) for task in extras(config).get("tasks", known))
+def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
+    """Read the tasks; without our key those published for these labels, else all three."""
+    return tuple(parse_task(task) for task in extras(config).get("tasks", publication.tasks))
 
 
 def read_preprocessing(
-    config: Json, preprocessor: Json | None, publication: Publication | None
+    config: Json, preprocessor: Json | None, publication: Publication
 ) -> PreprocessingConfig:
     """Read the picture's way to the tensor.
 
@@ -128,9 +125,7 @@ def read_preprocessing(
     """
     if "preprocessing" in extras(config):
         return PreprocessingConfig(**tuples(extras(config)["preprocessing"]))
-    default = PreprocessingConfig()
-    if publication is not None:
-        default = publication.preprocessing(read_backbone(config))
+    default = publication.preprocessing(read_backbone(config))
     if preprocessor is None:
         return default
     size = preprocessor.get("size", {})
@@ -144,9 +139,9 @@ def read_preprocessing(
     )
 
 
-def read_postprocessing(config: Json, publication: Publication | None) -> PostprocessingConfig:
+def read_postprocessing(config: Json, publication: Publication) -> PostprocessingConfig:
     """Read thresholds and the resize rule; without our key those published for these labels."""
-    known = asdict(publication.postprocessing) if publication else {}
+    known = asdict(publication.postprocessing)
     return PostprocessingConfig(**extras(config).get("postprocessing", known))
 
 

@@ -21,7 +21,7 @@ class Publication:
     """One dataset and task that networks were published for.
 
     Attributes:
-        labels: Name of the label set.
+        labels: Name of the label set; "" if it is nobody's.
         dataset: Words for the dataset in the names of files and folders.
         task: The word for the task there.
         tasks: What such weights can do, widest first.
@@ -39,6 +39,12 @@ class Publication:
     size_wide: tuple[int, int] | None = None
     object_threshold: float = 0.8
     files: frozenset[str] = frozenset()
+
+    def label_set(self, num_classes: int) -> LabelSet:
+        """Give the labels; nobody's are numbered things."""
+        if self.labels:
+            return known_labels(self.labels)
+        return LabelSet(tuple(f"class {i}" for i in range(num_classes)), (True,) * num_classes)
 
     def preprocessing(self, backbone: BackboneConfig) -> PreprocessingConfig:
         """Give the size at which the authors test."""
@@ -114,6 +120,11 @@ PUBLICATIONS = (
     ),
 )  # fmt: skip
 
+NOBODYS = Publication(
+    labels="", dataset=frozenset(), task="panoptic", tasks=ALL, size=(800, 1333)
+)  # fmt: skip
+"""Networks that are not published: as most of the family, panoptic at COCO's size."""
+
 
 def named_by(path: Path, publications: Sequence[Publication]) -> Publication | None:
     """Give the one publication whose file this is, or whose dataset and task the path names."""
@@ -127,25 +138,24 @@ def named_by(path: Path, publications: Sequence[Publication]) -> Publication | N
     return None
 
 
-def publication_of_names(names: Sequence[str], path: Path) -> Publication | None:
+def publication_of_names(names: Sequence[str], path: Path) -> Publication:
     """Give the publication whose labels these names are, the panoptic one in doubt."""
     labels = recognise(names)
     fits = [p for p in PUBLICATIONS if p.labels == labels]
-    return named_by(path, fits) or (fits[-1] if fits else None)
+    return named_by(path, fits) or (fits[-1] if fits else NOBODYS)
 
 
 def publication_of_size(
     num_classes: int, num_queries: int, path: Path
-) -> tuple[Publication | None, str | None]:
+) -> tuple[Publication, str | None]:
     """Give the publication that a file without names belongs to.
 
     Returns:
-        The publication, None if no published network has so many classes; and, unless the path
-        names dataset and task, a line for a person on what was assumed.
+        The publication and, unless the path names it, a line for a person on what was assumed.
     """
     fits = [p for p in PUBLICATIONS if SIZES[p.labels] == num_classes]
     if not fits:
-        return None, (
+        return NOBODYS, (
             f"{path} names no classes, and no published network has {num_classes}: they are "
             "called class 0, class 1, ... and counted as things"
         )
@@ -161,10 +171,3 @@ def publication_of_size(
         f"{path} does not tell its classes: by their number, {num_classes}, it is taken as "
         f"{chosen.labels}, {chosen.task}; a folder such as {folder} would say so"
     )
-
-
-def label_set_of(publication: Publication | None, num_classes: int) -> LabelSet:
-    """Give the publication's labels, or numbered ones."""
-    if publication is not None:
-        return known_labels(publication.labels)
-    return LabelSet(tuple(f"class {index}" for index in range(num_classes)), (True,) * num_classes)

@@ -53,14 +53,8 @@ def read_segmenter(state: State) -> SegmenterConfig:
     """
     encoder = f"{PIXELS}.transformer.encoder.layers"
     dim = shape(state, f"{PIXELS}.input_proj.0.0.weight")[0]
-    weights = shape(state, f"{encoder}.0.self_attn.attention_weights.weight")[0]
-    heads = weights // (LEVELS * POINTS)
     num_queries, query_dim = shape(state, f"{QUERIES}.query_feat.weight")
-    if weights % (LEVELS * POINTS) or not heads or dim % heads or query_dim % heads:
-        raise CheckpointError(
-            f"{weights} attention weights per position are no heads times {LEVELS} levels times "
-            f"{POINTS} points for {dim} channels and {query_dim} of queries"
-        )
+    heads = read_heads(state, f"{encoder}.0.self_attn.attention_weights.weight", dim, query_dim)
     return SegmenterConfig(
         backbone=read_backbone_config(state),
         pixel_decoder=DeformablePixelDecoderConfig(
@@ -80,6 +74,22 @@ def read_segmenter(state: State) -> SegmenterConfig:
         ),
         num_classes=shape(state, f"{QUERIES}.class_embed.weight")[0] - 1,
     )
+
+
+def read_heads(state: State, name: str, *widths: int) -> int:
+    """Read the heads from the weights that they give to their points.
+
+    Raises:
+        CheckpointError: The weights, or the widths, are of no number of heads.
+    """
+    weights = shape(state, name)[0]
+    heads = weights // (LEVELS * POINTS)
+    if weights % (LEVELS * POINTS) or not heads or any(width % heads for width in widths):
+        raise CheckpointError(
+            f"{weights} attention weights per position are no heads times {LEVELS} levels times "
+            f"{POINTS} points for {' and '.join(map(str, widths))} channels"
+        )
+    return heads
 
 
 def read_backbone_config(state: State) -> BackboneConfig:

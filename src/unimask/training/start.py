@@ -40,8 +40,7 @@ def starting_point(
         return untrained(model, labels, task, settings)
     if settings.backbone_weights is not None:
         raise SettingsError(
-            f"{model} has trained weights: backbone_weights {settings.backbone_weights} go with a "
-            "preset's name"
+            f"{model} is trained: backbone_weights {settings.backbone_weights} go with a preset"
         )
     checkpoint = read_source(model)
     told = f"{model}: trained weights, {count(checkpoint.state):.1f} million parameters"

@@ -18,7 +18,7 @@ RANK = {
         (
             "errors version",
             "config labels",
-            "kernels formats visualization presets text outputs",
+            "kernels formats visualization presets label_sets text outputs",
             "results",
             "processing",
             "modeling losses datasets metrics",

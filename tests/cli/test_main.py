@@ -117,6 +117,9 @@ def test_train_names_wrong_options(command, one_line, discs, tmp_path):
     one_line(code, err, "--steps or --epochs")
     code, _, err = command("train", tmp_path / "nothing", "-o", tmp_path / "r")
     one_line(code, err, "is not a folder")
+    wrong = ("--backbone-weights", tmp_path / "resnet.pth", "-o", tmp_path / "r")
+    code, _, err = command("train", discs, *wrong)
+    one_line(code, err, "resnet.pth cannot be read")
 
 
 def test_version_and_help(command):

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,8 +24,10 @@ from huggingface_hub import errors
 
 import unimask
 from unimask.checkpoints import write_huggingface
+from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.load import PUBLISHED, LoadWarning, bundled_names
+from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS
 
@@ -107,6 +111,41 @@ def test_defaults_in_place_of_a_missing_description_are_said(tmp_path):
     assert predictor.checkpoint.preprocessing.shortest_edge == 800
 
 
+def rename_classes(folder: Path, names: Sequence[str]) -> None:
+    """Make a folder as the Hub has them: other names, and none of our own keys."""
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    del content["unimask"]
+    content["id2label"] = {str(index): name for index, name in enumerate(names)}
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("labels", "folder", "tasks", "size", "resize"),
+    [
+        ("ade20k", "swin-tiny-ade-semantic", ("semantic",), (512, 2048), "scores"),
+        ("ade20k", "swin-tiny-ade", ("panoptic", "instance", "semantic"), (640, 2560), "masks"),
+        ("cityscapes_instance", "mine", ("instance",), (1024, 2048), "masks"),
+    ],
+)
+def test_folders_of_published_labels_follow_the_published_rules(
+    tmp_path, labels, folder, tasks, size, resize
+):
+    known = known_labels(labels)
+    config = replace(TINY_SWIN, num_classes=len(known), backbone=SwinConfig(depths=(1, 1, 1, 1)))
+    state = build_segmenter(config).state_dict()
+    checkpoint = replace(tiny_checkpoint(), config=config, state=state, labels=known)
+    write_huggingface(tmp_path / folder, checkpoint)
+    rename_classes(tmp_path / folder, known.names)
+    content = (tmp_path / folder / "preprocessor_config.json").read_text()
+    square = json.loads(content) | {"size": {"height": 384, "width": 384}}
+    (tmp_path / folder / "preprocessor_config.json").write_text(json.dumps(square))
+    found = unimask.load(tmp_path / folder, device="cpu").checkpoint
+    assert found.labels == known and found.tasks == tasks
+    found_size = found.preprocessing.shortest_edge, found.preprocessing.longest_edge
+    assert found_size == size and found.postprocessing.resize == resize
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_is_refused_and_its_published_weights_are_named(name):
     with pytest.raises(CheckpointError, match="an architecture without weights") as refused:
@@ -120,8 +159,10 @@ def test_what_is_nothing_says_what_was_tried(tmp_path):
     with pytest.raises(CheckpointError, match="neither a bundled name"):
         unimask.load("mask3former")
     (tmp_path / "weights.bin").touch()
-    with pytest.raises(CheckpointError, match="is a file"):
+    with pytest.raises(CheckpointError, match=r"weights\.bin is empty"):
         unimask.load(tmp_path / "weights.bin")
+    with pytest.raises(CheckpointError, match=r"runs/model_final\.pkl does not exist"):
+        unimask.load("runs/model_final.pkl")
     with pytest.raises(CheckpointError, match="holds no model"):
         unimask.load(tmp_path)
 

@@ -13,10 +13,15 @@ from conftest import TINY_ONEFORMER, TINY_RESNET, write_discs
 
 import unimask
 from unimask.checkpoints import read_huggingface
+from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.mask2former_names import NAMES
 from unimask.config import CriterionConfig
+from unimask.datasets import open_dataset
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError, TrainingError
+from unimask.modeling.build import build_backbone, build_segmenter
 from unimask.training import TrainingSettings, steps, train
+from unimask.training.start import CLASS_HEAD, starting_point
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -177,6 +182,40 @@ def test_weights_for_other_classes_keep_all_but_the_class_head(discs, tiny_model
         before.state_dict().items(), after.state_dict().values(), strict=True
     ):
         assert torch.allclose(old, new, atol=1e-6) == ("class_embed" not in name), name
+
+
+def test_a_backbone_of_imagenet_starts_a_run(discs, tmp_path, monkeypatch):
+    config = replace(TINY_RESNET, backbone=replace(TINY_RESNET.backbone, norm="frozen_batch"))
+    monkeypatch.setitem(
+        unimask.presets.PRESETS, "tiny", lambda classes: replace(config, num_classes=classes)
+    )
+    backbone = build_backbone(config.backbone).state_dict()
+    file = str(tmp_path / "resnet.pth")
+    torch.save(backbone | {"linear.weight": torch.ones(9, 32)}, file)
+    changes = {"steps": 2, "warmup_steps": 0, "backbone_rate": 0.0, "backbone_weights": file}
+    run(discs, tmp_path / "run", **changes)
+    state = unimask.load(tmp_path / "run", device="cpu").network.state_dict()
+    for name, tensor in backbone.items():  # at a rate of 0 it stays what it was
+        torch.testing.assert_close(state[f"backbone.{name}"], tensor, rtol=0, atol=0)
+    assert run(discs, tmp_path / "run", resume=True).finished
+
+
+def test_an_authors_file_is_trained_on(discs, tmp_path):
+    config = replace(TINY_RESNET, num_classes=5)
+    trained = build_segmenter(config).state_dict()
+    file = tmp_path / "model_final.pth"
+    torch.save({"model": to_theirs(trained, NAMES)}, file)
+    labels = open_dataset(discs, "train").labels
+    checkpoint, pretrained, told = starting_point(str(file), labels, "panoptic", SETTINGS)
+    assert pretrained and checkpoint.labels == labels and "its head for 5 classes is new" in told
+    for name, tensor in checkpoint.state.items():
+        assert torch.equal(tensor, trained[name]) != name.startswith(CLASS_HEAD)
+
+
+def test_a_backbones_weights_need_an_untrained_network(discs, tiny_model, tmp_path):
+    settings = replace(SETTINGS, backbone_weights="resnet.pth")
+    with pytest.raises(SettingsError, match=r"backbone_weights resnet\.pth go with a preset"):
+        train(discs, str(tiny_model), out=tmp_path / "run", settings=settings, device="cpu")
 
 
 def test_a_second_run_does_not_overwrite_the_first(discs, tmp_path):

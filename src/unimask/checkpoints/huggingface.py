@@ -11,6 +11,7 @@ from unimask.checkpoints.huggingface_backbone_names import BACKBONES
 from unimask.checkpoints.huggingface_config import (
     read_architecture,
     read_labels,
+    read_names,
     read_postprocessing,
     read_preprocessing,
     read_tasks,
@@ -20,6 +21,7 @@ from unimask.checkpoints.huggingface_config import (
 from unimask.checkpoints.huggingface_names import MASK2FORMER, NO_WEIGHTS
 from unimask.checkpoints.huggingface_oneformer import ONEFORMER
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
+from unimask.checkpoints.published import publication_of_names
 from unimask.config import SegmenterConfig
 from unimask.errors import CheckpointError
 from unimask.formats.atomic import atomic_path
@@ -48,13 +50,14 @@ def read_huggingface(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{weights} is damaged ({error}): download it again") from error
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    publication = publication_of_names(architecture, read_names(config), folder)
     return Checkpoint(
         config=architecture,
         state=state,
-        labels=read_labels(config),
-        tasks=read_tasks(config),
-        preprocessing=read_preprocessing(config, preprocessor),
-        postprocessing=read_postprocessing(config),
+        labels=read_labels(config, publication),
+        tasks=read_tasks(config, publication),
+        preprocessing=read_preprocessing(config, preprocessor, publication),
+        postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from unimask.checkpoints.huggingface_backbones import read_backbone, write_backbone
 from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
 from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
+from unimask.checkpoints.published import Publication
 from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,
@@ -15,7 +16,7 @@ from unimask.config import (
     SegmenterConfig,
 )
 from unimask.errors import CheckpointError
-from unimask.labels import TASKS, LabelSet, Task, parse_task
+from unimask.labels import LabelSet, Task, parse_task
 
 Json = dict
 
@@ -65,32 +66,34 @@ def read_names(config: Json) -> tuple[str, ...]:
     return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
-def read_labels(config: Json) -> LabelSet:
-    """Read names and things; without our key every class is a thing."""
+def read_labels(config: Json, publication: Publication) -> LabelSet:
+    """Read names and things; without our key a known set's things, else every class is one."""
     names = read_names(config)
-    things = extras(config).get("is_thing", [True] * len(names))
+    things = extras(config).get("is_thing", publication.label_set(len(names)).is_thing)
     return LabelSet(names, tuple(bool(thing) for thing in things))
 
 
-def read_tasks(config: Json) -> tuple[Task, ...]:
-    """Read the tasks; without our key all, as a panoptic model answers all three."""
-    return tuple(parse_task(task) for task in extras(config).get("tasks", reversed(TASKS)))
+def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
+    """Read the tasks; without our key those published for these labels, else all three."""
+    return tuple(parse_task(task) for task in extras(config).get("tasks", publication.tasks))
 
 
-def read_preprocessing(config: Json, preprocessor: Json | None) -> PreprocessingConfig:
+def read_preprocessing(
+    config: Json, preprocessor: Json | None, publication: Publication
+) -> PreprocessingConfig:
     """Read the picture's way to the tensor.
 
     The Hub's squares of 384 pixels come from a conversion, not from the authors: without our key
-    the family's published test size counts.
+    the published test size counts: of these labels, or else of the family.
     """
     if "preprocessing" in extras(config):
         return PreprocessingConfig(**tuples(extras(config)["preprocessing"]))
+    default = publication.preprocessing(read_backbone(config))
     if preprocessor is None:
-        return PreprocessingConfig()
+        return default
     size = preprocessor.get("size", {})
     mean = tuple(255 * value for value in preprocessor.get("image_mean", ()))
     std = tuple(255 * value for value in preprocessor.get("image_std", ()))
-    default = PreprocessingConfig()
     return PreprocessingConfig(
         shortest_edge=size.get("shortest_edge", default.shortest_edge),
         longest_edge=size.get("longest_edge", default.longest_edge),
@@ -99,9 +102,10 @@ def read_preprocessing(config: Json, preprocessor: Json | None) -> Preprocessing
     )
 
 
-def read_postprocessing(config: Json) -> PostprocessingConfig:
-    """Read thresholds and the resize rule."""
-    return PostprocessingConfig(**extras(config).get("postprocessing", {}))
+def read_postprocessing(config: Json, published: PostprocessingConfig) -> PostprocessingConfig:
+    """Read thresholds and the resize rule; without our key those published for these labels."""
+    kept = extras(config).get("postprocessing")
+    return published if kept is None else PostprocessingConfig(**kept)
 
 
 def tuples(values: Json) -> Json:

@@ -24,6 +24,9 @@ def train(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures per pass.")] = 4,
     accumulate: Annotated[int, typer.Option(min=1, help="Passes per update.")] = 1,
     learning_rate: Annotated[float, typer.Option(help="Peak rate.")] = 1e-4,
+    backbone_weights: Annotated[
+        Path | None, typer.Option(help="ImageNet weights of a preset's backbone.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     names: Annotated[
         str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
@@ -51,6 +54,7 @@ def train(
         batch_size=batch_size,
         accumulate=accumulate,
         learning_rate=learning_rate,
+        backbone_weights=None if backbone_weights is None else str(backbone_weights),
         precision=precision,  # type: ignore[arg-type]
         evaluate_every=evaluate_every,
         tokenizer=tokenizer,

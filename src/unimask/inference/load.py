@@ -1,4 +1,4 @@
-"""Where weights come from: a bundled name, a folder, a run, or the Hub."""
+"""Where weights come from: a bundled name, a folder, a run, a file of the authors, or the Hub."""
 
 import warnings
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from unimask.checkpoints import Checkpoint, read_huggingface
+from unimask.checkpoints import Checkpoint, read_authors, read_huggingface
 from unimask.config import PostprocessingConfig, PreprocessingConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.predictor import Predictor
@@ -19,6 +19,7 @@ from unimask.presets import PRESETS, preset
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
+WEIGHT_FILES = (".pkl", ".pth", ".pt", ".safetensors")
 
 PUBLISHED = {
     "mask2former-swin-tiny": (
@@ -59,7 +60,8 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
 
     Args:
         source: A bundled name (`nuclei`), a folder in the Hugging Face schema, the folder of a
-            training run (its best weights), or a Hub id.
+            training run (its best weights), a file as the authors publish them (`.pkl`, `.pth`;
+            no code in it is run), or a Hub id.
         device: "auto" takes CUDA, else Apple's MPS, else the CPU; or any name that PyTorch knows.
         dtype: Of the weights and the arithmetic. "auto" takes bfloat16 on GPUs that have it,
             float16 on older ones, and float32 elsewhere.
@@ -130,6 +132,12 @@ def read_source(source: str | Path) -> Checkpoint:
     Raises:
         CheckpointError: There are none, or they cannot be read.
     """
+    file = find_file(source)
+    if file is not None:
+        checkpoint, assumed = read_authors(file)
+        if assumed is not None:
+            warnings.warn(assumed, LoadWarning, stacklevel=3)
+        return checkpoint
     folder = find_folder(source)
     if (folder / "config.json").is_file() and not (folder / "preprocessor_config.json").is_file():
         warnings.warn(
@@ -139,6 +147,16 @@ def read_source(source: str | Path) -> Checkpoint:
             stacklevel=3,
         )
     return read_huggingface(folder)
+
+
+def find_file(source: str | Path) -> Path | None:
+    """Give the file of the authors' kind that `source` names, if it does."""
+    path = Path(source).expanduser()
+    if str(source) in bundled_names() or not path.is_file():
+        return None
+    # The safetensors beside a config.json are a folder's, whose description tells more.
+    in_folder = path.suffix == ".safetensors" and (path.parent / "config.json").is_file()
+    return None if in_folder else path
 
 
 def find_folder(source: str | Path) -> Path:
@@ -151,8 +169,10 @@ def find_folder(source: str | Path) -> Path:
             if (folder / "config.json").is_file():
                 return folder
         raise CheckpointError(f"{path} holds no model: expected config.json, or a training run")
-    if path.is_file():
-        raise CheckpointError(f"{path} is a file: give the folder with config.json and weights")
+    if path.is_file():  # its weights
+        return path.parent
+    if path.suffix in WEIGHT_FILES:
+        raise CheckpointError(f"{path} does not exist: check the path")
     if name in PRESETS:
         raise CheckpointError(
             f"{name} is an architecture without weights: train it (unimask train DATA --model "
@@ -162,7 +182,7 @@ def find_folder(source: str | Path) -> Path:
         return download(name)
     raise CheckpointError(
         f"no model {name!r}: it is neither a bundled name ({', '.join(bundled_names())}), nor a "
-        f"folder here, nor a Hub id such as {EXAMPLES[0]}"
+        f"folder or file here, nor a Hub id such as {EXAMPLES[0]}"
     )
 
 

@@ -19,6 +19,8 @@ class TrainingSettings:
             class loss's weighted mean, which each pass takes over its own pictures.
         learning_rate: Peak rate of everything but the backbone.
         backbone_rate: Factor on it for a pretrained backbone.
+        backbone_weights: File of a backbone trained on ImageNet, for a network that is otherwise
+            untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, or the Swin authors' `.pth`.
         weight_decay: Decay of weight matrices; norms, embeddings and tables have none.
         clip_norm: Largest norm of all gradients together.
         schedule: How the rate falls after warm-up: "poly" (power 0.9), "cosine", or "step" (a
@@ -45,6 +47,7 @@ class TrainingSettings:
     accumulate: int = 1
     learning_rate: float = 1e-4
     backbone_rate: float = 0.1
+    backbone_weights: str | None = None
     weight_decay: float = 0.05
     clip_norm: float = 0.01
     schedule: Literal["poly", "cosine", "step"] = "poly"

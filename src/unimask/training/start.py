@@ -1,10 +1,11 @@
 """What a run starts from: an untrained architecture, or weights with a fitting class head."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
-from unimask.checkpoints import Checkpoint
+from unimask.checkpoints import Checkpoint, read_backbone
 from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,
@@ -31,47 +32,65 @@ def starting_point(
         model: A preset's name, or whatever `load` takes.
         labels: Classes of the data.
         tasks: What is trained.
-        settings: Preprocessing, tokenizer and seed.
+        settings: Preprocessing, tokenizer, seed, and the backbone's weights.
 
     Returns:
-        The checkpoint, whether its weights were trained before, and a line for a person.
+        The checkpoint, whether its backbone was trained before, and a line for a person.
 
     Raises:
-        SettingsError: Several tasks are to be trained, and the network has no task token.
+        CheckpointError: Weights cannot be read, or do not fit.
+        SettingsError: Several tasks are to be trained and the network has no task token, or
+            weights of a backbone are given for a network that is trained already.
     """
     torch.manual_seed(settings.seed)
-    trained = model not in PRESETS
-    if trained:
-        checkpoint = read_source(model)
-        told = f"{model}: trained weights"
-        if checkpoint.labels != labels:
-            old = len(checkpoint.labels)
-            checkpoint = replace_head(checkpoint, labels)
-            told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
-        if settings.preprocessing is not None:
-            checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
-    else:
-        checkpoint, told = untrained(model, labels, settings), f"{model}: untrained"
+    start = untrained if model in PRESETS else trained
+    checkpoint, pretrained, told = start(model, labels, settings)
     if checkpoint.config.transformer_decoder.task_queries is not None:
         checkpoint, texts = add_texts(checkpoint, settings)
         told += texts
     elif len(tasks) > 1:
         raise SettingsError(f"{model} is not told its task: panoptic trains it for all three")
     told += f"; {count(checkpoint.state):.1f} million parameters"
-    return replace(checkpoint, tasks=tasks_of(checkpoint.config, tasks)), trained, told
+    return replace(checkpoint, tasks=tasks_of(checkpoint.config, tasks)), pretrained, told
 
 
-def untrained(name: str, labels: LabelSet, settings: TrainingSettings) -> Checkpoint:
-    """Give a preset with random weights."""
-    config = preset(name, len(labels))
-    return Checkpoint(
+def trained(
+    model: str, labels: LabelSet, settings: TrainingSettings
+) -> tuple[Checkpoint, bool, str]:
+    """Give trained weights, with a new class head where the classes are others."""
+    if settings.backbone_weights is not None:
+        raise SettingsError(
+            f"{model} is trained: backbone_weights {settings.backbone_weights} go with a preset"
+        )
+    checkpoint, told = read_source(model), f"{model}: trained weights"
+    if checkpoint.labels != labels:
+        old = len(checkpoint.labels)
+        checkpoint = replace_head(checkpoint, labels)
+        told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
+    if settings.preprocessing is not None:
+        checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
+    return checkpoint, True, told
+
+
+def untrained(
+    model: str, labels: LabelSet, settings: TrainingSettings
+) -> tuple[Checkpoint, bool, str]:
+    """Give a preset's network with random weights, but for the backbone's if there are any."""
+    config = preset(model, len(labels))
+    state = build_segmenter(config).state_dict()
+    told, file = f"{model}: untrained", settings.backbone_weights
+    if file is not None:
+        state |= read_backbone(Path(file).expanduser(), config.backbone, state)
+        told += f", its backbone is that of {file}"
+    checkpoint = Checkpoint(
         config=config,
-        state=build_segmenter(config).state_dict(),
+        state=state,
         labels=labels,
         tasks=(),
         preprocessing=settings.preprocessing or default_preprocessing(settings),
         postprocessing=PostprocessingConfig(top_k=most_queries(config)),
     )
+    return checkpoint, file is not None, told
 
 
 def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Checkpoint, str]:

@@ -1,0 +1,144 @@
+"""A backbone out of its tensors' names and shapes, for files that bring no description.
+
+Drop path only matters to training; it takes our defaults, which are the published ones.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from unimask.checkpoints.dinat_dilations import told_dilations
+from unimask.config import (
+    BackboneConfig,
+    ConvNeXtConfig,
+    DiNATConfig,
+    ResNetConfig,
+    SwinConfig,
+)
+from unimask.errors import CheckpointError
+
+State = Mapping[str, Tensor]
+
+
+def shape(state: State, name: str) -> tuple[int, ...]:
+    """Give a tensor's shape.
+
+    Raises:
+        CheckpointError: There is no such tensor.
+    """
+    if name not in state:
+        raise CheckpointError(f"1 tensors are missing: {name}")
+    return tuple(state[name].shape)
+
+
+def count(state: State, prefix: str) -> int:
+    """Count the numbered parts under a name."""
+    start = len(prefix) + 1
+    found = {name[start:].split(".")[0] for name in state if name.startswith(f"{prefix}.")}
+    return sum(part.isdecimal() for part in found)
+
+
+def read_backbone_config(state: State, path: Path) -> BackboneConfig:
+    """Read the backbone's kind and numbers.
+
+    Args:
+        state: Tensors under their authors' names.
+        path: The file, whose name may tell what shapes do not.
+
+    Raises:
+        CheckpointError: The backbone is not known here.
+    """
+    if "backbone.downsample_layers.0.0.weight" in state:
+        return read_convnext(state)
+    if "backbone.levels.0.blocks.0.attn.rpb" in state:
+        return read_dinat(state, path)
+    if "backbone.patch_embed.proj.weight" in state:
+        return read_swin(state)
+    if "backbone.stem.conv1.weight" in state:
+        return read_resnet(state)
+    parts = sorted({name.split(".")[1] for name in state if name.startswith("backbone.")})
+    told = f"its parts are {', '.join(parts[:6])}" if parts else "the file has none"
+    raise CheckpointError(
+        f"the backbone is not known here ({told}); known are ResNet, Swin, ConvNeXt and DiNAT"
+    )
+
+
+def read_swin(state: State) -> SwinConfig:
+    """Read a Swin: heads and window from the tables of relative positions."""
+    stages = range(count(state, "backbone.layers"))
+    blocks = [f"backbone.layers.{stage}.blocks" for stage in stages]
+    depths = four([count(state, name) for name in blocks])
+    tables = [shape(state, f"{name}.0.attn.relative_position_bias_table") for name in blocks]
+    side = math.isqrt(tables[0][0])
+    if side * side != tables[0][0] or side % 2 == 0:
+        raise CheckpointError(f"a table of {tables[0][0]} relative positions is of no window")
+    dim = shape(state, "backbone.patch_embed.proj.weight")[0]
+    return SwinConfig(
+        embed_dim=dim,
+        depths=depths,
+        num_heads=four([heads for _, heads in tables]),
+        window_size=(side + 1) // 2,
+        mlp_ratio=shape(state, f"{blocks[0]}.0.mlp.fc1.weight")[0] / dim,
+    )
+
+
+def read_resnet(state: State) -> ResNetConfig:
+    """Read a ResNet; frozen and synchronised batch norms keep the same tensors."""
+    stages = [f"backbone.res{number}" for number in range(2, 6)]
+    deep = f"{stages[0]}.0.conv3.weight" in state
+    last = "conv3" if deep else "conv2"
+    statistics = "backbone.stem.conv1.norm.running_mean" in state
+    stem = shape(state, "backbone.stem.conv1.weight")
+    if stem[-1] != 7:
+        raise CheckpointError(
+            "the ResNet has a stem of three convolutions, which is not known here"
+        )
+    return ResNetConfig(
+        block="bottleneck" if deep else "basic",
+        stem_channels=stem[0],
+        channels=four([shape(state, f"{stage}.0.{last}.weight")[0] for stage in stages]),
+        depths=four([count(state, stage) for stage in stages]),
+        norm="frozen_batch" if statistics else "group",
+    )
+
+
+def read_convnext(state: State) -> ConvNeXtConfig:
+    """Read a ConvNeXt; blocks without scales have no `gamma`."""
+    stages = range(count(state, "backbone.stages"))
+    norms = [shape(state, f"backbone.norm{stage}.weight")[0] for stage in stages]
+    scaled = "backbone.stages.0.0.gamma" in state
+    return ConvNeXtConfig(
+        dims=four(norms),
+        depths=four([count(state, f"backbone.stages.{stage}") for stage in stages]),
+        layer_scale=1.0 if scaled else 0.0,
+    )
+
+
+def read_dinat(state: State, path: Path) -> DiNATConfig:
+    """Read a DiNAT: heads and neighbourhood from the biases, dilations from what it is called."""
+    levels = [f"backbone.levels.{level}.blocks" for level in range(count(state, "backbone.levels"))]
+    depths = four([count(state, name) for name in levels])
+    tables = [shape(state, f"{name}.0.attn.rpb") for name in levels]
+    kernel_size = (tables[0][1] + 1) // 2
+    dim = shape(state, "backbone.norm0.weight")[0]
+    return DiNATConfig(
+        embed_dim=dim,
+        depths=depths,
+        num_heads=four([table[0] for table in tables]),
+        kernel_size=kernel_size,
+        dilations=told_dilations(path, kernel_size, depths),
+        mlp_ratio=shape(state, f"{levels[0]}.0.mlp.fc1.weight")[0] / dim,
+    )
+
+
+def four(values: list[int]) -> tuple[int, int, int, int]:
+    """Give the values of four stages.
+
+    Raises:
+        CheckpointError: They are not four.
+    """
+    if len(values) != 4:
+        raise CheckpointError(f"the backbone has {len(values)} stages instead of 4")
+    return values[0], values[1], values[2], values[3]

@@ -1,0 +1,171 @@
+"""Weights out of pickle files, without running what else such files may ask for.
+
+A pickle is a program: loading one the usual way can start any command. Here it may build
+containers, numbers, text, and arrays; every other name is refused. Even those few are stand-ins:
+nothing of numpy or torch is within a file's reach before its types and sizes have been checked.
+"""
+
+import io
+import math
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unimask.errors import CheckpointError
+
+NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")
+
+
+class Refused(Exception):
+    """A pickle asks for something that weights do not need."""
+
+
+class Kind:
+    """A type of numbers, as a pickle describes it.
+
+    Args:
+        code: Such as "f4"; text, dates and Python objects are refused.
+    """
+
+    def __init__(self, code: object, *_: object) -> None:
+        if not isinstance(code, str) or not NUMBERS.fullmatch(code):
+            raise Refused(f"arrays of type {str(code)[:40]!r}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        """Take the order of bytes."""
+        if state[1] not in ("<", ">", "|", "="):
+            raise Refused(f"the byte order {str(state[1])[:40]!r}")
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class Draft:
+    """An array that is announced first and filled later."""
+
+    array: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple) -> None:
+        """Take the numbers: (version,) shape, type, whether columns come first, bytes."""
+        shape, kind, by_columns, data = state[-4:]
+        self.array = array_of(data, kind, shape, "F" if by_columns else "C")
+
+
+class Container(dict):
+    """A dictionary that keeps its order and takes no attributes."""
+
+    def __setstate__(self, state: object) -> None:
+        """Leave out what somebody hung on it, such as the versions of modules."""
+
+
+def array_of(data: object, kind: object, shape: object, order: object) -> np.ndarray:
+    """Give an array of its own memory, native byte order.
+
+    Raises:
+        Refused: The parts are not what they should be, or the bytes are not as many as the shape.
+    """
+    if isinstance(data, str):  # bytes of Python 2, read as Latin-1
+        data = data.encode("latin1")
+    sizes = isinstance(shape, tuple) and all(isinstance(n, int) and n >= 0 for n in shape)
+    if not (sizes and isinstance(kind, Kind) and isinstance(data, bytes | bytearray)):
+        raise Refused("an array without shape, type or bytes")
+    if order not in ("C", "F") or math.prod(shape) * kind.dtype.itemsize != len(data):  # type: ignore[arg-type]
+        raise Refused("an array whose shape and bytes disagree")
+    flat = np.frombuffer(data, kind.dtype)
+    return flat.astype(kind.dtype.newbyteorder("=")).reshape(shape, order=order)  # type: ignore[call-overload]
+
+
+def array_from_buffer(data: object, kind: object, shape: object, order: object) -> Draft:
+    """Stand in for numpy's way of pickle protocol 5."""
+    draft = Draft()
+    draft.array = array_of(data, kind, shape, order)
+    return draft
+
+
+def scalar(kind: object, data: object) -> Draft:
+    """Stand in for a number of numpy's."""
+    return array_from_buffer(data, kind, (), "C")
+
+
+def encode(text: object, encoding: object = "latin1") -> bytes:
+    """Stand in for how Python 3 writes bytes in old protocols."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise Refused("text in a strange encoding")
+    return text.encode("latin1")
+
+
+def storage(data: object) -> torch.TypedStorage:
+    """Stand in for torch's storages inside a pickle; torch reads them as weights only."""
+    if not isinstance(data, bytes):
+        raise Refused("a storage without bytes")
+    content = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    if not isinstance(content, torch.TypedStorage):
+        raise Refused("a storage that is none")
+    return content
+
+
+def tensor(numbers: object, offset: int, size: tuple, stride: tuple, *_: object) -> Tensor:
+    """Stand in for torch's tensors inside a pickle; torch checks the bounds."""
+    if not isinstance(numbers, torch.TypedStorage):
+        raise Refused("a tensor without storage")
+    flat = torch.empty(0, dtype=numbers.dtype).set_(numbers)  # type: ignore[call-overload]
+    return flat.as_strided(size, stride, offset).clone()
+
+
+NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
+
+STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): Container,
+    ("numpy", "ndarray"): Draft,
+    ("numpy", "dtype"): Kind,
+    ("_codecs", "encode"): encode,
+    **{(module, "bytes"): lambda: b"" for module in ("builtins", "__builtin__")},  # of no bytes
+    **{(module, "_reconstruct"): lambda *_: Draft() for module in NUMPY},
+    **{(module, "scalar"): scalar for module in NUMPY},
+    ("numpy.core.numeric", "_frombuffer"): array_from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): array_from_buffer,
+    ("torch._utils", "_rebuild_tensor_v2"): tensor,
+    ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
+    ("torch.storage", "_load_from_bytes"): storage,
+}
+
+
+class WeightsUnpickler(pickle.Unpickler):
+    """Build containers and arrays, and refuse the rest."""
+
+    def find_class(self, module_name: str, global_name: str, /) -> Callable[..., Any]:
+        """Give the stand-in for a name, behind a fresh function that a file may spoil at will."""
+        make = STAND_INS.get((module_name, global_name))
+        if make is None:
+            raise Refused(f"{module_name}.{global_name}"[:80])
+        return lambda *args: make(*args)
+
+
+def read_pickle(stream: BinaryIO, path: Path) -> object:
+    """Read what a pickle holds; its arrays are drafts, its tensors tensors.
+
+    Args:
+        stream: The open file.
+        path: Its name, for messages.
+
+    Raises:
+        CheckpointError: The file asks for more than weights need, or is damaged.
+    """
+    try:
+        # Python 2 wrote detectron2's first files; Latin-1 keeps the bytes of their arrays.
+        return WeightsUnpickler(stream, encoding="latin1").load()
+    except Refused as refused:
+        raise CheckpointError(
+            f"{path} asks for {refused}, which weights do not need and which could do harm: "
+            "nothing of it was run; get the file from its authors"
+        ) from None
+    except Exception as error:  # a damaged pickle fails in any way that a program can
+        told = " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"{path} is no file of weights, or is damaged ({told}): download it again"
+        ) from error

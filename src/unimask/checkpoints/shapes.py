@@ -1,0 +1,103 @@
+"""An architecture out of its tensors' names and shapes, for files that bring no description.
+
+What shapes leave open follows the authors' code, where it is fixed: encoders sample 4 points per
+head and level (`MSDeformAttnTransformerEncoderOnly`), both decoders have the same number of heads
+(`MODEL.MASK_FORMER.NHEADS`), and layers are normalised after their sums. Drop path only matters to
+training; it takes our default, the published one. A OneFormer's task token is normalised and its
+dropout is 0.1, as in all 28 of its configurations.
+"""
+
+from pathlib import Path
+
+from unimask.checkpoints.backbone_shapes import State, count, read_backbone_config, shape
+from unimask.checkpoints.mask2former_names import PIXELS, QUERIES
+from unimask.config import (
+    DeformablePixelDecoderConfig,
+    MaskedDecoderConfig,
+    SegmenterConfig,
+    TaskQueriesConfig,
+    TextConfig,
+)
+from unimask.errors import CheckpointError
+
+LEVELS, POINTS = 3, 4
+
+
+def read_segmenter(state: State, path: Path) -> SegmenterConfig:
+    """Read the numbers of a Mask2Former or OneFormer under its authors' names.
+
+    Args:
+        state: Tensors by name.
+        path: The file, whose name may tell what shapes do not.
+
+    Raises:
+        CheckpointError: A tensor is missing, or its shape is of no such network.
+    """
+    encoder = f"{PIXELS}.transformer.encoder.layers"
+    dim = shape(state, f"{PIXELS}.input_proj.0.0.weight")[0]
+    num_queries, query_dim = shape(state, f"{QUERIES}.query_embed.weight")
+    heads = read_heads(state, f"{encoder}.0.self_attn.attention_weights.weight", dim, query_dim)
+    task = read_task(state)
+    return SegmenterConfig(
+        backbone=read_backbone_config(state, path),
+        pixel_decoder=DeformablePixelDecoderConfig(
+            dim=dim,
+            mask_dim=shape(state, f"{PIXELS}.mask_features.weight")[0],
+            num_layers=count(state, encoder),
+            num_heads=heads,
+            num_points=POINTS,
+            ffn_dim=shape(state, f"{encoder}.0.linear1.weight")[0],
+            dropout=task.dropout if task else 0.0,
+        ),
+        transformer_decoder=MaskedDecoderConfig(
+            dim=query_dim,
+            num_queries=num_queries,
+            num_layers=count(state, f"{QUERIES}.transformer_ffn_layers"),
+            num_heads=heads,
+            ffn_dim=shape(state, f"{QUERIES}.transformer_ffn_layers.0.linear1.weight")[0],
+            task_queries=task,
+        ),
+        num_classes=shape(state, f"{QUERIES}.class_embed.weight")[0] - 1,
+        text=read_text(state),
+    )
+
+
+def read_task(state: State) -> TaskQueriesConfig | None:
+    """Read how queries are made of the task; None if they are not."""
+    if "task_mlp.layers.0.weight" not in state:
+        return None
+    return TaskQueriesConfig(
+        num_layers=count(state, f"{QUERIES}.class_transformer.decoder.layers"),
+        task_length=shape(state, "task_mlp.layers.0.weight")[1],
+    )
+
+
+def read_text(state: State) -> TextConfig | None:
+    """Read the text branch; None if the file lacks it."""
+    if "text_encoder.positional_embedding" not in state:
+        return None
+    length, dim = shape(state, "text_encoder.positional_embedding")
+    return TextConfig(
+        dim=dim,
+        length=length,
+        num_layers=count(state, "text_encoder.transformer.resblocks"),
+        vocabulary=shape(state, "text_encoder.token_embedding.weight")[0],
+        projector_layers=count(state, "text_projector.layers"),
+        context=shape(state, "prompt_ctx.weight")[0],
+    )
+
+
+def read_heads(state: State, name: str, *widths: int) -> int:
+    """Read the heads from the weights that they give to their points.
+
+    Raises:
+        CheckpointError: The weights, or the widths, are of no number of heads.
+    """
+    weights = shape(state, name)[0]
+    heads = weights // (LEVELS * POINTS)
+    if weights % (LEVELS * POINTS) or not heads or any(width % heads for width in widths):
+        raise CheckpointError(
+            f"{weights} attention weights per position are no heads times {LEVELS} levels times "
+            f"{POINTS} points for {' and '.join(map(str, widths))} channels"
+        )
+    return heads

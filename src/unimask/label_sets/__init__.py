@@ -1,0 +1,5 @@
+"""The label sets of public datasets."""
+
+from unimask.label_sets.known import SIZES, known_colours, known_labels, recognise
+
+__all__ = ["SIZES", "known_colours", "known_labels", "recognise"]

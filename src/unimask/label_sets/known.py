@@ -1,0 +1,73 @@
+"""Names, things and colours of public datasets' classes, read when somebody asks for them.
+
+Each file beside this one lists a set's classes in the order of the published networks' outputs:
+name, "thing" or "stuff", and the colour its dataset gives it, if any. The facts are those of
+detectron2's `builtin_meta.py` (COCO, Cityscapes) and of Mask2Former's `data/datasets/register_*.py`
+(ADE20K, Mapillary Vistas, COCO-Stuff); COCO's are panopticapi's `panoptic_coco_categories.json`.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from unimask.labels import LabelSet
+
+SIZES = {
+    "coco_panoptic": 133,
+    "coco_instance": 80,
+    "coco_stuff": 171,
+    "ade20k": 150,
+    "ade20k_instance": 100,
+    "ade20k_full": 847,
+    "cityscapes": 19,
+    "cityscapes_instance": 8,
+    "mapillary_vistas": 65,
+}
+"""Classes per set; no two sets are of one size, so that a network's outputs tell its set."""
+
+THINGS_OF = {"coco_instance": "coco_panoptic", "cityscapes_instance": "cityscapes"}
+"""Sets that are the things of another set, in the same order."""
+
+LIKENESS = 0.75
+"""Share of the names that must agree: ADE20K is published under names that differ in ten places."""
+
+
+@lru_cache
+def read_classes(name: str) -> tuple[tuple[str, bool, str | None], ...]:
+    """Give each class's name, whether it is a thing, and its colour as #rrggbb."""
+    if name in THINGS_OF:
+        return tuple(entry for entry in read_classes(THINGS_OF[name]) if entry[1])
+    rows = json.loads((Path(__file__).parent / f"{name}.json").read_text())
+    return tuple((row[0], row[1] == "thing", row[2] if len(row) > 2 else None) for row in rows)
+
+
+def known_labels(name: str) -> LabelSet:
+    """Give the label set called `name`, one of `SIZES`."""
+    names, things, _ = zip(*read_classes(name), strict=True)
+    return LabelSet(names, things)
+
+
+def known_colours(name: str) -> tuple[tuple[int, int, int] | None, ...]:
+    """Give the published colour of each class as red, green and blue; None where there is none."""
+    return tuple(
+        None if colour is None else tuple(bytes.fromhex(colour[1:]))  # type: ignore[misc]
+        for _, _, colour in read_classes(name)
+    )
+
+
+def recognise(names: Sequence[str]) -> str | None:
+    """Say which known set these names are, synonyms and capitals aside; None for none."""
+    for name, size in SIZES.items():
+        if size != len(names):
+            continue
+        pairs = zip(names, read_classes(name), strict=True)
+        alike = sum(first_word(given) == first_word(entry[0]) for given, entry in pairs)
+        if alike >= LIKENESS * size:
+            return name
+    return None
+
+
+def first_word(name: str) -> str:
+    """Give the first of several synonyms ("road, route"), in small letters."""
+    return name.split(",")[0].strip().lower()

@@ -1,0 +1,88 @@
+"""Backbones of ImageNet, in the files of detectron2, torchvision and the Swin authors."""
+
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_RESNET, TINY_SWIN
+
+from unimask.checkpoints import imagenet_names as names
+from unimask.checkpoints import read_backbone
+from unimask.checkpoints.keymap import to_theirs
+from unimask.config import ResNetConfig
+from unimask.errors import CheckpointError
+from unimask.modeling.build import build_segmenter
+
+BASIC = replace(TINY_RESNET, backbone=replace(TINY_RESNET.backbone, norm="frozen_batch"))
+BOTTLENECK = replace(
+    TINY_RESNET,
+    backbone=ResNetConfig(stem_channels=4, channels=(16, 24, 32, 40), depths=(2, 1, 1, 1)),
+)
+
+
+def backbone_of(state):
+    return {name: value for name, value in state.items() if name.startswith("backbone.")}
+
+
+def network(config, seed):
+    torch.manual_seed(seed)
+    state = build_segmenter(config).state_dict()
+    return {name: torch.randn(value.shape) for name, value in state.items()}
+
+
+def write_detectron2(path, state):
+    model = {n: value.numpy() for n, value in to_theirs(state, names.DETECTRON2).items()}
+    model["stem.fc.weight"], model["stem.fc.bias"] = torch.ones(9, 4).numpy(), torch.ones(9).numpy()
+    model["stem.conv1.norm.num_batches_tracked"] = torch.tensor(4).numpy()
+    content = {"model": model, "__author__": "torchvision", "matching_heuristics": True}
+    path.write_bytes(pickle.dumps(content))
+
+
+def write_torchvision(path, state):
+    model = to_theirs(state, names.TORCHVISION)
+    assert {"conv1.weight", "bn1.running_var", "layer1.0.bn2.bias"} <= model.keys()
+    assert {"layer2.0.downsample.0.weight", "layer2.0.downsample.1.weight"} <= model.keys()
+    model["fc.weight"], model["bn1.num_batches_tracked"] = torch.ones(9, 4), torch.tensor(4)
+    torch.save(model, path)
+
+
+def write_swin(path, state):
+    kept = {n: value for n, value in state.items() if not n.startswith("backbone.norm")}
+    model = to_theirs(kept, names.SWIN)
+    model["norm.weight"] = model["norm.bias"] = torch.ones(64)
+    model["head.weight"], model["layers.0.blocks.1.attn_mask"] = torch.ones(9, 64), torch.ones(2, 9)
+    model["layers.0.blocks.0.attn.relative_position_index"] = torch.zeros(9, 9)
+    torch.save({"model": model}, path)
+
+
+CASES = {
+    "detectron2, basic": (BASIC, write_detectron2, 0),
+    "detectron2, bottleneck": (BOTTLENECK, write_detectron2, 0),
+    "torchvision, basic": (BASIC, write_torchvision, 0),
+    "torchvision, bottleneck": (BOTTLENECK, write_torchvision, 0),
+    "swin": (TINY_SWIN, write_swin, 8),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_backbone_is_read_and_its_class_head_left_out(tmp_path, case):
+    config, write, untrained = CASES[case]
+    trained = backbone_of(network(config, 1))
+    write(tmp_path / "weights", trained)
+    found = read_backbone(tmp_path / "weights", config.backbone, network(config, 2))
+    assert len(found) == len(trained) - untrained
+    assert all(torch.equal(found[name], trained[name]) for name in found)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_another_backbone_is_refused_in_one_line(tmp_path, case):
+    config, write, _ = CASES[case]
+    write(tmp_path / "weights.pth", backbone_of(network(config, 1)))
+    others = (BASIC, BOTTLENECK, TINY_SWIN, TINY_RESNET)
+    for other in others:
+        if other is config:
+            continue
+        with pytest.raises(CheckpointError, match=r"weights\.pth is not the \w+ that") as failed:
+            read_backbone(tmp_path / "weights.pth", other.backbone, network(other, 2))
+        assert "\n" not in str(failed.value)

@@ -193,3 +193,20 @@ def test_half_precision_is_close_and_learns():
 def test_what_has_no_meaning_is_refused(path, size, kernel, dilation, reason):
     with pytest.raises(ValueError, match=reason):
         path(*example(size, kernel), dilation=dilation)
+
+
+class Layer(torch.nn.Module):
+    def forward(self, query, key, value, bias):
+        return neighborhood_attention(query, key, value, bias, dilation=2)
+
+
+def test_it_can_be_exported():
+    inputs = tuple(example((13, 22), 3, dtype=torch.float32))
+    program = torch.export.export(Layer(), inputs)
+    found = program.module()(*example((13, 22), 3, dtype=torch.float32, seed=1))
+    expected = neighborhood_attention_reference(
+        *example((13, 22), 3, dtype=torch.float32, seed=1), dilation=2
+    )
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    # What was traced must leave nothing behind.
+    torch.testing.assert_close(Layer()(*inputs), Layer()(*(part.clone() for part in inputs)))

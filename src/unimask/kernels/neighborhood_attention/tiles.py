@@ -9,8 +9,10 @@ more. No tensor holds the neighbours of every pixel.
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -176,17 +178,17 @@ def all_squares(
     b, h, w = shape[:3]
     r = bias.shape[-1]
     picture = torch.arange(0, b * h * w, h * w, device=bias.device)
-    for rows in cut(h, (r + 1) // 2, dilation, bias.device):
-        for columns in cut(w, (r + 1) // 2, dilation, bias.device):
-            queries = cross(rows.queries * w, columns.queries) + picture[:, None, None]
-            owned = cross(rows.owned * 2, columns.owned * 1) == 3
-            keys = cross(rows.keys * w, columns.keys) + picture[:, None, None]
-            yield Squares(
-                queries.flatten(0, 1),
-                torch.where(owned, queries, b * h * w).flatten(0, 1),
-                keys.flatten(0, 1),
-                cross(rows.offsets * (r + 1), columns.offsets),
-            )
+    down, along = (stretches(n, (r + 1) // 2, dilation, bias.device) for n in (h, w))
+    for rows, columns in product(down, along):
+        queries = cross(rows.queries * w, columns.queries) + picture[:, None, None]
+        owned = cross(rows.owned * 2, columns.owned * 1) == 3
+        keys = cross(rows.keys * w, columns.keys) + picture[:, None, None]
+        yield Squares(
+            queries.flatten(0, 1),
+            torch.where(owned, queries, b * h * w).flatten(0, 1),
+            keys.flatten(0, 1),
+            cross(rows.offsets * (r + 1), columns.offsets),
+        )
 
 
 def cross(rows: Int[Tensor, "i t"], columns: Int[Tensor, "j s"]) -> Int[Tensor, "ij ts"]:
@@ -194,35 +196,36 @@ def cross(rows: Int[Tensor, "i t"], columns: Int[Tensor, "j s"]) -> Int[Tensor, 
     return (rows[:, None, :, None] + columns[None, :, None, :]).flatten(2).flatten(0, 1)
 
 
+def stretches(length: int, k: int, dilation: int, device: torch.device) -> list[Stretches]:
+    """Cut an axis into stretches, kind by kind."""
+    kinds = cut(length, k, dilation)
+    return [Stretches(*(torch.from_numpy(part).to(device) for part in kind)) for kind in kinds]
+
+
 @lru_cache(maxsize=256)
-def cut(length: int, k: int, dilation: int, device: torch.device) -> list[Stretches]:
-    """Cut an axis into stretches, kind by kind.
+def cut(length: int, k: int, dilation: int) -> list[tuple[np.ndarray, ...]]:
+    """Give the fields of `Stretches` as arrays: for those who trace networks they are constants.
 
     Positions with the same remainder by `dilation` follow each other as steps; remainders differ
     by at most one in their number of steps.
     """
-    remainder = torch.arange(dilation)[:, None, None]
+    remainder = np.arange(dilation)[:, None, None]
     number = (length - remainder + dilation - 1) // dilation
-    longest = int(number[0])
+    longest = int(number.max())
     side = -(-longest // -(-longest // SIDE))  # as many stretches as needed, equally long
     reach = min(side + k - 1, longest)
-    wanted = torch.arange(0, longest, side)[:, None] + torch.arange(side)
-    query = torch.minimum(wanted, number - 1)
-    window = torch.minimum((query - k // 2).clamp(min=0), number - k)
-    first = torch.minimum(window[..., :1], number - reach).clamp(min=0)
-    key = first + torch.arange(reach)
+    wanted = np.arange(0, longest, side)[:, None] + np.arange(side)
+    query = np.minimum(wanted, number - 1)
+    window = np.minimum(np.maximum(query - k // 2, 0), number - k)
+    first = np.maximum(np.minimum(window[..., :1], number - reach), 0)
+    key = first + np.arange(reach)
     seen = (key[:, :, None] >= window[..., None]) & (key[:, :, None] < window[..., None] + k)
-    offsets = torch.where(seen, key[:, :, None] - query[..., None] + k - 1, 2 * k - 1)
-    kinds, kind = offsets.flatten(0, 1).unique(dim=0, return_inverse=True)
-    queries, keys, owned = (
-        part.flatten(0, 1)
-        for part in (
-            remainder + dilation * query,
-            remainder + dilation * torch.minimum(key, number - 1),
-            wanted < number,
-        )
-    )
+    offsets = np.where(seen, key[:, :, None] - query[..., None] + k - 1, 2 * k - 1)
+    kinds, kind = np.unique(offsets.reshape(-1, side, reach), axis=0, return_inverse=True)
+    queries = (remainder + dilation * query).reshape(-1, side)
+    keys = (remainder + dilation * np.minimum(key, number - 1)).reshape(-1, reach)
+    owned = (wanted < number).reshape(-1, side)
     return [
-        Stretches(*(part.to(device) for part in (queries[same], owned[same], keys[same], offset)))
-        for offset, same in ((kinds[index], kind == index) for index in range(len(kinds)))
+        (queries[same], owned[same], keys[same], kinds[index])
+        for index, same in enumerate(kind.ravel() == np.arange(len(kinds))[:, None])
     ]

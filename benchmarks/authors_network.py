@@ -96,10 +96,14 @@ def stub_packages(mask2former: Path, detectron2: Path) -> None:
     stub("detectron2.modeling", Path(), ShapeSpec=layers.ShapeSpec, Backbone=nn.Module, **heads)
     stub("detectron2.modeling.backbone", detectron2 / "detectron2/modeling/backbone")
     stub("detectron2.modeling.backbone.build", BACKBONE_REGISTRY=Registry())
-    root = mask2former / "mask2former"
+    stub_family(mask2former, "mask2former")
+
+
+def stub_family(repository: Path, package: str) -> None:
+    """Make a family's own modules importable one by one."""
     for name in ("", "modeling", "modeling.backbone", "modeling.pixel_decoder",
                  "modeling.transformer_decoder", "modeling.meta_arch"):  # fmt: skip
-        stub(f"mask2former.{name}".rstrip("."), root / name.replace(".", "/"))
+        stub(f"{package}.{name}".rstrip("."), repository / package / name.replace(".", "/"))
 
 
 def their_resnet(config: ResNetConfig, norm: str) -> nn.Module:
@@ -126,6 +130,8 @@ def their_backbone(config: BackboneConfig, norm: str) -> tuple[nn.Module, tuple[
     """Build the authors' backbone; give it and the channels of its maps."""
     if isinstance(config, ResNetConfig):
         return their_resnet(config, norm), config.channels
+    if not isinstance(config, SwinConfig):
+        raise TypeError(f"Mask2Former's authors have no {config.kind}")
     swin = import_module("mask2former.modeling.backbone.swin").SwinTransformer(
         embed_dim=config.embed_dim, depths=config.depths, num_heads=config.num_heads,
         window_size=config.window_size, mlp_ratio=config.mlp_ratio,

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from unimask.config import (
+    ConvNeXtConfig,
     DeformablePixelDecoderConfig,
+    DiNATConfig,
     MaskedDecoderConfig,
     ResNetConfig,
     SegmenterConfig,
@@ -13,6 +15,29 @@ from unimask.config import (
     TextConfig,
 )
 from unimask.errors import SettingsError
+
+Dilations = tuple[tuple[int, ...], ...]
+
+USUAL: Dilations = (
+    (1, 20, 1),
+    (1, 5, 1, 10),
+    (1, 2, 1, 3, 1, 4, 1, 5, 1, 2, 1, 3, 1, 4, 1, 5, 1, 5),
+    (1, 2, 1, 2, 1),
+)
+LARGE: Dilations = (
+    (1, 28, 1),
+    (1, 7, 1, 14),
+    (1, 3, 1, 5, 1, 5, 1, 7, 1, 3, 1, 5, 1, 5, 1, 7, 1, 7),
+    (1, 3, 1, 3, 1),
+)
+CITYSCAPES: Dilations = (
+    (1, 18, 1),
+    (1, 5, 1, 9),
+    (1, 2, 1, 3, 1, 4, 1, 2, 1, 3, 1, 4, 1, 2, 1, 3, 1, 4),
+    (1, 2, 1, 2, 1),
+)
+"""What OneFormer's DiNAT-L was trained with: for squares of 640 and 896 pixels, of 1280, and for
+Cityscapes with neighbourhoods of 7 (`configs/**/*dinat*.yaml`)."""
 
 
 def mask2former_resnet50(num_classes: int = 133) -> SegmenterConfig:
@@ -75,6 +100,32 @@ def oneformer_swin_tiny(num_classes: int = 150) -> SegmenterConfig:
 def oneformer_swin_large(num_classes: int = 150) -> SegmenterConfig:
     """Swap the backbone for Swin-L, with 250 queries; the COCO models have 150."""
     return as_oneformer(mask2former_swin_large(num_classes), num_queries=250)
+
+
+def oneformer_convnext_large(num_classes: int = 150) -> SegmenterConfig:
+    """Swap the backbone for ConvNeXt-L, whose branches start at full scale here."""
+    backbone = ConvNeXtConfig(dims=(192, 384, 768, 1536), depths=(3, 3, 27, 3), layer_scale=1.0)
+    return replace(oneformer_swin_large(num_classes), backbone=backbone)
+
+
+def oneformer_convnext_xlarge(num_classes: int = 150) -> SegmenterConfig:
+    """Widen ConvNeXt to 256."""
+    backbone = ConvNeXtConfig(dims=(256, 512, 1024, 2048), depths=(3, 3, 27, 3), layer_scale=1.0)
+    return replace(oneformer_swin_large(num_classes), backbone=backbone)
+
+
+def oneformer_dinat_large(num_classes: int = 150) -> SegmenterConfig:
+    """Swap the backbone for DiNAT-L with the dilations of squares of 640 and 896 pixels."""
+    backbone = DiNATConfig(
+        embed_dim=192,
+        depths=(3, 4, 18, 5),
+        num_heads=(6, 12, 24, 48),
+        kernel_size=11,
+        dilations=USUAL,
+        mlp_ratio=2.0,
+        drop_path=0.3,
+    )
+    return replace(oneformer_swin_large(num_classes), backbone=backbone)
 
 
 def as_oneformer(mask2former: SegmenterConfig, num_queries: int) -> SegmenterConfig:
@@ -150,6 +201,9 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "oneformer-resnet50": oneformer_resnet50,
     "oneformer-swin-tiny": oneformer_swin_tiny,
     "oneformer-swin-large": oneformer_swin_large,
+    "oneformer-convnext-large": oneformer_convnext_large,
+    "oneformer-convnext-xlarge": oneformer_convnext_xlarge,
+    "oneformer-dinat-large": oneformer_dinat_large,
     "mask2former-nano": mask2former_nano,
     "mask2former-swin-nano": mask2former_swin_nano,
     "oneformer-nano": oneformer_nano,

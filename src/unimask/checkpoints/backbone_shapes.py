@@ -1,6 +1,6 @@
 """A backbone out of its tensors' names and shapes, for files that bring no description.
 
-Drop path only matters to training; it takes our defaults, which are the published ones.
+Drop path only matters to training; it takes the published values.
 """
 
 import math
@@ -130,6 +130,7 @@ def read_dinat(state: State, path: Path) -> DiNATConfig:
         kernel_size=kernel_size,
         dilations=told_dilations(path, kernel_size, depths),
         mlp_ratio=shape(state, f"{levels[0]}.0.mlp.fc1.weight")[0] / dim,
+        drop_path=0.3,
     )
 
 

@@ -4,27 +4,7 @@ import re
 from pathlib import Path
 
 from unimask.errors import CheckpointError
-
-Dilations = tuple[tuple[int, ...], ...]
-
-USUAL: Dilations = (
-    (1, 20, 1),
-    (1, 5, 1, 10),
-    (1, 2, 1, 3, 1, 4, 1, 5, 1, 2, 1, 3, 1, 4, 1, 5, 1, 5),
-    (1, 2, 1, 2, 1),
-)
-LARGE: Dilations = (
-    (1, 28, 1),
-    (1, 7, 1, 14),
-    (1, 3, 1, 5, 1, 5, 1, 7, 1, 3, 1, 5, 1, 5, 1, 7, 1, 7),
-    (1, 3, 1, 3, 1),
-)
-CITYSCAPES: Dilations = (
-    (1, 18, 1),
-    (1, 5, 1, 9),
-    (1, 2, 1, 3, 1, 4, 1, 2, 1, 3, 1, 4, 1, 2, 1, 3, 1, 4),
-    (1, 2, 1, 2, 1),
-)
+from unimask.presets import CITYSCAPES, LARGE, USUAL, Dilations
 
 PUBLISHED: tuple[tuple[frozenset[str], int, Dilations], ...] = (
     (frozenset({"1280x1280"}), 11, LARGE),

@@ -170,7 +170,7 @@ def oneformer_of(labels: str | None, path: Path) -> Publication:
     larger = words(path.name) & LARGER.keys()
     if not larger:
         return found
-    return replace(found, size=LARGER[larger.pop()], size_wide=None)
+    return replace(found, size=LARGER[next(iter(larger))], size_wide=None)
 
 
 def named_by(path: Path, publications: Sequence[Publication]) -> Publication | None:

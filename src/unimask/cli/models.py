@@ -1,0 +1,55 @@
+"""`unimask models`: what is published, and where it is."""
+
+import json as json_format
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from unimask.cli.main import app
+from unimask.errors import SettingsError
+
+HEADLINE = ("PQ", "AP", "mIoU")
+
+WIDTH = 160
+"""Least characters of a line: names are there to be copied, and must not be cut."""
+
+
+@app.command()
+def models(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORD]...", help="Only models whose names hold all words."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="All that is known, addresses too.")] = False,
+) -> None:
+    """List bundled and published models: scores, size, licence, and where they are."""
+    from unimask.checkpoints.zoo import published_models
+    from unimask.inference.load import bundled_names
+
+    wanted = words or []
+    found = published_models(*wanted)
+    bundled = [name for name in bundled_names() if all(word.lower() in name for word in wanted)]
+    if not found and not bundled:
+        raise SettingsError(f"no model is called {' and '.join(wanted)}: try fewer words")
+    if json:
+        rows = [{"name": model.name, **asdict(model)} for model in found]
+        print(json_format.dumps(rows, indent=2))
+        return
+    console = Console(highlight=False, width=max(Console().width, WIDTH))
+    for name in bundled:
+        console.print(f"{name}: bundled, loads by this name, works offline")
+    if not found:
+        return
+    table = Table("model", *HEADLINE, "million", "licence", "load", box=None, pad_edge=False)
+    for model in found:
+        scores = [f"{model.scores[key]:.1f}" if key in model.scores else "" for key in HEADLINE]
+        size = f"{model.millions:.0f}"
+        table.add_row(model.name, *scores, size, model.licence, model.hub or "file")
+    console.print(table)
+    console.print(
+        "scores are the authors' own, in percent; models with a Hub id load by it, the others "
+        "as files from the addresses that --json gives"
+    )

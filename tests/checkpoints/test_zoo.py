@@ -1,0 +1,64 @@
+"""The list of published models fits what is known of them elsewhere."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unimask.checkpoints.dinat_dilations import told_dilations
+from unimask.checkpoints.published import PUBLICATIONS, publication_of_size
+from unimask.checkpoints.zoo import published_models
+from unimask.inference.load import PUBLISHED
+from unimask.label_sets import SIZES
+from unimask.modeling.skeleton import build_skeleton
+from unimask.presets import preset
+
+MODELS = published_models()
+MASK2FORMERS = published_models("mask2former-")
+ONEFORMERS = published_models("oneformer-")
+
+
+def test_every_published_model_is_listed_once():
+    assert len(MASK2FORMERS) == 47 and len(ONEFORMERS) == 21 and len(MODELS) == 68
+    assert len({model.name for model in MODELS}) == len(MODELS)
+    assert all(model.hub or model.file for model in MODELS)
+    hashes = {Path(model.file).stem.removeprefix("model_final_") for model in MASK2FORMERS}
+    assert hashes == {name for publication in PUBLICATIONS for name in publication.files}
+
+
+@pytest.mark.parametrize("model", MASK2FORMERS, ids=lambda model: model.name)
+def test_files_are_recognised_as_what_they_are_listed_as(model):
+    config = preset("mask2former-resnet50", 133)
+    dataset = {"coco": "coco", "ade20k": "ade20k"}.get(model.data, model.data.replace("-", "_"))
+    sets = {"instance": f"{dataset}_instance", "panoptic": "coco_panoptic"}
+    name = sets.get(model.task, dataset) if dataset == "coco" else dataset
+    if model.task == "instance":
+        name = f"{dataset}_instance"
+    config = replace(config, num_classes=SIZES[name])
+    found, assumed = publication_of_size(config, Path("/x") / Path(model.file).name)
+    assert assumed is None and (found.labels, found.task) == (name, model.task)
+
+
+@pytest.mark.parametrize("model", published_models("dinat"), ids=lambda model: model.name)
+def test_names_of_files_tell_dilations(model):
+    kernel = 7 if model.data == "cityscapes" else 11
+    first = told_dilations(Path(model.file), kernel, (3, 4, 18, 5))[0][1]
+    assert first == (28 if model.size == 1280 else 18 if kernel == 7 else 20)
+
+
+@pytest.mark.parametrize(
+    "name", ["mask2former-swin-tiny-coco-panoptic", "oneformer-convnext-large-cityscapes-all"]
+)
+def test_sizes_are_those_of_the_presets(name):
+    (model,) = [model for model in MODELS if model.name == name]
+    config = preset(f"{model.family}-{model.backbone}", 133 if model.data == "coco" else 19)
+    decoder = replace(config.transformer_decoder, num_queries=model.queries)
+    network = build_skeleton(replace(config, transformer_decoder=decoder, text=None))
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    assert model.millions == pytest.approx(millions, abs=0.06)
+
+
+def test_examples_in_messages_are_listed():
+    hubs = {model.hub for model in MODELS}
+    for names in PUBLISHED.values():
+        assert {name for name in names if "/" in name} <= hubs

@@ -1,0 +1,27 @@
+"""`unimask models` on the command line."""
+
+import json
+
+
+def test_words_choose_models(command):
+    code, printed, _ = command("models", "swin-tiny", "coco", "panoptic")
+    assert code == 0
+    assert "mask2former-swin-tiny-coco-panoptic" in printed and "53.2" in printed
+    assert "instance" not in printed and "CC-BY-NC-4.0" in printed
+
+
+def test_bundled_models_come_first(command):
+    code, printed, _ = command("models")
+    assert code == 0 and printed.startswith("nuclei: bundled")
+
+
+def test_json_has_addresses(command):
+    code, printed, _ = command("models", "oneformer", "dinat", "cityscapes", "--json")
+    (row,) = json.loads(printed)
+    assert code == 0 and row["file"].endswith("250_16_dinat_l_oneformer_cityscapes_90k.pth")
+    assert row["hub"] == "shi-labs/oneformer_cityscapes_dinat_large" and row["licence"] == "MIT"
+
+
+def test_no_such_model_is_said(command, one_line):
+    code, _, err = command("models", "yolo")
+    one_line(code, err, "no model is called yolo")

@@ -15,6 +15,7 @@ from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.config import CriterionConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.training import TrainingSettings, train
+from unimask.training.run_folder import RunFolder
 
 NAMES = ("nucleus", "background")
 
@@ -79,15 +80,22 @@ def publish(weights: Path, target: Path) -> None:
     write_huggingface(target, replace(checkpoint, state=state, postprocessing=rules))
 
 
+def finished(folder: Path, settings: TrainingSettings) -> bool:
+    """Say whether a leg has taken all its steps."""
+    rows = RunFolder(folder).rows()
+    return bool(rows) and int(rows[-1]["step"]) == settings.steps
+
+
 def main(data: Path, out: Path) -> None:
     """Run the legs that are not finished, each from the last one's weights, then publish."""
     model = "unimask-nano"
     for number, settings in enumerate(LEGS, 1):
         folder = out / f"leg{number}"
-        resume = (folder / "state.pt").exists()
-        run = train(data, model, out=folder, names=NAMES, settings=settings, resume=resume)
-        if not run.finished:
-            return
+        if not finished(folder, settings):
+            resume = (folder / "state.pt").exists()
+            run = train(data, model, out=folder, names=NAMES, settings=settings, resume=resume)
+            if not run.finished:
+                return
         model = str(folder / "weights" / "last")
     publish(Path(model), out / "nuclei")
 

@@ -13,11 +13,14 @@ from PIL import Image
 from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MapEncoderConfig,
     MaskedDecoderConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
     SwinConfig,
 )
 from unimask.labels import LabelSet
@@ -59,6 +62,21 @@ TINY_PROPOSALS = replace(
         num_queries=4, local_positions=True, proposals=0.2, max_proposals=100,
     ),
 )  # fmt: skip
+TINY_MASKFORMER = replace(
+    TINY_RESNET,
+    pixel_decoder=FPNPixelDecoderConfig(dim=32, mask_dim=32),
+    transformer_decoder=StandardDecoderConfig(
+        dim=32, num_queries=12, num_layers=3, num_heads=4, ffn_dim=32
+    ),
+)
+TINY_ENCODER = replace(
+    TINY_MASKFORMER,
+    pixel_decoder=FPNPixelDecoderConfig(
+        dim=24, mask_dim=32, encoder=MapEncoderConfig(num_layers=2, num_heads=2, ffn_dim=20)
+    ),
+)
+TINY_FPN_MASKED = replace(TINY_ENCODER, transformer_decoder=DECODERS["transformer_decoder"])
+TINY_DEFORMABLE_STANDARD = replace(TINY_MASKFORMER, pixel_decoder=DECODERS["pixel_decoder"])
 NUCLEI = LabelSet(("nucleus", "background"), (True, False))
 
 

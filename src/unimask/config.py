@@ -80,6 +80,42 @@ class DeformablePixelDecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MapEncoderConfig:
+    """A transformer encoder over the map at stride 32 (DETR, appendix A.3).
+
+    Attributes:
+        num_layers: Layers of self-attention.
+        num_heads: Attention heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of attention and feed-forward parts.
+    """
+
+    num_layers: int = 6
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FPNPixelDecoderConfig:
+    """A feature pyramid (Lin et al. 2017), the pixel decoder of MaskFormer (3.4).
+
+    Attributes:
+        dim: Width of the pyramid.
+        mask_dim: Channels of the stride-4 mask features.
+        encoder: Runs over the map at stride 32 first, as in MaskFormer's ResNet models of COCO.
+    """
+
+    kind: Literal["fpn"] = "fpn"
+    dim: int = 256
+    mask_dim: int = 256
+    encoder: MapEncoderConfig | None = None
+
+
+PixelDecoderConfig = DeformablePixelDecoderConfig | FPNPixelDecoderConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQueriesConfig:
     """How OneFormer makes its queries of the task (OneFormer, 3.2).
 
@@ -151,6 +187,31 @@ class MaskedDecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StandardDecoderConfig:
+    """The transformer decoder of MaskFormer (3.4): DETR's, over the map at stride 32.
+
+    Attributes:
+        dim: Width of the queries.
+        num_queries: Masks that the network proposes per picture.
+        num_layers: Decoder layers, and predictions.
+        num_heads: Attention heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of attention and feed-forward parts.
+    """
+
+    kind: Literal["standard"] = "standard"
+    dim: int = 256
+    num_queries: int = 100
+    num_layers: int = 6
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+
+
+TransformerDecoderConfig = MaskedDecoderConfig | StandardDecoderConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SegmenterConfig:
     """A whole network.
 
@@ -160,8 +221,8 @@ class SegmenterConfig:
     """
 
     backbone: BackboneConfig
-    pixel_decoder: DeformablePixelDecoderConfig
-    transformer_decoder: MaskedDecoderConfig
+    pixel_decoder: PixelDecoderConfig
+    transformer_decoder: TransformerDecoderConfig
     num_classes: int
     text: TextConfig | None = None
 

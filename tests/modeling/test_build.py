@@ -1,21 +1,39 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY_PROPOSALS, TINY_RESNET, TINY_SWIN
+from conftest import (
+    TINY_DEFORMABLE_STANDARD,
+    TINY_ENCODER,
+    TINY_FPN_MASKED,
+    TINY_MASKFORMER,
+    TINY_PROPOSALS,
+    TINY_RESNET,
+    TINY_SWIN,
+)
 
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.layers.masks import at_size, blocked_positions, predict_masks
 from unimask.modeling.layers.position import sine_positions
 from unimask.presets import PRESETS, preset
 
+NETWORKS = {
+    "resnet": (TINY_RESNET, 4),  # one prediction more than layers, of the bare queries
+    "swin": (TINY_SWIN, 4),
+    "proposals": (TINY_PROPOSALS, 4),
+    "maskformer": (TINY_MASKFORMER, 3),
+    "encoder": (TINY_ENCODER, 3),
+    "fpn beside masked attention": (TINY_FPN_MASKED, 4),
+    "deformable beside standard": (TINY_DEFORMABLE_STANDARD, 3),
+}
 
-@pytest.mark.parametrize(
-    "config", [TINY_RESNET, TINY_SWIN, TINY_PROPOSALS], ids=["resnet", "swin", "proposals"]
-)
-def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(config):
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(name):
+    config, predictions = NETWORKS[name]
     network = build_segmenter(config).train()
     output = network(torch.randn(2, 3, 64, 96))
-    assert len(output.auxiliary) == config.transformer_decoder.num_layers
+    assert len(output.auxiliary) + 1 == predictions
+    assert output.mask_logits.shape[-2:] == (16, 24)
     layers = [*output.auxiliary, output]
     sum(
         layer.mask_logits.square().mean() + layer.class_logits.square().mean() for layer in layers

@@ -4,21 +4,31 @@ What that schema has no place for stands under the key `unimask`.
 """
 
 from dataclasses import asdict, replace
+from typing import Literal
 
 from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
+from unimask.checkpoints.huggingface_maskformer import read_maskformer, write_maskformer
 from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
+from unimask.checkpoints.huggingface_own import read_own, write_own
 from unimask.config import (
     BackboneConfig,
+    DeformablePixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MaskedDecoderConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
     SwinConfig,
 )
 from unimask.errors import CheckpointError
 from unimask.labels import TASKS, LabelSet, Task, parse_task
 
 Json = dict
+
+Schema = Literal["mask2former", "oneformer", "maskformer", "own"]
+"""Whose names and numbers a folder has."""
 
 OURS = "unimask"
 """The model type of what `transformers` would run wrongly."""
@@ -37,13 +47,18 @@ def read_architecture(config: Json, *, text: bool = False) -> SegmenterConfig:
     """
     family = config.get("model_type")
     try:
-        if family in ("mask2former", OURS):
+        if family == OURS and "decoders" in extras(config):
+            decoders = read_own(extras(config)["decoders"])
+        elif family in ("mask2former", OURS):
             decoders = read_mask2former(config, extras(config))
         elif family == "oneformer":
             decoders = read_oneformer(config, extras(config))
+        elif family == "maskformer":
+            decoders = read_maskformer(config)
         else:
             raise CheckpointError(
-                f"config.json describes a {family!r} model; expected mask2former or oneformer"
+                f"config.json describes a {family!r} model; expected mask2former, oneformer or "
+                "maskformer"
             )
         classes = len(read_names(config))
         backbone = read_backbone(config)
@@ -146,36 +161,53 @@ def write_config(
     Raises:
         CheckpointError: The decoders have different numbers of heads, which the schema cannot say.
     """
-    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
+    _, decoders, more = write_decoders(architecture)
     kept = {
         "is_thing": list(labels.is_thing),
         "tasks": list(tasks),
-        "num_points": pixels.num_points,
+        **more,
         "preprocessing": asdict(preprocessing),
         "postprocessing": asdict(postprocessing),
     }
     if isinstance(architecture.backbone, ResNetConfig):
         kept["norm"] = architecture.backbone.norm
-    if not can_transformers_run(architecture):
-        kept["local_positions"] = queries.local_positions
-        kept["proposals"], kept["max_proposals"] = queries.proposals, queries.max_proposals
-    family = write_oneformer if queries.task_queries else write_mask2former
-    config = {
-        **family(architecture),
+    return {
+        **decoders,
         "backbone_config": write_backbone(architecture.backbone),
         "id2label": {str(index): name for index, name in enumerate(labels.names)},
         "label2id": {name: index for index, name in enumerate(labels.names)},
         "unimask": kept,
     }
-    if not can_transformers_run(architecture):
-        config |= {"architectures": ["Segmenter"], "model_type": OURS}
-    return config
 
 
-def can_transformers_run(architecture: SegmenterConfig) -> bool:
-    """Say whether that library has all parts of the network."""
-    queries = architecture.transformer_decoder
-    return not (queries.local_positions or queries.proposals)
+def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
+    """Give the decoders' part of config.json, in another's schema where that suffices.
+
+    Returns:
+        Whose names and numbers they are, the numbers, and what stands beside the schema.
+    """
+    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
+    ours = {"architectures": ["Segmenter"], "model_type": OURS}
+    match pixels, queries:
+        case DeformablePixelDecoderConfig(), MaskedDecoderConfig(task_queries=None):
+            kept = {"num_points": pixels.num_points}
+            config = write_mask2former(pixels, queries)
+            if queries.local_positions or queries.proposals:  # transformers would run it wrongly
+                config |= ours
+                kept |= {
+                    name: getattr(queries, name)
+                    for name in ("local_positions", "proposals", "max_proposals")
+                }
+            return "mask2former", config, kept
+        case DeformablePixelDecoderConfig(), MaskedDecoderConfig(
+            local_positions=False, proposals=0.0
+        ):
+            config = write_oneformer(pixels, queries, architecture.text)
+            return "oneformer", config, {"num_points": pixels.num_points}
+        case FPNPixelDecoderConfig(encoder=None), StandardDecoderConfig() if pixels.dim % 32 == 0:
+            return "maskformer", write_maskformer(pixels, queries), {}
+        case _:
+            return "own", ours, {"decoders": write_own(architecture)}
 
 
 def write_backbone(backbone: BackboneConfig) -> Json:

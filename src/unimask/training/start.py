@@ -5,7 +5,12 @@ from dataclasses import replace
 import torch
 
 from unimask.checkpoints import Checkpoint
-from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterConfig
+from unimask.config import (
+    MaskedDecoderConfig,
+    PostprocessingConfig,
+    PreprocessingConfig,
+    SegmenterConfig,
+)
 from unimask.inference.load import read_source
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
@@ -57,7 +62,9 @@ def starting_point(
 def most_queries(config: SegmenterConfig) -> int:
     """Give the number of queries of a large picture."""
     queries = config.transformer_decoder
-    return queries.num_queries + (queries.max_proposals if queries.proposals else 0)
+    if isinstance(queries, MaskedDecoderConfig) and queries.proposals:
+        return queries.num_queries + queries.max_proposals
+    return queries.num_queries
 
 
 def tasks_of(task: Task) -> tuple[Task, ...]:

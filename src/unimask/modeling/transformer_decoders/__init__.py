@@ -6,6 +6,7 @@ from unimask.modeling.transformer_decoders.masked import (
 )
 from unimask.modeling.transformer_decoders.proposals import Proposals
 from unimask.modeling.transformer_decoders.queries import LearnedQueries
+from unimask.modeling.transformer_decoders.standard import StandardDecoder
 from unimask.modeling.transformer_decoders.task_queries import TaskQueries
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "MaskedAttentionDecoder",
     "MaskedDecoderLayer",
     "Proposals",
+    "StandardDecoder",
     "TaskQueries",
 ]

@@ -256,6 +256,8 @@ class PostprocessingConfig:
     Attributes:
         object_threshold: Panoptic: a query counts from this class score on.
         overlap_threshold: Panoptic: the share of its mask that a segment must keep.
+        uncertain_pixels: Panoptic: where the best query's mask is below one half, "void" leaves
+            the pixel to nobody, Mask2Former's rule; "winner" gives it to that query, MaskFormer's.
         top_k: Instance: pairs of query and class kept.
         min_visible: Instance: least share of its mask that no better instance has taken. 0 keeps
             all, the authors' way; one half suits objects that never overlap in truth.
@@ -265,6 +267,7 @@ class PostprocessingConfig:
 
     object_threshold: float = 0.8
     overlap_threshold: float = 0.8
+    uncertain_pixels: Literal["void", "winner"] = "void"
     top_k: int = 100
     min_visible: float = 0.0
     resize: Literal["masks", "scores"] = "masks"

@@ -6,8 +6,10 @@ from dataclasses import replace
 from unimask.config import (
     DeformablePixelDecoderConfig,
     MaskedDecoderConfig,
+    PostprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
     SwinConfig,
 )
 from unimask.errors import SettingsError
@@ -128,3 +130,10 @@ def preset(name: str, num_classes: int) -> SegmenterConfig:
     if name not in PRESETS:
         raise SettingsError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name](num_classes)
+
+
+def family_rules(config: SegmenterConfig) -> PostprocessingConfig:
+    """Give the authors' post-processing for weights that come without their own."""
+    if isinstance(config.transformer_decoder, StandardDecoderConfig):
+        return PostprocessingConfig(uncertain_pixels="winner")
+    return PostprocessingConfig()

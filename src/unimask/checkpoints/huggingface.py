@@ -64,7 +64,7 @@ def read_huggingface(folder: Path) -> Checkpoint:
         labels=read_labels(config),
         tasks=read_tasks(config),
         preprocessing=read_preprocessing(config, preprocessor),
-        postprocessing=read_postprocessing(config),
+        postprocessing=read_postprocessing(config, architecture),
     )
 
 

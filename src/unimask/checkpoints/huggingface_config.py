@@ -24,6 +24,7 @@ from unimask.config import (
 )
 from unimask.errors import CheckpointError
 from unimask.labels import TASKS, LabelSet, Task, parse_task
+from unimask.presets import family_rules
 
 Json = dict
 
@@ -121,27 +122,44 @@ def read_preprocessing(config: Json, preprocessor: Json | None) -> Preprocessing
     """Read the picture's way to the tensor.
 
     The Hub's squares of 384 pixels come from a conversion, not from the authors: without our key
-    the family's published test size counts.
+    the family's published test size counts. MaskFormer's folders say the authors' own sizes, some
+    in the form of before 2023: `size`, `max_size`, `size_divisibility` (0 for COCO: not padded).
     """
     if "preprocessing" in extras(config):
         return PreprocessingConfig(**tuples(extras(config)["preprocessing"]))
+    default = PreprocessingConfig()
+    if config.get("model_type") == "maskformer":
+        default = replace(default, size_divisor=1)
     if preprocessor is None:
-        return PreprocessingConfig()
+        return default
     size = preprocessor.get("size", {})
+    if not isinstance(size, dict):
+        longest = preprocessor.get("max_size", default.longest_edge)
+        size = {"shortest_edge": size, "longest_edge": longest}
     mean = tuple(255 * value for value in preprocessor.get("image_mean", ()))
     std = tuple(255 * value for value in preprocessor.get("image_std", ()))
-    default = PreprocessingConfig()
     return PreprocessingConfig(
         shortest_edge=size.get("shortest_edge", default.shortest_edge),
         longest_edge=size.get("longest_edge", default.longest_edge),
+        size_divisor=read_divisor(config, preprocessor, default.size_divisor),
         mean=mean or default.mean,  # type: ignore[arg-type]
         std=std or default.std,  # type: ignore[arg-type]
     )
 
 
-def read_postprocessing(config: Json) -> PostprocessingConfig:
-    """Read thresholds and the resize rule."""
-    return PostprocessingConfig(**extras(config).get("postprocessing", {}))
+def read_divisor(config: Json, preprocessor: Json, default: int) -> int:
+    """Read MaskFormer's padding; that of the other families is always the authors' 32."""
+    if config.get("model_type") != "maskformer":
+        return default
+    told = preprocessor.get("size_divisor", preprocessor.get("size_divisibility", default))
+    return max(1, told)
+
+
+def read_postprocessing(config: Json, architecture: SegmenterConfig) -> PostprocessingConfig:
+    """Read thresholds and rules; without our key the family's."""
+    if "postprocessing" in extras(config):
+        return PostprocessingConfig(**extras(config)["postprocessing"])
+    return family_rules(architecture)
 
 
 def tuples(values: Json) -> Json:

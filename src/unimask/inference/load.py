@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 
 from unimask.checkpoints import Checkpoint, read_huggingface
-from unimask.config import PostprocessingConfig, PreprocessingConfig
+from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.predictor import Predictor
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.skeleton import build_skeleton
-from unimask.presets import PRESETS, preset
+from unimask.presets import PRESETS, family_rules, preset
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
@@ -106,7 +106,7 @@ def build(
         labels=label_set,
         tasks=("panoptic", "instance", "semantic"),
         preprocessing=PreprocessingConfig(),
-        postprocessing=PostprocessingConfig(),
+        postprocessing=family_rules(config),
     )
     return Predictor(network, checkpoint, f"untrained {preset_name}")
 

@@ -32,6 +32,7 @@ def postprocess(
     original_size: Size,
     object_threshold: float = 0.8,
     overlap_threshold: float = 0.8,
+    uncertain_pixels: Literal["void", "winner"] = "void",
     top_k: int = 100,
     min_visible: float = 0.0,
     resize: Literal["masks", "scores"] = "masks",
@@ -50,6 +51,8 @@ def postprocess(
         original_size: The picture's own size, which is that of the result.
         object_threshold: Panoptic: least class score.
         overlap_threshold: Panoptic: least share of its mask that a segment keeps.
+        uncertain_pixels: Panoptic: who gets a pixel where the best query's mask is below one half:
+            nobody ("void", Mask2Former's rule), or that query ("winner", MaskFormer's).
         top_k: Instance: pairs of query and class considered.
         min_visible: Instance: least share of its mask that better ones leave free; 0 keeps all.
         resize: "masks", or the rule of semantic-only checkpoints, "scores".
@@ -73,7 +76,13 @@ def postprocess(
     elif task == "panoptic":
         least = object_threshold if threshold is None else threshold
         ids, found = panoptic_map(
-            class_logits, mask_logits, resizer, label_set.is_thing, least, overlap_threshold
+            class_logits,
+            mask_logits,
+            resizer,
+            label_set.is_thing,
+            least,
+            overlap_threshold,
+            uncertain_pixels,
         )
         segments = panoptic_segments(ids.cpu().numpy(), found, label_set)
     else:

@@ -7,14 +7,13 @@ import torch
 from unimask.checkpoints import Checkpoint
 from unimask.config import (
     MaskedDecoderConfig,
-    PostprocessingConfig,
     PreprocessingConfig,
     SegmenterConfig,
 )
 from unimask.inference.load import read_source
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS, preset
+from unimask.presets import PRESETS, family_rules, preset
 from unimask.training.settings import TrainingSettings
 
 CLASS_HEAD = "transformer_decoder.head.class_embed."
@@ -45,7 +44,7 @@ def starting_point(
             labels=labels,
             tasks=tasks_of(task),
             preprocessing=preprocessing,
-            postprocessing=PostprocessingConfig(top_k=most_queries(config)),
+            postprocessing=replace(family_rules(config), top_k=most_queries(config)),
         )
         return checkpoint, False, f"{model}: untrained, {count(state):.1f} million parameters"
     checkpoint = read_source(model)

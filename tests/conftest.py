@@ -13,9 +13,11 @@ from PIL import Image
 from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     MapEncoderConfig,
     MaskedDecoderConfig,
+    PerPixelConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
@@ -77,6 +79,10 @@ TINY_ENCODER = replace(
 )
 TINY_FPN_MASKED = replace(TINY_ENCODER, transformer_decoder=DECODERS["transformer_decoder"])
 TINY_DEFORMABLE_STANDARD = replace(TINY_MASKFORMER, pixel_decoder=DECODERS["pixel_decoder"])
+TINY_FAPN = replace(
+    TINY_MASKFORMER, pixel_decoder=FaPNPixelDecoderConfig(dim=32, mask_dim=32, num_groups=4)
+)
+TINY_PER_PIXEL = replace(TINY_MASKFORMER, transformer_decoder=PerPixelConfig())
 NUCLEI = LabelSet(("nucleus", "background"), (True, False))
 
 

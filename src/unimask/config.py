@@ -112,7 +112,25 @@ class FPNPixelDecoderConfig:
     encoder: MapEncoderConfig | None = None
 
 
-PixelDecoderConfig = DeformablePixelDecoderConfig | FPNPixelDecoderConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaPNPixelDecoderConfig:
+    """A feature pyramid that aligns what it adds (FaPN, Huang et al. 2021).
+
+    Attributes:
+        dim: Width of the pyramid.
+        mask_dim: Channels of the stride-4 mask features.
+        num_groups: Groups of channels that are moved alike.
+        encoder: Runs over the map at stride 32 first.
+    """
+
+    kind: Literal["fapn"] = "fapn"
+    dim: int = 256
+    mask_dim: int = 256
+    num_groups: int = 8
+    encoder: MapEncoderConfig | None = None
+
+
+PixelDecoderConfig = DeformablePixelDecoderConfig | FPNPixelDecoderConfig | FaPNPixelDecoderConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,7 +226,18 @@ class StandardDecoderConfig:
     dropout: float = 0.1
 
 
-TransformerDecoderConfig = MaskedDecoderConfig | StandardDecoderConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PerPixelConfig:
+    """No decoder at all: each pixel is classified on its own (MaskFormer's baseline, 4.1).
+
+    Such a network knows semantic segmentation alone, and stands where the transformer decoder
+    would.
+    """
+
+    kind: Literal["per_pixel"] = "per_pixel"
+
+
+TransformerDecoderConfig = MaskedDecoderConfig | StandardDecoderConfig | PerPixelConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,7 +304,7 @@ class PostprocessingConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CriterionConfig:
-    """Weights of the losses, which the matcher uses as its costs too (Mask2Former, 3.3).
+    """Mask2Former's losses, at points; the matcher takes the weights for its costs (3.3).
 
     Attributes:
         class_weight: Cross entropy of the classes.
@@ -288,6 +317,7 @@ class CriterionConfig:
         ignore_void: False counts ignored pixels as background, as the authors' code does.
     """
 
+    kind: Literal["points"] = "points"
     class_weight: float = 2.0
     mask_weight: float = 5.0
     dice_weight: float = 5.0
@@ -296,3 +326,30 @@ class CriterionConfig:
     oversample_ratio: float = 3.0
     importance_ratio: float = 0.75
     ignore_void: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenseCriterionConfig:
+    """MaskFormer's losses, at every pixel; the matcher takes the weights for its costs (3.2).
+
+    Attributes:
+        class_weight: Cross entropy of the classes.
+        mask_weight: Focal loss of the masks.
+        dice_weight: Dice of the masks.
+        no_object_weight: Weight of the "no object" class in the cross entropy.
+        focal_alpha: Share of a mask's inside in the focal loss (Lin et al. 2017).
+        focal_gamma: How much less pixels count that are right already.
+        ignore_void: False counts ignored pixels as background, as the authors' code does.
+    """
+
+    kind: Literal["dense"] = "dense"
+    class_weight: float = 1.0
+    mask_weight: float = 20.0
+    dice_weight: float = 1.0
+    no_object_weight: float = 0.1
+    focal_alpha: float = 0.25
+    focal_gamma: float = 2.0
+    ignore_void: bool = True
+
+
+LossConfig = CriterionConfig | DenseCriterionConfig

@@ -10,7 +10,7 @@ from unimask.datasets import Dataset, open_dataset
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.inference import Predictor, load
 from unimask.labels import Task, parse_task
-from unimask.losses import Criterion
+from unimask.losses import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.training.average import WeightAverage
 from unimask.training.optimizer import build_optimizer
@@ -148,7 +148,7 @@ def prepare(
     optimizer = build_optimizer(network, settings, pretrained=pretrained)
     average = WeightAverage(network.to(fabric.device), settings.ema_decay)
     network, optimizer = fabric.setup(network, optimizer)
-    criterion = Criterion(len(checkpoint.labels), settings.criterion).to(fabric.device)
+    criterion = build_criterion(checkpoint.config, settings.criterion).to(fabric.device)
     return Loop(
         fabric=fabric,
         trainee=Trainee(network, optimizer, average, criterion),

@@ -8,6 +8,7 @@ import torch
 from conftest import (
     TINY_DEFORMABLE_STANDARD,
     TINY_ENCODER,
+    TINY_FAPN,
     TINY_FPN_MASKED,
     TINY_PROPOSALS,
     tiny_checkpoint,
@@ -33,6 +34,7 @@ CONFIGS = {
     "encoder": TINY_ENCODER,
     "fpn beside masked attention": TINY_FPN_MASKED,
     "deformable beside standard": TINY_DEFORMABLE_STANDARD,
+    "fapn": TINY_FAPN,
     "oneformer on a pyramid": ONEFORMER_FPN,
     "oneformer with positions in pixels": LOCAL_ONEFORMER,
 }
@@ -53,7 +55,7 @@ def test_folders_of_our_own_networks_come_back(name, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"kind": "fpn"', '"kind": "bifpn"', "'bifpn' decoder; known are deformable, fpn"),
+        ('"kind": "fpn"', '"kind": "bifpn"', "'bifpn' decoder; known are deformable, fpn, fapn"),
         ('"mask_dim"', '"masc_dim"', "masc_dim"),
     ],
 )

@@ -6,9 +6,11 @@ from dataclasses import asdict
 from unimask.checkpoints.keymap import Rules
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     MapEncoderConfig,
     MaskedDecoderConfig,
+    PerPixelConfig,
     SegmenterConfig,
     StandardDecoderConfig,
     TaskQueriesConfig,
@@ -20,8 +22,16 @@ Json = dict
 
 PARTS = ("pixel_decoder", "transformer_decoder", "text")
 
-PIXEL_DECODERS = {"deformable": DeformablePixelDecoderConfig, "fpn": FPNPixelDecoderConfig}
-TRANSFORMER_DECODERS = {"masked": MaskedDecoderConfig, "standard": StandardDecoderConfig}
+PIXEL_DECODERS = {
+    "deformable": DeformablePixelDecoderConfig,
+    "fpn": FPNPixelDecoderConfig,
+    "fapn": FaPNPixelDecoderConfig,
+}
+TRANSFORMER_DECODERS = {
+    "masked": MaskedDecoderConfig,
+    "standard": StandardDecoderConfig,
+    "per_pixel": PerPixelConfig,
+}
 NESTED = {"encoder": MapEncoderConfig, "task_queries": TaskQueriesConfig}
 
 

@@ -7,21 +7,24 @@ from torch import nn
 from unimask.config import (
     BackboneConfig,
     DeformablePixelDecoderConfig,
+    FaPNPixelDecoderConfig,
     FPNPixelDecoderConfig,
     MapEncoderConfig,
     MaskedDecoderConfig,
+    PerPixelConfig,
     PixelDecoderConfig,
     ResNetConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
     SwinConfig,
     TextConfig,
-    TransformerDecoderConfig,
 )
 from unimask.modeling.backbones import ResNet, Swin
 from unimask.modeling.layers.detr import DetrDecoderLayer, DetrEncoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.mlp import MLP
 from unimask.modeling.pixel_decoders import (
+    AlignedStep,
     DeformableEncoderLayer,
     DeformablePixelDecoder,
     FPNPixelDecoder,
@@ -35,6 +38,7 @@ from unimask.modeling.transformer_decoders import (
     LearnedQueries,
     MaskedAttentionDecoder,
     MaskedDecoderLayer,
+    PerPixelHead,
     Proposals,
     StandardDecoder,
     TaskQueries,
@@ -89,13 +93,15 @@ def build_deformable(
     )
 
 
-def build_fpn(config: FPNPixelDecoderConfig, input_channels: tuple[int, ...]) -> FPNPixelDecoder:
+def build_fpn(
+    config: FPNPixelDecoderConfig | FaPNPixelDecoderConfig, input_channels: tuple[int, ...]
+) -> FPNPixelDecoder:
     """Build a pyramid on the backbone's maps."""
     *finer, coarsest = input_channels
     encoder = (
         None if config.encoder is None else build_map_encoder(config.encoder, coarsest, config.dim)
     )
-    steps = [PyramidStep(input_dim=channels, dim=config.dim) for channels in reversed(finer)]
+    steps = [build_step(config, channels) for channels in reversed(finer)]
     return FPNPixelDecoder(
         input_channels=input_channels,
         dim=config.dim,
@@ -103,6 +109,15 @@ def build_fpn(config: FPNPixelDecoderConfig, input_channels: tuple[int, ...]) ->
         steps=steps,
         encoder=encoder,
     )
+
+
+def build_step(
+    config: FPNPixelDecoderConfig | FaPNPixelDecoderConfig, input_dim: int
+) -> PyramidStep | AlignedStep:
+    """Build what joins the pyramid with a finer map of the backbone."""
+    if isinstance(config, FaPNPixelDecoderConfig):
+        return AlignedStep(input_dim=input_dim, dim=config.dim, num_groups=config.num_groups)
+    return PyramidStep(input_dim=input_dim, dim=config.dim)
 
 
 def build_map_encoder(config: MapEncoderConfig, input_dim: int, dim: int) -> MapEncoder:
@@ -145,15 +160,18 @@ def build_queries(config: MaskedDecoderConfig, mask_dim: int) -> LearnedQueries 
     )
 
 
-TransformerDecoder = MaskedAttentionDecoder | StandardDecoder
+def build_head(
+    config: MaskedDecoderConfig | StandardDecoderConfig, mask_dim: int, num_classes: int
+) -> MaskHead:
+    """Build what every layer of a decoder predicts with."""
+    anchored = isinstance(config, MaskedDecoderConfig) and config.proposals > 0
+    return MaskHead(dim=config.dim, mask_dim=mask_dim, num_classes=num_classes, anchored=anchored)
 
 
-def build_transformer_decoder(
-    config: TransformerDecoderConfig, head: MaskHead, pixels: PixelDecoderConfig, coarse_dim: int
-) -> TransformerDecoder:
-    """Build the decoder beside a pixel decoder, whose coarsest map has `coarse_dim` channels."""
-    if isinstance(config, MaskedDecoderConfig):
-        return build_masked_decoder(config, head, pixels)
+def build_standard_decoder(
+    config: StandardDecoderConfig, head: MaskHead, coarse_dim: int
+) -> StandardDecoder:
+    """Build MaskFormer's decoder over a map of `coarse_dim` channels."""
     layers = [
         DetrDecoderLayer(
             dim=config.dim,
@@ -210,9 +228,9 @@ def build_text_mapper(config: TextConfig, dim: int) -> TextMapper:
 
 def coarse_channels(config: PixelDecoderConfig, input_channels: tuple[int, ...]) -> int:
     """Give the channels of the map that the pixel decoder stands on."""
-    if isinstance(config, FPNPixelDecoderConfig) and config.encoder is None:
-        return input_channels[-1]
-    return config.dim
+    if isinstance(config, DeformablePixelDecoderConfig) or config.encoder is not None:
+        return config.dim
+    return input_channels[-1]
 
 
 def build_segmenter(config: SegmenterConfig) -> Segmenter:
@@ -220,20 +238,27 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
     backbone = build_backbone(config.backbone)
     channels: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
     pixels, queries = config.pixel_decoder, config.transformer_decoder
-    masked = queries if isinstance(queries, MaskedDecoderConfig) else None
-    head = MaskHead(
-        dim=queries.dim,
-        mask_dim=pixels.mask_dim,
-        num_classes=config.num_classes,
-        anchored=masked is not None and masked.proposals > 0,
-    )
-    task = masked.task_queries if masked else None
+    if isinstance(queries, PerPixelConfig):
+        return Segmenter(
+            backbone=backbone,
+            pixel_decoder=build_pixel_decoder(pixels, channels),
+            transformer_decoder=PerPixelHead(
+                mask_dim=pixels.mask_dim, num_classes=config.num_classes
+            ),
+        )
+    # The order in which parts are built decides which random weights a seed gives them.
+    head = build_head(queries, pixels.mask_dim, config.num_classes)
+    pixel_decoder = build_pixel_decoder(pixels, channels)
+    if isinstance(queries, StandardDecoderConfig):
+        decoder = build_standard_decoder(queries, head, coarse_channels(pixels, channels))
+        return Segmenter(
+            backbone=backbone, pixel_decoder=pixel_decoder, transformer_decoder=decoder
+        )
+    task = queries.task_queries
     return Segmenter(
         backbone=backbone,
-        pixel_decoder=build_pixel_decoder(pixels, channels),
-        transformer_decoder=build_transformer_decoder(
-            queries, head, pixels, coarse_channels(pixels, channels)
-        ),
+        pixel_decoder=pixel_decoder,
+        transformer_decoder=build_masked_decoder(queries, head, pixels),
         task_encoder=TaskEncoder(length=task.task_length, dim=queries.dim) if task else None,
         text_mapper=build_text_mapper(config.text, queries.dim) if config.text else None,
     )

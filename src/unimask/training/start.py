@@ -7,16 +7,18 @@ import torch
 from unimask.checkpoints import Checkpoint
 from unimask.config import (
     MaskedDecoderConfig,
+    PerPixelConfig,
     PreprocessingConfig,
     SegmenterConfig,
 )
+from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS, family_rules, preset
+from unimask.presets import PRESETS, family_rules, family_tasks, preset
 from unimask.training.settings import TrainingSettings
 
-CLASS_HEAD = "transformer_decoder.head.class_embed."
+CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
 
 
 def starting_point(
@@ -32,10 +34,14 @@ def starting_point(
 
     Returns:
         The checkpoint, whether its weights were trained before, and a line for a person.
+
+    Raises:
+        SettingsError: The network cannot learn the task.
     """
     torch.manual_seed(settings.seed)
     if model in PRESETS:
         config = preset(model, len(labels))
+        check_task(model, config, task)
         state = build_segmenter(config).state_dict()
         preprocessing = settings.preprocessing or default_preprocessing(settings)
         checkpoint = Checkpoint(
@@ -48,6 +54,7 @@ def starting_point(
         )
         return checkpoint, False, f"{model}: untrained, {count(state):.1f} million parameters"
     checkpoint = read_source(model)
+    check_task(model, checkpoint.config, task)
     told = f"{model}: trained weights, {count(checkpoint.state):.1f} million parameters"
     if checkpoint.labels != labels:
         old = len(checkpoint.labels)
@@ -58,9 +65,22 @@ def starting_point(
     return replace(checkpoint, tasks=tasks_of(task)), True, told
 
 
+def check_task(model: str, config: SegmenterConfig, task: Task) -> None:
+    """Refuse a task that the network cannot learn.
+
+    Raises:
+        SettingsError: It classifies pixels, and the task asks for objects.
+    """
+    possible = family_tasks(config)
+    if task not in possible:
+        raise SettingsError(f"{model} cannot learn {task}, only {', '.join(possible)}: choose that")
+
+
 def most_queries(config: SegmenterConfig) -> int:
     """Give the number of queries of a large picture."""
     queries = config.transformer_decoder
+    if isinstance(queries, PerPixelConfig):
+        return config.num_classes
     if isinstance(queries, MaskedDecoderConfig) and queries.proposals:
         return queries.num_queries + queries.max_proposals
     return queries.num_queries
@@ -82,7 +102,7 @@ def replace_head(checkpoint: Checkpoint, labels: LabelSet) -> Checkpoint:
     config = replace(checkpoint.config, num_classes=len(labels))
     fresh = build_segmenter(config).state_dict()
     state = {
-        name: fresh[name] if name.startswith(CLASS_HEAD) else tensor
+        name: fresh[name] if name.startswith(CLASS_HEADS) else tensor
         for name, tensor in checkpoint.state.items()
     }
     return replace(checkpoint, config=config, labels=labels, state=state)

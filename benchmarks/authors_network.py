@@ -26,7 +26,14 @@ import unimask
 from unimask.checkpoints import read_authors
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.mask2former_names import NAMES
-from unimask.config import BackboneConfig, ResNetConfig, SegmenterConfig, SwinConfig
+from unimask.config import (
+    BackboneConfig,
+    DeformablePixelDecoderConfig,
+    MaskedDecoderConfig,
+    ResNetConfig,
+    SegmenterConfig,
+    SwinConfig,
+)
 from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import mask2former_nano, preset
 
@@ -153,6 +160,8 @@ def their_network(config: SegmenterConfig, norm: str) -> nn.Module:
         for index, width in enumerate(channels)
     }
     pixels, queries = config.pixel_decoder, config.transformer_decoder
+    assert isinstance(pixels, DeformablePixelDecoderConfig)
+    assert isinstance(queries, MaskedDecoderConfig)
     pixel_decoder = pixel.MSDeformAttnPixelDecoder(
         shape, transformer_dropout=0.0, transformer_nheads=pixels.num_heads,
         transformer_dim_feedforward=pixels.ffn_dim, transformer_enc_layers=pixels.num_layers,

@@ -21,7 +21,14 @@ from torch import Tensor, nn
 from unimask.checkpoints import read_authors
 from unimask.checkpoints.authors import names_of
 from unimask.checkpoints.keymap import to_theirs
-from unimask.config import ConvNeXtConfig, SegmenterConfig, SwinConfig, TaskQueriesConfig
+from unimask.config import (
+    ConvNeXtConfig,
+    DeformablePixelDecoderConfig,
+    MaskedDecoderConfig,
+    SegmenterConfig,
+    SwinConfig,
+    TaskQueriesConfig,
+)
 from unimask.labels import TASKS
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.skeleton import build_skeleton
@@ -65,6 +72,8 @@ def their_network(config: SegmenterConfig) -> nn.Module:
         for index, width in enumerate(channels)
     }
     pixels, queries = config.pixel_decoder, config.transformer_decoder
+    assert isinstance(pixels, DeformablePixelDecoderConfig)
+    assert isinstance(queries, MaskedDecoderConfig)
     task = queries.task_queries or TaskQueriesConfig()
     pixel_decoder = pixel.MSDeformAttnPixelDecoder(
         shape, transformer_dropout=task.dropout, transformer_nheads=pixels.num_heads,
@@ -90,9 +99,10 @@ def their_network(config: SegmenterConfig) -> nn.Module:
 
 def add_texts(network: nn.Module, config: SegmenterConfig) -> None:
     """Add the authors' text branch."""
-    text, dim = config.text, config.transformer_decoder.dim
-    if text is None:
+    text, queries = config.text, config.transformer_decoder
+    if text is None or not isinstance(queries, MaskedDecoderConfig):
         return
+    dim = queries.dim
     folder = "oneformer.modeling.transformer_decoder"
     mlp = import_module(f"{folder}.oneformer_transformer_decoder").MLP
     network.text_encoder = import_module(f"{folder}.text_transformer").TextTransformer(

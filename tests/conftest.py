@@ -13,11 +13,16 @@ from PIL import Image
 from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.config import (
     DeformablePixelDecoderConfig,
+    FaPNPixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MapEncoderConfig,
     MaskedDecoderConfig,
+    PerPixelConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
     SwinConfig,
     TaskQueriesConfig,
     TextConfig,
@@ -68,6 +73,25 @@ TINY_ONEFORMER = replace(
     ),
     text=TextConfig(dim=32, num_layers=1, context=4),
 )
+TINY_MASKFORMER = replace(
+    TINY_RESNET,
+    pixel_decoder=FPNPixelDecoderConfig(dim=32, mask_dim=32),
+    transformer_decoder=StandardDecoderConfig(
+        dim=32, num_queries=12, num_layers=3, num_heads=4, ffn_dim=32
+    ),
+)
+TINY_ENCODER = replace(
+    TINY_MASKFORMER,
+    pixel_decoder=FPNPixelDecoderConfig(
+        dim=24, mask_dim=32, encoder=MapEncoderConfig(num_layers=2, num_heads=2, ffn_dim=20)
+    ),
+)
+TINY_FPN_MASKED = replace(TINY_ENCODER, transformer_decoder=DECODERS["transformer_decoder"])
+TINY_DEFORMABLE_STANDARD = replace(TINY_MASKFORMER, pixel_decoder=DECODERS["pixel_decoder"])
+TINY_FAPN = replace(
+    TINY_MASKFORMER, pixel_decoder=FaPNPixelDecoderConfig(dim=32, mask_dim=32, num_groups=4)
+)
+TINY_PER_PIXEL = replace(TINY_MASKFORMER, transformer_decoder=PerPixelConfig())
 NUCLEI = LabelSet(("nucleus", "background"), (True, False))
 
 

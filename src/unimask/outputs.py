@@ -20,8 +20,9 @@ class SegmenterOutput(NamedTuple):
     Attributes:
         class_logits: The last column is "no object".
         mask_logits: At a quarter of the input's height and width.
-        auxiliary: Predictions of the earlier layers, bare queries first.
-        queries: The bare queries.
+        auxiliary: Predictions of the earlier layers, first those of bare queries if the decoder
+            judges them.
+        queries: The bare queries, where they are judged.
         texts: What the picture's texts mean, as many as queries; OneFormer alone has them.
     """
 

@@ -7,14 +7,20 @@ from unimask.config import (
     ConvNeXtConfig,
     DeformablePixelDecoderConfig,
     DiNATConfig,
+    FPNPixelDecoderConfig,
+    MapEncoderConfig,
     MaskedDecoderConfig,
+    PerPixelConfig,
+    PostprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
     SwinConfig,
     TaskQueriesConfig,
     TextConfig,
 )
 from unimask.errors import SettingsError
+from unimask.labels import TASKS, Task
 
 Dilations = tuple[tuple[int, ...], ...]
 
@@ -191,6 +197,64 @@ def unimask_nano(num_classes: int = 2) -> SegmenterConfig:
     )
 
 
+def maskformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
+    """Give MaskFormer's model of COCO panoptic, whose pyramid stands on a transformer encoder."""
+    return SegmenterConfig(
+        backbone=ResNetConfig(),
+        pixel_decoder=FPNPixelDecoderConfig(encoder=MapEncoderConfig()),
+        transformer_decoder=StandardDecoderConfig(),
+        num_classes=num_classes,
+    )
+
+
+def maskformer_resnet101(num_classes: int = 133) -> SegmenterConfig:
+    """Deepen the third stage to 23 blocks."""
+    return replace(
+        maskformer_resnet50(num_classes), backbone=mask2former_resnet101(num_classes).backbone
+    )
+
+
+def maskformer_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
+    """Swap the backbone for Swin-T, which needs no encoder."""
+    return SegmenterConfig(
+        backbone=SwinConfig(),
+        pixel_decoder=FPNPixelDecoderConfig(),
+        transformer_decoder=StandardDecoderConfig(),
+        num_classes=num_classes,
+    )
+
+
+def maskformer_swin_small(num_classes: int = 133) -> SegmenterConfig:
+    """Take Mask2Former's Swin-S."""
+    return replace(
+        maskformer_swin_tiny(num_classes), backbone=mask2former_swin_small(num_classes).backbone
+    )
+
+
+def maskformer_swin_base(num_classes: int = 133) -> SegmenterConfig:
+    """Take Mask2Former's Swin-B."""
+    return replace(
+        maskformer_swin_tiny(num_classes), backbone=mask2former_swin_base(num_classes).backbone
+    )
+
+
+def maskformer_swin_large(num_classes: int = 133) -> SegmenterConfig:
+    """Take Mask2Former's Swin-L; the queries stay 100."""
+    return replace(
+        maskformer_swin_tiny(num_classes), backbone=mask2former_swin_large(num_classes).backbone
+    )
+
+
+def per_pixel_resnet50(num_classes: int = 150) -> SegmenterConfig:
+    """Give MaskFormer's baseline: a pyramid whose pixels are classified one by one."""
+    return SegmenterConfig(
+        backbone=ResNetConfig(),
+        pixel_decoder=FPNPixelDecoderConfig(),
+        transformer_decoder=PerPixelConfig(),
+        num_classes=num_classes,
+    )
+
+
 PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "mask2former-resnet50": mask2former_resnet50,
     "mask2former-resnet101": mask2former_resnet101,
@@ -207,6 +271,13 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "mask2former-nano": mask2former_nano,
     "mask2former-swin-nano": mask2former_swin_nano,
     "oneformer-nano": oneformer_nano,
+    "maskformer-resnet50": maskformer_resnet50,
+    "maskformer-resnet101": maskformer_resnet101,
+    "maskformer-swin-tiny": maskformer_swin_tiny,
+    "maskformer-swin-small": maskformer_swin_small,
+    "maskformer-swin-base": maskformer_swin_base,
+    "maskformer-swin-large": maskformer_swin_large,
+    "per-pixel-resnet50": per_pixel_resnet50,
     "unimask-nano": unimask_nano,
 }
 
@@ -220,3 +291,17 @@ def preset(name: str, num_classes: int) -> SegmenterConfig:
     if name not in PRESETS:
         raise SettingsError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name](num_classes)
+
+
+def family_rules(config: SegmenterConfig) -> PostprocessingConfig:
+    """Give the authors' post-processing for weights that come without their own."""
+    if isinstance(config.transformer_decoder, StandardDecoderConfig):
+        return PostprocessingConfig(uncertain_pixels="winner")
+    return PostprocessingConfig()
+
+
+def family_tasks(config: SegmenterConfig) -> tuple[Task, ...]:
+    """Give the tasks that a network can be trained for, widest first."""
+    if isinstance(config.transformer_decoder, PerPixelConfig):
+        return ("semantic",)
+    return tuple(reversed(TASKS))

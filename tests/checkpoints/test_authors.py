@@ -114,7 +114,9 @@ def test_a_file_gives_the_network_that_was_written(tmp_path, config, name):
     assert torch.equal(found.class_logits, expected.class_logits)
 
 
-PUBLISHED = [name for name in PRESETS if "nano" not in name]
+PUBLISHED = [
+    name for name in PRESETS if "nano" not in name and name.startswith(("mask2former", "oneformer"))
+]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -19,7 +19,9 @@ ONEFORMERS = published_models("oneformer-")
 
 
 def test_every_published_model_is_listed_once():
-    assert len(MASK2FORMERS) == 47 and len(ONEFORMERS) == 21 and len(MODELS) == 68
+    maskformers = published_models("maskformer-", "facebook")  # their files are not read yet
+    assert len(MASK2FORMERS) == 47 and len(ONEFORMERS) == 21 and len(maskformers) == 11
+    assert len(MODELS) == 47 + 21 + 11
     assert len({model.name for model in MODELS}) == len(MODELS)
     assert all(model.hub or model.file for model in MODELS)
     hashes = {Path(model.file).stem.removeprefix("model_final_") for model in MASK2FORMERS}

@@ -9,7 +9,8 @@ import torch.distributed as dist
 
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion
-from unimask.losses.criterion import PointSampler, mean_over_processes
+from unimask.losses.criterion import PointSampler
+from unimask.losses.matched import mean_over_processes
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 CONFIG = CriterionConfig(num_points=50)

@@ -1,7 +1,18 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY_ONEFORMER, TINY_PROPOSALS, TINY_RESNET, TINY_SWIN
+from conftest import (
+    TINY_DEFORMABLE_STANDARD,
+    TINY_ENCODER,
+    TINY_FAPN,
+    TINY_FPN_MASKED,
+    TINY_MASKFORMER,
+    TINY_ONEFORMER,
+    TINY_PER_PIXEL,
+    TINY_PROPOSALS,
+    TINY_RESNET,
+    TINY_SWIN,
+)
 
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.layers.masks import at_size, blocked_positions, predict_masks
@@ -9,18 +20,29 @@ from unimask.modeling.layers.position import sine_positions
 from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS, preset
 
+NETWORKS = {
+    "resnet": (TINY_RESNET, 4),  # one prediction more than layers, of the bare queries
+    "swin": (TINY_SWIN, 4),
+    "proposals": (TINY_PROPOSALS, 4),
+    "task": (TINY_ONEFORMER, 4),
+    "maskformer": (TINY_MASKFORMER, 3),
+    "encoder": (TINY_ENCODER, 3),
+    "fpn beside masked attention": (TINY_FPN_MASKED, 4),
+    "fapn": (TINY_FAPN, 3),
+    "per pixel": (TINY_PER_PIXEL, 1),
+    "deformable beside standard": (TINY_DEFORMABLE_STANDARD, 3),
+}
 
-@pytest.mark.parametrize(
-    "config",
-    [TINY_RESNET, TINY_SWIN, TINY_PROPOSALS, TINY_ONEFORMER],
-    ids=["resnet", "swin", "proposals", "task"],
-)
-def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(config):
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(name):
+    config, predictions = NETWORKS[name]
     network = build_segmenter(config).train()
     sentences = torch.randint(0, 99, (2, 8, 77)) if config.text else None
     output = network(torch.randn(2, 3, 64, 96), sentences=sentences)
     assert (output.texts is None) == (config.text is None)
-    assert len(output.auxiliary) == config.transformer_decoder.num_layers
+    assert len(output.auxiliary) + 1 == predictions
+    assert output.mask_logits.shape[-2:] == (16, 24)
     layers = [*output.auxiliary, output]
     loss = sum(
         layer.mask_logits.square().mean() + layer.class_logits.square().mean() for layer in layers
@@ -79,8 +101,10 @@ def test_a_larger_picture_gets_more_queries():
     assert counts[2] == learned + TINY_PROPOSALS.transformer_decoder.max_proposals
 
 
-# transformers' own modules, built from configurations of the same numbers, count these; OneFormer's
+# transformers' own modules, built from configurations of the same numbers, count these. OneFormer's
 # have 17.54 of them in the text branch, and its authors publish 219, 220, 372 and 223 without it.
+# That library has no encoder for MaskFormer's ResNets and no baseline; its paper has 45 and 64
+# million, and 42, 63, 102 and 212 for the Swins.
 MILLIONS = {
     "mask2former-resnet50": 43.98,
     "mask2former-resnet101": 62.92,
@@ -97,6 +121,13 @@ MILLIONS = {
     "oneformer-nano": 11.90,
     "mask2former-nano": 4.59,
     "mask2former-swin-nano": 4.08,
+    "maskformer-resnet50": 45.01,
+    "maskformer-resnet101": 63.95,
+    "maskformer-swin-tiny": 41.75,
+    "maskformer-swin-small": 63.07,
+    "maskformer-swin-base": 101.83,
+    "maskformer-swin-large": 211.57,
+    "per-pixel-resnet50": 31.03,
     "unimask-nano": 4.58,
 }
 
@@ -129,5 +160,25 @@ def test_presets_have_the_parameters_of_transformers(family, size):
         for n, p in theirs.named_parameters()
         if "encoder.layernorm" in n or "swin.layernorm" in n
     )
+    total = sum(parameter.numel() for parameter in theirs.parameters()) - unused
+    assert sum(p.numel() for p in build_skeleton(ours).parameters()) == total
+
+
+@pytest.mark.parametrize("name", ["maskformer-swin-tiny", "maskformer-swin-large"])
+def test_maskformer_presets_have_the_parameters_of_transformers(name):
+    transformers = pytest.importorskip("transformers")
+    ours = preset(name, 133)
+    backbone = ours.backbone
+    config = transformers.MaskFormerConfig(
+        backbone_config=transformers.SwinConfig(
+            embed_dim=backbone.embed_dim, depths=list(backbone.depths),
+            num_heads=list(backbone.num_heads), window_size=backbone.window_size,
+            out_features=["stage1", "stage2", "stage3", "stage4"],
+        ),
+        num_labels=133,
+    )  # fmt: skip
+    with torch.device("meta"):
+        theirs = transformers.MaskFormerForInstanceSegmentation(config)
+    unused = sum(p.numel() for n, p in theirs.named_parameters() if "model.layernorm" in n)
     total = sum(parameter.numel() for parameter in theirs.parameters()) - unused
     assert sum(p.numel() for p in build_skeleton(ours).parameters()) == total

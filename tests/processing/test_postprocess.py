@@ -72,8 +72,11 @@ def test_semantic(sizes, resize):
     assert all(segment.score is None for segment in result.segments)
 
 
-def panoptic_rule(class_logits, masks, object_threshold, overlap_threshold):
-    """`panoptic_inference` of the authors, written plainly; also gives pixels close to a tie."""
+def panoptic_rule(class_logits, masks, object_threshold, overlap_threshold, uncertain="void"):
+    """`panoptic_inference` of the authors, written plainly; also gives pixels close to a tie.
+
+    That of MaskFormer (uncertain="winner") lacks the cut at one half.
+    """
     scores, labels = class_logits.softmax(-1).max(-1)
     keep = (labels != len(LABELS)) & (scores > object_threshold)
     scores, labels, masks = scores[keep], labels[keep], masks[keep].sigmoid()
@@ -86,7 +89,7 @@ def panoptic_rule(class_logits, masks, object_threshold, overlap_threshold):
     for query in range(len(scores)):
         label = int(labels[query])
         won, own = int((winner == query).sum()), int((masks[query] >= 0.5).sum())
-        mask = (winner == query) & (masks[query] >= 0.5)
+        mask = (winner == query) & (masks[query] >= (0.5 if uncertain == "void" else 0))
         if not (won and own and mask.sum()) or won / own < overlap_threshold:
             continue
         if not THINGS[label]:
@@ -103,21 +106,40 @@ def panoptic_rule(class_logits, masks, object_threshold, overlap_threshold):
     return ids, info, tie
 
 
+@pytest.mark.parametrize("uncertain", ["void", "winner"])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_panoptic(sizes, seed):
+def test_panoptic(sizes, seed, uncertain):
     class_logits, mask_logits = logits_of(seed, sizes[0])
     masks = full_size(mask_logits, *sizes[1:])
-    ids, info, tie = panoptic_rule(class_logits, masks, 0.5, 0.3)
-    result = postprocess(
-        class_logits,
-        mask_logits,
-        **arguments(sizes, "panoptic", object_threshold=0.5, overlap_threshold=0.3),
-    )
+    ids, info, tie = panoptic_rule(class_logits, masks, 0.5, 0.3, uncertain)
+    rules = {"object_threshold": 0.5, "overlap_threshold": 0.3, "uncertain_pixels": uncertain}
+    result = postprocess(class_logits, mask_logits, **arguments(sizes, "panoptic", **rules))
     found = torch.from_numpy(result.segmentation)
     assert [(s.id, s.label_id) for s in result.segments] == info
     assert ((found == ids) | tie).all()
     assert tie.float().mean() < 0.01
+
+
+def test_maskformer_leaves_no_pixel_to_nobody():
+    """One confident query, sure of a corner alone: Mask2Former gives it that, MaskFormer all."""
+    class_logits = torch.tensor([[9.0, 0, 0, 0, 0]])
+    mask_logits = torch.full((1, 8, 8), -3.0)
+    mask_logits[:, :4, :4] = 5
+    sizes = ((8, 8), (32, 32), (32, 32), (32, 32))
+    areas = {}
+    for uncertain in ("void", "winner"):
+        told = arguments(sizes, "panoptic", uncertain_pixels=uncertain)
+        (segment,) = postprocess(class_logits, mask_logits, **told).segments
+        areas[uncertain] = segment.area
+    assert areas["winner"] == 32 * 32 and 16 * 16 <= areas["void"] < 20 * 20
+
+
+def test_a_query_without_a_mask_of_its_own_gets_nothing():
+    class_logits = torch.tensor([[9.0, 0, 0, 0, 0]])
+    sizes = ((8, 8), (32, 32), (32, 32), (32, 32))
+    told = arguments(sizes, "panoptic", uncertain_pixels="winner")
+    assert len(postprocess(class_logits, torch.full((1, 8, 8), -3.0), **told)) == 0
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -21,7 +21,7 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError, TrainingError
 from unimask.modeling.build import build_backbone, build_segmenter
 from unimask.training import TrainingSettings, steps, train
-from unimask.training.start import CLASS_HEAD, starting_point
+from unimask.training.start import CLASS_HEADS, starting_point
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -206,10 +206,10 @@ def test_an_authors_file_is_trained_on(discs, tmp_path):
     file = tmp_path / "model_final.pth"
     torch.save({"model": to_theirs(trained, NAMES)}, file)
     labels = open_dataset(discs, "train").labels
-    checkpoint, pretrained, told = starting_point(str(file), labels, "panoptic", SETTINGS)
+    checkpoint, pretrained, told = starting_point(str(file), labels, ("panoptic",), SETTINGS)
     assert pretrained and checkpoint.labels == labels and "its head for 5 classes is new" in told
     for name, tensor in checkpoint.state.items():
-        assert torch.equal(tensor, trained[name]) != name.startswith(CLASS_HEAD)
+        assert torch.equal(tensor, trained[name]) != name.startswith(CLASS_HEADS)
 
 
 def test_a_backbones_weights_need_an_untrained_network(discs, tiny_model, tmp_path):

@@ -56,8 +56,8 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
 
 def names_of(config: SegmenterConfig) -> Rules:
     """Give the table of a network's names in its authors' files."""
-    oneformer = config.transformer_decoder.task_queries is not None
-    return oneformer_names.NAMES if oneformer else mask2former_names.NAMES
+    told = config.task_queries is not None
+    return oneformer_names.NAMES if told else mask2former_names.NAMES
 
 
 def current(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from unimask.checkpoints.checkpoint import Checkpoint
 from unimask.checkpoints.huggingface_backbone_names import BACKBONES
 from unimask.checkpoints.huggingface_config import (
+    Schema,
     read_architecture,
     read_labels,
     read_names,
@@ -16,16 +17,26 @@ from unimask.checkpoints.huggingface_config import (
     read_preprocessing,
     read_tasks,
     write_config,
+    write_decoders,
     write_preprocessor,
 )
+from unimask.checkpoints.huggingface_maskformer import MASKFORMER
 from unimask.checkpoints.huggingface_names import MASK2FORMER, NO_WEIGHTS
 from unimask.checkpoints.huggingface_oneformer import ONEFORMER
+from unimask.checkpoints.huggingface_own import OWN
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.checkpoints.published import publication_of_names
 from unimask.config import SegmenterConfig
 from unimask.errors import CheckpointError
 from unimask.formats.atomic import atomic_path
 from unimask.modeling.skeleton import build_skeleton
+
+NAMES: dict[Schema, Rules] = {
+    "mask2former": MASK2FORMER,
+    "oneformer": ONEFORMER,
+    "maskformer": MASKFORMER,
+    "own": OWN,
+}
 
 
 def read_huggingface(folder: Path) -> Checkpoint:
@@ -42,7 +53,7 @@ def read_huggingface(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{weights} does not exist: a model folder needs it")
     try:
         tensors = load_file(weights)
-        text = any(name.startswith("model.text_mapper.") for name in tensors)
+        text = any("text_mapper." in name for name in tensors)
         architecture = read_architecture(config, text=text)
         wanted = build_skeleton(architecture).state_dict()
         state = to_ours(tensors, wanted, names_of(architecture), ignored=NO_WEIGHTS)
@@ -85,8 +96,8 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
 
 def names_of(architecture: SegmenterConfig) -> Rules:
     """Give the table of the network's names on disk."""
-    oneformer = architecture.transformer_decoder.task_queries is not None
-    return (*(ONEFORMER if oneformer else MASK2FORMER), *BACKBONES)
+    schema, _, _ = write_decoders(architecture)
+    return (*NAMES[schema], *BACKBONES)
 
 
 def read_json(path: Path) -> dict:

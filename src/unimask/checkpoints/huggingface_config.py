@@ -4,21 +4,31 @@ What that schema has no place for stands under the key `unimask`.
 """
 
 from dataclasses import asdict, replace
+from typing import Literal
 
 from unimask.checkpoints.huggingface_backbones import read_backbone, write_backbone
 from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
+from unimask.checkpoints.huggingface_maskformer import read_maskformer, write_maskformer
 from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
+from unimask.checkpoints.huggingface_own import read_own, write_own
 from unimask.checkpoints.published import Publication
 from unimask.config import (
+    DeformablePixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MaskedDecoderConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
 )
 from unimask.errors import CheckpointError
 from unimask.labels import LabelSet, Task, parse_task
 
 Json = dict
+
+Schema = Literal["mask2former", "oneformer", "maskformer", "own"]
+"""Whose names and numbers a folder has."""
 
 OURS = "unimask"
 """The model type of what `transformers` would run wrongly."""
@@ -37,13 +47,18 @@ def read_architecture(config: Json, *, text: bool = False) -> SegmenterConfig:
     """
     family = config.get("model_type")
     try:
-        if family in ("mask2former", OURS):
+        if family == OURS and "decoders" in extras(config):
+            decoders = read_own(extras(config)["decoders"])
+        elif family in ("mask2former", OURS):
             decoders = read_mask2former(config, extras(config))
         elif family == "oneformer":
             decoders = read_oneformer(config, extras(config))
+        elif family == "maskformer":
+            decoders = read_maskformer(config)
         else:
             raise CheckpointError(
-                f"config.json describes a {family!r} model; expected mask2former or oneformer"
+                f"config.json describes a {family!r} model; expected mask2former, oneformer or "
+                "maskformer"
             )
         classes = len(read_names(config))
         backbone = read_backbone(config)
@@ -84,26 +99,42 @@ def read_preprocessing(
     """Read the picture's way to the tensor.
 
     The Hub's squares of 384 pixels come from a conversion, not from the authors: without our key
-    the published test size counts: of these labels, or else of the family.
+    the published test size counts: of these labels, or else of the family. MaskFormer's folders
+    say the authors' own sizes, some in the form of before 2023: `size`, `max_size`,
+    `size_divisibility` (0 for COCO: not padded).
     """
     if "preprocessing" in extras(config):
         return PreprocessingConfig(**tuples(extras(config)["preprocessing"]))
     default = publication.preprocessing(read_backbone(config))
+    if config.get("model_type") == "maskformer":
+        default = replace(default, size_divisor=1)
     if preprocessor is None:
         return default
     size = preprocessor.get("size", {})
+    if not isinstance(size, dict):
+        longest = preprocessor.get("max_size", default.longest_edge)
+        size = {"shortest_edge": size, "longest_edge": longest}
     mean = tuple(255 * value for value in preprocessor.get("image_mean", ()))
     std = tuple(255 * value for value in preprocessor.get("image_std", ()))
     return PreprocessingConfig(
         shortest_edge=size.get("shortest_edge", default.shortest_edge),
         longest_edge=size.get("longest_edge", default.longest_edge),
+        size_divisor=read_divisor(config, preprocessor, default.size_divisor),
         mean=mean or default.mean,  # type: ignore[arg-type]
         std=std or default.std,  # type: ignore[arg-type]
     )
 
 
+def read_divisor(config: Json, preprocessor: Json, default: int) -> int:
+    """Read MaskFormer's padding; that of the other families is always the authors' 32."""
+    if config.get("model_type") != "maskformer":
+        return default
+    told = preprocessor.get("size_divisor", preprocessor.get("size_divisibility", default))
+    return max(1, told)
+
+
 def read_postprocessing(config: Json, published: PostprocessingConfig) -> PostprocessingConfig:
-    """Read thresholds and the resize rule; without our key those published for these labels."""
+    """Read thresholds and rules; without our key those published for these labels."""
     kept = extras(config).get("postprocessing")
     return published if kept is None else PostprocessingConfig(**kept)
 
@@ -125,36 +156,53 @@ def write_config(
     Raises:
         CheckpointError: The decoders have different numbers of heads, which the schema cannot say.
     """
-    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
+    _, decoders, more = write_decoders(architecture)
     kept = {
         "is_thing": list(labels.is_thing),
         "tasks": list(tasks),
-        "num_points": pixels.num_points,
+        **more,
         "preprocessing": asdict(preprocessing),
         "postprocessing": asdict(postprocessing),
     }
     if isinstance(architecture.backbone, ResNetConfig):
         kept["norm"] = architecture.backbone.norm
-    if not can_transformers_run(architecture):
-        kept["local_positions"] = queries.local_positions
-        kept["proposals"], kept["max_proposals"] = queries.proposals, queries.max_proposals
-    family = write_oneformer if queries.task_queries else write_mask2former
-    config = {
-        **family(architecture),
+    return {
+        **decoders,
         "backbone_config": write_backbone(architecture.backbone),
         "id2label": {str(index): name for index, name in enumerate(labels.names)},
         "label2id": {name: index for index, name in enumerate(labels.names)},
         "unimask": kept,
     }
-    if not can_transformers_run(architecture):
-        config |= {"architectures": ["Segmenter"], "model_type": OURS}
-    return config
 
 
-def can_transformers_run(architecture: SegmenterConfig) -> bool:
-    """Say whether that library has all parts of the network."""
-    queries = architecture.transformer_decoder
-    return not (queries.local_positions or queries.proposals)
+def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
+    """Give the decoders' part of config.json, in another's schema where that suffices.
+
+    Returns:
+        Whose names and numbers they are, the numbers, and what stands beside the schema.
+    """
+    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
+    ours = {"architectures": ["Segmenter"], "model_type": OURS}
+    match pixels, queries:
+        case DeformablePixelDecoderConfig(), MaskedDecoderConfig(task_queries=None):
+            kept = {"num_points": pixels.num_points}
+            config = write_mask2former(pixels, queries)
+            if queries.local_positions or queries.proposals:  # transformers would run it wrongly
+                config |= ours
+                kept |= {
+                    name: getattr(queries, name)
+                    for name in ("local_positions", "proposals", "max_proposals")
+                }
+            return "mask2former", config, kept
+        case DeformablePixelDecoderConfig(), MaskedDecoderConfig(
+            local_positions=False, proposals=0.0
+        ):
+            config = write_oneformer(pixels, queries, architecture.text)
+            return "oneformer", config, {"num_points": pixels.num_points}
+        case FPNPixelDecoderConfig(encoder=None), StandardDecoderConfig() if pixels.dim % 32 == 0:
+            return "maskformer", write_maskformer(pixels, queries), {}
+        case _:
+            return "own", ours, {"decoders": write_own(architecture)}
 
 
 def write_preprocessor(preprocessing: PreprocessingConfig) -> Json:

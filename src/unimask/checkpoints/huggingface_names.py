@@ -56,5 +56,5 @@ NO_WEIGHTS = (
     r"criterion\..*",
     r".*\.relative_position_index",
     r".*\.num_batches_tracked",
-    r"model\.pixel_level_module\.encoder\.(swin\.)?layernorm\..*",  # built there, never used
+    r"model\.pixel_level_module\.encoder\.(swin\.|model\.)?layernorm\..*",  # never used
 )

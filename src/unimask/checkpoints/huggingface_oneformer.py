@@ -5,7 +5,6 @@ from unimask.checkpoints.keymap import Rules
 from unimask.config import (
     DeformablePixelDecoderConfig,
     MaskedDecoderConfig,
-    SegmenterConfig,
     TaskQueriesConfig,
     TextConfig,
 )
@@ -60,13 +59,14 @@ def read_text(config: Json) -> TextConfig:
     )
 
 
-def write_oneformer(architecture: SegmenterConfig) -> Json:
+def write_oneformer(
+    pixels: DeformablePixelDecoderConfig, queries: MaskedDecoderConfig, text: TextConfig | None
+) -> Json:
     """Give the schema's numbers.
 
     Raises:
         CheckpointError: The decoders differ in what the schema says once for both.
     """
-    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
     task = queries.task_queries or TaskQueriesConfig()
     if pixels.num_heads != queries.num_heads or pixels.dropout != task.dropout:
         raise CheckpointError("the schema has one num_heads and one dropout for all parts")
@@ -86,7 +86,7 @@ def write_oneformer(architecture: SegmenterConfig) -> Json:
         "query_dec_layers": task.num_layers,
         "task_seq_len": task.task_length,
         "use_task_norm": task.task_norm,
-        **write_text(architecture.text),
+        **write_text(text),
     }
 
 

@@ -13,6 +13,7 @@ from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
     DiNATConfig,
+    MaskedDecoderConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     SegmenterConfig,
@@ -20,6 +21,7 @@ from unimask.config import (
 )
 from unimask.label_sets import SIZES, known_labels, recognise
 from unimask.labels import TASKS, LabelSet, Task
+from unimask.presets import family_rules
 
 ALL: tuple[Task, ...] = tuple(reversed(TASKS))
 
@@ -63,10 +65,13 @@ class Publication:
     def postprocessing(self, config: SegmenterConfig) -> PostprocessingConfig:
         """Give the thresholds; networks that only answer semantic questions resize scores."""
         queries = config.transformer_decoder
-        return PostprocessingConfig(
+        rules = family_rules(config)
+        if isinstance(queries, MaskedDecoderConfig) and queries.task_queries:
+            rules = replace(rules, top_k=queries.num_queries)
+        return replace(
+            rules,
             object_threshold=self.object_threshold,
             resize="scores" if self.tasks == ("semantic",) else "masks",
-            top_k=queries.num_queries if queries.task_queries else 100,
         )
 
 
@@ -188,7 +193,7 @@ def named_by(path: Path, publications: Sequence[Publication]) -> Publication | N
 def publication_of_names(config: SegmenterConfig, names: Sequence[str], path: Path) -> Publication:
     """Give the publication whose labels these names are, the panoptic one in doubt."""
     labels = recognise(names)
-    if config.transformer_decoder.task_queries is not None:
+    if config.task_queries is not None:
         return oneformer_of(labels, path)
     fits = [p for p in PUBLICATIONS if p.labels == labels]
     return named_by(path, fits) or (fits[-1] if fits else NOBODYS)
@@ -201,7 +206,7 @@ def publication_of_size(config: SegmenterConfig, path: Path) -> tuple[Publicatio
         The publication and, unless the path names it, a line for a person on what was assumed.
     """
     num_classes = config.num_classes
-    told_task = config.transformer_decoder.task_queries is not None
+    told_task = config.task_queries is not None
     fits = [
         p for p in (ONEFORMERS if told_task else PUBLICATIONS) if SIZES[p.labels] == num_classes
     ]
@@ -216,7 +221,9 @@ def publication_of_size(config: SegmenterConfig, path: Path) -> tuple[Publicatio
     if named is not None:
         return named, None
     # Where semantic and panoptic networks share a label set, only the latter have 200 queries.
-    likely = fits[-1] if config.transformer_decoder.num_queries > 100 else fits[0]
+    queries = config.transformer_decoder
+    many = isinstance(queries, MaskedDecoderConfig) and queries.num_queries > 100
+    likely = fits[-1] if many else fits[0]
     told = words("/".join(path.absolute().parts[-5:]))
     chosen = next((p for p in fits if p.task in told), likely)
     folder = f"{sorted(chosen.dataset)[-1]}/{chosen.task}/"

@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 
 from unimask.checkpoints import Checkpoint, read_authors, read_huggingface
-from unimask.config import PostprocessingConfig, PreprocessingConfig
+from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.predictor import Predictor
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.skeleton import build_skeleton
-from unimask.presets import PRESETS, preset
+from unimask.presets import PRESETS, family_rules, family_tasks, preset
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
@@ -42,6 +42,10 @@ PUBLISHED = {
         "facebook/mask2former-swin-large-coco-instance",
         "facebook/mask2former-swin-large-ade-semantic",
     ),
+    "maskformer-swin-tiny": ("facebook/maskformer-swin-tiny-coco",),
+    "maskformer-swin-small": ("facebook/maskformer-swin-small-coco",),
+    "maskformer-swin-base": ("facebook/maskformer-swin-base-coco",),
+    "maskformer-swin-large": ("facebook/maskformer-swin-large-coco",),
     "unimask-nano": ("nuclei",),
 }
 """Per preset some of its published weights, for messages: ids of the Hub, and bundled names."""
@@ -106,9 +110,9 @@ def build(
         config=config,
         state={},
         labels=label_set,
-        tasks=("panoptic", "instance", "semantic"),
+        tasks=family_tasks(config),
         preprocessing=PreprocessingConfig(),
-        postprocessing=PostprocessingConfig(),
+        postprocessing=family_rules(config),
     )
     return Predictor(network, checkpoint, f"untrained {preset_name}")
 

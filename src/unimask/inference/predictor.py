@@ -232,6 +232,7 @@ class Predictor:
             original_size=ready.original_size,
             object_threshold=rules.object_threshold,
             overlap_threshold=rules.overlap_threshold,
+            uncertain_pixels=rules.uncertain_pixels,
             top_k=rules.top_k,
             min_visible=rules.min_visible,
             resize=rules.resize,

@@ -1,6 +1,17 @@
 """How wrong a prediction is: matching, and the losses of matched masks and classes."""
 
-from unimask.losses.criterion import Criterion, Losses
+from unimask.losses.build import build_criterion
+from unimask.losses.criterion import Criterion
+from unimask.losses.dense import DenseCriterion
+from unimask.losses.matched import Losses
 from unimask.losses.matcher import HungarianMatcher
+from unimask.losses.per_pixel import PixelCriterion
 
-__all__ = ["Criterion", "HungarianMatcher", "Losses"]
+__all__ = [
+    "Criterion",
+    "DenseCriterion",
+    "HungarianMatcher",
+    "Losses",
+    "PixelCriterion",
+    "build_criterion",
+]

@@ -1,56 +1,28 @@
-"""The loss of a whole prediction: every layer matched and judged on its own."""
+"""Mask2Former's loss: masks compared at points (Mask2Former, 3.3)."""
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from unimask.config import CriterionConfig
 from unimask.losses.contrastive import contrastive_loss
 from unimask.losses.mask_losses import binary_loss, dice_loss
-from unimask.losses.matcher import HungarianMatcher, Match, SampledTarget
+from unimask.losses.matched import Losses, MatchedCriterion, Truth
+from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
 from unimask.losses.points import (
     known_map,
     known_weights,
     sample_logits,
+    sample_logits_shared,
     sample_masks,
     sample_masks_shared,
     uncertain_points,
     uniform_points,
 )
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
-
-
-class Losses(NamedTuple):
-    """What a step minimises, and what a person reads.
-
-    `total` sums all layers and terms with their weights, OneFormer's contrast among them. The
-    three terms are those of the last layer alone, without weights: they compare across networks
-    of any depth.
-    """
-
-    total: Float[Tensor, ""]
-    class_loss: Float[Tensor, ""]
-    mask_loss: Float[Tensor, ""]
-    dice_loss: Float[Tensor, ""]
-
-
-class Truth(NamedTuple):
-    """The targets of a batch, laid out once for all layers.
-
-    `masks` holds all pictures' objects one after the other, and `pictures` says whose each is;
-    object i of picture j is row `starts[j] + i`. `known` marks where the truth is known
-    (`known_map`), None for everywhere.
-    """
-
-    masks: Bool[Tensor, "n h w"]
-    pictures: Int[Tensor, " n"]
-    starts: list[int]
-    known: Bool[Tensor, "b i j"] | None
-    num_masks: float
 
 
 class Answer(NamedTuple):
@@ -105,7 +77,7 @@ class PointSampler:
         return torch.cat([chosen, rest.expand(rows, -1, -1)], dim=1)
 
 
-class Criterion(nn.Module):
+class Criterion(MatchedCriterion):
     """Match queries to objects, then sum class, mask and dice losses over all layers.
 
     Args:
@@ -113,15 +85,9 @@ class Criterion(nn.Module):
         config: Weights and points.
     """
 
-    class_weights: Tensor
-
     def __init__(self, num_classes: int, config: CriterionConfig) -> None:
-        super().__init__()
+        super().__init__(num_classes, config, HungarianMatcher(config))
         self.config = config
-        self.matcher = HungarianMatcher(config)
-        weight = torch.ones(num_classes + 1)
-        weight[-1] = config.no_object_weight
-        self.register_buffer("class_weights", weight, persistent=False)
 
     def forward(
         self,
@@ -143,53 +109,33 @@ class Criterion(nn.Module):
         height, width = output.mask_logits.shape[-2:]
         truth = self.lay_out(targets, (height, width))
         sampled = [self.sample(t, i, truth, sampler) for i, t in enumerate(targets)]
-        layers = [*output.auxiliary, LayerPrediction(output.class_logits, output.mask_logits)]
-        matches = [
-            [
-                self.matcher.match(layer.class_logits[i], layer.mask_logits[i], target)
-                for i, target in enumerate(sampled)
-            ]
-            for layer in layers
-        ]
-        terms = [
-            (self.class_loss(layer.class_logits.float(), targets, pairs), *masks)
-            for layer, pairs, masks in zip(
-                layers, matches, self.mask_losses(layers, truth, matches, sampler), strict=True
-            )
-        ]
-        weights = (self.config.class_weight, self.config.mask_weight, self.config.dice_weight)
-        total = torch.stack(
-            [weight * term for layer in terms for weight, term in zip(weights, layer, strict=True)]
-        ).sum()
-        if output.texts is not None and output.queries is not None:
-            contrast = contrastive_loss(output.queries, output.texts)
-            total = total + self.config.contrastive_weight * contrast
-        return Losses(total, *(term.detach() for term in terms[-1]))
-
-    def lay_out(self, targets: list[Target], logits_size: tuple[int, int]) -> Truth:
-        """Put the batch's masks in one tensor and count them over all processes."""
-        counts = [len(target.labels) for target in targets]
-        starts = [sum(counts[:index]) for index in range(len(counts))]
-        masks = targets[0].masks if len(targets) == 1 else torch.cat([t.masks for t in targets])
-        ignored = [target.ignored for target in targets]
-        known = None
-        if self.config.ignore_void and any(void is not None and void.any() for void in ignored):
-            nothing = masks.new_zeros(masks.shape[-2:])
-            voids = torch.stack([nothing if void is None else void for void in ignored])
-            known = known_map(voids, logits_size)
-        pictures = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-        return Truth(
-            masks, pictures.to(masks.device), starts, known, mean_over_processes(sum(counts))
+        losses = self.judge(
+            output,
+            targets,
+            sampled,
+            lambda layers, matches: self.mask_losses(layers, truth, matches, sampler),
         )
+        if output.texts is None or output.queries is None:
+            return losses
+        contrast = contrastive_loss(output.queries, output.texts)
+        total = losses.total + self.config.contrastive_weight * contrast
+        return losses._replace(total=total)
+
+    def known(
+        self, ignored: Bool[Tensor, "b h w"], logits_size: tuple[int, int]
+    ) -> Bool[Tensor, "b i j"]:
+        """Mark where a point's truth is known."""
+        return known_map(ignored, logits_size)
 
     def sample(
         self, target: Target, picture: int, truth: Truth, sampler: PointSampler
-    ) -> SampledTarget:
+    ) -> ComparedTarget:
         """Read one picture's truth where its masks are compared."""
         points = sampler.matching(target.labels.device)
         row = torch.tensor([picture], device=points.device)
         points = points[known_weights(truth.known, points[None], row)[0] > 0]
-        return SampledTarget(target.labels, sample_masks_shared(target.masks, points), points)
+        masks = sample_masks_shared(target.masks, points)
+        return ComparedTarget(target.labels, masks, partial(sample_logits_shared, points=points))
 
     def mask_losses(
         self,
@@ -235,26 +181,3 @@ class Criterion(nn.Module):
             if truth.known is not None:
                 known = known * known_weights(truth.known, points, truth.pictures)
         return Answer(logits, points, known)
-
-    def class_loss(
-        self, class_logits: Float[Tensor, "b q k"], targets: list[Target], matches: list[Match]
-    ) -> Float[Tensor, ""]:
-        """Give the weighted mean of the cross entropy over all queries of the batch."""
-        no_object = class_logits.shape[-1] - 1
-        wanted = torch.full(
-            class_logits.shape[:2], no_object, dtype=torch.long, device=class_logits.device
-        )
-        for index, (target, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
-            wanted[index, queries] = target.labels[objects]
-        return F.cross_entropy(class_logits.transpose(1, 2), wanted, self.class_weights)
-
-
-def mean_over_processes(num_masks: int) -> float:
-    """Give the number of masks per process, averaged over all, at least 1."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return max(float(num_masks), 1.0)
-    count = torch.tensor(float(num_masks))
-    if dist.get_backend() == "nccl":
-        count = count.cuda()
-    dist.all_reduce(count)
-    return max(count.item() / dist.get_world_size(), 1.0)

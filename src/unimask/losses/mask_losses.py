@@ -1,4 +1,4 @@
-"""Losses and costs of masks at points (Mask2Former, 3.3; `modeling/{matcher,criterion}.py`)."""
+"""Losses and costs of masks at points or pixels (`modeling/{matcher,criterion}.py` of both)."""
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,29 @@ def binary_loss(
     """Sum over masks of the binary cross entropy, averaged over each mask's known points."""
     loss = F.binary_cross_entropy_with_logits(logits, truth, weight=known, reduction="none")
     return (loss.sum(1) / known.sum(1).clamp(min=1)).sum()
+
+
+def focal_loss(
+    logits: Float[Tensor, "n p"],
+    truth: Float[Tensor, "n p"],
+    known: Float[Tensor, "n p"],
+    alpha: float,
+    gamma: float,
+) -> Float[Tensor, ""]:
+    """Sum over masks of the focal loss (Lin et al. 2017), averaged over each mask's known pixels.
+
+    Args:
+        logits: Of each mask.
+        truth: 1 inside.
+        known: 0 where the truth is not known.
+        alpha: Weight of the inside; the outside has the rest.
+        gamma: Power of the error that weights each pixel.
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, truth, weight=known, reduction="none")
+    probs = logits.sigmoid()
+    error = probs + truth - 2 * probs * truth
+    weight = (1 - alpha) + (2 * alpha - 1) * truth
+    return ((weight * error**gamma * entropy).sum(1) / known.sum(1).clamp(min=1)).sum()
 
 
 def dice_loss(
@@ -30,6 +53,17 @@ def binary_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Fl
     """Give `binary_loss` of every pair: softplus(x) - x t, the products in one matrix product."""
     against_nothing = F.softplus(logits).sum(1, keepdim=True)
     return (against_nothing - logits @ truth.T) / max(truth.shape[1], 1)
+
+
+def focal_cost(
+    logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"], alpha: float, gamma: float
+) -> Float[Tensor, "q n"]:
+    """Give `focal_loss` of every pair, as one matrix product."""
+    probs = logits.sigmoid()
+    inside = alpha * (1 - probs) ** gamma * F.softplus(-logits)
+    outside = (1 - alpha) * probs**gamma * F.softplus(logits)
+    total = outside.sum(1, keepdim=True) + (inside - outside) @ truth.T
+    return total / max(truth.shape[1], 1)
 
 
 def dice_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Float[Tensor, "q n"]:

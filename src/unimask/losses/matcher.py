@@ -1,5 +1,6 @@
 """Which query answers for which object."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -7,9 +8,8 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from unimask.config import CriterionConfig
+from unimask.config import LossConfig
 from unimask.losses.mask_losses import binary_cost, class_cost, dice_cost
-from unimask.losses.points import sample_logits_shared
 
 Match = tuple[Int[Tensor, " _"], Int[Tensor, " _"]]
 """Query index and target index of each pair, in the order of the queries."""
@@ -19,12 +19,22 @@ DEAR = 1e9
 """In place of a cost that is not finite: above any other, yet their sum still tells 1e-7 apart."""
 
 
-class SampledTarget(NamedTuple):
-    """The truth of one picture at the points where masks are compared, all of known truth."""
+MaskCost = Callable[[Float[Tensor, "q p"], Float[Tensor, "n p"]], Float[Tensor, "q n"]]
+"""Costs of every pair of logits and truth, read at the same places."""
+
+
+class ComparedTarget(NamedTuple):
+    """The truth of one picture where masks are compared, all of it known.
+
+    Attributes:
+        labels: Label id per object.
+        masks: Truth per object and place.
+        read: Gives mask logits at the same places.
+    """
 
     labels: Int[Tensor, " n"]
     masks: Float[Tensor, "n p"]
-    points: Float[Tensor, "p 2"]
+    read: Callable[[Float[Tensor, "q h w"]], Float[Tensor, "q p"]]
 
 
 class HungarianMatcher:
@@ -35,24 +45,25 @@ class HungarianMatcher:
 
     Args:
         config: Weights of the three costs, the same as those of the losses.
+        mask_cost: The second of them, which is the mask loss of every pair.
     """
 
-    def __init__(self, config: CriterionConfig) -> None:
-        self.config = config
+    def __init__(self, config: LossConfig, mask_cost: MaskCost = binary_cost) -> None:
+        self.config, self.mask_cost = config, mask_cost
 
     @torch.no_grad()
     def costs(
         self,
         class_logits: Float[Tensor, "q k"],
         mask_logits: Float[Tensor, "q h w"],
-        target: SampledTarget,
+        target: ComparedTarget,
     ) -> Float[Tensor, "q n"]:
         """Give the cost of every pair of one picture, in float32 also under autocast."""
         with torch.autocast(class_logits.device.type, enabled=False):
-            logits = sample_logits_shared(mask_logits.float(), target.points)
+            logits = target.read(mask_logits.float())
             return (
                 self.config.class_weight * class_cost(class_logits.float(), target.labels)
-                + self.config.mask_weight * binary_cost(logits, target.masks)
+                + self.config.mask_weight * self.mask_cost(logits, target.masks)
                 + self.config.dice_weight * dice_cost(logits, target.masks)
             )
 
@@ -60,7 +71,7 @@ class HungarianMatcher:
         self,
         class_logits: Float[Tensor, "q k"],
         mask_logits: Float[Tensor, "q h w"],
-        target: SampledTarget,
+        target: ComparedTarget,
     ) -> Match:
         """Give the cheapest pairs; as many as there are objects, or queries if those are fewer.
 

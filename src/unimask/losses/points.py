@@ -72,9 +72,14 @@ def sample_masks_shared(
 
 def row_chunks(masks: Bool[Tensor, "n h w"]) -> list[slice]:
     """Cut the masks into runs of bounded size."""
-    count, height, width = masks.shape
-    size = max(1, PIXELS_AT_ONCE.get(masks.device.type, 2**22) // (height * width))
-    return [slice(start, start + size) for start in range(0, count, size)]
+    size = rows_at_once(masks)
+    return [slice(start, start + size) for start in range(0, len(masks), size)]
+
+
+def rows_at_once(masks: Bool[Tensor, "n h w"]) -> int:
+    """Give the number of masks that may be floats at the same time."""
+    _, height, width = masks.shape
+    return max(1, PIXELS_AT_ONCE.get(masks.device.type, 2**22) // (height * width))
 
 
 def known_map(
@@ -94,6 +99,22 @@ def known_map(
     known_cells = F.adaptive_max_pool2d((~ignored).float()[:, None], logits_size)[:, 0] > 0
     height, width = (2 * side for side in ignored.shape[1:])
     return reads_only(~ignored, height, width) & reads_only(known_cells, height, width)
+
+
+def known_pixels(
+    ignored: Bool[Tensor, "b h w"], logits_size: tuple[int, int]
+) -> Bool[Tensor, "b h w"]:
+    """Mark the pixels that are not ignored and whose logits are made of known cells.
+
+    Where logits are resized to the pixels, a cell that lies wholly under ignored pixels must not
+    matter to its neighbours either.
+
+    Args:
+        ignored: Pixels of unknown truth.
+        logits_size: Height and width of the logits.
+    """
+    cells = F.adaptive_max_pool2d((~ignored).float()[:, None], logits_size)[:, 0] > 0
+    return ~ignored & reads_only(cells, ignored.shape[1], ignored.shape[2])
 
 
 def reads_only(allowed: Bool[Tensor, "b h w"], height: int, width: int) -> Bool[Tensor, "b i j"]:

@@ -9,17 +9,30 @@ from unimask.config import (
     ConvNeXtConfig,
     DeformablePixelDecoderConfig,
     DiNATConfig,
+    FaPNPixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MapEncoderConfig,
     MaskedDecoderConfig,
+    PerPixelConfig,
+    PixelDecoderConfig,
     ResNetConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
     SwinConfig,
     TextConfig,
 )
 from unimask.modeling.backbones import ConvNeXt, DiNAT, ResNet, Swin
-from unimask.modeling.layers.detr import DetrDecoderLayer
+from unimask.modeling.layers.detr import DetrDecoderLayer, DetrEncoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.mlp import MLP
-from unimask.modeling.pixel_decoders import DeformableEncoderLayer, DeformablePixelDecoder
+from unimask.modeling.pixel_decoders import (
+    AlignedStep,
+    DeformableEncoderLayer,
+    DeformablePixelDecoder,
+    FPNPixelDecoder,
+    MapEncoder,
+    PyramidStep,
+)
 from unimask.modeling.segmenter import Segmenter
 from unimask.modeling.task_encoder import TaskEncoder
 from unimask.modeling.text_encoder import TextEncoder, TextLayer, TextMapper
@@ -27,7 +40,9 @@ from unimask.modeling.transformer_decoders import (
     LearnedQueries,
     MaskedAttentionDecoder,
     MaskedDecoderLayer,
+    PerPixelHead,
     Proposals,
+    StandardDecoder,
     TaskQueries,
 )
 
@@ -49,10 +64,22 @@ def build_backbone(config: BackboneConfig) -> nn.Module:
     return BACKBONES[type(config)](**arguments(config))
 
 
+PixelDecoder = DeformablePixelDecoder | FPNPixelDecoder
+
+
 def build_pixel_decoder(
+    config: PixelDecoderConfig, input_channels: tuple[int, ...]
+) -> PixelDecoder:
+    """Build the pixel decoder for a backbone's maps."""
+    if isinstance(config, DeformablePixelDecoderConfig):
+        return build_deformable(config, input_channels)
+    return build_fpn(config, input_channels)
+
+
+def build_deformable(
     config: DeformablePixelDecoderConfig, input_channels: tuple[int, ...]
 ) -> DeformablePixelDecoder:
-    """Build the pixel decoder for a backbone's maps."""
+    """Build the deformable pixel decoder."""
     layers = [
         DeformableEncoderLayer(
             dim=config.dim,
@@ -71,6 +98,47 @@ def build_pixel_decoder(
         layers=layers,
         local_positions=config.local_positions,
     )
+
+
+def build_fpn(
+    config: FPNPixelDecoderConfig | FaPNPixelDecoderConfig, input_channels: tuple[int, ...]
+) -> FPNPixelDecoder:
+    """Build a pyramid on the backbone's maps."""
+    *finer, coarsest = input_channels
+    encoder = (
+        None if config.encoder is None else build_map_encoder(config.encoder, coarsest, config.dim)
+    )
+    steps = [build_step(config, channels) for channels in reversed(finer)]
+    return FPNPixelDecoder(
+        input_channels=input_channels,
+        dim=config.dim,
+        mask_dim=config.mask_dim,
+        steps=steps,
+        encoder=encoder,
+    )
+
+
+def build_step(
+    config: FPNPixelDecoderConfig | FaPNPixelDecoderConfig, input_dim: int
+) -> PyramidStep | AlignedStep:
+    """Build what joins the pyramid with a finer map of the backbone."""
+    if isinstance(config, FaPNPixelDecoderConfig):
+        return AlignedStep(input_dim=input_dim, dim=config.dim, num_groups=config.num_groups)
+    return PyramidStep(input_dim=input_dim, dim=config.dim)
+
+
+def build_map_encoder(config: MapEncoderConfig, input_dim: int, dim: int) -> MapEncoder:
+    """Build the encoder of the coarsest map."""
+    layers = [
+        DetrEncoderLayer(
+            dim=dim,
+            num_heads=config.num_heads,
+            ffn_dim=config.ffn_dim,
+            dropout=config.dropout,
+        )
+        for _ in range(config.num_layers)
+    ]
+    return MapEncoder(input_dim=input_dim, dim=dim, layers=layers)
 
 
 def build_queries(config: MaskedDecoderConfig, mask_dim: int) -> LearnedQueries | TaskQueries:
@@ -99,10 +167,40 @@ def build_queries(config: MaskedDecoderConfig, mask_dim: int) -> LearnedQueries 
     )
 
 
-def build_transformer_decoder(
-    config: MaskedDecoderConfig, head: MaskHead, input_dim: int, mask_dim: int
+def build_head(
+    config: MaskedDecoderConfig | StandardDecoderConfig, mask_dim: int, num_classes: int
+) -> MaskHead:
+    """Build what every layer of a decoder predicts with."""
+    anchored = isinstance(config, MaskedDecoderConfig) and config.proposals > 0
+    return MaskHead(dim=config.dim, mask_dim=mask_dim, num_classes=num_classes, anchored=anchored)
+
+
+def build_standard_decoder(
+    config: StandardDecoderConfig, head: MaskHead, coarse_dim: int
+) -> StandardDecoder:
+    """Build MaskFormer's decoder over a map of `coarse_dim` channels."""
+    layers = [
+        DetrDecoderLayer(
+            dim=config.dim,
+            num_heads=config.num_heads,
+            ffn_dim=config.ffn_dim,
+            dropout=config.dropout,
+        )
+        for _ in range(config.num_layers)
+    ]
+    return StandardDecoder(
+        input_dim=coarse_dim,
+        dim=config.dim,
+        num_queries=config.num_queries,
+        layers=layers,
+        head=head,
+    )
+
+
+def build_masked_decoder(
+    config: MaskedDecoderConfig, head: MaskHead, pixels: PixelDecoderConfig
 ) -> MaskedAttentionDecoder:
-    """Build the decoder for maps of `input_dim` channels and mask features of `mask_dim`."""
+    """Build the masked-attention decoder."""
     layers = [
         MaskedDecoderLayer(
             dim=config.dim,
@@ -113,9 +211,9 @@ def build_transformer_decoder(
         for _ in range(config.num_layers)
     ]
     return MaskedAttentionDecoder(
-        input_dim=input_dim,
+        input_dim=pixels.dim,
         dim=config.dim,
-        queries=build_queries(config, mask_dim),
+        queries=build_queries(config, pixels.mask_dim),
         layers=layers,
         head=head,
         local_positions=config.local_positions,
@@ -135,21 +233,39 @@ def build_text_mapper(config: TextConfig, dim: int) -> TextMapper:
     return TextMapper(encoder=encoder, projector=projector, context=config.context, dim=dim)
 
 
+def coarse_channels(config: PixelDecoderConfig, input_channels: tuple[int, ...]) -> int:
+    """Give the channels of the map that the pixel decoder stands on."""
+    if isinstance(config, DeformablePixelDecoderConfig) or config.encoder is not None:
+        return config.dim
+    return input_channels[-1]
+
+
 def build_segmenter(config: SegmenterConfig) -> Segmenter:
     """Build the network that `config` describes; its weights are random."""
     backbone = build_backbone(config.backbone)
+    channels: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
     pixels, queries = config.pixel_decoder, config.transformer_decoder
-    head = MaskHead(
-        dim=queries.dim,
-        mask_dim=pixels.mask_dim,
-        num_classes=config.num_classes,
-        anchored=queries.proposals > 0,
-    )
+    if isinstance(queries, PerPixelConfig):
+        return Segmenter(
+            backbone=backbone,
+            pixel_decoder=build_pixel_decoder(pixels, channels),
+            transformer_decoder=PerPixelHead(
+                mask_dim=pixels.mask_dim, num_classes=config.num_classes
+            ),
+        )
+    # The order in which parts are built decides which random weights a seed gives them.
+    head = build_head(queries, pixels.mask_dim, config.num_classes)
+    pixel_decoder = build_pixel_decoder(pixels, channels)
+    if isinstance(queries, StandardDecoderConfig):
+        decoder = build_standard_decoder(queries, head, coarse_channels(pixels, channels))
+        return Segmenter(
+            backbone=backbone, pixel_decoder=pixel_decoder, transformer_decoder=decoder
+        )
     task = queries.task_queries
     return Segmenter(
         backbone=backbone,
-        pixel_decoder=build_pixel_decoder(pixels, backbone.channels),  # type: ignore[arg-type]
-        transformer_decoder=build_transformer_decoder(queries, head, pixels.dim, pixels.mask_dim),
+        pixel_decoder=pixel_decoder,
+        transformer_decoder=build_masked_decoder(queries, head, pixels),
         task_encoder=TaskEncoder(length=task.task_length, dim=queries.dim) if task else None,
         text_mapper=build_text_mapper(config.text, queries.dim) if config.text else None,
     )

@@ -1,6 +1,6 @@
 """Panoptic segmentation: every pixel in at most one segment."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -8,6 +8,9 @@ from torch import Tensor
 
 from unimask.processing.resize import Resizer
 from unimask.processing.tiles import best_row, place, tiles
+
+Uncertain = Literal["void", "winner"]
+"""Who gets a pixel where the best query's mask is below one half."""
 
 
 class PanopticSegment(NamedTuple):
@@ -25,13 +28,15 @@ def panoptic_map(
     is_thing: tuple[bool, ...],
     object_threshold: float,
     overlap_threshold: float,
+    uncertain_pixels: Uncertain,
 ) -> tuple[Int[Tensor, "y x"], list[PanopticSegment]]:
     """Let confident queries compete for pixels (`panoptic_inference` of the authors).
 
     A query competes if its best class is not "no object" and scores above `object_threshold`.
-    Each pixel goes to the query with the greatest class score times mask probability, and
-    stays void where that mask's probability is below one half. A query that wins less than
-    `overlap_threshold` of its own mask's area is dropped. Segments of one stuff class are one.
+    Each pixel goes to the query with the greatest class score times mask probability; where that
+    mask's probability is below one half, `uncertain_pixels` says whether it stays void. A query
+    that wins less than `overlap_threshold` of its own mask's area is dropped. Segments of one
+    stuff class are one.
 
     Returns:
         Segment ids, 0 for void, and the segments in the order of their ids.
@@ -39,13 +44,13 @@ def panoptic_map(
     scores, label_ids = class_logits.float().softmax(-1).max(-1)
     competes = (label_ids != class_logits.shape[-1] - 1) & (scores > object_threshold)
     scores, label_ids = scores[competes], label_ids[competes]
-    owners, areas = compete(mask_logits[competes].float(), scores, resizer)
+    owners, areas = compete(mask_logits[competes].float(), scores, resizer, uncertain_pixels)
     table = torch.zeros(len(scores) + 1, dtype=torch.int32)
     segments: list[PanopticSegment] = []
     stuff: dict[int, int] = {}
     rows = zip(areas.tolist(), label_ids.tolist(), scores.tolist(), strict=True)
     for query, ((won, own, kept), label, score) in enumerate(rows):
-        if not kept or won / own < overlap_threshold:
+        if not (own and kept) or won / own < overlap_threshold:
             continue
         if not is_thing[label] and label in stuff:
             table[query + 1] = stuff[label]
@@ -58,13 +63,16 @@ def panoptic_map(
 
 
 def compete(
-    mask_logits: Float[Tensor, "q h w"], scores: Float[Tensor, " q"], resizer: Resizer
+    mask_logits: Float[Tensor, "q h w"],
+    scores: Float[Tensor, " q"],
+    resizer: Resizer,
+    uncertain_pixels: Uncertain,
 ) -> tuple[Int[Tensor, "y x"], Int[Tensor, "q 3"]]:
     """Give each pixel to a query, and count.
 
     Returns:
-        Query index + 1 per pixel, 0 where no mask reaches one half; and per query the pixels it
-        won, the pixels of its own mask, and those of both.
+        Query index + 1 per pixel, 0 for void; and per query the pixels where it was best, the
+        pixels of its own mask, and those that it keeps.
     """
     count, device = len(scores), mask_logits.device
     owners = torch.zeros(resizer.size, dtype=torch.int16, device=device)
@@ -78,6 +86,8 @@ def compete(
         inside = probs >= 0.5
         winner = best_row(probs * scores[queries, None])
         kept = inside.gather(0, winner[None])[0]
+        if uncertain_pixels == "winner":
+            kept = torch.ones_like(kept)
         size = len(queries)
         areas[queries, 0] += winner.bincount(minlength=size)
         areas[queries, 1] += inside.sum(1)

@@ -32,6 +32,7 @@ def postprocess(
     original_size: Size,
     object_threshold: float = 0.8,
     overlap_threshold: float = 0.8,
+    uncertain_pixels: Literal["void", "winner"] = "void",
     top_k: int = 100,
     min_visible: float = 0.0,
     resize: Literal["masks", "scores"] = "masks",
@@ -50,6 +51,7 @@ def postprocess(
         original_size: The picture's own size, which is that of the result.
         object_threshold: Panoptic: least class score.
         overlap_threshold: Panoptic: least share of its mask that a segment keeps.
+        uncertain_pixels: Panoptic: "void", or "winner", MaskFormer's rule; see `panoptic_map`.
         top_k: Instance: pairs of query and class considered.
         min_visible: Instance: least share of its mask that better ones leave free; 0 keeps all.
         resize: "masks", or the rule of semantic-only checkpoints, "scores".
@@ -60,8 +62,7 @@ def postprocess(
     """
     task, label_set = parse_task(task), LabelSet(tuple(labels), tuple(is_thing))
     check(class_logits, mask_logits, label_set)
-    if task == "semantic" and threshold is not None:
-        raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
+    check_threshold(task, threshold)
     sizes = (padded_size, input_size, original_size)
     resizer = Resizer.between((mask_logits.shape[1], mask_logits.shape[2]), *sizes)
     if task == "semantic":
@@ -72,14 +73,19 @@ def postprocess(
         segments = semantic_segments(label_map.cpu().numpy(), label_set)
     elif task == "panoptic":
         least = object_threshold if threshold is None else threshold
-        ids, found = panoptic_map(
-            class_logits, mask_logits, resizer, label_set.is_thing, least, overlap_threshold
-        )
+        rules = (least, overlap_threshold, uncertain_pixels)
+        ids, found = panoptic_map(class_logits, mask_logits, resizer, label_set.is_thing, *rules)
         segments = panoptic_segments(ids.cpu().numpy(), found, label_set)
     else:
         best = instances(class_logits, mask_logits, resizer, label_set.is_thing, top_k, threshold)
         segments = instance_segments(visible(best, min_visible), label_set)
     return Result(task=task, size=original_size, labels=label_set, segments=segments)
+
+
+def check_threshold(task: Task, threshold: float | None) -> None:
+    """Refuse a threshold where every pixel gets a class."""
+    if task == "semantic" and threshold is not None:
+        raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
 
 
 def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from unimask.checkpoints import Checkpoint, write_huggingface
-from unimask.config import CriterionConfig, PreprocessingConfig
+from unimask.config import CriterionConfig, DenseCriterionConfig, LossConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import OutputError, TrainingError
 from unimask.formats.atomic import atomic_path
@@ -65,7 +65,7 @@ class RunFolder:
         values = json.loads(path.read_text())["settings"]
         nested = {
             "augmentation": Augmentation,
-            "criterion": CriterionConfig,
+            "criterion": criterion_of,
             "preprocessing": PreprocessingConfig,
         }
         for name, kind in nested.items():
@@ -119,6 +119,12 @@ class RunFolder:
     def write_weights(self, name: str, checkpoint: Checkpoint) -> None:
         """Write `weights/NAME` in the Hugging Face schema."""
         write_huggingface(self.path / "weights" / name, checkpoint)
+
+
+def criterion_of(**values: object) -> LossConfig:
+    """Give the losses' configuration; runs of earlier releases do not say which."""
+    kind = DenseCriterionConfig if values.get("kind") == "dense" else CriterionConfig
+    return kind(**values)  # type: ignore[arg-type]
 
 
 def with_tuples(values: dict) -> dict:

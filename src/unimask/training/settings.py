@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from unimask.config import CriterionConfig, PreprocessingConfig
+from unimask.config import LossConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError
 
@@ -39,7 +39,8 @@ class TrainingSettings:
         preprocessing: How pictures are predicted; None keeps the weights' own, or lets the
             shorter side be `augmentation.crop` for a network from scratch.
         augmentation: How pictures are changed before the network learns from them.
-        criterion: Weights of the losses and number of points.
+        criterion: Weights of the losses and where they look; None takes the authors' for the
+            network.
     """
 
     steps: int = 1000
@@ -62,7 +63,7 @@ class TrainingSettings:
     max_bad_steps: int = 10
     preprocessing: PreprocessingConfig | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
-    criterion: CriterionConfig = field(default_factory=CriterionConfig)
+    criterion: LossConfig | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that cannot be meant.

@@ -7,7 +7,8 @@ import torch
 
 from unimask.checkpoints import Checkpoint, read_backbone
 from unimask.config import (
-    PostprocessingConfig,
+    MaskedDecoderConfig,
+    PerPixelConfig,
     PreprocessingConfig,
     SegmenterConfig,
     TextConfig,
@@ -16,11 +17,11 @@ from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS, preset
+from unimask.presets import PRESETS, family_rules, family_tasks, preset
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.settings import TrainingSettings
 
-CLASS_HEAD = "transformer_decoder.head.class_embed."
+CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
 
 
 def starting_point(
@@ -39,13 +40,15 @@ def starting_point(
 
     Raises:
         CheckpointError: Weights cannot be read, or do not fit.
-        SettingsError: Several tasks are to be trained and the network has no task token, or
-            weights of a backbone are given for a network that is trained already.
+        SettingsError: The network cannot learn the task, several are to be trained and it has no
+            task token, or weights of a backbone are given for one that is trained already.
     """
     torch.manual_seed(settings.seed)
     start = untrained if model in PRESETS else trained
     checkpoint, pretrained, told = start(model, labels, settings)
-    if checkpoint.config.transformer_decoder.task_queries is not None:
+    for task in tasks:
+        check_task(model, checkpoint.config, task)
+    if checkpoint.config.task_queries is not None:
         checkpoint, texts = add_texts(checkpoint, settings)
         told += texts
     elif len(tasks) > 1:
@@ -88,7 +91,7 @@ def untrained(
         labels=labels,
         tasks=(),
         preprocessing=settings.preprocessing or default_preprocessing(settings),
-        postprocessing=PostprocessingConfig(top_k=most_queries(config)),
+        postprocessing=replace(family_rules(config), top_k=most_queries(config)),
     )
     return checkpoint, file is not None, told
 
@@ -107,15 +110,30 @@ def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Check
     return replace(checkpoint, config=config, state=state), told
 
 
+def check_task(model: str, config: SegmenterConfig, task: Task) -> None:
+    """Refuse a task that the network cannot learn.
+
+    Raises:
+        SettingsError: It classifies pixels, and the task asks for objects.
+    """
+    possible = family_tasks(config)
+    if task not in possible:
+        raise SettingsError(f"{model} cannot learn {task}, only {', '.join(possible)}: choose that")
+
+
 def most_queries(config: SegmenterConfig) -> int:
     """Give the number of queries of a large picture."""
     queries = config.transformer_decoder
-    return queries.num_queries + (queries.max_proposals if queries.proposals else 0)
+    if isinstance(queries, PerPixelConfig):
+        return config.num_classes
+    if isinstance(queries, MaskedDecoderConfig) and queries.proposals:
+        return queries.num_queries + queries.max_proposals
+    return queries.num_queries
 
 
 def tasks_of(config: SegmenterConfig, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
     """Give what weights can do, widest first: panoptic ones answer all three if not told which."""
-    told = config.transformer_decoder.task_queries is not None
+    told = config.task_queries is not None
     known = TASKS if tasks == ("panoptic",) and not told else tasks
     return tuple(task for task in reversed(TASKS) if task in known)
 
@@ -131,7 +149,7 @@ def replace_head(checkpoint: Checkpoint, labels: LabelSet) -> Checkpoint:
     config = replace(checkpoint.config, num_classes=len(labels))
     fresh = build_segmenter(config).state_dict()
     state = {
-        name: fresh[name] if name.startswith(CLASS_HEAD) else tensor
+        name: fresh[name] if name.startswith(CLASS_HEADS) else tensor
         for name, tensor in checkpoint.state.items()
     }
     return replace(checkpoint, config=config, labels=labels, state=state)

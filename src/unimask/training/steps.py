@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn, optim
 
 from unimask.errors import TrainingError
-from unimask.losses import Criterion, Losses
+from unimask.losses import Losses
 from unimask.training.average import WeightAverage
 from unimask.training.batches import Batch
 from unimask.training.schedule import rate_at
@@ -22,7 +22,7 @@ class Trainee:
     network: nn.Module
     optimizer: optim.Optimizer
     average: WeightAverage
-    criterion: Criterion
+    criterion: nn.Module
     bad_steps: int = 0
     bad_in_a_row: int = 0
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from unimask.config import SegmenterConfig
+from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.labels import LabelSet, Task
 from unimask.outputs import Target
 from unimask.text.task_sentences import picture_sentences
@@ -32,9 +32,10 @@ class PictureTexts:
         cls, config: SegmenterConfig, tokenizer: Tokenizer | None, labels: LabelSet
     ) -> "PictureTexts | None":
         """Give the texts that a network learns from; None if it reads none."""
-        if config.text is None or tokenizer is None:
+        queries = config.transformer_decoder
+        if config.text is None or tokenizer is None or not isinstance(queries, MaskedDecoderConfig):
             return None
-        count = config.transformer_decoder.num_queries - config.text.context
+        count = queries.num_queries - config.text.context
         return cls(tokenizer, labels, count)
 
     def tokens(self, task: Task, target: Target) -> Int[Tensor, "n t"]:

@@ -10,7 +10,7 @@ from unimask.datasets import Dataset, open_dataset
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.inference import Predictor, load
 from unimask.labels import TASKS, Task, parse_task
-from unimask.losses import Criterion
+from unimask.losses import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.average import WeightAverage
@@ -153,7 +153,7 @@ def prepare(
     network, optimizer = fabric.setup(network, optimizer)
     tokenizer = open_tokenizer(settings.tokenizer) if checkpoint.config.text else None
     texts = PictureTexts.of(checkpoint.config, tokenizer, dataset.labels)
-    criterion = Criterion(len(checkpoint.labels), settings.criterion).to(fabric.device)
+    criterion = build_criterion(checkpoint.config, settings.criterion).to(fabric.device)
     return Loop(
         fabric=fabric,
         trainee=Trainee(network, optimizer, average, criterion),

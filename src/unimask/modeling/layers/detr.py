@@ -1,10 +1,41 @@
-"""The decoder layer of DETR (Carion et al. 2020, appendix A.3), which later networks kept."""
+"""The layers of DETR (Carion et al. 2020, appendix A.3), which later networks kept."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.modeling.layers.attention import Attention
+
+
+class DetrEncoderLayer(nn.Module):
+    """Self-attention, feed-forward; normalised after each sum.
+
+    Args:
+        dim: Width of a position.
+        num_heads: Heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of every part.
+    """
+
+    def __init__(self, *, dim: int, num_heads: int, ffn_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.self_attn = Attention(dim, num_heads=num_heads, dropout=dropout)
+        self.norm1 = nn.LayerNorm(dim)
+        self.linear1 = nn.Linear(dim, ffn_dim)
+        self.linear2 = nn.Linear(ffn_dim, dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.dropout = nn.Dropout(dropout)
+        for linear in (self.linear1, self.linear2, self.self_attn.out_proj):
+            nn.init.xavier_uniform_(linear.weight)
+
+    def forward(
+        self, memory: Float[Tensor, "b n c"], positions: Float[Tensor, "n c"]
+    ) -> Float[Tensor, "b n c"]:
+        """Let the positions attend to one another."""
+        placed = memory + positions
+        memory = self.norm1(memory + self.dropout(self.self_attn(placed, placed, memory)))
+        hidden = self.dropout(F.relu(self.linear1(memory)))
+        return self.norm2(memory + self.dropout(self.linear2(hidden)))
 
 
 class DetrDecoderLayer(nn.Module):

@@ -3,7 +3,17 @@
 from unimask.modeling.pixel_decoders.deformable import (
     DeformableEncoderLayer,
     DeformablePixelDecoder,
-    PixelDecoderOutput,
 )
+from unimask.modeling.pixel_decoders.fapn import AlignedStep
+from unimask.modeling.pixel_decoders.fpn import FPNPixelDecoder, MapEncoder, PyramidStep
+from unimask.modeling.pixel_decoders.output import PixelDecoderOutput
 
-__all__ = ["DeformableEncoderLayer", "DeformablePixelDecoder", "PixelDecoderOutput"]
+__all__ = [
+    "AlignedStep",
+    "DeformableEncoderLayer",
+    "DeformablePixelDecoder",
+    "FPNPixelDecoder",
+    "MapEncoder",
+    "PixelDecoderOutput",
+    "PyramidStep",
+]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +10,12 @@ from torch import Tensor, nn
 
 from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.position import cell_centres, level_positions
-
-
-class PixelDecoderOutput(NamedTuple):
-    """Stride-4 mask features, and the maps that queries attend to, coarse to fine."""
-
-    mask_features: Float[Tensor, "b c h w"]
-    multi_scale_features: tuple[Tensor, ...]
+from unimask.modeling.layers.pyramid import (
+    lateral_convolution,
+    output_convolution,
+    start_convolutions,
+)
+from unimask.modeling.pixel_decoders.output import PixelDecoderOutput
 
 
 class DeformableEncoderLayer(nn.Module):
@@ -100,27 +98,19 @@ class DeformablePixelDecoder(nn.Module):
         )
         self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
         self.layers = nn.ModuleList(layers)
-        self.lateral = nn.Sequential(
-            nn.Conv2d(finest, dim, 1, bias=False), nn.GroupNorm(groups, dim)
-        )
-        self.output = nn.Sequential(
-            nn.Conv2d(dim, dim, 3, padding=1, bias=False), nn.GroupNorm(groups, dim), nn.ReLU()
-        )
+        self.lateral = lateral_convolution(finest, dim)
+        self.output = output_convolution(dim, dim)
         self.mask_features = nn.Conv2d(dim, mask_dim, 1)
         self.initialise()
 
     def initialise(self) -> None:
         """Start convolutions as the authors do: Xavier for inputs, Kaiming (a=1) for the FPN."""
-        for part in (self.input_proj, self.lateral, self.output, self.mask_features):
-            for module in part.modules():
-                if not isinstance(module, nn.Conv2d):
-                    continue
-                if part is self.input_proj:
-                    nn.init.xavier_uniform_(module.weight)
-                else:
-                    nn.init.kaiming_uniform_(module.weight, a=1)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        for project in self.input_proj:
+            convolution: nn.Conv2d = project[0]  # type: ignore[index]
+            nn.init.xavier_uniform_(convolution.weight)
+            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+        for part in (self.lateral, self.output, self.mask_features):
+            start_convolutions(part)
 
     def forward(self, features: tuple[Tensor, ...]) -> PixelDecoderOutput:
         """Give the mask features and the refined maps."""
@@ -134,7 +124,7 @@ class DeformablePixelDecoder(nn.Module):
             refined[-1], finest.shape[-2:], mode="bilinear", align_corners=False
         )
         pyramid = self.output(self.lateral(finest) + upsampled)
-        return PixelDecoderOutput(self.mask_features(pyramid), tuple(refined))
+        return PixelDecoderOutput(self.mask_features(pyramid), tuple(refined), refined[0])
 
     def encode(self, maps: list[Tensor]) -> list[Tensor]:
         """Let the positions of all maps attend to one another."""

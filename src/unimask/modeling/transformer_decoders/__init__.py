@@ -4,14 +4,18 @@ from unimask.modeling.transformer_decoders.masked import (
     MaskedAttentionDecoder,
     MaskedDecoderLayer,
 )
+from unimask.modeling.transformer_decoders.per_pixel import PerPixelHead
 from unimask.modeling.transformer_decoders.proposals import Proposals
 from unimask.modeling.transformer_decoders.queries import LearnedQueries
+from unimask.modeling.transformer_decoders.standard import StandardDecoder
 from unimask.modeling.transformer_decoders.task_queries import TaskQueries
 
 __all__ = [
     "LearnedQueries",
     "MaskedAttentionDecoder",
     "MaskedDecoderLayer",
+    "PerPixelHead",
     "Proposals",
+    "StandardDecoder",
     "TaskQueries",
 ]

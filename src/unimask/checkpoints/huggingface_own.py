@@ -1,0 +1,81 @@
+"""Networks that the Hugging Face schema has no place for: our own numbers under our own names."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+from unimask.checkpoints.keymap import Rules
+from unimask.config import (
+    DeformablePixelDecoderConfig,
+    FaPNPixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MapEncoderConfig,
+    MaskedDecoderConfig,
+    PerPixelConfig,
+    SegmenterConfig,
+    StandardDecoderConfig,
+    TaskQueriesConfig,
+    TextConfig,
+)
+from unimask.errors import CheckpointError
+
+Json = dict
+
+PARTS = ("pixel_decoder", "transformer_decoder", "text")
+
+PIXEL_DECODERS = {
+    "deformable": DeformablePixelDecoderConfig,
+    "fpn": FPNPixelDecoderConfig,
+    "fapn": FaPNPixelDecoderConfig,
+}
+TRANSFORMER_DECODERS = {
+    "masked": MaskedDecoderConfig,
+    "standard": StandardDecoderConfig,
+    "per_pixel": PerPixelConfig,
+}
+NESTED = {"encoder": MapEncoderConfig, "task_queries": TaskQueriesConfig}
+
+
+def read_own(decoders: Json) -> Json:
+    """Give the decoders' configurations.
+
+    Args:
+        decoders: What `write_own` gave.
+
+    Raises:
+        CheckpointError: A part is of no kind known here, or has an unknown number.
+    """
+    try:
+        text = decoders["text"]
+        return {
+            "pixel_decoder": read_part(decoders["pixel_decoder"], PIXEL_DECODERS),
+            "transformer_decoder": read_part(decoders["transformer_decoder"], TRANSFORMER_DECODERS),
+            "text": None if text is None else TextConfig(**text),
+        }
+    except TypeError as error:
+        raise CheckpointError(f"config.json has a number that is not known here: {error}") from None
+
+
+def read_part(values: Json, kinds: Mapping[str, type]) -> object:
+    """Give one configuration."""
+    kind = str(values.get("kind"))
+    if kind not in kinds:
+        raise CheckpointError(f"config.json has a {kind!r} decoder; known are {', '.join(kinds)}")
+    nested = {
+        name: NESTED[name](**value)
+        for name, value in values.items()
+        if name in NESTED and value is not None
+    }
+    return kinds[kind](**values | nested)
+
+
+def write_own(architecture: SegmenterConfig) -> Json:
+    """Give all numbers of the decoders."""
+    return {name: part for name, part in asdict(architecture).items() if name in PARTS}
+
+
+OWN: Rules = (
+    ("pixel_decoder.**", "pixel_decoder.**"),
+    ("transformer_decoder.**", "transformer_decoder.**"),
+    ("task_encoder.**", "task_encoder.**"),
+    ("text_mapper.**", "text_mapper.**"),
+)

@@ -1,0 +1,64 @@
+"""Every number of an architecture and of its pre- and post-processing, as frozen data.
+
+Importing this room imports no torch: reading a configuration is instant.
+"""
+
+from unimask.config.backbones import (
+    BackboneConfig,
+    ConvNeXtConfig,
+    DiNATConfig,
+    ResNetConfig,
+    SwinConfig,
+)
+from unimask.config.losses import (
+    CriterionConfig,
+    DenseCriterionConfig,
+    LossConfig,
+)
+from unimask.config.pixel_decoders import (
+    DeformablePixelDecoderConfig,
+    FaPNPixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MapEncoderConfig,
+    PixelDecoderConfig,
+)
+from unimask.config.rules import (
+    PostprocessingConfig,
+    PreprocessingConfig,
+)
+from unimask.config.segmenter import (
+    SegmenterConfig,
+)
+from unimask.config.transformer_decoders import (
+    MaskedDecoderConfig,
+    PerPixelConfig,
+    StandardDecoderConfig,
+    TaskQueriesConfig,
+    TextConfig,
+    TransformerDecoderConfig,
+)
+
+__all__ = [
+    "BackboneConfig",
+    "ConvNeXtConfig",
+    "CriterionConfig",
+    "DeformablePixelDecoderConfig",
+    "DenseCriterionConfig",
+    "DiNATConfig",
+    "FPNPixelDecoderConfig",
+    "FaPNPixelDecoderConfig",
+    "LossConfig",
+    "MapEncoderConfig",
+    "MaskedDecoderConfig",
+    "PerPixelConfig",
+    "PixelDecoderConfig",
+    "PostprocessingConfig",
+    "PreprocessingConfig",
+    "ResNetConfig",
+    "SegmenterConfig",
+    "StandardDecoderConfig",
+    "SwinConfig",
+    "TaskQueriesConfig",
+    "TextConfig",
+    "TransformerDecoderConfig",
+]

@@ -1,0 +1,115 @@
+"""MaskFormer's loss: masks compared at every pixel (MaskFormer, 3.2; `mask_former/modeling`)."""
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from unimask.config import DenseCriterionConfig
+from unimask.losses.mask_losses import dice_loss, focal_cost, focal_loss
+from unimask.losses.matched import Losses, MatchedCriterion, Truth
+from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
+from unimask.losses.points import known_pixels, rows_at_once
+from unimask.outputs import SegmenterOutput, Target
+
+
+class DenseCriterion(MatchedCriterion):
+    """Match at the logits' size, then judge matched masks at the truth's size.
+
+    Only matched masks ever exist at that size, a few at a time, and none of them waits for the
+    gradients: they are made again.
+
+    Args:
+        num_classes: Real classes.
+        config: Weights, and the focal loss's numbers.
+    """
+
+    def __init__(self, num_classes: int, config: DenseCriterionConfig) -> None:
+        focal = {"alpha": config.focal_alpha, "gamma": config.focal_gamma}
+        matcher = HungarianMatcher(config, partial(focal_cost, **focal))
+        super().__init__(num_classes, config, matcher)
+        self.focal_loss = partial(focal_loss, **focal)
+
+    def forward(
+        self,
+        output: SegmenterOutput,
+        targets: list[Target],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Losses:
+        """Judge a batch.
+
+        Args:
+            output: The network's output, with auxiliary predictions for deep supervision.
+            targets: One per picture; a picture without objects is welcome.
+            generator: Not drawn from: every pixel counts.
+        """
+        size = (output.mask_logits.shape[-2], output.mask_logits.shape[-1])
+        truth = self.lay_out(targets, size)
+        return self.judge(
+            output,
+            targets,
+            [self.in_cells(target, size) for target in targets],
+            lambda layers, matches: [
+                self.mask_losses(layer.mask_logits, truth, pairs)
+                for layer, pairs in zip(layers, matches, strict=True)
+            ],
+        )
+
+    def known(
+        self, ignored: Bool[Tensor, "b h w"], logits_size: tuple[int, int]
+    ) -> Bool[Tensor, "b h w"]:
+        """Mark where a pixel's truth is known."""
+        return known_pixels(ignored, logits_size)
+
+    def in_cells(self, target: Target, size: tuple[int, int]) -> ComparedTarget:
+        """Read the truth of the pixel nearest to each cell, as the authors do to save memory."""
+        known = torch.ones(size, dtype=torch.bool, device=target.labels.device)
+        if target.ignored is not None and self.ignore_void:
+            known = ~nearest(target.ignored[None], size)[0]
+        masks = nearest(target.masks, size)[:, known].float()
+        return ComparedTarget(target.labels, masks, lambda logits: logits[:, known])
+
+    def mask_losses(
+        self, mask_logits: Float[Tensor, "b q h w"], truth: Truth, pairs: list[Match]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Give a layer's focal and dice loss, without their weights.
+
+        Without objects they are zero, yet part of the graph: every process has gradients.
+        """
+        queries = torch.cat([picture_queries for picture_queries, _ in pairs])
+        rows = torch.cat(
+            [start + objects for start, (_, objects) in zip(truth.starts, pairs, strict=True)]
+        )
+        logits = mask_logits[truth.pictures[rows], queries].float()
+        focal = dice = logits.flatten()[:0].sum()
+        at_once = rows_at_once(truth.masks)
+        for part, some in zip(rows.split(at_once), logits.split(at_once), strict=True):
+            sums: tuple[Tensor, Tensor] = checkpoint(  # type: ignore[assignment]
+                self.compare, some, truth, part, use_reentrant=False, preserve_rng_state=False
+            )
+            focal, dice = focal + sums[0], dice + sums[1]
+        return focal / truth.num_masks, dice / truth.num_masks
+
+    def compare(
+        self, logits: Float[Tensor, "n h w"], truth: Truth, rows: Int[Tensor, " n"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Sum the focal and the dice losses of some masks over all their known pixels."""
+        masks = truth.masks[rows]
+        upsampled = F.interpolate(
+            logits[:, None], masks.shape[-2:], mode="bilinear", align_corners=False
+        ).flatten(1)
+        known = upsampled.new_ones(1, 1).expand(upsampled.shape)
+        if truth.known is not None:
+            seen = truth.known[truth.pictures[rows]]
+            masks, known = masks & seen, seen.flatten(1).to(upsampled.dtype)
+        true = masks.flatten(1).to(upsampled.dtype)
+        return self.focal_loss(upsampled, true, known), dice_loss(upsampled, true, known)
+
+
+def nearest(masks: Bool[Tensor, "n h w"], size: tuple[int, int]) -> Bool[Tensor, "n i j"]:
+    """Resize masks to the nearest pixels, as bytes: floats would be four times as large."""
+    return F.interpolate(masks[:, None].view(torch.uint8), size, mode="nearest")[:, 0].bool()

@@ -1,0 +1,59 @@
+"""The loss of per-pixel classification: cross entropy (MaskFormer, 3.1)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from unimask.losses.matched import Losses
+from unimask.losses.points import known_pixels
+from unimask.outputs import SegmenterOutput, Target
+
+UNKNOWN = -1
+"""The class of pixels that nobody labelled, and of ignored ones."""
+
+
+class PixelCriterion(nn.Module):
+    """Mean cross entropy over all pixels whose class is known.
+
+    The network tells one query per class (`modeling/transformer_decoders/per_pixel.py`); its mask
+    logits are resized to the truth, as the authors do.
+    """
+
+    def forward(
+        self,
+        output: SegmenterOutput,
+        targets: list[Target],
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Losses:
+        """Judge a batch; without any known pixel the loss is zero, yet part of the graph.
+
+        Args:
+            output: The network's output.
+            targets: One per picture, a mask per class: where classes overlap, the last counts.
+            generator: Not drawn from: every pixel counts.
+        """
+        classes = torch.stack([class_map(target) for target in targets])
+        size = (output.mask_logits.shape[-2], output.mask_logits.shape[-1])
+        known = known_pixels(classes == UNKNOWN, size)
+        classes = classes.masked_fill(~known, UNKNOWN)
+        logits = F.interpolate(
+            output.mask_logits.float(), classes.shape[-2:], mode="bilinear", align_corners=False
+        )
+        entropy = F.cross_entropy(logits, classes, ignore_index=UNKNOWN, reduction="sum")
+        entropy = entropy / known.sum().clamp(min=1)
+        nothing = torch.zeros_like(entropy).detach()
+        return Losses(entropy, entropy.detach(), nothing, nothing)
+
+
+def class_map(target: Target) -> Int[Tensor, "h w"]:
+    """Give every pixel's class."""
+    classes = torch.full(
+        target.masks.shape[-2:], UNKNOWN, dtype=torch.long, device=target.masks.device
+    )
+    for label, mask in zip(target.labels, target.masks, strict=True):
+        classes[mask] = label
+    if target.ignored is not None:
+        classes[target.ignored] = UNKNOWN
+    return classes

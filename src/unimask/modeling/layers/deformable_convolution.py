@@ -1,0 +1,76 @@
+"""Modulated deformable convolution (Zhu et al. 2019, eq. 1) on PyTorch's own sampling."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def deformable_convolution(
+    x: Float[Tensor, "b c h w"],
+    weight: Float[Tensor, "d c i j"],
+    offsets: Float[Tensor, "b m p 2 h w"],
+    modulation: Float[Tensor, "b m p h w"],
+) -> Float[Tensor, "b d h w"]:
+    """Convolve with taps that are moved and weighted anew at every place.
+
+    One tap after the other: all samples at once would take as many maps as there are taps. The
+    sampling is float32 at least, as half precision cannot tell the pixels of a large map apart.
+
+    Args:
+        x: The map; zero outside.
+        weight: One matrix per tap, i rows of j taps, both odd.
+        offsets: (x, y) in pixels that each tap is moved by, per group of channels.
+        modulation: Weight of each tap, per group of channels.
+    """
+    b, c, h, w = x.shape
+    groups, (rows, columns) = offsets.shape[1], weight.shape[2:]
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    maps = x.to(dtype).reshape(b * groups, c // groups, h, w)
+    across = torch.arange(w, device=x.device, dtype=dtype)
+    down = torch.arange(h, device=x.device, dtype=dtype)[:, None]
+    total = x.new_zeros(())
+    for tap in range(rows * columns):
+        row, column = divmod(tap, columns)
+        moved = offsets[:, :, tap].to(dtype)
+        place_x = moved[:, :, 0] + across + (column - columns // 2)
+        place_y = moved[:, :, 1] + down + (row - rows // 2)
+        grid = torch.stack([(2 * place_x + 1) / w - 1, (2 * place_y + 1) / h - 1], dim=-1)
+        samples = F.grid_sample(maps, grid.flatten(0, 1), "bilinear", "zeros", align_corners=False)
+        samples = samples * modulation[:, :, tap].to(dtype).flatten(0, 1)[:, None]
+        matrix = weight[:, :, row, column, None, None]
+        total = total + F.conv2d(samples.view(b, c, h, w).to(x.dtype), matrix)
+    return total
+
+
+class DeformableConvolution(nn.Module):
+    """A 3x3 deformable convolution whose taps another map guides.
+
+    Offsets start at zero and all weights at one half: a plain convolution, halved.
+
+    Args:
+        dim: Channels of input and output.
+        guide_dim: Channels of the guiding map.
+        num_groups: Groups of channels whose taps move alike.
+    """
+
+    taps = 9
+
+    def __init__(self, *, dim: int, guide_dim: int, num_groups: int) -> None:
+        super().__init__()
+        self.num_groups = num_groups
+        self.weight = nn.Parameter(torch.empty(dim, dim, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.guide = nn.Conv2d(guide_dim, 3 * num_groups * self.taps, 3, padding=1)
+        nn.init.kaiming_uniform_(self.weight, a=1)
+        nn.init.zeros_(self.guide.weight)
+        nn.init.zeros_(self.guide.bias)  # type: ignore[arg-type]
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], guide: Float[Tensor, "b d h w"]
+    ) -> Float[Tensor, "b c h w"]:
+        """Convolve `x` with the taps where `guide` says."""
+        told = self.guide(guide).unflatten(1, (self.num_groups, self.taps, 3))
+        offsets, modulation = told[:, :, :, :2], told[:, :, :, 2].sigmoid()
+        moved = deformable_convolution(x, self.weight, offsets, modulation)
+        return moved + self.bias[:, None, None]

@@ -1,0 +1,31 @@
+"""Convolutions of feature pyramids, as the segmentation models normalise and start them."""
+
+import math
+
+from torch import nn
+
+
+def lateral_convolution(inputs: int, dim: int) -> nn.Sequential:
+    """Give a pointwise convolution, normalised: a backbone's map at the pyramid's width."""
+    return nn.Sequential(nn.Conv2d(inputs, dim, 1, bias=False), group_norm(dim))
+
+
+def output_convolution(inputs: int, dim: int) -> nn.Sequential:
+    """Give a 3x3 convolution, normalised and rectified: it smooths a sum of two maps."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, dim, 3, padding=1, bias=False), group_norm(dim), nn.ReLU()
+    )
+
+
+def group_norm(dim: int) -> nn.GroupNorm:
+    """Give 32 groups, or as many of them as divide the channels."""
+    return nn.GroupNorm(math.gcd(32, dim), dim)
+
+
+def start_convolutions(part: nn.Module) -> None:
+    """Draw every convolution of a part from Kaiming's uniform range with a=1 (`c2_xavier_fill`)."""
+    for module in part.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_uniform_(module.weight, a=1)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

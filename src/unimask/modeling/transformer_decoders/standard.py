@@ -1,0 +1,67 @@
+"""The transformer decoder of MaskFormer: DETR's, over one map (MaskFormer, 3.4)."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from unimask.modeling.layers.detr import DetrDecoderLayer
+from unimask.modeling.layers.mask_head import MaskHead
+from unimask.modeling.layers.position import level_positions
+from unimask.modeling.layers.pyramid import start_convolutions
+from unimask.modeling.pixel_decoders import PixelDecoderOutput
+from unimask.outputs import LayerPrediction, SegmenterOutput
+
+
+class StandardDecoder(nn.Module):
+    """Let queries read the whole map at stride 32, and predict after every layer.
+
+    The queries start at zero and differ by their learned positions alone. Each layer's output is
+    normalised for its prediction only (in the head); the next layer reads it as it is
+    (`TransformerDecoder` in `mask_former/modeling/transformer/transformer.py`).
+
+    Args:
+        input_dim: Channels of the map.
+        dim: Width of the queries.
+        num_queries: Queries.
+        layers: Decoder layers.
+        head: Turns queries into classes and masks, the same one after every layer.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_dim: int,
+        dim: int,
+        num_queries: int,
+        layers: Sequence[DetrDecoderLayer],
+        head: MaskHead,
+    ) -> None:
+        super().__init__()
+        self.input_proj = nn.Identity() if input_dim == dim else nn.Conv2d(input_dim, dim, 1)
+        self.query_positions = nn.Embedding(num_queries, dim)
+        self.layers = nn.ModuleList(layers)
+        self.head = head
+        start_convolutions(self.input_proj)
+
+    def forward(
+        self,
+        pixels: PixelDecoderOutput,
+        task_token: Float[Tensor, "b c"] | None = None,
+        *,
+        auxiliary: bool,
+    ) -> SegmenterOutput:
+        """Give the last layer's prediction; with `auxiliary` those of earlier layers too."""
+        size = (pixels.coarse.shape[-2], pixels.coarse.shape[-1])
+        memory = self.input_proj(pixels.coarse).flatten(2).transpose(1, 2)
+        (positions,) = level_positions([size], memory.shape[-1], memory, local=False)
+        places = self.query_positions.weight
+        queries = torch.zeros_like(places).expand(len(memory), -1, -1)
+        earlier: list[LayerPrediction] = []
+        for index, layer in enumerate(self.layers):
+            if auxiliary and index:
+                earlier.append(self.head(queries, pixels.mask_features))
+            queries = layer(queries, places, memory, positions)
+        last: LayerPrediction = self.head(queries, pixels.mask_features)
+        return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier))

@@ -1,0 +1,67 @@
+"""Networks that no other library has, in folders: whatever `config.py` can say comes back."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import (
+    TINY_DEFORMABLE_STANDARD,
+    TINY_ENCODER,
+    TINY_FAPN,
+    TINY_FPN_MASKED,
+    TINY_PROPOSALS,
+    tiny_checkpoint,
+)
+
+from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.config import TaskQueriesConfig, TextConfig
+from unimask.errors import CheckpointError
+
+ONEFORMER_FPN = replace(
+    TINY_FPN_MASKED,
+    transformer_decoder=replace(
+        TINY_FPN_MASKED.transformer_decoder, task_queries=TaskQueriesConfig(num_layers=1)
+    ),
+    text=TextConfig(dim=64, num_layers=1, vocabulary=99, context=4),
+)
+LOCAL_ONEFORMER = replace(
+    ONEFORMER_FPN,
+    pixel_decoder=TINY_PROPOSALS.pixel_decoder,
+    transformer_decoder=replace(ONEFORMER_FPN.transformer_decoder, local_positions=True),
+)
+CONFIGS = {
+    "encoder": TINY_ENCODER,
+    "fpn beside masked attention": TINY_FPN_MASKED,
+    "deformable beside standard": TINY_DEFORMABLE_STANDARD,
+    "fapn": TINY_FAPN,
+    "oneformer on a pyramid": ONEFORMER_FPN,
+    "oneformer with positions in pixels": LOCAL_ONEFORMER,
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_folders_of_our_own_networks_come_back(name, tmp_path):
+    checkpoint = tiny_checkpoint(CONFIGS[name])
+    write_huggingface(tmp_path, checkpoint)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "unimask"
+    again = read_huggingface(tmp_path)
+    assert again.config == checkpoint.config
+    assert again.state.keys() == checkpoint.state.keys()
+    for key, tensor in again.state.items():
+        assert torch.equal(tensor, checkpoint.state[key])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"kind": "fpn"', '"kind": "bifpn"', "'bifpn' decoder; known are deformable, fpn, fapn"),
+        ('"mask_dim"', '"masc_dim"', "masc_dim"),
+    ],
+)
+def test_what_is_not_known_is_named(old, new, message, tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint(TINY_ENCODER))
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(CheckpointError, match=message):
+        read_huggingface(tmp_path)

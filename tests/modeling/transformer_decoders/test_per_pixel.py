@@ -1,0 +1,57 @@
+"""Per-pixel classification, told as queries: every reader of outputs gets the plain arg-max."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from unimask.modeling.pixel_decoders import PixelDecoderOutput
+from unimask.modeling.transformer_decoders import PerPixelHead
+from unimask.processing import postprocess
+
+CLASSES = 5
+
+
+def predicted(scale: float, dtype=torch.float32):
+    torch.manual_seed(0)
+    head = PerPixelHead(mask_dim=6, num_classes=CLASSES).to(dtype)
+    features = scale * torch.randn(2, 6, 12, 16, dtype=dtype)
+    pixels = PixelDecoderOutput(features, (), features)
+    return head(pixels, auxiliary=True), head.classify(features)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 20.0])
+def test_the_map_is_the_best_class_of_the_resized_scores(scale):
+    """Also with scores whose own sigmoids are all 1 in float32."""
+    output, scores = predicted(scale)
+    sizes = {"padded_size": (48, 64), "input_size": (47, 61), "original_size": (90, 113)}
+    result = postprocess(
+        output.class_logits[1].detach(),
+        output.mask_logits[1].detach(),
+        task="semantic",
+        labels=[str(k) for k in range(CLASSES)],
+        is_thing=[False] * CLASSES,
+        **sizes,
+    )
+    assert scale < 20 or (scores.topk(2, dim=1).values > 20).all(1).any()
+    full = F.interpolate(scores[1:], (48, 64), mode="bilinear", align_corners=False)
+    full = F.interpolate(full[:, :, :47, :61], (90, 113), mode="bilinear", align_corners=False)[0]
+    best = full.topk(2, dim=0).values
+    clear = ((best[0] - best[1]) > 1e-4 * scale).detach().numpy()
+    assert clear.mean() > 0.99
+    assert (result.segmentation == full.argmax(0).numpy())[clear].all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_queries_are_their_classes_for_certain(dtype):
+    output, _ = predicted(1.0, dtype)
+    assert output.class_logits.dtype == output.mask_logits.dtype == dtype
+    probs = output.class_logits.float().softmax(-1)
+    assert torch.equal(probs, torch.eye(CLASSES, CLASSES + 1).expand(2, -1, -1))
+    assert output.auxiliary == ()
+
+
+def test_masks_are_the_pixels_class_probabilities():
+    output, scores = predicted(1.0)
+    torch.testing.assert_close(output.mask_logits.exp(), scores.softmax(1))
+    np.testing.assert_allclose(output.mask_logits.exp().sum(1).detach(), 1, rtol=1e-5)

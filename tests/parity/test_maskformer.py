@@ -1,0 +1,124 @@
+"""MaskFormer here and in `transformers`: equal weights, equal logits, both ways."""
+
+import pytest
+import torch
+from parity.theirs import random_weights, resnet, swin
+
+from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.modeling.build import build_segmenter
+
+transformers = pytest.importorskip("transformers")
+
+BACKBONES = {
+    "swin-window3": swin(3),
+    "swin-window4": swin(4),
+    "resnet-bottleneck": resnet("bottleneck"),
+    "resnet-basic": resnet("basic"),
+}
+SIZES = [(75, 109), (96, 130), (64, 64), (33, 200)]
+CLOSE = {"atol": 1e-4, "rtol": 1e-4}
+
+
+@pytest.fixture(scope="module", params=BACKBONES, ids=str)
+def pair(request, tmp_path_factory):
+    """The same network twice: theirs, and its folder read here."""
+    torch.manual_seed(0)
+    config = transformers.MaskFormerConfig(
+        backbone_config=BACKBONES[request.param],
+        fpn_feature_size=64,
+        mask_feature_size=32,
+        num_labels=5,
+        decoder_config=transformers.DetrConfig(
+            d_model=64 if request.param == "swin-window3" else 32,  # as wide as its last map
+            decoder_layers=4,
+            decoder_attention_heads=4,
+            encoder_attention_heads=4,
+            decoder_ffn_dim=40,
+            num_queries=7,
+        ),
+    )
+    theirs = transformers.MaskFormerForInstanceSegmentation(config).eval()
+    random_weights(theirs)
+    theirs.mask_embedder.layers[2].layers[0].weight.data.mul_(
+        0.3
+    )  # else masks of 50, rounded at 1e-5
+    folder = tmp_path_factory.mktemp("theirs")
+    theirs.save_pretrained(folder)
+    checkpoint = read_huggingface(folder)
+    ours = build_segmenter(checkpoint.config).eval()
+    ours.load_state_dict(checkpoint.state)
+    return theirs, checkpoint, ours
+
+
+def run_theirs(theirs, pixel_values):
+    """Their logits, and what their heads say of every layer's normalised output.
+
+    Their own auxiliary logits are made of outputs without the norm, which the authors apply.
+    """
+    outputs = []
+    hooks = [
+        layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+        for layer in theirs.model.transformer_module.decoder.layers
+    ]
+    with torch.no_grad():
+        last = theirs(pixel_values)
+        features = last.pixel_decoder_last_hidden_state
+        earlier = []
+        for output in outputs[:-1]:
+            queries = theirs.model.transformer_module.decoder.layernorm(output)
+            masks = torch.einsum("bqc,bchw->bqhw", theirs.mask_embedder(queries), features)
+            earlier.append((theirs.class_predictor(queries), masks))
+    for hook in hooks:
+        hook.remove()
+    return last, earlier
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_logits_of_every_layer_are_theirs_at_any_size(pair, size):
+    theirs, _, ours = pair
+    pixel_values = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    expected, earlier = run_theirs(theirs, pixel_values)
+    with torch.no_grad():
+        found = ours(pixel_values, auxiliary=True)
+    assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
+    torch.testing.assert_close(found.class_logits, expected.class_queries_logits, **CLOSE)
+    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits, **CLOSE)
+    assert len(found.auxiliary) == 3
+    for layer, (classes, masks) in zip(found.auxiliary, earlier, strict=True):
+        torch.testing.assert_close(layer.class_logits, classes, **CLOSE)
+        torch.testing.assert_close(layer.mask_logits, masks, **CLOSE)
+
+
+def test_a_batch_gives_what_each_picture_gives_alone(pair):
+    _, _, ours = pair
+    pictures = torch.randn(3, 3, 75, 109, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        together = ours(pictures)
+        for index in range(3):
+            alone = ours(pictures[index : index + 1])
+            torch.testing.assert_close(together.mask_logits[index], alone.mask_logits[0], **CLOSE)
+            torch.testing.assert_close(together.class_logits[index], alone.class_logits[0], **CLOSE)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_we_save_loads_there(pair, tmp_path):
+    theirs, checkpoint, _ = pair
+    write_huggingface(tmp_path, checkpoint)
+    again = transformers.MaskFormerForInstanceSegmentation.from_pretrained(tmp_path).eval()
+    pixel_values = torch.randn(1, 3, 75, 109, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected, found = theirs(pixel_values), again(pixel_values)
+    torch.testing.assert_close(found.masks_queries_logits, expected.masks_queries_logits)
+    torch.testing.assert_close(found.class_queries_logits, expected.class_queries_logits)
+
+
+def test_reading_what_we_saved_gives_the_same(pair, tmp_path):
+    _, checkpoint, _ = pair
+    write_huggingface(tmp_path, checkpoint)
+    again = read_huggingface(tmp_path)
+    assert again.config == checkpoint.config and again.labels == checkpoint.labels
+    assert again.preprocessing == checkpoint.preprocessing and again.tasks == checkpoint.tasks
+    assert again.postprocessing == checkpoint.postprocessing
+    assert again.state.keys() == checkpoint.state.keys()
+    for name, tensor in again.state.items():
+        assert torch.equal(tensor, checkpoint.state[name])

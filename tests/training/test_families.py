@@ -1,0 +1,63 @@
+"""Each family trains with its own loss, and keeps its own rules."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import TINY_FAPN, TINY_MASKFORMER, TINY_PER_PIXEL
+from training.test_train import SETTINGS
+
+import unimask
+from unimask.config import DenseCriterionConfig
+from unimask.errors import SettingsError, TaskError
+from unimask.training import train
+
+pytest.importorskip("lightning_fabric")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+NETWORKS = {"maskformer": TINY_MASKFORMER, "fapn": TINY_FAPN, "per-pixel": TINY_PER_PIXEL}
+
+
+@pytest.fixture(autouse=True)
+def presets(monkeypatch):
+    for name, config in NETWORKS.items():
+        monkeypatch.setitem(
+            unimask.presets.PRESETS,
+            name,
+            lambda num_classes, config=config: replace(config, num_classes=num_classes),
+        )
+
+
+def run(data, out, model, task="panoptic", **changes):
+    settings = replace(SETTINGS, **{"criterion": None, "steps": 4} | changes)
+    return train(data, model, task=task, out=out, settings=settings, device="cpu", quiet=True)
+
+
+@pytest.mark.parametrize("model", ["maskformer", "fapn"])
+def test_maskformer_trains_saves_and_predicts(discs, tmp_path, model):
+    predictor = run(discs, tmp_path, model).predictor
+    assert predictor.checkpoint.postprocessing.uncertain_pixels == "winner"
+    assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
+
+
+def test_a_given_loss_is_kept_in_the_settings(discs, tmp_path):
+    told = DenseCriterionConfig(dice_weight=3.0)
+    run(discs, tmp_path, "maskformer", criterion=told, steps=1)
+    settings = json.loads((tmp_path / "settings.json").read_text())["settings"]
+    assert settings["criterion"]["dice_weight"] == 3.0
+    folder = unimask.training.run_folder.RunFolder(tmp_path)
+    assert folder.read_settings().criterion == told
+
+
+def test_the_baseline_learns_every_pixel_and_refuses_objects(discs, tmp_path):
+    with pytest.raises(SettingsError, match="per-pixel cannot learn panoptic, only semantic"):
+        run(discs, tmp_path / "refused", "per-pixel")
+    predictor = run(discs, tmp_path / "run", "per-pixel", "semantic", steps=30).predictor
+    result = predictor.predict(np.zeros((40, 50, 3), np.uint8), "semantic")
+    assert (result.segmentation >= 0).all()
+    with pytest.raises(TaskError, match="was not trained for instance; it does semantic"):
+        predictor.predict(np.zeros((40, 50, 3), np.uint8), "instance")
+    rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    first, last = (float(rows[i].split(",")[3]) for i in (1, -1))
+    assert last < 0.8 * first

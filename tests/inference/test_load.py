@@ -21,6 +21,7 @@ from conftest import (
     tiny_checkpoint,
 )
 from huggingface_hub import errors
+from safetensors.torch import load_file
 
 import unimask
 from unimask.checkpoints import write_huggingface
@@ -212,6 +213,22 @@ def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
     assert unimask.load("somebody/something").name == "somebody/something"
     files = ["config.json", "model.safetensors", "preprocessor_config.json"]
     assert asked == [("somebody/something", files)]
+
+
+def test_an_older_model_from_the_hub_has_another_file(monkeypatch, tmp_path):
+    checkpoint = tiny_checkpoint()
+    write_huggingface(tmp_path, checkpoint)
+    tensors = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+
+    def fetch(name, *, allow_patterns):
+        if "pytorch_model.bin" in allow_patterns:
+            torch.save(tensors, tmp_path / "pytorch_model.bin")
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    state = unimask.load("somebody/older", device="cpu").network.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in checkpoint.state.items())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from unimask.checkpoints.checkpoint import Checkpoint
 from unimask.checkpoints.huggingface_backbone_names import BACKBONES
@@ -26,6 +27,7 @@ from unimask.checkpoints.huggingface_oneformer import ONEFORMER
 from unimask.checkpoints.huggingface_own import OWN
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.checkpoints.published import publication_of_names
+from unimask.checkpoints.tensor_files import read_tensors
 from unimask.config import SegmenterConfig
 from unimask.errors import CheckpointError
 from unimask.formats.atomic import atomic_path
@@ -49,10 +51,8 @@ def read_huggingface(folder: Path) -> Checkpoint:
     preprocessor_path = folder / "preprocessor_config.json"
     preprocessor = read_json(preprocessor_path) if preprocessor_path.is_file() else None
     weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise CheckpointError(f"{weights} does not exist: a model folder needs it")
     try:
-        tensors = load_file(weights)
+        tensors = read_weights(folder)
         text = any("text_mapper." in name for name in tensors)
         architecture = read_architecture(config, text=text)
         wanted = build_skeleton(architecture).state_dict()
@@ -70,6 +70,21 @@ def read_huggingface(folder: Path) -> Checkpoint:
         preprocessing=read_preprocessing(config, preprocessor, publication),
         postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
     )
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read a folder's weights; older folders have `pytorch_model.bin`, which runs no code here.
+
+    Raises:
+        CheckpointError: There are none.
+        SafetensorError: They are damaged.
+    """
+    weights, older = folder / "model.safetensors", folder / "pytorch_model.bin"
+    if weights.is_file():
+        return load_file(weights)
+    if older.is_file():
+        return read_tensors(older)
+    raise CheckpointError(f"{weights.name} does not exist: a model folder needs it")
 
 
 def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:

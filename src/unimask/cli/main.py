@@ -47,7 +47,13 @@ def main() -> None:
     """Run a command; every foreseen failure is one line, exit code 2."""
     warnings.showwarning = show_warning
     try:
-        from unimask.cli import evaluate, models, predict, train  # noqa: F401  (each adds its verb)
+        from unimask.cli import (  # noqa: F401  (each adds its verb)
+            evaluate,
+            export,
+            models,
+            predict,
+            train,
+        )
 
         code = app(sys.argv[1:] or ["--help"], prog_name="unimask", standalone_mode=False)
         sys.stdout.flush()

@@ -210,7 +210,11 @@ def download(name: str) -> Path:
     )
 
     try:
-        return Path(snapshot_download(name, allow_patterns=HUB_FILES))
+        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES))
+        if not (folder / "model.safetensors").is_file():  # older models have another file
+            older = [*HUB_FILES, "pytorch_model.bin"]
+            folder = Path(snapshot_download(name, allow_patterns=older))
+        return folder
     except LocalEntryNotFoundError:
         reason = "it is not in the cache, and the Hub cannot be reached: check path and network"
     except GatedRepoError:

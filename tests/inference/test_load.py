@@ -205,7 +205,7 @@ def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint())
     asked = []
 
-    def fetch(name, *, allow_patterns):
+    def fetch(name, *, revision, allow_patterns):
         asked.append((name, sorted(allow_patterns)))
         return str(tmp_path)
 
@@ -221,7 +221,7 @@ def test_an_older_model_from_the_hub_has_another_file(monkeypatch, tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     (tmp_path / "model.safetensors").unlink()
 
-    def fetch(name, *, allow_patterns):
+    def fetch(name, *, revision, allow_patterns):
         if "pytorch_model.bin" in allow_patterns:
             torch.save(tensors, tmp_path / "pytorch_model.bin")
         return str(tmp_path)

@@ -65,7 +65,7 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
     Args:
         source: A bundled name (`nuclei`), a folder in the Hugging Face schema, the folder of a
             training run (its best weights), a file as the authors publish them (`.pkl`, `.pth`;
-            no code in it is run), or a Hub id.
+            no code in it is run), or a Hub id (`owner/model`, or `owner/model@revision`).
         device: "auto" takes CUDA, else Apple's MPS, else the CPU; or any name that PyTorch knows.
         dtype: Of the weights and the arithmetic. "auto" takes bfloat16 on GPUs that have it,
             float16 on older ones, and float32 elsewhere.
@@ -198,7 +198,17 @@ def trained(name: str) -> str:
 
 
 def download(name: str) -> Path:
-    """Fetch a model folder from the Hub, or from its cache."""
+    """Fetch a model folder from the Hub, or from its cache.
+
+    Endpoint, cache, token and offline mode are those of huggingface_hub (`HF_ENDPOINT`, `HF_HOME`,
+    `HF_TOKEN`, `HF_HUB_OFFLINE`).
+
+    Args:
+        name: Owner and model; after an @ a branch, a tag or a commit.
+
+    Raises:
+        CheckpointError: It is not there, or cannot be fetched.
+    """
     # Imported here because only the Hub needs it: bundled models and folders start sooner.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
@@ -207,18 +217,23 @@ def download(name: str) -> Path:
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
+        RevisionNotFoundError,
     )
 
+    repository, _, revision = name.partition("@")
+    wanted = revision or None
     try:
-        folder = Path(snapshot_download(name, allow_patterns=HUB_FILES))
+        folder = Path(snapshot_download(repository, revision=wanted, allow_patterns=HUB_FILES))
         if not (folder / "model.safetensors").is_file():  # older models have another file
             older = [*HUB_FILES, "pytorch_model.bin"]
-            folder = Path(snapshot_download(name, allow_patterns=older))
+            folder = Path(snapshot_download(repository, revision=wanted, allow_patterns=older))
         return folder
     except LocalEntryNotFoundError:
         reason = "it is not in the cache, and the Hub cannot be reached: check path and network"
     except GatedRepoError:
         reason = f"the Hub asks for consent first: see huggingface.co/{name}, then `hf auth login`"
+    except RevisionNotFoundError:
+        reason = f"the Hub has that model, but no revision {revision!r} of it"
     except RepositoryNotFoundError:
         reason = "the Hub has no such model (or it is private: `hf auth login`): check the name"
     except (HfHubHTTPError, HFValidationError, OSError) as error:

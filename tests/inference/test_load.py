@@ -24,7 +24,7 @@ from huggingface_hub import errors
 from safetensors.torch import load_file
 
 import unimask
-from unimask.checkpoints import write_huggingface
+from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.load import PUBLISHED, LoadWarning, bundled_names
@@ -50,6 +50,16 @@ def test_loading_does_not_start_the_compiler(tmp_path):
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert printed.stdout.strip() == "False", printed.stderr
+
+
+def test_weights_are_held_once(tmp_path, monkeypatch):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    checkpoint = read_huggingface(tmp_path)
+    monkeypatch.setattr("unimask.inference.load.read_source", lambda source: checkpoint)
+    state = unimask.load(tmp_path, device="cpu").network.state_dict()
+    assert all(
+        state[name].data_ptr() == value.data_ptr() for name, value in checkpoint.state.items()
+    )
 
 
 @pytest.mark.parametrize("spoil", ["config", "weights", "json", "garbage", "shape"])

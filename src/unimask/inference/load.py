@@ -78,9 +78,9 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
     kind = choose_dtype(dtype, place)
     checkpoint = without_texts(read_source(source))
     network = build_skeleton(checkpoint.config)
-    network.load_state_dict(checkpoint.state)
+    # The network takes the checkpoint's own tensors: a copy would double the memory.
+    network.load_state_dict(checkpoint.state, assign=True)
     network = network.to(place, kind).eval().requires_grad_(False)
-    # The network holds the weights from here on; a second copy would double the memory.
     return Predictor(network, replace(checkpoint, state={}), str(source))
 
 

@@ -110,8 +110,9 @@ def test_a_file_gives_the_network_that_was_written(tmp_path, config, name):
     with torch.no_grad():
         expected, found = (net(pixel_values, "instance") for net in (network, predictor.network))
     assert expected.mask_logits.std() > 0.1
-    assert torch.equal(found.mask_logits, expected.mask_logits)
-    assert torch.equal(found.class_logits, expected.class_logits)
+    # Weights lie in memory as the file has them: sums round in another order.
+    torch.testing.assert_close(found.mask_logits, expected.mask_logits, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(found.class_logits, expected.class_logits, atol=1e-4, rtol=1e-5)
 
 
 PUBLISHED = [

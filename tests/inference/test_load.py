@@ -1,5 +1,6 @@
 """What `load` takes, what it refuses, and what it says."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -55,7 +56,8 @@ def test_loading_does_not_start_the_compiler(tmp_path):
 def test_weights_are_held_once(tmp_path, monkeypatch):
     write_huggingface(tmp_path, tiny_checkpoint())
     checkpoint = read_huggingface(tmp_path)
-    monkeypatch.setattr("unimask.inference.load.read_source", lambda source: checkpoint)
+    module = importlib.import_module("unimask.inference.load")
+    monkeypatch.setattr(module, "read_source", lambda source: checkpoint)
     state = unimask.load(tmp_path, device="cpu").network.state_dict()
     assert all(
         state[name].data_ptr() == value.data_ptr() for name, value in checkpoint.state.items()

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 import unimask
 from unimask.checkpoints import read_authors
+from unimask.checkpoints.authors import names_of
 from unimask.checkpoints.keymap import to_theirs
-from unimask.checkpoints.mask2former_names import NAMES
 from unimask.config import (
     BackboneConfig,
     DeformablePixelDecoderConfig,
@@ -202,8 +202,17 @@ def randomise(network: nn.Module) -> None:
 def compare(name: str, config: SegmenterConfig, norm: str, *, logits: bool) -> float:
     """Print how names, and logits of every layer, of one network agree."""
     theirs = their_network(config, norm)
+    worst = compare_names(name, theirs, config)
+    if logits and not worst:
+        worst = difference(theirs, config)
+        print(f"{name:30} logits of all layers agree to {worst:.1e}", flush=True)
+    return worst
+
+
+def compare_names(name: str, theirs: nn.Module, config: SegmenterConfig) -> float:
+    """Print whether names and shapes agree; give 0 if they do, else 1."""
     state = theirs.state_dict()
-    expected = to_theirs(build_skeleton(config).state_dict(), NAMES)
+    expected = to_theirs(build_skeleton(config).state_dict(), names_of(config))
     needed = {key for key in state if key.split(".")[-1] not in UNUSED}
     wrong = {
         key
@@ -211,13 +220,8 @@ def compare(name: str, config: SegmenterConfig, norm: str, *, logits: bool) -> f
         if key not in needed or key not in expected or expected[key].shape != state[key].shape
     }
     told = f"differ: {sorted(wrong)}" if wrong else "agree"
-    line = f"{name:30} {len(expected):4} names and shapes {told}"
-    worst = 0.0 if not wrong else 1.0
-    if logits and not wrong:
-        worst = max(worst, difference(theirs, config))
-        line += f", logits of all layers to {worst:.1e}"
-    print(line, flush=True)
-    return worst
+    print(f"{name:30} {len(expected):4} names and shapes {told}", flush=True)
+    return 1.0 if wrong else 0.0
 
 
 def difference(theirs: nn.Module, config: SegmenterConfig) -> float:

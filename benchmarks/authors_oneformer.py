@@ -15,12 +15,10 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from authors_network import SMALL_SWIN, UNUSED, randomise, stub_family, stub_packages
+from authors_network import SMALL_SWIN, compare_names, randomise, stub_family, stub_packages
 from torch import Tensor, nn
 
 from unimask.checkpoints import read_authors
-from unimask.checkpoints.authors import names_of
-from unimask.checkpoints.keymap import to_theirs
 from unimask.config import (
     ConvNeXtConfig,
     DeformablePixelDecoderConfig,
@@ -31,7 +29,6 @@ from unimask.config import (
 )
 from unimask.labels import TASKS
 from unimask.modeling.build import build_segmenter
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import oneformer_nano, preset
 from unimask.text.task_sentences import task_tokens
 
@@ -161,21 +158,11 @@ def texts(theirs: nn.Module, ours: nn.Module, config: SegmenterConfig) -> tuple[
 def compare(name: str, config: SegmenterConfig, *, logits: bool) -> float:
     """Print how names, and logits of every layer and task, of one network agree."""
     theirs = their_network(config)
-    state = theirs.state_dict()
-    expected = to_theirs(build_skeleton(config).state_dict(), names_of(config))
-    needed = {key for key in state if key.split(".")[-1] not in UNUSED}
-    wrong = {
-        key
-        for key in needed | expected.keys()
-        if key not in needed or key not in expected or expected[key].shape != state[key].shape
-    }
-    told = f"differ: {sorted(wrong)[:5]}" if wrong else "agree"
-    line = f"{name:30} {len(expected):4} names and shapes {told}"
-    worst = 0.0 if not wrong else 1.0
-    if logits and not wrong:
-        worst = max(worst, difference(theirs, config))
-        line += f", queries, texts and logits of all layers and tasks to {worst:.1e}"
-    print(line, flush=True)
+    worst = compare_names(name, theirs, config)
+    if logits and not worst:
+        worst = difference(theirs, config)
+        told = "queries, texts and logits of all layers and tasks agree to"
+        print(f"{name:30} {told} {worst:.1e}", flush=True)
     return worst
 
 

@@ -18,6 +18,7 @@ from unimask.config import (
     MapEncoderConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
+    PerPixelPlusConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
@@ -92,6 +93,16 @@ TINY_FAPN = replace(
     TINY_MASKFORMER, pixel_decoder=FaPNPixelDecoderConfig(dim=32, mask_dim=32, num_groups=4)
 )
 TINY_PER_PIXEL = replace(TINY_MASKFORMER, transformer_decoder=PerPixelConfig())
+TINY_PER_PIXEL_PLUS = replace(
+    TINY_MASKFORMER,
+    transformer_decoder=PerPixelPlusConfig(dim=32, num_layers=3, num_heads=4, ffn_dim=32),
+)
+TINY_DEEPLAB = replace(
+    TINY_MASKFORMER,
+    backbone=replace(
+        TINY_RESNET.backbone, stem="deeplab", depths=(1, 1, 1, 3), last_dilations=(1, 2, 4)
+    ),
+)
 NUCLEI = LabelSet(("nucleus", "background"), (True, False))
 
 
@@ -132,9 +143,10 @@ def tiny_checkpoint(config: SegmenterConfig = TINY_RESNET, seed: int = 0, **rule
     """Give a small network with random weights that decide something."""
     torch.manual_seed(seed)
     network = build_segmenter(config)
-    with torch.no_grad():
-        network.transformer_decoder.head.class_embed.weight.mul_(8)
-        network.transformer_decoder.head.class_embed.bias.copy_(torch.tensor([2.0, 1.0, -2.0]))
+    if not isinstance(config.transformer_decoder, PerPixelPlusConfig):  # whose queries are classes
+        with torch.no_grad():
+            network.transformer_decoder.head.class_embed.weight.mul_(8)
+            network.transformer_decoder.head.class_embed.bias.copy_(torch.tensor([2.0, 1.0, -2.0]))
     return Checkpoint(
         config=config,
         state=network.state_dict(),

@@ -11,6 +11,7 @@ from unimask.config import (
     MapEncoderConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
+    PerPixelPlusConfig,
     PostprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
@@ -214,6 +215,14 @@ def maskformer_resnet101(num_classes: int = 133) -> SegmenterConfig:
     )
 
 
+def maskformer_resnet101c(num_classes: int = 19) -> SegmenterConfig:
+    """Swap the stem for DeepLab's and spread the last stage, as for Cityscapes: no encoder."""
+    backbone = ResNetConfig(
+        stem="deeplab", stem_channels=128, depths=(3, 4, 23, 3), last_dilations=(1, 2, 4)
+    )
+    return replace(maskformer_swin_tiny(num_classes), backbone=backbone)
+
+
 def maskformer_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
     """Swap the backbone for Swin-T, which needs no encoder."""
     return SegmenterConfig(
@@ -255,6 +264,11 @@ def per_pixel_resnet50(num_classes: int = 150) -> SegmenterConfig:
     )
 
 
+def per_pixel_plus_resnet50(num_classes: int = 150) -> SegmenterConfig:
+    """Let MaskFormer's decoder make the weights of the classes."""
+    return replace(per_pixel_resnet50(num_classes), transformer_decoder=PerPixelPlusConfig())
+
+
 PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "mask2former-resnet50": mask2former_resnet50,
     "mask2former-resnet101": mask2former_resnet101,
@@ -273,11 +287,13 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "oneformer-nano": oneformer_nano,
     "maskformer-resnet50": maskformer_resnet50,
     "maskformer-resnet101": maskformer_resnet101,
+    "maskformer-resnet101c": maskformer_resnet101c,
     "maskformer-swin-tiny": maskformer_swin_tiny,
     "maskformer-swin-small": maskformer_swin_small,
     "maskformer-swin-base": maskformer_swin_base,
     "maskformer-swin-large": maskformer_swin_large,
     "per-pixel-resnet50": per_pixel_resnet50,
+    "per-pixel-plus-resnet50": per_pixel_plus_resnet50,
     "unimask-nano": unimask_nano,
 }
 
@@ -302,6 +318,6 @@ def family_rules(config: SegmenterConfig) -> PostprocessingConfig:
 
 def family_tasks(config: SegmenterConfig) -> tuple[Task, ...]:
     """Give the tasks that a network can be trained for, widest first."""
-    if isinstance(config.transformer_decoder, PerPixelConfig):
+    if isinstance(config.transformer_decoder, PerPixelConfig | PerPixelPlusConfig):
         return ("semantic",)
     return tuple(reversed(TASKS))

@@ -6,11 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import (
+    TINY_DEEPLAB,
     TINY_DEFORMABLE_STANDARD,
     TINY_ENCODER,
     TINY_FAPN,
     TINY_FPN_MASKED,
+    TINY_PER_PIXEL_PLUS,
     TINY_PROPOSALS,
+    TINY_SWIN,
     tiny_checkpoint,
 )
 
@@ -35,6 +38,9 @@ CONFIGS = {
     "fpn beside masked attention": TINY_FPN_MASKED,
     "deformable beside standard": TINY_DEFORMABLE_STANDARD,
     "fapn": TINY_FAPN,
+    "per pixel, with queries": TINY_PER_PIXEL_PLUS,
+    "deeplab's stem and dilations": TINY_DEEPLAB,
+    "the same in another family": replace(TINY_SWIN, backbone=TINY_DEEPLAB.backbone),
     "oneformer on a pyramid": ONEFORMER_FPN,
     "oneformer with positions in pixels": LOCAL_ONEFORMER,
 }

@@ -16,6 +16,10 @@ TINY = {
     "resnet-frozen": ResNetConfig(
         stem_channels=8, channels=(16, 16, 32, 32), depths=(1, 2, 1, 1), norm="frozen_batch"
     ),
+    "resnet-deeplab": ResNetConfig(
+        stem="deeplab", stem_channels=8, channels=(16, 16, 32, 32), depths=(1, 1, 1, 3),
+        last_dilations=(1, 2, 4),
+    ),
     "swin": TINY_SWIN.backbone,
     "convnext": ConvNeXtConfig(dims=(8, 16, 24, 32), depths=(1, 2, 2, 1)),
     "convnext-unscaled": ConvNeXtConfig(dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), layer_scale=0.0),
@@ -34,7 +38,7 @@ TINY = {
         dilations=((2,), (1,), (1,), (1,)),
         layer_scale=1e-5,
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("config", TINY.values(), ids=TINY)

@@ -3,12 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY_PER_PIXEL
+from conftest import TINY_PER_PIXEL, TINY_PER_PIXEL_PLUS
 
 from unimask.config import CriterionConfig
 from unimask.errors import SettingsError
 from unimask.losses import PixelCriterion, build_criterion
-from unimask.outputs import SegmenterOutput, Target
+from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 CLASSES = 4
 
@@ -63,7 +63,18 @@ def test_nothing_known_is_zero_with_gradients():
     assert losses.total == 0 and scores.grad.abs().sum() == 0
 
 
-def test_no_other_loss_fits():
-    assert isinstance(build_criterion(TINY_PER_PIXEL), PixelCriterion)
+def test_every_layer_counts_and_the_last_is_read():
+    scores, classes, ignored = example()
+    targets = targets_of(classes, ignored)
+    alone = [PixelCriterion()(told(each), targets).total for each in (scores, 2 * scores)]
+    earlier = LayerPrediction(*told(2 * scores)[:2])
+    losses = PixelCriterion()(told(scores)._replace(auxiliary=(earlier,)), targets)
+    torch.testing.assert_close(losses.total, alone[0] + alone[1])
+    assert losses.class_loss == alone[0]
+
+
+@pytest.mark.parametrize("network", [TINY_PER_PIXEL, TINY_PER_PIXEL_PLUS])
+def test_no_other_loss_fits(network):
+    assert isinstance(build_criterion(network), PixelCriterion)
     with pytest.raises(SettingsError, match="one loss"):
-        build_criterion(TINY_PER_PIXEL, CriterionConfig())
+        build_criterion(network, CriterionConfig())

@@ -9,6 +9,7 @@ from conftest import (
     TINY_MASKFORMER,
     TINY_ONEFORMER,
     TINY_PER_PIXEL,
+    TINY_PER_PIXEL_PLUS,
     TINY_PROPOSALS,
     TINY_RESNET,
     TINY_SWIN,
@@ -30,6 +31,7 @@ NETWORKS = {
     "fpn beside masked attention": (TINY_FPN_MASKED, 4),
     "fapn": (TINY_FAPN, 3),
     "per pixel": (TINY_PER_PIXEL, 1),
+    "per pixel, with queries": (TINY_PER_PIXEL_PLUS, 3),
     "deformable beside standard": (TINY_DEFORMABLE_STANDARD, 3),
 }
 
@@ -103,8 +105,8 @@ def test_a_larger_picture_gets_more_queries():
 
 # transformers' own modules, built from configurations of the same numbers, count these. OneFormer's
 # have 17.54 of them in the text branch, and its authors publish 219, 220, 372 and 223 without it.
-# That library has no encoder for MaskFormer's ResNets and no baseline; its paper has 45 and 64
-# million, and 42, 63, 102 and 212 for the Swins.
+# That library has no encoder for MaskFormer's ResNets, no R101c and no baselines; its paper has 45,
+# 64 and 60 million, and 42, 63, 102 and 212 for the Swins.
 MILLIONS = {
     "mask2former-resnet50": 43.98,
     "mask2former-resnet101": 62.92,
@@ -123,11 +125,13 @@ MILLIONS = {
     "mask2former-swin-nano": 4.08,
     "maskformer-resnet50": 45.01,
     "maskformer-resnet101": 63.95,
+    "maskformer-resnet101c": 60.31,
     "maskformer-swin-tiny": 41.75,
     "maskformer-swin-small": 63.07,
     "maskformer-swin-base": 101.83,
     "maskformer-swin-large": 211.57,
     "per-pixel-resnet50": 31.03,
+    "per-pixel-plus-resnet50": 41.22,
     "unimask-nano": 4.58,
 }
 

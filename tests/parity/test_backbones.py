@@ -7,7 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from unimask.config import ResNetConfig
 from unimask.modeling.backbones import ConvNeXt, DiNAT, ResNet, Swin
+from unimask.modeling.build import build_backbone
 
 transformers = pytest.importorskip("transformers")
 modeling_dinat = pytest.importorskip("transformers.models.dinat.modeling_dinat")
@@ -32,8 +34,8 @@ def swin(window: int) -> tuple[Swin, torch.nn.Module]:
 
 def resnet(block: str) -> tuple[ResNet, torch.nn.Module]:
     channels, depths = (16, 24, 32, 40), (2, 1, 3, 2)
-    ours = ResNet(
-        block=block, stem_channels=12, channels=channels, depths=depths, norm="frozen_batch"
+    ours = build_backbone(
+        ResNetConfig(block=block, stem_channels=12, channels=channels, depths=depths)
     )
     config = transformers.ResNetConfig(
         embedding_size=12, hidden_sizes=list(channels), depths=list(depths),

@@ -5,18 +5,34 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY_FAPN, TINY_MASKFORMER, TINY_PER_PIXEL
+import torch
+from conftest import (
+    TINY_FAPN,
+    TINY_MASKFORMER,
+    TINY_PER_PIXEL,
+    TINY_PER_PIXEL_PLUS,
+    tiny_checkpoint,
+)
 from training.test_train import SETTINGS
 
 import unimask
+from unimask.checkpoints import write_huggingface
 from unimask.config import DenseCriterionConfig
 from unimask.errors import SettingsError, TaskError
+from unimask.labels import LabelSet
+from unimask.modeling.build import build_segmenter
 from unimask.training import train
+from unimask.training.start import starting_point
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
 
-NETWORKS = {"maskformer": TINY_MASKFORMER, "fapn": TINY_FAPN, "per-pixel": TINY_PER_PIXEL}
+NETWORKS = {
+    "maskformer": TINY_MASKFORMER,
+    "fapn": TINY_FAPN,
+    "per-pixel": TINY_PER_PIXEL,
+    "per-pixel-plus": TINY_PER_PIXEL_PLUS,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -50,10 +66,11 @@ def test_a_given_loss_is_kept_in_the_settings(discs, tmp_path):
     assert folder.read_settings().criterion == told
 
 
-def test_the_baseline_learns_every_pixel_and_refuses_objects(discs, tmp_path):
-    with pytest.raises(SettingsError, match="per-pixel cannot learn panoptic, only semantic"):
-        run(discs, tmp_path / "refused", "per-pixel")
-    predictor = run(discs, tmp_path / "run", "per-pixel", "semantic", steps=30).predictor
+@pytest.mark.parametrize("model", ["per-pixel", "per-pixel-plus"])
+def test_the_baselines_learn_every_pixel_and_refuse_objects(discs, tmp_path, model):
+    with pytest.raises(SettingsError, match=f"{model} cannot learn panoptic, only semantic"):
+        run(discs, tmp_path / "refused", model)
+    predictor = run(discs, tmp_path / "run", model, "semantic", steps=60).predictor
     result = predictor.predict(np.zeros((40, 50, 3), np.uint8), "semantic")
     assert (result.segmentation >= 0).all()
     with pytest.raises(TaskError, match="was not trained for instance; it does semantic"):
@@ -61,3 +78,14 @@ def test_the_baseline_learns_every_pixel_and_refuses_objects(discs, tmp_path):
     rows = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
     first, last = (float(rows[i].split(",")[3]) for i in (1, -1))
     assert last < 0.8 * first
+
+
+def test_queries_that_are_classes_start_anew_for_other_classes(tmp_path):
+    checkpoint = replace(tiny_checkpoint(TINY_PER_PIXEL_PLUS), tasks=("semantic",))
+    write_huggingface(tmp_path, checkpoint)
+    labels = LabelSet(("ground", "cell", "rim"), (False, False, False))
+    found, _, told = starting_point(str(tmp_path), labels, ("semantic",), SETTINGS)
+    assert "head for 2 classes is new, for 3" in told
+    build_segmenter(found.config).load_state_dict(found.state)
+    changed = {n for n, t in checkpoint.state.items() if not torch.equal(t, found.state[n])}
+    assert changed == {"transformer_decoder.query_positions.weight"}

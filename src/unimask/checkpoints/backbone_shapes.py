@@ -1,6 +1,8 @@
 """A backbone out of its tensors' names and shapes, for files that bring no description.
 
-Drop path only matters to training; it takes the published values.
+Drop path only matters to training; it takes the published values. DeepLab's ResNets (R50c, R101c)
+spread the last stage by 1, 2, 4, which leaves no trace in a file, wherever they are published with
+its stem: `RES5_MULTI_GRID` of MaskFormer's R101c configurations.
 """
 
 import math
@@ -20,6 +22,9 @@ from unimask.config import (
 from unimask.errors import CheckpointError
 
 State = Mapping[str, Tensor]
+
+DEEPLAB_GRID = (1, 2, 4)
+"""Dilations of the three blocks behind DeepLab's stem."""
 
 
 def shape(state: State, name: str) -> tuple[int, ...]:
@@ -90,17 +95,16 @@ def read_resnet(state: State) -> ResNetConfig:
     deep = f"{stages[0]}.0.conv3.weight" in state
     last = "conv3" if deep else "conv2"
     statistics = "backbone.stem.conv1.norm.running_mean" in state
-    stem = shape(state, "backbone.stem.conv1.weight")
-    if stem[-1] != 7:
-        raise CheckpointError(
-            "the ResNet has a stem of three convolutions, which is not known here"
-        )
+    deeplab = "backbone.stem.conv3.weight" in state
+    stem = shape(state, f"backbone.stem.conv{3 if deeplab else 1}.weight")
     return ResNetConfig(
         block="bottleneck" if deep else "basic",
+        stem="deeplab" if deeplab else "basic",
         stem_channels=stem[0],
         channels=four([shape(state, f"{stage}.0.{last}.weight")[0] for stage in stages]),
         depths=four([count(state, stage) for stage in stages]),
         norm="frozen_batch" if statistics else "group",
+        last_dilations=DEEPLAB_GRID if deeplab else (),
     )
 
 

@@ -70,6 +70,8 @@ STEM = f"{ENCODER}.embedder.embedder"
 RESNET: Rules = (
     ("backbone.stem.conv1.norm.**", f"{STEM}.normalization.**"),
     ("backbone.stem.conv1.weight", f"{STEM}.convolution.weight"),
+    ("backbone.stem.*.norm.**", f"{STEM}.*.normalization.**"),  # of DeepLab's: our own names
+    ("backbone.stem.*.weight", f"{STEM}.*.convolution.weight"),
     *(
         rule
         for stage in range(4)

@@ -1,7 +1,6 @@
 """The backbone's part of Hugging Face's config.json to and from our dataclasses."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from unimask.config import BackboneConfig, ConvNeXtConfig, DiNATConfig, ResNetConfig, SwinConfig
 from unimask.errors import CheckpointError
@@ -19,7 +18,7 @@ def read_backbone(config: Json) -> BackboneConfig:
     backbone = config["backbone_config"]
     kind = backbone.get("model_type")
     if kind == "resnet":
-        return read_resnet(backbone, norm=config.get("unimask", {}).get("norm", "frozen_batch"))
+        return read_resnet(backbone, config.get("unimask", {}))
     if kind not in READERS:
         known = ", ".join([*READERS, "resnet"])
         raise CheckpointError(f"the backbone {kind!r} is not known here; known are {known}")
@@ -64,14 +63,16 @@ def read_dinat(backbone: Json) -> DiNATConfig:
     )
 
 
-def read_resnet(backbone: Json, norm: Literal["frozen_batch", "group"]) -> ResNetConfig:
-    """Read a ResNet's numbers."""
+def read_resnet(backbone: Json, kept: Json) -> ResNetConfig:
+    """Read a ResNet's numbers, `kept` beside the schema those that it has no place for."""
     return ResNetConfig(
         block=backbone["layer_type"],
+        stem=kept.get("stem", "basic"),
         stem_channels=backbone["embedding_size"],
         channels=tuple(backbone["hidden_sizes"]),
         depths=tuple(backbone["depths"]),
-        norm=norm,
+        norm=kept.get("norm", "frozen_batch"),
+        last_dilations=tuple(kept.get("last_dilations", ())),
     )
 
 
@@ -147,6 +148,23 @@ def write_dinat(backbone: DiNATConfig) -> Json:
         "drop_path_rate": backbone.drop_path,
         "layer_scale_init_value": backbone.layer_scale,
     }
+
+
+def kept_of(backbone: BackboneConfig) -> Json:
+    """Give what the schema has no place for."""
+    if not isinstance(backbone, ResNetConfig):
+        return {}
+    kept: Json = {"norm": backbone.norm}
+    if not in_schema(backbone):
+        kept |= {"stem": backbone.stem, "last_dilations": list(backbone.last_dilations)}
+    return kept
+
+
+def in_schema(backbone: BackboneConfig) -> bool:
+    """Say whether `transformers` has such a backbone; it knows no DeepLab stem and no dilations."""
+    return not isinstance(backbone, ResNetConfig) or (
+        backbone.stem == "basic" and not backbone.last_dilations
+    )
 
 
 def write_resnet(backbone: ResNetConfig) -> Json:

@@ -6,7 +6,12 @@ What that schema has no place for stands under the key `unimask`.
 from dataclasses import asdict, replace
 from typing import Literal
 
-from unimask.checkpoints.huggingface_backbones import read_backbone, write_backbone
+from unimask.checkpoints.huggingface_backbones import (
+    in_schema,
+    kept_of,
+    read_backbone,
+    write_backbone,
+)
 from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
 from unimask.checkpoints.huggingface_maskformer import read_maskformer, write_maskformer
 from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
@@ -18,7 +23,6 @@ from unimask.config import (
     MaskedDecoderConfig,
     PostprocessingConfig,
     PreprocessingConfig,
-    ResNetConfig,
     SegmenterConfig,
     StandardDecoderConfig,
 )
@@ -163,9 +167,8 @@ def write_config(
         **more,
         "preprocessing": asdict(preprocessing),
         "postprocessing": asdict(postprocessing),
+        **kept_of(architecture.backbone),
     }
-    if isinstance(architecture.backbone, ResNetConfig):
-        kept["norm"] = architecture.backbone.norm
     return {
         **decoders,
         "backbone_config": write_backbone(architecture.backbone),
@@ -183,6 +186,8 @@ def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
     """
     pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
     ours = {"architectures": ["Segmenter"], "model_type": OURS}
+    if not in_schema(architecture.backbone):
+        return "own", ours, {"decoders": write_own(architecture)}
     match pixels, queries:
         case DeformablePixelDecoderConfig(), MaskedDecoderConfig(task_queries=None):
             kept = {"num_points": pixels.num_points}

@@ -11,6 +11,7 @@ from unimask.config import (
     MapEncoderConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
+    PerPixelPlusConfig,
     SegmenterConfig,
     StandardDecoderConfig,
     TaskQueriesConfig,
@@ -31,6 +32,7 @@ TRANSFORMER_DECODERS = {
     "masked": MaskedDecoderConfig,
     "standard": StandardDecoderConfig,
     "per_pixel": PerPixelConfig,
+    "per_pixel_plus": PerPixelPlusConfig,
 }
 NESTED = {"encoder": MapEncoderConfig, "task_queries": TaskQueriesConfig}
 

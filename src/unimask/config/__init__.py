@@ -32,6 +32,7 @@ from unimask.config.segmenter import (
 from unimask.config.transformer_decoders import (
     MaskedDecoderConfig,
     PerPixelConfig,
+    PerPixelPlusConfig,
     StandardDecoderConfig,
     TaskQueriesConfig,
     TextConfig,
@@ -51,6 +52,7 @@ __all__ = [
     "MapEncoderConfig",
     "MaskedDecoderConfig",
     "PerPixelConfig",
+    "PerPixelPlusConfig",
     "PixelDecoderConfig",
     "PostprocessingConfig",
     "PreprocessingConfig",

@@ -10,18 +10,23 @@ class ResNetConfig:
 
     Attributes:
         block: "bottleneck" for R50 and deeper, "basic" for small ones.
-        stem_channels: Width of the 7x7 stem.
+        stem: "basic" is one 7x7 convolution; "deeplab" are three of 3x3, as in R50c and R101c.
+        stem_channels: Width of the stem; of DeepLab's first two convolutions it is half of that.
         channels: Output channels of the four stages.
         depths: Blocks per stage.
         norm: "frozen_batch" keeps ImageNet statistics; "group" trains from scratch at any batch.
+        last_dilations: Distance of neighbours in the 3x3 convolutions of the last stage, block by
+            block; blocks beyond these have 1. DeepLab's are 1, 2, 4, and no weight's shape tells.
     """
 
     kind: Literal["resnet"] = "resnet"
     block: Literal["bottleneck", "basic"] = "bottleneck"
+    stem: Literal["basic", "deeplab"] = "basic"
     stem_channels: int = 64
     channels: tuple[int, int, int, int] = (256, 512, 1024, 2048)
     depths: tuple[int, int, int, int] = (3, 4, 6, 3)
     norm: Literal["frozen_batch", "group"] = "frozen_batch"
+    last_dilations: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

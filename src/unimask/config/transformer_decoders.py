@@ -108,4 +108,28 @@ class PerPixelConfig:
     kind: Literal["per_pixel"] = "per_pixel"
 
 
-TransformerDecoderConfig = MaskedDecoderConfig | StandardDecoderConfig | PerPixelConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PerPixelPlusConfig:
+    """MaskFormer's decoder with a query per class, each to score every pixel (baseline+, 4.1).
+
+    Such a network knows semantic segmentation alone.
+
+    Attributes:
+        dim: Width of the queries.
+        num_layers: Decoder layers, and predictions.
+        num_heads: Attention heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        dropout: Dropout of attention and feed-forward parts.
+    """
+
+    kind: Literal["per_pixel_plus"] = "per_pixel_plus"
+    dim: int = 256
+    num_layers: int = 6
+    num_heads: int = 8
+    ffn_dim: int = 2048
+    dropout: float = 0.1
+
+
+TransformerDecoderConfig = (
+    MaskedDecoderConfig | StandardDecoderConfig | PerPixelConfig | PerPixelPlusConfig
+)

@@ -5,6 +5,7 @@ from unimask.config import (
     DenseCriterionConfig,
     LossConfig,
     PerPixelConfig,
+    PerPixelPlusConfig,
     SegmenterConfig,
     StandardDecoderConfig,
 )
@@ -26,7 +27,7 @@ def build_criterion(
     Raises:
         SettingsError: A loss of matched masks is wanted for a network without queries.
     """
-    if isinstance(network.transformer_decoder, PerPixelConfig):
+    if isinstance(network.transformer_decoder, PerPixelConfig | PerPixelPlusConfig):
         if config is not None:
             raise SettingsError("a per-pixel network has one loss: give no criterion")
         return PixelCriterion()

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from unimask.losses.matched import Losses
@@ -14,7 +14,7 @@ UNKNOWN = -1
 
 
 class PixelCriterion(nn.Module):
-    """Mean cross entropy over all pixels whose class is known.
+    """Mean cross entropy over all pixels whose class is known, summed over the decoder's layers.
 
     The network tells one query per class (`modeling/transformer_decoders/per_pixel.py`); its mask
     logits are resized to the truth, as the authors do.
@@ -38,13 +38,22 @@ class PixelCriterion(nn.Module):
         size = (output.mask_logits.shape[-2], output.mask_logits.shape[-1])
         known = known_pixels(classes == UNKNOWN, size)
         classes = classes.masked_fill(~known, UNKNOWN)
-        logits = F.interpolate(
-            output.mask_logits.float(), classes.shape[-2:], mode="bilinear", align_corners=False
+        last, *earlier = (
+            cross_entropy(layer.mask_logits, classes) / known.sum().clamp(min=1)
+            for layer in (output, *output.auxiliary)
         )
-        entropy = F.cross_entropy(logits, classes, ignore_index=UNKNOWN, reduction="sum")
-        entropy = entropy / known.sum().clamp(min=1)
-        nothing = torch.zeros_like(entropy).detach()
-        return Losses(entropy, entropy.detach(), nothing, nothing)
+        nothing = torch.zeros_like(last).detach()
+        return Losses(sum(earlier, last), last.detach(), nothing, nothing)
+
+
+def cross_entropy(
+    mask_logits: Float[Tensor, "b k i j"], classes: Int[Tensor, "b h w"]
+) -> Float[Tensor, ""]:
+    """Sum the cross entropy of all known pixels at the size of the truth."""
+    logits = F.interpolate(
+        mask_logits.float(), classes.shape[-2:], mode="bilinear", align_corners=False
+    )
+    return F.cross_entropy(logits, classes, ignore_index=UNKNOWN, reduction="sum")
 
 
 def class_map(target: Target) -> Int[Tensor, "h w"]:

@@ -1,6 +1,8 @@
 """Configuration to module: the only place that knows both."""
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TypeVar
 
 from torch import nn
 
@@ -14,6 +16,7 @@ from unimask.config import (
     MapEncoderConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
+    PerPixelPlusConfig,
     PixelDecoderConfig,
     ResNetConfig,
     SegmenterConfig,
@@ -40,6 +43,7 @@ from unimask.modeling.transformer_decoders import (
     LearnedQueries,
     MaskedAttentionDecoder,
     MaskedDecoderLayer,
+    PerClassHead,
     PerPixelHead,
     Proposals,
     StandardDecoder,
@@ -62,6 +66,19 @@ def arguments(config: BackboneConfig) -> dict[str, object]:
 def build_backbone(config: BackboneConfig) -> nn.Module:
     """Build the backbone that `config` describes; its weights are random."""
     return BACKBONES[type(config)](**arguments(config))
+
+
+Layer = TypeVar("Layer", bound=nn.Module)
+Head = MaskHead | PerClassHead
+Layered = MapEncoderConfig | MaskedDecoderConfig | StandardDecoderConfig | PerPixelPlusConfig
+
+
+def build_layers(kind: Callable[..., Layer], config: Layered, dim: int) -> list[Layer]:
+    """Build the layers of a transformer, each with weights of its own."""
+    return [
+        kind(dim=dim, num_heads=config.num_heads, ffn_dim=config.ffn_dim, dropout=config.dropout)
+        for _ in range(config.num_layers)
+    ]
 
 
 PixelDecoder = DeformablePixelDecoder | FPNPixelDecoder
@@ -129,15 +146,7 @@ def build_step(
 
 def build_map_encoder(config: MapEncoderConfig, input_dim: int, dim: int) -> MapEncoder:
     """Build the encoder of the coarsest map."""
-    layers = [
-        DetrEncoderLayer(
-            dim=dim,
-            num_heads=config.num_heads,
-            ffn_dim=config.ffn_dim,
-            dropout=config.dropout,
-        )
-        for _ in range(config.num_layers)
-    ]
+    layers = build_layers(DetrEncoderLayer, config, dim)
     return MapEncoder(input_dim=input_dim, dim=dim, layers=layers)
 
 
@@ -149,20 +158,12 @@ def build_queries(config: MaskedDecoderConfig, mask_dim: int) -> LearnedQueries 
         if config.proposals:
             proposals = Proposals(dim=config.dim, share=config.proposals, most=config.max_proposals)
         return LearnedQueries(num_queries=config.num_queries, dim=config.dim, proposals=proposals)
-    layers = [
-        DetrDecoderLayer(
-            dim=config.dim,
-            num_heads=config.num_heads,
-            ffn_dim=config.ffn_dim,
-            dropout=task.dropout,
-        )
-        for _ in range(task.num_layers)
-    ]
+    small = replace(config, num_layers=task.num_layers, dropout=task.dropout)
     return TaskQueries(
         num_queries=config.num_queries,
         dim=config.dim,
         mask_dim=mask_dim,
-        layers=layers,
+        layers=build_layers(DetrDecoderLayer, small, config.dim),
         task_norm=task.task_norm,
     )
 
@@ -176,40 +177,34 @@ def build_head(
 
 
 def build_standard_decoder(
-    config: StandardDecoderConfig, head: MaskHead, coarse_dim: int
+    config: StandardDecoderConfig | PerPixelPlusConfig, head: Head, coarse_dim: int, queries: int
 ) -> StandardDecoder:
-    """Build MaskFormer's decoder over a map of `coarse_dim` channels."""
-    layers = [
-        DetrDecoderLayer(
-            dim=config.dim,
-            num_heads=config.num_heads,
-            ffn_dim=config.ffn_dim,
-            dropout=config.dropout,
-        )
-        for _ in range(config.num_layers)
-    ]
+    """Build MaskFormer's decoder with so many queries over a map of `coarse_dim` channels."""
     return StandardDecoder(
         input_dim=coarse_dim,
         dim=config.dim,
-        num_queries=config.num_queries,
-        layers=layers,
+        num_queries=queries,
+        layers=build_layers(DetrDecoderLayer, config, config.dim),
         head=head,
     )
+
+
+def build_per_pixel(
+    queries: PerPixelConfig | PerPixelPlusConfig, config: SegmenterConfig, coarse_dim: int
+) -> PerPixelHead | StandardDecoder:
+    """Build what classifies pixels, by learned weights or by those that queries make."""
+    mask_dim, classes = config.pixel_decoder.mask_dim, config.num_classes
+    if isinstance(queries, PerPixelConfig):
+        return PerPixelHead(mask_dim=mask_dim, num_classes=classes)
+    head = PerClassHead(dim=queries.dim, mask_dim=mask_dim)
+    return build_standard_decoder(queries, head, coarse_dim, classes)
 
 
 def build_masked_decoder(
     config: MaskedDecoderConfig, head: MaskHead, pixels: PixelDecoderConfig
 ) -> MaskedAttentionDecoder:
     """Build the masked-attention decoder."""
-    layers = [
-        MaskedDecoderLayer(
-            dim=config.dim,
-            num_heads=config.num_heads,
-            ffn_dim=config.ffn_dim,
-            dropout=config.dropout,
-        )
-        for _ in range(config.num_layers)
-    ]
+    layers = build_layers(MaskedDecoderLayer, config, config.dim)
     return MaskedAttentionDecoder(
         input_dim=pixels.dim,
         dim=config.dim,
@@ -245,19 +240,18 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
     backbone = build_backbone(config.backbone)
     channels: tuple[int, ...] = backbone.channels  # type: ignore[assignment]
     pixels, queries = config.pixel_decoder, config.transformer_decoder
-    if isinstance(queries, PerPixelConfig):
+    if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
         return Segmenter(
             backbone=backbone,
             pixel_decoder=build_pixel_decoder(pixels, channels),
-            transformer_decoder=PerPixelHead(
-                mask_dim=pixels.mask_dim, num_classes=config.num_classes
-            ),
+            transformer_decoder=build_per_pixel(queries, config, coarse_channels(pixels, channels)),
         )
     # The order in which parts are built decides which random weights a seed gives them.
     head = build_head(queries, pixels.mask_dim, config.num_classes)
     pixel_decoder = build_pixel_decoder(pixels, channels)
     if isinstance(queries, StandardDecoderConfig):
-        decoder = build_standard_decoder(queries, head, coarse_channels(pixels, channels))
+        coarse = coarse_channels(pixels, channels)
+        decoder = build_standard_decoder(queries, head, coarse, queries.num_queries)
         return Segmenter(
             backbone=backbone, pixel_decoder=pixel_decoder, transformer_decoder=decoder
         )

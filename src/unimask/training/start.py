@@ -9,6 +9,7 @@ from unimask.checkpoints import Checkpoint, read_backbone
 from unimask.config import (
     MaskedDecoderConfig,
     PerPixelConfig,
+    PerPixelPlusConfig,
     PreprocessingConfig,
     SegmenterConfig,
     TextConfig,
@@ -22,6 +23,8 @@ from unimask.text.tokenizers import open_tokenizer
 from unimask.training.settings import TrainingSettings
 
 CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
+CLASS_QUERIES = ("transformer_decoder.query_positions.",)
+"""The head of networks whose every query is a class."""
 
 
 def starting_point(
@@ -124,7 +127,7 @@ def check_task(model: str, config: SegmenterConfig, task: Task) -> None:
 def most_queries(config: SegmenterConfig) -> int:
     """Give the number of queries of a large picture."""
     queries = config.transformer_decoder
-    if isinstance(queries, PerPixelConfig):
+    if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
         return config.num_classes
     if isinstance(queries, MaskedDecoderConfig) and queries.proposals:
         return queries.num_queries + queries.max_proposals
@@ -148,8 +151,10 @@ def replace_head(checkpoint: Checkpoint, labels: LabelSet) -> Checkpoint:
     """Give the class head new weights for other classes, and keep everything else."""
     config = replace(checkpoint.config, num_classes=len(labels))
     fresh = build_segmenter(config).state_dict()
+    per_class = isinstance(config.transformer_decoder, PerPixelPlusConfig)
+    heads = CLASS_QUERIES if per_class else CLASS_HEADS
     state = {
-        name: fresh[name] if name.startswith(CLASS_HEADS) else tensor
+        name: fresh[name] if name.startswith(heads) else tensor
         for name, tensor in checkpoint.state.items()
     }
     return replace(checkpoint, config=config, labels=labels, state=state)

@@ -1,10 +1,14 @@
 """Per-pixel classification, told as queries: every reader of outputs gets the plain arg-max."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import TINY_MASKFORMER, TINY_PER_PIXEL_PLUS
 
+from unimask.modeling.build import build_segmenter
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders import PerPixelHead
 from unimask.processing import postprocess
@@ -55,3 +59,22 @@ def test_masks_are_the_pixels_class_probabilities():
     output, scores = predicted(1.0)
     torch.testing.assert_close(output.mask_logits.exp(), scores.softmax(1))
     np.testing.assert_allclose(output.mask_logits.exp().sum(1).detach(), 1, rtol=1e-5)
+
+
+def test_queries_that_score_pixels_are_those_of_the_usual_decoder():
+    """Its masks, as log-probabilities over the queries; every layer says one."""
+    torch.manual_seed(0)
+    plus = build_segmenter(TINY_PER_PIXEL_PLUS).eval()
+    decoder = replace(TINY_MASKFORMER.transformer_decoder, num_queries=2)
+    usual = build_segmenter(replace(TINY_MASKFORMER, transformer_decoder=decoder)).eval()
+    missing, extra = usual.load_state_dict(plus.state_dict(), strict=False)
+    assert not extra and all("class_embed" in name for name in missing)
+    pictures = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        found, expected = (net(pictures, auxiliary=True) for net in (plus, usual))
+    assert len(found.auxiliary) == 2 and expected.mask_logits.std() > 0.01
+    for ours, theirs in zip(
+        (*found.auxiliary, found), (*expected.auxiliary, expected), strict=True
+    ):
+        torch.testing.assert_close(ours.mask_logits, theirs.mask_logits.log_softmax(1))
+        assert torch.equal(ours.class_logits.softmax(-1), torch.eye(2, 3).expand(2, -1, -1))

@@ -1,6 +1,7 @@
 """ResNet (He et al. 2016), with the stride in the 3x3 convolution as in torchvision."""
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -54,9 +55,10 @@ class ConvNorm(nn.Conv2d):
     """A convolution without bias, followed by its normalisation; "same" padding."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, norm: str
+        self, inputs: int, outputs: int, side: int, *, norm: str, stride: int = 1, dilation: int = 1
     ) -> None:
-        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        padding = dilation * (side // 2)
+        super().__init__(inputs, outputs, side, stride, padding, dilation, bias=False)
         self.norm = build_norm(norm, outputs)  # type: ignore[arg-type]
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
@@ -67,11 +69,11 @@ class ConvNorm(nn.Conv2d):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str, dilation: int) -> None:
         super().__init__()
         self.shortcut = build_shortcut(inputs, outputs, stride=stride, norm=norm)
-        self.conv1 = ConvNorm(inputs, outputs, 3, stride=stride, norm=norm)
-        self.conv2 = ConvNorm(outputs, outputs, 3, norm=norm)
+        self.conv1 = ConvNorm(inputs, outputs, 3, stride=stride, norm=norm, dilation=dilation)
+        self.conv2 = ConvNorm(outputs, outputs, 3, norm=norm, dilation=dilation)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
         branch = self.conv2(self.conv1(x).relu_())
@@ -81,12 +83,12 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions around a shortcut; the inner width is a quarter."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str) -> None:
+    def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str, dilation: int) -> None:
         super().__init__()
         inner = outputs // 4
         self.shortcut = build_shortcut(inputs, outputs, stride=stride, norm=norm)
         self.conv1 = ConvNorm(inputs, inner, 1, norm=norm)
-        self.conv2 = ConvNorm(inner, inner, 3, stride=stride, norm=norm)
+        self.conv2 = ConvNorm(inner, inner, 3, stride=stride, norm=norm, dilation=dilation)
         self.conv3 = ConvNorm(inner, outputs, 1, norm=norm)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
@@ -101,16 +103,15 @@ def build_shortcut(inputs: int, outputs: int, *, stride: int, norm: str) -> nn.M
     return ConvNorm(inputs, outputs, 1, stride=stride, norm=norm)
 
 
-class Stem(nn.Module):
-    """A 7x7 convolution and a maximum pool: stride 4."""
-
-    def __init__(self, channels: int, *, norm: str) -> None:
-        super().__init__()
-        self.conv1 = ConvNorm(3, channels, 7, stride=2, norm=norm)
-        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
-
-    def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c i j"]:  # noqa: D102
-        return self.pool(self.conv1(x).relu_())
+def build_stem(kind: str, channels: int, *, norm: str) -> nn.Sequential:
+    """Convolve and pool to stride 4: one 7x7 convolution, or DeepLab's three 3x3 ("deeplab")."""
+    inner = (channels // 2, channels // 2) if kind == "deeplab" else ()
+    stem, kernel = nn.Sequential(), 3 if inner else 7
+    for index, (inputs, outputs) in enumerate(pairwise((3, *inner, channels)), start=1):
+        stride = 2 if index == 1 else 1
+        stem.add_module(f"conv{index}", ConvNorm(inputs, outputs, kernel, stride=stride, norm=norm))
+        stem.add_module(f"relu{index}", nn.ReLU(inplace=True))
+    return stem.append(nn.MaxPool2d(3, stride=2, padding=1))
 
 
 BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
@@ -121,10 +122,12 @@ class ResNet(nn.Module):
 
     Args:
         block: "basic" or "bottleneck".
+        stem: "basic" or "deeplab".
         stem_channels: Width of the stem.
         channels: Output channels per stage.
         depths: Blocks per stage.
         norm: "frozen_batch" or "group".
+        last_dilations: Of the 3x3 convolutions of the last stage's first blocks.
     """
 
     strides = (4, 8, 16, 32)
@@ -133,20 +136,23 @@ class ResNet(nn.Module):
         self,
         *,
         block: Literal["bottleneck", "basic"],
+        stem: Literal["basic", "deeplab"],
         stem_channels: int,
         channels: tuple[int, ...],
         depths: tuple[int, ...],
         norm: Literal["frozen_batch", "group"],
+        last_dilations: tuple[int, ...],
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
-        self.stem = Stem(stem_channels, norm=norm)
+        self.stem = build_stem(stem, stem_channels, norm=norm)
         width = stem_channels
         for stage, (outputs, depth) in enumerate(zip(channels, depths, strict=True)):
             blocks = []
             for index in range(depth):
                 stride = 2 if stage > 0 and index == 0 else 1
-                blocks.append(BLOCKS[block](width, outputs, stride=stride, norm=norm))
+                gap = 1 if stage < 3 else (*last_dilations, *[1] * depth)[index]
+                blocks.append(BLOCKS[block](width, outputs, stride=stride, norm=norm, dilation=gap))
                 width = outputs
             self.add_module(f"res{stage + 2}", nn.Sequential(*blocks))
 

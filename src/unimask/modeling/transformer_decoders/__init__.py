@@ -4,7 +4,7 @@ from unimask.modeling.transformer_decoders.masked import (
     MaskedAttentionDecoder,
     MaskedDecoderLayer,
 )
-from unimask.modeling.transformer_decoders.per_pixel import PerPixelHead
+from unimask.modeling.transformer_decoders.per_pixel import PerClassHead, PerPixelHead
 from unimask.modeling.transformer_decoders.proposals import Proposals
 from unimask.modeling.transformer_decoders.queries import LearnedQueries
 from unimask.modeling.transformer_decoders.standard import StandardDecoder
@@ -14,6 +14,7 @@ __all__ = [
     "LearnedQueries",
     "MaskedAttentionDecoder",
     "MaskedDecoderLayer",
+    "PerClassHead",
     "PerPixelHead",
     "Proposals",
     "StandardDecoder",

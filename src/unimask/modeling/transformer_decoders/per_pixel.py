@@ -1,11 +1,21 @@
-"""Per-pixel classification, the baseline that MaskFormer compares itself with (4.1)."""
+"""Per-pixel classification, the baselines that MaskFormer compares itself with (4.1).
+
+Scores are told as one query per class, that class for certain, whose mask logits are the logarithms
+of the pixels' class probabilities: whoever reads outputs needs no second kind. Mask logits differ
+from scores by a number that all classes of a pixel share, and resizing keeps it shared, so the best
+class of every pixel of any size, and the cross entropy there, are those of the resized scores.
+A sigmoid never changes which mask is highest: logarithms of probabilities stay below 0, where it
+rounds none to 1; small ones become 0 only where scores of neighbouring cells differ by over 170.
+"""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.modeling.layers.masks import predict_masks
+from unimask.modeling.layers.mlp import MLP
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
-from unimask.outputs import SegmenterOutput
+from unimask.outputs import LayerPrediction, SegmenterOutput
 
 CERTAIN = 1000.0
 """A class logit this far above all others has the probability 1, to the bit, in any precision."""
@@ -13,17 +23,6 @@ CERTAIN = 1000.0
 
 class PerPixelHead(nn.Module):
     """Score the classes of every pixel of the mask features (`PerPixelBaselineHead`).
-
-    The scores are told as one query per class, which is that class for certain, and whose mask
-    logits are the logarithms of the pixels' class probabilities. That says what every other
-    network's output says, and whoever reads outputs needs no second kind of them:
-
-    - A class's mask logits differ from the convolution's results by a number that all classes of a
-      pixel share. Resizing is linear and keeps it shared, so the best class of every pixel of any
-      size, and the cross entropy there, are those of the convolution's resized results.
-    - A sigmoid never changes which mask is highest. Logarithms of probabilities stay below 0, where
-      it does not round great values to 1; small ones become 0 only where the scores of
-      neighbouring cells differ by more than 170.
 
     Args:
         mask_dim: Channels of the mask features.
@@ -44,8 +43,32 @@ class PerPixelHead(nn.Module):
         auxiliary: bool,
     ) -> SegmenterOutput:
         """Give one query per class; there are no earlier predictions to give."""
-        logits = self.classify(pixels.mask_features)
-        count = logits.shape[1]
-        certain = CERTAIN * (torch.eye(count, count + 1, device=logits.device) - 1)
-        classes = certain.to(logits.dtype).expand(len(logits), -1, -1)
-        return SegmenterOutput(classes, logits.log_softmax(1))
+        return SegmenterOutput(*as_queries(self.classify(pixels.mask_features)))
+
+
+class PerClassHead(nn.Module):
+    """Score every pixel by weights that queries make, one per class (`PerPixelBaselinePlusHead`).
+
+    Args:
+        dim: Width of the queries.
+        mask_dim: Channels of the mask features.
+    """
+
+    def __init__(self, *, dim: int, mask_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.mask_embed = MLP(dim, dim, mask_dim, num_layers=3)
+
+    def forward(
+        self, queries: Float[Tensor, "b k c"], mask_features: Float[Tensor, "b d h w"]
+    ) -> LayerPrediction:
+        """Give one query per class."""
+        return as_queries(predict_masks(self.mask_embed(self.norm(queries)), mask_features))
+
+
+def as_queries(scores: Float[Tensor, "b k h w"]) -> LayerPrediction:
+    """Tell class scores as one query per class."""
+    count = scores.shape[1]
+    certain = CERTAIN * (torch.eye(count, count + 1, device=scores.device) - 1)
+    classes = certain.to(scores.dtype).expand(len(scores), -1, -1)
+    return LayerPrediction(classes, scores.log_softmax(1))

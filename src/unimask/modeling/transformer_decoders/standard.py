@@ -11,6 +11,7 @@ from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.position import level_positions
 from unimask.modeling.layers.pyramid import start_convolutions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
+from unimask.modeling.transformer_decoders.per_pixel import PerClassHead
 from unimask.outputs import LayerPrediction, SegmenterOutput
 
 
@@ -36,7 +37,7 @@ class StandardDecoder(nn.Module):
         dim: int,
         num_queries: int,
         layers: Sequence[DetrDecoderLayer],
-        head: MaskHead,
+        head: MaskHead | PerClassHead,
     ) -> None:
         super().__init__()
         self.input_proj = nn.Identity() if input_dim == dim else nn.Conv2d(input_dim, dim, 1)

@@ -110,7 +110,8 @@ def compare_file(url: str, mask2former: Path, default: tuple[int, int]) -> bool:
         return False
     swin = config["MODEL"].get("SWIN", {}).get("EMBED_DIM", 96)
     size = picture.get("MIN_SIZE_TEST", default[0]), picture.get("MAX_SIZE_TEST", default[1])
-    wrong = differences(found, found.preprocessing(SwinConfig(embed_dim=swin)), test, size)
+    network = replace(network, backbone=SwinConfig(embed_dim=swin))
+    wrong = differences(found, found.preprocessing(network), test, size)
     resize = found.postprocessing(network).resize
     told = f"{found.labels}, {'+'.join(found.tasks)}, {size[0]}/{size[1]}, {resize}"
     print(f"{file} {told}: {'differs in ' + ', '.join(wrong) if wrong else 'as configured'}")

@@ -109,7 +109,8 @@ def stub_packages(mask2former: Path, detectron2: Path) -> None:
 def stub_family(repository: Path, package: str) -> None:
     """Make a family's own modules importable one by one."""
     for name in ("", "modeling", "modeling.backbone", "modeling.pixel_decoder",
-                 "modeling.transformer_decoder", "modeling.meta_arch"):  # fmt: skip
+                 "modeling.transformer_decoder", "modeling.meta_arch",
+                 "modeling.heads", "modeling.transformer"):  # fmt: skip
         stub(f"{package}.{name}".rstrip("."), repository / package / name.replace(".", "/"))
 
 

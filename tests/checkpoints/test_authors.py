@@ -13,6 +13,7 @@ import unimask
 from unimask.checkpoints import read_authors
 from unimask.checkpoints.authors import names_of
 from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
 from unimask.checkpoints.shapes import read_segmenter
 from unimask.config import ConvNeXtConfig, DiNATConfig, ResNetConfig, SwinConfig, TaskQueriesConfig
 from unimask.errors import CheckpointError
@@ -115,17 +116,15 @@ def test_a_file_gives_the_network_that_was_written(tmp_path, config, name):
     torch.testing.assert_close(found.class_logits, expected.class_logits, atol=1e-4, rtol=1e-5)
 
 
-PUBLISHED = [
-    name for name in PRESETS if "nano" not in name and name.startswith(("mask2former", "oneformer"))
-]
+PUBLISHED = [name for name in PRESETS if "nano" not in name]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_architectures_follow_from_their_shapes(name):
     config = preset(name, 133)
-    state = build_skeleton(config).state_dict()
-    found = read_segmenter(to_theirs(state, names_of(config)), Path("model_coco.pkl"))
-    assert found == config
+    state = to_theirs(build_skeleton(config).state_dict(), names_of(config))
+    read = read_maskformer if is_maskformer(state) else read_segmenter
+    assert read(state, Path("model_coco.pkl")) == config
 
 
 DINAT = replace(
@@ -216,10 +215,15 @@ SPOILED = {
     "missing: sem_seg_head.predictor.class_input_proj": lambda s: s.update(
         {"task_mlp.layers.0.weight": torch.ones(32, 77)}
     ),
-    "a MaskFormer": lambda s: s.update(
-        {"sem_seg_head.predictor.transformer.decoder.norm.weight": torch.ones(1)}
+    "of another shape: .*query_embed": lambda s: s.update(
+        {"sem_seg_head.predictor.query_embed.weight": torch.ones(())}
     ),
-    "no Mask2Former": lambda s: [s.pop(n) for n in list(s) if n.startswith("sem_seg_head")],
+    "no MaskFormer.*nothing is called": lambda s: [
+        s.pop(n) for n in list(s) if n.startswith("sem_seg_head")
+    ],
+    "no MaskFormer.*makes no mask_features": lambda s: s.pop(
+        "sem_seg_head.pixel_decoder.mask_features.weight"
+    ),
     "Hugging Face's": lambda s: s.update({"model.pixel_level_module.x": torch.ones(1)}),
 }
 
@@ -232,6 +236,21 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path, told):
     with pytest.raises(CheckpointError, match=rf"model\.pkl.*{told}") as failed:
         unimask.load(tmp_path / "model.pkl")
     assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "model_final_34112b.pkl",
+        "ytvis_2021/somebodys/model.pkl",
+        "video_maskformer2_R50_bs16_8ep/model_final.pkl",
+    ],
+)
+def test_networks_for_video_look_the_same_and_are_refused_by_what_they_are_called(tmp_path, place):
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    write_pickle(tmp_path / place, theirs(TINY_SWIN))
+    with pytest.raises(CheckpointError, match=rf"{place}: it is a Mask2Former for video"):
+        unimask.load(tmp_path / place)
 
 
 def test_a_network_of_ours_has_no_name_there():

@@ -1,12 +1,15 @@
 """How MaskFormer's folders of the Hub say to treat pictures and pixels."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from conftest import TINY_MASKFORMER, tiny_checkpoint
 
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import PreprocessingConfig
+from unimask.label_sets import known_labels
+from unimask.modeling.build import build_segmenter
 
 MEAN = {"image_mean": [0.5, 0.25, 0.125], "image_std": [0.25, 0.5, 1.0]}
 COLOURS = {"mean": (127.5, 63.75, 31.875), "std": (63.75, 127.5, 255.0)}
@@ -20,7 +23,7 @@ FORMS = {
         {"size": 512, "max_size": 2048, "size_divisibility": 32, **MEAN},
         PreprocessingConfig(shortest_edge=512, longest_edge=2048, size_divisor=32, **COLOURS),
     ),
-    "none": (None, PreprocessingConfig(size_divisor=1)),
+    "none": (None, PreprocessingConfig()),
 }
 
 
@@ -45,3 +48,34 @@ def test_what_we_wrote_counts_before_the_family(tmp_path):
     again = read_huggingface(tmp_path)
     assert again.postprocessing == checkpoint.postprocessing
     assert again.preprocessing == checkpoint.preprocessing
+
+
+HUB = {
+    "facebook/maskformer-swin-base-ade": ("ade20k", ("semantic",), "scores", 32),
+    "facebook/maskformer-swin-tiny-coco": (
+        "coco_panoptic", ("panoptic", "instance", "semantic"), "masks", 1,
+    ),
+    "facebook/maskformer-resnet50-ade20k-full": ("ade20k_full", ("semantic",), "scores", 32),
+    "facebook/maskformer-resnet101-coco-stuff": ("coco_stuff", ("semantic",), "scores", 32),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("hub", HUB)
+def test_folders_of_the_hub_are_for_what_they_were_published_for(hub, tmp_path):
+    """They say no task, and nothing of things and stuff: only their labels tell."""
+    labels, tasks, resize, divisor = HUB[hub]
+    folder = tmp_path / f"models--{hub.replace('/', '--')}" / "snapshots" / "0123abcd"
+    folder.mkdir(parents=True)
+    known = known_labels(labels)
+    config = replace(TINY_MASKFORMER, num_classes=len(known))
+    checkpoint = tiny_checkpoint(TINY_MASKFORMER)
+    state = build_segmenter(config).state_dict()
+    write_huggingface(folder, replace(checkpoint, config=config, state=state, labels=known))
+    told = json.loads((folder / "config.json").read_text())
+    told["unimask"] = {"norm": told["unimask"]["norm"]}
+    (folder / "config.json").write_text(json.dumps(told))
+    (folder / "preprocessor_config.json").unlink()
+    found = read_huggingface(folder)
+    assert found.tasks == tasks and found.labels.is_thing == known.is_thing
+    assert found.postprocessing.resize == resize
+    assert found.preprocessing.size_divisor == divisor

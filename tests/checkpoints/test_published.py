@@ -6,11 +6,10 @@ from pathlib import Path
 import pytest
 
 from unimask.checkpoints.published import (
-    NOBODYS,
-    PUBLICATIONS,
     publication_of_names,
     publication_of_size,
 )
+from unimask.checkpoints.published_networks import MASK2FORMERS, MASKFORMERS, NOBODYS, VIDEOS
 from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,
@@ -20,44 +19,59 @@ from unimask.config import (
 )
 from unimask.label_sets import SIZES, known_labels
 from unimask.labels import LabelSet
-from unimask.presets import mask2former_swin_tiny, oneformer_swin_tiny
+from unimask.presets import (
+    mask2former_swin_tiny,
+    maskformer_resnet50,
+    maskformer_swin_tiny,
+    oneformer_swin_tiny,
+    per_pixel_resnet50,
+)
 
 LARGE = SwinConfig(embed_dim=192)
+PUBLICATIONS = [(False, p) for p in MASK2FORMERS] + [(True, p) for p in MASKFORMERS]
 
 
-def network(classes: int = 133, queries: int = 100, *, task: bool = False) -> SegmenterConfig:
+def network(
+    classes: int = 133, queries: int = 100, *, task: bool = False, maskformer: bool = False
+) -> SegmenterConfig:
+    if maskformer:
+        return maskformer_swin_tiny(classes)
     config = (oneformer_swin_tiny if task else mask2former_swin_tiny)(classes)
     decoder = replace(config.transformer_decoder, num_queries=queries)
     return replace(config, transformer_decoder=decoder)
 
 
 def test_every_published_file_is_listed_once():
-    """47 networks of Mask2Former's zoo segment pictures."""
-    names = [name for publication in PUBLICATIONS for name in publication.files]
-    assert len(names) == len(set(names)) == 47
+    """47 networks of Mask2Former's zoo segment pictures and 12 video; 30 are of MaskFormer's."""
+    counts = [sum(len(p.files) for p in published) for published in (MASK2FORMERS, MASKFORMERS)]
+    assert counts == [47, 30] and len(VIDEOS) == 12
+    names = VIDEOS.union(*(publication.files for _, publication in PUBLICATIONS))
+    assert len(names) == 47 + 30 + 12
     assert all(len(name) == 6 and int(name, 16) for name in names)
-    assert {publication.labels for publication in PUBLICATIONS} == SIZES.keys()
+    assert {publication.labels for publication in MASK2FORMERS} == SIZES.keys()
 
 
-@pytest.mark.parametrize("publication", PUBLICATIONS)
-def test_a_published_file_is_known_in_any_folder(publication):
+@pytest.mark.parametrize(("maskformer", "publication"), PUBLICATIONS)
+def test_a_published_file_is_known_in_any_folder(maskformer, publication):
+    config = network(SIZES[publication.labels], maskformer=maskformer)
     for name in publication.files:
         path = Path(f"/downloads/model_final_{name}.pkl")
-        found, assumed = publication_of_size(network(SIZES[publication.labels]), path)
+        found, assumed = publication_of_size(config, path)
         assert found is publication and assumed is None
 
 
-@pytest.mark.parametrize("publication", PUBLICATIONS)
-def test_folders_tell_what_a_file_is_for(publication):
+@pytest.mark.parametrize(("maskformer", "publication"), PUBLICATIONS)
+def test_folders_tell_what_a_file_is_for(maskformer, publication):
     dataset = max(publication.dataset)
+    config = network(SIZES[publication.labels], maskformer=maskformer)
     for path in (
         f"/zoo/{dataset}/{publication.task}/maskformer2_R50_bs16/model_final.pth",
         f"/models--facebook--mask2former-swin-tiny-{dataset}-{publication.task}/snapshots/ab/",
     ):
-        found, assumed = publication_of_size(network(SIZES[publication.labels]), Path(path))
+        found, assumed = publication_of_size(config, Path(path))
         assert found is publication and assumed is None
         names = known_labels(publication.labels).names
-        assert publication_of_names(network(), names, Path(path)) is publication
+        assert publication_of_names(config, names, Path(path)) is publication
 
 
 @pytest.mark.parametrize(
@@ -84,12 +98,12 @@ def test_classes_of_nobody_are_numbered_and_said():
     assert found is NOBODYS and "no published network has 7" in assumed
     assert publication_of_names(network(), ["cell", "ground"], Path("/x")) is NOBODYS
     assert found.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
-    assert found.preprocessing(LARGE) == PreprocessingConfig()
+    assert found.preprocessing(replace(network(), backbone=LARGE)) == PreprocessingConfig()
     assert found.postprocessing(network()) == PostprocessingConfig()
 
 
 def rules(labels, task):
-    return next(p for p in PUBLICATIONS if (p.labels, p.task) == (labels, task))
+    return next(p for p in MASK2FORMERS if (p.labels, p.task) == (labels, task))
 
 
 def test_sizes_and_rules_are_those_of_the_configurations():
@@ -103,11 +117,11 @@ def test_sizes_and_rules_are_those_of_the_configurations():
         ("mapillary_vistas", "panoptic"): (2048, 2048),
     }
     for key, size in sizes.items():
-        found = rules(*key).preprocessing(ResNetConfig())
+        found = rules(*key).preprocessing(replace(network(), backbone=ResNetConfig()))
         assert (found.shortest_edge, found.longest_edge) == size
-    wide = rules("ade20k", "semantic").preprocessing(LARGE)
+    wide = rules("ade20k", "semantic").preprocessing(replace(network(), backbone=LARGE))
     assert (wide.shortest_edge, wide.longest_edge) == (640, 2560)
-    for publication in PUBLICATIONS:
+    for _, publication in PUBLICATIONS:
         only_semantic = publication.task == "semantic"
         assert publication.postprocessing(network()).resize == (
             "scores" if only_semantic else "masks"
@@ -136,9 +150,49 @@ def test_oneformers_do_all_tasks_at_their_own_sizes(
     config = network(classes, 250, task=True)
     found, assumed = publication_of_size(config, Path(f"/x/{name}.pth"))
     assert assumed is None and found.labels == labels and len(found.tasks) == 3
-    tested = found.preprocessing(backbone)
+    tested = found.preprocessing(replace(config, backbone=backbone))
     assert (tested.shortest_edge, tested.longest_edge) == size
     rules = found.postprocessing(config)
     assert (rules.object_threshold, rules.top_k, rules.resize) == (threshold, 250, "masks")
     names = known_labels(labels).names
     assert publication_of_names(config, names, Path(f"/x/{name}")) == found
+
+
+@pytest.mark.parametrize("hub", ["facebook/maskformer-swin-base-ade", "owner/anything"])
+def test_maskformers_of_ade20k_are_semantic_unless_they_have_an_encoder(hub):
+    """Of the published ones those of the Hub have none, and are semantic."""
+    names, snapshot = known_labels("ade20k").names, Path("/cache") / hub.replace("/", "--") / "ab"
+    semantic, panoptic = (
+        next(p for p in MASKFORMERS if (p.labels, p.task) == ("ade20k", task))
+        for task in ("semantic", "panoptic")
+    )
+    plain, encoded = maskformer_swin_tiny(150), maskformer_resnet50(150)
+    assert publication_of_names(plain, names, snapshot) is semantic
+    assert publication_of_names(encoded, names, snapshot) is panoptic
+    assert publication_of_names(plain, names, Path("/ade20k/panoptic/x")) is panoptic
+    assert publication_of_size(plain, Path("/x/a.pkl"))[0] is semantic
+    assert publication_of_size(encoded, Path("/x/a.pkl"))[0] is panoptic
+
+
+def test_sizes_and_rules_of_maskformers_are_those_of_the_configurations():
+    found = {(p.labels, p.task): p for p in MASKFORMERS}
+    ade = found["ade20k", "panoptic"].postprocessing(network(maskformer=True))
+    assert (ade.object_threshold, ade.overlap_threshold) == (0.7, 0.8)
+    assert (ade.uncertain_pixels, ade.resize) == ("winner", "masks")
+    coco = found["coco_panoptic", "panoptic"].preprocessing(network(maskformer=True))
+    assert coco == PreprocessingConfig(size_divisor=1)
+    stuff = found["coco_stuff", "semantic"]
+    assert stuff.preprocessing(network(maskformer=True)).longest_edge == 2560
+    assert stuff.postprocessing(network(maskformer=True)).resize == "scores"
+
+
+@pytest.mark.parametrize(("classes", "labels"), [(133, "coco_panoptic"), (150, "ade20k"), (7, "")])
+def test_what_classifies_pixels_only_answers_semantic_questions(classes, labels):
+    config = per_pixel_resnet50(classes)
+    found, _ = publication_of_size(config, Path("/x/a.pkl"))
+    assert (found.labels, found.task, found.tasks) == (labels, "semantic", ("semantic",))
+    assert found.preprocessing(config).size_divisor == 4  # as its authors' scores are enlarged
+    assert found.postprocessing(config).resize == "masks"  # which are scores already
+    if labels:
+        names = known_labels(labels).names
+        assert publication_of_names(config, names, Path("/x")).tasks == ("semantic",)

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from unimask.checkpoints.dinat_dilations import told_dilations
-from unimask.checkpoints.published import PUBLICATIONS, publication_of_size
+from unimask.checkpoints.published import publication_of_size
+from unimask.checkpoints.published_networks import MASK2FORMERS as MASK2FORMER_FILES
+from unimask.checkpoints.published_networks import MASKFORMERS as MASKFORMER_FILES
 from unimask.checkpoints.zoo import published_models
+from unimask.config import FPNPixelDecoderConfig
 from unimask.inference.load import PUBLISHED
 from unimask.label_sets import SIZES
 from unimask.modeling.skeleton import build_skeleton
@@ -16,16 +19,18 @@ from unimask.presets import preset
 MODELS = published_models()
 MASK2FORMERS = published_models("mask2former-")
 ONEFORMERS = published_models("oneformer-")
+MASKFORMERS = [m for m in MODELS if m.family in ("maskformer", "per-pixel", "per-pixel-plus")]
+LABELS = {"coco": "coco_panoptic", "coco-stuff-10k": "coco_stuff"}
 
 
 def test_every_published_model_is_listed_once():
-    maskformers = published_models("maskformer-", "facebook")  # their files are not read yet
-    assert len(MASK2FORMERS) == 47 and len(ONEFORMERS) == 21 and len(maskformers) == 11
-    assert len(MODELS) == 47 + 21 + 11
+    assert len(MASK2FORMERS) == 47 and len(ONEFORMERS) == 21 and len(MASKFORMERS) == 30
+    assert len(MODELS) == 47 + 21 + 30
     assert len({model.name for model in MODELS}) == len(MODELS)
     assert all(model.hub or model.file for model in MODELS)
-    hashes = {Path(model.file).stem.removeprefix("model_final_") for model in MASK2FORMERS}
-    assert hashes == {name for publication in PUBLICATIONS for name in publication.files}
+    for models, published in ((MASK2FORMERS, MASK2FORMER_FILES), (MASKFORMERS, MASKFORMER_FILES)):
+        hashes = {Path(model.file).stem.removeprefix("model_final_") for model in models}
+        assert hashes == {name for publication in published for name in publication.files}
 
 
 @pytest.mark.parametrize("model", MASK2FORMERS, ids=lambda model: model.name)
@@ -39,6 +44,25 @@ def test_files_are_recognised_as_what_they_are_listed_as(model):
     config = replace(config, num_classes=SIZES[name])
     found, assumed = publication_of_size(config, Path("/x") / Path(model.file).name)
     assert assumed is None and (found.labels, found.task) == (name, model.task)
+
+
+def maskformer_of(model):
+    """Give the network of a row; its semantic ones have no encoder."""
+    labels = LABELS.get(model.data, model.data.replace("-", "_"))
+    config = preset(f"{model.family}-{model.backbone}", SIZES[labels])
+    if model.task == "semantic":
+        config = replace(config, pixel_decoder=FPNPixelDecoderConfig())
+    return config, labels
+
+
+@pytest.mark.parametrize("model", MASKFORMERS, ids=lambda model: model.name)
+def test_maskformers_are_recognised_and_have_their_sizes(model):
+    config, labels = maskformer_of(model)
+    found, assumed = publication_of_size(config, Path("/x") / Path(model.file).name)
+    assert assumed is None and (found.labels, found.task) == (labels, model.task)
+    network = build_skeleton(config)
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    assert model.millions == pytest.approx(millions, abs=0.06)
 
 
 @pytest.mark.parametrize("model", published_models("dinat"), ids=lambda model: model.name)

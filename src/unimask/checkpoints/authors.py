@@ -4,19 +4,21 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unimask.checkpoints import mask2former_names, oneformer_names
+from unimask.checkpoints import mask2former_names, maskformer_names, oneformer_names
 from unimask.checkpoints.checkpoint import Checkpoint
 from unimask.checkpoints.keymap import Rules, to_ours
 from unimask.checkpoints.mask2former_names import (
     NO_WEIGHTS,
     PIXELS,
-    QUERIES,
     current_name,
 )
+from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
+from unimask.checkpoints.publication import words
 from unimask.checkpoints.published import publication_of_size
+from unimask.checkpoints.published_networks import VIDEOS
 from unimask.checkpoints.shapes import read_segmenter
 from unimask.checkpoints.tensor_files import read_tensors
-from unimask.config import SegmenterConfig
+from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
 from unimask.modeling.skeleton import build_skeleton
 
@@ -25,7 +27,8 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     """Read a file of weights as the authors publish or train them (`.pkl`, `.pth`, or any name).
 
     The architecture follows from the tensors' shapes, labels and tests from the number of classes
-    and from what file and folders are called; see `shapes.py` and `published.py`.
+    and from what file and folders are called; see `shapes.py`, `maskformer_shapes.py`, and
+    `published.py`.
 
     Returns:
         The checkpoint, and a line for a person where something was assumed.
@@ -36,8 +39,9 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     tensors = read_tensors(path)
     try:
         tensors = current(tensors)
-        refuse_others(tensors)
-        config = read_segmenter(tensors, path)
+        refuse_others(tensors, path)
+        read = read_maskformer if is_maskformer(tensors) else read_segmenter
+        config = read(tensors, path)
         wanted = build_skeleton(config).state_dict()
         state = to_ours(tensors, wanted, names_of(config), ignored=NO_WEIGHTS)
     except CheckpointError as error:
@@ -48,7 +52,7 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
         state=state,
         labels=publication.label_set(config.num_classes),
         tasks=publication.tasks,
-        preprocessing=publication.preprocessing(config.backbone),
+        preprocessing=publication.preprocessing(config),
         postprocessing=publication.postprocessing(config),
     )
     return checkpoint, assumed
@@ -56,8 +60,10 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
 
 def names_of(config: SegmenterConfig) -> Rules:
     """Give the table of a network's names in its authors' files."""
-    told = config.task_queries is not None
-    return oneformer_names.NAMES if told else mask2former_names.NAMES
+    if config.task_queries is not None:
+        return oneformer_names.NAMES
+    masked = isinstance(config.transformer_decoder, MaskedDecoderConfig)
+    return mask2former_names.NAMES if masked else maskformer_names.NAMES
 
 
 def current(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -66,19 +72,33 @@ def current(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {current_name(name, head_was_flat=flat): value for name, value in tensors.items()}
 
 
-def refuse_others(tensors: dict[str, Tensor]) -> None:
-    """Refuse networks of other families and schemas by their name.
+def refuse_others(tensors: dict[str, Tensor], path: Path) -> None:
+    """Refuse networks of other families and schemas by their names, and of video by the file's.
 
     Raises:
         CheckpointError: It is another network's file.
     """
     if any(name.startswith("model.pixel_level_module.") for name in tensors):
         raise CheckpointError("its names are Hugging Face's: give the folder, with config.json")
-    if any(name.startswith(f"{QUERIES}.transformer.") for name in tensors):
-        raise CheckpointError("it is a MaskFormer, which is not known here yet")
+    if segments_video(path):
+        raise CheckpointError(
+            "it is a Mask2Former for video, whose positions count frames too: only networks for "
+            "pictures are known here"
+        )
     if not any(name.startswith("sem_seg_head.") for name in tensors):
         first = ", ".join(sorted(tensors)[:3])
         raise CheckpointError(
-            f"it is no Mask2Former or OneFormer: nothing is called sem_seg_head (but {first}); "
-            "a backbone's weights go to --backbone-weights of unimask train"
+            "it is no MaskFormer, Mask2Former or OneFormer: nothing is called sem_seg_head (but "
+            f"{first}); a backbone's weights go to --backbone-weights of unimask train"
         )
+    if f"{PIXELS}.mask_features.weight" not in tensors:
+        raise CheckpointError(
+            "it is no MaskFormer, Mask2Former or OneFormer: its sem_seg_head makes no mask_features"
+        )
+
+
+def segments_video(path: Path) -> bool:
+    """Say whether file or folders are called as Mask2Formers for video are."""
+    called = "/".join(path.absolute().parts[-5:]).lower()
+    told = words(called)
+    return bool(told & VIDEOS) or "ytvis" in told or "video_mask" in called

@@ -27,15 +27,23 @@ DEEPLAB_GRID = (1, 2, 4)
 """Dilations of the three blocks behind DeepLab's stem."""
 
 
-def shape(state: State, name: str) -> tuple[int, ...]:
+def shape(state: State, name: str, axes: int | None = None) -> tuple[int, ...]:
     """Give a tensor's shape.
 
+    Args:
+        state: Tensors by name.
+        name: The tensor's.
+        axes: How many it must have; None for any number but none.
+
     Raises:
-        CheckpointError: There is no such tensor.
+        CheckpointError: There is no such tensor, or it has other axes.
     """
     if name not in state:
         raise CheckpointError(f"1 tensors are missing: {name}")
-    return tuple(state[name].shape)
+    found = tuple(state[name].shape)
+    if not found or axes not in (None, len(found)):
+        raise CheckpointError(f"1 tensors are of another shape: {name} is {found}")
+    return found
 
 
 def count(state: State, prefix: str) -> int:
@@ -75,7 +83,7 @@ def read_swin(state: State) -> SwinConfig:
     stages = range(count(state, "backbone.layers"))
     blocks = [f"backbone.layers.{stage}.blocks" for stage in stages]
     depths = four([count(state, name) for name in blocks])
-    tables = [shape(state, f"{name}.0.attn.relative_position_bias_table") for name in blocks]
+    tables = [shape(state, f"{name}.0.attn.relative_position_bias_table", 2) for name in blocks]
     side = math.isqrt(tables[0][0])
     if side * side != tables[0][0] or side % 2 == 0:
         raise CheckpointError(f"a table of {tables[0][0]} relative positions is of no window")
@@ -124,7 +132,7 @@ def read_dinat(state: State, path: Path) -> DiNATConfig:
     """Read a DiNAT: heads and neighbourhood from the biases, dilations from what it is called."""
     levels = [f"backbone.levels.{level}.blocks" for level in range(count(state, "backbone.levels"))]
     depths = four([count(state, name) for name in levels])
-    tables = [shape(state, f"{name}.0.attn.rpb") for name in levels]
+    tables = [shape(state, f"{name}.0.attn.rpb", 3) for name in levels]
     kernel_size = (tables[0][1] + 1) // 2
     dim = shape(state, "backbone.norm0.weight")[0]
     return DiNATConfig(

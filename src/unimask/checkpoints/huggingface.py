@@ -67,7 +67,9 @@ def read_huggingface(folder: Path) -> Checkpoint:
         state=state,
         labels=read_labels(config, publication),
         tasks=read_tasks(config, publication),
-        preprocessing=read_preprocessing(config, preprocessor, publication),
+        preprocessing=read_preprocessing(
+            config, preprocessor, publication.preprocessing(architecture)
+        ),
         postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
     )
 

@@ -16,7 +16,7 @@ from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_
 from unimask.checkpoints.huggingface_maskformer import read_maskformer, write_maskformer
 from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
 from unimask.checkpoints.huggingface_own import read_own, write_own
-from unimask.checkpoints.published import Publication
+from unimask.checkpoints.publication import Publication
 from unimask.config import (
     DeformablePixelDecoderConfig,
     FPNPixelDecoderConfig,
@@ -98,7 +98,7 @@ def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
 
 
 def read_preprocessing(
-    config: Json, preprocessor: Json | None, publication: Publication
+    config: Json, preprocessor: Json | None, default: PreprocessingConfig
 ) -> PreprocessingConfig:
     """Read the picture's way to the tensor.
 
@@ -109,9 +109,6 @@ def read_preprocessing(
     """
     if "preprocessing" in extras(config):
         return PreprocessingConfig(**tuples(extras(config)["preprocessing"]))
-    default = publication.preprocessing(read_backbone(config))
-    if config.get("model_type") == "maskformer":
-        default = replace(default, size_divisor=1)
     if preprocessor is None:
         return default
     size = preprocessor.get("size", {})

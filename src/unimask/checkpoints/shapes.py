@@ -34,8 +34,8 @@ def read_segmenter(state: State, path: Path) -> SegmenterConfig:
         CheckpointError: A tensor is missing, or its shape is of no such network.
     """
     encoder = f"{PIXELS}.transformer.encoder.layers"
-    dim = shape(state, f"{PIXELS}.input_proj.0.0.weight")[0]
-    num_queries, query_dim = shape(state, f"{QUERIES}.query_embed.weight")
+    dim = shape(state, f"{PIXELS}.input_proj.0.0.weight", 4)[0]
+    num_queries, query_dim = shape(state, f"{QUERIES}.query_embed.weight", 2)
     heads = read_heads(state, f"{encoder}.0.self_attn.attention_weights.weight", dim, query_dim)
     task = read_task(state)
     return SegmenterConfig(
@@ -68,7 +68,7 @@ def read_task(state: State) -> TaskQueriesConfig | None:
         return None
     return TaskQueriesConfig(
         num_layers=count(state, f"{QUERIES}.class_transformer.decoder.layers"),
-        task_length=shape(state, "task_mlp.layers.0.weight")[1],
+        task_length=shape(state, "task_mlp.layers.0.weight", 2)[1],
     )
 
 
@@ -76,7 +76,7 @@ def read_text(state: State) -> TextConfig | None:
     """Read the text branch; None if the file lacks it."""
     if "text_encoder.positional_embedding" not in state:
         return None
-    length, dim = shape(state, "text_encoder.positional_embedding")
+    length, dim = shape(state, "text_encoder.positional_embedding", 2)
     return TextConfig(
         dim=dim,
         length=length,

@@ -18,7 +18,7 @@ class PublishedModel:
         data: What it was trained on.
         task: The task it was trained for; "all" for OneFormer.
         scores: The authors' own, in percent; `mIoU_ms` is over several scales and flips.
-        queries: Masks that it proposes.
+        queries: Masks that it proposes; 0 where it classifies pixels.
         millions: Parameters, without what only training needs.
         licence: Of the weights.
         hub: Its id on the Hugging Face Hub, if it is there.

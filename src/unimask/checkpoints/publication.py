@@ -1,0 +1,102 @@
+"""One dataset and task that networks were published for, and what follows from it."""
+
+import re
+from dataclasses import dataclass, replace
+
+from unimask.config import (
+    BackboneConfig,
+    ConvNeXtConfig,
+    DiNATConfig,
+    MaskedDecoderConfig,
+    PerPixelConfig,
+    PerPixelPlusConfig,
+    PostprocessingConfig,
+    PreprocessingConfig,
+    SegmenterConfig,
+    SwinConfig,
+)
+from unimask.label_sets import known_labels
+from unimask.labels import TASKS, LabelSet, Task
+from unimask.presets import family_rules
+
+ALL: tuple[Task, ...] = tuple(reversed(TASKS))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """One dataset and task that networks were published for.
+
+    Attributes:
+        labels: Name of the label set; "" if it is nobody's.
+        dataset: Words for the dataset in the names of files and folders.
+        task: The word for the task there.
+        tasks: What such weights can do, widest first.
+        size: Shortest and longest edge of test pictures.
+        size_divisor: As in `PreprocessingConfig`.
+        size_wide: The same for Swin-B and Swin-L, where it differs.
+        object_threshold: As in `PostprocessingConfig`.
+        files: What the names of the published files end in: `model_final_94dc52.pkl`.
+    """
+
+    labels: str
+    dataset: frozenset[str]
+    task: Task
+    tasks: tuple[Task, ...]
+    size: tuple[int, int]
+    size_divisor: int = 32
+    size_wide: tuple[int, int] | None = None
+    object_threshold: float = 0.8
+    files: frozenset[str] = frozenset()
+
+    def label_set(self, num_classes: int) -> LabelSet:
+        """Give the labels; nobody's are numbered things."""
+        if self.labels:
+            return known_labels(self.labels)
+        return LabelSet(tuple(f"class {i}" for i in range(num_classes)), (True,) * num_classes)
+
+    def preprocessing(self, config: SegmenterConfig) -> PreprocessingConfig:
+        """Give the size at which the authors test.
+
+        They leave the pictures of per-pixel networks as they are, and enlarge the scores four
+        times, so that these cover a little more: filling up to multiples of 4 does the same.
+        """
+        wide = self.size_wide is not None and is_wide(config.backbone)
+        shortest, longest = self.size_wide if wide and self.size_wide else self.size
+        return PreprocessingConfig(
+            shortest_edge=shortest,
+            longest_edge=longest,
+            size_divisor=4 if is_per_pixel(config) else self.size_divisor,
+        )
+
+    def postprocessing(self, config: SegmenterConfig) -> PostprocessingConfig:
+        """Give the thresholds; networks that only answer semantic questions resize scores.
+
+        Masks of per-pixel networks are their scores, before any sigmoid.
+        """
+        queries = config.transformer_decoder
+        combined = self.tasks == ("semantic",) and not is_per_pixel(config)
+        rules = family_rules(config)
+        if isinstance(queries, MaskedDecoderConfig) and queries.task_queries:
+            rules = replace(rules, top_k=queries.num_queries)
+        return replace(
+            rules,
+            object_threshold=self.object_threshold,
+            resize="scores" if combined else "masks",
+        )
+
+
+def is_per_pixel(config: SegmenterConfig) -> bool:
+    """Say whether a network classifies pixels, not masks."""
+    return isinstance(config.transformer_decoder, PerPixelConfig | PerPixelPlusConfig)
+
+
+def is_wide(backbone: BackboneConfig) -> bool:
+    """Say whether the authors call a backbone B, L or XL."""
+    if isinstance(backbone, SwinConfig | DiNATConfig):
+        return backbone.embed_dim >= 128
+    return isinstance(backbone, ConvNeXtConfig) and backbone.dims[0] >= 128
+
+
+def words(text: str) -> frozenset[str]:
+    """Give the words and numbers of a name."""
+    return frozenset(re.findall(r"[a-z0-9]+", text.lower()))

@@ -20,6 +20,13 @@ BOTTLENECK = replace(
     backbone=ResNetConfig(stem_channels=4, channels=(16, 24, 32, 40), depths=(2, 1, 1, 1)),
 )
 
+DEEPLAB = replace(
+    BOTTLENECK,
+    backbone=replace(
+        BOTTLENECK.backbone, stem="deeplab", depths=(2, 1, 1, 3), last_dilations=(1, 2, 4)
+    ),
+)
+
 
 def backbone_of(state):
     return {name: value for name, value in state.items() if name.startswith("backbone.")}
@@ -59,6 +66,7 @@ def write_swin(path, state):
 CASES = {
     "detectron2, basic": (BASIC, write_detectron2, 0),
     "detectron2, bottleneck": (BOTTLENECK, write_detectron2, 0),
+    "detectron2, deeplab": (DEEPLAB, write_detectron2, 0),
     "torchvision, basic": (BASIC, write_torchvision, 0),
     "torchvision, bottleneck": (BOTTLENECK, write_torchvision, 0),
     "swin": (TINY_SWIN, write_swin, 8),
@@ -79,7 +87,7 @@ def test_a_backbone_is_read_and_its_class_head_left_out(tmp_path, case):
 def test_another_backbone_is_refused_in_one_line(tmp_path, case):
     config, write, _ = CASES[case]
     write(tmp_path / "weights.pth", backbone_of(network(config, 1)))
-    others = (BASIC, BOTTLENECK, TINY_SWIN, TINY_RESNET)
+    others = (BASIC, BOTTLENECK, DEEPLAB, TINY_SWIN, TINY_RESNET)
     for other in others:
         if other is config:
             continue

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from checkpoints.test_authors import random_state, theirs, write_pickle
 from conftest import TINY_DEEPLAB, TINY_DEFORMABLE_STANDARD, TINY_MASKFORMER, TINY_SWIN
 
@@ -98,6 +99,25 @@ def test_baselines_answer_semantic_questions_alone(tmp_path, name):
     assert predictor.tasks == ("semantic",) and predictor.labels[6] == "road, route"
     assert predictor.checkpoint.postprocessing.resize == "masks"  # which are scores there
     assert predictor.checkpoint.preprocessing.size_divisor == 4
+
+
+@pytest.mark.parametrize(("size", "share"), [((63, 75), 1.0), ((254, 337), 0.98)])
+def test_scores_of_pixels_cover_what_the_authors_do(size, share):
+    """They enlarge scores fourfold and cut; filling up first only touches cells at the border."""
+    config = replace(CONFIGS["per pixel"], backbone=BOTTLENECKS, num_classes=5)
+    network = build_segmenter(config).eval()
+    network.load_state_dict(random_state(config))
+    picture = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    picture = F.avg_pool2d(picture, 5, 1, 2, count_include_pad=False)
+    filled = F.pad(picture, (0, -size[1] % 4, 0, -size[0] % 4))
+    with torch.no_grad():
+        theirs, ours = network(picture).mask_logits, network(filled).mask_logits
+    assert ours.shape == theirs.shape and ours.std() > 0.1
+    theirs, ours = (
+        F.interpolate(scores, scale_factor=4, mode="bilinear")[..., : size[0], : size[1]].argmax(1)
+        for scores in (theirs, ours)
+    )
+    assert (theirs == ours).float().mean() >= share
 
 
 def more(name, *size):

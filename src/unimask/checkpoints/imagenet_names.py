@@ -8,7 +8,8 @@ from unimask.checkpoints.keymap import Rules
 STATISTICS_COUNT = r".*\.num_batches_tracked"
 
 DETECTRON2: Rules = (("backbone.**", "**"),)
-"""detectron2's `R-50.pkl` (its names are ours); the class head lands under the stem there."""
+"""detectron2's `R-50.pkl` and `R-103.pkl` (its names are ours; R-103 has DeepLab's stem); the class
+head lands under the stem there."""
 
 DETECTRON2_IGNORED = (r"(stem\.fc|linear)\..*", STATISTICS_COUNT)
 

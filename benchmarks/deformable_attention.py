@@ -39,24 +39,24 @@ def example(
         ]
     ).flip(-1)
     n = len(centres)
-    extent = torch.tensor([(w, h) for h, w in shapes])[:, None, :]
-    offsets = torch.randn(pictures, n, HEADS, 3, POINTS, 2, generator=generator) * 2.5 / extent
-    weights = torch.randn(pictures, n, HEADS, 3 * POINTS, generator=generator).softmax(-1)
     value = torch.randn(pictures, n, HEADS, dim // HEADS, generator=generator)
-    locations = centres[:, None, None, None, :] + offsets
-    return shapes, [value, locations, weights.view(pictures, n, HEADS, 3, POINTS)]
+    offsets = torch.randn(pictures, n, HEADS, 3, POINTS, 2, generator=generator) * 2.5
+    logits = torch.randn(pictures, n, HEADS, 3, POINTS, generator=generator)
+    return shapes, [value, centres, offsets, logits]
 
 
 def calls(path: Callable, shapes: list, inputs: list[torch.Tensor]) -> list[Callable[[], None]]:
     """Give a call for the values alone, and one for values and gradients."""
-    value, locations, weights = [tensor.clone().requires_grad_() for tensor in inputs]
+    value, centres, offsets, logits = [tensor.clone() for tensor in inputs]
+    for tensor in (value, offsets, logits):
+        tensor.requires_grad_()
 
     def values() -> None:
         with torch.no_grad():
-            path(value, shapes, locations, weights)
+            path(value, shapes, centres, offsets, logits)
 
     def gradients() -> None:
-        path(value, shapes, locations, weights).sum().backward()
+        path(value, shapes, centres, offsets, logits).sum().backward()
 
     return [values, gradients]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -59,7 +60,7 @@ class Segmenter(nn.Module):
         Returns:
             Logits; mask logits have a quarter of the input's height and width, rounded up.
         """
-        features = self.backbone(pixel_values)
+        features = self.backbone(pixel_values.contiguous(memory_format=torch.channels_last))
         pixels = self.pixel_decoder(features)
         wanted = self.training if auxiliary is None else auxiliary
         token = None

@@ -1,5 +1,10 @@
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
+from unimask.kernels import rows
+from unimask.kernels.window_bands import bands
 from unimask.modeling.backbones.swin import (
     PatchMerging,
     Swin,
@@ -72,3 +77,29 @@ def test_chances_to_drop_rise_to_the_last_block():
     blocks = [block for layer in tiny(0.4).layers for block in layer.blocks]
     rates = [block.drop_path.rate for block in blocks]
     torch.testing.assert_close(torch.tensor(rates), torch.linspace(0, 0.4, 5))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 13), (2, 5), (3, 5), (31, 18), (1, 1)])
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_bands_give_what_the_whole_map_does(monkeypatch, size, pictures):
+    """One line of windows at a time, those that shifting wraps around and fills included."""
+    network = tiny().eval()
+    block = network.layers[1].blocks[1]
+    assert block.shift
+    x = torch.randn(pictures, *size, 16)
+    expected = block(x)
+    monkeypatch.setattr(rows, "BLOCK", 1)
+    with torch.no_grad():
+        torch.testing.assert_close(block(x), expected)
+
+
+@given(rows=st.integers(1, 40), window=st.integers(1, 7), lines=st.integers(1, 9), data=st.data())
+def test_bands_share_a_map_out(rows, window, lines, data):
+    shift = data.draw(st.integers(0, window - 1))
+    whole, *parts = bands(rows, window, shift, lines)
+    taken = torch.cat([torch.arange(rows)[part.rows] for part in parts or [whole]])
+    assert taken.sort().values.tolist() == list(range(rows))
+    for part in (whole, *parts):
+        x = torch.randn(1, len(torch.arange(rows)[part.rows]), 2, 1)
+        assert part.fill(x).shape[1] == part.length == window * len(range(*part.lines.indices(99)))
+        assert torch.equal(part.clear(part.fill(x)), x)

@@ -6,10 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unimask.modeling.layers.deformable_convolution import (
-    DeformableConvolution,
-    deformable_convolution,
-)
+from unimask.kernels.deformable_convolution import deformable_convolution
+from unimask.modeling.layers.deformable_convolution import DeformableConvolution
 
 
 def at(grid, x, y):

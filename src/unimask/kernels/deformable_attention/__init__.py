@@ -17,8 +17,9 @@ __all__ = [
 def deformable_attention(
     value: Float[Tensor, "b n m c"],
     shapes: list[tuple[int, int]],
-    locations: Float[Tensor, "b q m l p 2"],
-    weights: Float[Tensor, "b q m l p"],
+    centres: Float[Tensor, "q 2"],
+    offsets: Float[Tensor, "b q m l p 2"],
+    logits: Float[Tensor, "b q m l p"],
 ) -> Float[Tensor, "b q d"]:
     """Attend to a few points per query, head and level, by the fastest path for the device.
 
@@ -26,5 +27,5 @@ def deformable_attention(
     """
     # The other path calls SciPy, which no compiler can trace; exporters know `grid_sample`.
     if value.device.type == "cpu" and not torch.compiler.is_compiling():
-        return deformable_attention_gather(value, shapes, locations, weights)
-    return deformable_attention_reference(value, shapes, locations, weights)
+        return deformable_attention_gather(value, shapes, centres, offsets, logits)
+    return deformable_attention_reference(value, shapes, centres, offsets, logits)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.modeling.layers.group_norm import GroupNorm
+
 
 class FrozenBatchNorm(nn.Module):
     """Batch normalisation with statistics and affine part that never change.
@@ -31,17 +33,13 @@ class FrozenBatchNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Scale and shift each channel."""
+        scale, shift = (line.to(x.dtype)[:, None, None] for line in self.line())
+        return x * scale + shift
+
+    def line(self) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+        """Give factor and summand of every channel."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
-        shift = self.bias - self.running_mean * scale
-        return x * scale.to(x.dtype)[:, None, None] + shift.to(x.dtype)[:, None, None]
-
-
-class GroupNorm(nn.GroupNorm):
-    """Group normalisation that also takes maps of one pixel, where a group may be one value."""
-
-    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Normalise each group of channels."""
-        return torch.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        return scale, self.bias - self.running_mean * scale
 
 
 def build_norm(kind: Literal["frozen_batch", "group"], channels: int) -> nn.Module:
@@ -63,7 +61,12 @@ class ConvNorm(nn.Conv2d):
         nn.init.kaiming_normal_(self.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
-        return self.norm(super().forward(input))
+        if not isinstance(self.norm, FrozenBatchNorm):
+            return self.norm(super().forward(input))
+        # Folded into the weight: a product less for every value of the map.
+        scale, shift = self.norm.line()
+        weight = self.weight * scale.to(self.weight.dtype)[:, None, None, None]
+        return self._conv_forward(input, weight, shift.to(input.dtype))
 
 
 class BasicBlock(nn.Module):

@@ -1,5 +1,6 @@
 """Swin transformer (Liu et al. 2021), as the segmentation models use it: any picture size."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -7,6 +8,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from unimask.kernels.linear import ready_linear
+from unimask.kernels.rows import rows_at_a_time
+from unimask.kernels.window_bands import Band, bands
 from unimask.modeling.layers.drop_path import DropPath
 from unimask.modeling.layers.feed_forward import FeedForward
 
@@ -64,6 +68,7 @@ def relative_position_index(window: int) -> Int[Tensor, "n n"]:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def strangers(
     height: int, width: int, window: int, shift: int, device: torch.device
 ) -> Bool[Tensor, "w n n"]:
@@ -117,17 +122,38 @@ class WindowAttention(nn.Module):
         self, windows: Float[Tensor, "b n c"], blocked: Bool[Tensor, "w n n"] | None
     ) -> Float[Tensor, "b n c"]:
         """Attend within windows; `b` counts pictures times windows, windows vary fastest."""
-        b, n, c = windows.shape
-        qkv = self.qkv(windows).view(b, n, 3, self.num_heads, c // self.num_heads)
+        return self.ready()(windows, blocked)
+
+    def ready(self) -> Callable[..., Float[Tensor, "b n c"]]:
+        """Give `forward` as a function for many calls."""
+        qkv = ready_linear(self.qkv.weight, self.qkv.bias)
+        proj = ready_linear(self.proj.weight, self.proj.bias)
+        bias = self.bias()
+        return lambda windows, blocked: proj(self.mix(qkv(windows), bias, blocked))
+
+    def mix(
+        self,
+        qkv: Float[Tensor, "b n d"],
+        bias: Float[Tensor, "m n n"],
+        blocked: Bool[Tensor, "w n n"] | None,
+    ) -> Float[Tensor, "b n c"]:
+        """Mix the values of each window, by the likeness of queries and keys."""
+        b, n, d = qkv.shape
+        qkv = qkv.view(b, n, 3, self.num_heads, -1)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        bias = self.bias().to(windows.dtype)[None]
+        bias = bias.to(qkv.dtype)[None]
         if blocked is not None:
             # -100 and not minus infinity: the released weights were trained with it.
-            bias = bias + blocked.to(windows.dtype)[:, None] * -100.0
+            bias = bias + blocked.to(qkv.dtype)[:, None] * -100.0
             # One picture needs no copy of it; flattening copies only for more.
             bias = bias.expand(b // len(blocked), -1, -1, -1, -1).flatten(0, 1)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.proj(mixed.transpose(1, 2).reshape(b, n, c))
+        return mixed.transpose(1, 2).reshape(b, n, d // 3)
+
+
+def roll(x: Float[Tensor, "b h w c"], shift: int, dim: int) -> Float[Tensor, "b h w c"]:
+    """Move a map cyclically; by nothing, without a copy."""
+    return x.roll(shift, dim) if shift else x
 
 
 class SwinBlock(nn.Module):
@@ -161,28 +187,42 @@ class SwinBlock(nn.Module):
         self.mlp = FeedForward(dim, int(dim * mlp_ratio))
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
-        """Mix tokens within windows, then channels."""
-        x = x + self.drop_path(self.attend(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        """Mix tokens within windows, then channels; on a CPU a band of windows at a time."""
+        b, h, w, _ = x.shape
+        lines = -(-rows_at_a_time(x, h * w, pictures=b) // (self.window * w))
+        whole, *parts = bands(h, self.window, self.shift, lines)
+        attention, feed_forward = self.attn.ready(), self.mlp.ready()
 
-    def attend(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
-        """Cut the map into (shifted) windows, attend, and put it together again."""
-        b, h, w, c = x.shape
+        def mix(x: Tensor, band: Band) -> Tensor:
+            x = x + self.drop_path(self.attend(self.norm1(x), band, attention))
+            return x + self.drop_path(feed_forward(self.norm2(x)))
+
+        if not parts:
+            turn = 0 if isinstance(whole.rows, slice) else self.shift
+            return roll(mix(roll(x, -turn, 1), whole), turn, 1)
+        out = torch.empty_like(x)
+        for band in parts:
+            out[:, band.rows] = mix(x[:, band.rows], band)
+        return out
+
+    def attend(
+        self, x: Float[Tensor, "b i w c"], band: Band, attention: Callable[..., Tensor]
+    ) -> Float[Tensor, "b i w c"]:
+        """Cut a band into (shifted) windows, attend, and put it together again."""
+        b, _, w, c = x.shape
         window, shift = self.window, self.shift
-        x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window))
+        x = roll(band.fill(F.pad(x, (0, 0, 0, -w % window))), -shift, 2)
         height, width = x.shape[1:3]
         blocked = None
         if shift:
-            x = x.roll((-shift, -shift), (1, 2))
-            blocked = strangers(height, width, window, shift, x.device)
+            tiles = strangers(band.height, width, window, shift, x.device)
+            blocked = tiles.unflatten(0, (-1, width // window))[band.lines].flatten(0, 1)
         tiles = x.view(b, height // window, window, width // window, window, c)
         tiles = tiles.transpose(2, 3).reshape(-1, window * window, c)
-        tiles = self.attn(tiles, blocked)
+        tiles = attention(tiles, blocked)
         tiles = tiles.view(b, height // window, width // window, window, window, c)
-        x = tiles.transpose(2, 3).reshape(b, height, width, c)
-        if shift:
-            x = x.roll((shift, shift), (1, 2))
-        return x[:, :h, :w]
+        x = roll(tiles.transpose(2, 3).reshape(b, height, width, c), shift, 2)
+        return band.clear(x)[:, :, :w]
 
 
 class SwinStage(nn.Module):
@@ -256,7 +296,7 @@ class Swin(nn.Module):
         for stage, layer in enumerate(self.layers):
             out, x = layer(x)
             norm = self.get_submodule(f"norm{stage}")
-            maps.append(norm(out).permute(0, 3, 1, 2).contiguous())
+            maps.append(norm(out).permute(0, 3, 1, 2))
         return tuple(maps)
 
 

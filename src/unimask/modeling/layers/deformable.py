@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.kernels.deformable_attention import deformable_attention
+from unimask.kernels.linear import ready_linear
+from unimask.kernels.rows import by_rows
 
 
 class DeformableAttention(nn.Module):
@@ -48,19 +50,27 @@ class DeformableAttention(nn.Module):
 
     def forward(
         self,
-        query: Float[Tensor, "b n c"],
         memory: Float[Tensor, "b n c"],
+        positions: Float[Tensor, "n c"],
         centres: Float[Tensor, "n 2"],
         shapes: list[tuple[int, int]],
     ) -> Float[Tensor, "b n c"]:
-        """Mix `memory` around each query's centre (x, y from 0 to 1)."""
-        b, n, _ = query.shape
-        heads, levels, points = self.num_heads, self.num_levels, self.num_points
-        value = self.value_proj(memory).unflatten(-1, (heads, -1))
-        offsets = self.sampling_offsets(query).view(b, n, heads, levels, points, 2)
-        weights = self.attention_weights(query).view(b, n, heads, levels * points)
-        weights = weights.softmax(-1).view(b, n, heads, levels, points)
-        extent = torch.tensor([(w, h) for h, w in shapes], device=query.device, dtype=query.dtype)
-        locations = centres[:, None, None, None, :] + offsets / extent[:, None, :]
-        mixed = deformable_attention(value, shapes, locations, weights.to(value.dtype))
-        return self.output_proj(mixed)
+        """Mix `memory` around the centre (x, y from 0 to 1) of each of its positions."""
+        project = ready_linear(self.value_proj.weight, self.value_proj.bias)
+        value = by_rows(project, memory).unflatten(-1, (self.num_heads, -1))
+        choose = ready_linear(*self.choice())
+        chosen = by_rows(lambda rows, codes: choose(rows + codes), memory, positions)
+        # Coordinates stay two planes under a view: their arithmetic then runs over whole rows.
+        planes = chosen.unflatten(-1, (3, self.num_heads, self.num_levels, self.num_points))
+        offsets, logits = planes[:, :, :2].movedim(2, -1), planes[:, :, 2]
+        mixed = deformable_attention(value, shapes, centres, offsets, logits)
+        return by_rows(ready_linear(self.output_proj.weight, self.output_proj.bias), mixed)
+
+    def choice(self) -> tuple[Float[Tensor, "k c"], Float[Tensor, " k"]]:
+        """Join what tells the points of a query: all x, all y, all attention logits."""
+        joined = []
+        for kind in ("weight", "bias"):
+            steps: Tensor = getattr(self.sampling_offsets, kind)
+            planes = steps.unflatten(0, (-1, 2)).transpose(0, 1).flatten(0, 1)
+            joined.append(torch.cat([planes, getattr(self.attention_weights, kind)]))
+        return joined[0], joined[1]

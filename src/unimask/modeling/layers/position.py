@@ -12,6 +12,7 @@ LOCAL_WAVE, LOCAL_RANGE = 64, 16
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def sine_positions(
     size: tuple[int, int],
     dim: int,
@@ -75,6 +76,7 @@ def level_positions(
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def cell_centres(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Float[Tensor, "n 2"]:
     """Give the centre (x, y) of every cell of every map, from 0 to 1."""
     centres = []

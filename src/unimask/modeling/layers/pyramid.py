@@ -4,6 +4,8 @@ import math
 
 from torch import nn
 
+from unimask.modeling.layers.group_norm import GroupNorm
+
 
 def lateral_convolution(inputs: int, dim: int) -> nn.Sequential:
     """Give a pointwise convolution, normalised: a backbone's map at the pyramid's width."""
@@ -13,13 +15,13 @@ def lateral_convolution(inputs: int, dim: int) -> nn.Sequential:
 def output_convolution(inputs: int, dim: int) -> nn.Sequential:
     """Give a 3x3 convolution, normalised and rectified: it smooths a sum of two maps."""
     return nn.Sequential(
-        nn.Conv2d(inputs, dim, 3, padding=1, bias=False), group_norm(dim), nn.ReLU()
+        nn.Conv2d(inputs, dim, 3, padding=1, bias=False), group_norm(dim), nn.ReLU(inplace=True)
     )
 
 
-def group_norm(dim: int) -> nn.GroupNorm:
+def group_norm(dim: int) -> GroupNorm:
     """Give 32 groups, or as many of them as divide the channels."""
-    return nn.GroupNorm(math.gcd(32, dim), dim)
+    return GroupNorm(math.gcd(32, dim), dim)
 
 
 def start_convolutions(part: nn.Module) -> None:

@@ -1,6 +1,5 @@
 """The MSDeformAttn pixel decoder (Mask2Former, 3.2.1)."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -8,9 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.linear import ready_linear
+from unimask.kernels.rows import by_rows
 from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.position import cell_centres, level_positions
 from unimask.modeling.layers.pyramid import (
+    group_norm,
     lateral_convolution,
     output_convolution,
     start_convolutions,
@@ -60,10 +62,15 @@ class DeformableEncoderLayer(nn.Module):
         shapes: list[tuple[int, int]],
     ) -> Float[Tensor, "b n c"]:
         """Mix positions, then channels."""
-        mixed = self.self_attn(memory + positions, memory, centres, shapes)
-        memory = self.norm1(memory + self.dropout(mixed))
-        hidden = self.dropout(F.relu(self.linear1(memory)))
-        return self.norm2(memory + self.dropout(self.linear2(hidden)))
+        mixed = self.self_attn(memory, positions, centres, shapes)
+        widen = ready_linear(self.linear1.weight, self.linear1.bias, "relu")
+        narrow = ready_linear(self.linear2.weight, self.linear2.bias)
+
+        def finish(rows: Tensor, mixed: Tensor) -> Tensor:
+            rows = self.norm1(rows + self.dropout(mixed))
+            return self.norm2(rows + self.dropout(narrow(self.dropout(widen(rows)))))
+
+        return by_rows(finish, memory, mixed)
 
 
 class DeformablePixelDecoder(nn.Module):
@@ -91,9 +98,8 @@ class DeformablePixelDecoder(nn.Module):
         super().__init__()
         self.local_positions = local_positions
         finest, *others = input_channels
-        groups = math.gcd(32, dim)
         self.input_proj = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(channels, dim, 1), nn.GroupNorm(groups, dim))
+            nn.Sequential(nn.Conv2d(channels, dim, 1), group_norm(dim))
             for channels in reversed(others)
         )
         self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
@@ -123,7 +129,7 @@ class DeformablePixelDecoder(nn.Module):
         upsampled = F.interpolate(
             refined[-1], finest.shape[-2:], mode="bilinear", align_corners=False
         )
-        pyramid = self.output(self.lateral(finest) + upsampled)
+        pyramid = self.output(upsampled.add_(self.lateral(finest)))
         return PixelDecoderOutput(self.mask_features(pyramid), tuple(refined), refined[0])
 
     def encode(self, maps: list[Tensor]) -> list[Tensor]:
@@ -136,5 +142,8 @@ class DeformablePixelDecoder(nn.Module):
         centres = cell_centres(tuple(shapes), memory.device)
         for layer in self.layers:
             memory = layer(memory, positions, centres, shapes)
-        parts = memory.transpose(1, 2).split([h * w for h, w in shapes], dim=-1)
-        return [part.unflatten(-1, shape) for part, shape in zip(parts, shapes, strict=True)]
+        parts = memory.split([h * w for h, w in shapes], dim=1)
+        return [
+            part.unflatten(1, shape).permute(0, 3, 1, 2)
+            for part, shape in zip(parts, shapes, strict=True)
+        ]

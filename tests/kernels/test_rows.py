@@ -1,0 +1,28 @@
+import torch
+
+from unimask.kernels import rows
+from unimask.kernels.rows import by_rows
+
+
+def test_blocks_give_what_one_call_does(monkeypatch):
+    torch.manual_seed(0)
+    a, b, codes = torch.randn(2, 11, 3), torch.randn(2, 11, 3), torch.randn(11, 3)
+    calls = []
+
+    def mix(a, b, codes):
+        calls.append(a.shape[1])
+        return torch.cat([a + codes, b], dim=-1)
+
+    expected = mix(a, b, codes)
+    monkeypatch.setattr(rows, "BLOCK", 8)
+    with torch.no_grad():
+        assert torch.equal(by_rows(mix, a, b, codes), expected)
+    assert calls == [11, 4, 4, 3]
+    assert torch.equal(by_rows(mix, a, b, codes), expected) and calls[-1] == 11
+
+
+def test_more_pictures_than_rows_still_move_on(monkeypatch):
+    monkeypatch.setattr(rows, "BLOCK", 2)
+    x = torch.randn(5, 3, 2)
+    with torch.inference_mode():
+        assert torch.equal(by_rows(torch.neg, x), -x)

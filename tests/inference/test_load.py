@@ -28,7 +28,7 @@ import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
-from unimask.inference.load import PUBLISHED, LoadWarning, bundled_names
+from unimask.inference.load import PUBLISHED, LoadWarning, bundled_names, quickest_dtype
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS
@@ -250,6 +250,24 @@ def test_unknown_devices_and_types_are_refused(tmp_path, device, dtype):
     write_huggingface(tmp_path, tiny_checkpoint())
     with pytest.raises(SettingsError, match=device if dtype == "auto" else dtype):
         unimask.load(tmp_path, device=device, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [((), torch.float32), (("avx512_bf16",), torch.bfloat16), (("amx_tile",), torch.bfloat16)],
+)
+def test_the_quickest_type_of_a_cpu_is_what_it_multiplies_in(monkeypatch, kinds, expected):
+    for kind in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(f"torch.cpu._is_{kind}_supported", lambda k=kind: k in kinds)
+    assert quickest_dtype(torch.device("cpu")) == expected
+
+
+def test_a_type_that_was_chosen_is_said(tmp_path, monkeypatch):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    module = sys.modules["unimask.inference.load"]
+    monkeypatch.setattr(module, "quickest_dtype", lambda device: torch.bfloat16)
+    with pytest.warns(LoadWarning, match="bfloat16"):
+        assert unimask.load(tmp_path, device="cpu", dtype="auto").dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("name", bundled_names())

@@ -140,6 +140,7 @@ def test_speed_tells_every_stage(predictor):
     assert all(ms > 0 for ms in speed.values())
 
 
+@pytest.mark.filterwarnings("ignore:dtype auto")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "auto"])
 def test_other_types_predict(tmp_path, dtype):
     write_huggingface(tmp_path, tiny_checkpoint())

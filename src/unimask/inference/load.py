@@ -260,13 +260,24 @@ def choose_device(device: str) -> torch.device:
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Turn a name into a type."""
     if dtype == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        chosen = torch.bfloat16 if native else torch.float16
-        warnings.warn(f"dtype auto: {chosen} on {device}", LoadWarning, stacklevel=3)
+        chosen = quickest_dtype(device)
+        if chosen != torch.float32:
+            warnings.warn(f"dtype auto: {chosen} on {device}", LoadWarning, stacklevel=3)
         return chosen
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in known:
         raise SettingsError(f"unknown dtype {dtype!r}: choose one of {', '.join(known)}, auto")
     return known[dtype]
+
+
+def quickest_dtype(device: torch.device) -> torch.dtype:
+    """Give the type that the hardware multiplies fastest, of those with the range of masks."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float16
+    # AVX-512 or AMX; PyTorch tells of them under names that it may take back.
+    asks = (
+        getattr(torch.cpu, f"_is_{kind}_supported", None) for kind in ("avx512_bf16", "amx_tile")
+    )
+    native = device.type == "cpu" and any(ask() for ask in asks if ask)
+    return torch.bfloat16 if native else torch.float32

@@ -12,6 +12,7 @@ from PIL import Image
 
 from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.errors import SettingsError, TaskError
+from unimask.kernels.memory import keep_freed_memory
 from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
@@ -57,6 +58,8 @@ class Predictor:
         self.network = network
         self.checkpoint = checkpoint
         self.name = name
+        if self.device.type == "cpu":
+            keep_freed_memory()
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset, open_dataset
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.inference import Predictor, load
+from unimask.kernels.memory import keep_freed_memory
 from unimask.labels import TASKS, Task, parse_task
 from unimask.losses import build_criterion
 from unimask.modeling.build import build_segmenter
@@ -127,6 +128,8 @@ def launch(device: str, settings: TrainingSettings) -> "Fabric":
         precision=PRECISIONS[settings.precision],
     )
     fabric.launch()
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     return fabric
 
 

@@ -5,6 +5,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from unimask.kernels.linear import ready_linear
+from unimask.kernels.rows import by_rows
+
 
 class Attention(nn.Module):
     """Multi-head attention whose parameters are named as those of `nn.MultiheadAttention`.
@@ -39,7 +42,9 @@ class Attention(nn.Module):
         weights = self.in_proj_weight.chunk(3)
         biases = self.in_proj_bias.chunk(3)
         heads = [
-            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            by_rows(ready_linear(weight, bias), x)
+            .unflatten(-1, (self.num_heads, -1))
+            .transpose(1, 2)
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         ]
         allowed = None if blocked is None else ~blocked[:, None]

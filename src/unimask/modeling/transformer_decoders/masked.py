@@ -49,14 +49,12 @@ class MaskedDecoderLayer(nn.Module):
         self,
         queries: Float[Tensor, "b q c"],
         query_positions: Float[Tensor, "... q c"],
+        keys: Float[Tensor, "b n c"],
         memory: Float[Tensor, "b n c"],
-        memory_positions: Float[Tensor, "n c"],
         blocked: Bool[Tensor, "b q n"],
     ) -> Float[Tensor, "b q c"]:
-        """Read the memory where the queries' masks are, then let the queries agree."""
-        read = self.cross_attn(
-            queries + query_positions, memory + memory_positions, memory, blocked=blocked
-        )
+        """Read the memory, found by its keys, inside the masks; then let the queries agree."""
+        read = self.cross_attn(queries + query_positions, keys, memory, blocked=blocked)
         queries = self.cross_norm(queries + self.dropout(read))
         placed = queries + query_positions
         queries = self.self_norm(queries + self.dropout(self.self_attn(placed, placed, queries)))
@@ -110,6 +108,7 @@ class MaskedAttentionDecoder(nn.Module):
         maps = self.lay_out(pixels)
         bare, places, anchors = self.queries(maps, self.head, task_token)
         coarse = [at_size(maps.mask_features, size) for size in maps.sizes]
+        keys = [memory + code for memory, code in zip(maps.memories, maps.positions, strict=True)]
         queries, earlier = bare, []
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
@@ -117,8 +116,7 @@ class MaskedAttentionDecoder(nn.Module):
                 earlier.append(self.head(queries, maps.mask_features, anchors))
             with torch.no_grad():
                 blocked = blocked_positions(self.head.masks(queries, coarse[level], anchors))
-            memory, positions = maps.memories[level], maps.positions[level]
-            queries = layer(queries, places, memory, positions, blocked)
+            queries = layer(queries, places, keys[level], maps.memories[level], blocked)
         last: LayerPrediction = self.head(queries, maps.mask_features, anchors)
         first_queries = bare if auxiliary else None
         return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier), first_queries)

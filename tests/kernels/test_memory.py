@@ -1,0 +1,41 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from unimask.kernels.memory import keep_freed_memory
+
+PROGRAM = """
+import resource, sys, torch
+from unimask.kernels.memory import keep_freed_memory
+kept = keep_freed_memory()
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def touch():
+    before = faults()
+    torch.ones(2**24)  # 64 MB
+    return faults() - before
+touch(), touch()
+print(kept, touch())
+"""
+
+
+def run(**settings):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        capture_output=True, text=True, check=True, env={**os.environ, **settings},
+    )  # fmt: skip
+    kept, faults = done.stdout.split()
+    return kept == "True", int(faults)
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
+def test_memory_that_was_freed_is_there_again():
+    kept, faults = run()
+    assert kept and faults < 100
+
+
+@pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
+def test_a_setting_of_the_user_is_left_alone():
+    kept, faults = run(MALLOC_TRIM_THRESHOLD_="100000")
+    assert not kept and faults > 10000

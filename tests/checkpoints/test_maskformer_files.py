@@ -61,8 +61,10 @@ def test_a_file_gives_the_network_that_was_written(tmp_path, config):
     pixel_values = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         expected, found = (net(pixel_values) for net in (network, predictor.network))
-    torch.testing.assert_close(found.mask_logits, expected.mask_logits, atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(found.class_logits, expected.class_logits, atol=1e-4, rtol=1e-5)
+    # Weights of files lie elsewhere in memory, and are multiplied in another order.
+    for ours, theirs_ in zip(found[:2], expected[:2], strict=True):
+        scale = float(theirs_.abs().max())
+        torch.testing.assert_close(ours, theirs_, atol=1e-5 * scale, rtol=1e-5)
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

@@ -30,3 +30,29 @@ def test_half_precision_is_normalised_in_full():
     exact = nn.functional.group_norm(x.double(), 4)
     with torch.no_grad():
         torch.testing.assert_close(layer(x).double(), exact, atol=0.05, rtol=0.02)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("size", [(2, 6, 1, 1), (1, 6, 3, 5), (3, 6, 9, 7)], ids=str)
+def test_gradients_are_those_of_pytorch(layout, size):
+    x = torch.randn(*size).add(2).contiguous(memory_format=layout)
+    layer, exact = GroupNorm(2, 6), nn.GroupNorm(2, 6).double()
+    nn.init.normal_(layer.weight)
+    exact.load_state_dict(layer.state_dict())
+    pairs = []
+    for module, picture in ((layer, x.clone()), (exact, x.double())):
+        picture.requires_grad_()
+        # The module of PyTorch refuses maps of one pixel; its function does not.
+        parts = module.weight, module.bias
+        out = layer(picture) if module is layer else torch.group_norm(picture, 2, *parts)
+        weights = torch.arange(1, 1 + out.numel()).view(size)
+        pairs.append(torch.autograd.grad((out.square() * weights).mean(), [picture, *parts]))
+    for found, expected in zip(*pairs, strict=True):
+        torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_input_survives_where_gradients_are_wanted():
+    x = torch.randn(1, 4, 3, 3)
+    copy = x.clone()
+    GroupNorm(2, 4)(x).sum().backward()
+    assert torch.equal(x, copy)

@@ -1,5 +1,7 @@
 """Group normalisation, exact and quick for maps whose channels come last in memory."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,35 +21,79 @@ def group_norm(
     With channels last PyTorch's own takes the variance as a difference of two large sums: it
     loses two digits where the mean is far from zero.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
         # Unlike the one in `functional`, this takes maps of one pixel too.
         return torch.group_norm(x.contiguous(), groups, weight, bias, eps)
-    for picture in x:
-        means, variances = (line.view(groups, -1) for line in moments(picture))
-        mean = means.mean(1, keepdim=True)
-        variance = (variances + (means - mean) ** 2).mean(1, keepdim=True)
-        scale = weight * (variance + eps).rsqrt().expand_as(means).flatten()
-        shift = bias - mean.expand_as(means).flatten() * scale
-        scale, shift = (line.to(x.dtype)[:, None, None] for line in (scale, shift))
-        torch.addcmul(shift, picture, scale, out=picture)
-    return x
+    mean, variance = moments(x)
+    means, variances = mean.unflatten(1, (groups, -1)), variance.unflatten(1, (groups, -1))
+    middle = means.mean(2, keepdim=True)
+    spread = (variances + (means - middle) ** 2).mean(2, keepdim=True)
+    middle, inverse = middle.expand_as(means), (spread + eps).rsqrt().expand_as(means)
+    return _GroupNorm.apply(x, weight, bias, middle.flatten(1), inverse.flatten(1), groups)
 
 
-def moments(picture: Float[Tensor, "c h w"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-    """Give mean and variance of every channel, in double precision.
+class _GroupNorm(torch.autograd.Function):
+    """Normalise by given means and inverse deviations of every picture and channel."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        mean: Tensor,
+        inverse: Tensor,
+        groups: int,
+    ) -> Tensor:
+        scale = weight * inverse
+        shift = bias - mean * scale
+        learns = any(ctx.needs_input_grad)
+        if learns:
+            ctx.save_for_backward(x, weight, mean, inverse)
+            ctx.groups = groups
+        out = torch.empty_like(x) if learns else x
+        for picture, result, *line in zip(
+            x, out, scale.to(x.dtype), shift.to(x.dtype), strict=True
+        ):
+            factor, summand = (part[:, None, None] for part in line)
+            torch.addcmul(summand, picture, factor, out=result)
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, weight, mean, inverse = ctx.saved_tensors
+        size = x[0].numel() // ctx.groups
+        alone = out.sum((2, 3), dtype=mean.dtype)
+        along = ((x * out).sum((2, 3), dtype=mean.dtype) - alone * mean) * inverse
+        # Of the normalised values' gradients: their mean, and their mean product with the values.
+        each, product = (
+            (weight * part).unflatten(1, (ctx.groups, -1)).sum(2, keepdim=True) / size
+            for part in (alone, along)
+        )
+        channels = weight.shape[0] // ctx.groups
+        each, product = (p.expand(-1, -1, channels).flatten(1) for p in (each, product))
+        slope = -product * inverse * inverse
+        start = -each * inverse - slope * mean
+        lines = [part.to(x.dtype)[..., None, None] for part in (weight * inverse, slope, start)]
+        to_x = torch.addcmul(lines[2], x, lines[1]).addcmul_(out, lines[0])
+        return to_x, along.sum(0).to(weight.dtype), alone.sum(0).to(weight.dtype), None, None, None
+
+
+@torch.no_grad()
+def moments(x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]:
+    """Give mean and variance of every picture and channel, in double precision.
 
     Blocks of rows are measured one by one and joined (Chan, Golub and LeVeque 1979): float32
     sums over a whole map would lose digits.
     """
-    lines = max(1, BLOCK // picture.shape[2])
-    means, variances, counts = [], [], []
-    for block in picture.float().split(lines, dim=1):
-        mean, variance = torch.batch_norm_update_stats(block[None], None, None, 0.0)
-        means.append(mean)
-        variances.append(variance)
-        counts.append(block.shape[1])
-    share = torch.tensor(counts, dtype=torch.float64)[:, None] / picture.shape[1]
-    centres = torch.stack(means).double()
-    mean = (share * centres).sum(0)
-    variance = share * (torch.stack(variances).double() + (centres - mean) ** 2)
-    return mean, variance.sum(0)
+    lines = max(1, BLOCK // x.shape[3])
+    blocks = [block[None] for picture in x for block in picture.float().split(lines, dim=1)]
+    stats = [torch.batch_norm_update_stats(block, None, None, 0.0) for block in blocks]
+    counts = [block.shape[2] for block in blocks[: len(blocks) // len(x)]]
+    share = torch.tensor(counts, dtype=torch.float64)[:, None] / x.shape[2]
+    means, variances = (
+        torch.stack(part).double().unflatten(0, (len(x), -1)) for part in zip(*stats, strict=True)
+    )
+    mean = (share * means).sum(1)
+    return mean, (share * (variances + (means - mean[:, None]) ** 2)).sum(1)

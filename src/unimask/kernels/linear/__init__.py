@@ -51,7 +51,8 @@ def packs(weight: Tensor) -> bool:
 
 
 def activate(x: Float[Tensor, "... d"], activation: Activation) -> Float[Tensor, "... d"]:
-    """Apply an activation; its input is not used again."""
+    """Apply an activation."""
     if activation == "gelu":
         return F.gelu(x)
-    return F.relu(x, inplace=True) if activation == "relu" else x
+    # Not in place: the product is a view, and its gradient would be copied.
+    return F.relu(x) if activation == "relu" else x

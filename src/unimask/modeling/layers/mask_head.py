@@ -38,10 +38,28 @@ class MaskHead(nn.Module):
         anchors: Anchors | None = None,
     ) -> LayerPrediction:
         """Predict classes and masks; anchors belong to the last queries."""
-        queries = self.norm(queries)
-        return LayerPrediction(
-            self.class_embed(queries), self.draw(queries, mask_features, anchors)
-        )
+        (prediction,) = self.of_layers([queries], mask_features, anchors)
+        return prediction
+
+    def of_layers(
+        self,
+        states: list[Float[Tensor, "b q c"]],
+        mask_features: Float[Tensor, "b d h w"],
+        anchors: Anchors | None,
+    ) -> tuple[LayerPrediction, ...]:
+        """Predict for the queries of several layers, in one product with the mask features.
+
+        Their gradient then is one product too, and not a map of all features for each layer.
+        """
+        queries = self.norm(torch.cat(states, dim=1) if len(states) > 1 else states[0])
+        count = states[0].shape[1]
+        classes = self.class_embed(queries).split(count, dim=1)
+        masks = predict_masks(self.mask_embed(queries), mask_features).split(count, dim=1)
+        placed = [
+            self.place(layer_masks, layer_queries, anchors)
+            for layer_masks, layer_queries in zip(masks, queries.split(count, dim=1), strict=True)
+        ]
+        return tuple(LayerPrediction(*pair) for pair in zip(classes, placed, strict=True))
 
     def classes(self, queries: Float[Tensor, "b q c"]) -> Float[Tensor, "b q k"]:
         """Predict classes alone."""
@@ -54,16 +72,17 @@ class MaskHead(nn.Module):
         anchors: Anchors | None = None,
     ) -> Float[Tensor, "b q h w"]:
         """Predict masks alone, for layers whose classes nobody asks for."""
-        return self.draw(self.norm(queries), mask_features, anchors)
+        queries = self.norm(queries)
+        mask_logits = predict_masks(self.mask_embed(queries), mask_features)
+        return self.place(mask_logits, queries, anchors)
 
-    def draw(
+    def place(
         self,
+        mask_logits: Float[Tensor, "b q h w"],
         queries: Float[Tensor, "b q c"],
-        mask_features: Float[Tensor, "b d h w"],
         anchors: Anchors | None,
     ) -> Float[Tensor, "b q h w"]:
-        """Predict the masks of normalised queries."""
-        mask_logits = predict_masks(self.mask_embed(queries), mask_features)
+        """Add their ellipses to the masks of normalised queries that have an anchor."""
         if anchors is None:
             return mask_logits
         free = queries.shape[1] - anchors.radii.shape[1]

@@ -14,7 +14,7 @@ from unimask.modeling.layers.position import level_positions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders.queries import LearnedQueries, PictureMaps
 from unimask.modeling.transformer_decoders.task_queries import TaskQueries
-from unimask.outputs import LayerPrediction, SegmenterOutput
+from unimask.outputs import SegmenterOutput
 
 
 class MaskedDecoderLayer(nn.Module):
@@ -109,15 +109,14 @@ class MaskedAttentionDecoder(nn.Module):
         bare, places, anchors = self.queries(maps, self.head, task_token)
         coarse = [at_size(maps.mask_features, size) for size in maps.sizes]
         keys = [memory + code for memory, code in zip(maps.memories, maps.positions, strict=True)]
-        queries, earlier = bare, []
+        states = [bare]
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
-            if auxiliary:
-                earlier.append(self.head(queries, maps.mask_features, anchors))
             with torch.no_grad():
-                blocked = blocked_positions(self.head.masks(queries, coarse[level], anchors))
-            queries = layer(queries, places, keys[level], maps.memories[level], blocked)
-        last: LayerPrediction = self.head(queries, maps.mask_features, anchors)
+                blocked = blocked_positions(self.head.masks(states[-1], coarse[level], anchors))
+            states.append(layer(states[-1], places, keys[level], maps.memories[level], blocked))
+        told = states if auxiliary else states[-1:]
+        *earlier, last = self.head.of_layers(told, maps.mask_features, anchors)
         first_queries = bare if auxiliary else None
         return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier), first_queries)
 

@@ -1,9 +1,18 @@
 """`unimask export` on the command line."""
 
+import json
+from dataclasses import replace
+
 import torch
+from conftest import TINY_ONEFORMER
 
 import unimask
 from unimask.checkpoints import read_huggingface
+from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.oneformer_names import NAMES
+from unimask.config import DiNATConfig, TaskQueriesConfig
+from unimask.modeling.build import build_segmenter
+from unimask.presets import USUAL
 
 
 def test_an_exported_model_is_the_same(command, tiny_model, tmp_path):
@@ -20,3 +29,30 @@ def test_a_model_is_not_overwritten_and_formats_are_named(command, one_line, tin
     one_line(code, err, "already holds a model")
     code, _, err = command("export", tiny_model, "--out", tmp_path / "o", "--format", "onyx")
     one_line(code, err, "--format onyx", "huggingface")
+
+
+def test_an_authors_oneformer_on_dinat_keeps_the_dilations_of_its_name(command, tmp_path):
+    queries = TINY_ONEFORMER.transformer_decoder
+    config = replace(
+        TINY_ONEFORMER,
+        backbone=DiNATConfig(
+            embed_dim=8, depths=(3, 4, 18, 5), num_heads=(1, 1, 2, 2), kernel_size=11,
+            dilations=USUAL, mlp_ratio=2.0, drop_path=0.3,
+        ),
+        pixel_decoder=replace(TINY_ONEFORMER.pixel_decoder, dropout=0.1),
+        transformer_decoder=replace(queries, task_queries=TaskQueriesConfig(num_layers=1)),
+        num_classes=133,
+        text=None,
+    )  # fmt: skip
+    state = build_segmenter(config).state_dict()
+    path = tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth"
+    torch.save({"model": to_theirs(state, NAMES)}, path)
+    code, printed, _ = command("export", path, "--out", tmp_path / "out", "--format", "huggingface")
+    assert code == 0 and "133 classes" in printed
+    told = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert told["model_type"] == "oneformer"
+    assert told["backbone_config"]["dilations"] == [list(level) for level in USUAL]
+    again = read_huggingface(tmp_path / "out")
+    assert again.config == config and again.labels.names[0] == "person"
+    assert again.state.keys() == state.keys()
+    assert all(torch.equal(again.state[name], tensor) for name, tensor in state.items())

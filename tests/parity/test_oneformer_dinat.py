@@ -1,0 +1,113 @@
+"""OneFormer on DiNAT, exported for `transformers`: the same network there, and here again."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_ONEFORMER
+from parity.test_backbones import without_natten
+from parity.test_oneformer import CLOSE, run_theirs
+
+from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
+from unimask.checkpoints.huggingface import names_of
+from unimask.checkpoints.huggingface_config import write_config
+from unimask.checkpoints.keymap import to_theirs
+from unimask.config import DiNATConfig, PostprocessingConfig, PreprocessingConfig
+from unimask.labels import TASKS, LabelSet
+from unimask.modeling.build import build_segmenter
+from unimask.modeling.skeleton import build_skeleton
+from unimask.presets import preset
+
+transformers = pytest.importorskip("transformers")
+
+DINAT = DiNATConfig(
+    embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), kernel_size=3,
+    dilations=((1,), (2,), (1, 3), (1,)), mlp_ratio=2.0, drop_path=0.1,
+)  # fmt: skip
+TINY = replace(TINY_ONEFORMER, backbone=DINAT, num_classes=3, text=None)
+
+LOSS = {"criterion.empty_weight", "criterion.logit_scale"}
+"""What their loss keeps beside the network."""
+
+
+def labels_of(count: int) -> LabelSet:
+    return LabelSet(tuple(f"class {index}" for index in range(count)), (True,) * count)
+
+
+def random_checkpoint(config) -> Checkpoint:
+    """A network all of whose numbers matter; ids of the task are large, so they count less."""
+    torch.manual_seed(0)
+    network = build_segmenter(config)
+    with torch.no_grad():
+        for name, tensor in network.named_parameters():
+            if tensor.ndim == 1 or "rpb" in name:
+                tensor.add_(0.3 * torch.randn_like(tensor))
+        network.task_encoder.linear1.weight.mul_(1e-3)
+    return Checkpoint(
+        config=config, state=network.state_dict(), labels=labels_of(config.num_classes),
+        tasks=tuple(reversed(TASKS)), preprocessing=PreprocessingConfig(),
+        postprocessing=PostprocessingConfig(),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """A network of ours, and the folder that is written of it."""
+    checkpoint = random_checkpoint(TINY)
+    folder = tmp_path_factory.mktemp("exported")
+    write_huggingface(folder, checkpoint)
+    network = build_segmenter(TINY).eval()
+    network.load_state_dict(checkpoint.state)
+    return network, folder
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("size", [(64, 96), (75, 109)], ids=str)
+def test_a_folder_of_ours_predicts_the_same_there(exported, size):
+    ours, folder = exported
+    pixel_values = torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
+    with without_natten():
+        theirs, report = transformers.OneFormerForUniversalSegmentation.from_pretrained(
+            folder, output_loading_info=True
+        )
+        assert theirs.config.backbone_config.model_type == "dinat"
+        assert not set(report["missing_keys"]) - LOSS
+        assert not report["unexpected_keys"] and not report["mismatched_keys"]
+        expected = run_theirs(theirs.eval(), pixel_values, TASKS)
+    with torch.no_grad():
+        found = ours(pixel_values, TASKS)
+    assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
+    torch.testing.assert_close(found.class_logits, expected.class_queries_logits, **CLOSE)
+    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits, **CLOSE)
+
+
+def test_the_folder_loads_here_again_with_equal_logits(exported):
+    ours, folder = exported
+    checkpoint = read_huggingface(folder)
+    assert checkpoint.config == TINY
+    again = build_segmenter(checkpoint.config).eval()
+    again.load_state_dict(checkpoint.state)
+    pixel_values = torch.randn(1, 3, 50, 70)
+    with torch.no_grad():
+        one, other = ours(pixel_values, "semantic"), again(pixel_values, "semantic")
+    assert torch.equal(one.mask_logits, other.mask_logits)
+    assert torch.equal(one.class_logits, other.class_logits)
+
+
+@pytest.mark.parametrize("texts", [True, False], ids=["with texts", "without texts"])
+def test_the_published_size_has_their_names_and_shapes(texts):
+    config = preset("oneformer-dinat-large", 150)
+    config = config if texts else replace(config, text=None)
+    written = write_config(
+        config, labels_of(150), TASKS, PreprocessingConfig(), PostprocessingConfig()
+    )
+    told = {key: value for key, value in written.items() if key != "unimask"}
+    with without_natten(), torch.device("meta"):
+        theirs = transformers.OneFormerForUniversalSegmentation(
+            transformers.OneFormerConfig.from_dict(told)
+        )
+    wanted = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
+    state = to_theirs(build_skeleton(config).state_dict(), names_of(config))
+    ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    assert ours.items() <= wanted.items()
+    assert wanted.keys() - ours.keys() <= LOSS

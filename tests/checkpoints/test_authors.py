@@ -54,7 +54,14 @@ CONFIGS = {
         TINY_SWIN,
         backbone=ConvNeXtConfig(dims=(4, 6, 8, 10), depths=(1, 2, 1, 1), layer_scale=1.0),
     ),
+    "enforced projections": replace(
+        TINY_SWIN, transformer_decoder=replace(DECODER, enforce_input_proj=True)
+    ),
     "oneformer": ONEFORMER,
+    "oneformer, enforced projections": replace(
+        ONEFORMER,
+        transformer_decoder=replace(ONEFORMER.transformer_decoder, enforce_input_proj=True),
+    ),
     "oneformer without texts": replace(ONEFORMER, text=None),
 }
 
@@ -210,6 +217,9 @@ SPOILED = {
             "sem_seg_head.pixel_decoder.transformer.encoder.layers.0.self_attn."
             "attention_weights.weight": torch.ones(13, 32)
         }
+    ),
+    r"absolute positions too \(APE\)": lambda s: s.update(
+        {"backbone.absolute_pos_embed": torch.ones(1, 8, 56, 56)}
     ),
     "backbone is not known": lambda s: s.pop("backbone.patch_embed.proj.weight"),
     "missing: sem_seg_head.predictor.class_input_proj": lambda s: s.update(

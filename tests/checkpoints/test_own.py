@@ -33,6 +33,10 @@ LOCAL_ONEFORMER = replace(
     pixel_decoder=TINY_PROPOSALS.pixel_decoder,
     transformer_decoder=replace(ONEFORMER_FPN.transformer_decoder, local_positions=True),
 )
+PROJECTED_ONEFORMER = replace(
+    ONEFORMER_FPN,
+    pixel_decoder=replace(TINY_PROPOSALS.pixel_decoder, local_positions=False, dim=16),
+)
 CONFIGS = {
     "encoder": TINY_ENCODER,
     "fpn beside masked attention": TINY_FPN_MASKED,
@@ -43,6 +47,12 @@ CONFIGS = {
     "the same in another family": replace(TINY_SWIN, backbone=TINY_DEEPLAB.backbone),
     "oneformer on a pyramid": ONEFORMER_FPN,
     "oneformer with positions in pixels": LOCAL_ONEFORMER,
+    "oneformer whose maps are projected": PROJECTED_ONEFORMER,
+    "oneformer whose maps are projected without need": replace(
+        PROJECTED_ONEFORMER,
+        pixel_decoder=replace(PROJECTED_ONEFORMER.pixel_decoder, dim=32),
+        transformer_decoder=replace(ONEFORMER_FPN.transformer_decoder, enforce_input_proj=True),
+    ),
 }
 
 

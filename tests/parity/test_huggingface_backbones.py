@@ -155,6 +155,20 @@ def test_options_that_we_lack_are_refused(pair, tmp_path, option, value):
         read_huggingface(tmp_path)
 
 
+def test_absolute_positions_of_a_swin_are_refused(tmp_path):
+    config = transformers.Mask2FormerConfig(
+        backbone_config=transformers.SwinConfig(
+            embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=3,
+            use_absolute_embeddings=True, image_size=32, out_features=STAGES,
+        ),
+        hidden_dim=32, feature_size=32, mask_feature_size=32, encoder_layers=1, decoder_layers=2,
+        num_attention_heads=4, num_queries=5, num_labels=3,
+    )  # fmt: skip
+    transformers.Mask2FormerForUniversalSegmentation(config).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="use_absolute_embeddings of the backbone is True"):
+        read_huggingface(tmp_path)
+
+
 @pytest.mark.parametrize("pair", ["dinat"], indirect=True)
 def test_dilations_are_never_guessed(pair, tmp_path):
     """No weight tells them: a wrong set would load and predict nonsense."""

@@ -14,6 +14,7 @@ BACKBONES = {
     "swin-window4": swin(4),
     "resnet-bottleneck": resnet("bottleneck"),
     "resnet-basic": resnet("basic"),
+    "enforced projections": swin(3),
 }
 SIZES = [(75, 109), (96, 130), (64, 64), (33, 200)]
 
@@ -35,6 +36,7 @@ def pair(request, tmp_path_factory):
         num_queries=7,
         num_labels=5,
         output_auxiliary_logits=True,
+        enforce_input_projection=request.param == "enforced projections",
     )
     theirs = transformers.Mask2FormerForUniversalSegmentation(config).eval()
     random_weights(theirs)

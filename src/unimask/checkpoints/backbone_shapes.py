@@ -79,7 +79,16 @@ def read_backbone_config(state: State, path: Path) -> BackboneConfig:
 
 
 def read_swin(state: State) -> SwinConfig:
-    """Read a Swin: heads and window from the tables of relative positions."""
+    """Read a Swin: heads and window from the tables of relative positions.
+
+    Raises:
+        CheckpointError: It is none, or one with absolute positions too.
+    """
+    if "backbone.absolute_pos_embed" in state:
+        raise CheckpointError(
+            "its Swin has absolute positions too (APE), which no published network has, and "
+            "which are not known here"
+        )
     stages = range(count(state, "backbone.layers"))
     blocks = [f"backbone.layers.{stage}.blocks" for stage in stages]
     depths = four([count(state, name) for name in blocks])

@@ -27,6 +27,7 @@ def read_backbone(config: Json) -> BackboneConfig:
 
 def read_swin(backbone: Json) -> SwinConfig:
     """Read a Swin's numbers."""
+    expect(backbone, use_absolute_embeddings=False, hidden_act="gelu")
     return SwinConfig(
         embed_dim=backbone["embed_dim"],
         depths=tuple(backbone["depths"]),

@@ -196,9 +196,10 @@ def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
                     for name in ("local_positions", "proposals", "max_proposals")
                 }
             return "mask2former", config, kept
+        # Their OneFormer neither saves nor loads projections of the maps.
         case DeformablePixelDecoderConfig(), MaskedDecoderConfig(
-            local_positions=False, proposals=0.0
-        ):
+            local_positions=False, proposals=0.0, enforce_input_proj=False
+        ) if pixels.dim == queries.dim:
             config = write_oneformer(pixels, queries, architecture.text)
             return "oneformer", config, {"num_points": pixels.num_points}
         case FPNPixelDecoderConfig(encoder=None), StandardDecoderConfig() if pixels.dim % 32 == 0:

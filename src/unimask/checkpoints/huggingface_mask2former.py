@@ -32,6 +32,7 @@ def read_mask2former(config: Json, extras: Json) -> Json:
             num_heads=config["num_attention_heads"],
             ffn_dim=config["dim_feedforward"],
             dropout=config["dropout"],
+            enforce_input_proj=config.get("enforce_input_projection", False),
             local_positions=local,
             proposals=extras.get("proposals", 0.0),
             max_proposals=extras.get("max_proposals", 600),
@@ -61,4 +62,5 @@ def write_mask2former(pixels: DeformablePixelDecoderConfig, queries: MaskedDecod
         "dim_feedforward": queries.ffn_dim,
         "dropout": queries.dropout,
         "num_queries": queries.num_queries,
+        "enforce_input_projection": queries.enforce_input_proj,
     }

@@ -56,6 +56,7 @@ def read_segmenter(state: State, path: Path) -> SegmenterConfig:
             num_heads=heads,
             ffn_dim=shape(state, f"{QUERIES}.transformer_ffn_layers.0.linear1.weight")[0],
             task_queries=task,
+            enforce_input_proj=dim == query_dim and f"{QUERIES}.input_proj.0.weight" in state,
         ),
         num_classes=shape(state, f"{QUERIES}.class_embed.weight")[0] - 1,
         text=read_text(state),

@@ -55,6 +55,8 @@ class MaskedDecoderConfig:
         ffn_dim: Hidden width of the feed-forward part.
         dropout: Dropout of attention and feed-forward parts.
         task_queries: Queries made of the task, OneFormer's; None: learned ones.
+        enforce_input_proj: Project the maps even where they are as wide as the queries; the
+            authors' option, which no published network uses.
         local_positions: As in the pixel decoder.
         proposals: Queries more, as a share of the cells at strides 32, 16 and 8: the most
             promising cells become queries, each anchored at its place (query selection, Mask
@@ -70,6 +72,7 @@ class MaskedDecoderConfig:
     ffn_dim: int = 2048
     dropout: float = 0.0
     task_queries: TaskQueriesConfig | None = None
+    enforce_input_proj: bool = False
     local_positions: bool = False
     proposals: float = 0.0
     max_proposals: int = 600

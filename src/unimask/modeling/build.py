@@ -211,6 +211,7 @@ def build_masked_decoder(
         queries=build_queries(config, pixels.mask_dim),
         layers=layers,
         head=head,
+        enforce_input_proj=config.enforce_input_proj,
         local_positions=config.local_positions,
     )
 

@@ -71,6 +71,7 @@ class MaskedAttentionDecoder(nn.Module):
         queries: Where the queries come from.
         layers: Layer i reads map i modulo 3, coarse to fine.
         head: Turns queries into classes and masks, the same one after every layer.
+        enforce_input_proj: Project maps that are as wide as the queries, too.
         local_positions: Measure positions in pixels instead of in shares of the picture.
     """
 
@@ -84,15 +85,16 @@ class MaskedAttentionDecoder(nn.Module):
         queries: LearnedQueries | TaskQueries,
         layers: Sequence[MaskedDecoderLayer],
         head: MaskHead,
+        enforce_input_proj: bool,
         local_positions: bool,
     ) -> None:
         super().__init__()
         self.local_positions = local_positions
         self.queries = queries
         self.level_embed = nn.Parameter(torch.randn(self.num_levels, dim))
+        fits = input_dim == dim and not enforce_input_proj
         self.input_proj = nn.ModuleList(
-            nn.Identity() if input_dim == dim else nn.Conv2d(input_dim, dim, 1)
-            for _ in range(self.num_levels)
+            nn.Identity() if fits else nn.Conv2d(input_dim, dim, 1) for _ in range(self.num_levels)
         )
         self.layers = nn.ModuleList(layers)
         self.head = head

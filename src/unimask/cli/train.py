@@ -27,6 +27,9 @@ def train(
     backbone_weights: Annotated[
         Path | None, typer.Option(help="ImageNet weights of a preset's backbone.")
     ] = None,
+    queries: Annotated[
+        int | None, typer.Option(min=1, help="Masks per picture; trained weights can have more.")
+    ] = None,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     names: Annotated[
         str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
@@ -55,6 +58,7 @@ def train(
         accumulate=accumulate,
         learning_rate=learning_rate,
         backbone_weights=None if backbone_weights is None else str(backbone_weights),
+        num_queries=queries,
         precision=precision,  # type: ignore[arg-type]
         evaluate_every=evaluate_every,
         tokenizer=tokenizer,

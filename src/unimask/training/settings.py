@@ -21,6 +21,10 @@ class TrainingSettings:
         backbone_rate: Factor on it for a pretrained backbone.
         backbone_weights: File of a backbone trained on ImageNet, for a network that is otherwise
             untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, or the Swin authors' `.pth`.
+        num_queries: Masks that the network may propose per picture; None keeps its own number. A
+            trained network keeps its queries and gets untrained ones beside them, so that it
+            can have more, never fewer. Where queries are taken from the picture, the most of them
+            in all, more or fewer.
         weight_decay: Decay of weight matrices; norms, embeddings and tables have none.
         clip_norm: Largest norm of all gradients together.
         schedule: How the rate falls after warm-up: "poly" (power 0.9), "cosine", or "step" (a
@@ -49,6 +53,7 @@ class TrainingSettings:
     learning_rate: float = 1e-4
     backbone_rate: float = 0.1
     backbone_weights: str | None = None
+    num_queries: int | None = None
     weight_decay: float = 0.05
     clip_norm: float = 0.01
     schedule: Literal["poly", "cosine", "step"] = "poly"

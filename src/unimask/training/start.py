@@ -7,9 +7,6 @@ import torch
 
 from unimask.checkpoints import Checkpoint, read_backbone
 from unimask.config import (
-    MaskedDecoderConfig,
-    PerPixelConfig,
-    PerPixelPlusConfig,
     PreprocessingConfig,
     SegmenterConfig,
     TextConfig,
@@ -20,6 +17,7 @@ from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS, family_rules, family_tasks, preset
 from unimask.text.tokenizers import open_tokenizer
+from unimask.training.queries import most_queries, raise_queries, with_queries
 from unimask.training.settings import TrainingSettings
 
 CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
@@ -63,7 +61,7 @@ def starting_point(
 def trained(
     model: str, labels: LabelSet, settings: TrainingSettings
 ) -> tuple[Checkpoint, bool, str]:
-    """Give trained weights, with a new class head where the classes are others."""
+    """Give trained weights, with a new class head for other classes, and more queries if asked."""
     if settings.backbone_weights is not None:
         raise SettingsError(
             f"{model} is trained: backbone_weights {settings.backbone_weights} go with a preset"
@@ -73,16 +71,17 @@ def trained(
         old = len(checkpoint.labels)
         checkpoint = replace_head(checkpoint, labels)
         told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
+    checkpoint, more = raise_queries(model, checkpoint, settings.num_queries)
     if settings.preprocessing is not None:
         checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
-    return checkpoint, True, told
+    return checkpoint, True, told + more
 
 
 def untrained(
     model: str, labels: LabelSet, settings: TrainingSettings
 ) -> tuple[Checkpoint, bool, str]:
     """Give a preset's network with random weights, but for the backbone's if there are any."""
-    config = preset(model, len(labels))
+    config = with_queries(model, preset(model, len(labels)), settings.num_queries)
     state = build_segmenter(config).state_dict()
     told, file = f"{model}: untrained", settings.backbone_weights
     if file is not None:
@@ -122,16 +121,6 @@ def check_task(model: str, config: SegmenterConfig, task: Task) -> None:
     possible = family_tasks(config)
     if task not in possible:
         raise SettingsError(f"{model} cannot learn {task}, only {', '.join(possible)}: choose that")
-
-
-def most_queries(config: SegmenterConfig) -> int:
-    """Give the number of queries of a large picture."""
-    queries = config.transformer_decoder
-    if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
-        return config.num_classes
-    if isinstance(queries, MaskedDecoderConfig) and queries.proposals:
-        return queries.num_queries + queries.max_proposals
-    return queries.num_queries
 
 
 def tasks_of(config: SegmenterConfig, tasks: tuple[Task, ...]) -> tuple[Task, ...]:

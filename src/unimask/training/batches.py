@@ -14,6 +14,7 @@ from unimask.config import PreprocessingConfig
 from unimask.datasets import Dataset
 from unimask.datasets.sample import build_target
 from unimask.datasets.transforms import augment
+from unimask.errors import UnimaskError
 from unimask.labels import Task
 from unimask.outputs import Target
 from unimask.processing.preprocess import normalise
@@ -24,7 +25,7 @@ from unimask.training.texts import PictureTexts
 class Example(NamedTuple):
     """A picture with its target for a task, and its sentences where texts are learned."""
 
-    pixel_values: Float[Tensor, "3 h w"]
+    pixel_values: Float[Tensor, "c h w"]
     target: Target
     task: Task
     sentences: Int[Tensor, "n t"] | None
@@ -33,7 +34,7 @@ class Example(NamedTuple):
 class Batch(NamedTuple):
     """Examples of one size, stacked; targets stay a list."""
 
-    pixel_values: Float[Tensor, "b 3 h w"]
+    pixel_values: Float[Tensor, "b c h w"]
     targets: list[Target]
     tasks: list[Task]
     sentences: Int[Tensor, "b n t"] | None
@@ -96,7 +97,12 @@ def collate(examples: list[Example]) -> Batch:
 def batches(
     examples: Examples, settings: TrainingSettings, *, first_step: int, rank: int, world: int
 ) -> Iterator[Batch]:
-    """Give this process's batches from `first_step` on, `accumulate` of them a step."""
+    """Give this process's batches from `first_step` on, `accumulate` of them a step.
+
+    Raises:
+        DataError: A picture's labels cannot be read.
+        ImageError: A picture cannot be read.
+    """
     passes = range(first_step * settings.accumulate, settings.steps * settings.accumulate)
     numbers = [
         [
@@ -112,4 +118,13 @@ def batches(
         collate_fn=collate,
         persistent_workers=False,
     )
-    yield from loader
+    try:
+        yield from loader
+    except UnimaskError as error:
+        raise as_raised(error) from error
+
+
+def as_raised(error: UnimaskError) -> UnimaskError:
+    """Give the failure of a process that reads pictures as its one line, without its traceback."""
+    told = str(error).strip().splitlines()[-1]
+    return type(error)(told.removeprefix(f"{type(error).__module__}.{type(error).__name__}: "))

@@ -15,7 +15,7 @@ from unimask.version import __version__
 if TYPE_CHECKING:
     from unimask.evaluation import evaluate
     from unimask.inference import Predictor, load
-    from unimask.inference.load import build
+    from unimask.inference.untrained import build
     from unimask.processing import postprocess
     from unimask.results import Result, Segment
     from unimask.training import TrainingSettings, train
@@ -40,7 +40,7 @@ HOMES = {
     "Result": "unimask.results",
     "Segment": "unimask.results",
     "TrainingSettings": "unimask.training",
-    "build": "unimask.inference.load",
+    "build": "unimask.inference.untrained",
     "evaluate": "unimask.evaluation",
     "load": "unimask.inference",
     "postprocess": "unimask.processing",

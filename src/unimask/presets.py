@@ -125,7 +125,6 @@ def oneformer_dinat_large(num_classes: int = 150) -> SegmenterConfig:
     """Swap the backbone for DiNAT-L with the dilations of squares of 640 and 896 pixels."""
     backbone = DiNATConfig(
         embed_dim=192,
-        depths=(3, 4, 18, 5),
         num_heads=(6, 12, 24, 48),
         kernel_size=11,
         dilations=USUAL,

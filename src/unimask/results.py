@@ -73,7 +73,8 @@ class Result:
         labels: All classes that could have been found.
         segments: What was found; for instance best first.
         path: The picture's file, if it came from one.
-        image: The picture, RGB, if kept.
+        image: The picture, RGB, if kept; where it has other channels, the first three, each
+            scaled between its own 0.1 and 99.9 percentiles.
         speed: Milliseconds per stage: preprocess, network, postprocess.
     """
 

@@ -137,7 +137,7 @@ def test_published_architectures_follow_from_their_shapes(name):
 DINAT = replace(
     TINY_SWIN,
     backbone=DiNATConfig(
-        embed_dim=8, depths=(3, 4, 18, 5), num_heads=(1, 1, 2, 2), kernel_size=11,
+        embed_dim=8, num_heads=(1, 1, 2, 2), kernel_size=11,
         dilations=USUAL, mlp_ratio=2.0, drop_path=0.3,
     ),
 )  # fmt: skip

@@ -36,7 +36,7 @@ def test_an_authors_oneformer_on_dinat_keeps_the_dilations_of_its_name(command, 
     config = replace(
         TINY_ONEFORMER,
         backbone=DiNATConfig(
-            embed_dim=8, depths=(3, 4, 18, 5), num_heads=(1, 1, 2, 2), kernel_size=11,
+            embed_dim=8, num_heads=(1, 1, 2, 2), kernel_size=11,
             dilations=USUAL, mlp_ratio=2.0, drop_path=0.3,
         ),
         pixel_decoder=replace(TINY_ONEFORMER.pixel_decoder, dropout=0.1),

@@ -25,14 +25,12 @@ TINY = {
     "convnext-unscaled": ConvNeXtConfig(dims=(8, 16, 24, 32), depths=(1, 1, 1, 1), layer_scale=0.0),
     "dinat": DiNATConfig(
         embed_dim=8,
-        depths=(2, 1, 2, 1),
         num_heads=(1, 2, 2, 4),
         kernel_size=3,
         dilations=((1, 4), (2,), (1, 3), (1,)),
     ),
     "dinat-scaled": DiNATConfig(
         embed_dim=8,
-        depths=(1, 1, 1, 1),
         num_heads=(1, 2, 2, 4),
         kernel_size=5,
         dilations=((2,), (1,), (1,), (1,)),

@@ -58,7 +58,7 @@ def dinat(kernel: int, layer_scale: float) -> tuple[DiNAT, torch.nn.Module]:
     depths, num_heads = (2, 1, 3, 2), (1, 2, 4, 8)
     dilations = ((1, 4), (2,), (1, 3, 1), (1, 2))
     ours = DiNAT(
-        embed_dim=8, depths=depths, num_heads=num_heads, kernel_size=kernel, dilations=dilations,
+        embed_dim=8, num_heads=num_heads, kernel_size=kernel, dilations=dilations,
         mlp_ratio=3.0, drop_path=0.0, layer_scale=layer_scale,
     )  # fmt: skip
     config = transformers.DinatConfig(

@@ -47,14 +47,14 @@ BACKBONES = {
     "dinat": (
         dinat(0.0),
         DiNATConfig(
-            embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), kernel_size=3,
+            embed_dim=8, num_heads=(1, 2, 2, 4), kernel_size=3,
             dilations=((1,), (2,), (1, 3), (1,)), mlp_ratio=2.0, drop_path=0.1,
         ),
     ),
     "dinat-scaled": (
         dinat(1e-5),
         DiNATConfig(
-            embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), kernel_size=3,
+            embed_dim=8, num_heads=(1, 2, 2, 4), kernel_size=3,
             dilations=((1,), (2,), (1, 3), (1,)), mlp_ratio=2.0, drop_path=0.1, layer_scale=1e-5,
         ),
     ),

@@ -1,7 +1,10 @@
 """Mask2Former here and in `transformers`: equal weights, equal logits, both ways."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint
 from parity.theirs import random_weights, resnet, swin
 
 from unimask.checkpoints import read_huggingface, write_huggingface
@@ -16,6 +19,7 @@ BACKBONES = {
     "resnet-basic": resnet("basic"),
     "enforced projections": swin(3),
 }
+TINY_FROZEN = replace(TINY_RESNET, backbone=replace(TINY_RESNET.backbone, norm="frozen_batch"))
 SIZES = [(75, 109), (96, 130), (64, 64), (33, 200)]
 
 
@@ -126,3 +130,14 @@ def test_reading_what_we_saved_gives_the_same(pair, tmp_path):
     assert again.state.keys() == checkpoint.state.keys()
     for name, tensor in again.state.items():
         torch.testing.assert_close(tensor, checkpoint.state[name], rtol=0, atol=0)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("config", [TINY_SWIN, TINY_FROZEN], ids=["swin", "resnet"])
+def test_networks_of_other_channels_load_there(config, tmp_path):
+    backbone = replace(config.backbone, in_channels=4)
+    checkpoint = tiny_checkpoint(replace(config, backbone=backbone))
+    rules = checkpoint.preprocessing.for_channels(4)
+    write_huggingface(tmp_path, replace(checkpoint, preprocessing=rules))
+    theirs = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
+    compare(theirs, ours_of(checkpoint), torch.randn(1, 4, 75, 109))

@@ -21,7 +21,7 @@ from unimask.presets import preset
 transformers = pytest.importorskip("transformers")
 
 DINAT = DiNATConfig(
-    embed_dim=8, depths=(1, 1, 2, 1), num_heads=(1, 2, 2, 4), kernel_size=3,
+    embed_dim=8, num_heads=(1, 2, 2, 4), kernel_size=3,
     dilations=((1,), (2,), (1, 3), (1,)), mlp_ratio=2.0, drop_path=0.1,
 )  # fmt: skip
 TINY = replace(TINY_ONEFORMER, backbone=DINAT, num_classes=3, text=None)

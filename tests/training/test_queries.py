@@ -92,7 +92,7 @@ def test_queries_of_the_picture_are_just_a_number():
 def test_what_cannot_be_is_refused_in_one_line():
     with pytest.raises(SettingsError, match="num_queries is 11, but tiny was trained with 12"):
         raise_queries("tiny", tiny_checkpoint(), 11)
-    with pytest.raises(SettingsError, match="classifies pixels, it has no queries"):
+    with pytest.raises(SettingsError, match="classifies pixels, one by one: leave num_queries out"):
         with_queries("baseline", TINY_PER_PIXEL, 10)
     with pytest.raises(SettingsError, match="needs 1 or more"):
         with_queries("tiny", TINY_RESNET, 0)

@@ -214,7 +214,7 @@ def test_an_authors_file_is_trained_on(discs, tmp_path):
 
 def test_a_backbones_weights_need_an_untrained_network(discs, tiny_model, tmp_path):
     settings = replace(SETTINGS, backbone_weights="resnet.pth")
-    with pytest.raises(SettingsError, match=r"backbone_weights resnet\.pth go with a preset"):
+    with pytest.raises(SettingsError, match=r"backbone_weights resnet\.pth goes with a preset"):
         train(discs, str(tiny_model), out=tmp_path / "run", settings=settings, device="cpu")
 
 

@@ -1,14 +1,19 @@
 """Other people's files to and from our state dict."""
 
 from unimask.checkpoints.authors import read_authors
+from unimask.checkpoints.channels import fit_channels, read_channels
 from unimask.checkpoints.checkpoint import Checkpoint
 from unimask.checkpoints.huggingface import read_huggingface, write_huggingface
 from unimask.checkpoints.imagenet import read_backbone
+from unimask.checkpoints.timm_weights import timm_normalisation
 
 __all__ = [
     "Checkpoint",
+    "fit_channels",
     "read_authors",
     "read_backbone",
+    "read_channels",
     "read_huggingface",
+    "timm_normalisation",
     "write_huggingface",
 ]

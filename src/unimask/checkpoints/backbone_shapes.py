@@ -96,13 +96,14 @@ def read_swin(state: State) -> SwinConfig:
     side = math.isqrt(tables[0][0])
     if side * side != tables[0][0] or side % 2 == 0:
         raise CheckpointError(f"a table of {tables[0][0]} relative positions is of no window")
-    dim = shape(state, "backbone.patch_embed.proj.weight")[0]
+    dim, channels = shape(state, "backbone.patch_embed.proj.weight", 4)[:2]
     return SwinConfig(
         embed_dim=dim,
         depths=depths,
         num_heads=four([heads for _, heads in tables]),
         window_size=(side + 1) // 2,
         mlp_ratio=shape(state, f"{blocks[0]}.0.mlp.fc1.weight")[0] / dim,
+        in_channels=channels,
     )
 
 
@@ -122,6 +123,7 @@ def read_resnet(state: State) -> ResNetConfig:
         depths=four([count(state, stage) for stage in stages]),
         norm="frozen_batch" if statistics else "group",
         last_dilations=DEEPLAB_GRID if deeplab else (),
+        in_channels=shape(state, "backbone.stem.conv1.weight", 4)[1],
     )
 
 
@@ -134,6 +136,7 @@ def read_convnext(state: State) -> ConvNeXtConfig:
         dims=four(norms),
         depths=four([count(state, f"backbone.stages.{stage}") for stage in stages]),
         layer_scale=1.0 if scaled else 0.0,
+        in_channels=shape(state, "backbone.downsample_layers.0.0.weight", 4)[1],
     )
 
 
@@ -146,12 +149,12 @@ def read_dinat(state: State, path: Path) -> DiNATConfig:
     dim = shape(state, "backbone.norm0.weight")[0]
     return DiNATConfig(
         embed_dim=dim,
-        depths=depths,
         num_heads=four([table[0] for table in tables]),
         kernel_size=kernel_size,
         dilations=told_dilations(path, kernel_size, depths),
         mlp_ratio=shape(state, f"{levels[0]}.0.mlp.fc1.weight")[0] / dim,
         drop_path=0.3,
+        in_channels=shape(state, "backbone.patch_embed.proj.0.weight", 4)[1],
     )
 
 

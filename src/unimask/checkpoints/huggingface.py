@@ -28,7 +28,7 @@ from unimask.checkpoints.huggingface_own import OWN
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.checkpoints.published import publication_of_names
 from unimask.checkpoints.tensor_files import read_tensors
-from unimask.config import SegmenterConfig
+from unimask.config import PreprocessingConfig, SegmenterConfig
 from unimask.errors import CheckpointError
 from unimask.formats.atomic import atomic_path
 from unimask.modeling.skeleton import build_skeleton
@@ -62,14 +62,16 @@ def read_huggingface(folder: Path) -> Checkpoint:
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     publication = publication_of_names(architecture, read_names(config), folder)
+    preprocessing = read_preprocessing(
+        config, preprocessor, publication.preprocessing(architecture)
+    )
+    check_normalisation(folder, architecture, preprocessing)
     return Checkpoint(
         config=architecture,
         state=state,
         labels=read_labels(config, publication),
         tasks=read_tasks(config, publication),
-        preprocessing=read_preprocessing(
-            config, preprocessor, publication.preprocessing(architecture)
-        ),
+        preprocessing=preprocessing,
         postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
     )
 
@@ -87,6 +89,23 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     if older.is_file():
         return read_tensors(older)
     raise CheckpointError(f"{weights.name} does not exist: a model folder needs it")
+
+
+def check_normalisation(
+    folder: Path, architecture: SegmenterConfig, preprocessing: PreprocessingConfig
+) -> None:
+    """Refuse means and deviations of other channels than the network reads.
+
+    Raises:
+        CheckpointError: They are more or fewer.
+    """
+    channels = architecture.backbone.in_channels
+    told = len(preprocessing.mean), len(preprocessing.std)
+    if told != (channels, channels):
+        raise CheckpointError(
+            f"{folder}: the network reads {channels} channels, but there are {told[0]} means and "
+            f"{told[1]} deviations: mend preprocessor_config.json or config.json"
+        )
 
 
 def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:

@@ -92,4 +92,6 @@ RESNET: Rules = (
     ),
 )
 
-BACKBONES: Rules = (*PATCHES, *OUTPUT_NORMS, *SWIN, *DINAT, *CONVNEXT, *RESNET)
+TIMM: Rules = (("backbone.model.**", f"{ENCODER}._backbone.**"),)
+
+BACKBONES: Rules = (*PATCHES, *OUTPUT_NORMS, *SWIN, *DINAT, *CONVNEXT, *RESNET, *TIMM)

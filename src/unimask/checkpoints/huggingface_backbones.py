@@ -2,7 +2,14 @@
 
 from collections.abc import Callable
 
-from unimask.config import BackboneConfig, ConvNeXtConfig, DiNATConfig, ResNetConfig, SwinConfig
+from unimask.config import (
+    BackboneConfig,
+    ConvNeXtConfig,
+    DiNATConfig,
+    ResNetConfig,
+    SwinConfig,
+    TimmConfig,
+)
 from unimask.errors import CheckpointError
 
 Json = dict
@@ -35,6 +42,7 @@ def read_swin(backbone: Json) -> SwinConfig:
         window_size=backbone["window_size"],
         mlp_ratio=backbone.get("mlp_ratio", 4.0),
         drop_path=backbone.get("drop_path_rate", 0.0),
+        in_channels=backbone.get("num_channels", 3),
     )
 
 
@@ -46,21 +54,24 @@ def read_convnext(backbone: Json) -> ConvNeXtConfig:
         depths=tuple(backbone["depths"]),
         drop_path=backbone.get("drop_path_rate", 0.0),
         layer_scale=backbone.get("layer_scale_init_value", 1e-6),
+        in_channels=backbone.get("num_channels", 3),
     )
 
 
 def read_dinat(backbone: Json) -> DiNATConfig:
     """Read a DiNAT's numbers."""
     expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
+    dilations = tuple(tuple(stage) for stage in backbone["dilations"])
+    expect(backbone, depths=[len(stage) for stage in dilations])
     return DiNATConfig(
         embed_dim=backbone["embed_dim"],
-        depths=tuple(backbone["depths"]),
         num_heads=tuple(backbone["num_heads"]),
         kernel_size=backbone["kernel_size"],
-        dilations=tuple(tuple(stage) for stage in backbone["dilations"]),
+        dilations=dilations,
         mlp_ratio=backbone["mlp_ratio"],
         drop_path=backbone.get("drop_path_rate", 0.0),
         layer_scale=backbone.get("layer_scale_init_value", 0.0),
+        in_channels=backbone.get("num_channels", 3),
     )
 
 
@@ -74,7 +85,13 @@ def read_resnet(backbone: Json, kept: Json) -> ResNetConfig:
         depths=tuple(backbone["depths"]),
         norm=kept.get("norm", "frozen_batch"),
         last_dilations=tuple(kept.get("last_dilations", ())),
+        in_channels=backbone.get("num_channels", 3),
     )
+
+
+def read_timm(backbone: Json) -> TimmConfig:
+    """Read which model of timm it is."""
+    return TimmConfig(name=backbone["backbone"], in_channels=backbone.get("num_channels", 3))
 
 
 READERS: dict[str, Callable[[Json], BackboneConfig]] = {
@@ -82,6 +99,7 @@ READERS: dict[str, Callable[[Json], BackboneConfig]] = {
     "maskformer-swin": read_swin,
     "convnext": read_convnext,
     "dinat": read_dinat,
+    "timm_backbone": read_timm,
 }
 
 
@@ -109,7 +127,13 @@ def write_backbone(backbone: BackboneConfig) -> Json:
             values = write_dinat(backbone)
         case ResNetConfig():
             values = write_resnet(backbone)
-    return {**values, "out_features": ["stage1", "stage2", "stage3", "stage4"]}
+        case TimmConfig():
+            return write_timm(backbone)
+    return {
+        **values,
+        "num_channels": backbone.in_channels,
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    }
 
 
 def write_swin(backbone: SwinConfig) -> Json:
@@ -162,10 +186,13 @@ def kept_of(backbone: BackboneConfig) -> Json:
 
 
 def in_schema(backbone: BackboneConfig) -> bool:
-    """Say whether `transformers` has such a backbone; it knows no DeepLab stem and no dilations."""
-    return not isinstance(backbone, ResNetConfig) or (
-        backbone.stem == "basic" and not backbone.last_dilations
-    )
+    """Say whether `transformers` has such a backbone, and runs it alike.
+
+    It knows no DeepLab stem and no dilations, and pads no pictures for models of timm.
+    """
+    if isinstance(backbone, ResNetConfig):
+        return backbone.stem == "basic" and not backbone.last_dilations
+    return not isinstance(backbone, TimmConfig)
 
 
 def write_resnet(backbone: ResNetConfig) -> Json:
@@ -176,4 +203,13 @@ def write_resnet(backbone: ResNetConfig) -> Json:
         "embedding_size": backbone.stem_channels,
         "hidden_sizes": list(backbone.channels),
         "depths": list(backbone.depths),
+    }
+
+
+def write_timm(backbone: TimmConfig) -> Json:
+    """Give the name of a model of timm."""
+    return {
+        "model_type": "timm_backbone",
+        "backbone": backbone.name,
+        "num_channels": backbone.in_channels,
     }

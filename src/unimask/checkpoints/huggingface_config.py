@@ -121,8 +121,8 @@ def read_preprocessing(
         shortest_edge=size.get("shortest_edge", default.shortest_edge),
         longest_edge=size.get("longest_edge", default.longest_edge),
         size_divisor=read_divisor(config, preprocessor, default.size_divisor),
-        mean=mean or default.mean,  # type: ignore[arg-type]
-        std=std or default.std,  # type: ignore[arg-type]
+        mean=mean or default.mean,
+        std=std or default.std,
     )
 
 

@@ -7,19 +7,20 @@ from torch import Tensor
 from unimask.checkpoints import imagenet_names as names
 from unimask.checkpoints.keymap import to_ours
 from unimask.checkpoints.tensor_files import read_tensors
-from unimask.config import BackboneConfig, SwinConfig
+from unimask.checkpoints.timm_weights import read_timm
+from unimask.config import BackboneConfig, SwinConfig, TimmConfig
 from unimask.errors import CheckpointError
 
 
 def read_backbone(
     path: Path, config: BackboneConfig, untrained: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Read a backbone's weights from detectron2's, torchvision's or the Swin authors' files.
+    """Read a backbone's weights from detectron2's, torchvision's, Swin's or timm's files.
 
     Class heads are left out; all else must fit.
 
     Args:
-        path: A pickle, a file of torch, or safetensors.
+        path: A pickle, a file of torch, or safetensors; "timm" lets timm fetch those of its model.
         config: The backbone that is wanted.
         untrained: The network's own tensors, for names and shapes.
 
@@ -30,6 +31,8 @@ def read_backbone(
     Raises:
         CheckpointError: The file cannot be read, or is of another backbone.
     """
+    if isinstance(config, TimmConfig):
+        return read_timm(config, path)
     tensors = read_tensors(path)
     wanted = {name: value for name, value in untrained.items() if name.startswith("backbone.")}
     if isinstance(config, SwinConfig):

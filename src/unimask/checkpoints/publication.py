@@ -62,11 +62,12 @@ class Publication:
         """
         wide = self.size_wide is not None and is_wide(config.backbone)
         shortest, longest = self.size_wide if wide and self.size_wide else self.size
-        return PreprocessingConfig(
+        rules = PreprocessingConfig(
             shortest_edge=shortest,
             longest_edge=longest,
             size_divisor=4 if is_per_pixel(config) else self.size_divisor,
         )
+        return rules.for_channels(config.backbone.in_channels)
 
     def postprocessing(self, config: SegmenterConfig) -> PostprocessingConfig:
         """Give the thresholds; networks that only answer semantic questions resize scores.

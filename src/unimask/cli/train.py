@@ -8,6 +8,26 @@ import typer
 from unimask.cli.main import app
 from unimask.errors import SettingsError
 
+BackboneOption = Annotated[
+    str | None, typer.Option(help="timm:NAME in place of a preset's backbone (extra timm).")
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(help="ImageNet weights of a preset's backbone; timm lets timm fetch its own."),
+]
+ChannelsOption = Annotated[
+    int | None, typer.Option(min=1, help="Channels of pictures that are not RGB.")
+]
+QueriesOption = Annotated[
+    int | None, typer.Option(min=1, help="Masks per picture; trained weights can have more.")
+]
+NamesOption = Annotated[
+    str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
+]
+TokenizerOption = Annotated[
+    str, typer.Option(help="OneFormer's texts: bytes, or a path to CLIP's tokenizer.json.")
+]
+
 
 @app.command()
 def train(
@@ -24,20 +44,14 @@ def train(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures per pass.")] = 4,
     accumulate: Annotated[int, typer.Option(min=1, help="Passes per update.")] = 1,
     learning_rate: Annotated[float, typer.Option(help="Peak rate.")] = 1e-4,
-    backbone_weights: Annotated[
-        Path | None, typer.Option(help="ImageNet weights of a preset's backbone.")
-    ] = None,
-    queries: Annotated[
-        int | None, typer.Option(min=1, help="Masks per picture; trained weights can have more.")
-    ] = None,
+    backbone: BackboneOption = None,
+    backbone_weights: WeightsOption = None,
+    channels: ChannelsOption = None,
+    queries: QueriesOption = None,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
-    names: Annotated[
-        str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
-    ] = None,
+    names: NamesOption = None,
     evaluate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 0,
-    tokenizer: Annotated[
-        str, typer.Option(help="OneFormer's texts: bytes, or a path to CLIP's tokenizer.json.")
-    ] = "bytes",
+    tokenizer: TokenizerOption = "bytes",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder.")] = None,
@@ -57,6 +71,8 @@ def train(
         batch_size=batch_size,
         accumulate=accumulate,
         learning_rate=learning_rate,
+        backbone=backbone,
+        channels=channels,
         backbone_weights=None if backbone_weights is None else str(backbone_weights),
         num_queries=queries,
         precision=precision,  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from unimask.config.backbones import (
     DiNATConfig,
     ResNetConfig,
     SwinConfig,
+    TimmConfig,
 )
 from unimask.config.losses import (
     CriterionConfig,
@@ -62,5 +63,6 @@ __all__ = [
     "SwinConfig",
     "TaskQueriesConfig",
     "TextConfig",
+    "TimmConfig",
     "TransformerDecoderConfig",
 ]

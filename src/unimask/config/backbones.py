@@ -17,6 +17,7 @@ class ResNetConfig:
         norm: "frozen_batch" keeps ImageNet statistics; "group" trains from scratch at any batch.
         last_dilations: Distance of neighbours in the 3x3 convolutions of the last stage, block by
             block; blocks beyond these have 1. DeepLab's are 1, 2, 4, and no weight's shape tells.
+        in_channels: Channels of the picture, 3 for RGB; so in all backbones.
     """
 
     kind: Literal["resnet"] = "resnet"
@@ -27,6 +28,7 @@ class ResNetConfig:
     depths: tuple[int, int, int, int] = (3, 4, 6, 3)
     norm: Literal["frozen_batch", "group"] = "frozen_batch"
     last_dilations: tuple[int, ...] = ()
+    in_channels: int = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +42,7 @@ class SwinConfig:
         window_size: Side of the attention window, in tokens.
         mlp_ratio: Hidden width of the feed-forward part over its input width.
         drop_path: Stochastic depth of the last block; earlier blocks scale linearly from 0.
+        in_channels: Channels of the picture.
     """
 
     kind: Literal["swin"] = "swin"
@@ -49,6 +52,7 @@ class SwinConfig:
     window_size: int = 7
     mlp_ratio: float = 4.0
     drop_path: float = 0.3
+    in_channels: int = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +67,7 @@ class ConvNeXtConfig:
         depths: Blocks per stage.
         drop_path: Stochastic depth of the last block; earlier blocks scale linearly from 0.
         layer_scale: Initial scale of every block's branch, 1 in OneFormer; 0 for blocks without.
+        in_channels: Channels of the picture.
     """
 
     kind: Literal["convnext"] = "convnext"
@@ -70,6 +75,7 @@ class ConvNeXtConfig:
     depths: tuple[int, int, int, int] = (3, 3, 9, 3)
     drop_path: float = 0.4
     layer_scale: float = 1e-6
+    in_channels: int = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,26 +88,47 @@ class DiNATConfig:
 
     Attributes:
         embed_dim: Channels of the first stage; each later stage doubles them.
-        depths: Blocks per stage.
         num_heads: Attention heads per stage.
         kernel_size: Side of the neighbourhood, in tokens; odd.
-        dilations: Distance of neighbours, per stage and block. They belong to the weights, though
-            no weight's shape tells them: one network was trained with one set.
+        dilations: Distance of neighbours, per stage and block, of which there are as many. They
+            belong to the weights, though no weight's shape tells them: one network was trained
+            with one set.
         mlp_ratio: Hidden width of the feed-forward part over its input width.
         drop_path: Stochastic depth of the last block; earlier blocks scale linearly from 0.
         layer_scale: Initial scale of both branches of every block; 0 for blocks without scales, as
             in every published DiNAT.
+        in_channels: Channels of the picture.
     """
 
     kind: Literal["dinat"] = "dinat"
     embed_dim: int = 64
-    depths: tuple[int, int, int, int] = (3, 4, 18, 5)
     num_heads: tuple[int, int, int, int] = (2, 4, 8, 16)
     kernel_size: int = 7
     dilations: tuple[tuple[int, ...], ...] = ((1, 8, 1), (1, 4) * 2, (1, 2) * 9, (1,) * 5)
     mlp_ratio: float = 3.0
     drop_path: float = 0.2
     layer_scale: float = 0.0
+    in_channels: int = 3
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Blocks per stage."""
+        return tuple(len(stage) for stage in self.dilations)
 
 
-BackboneConfig = ResNetConfig | SwinConfig | ConvNeXtConfig | DiNATConfig
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimmConfig:
+    """A backbone of timm, with all numbers that its name stands for there.
+
+    Attributes:
+        name: What timm calls it, such as "convnextv2_atto"; a tag of pretrained weights may follow
+            a dot, and decides how pictures are normalised.
+        in_channels: Channels of the picture.
+    """
+
+    kind: Literal["timm"] = "timm"
+    name: str
+    in_channels: int = 3
+
+
+BackboneConfig = ResNetConfig | SwinConfig | ConvNeXtConfig | DiNATConfig | TimmConfig

@@ -1,6 +1,6 @@
 """How pictures become tensors, and logits segments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -12,8 +12,8 @@ class PreprocessingConfig:
         shortest_edge: The shorter side is resized to this many pixels, aspect kept.
         longest_edge: ... unless the longer side would then exceed this.
         size_divisor: Padding at the bottom and right, after normalisation, up to a multiple.
-        mean: Per channel, on the scale 0 to 255.
-        std: Per channel, on the scale 0 to 255.
+        mean: Per channel of the picture, on the scale 0 to 255.
+        std: Per channel of the picture, on the scale 0 to 255.
         stretch: Map each picture's own 0.1 and 99.9 percentiles to black and white first, as
             microscopy needs; photographs do not.
     """
@@ -21,9 +21,26 @@ class PreprocessingConfig:
     shortest_edge: int = 800
     longest_edge: int = 1333
     size_divisor: int = 32
-    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
     stretch: bool = False
+
+    def for_channels(self, channels: int) -> "PreprocessingConfig":
+        """Give the rule for pictures with so many channels.
+
+        More channels than there are take the average mean and deviation of those that there are;
+        fewer take the average, all of them.
+        """
+        known = len(self.mean)
+        if channels == known:
+            return self
+        kept = known if channels > known else 0
+        average = (sum(self.mean) / known,), (sum(self.std) / known,)
+        return replace(
+            self,
+            mean=self.mean[:kept] + average[0] * (channels - kept),
+            std=self.std[:kept] + average[1] * (channels - kept),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,12 +22,14 @@ class CocoPanoptic:
         annotations: The JSON.
         masks: Folder of the PNGs.
         images: Folder of the pictures.
+        channels: Of the pictures, 3 for RGB.
 
     Raises:
         DataError: A file is missing or is not what it should be.
     """
 
-    def __init__(self, annotations: Path, masks: Path, images: Path) -> None:
+    def __init__(self, annotations: Path, masks: Path, images: Path, channels: int = 3) -> None:
+        self.channels = channels
         self.annotations, self.masks = annotations, masks
         self.name = annotations.stem if annotations.stem != "panoptic" else annotations.parent.name
         content = read_json(annotations)
@@ -63,7 +65,7 @@ class CocoPanoptic:
             ImageError: The picture cannot be read.
         """
         path, entry = self.entries[index]
-        image = read_picture(path)
+        image = read_picture(path, channels=self.channels)
         ids = self.read_ids(entry)
         if ids.shape != image.shape[:2]:
             raise DataError(

@@ -54,7 +54,11 @@ EVERY = 5
 
 
 def open_dataset(
-    path: str | Path, split: str | None = None, *, names: tuple[str, str] | None = None
+    path: str | Path,
+    split: str | None = None,
+    *,
+    names: tuple[str, str] | None = None,
+    channels: int = 3,
 ) -> Dataset:
     """Open the dataset in a folder, or one split of it.
 
@@ -67,6 +71,7 @@ def open_dataset(
         path: The folder.
         split: "train", "val", the name of a folder, or None.
         names: For instance ids: names of the objects and of the background.
+        channels: Of the pictures, 3 for RGB.
 
     Raises:
         DataError: There is nothing that can be recognised; the message lists what is looked for.
@@ -76,12 +81,12 @@ def open_dataset(
         raise DataError(f"{folder} is not a folder: give the folder that holds the dataset")
     coco = folder / "annotations" / f"panoptic_{split}.json"
     if split is not None and coco.is_file():
-        return CocoPanoptic(coco, coco.with_suffix(""), images_of(folder, split))
+        return CocoPanoptic(coco, coco.with_suffix(""), images_of(folder, split), channels)
     if split is not None and (folder / split).is_dir():
-        return open_one(folder / split, names)
+        return open_one(folder / split, names, channels)
     if split is None and not (folder / "images").is_dir() and (folder / "train").is_dir():
-        return open_one(folder / "train", names)
-    dataset = open_one(folder, names)
+        return open_one(folder / "train", names, channels)
+    dataset = open_one(folder, names, channels)
     if split is None:
         return dataset
     return Subset(dataset, split_indices(len(dataset), split, folder))
@@ -99,12 +104,13 @@ def split_indices(count: int, split: str, folder: Path) -> list[int]:
     raise DataError(f"{folder} has no split {split!r}: use train or val, or add a folder {split}/")
 
 
-def open_one(folder: Path, names: tuple[str, str] | None) -> Dataset:
+def open_one(folder: Path, names: tuple[str, str] | None, channels: int) -> Dataset:
     """Open a folder that is one set of pictures."""
     if (folder / "panoptic.json").is_file():
-        return CocoPanoptic(folder / "panoptic.json", folder / "panoptic", folder / "images")
+        images = folder / "images"
+        return CocoPanoptic(folder / "panoptic.json", folder / "panoptic", images, channels)
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
-        return InstanceFolder(folder, names)
+        return InstanceFolder(folder, names, channels)
     raise DataError(
         f"{folder} holds no dataset that is known here: expected images/ + masks/ (instance ids), "
         "or panoptic.json + panoptic/ + images/ (COCO panoptic)"

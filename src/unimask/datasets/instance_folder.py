@@ -23,12 +23,16 @@ class InstanceFolder:
     Args:
         folder: Holds `images/` and `masks/`, partners by file stem.
         names: Names of the thing and the stuff, in place of the file's.
+        channels: Of the pictures, 3 for RGB.
 
     Raises:
         DataError: A partner is missing, or `labels.json` is not what it should be.
     """
 
-    def __init__(self, folder: Path, names: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, names: tuple[str, str] | None = None, channels: int = 3
+    ) -> None:
+        self.channels = channels
         self.folder = folder
         self.name = folder.parent.name if folder.name in ("train", "val", "test") else folder.name
         self.labels = LabelSet(names or read_names(folder), (True, False))
@@ -57,7 +61,7 @@ class InstanceFolder:
             ImageError: The picture cannot be read.
         """
         path, mask_path = self.paths[index], self.masks[index]
-        image = read_picture(path)
+        image = read_picture(path, channels=self.channels)
         ids = read_id_mask(mask_path)
         if ids.shape != image.shape[:2]:
             raise DataError(

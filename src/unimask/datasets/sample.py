@@ -20,7 +20,7 @@ class Sample:
     objects are disjoint needs one layer, however many they are.
 
     Attributes:
-        image: RGB.
+        image: RGB, or the channels that the model reads.
         id_maps: Numbers of the objects, 0 for none.
         label_ids: Label id of object i + 1.
         crowds: Objects that stand for many: no targets, and wrong nowhere.
@@ -28,7 +28,7 @@ class Sample:
         path: The picture's file.
     """
 
-    image: UInt8[np.ndarray, "h w 3"]
+    image: UInt8[np.ndarray, "h w c"]
     id_maps: Int[np.ndarray, "l h w"]
     label_ids: Int[np.ndarray, " n"]
     crowds: Bool[np.ndarray, " n"]

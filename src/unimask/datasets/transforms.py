@@ -9,9 +9,9 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from unimask.config import PreprocessingConfig
 from unimask.datasets.sample import Sample
-from unimask.processing.preprocess import input_size, stretch_intensities
+from unimask.processing.preprocess import input_size, resize_picture, stretch_intensities
 
-Picture = UInt8[np.ndarray, "h w 3"]
+Picture = UInt8[np.ndarray, "h w c"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,11 +90,11 @@ def random_square(
         min((top + rows) * per_row, height),
     )
     shape = (rows, columns)
-    image = resized(sample.image, box, shape, Image.Resampling.BILINEAR)
-    id_maps = np.stack([resized(m, box, shape, Image.Resampling.NEAREST) for m in sample.id_maps])
+    image = np.array(resize_picture(sample.image, shape, box))
+    id_maps = np.stack([resize_map(ids, box, shape) for ids in sample.id_maps])
     ignored = None
     if sample.ignored is not None:
-        ignored = resized(sample.ignored.astype(np.uint8), box, shape, Image.Resampling.NEAREST) > 0
+        ignored = resize_map(sample.ignored.astype(np.uint8), box, shape) > 0
     return replace(sample, image=image, id_maps=id_maps, ignored=ignored)
 
 
@@ -105,25 +105,22 @@ def random_span(length: int, crop: int, random: np.random.Generator) -> tuple[in
     return int(random.integers(length - crop + 1)), crop
 
 
-def resized(
-    array: np.ndarray,
-    box: tuple[float, float, float, float],
-    shape: tuple[int, int],
-    how: Image.Resampling,
+def resize_map(
+    ids: np.ndarray, box: tuple[float, float, float, float], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Resize a part of a picture or map."""
-    picture = Image.fromarray(np.ascontiguousarray(array))
-    return np.array(picture.resize((shape[1], shape[0]), how, box))
+    """Resize a part of a map of numbers, none of which may mix."""
+    picture = Image.fromarray(np.ascontiguousarray(ids))
+    return np.array(picture.resize((shape[1], shape[0]), Image.Resampling.NEAREST, box))
 
 
-def pad(sample: Sample, side: int, colour: tuple[float, float, float]) -> Sample:
+def pad(sample: Sample, side: int, colour: tuple[float, ...]) -> Sample:
     """Fill up to a square at the bottom and right; what is added is ignored."""
     height, width = sample.size
     if height == side and width == side:
         return sample
     ignored = np.ones((side, side), bool)
     ignored[:height, :width] = False if sample.ignored is None else sample.ignored
-    image = np.empty((side, side, 3), np.uint8)
+    image = np.empty((side, side, sample.image.shape[2]), np.uint8)
     image[:] = np.rint(colour)
     image[:height, :width] = sample.image
     return replace(
@@ -145,21 +142,28 @@ def on_axes(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
 
 
 def change_colours(image: Picture, settings: Augmentation, random: np.random.Generator) -> Picture:
-    """Change tone, colour, noise and sharpness."""
-    image = change_tones(image, settings, random)
-    if settings.colour:
+    """Change tone, colour, noise and sharpness; only RGB has colours to change or drop."""
+    image, coloured = change_tones(image, settings, random), image.shape[2] == 3
+    if settings.colour and coloured:
         factor = 1 + random.uniform(-settings.colour, settings.colour)
         image = np.asarray(ImageEnhance.Color(Image.fromarray(image)).enhance(factor))
-    if random.random() < settings.grey:
+    if random.random() < settings.grey and coloured:
         image = np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
     if settings.blur and random.random() < 0.3:
         radius = random.uniform(0, settings.blur)
-        image = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
+        image = blurred(image, radius)
     if settings.noise and random.random() < 0.3:
         deviation = random.uniform(0, settings.noise)
         noise = random.standard_normal(image.shape, np.float32) * deviation
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
     return image
+
+
+def blurred(image: Picture, radius: float) -> Picture:
+    """Blur each channel."""
+    blur = ImageFilter.GaussianBlur(radius)
+    layers = [np.asarray(Image.fromarray(layer).filter(blur)) for layer in np.moveaxis(image, 2, 0)]
+    return np.stack(layers, axis=2)
 
 
 def change_tones(image: Picture, settings: Augmentation, random: np.random.Generator) -> Picture:

@@ -50,7 +50,7 @@ def evaluate(
         TaskError: The model cannot do the task.
     """
     predictor = model if isinstance(model, Predictor) else load(model, device=device, dtype=dtype)
-    dataset = open_dataset(data, split)
+    dataset = open_dataset(data, split, channels=predictor.channels)
     scores = evaluate_predictor(predictor, dataset, task=task, progress=progress)
     report = {
         "task": scores["task"],

@@ -6,6 +6,7 @@ from PIL import Image
 from unimask.datasets import Sample
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet, Task
+from unimask.processing.stacks import visible
 from unimask.results import Result, Segment
 
 
@@ -30,7 +31,7 @@ def truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
         labels=labels,
         segments=tuple(segment for segment in segments if segment.area),
         path=sample.path,
-        image=sample.image,
+        image=visible(sample.image),
     )
 
 

@@ -1,7 +1,6 @@
 """Where weights come from: a bundled name, a folder, a run, a file of the authors, or the Hub."""
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -9,13 +8,10 @@ from typing import Literal
 import torch
 
 from unimask.checkpoints import Checkpoint, read_authors, read_huggingface
-from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.predictor import Predictor
-from unimask.labels import LabelSet
-from unimask.modeling.build import build_segmenter
 from unimask.modeling.skeleton import build_skeleton
-from unimask.presets import PRESETS, family_rules, family_tasks, preset
+from unimask.presets import PRESETS
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
@@ -82,39 +78,6 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
     network.load_state_dict(checkpoint.state, assign=True)
     network = network.to(place, kind).eval().requires_grad_(False)
     return Predictor(network, replace(checkpoint, state={}), str(source))
-
-
-def build(
-    preset_name: str,
-    *,
-    labels: Sequence[str],
-    is_thing: Sequence[bool] | None = None,
-    device: str = "auto",
-) -> Predictor:
-    """Build an untrained network, to train it by hand or to try its speed.
-
-    Args:
-        preset_name: One of the architectures, such as "mask2former-swin-tiny".
-        labels: Names of the classes.
-        is_thing: Per class: True where objects are counted; all by default.
-        device: As for `load`.
-
-    Raises:
-        SettingsError: No preset has that name, or the label set is not one.
-    """
-    things = tuple(is_thing) if is_thing is not None else (True,) * len(labels)
-    label_set = LabelSet(tuple(labels), things)
-    config = preset(preset_name, len(label_set))
-    network = build_segmenter(config).to(choose_device(device)).eval()
-    checkpoint = Checkpoint(
-        config=config,
-        state={},
-        labels=label_set,
-        tasks=family_tasks(config),
-        preprocessing=PreprocessingConfig(),
-        postprocessing=family_rules(config),
-    )
-    return Predictor(network, checkpoint, f"untrained {preset_name}")
 
 
 def bundled_names() -> tuple[str, ...]:

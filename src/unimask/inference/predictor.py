@@ -26,6 +26,7 @@ from unimask.processing.pictures import (
     read_picture,
 )
 from unimask.processing.preprocess import Preprocessed, preprocess
+from unimask.processing.stacks import visible
 from unimask.results import Result
 
 INSTANCE_THRESHOLD = 0.5
@@ -75,6 +76,11 @@ class Predictor:
     def tasks(self) -> tuple[Task, ...]:
         """What the weights were trained for, widest first."""
         return self.checkpoint.tasks
+
+    @property
+    def channels(self) -> int:
+        """Channels of the pictures that it reads, 3 for RGB."""
+        return self.checkpoint.config.backbone.in_channels
 
     @property
     def device(self) -> torch.device:
@@ -134,8 +140,9 @@ class Predictor:
         share a pass of the network, and none is padded to another's size.
 
         Args:
-            images: One picture (path, address, PIL picture, uint8 array (h, w, 3) RGB), a list
-                of them, a folder, a glob pattern, or an iterator of frames.
+            images: One picture (path, address, PIL picture, uint8 array (h, w, 3) RGB, or
+                (h, w, channels) for a model of other channels), a list of them, a folder, a glob
+                pattern, or an iterator of frames.
             task: "semantic", "instance" or "panoptic"; the widest the weights know by default.
             threshold: Least score. None: instance keeps scores from 0.5 on, panoptic takes the
                 checkpoint's own; semantic has none.
@@ -189,7 +196,7 @@ class Predictor:
     def prepare(self, source: Source, window: Window, max_pixels: int) -> Pending:
         """Read a picture and make it a tensor."""
         start = time.perf_counter()
-        image = read_picture(source, window=window, max_pixels=max_pixels)
+        image = read_picture(source, window=window, max_pixels=max_pixels, channels=self.channels)
         ready = preprocess(image, self.checkpoint.preprocessing)
         return Pending(source, image, ready, 1000 * (time.perf_counter() - start))
 
@@ -210,7 +217,7 @@ class Predictor:
                 "postprocess": 1000 * (time.perf_counter() - start),
             }
             path = Path(item.source) if isinstance(item.source, str | Path) else None
-            yield replace(result, path=path, image=item.image, speed=speed)
+            yield replace(result, path=path, image=visible(item.image), speed=speed)
 
     def postprocess(
         self,
@@ -248,7 +255,10 @@ class Predictor:
         Raises:
             OutputError: The folder cannot be written to.
         """
-        state = {n: t.detach().float().cpu() for n, t in self.network.state_dict().items()}
+        state = {
+            name: (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu()
+            for name, tensor in self.network.state_dict().items()
+        }
         write_huggingface(Path(folder), replace(self.checkpoint, state=state))
 
 

@@ -23,8 +23,9 @@ from unimask.config import (
     StandardDecoderConfig,
     SwinConfig,
     TextConfig,
+    TimmConfig,
 )
-from unimask.modeling.backbones import ConvNeXt, DiNAT, ResNet, Swin
+from unimask.modeling.backbones import ConvNeXt, DiNAT, ResNet, Swin, Timm
 from unimask.modeling.layers.detr import DetrDecoderLayer, DetrEncoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.mlp import MLP
@@ -55,6 +56,7 @@ BACKBONES: dict[type, type[nn.Module]] = {
     ResNetConfig: ResNet,
     ConvNeXtConfig: ConvNeXt,
     DiNATConfig: DiNAT,
+    TimmConfig: Timm,
 }
 
 

@@ -41,7 +41,7 @@ class Segmenter(nn.Module):
 
     def forward(
         self,
-        pixel_values: Float[Tensor, "b 3 h w"],
+        pixel_values: Float[Tensor, "b c h w"],
         task: Task | Sequence[Task] | None = None,
         *,
         sentences: Int[Tensor, "b n t"] | None = None,

@@ -1,4 +1,4 @@
-"""Reading pictures of any kind into uint8 RGB, or refusing them in one clear line."""
+"""Reading pictures of any kind into uint8, as RGB where that is meant, or refusing them clearly."""
 
 import glob
 import http.client
@@ -9,13 +9,23 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError
 from unimask.processing.intensities import PictureWarning, Window, stretch
+from unimask.processing.stacks import (
+    MEND,
+    RGB,
+    check_channels,
+    read_array,
+    stack_of,
+    stretch_channels,
+    upright,
+)
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused from their header alone, unless the caller allows more."""
@@ -23,43 +33,53 @@ MAX_PIXELS = 200_000_000
 MAX_DOWNLOAD = 2**30
 """Bytes that are fetched from an address at most."""
 
-KINDS = "avif bmp gif jfif jp2 jpeg jpg pgm png ppm tif tiff webp"
+KINDS = "avif bmp gif jfif jp2 jpeg jpg npy pgm png ppm tif tiff webp"
 SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
 
-Picture = UInt8[np.ndarray, "h w 3"]
+Picture = UInt8[np.ndarray, "h w c"]
 Source = str | Path | Image.Image | np.ndarray
 
 _PIL_LIMIT = threading.Lock()
 
 
 def read_picture(
-    source: Source | object, *, window: Window = None, max_pixels: int = MAX_PIXELS
+    source: Source | object,
+    *,
+    window: Window = None,
+    max_pixels: int = MAX_PIXELS,
+    channels: int = RGB,
 ) -> Picture:
-    """Give a picture as uint8 RGB, upright.
+    """Give a picture as uint8, upright; as RGB unless other channels are asked for.
 
     Grey becomes three equal channels, CMYK and palettes are converted; alpha is dropped, and the
     colours under it stay as they are stored. Deeper pixels (16-bit, 32-bit, floats) are mapped
     linearly to 0..255: from 0 to the largest value of their type, or between the two values of
     `window`. Whatever is lost on the way is told by a `PictureWarning`.
 
+    With another number of channels than 3, a picture must have just as many, and they are what
+    they are: nothing is converted, alpha is a channel, and "auto" looks at each of them alone.
+
     Args:
-        source: A path, an http(s) address, a PIL picture, or an array (h, w), (h, w, 1) or
-            (h, w, 3 or 4).
+        source: A path (pictures, or `.npy` with an array), an http(s) address, a PIL picture, or an
+            array (h, w), (h, w, 1) or (h, w, 3 or 4); (h, w, channels) where they are not 3.
         window: Values that become black and white; "auto" takes the 0.1 and 99.9 percentiles.
         max_pixels: Height times width that is still accepted.
+        channels: 3 for RGB.
 
     Raises:
-        ImageError: The picture is missing, corrupt, of an unknown kind, or too large.
+        ImageError: The picture is missing, corrupt, of an unknown kind, too large, or has other
+            channels.
     """
+    wanted = Wanted(window, max_pixels, channels)
     if isinstance(source, np.ndarray):
-        return from_array(source, "the given array", window, max_pixels)
+        return from_array(source, "the given array", wanted)
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or "the given picture"
-        return convert(source, str(name), window, max_pixels)
+        return convert(source, str(name), wanted)
     if not isinstance(source, str | Path):
         raise ImageError(f"a {type(source).__name__} is no picture: give a path, PIL or an array")
     if str(source).startswith(("http://", "https://")):
-        return read_stream(download(str(source)), str(source), window, max_pixels)
+        return read_stream(download(str(source)), str(source), wanted)
     path = Path(source)
     try:
         if not path.exists():
@@ -68,12 +88,22 @@ def read_picture(
             raise ImageError(f"{path} is a folder: give the path of a picture")
         if path.is_file() and path.stat().st_size == 0:
             raise ImageError(f"{path} is empty (0 bytes): copy or download it again")
+        if path.suffix.lower() == ".npy":
+            return from_array(read_array(path), str(path), wanted)
         stream = path.open("rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path} cannot be opened ({reason}): check the path") from error
     with stream:
-        return read_stream(stream, str(path), window, max_pixels)
+        return read_stream(stream, str(path), wanted)
+
+
+class Wanted(NamedTuple):
+    """What a picture should become; as in `read_picture`."""
+
+    window: Window
+    max_pixels: int
+    channels: int
 
 
 def download(address: str) -> io.BytesIO:
@@ -92,23 +122,27 @@ def download(address: str) -> io.BytesIO:
     return io.BytesIO(data)
 
 
-def read_stream(
-    stream: io.BytesIO | io.BufferedReader, name: str, window: Window, max_pixels: int
-) -> Picture:
+def read_stream(stream: io.BytesIO | io.BufferedReader, name: str, wanted: Wanted) -> Picture:
     """Decode an open file."""
     try:
         with no_limit_of_pil():
             picture = Image.open(stream)
         pages = picture.format in ("TIFF", "GIF") and getattr(picture, "is_animated", False)
     except UnidentifiedImageError:
-        kinds = "save it as PNG, JPEG or TIFF"
+        kinds = "save it as PNG, JPEG or TIFF" if not is_tiff(stream) else MEND
         raise ImageError(f"{name} is not a picture of a known kind: {kinds}") from None
     except Exception as error:  # decoders raise whatever their format suggests
         raise damaged(name, error) from error
     with picture:
-        if pages:
+        if pages and wanted.channels == RGB:
             tell(f"{name} holds several pages: only the first is read")
-        return convert(picture, name, window, max_pixels)
+        return convert(picture, name, wanted)
+
+
+def is_tiff(stream: io.BytesIO | io.BufferedReader) -> bool:
+    """Say whether a file begins as TIFF does: with channels that pillow does not know, perhaps."""
+    stream.seek(0)
+    return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @contextmanager
@@ -139,23 +173,35 @@ def check_size(height: int, width: int, name: str, max_pixels: int) -> None:
         )
 
 
-def convert(picture: Image.Image, name: str, window: Window, max_pixels: int) -> Picture:
-    """Turn any PIL picture upright and into uint8 RGB."""
-    check_size(picture.height, picture.width, name, max_pixels)
-    warn_of_depth(picture, name, window)
+def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
+    """Turn any PIL picture upright and into uint8."""
+    check_size(picture.height, picture.width, name, wanted.max_pixels)
+    warn_of_depth(picture, name, wanted.window)
     try:
         picture.load()
     except MemoryError:
         raise
     except Exception as error:
         raise damaged(name, error) from error
+    if wanted.channels != RGB:
+        return from_array(stored_channels(picture, name, wanted.channels), name, wanted)
     picture = upright(picture, name)
     if picture.mode.startswith("I") or picture.mode == "F":
-        return from_array(np.asarray(picture), name, window, max_pixels)
+        return from_array(np.asarray(picture), name, wanted)
     if "transparency" in picture.info:
         picture = picture.convert("RGBA")
     pixels = np.array(picture.convert("RGB"))
-    return pixels if window is None else stretch(pixels, window, name)
+    return pixels if wanted.window is None else stretch(pixels, wanted.window, name)
+
+
+def stored_channels(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
+    """Give all channels of a picture, upright."""
+    try:
+        return stack_of(picture, name, channels)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # later pages are decoded only now
+        raise damaged(name, error) from error
 
 
 def warn_of_depth(picture: Image.Image, name: str, window: Window) -> None:
@@ -165,36 +211,31 @@ def warn_of_depth(picture: Image.Image, name: str, window: Window) -> None:
         tell(f"{name}: of its 16 bits a channel 8 are read; the window counts from 0 to 255")
 
 
-def upright(picture: Image.Image, name: str) -> Image.Image:
-    """Turn a picture as its EXIF data say; damaged data leave it as stored, with a warning."""
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception as error:  # EXIF is parsed by many hands, and raises as many kinds
-        tell(f"{name}: its EXIF data cannot be read ({error}); it is left as stored")
-        return picture
-
-
 def tell(message: str) -> None:
     """Warn that something was lost."""
     warnings.warn(message, PictureWarning, stacklevel=4)
 
 
-def from_array(
-    array: Shaped[np.ndarray, "..."], name: str, window: Window, max_pixels: int
-) -> Picture:
-    """Turn an array of any number type into uint8 RGB."""
+def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> Picture:
+    """Turn an array of any number type into uint8."""
     shape = array.shape
     if array.ndim == 2:
         array = array[..., None]
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
-        raise ImageError(f"{name} has shape {shape}: give (h, w), (h, w, 1) or (h, w, 3) in RGB")
-    check_size(array.shape[0], array.shape[1], name, max_pixels)
-    array = array[..., :3]
+    usual = wanted.channels == RGB
+    if array.ndim != 3 or (usual and array.shape[2] not in (1, 3, 4)):
+        told = "(h, w), (h, w, 1) or (h, w, 3) in RGB" if usual else f"(h, w, {wanted.channels})"
+        raise ImageError(f"{name} has shape {shape}: give {told}")
+    check_size(array.shape[0], array.shape[1], name, wanted.max_pixels)
+    if not usual:
+        check_channels(array.shape[2], wanted.channels, name, "channels")
+    array = array[..., :RGB] if usual else array
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
-    if array.dtype != np.uint8 or window is not None:
-        array = stretch(array, window, name)
-    return np.repeat(array, 3, axis=2) if array.shape[2] == 1 else np.ascontiguousarray(array)
+    if array.dtype != np.uint8 or wanted.window is not None:
+        scale = stretch if usual else stretch_channels
+        array = scale(array, wanted.window, name)
+    repeats = RGB if usual and array.shape[2] == 1 else 1
+    return np.ascontiguousarray(np.repeat(array, repeats, axis=2))
 
 
 def list_pictures(source: str | Path) -> list[Path]:

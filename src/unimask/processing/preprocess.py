@@ -20,7 +20,7 @@ class Preprocessed(NamedTuple):
     size was `original_size`.
     """
 
-    pixel_values: Float[Tensor, "3 h w"]
+    pixel_values: Float[Tensor, "c h w"]
     padded_size: Size
     input_size: Size
     original_size: Size
@@ -45,7 +45,7 @@ def padded_size(size: Size, divisor: int) -> Size:
     return -(-size[0] // step) * step, -(-size[1] // step) * step
 
 
-def preprocess(image: UInt8[np.ndarray, "h w 3"], config: PreprocessingConfig) -> Preprocessed:
+def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -> Preprocessed:
     """Resize (bilinear, antialiased when shrinking), normalise, and pad with zeros.
 
     Padding comes after normalisation, at the bottom and right: padded pixels are of the mean
@@ -56,16 +56,35 @@ def preprocess(image: UInt8[np.ndarray, "h w 3"], config: PreprocessingConfig) -
         image = stretch_intensities(image)
     size = input_size(original, config)
     if size != original:
-        image = np.asarray(
-            Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        )
+        image = resize_picture(image, size)
     padded = padded_size(size, config.size_divisor)
-    pixel_values = torch.zeros(3, *padded)
+    pixel_values = torch.zeros(image.shape[2], *padded)
     pixel_values[:, : size[0], : size[1]] = normalise(image, config)
     return Preprocessed(pixel_values, padded, size, original)
 
 
-def stretch_intensities(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def resize_picture(
+    image: UInt8[np.ndarray, "h w c"],
+    size: Size,
+    box: tuple[float, float, float, float] | None = None,
+) -> UInt8[np.ndarray, "i j c"]:
+    """Resize a picture, or the part of it in a box (x0, y0, x1, y1 in pixels).
+
+    Other channels than RGB are resized one by one: PIL would take the second or fourth for alpha.
+    """
+    layers = [image] if image.shape[2] == 3 else np.moveaxis(image, 2, 0)
+    resized = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(layer)).resize(
+                (size[1], size[0]), Image.Resampling.BILINEAR, box
+            )
+        )
+        for layer in layers
+    ]
+    return resized[0] if image.shape[2] == 3 else np.stack(resized, axis=2)
+
+
+def stretch_intensities(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:
     """Map the picture's 0.1 and 99.9 percentiles to 0 and 255, all channels alike."""
     share = np.cumsum(np.bincount(image.ravel(), minlength=256)) / image.size
     low, high = np.searchsorted(share, (0.001, 0.999))
@@ -76,8 +95,8 @@ def stretch_intensities(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, 
 
 
 def normalise(
-    image: UInt8[np.ndarray, "h w 3"], config: PreprocessingConfig
-) -> Float[Tensor, "3 h w"]:
+    image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig
+) -> Float[Tensor, "c h w"]:
     """Give channels first, minus their mean, over their deviation."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
     mean = torch.tensor(config.mean)[:, None, None]

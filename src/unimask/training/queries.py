@@ -51,7 +51,7 @@ def with_queries(model: str, config: SegmenterConfig, count: int | None) -> Segm
         return config
     queries = config.transformer_decoder
     if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
-        raise SettingsError(f"{model} classifies pixels, it has no queries: leave num_queries out")
+        raise SettingsError(f"{model} classifies pixels, one by one: leave num_queries out")
     least = fixed_queries(config) + 1
     if count < least:
         raise SettingsError(f"num_queries is {count}: {model} needs {least} or more")

@@ -19,8 +19,12 @@ class TrainingSettings:
             class loss's weighted mean, which each pass takes over its own pictures.
         learning_rate: Peak rate of everything but the backbone.
         backbone_rate: Factor on it for a pretrained backbone.
+        backbone: `timm:NAME` in place of a preset's backbone; needs the extra `timm`.
         backbone_weights: File of a backbone trained on ImageNet, for a network that is otherwise
-            untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, or the Swin authors' `.pth`.
+            untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, the Swin authors' `.pth`, or
+            timm's own of the model that `backbone` names; "timm" lets timm fetch them.
+        channels: Of the pictures, where they are not RGB; weights of RGB are fitted to them. None
+            keeps the network's, 3 for a preset.
         num_queries: Masks that the network may propose per picture; None keeps its own number. A
             trained network keeps its queries and gets untrained ones beside them, so that it
             can have more, never fewer. Where queries are taken from the picture, the most of them
@@ -52,7 +56,9 @@ class TrainingSettings:
     accumulate: int = 1
     learning_rate: float = 1e-4
     backbone_rate: float = 0.1
+    backbone: str | None = None
     backbone_weights: str | None = None
+    channels: int | None = None
     num_queries: int | None = None
     weight_decay: float = 0.05
     clip_norm: float = 0.01

@@ -5,17 +5,21 @@ from pathlib import Path
 
 import torch
 
-from unimask.checkpoints import Checkpoint, read_backbone
+from unimask.checkpoints import Checkpoint, fit_channels, read_backbone, read_channels
+from unimask.checkpoints.channels import RGB
 from unimask.config import (
+    PerPixelPlusConfig,
     PreprocessingConfig,
     SegmenterConfig,
     TextConfig,
 )
 from unimask.errors import SettingsError
 from unimask.inference.load import read_source
+from unimask.inference.untrained import architecture, normalised_for
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS, family_rules, family_tasks, preset
+from unimask.modeling.skeleton import build_skeleton
+from unimask.presets import PRESETS, family_rules, family_tasks
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.queries import most_queries, raise_queries, with_queries
 from unimask.training.settings import TrainingSettings
@@ -54,6 +58,7 @@ def starting_point(
         told += texts
     elif len(tasks) > 1:
         raise SettingsError(f"{model} is not told its task: panoptic trains it for all three")
+    check_channels(checkpoint)
     told += f"; {count(checkpoint.state):.1f} million parameters"
     return replace(checkpoint, tasks=tasks_of(checkpoint.config, tasks)), pretrained, told
 
@@ -62,16 +67,19 @@ def trained(
     model: str, labels: LabelSet, settings: TrainingSettings
 ) -> tuple[Checkpoint, bool, str]:
     """Give trained weights, with a new class head for other classes, and more queries if asked."""
-    if settings.backbone_weights is not None:
-        raise SettingsError(
-            f"{model} is trained: backbone_weights {settings.backbone_weights} go with a preset"
-        )
+    for name in ("backbone", "backbone_weights"):
+        given = getattr(settings, name)
+        if given is not None:
+            raise SettingsError(f"{model} is trained: {name} {given} goes with a preset")
     checkpoint, told = read_source(model), f"{model}: trained weights"
     if checkpoint.labels != labels:
         old = len(checkpoint.labels)
         checkpoint = replace_head(checkpoint, labels)
         told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
     checkpoint, more = raise_queries(model, checkpoint, settings.num_queries)
+    before, checkpoint = checkpoint, read_channels(model, checkpoint, settings.channels)
+    if checkpoint is not before:
+        more += f", its first layer is changed for {settings.channels} channels"
     if settings.preprocessing is not None:
         checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
     return checkpoint, True, told + more
@@ -81,21 +89,38 @@ def untrained(
     model: str, labels: LabelSet, settings: TrainingSettings
 ) -> tuple[Checkpoint, bool, str]:
     """Give a preset's network with random weights, but for the backbone's if there are any."""
-    config = with_queries(model, preset(model, len(labels)), settings.num_queries)
+    config = architecture(
+        model, len(labels), backbone=settings.backbone, channels=settings.channels
+    )
+    config = with_queries(model, config, settings.num_queries)
     state = build_segmenter(config).state_dict()
     told, file = f"{model}: untrained", settings.backbone_weights
+    if settings.backbone is not None:
+        told += f" on {settings.backbone}"
     if file is not None:
-        state |= read_backbone(Path(file).expanduser(), config.backbone, state)
+        state |= backbone_weights(config, state, file)
         told += f", its backbone is that of {file}"
+    usual = default_preprocessing(settings)
     checkpoint = Checkpoint(
         config=config,
         state=state,
         labels=labels,
         tasks=(),
-        preprocessing=settings.preprocessing or default_preprocessing(settings),
+        preprocessing=settings.preprocessing or normalised_for(config, usual),
         postprocessing=replace(family_rules(config), top_k=most_queries(config)),
     )
     return checkpoint, file is not None, told
+
+
+def backbone_weights(
+    config: SegmenterConfig, state: dict[str, torch.Tensor], file: str
+) -> dict[str, torch.Tensor]:
+    """Read a backbone of RGB pictures, fitted to the channels that the network reads."""
+    channels = config.backbone.in_channels
+    rgb = replace(config, backbone=replace(config.backbone, in_channels=RGB))
+    wanted = state if rgb == config else build_skeleton(rgb).state_dict()
+    found = read_backbone(Path(file).expanduser(), rgb.backbone, wanted)
+    return fit_channels(found, state, channels)
 
 
 def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Checkpoint, str]:
@@ -110,6 +135,20 @@ def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Check
     state = {n: fresh[n] if n.startswith("text_mapper.") else checkpoint.state[n] for n in fresh}
     told = f", its text branch is new, for {settings.tokenizer}"
     return replace(checkpoint, config=config, state=state), told
+
+
+def check_channels(checkpoint: Checkpoint) -> None:
+    """Refuse a normalisation of other channels than the network reads.
+
+    Raises:
+        SettingsError: There are more or fewer means or deviations.
+    """
+    channels, rules = checkpoint.config.backbone.in_channels, checkpoint.preprocessing
+    if (len(rules.mean), len(rules.std)) != (channels, channels):
+        raise SettingsError(
+            f"preprocessing has {len(rules.mean)} means and {len(rules.std)} deviations, but the "
+            f"network reads {channels} channels: give as many (PreprocessingConfig.for_channels)"
+        )
 
 
 def check_task(model: str, config: SegmenterConfig, task: Task) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unimask.checkpoints import Checkpoint
+from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, open_dataset
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.inference import Predictor, load
@@ -89,9 +90,10 @@ def train(
     if not resume and folder.state_path.exists():
         raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
     settings = folder.read_settings() if resume else settings or TrainingSettings()
-    dataset = open_dataset(data, "train", names=names)
-    validation = open_dataset(data, "val", names=names)
+    dataset, validation = open_splits(data, names)
     checkpoint, pretrained, told = starting_point(model, dataset.labels, tasks, settings)
+    if checkpoint.config.backbone.in_channels != RGB:  # known only now that the labels are
+        dataset, validation = open_splits(data, names, checkpoint.config.backbone.in_channels)
     fabric = launch(device, settings)
     loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
     if resume:
@@ -107,6 +109,14 @@ def train(
     if loop.interrupted and not quiet:
         print(f"interrupted after step {loop.step}; continue with --resume --out {folder.path}")
     return Run(folder.path, {"best": loop.best}, loop.step == settings.steps)
+
+
+def open_splits(
+    data: str | Path, names: tuple[str, str] | None, channels: int = RGB
+) -> tuple[Dataset, Dataset]:
+    """Open what is learned from and what is judged by."""
+    train, val = (open_dataset(data, s, names=names, channels=channels) for s in ("train", "val"))
+    return train, val
 
 
 def launch(device: str, settings: TrainingSettings) -> "Fabric":

@@ -9,8 +9,9 @@ from unimask.modeling.backbones.convnext import ConvNeXt
 from unimask.modeling.backbones.dinat import DiNAT
 from unimask.modeling.backbones.resnet import ResNet
 from unimask.modeling.backbones.swin import Swin
+from unimask.modeling.backbones.timm import Timm
 
-__all__ = ["Backbone", "ConvNeXt", "DiNAT", "ResNet", "Swin"]
+__all__ = ["Backbone", "ConvNeXt", "DiNAT", "ResNet", "Swin", "Timm"]
 
 
 class Backbone(Protocol):

@@ -62,6 +62,7 @@ class ConvNeXt(nn.Module):
         depths: Blocks per stage.
         drop_path: Chance that the last block drops its branch; rises linearly from 0.
         layer_scale: Initial scale of every branch; 0 for none.
+        in_channels: Channels of the picture.
     """
 
     strides = (4, 8, 16, 32)
@@ -73,10 +74,11 @@ class ConvNeXt(nn.Module):
         depths: tuple[int, ...],
         drop_path: float,
         layer_scale: float,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.channels = tuple(dims)
-        stem = nn.Sequential(nn.Conv2d(3, dims[0], 4, stride=4), ChannelNorm(dims[0]))
+        stem = nn.Sequential(nn.Conv2d(in_channels, dims[0], 4, stride=4), ChannelNorm(dims[0]))
         self.downsample_layers = nn.ModuleList([stem])
         for inputs, outputs in pairwise(dims):
             halve = nn.Conv2d(inputs, outputs, 2, stride=2)
@@ -92,7 +94,7 @@ class ConvNeXt(nn.Module):
             self.add_module(f"norm{stage}", ChannelNorm(dim))
         self.apply(initialise)
 
-    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+    def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
         """Give one map per stage, at strides 4, 8, 16 and 32.
 
         Sizes that 32 does not divide are filled up with zeros at the bottom and right, as the

@@ -14,18 +14,19 @@ class ConvTokenizer(nn.Module):
     """Two 3x3 convolutions, each of stride 2.
 
     Args:
+        in_channels: Channels of the picture.
         dim: Width of a token.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, in_channels: int, dim: int) -> None:
         super().__init__()
         self.proj = nn.Sequential(
-            nn.Conv2d(3, dim // 2, 3, stride=2, padding=1),
+            nn.Conv2d(in_channels, dim // 2, 3, stride=2, padding=1),
             nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1),
         )
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b i j c"]:
+    def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b i j d"]:
         """Give one token per four by four pixels."""
         return self.norm(self.proj(pixel_values).permute(0, 2, 3, 1))
 
@@ -142,16 +143,13 @@ class DiNAT(nn.Module):
 
     Args:
         embed_dim: Width of the first level.
-        depths: Blocks per level.
         num_heads: Heads per level.
         kernel_size: Side of the neighbourhood; odd.
         dilations: Distance of neighbours per level and block.
         mlp_ratio: Hidden width over width.
         drop_path: Chance that the last block drops a branch; rises linearly from 0.
         layer_scale: Initial scale of every branch; 0 for none.
-
-    Raises:
-        ValueError: The dilations are not as many as the blocks.
+        in_channels: Channels of the picture.
     """
 
     strides = (4, 8, 16, 32)
@@ -160,20 +158,18 @@ class DiNAT(nn.Module):
         self,
         *,
         embed_dim: int,
-        depths: tuple[int, ...],
         num_heads: tuple[int, ...],
         kernel_size: int,
         dilations: tuple[tuple[int, ...], ...],
         mlp_ratio: float,
         drop_path: float,
         layer_scale: float,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
-        if tuple(len(level) for level in dilations) != tuple(depths):
-            raise ValueError(f"{depths} blocks need as many dilations, not {dilations}")
-        self.channels = tuple(embed_dim * 2**level for level in range(len(depths)))
-        self.patch_embed = ConvTokenizer(embed_dim)
-        rates = iter(torch.linspace(0, drop_path, sum(depths), device="cpu").tolist())
+        self.channels = tuple(embed_dim * 2**level for level in range(len(dilations)))
+        self.patch_embed = ConvTokenizer(in_channels, embed_dim)
+        rates = iter(torch.linspace(0, drop_path, sum(map(len, dilations)), device="cpu").tolist())
         self.levels = nn.ModuleList()
         for index, (dim, heads) in enumerate(zip(self.channels, num_heads, strict=True)):
             blocks = [
@@ -188,12 +184,12 @@ class DiNAT(nn.Module):
                 )
                 for dilation in dilations[index]
             ]
-            last = index == len(depths) - 1
+            last = index == len(dilations) - 1
             self.levels.append(DiNATLevel(blocks, None if last else ConvDownsampler(dim)))
             self.add_module(f"norm{index}", nn.LayerNorm(dim))
         self.apply(initialise)
 
-    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+    def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
         """Give one map per level, at strides 4, 8, 16 and 32."""
         x = self.patch_embed(pixel_values)
         maps = []

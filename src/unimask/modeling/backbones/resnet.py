@@ -106,11 +106,11 @@ def build_shortcut(inputs: int, outputs: int, *, stride: int, norm: str) -> nn.M
     return ConvNorm(inputs, outputs, 1, stride=stride, norm=norm)
 
 
-def build_stem(kind: str, channels: int, *, norm: str) -> nn.Sequential:
+def build_stem(kind: str, in_channels: int, channels: int, *, norm: str) -> nn.Sequential:
     """Convolve and pool to stride 4: one 7x7 convolution, or DeepLab's three 3x3 ("deeplab")."""
     inner = (channels // 2, channels // 2) if kind == "deeplab" else ()
     stem, kernel = nn.Sequential(), 3 if inner else 7
-    for index, (inputs, outputs) in enumerate(pairwise((3, *inner, channels)), start=1):
+    for index, (inputs, outputs) in enumerate(pairwise((in_channels, *inner, channels)), start=1):
         stride = 2 if index == 1 else 1
         stem.add_module(f"conv{index}", ConvNorm(inputs, outputs, kernel, stride=stride, norm=norm))
         stem.add_module(f"relu{index}", nn.ReLU(inplace=True))
@@ -131,6 +131,7 @@ class ResNet(nn.Module):
         depths: Blocks per stage.
         norm: "frozen_batch" or "group".
         last_dilations: Of the 3x3 convolutions of the last stage's first blocks.
+        in_channels: Channels of the picture.
     """
 
     strides = (4, 8, 16, 32)
@@ -145,10 +146,11 @@ class ResNet(nn.Module):
         depths: tuple[int, ...],
         norm: Literal["frozen_batch", "group"],
         last_dilations: tuple[int, ...],
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.channels = tuple(channels)
-        self.stem = build_stem(stem, stem_channels, norm=norm)
+        self.stem = build_stem(stem, in_channels, stem_channels, norm=norm)
         width = stem_channels
         for stage, (outputs, depth) in enumerate(zip(channels, depths, strict=True)):
             blocks = []
@@ -159,7 +161,7 @@ class ResNet(nn.Module):
                 width = outputs
             self.add_module(f"res{stage + 2}", nn.Sequential(*blocks))
 
-    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+    def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
         """Give one map per stage, at strides 4, 8, 16 and 32."""
         x = self.stem(pixel_values)
         maps = []

@@ -19,17 +19,18 @@ class PatchEmbed(nn.Module):
     """Project patches of 4x4 pixels; the right and bottom are filled with zeros.
 
     Args:
+        in_channels: Channels of the picture.
         dim: Width of a token.
     """
 
     patch_size = 4
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, in_channels: int, dim: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, dim, self.patch_size, self.patch_size)
+        self.proj = nn.Conv2d(in_channels, dim, self.patch_size, self.patch_size)
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b i j c"]:
+    def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b i j d"]:
         """Give one token per patch."""
         h, w = pixel_values.shape[-2:]
         padded = F.pad(pixel_values, (0, -w % self.patch_size, 0, -h % self.patch_size))
@@ -251,6 +252,7 @@ class Swin(nn.Module):
         window_size: Side of the window.
         mlp_ratio: Hidden width over width.
         drop_path: Chance that the last block drops a branch; rises linearly from 0.
+        in_channels: Channels of the picture.
     """
 
     strides = (4, 8, 16, 32)
@@ -264,10 +266,11 @@ class Swin(nn.Module):
         window_size: int,
         mlp_ratio: float,
         drop_path: float,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         self.channels = tuple(embed_dim * 2**stage for stage in range(len(depths)))
-        self.patch_embed = PatchEmbed(embed_dim)
+        self.patch_embed = PatchEmbed(in_channels, embed_dim)
         rates = iter(torch.linspace(0, drop_path, sum(depths), device="cpu").tolist())
         self.layers = nn.ModuleList()
         for stage, (dim, depth, heads) in enumerate(
@@ -289,7 +292,7 @@ class Swin(nn.Module):
             self.add_module(f"norm{stage}", nn.LayerNorm(dim))
         self.apply(initialise)
 
-    def forward(self, pixel_values: Float[Tensor, "b 3 h w"]) -> tuple[Tensor, ...]:
+    def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
         """Give one map per stage, at strides 4, 8, 16 and 32."""
         x = self.patch_embed(pixel_values)
         maps = []

@@ -1,0 +1,56 @@
+"""What timm knows of its models: how pictures are normalised, and pretrained weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from unimask.checkpoints.tensor_files import read_tensors
+from unimask.config import PreprocessingConfig, TimmConfig
+from unimask.errors import CheckpointError
+from unimask.modeling.backbones.timm import import_timm
+
+DOWNLOAD = Path("timm")
+"""What is given in place of a file for the weights that timm itself fetches."""
+
+
+def timm_normalisation(
+    config: TimmConfig, preprocessing: PreprocessingConfig
+) -> PreprocessingConfig:
+    """Take mean and deviation of RGB from timm's description of the model's weights."""
+    told = import_timm().get_pretrained_cfg(config.name)
+    if told is None:
+        return preprocessing
+    mean, std = (tuple(255 * value for value in values) for values in (told.mean, told.std))
+    return replace(preprocessing, mean=mean, std=std)
+
+
+def read_timm(config: TimmConfig, source: Path) -> dict[str, Tensor]:
+    """Read a model's weights for RGB pictures.
+
+    Args:
+        config: The model.
+        source: A file of the whole model as timm publishes it (safetensors, or torch's), or
+            `DOWNLOAD` for what timm fetches from the Hub.
+
+    Returns:
+        The weights of the feature maps under our names; timm leaves out the class head.
+
+    Raises:
+        CheckpointError: They cannot be read or fetched, or are of another model.
+    """
+    create = import_timm().create_model
+    options: dict[str, object] = {"pretrained": True, "in_chans": 3}
+    tensors = None if source == DOWNLOAD else read_tensors(source)
+    try:
+        if tensors is not None:
+            options["pretrained_cfg_overlay"] = {"state_dict": dict(tensors)}
+            # The whole model refuses what is missing or unknown; its features alone would not.
+            create(config.name, **options)
+            options["pretrained_cfg_overlay"] = {"state_dict": dict(tensors)}
+        features = create(config.name, features_only=True, **options)
+    except Exception as error:  # whatever networks, hubs and the models' own filters raise
+        told = " ".join(str(error).split())[:200] or type(error).__name__
+        what = "cannot be fetched" if tensors is None else f"are not what {source} holds"
+        raise CheckpointError(f"weights of timm's {config.name} {what}: {told}") from error
+    return {f"backbone.model.{name}": value for name, value in features.state_dict().items()}

@@ -1,0 +1,112 @@
+"""Pictures with other channels than RGB: out of arrays and files, and as something to look at."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+from PIL import Image, ImageOps, ImageSequence
+
+from unimask.errors import ImageError
+from unimask.processing.intensities import PictureWarning, Window, stretch
+
+RGB = 3
+
+SAMPLES_PER_PIXEL = 277
+"""The tag of TIFF that counts channels."""
+
+MEND = "save it as .npy, an array (h, w, channels), or as TIFF with a page per channel"
+
+
+def stack_of(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
+    """Give a decoded picture's channels as they are stored: its bands, or the pages of a TIFF.
+
+    Args:
+        picture: Open; palettes become RGB, alpha stays a channel.
+        name: What it is called in messages.
+        channels: How many it should have.
+
+    Raises:
+        ImageError: It has more or fewer, or pillow cannot read all of them.
+    """
+    pages = getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1
+    if pages > 1:
+        check_channels(pages, channels, name, "pages")
+        return np.stack(list(layers_of(picture, name)), axis=-1)
+    stored = getattr(picture, "tag_v2", {}).get(SAMPLES_PER_PIXEL, 1)
+    if picture.mode in ("P", "1"):
+        picture = picture.convert("RGB" if picture.mode == "P" else "L")
+    bands = len(picture.getbands())
+    if stored > bands:
+        raise ImageError(f"of the {stored} channels of {name} pillow reads only {bands}: {MEND}")
+    check_channels(bands, channels, name, "channels")
+    pixels = np.array(upright(picture, name))
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def layers_of(picture: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h w"]]:
+    """Give the pages of a TIFF, each one channel.
+
+    Raises:
+        ImageError: A page has several channels, or another size than the first.
+    """
+    size = picture.size
+    for page in ImageSequence.Iterator(picture):
+        if page.size != size or len(page.getbands()) != 1:  # before it is decoded
+            raise ImageError(f"{name} has pages of several channels or sizes: {MEND}")
+        yield np.array(page)
+
+
+def upright(picture: Image.Image, name: str) -> Image.Image:
+    """Turn a picture as its EXIF data say; damaged data leave it as stored, with a warning."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception as error:  # EXIF is parsed by many hands, and raises as many kinds
+        told = f"{name}: its EXIF data cannot be read ({error}); it is left as stored"
+        warnings.warn(told, PictureWarning, stacklevel=4)
+        return picture
+
+
+def check_channels(found: int, channels: int, name: str, kind: str) -> None:
+    """Refuse a picture with other channels than the model reads."""
+    if found != channels:
+        count = f"{found} {kind if found > 1 else kind[:-1]}"
+        raise ImageError(f"{name} has {count}, but the model reads {channels} channels: {MEND}")
+
+
+def read_array(path: Path) -> Shaped[np.ndarray, "..."]:
+    """Open an array that numpy saved; nothing of it is run, and its values are not read yet.
+
+    Raises:
+        ImageError: It is damaged, or holds objects.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # numpy reads the header as Python text, and raises what that raises
+        reason = " ".join(str(error).split())[:120]
+        raise ImageError(f"{path} is no array of numbers ({reason}): save it again") from error
+
+
+def stretch_channels(
+    values: Shaped[np.ndarray, "h w c"], window: Window, name: str
+) -> UInt8[np.ndarray, "h w c"]:
+    """Map values to 0..255; "auto" looks at each channel alone, for sensors differ in range."""
+    if window != "auto":
+        return stretch(values, window, name)
+    layers = [stretch(values[..., i : i + 1], window, name) for i in range(values.shape[2])]
+    return np.concatenate(layers, axis=2)
+
+
+def visible(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Give what is drawn of a picture: RGB as it is, else the first three channels.
+
+    Each of these is scaled between its own 0.1 and 99.9 percentiles. One channel alone is grey; of
+    two, blue stays black.
+    """
+    if image.shape[2] == RGB:
+        return image
+    shown = stretch_channels(image[..., :RGB], "auto", "the picture")
+    if shown.shape[2] == 1:
+        return np.repeat(shown, RGB, axis=2)
+    return np.pad(shown, ((0, 0), (0, 0), (0, RGB - shown.shape[2])))

@@ -1,0 +1,119 @@
+"""Networks of RGB that read other channels: what they predict until they learn."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint
+from contracts.test_backbones import TINY
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unimask.checkpoints import fit_channels, read_authors, read_channels, read_huggingface
+from unimask.checkpoints import write_huggingface as write
+from unimask.checkpoints.channels import spread
+from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.mask2former_names import NAMES
+from unimask.config import PreprocessingConfig
+from unimask.errors import CheckpointError
+from unimask.modeling.build import build_segmenter
+
+
+def predicted(checkpoint, pixel_values):
+    network = build_segmenter(checkpoint.config).eval()
+    network.load_state_dict(checkpoint.state)
+    with torch.no_grad():
+        return network(pixel_values).mask_logits
+
+
+def in_turn(pixel_values):
+    """RGB whose channels are the given ones in turn."""
+    return pixel_values[:, [index % pixel_values.shape[1] for index in range(3)]]
+
+
+@pytest.mark.parametrize("backbone", TINY.values(), ids=TINY)
+def test_more_channels_change_nothing_until_they_learn(backbone):
+    before = tiny_checkpoint(replace(TINY_RESNET, backbone=backbone))
+    after = read_channels("tiny", before, 5)
+    assert after.config.backbone == replace(backbone, in_channels=5)
+    changed = [n for n, t in after.state.items() if t.shape != before.state[n].shape]
+    assert len(changed) == 1
+    pixel_values = torch.randn(1, 5, 64, 64)
+    torch.testing.assert_close(
+        predicted(after, pixel_values), predicted(before, pixel_values[:, :3]), atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("config", [TINY_RESNET, TINY_SWIN], ids=["resnet", "swin"])
+def test_fewer_channels_are_seen_as_rgb_made_of_them(config, channels):
+    before = tiny_checkpoint(config)
+    after = read_channels("tiny", before, channels)
+    pixel_values = torch.randn(1, channels, 64, 64)
+    torch.testing.assert_close(
+        predicted(after, pixel_values), predicted(before, in_turn(pixel_values)),
+        atol=1e-4, rtol=1e-4,
+    )  # fmt: skip
+
+
+@given(channels=st.integers(1, 9), seed=st.integers(0, 9))
+def test_a_first_layer_is_linear_in_what_rgb_would_be(channels, seed):
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(4, 3, 3, 3, generator=generator)
+    picture = torch.randn(1, channels, 7, 7, generator=generator)
+    found = torch.nn.functional.conv2d(picture, spread(weight, channels))
+    expected = torch.nn.functional.conv2d(in_turn(picture), weight)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_normalisation_follows():
+    rules = PreprocessingConfig()
+    assert rules.for_channels(3) is rules
+    average = pytest.approx((123.675 + 116.28 + 103.53) / 3)
+    assert rules.for_channels(5).mean == (*rules.mean, average, average)
+    assert rules.for_channels(1).mean == (average,) and len(rules.for_channels(2).std) == 2
+    assert read_channels("tiny", tiny_checkpoint(), 4).preprocessing.std[:3] == rules.std
+
+
+def test_nothing_changes_where_nothing_is_asked():
+    checkpoint = tiny_checkpoint()
+    assert read_channels("tiny", checkpoint, None) is checkpoint
+    assert read_channels("tiny", checkpoint, 3) is checkpoint
+
+
+def test_what_cannot_be_fitted_is_refused():
+    four = read_channels("tiny", tiny_checkpoint(), 4)
+    with pytest.raises(CheckpointError, match="tiny reads 4 channels, and only weights of RGB"):
+        read_channels("tiny", four, 5)
+    wanted = {"a": torch.zeros(2, 5, 3, 3)}
+    for given_shape in ((2, 12, 3, 3), (3, 3, 3, 3), (2, 3)):
+        with pytest.raises(CheckpointError, match=r"a is .* only weights of single channels"):
+            fit_channels({"a": torch.zeros(given_shape)}, wanted, 5)
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+@pytest.mark.parametrize("backbone", TINY.values(), ids=TINY)
+def test_folders_come_back(tmp_path, backbone, channels):
+    checkpoint = tiny_checkpoint(replace(TINY_RESNET, backbone=backbone))
+    checkpoint = read_channels("tiny", checkpoint, channels)
+    write(tmp_path, checkpoint)
+    again = read_huggingface(tmp_path)
+    assert again.config == checkpoint.config and again.preprocessing == checkpoint.preprocessing
+    assert all(torch.equal(again.state[name], t) for name, t in checkpoint.state.items())
+
+
+def test_a_folder_that_contradicts_itself_is_refused(tmp_path):
+    checkpoint = read_channels("tiny", tiny_checkpoint(), 4)
+    write(tmp_path, replace(checkpoint, preprocessing=PreprocessingConfig()))
+    with pytest.raises(CheckpointError, match="reads 4 channels, but there are 3 means and 3"):
+        read_huggingface(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["resnet-frozen", "swin", "convnext"])
+def test_an_authors_file_tells_its_channels(tmp_path, name):
+    config = replace(TINY_RESNET, backbone=replace(TINY[name], in_channels=6))
+    state = build_segmenter(config).state_dict()
+    torch.save({"model": to_theirs(state, NAMES)}, tmp_path / "model.pth")
+    checkpoint, _ = read_authors(tmp_path / "model.pth")
+    assert checkpoint.config.backbone.in_channels == 6
+    assert len(checkpoint.preprocessing.mean) == len(checkpoint.preprocessing.std) == 6

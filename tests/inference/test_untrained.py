@@ -1,0 +1,69 @@
+"""Untrained networks, for pictures of any channels."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import unimask
+from unimask.errors import ImageError, SettingsError
+
+
+@pytest.fixture(scope="module")
+def five():
+    return unimask.build("mask2former-nano", labels=("cell", "soil"), channels=5, device="cpu")
+
+
+def picture(channels):
+    return np.random.default_rng(0).integers(0, 256, (40, 60, channels)).astype(np.uint8)
+
+
+def test_a_network_reads_as_many_channels_as_it_is_told(five, tmp_path):
+    assert five.channels == 5 and len(five.checkpoint.preprocessing.mean) == 5
+    np.save(tmp_path / "a.npy", picture(5))
+    results = five.predict([picture(5), tmp_path / "a.npy"], "semantic")
+    assert [result.size for result in results] == [(40, 60)] * 2
+    assert np.array_equal(results[0].segmentation, results[1].segmentation)
+
+
+def test_every_channel_counts(five):
+    tensor = five.prepare(picture(5)[:20, :30], None, 10**6).ready.pixel_values[:, :64, :64]
+    before = five.network(tensor[None]).mask_logits
+    for index in range(5):
+        changed = tensor.clone()
+        changed[index] += 3
+        assert not np.allclose(before.detach(), five.network(changed[None]).mask_logits.detach())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pictures_of_other_channels_are_refused(five, channels):
+    with pytest.raises(ImageError, match=f"has {channels} channels?, but the model reads 5 chan"):
+        five.predict(picture(channels))
+
+
+def test_results_are_drawn_on_the_first_three_channels(five, tmp_path):
+    result = five.predict(picture(5), "semantic")
+    assert result.image.shape == (40, 60, 3)
+    paths = result.save(tmp_path)
+    with Image.open(paths["overlay"]) as overlay:
+        assert overlay.mode == "RGB"
+
+
+def test_a_saved_network_keeps_its_channels(five, tmp_path):
+    five.save(tmp_path)
+    again = unimask.load(tmp_path, device="cpu")
+    assert again.channels == 5
+    one, other = (model.predict(picture(5), "semantic") for model in (five, again))
+    assert np.array_equal(one.segmentation, other.segmentation)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"channels": 0}, "channels is 0: give 1 or more"),
+        ({"backbone": "resnet50"}, "backbone 'resnet50': give timm:NAME"),
+        ({"backbone": "timm:"}, "backbone 'timm:': give timm:NAME"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(options, told):
+    with pytest.raises(SettingsError, match=told):
+        unimask.build("mask2former-nano", labels=("cell",), **options)

@@ -1,0 +1,112 @@
+"""Real models of timm, where it can be imported: maps, weights, and folders."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_RESNET, tiny_checkpoint
+from safetensors.torch import save_file
+
+import unimask
+from unimask.checkpoints import read_backbone, read_huggingface, write_huggingface
+from unimask.config import TimmConfig
+from unimask.errors import CheckpointError, MissingExtraError, SettingsError
+from unimask.modeling.backbones.timm import import_timm
+from unimask.modeling.build import build_backbone, build_segmenter
+from unimask.modeling.skeleton import build_skeleton
+
+try:
+    timm = import_timm()
+except MissingExtraError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+# Small ones: maps from stride 2 on, from stride 4 on, channels last, several branches, batch norms.
+MODELS = ("resnet18", "convnextv2_atto", "mambaout_femto", "hrnet_w18_small", "repvit_m0_9",
+          "twins_pcpvt_small")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_maps_are_theirs(name):
+    torch.manual_seed(0)
+    backbone = build_backbone(TimmConfig(name=name)).eval()
+    theirs = timm.create_model(name, features_only=True).eval()
+    theirs.load_state_dict(backbone.model.state_dict())
+    pixel_values = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        expected = dict(zip(theirs.feature_info.reduction(), theirs(pixel_values), strict=True))
+        for stride, found in zip((4, 8, 16, 32), backbone(pixel_values), strict=True):
+            if getattr(theirs, "output_fmt", "NCHW") == "NHWC":
+                expected[stride] = expected[stride].permute(0, 3, 1, 2)
+            torch.testing.assert_close(found, expected[stride])
+            assert found.shape[2:] == (64 // stride, 96 // stride)
+
+
+@pytest.mark.parametrize("size", [(75, 109), (33, 40), (1, 1)], ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_any_size_gives_the_declared_maps_and_every_parameter_learns(name, size):
+    backbone = build_backbone(TimmConfig(name=name, in_channels=2)).eval()
+    maps = backbone(torch.randn(1, 2, *size))
+    assert [tuple(feature.shape[1:]) for feature in maps] == [
+        (channels, -(-size[0] // stride), -(-size[1] // stride))
+        for channels, stride in zip(backbone.channels, backbone.strides, strict=True)
+    ]
+    sum(feature.square().sum() for feature in maps).backward()
+    assert not [n for n, p in backbone.named_parameters() if p.grad is None]
+
+
+@pytest.mark.parametrize("name", MODELS[:3])
+def test_a_folder_predicts_the_same_again(name, tmp_path):
+    config = replace(TINY_RESNET, backbone=TimmConfig(name=name))
+    checkpoint = tiny_checkpoint(config)
+    write_huggingface(tmp_path, checkpoint)
+    again = read_huggingface(tmp_path)
+    assert again.config == config and again.state.keys() == checkpoint.state.keys()
+    networks = [build_segmenter(config).eval(), build_skeleton(config).eval()]
+    for network, state in zip(networks, (checkpoint.state, again.state), strict=True):
+        network.load_state_dict(state)
+    one, other = (network(torch.ones(1, 3, 64, 64)) for network in networks)
+    assert torch.equal(one.mask_logits, other.mask_logits)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnextv2_atto"])
+def test_their_file_gives_their_features(name, tmp_path):
+    torch.manual_seed(1)
+    whole = timm.create_model(name)
+    save_file(whole.state_dict(), tmp_path / "model.safetensors")
+    config = replace(TINY_RESNET, backbone=TimmConfig(name=name))
+    network = build_segmenter(config).eval()
+    state = network.state_dict()
+    state |= read_backbone(tmp_path / "model.safetensors", config.backbone, state)
+    network.load_state_dict(state)
+    pixel_values = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = whole.eval().forward_intermediates(pixel_values, intermediates_only=True)
+        torch.testing.assert_close(network.backbone(pixel_values)[-1], expected[-1])
+    other = replace(config.backbone, name="resnet26")
+    with pytest.raises(CheckpointError, match="weights of timm's resnet26 are not what") as failed:
+        read_backbone(tmp_path / "model.safetensors", other, state)
+    assert "\n" not in str(failed.value)
+
+
+def test_presets_take_the_backbone_and_its_normalisation():
+    predictor = unimask.build(
+        "maskformer-swin-tiny", labels=("a", "b"), backbone="timm:mobilevit_s", device="cpu"
+    )
+    told = timm.get_pretrained_cfg("mobilevit_s")
+    assert predictor.checkpoint.preprocessing.mean == tuple(255 * value for value in told.mean)
+    assert predictor.checkpoint.preprocessing.std == tuple(255 * value for value in told.std)
+    assert "timm:mobilevit_s" in predictor.name
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("vit_tiny_patch16_224", "has strides 16, 16, 16; needed are 4, 8, 16 and 32"),
+        ("swin_tiny_patch4_window7_224", "for pictures of any size: Input height"),
+        ("resnet19", "Unknown model"),
+        ("resnet18.nobody", "Invalid pretrained tag"),
+    ],
+)
+def test_models_that_do_not_suit_are_refused(name, told):
+    with pytest.raises(SettingsError, match=told):
+        unimask.build("mask2former-nano", labels=("a",), backbone=f"timm:{name}", device="cpu")

@@ -113,7 +113,9 @@ def test_models_that_do_not_suit_are_refused_in_one_line(timm, name, told):
     assert "\n" not in str(failed.value)
 
 
-@pytest.mark.parametrize("error", [ImportError("timm"), RuntimeError("torchvision::nms")])
+@pytest.mark.parametrize(
+    "error", [ImportError("timm"), RuntimeError("torchvision::nms"), AttributeError("extension")]
+)
 def test_without_timm_the_extra_is_named(monkeypatch, error):
     def fail(name):
         raise error

@@ -19,7 +19,7 @@ def import_timm() -> ModuleType:
     """
     try:
         return import_module("timm")
-    except (ImportError, RuntimeError) as error:  # torchvision raises both beside another torch
+    except (ImportError, RuntimeError, AttributeError) as error:  # torchvision beside another torch
         raise MissingExtraError("timm with a torchvision that fits this torch", "timm") from error
 
 

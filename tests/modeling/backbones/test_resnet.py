@@ -56,13 +56,13 @@ def test_untrained_maps_neither_vanish_nor_explode(block):
 
 def test_deeplabs_stem_is_three_convolutions_and_a_pool():
     torch.manual_seed(0)
-    stem, x = build_stem("deeplab", 12, norm="group"), torch.randn(2, 3, 37, 50)
+    stem, x = build_stem("deeplab", 3, 12, norm="group"), torch.randn(2, 3, 37, 50)
     expected = x
     for conv, width, stride in ((stem.conv1, 6, 2), (stem.conv2, 6, 1), (stem.conv3, 12, 1)):
         assert conv.weight.shape[2:] == (3, 3) and len(conv.weight) == width
         expected = conv.norm(F.conv2d(expected, conv.weight, stride=stride, padding=1)).relu()
     torch.testing.assert_close(stem(x), F.max_pool2d(expected, 3, 2, 1))
-    assert len(build_stem("basic", 12, norm="group").conv1.weight[0, 0]) == 7
+    assert len(build_stem("basic", 3, 12, norm="group").conv1.weight[0, 0]) == 7
 
 
 def test_the_last_stage_is_spread_block_by_block():

@@ -26,6 +26,7 @@ import unimask
 from unimask.checkpoints import read_authors
 from unimask.checkpoints.authors import names_of
 from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
     BackboneConfig,
     DeformablePixelDecoderConfig,
@@ -34,7 +35,6 @@ from unimask.config import (
     SegmenterConfig,
     SwinConfig,
 )
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import mask2former_nano, preset
 
 UNUSED = ("relative_position_index", "num_batches_tracked")

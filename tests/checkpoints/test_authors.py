@@ -15,11 +15,11 @@ from unimask.checkpoints.authors import names_of
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
 from unimask.checkpoints.shapes import read_segmenter
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import ConvNeXtConfig, DiNATConfig, ResNetConfig, SwinConfig, TaskQueriesConfig
 from unimask.errors import CheckpointError
 from unimask.inference.load import LoadWarning
 from unimask.modeling.build import build_segmenter
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS, USUAL, preset
 
 DECODER = TINY_SWIN.transformer_decoder

@@ -9,11 +9,11 @@ from unimask.checkpoints.dinat_dilations import told_dilations
 from unimask.checkpoints.published import publication_of_size
 from unimask.checkpoints.published_networks import MASK2FORMERS as MASK2FORMER_FILES
 from unimask.checkpoints.published_networks import MASKFORMERS as MASKFORMER_FILES
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.checkpoints.zoo import published_models
 from unimask.config import FPNPixelDecoderConfig
 from unimask.inference.load import PUBLISHED
 from unimask.label_sets import SIZES
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import preset
 
 MODELS = published_models()

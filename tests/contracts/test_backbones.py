@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import TINY_RESNET, TINY_SWIN
 
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import ConvNeXtConfig, DiNATConfig, ResNetConfig
 from unimask.modeling.build import BACKBONES, arguments, build_backbone, build_segmenter
-from unimask.modeling.skeleton import build_skeleton
 
 TINY = {
     "resnet-group": TINY_RESNET.backbone,

@@ -15,10 +15,10 @@ from conftest import (
     TINY_SWIN,
 )
 
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.layers.masks import at_size, blocked_positions, predict_masks
 from unimask.modeling.layers.position import sine_positions
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS, preset
 
 NETWORKS = {

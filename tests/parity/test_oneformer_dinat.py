@@ -12,10 +12,10 @@ from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.checkpoints.huggingface import names_of
 from unimask.checkpoints.huggingface_config import write_config
 from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import DiNATConfig, PostprocessingConfig, PreprocessingConfig
 from unimask.labels import TASKS, LabelSet
 from unimask.modeling.build import build_segmenter
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import preset
 
 transformers = pytest.importorskip("transformers")

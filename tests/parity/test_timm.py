@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 
 import unimask
 from unimask.checkpoints import read_backbone, read_huggingface, write_huggingface
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import TimmConfig
 from unimask.errors import CheckpointError, MissingExtraError, SettingsError
 from unimask.modeling.backbones.timm import import_timm
 from unimask.modeling.build import build_backbone, build_segmenter
-from unimask.modeling.skeleton import build_skeleton
 
 try:
     timm = import_timm()

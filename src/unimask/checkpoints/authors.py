@@ -17,10 +17,10 @@ from unimask.checkpoints.publication import words
 from unimask.checkpoints.published import publication_of_size
 from unimask.checkpoints.published_networks import VIDEOS
 from unimask.checkpoints.shapes import read_segmenter
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.checkpoints.tensor_files import read_tensors
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
-from unimask.modeling.skeleton import build_skeleton
 
 
 def read_authors(path: Path) -> tuple[Checkpoint, str | None]:

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.errors import CheckpointError
-from unimask.modeling.skeleton import build_skeleton
 
 RGB = 3
 

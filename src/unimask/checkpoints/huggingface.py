@@ -27,11 +27,11 @@ from unimask.checkpoints.huggingface_oneformer import ONEFORMER
 from unimask.checkpoints.huggingface_own import OWN
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.checkpoints.published import publication_of_names
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.checkpoints.tensor_files import read_tensors
 from unimask.config import PreprocessingConfig, SegmenterConfig
 from unimask.errors import CheckpointError
 from unimask.formats.atomic import atomic_path
-from unimask.modeling.skeleton import build_skeleton
 
 NAMES: dict[Schema, Rules] = {
     "mask2former": MASK2FORMER,

@@ -8,9 +8,9 @@ from typing import Literal
 import torch
 
 from unimask.checkpoints import Checkpoint, read_authors, read_huggingface
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.predictor import Predictor
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS
 
 BUNDLED = Path(__file__).parents[1] / "weights"

@@ -7,6 +7,7 @@ import torch
 
 from unimask.checkpoints import Checkpoint, fit_channels, read_backbone, read_channels
 from unimask.checkpoints.channels import RGB
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
     PerPixelPlusConfig,
     PreprocessingConfig,
@@ -18,7 +19,6 @@ from unimask.inference.load import read_source
 from unimask.inference.untrained import architecture, normalised_for
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS, family_rules, family_tasks
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.queries import most_queries, raise_queries, with_queries

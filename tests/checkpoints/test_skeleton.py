@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import TINY_ONEFORMER, TINY_PROPOSALS, TINY_RESNET, TINY_SWIN
 
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.modeling.build import build_segmenter
-from unimask.modeling.skeleton import build_skeleton
 from unimask.presets import PRESETS, preset
 
 

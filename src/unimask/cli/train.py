@@ -24,6 +24,9 @@ QueriesOption = Annotated[
 NamesOption = Annotated[
     str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
 ]
+RecomputeOption = Annotated[
+    bool, typer.Option("--recompute", help="Half the memory for a third more time.")
+]
 TokenizerOption = Annotated[
     str, typer.Option(help="OneFormer's texts: bytes, or a path to CLIP's tokenizer.json.")
 ]
@@ -49,6 +52,7 @@ def train(
     channels: ChannelsOption = None,
     queries: QueriesOption = None,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    recompute: RecomputeOption = False,
     names: NamesOption = None,
     evaluate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 0,
     tokenizer: TokenizerOption = "bytes",
@@ -76,6 +80,7 @@ def train(
         backbone_weights=None if backbone_weights is None else str(backbone_weights),
         num_queries=queries,
         precision=precision,  # type: ignore[arg-type]
+        recompute=recompute,
         evaluate_every=evaluate_every,
         tokenizer=tokenizer,
         seed=seed,

@@ -35,6 +35,8 @@ class TrainingSettings:
             tenth after 8/9 and again after 26/27 of the run, the papers' COCO schedule).
         warmup_steps: Steps over which the rate rises from 0.
         precision: "float32", or "bfloat16" autocast; matching and losses stay float32.
+        recompute: Compute the insides of layers again for their gradients instead of keeping them:
+            about half the memory, and a third more time.
         ema_decay: Of the running average of the weights, which is what is judged and kept; 0
             keeps the weights themselves.
         tokenizer: OneFormer's texts as "bytes", or as the tokens of CLIP, whose files are here
@@ -65,6 +67,7 @@ class TrainingSettings:
     schedule: Literal["poly", "cosine", "step"] = "poly"
     warmup_steps: int = 100
     precision: Literal["float32", "bfloat16"] = "float32"
+    recompute: bool = False
     ema_decay: float = 0.999
     tokenizer: str = "bytes"
     seed: int = 0

@@ -17,6 +17,7 @@ from unimask.modeling.build import build_segmenter
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.average import WeightAverage
 from unimask.training.optimizer import build_optimizer
+from unimask.training.recompute import recompute_layers
 from unimask.training.run_folder import RunFolder
 from unimask.training.settings import TrainingSettings
 from unimask.training.start import starting_point
@@ -163,6 +164,8 @@ def prepare(
     network.load_state_dict(checkpoint.state)
     optimizer = build_optimizer(network, settings, pretrained=pretrained)
     average = WeightAverage(network.to(fabric.device), settings.ema_decay)
+    if settings.recompute:
+        recompute_layers(network)
     network, optimizer = fabric.setup(network, optimizer)
     tokenizer = open_tokenizer(settings.tokenizer) if checkpoint.config.text else None
     texts = PictureTexts.of(checkpoint.config, tokenizer, dataset.labels)

@@ -1,0 +1,51 @@
+"""Layers whose insides are computed again for their gradients, not kept (Chen et al. 2016)."""
+
+from collections.abc import Callable
+from functools import wraps
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from unimask.modeling.backbones.convnext import ConvNeXtBlock
+from unimask.modeling.backbones.dinat import DiNATBlock
+from unimask.modeling.backbones.resnet import BasicBlock, Bottleneck
+from unimask.modeling.backbones.swin import SwinBlock
+from unimask.modeling.layers.detr import DetrDecoderLayer, DetrEncoderLayer
+from unimask.modeling.pixel_decoders import DeformableEncoderLayer
+from unimask.modeling.transformer_decoders import MaskedDecoderLayer
+
+REPEATED = (
+    BasicBlock,
+    Bottleneck,
+    ConvNeXtBlock,
+    DeformableEncoderLayer,
+    DetrDecoderLayer,
+    DetrEncoderLayer,
+    DiNATBlock,
+    MaskedDecoderLayer,
+    SwinBlock,
+)
+"""What networks have many of, one after the other."""
+
+
+def recompute_layers(network: nn.Module) -> None:
+    """Keep only the inputs of a network's blocks and layers until their gradients are wanted.
+
+    The gradients are the same: dropout draws what it drew.
+    """
+    for module in network.modules():
+        if isinstance(module, REPEATED):
+            module.forward = recomputed(module.forward)
+
+
+def recomputed(forward: Callable) -> Callable:
+    """Give a forward that is called again for its gradients."""
+
+    @wraps(forward)
+    def call(*inputs: object) -> object:
+        if not torch.is_grad_enabled():
+            return forward(*inputs)
+        return checkpoint(forward, *inputs, use_reentrant=False)
+
+    return call

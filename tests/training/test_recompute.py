@@ -1,0 +1,60 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_MASKFORMER, TINY_RESNET, TINY_SWIN
+
+from unimask.config import ConvNeXtConfig, DiNATConfig
+from unimask.modeling.build import build_segmenter
+from unimask.training.recompute import REPEATED, recompute_layers
+
+CONVNEXT = ConvNeXtConfig(dims=(8, 16, 24, 32), depths=(1, 1, 1, 1))
+DINAT = DiNATConfig(
+    embed_dim=8, num_heads=(1, 2, 2, 4), kernel_size=3,
+    dilations=((1,), (1,), (1,), (1,)),
+)  # fmt: skip
+NETWORKS = {
+    "swin": TINY_SWIN,
+    "resnet": TINY_RESNET,
+    "convnext": replace(TINY_SWIN, backbone=CONVNEXT),
+    "dinat": replace(TINY_SWIN, backbone=DINAT),
+    "maskformer": TINY_MASKFORMER,
+}
+
+
+def gradients(network, pixel_values):
+    torch.manual_seed(1)  # of what is dropped
+    output = network(pixel_values)
+    (output.mask_logits.square().mean() + output.class_logits.square().mean()).backward()
+    return {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_gradients_are_those_of_kept_layers(config):
+    torch.manual_seed(0)
+    pixel_values = torch.randn(1, 3, 64, 64)
+    kept, again = build_segmenter(config).train(), build_segmenter(config).train()
+    again.load_state_dict(kept.state_dict())
+    calls = []
+    for module in again.modules():
+        if isinstance(module, REPEATED):
+            module.register_forward_hook(lambda *_: calls.append(1))
+            forward = module.forward
+            module.forward = lambda *x, forward=forward: calls.append(0) or forward(*x)
+    recompute_layers(again)
+    expected, found = gradients(kept, pixel_values), gradients(again, pixel_values)
+    assert calls.count(0) == 2 * calls.count(1) > 0
+    assert expected.keys() == found.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, msg=name)
+
+
+def test_a_network_that_recomputes_saves_and_predicts_as_before():
+    network = build_segmenter(TINY_SWIN).eval()
+    names = list(network.state_dict())
+    pixel_values = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected = network(pixel_values)
+        recompute_layers(network)
+        torch.testing.assert_close(network(pixel_values).mask_logits, expected.mask_logits)
+    assert list(network.state_dict()) == names

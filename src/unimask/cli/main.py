@@ -48,6 +48,7 @@ def main() -> None:
     warnings.showwarning = show_warning
     try:
         from unimask.cli import (  # noqa: F401  (each adds its verb)
+            benchmark,
             evaluate,
             export,
             models,

@@ -1,5 +1,6 @@
-"""How good a model is on labelled pictures."""
+"""How good a model is on labelled pictures, and how fast on a machine."""
 
+from unimask.evaluation.benchmark import benchmark
 from unimask.evaluation.evaluate import evaluate, evaluate_predictor
 
-__all__ = ["evaluate", "evaluate_predictor"]
+__all__ = ["benchmark", "evaluate", "evaluate_predictor"]

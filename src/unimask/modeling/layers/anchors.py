@@ -48,7 +48,8 @@ class EllipseHead(nn.Module):
     ) -> Float[Tensor, "b q h w"]:
         """Give the logits at the centres of the cells of a map, in float32."""
         with torch.autocast(queries.device.type, enabled=False):
-            return self.cone(self.shape(queries.float()), anchors, size)
+            shape = self.shape(queries.to(next(self.shape.parameters()).dtype))
+            return self.cone(shape.float(), anchors, size)
 
     def cone(
         self, shape: Float[Tensor, "b q 6"], anchors: Anchors, size: tuple[int, int]

@@ -1,0 +1,254 @@
+"""How fast a model is on this machine, stage by stage, and how fast the machine could be."""
+
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from unimask.errors import SettingsError
+from unimask.evaluation.machine import describe_machine
+from unimask.evaluation.peak_memory import PeakMemory
+from unimask.evaluation.rates import copy_rate, matrix_rate, wait_for
+from unimask.evaluation.stages import PARTS, STAGES, PartsClock, count_flops, staged_output
+from unimask.inference import Dtype, Predictor, load
+from unimask.inference.load import build, choose_dtype
+from unimask.labels import Task
+from unimask.presets import PRESETS
+from unimask.processing.pictures import MAX_PIXELS
+
+Size = tuple[int, int]
+Progress = Callable[[int, int, str], None]
+"""Called with the steps done, the steps in all, and what comes next."""
+
+USUAL_SIZE = (480, 640)
+"""Of a photograph of COCO's."""
+
+LEAST_RUNS = 5
+
+
+def benchmark(
+    model: str | Path | Predictor,
+    *,
+    size: Size | None = None,
+    task: str | None = None,
+    device: str = "auto",
+    dtype: Dtype = "float32",
+    batch_size: int = 1,
+    runs: int = 7,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Time a model on this machine beside what the machine could do at best.
+
+    The floor of a stage is its arithmetic (matrix products and convolutions alone) over the best
+    rate at which the machine multiplies matrices of that type: nothing can be faster, and what is
+    bound by memory stays above it. Post-processing is given made-up logits of 20 round objects.
+
+    Args:
+        model: A predictor, whatever `load` takes, or a preset's name: its weights are then random.
+        size: Height and width that the network takes pictures in, rounded up to its padding. By
+            default those that its own rules give a photograph of 480 by 640.
+        task: The model's widest by default.
+        device: Where a model that is named here runs.
+        dtype: What it computes in, as `load` takes it.
+        batch_size: Pictures per pass.
+        runs: How often the whole way is timed, at least 5, after two that warm up.
+        progress: Told before each step.
+
+    Returns:
+        `{model, task, picture_size, input_size, batch_size, device, dtype, runs, stages, total,
+        pictures_per_second, memory, rates, machine}`. Each of the stages (preprocess, backbone,
+        pixel_decoder, transformer_decoder, postprocess), the network and the total hold
+        `median_ms` and `minimum_ms` of a pass; those with arithmetic also `gflop`, `floor_ms` and
+        `of_floor`, the floor over the median in percent. Memory is in MB: `weights`, `before` a
+        pass and its `peak`. Rates are in GFLOP/s and GB/s.
+
+    Raises:
+        CheckpointError, TaskError: There is no such model, or it cannot do the task.
+        SettingsError: A number is not positive, or there are too few runs.
+    """
+    check(size, batch_size, runs)
+    predictor = model if isinstance(model, Predictor) else prepared(model, device, dtype)
+    predictor = predictor if size is None else at_size(predictor, size)
+    chosen = predictor.task_of(task)
+    tell = steps(runs + 3, progress)
+    picture = np.random.default_rng(0).integers(0, 256, (*(size or USUAL_SIZE), 3), np.uint8)
+    course = Course(predictor, [picture] * batch_size, chosen)
+    with PeakMemory(predictor.device) as memory:
+        flops = course.run_often(runs, tell)
+    tell("the machine's own rates")
+    rates = rates_of(predictor)
+    tell("done")
+    return {
+        **course.description(),
+        "runs": runs,
+        **summary(course.times, flops, rates[dtype_name(predictor.dtype)], batch_size),
+        "memory": memory_of(predictor, memory),
+        "rates": rates,
+        "machine": describe_machine(predictor.device),
+    }
+
+
+class Course:
+    """The whole way of a batch of pictures, timed stage by stage.
+
+    Args:
+        predictor: The model.
+        pictures: All of one size, (h, w, 3).
+        task: What is asked.
+
+    Attributes:
+        times: Per stage, of the network and in total: milliseconds of each run.
+        input_size: Height and width that the network was given last.
+    """
+
+    def __init__(self, predictor: Predictor, pictures: list[np.ndarray], task: Task) -> None:
+        self.predictor, self.pictures = predictor, pictures
+        self.task: Task = task
+        self.times: dict[str, list[float]] = {}
+        self.input_size: Size = (0, 0)
+
+    def description(self) -> dict[str, object]:
+        """Say what is timed."""
+        return {
+            "model": self.predictor.name,
+            "task": self.task,
+            "picture_size": self.pictures[0].shape[:2],
+            "input_size": self.input_size,
+            "batch_size": len(self.pictures),
+            "device": str(self.predictor.device),
+            "dtype": dtype_name(self.predictor.dtype),
+        }
+
+    @torch.no_grad()
+    def run_often(self, runs: int, tell: Callable[[str], None]) -> dict[str, int]:
+        """Go the way twice to warm up, then `runs` times; give the network's FLOP of one."""
+        tell("warming up, counting")
+        flops = count_flops(self.predictor.network, self.run)
+        tell("warming up")
+        self.run()
+        self.times.clear()
+        for run in range(runs):
+            tell(f"run {run + 1} of {runs}")
+            self.run()
+        return flops
+
+    def run(self) -> None:
+        """Go the way once."""
+        predictor, device = self.predictor, self.predictor.device
+        start = time.perf_counter()
+        pending = [predictor.prepare(picture, None, MAX_PIXELS) for picture in self.pictures]
+        pixel_values = torch.stack([item.ready.pixel_values for item in pending])
+        pixel_values = pixel_values.to(device, predictor.dtype)
+        wait_for(device)
+        ready = time.perf_counter()
+        with PartsClock(predictor.network, device) as clock:
+            output = predictor.network(pixel_values, self.task)
+            wait_for(device)
+        seen = time.perf_counter()
+        staged = staged_output(output)
+        wait_for(device)
+        begun = time.perf_counter()
+        for index, item in enumerate(pending):
+            predictor.postprocess(staged, index, item.ready, self.task, None)
+        decided = time.perf_counter()
+        self.input_size = pending[0].ready.padded_size
+        self.note("preprocess", ready - start)
+        for name in PARTS:
+            self.note(name, sum(clock.times[name]) / 1000)
+        self.note("postprocess", decided - begun)
+        self.note("network", seen - ready)
+        self.note("total", seen - start + decided - begun)
+
+    def note(self, name: str, seconds: float) -> None:
+        """Keep a time."""
+        self.times.setdefault(name, []).append(1000 * seconds)
+
+
+def check(size: Size | None, batch_size: int, runs: int) -> None:
+    """Refuse numbers that cannot be measured with."""
+    if batch_size < 1:
+        raise SettingsError(f"batch_size is {batch_size}: give 1 or more")
+    if runs < LEAST_RUNS:
+        raise SettingsError(f"{runs} runs say little: give {LEAST_RUNS} or more")
+    if size is not None and min(size) < 1:
+        raise SettingsError(f"size {size[0]}x{size[1]}: give a positive height and width")
+
+
+def prepared(model: str | Path, device: str, dtype: Dtype) -> Predictor:
+    """Load a model, or build a preset with random weights."""
+    if str(model) not in PRESETS:
+        return load(model, device=device, dtype=dtype)
+    classes = inspect.signature(PRESETS[str(model)]).parameters["num_classes"].default
+    predictor = build(str(model), labels=[f"class {n}" for n in range(classes)], device=device)
+    predictor.network.text_mapper = None  # only training reads texts, and `load` leaves it out
+    kind = choose_dtype(dtype, predictor.device)
+    predictor.network.to(kind).requires_grad_(False)
+    return predictor
+
+
+def at_size(predictor: Predictor, size: Size) -> Predictor:
+    """Give the same model with rules that leave pictures of that size as they are."""
+    rules = replace(
+        predictor.checkpoint.preprocessing, shortest_edge=min(size), longest_edge=max(size)
+    )
+    checkpoint = replace(predictor.checkpoint, preprocessing=rules)
+    return Predictor(predictor.network, checkpoint, predictor.name)
+
+
+def steps(total: int, progress: Progress | None) -> Callable[[str], None]:
+    """Count the steps for whoever listens."""
+    names: list[str] = []
+
+    def tell(name: str) -> None:
+        if progress is not None:
+            progress(len(names), total, name)
+        names.append(name)
+
+    return tell
+
+
+def rates_of(predictor: Predictor) -> dict[str, float]:
+    """Measure float32, the model's own type, and memory: GFLOP/s and GB/s."""
+    device = predictor.device
+    rates = {
+        dtype_name(kind): matrix_rate(device, kind) / 1e9
+        for kind in dict.fromkeys((torch.float32, predictor.dtype))
+    }
+    return {**rates, "copy": copy_rate(device) / 1e9}
+
+
+def summary(
+    times: dict[str, list[float]], flops: dict[str, int], rate: float, batch_size: int
+) -> dict[str, object]:
+    """Put median, minimum and floor of every stage together."""
+    rows: dict[str, dict[str, float]] = {}
+    for name in (*STAGES, "network", "total"):
+        row = {"median_ms": median(times[name]), "minimum_ms": min(times[name])}
+        if name in flops:
+            row["gflop"] = flops[name] / 1e9
+            row["floor_ms"] = 1000 * row["gflop"] / rate
+            row["of_floor"] = 100 * row["floor_ms"] / row["median_ms"]
+        rows[name] = row
+    return {
+        "stages": {name: rows[name] for name in STAGES},
+        "network": rows["network"],
+        "total": rows["total"],
+        "pictures_per_second": 1000 * batch_size / rows["total"]["median_ms"],
+    }
+
+
+def memory_of(predictor: Predictor, memory: PeakMemory) -> dict[str, float | None]:
+    """Give megabytes; what the system does not tell is None."""
+    weights = sum(tensor.nbytes for tensor in predictor.network.state_dict().values())
+    held = {"weights": weights, "before": memory.before, "peak": memory.peak}
+    return {name: None if size is None else size / 1e6 for name, size in held.items()}
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Call a type as `load` does."""
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,84 @@
+"""What a measurement was taken on: processor, cores, instructions, versions."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from unimask.version import __version__
+
+INSTRUCTIONS = (
+    "avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+    "amx_tile", "amx_int8", "amx_bf16", "amx_fp16",
+    "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "sme",
+)  # fmt: skip
+"""Features that decide how fast matrices are multiplied, as Linux calls them."""
+
+
+def describe_machine(device: torch.device) -> dict[str, object]:
+    """Describe the machine and the device that computes.
+
+    Returns:
+        `{device, processor, cores, threads, instructions, memory_gb, system, python, torch,
+        unimask}`; what the system does not tell is None.
+    """
+    told = processor_facts()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "device": name,
+        "processor": told.get("model name") or processor_name(),
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "instructions": instructions(told),
+        "memory_gb": memory_gigabytes(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "unimask": __version__,
+    }
+
+
+def processor_facts() -> dict[str, str]:
+    """Read what Linux tells of its first processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def processor_name() -> str | None:
+    """Ask the system for the processor's name."""
+    if sys.platform == "darwin":
+        asked = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True
+        )
+        return asked.stdout.strip() or None
+    return platform.processor() or None
+
+
+def instructions(told: dict[str, str]) -> list[str]:
+    """List the features of the processor that decide its matrix rate."""
+    flags = (told.get("flags") or told.get("Features") or "").split()
+    found = [name for name in INSTRUCTIONS if name in flags]
+    return found or [torch.backends.cpu.get_cpu_capability().lower()]
+
+
+def usable_cores() -> int:
+    """Count the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_gigabytes() -> float | None:
+    """Give the machine's memory."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    return round(total / 1e9, 1)

@@ -60,4 +60,4 @@ def test_small_random_models_draw_alike(config, seed, tmp_path):
     assert (inside == (rounded > 0)).float().mean() >= 0.97
     assert (masks - rounded).std() <= 0.15 * masks.std()
     probs = exact.class_logits.softmax(-1) - half.class_logits.float().softmax(-1)
-    assert probs.abs().mean() <= 0.02
+    assert probs.abs().mean() <= 0.03

@@ -16,7 +16,8 @@ from unimask.evaluation.peak_memory import PeakMemory
 from unimask.evaluation.rates import copy_rate, matrix_rate, wait_for
 from unimask.evaluation.stages import PARTS, STAGES, PartsClock, count_flops, staged_output
 from unimask.inference import Dtype, Predictor, load
-from unimask.inference.load import build, choose_dtype
+from unimask.inference.load import choose_dtype
+from unimask.inference.untrained import build
 from unimask.labels import Task
 from unimask.presets import PRESETS
 from unimask.processing.pictures import MAX_PIXELS

@@ -13,12 +13,13 @@ from unimask.checkpoints.mask2former_names import (
     current_name,
 )
 from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
+from unimask.checkpoints.mmdetection import is_mmdetection, read_mmdetection
 from unimask.checkpoints.publication import words
 from unimask.checkpoints.published import publication_of_size
 from unimask.checkpoints.published_networks import VIDEOS
 from unimask.checkpoints.shapes import read_segmenter
 from unimask.checkpoints.skeleton import build_skeleton
-from unimask.checkpoints.tensor_files import read_tensors
+from unimask.checkpoints.tensor_files import read_tensors_and_rest
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
 
@@ -36,8 +37,10 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     Raises:
         CheckpointError: The file cannot be read, or is of no network that is known here.
     """
-    tensors = read_tensors(path)
+    tensors, rest = read_tensors_and_rest(path)
     try:
+        if is_mmdetection(tensors):
+            return read_mmdetection(tensors, rest, path)
         tensors = current(tensors)
         refuse_others(tensors, path)
         read = read_maskformer if is_maskformer(tensors) else read_segmenter

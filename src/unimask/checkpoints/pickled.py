@@ -5,25 +5,20 @@ containers, numbers, text, and arrays; every other name is refused. Even those f
 nothing of numpy or torch is within a file's reach before its types and sizes have been checked.
 """
 
-import io
 import math
-import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from unimask.checkpoints.pickle_machine import Name, Refused
 from unimask.errors import CheckpointError
 
 NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")
-
-
-class Refused(Exception):
-    """A pickle asks for something that weights do not need."""
 
 
 class Kind:
@@ -38,7 +33,7 @@ class Kind:
             raise Refused(f"arrays of type {str(code)[:40]!r}")
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state: tuple) -> None:
+    def take_state(self, state: tuple) -> None:
         """Take the order of bytes."""
         if state[1] not in ("<", ">", "|", "="):
             raise Refused(f"the byte order {str(state[1])[:40]!r}")
@@ -50,7 +45,7 @@ class Draft:
 
     array: np.ndarray | None = None
 
-    def __setstate__(self, state: tuple) -> None:
+    def take_state(self, state: tuple) -> None:
         """Take the numbers: (version,) shape, type, whether columns come first, bytes."""
         shape, kind, by_columns, data = state[-4:]
         self.array = array_of(data, kind, shape, "F" if by_columns else "C")
@@ -59,7 +54,7 @@ class Draft:
 class Container(dict):
     """A dictionary that keeps its order and takes no attributes."""
 
-    def __setstate__(self, state: object) -> None:
+    def take_state(self, state: object) -> None:
         """Leave out what somebody hung on it, such as the versions of modules."""
 
 
@@ -99,66 +94,90 @@ def encode(text: object, encoding: object = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-def storage(data: object) -> torch.TypedStorage:
-    """Stand in for torch's storages inside a pickle; torch reads them as weights only."""
-    if not isinstance(data, bytes):
-        raise Refused("a storage without bytes")
-    content = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
-    if not isinstance(content, torch.TypedStorage):
-        raise Refused("a storage that is none")
-    return content
+class Storage:
+    """Numbers that tensors share.
+
+    Args:
+        flat: All of them, in a row.
+    """
+
+    def __init__(self, flat: Tensor) -> None:
+        self.flat = flat
 
 
-def tensor(numbers: object, offset: int, size: tuple, stride: tuple, *_: object) -> Tensor:
-    """Stand in for torch's tensors inside a pickle; torch checks the bounds."""
-    if not isinstance(numbers, torch.TypedStorage):
+class Unread:
+    """Something that a training kept for itself, and that nobody here looks at."""
+
+    def take_state(self, state: object) -> None:
+        """Leave out what it knew."""
+
+
+def tensor(storage: object, offset: int, size: tuple, stride: tuple, *_: object) -> Tensor:
+    """Stand in for torch's tensors; torch checks that they stay within their storage.
+
+    Raises:
+        Refused: There are not as many numbers, whatever the strides: a few bytes would fill memory.
+    """
+    if not isinstance(storage, Storage) or not all(isinstance(n, int) for n in size):
         raise Refused("a tensor without storage")
-    flat = torch.empty(0, dtype=numbers.dtype).set_(numbers)  # type: ignore[call-overload]
-    return flat.as_strided(size, stride, offset).clone()
+    if math.prod(size) > len(storage.flat):
+        raise Refused("a tensor larger than its storage")
+    return storage.flat.as_strided(size, stride, offset)
+
+
+def attribute(owner: object, *_: object) -> Unread:
+    """Stand in for Python's way to name a method; those of unread things are unread."""
+    if owner not in UNREAD:
+        raise Refused("builtins.getattr")
+    return Unread()
 
 
 NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
+
+UNREAD = frozenset({Name("mmengine.logging.history_buffer", "HistoryBuffer")})
+"""Classes of trainings' own records."""
 
 STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): Container,
     ("numpy", "ndarray"): Draft,
     ("numpy", "dtype"): Kind,
     ("_codecs", "encode"): encode,
-    **{(module, "bytes"): lambda: b"" for module in ("builtins", "__builtin__")},  # of no bytes
+    ("builtins", "bytes"): lambda: b"",  # of no bytes
+    ("builtins", "getattr"): attribute,
     **{(module, "_reconstruct"): lambda *_: Draft() for module in NUMPY},
     **{(module, "scalar"): scalar for module in NUMPY},
     ("numpy.core.numeric", "_frombuffer"): array_from_buffer,
     ("numpy._core.numeric", "_frombuffer"): array_from_buffer,
+    ("torch", "Size"): tuple,
+    ("torch._utils", "_rebuild_tensor"): tensor,
     ("torch._utils", "_rebuild_tensor_v2"): tensor,
     ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
-    ("torch.storage", "_load_from_bytes"): storage,
+    **dict.fromkeys(UNREAD, lambda *_: Unread()),
 }
 
 
-class WeightsUnpickler(pickle.Unpickler):
-    """Build containers and arrays, and refuse the rest."""
+def call(name: Name, arguments: tuple) -> object:
+    """Give what the stand-in for a name makes of arguments.
 
-    def find_class(self, module_name: str, global_name: str, /) -> Callable[..., Any]:
-        """Give the stand-in for a name, behind a fresh function that a file may spoil at will."""
-        make = STAND_INS.get((module_name, global_name))
-        if make is None:
-            raise Refused(f"{module_name}.{global_name}"[:80])
-        return lambda *args: make(*args)
+    Raises:
+        Refused: Nothing stands in for it.
+    """
+    module = "builtins" if name.module == "__builtin__" else name.module  # Python 2's word
+    make = STAND_INS.get((module, name.name))
+    if make is None:
+        raise Refused(f"{module[:40]}.{name.name[:40]}")
+    return make(*arguments)
 
 
-def read_pickle(stream: BinaryIO, path: Path) -> object:
-    """Read what a pickle holds; its arrays are drafts, its tensors tensors.
-
-    Args:
-        stream: The open file.
-        path: Its name, for messages.
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into one line about it.
 
     Raises:
         CheckpointError: The file asks for more than weights need, or is damaged.
     """
     try:
-        # Python 2 wrote detectron2's first files; Latin-1 keeps the bytes of their arrays.
-        return WeightsUnpickler(stream, encoding="latin1").load()
+        yield
     except Refused as refused:
         raise CheckpointError(
             f"{path} asks for {refused}, which weights do not need and which could do harm: "

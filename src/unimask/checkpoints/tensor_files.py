@@ -9,11 +9,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from unimask.checkpoints.pickled import Draft, read_pickle
+from unimask.checkpoints.pickled import Draft, telling
+from unimask.checkpoints.torch_files import read_old_torch, read_pickle, read_torch_zip
 from unimask.errors import CheckpointError
 
 WRAPPERS = ("model", "state_dict")
 """Keys under which the authors (and most others) keep the weights, beside what training needs."""
+
+MAX_SHARED = 2
+"""Numbers in all tensors together, per byte of the file."""
 
 OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """How files of torch before 1.6 begin."""
@@ -25,10 +29,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: It cannot be read, is damaged, or holds anything but weights.
     """
-    content = read_content(path)
+    return read_tensors_and_rest(path)[0]
+
+
+def read_tensors_and_rest(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Read a file's weights as `read_tensors` does, and give what stands beside them.
+
+    Raises:
+        CheckpointError: It cannot be read, is damaged, or holds anything but weights.
+    """
+    content, rest = read_content(path), {}
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
+            content, rest = content[key], content
     if not isinstance(content, dict) or not content:
         raise CheckpointError(f"{path} holds no weights by name: expected a state dict, or 'model'")
     tensors = {}
@@ -38,8 +51,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(value, Tensor):
             told = f"{str(name)[:80]!r} is of type {type(value).__name__}"
             raise CheckpointError(f"{path} holds more than weights by name: {told}")
-        tensors[name] = value.float() if value.is_floating_point() else value
-    return tensors
+        tensors[name] = value
+    # Names may share their numbers; turned into float32, each would have its own.
+    if sum(value.numel() for value in tensors.values()) > MAX_SHARED * path.stat().st_size:
+        raise CheckpointError(f"{path} shares its numbers too often: far more than the file holds")
+    full = {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
+    return full, rest
 
 
 def read_content(path: Path) -> object:
@@ -51,27 +68,11 @@ def read_content(path: Path) -> object:
                 raise CheckpointError(f"{path} is empty: download it again")
             if path.suffix == ".safetensors":
                 return load_file(path)
-            if zipfile.is_zipfile(path) or head.startswith(OLD_TORCH):
-                return read_torch(path)
-            stream.seek(0)
-            return read_pickle(stream, path)
+            with telling(path):
+                if zipfile.is_zipfile(path):
+                    return read_torch_zip(path)
+                return (read_old_torch if head.startswith(OLD_TORCH) else read_pickle)(stream)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged ({error}): download it again") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def read_torch(path: Path) -> object:
-    """Read what `torch.save` wrote, as weights only."""
-    try:
-        return torch.load(path, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError as error:
-        found = str(error).partition("Unsupported global: GLOBAL ")[2].split(" ")[0]
-        asked = f"asks for {found}" if found else "holds objects"
-        raise CheckpointError(
-            f"{path} {asked}, which weights do not need and which could do harm: nothing of it was "
-            "run; save its state dict alone, where you trust it"
-        ) from None
-    except Exception as error:  # torch raises many kinds for a damaged file
-        told = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{path} is damaged ({told}): download it again") from error

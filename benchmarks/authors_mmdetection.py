@@ -12,6 +12,7 @@ import tempfile
 import types
 import warnings
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,15 @@ MEASURED = ("mask2former_r50", "mask2former_swin-t", "maskformer_r50")
 
 def stub_modules() -> None:
     """Stand in for mmcv's compiled operators, and for what release 2 downloads weights with."""
-    for name in ("mmcv._ext", "torchvision"):
+    for name in ("mmcv._ext",) if is_release_3() else ("mmcv._ext", "torchvision"):
         stub = types.ModuleType(name)
         stub.__getattr__ = lambda name: None  # type: ignore[method-assign]
         sys.modules[name] = stub
 
 
 def is_release_3() -> bool:
-    """Say whether the installed mmdet has mmengine."""
-    return not import_module("mmdet").__version__.startswith("2")
+    """Say whether the installed mmdet stands on mmengine."""
+    return find_spec("mmengine") is not None
 
 
 def read_config(path: Path) -> Any:

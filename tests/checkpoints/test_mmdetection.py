@@ -216,7 +216,9 @@ SPOILED = {
         cfg="panoptic_head=dict(num_heads=4, other=dict(num_heads=8))"
     ),
     "missing: panoptic_head.cls_embed": lambda s, m: s.pop("panoptic_head.cls_embed.weight"),
-    "unknown: track_head": lambda s, m: s.update({"track_head.x.weight": torch.ones(1)}),
+    "for video": lambda s, m: s.update({"track_head.x.weight": torch.ones(1)}),
+    "mmsegmentation's": lambda s, m: s.update({"decode_head.x.weight": torch.ones(1)}),
+    "unknown: neck": lambda s, m: s.update({"neck.x.weight": torch.ones(1)}),
     "backbone is not known": lambda s, m: s.update({"backbone.absolute_pos_embed": torch.ones(1)}),
     "of another shape": lambda s, m: s.update({"backbone.norm3.weight": torch.ones(1)}),
 }

@@ -28,7 +28,13 @@ import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
-from unimask.inference.load import PUBLISHED, LoadWarning, bundled_names, quickest_dtype
+from unimask.inference.load import (
+    PREPROCESSORS,
+    PUBLISHED,
+    LoadWarning,
+    bundled_names,
+    quickest_dtype,
+)
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS
@@ -223,7 +229,7 @@ def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     assert unimask.load("somebody/something").name == "somebody/something"
-    files = ["config.json", "model.safetensors", "preprocessor_config.json"]
+    files = sorted(["config.json", "model.safetensors", *PREPROCESSORS])
     assert asked == [("somebody/something", files)]
 
 

@@ -14,11 +14,11 @@ from unimask.checkpoints.mask2former_names import (
 )
 from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
 from unimask.checkpoints.mmdetection import is_mmdetection, read_mmdetection
+from unimask.checkpoints.plausible import wanted_tensors
 from unimask.checkpoints.publication import words
 from unimask.checkpoints.published import publication_of_size
 from unimask.checkpoints.published_networks import VIDEOS
 from unimask.checkpoints.shapes import read_segmenter
-from unimask.checkpoints.skeleton import build_skeleton
 from unimask.checkpoints.tensor_files import read_tensors_and_rest
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
@@ -45,7 +45,7 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
         refuse_others(tensors, path)
         read = read_maskformer if is_maskformer(tensors) else read_segmenter
         config = read(tensors, path)
-        wanted = build_skeleton(config).state_dict()
+        wanted = wanted_tensors(config, tensors)
         state = to_ours(tensors, wanted, names_of(config), ignored=NO_WEIGHTS)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error

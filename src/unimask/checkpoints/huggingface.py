@@ -1,10 +1,11 @@
 """Folders in the Hugging Face schema: config.json, model.safetensors, preprocessor_config.json."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from unimask.checkpoints.checkpoint import Checkpoint
@@ -21,17 +22,23 @@ from unimask.checkpoints.huggingface_config import (
     write_decoders,
     write_preprocessor,
 )
+from unimask.checkpoints.huggingface_generations import older_names
 from unimask.checkpoints.huggingface_maskformer import MASKFORMER
 from unimask.checkpoints.huggingface_names import MASK2FORMER, NO_WEIGHTS
 from unimask.checkpoints.huggingface_oneformer import ONEFORMER
 from unimask.checkpoints.huggingface_own import OWN
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
+from unimask.checkpoints.plausible import wanted_tensors
 from unimask.checkpoints.published import publication_of_names
-from unimask.checkpoints.skeleton import build_skeleton
-from unimask.checkpoints.tensor_files import read_tensors
+from unimask.checkpoints.tensor_files import read_safetensors, read_tensors
 from unimask.config import PreprocessingConfig, SegmenterConfig
-from unimask.errors import CheckpointError
+from unimask.errors import CheckpointError, MissingExtraError, UnimaskError
 from unimask.formats.atomic import atomic_path
+
+Json = dict
+
+MAX_DESCRIPTION = 2**24
+"""Bytes of a JSON file here; a thousand classes take some ten thousand."""
 
 NAMES: dict[Schema, Rules] = {
     "mask2former": MASK2FORMER,
@@ -48,52 +55,73 @@ def read_huggingface(folder: Path) -> Checkpoint:
         CheckpointError: A file is missing or damaged, or its content does not fit together.
     """
     config = read_json(folder / "config.json")
-    preprocessor_path = folder / "preprocessor_config.json"
-    preprocessor = read_json(preprocessor_path) if preprocessor_path.is_file() else None
-    weights = folder / "model.safetensors"
-    try:
-        tensors = read_weights(folder)
-        text = any("text_mapper." in name for name in tensors)
-        architecture = read_architecture(config, text=text)
-        wanted = build_skeleton(architecture).state_dict()
+    preprocessor = read_preprocessor(folder)
+    tensors = read_weights(folder)
+    with telling(folder):
+        tensors = older_names(tensors)
+        architecture = read_architecture(config, tensors, folder)
+        wanted = wanted_tensors(architecture, tensors)
         state = to_ours(tensors, wanted, names_of(architecture), ignored=NO_WEIGHTS)
-    except SafetensorError as error:
-        raise CheckpointError(f"{weights} is damaged ({error}): download it again") from error
-    except CheckpointError as error:
+        publication = publication_of_names(architecture, read_names(config), folder)
+        preprocessing = read_preprocessing(
+            config, preprocessor, publication.preprocessing(architecture)
+        )
+        check_normalisation(architecture, preprocessing)
+        return Checkpoint(
+            config=architecture,
+            state=state,
+            labels=read_labels(config, publication),
+            tasks=read_tasks(config, publication),
+            preprocessing=preprocessing,
+            postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
+        )
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """Turn whatever does not fit in a folder's descriptions into one line about it.
+
+    Raises:
+        CheckpointError: Something does not.
+    """
+    try:
+        yield
+    except MissingExtraError:
+        raise
+    except UnimaskError as error:
         raise CheckpointError(f"{folder}: {error}") from error
-    publication = publication_of_names(architecture, read_names(config), folder)
-    preprocessing = read_preprocessing(
-        config, preprocessor, publication.preprocessing(architecture)
-    )
-    check_normalisation(folder, architecture, preprocessing)
-    return Checkpoint(
-        config=architecture,
-        state=state,
-        labels=read_labels(config, publication),
-        tasks=read_tasks(config, publication),
-        preprocessing=preprocessing,
-        postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
-    )
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
+        told = " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"{folder}: its config.json or preprocessor_config.json holds something of another "
+            f"kind than it should ({told}): download it again"
+        ) from error
+
+
+def read_preprocessor(folder: Path) -> Json | None:
+    """Read how pictures are prepared; release 5 keeps OneFormer's beside the texts' preparation."""
+    path, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
+    if path.is_file():
+        return read_json(path)
+    inner = read_json(joint).get("image_processor") if joint.is_file() else None
+    return inner if isinstance(inner, dict) else None
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
     """Read a folder's weights; older folders have `pytorch_model.bin`, which runs no code here.
 
     Raises:
-        CheckpointError: There are none.
-        SafetensorError: They are damaged.
+        CheckpointError: There are none, or they are damaged.
     """
     weights, older = folder / "model.safetensors", folder / "pytorch_model.bin"
     if weights.is_file():
-        return load_file(weights)
+        return read_safetensors(weights)
     if older.is_file():
         return read_tensors(older)
-    raise CheckpointError(f"{weights.name} does not exist: a model folder needs it")
+    raise CheckpointError(f"{weights} does not exist: a model folder needs it")
 
 
-def check_normalisation(
-    folder: Path, architecture: SegmenterConfig, preprocessing: PreprocessingConfig
-) -> None:
+def check_normalisation(architecture: SegmenterConfig, preprocessing: PreprocessingConfig) -> None:
     """Refuse means and deviations of other channels than the network reads.
 
     Raises:
@@ -103,7 +131,7 @@ def check_normalisation(
     told = len(preprocessing.mean), len(preprocessing.std)
     if told != (channels, channels):
         raise CheckpointError(
-            f"{folder}: the network reads {channels} channels, but there are {told[0]} means and "
+            f"the network reads {channels} channels, but there are {told[0]} means and "
             f"{told[1]} deviations: mend preprocessor_config.json or config.json"
         )
 
@@ -139,10 +167,12 @@ def names_of(architecture: SegmenterConfig) -> Rules:
 def read_json(path: Path) -> dict:
     """Read one of the folder's descriptions."""
     try:
-        content = json.loads(path.read_text())
+        if path.stat().st_size > MAX_DESCRIPTION:
+            raise CheckpointError(f"{path} is far larger than any description: download it again")
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON ({error})") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} should hold one JSON object")

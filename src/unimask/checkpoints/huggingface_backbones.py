@@ -1,7 +1,12 @@
 """The backbone's part of Hugging Face's config.json to and from our dataclasses."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+from torch import Tensor
+
+from unimask.checkpoints.huggingface_defaults import completed
+from unimask.checkpoints.huggingface_generations import read_named, read_timm
 from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
@@ -15,14 +20,16 @@ from unimask.errors import CheckpointError
 Json = dict
 
 
-def read_backbone(config: Json) -> BackboneConfig:
-    """Read the backbone's numbers.
+def read_backbone(config: Json, tensors: dict[str, Tensor], folder: Path) -> BackboneConfig:
+    """Read the backbone's numbers; of one that is only called by its name, from its tensors.
 
     Raises:
         CheckpointError: The backbone, or one of its options, is not known here.
         KeyError: A number is missing.
     """
-    backbone = config["backbone_config"]
+    if not config.get("backbone_config"):
+        return read_named(config, tensors, folder)
+    backbone = completed(config["backbone_config"])
     kind = backbone.get("model_type")
     if kind == "resnet":
         return read_resnet(backbone, config.get("unimask", {}))
@@ -34,7 +41,8 @@ def read_backbone(config: Json) -> BackboneConfig:
 
 def read_swin(backbone: Json) -> SwinConfig:
     """Read a Swin's numbers."""
-    expect(backbone, use_absolute_embeddings=False, hidden_act="gelu")
+    expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
+    expect(backbone, use_absolute_embeddings=False)
     return SwinConfig(
         embed_dim=backbone["embed_dim"],
         depths=tuple(backbone["depths"]),
@@ -77,6 +85,8 @@ def read_dinat(backbone: Json) -> DiNATConfig:
 
 def read_resnet(backbone: Json, kept: Json) -> ResNetConfig:
     """Read a ResNet's numbers, `kept` beside the schema those that it has no place for."""
+    expect(backbone, hidden_act="relu", downsample_in_bottleneck=False)
+    expect(backbone, downsample_in_first_stage=False)
     return ResNetConfig(
         block=backbone["layer_type"],
         stem=kept.get("stem", "basic"),
@@ -89,11 +99,6 @@ def read_resnet(backbone: Json, kept: Json) -> ResNetConfig:
     )
 
 
-def read_timm(backbone: Json) -> TimmConfig:
-    """Read which model of timm it is."""
-    return TimmConfig(name=backbone["backbone"], in_channels=backbone.get("num_channels", 3))
-
-
 READERS: dict[str, Callable[[Json], BackboneConfig]] = {
     "swin": read_swin,
     "maskformer-swin": read_swin,
@@ -103,17 +108,16 @@ READERS: dict[str, Callable[[Json], BackboneConfig]] = {
 }
 
 
-def expect(backbone: Json, **options: object) -> None:
+def expect(config: Json, **options: object) -> None:
     """Refuse options of the schema that other networks than ours would need.
 
     Raises:
         CheckpointError: One of them differs.
     """
     for name, value in options.items():
-        if backbone.get(name, value) != value:
-            raise CheckpointError(
-                f"{name} of the backbone is {backbone[name]!r}; only {value!r} is known here"
-            )
+        if config.get(name, value) != value:
+            told, kind = repr(config[name])[:60], config.get("model_type")
+            raise CheckpointError(f"{name} of the {kind} is {told}; only {value!r} is known here")
 
 
 def write_backbone(backbone: BackboneConfig) -> Json:

@@ -4,18 +4,24 @@ What that schema has no place for stands under the key `unimask`.
 """
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Literal
 
+from torch import Tensor
+
 from unimask.checkpoints.huggingface_backbones import (
+    expect,
     in_schema,
     kept_of,
     read_backbone,
     write_backbone,
 )
+from unimask.checkpoints.huggingface_defaults import UNNAMED
 from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
 from unimask.checkpoints.huggingface_maskformer import read_maskformer, write_maskformer
 from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
 from unimask.checkpoints.huggingface_own import read_own, write_own
+from unimask.checkpoints.plausible import check, check_preprocessing
 from unimask.checkpoints.publication import Publication
 from unimask.config import (
     DeformablePixelDecoderConfig,
@@ -38,19 +44,21 @@ OURS = "unimask"
 """The model type of what `transformers` would run wrongly."""
 
 
-def read_architecture(config: Json, *, text: bool = False) -> SegmenterConfig:
+def read_architecture(config: Json, tensors: dict[str, Tensor], folder: Path) -> SegmenterConfig:
     """Read the network's numbers.
 
     Args:
         config: config.json.
-        text: Whether the weights hold OneFormer's text branch; published ones say that they were
-            trained with it, and leave it out.
+        tensors: The weights: they tell of backbones that are not described, and whether there is
+            a text branch, which published OneFormers say they were trained with, and leave out.
+        folder: Whose name may tell what shapes do not.
 
     Raises:
         CheckpointError: The family or the backbone is not known here, or a number is missing.
     """
     family = config.get("model_type")
     try:
+        expect(config, pre_norm=False, common_stride=4, activation_function="relu", norm="GN")
         if family == OURS and "decoders" in extras(config):
             decoders = read_own(extras(config)["decoders"])
         elif family in ("mask2former", OURS):
@@ -65,8 +73,9 @@ def read_architecture(config: Json, *, text: bool = False) -> SegmenterConfig:
                 "maskformer"
             )
         classes = len(read_names(config))
-        backbone = read_backbone(config)
+        backbone = read_backbone(config, tensors, folder)
         architecture = SegmenterConfig(backbone=backbone, num_classes=classes, **decoders)
+        text = any("text_mapper." in name for name in tensors)
         return architecture if text else replace(architecture, text=None)
     except KeyError as error:
         raise CheckpointError(f"config.json lacks {error}") from error
@@ -79,9 +88,7 @@ def extras(config: Json) -> Json:
 
 def read_names(config: Json) -> tuple[str, ...]:
     """Read the label names in the order of their ids."""
-    names = config.get("id2label")
-    if not names:
-        raise CheckpointError("config.json has no id2label: the classes are unknown")
+    names = config.get("id2label") or UNNAMED
     return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
@@ -108,22 +115,34 @@ def read_preprocessing(
     `size_divisibility` (0 for COCO: not padded).
     """
     if "preprocessing" in extras(config):
-        return PreprocessingConfig(**tuples(extras(config)["preprocessing"]))
+        return check_preprocessing(PreprocessingConfig(**tuples(extras(config)["preprocessing"])))
     if preprocessor is None:
         return default
     size = preprocessor.get("size", {})
     if not isinstance(size, dict):
         longest = preprocessor.get("max_size", default.longest_edge)
         size = {"shortest_edge": size, "longest_edge": longest}
-    mean = tuple(255 * value for value in preprocessor.get("image_mean", ()))
-    std = tuple(255 * value for value in preprocessor.get("image_std", ()))
-    return PreprocessingConfig(
-        shortest_edge=size.get("shortest_edge", default.shortest_edge),
-        longest_edge=size.get("longest_edge", default.longest_edge),
-        size_divisor=read_divisor(config, preprocessor, default.size_divisor),
-        mean=mean or default.mean,
-        std=std or default.std,
+    mean, std = read_scale(preprocessor)
+    return check_preprocessing(
+        PreprocessingConfig(
+            shortest_edge=size.get("shortest_edge", default.shortest_edge),
+            longest_edge=size.get("longest_edge", default.longest_edge),
+            size_divisor=read_divisor(config, preprocessor, default.size_divisor),
+            mean=mean or default.mean,
+            std=std or default.std,
+        )
     )
+
+
+def read_scale(preprocessor: Json) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Read mean and deviation of pixels that go from 0 to 255; () where none is told."""
+    white = 1.0
+    if preprocessor.get("do_rescale", True):
+        white = 1 / preprocessor.get("rescale_factor", 1 / 255)
+    if not preprocessor.get("do_normalize", True):
+        return (0.0,) * 3, (white,) * 3
+    mean = tuple(white * value for value in preprocessor.get("image_mean") or ())
+    return mean, tuple(white * value for value in preprocessor.get("image_std") or ())
 
 
 def read_divisor(config: Json, preprocessor: Json, default: int) -> int:
@@ -137,7 +156,11 @@ def read_divisor(config: Json, preprocessor: Json, default: int) -> int:
 def read_postprocessing(config: Json, published: PostprocessingConfig) -> PostprocessingConfig:
     """Read thresholds and rules; without our key those published for these labels."""
     kept = extras(config).get("postprocessing")
-    return published if kept is None else PostprocessingConfig(**kept)
+    if kept is None:
+        return published
+    rules = PostprocessingConfig(**kept)
+    check(rules, "the postprocessing")
+    return rules
 
 
 def tuples(values: Json) -> Json:

@@ -6,6 +6,7 @@ from unimask.checkpoints.huggingface_backbone_names import (
     PATCHES,
     SWIN,
 )
+from unimask.checkpoints.huggingface_defaults import completed
 from unimask.checkpoints.huggingface_names import PIXELS, QUERIES
 from unimask.checkpoints.keymap import Rules
 from unimask.config import FPNPixelDecoderConfig, StandardDecoderConfig
@@ -19,7 +20,7 @@ def read_maskformer(config: Json) -> Json:
     Args:
         config: config.json.
     """
-    queries = config["decoder_config"]
+    queries = completed(config["decoder_config"], "detr")
     return {
         "pixel_decoder": FPNPixelDecoderConfig(
             dim=config["fpn_feature_size"], mask_dim=config["mask_feature_size"]

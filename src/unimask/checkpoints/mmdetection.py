@@ -26,6 +26,7 @@ from unimask.checkpoints.mmdetection_names import (
     mask2former,
     maskformer,
 )
+from unimask.checkpoints.plausible import wanted_tensors
 from unimask.checkpoints.published import publication_of_names, publication_of_size
 from unimask.checkpoints.shapes import POINTS, read_heads
 from unimask.config import (
@@ -39,16 +40,22 @@ from unimask.config import (
 )
 from unimask.errors import CheckpointError
 from unimask.labels import LabelSet
-from unimask.checkpoints.skeleton import build_skeleton
 
 MASKFORMER_HEADS = 8
 
 MERGED = re.compile(r"backbone\.layers\.\d+\.downsample\.(reduction\.weight|norm\.(weight|bias))")
 
 
+OTHERS = {
+    "track_head": "it is mmdetection's Mask2Former for video; those for pictures are known here",
+    "decode_head": "it is mmsegmentation's; of that family mmdetection's files are known here",
+}
+"""Heads of relatives, and why they are refused."""
+
+
 def is_mmdetection(state: State) -> bool:
-    """Say whether the names are mmdetection's."""
-    return any(name.startswith(f"{HEAD}.") for name in state)
+    """Say whether the names are mmdetection's, or of a relative."""
+    return any(name.startswith((f"{HEAD}.", *(f"{other}." for other in OTHERS))) for name in state)
 
 
 def read_mmdetection(
@@ -67,12 +74,15 @@ def read_mmdetection(
     Raises:
         CheckpointError: A tensor is missing or unknown, or of a network that is not known here.
     """
+    for other, told in OTHERS.items():
+        if any(name.startswith(f"{other}.") for name in state):
+            raise CheckpointError(told)
     meta = rest.get("meta")
     told = quoted(meta)
     if re.search(r"style\s*=\s*['\"]caffe", told):
         raise CheckpointError("its ResNet strides in 1x1 convolutions, which is not known here")
     config = read_architecture(state, told, path)
-    wanted = build_skeleton(config).state_dict()
+    wanted = wanted_tensors(config, state)
     renamed = to_ours(state, wanted, names_of(config, state), ignored=NO_WEIGHTS)
     names, things = read_classes(meta, config.num_classes)
     publication, assumed = publication_of_size(config, path)

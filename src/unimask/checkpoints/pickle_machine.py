@@ -8,8 +8,8 @@ import pickletools
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, NamedTuple, TypeVar
 
-MAX_STEPS = 2_000_000
-"""Opcodes per pickle; a training's whole state needs some hundred thousand."""
+MAX_STEPS = 500_000
+"""Opcodes per pickle; a training's whole state needs some ten thousand."""
 
 MAX_SHARE = 8
 """How often a call may be given what the file holds, in sum over all calls."""

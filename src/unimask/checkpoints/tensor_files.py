@@ -5,7 +5,6 @@ import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -55,8 +54,10 @@ def read_tensors_and_rest(path: Path) -> tuple[dict[str, Tensor], dict]:
     # Names may share their numbers; turned into float32, each would have its own.
     if sum(value.numel() for value in tensors.values()) > MAX_SHARED * path.stat().st_size:
         raise CheckpointError(f"{path} shares its numbers too often: far more than the file holds")
-    full = {name: v.float() if v.is_floating_point() else v for name, v in tensors.items()}
-    return full, rest
+    try:
+        return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, rest
+    except NotImplementedError as error:  # of numbers that are packed
+        raise CheckpointError(f"{path} has numbers of a type that is not known here") from error
 
 
 def read_content(path: Path) -> object:
@@ -67,12 +68,23 @@ def read_content(path: Path) -> object:
             if not head:
                 raise CheckpointError(f"{path} is empty: download it again")
             if path.suffix == ".safetensors":
-                return load_file(path)
+                return read_safetensors(path)
             with telling(path):
                 if zipfile.is_zipfile(path):
                     return read_torch_zip(path)
                 return (read_old_torch if head.startswith(OLD_TORCH) else read_pickle)(stream)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is damaged ({error}): download it again") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read safetensors; the tensors stay where the file's memory map has them.
+
+    Raises:
+        CheckpointError: The file cannot be read, or is damaged.
+    """
+    try:
+        return load_file(path)
+    except Exception as error:  # of Rust's own kinds, and of torch's for strange shapes
+        told = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path} is damaged ({told}): download it again") from error

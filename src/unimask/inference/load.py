@@ -14,7 +14,8 @@ from unimask.inference.predictor import Predictor
 from unimask.presets import PRESETS
 
 BUNDLED = Path(__file__).parents[1] / "weights"
-HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors"]
+PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+HUB_FILES = ["config.json", *PREPROCESSORS, "model.safetensors"]
 WEIGHT_FILES = (".pkl", ".pth", ".pt", ".safetensors")
 
 PUBLISHED = {
@@ -106,7 +107,8 @@ def read_source(source: str | Path) -> Checkpoint:
             warnings.warn(assumed, LoadWarning, stacklevel=3)
         return checkpoint
     folder = find_folder(source)
-    if (folder / "config.json").is_file() and not (folder / "preprocessor_config.json").is_file():
+    prepared = any((folder / name).is_file() for name in PREPROCESSORS)
+    if (folder / "config.json").is_file() and not prepared:
         warnings.warn(
             f"{folder} has no preprocessor_config.json: its family's published sizes, means and "
             "deviations are taken",

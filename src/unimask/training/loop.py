@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
+from unimask.errors import TrainingError
 from unimask.labels import Task, widest
 from unimask.training.batches import Examples, batches
 from unimask.training.curves import draw_curves
@@ -179,10 +180,19 @@ class Loop:
         self.folder.write_weights("last", self.averaged())
 
     def restore(self, state: dict) -> None:
-        """Continue where a saved state left off."""
-        self.step, self.best = state["step"], state["best"]
-        self.trainee.bad_steps = state["bad_steps"]
-        network = getattr(self.trainee.network, "module", self.trainee.network)
-        network.load_state_dict(state["network"])
-        self.trainee.optimizer.load_state_dict(state["optimizer"])
-        self.trainee.average.load_state_dict(state["average"])
+        """Continue where a saved state left off.
+
+        Raises:
+            TrainingError: It is of another network, or damaged.
+        """
+        try:
+            self.step, self.best = state["step"], state["best"]
+            self.trainee.bad_steps = state["bad_steps"]
+            network = getattr(self.trainee.network, "module", self.trainee.network)
+            network.load_state_dict(state["network"])
+            self.trainee.optimizer.load_state_dict(state["optimizer"])
+            self.trainee.average.load_state_dict(state["average"])
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            told = " ".join(str(error).split())[:120]
+            where = self.folder.state_path
+            raise TrainingError(f"{where} is of another network, or damaged ({told})") from error

@@ -4,13 +4,15 @@ import csv
 import json
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import get_type_hints
 
 import torch
 
 from unimask.checkpoints import Checkpoint, write_huggingface
+from unimask.checkpoints.plausible import fits
 from unimask.config import CriterionConfig, DenseCriterionConfig, LossConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
-from unimask.errors import OutputError, TrainingError
+from unimask.errors import OutputError, SettingsError, TrainingError
 from unimask.formats.atomic import atomic_path
 from unimask.training.settings import TrainingSettings
 
@@ -27,6 +29,14 @@ COLUMNS: tuple[str, ...] = (
     "metric",
     "score",
 )
+
+
+ANY_INTEGER = range(-(2**63), 2**63)
+
+NOT_AS_WRITTEN = (
+    ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError
+)  # fmt: skip
+"""What goes wrong with JSON and CSV that were not written here."""
 
 
 class RunFolder:
@@ -57,22 +67,15 @@ class RunFolder:
         """Read what the run was told.
 
         Raises:
-            TrainingError: There is no run to resume.
+            TrainingError: There is no run to resume, or its settings are damaged.
         """
         path = self.path / "settings.json"
         if not path.is_file():
             raise TrainingError(f"{self.path} holds no run to resume: start it without --resume")
-        values = json.loads(path.read_text())["settings"]
-        nested = {
-            "augmentation": Augmentation,
-            "criterion": criterion_of,
-            "preprocessing": PreprocessingConfig,
-        }
-        for name, kind in nested.items():
-            if values[name] is not None:
-                values[name] = kind(**with_tuples(values[name]))
-        known = {field.name for field in fields(TrainingSettings)}
-        return TrainingSettings(**{key: value for key, value in values.items() if key in known})
+        try:
+            return settings_of(json.loads(path.read_text(encoding="utf-8"))["settings"])
+        except (*NOT_AS_WRITTEN, SettingsError) as error:
+            raise TrainingError(f"{path} is damaged ({one_line(error)}): start anew") from error
 
     def log(self, row: dict[str, object]) -> None:
         """Add a line to metrics.csv."""
@@ -91,8 +94,16 @@ class RunFolder:
             return list(csv.DictReader(stream))
 
     def forget_after(self, step: int) -> None:
-        """Drop lines of steps that a resumed run will take again."""
-        kept = [row for row in self.rows() if int(row["step"]) <= step]
+        """Drop lines of steps that a resumed run will take again.
+
+        Raises:
+            TrainingError: The lines are damaged.
+        """
+        try:
+            kept = [row for row in self.rows() if int(row["step"]) <= step]
+        except NOT_AS_WRITTEN as error:
+            told = f"{self.metrics_path} is damaged ({one_line(error)}): move it away"
+            raise TrainingError(told) from None
         with atomic_path(self.metrics_path) as path, path.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS)
             writer.writeheader()
@@ -114,11 +125,41 @@ class RunFolder:
         try:
             return torch.load(self.state_path, weights_only=True, map_location="cpu")
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise TrainingError(f"{self.state_path} is damaged ({error}): start anew") from error
+            told = f"{self.state_path} is damaged ({one_line(error)}): start anew"
+            raise TrainingError(told) from error
 
     def write_weights(self, name: str, checkpoint: Checkpoint) -> None:
         """Write `weights/NAME` in the Hugging Face schema."""
         write_huggingface(self.path / "weights" / name, checkpoint)
+
+
+def one_line(error: Exception) -> str:
+    """Give the start of what went wrong."""
+    return " ".join(str(error).split())[:120]
+
+
+def settings_of(values: dict) -> TrainingSettings:
+    """Give what JSON says a run was told.
+
+    Raises:
+        ValueError: A value is of another type than it should.
+        Exception: One of `NOT_AS_WRITTEN`, where it is damaged otherwise.
+    """
+    nested = {
+        "augmentation": Augmentation,
+        "criterion": criterion_of,
+        "preprocessing": PreprocessingConfig,
+    }
+    for name, kind in nested.items():
+        if values[name] is not None:
+            values[name] = kind(**with_tuples(values[name]))
+    known = {field.name for field in fields(TrainingSettings)}
+    settings = TrainingSettings(**{key: value for key, value in values.items() if key in known})
+    for part in (settings, settings.augmentation, settings.criterion, settings.preprocessing):
+        for name, hint in get_type_hints(type(part)).items():
+            if part is not None and not fits(getattr(part, name), hint, ANY_INTEGER):
+                raise ValueError(f"{name} is {str(getattr(part, name))[:60]!r}")
+    return settings
 
 
 def criterion_of(**values: object) -> LossConfig:

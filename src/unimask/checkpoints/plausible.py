@@ -1,0 +1,159 @@
+"""What files say of networks, checked before anything is built by it."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from torch import Tensor
+
+from unimask.checkpoints.skeleton import build_skeleton
+from unimask.config import (
+    PreprocessingConfig,
+    ResNetConfig,
+    SegmenterConfig,
+    SwinConfig,
+    TimmConfig,
+)
+from unimask.errors import CheckpointError
+
+LARGEST = 2**16
+"""Of whole numbers: widths, queries, classes. The vocabulary has 49408."""
+
+LARGEST_EDGE = 2**14
+"""Of pictures, in pixels; the largest published is 5120."""
+
+MAY_BE_ZERO = frozenset({"num_layers", "size_divisor", "context", "max_proposals"})
+
+MOST_LAYERS = 500
+WIDEST_WINDOW = 64
+
+
+def wanted_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give names and shapes of a network's tensors, unless it is far larger than its file.
+
+    Args:
+        config: What the file is said to hold.
+        tensors: What it holds.
+
+    Raises:
+        CheckpointError: There is no such network, or it is not the file's.
+    """
+    check(config, "the network")
+    layers = sum(numbers_called(config, "num_layers", "projector_layers"))
+    layers += sum(getattr(config.backbone, "depths", ()))
+    windows = numbers_called(config, "window_size", "kernel_size")
+    if layers > min(len(tensors), MOST_LAYERS) or max(windows, default=0) > WIDEST_WINDOW:
+        raise CheckpointError("the network is described as far larger than its weights")
+    if fewest_numbers(config) > sum(value.numel() for value in tensors.values()):
+        raise CheckpointError("the network is described as far larger than its weights")
+    try:
+        return build_skeleton(config).state_dict()
+    except (ValueError, RuntimeError, ArithmeticError, AssertionError, IndexError) as error:
+        told = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"there is no such network: {told}") from error
+
+
+def check(value: Any, name: str) -> None:
+    """Hold a configuration's values against its own types.
+
+    Raises:
+        CheckpointError: A value is of another type, or beyond any use.
+    """
+    hints = get_type_hints(type(value))
+    for field in fields(value):
+        found = getattr(value, field.name)
+        nothing = type(found) is int and found == 0 and field.name in MAY_BE_ZERO
+        if not nothing and not fits(found, hints[field.name]):
+            raise CheckpointError(f"{field.name} of {name} is {str(found)[:60]!r}")
+        if is_dataclass(found):
+            check(found, field.name)
+
+
+def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:
+    """Give how pictures become tensors, if that can be done.
+
+    Raises:
+        CheckpointError: A value is of another type, or beyond any use.
+    """
+    check(config, "the preprocessing")
+    if max(config.shortest_edge, config.longest_edge) > LARGEST_EDGE or min(config.std) <= 0:
+        raise CheckpointError("the preprocessing has edges beyond any use, or no deviation")
+    return config
+
+
+def fits(value: object, hint: Any, whole: range = range(1, LARGEST + 1)) -> bool:
+    """Say whether a value is of a type; whole numbers among those of networks, or in `whole`."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind in (Union, UnionType):
+        return any(fits(value, part, whole) for part in parts)
+    if kind is Literal:
+        return isinstance(value, str) and value in parts
+    if kind is tuple:
+        return isinstance(value, tuple) and fits_tuple(value, parts, whole)
+    if hint is float:
+        return isinstance(value, int | float) and abs(value) < 1e6 and math.isfinite(value)
+    if hint is int:
+        return type(value) is int and value in whole
+    return isinstance(value, hint)
+
+
+def fits_tuple(value: tuple, parts: tuple, whole: range) -> bool:
+    """Say whether a tuple's items are of the types of a tuple."""
+    if parts[1:] == (...,):
+        return len(value) <= LARGEST and all(fits(item, parts[0], whole) for item in value)
+    return len(value) == len(parts) and all(
+        fits(item, part, whole) for item, part in zip(value, parts, strict=True)
+    )
+
+
+def numbers_called(config: Any, *names: str) -> Iterator[Any]:
+    """Give every value of these names, in whatever part."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name in names:
+            yield value
+        elif is_dataclass(value):
+            yield from numbers_called(value, *names)
+
+
+def fewest_numbers(config: SegmenterConfig) -> int:
+    """Give a lower bound of a network's size: each layer has at least its width squared.
+
+    Building one takes memory of a few times this, however few numbers a file holds.
+    """
+    total = fewest_of_backbone(config.backbone)
+    for part in parts_of(config):
+        width = getattr(part, "dim", 0)
+        layers = getattr(part, "num_layers", 0)
+        hidden = getattr(part, "ffn_dim", 0)
+        queries = getattr(part, "num_queries", 0) + getattr(part, "vocabulary", 0)
+        total += layers * width * (width + hidden) + queries * width
+        total += width * getattr(part, "mask_dim", 0)
+    return total + config.num_classes
+
+
+def parts_of(config: Any) -> Iterator[Any]:
+    """Give the parts of a configuration, and theirs."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            yield value
+            yield from parts_of(value)
+
+
+def fewest_of_backbone(backbone: Any) -> int:
+    """Give a lower bound of a backbone's size; timm's are as large as their names say."""
+    if isinstance(backbone, TimmConfig):
+        return 0
+    first = getattr(backbone, "embed_dim", 0)
+    widths = getattr(backbone, "dims", None) or getattr(backbone, "channels", None)
+    widths = widths or tuple(first * 2**stage for stage in range(4))
+    share = 8 if isinstance(backbone, ResNetConfig) else 1
+    hidden = 1 + int(getattr(backbone, "mlp_ratio", 0))
+    total = sum(d * w * w * hidden for d, w in zip(backbone.depths, widths, strict=True)) // share
+    if isinstance(backbone, SwinConfig):
+        table = (2 * backbone.window_size - 1) ** 2
+        total += sum(map(math.prod, zip(backbone.depths, backbone.num_heads, strict=True))) * table
+    return total

@@ -1,0 +1,239 @@
+"""Folders as releases 4 and 5 of `transformers` write them: one network, whatever the form."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from conftest import TINY_SWIN, tiny_checkpoint
+from parity.theirs import random_weights, resnet, swin, transformers
+from safetensors.torch import load_file
+
+import unimask
+from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.checkpoints.huggingface_backbone_names import ENCODER
+from unimask.checkpoints.huggingface_defaults import DEFAULTS, UNNAMED
+from unimask.errors import CheckpointError
+
+NUMBERS = {
+    "feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32, "encoder_feedforward_dim": 48,
+    "dim_feedforward": 64, "encoder_layers": 1, "decoder_layers": 3, "num_attention_heads": 4,
+    "num_queries": 7,
+}  # fmt: skip
+LABELS = {0: "sky", 1: "road", 2: "car"}
+
+
+def mask2former(backbone):
+    config = transformers.Mask2FormerConfig(backbone_config=backbone, id2label=LABELS, **NUMBERS)
+    return transformers.Mask2FormerForUniversalSegmentation(config)
+
+
+def maskformer(backbone):
+    decoder = transformers.DetrConfig(
+        d_model=32, num_queries=7, decoder_layers=2, decoder_attention_heads=4, decoder_ffn_dim=48
+    )
+    config = transformers.MaskFormerConfig(
+        fpn_feature_size=32, mask_feature_size=32, backbone_config=backbone,
+        decoder_config=decoder, id2label=LABELS,
+    )  # fmt: skip
+    return transformers.MaskFormerForInstanceSegmentation(config)
+
+
+def oneformer(backbone):
+    config = transformers.OneFormerConfig(
+        conv_dim=32, mask_dim=32, hidden_dim=32, encoder_feedforward_dim=48, dim_feedforward=64,
+        encoder_layers=1, decoder_layers=3, num_attention_heads=4, num_queries=7,
+        query_dec_layers=1, is_training=False, backbone_config=backbone, id2label=LABELS,
+    )  # fmt: skip
+    return transformers.OneFormerForUniversalSegmentation(config)
+
+
+NETWORKS = {
+    "mask2former, swin": lambda: mask2former(swin(window=7)),
+    "mask2former, resnet": lambda: mask2former(resnet("bottleneck")),
+    "maskformer, swin": lambda: maskformer(swin()),
+    "maskformer, resnet": lambda: maskformer(resnet("basic")),
+    "oneformer, swin": lambda: oneformer(swin()),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request):
+    """A network of release 5."""
+    model = NETWORKS[request.param]()
+    random_weights(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(network, tmp_path_factory):
+    """Its folder as everybody saves it."""
+    place = tmp_path_factory.mktemp("usual")
+    network.save_pretrained(place)
+    return place
+
+
+def assert_same(place, folder):
+    """Say that two folders hold the same network."""
+    found, expected = read_huggingface(place), read_huggingface(folder)
+    assert found.config == expected.config and found.labels == expected.labels
+    assert found.state.keys() == expected.state.keys()
+    assert all(torch.equal(found.state[n], value) for n, value in expected.state.items())
+
+
+def describe(place, change):
+    """Change config.json."""
+    content = json.loads((place / "config.json").read_text())
+    change(content)
+    (place / "config.json").write_text(json.dumps(content))
+
+
+def copy(folder, place):
+    shutil.copytree(folder, place)
+    return place
+
+
+def test_the_new_names_of_release_5_are_read(network, folder, tmp_path):
+    network.save_pretrained(tmp_path, save_original_format=False)
+    assert_same(tmp_path, folder)
+
+
+def test_new_names_are_new(tmp_path):
+    """The test above would pass if release 5 had stopped to write them."""
+    mask2former(swin()).save_pretrained(tmp_path, save_original_format=False)
+    block = f"{ENCODER}.swin.encoder.layers.0.blocks.0"
+    names = load_file(tmp_path / "model.safetensors").keys()
+    assert {f"{block}.attention.q_proj.weight", f"{block}.mlp.fc1.bias"} <= names
+
+
+def test_pickles_and_buffers_of_release_4_are_read(folder, tmp_path):
+    """Its Swin keeps numbers of positions, its batch norms count, and `.bin` was the rule."""
+    place = copy(folder, tmp_path / "model")
+    tensors = load_file(place / "model.safetensors")
+    for name in list(tensors):
+        if name.endswith("relative_position_bias_table"):
+            index = name.replace("bias_table", "index")
+            tensors[index] = torch.zeros(49, 49, dtype=torch.int64)
+    (place / "model.safetensors").unlink()
+    torch.save(tensors, place / "pytorch_model.bin")
+    assert_same(place, folder)
+
+
+def test_numbers_that_are_defaults_may_be_left_out(network, folder, tmp_path):
+    """As releases around 4.40 do in nested configurations (`recursive_diff_dict`)."""
+    place = copy(folder, tmp_path / "model")
+
+    def leave_out(content):
+        for part in ("backbone_config", "decoder_config"):
+            if part in content:
+                kept = content[part]
+                usual = type(getattr(network.config, part))().to_dict()
+                content[part] = {
+                    key: value
+                    for key, value in kept.items()
+                    if key == "model_type" or value != usual.get(key, "none")
+                }
+
+    describe(place, leave_out)
+    assert_same(place, folder)
+
+
+CONFIGS = {
+    "swin": "SwinConfig", "resnet": "ResNetConfig", "convnext": "ConvNextConfig",
+    "dinat": "DinatConfig", "detr": "DetrConfig",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_defaults_are_those_of_the_schema(kind):
+    usual = json.loads(getattr(transformers, CONFIGS[kind])().to_json_string(use_diff=False))
+    assert {name: usual[name] for name in DEFAULTS[kind]} == DEFAULTS[kind]
+
+
+def test_two_unnamed_classes_may_be_left_out(tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint(TINY_SWIN))
+    for names in (None, {}, "left out"):
+        describe(tmp_path, lambda content, names=names: content.update(id2label=names))
+        if names == "left out":
+            describe(tmp_path, lambda content: content.pop("id2label"))
+        assert read_huggingface(tmp_path).labels.names == tuple(UNNAMED.values())
+    assert transformers.PretrainedConfig().id2label == {int(k): v for k, v in UNNAMED.items()}
+
+
+@pytest.mark.parametrize("told", [{"backbone_config": None}, {}])
+def test_backbones_that_are_only_named_follow_from_their_tensors(folder, tmp_path, told):
+    place = copy(folder, tmp_path / "model")
+
+    def name_it(content):
+        content.pop("backbone_config")
+        content.update(backbone="microsoft/some-backbone", use_pretrained_backbone=True, **told)
+
+    describe(place, name_it)
+    found, expected = read_huggingface(place), read_huggingface(folder)
+    assert found.state.keys() == expected.state.keys()
+    assert all(torch.equal(found.state[n], value) for n, value in expected.state.items())
+
+
+@pytest.mark.parametrize("name", ["hf-hub:somebody/model", "local-dir:/tmp", "a/b/c", ""])
+@pytest.mark.parametrize("described", [True, False])
+def test_timm_is_sent_nowhere_else(folder, tmp_path, name, described):
+    place = copy(folder, tmp_path / "model")
+    timm = {"model_type": "timm_backbone", "backbone": name}
+
+    def name_it(content):
+        content.pop("backbone_config")
+        content.update(
+            {"backbone_config": timm} if described else {**timm_by_name, "backbone": name}
+        )
+
+    timm_by_name = {"backbone_config": None, "use_timm_backbone": True}
+    describe(place, name_it)
+    with pytest.raises(CheckpointError, match="timm has no model"):
+        read_huggingface(place)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("pre_norm", True), ("activation_function", "gelu"), ("common_stride", 8)]
+)
+def test_options_that_we_lack_are_refused(tmp_path, option, value):
+    mask2former(swin()).save_pretrained(tmp_path)
+    describe(tmp_path, lambda content: content.update({option: value}))
+    with pytest.raises(CheckpointError, match=f"{option} of the mask2former is {value!r}"):
+        read_huggingface(tmp_path)
+
+
+OLD = {
+    "feature_extractor_type": "MaskFormerFeatureExtractor", "size": 640, "max_size": 1000,
+    "size_divisibility": 0, "reduce_labels": True, "ignore_index": 255, "do_normalize": True,
+    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25],
+}  # fmt: skip
+NEW = {
+    "image_processor_type": "MaskFormerImageProcessorFast", "size_divisor": 1,
+    "size": {"shortest_edge": 640, "longest_edge": 1000}, "do_reduce_labels": True,
+    "image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "rescale_factor": 1 / 255,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("preprocessor_config.json", OLD),
+        ("preprocessor_config.json", NEW),
+        ("processor_config.json", {"image_processor": NEW, "processor_class": "AnyProcessor"}),
+    ],
+)
+def test_preprocessors_of_all_releases_are_read(tmp_path, name, content):
+    maskformer(swin()).save_pretrained(tmp_path)
+    (tmp_path / name).write_text(json.dumps(content))
+    found = unimask.load(tmp_path, device="cpu").checkpoint.preprocessing
+    assert (found.shortest_edge, found.longest_edge, found.size_divisor) == (640, 1000, 1)
+    assert (found.mean, found.std) == ((127.5,) * 3, (63.75,) * 3)
+
+
+def test_pictures_may_keep_their_scale(tmp_path):
+    maskformer(swin()).save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NEW, "do_normalize": False}))
+    found = read_huggingface(tmp_path).preprocessing
+    assert (found.mean, found.std) == ((0.0,) * 3, (255.0,) * 3)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NEW, "do_rescale": False}))
+    assert read_huggingface(tmp_path).preprocessing.mean == (0.5,) * 3

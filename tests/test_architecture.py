@@ -19,7 +19,7 @@ RANK = {
             "errors version",
             "config labels",
             "kernels formats visualization presets label_sets text outputs",
-            "results",
+            "results published",
             "processing",
             "modeling losses datasets metrics",
             "checkpoints",

@@ -1,4 +1,4 @@
-"""One function per architecture; no torch import."""
+"""One function per architecture, for any classes; no torch import."""
 
 from collections.abc import Callable
 from dataclasses import replace

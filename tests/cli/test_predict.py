@@ -204,7 +204,9 @@ def test_without_a_model_some_are_named(command, one_line, picture, tmp_path):
         ("nowhere", "no model 'nowhere'"),
         ("mask2former-swin-tiny", "facebook/mask2former-swin-tiny-coco-panoptic"),
         ("unimask-nano", "load weights of it: nuclei"),
-        ("mask2former-resnet50", "the Hub has none of this one"),
+        ("mask2former-resnet50", "downloaded from: https://dl.fbaipublicfiles.com"),
+        ("oneformer-resnet50-coco", "none of this one are published"),
+        ("mask2former-swin-base-coco-instance", "facebook/mask2former-swin-base-coco-instance"),
         (os.sep, "holds no model"),
     ],
 )

@@ -28,16 +28,9 @@ import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
-from unimask.inference.load import (
-    PREPROCESSORS,
-    PUBLISHED,
-    LoadWarning,
-    bundled_names,
-    quickest_dtype,
-)
+from unimask.inference.load import PREPROCESSORS, LoadWarning, bundled_names, quickest_dtype
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS
 
 
 def test_a_network_can_be_built_untrained():
@@ -163,15 +156,6 @@ def test_folders_of_published_labels_follow_the_published_rules(
     assert found.labels == known and found.tasks == tasks
     found_size = found.preprocessing.shortest_edge, found.preprocessing.longest_edge
     assert found_size == size and found.postprocessing.resize == resize
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_is_refused_and_its_published_weights_are_named(name):
-    with pytest.raises(CheckpointError, match="an architecture without weights") as refused:
-        unimask.load(name)
-    for published in PUBLISHED.get(name, ()):
-        assert published in str(refused.value)
-    assert ("none of this one" in str(refused.value)) == (name not in PUBLISHED)
 
 
 def test_what_is_nothing_says_what_was_tried(tmp_path):

@@ -1,11 +1,18 @@
-"""Untrained networks, for pictures of any channels."""
+"""Untrained networks: what they know by themselves, and pictures of any channels."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import TINY_SWIN
 from PIL import Image
 
 import unimask
 from unimask.errors import ImageError, SettingsError
+from unimask.inference.untrained import describe_untrained
+from unimask.label_sets import known_labels
+from unimask.labels import LabelSet
+from unimask.presets import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +74,49 @@ def test_a_saved_network_keeps_its_channels(five, tmp_path):
 def test_what_cannot_be_built_is_refused(options, told):
     with pytest.raises(SettingsError, match=told):
         unimask.build("mask2former-nano", labels=("cell",), **options)
+
+
+@pytest.fixture
+def small_swin(monkeypatch):
+    monkeypatch.setitem(
+        PRESETS, "mask2former-swin-tiny", lambda classes: replace(TINY_SWIN, num_classes=classes)
+    )
+
+
+def test_a_configuration_brings_its_labels_and_rules(small_swin):
+    predictor = unimask.build("mask2former-swin-tiny-cityscapes-instance", device="cpu")
+    assert predictor.checkpoint.labels == known_labels("cityscapes_instance")
+    assert predictor.tasks == ("instance",)
+    assert predictor.checkpoint.preprocessing.shortest_edge == 1024
+    assert predictor.network.transformer_decoder.head.class_embed.out_features == 9
+
+
+def test_other_labels_keep_the_rules(small_swin):
+    predictor = unimask.build(
+        "mask2former-swin-tiny-ade20k-semantic", labels=("road", "sky"), device="cpu"
+    )
+    assert predictor.labels == ("road", "sky") and predictor.tasks == ("semantic",)
+    assert predictor.checkpoint.postprocessing.resize == "scores"
+    assert predictor.network.transformer_decoder.head.class_embed.out_features == 3
+
+
+def test_an_architecture_has_no_labels_of_its_own():
+    with pytest.raises(SettingsError, match="mask2former-swin-tiny has no classes of its own"):
+        unimask.build("mask2former-swin-tiny")
+    with pytest.raises(SettingsError, match="is_thing goes with labels"):
+        unimask.build("mask2former-swin-tiny-coco-instance", is_thing=(True,))
+
+
+def test_an_unknown_name_is_answered_with_near_ones():
+    with pytest.raises(SettingsError, match="did you mean mask2former-swin-tiny") as refused:
+        describe_untrained("mask2former-swin-tinny", LabelSet(("a",), (True,)))
+    assert "unimask models" in str(refused.value)
+    with pytest.raises(SettingsError, match="unknown preset 'x': presets are mask2former"):
+        describe_untrained("x")
+
+
+def test_a_configuration_of_other_channels_has_means_for_them(small_swin):
+    predictor = unimask.build("mask2former-swin-tiny-cityscapes-semantic", channels=4, device="cpu")
+    preprocessing = predictor.checkpoint.preprocessing
+    assert predictor.channels == len(preprocessing.mean) == 4
+    assert preprocessing.shortest_edge == 1024

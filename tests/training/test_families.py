@@ -11,6 +11,7 @@ from conftest import (
     TINY_MASKFORMER,
     TINY_PER_PIXEL,
     TINY_PER_PIXEL_PLUS,
+    TINY_SWIN,
     tiny_checkpoint,
 )
 from training.test_train import SETTINGS
@@ -89,3 +90,28 @@ def test_queries_that_are_classes_start_anew_for_other_classes(tmp_path):
     build_segmenter(found.config).load_state_dict(found.state)
     changed = {n for n, t in checkpoint.state.items() if not torch.equal(t, found.state[n])}
     assert changed == {"transformer_decoder.query_positions.weight"}
+
+
+@pytest.mark.parametrize(
+    ("task", "tasks", "resize"),
+    [
+        (None, ("semantic",), "scores"),
+        ("panoptic", ("panoptic", "instance", "semantic"), "masks"),
+    ],
+)
+def test_a_published_configuration_keeps_its_rules(
+    discs, tmp_path, monkeypatch, task, tasks, resize
+):
+    monkeypatch.setitem(
+        unimask.presets.PRESETS,
+        "mask2former-swin-tiny",
+        lambda num_classes: replace(TINY_SWIN, num_classes=num_classes),
+    )
+    name = "mask2former-swin-tiny-ade20k-semantic"
+    checkpoint = run(discs, tmp_path, name, task, steps=1).predictor.checkpoint
+    assert checkpoint.tasks == tasks and checkpoint.labels.names == ("object", "background")
+    assert (checkpoint.preprocessing.shortest_edge, checkpoint.preprocessing.longest_edge) == (
+        512,
+        2048,
+    )
+    assert checkpoint.postprocessing.resize == resize

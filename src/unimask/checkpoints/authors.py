@@ -15,13 +15,13 @@ from unimask.checkpoints.mask2former_names import (
 from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
 from unimask.checkpoints.mmdetection import is_mmdetection, read_mmdetection
 from unimask.checkpoints.plausible import wanted_tensors
-from unimask.checkpoints.publication import words
-from unimask.checkpoints.published import publication_of_size
-from unimask.checkpoints.published_networks import VIDEOS
+from unimask.checkpoints.recognition import publication_of_size
 from unimask.checkpoints.shapes import read_segmenter
 from unimask.checkpoints.tensor_files import read_tensors_and_rest
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
+from unimask.published.publication import words
+from unimask.published.publications import VIDEOS
 
 
 def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
@@ -29,7 +29,7 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
 
     The architecture follows from the tensors' shapes, labels and tests from the number of classes
     and from what file and folders are called; see `shapes.py`, `maskformer_shapes.py`, and
-    `published.py`.
+    `recognition.py`.
 
     Returns:
         The checkpoint, and a line for a person where something was assumed.

@@ -29,7 +29,7 @@ from unimask.checkpoints.huggingface_oneformer import ONEFORMER
 from unimask.checkpoints.huggingface_own import OWN
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.checkpoints.plausible import wanted_tensors
-from unimask.checkpoints.published import publication_of_names
+from unimask.checkpoints.recognition import publication_of_names
 from unimask.checkpoints.tensor_files import read_safetensors, read_tensors
 from unimask.config import PreprocessingConfig, SegmenterConfig
 from unimask.errors import CheckpointError, MissingExtraError, UnimaskError

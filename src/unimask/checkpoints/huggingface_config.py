@@ -22,7 +22,6 @@ from unimask.checkpoints.huggingface_maskformer import read_maskformer, write_ma
 from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
 from unimask.checkpoints.huggingface_own import read_own, write_own
 from unimask.checkpoints.plausible import check, check_preprocessing
-from unimask.checkpoints.publication import Publication
 from unimask.config import (
     DeformablePixelDecoderConfig,
     FPNPixelDecoderConfig,
@@ -34,6 +33,7 @@ from unimask.config import (
 )
 from unimask.errors import CheckpointError
 from unimask.labels import LabelSet, Task, parse_task
+from unimask.published.publication import Publication
 
 Json = dict
 

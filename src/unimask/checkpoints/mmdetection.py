@@ -27,7 +27,7 @@ from unimask.checkpoints.mmdetection_names import (
     maskformer,
 )
 from unimask.checkpoints.plausible import wanted_tensors
-from unimask.checkpoints.published import publication_of_names, publication_of_size
+from unimask.checkpoints.recognition import publication_of_names, publication_of_size
 from unimask.checkpoints.shapes import POINTS, read_heads
 from unimask.config import (
     BackboneConfig,

@@ -1,8 +1,9 @@
 """`unimask models`: what is published, and where it is."""
 
 import json as json_format
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.table import Table
 
 from unimask.cli.main import app
 from unimask.errors import SettingsError
+
+if TYPE_CHECKING:
+    from unimask.published.zoo import PublishedModel
 
 HEADLINE = ("PQ", "AP", "mIoU")
 
@@ -26,13 +30,16 @@ def models(
     json: Annotated[bool, typer.Option("--json", help="All that is known, addresses too.")] = False,
 ) -> None:
     """List bundled and published models: scores, size, licence, and where they are."""
-    from unimask.checkpoints.zoo import published_models
     from unimask.inference.load import bundled_names
+    from unimask.published.configurations import CONFIGURATIONS
+    from unimask.published.zoo import published_models
 
     wanted = words or []
     found = published_models(*wanted)
-    bundled = [name for name in bundled_names() if all(word.lower() in name for word in wanted)]
-    if not found and not bundled:
+    bundled = [name for name in bundled_names() if fits_words(name, wanted)]
+    weighted = {model.name for model in published_models()}
+    bare = [n for n in CONFIGURATIONS if n not in weighted and fits_words(n, wanted)]
+    if not found and not bundled and not bare:
         raise SettingsError(f"no model is called {' and '.join(wanted)}: try fewer words")
     if json:
         rows = [{"name": model.name, **asdict(model)} for model in found]
@@ -41,8 +48,14 @@ def models(
     console = Console(highlight=False, width=max(Console().width, WIDTH))
     for name in bundled:
         console.print(f"{name}: bundled, loads by this name, works offline")
-    if not found:
-        return
+    if found:
+        print_published(console, found)
+    if bare:
+        console.print(f"published without weights, to be trained by name: {', '.join(bare)}")
+
+
+def print_published(console: Console, found: Sequence["PublishedModel"]) -> None:
+    """Print models with their scores, and how to load them."""
     table = Table("model", *HEADLINE, "million", "licence", "load", box=None, pad_edge=False)
     for model in found:
         scores = [f"{model.scores[key]:.1f}" if key in model.scores else "" for key in HEADLINE]
@@ -51,5 +64,10 @@ def models(
     console.print(table)
     console.print(
         "scores are the authors' own, in percent; models with a Hub id load by it, the others "
-        "as files from the addresses that --json gives"
+        "as files from the addresses that --json gives; unimask train takes each name, untrained"
     )
+
+
+def fits_words(name: str, words: Sequence[str]) -> bool:
+    """Say whether each word is part of a name, whatever the case."""
+    return all(word.lower() in name.lower() for word in words)

@@ -78,7 +78,8 @@ def predict(
 
 def named_model(model: str | None) -> str:
     """Refuse to guess: a nucleus model on a street would only look like an answer."""
-    from unimask.inference.load import EXAMPLES, bundled_names
+    from unimask.inference.load import bundled_names
+    from unimask.inference.names import EXAMPLES
 
     if model is None:
         names = ", ".join([*bundled_names(), *EXAMPLES])

@@ -8,6 +8,13 @@ import typer
 from unimask.cli.main import app
 from unimask.errors import SettingsError
 
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", help="A preset or published name, untrained; or weights.")
+]
+TaskOption = Annotated[
+    str | None,
+    typer.Option(help="semantic, instance, panoptic (the usual one), or all for OneFormer."),
+]
 BackboneOption = Annotated[
     str | None, typer.Option(help="timm:NAME in place of a preset's backbone (extra timm).")
 ]
@@ -35,12 +42,8 @@ TokenizerOption = Annotated[
 @app.command()
 def train(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="A preset to start untrained, or weights.")
-    ] = "mask2former-nano",
-    task: Annotated[
-        str, typer.Option(help="semantic, instance, panoptic, or all for OneFormer.")
-    ] = "panoptic",
+    model: ModelOption = "mask2former-nano",
+    task: TaskOption = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates of the weights.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data, instead.")] = None,
     size: Annotated[int, typer.Option(help="Side of the training square.")] = 512,

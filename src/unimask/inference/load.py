@@ -10,44 +10,13 @@ import torch
 from unimask.checkpoints import Checkpoint, read_authors, read_huggingface
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.errors import CheckpointError, SettingsError
+from unimask.inference.names import EXAMPLES, is_untrained, where_trained
 from unimask.inference.predictor import Predictor
-from unimask.presets import PRESETS
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 HUB_FILES = ["config.json", *PREPROCESSORS, "model.safetensors"]
 WEIGHT_FILES = (".pkl", ".pth", ".pt", ".safetensors")
-
-PUBLISHED = {
-    "mask2former-swin-tiny": (
-        "facebook/mask2former-swin-tiny-coco-panoptic",
-        "facebook/mask2former-swin-tiny-coco-instance",
-        "facebook/mask2former-swin-tiny-ade-semantic",
-    ),
-    "mask2former-swin-small": (
-        "facebook/mask2former-swin-small-coco-panoptic",
-        "facebook/mask2former-swin-small-coco-instance",
-        "facebook/mask2former-swin-small-ade-semantic",
-    ),
-    "mask2former-swin-base": (
-        "facebook/mask2former-swin-base-coco-panoptic",
-        "facebook/mask2former-swin-base-coco-instance",
-        "facebook/mask2former-swin-base-ade-semantic",
-    ),
-    "mask2former-swin-large": (
-        "facebook/mask2former-swin-large-coco-panoptic",
-        "facebook/mask2former-swin-large-coco-instance",
-        "facebook/mask2former-swin-large-ade-semantic",
-    ),
-    "maskformer-swin-tiny": ("facebook/maskformer-swin-tiny-coco",),
-    "maskformer-swin-small": ("facebook/maskformer-swin-small-coco",),
-    "maskformer-swin-base": ("facebook/maskformer-swin-base-coco",),
-    "maskformer-swin-large": ("facebook/maskformer-swin-large-coco",),
-    "unimask-nano": ("nuclei",),
-}
-"""Per preset some of its published weights, for messages: ids of the Hub, and bundled names."""
-
-EXAMPLES = PUBLISHED["mask2former-swin-tiny"][:2]
 
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 
@@ -142,10 +111,10 @@ def find_folder(source: str | Path) -> Path:
         return path.parent
     if path.suffix in WEIGHT_FILES:
         raise CheckpointError(f"{path} does not exist: check the path")
-    if name in PRESETS:
+    if is_untrained(name):
         raise CheckpointError(
             f"{name} is an architecture without weights: train it (unimask train DATA --model "
-            f"{name}), or {trained(name)}"
+            f"{name}), or {where_trained(name)}"
         )
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return download(name)
@@ -153,13 +122,6 @@ def find_folder(source: str | Path) -> Path:
         f"no model {name!r}: it is neither a bundled name ({', '.join(bundled_names())}), nor a "
         f"folder or file here, nor a Hub id such as {EXAMPLES[0]}"
     )
-
-
-def trained(name: str) -> str:
-    """Say where trained weights are for someone who asked for a preset."""
-    if name in PUBLISHED:
-        return f"load weights of it: {', '.join(PUBLISHED[name])}"
-    return f"load weights of another: {', '.join(EXAMPLES)} (the Hub has none of this one)"
 
 
 def download(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Untrained networks: a preset, with another backbone or for other channels if asked."""
+"""Untrained networks: presets and published configurations, changed if asked."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,18 +7,20 @@ from unimask.checkpoints import Checkpoint, timm_normalisation
 from unimask.config import PreprocessingConfig, SegmenterConfig, TimmConfig
 from unimask.errors import SettingsError
 from unimask.inference.load import choose_device
+from unimask.inference.names import nearest
 from unimask.inference.predictor import Predictor
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
-from unimask.presets import family_rules, family_tasks, preset
+from unimask.presets import PRESETS, family_rules, family_tasks, preset
+from unimask.published.configurations import CONFIGURATIONS
 
 TIMM = "timm:"
 
 
 def build(
-    preset_name: str,
+    name: str,
     *,
-    labels: Sequence[str],
+    labels: Sequence[str] | None = None,
     is_thing: Sequence[bool] | None = None,
     backbone: str | None = None,
     channels: int = 3,
@@ -27,48 +29,91 @@ def build(
     """Build an untrained network, to train it by hand or to try its speed.
 
     Args:
-        preset_name: One of the architectures, such as "mask2former-swin-tiny".
-        labels: Names of the classes.
+        name: An architecture, such as "mask2former-swin-tiny", or a published configuration of one,
+            such as "mask2former-swin-tiny-coco-instance": with its tasks, test size and rules.
+        labels: Names of the classes; a configuration has those of its data.
         is_thing: Per class: True where objects are counted; all by default.
-        backbone: `timm:NAME` in place of the preset's own (extra `timm`).
+        backbone: `timm:NAME` in place of the network's own (extra `timm`).
         channels: Of the pictures, 3 for RGB.
         device: As for `load`.
 
     Raises:
         MissingExtraError: timm is asked for and not installed.
-        SettingsError: No preset or no backbone has that name, or the label set is not one.
+        SettingsError: Nothing has that name, an architecture is given no labels, the label set is
+            not one, or no backbone has that name.
     """
-    things = tuple(is_thing) if is_thing is not None else (True,) * len(labels)
-    label_set = LabelSet(tuple(labels), things)
-    config = architecture(preset_name, len(label_set), backbone=backbone, channels=channels)
-    network = build_segmenter(config).to(choose_device(device)).eval()
-    checkpoint = Checkpoint(
-        config=config,
-        state={},
-        labels=label_set,
-        tasks=family_tasks(config),
-        preprocessing=normalised_for(config, PreprocessingConfig()),
-        postprocessing=family_rules(config),
-    )
-    name = preset_name if backbone is None else f"{preset_name} on {backbone}"
-    return Predictor(network, checkpoint, f"untrained {name}")
+    label_set = None
+    if labels is not None:
+        things = tuple(is_thing) if is_thing is not None else (True,) * len(labels)
+        label_set = LabelSet(tuple(labels), things)
+    elif is_thing is not None:
+        raise SettingsError("is_thing goes with labels: give both, or neither")
+    checkpoint = describe_untrained(name, label_set, backbone=backbone, channels=channels)
+    network = build_segmenter(checkpoint.config).to(choose_device(device)).eval()
+    told = name if backbone is None else f"{name} on {backbone}"
+    return Predictor(network, checkpoint, f"untrained {told}")
 
 
-def architecture(
-    preset_name: str, num_classes: int, *, backbone: str | None, channels: int | None
-) -> SegmenterConfig:
-    """Give a preset's architecture, changed as asked.
+def describe_untrained(
+    name: str,
+    labels: LabelSet | None = None,
+    *,
+    backbone: str | None = None,
+    channels: int | None = None,
+) -> Checkpoint:
+    """Describe a network without weights; its state is empty.
+
+    A published configuration brings its data's labels, and its authors' tasks, test size and rules
+    for any labels; a preset brings only its family's rules.
 
     Args:
-        preset_name: One of the presets.
-        num_classes: Classes.
-        backbone: `timm:NAME`; None keeps the preset's.
+        name: A preset's, or a published configuration's.
+        labels: Its classes; a configuration's own by default.
+        backbone: `timm:NAME`; None keeps its own.
         channels: Of the pictures; None for RGB.
 
     Raises:
-        SettingsError: No preset or backbone has that name, or there are no channels.
+        SettingsError: Nothing has that name, a preset is given no labels, no backbone has that
+            name, or there are no channels.
     """
-    config = preset(preset_name, num_classes)
+    if name in CONFIGURATIONS:
+        found = CONFIGURATIONS[name]
+        labels = labels or found.labels
+        config = found.network(len(labels))
+        tasks, preprocessing = found.publication.tasks, found.preprocessing()
+        postprocessing = found.publication.postprocessing(config)
+    elif name not in PRESETS:
+        raise SettingsError(f"unknown preset {name!r}: {nearest(name)}")
+    elif labels is None:
+        raise SettingsError(f"{name} has no classes of its own: give labels, the classes' names")
+    else:
+        config = preset(name, len(labels))
+        tasks, preprocessing = family_tasks(config), PreprocessingConfig()
+        postprocessing = family_rules(config)
+    config = changed(config, backbone=backbone, channels=channels)
+    return Checkpoint(
+        config=config,
+        state={},
+        labels=labels,
+        tasks=tasks,
+        preprocessing=normalised_for(config, preprocessing),
+        postprocessing=postprocessing,
+    )
+
+
+def changed(
+    config: SegmenterConfig, *, backbone: str | None, channels: int | None
+) -> SegmenterConfig:
+    """Give an architecture another backbone, or one for other pictures.
+
+    Args:
+        config: The architecture.
+        backbone: `timm:NAME`; None keeps its own.
+        channels: Of the pictures; None for RGB.
+
+    Raises:
+        SettingsError: No backbone has that name, or there are no channels.
+    """
     if backbone is not None:
         config = replace(config, backbone=named_backbone(backbone))
     if channels is None:

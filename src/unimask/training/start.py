@@ -16,10 +16,12 @@ from unimask.config import (
 )
 from unimask.errors import SettingsError
 from unimask.inference.load import read_source
-from unimask.inference.untrained import architecture, normalised_for
+from unimask.inference.names import is_untrained
+from unimask.inference.untrained import describe_untrained, normalised_for
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS, family_rules, family_tasks
+from unimask.presets import PRESETS, family_tasks
+from unimask.published.configurations import CONFIGURATIONS
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.queries import most_queries, raise_queries, with_queries
 from unimask.training.settings import TrainingSettings
@@ -35,7 +37,7 @@ def starting_point(
     """Give the checkpoint to train from.
 
     Args:
-        model: A preset's name, or whatever `load` takes.
+        model: Name of a preset or of a published configuration, or whatever `load` takes.
         labels: Classes of the data.
         tasks: What is trained.
         settings: Preprocessing, tokenizer, seed, and the backbone's weights.
@@ -49,7 +51,7 @@ def starting_point(
             task token, or weights of a backbone are given for one that is trained already.
     """
     torch.manual_seed(settings.seed)
-    start = untrained if model in PRESETS else trained
+    start = untrained if is_untrained(model) else trained
     checkpoint, pretrained, told = start(model, labels, settings)
     for task in tasks:
         check_task(model, checkpoint.config, task)
@@ -60,7 +62,10 @@ def starting_point(
         raise SettingsError(f"{model} is not told its task: panoptic trains it for all three")
     check_channels(checkpoint)
     told += f"; {count(checkpoint.state):.1f} million parameters"
-    return replace(checkpoint, tasks=tasks_of(checkpoint.config, tasks)), pretrained, told
+    known, rules = tasks_of(checkpoint.config, tasks), checkpoint.postprocessing
+    if known != ("semantic",):
+        rules = replace(rules, resize="masks")  # scores are the rule of semantic networks alone
+    return replace(checkpoint, tasks=known, postprocessing=rules), pretrained, told
 
 
 def trained(
@@ -88,11 +93,14 @@ def trained(
 def untrained(
     model: str, labels: LabelSet, settings: TrainingSettings
 ) -> tuple[Checkpoint, bool, str]:
-    """Give a preset's network with random weights, but for the backbone's if there are any."""
-    config = architecture(
-        model, len(labels), backbone=settings.backbone, channels=settings.channels
+    """Give a network with random weights, but for the backbone's if there are any.
+
+    A preset predicts at the size of training, a published configuration at its authors' test size.
+    """
+    checkpoint = describe_untrained(
+        model, labels, backbone=settings.backbone, channels=settings.channels
     )
-    config = with_queries(model, config, settings.num_queries)
+    config = with_queries(model, checkpoint.config, settings.num_queries)
     state = build_segmenter(config).state_dict()
     told, file = f"{model}: untrained", settings.backbone_weights
     if settings.backbone is not None:
@@ -100,16 +108,20 @@ def untrained(
     if file is not None:
         state |= backbone_weights(config, state, file)
         told += f", its backbone is that of {file}"
-    usual = default_preprocessing(settings)
-    checkpoint = Checkpoint(
-        config=config,
-        state=state,
-        labels=labels,
-        tasks=(),
-        preprocessing=settings.preprocessing or normalised_for(config, usual),
-        postprocessing=replace(family_rules(config), top_k=most_queries(config)),
-    )
+    checkpoint = replace(checkpoint, config=config, state=state, tasks=())
+    before, rules = checkpoint.preprocessing, checkpoint.postprocessing
+    if model in PRESETS:
+        before = normalised_for(config, default_preprocessing(settings))
+    if model in PRESETS or settings.num_queries is not None:
+        rules = replace(rules, top_k=most_queries(config))
+    before = settings.preprocessing or before
+    checkpoint = replace(checkpoint, preprocessing=before, postprocessing=rules)
     return checkpoint, file is not None, told
+
+
+def usual_task(model: str) -> str:
+    """Give what is trained unless somebody says: a configuration's own task, else panoptic."""
+    return CONFIGURATIONS[model].publication.task if model in CONFIGURATIONS else "panoptic"
 
 
 def backbone_weights(

@@ -20,7 +20,7 @@ from unimask.training.optimizer import build_optimizer
 from unimask.training.recompute import recompute_layers
 from unimask.training.run_folder import RunFolder
 from unimask.training.settings import TrainingSettings
-from unimask.training.start import starting_point
+from unimask.training.start import starting_point, usual_task
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -54,7 +54,7 @@ def train(
     data: str | Path,
     model: str,
     *,
-    task: str = "panoptic",
+    task: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     names: tuple[str, str] | None = None,
@@ -70,9 +70,9 @@ def train(
 
     Args:
         data: Folder of the dataset, with splits "train" and "val".
-        model: A preset's name to start untrained, or whatever `load` takes to fine-tune.
+        model: A preset or published configuration by name, untrained; or whatever `load` takes.
         task: "panoptic" trains a Mask2Former for all three tasks; "all" a OneFormer, which is told
-            for each picture what is asked.
+            for each picture what is asked. By default a configuration's own, else panoptic.
         out: The run's folder; `runs/TASK` by default.
         resume: Continue the run in `out`, with the settings it was started with.
         names: For instance ids: names of the objects and of the background.
@@ -86,6 +86,7 @@ def train(
         SettingsError: The folder already holds a run, or the model is unknown.
         TrainingError: The run cannot be resumed, or its losses stay not finite.
     """
+    task = task or usual_task(model)
     tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
     folder = RunFolder(Path(out or Path("runs") / task))
     if not resume and folder.state_path.exists():
@@ -104,8 +105,7 @@ def train(
         folder.forget_after(loop.step) if resume else folder.write_settings(settings, facts)
     quiet = quiet or not fabric.is_global_zero
     if not quiet:
-        print(told)
-        print(f"{len(dataset)} pictures to learn from, {len(validation)} to judge by")
+        print(f"{told}\n{len(dataset)} pictures to learn from, {len(validation)} to judge by")
     loop.run(quiet=quiet)
     if loop.interrupted and not quiet:
         print(f"interrupted after step {loop.step}; continue with --resume --out {folder.path}")

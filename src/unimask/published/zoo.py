@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from unimask.published.configurations import configuration_name
+
 ZOO = Path(__file__).with_name("zoo.json")
 
 
@@ -42,9 +44,15 @@ class PublishedModel:
 
     @property
     def name(self) -> str:
-        """Say in one word which it is."""
-        parts = (self.family, self.backbone, self.data, self.task, self.size, self.pretrained_on)
-        return "-".join(str(part) for part in parts if part)
+        """The name of its configuration."""
+        return configuration_name(
+            self.family,
+            self.backbone,
+            self.data,
+            self.task,
+            edge=self.size,
+            pretrained_on=self.pretrained_on,
+        )
 
     def fits(self, words: Iterable[str]) -> bool:
         """Say whether each word is part of its name, licence or Hub id, whatever the case."""

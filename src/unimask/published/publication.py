@@ -1,7 +1,8 @@
-"""One dataset and task that networks were published for, and what follows from it."""
+"""One dataset and task that networks of a family were published for, and what follows from it."""
 
 import re
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from unimask.config import (
     BackboneConfig,
@@ -13,40 +14,61 @@ from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,
     SegmenterConfig,
+    StandardDecoderConfig,
     SwinConfig,
 )
 from unimask.label_sets import known_labels
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.presets import family_rules
 
+Family = Literal["mask2former", "oneformer", "maskformer", "per-pixel", "per-pixel-plus"]
+
 ALL: tuple[Task, ...] = tuple(reversed(TASKS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Publication:
-    """One dataset and task that networks were published for.
+    """Networks of one family that were published for the same data and task.
 
     Attributes:
+        family: How the names of their presets begin.
+        data: The dataset, as names of configurations have it; "" for nobody's.
+        task: The task there; "all" for OneFormer.
         labels: Name of the label set; "" if it is nobody's.
-        dataset: Words for the dataset in the names of files and folders.
-        task: The word for the task there.
+        backbones: What follows the family in the names of their presets; with -IN21k where
+            another was pretrained on less.
         tasks: What such weights can do, widest first.
         size: Shortest and longest edge of test pictures.
+        size_wide: The same for backbones that the authors call B, L or XL, where it differs.
         size_divisor: As in `PreprocessingConfig`.
-        size_wide: The same for Swin-B and Swin-L, where it differs.
         object_threshold: As in `PostprocessingConfig`.
+        queries: Masks proposed, where they are not as many as in the presets.
+        encoder: MaskFormer: whether its ResNets have an encoder under their pyramid.
+        edge: Shortest edge, where it is part of the name.
+        pretrained_on: Data seen before, where it is part of the name.
         files: What the names of the published files end in: `model_final_94dc52.pkl`.
     """
 
+    family: Family
+    data: str
+    task: Task | Literal["all"]
     labels: str
-    dataset: frozenset[str]
-    task: Task
+    backbones: tuple[str, ...]
     tasks: tuple[Task, ...]
     size: tuple[int, int]
-    size_divisor: int = 32
     size_wide: tuple[int, int] | None = None
+    size_divisor: int = 32
     object_threshold: float = 0.8
+    queries: int | None = None
+    encoder: bool = False
+    edge: int | None = None
+    pretrained_on: str | None = None
     files: frozenset[str] = frozenset()
+
+    @property
+    def dataset(self) -> frozenset[str]:
+        """Words for the dataset in the names of files and folders."""
+        return words(self.data.replace("ade20k", "ade ade20k"))
 
     def label_set(self, num_classes: int) -> LabelSet:
         """Give the labels; nobody's are numbered things."""
@@ -75,10 +97,10 @@ class Publication:
         Masks of per-pixel networks are their scores, before any sigmoid.
         """
         queries = config.transformer_decoder
-        combined = self.tasks == ("semantic",) and not is_per_pixel(config)
         rules = family_rules(config)
         if isinstance(queries, MaskedDecoderConfig) and queries.task_queries:
             rules = replace(rules, top_k=queries.num_queries)
+        combined = self.tasks == ("semantic",) and not is_per_pixel(config)
         return replace(
             rules,
             object_threshold=self.object_threshold,
@@ -86,16 +108,28 @@ class Publication:
         )
 
 
-def is_per_pixel(config: SegmenterConfig) -> bool:
-    """Say whether a network classifies pixels, not masks."""
-    return isinstance(config.transformer_decoder, PerPixelConfig | PerPixelPlusConfig)
-
-
 def is_wide(backbone: BackboneConfig) -> bool:
     """Say whether the authors call a backbone B, L or XL."""
     if isinstance(backbone, SwinConfig | DiNATConfig):
         return backbone.embed_dim >= 128
     return isinstance(backbone, ConvNeXtConfig) and backbone.dims[0] >= 128
+
+
+def is_per_pixel(config: SegmenterConfig) -> bool:
+    """Say whether a network classifies pixels, not masks."""
+    return isinstance(config.transformer_decoder, PerPixelConfig | PerPixelPlusConfig)
+
+
+def family_of(config: SegmenterConfig) -> Family:
+    """Say whose rules are a network's."""
+    match config.transformer_decoder:
+        case StandardDecoderConfig():
+            return "maskformer"
+        case PerPixelConfig():
+            return "per-pixel"
+        case PerPixelPlusConfig():
+            return "per-pixel-plus"
+    return "mask2former" if config.task_queries is None else "oneformer"
 
 
 def words(text: str) -> frozenset[str]:

@@ -5,30 +5,34 @@ from pathlib import Path
 
 import pytest
 
-from unimask.checkpoints.published import (
-    publication_of_names,
-    publication_of_size,
-)
-from unimask.checkpoints.published_networks import MASK2FORMERS, MASKFORMERS, NOBODYS, VIDEOS
+from unimask.checkpoints.recognition import publication_of_names, publication_of_size
 from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,
-    ResNetConfig,
     SegmenterConfig,
     SwinConfig,
 )
 from unimask.label_sets import SIZES, known_labels
 from unimask.labels import LabelSet
 from unimask.presets import (
+    mask2former_resnet50,
     mask2former_swin_tiny,
     maskformer_resnet50,
     maskformer_swin_tiny,
     oneformer_swin_tiny,
     per_pixel_resnet50,
 )
+from unimask.published.publications import (
+    BASELINES,
+    MASK2FORMERS,
+    MASKFORMERS,
+    NOBODYS,
+    PUBLICATIONS,
+    VIDEOS,
+)
 
 LARGE = SwinConfig(embed_dim=192)
-PUBLICATIONS = [(False, p) for p in MASK2FORMERS] + [(True, p) for p in MASKFORMERS]
+PAIRS = [(False, p) for p in MASK2FORMERS] + [(True, p) for p in MASKFORMERS]
 
 
 def network(
@@ -43,15 +47,15 @@ def network(
 
 def test_every_published_file_is_listed_once():
     """47 networks of Mask2Former's zoo segment pictures and 12 video; 30 are of MaskFormer's."""
-    counts = [sum(len(p.files) for p in published) for published in (MASK2FORMERS, MASKFORMERS)]
-    assert counts == [47, 30] and len(VIDEOS) == 12
-    names = VIDEOS.union(*(publication.files for _, publication in PUBLICATIONS))
-    assert len(names) == 47 + 30 + 12
+    told = (MASK2FORMERS, MASKFORMERS + BASELINES, PUBLICATIONS)
+    assert [sum(len(p.files) for p in published) for published in told] == [47, 30, 77]
+    names = VIDEOS.union(*(publication.files for publication in PUBLICATIONS))
+    assert len(VIDEOS) == 12 and len(names) == 47 + 30 + 12
     assert all(len(name) == 6 and int(name, 16) for name in names)
-    assert {publication.labels for publication in MASK2FORMERS} == SIZES.keys()
+    assert {publication.labels for publication in PUBLICATIONS} == SIZES.keys()
 
 
-@pytest.mark.parametrize(("maskformer", "publication"), PUBLICATIONS)
+@pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
 def test_a_published_file_is_known_in_any_folder(maskformer, publication):
     config = network(SIZES[publication.labels], maskformer=maskformer)
     for name in publication.files:
@@ -60,9 +64,9 @@ def test_a_published_file_is_known_in_any_folder(maskformer, publication):
         assert found is publication and assumed is None
 
 
-@pytest.mark.parametrize(("maskformer", "publication"), PUBLICATIONS)
+@pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
 def test_folders_tell_what_a_file_is_for(maskformer, publication):
-    dataset = max(publication.dataset)
+    dataset = max(publication.dataset, key=len)
     config = network(SIZES[publication.labels], maskformer=maskformer)
     for path in (
         f"/zoo/{dataset}/{publication.task}/maskformer2_R50_bs16/model_final.pth",
@@ -98,7 +102,7 @@ def test_classes_of_nobody_are_numbered_and_said():
     assert found is NOBODYS and "no published network has 7" in assumed
     assert publication_of_names(network(), ["cell", "ground"], Path("/x")) is NOBODYS
     assert found.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
-    assert found.preprocessing(replace(network(), backbone=LARGE)) == PreprocessingConfig()
+    assert found.preprocessing(network()) == PreprocessingConfig()
     assert found.postprocessing(network()) == PostprocessingConfig()
 
 
@@ -117,11 +121,11 @@ def test_sizes_and_rules_are_those_of_the_configurations():
         ("mapillary_vistas", "panoptic"): (2048, 2048),
     }
     for key, size in sizes.items():
-        found = rules(*key).preprocessing(replace(network(), backbone=ResNetConfig()))
+        found = rules(*key).preprocessing(mask2former_resnet50())
         assert (found.shortest_edge, found.longest_edge) == size
     wide = rules("ade20k", "semantic").preprocessing(replace(network(), backbone=LARGE))
     assert (wide.shortest_edge, wide.longest_edge) == (640, 2560)
-    for _, publication in PUBLICATIONS:
+    for _, publication in PAIRS:
         only_semantic = publication.task == "semantic"
         assert publication.postprocessing(network()).resize == (
             "scores" if only_semantic else "masks"
@@ -196,3 +200,11 @@ def test_what_classifies_pixels_only_answers_semantic_questions(classes, labels)
     if labels:
         names = known_labels(labels).names
         assert publication_of_names(config, names, Path("/x")).tasks == ("semantic",)
+
+
+def test_other_families_tell_what_the_own_one_does_not_know():
+    found = publication_of_names(network(171), known_labels("coco_stuff").names, Path("/x"))
+    assert found.labels == "coco_stuff" and found.size == (640, 2560) and found in MASKFORMERS
+    told = network(100, 150, task=True)
+    names = known_labels("ade20k_instance").names
+    assert publication_of_names(told, names, Path("/x")) is NOBODYS

@@ -1,0 +1,54 @@
+"""Names of what can be built untrained, and where trained weights of it are."""
+
+from difflib import get_close_matches
+
+from unimask.presets import PRESETS
+from unimask.published.configurations import CONFIGURATIONS
+from unimask.published.zoo import PublishedModel, published_models
+
+BUNDLED_OF = {"unimask-nano": "nuclei"}
+"""Per preset its weights that come with the package."""
+
+EXAMPLES = (
+    "facebook/mask2former-swin-tiny-coco-panoptic",
+    "facebook/mask2former-swin-tiny-coco-instance",
+)
+"""Some ids of the Hub, for messages."""
+
+FEW = 2
+"""As many published models as a message names."""
+
+
+def is_untrained(name: str) -> bool:
+    """Say whether a name is that of a preset or of a published configuration."""
+    return name in PRESETS or name in CONFIGURATIONS
+
+
+def nearest(name: str) -> str:
+    """Say which names there are instead of one that is not."""
+    close = get_close_matches(name, [*PRESETS, *CONFIGURATIONS], FEW)
+    meant = f"did you mean {' or '.join(close)}? " if close else ""
+    return (
+        f"{meant}presets are {', '.join(PRESETS)}; published configurations such as "
+        f"{next(iter(CONFIGURATIONS))} are listed by unimask models"
+    )
+
+
+def where_trained(name: str) -> str:
+    """Say where trained weights are for someone who asked for an untrained network."""
+    if name in BUNDLED_OF:
+        return f"load weights of it: {BUNDLED_OF[name]}"
+    models = [model for model in published_models() if name in names_of(model)]
+    hubs = [model.hub for model in models if model.hub is not None]
+    files = [model.file for model in models if model.file is not None]
+    if not models:
+        return f"load weights of another: {', '.join(EXAMPLES)} (none of this one are published)"
+    places = hubs or files
+    more = f" (unimask models {name} lists more)" if len(models) > len(places[:FEW]) else ""
+    manner = "load weights of it" if hubs else "load weights of it by their path, downloaded from"
+    return f"{manner}: {', '.join(places[:FEW])}{more}"
+
+
+def names_of(model: PublishedModel) -> tuple[str, str]:
+    """Give the names under which a published model's network is known untrained."""
+    return model.name, CONFIGURATIONS[model.name].preset

@@ -1,0 +1,122 @@
+"""Published configurations by name: an architecture, its data, and the rules that go with both.
+
+A preset (`presets.py`) is an architecture for any classes. `mask2former-swin-tiny-coco-instance` is
+that preset with COCO's 80 things, tested as its authors test it. Published weights have the same
+names (`zoo.py`); some configurations have no weights.
+"""
+
+from dataclasses import dataclass, replace
+
+from unimask.config import (
+    DiNATConfig,
+    FPNPixelDecoderConfig,
+    MaskedDecoderConfig,
+    PostprocessingConfig,
+    PreprocessingConfig,
+    SegmenterConfig,
+)
+from unimask.label_sets import SIZES
+from unimask.labels import LabelSet
+from unimask.presets import CITYSCAPES, LARGE, preset
+from unimask.published.publication import Publication
+from unimask.published.publications import PUBLICATIONS
+
+IN21K = "-IN21k"
+"""Marks weights pretrained on ImageNet-21k; the architecture is that without it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    """A network as its authors configured it.
+
+    Attributes:
+        preset: Name of the architecture.
+        publication: Its data, and how it is tested.
+        backbone: What the name says of the backbone.
+    """
+
+    preset: str
+    publication: Publication
+    backbone: str
+
+    @property
+    def name(self) -> str:
+        """Its name, that of its published weights if there are any."""
+        published = self.publication
+        return configuration_name(
+            published.family,
+            self.backbone,
+            published.data,
+            published.task,
+            edge=published.edge,
+            pretrained_on=published.pretrained_on,
+        )
+
+    @property
+    def labels(self) -> LabelSet:
+        """Classes of its data."""
+        return self.publication.label_set(SIZES[self.publication.labels])
+
+    def network(self, num_classes: int | None = None) -> SegmenterConfig:
+        """Give the architecture, for the classes of its data or for as many others."""
+        published = self.publication
+        config = preset(self.preset, num_classes or SIZES[published.labels])
+        queries, pixels = config.transformer_decoder, config.pixel_decoder
+        if published.queries is not None and isinstance(queries, MaskedDecoderConfig):
+            queries = replace(queries, num_queries=published.queries)
+        if isinstance(pixels, FPNPixelDecoderConfig) and not published.encoder:
+            pixels = replace(pixels, encoder=None)
+        backbone = config.backbone
+        if isinstance(backbone, DiNATConfig):
+            backbone = spread(backbone, published)
+        return replace(config, backbone=backbone, pixel_decoder=pixels, transformer_decoder=queries)
+
+    def preprocessing(self) -> PreprocessingConfig:
+        """Give the size at which its authors test."""
+        return self.publication.preprocessing(self.network())
+
+    def postprocessing(self) -> PostprocessingConfig:
+        """Give its authors' thresholds and rules."""
+        return self.publication.postprocessing(self.network())
+
+
+def spread(backbone: DiNATConfig, publication: Publication) -> DiNATConfig:
+    """Give a DiNAT the neighbourhoods that its data and squares were trained with."""
+    if publication.data == "cityscapes":
+        return replace(backbone, kernel_size=7, dilations=CITYSCAPES)
+    return replace(backbone, dilations=LARGE) if publication.edge == 1280 else backbone
+
+
+def configuration_name(
+    family: str,
+    backbone: str,
+    data: str,
+    task: str,
+    *,
+    edge: int | None = None,
+    pretrained_on: str | None = None,
+) -> str:
+    """Give the name of a configuration and of its weights; OneFormers need no word for a task."""
+    what = None if task == "all" else task
+    before = None if pretrained_on is None else f"{pretrained_on}-pretrained"
+    parts = (family, backbone, data, what, edge, before)
+    return "-".join(str(part) for part in parts if part is not None)
+
+
+def configurations_of(publication: Publication) -> tuple[Configuration, ...]:
+    """Give the networks of a publication."""
+    return tuple(
+        Configuration(
+            preset=f"{publication.family}-{backbone.removesuffix(IN21K)}",
+            publication=publication,
+            backbone=backbone,
+        )
+        for backbone in publication.backbones
+    )
+
+
+CONFIGURATIONS = {
+    configuration.name: configuration
+    for publication in PUBLICATIONS
+    for configuration in configurations_of(publication)
+}

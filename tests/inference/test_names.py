@@ -1,0 +1,34 @@
+"""Names of untrained networks: asked for trained ones, they tell where weights are."""
+
+import pytest
+
+import unimask
+from unimask.errors import CheckpointError
+from unimask.presets import PRESETS
+from unimask.published.configurations import CONFIGURATIONS
+from unimask.published.zoo import published_models
+
+MODELS = {model.name: model for model in published_models()}
+
+
+@pytest.mark.parametrize("name", [*PRESETS, *CONFIGURATIONS])
+def test_loading_is_refused_and_published_weights_are_named(name):
+    with pytest.raises(CheckpointError, match="an architecture without weights") as refused:
+        unimask.load(name)
+    told = str(refused.value)
+    names = (
+        {name}
+        if name in CONFIGURATIONS
+        else {known for known, found in CONFIGURATIONS.items() if found.preset == name}
+    )
+    models = [MODELS[known] for known in names if known in MODELS]
+    places = {model.hub or model.file for model in models}
+    assert ("none of this one" in told) == (not models and name != "unimask-nano")
+    assert not models or any(place in told for place in places)
+    if name in MODELS:
+        assert (MODELS[name].hub or MODELS[name].file) in told
+
+
+def test_the_bundled_model_is_named():
+    with pytest.raises(CheckpointError, match=r"load weights of it: nuclei$"):
+        unimask.load("unimask-nano")

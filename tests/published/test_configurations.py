@@ -1,0 +1,93 @@
+"""Published configurations: architecture, data and rules under one name."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from unimask.config import PreprocessingConfig
+from unimask.label_sets import SIZES
+from unimask.presets import CITYSCAPES, LARGE, PRESETS, USUAL, preset
+from unimask.published.configurations import CONFIGURATIONS
+from unimask.published.publications import PUBLICATIONS
+
+
+def test_every_configuration_has_its_own_name():
+    families = Counter(c.publication.family for c in CONFIGURATIONS.values())
+    counts = {"mask2former": 47, "oneformer": 28, "maskformer": 24}
+    assert families == counts | {"per-pixel": 3, "per-pixel-plus": 3}
+    assert sum(families.values()) == sum(len(p.backbones) for p in PUBLICATIONS)
+    assert not CONFIGURATIONS.keys() & PRESETS.keys()
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_name_says_architecture_and_data(name):
+    configuration = CONFIGURATIONS[name]
+    assert configuration.name == name and name.startswith(configuration.preset)
+    assert configuration.publication.data in name
+    labels, network = configuration.labels, configuration.network()
+    assert len(labels) == network.num_classes == SIZES[configuration.publication.labels]
+    if configuration.publication.tasks == ("instance",):
+        assert all(labels.is_thing)
+    assert type(network.backbone) is type(preset(configuration.preset, 2).backbone)
+    assert configuration.network(7).num_classes == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "queries", "classes", "tasks", "edges", "threshold"),
+    [
+        ("mask2former-swin-tiny-coco-instance", 100, 80, 1, (800, 1333), 0.8),
+        ("mask2former-swin-large-coco-panoptic", 200, 133, 3, (800, 1333), 0.8),
+        ("mask2former-swin-large-ade20k-semantic", 100, 150, 1, (640, 2560), 0.8),
+        ("mask2former-swin-tiny-ade20k-semantic", 100, 150, 1, (512, 2048), 0.8),
+        ("mask2former-swin-base-IN21k-cityscapes-instance", 100, 8, 1, (1024, 2048), 0.8),
+        ("mask2former-swin-large-mapillary-vistas-panoptic", 200, 65, 2, (2048, 2048), 0.0),
+        ("oneformer-swin-large-ade20k-896", 250, 150, 3, (896, 3584), 0.5),
+        ("oneformer-swin-tiny-ade20k", 150, 150, 3, (512, 2048), 0.5),
+        ("oneformer-swin-large-coco", 150, 133, 3, (800, 1333), 0.8),
+        ("maskformer-resnet101-ade20k-panoptic", 100, 150, 3, (640, 2560), 0.7),
+        ("maskformer-resnet50-ade20k-full-semantic", 100, 847, 1, (512, 2048), 0.8),
+        ("maskformer-resnet101-coco-stuff-10k-semantic", 100, 171, 1, (640, 2560), 0.8),
+    ],
+)
+def test_numbers_are_the_authors(name, queries, classes, tasks, edges, threshold):
+    configuration = CONFIGURATIONS[name]
+    network, size = configuration.network(), configuration.preprocessing()
+    assert network.transformer_decoder.num_queries == queries
+    assert network.num_classes == classes and len(configuration.publication.tasks) == tasks
+    assert (size.shortest_edge, size.longest_edge) == edges
+    assert configuration.postprocessing().object_threshold == threshold
+
+
+def test_maskformers_have_an_encoder_where_they_are_panoptic():
+    for name, configuration in CONFIGURATIONS.items():
+        if name.startswith("maskformer-resnet"):
+            encoder = configuration.network().pixel_decoder.encoder
+            assert (encoder is not None) == name.endswith("panoptic")
+    coco = CONFIGURATIONS["maskformer-swin-tiny-coco-panoptic"]
+    assert coco.preprocessing() == PreprocessingConfig(size_divisor=1)
+    assert coco.postprocessing().uncertain_pixels == "winner"
+
+
+@pytest.mark.parametrize(
+    ("data", "kernel", "dilations"),
+    [
+        ("ade20k", 11, USUAL),
+        ("ade20k-896", 11, USUAL),
+        ("ade20k-1280", 11, LARGE),
+        ("ade20k-1280-coco-pretrained", 11, LARGE),
+        ("mapillary-vistas", 11, USUAL),
+        ("coco", 11, USUAL),
+        ("cityscapes", 7, CITYSCAPES),
+    ],
+)
+def test_dinats_are_spread_as_they_were_trained(data, kernel, dilations):
+    backbone = CONFIGURATIONS[f"oneformer-dinat-large-{data}"].network().backbone
+    assert (backbone.kernel_size, backbone.dilations) == (kernel, dilations)
+
+
+def test_configurations_need_no_torch():
+    code = "import sys, unimask.published.configurations; print('torch' in sys.modules)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert printed.stdout.strip() == "False", printed.stderr

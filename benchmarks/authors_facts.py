@@ -27,7 +27,7 @@ from unimask.config import (
     SwinConfig,
     TimmConfig,
 )
-from unimask.label_sets import SIZES, known_colours, known_labels
+from unimask.label_sets import SIZES, known_labels
 from unimask.published.configurations import CONFIGURATIONS, Configuration
 
 Class = dict[str, Any]
@@ -93,7 +93,8 @@ def maskformers_classes(maskformer: Path) -> dict[str, list[Class]]:
 
 def compare_labels(name: str, classes: list[Class]) -> bool:
     """Print whether a label set is theirs."""
-    ours, colours = known_labels(name), known_colours(name)
+    ours = known_labels(name)
+    colours = ours.colours or (None,) * len(ours)
     same = (
         ours.names == tuple(entry["name"].strip() for entry in classes)
         and ours.is_thing == tuple(bool(entry.get("isthing", 0)) for entry in classes)

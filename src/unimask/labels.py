@@ -1,7 +1,7 @@
-"""Label sets: names, and which of them are things."""
+"""Label sets: names, which of them are things, and colours."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from unimask.errors import SettingsError, TaskError
@@ -13,23 +13,32 @@ IGNORE_LABEL = 255
 """The pixel value that semantic maps reserve for "not labelled"."""
 
 
+Colour = tuple[int, int, int]
+"""Red, green and blue from 0 to 255."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelSet:
     """Names of the classes, in the order of the network's outputs.
 
+    Sets of the same names and things are equal, whatever their colours.
+
     Attributes:
         names: One name per class; the index is the label id, counted from 0.
         is_thing: Per class: True where objects are counted one by one, False for stuff.
+        colours: Per class what drawings paint it with, None for drawings to choose; empty where
+            they choose all.
     """
 
     names: tuple[str, ...]
     is_thing: tuple[bool, ...]
+    colours: tuple[Colour | None, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Refuse sets that no network could be trained for.
 
         Raises:
-            SettingsError: The set is empty, or the two tuples differ in length.
+            SettingsError: The set is empty, the tuples differ in length, or a colour is none.
         """
         if not self.names:
             raise SettingsError("a label set needs at least one name")
@@ -37,14 +46,31 @@ class LabelSet:
             raise SettingsError(
                 f"{len(self.names)} names, but {len(self.is_thing)} thing flags: give as many"
             )
+        if self.colours and len(self.colours) != len(self.names):
+            raise SettingsError(
+                f"{len(self.names)} names, but {len(self.colours)} colours: give as many, or none"
+            )
+
+        for colour in self.colours:
+            if colour is not None and not is_colour(colour):
+                raise SettingsError(f"{colour} is no colour: give red, green and blue, 0 to 255")
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def colour(self, label_id: int) -> Colour | None:
+        """Give what drawings paint a class with; None where they choose."""
+        return self.colours[label_id] if self.colours else None
 
     @property
     def things(self) -> tuple[int, ...]:
         """Label ids of the classes whose objects are counted."""
         return tuple(index for index, thing in enumerate(self.is_thing) if thing)
+
+
+def is_colour(colour: Sequence[int]) -> bool:
+    """Say whether these are red, green and blue."""
+    return len(colour) == 3 and all(0 <= value <= 255 for value in colour)
 
 
 def parse_task(task: str) -> Task:

@@ -134,7 +134,10 @@ class Result:
         return np.array(scores, np.float64)
 
     def plot(self, *, legend: bool = True) -> Image.Image:
-        """Draw the segments over the picture, or over grey where the picture was not kept."""
+        """Draw the segments over the picture, or over grey where the picture was not kept.
+
+        Classes have the colours of their label set, where it has any; objects vary around them.
+        """
         image = self.image
         if image is None:
             image = np.full((*self.size, 3), 96, np.uint8)
@@ -146,6 +149,7 @@ class Result:
                 s.score,
                 s.box,
                 *s.rle.runs,
+                given=self.labels.colour(s.label_id),
             )
             for s in self.segments
         ]

@@ -81,3 +81,14 @@ def test_what_is_not_known_is_named(old, new, message, tmp_path):
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(CheckpointError, match=message):
         read_huggingface(tmp_path)
+
+
+@pytest.mark.parametrize("colours", [["#12345"], ["#123456"], [[1, 2, 3], None], 7])
+def test_colours_that_are_none_are_one_line(tmp_path, colours):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["unimask"]["colours"] = colours
+    path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=f"{tmp_path.name}.*colour"):
+        read_huggingface(tmp_path)

@@ -154,6 +154,7 @@ def test_folders_of_published_labels_follow_the_published_rules(
     (tmp_path / folder / "preprocessor_config.json").write_text(json.dumps(square))
     found = unimask.load(tmp_path / folder, device="cpu").checkpoint
     assert found.labels == known and found.tasks == tasks
+    assert found.labels.colours == known.colours
     found_size = found.preprocessing.shortest_edge, found.preprocessing.longest_edge
     assert found_size == size and found.postprocessing.resize == resize
 

@@ -1,9 +1,12 @@
 """What `Predictor` promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from conftest import (
+    NUCLEI,
     TINY_ONEFORMER,
     TINY_PROPOSALS,
     TINY_RESNET,
@@ -16,6 +19,10 @@ from PIL import Image
 import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.errors import ImageError, SettingsError, TaskError
+from unimask.label_sets import known_labels
+from unimask.labels import LabelSet
+from unimask.modeling.build import build_segmenter
+from unimask.presets import PRESETS
 from unimask.results import Result
 
 TASKS = ("panoptic", "instance", "semantic")
@@ -166,3 +173,31 @@ def test_all_of_the_top_k_can_be_kept(predictor):
     kept = predictor.predict(pictures()[0], "instance", threshold=0.0)
     scores = [segment.score for segment in kept.segments]
     assert scores == sorted(scores, reverse=True) and scores[-1] < 0.5
+
+
+def test_colours_go_through_folders_and_into_results(tmp_path):
+    labels = LabelSet(NUCLEI.names, NUCLEI.is_thing, ((12, 34, 56), None))
+    first = unimask.Predictor(
+        build_segmenter(TINY_RESNET).eval(), replace(tiny_checkpoint(), labels=labels), "mine"
+    )
+    first.save(tmp_path / "once")
+    unimask.load(tmp_path / "once", device="cpu").save(tmp_path / "twice")
+    again = unimask.load(tmp_path / "twice", device="cpu")
+    result = again.predict(pictures()[0], "semantic")
+    assert again.checkpoint.labels.colours == result.labels.colours == labels.colours
+
+
+def test_a_known_set_is_drawn_in_its_colours(monkeypatch):
+    monkeypatch.setitem(
+        PRESETS, "mask2former-resnet50", lambda classes: replace(TINY_RESNET, num_classes=classes)
+    )
+    torch.manual_seed(0)
+    names = known_labels("cityscapes").names
+    by_name = unimask.build("mask2former-resnet50-cityscapes-semantic", device="cpu")
+    by_labels = unimask.build("mask2former-resnet50", labels=names, device="cpu")
+    image = np.zeros((100, 720, 3), np.uint8)
+    for predictor in (by_name, by_labels):
+        result = predictor.predict(image, "semantic")
+        legend = np.array(result.plot())[:, 720:].reshape(-1, 3)
+        for segment in result.segments[:3]:
+            assert (legend == known_labels("cityscapes").colours[segment.label_id]).all(1).any()

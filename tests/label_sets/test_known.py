@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from unimask.label_sets import SIZES, known_colours, known_labels, recognise
+from unimask.label_sets import SIZES, in_known_colours, known_labels, recognise
+from unimask.labels import LabelSet
 
 THINGS = {
     "coco_panoptic": 80,
@@ -22,8 +23,8 @@ THINGS = {
 
 @pytest.mark.parametrize("name", SIZES)
 def test_a_set_is_whole(name):
-    labels, colours = known_labels(name), known_colours(name)
-    assert len(labels) == len(colours) == SIZES[name]
+    labels = known_labels(name)
+    assert len(labels) == SIZES[name] and len(labels.colours) in (0, SIZES[name])
     assert len(set(labels.names)) == len(labels)
     assert len(labels.things) == THINGS[name]
     assert recognise(labels.names) == name
@@ -38,16 +39,17 @@ def test_orders_and_colours_are_the_published_ones():
     coco = known_labels("coco_panoptic")
     assert coco.things == tuple(range(80))
     assert (coco.names[0], coco.names[79], coco.names[80]) == ("person", "toothbrush", "banner")
-    assert coco.names[132] == "rug-merged" and known_colours("coco_panoptic")[0] == (220, 20, 60)
+    assert coco.names[132] == "rug-merged" and coco.colours[0] == (220, 20, 60)
     assert known_labels("coco_instance").names == coco.names[:80]
     city = known_labels("cityscapes_instance")
     assert city.names[0] == "person" and city.names[7] == "bicycle"
-    assert known_colours("cityscapes")[0] == (128, 64, 128)
+    assert known_labels("cityscapes").colours[0] == (128, 64, 128)
     ade, objects = known_labels("ade20k"), known_labels("ade20k_instance")
     assert ade.names[7] == "bed" == objects.names[0] and ade.names[149] == "flag"
-    shared = [known_colours("ade20k")[index] for index in ade.things]
-    assert shared == list(known_colours("ade20k_instance"))
-    assert known_colours("ade20k_full") == (None,) * 847
+    shared = [ade.colours[index] for index in ade.things]
+    assert shared == list(objects.colours)
+    assert known_labels("ade20k_full").colours == ()
+    assert known_labels("coco_stuff").colours[80:] == (None,) * 91
 
 
 def test_names_are_recognised_under_synonyms_but_not_at_random():
@@ -59,6 +61,16 @@ def test_names_are_recognised_under_synonyms_but_not_at_random():
     assert recognise(ade[:-1]) is None
     assert recognise([f"LABEL_{index}" for index in range(150)]) is None
     assert recognise(["cell", "ground"]) is None
+
+
+def test_names_of_a_known_set_bring_its_colours():
+    city = known_labels("cityscapes")
+    plain = LabelSet(tuple(name.upper() for name in city.names), (True,) * 19)
+    assert in_known_colours(plain).colours == city.colours
+    assert in_known_colours(plain).is_thing == plain.is_thing
+    own = LabelSet(city.names, city.is_thing, ((1, 2, 3),) * 19)
+    assert in_known_colours(own).colours == own.colours
+    assert in_known_colours(LabelSet(("cell",), (True,))).colours == ()
 
 
 def test_files_are_read_only_when_asked_for():

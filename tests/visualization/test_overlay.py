@@ -2,16 +2,19 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unimask.formats.run_length import RunLength
+from unimask.label_sets import known_labels
 from unimask.visualization.chips import Chip, font_of, overlap, place_chips
 from unimask.visualization.overlay import Shape, draw_overlay, inner_border
-from unimask.visualization.palette import class_colour, shade
+from unimask.visualization.palette import class_colour, from_oklch, shade, to_oklch
 
 
-def shape(mask, *, label_id=0, counted=True, score=0.9):
+def shape(mask, *, label_id=0, counted=True, score=0.9, given=None):
     rle = RunLength.from_mask(mask)
-    return Shape(f"class {label_id}", label_id, counted, score, rle.box, *rle.runs)
+    return Shape(f"class {label_id}", label_id, counted, score, rle.box, *rle.runs, given)
 
 
 def disc(size, centre, radius):
@@ -27,11 +30,47 @@ def test_a_class_keeps_its_colour_and_neighbours_differ():
     assert len({shade(0, number) for number in range(12)}) == 12
 
 
+@given(st.tuples(*[st.integers(0, 255)] * 3))
+def test_colours_survive_the_way_to_oklch_and_back(colour):
+    assert tuple(from_oklch(to_oklch(np.array(colour, np.uint8)))) == colour
+
+
+CITYSCAPES = [colour for colour in known_labels("cityscapes").colours if colour is not None]
+
+
+@pytest.mark.parametrize("colour", CITYSCAPES)
+def test_objects_of_a_given_colour_differ_and_keep_its_hue(colour):
+    assert class_colour(5, colour) == shade(5, 0, colour) == colour
+    shades = [shade(5, number, colour) for number in range(1, 9)]
+    assert len(set(shades)) == 8
+    ours = to_oklch(np.array(colour, np.uint8))
+    for other in shades:
+        lightness, chroma, hue = to_oklch(np.array(other, np.uint8))
+        assert abs(lightness - ours[0]) < 0.2
+        turned = abs((hue - ours[2] + 180) % 360 - 180)
+        assert min(chroma, ours[1]) < 0.03 or turned < 30
+
+
+def test_given_colours_are_what_is_drawn():
+    image = np.full((720, 800, 3), 90, np.uint8)
+    road = np.zeros((720, 800), bool)
+    road[400:] = True
+    purple = (128, 64, 128)
+    drawn = draw_overlay(image, [shape(road, counted=False, given=purple)])
+    filled = np.array(drawn)[600, 400].astype(float)
+    np.testing.assert_allclose(filled, 0.55 * 90 + 0.45 * np.array(purple), atol=1)
+    legend = np.array(drawn)[:, 800:].reshape(-1, 3)
+    assert (legend == purple).all(1).any()
+    plain = draw_overlay(image, [shape(road, counted=False)], legend=False)
+    assert (np.array(plain)[600, 400] != np.array(drawn)[600, 400]).any()
+
+
 @pytest.mark.parametrize("ground", [0, 128, 255])
-def test_shapes_stand_out_on_any_ground(ground):
+@pytest.mark.parametrize("given", [None, (0, 0, 70)])
+def test_shapes_stand_out_on_any_ground(ground, given):
     image = np.full((800, 900, 3), ground, np.uint8)
     mask = disc((800, 900), (300, 300), 120)
-    drawn = np.asarray(draw_overlay(image, [shape(mask)], legend=False), float)
+    drawn = np.asarray(draw_overlay(image, [shape(mask, given=given)], legend=False), float)
     border = inner_border(mask.astype(np.int32), 1)
     border[180:440, 180:420] &= ~disc((800, 900), (300, 300), 100)[180:440, 180:420]
     assert np.abs(drawn[border] - ground).sum(1).mean() > 90

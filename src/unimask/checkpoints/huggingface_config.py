@@ -3,6 +3,7 @@
 What that schema has no place for stands under the key `unimask`.
 """
 
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
@@ -32,7 +33,7 @@ from unimask.config import (
     StandardDecoderConfig,
 )
 from unimask.errors import CheckpointError
-from unimask.labels import LabelSet, Task, parse_task
+from unimask.labels import Colour, LabelSet, Task, parse_task
 from unimask.published.publication import Publication
 
 Json = dict
@@ -93,10 +94,35 @@ def read_names(config: Json) -> tuple[str, ...]:
 
 
 def read_labels(config: Json, publication: Publication) -> LabelSet:
-    """Read names and things; without our key a known set's things, else every class is one."""
-    names = read_names(config)
-    things = extras(config).get("is_thing", publication.label_set(len(names)).is_thing)
-    return LabelSet(names, tuple(bool(thing) for thing in things))
+    """Read names, things and colours; without our keys a known set's, else every class is a thing.
+
+    Raises:
+        CheckpointError: A colour is none.
+        SettingsError: There are more or fewer things or colours than names.
+    """
+    names, kept = read_names(config), extras(config)
+    known = publication.label_set(len(names))
+    things = tuple(bool(thing) for thing in kept.get("is_thing", known.is_thing))
+    if "colours" not in kept:
+        return LabelSet(names, things, known.colours)
+    if not isinstance(kept["colours"], list):
+        raise CheckpointError(f"config.json has the colours {kept['colours']!r}: expected a list")
+    return LabelSet(names, things, tuple(read_colour(colour) for colour in kept["colours"]))
+
+
+def read_colour(text: object) -> Colour | None:
+    """Read a colour as #rrggbb, or none."""
+    if text is None:
+        return None
+    if not isinstance(text, str) or not re.fullmatch("#[0-9a-f]{6}", text):
+        raise CheckpointError(f"config.json has the colour {text!r}: expected one as #80c0ff")
+    red, green, blue = bytes.fromhex(text[1:])
+    return red, green, blue
+
+
+def write_colour(colour: Colour | None) -> str | None:
+    """Give a colour as #rrggbb, or none."""
+    return None if colour is None else f"#{bytes(colour).hex()}"
 
 
 def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
@@ -183,6 +209,7 @@ def write_config(
     _, decoders, more = write_decoders(architecture)
     kept = {
         "is_thing": list(labels.is_thing),
+        **({"colours": [write_colour(c) for c in labels.colours]} if labels.colours else {}),
         "tasks": list(tasks),
         **more,
         "preprocessing": asdict(preprocessing),

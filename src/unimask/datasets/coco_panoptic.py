@@ -9,6 +9,7 @@ from PIL import Image
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import decode_ids
+from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
 from unimask.processing.pictures import read_picture
 
@@ -35,10 +36,9 @@ class CocoPanoptic:
         content = read_json(annotations)
         try:
             categories = sorted(content["categories"], key=lambda category: category["id"])
-            self.labels = LabelSet(
-                tuple(str(category["name"]) for category in categories),
-                tuple(bool(category["isthing"]) for category in categories),
-            )
+            names = tuple(str(category["name"]) for category in categories)
+            things = tuple(bool(category["isthing"]) for category in categories)
+            self.labels = in_known_colours(LabelSet(names, things))
             self.category_ids = {c["id"]: index for index, c in enumerate(categories)}
             files = {image["id"]: image["file_name"] for image in content["images"]}
             self.entries = [

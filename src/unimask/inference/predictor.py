@@ -217,7 +217,13 @@ class Predictor:
                 "postprocess": 1000 * (time.perf_counter() - start),
             }
             path = Path(item.source) if isinstance(item.source, str | Path) else None
-            yield replace(result, path=path, image=visible(item.image), speed=speed)
+            yield replace(
+                result,
+                labels=self.checkpoint.labels,  # with their colours, which decide nothing
+                path=path,
+                image=visible(item.image),
+                speed=speed,
+            )
 
     def postprocess(
         self,

@@ -1,5 +1,5 @@
 """The label sets of public datasets."""
 
-from unimask.label_sets.known import SIZES, known_colours, known_labels, recognise
+from unimask.label_sets.known import SIZES, in_known_colours, known_labels, recognise
 
-__all__ = ["SIZES", "known_colours", "known_labels", "recognise"]
+__all__ = ["SIZES", "in_known_colours", "known_labels", "recognise"]

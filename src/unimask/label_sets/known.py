@@ -8,10 +8,11 @@ detectron2's `builtin_meta.py` (COCO, Cityscapes) and of Mask2Former's `data/dat
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from unimask.labels import LabelSet
+from unimask.labels import Colour, LabelSet
 
 SIZES = {
     "coco_panoptic": 133,
@@ -43,17 +44,21 @@ def read_classes(name: str) -> tuple[tuple[str, bool, str | None], ...]:
 
 
 def known_labels(name: str) -> LabelSet:
-    """Give the label set called `name`, one of `SIZES`."""
-    names, things, _ = zip(*read_classes(name), strict=True)
-    return LabelSet(names, things)
+    """Give the label set called `name`, one of `SIZES`, in the colours of its dataset."""
+    names, things, colours = zip(*read_classes(name), strict=True)
+    return LabelSet(names, things, tuple(c and rgb(c) for c in colours) if any(colours) else ())
 
 
-def known_colours(name: str) -> tuple[tuple[int, int, int] | None, ...]:
-    """Give the published colour of each class as red, green and blue; None where there is none."""
-    return tuple(
-        None if colour is None else tuple(bytes.fromhex(colour[1:]))  # type: ignore[misc]
-        for _, _, colour in read_classes(name)
-    )
+def rgb(colour: str) -> Colour:
+    """Read a colour from #rrggbb."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
+
+
+def in_known_colours(labels: LabelSet) -> LabelSet:
+    """Give a set without colours those of the known set whose names it has, if it has any's."""
+    known = None if labels.colours else recognise(labels.names)
+    return labels if known is None else replace(labels, colours=known_labels(known).colours)
 
 
 def recognise(names: Sequence[str]) -> str | None:

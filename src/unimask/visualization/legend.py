@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
+from unimask.labels import Colour
 from unimask.visualization.chips import font_of
-from unimask.visualization.palette import Colour
 
 BACKGROUND = (24, 26, 31)
 TEXT = (235, 237, 240)
 FAINT = (150, 155, 165)
+
+DARK = 110
+"""Colours without a channel as bright as this get an edge: the panel is dark too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,8 @@ def add_legend(picture: Image.Image, entries: list[Entry], font_size: float) -> 
     x, y = picture.width + line * 0.7, line
     for entry in entries:
         swatch = (x, y - line * 0.28, x + line * 0.56, y + line * 0.28)
-        draw.rounded_rectangle(swatch, line * 0.12, fill=entry.colour)
+        edge = FAINT if max(entry.colour) < DARK else None
+        draw.rounded_rectangle(swatch, line * 0.12, fill=entry.colour, outline=edge)
         draw.text((x + line * 0.95, y), entry.name, TEXT, font, anchor="lm")
         draw.text((board.width - line * 0.7, y), entry.amount, FAINT, font, anchor="rm")
         y += line

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
+from unimask.labels import Colour
 from unimask.visualization.chips import (
     Chip,
     Font,
@@ -16,7 +17,7 @@ from unimask.visualization.chips import (
     place_chips,
 )
 from unimask.visualization.legend import Entry, add_legend
-from unimask.visualization.palette import Colour, class_colour, shade
+from unimask.visualization.palette import class_colour, shade
 
 SMALL = 720
 """Pictures whose longer side is shorter are enlarged by a whole factor."""
@@ -31,7 +32,8 @@ MOST_CHIPS = 60
 class Shape(NamedTuple):
     """What is drawn: `starts` and `lengths` are the mask's runs, down the columns.
 
-    `counted` is True for objects that are told apart; the others take their class's colour.
+    `counted` is True for objects that are told apart; the others take their class's colour, which
+    is `given`, or chosen by the palette.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Shape(NamedTuple):
     box: tuple[float, float, float, float]
     starts: Int[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"]
+    given: Colour | None = None
 
     @property
     def area(self) -> int:
@@ -59,7 +62,7 @@ def draw_overlay(
     index = paint(order, (height, width)).repeat(factor, 0).repeat(factor, 1)
     canvas = enlarge(image, factor)
     thickness = max(1, round(max(canvas.shape[:2]) / 700))
-    opacity = np.array([0.0, *(0.38 if shape.counted else 0.26 for shape in order)], np.float32)
+    opacity = np.array([0.0, *map(opacity_of, order)], np.float32)
     tints = np.array([(0, 0, 0), *colours], np.float32)
     blended = blend(canvas, index, tints, opacity, thickness)
     picture = Image.fromarray(blended)
@@ -70,6 +73,13 @@ def draw_overlay(
     return add_legend(picture, entries_of(order, height * width), font_size)
 
 
+def opacity_of(shape: Shape) -> float:
+    """Give the share of the fill; given colours, often dark, must cover more to be recognised."""
+    if shape.given is None:
+        return 0.38 if shape.counted else 0.26
+    return 0.55 if shape.counted else 0.45
+
+
 def colours_of(shapes: list[Shape]) -> list[Colour]:
     """Give every shape its colour."""
     seen: Counter[int] = Counter()
@@ -78,7 +88,7 @@ def colours_of(shapes: list[Shape]) -> list[Colour]:
         if shape.counted:
             seen[shape.label_id] += 1
         number = seen[shape.label_id] if shape.counted else 0
-        colours.append(shade(shape.label_id, number))
+        colours.append(shade(shape.label_id, number, shape.given))
     return colours
 
 
@@ -124,9 +134,13 @@ def contour_colours(
     brightness = canvas.mean(2).ravel()
     counts = np.bincount(index.ravel(), minlength=len(colours)).clip(min=1)
     mean = np.bincount(index.ravel(), brightness, minlength=len(colours)) / counts
-    lighter = colours + (255 - colours) * 0.25
+    # A dark colour takes more light, and already on a grey ground none: our own are all bright.
+    dark = colours.mean(1) < 80
+    light = np.where(dark, 0.65 - colours.mean(1) / 200, 0.25)[:, None]
+    lighter = colours + (255 - colours) * light
     darker = colours * 0.62
-    return np.where((mean < 140)[:, None], lighter, darker)[index]
+    bright_from = np.where(dark, (lighter + darker).mean(1) / 2, 140)
+    return np.where((mean < bright_from)[:, None], lighter, darker)[index]
 
 
 def inner_border(index: Int[np.ndarray, "h w"], thickness: int) -> Bool[np.ndarray, "h w"]:
@@ -176,17 +190,11 @@ def fits_inside(chip: Chip, font: Font) -> bool:
 
 def entries_of(shapes: list[Shape], pixels: int) -> list[Entry]:
     """Count objects by class, and give stuff its share of the picture."""
-    counts: Counter[tuple[int, str]] = Counter()
-    areas: Counter[tuple[int, str]] = Counter()
+    counts: Counter[tuple[Colour, str]] = Counter()
+    areas: Counter[tuple[Colour, str]] = Counter()
     for shape in shapes:
-        key = (shape.label_id, shape.name)
+        key = (class_colour(shape.label_id, shape.given), shape.name)
         (counts if shape.counted else areas)[key] += 1 if shape.counted else shape.area
-    things = [
-        Entry(class_colour(label_id), name, str(count))
-        for (label_id, name), count in counts.most_common()
-    ]
-    stuff = [
-        Entry(class_colour(label_id), name, f"{area / pixels:.0%}")
-        for (label_id, name), area in areas.most_common()
-    ]
+    things = [Entry(colour, name, str(n)) for (colour, name), n in counts.most_common()]
+    stuff = [Entry(colour, name, f"{n / pixels:.0%}") for (colour, name), n in areas.most_common()]
     return things + stuff

@@ -1,0 +1,27 @@
+"""Label sets: what is refused, and what makes two of them equal."""
+
+import pytest
+
+from unimask.errors import SettingsError
+from unimask.labels import LabelSet
+
+
+def test_colours_are_one_per_class_and_decide_nothing():
+    plain = LabelSet(("road", "sky"), (False, False))
+    painted = LabelSet(("road", "sky"), (False, False), ((128, 64, 128), None))
+    assert plain == painted and hash(plain) == hash(painted)
+    assert plain.colour(0) is None
+    assert painted.colour(0) == (128, 64, 128) and painted.colour(1) is None
+
+
+@pytest.mark.parametrize(
+    ("colours", "reason"),
+    [
+        (((1, 2, 3),), "2 names, but 1 colours"),
+        (((1, 2, 3), (0, 0, 256)), r"\(0, 0, 256\) is no colour"),
+        (((1, 2), None), r"\(1, 2\) is no colour"),
+    ],
+)
+def test_what_is_no_colour_is_refused(colours, reason):
+    with pytest.raises(SettingsError, match=reason):
+        LabelSet(("road", "sky"), (False, False), colours)

@@ -6,13 +6,16 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 IMAGE ?=
 export PYTHONWARNINGS ?=
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test fuzz check format bench clean
 
 demo: $(VENV)/.installed  ## segment a rendered field of nuclei, or IMAGE=your.png
 	$(BIN)/python scripts/demo.py $(IMAGE)
 
 test: $(VENV)/.installed-dev  ## the tests, under ten minutes on two cores, no network
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not network"
+
+fuzz: $(VENV)/.installed-dev  ## the tests whose inputs are drawn, with new draws at every run
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -m "hypothesis and not slow"
 
 check: $(VENV)/.installed-dev  ## format, lint, types, spelling
 	$(BIN)/ruff format --check .

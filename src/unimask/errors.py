@@ -15,7 +15,16 @@ Each message names the file or the value and says how to mend it, on one line.
 
 
 class UnimaskError(Exception):
-    """Any failure that unimask foresees; its message is one line for a person."""
+    """Any failure that unimask foresees; its message is one line for a person.
+
+    Args:
+        message: What happened and how to mend it. Names in it may come out of files, and so may
+            hold anything: line ends and other characters that do not print are written as escapes,
+            so that no file can fill a terminal or change its colours.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
 
 
 class ImageError(UnimaskError):

@@ -1,0 +1,27 @@
+"""Errors are one line for a person, whatever files say."""
+
+import pickle
+
+import pytest
+
+from unimask import errors
+
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type)
+    and issubclass(kind, errors.UnimaskError)
+    and kind is not errors.MissingExtraError
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_messages_stay_on_one_line_and_send_nothing_to_the_terminal(kind):
+    error = kind("a.pkl holds 'sem\nseg\x1b[2J\u2028\udc80' \N{EM DASH} größer")
+    assert str(error) == "a.pkl holds 'sem\\nseg\\x1b[2J\\u2028\\udc80' \N{EM DASH} größer"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_errors_pass_between_processes(kind):
+    error = pickle.loads(pickle.dumps(kind("a.png: cut off")))
+    assert type(error) is kind and str(error) == "a.png: cut off"

@@ -1,6 +1,7 @@
 """Folders to samples: what is recognised, and what is refused."""
 
 import json
+from shutil import rmtree
 
 import numpy as np
 import pytest
@@ -66,10 +67,18 @@ def test_splits_are_folders_or_every_fifth_picture(tmp_path):
         open_dataset(whole, "test")
 
 
+def test_a_split_is_known_by_its_usual_names_or_by_its_own(tmp_path):
+    data = write_discs(tmp_path / "discs", {"training": 6, "valid": 2, "day3": 1})
+    counts = [len(open_dataset(data, split)) for split in (None, "train", "val", "day3")]
+    assert counts == [6, 6, 2, 1]
+    rmtree(data / "valid")
+    assert [len(open_dataset(data, split)) for split in ("train", "val")] == [5, 1]
+
+
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="is not a folder"):
         open_dataset(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="expected images/"):
+    with pytest.raises(DataError, match=r"expected .*, or images/ \+ masks/"):
         open_dataset(tmp_path)
     folder = one_folder(tmp_path / "a", np.ones((4, 4), np.uint8))
     Image.new("RGB", (4, 4)).save(folder / "images" / "b.png")

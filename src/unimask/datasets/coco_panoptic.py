@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from unimask.datasets.found import Found, Opener, Wish, only
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import decode_ids
@@ -116,6 +117,37 @@ class CocoPanoptic:
                 f"{len(self.category_ids)} categories: add it or mend the segment"
             )
         return self.category_ids[category]
+
+
+def find_coco_panoptic(folder: Path) -> Found | None:
+    """Look for `panoptic.json`, or for `annotations/panoptic_SPLIT.json` as COCO has them."""
+    format = "COCO panoptic"
+    if (folder / "panoptic.json").is_file():
+        return only(
+            format, opener(folder / "panoptic.json", folder / "panoptic", folder / "images")
+        )
+    splits = {}
+    for file in sorted(folder.glob("annotations/panoptic_*.json")):
+        name = file.stem.removeprefix("panoptic_")
+        splits[name.removesuffix("2017")] = opener(
+            file, file.with_suffix(""), images_of(folder, name)
+        )
+    return Found(format, splits) if splits else None
+
+
+def opener(annotations: Path, masks: Path, images: Path) -> Opener:
+    """Say how to open one set of pictures."""
+
+    def open_it(wish: Wish) -> CocoPanoptic:
+        return CocoPanoptic(annotations, masks, images, wish.channels)
+
+    return open_it
+
+
+def images_of(folder: Path, split: str) -> Path:
+    """Give COCO's folder of pictures for a split, as COCO itself has it if there is none."""
+    candidates = (folder / split, folder / "images" / split, folder / "images")
+    return next((path for path in candidates if path.is_dir()), candidates[0])
 
 
 def read_json(path: Path) -> dict:

@@ -1,76 +1,39 @@
 """Which dataset lies in a folder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-from unimask.datasets.coco_panoptic import CocoPanoptic
-from unimask.datasets.instance_folder import InstanceFolder
-from unimask.datasets.sample import Sample
+from unimask.datasets.coco_panoptic import find_coco_panoptic
+from unimask.datasets.found import WHOLE, Dataset, Found, Wish
+from unimask.datasets.instance_folder import find_instance_folder
+from unimask.datasets.splits import Subset, split_indices, splits_in
 from unimask.errors import DataError
-from unimask.labels import LabelSet
 
-
-@runtime_checkable
-class Dataset(Protocol):
-    """What every dataset promises: samples by index, in the order of `paths`."""
-
-    name: str
-    labels: LabelSet
-
-    @property
-    def paths(self) -> Sequence[Path]:
-        """One picture file per sample."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
-
-
-class Subset:
-    """Some samples of a dataset.
-
-    Args:
-        dataset: All of them.
-        indices: Those that belong to the subset.
-    """
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
-        self.dataset, self.indices = dataset, list(indices)
-        self.name, self.labels = dataset.name, dataset.labels
-        self.paths = [dataset.paths[index] for index in self.indices]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Sample:
-        """Read one sample."""
-        return self.dataset[self.indices[index]]
-
-
-EVERY = 5
-"""Without a split of its own, each fifth picture (by name) of a folder is for validation."""
+FORMATS: tuple[tuple[Callable[[Path], Found | None], str], ...] = (
+    (find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
+    (find_instance_folder, "images/ + masks/ (instance ids)"),
+)
+"""Who knows a format, in the order of asking, and what a folder of it holds."""
 
 
 def open_dataset(
     path: str | Path,
     split: str | None = None,
     *,
-    names: tuple[str, str] | None = None,
+    names: tuple[str, ...] | None = None,
     channels: int = 3,
 ) -> Dataset:
     """Open the dataset in a folder, or one split of it.
 
-    Recognised are `images/` + `masks/` with instance ids, and COCO panoptic (`panoptic.json` +
-    `panoptic/` + `images/`, or `annotations/panoptic_SPLIT.json` with its folders). A split is
-    the folder of that name if there is one; otherwise every fifth picture by name is "val" and
-    the others are "train". None is all pictures.
+    The format is recognised by the names of files and folders (`FORMATS`). A split is what the
+    dataset calls so ("valid" and "validation" are "val"), or the folder of that name. Where there
+    is no "val", every fifth picture by name is "val" and the others are "train". None is all
+    pictures of a folder without splits, else "train".
 
     Args:
         path: The folder.
-        split: "train", "val", the name of a folder, or None.
-        names: For instance ids: names of the objects and of the background.
+        split: "train", "val", another of the dataset's own splits, or None.
+        names: Names of the classes, for formats that only number them.
         channels: Of the pictures, 3 for RGB.
 
     Raises:
@@ -79,47 +42,32 @@ def open_dataset(
     folder = Path(path)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the folder that holds the dataset")
-    coco = folder / "annotations" / f"panoptic_{split}.json"
-    if split is not None and coco.is_file():
-        return CocoPanoptic(coco, coco.with_suffix(""), images_of(folder, split), channels)
+    splits, wish = recognise(folder).splits, Wish(names, channels)
+    whole = WHOLE if WHOLE in splits else "train"
+    if split in ("train", "val") and "val" not in splits and whole in splits:
+        dataset = splits[whole](wish)
+        return Subset(dataset, split_indices(len(dataset), split, folder))
+    if (split or whole) in splits:
+        return splits[split or whole](wish)
     if split is not None and (folder / split).is_dir():
-        return open_one(folder / split, names, channels)
-    if split is None and not (folder / "images").is_dir() and (folder / "train").is_dir():
-        return open_one(folder / "train", names, channels)
-    dataset = open_one(folder, names, channels)
-    if split is None:
-        return dataset
-    return Subset(dataset, split_indices(len(dataset), split, folder))
-
-
-def split_indices(count: int, split: str, folder: Path) -> list[int]:
-    """Give the samples of a split that is made by rule."""
-    validation = [index for index in range(count) if index % EVERY == EVERY - 1]
-    if split == "val":
-        if not validation:
-            raise DataError(f"{folder} has {count} pictures, too few to set some aside: add a val/")
-        return validation
-    if split == "train":
-        return [index for index in range(count) if index % EVERY != EVERY - 1]
-    raise DataError(f"{folder} has no split {split!r}: use train or val, or add a folder {split}/")
-
-
-def open_one(folder: Path, names: tuple[str, str] | None, channels: int) -> Dataset:
-    """Open a folder that is one set of pictures."""
-    if (folder / "panoptic.json").is_file():
-        images = folder / "images"
-        return CocoPanoptic(folder / "panoptic.json", folder / "panoptic", images, channels)
-    if (folder / "images").is_dir() and (folder / "masks").is_dir():
-        return InstanceFolder(folder, names, channels)
+        return open_dataset(folder / split, names=names, channels=channels)
     raise DataError(
-        f"{folder} holds no dataset that is known here: expected images/ + masks/ (instance ids), "
-        "or panoptic.json + panoptic/ + images/ (COCO panoptic)"
+        f"{folder} has no split {split!r}: it has {', '.join(splits)}; use one of these, or add "
+        f"a folder {split}/"
     )
 
 
-def images_of(folder: Path, split: str) -> Path:
-    """Find COCO's folder of pictures for a split."""
-    for candidate in (folder / split, folder / "images" / split, folder / "images"):
-        if candidate.is_dir():
-            return candidate
-    raise DataError(f"{folder} has no pictures for {split}: expected {folder / split}/")
+def recognise(folder: Path) -> Found:
+    """Say which format a folder has, and its splits.
+
+    Raises:
+        DataError: None that is known here.
+    """
+    for find, _ in FORMATS:
+        found = find(folder) or splits_in(folder, find)
+        if found is not None:
+            return found
+    raise DataError(
+        f"{folder} holds no dataset that is known here: expected "
+        + ", or ".join(what for _, what in FORMATS)
+    )

@@ -7,10 +7,14 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
+from unimask.datasets.found import Found, Wish, only
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 from unimask.processing.pictures import SUFFIXES, read_picture
+
+KINDS = (True, False)
+"""The thing, and the stuff around it."""
 
 
 class InstanceFolder:
@@ -30,12 +34,14 @@ class InstanceFolder:
     """
 
     def __init__(
-        self, folder: Path, names: tuple[str, str] | None = None, channels: int = 3
+        self, folder: Path, names: tuple[str, ...] | None = None, channels: int = 3
     ) -> None:
         self.channels = channels
         self.folder = folder
         self.name = folder.parent.name if folder.name in ("train", "val", "test") else folder.name
-        self.labels = LabelSet(names or read_names(folder), (True, False))
+        if names is not None and len(names) != len(KINDS):
+            raise DataError(f"{folder}: instance ids have a thing and a stuff, so give two names")
+        self.labels = LabelSet(names or read_names(folder), KINDS)
         self.paths = sorted(
             path for path in (folder / "images").iterdir() if path.suffix.lower() in SUFFIXES
         )
@@ -82,6 +88,17 @@ class InstanceFolder:
             ignored=None,
             path=path,
         )
+
+
+def find_instance_folder(folder: Path) -> Found | None:
+    """Look for `images/` beside `masks/`."""
+
+    def open_it(wish: Wish) -> InstanceFolder:
+        return InstanceFolder(folder, wish.names, wish.channels)
+
+    if not (folder / "images").is_dir() or not (folder / "masks").is_dir():
+        return None
+    return only("instance ids", open_it)
 
 
 def renumber(ids: Int[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], int]:

@@ -1,0 +1,63 @@
+"""What a look at a folder tells: the format of its labels, and how to open each of its splits."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from unimask.datasets.sample import Sample
+from unimask.labels import LabelSet
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """What every dataset promises: samples by index, in the order of `paths`."""
+
+    name: str
+    labels: LabelSet
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """One picture file per sample."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person says of the data, because the folder does not, or says it otherwise.
+
+    Attributes:
+        names: Names of the classes, for formats that only number them.
+        channels: Of the pictures, 3 for RGB.
+    """
+
+    names: tuple[str, ...] | None = None
+    channels: int = 3
+
+
+Opener = Callable[[Wish], Dataset]
+
+WHOLE = "all"
+"""The split of a folder that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A folder whose format is known. Nothing but names of files has been looked at so far.
+
+    Attributes:
+        format: What a person calls it, "COCO panoptic".
+        splits: Name to what opens it: "train", "val", "test", or only `WHOLE`.
+    """
+
+    format: str
+    splits: Mapping[str, Opener]
+
+
+def only(format: str, opener: Opener) -> Found:
+    """Give a folder that is one set of pictures."""
+    return Found(format, {WHOLE: opener})

@@ -1,0 +1,66 @@
+"""Parts of a dataset: as its folders name them, else by a rule."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from unimask.datasets.found import WHOLE, Dataset, Found, Opener
+from unimask.datasets.sample import Sample
+from unimask.errors import DataError
+
+EVERY = 5
+"""Without a split of its own, each fifth picture (by name) of a folder is for validation."""
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""How folders are called, and which split that is."""
+
+
+class Subset:
+    """Some samples of a dataset.
+
+    Args:
+        dataset: All of them.
+        indices: Those that belong to the subset.
+    """
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self.dataset, self.indices = dataset, list(indices)
+        self.name, self.labels = dataset.name, dataset.labels
+        self.paths = [dataset.paths[index] for index in self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample."""
+        return self.dataset[self.indices[index]]
+
+
+def split_indices(count: int, split: str, folder: Path) -> list[int]:
+    """Give the samples of a split that is made by rule.
+
+    Raises:
+        DataError: There are too few pictures to set one aside.
+    """
+    if count < EVERY:
+        raise DataError(f"{folder} has {count} pictures, too few to set some aside: add a val/")
+    return [i for i in range(count) if (i % EVERY == EVERY - 1) == (split == "val")]
+
+
+def splits_in(folder: Path, find: Callable[[Path], Found | None]) -> Found | None:
+    """Look for one format in each folder that is called like a split."""
+    splits: dict[str, Opener] = {}
+    format = ""
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+        found = find(inner) if inner.name.lower() in SPLITS else None
+        if found is not None and WHOLE in found.splits:
+            format = found.format
+            splits[SPLITS[inner.name.lower()]] = found.splits[WHOLE]
+    return Found(format, splits) if splits else None

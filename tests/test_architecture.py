@@ -22,7 +22,7 @@ RANK = {
             "results published",
             "processing",
             "modeling losses datasets metrics",
-            "checkpoints",
+            "checkpoints curation",
             "inference",
             "evaluation",
             "training deploy",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from unimask.version import __version__
 
 if TYPE_CHECKING:
+    from unimask.curation import check, convert
     from unimask.evaluation import evaluate
     from unimask.inference import Predictor, load
     from unimask.inference.untrained import build
@@ -27,6 +28,8 @@ __all__ = [
     "TrainingSettings",
     "__version__",
     "build",
+    "check",
+    "convert",
     "evaluate",
     "load",
     "postprocess",
@@ -41,6 +44,8 @@ HOMES = {
     "Segment": "unimask.results",
     "TrainingSettings": "unimask.training",
     "build": "unimask.inference.untrained",
+    "check": "unimask.curation",
+    "convert": "unimask.curation",
     "evaluate": "unimask.evaluation",
     "load": "unimask.inference",
     "postprocess": "unimask.processing",

@@ -49,6 +49,8 @@ def main() -> None:
     try:
         from unimask.cli import (  # noqa: F401  (each adds its verb)
             benchmark,
+            check,
+            convert,
             evaluate,
             export,
             models,

@@ -100,7 +100,7 @@ def train(
 
 def count_steps(
     data: Path,
-    names: tuple[str, str] | None,
+    names: tuple[str, ...] | None,
     steps: int | None,
     epochs: float | None,
     pictures_per_step: int,
@@ -116,11 +116,11 @@ def count_steps(
     return max(1, round(epochs * pictures / pictures_per_step))
 
 
-def parse_names(text: str | None) -> tuple[str, str] | None:
-    """Read THING,STUFF."""
+def parse_names(text: str | None) -> tuple[str, ...] | None:
+    """Read names between commas."""
     if text is None:
         return None
-    parts = [part.strip() for part in text.split(",")]
-    if len(parts) != 2 or not all(parts):
-        raise SettingsError(f"--names {text!r}: give two names, such as nucleus,background")
-    return parts[0], parts[1]
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise SettingsError(f"--names {text!r}: give names, such as nucleus,background")
+    return parts

@@ -6,7 +6,7 @@ from pathlib import Path
 from unimask.datasets.coco_panoptic import find_coco_panoptic
 from unimask.datasets.found import WHOLE, Dataset, Found, Wish
 from unimask.datasets.instance_folder import find_instance_folder
-from unimask.datasets.splits import Subset, split_indices, splits_in
+from unimask.datasets.splits import EVERY, Subset, split_indices, splits_in
 from unimask.errors import DataError
 
 FORMATS: tuple[tuple[Callable[[Path], Found | None], str], ...] = (
@@ -71,3 +71,18 @@ def recognise(folder: Path) -> Found:
         f"{folder} holds no dataset that is known here: expected "
         + ", or ".join(what for _, what in FORMATS)
     )
+
+
+def split_names(folder: Path, wish: Wish) -> tuple[str | None, ...]:
+    """Give the splits that `open_dataset` can open: the folder's own, or those made by rule.
+
+    None stands for what there is to learn from, where that is too few to set any aside.
+    """
+    splits = recognise(folder).splits
+    whole = WHOLE if WHOLE in splits else "train"
+    if "val" in splits or whole not in splits:
+        return tuple(splits)
+    others = (name for name in splits if name != whole)
+    if len(splits[whole](wish)) < EVERY:
+        return (None, *others)
+    return ("train", "val", *others)

@@ -57,7 +57,7 @@ def train(
     task: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
-    names: tuple[str, str] | None = None,
+    names: tuple[str, ...] | None = None,
     settings: TrainingSettings | None = None,
     device: str = "auto",
     quiet: bool = False,
@@ -113,7 +113,7 @@ def train(
 
 
 def open_splits(
-    data: str | Path, names: tuple[str, str] | None, channels: int = RGB
+    data: str | Path, names: tuple[str, ...] | None, channels: int = RGB
 ) -> tuple[Dataset, Dataset]:
     """Open what is learned from and what is judged by."""
     train, val = (open_dataset(data, s, names=names, channels=channels) for s in ("train", "val"))

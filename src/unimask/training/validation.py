@@ -3,16 +3,18 @@
 from dataclasses import replace
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
+from unimask.datasets.truth import truth_result
 from unimask.evaluation import evaluate_predictor
-from unimask.evaluation.truth import side_by_side, truth_result
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Predictor
 from unimask.labels import Task
 from unimask.modeling.build import build_segmenter
+from unimask.results import Result
 from unimask.training.run_folder import RunFolder
 
 HEADLINE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"}
@@ -48,3 +50,12 @@ def draw_samples(
         target = folder.path / "samples" / f"{index}_step{step:06d}.png"
         with atomic_path(target) as path:
             side_by_side(truth, prediction).save(path)
+
+
+def side_by_side(truth: Result, prediction: Result) -> Image.Image:
+    """Draw the truth on the left and the prediction on the right."""
+    left, right = truth.plot(legend=False), prediction.plot()
+    board = Image.new("RGB", (left.width + right.width + 8, max(left.height, right.height)))
+    board.paste(left, (0, 0))
+    board.paste(right, (left.width + 8, 0))
+    return board

@@ -1,9 +1,8 @@
-"""The truth of a sample as a `Result`, to be drawn beside a prediction."""
+"""The truth of a sample as a `Result`: to be drawn, and to be written in other formats."""
 
 import numpy as np
-from PIL import Image
 
-from unimask.datasets import Sample
+from unimask.datasets.sample import Sample
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet, Task
 from unimask.processing.stacks import visible
@@ -33,12 +32,3 @@ def truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
         path=sample.path,
         image=visible(sample.image),
     )
-
-
-def side_by_side(truth: Result, prediction: Result) -> Image.Image:
-    """Draw the truth on the left and the prediction on the right."""
-    left, right = truth.plot(legend=False), prediction.plot()
-    board = Image.new("RGB", (left.width + right.width + 8, max(left.height, right.height)))
-    board.paste(left, (0, 0))
-    board.paste(right, (left.width + 8, 0))
-    return board

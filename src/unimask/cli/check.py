@@ -1,0 +1,152 @@
+"""`unimask check`: a dataset looked over before an hour is spent on it."""
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from unimask.cli.main import app, check_writable
+from unimask.formats.atomic import atomic_path
+
+if TYPE_CHECKING:
+    from unimask.curation.check import Report
+    from unimask.curation.survey import Survey
+
+UNSOUND = 1
+
+FILES = 5
+"""Files that the terminal lists of each finding; the JSON has them all."""
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
+    split: Annotated[str | None, typer.Option(help="Only this part; all by default.")] = None,
+    queries: Annotated[
+        int | None, typer.Option(min=1, help="Masks per picture of the network to be trained.")
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
+    ] = None,
+    channels: Annotated[int, typer.Option(min=1, help="Of the pictures, 3 for RGB.")] = 3,
+    picture: Annotated[
+        Path, typer.Option(help="Where samples are drawn with their labels.")
+    ] = Path("runs/check.png"),
+    json: Annotated[Path | None, typer.Option(help="File to write everything to.")] = None,
+) -> None:
+    """Look a dataset over: exit code 0 if it is sound, 1 if something severe was found."""
+    for path in (picture, json):
+        if path is not None:
+            check_writable(path.parent)
+    from unimask.cli.train import parse_names
+    from unimask.curation import check as run_check
+    from unimask.curation.board import draw_board
+    from unimask.datasets import open_dataset
+
+    console = Console(highlight=False)
+    given = parse_names(names)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        rows: dict[str, object] = {}
+
+        def progress(part: str, done: int, total: int) -> None:
+            if part not in rows:
+                rows[part] = bar.add_task(part, total=total)
+            bar.update(rows[part], completed=done)  # type: ignore[arg-type]
+
+        report = run_check(
+            data, split=split, names=given, channels=channels, queries=queries, progress=progress
+        )
+    print_report(console, report)
+    shown = open_dataset(data, split, names=given, channels=channels)
+    if drawn := draw_board(shown, picture):
+        console.print(f"{drawn} pictures with their labels: {picture}", soft_wrap=True)
+    if json is not None:
+        with atomic_path(json) as path:
+            path.write_text(json_format.dumps(report.to_dict(), indent=2) + "\n")
+    if not report.sound:
+        raise typer.Exit(UNSOUND)
+
+
+def print_report(console: Console, report: "Report") -> None:
+    """Print what was counted, and what was found."""
+    told = ", ".join(map(told_split, report.surveys))
+    console.print(f"{report.format}: {told}", soft_wrap=True)
+    print_classes(console, report)
+    for survey in report.surveys:
+        console.print(told_sizes(survey), soft_wrap=True)
+    for finding in report.findings:
+        console.print(f"{'error' if finding.severe else 'note'}: {finding.told}", soft_wrap=True)
+        for file in finding.files[:FILES]:
+            console.print(f"    {file}", soft_wrap=True)
+        if len(finding.files) > FILES:
+            console.print(f"    and {len(finding.files) - FILES} more (--json lists all)")
+    if not report.findings:
+        console.print("nothing is wrong")
+
+
+def told_split(survey: "Survey") -> str:
+    """Say how many pictures a split has."""
+    bad, empty = len(survey.unreadable), len(survey.empty)
+    read = survey.pictures - bad
+    return f"{survey.name} {survey.pictures} ({read} read, {bad} corrupt, {empty} empty)"
+
+
+def told_sizes(survey: "Survey") -> str:
+    """Say how large a split's pictures are, and what of them is not plain."""
+    from unimask.curation.findings import counted
+
+    if not survey.sizes:
+        return f"{survey.name}: no picture could be read"
+    smallest, largest = (pick(survey.sizes, key=area) for pick in (min, max))
+    parts = [f"{survey.name}: {told_size(smallest)} to {told_size(largest)} pixels"]
+    if survey.most_things[0]:
+        parts.append(f"at most {survey.most_things[0]} objects in a picture")
+    for name, count in (("ignored", survey.ignored), ("overlapping", survey.overlapping)):
+        if count:
+            parts.append(f"{100 * count / survey.pixels:.2f} % of pixels {name}")
+    if survey.crowds:
+        parts.append(counted(survey.crowds, "crowd"))
+    return ", ".join(parts)
+
+
+def area(size: tuple[int, int]) -> int:
+    """Give the pixels of a size."""
+    return size[0] * size[1]
+
+
+def told_size(size: tuple[int, int]) -> str:
+    """Write a size as height x width."""
+    return f"{size[0]}x{size[1]}"
+
+
+def print_classes(console: Console, report: "Report") -> None:
+    """Print objects and share of the pixels of each class, split by split."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class", no_wrap=True)
+    table.add_column("kind")
+    for survey in report.surveys:
+        table.add_column(f"{survey.name}: objects", justify="right")
+        table.add_column("pictures", justify="right")
+        table.add_column("% pixels", justify="right")
+    labels = report.surveys[0].labels
+    absent = 0
+    for index, (name, thing) in enumerate(zip(labels.names, labels.is_thing, strict=True)):
+        alike = [s for s in report.surveys if s.labels.names == labels.names]
+        if not any(survey.shown[index] for survey in alike):
+            absent += 1
+            continue
+        cells = []
+        for survey in report.surveys:
+            if survey not in alike:
+                cells += ["-"] * 3
+                continue
+            share = 100 * int(survey.areas[index]) / max(survey.pixels, 1)
+            cells += [str(survey.objects[index]), str(survey.shown[index]), f"{share:.2f}"]
+        table.add_row(name, "thing" if thing else "stuff", *cells)
+    console.print(table)
+    if absent:
+        console.print(f"{absent} of {len(labels)} classes are nowhere")

@@ -1,0 +1,55 @@
+"""`unimask convert`: a dataset written in another format."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from unimask.cli.main import app, check_writable
+
+
+@app.command()
+def convert(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, new or empty.")],
+    to: Annotated[str, typer.Option(help="coco-panoptic, coco, semantic or instance-ids.")],
+    things: Annotated[
+        Path | None,
+        typer.Option(help="Another dataset of the same pictures, whose objects lie over DATA's."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this part; all by default.")] = None,
+    names: Annotated[
+        str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Link pictures instead of copying.")] = False,
+) -> None:
+    """Write a dataset in another format; where objects overlap, a format may need one on top."""
+    check_writable(out)
+    from unimask.cli.train import parse_names
+    from unimask.curation import convert as run_convert
+
+    console = Console(highlight=False)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        rows: dict[str, object] = {}
+
+        def progress(part: str, done: int, total: int) -> None:
+            if part not in rows:
+                rows[part] = bar.add_task(part, total=total)
+            bar.update(rows[part], completed=done)  # type: ignore[arg-type]
+
+        written = run_convert(
+            data,
+            out,
+            to=to,
+            things=things,
+            split=split,
+            names=parse_names(names),
+            link=link,
+            progress=progress,
+        )
+    counts = ", ".join(f"{name} {count}" for name, count in written.pictures.items())
+    console.print(f"{to}: {counts} pictures in {out}", soft_wrap=True)
+    for told in written.told:
+        console.print(f"note: {told}", soft_wrap=True)

@@ -1,0 +1,127 @@
+"""A labelled folder looked over in one call."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unimask.curation.findings import Finding, findings
+from unimask.curation.survey import Survey, survey
+from unimask.datasets import open_dataset, recognise, split_names
+from unimask.datasets.found import Wish
+from unimask.errors import DataError
+
+QUERIES = 100
+"""Masks per picture of most published networks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What a look at a labelled folder found.
+
+    Attributes:
+        format: What its labels are.
+        surveys: What its splits hold.
+        findings: What is wrong or worth knowing, the severe first.
+    """
+
+    format: str
+    surveys: tuple[Survey, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Nothing severe was found."""
+        return not any(finding.severe for finding in self.findings)
+
+    def to_dict(self) -> dict[str, object]:
+        """Give everything as plain values, ready for JSON."""
+        return {
+            "format": self.format,
+            "sound": self.sound,
+            "splits": {found.name: plain(found) for found in self.surveys},
+            "findings": [
+                {"severe": f.severe, "told": f.told, "files": list(f.files)} for f in self.findings
+            ],
+        }
+
+
+def check(
+    data: str | Path,
+    *,
+    split: str | None = None,
+    names: tuple[str, ...] | None = None,
+    channels: int = 3,
+    queries: int | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Read every picture and label of a dataset, and say what training would stumble over.
+
+    Told are pictures and labels that are missing, corrupt, or do not fit; labels out of range;
+    pictures without objects, or with more than a network has queries; objects without a pixel;
+    equal pictures (by their pixels) within and between splits; classes that are rare in training,
+    or that it never sees. Annotations that contradict themselves, such as an id that is used
+    twice, are refused when the folder is opened.
+
+    Args:
+        data: Folder of the dataset.
+        split: Only this one; None for all.
+        names: Names of the classes, for formats that only number them.
+        channels: Of the pictures, 3 for RGB.
+        queries: Masks per picture of the network that is to be trained: more objects are severe.
+            None tells of pictures with more than 100, as most published networks have.
+        progress: Told after each picture: split, pictures done, pictures in all.
+
+    Raises:
+        DataError: There is no dataset, or it cannot even be opened.
+    """
+    folder = Path(data)
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: give the folder that holds the dataset")
+    wish = Wish(names, channels)
+    surveys = []
+    for name in (split,) if split is not None else split_names(folder, wish):
+        dataset = open_dataset(folder, name, names=names, channels=channels)
+        surveys.append(
+            survey(
+                dataset,
+                name or "all",
+                queries=queries or QUERIES,
+                progress=None
+                if progress is None
+                else lambda done, total, name=name: progress(name or "all", done, total),
+            )
+        )
+    told = findings(surveys, queries or QUERIES, limited=queries is not None)
+    return Report(recognise(folder).format, tuple(surveys), tuple(told))
+
+
+def plain(found: Survey) -> dict[str, object]:
+    """Give a survey as plain values."""
+    sizes = np.array(found.sizes or [(0, 0)])
+    return {
+        "pictures": found.pictures,
+        "unreadable": len(found.unreadable),
+        "empty": len(found.empty),
+        "objects": int(found.objects.sum()),
+        "crowds": found.crowds,
+        "most_things": found.most_things[0],
+        "ignored_pixels": found.ignored,
+        "overlapping_pixels": found.overlapping,
+        "smallest": sizes[sizes.prod(1).argmin()].tolist(),
+        "largest": sizes[sizes.prod(1).argmax()].tolist(),
+        "median_side": float(np.median(np.sqrt(sizes.prod(1)))),
+        "classes": [
+            {
+                "name": name,
+                "is_thing": thing,
+                "objects": int(found.objects[index]),
+                "pictures": int(found.shown[index]),
+                "pixels": int(found.areas[index]),
+            }
+            for index, (name, thing) in enumerate(
+                zip(found.labels.names, found.labels.is_thing, strict=True)
+            )
+        ],
+    }

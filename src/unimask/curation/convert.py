@@ -1,0 +1,149 @@
+"""A dataset written in another format."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unimask.curation.combine import Combined
+from unimask.curation.writers.coco import CocoWriter
+from unimask.curation.writers.coco_panoptic import CocoPanopticWriter
+from unimask.curation.writers.instance_ids import InstanceIdWriter
+from unimask.curation.writers.semantic import SemanticWriter
+from unimask.curation.writers.writer import Writer
+from unimask.datasets import Dataset, open_dataset, split_names
+from unimask.datasets.found import WHOLE, Wish
+from unimask.errors import OutputError, SettingsError
+from unimask.labels import LabelSet
+
+FORMATS: dict[str, Callable[[Path, LabelSet], Writer]] = {
+    "coco-panoptic": CocoPanopticWriter,
+    "coco": CocoWriter,
+    "semantic": SemanticWriter,
+    "instance-ids": InstanceIdWriter,
+}
+
+Progress = Callable[[str, int, int], None]
+"""Called with the split, the pictures done and the pictures in all."""
+
+
+@dataclass
+class Written:
+    """What `convert` wrote.
+
+    Attributes:
+        folder: Where.
+        pictures: How many, by split.
+        told: What the format had no place for, in words.
+    """
+
+    folder: Path
+    pictures: dict[str, int] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+
+
+def convert(
+    data: str | Path,
+    out: str | Path,
+    *,
+    to: str,
+    things: str | Path | None = None,
+    split: str | None = None,
+    names: tuple[str, ...] | None = None,
+    link: bool = False,
+    progress: Progress | None = None,
+) -> Written:
+    """Write a dataset in another format, pictures and labels, whole or not at all.
+
+    "coco" keeps objects that overlap; it has no place for stuff. The others have one object per
+    pixel: things lie before stuff, smaller objects before larger ones. "coco-panoptic" and
+    "semantic" keep unknown pixels. What is lost is counted and told.
+
+    Args:
+        data: Folder of the dataset.
+        out: Folder to write, new or empty.
+        to: "coco-panoptic", "coco", "semantic" or "instance-ids".
+        things: Another dataset of the same pictures, whose objects are put over `data`'s regions:
+            panoptic truth out of semantic maps and instances.
+        split: Only this one; None for all.
+        names: Names of the classes, for formats that only number them.
+        link: Link pictures in place of copying them: quick, and takes no room.
+        progress: Told after each picture.
+
+    Raises:
+        DataError: A picture or its labels cannot be read, or do not fit the format.
+        OutputError: `out` holds something, or cannot be written.
+        SettingsError: The format is unknown.
+    """
+    if to not in FORMATS:
+        raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")
+    target, written = Path(out), Written(Path(out))
+    splits = (split,) if split is not None else split_names(Path(data), Wish(names))
+    with whole_folder(target) as folder:
+        writer: Writer | None = None
+        for name in splits:
+            dataset: Dataset = open_dataset(data, name, names=names)
+            if things is not None:
+                dataset = Combined(dataset, open_dataset(things, name))
+            writer = writer or FORMATS[to](folder, dataset.labels)
+            part = name or WHOLE
+            write_split(writer, dataset, part, link, progress)
+            written.pictures[part] = len(dataset)
+        if writer is not None:
+            written.told = [f"lost: {count} {what}" for what, count in writer.lost.items() if count]
+    return written
+
+
+def write_split(
+    writer: Writer, dataset: Dataset, split: str, link: bool, progress: Progress | None
+) -> None:
+    """Write all pictures of a split."""
+    folder = writer.pictures(split)
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        file = unused_name(sample.path, taken)
+        writer.add(split, sample, file)
+        if link:
+            os.symlink(sample.path.resolve(), folder / file)
+        else:
+            shutil.copyfile(sample.path, folder / file)
+        if progress is not None:
+            progress(split, index + 1, len(dataset))
+    writer.finish(split)
+
+
+def unused_name(path: Path, taken: set[str]) -> str:
+    """Give a picture's name, with its folders' names before it where others have the same stem."""
+    stem, parents = path.stem, list(path.parts[:-1])
+    while stem in taken and parents:
+        stem = f"{parents.pop()}_{stem}"
+    taken.add(stem)
+    return stem + path.suffix
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `target`, moved into its place when the block ends well.
+
+    Raises:
+        OutputError: `target` holds something, or cannot be written.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"{target} is not empty: give a new folder")
+    temporary = target.with_name(f".partial-{uuid.uuid4().hex[:12]}")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if target.exists():
+            target.rmdir()
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OutputError(f"cannot write {target}: {reason}; choose another place") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

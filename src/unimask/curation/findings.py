@@ -1,0 +1,160 @@
+"""What is wrong with a dataset, or at least worth knowing before an hour of training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unimask.curation.survey import Survey
+
+FEW = 10
+"""Objects of a thing class that are too few to learn it from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of trouble.
+
+    Attributes:
+        severe: True where training or scores would fail or mislead; else it is only told.
+        told: One line: what, how often, and the mend.
+        files: Every picture concerned, in words: its path, and a reason where each has its own.
+    """
+
+    severe: bool
+    told: str
+    files: tuple[str, ...] = ()
+
+
+def findings(surveys: Sequence[Survey], queries: int, *, limited: bool) -> list[Finding]:
+    """Give everything worth telling, the severe first.
+
+    Args:
+        surveys: What the splits hold.
+        queries: Masks per picture that the splits were held against.
+        limited: The network to be trained has no more of them.
+    """
+    found = [finding for survey in surveys for finding in within(survey, queries, limited)]
+    found += twins(surveys) + unlearned(surveys)
+    return sorted(found, key=lambda finding: not finding.severe)
+
+
+def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
+    """Look at one split by itself."""
+    split, found = survey.name, []
+    if survey.unreadable:
+        found.append(
+            Finding(
+                True,
+                f"{split}: {counted(len(survey.unreadable), 'picture')} cannot be read",
+                tuple(item.reason for item in survey.unreadable),
+            )
+        )
+    if survey.crowded:
+        found.append(
+            Finding(
+                limited,
+                f"{split}: {counted(len(survey.crowded), 'picture')} with more objects than "
+                f"{queries} queries, at most {survey.most_things[0]}: give trained weights more by "
+                "--queries",
+                tuple(f"{path}: {count} objects" for path, count in survey.crowded),
+            )
+        )
+    if survey.hidden:
+        found.append(
+            Finding(
+                False,
+                f"{split}: {counted(sum(count for _, count in survey.hidden), 'object')} without "
+                "a pixel, which teach nothing: remove them or draw them larger",
+                tuple(f"{path}: {count}" for path, count in survey.hidden),
+            )
+        )
+    if survey.empty:
+        found.append(
+            Finding(
+                False,
+                f"{split}: {counted(len(survey.empty), 'picture')} without objects; they are kept, "
+                "and teach what is none",
+                tuple(map(str, survey.empty)),
+            )
+        )
+    return found
+
+
+def twins(surveys: Sequence[Survey]) -> list[Finding]:
+    """Find equal pictures: in two splits they make scores too good, in one they count twice."""
+    found = []
+    for index, survey in enumerate(surveys):
+        doubled = [paths for paths in survey.digests.values() if len(paths) > 1]
+        if doubled:
+            found.append(
+                Finding(
+                    False,
+                    f"{survey.name}: {counted(len(doubled), 'picture')} more than once",
+                    tuple(" = ".join(map(str, paths)) for paths in doubled),
+                )
+            )
+        for other in surveys[index + 1 :]:
+            shared = survey.digests.keys() & other.digests.keys()
+            pairs = [f"{survey.digests[key][0]} = {other.digests[key][0]}" for key in shared]
+            if pairs:
+                found.append(
+                    Finding(
+                        True,
+                        f"{counted(len(pairs), 'picture')} of {other.name} also in {survey.name}: "
+                        "scores would be too good; remove them from one",
+                        tuple(sorted(pairs)),
+                    )
+                )
+    return found
+
+
+def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
+    """Find classes that training never sees, or hardly."""
+    train = next((survey for survey in surveys if survey.name == "train"), surveys[0])
+    names = np.array(train.labels.names)
+    found = []
+    missing = names[train.objects == 0].tolist()
+    if missing:
+        found.append(
+            Finding(
+                False,
+                f"{train.name}: nothing of {counted(len(missing), 'class', 'classes')}: "
+                f"{shortened(missing)}",
+            )
+        )
+    for survey in surveys:
+        if survey is train or survey.labels.names != train.labels.names:
+            continue
+        new = names[(train.objects == 0) & (survey.objects > 0)].tolist()
+        if new:
+            found.append(
+                Finding(
+                    True,
+                    f"{survey.name} has {counted(len(new), 'class', 'classes')} that "
+                    f"{train.name} never shows: {shortened(new)}; split anew",
+                )
+            )
+    few = (train.objects > 0) & (train.objects < FEW) & np.array(train.labels.is_thing)
+    rare = names[few].tolist()
+    if rare:
+        found.append(
+            Finding(
+                False,
+                f"{train.name}: fewer than {FEW} objects each of "
+                f"{counted(len(rare), 'class', 'classes')}: {shortened(rare)}",
+            )
+        )
+    return found
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Give a number with its noun."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def shortened(names: Sequence[str | Path], most: int = 8) -> str:
+    """List names, the first few of them."""
+    listed = ", ".join(map(str, names[:most]))
+    return listed if len(names) <= most else f"{listed}, and {len(names) - most} more"

@@ -1,0 +1,1 @@
+"""Samples to the files of a format, one format a file."""

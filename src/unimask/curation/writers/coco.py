@@ -1,0 +1,70 @@
+"""COCO instances: a JSON per split, masks as run lengths."""
+
+from collections import Counter
+from pathlib import Path
+
+from unimask.curation.writers.writer import categories, corner_and_size, write_json
+from unimask.datasets import Sample
+from unimask.errors import DataError
+from unimask.formats.run_length import run_lengths_of_ids
+from unimask.labels import LabelSet
+
+
+class CocoWriter:
+    """COCO instances: `annotations/instances_SPLIT.json` with run lengths, pictures in `SPLIT/`.
+
+    Every object stays whole under those that overlap it. Stuff has no place.
+
+    Args:
+        out: The dataset's folder.
+        labels: Its classes.
+
+    Raises:
+        DataError: No class is a thing.
+    """
+
+    def __init__(self, out: Path, labels: LabelSet) -> None:
+        if not any(labels.is_thing):
+            raise DataError(
+                "COCO instances needs classes whose objects are counted, and here all are stuff: "
+                "choose --to semantic, or give the objects with --things"
+            )
+        self.out, self.labels, self.lost = out, labels, Counter[str]()
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
+
+    def pictures(self, split: str) -> Path:
+        """Give the folder of a split's pictures."""
+        return self.out / split
+
+    def add(self, split: str, sample: Sample, file: str) -> None:
+        """Write one picture's objects; see `Writer`."""
+        number = len(self.images) + 1
+        height, width = sample.size
+        self.images.append({"id": number, "file_name": file, "height": height, "width": width})
+        shapes = {
+            i: rle for layer in sample.id_maps for i, rle in run_lengths_of_ids(layer).items()
+        }
+        for object_number, rle in sorted(shapes.items()):
+            label = int(sample.label_ids[object_number - 1])
+            if not self.labels.is_thing[label]:
+                self.lost["regions of stuff"] += 1
+                continue
+            self.annotations.append(
+                {
+                    "id": len(self.annotations) + 1,
+                    "image_id": number,
+                    "category_id": label + 1,
+                    "segmentation": rle.to_coco(),
+                    "area": rle.area,
+                    "bbox": corner_and_size(rle),
+                    "iscrowd": int(sample.crowds[object_number - 1]),
+                }
+            )
+
+    def finish(self, split: str) -> None:
+        """Write the split's JSON."""
+        things = [c for c in categories(self.labels) if c["isthing"]]
+        content = {"images": self.images, "annotations": self.annotations, "categories": things}
+        write_json(self.out / "annotations" / f"instances_{split}.json", content)
+        self.images, self.annotations = [], []

@@ -1,0 +1,92 @@
+"""COCO panoptic: a JSON per split, and a PNG per picture whose colours are segment ids."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unimask.curation.flatten import flatten
+from unimask.curation.writers.writer import HIDDEN, categories, corner_and_size, write_json
+from unimask.datasets import Sample
+from unimask.formats.panoptic_png import encode_ids
+from unimask.formats.run_length import RunLength, run_lengths_of_ids
+from unimask.labels import LabelSet
+
+
+class CocoPanopticWriter:
+    """COCO panoptic: `annotations/panoptic_SPLIT.json`, PNGs beside it, pictures in `SPLIT/`.
+
+    Category ids are label ids + 1. Each thing is a segment, and so is each stuff class.
+
+    Args:
+        out: The dataset's folder.
+        labels: Its classes.
+    """
+
+    def __init__(self, out: Path, labels: LabelSet) -> None:
+        self.out, self.labels, self.lost = out, labels, Counter[str]()
+        self.is_thing = np.array(labels.is_thing)
+        self.images: list[dict] = []
+        self.annotations: list[dict] = []
+
+    def pictures(self, split: str) -> Path:
+        """Give the folder of a split's pictures."""
+        return self.out / split
+
+    def add(self, split: str, sample: Sample, file: str) -> None:
+        """Write one picture's segments; see `Writer`."""
+        flat = flatten(sample, self.is_thing)
+        self.lost[HIDDEN] += flat.covered
+        segments = segments_of(sample, self.is_thing)
+        ids = np.concatenate([[0], segments])[flat.numbers]
+        folder = self.out / "annotations" / f"panoptic_{split}"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{Path(file).stem}.png"
+        Image.fromarray(encode_ids(ids)).save(folder / name)
+        number = len(self.images) + 1
+        height, width = sample.size
+        self.images.append(
+            {"id": number, "file_name": file, "height": height, "width": width}
+        )  # fmt: skip
+        shown = run_lengths_of_ids(ids)
+        self.annotations.append(
+            {
+                "image_id": number,
+                "file_name": name,
+                "segments_info": [
+                    self.segment(sample, segments, id, rle) for id, rle in shown.items()
+                ],
+            }
+        )
+
+    def segment(self, sample: Sample, segments: np.ndarray, id: int, rle: RunLength) -> dict:
+        """Describe one segment."""
+        first = int(np.flatnonzero(segments == id)[0])
+        return {
+            "id": id,
+            "category_id": int(sample.label_ids[first]) + 1,
+            "area": rle.area,
+            "bbox": corner_and_size(rle),
+            "iscrowd": int(sample.crowds[first]),
+        }
+
+    def finish(self, split: str) -> None:
+        """Write the split's JSON."""
+        content = {
+            "images": self.images,
+            "annotations": self.annotations,
+            "categories": categories(self.labels),
+        }
+        write_json(self.out / "annotations" / f"panoptic_{split}.json", content)
+        self.images, self.annotations = [], []
+
+
+def segments_of(sample: Sample, is_thing: np.ndarray) -> np.ndarray:
+    """Give the panoptic segment of each object: things and crowds alone, stuff by class."""
+    segments = np.arange(1, len(sample.label_ids) + 1)
+    stuff = ~is_thing[sample.label_ids] & ~sample.crowds
+    for label in np.unique(sample.label_ids[stuff]):
+        members = stuff & (sample.label_ids == label)
+        segments[members] = segments[members].min()
+    return segments

@@ -1,0 +1,67 @@
+"""Instance ids: the object of each pixel, where all objects are of one class."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unimask.curation.flatten import flatten
+from unimask.curation.writers.writer import HIDDEN, write_json
+from unimask.datasets import Sample
+from unimask.errors import DataError
+from unimask.labels import LabelSet
+
+MOST = 65535
+"""Objects that 16 bits can number."""
+
+
+class InstanceIdWriter:
+    """Instance ids: `SPLIT/images`, `SPLIT/masks` with 16-bit ids, `labels.json`.
+
+    Args:
+        out: The dataset's folder.
+        labels: Its classes: one thing, and at most one stuff, which is what lies around.
+
+    Raises:
+        DataError: There are other classes.
+    """
+
+    def __init__(self, out: Path, labels: LabelSet) -> None:
+        if sum(labels.is_thing) != 1 or len(labels) > 2:
+            raise DataError(
+                f"instance ids have one class of objects on a background, and here are "
+                f"{sum(labels.is_thing)} things and {len(labels) - sum(labels.is_thing)} stuff: "
+                "choose --to coco or coco-panoptic"
+            )
+        self.out, self.labels, self.lost = out, labels, Counter[str]()
+        self.is_thing = np.array(labels.is_thing)
+        stuff = [name for name, thing in zip(labels.names, self.is_thing, strict=True) if not thing]
+        names = {"thing": labels.names[labels.things[0]], "stuff": (stuff or ["background"])[0]}
+        write_json(out / "labels.json", names)
+
+    def pictures(self, split: str) -> Path:
+        """Give the folder of a split's pictures."""
+        return self.out / split / "images"
+
+    def add(self, split: str, sample: Sample, file: str) -> None:
+        """Write one picture's id map; see `Writer`.
+
+        Raises:
+            DataError: There are more objects than 16 bits can number.
+        """
+        flat = flatten(sample, self.is_thing)
+        self.lost[HIDDEN] += flat.covered
+        self.lost["pixels of unknown truth"] += int((flat.numbers == 0).sum())
+        thing = self.is_thing[sample.label_ids]
+        self.lost["crowds, written as one object each"] += int((sample.crowds & thing).sum())
+        ids = np.concatenate([[0], np.where(thing, np.cumsum(thing), 0)])
+        if ids.max() > MOST:
+            raise DataError(f"{sample.path} has {ids.max()} objects, more than 16 bits can number")
+        folder = self.out / split / "masks"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = ids[flat.numbers].astype(np.uint16)
+        Image.fromarray(picture).save(folder / f"{Path(file).stem}.png")
+
+    def finish(self, split: str) -> None:
+        """Nothing is common to a split."""

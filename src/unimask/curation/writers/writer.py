@@ -1,0 +1,61 @@
+"""What every writer does, and what several write alike."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Protocol
+
+from unimask.datasets import Sample
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet
+from unimask.visualization.palette import class_colour
+
+HIDDEN = "pixels of objects behind others"
+
+
+class Writer(Protocol):
+    """Takes samples one by one.
+
+    Attributes:
+        lost: What the format had no place for, counted in words.
+    """
+
+    lost: Counter[str]
+
+    def pictures(self, split: str) -> Path:
+        """Give the folder of a split's pictures."""
+        ...
+
+    def add(self, split: str, sample: Sample, file: str) -> None:
+        """Write one picture's labels; the picture itself is called `file`."""
+        ...
+
+    def finish(self, split: str) -> None:
+        """Write what is common to a split."""
+        ...
+
+
+def corner_and_size(rle: RunLength) -> list[int]:
+    """Give a mask's box as COCO writes it: x, y, width, height."""
+    x0, y0, x1, y1 = (int(edge) for edge in rle.box)
+    return [x0, y0, x1 - x0, y1 - y0]
+
+
+def categories(labels: LabelSet) -> list[dict]:
+    """Describe classes as COCO does; those without a colour of their own get a drawing's."""
+    return [
+        {
+            "id": index + 1,
+            "name": name,
+            "supercategory": name,
+            "isthing": int(labels.is_thing[index]),
+            "color": list(class_colour(index, labels.colour(index))),
+        }
+        for index, name in enumerate(labels.names)
+    ]
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file, and its folder if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))

@@ -1,0 +1,38 @@
+"""`unimask check` and `unimask convert` as a person sees them."""
+
+import json
+
+from conftest import write_discs
+
+
+def test_a_sound_dataset_passes(command, tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
+    picture, report = tmp_path / "board.png", tmp_path / "report.json"
+    code, out, _ = command(
+        "check", data, "--names", "disc,ground", "--picture", picture, "--json", report
+    )
+    assert code == 0 and "train 3 (3 read, 0 corrupt, 0 empty)" in out and "disc" in out
+    assert picture.exists() and json.loads(report.read_text())["sound"]
+
+
+def test_trouble_is_exit_code_1_with_files(command, tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
+    (data / "train" / "images" / "1.png").write_bytes(b"")
+    code, out, _ = command("check", data, "--picture", tmp_path / "board.png")
+    assert code == 1 and "error: train: 1 picture cannot be read" in out and "1.png" in out
+
+
+def test_no_dataset_is_one_line(command, one_line, tmp_path):
+    code, _, err = command("check", tmp_path, "--picture", tmp_path / "board.png")
+    one_line(code, err, "holds no dataset")
+
+
+def test_convert_says_what_it_wrote(command, one_line, tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
+    code, out, _ = command("convert", data, tmp_path / "out", "--to", "coco-panoptic", "--link")
+    assert code == 0 and "train 3, val 1 pictures" in out
+    assert (tmp_path / "out" / "annotations" / "panoptic_train.json").is_file()
+    code, _, err = command("convert", data, tmp_path / "out", "--to", "coco-panoptic")
+    one_line(code, err, "not empty")
+    code, _, err = command("convert", data, tmp_path / "new", "--to", "yolo")
+    one_line(code, err, "give one of")

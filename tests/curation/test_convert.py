@@ -1,0 +1,183 @@
+"""Datasets written in other formats, and read back."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_discs
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from unimask.curation import convert
+from unimask.curation.convert import unused_name
+from unimask.curation.flatten import flatten
+from unimask.curation.writers.coco import CocoWriter
+from unimask.curation.writers.instance_ids import InstanceIdWriter
+from unimask.curation.writers.semantic import SemanticWriter
+from unimask.datasets import Sample, open_dataset
+from unimask.errors import DataError, OutputError, SettingsError
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet
+
+
+def contents(sample):
+    """Give objects as (label, crowd, mask), in an order of their own."""
+    found = [
+        (int(label), bool(crowd), sample.mask(number).tobytes())
+        for number, (label, crowd) in enumerate(
+            zip(sample.label_ids, sample.crowds, strict=True), start=1
+        )
+    ]
+    return sorted(found)
+
+
+def same(first, second):
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        assert (one.image == other.image).all()
+        assert contents(one) == contents(other)
+        assert (one.ignored is None) == (other.ignored is None)
+        assert one.ignored is None or (one.ignored == other.ignored).all()
+
+
+@pytest.mark.parametrize("to", ["coco-panoptic", "instance-ids"])
+def test_instance_ids_there_and_back(tmp_path, to):
+    data = write_discs(tmp_path / "discs", {"train": 3, "val": 2})
+    written = convert(data, tmp_path / "out", to=to, names=("disc", "ground"))
+    assert written.pictures == {"train": 3, "val": 2} and not written.told
+    for split in ("train", "val"):
+        back = open_dataset(tmp_path / "out", split)
+        assert back.labels == LabelSet(("disc", "ground"), (True, False))
+        same(open_dataset(data, split), back)
+
+
+def test_real_panoptic_photographs_there_and_back(tmp_path, real_data):
+    data = real_data / "coco_open"
+    written = convert(data, tmp_path / "out", to="coco-panoptic", link=True)
+    assert written.pictures == {"train": 21, "val": 5}
+    for split in ("train", "val"):
+        back = open_dataset(tmp_path / "out", split)
+        assert back.labels == open_dataset(data).labels
+        same(open_dataset(data, split), back)
+    assert all(os.path.islink(path) for path in (tmp_path / "out" / "train").iterdir())
+
+
+def overlapping(path=Path("a.png")):
+    """A large disc of a thing, a small one inside it, and stuff all over; one corner unknown."""
+    layers = np.zeros((3, 8, 9), np.int32)
+    layers[0, 1:7, 1:7], layers[1, 3:5, 3:5], layers[2, :, :6] = 2, 1, 3
+    return Sample(
+        image=np.zeros((8, 9, 3), np.uint8),
+        id_maps=layers,
+        label_ids=np.array([0, 0, 1]),
+        crowds=np.zeros(3, bool),
+        ignored=np.logical_not(layers.any(0)),
+        path=path,
+    )
+
+
+LABELS = LabelSet(("cell", "ground"), (True, False))
+
+
+def test_things_lie_before_stuff_and_small_ones_before_large(tmp_path):
+    numbers, covered = flatten(overlapping(), np.array([True, False]))
+    assert numbers[3, 3] == 1 and numbers[1, 1] == 2 and numbers[0, 0] == 3 and numbers[0, 8] == 0
+    assert covered == 4 + 30  # the small one over the large one, and both over the ground
+
+
+@given(
+    maps=arrays(np.int32, (3, 5, 6), elements=st.integers(0, 3)), order=st.permutations(range(3))
+)
+def test_flattening_knows_no_order_of_layers(maps, order):
+    maps = np.stack([np.where(layer > 0, layer + 3 * i, 0) for i, layer in enumerate(maps)])
+    things, label_ids = np.array([True, False]), np.arange(9) % 2
+    made = [
+        Sample(np.zeros((5, 6, 3), np.uint8), m, label_ids, np.zeros(9, bool), None, Path("a"))
+        for m in (maps, maps[list(order)])
+    ]
+    first, second = (flatten(sample, things).numbers for sample in made)
+    assert (first == second).all()
+    assert ((first > 0) == maps.any(0)).all()
+    thing_there = (maps > 0) & things[label_ids[np.maximum(maps - 1, 0)]]
+    assert things[label_ids[first[thing_there.any(0)] - 1]].all()
+
+
+def test_coco_keeps_objects_whole_that_others_cover(tmp_path):
+    writer = CocoWriter(tmp_path, LABELS)
+    writer.add("train", overlapping(), "a.png")
+    writer.finish("train")
+    content = json.loads((tmp_path / "annotations" / "instances_train.json").read_text())
+    masks = [RunLength.from_coco(a["segmentation"]).to_mask() for a in content["annotations"]]
+    assert [int(mask.sum()) for mask in masks] == [4, 36]
+    assert content["annotations"][1]["bbox"] == [1, 1, 6, 6]
+    assert [c["name"] for c in content["categories"]] == ["cell"]
+    assert writer.lost == {"regions of stuff": 1}
+
+
+def test_label_maps_with_many_classes_have_16_bits(tmp_path):
+    many = LabelSet(tuple(f"c{i}" for i in range(300)), (False,) * 300)
+    sample = overlapping()
+    object.__setattr__(sample, "label_ids", np.array([5, 280, 299]))
+    SemanticWriter(tmp_path, many).add("train", sample, "a.png")
+    values = np.asarray(Image.open(tmp_path / "train" / "masks" / "a.png"))
+    assert sorted(np.unique(values)) == [5, 280, 299, 65535]
+
+
+def test_nothing_is_written_over_and_nothing_is_left_half(tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 3, "val": 2})
+    with pytest.raises(OutputError, match="not empty"):
+        convert(data, data, to="semantic")
+    (data / "val" / "images" / "1.png").write_bytes(b"")
+    with pytest.raises(Exception, match="0 bytes"):
+        convert(data, tmp_path / "out", to="semantic")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["discs"]
+    with pytest.raises(SettingsError, match="give one of coco-panoptic"):
+        convert(data, tmp_path / "out", to="yolo")
+
+
+def test_formats_without_a_place_for_the_classes_say_so(tmp_path):
+    stuff = LabelSet(("road", "sky"), (False, False))
+    with pytest.raises(DataError, match="all are stuff"):
+        CocoWriter(tmp_path, stuff)
+    with pytest.raises(DataError, match="choose --to coco"):
+        InstanceIdWriter(tmp_path, stuff)
+
+
+def test_pictures_of_one_name_in_several_folders_stay_apart():
+    taken = set()
+    paths = [Path(p) for p in ("x/a/1.png", "x/b/1.png", "y/b/1.png", "x/a/1.jpg")]
+    assert [unused_name(path, taken) for path in paths] == [
+        "1.png",
+        "b_1.png",
+        "y_b_1.png",
+        "a_1.jpg",
+    ]
+
+
+def test_stuff_of_one_folder_and_things_of_another(tmp_path):
+    """Ground everywhere but where `stuff` says disc: there an object decides, or nothing does."""
+    stuff = write_discs(tmp_path / "stuff", {"train": 2, "val": 1})
+    things = write_discs(tmp_path / "things", {"train": 2, "val": 1})
+    path = things / "train" / "masks" / "0.png"
+    ids = np.asarray(Image.open(path)).copy()
+    gone = ids == 1
+    ids[gone] = 0
+    Image.fromarray(ids).save(path)
+    for folder, names in ((stuff, ("disc", "ground")), (things, ("disc", "elsewhere"))):
+        names = dict(zip(("thing", "stuff"), names, strict=True))
+        (folder / "labels.json").write_text(json.dumps(names))
+    convert(stuff, tmp_path / "out", to="coco-panoptic", things=things)
+    back = open_dataset(tmp_path / "out", "train")
+    assert back.labels == LabelSet(("disc", "ground"), (True, False))
+    sample = back[0]
+    assert sample.ignored is not None and (sample.ignored == gone).all()
+    assert (sample.label_ids == 0).sum() == len(np.unique(ids)) - 1
+    (things / "val" / "images" / "0.png").unlink()
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(things / "val" / "images" / "7.png")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(things / "val" / "masks" / "7.png")
+    with pytest.raises(DataError, match="must hold the same pictures"):
+        convert(stuff, tmp_path / "again", to="coco-panoptic", things=things)

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,7 +59,7 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
     }  # fmt: skip
 
 
-def test_evaluate_in_half_precision(command, discs, tiny_model, monkeypatch):
+def test_evaluate_loads_as_it_is_told(command, discs, tiny_model, tmp_path, monkeypatch):
     loaded = []
 
     def remember(*arguments, **options):
@@ -71,6 +72,12 @@ def test_evaluate_in_half_precision(command, discs, tiny_model, monkeypatch):
     assert code == 0 and loaded[0].dtype == torch.bfloat16
     code, _, err = command("evaluate", discs, "-m", tiny_model, "--dtype", "float12")
     assert code == 2 and "float12" in err
+    squashing = shutil.copytree(tiny_model, tmp_path / "squashing")
+    path = squashing / "preprocessor_config.json"
+    told = json.loads(path.read_text()) | {"size": {"height": 64, "width": 96}}
+    path.write_text(json.dumps(told))
+    code, _, _ = command("evaluate", discs, "-m", squashing, "--preprocessing", "hub")
+    assert code == 0 and loaded[-1].checkpoint.preprocessing.squash == (64, 96)
 
 
 def test_masks_of_another_size_are_one_line(command, one_line, tiny_model, tmp_path):

@@ -43,6 +43,18 @@ def test_predict_prints_and_writes(command, picture, tiny_model, tmp_path):
             assert overlay.width > 128
 
 
+def test_the_hubs_preprocessing_is_asked_for_by_name(
+    command, one_line, picture, tiny_model, tmp_path
+):
+    code, printed, _ = command("predict", "--help")
+    assert code == 0 and "--preprocessing" in printed and "384x384" in printed
+    arguments = ("predict", picture, "-m", tiny_model, "-o", tmp_path / "out", "--preprocessing")
+    code, _, err = command(*arguments, "hub")
+    assert code == 0 and err == "" and (tmp_path / "out" / "cells.json").is_file()
+    code, _, err = command(*arguments, "squash")
+    one_line(code, err, "unknown preprocessing 'squash': choose authors or hub")
+
+
 def test_pictures_of_one_name_all_stay(command, tiny_model, tmp_path):
     for name in ("a/x.png", "b/x.png", "b/x_2.png", "c/X.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

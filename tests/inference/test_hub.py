@@ -11,7 +11,10 @@ import threading
 import pytest
 from conftest import tiny_checkpoint
 
+import unimask
 from unimask.checkpoints import write_huggingface
+from unimask.errors import SettingsError
+from unimask.inference.hub import HubAccess, split_revision
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -74,7 +77,7 @@ def hub(tmp_path):
     server.server_close()
 
 
-def load(hub, tmp_path, name, **environment):
+def load(hub, tmp_path, name, arguments=None, **environment):
     """Load in a process of its own: huggingface_hub reads its settings when it is imported."""
     settings = {
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
@@ -84,36 +87,82 @@ def load(hub, tmp_path, name, **environment):
         "NO_PROXY": "127.0.0.1",
     }
     code = (
-        "import sys, unimask\n"
-        "try: print(unimask.load(sys.argv[1], device='cpu').labels)\n"
-        "except unimask.errors.CheckpointError as error: print(error)"
+        "import json, sys, unimask, unimask.errors\n"
+        "told = json.loads(sys.argv[2])\n"
+        "try: print(unimask.load(sys.argv[1], device='cpu', **told).labels)\n"
+        "except unimask.errors.UnimaskError as error: print(error)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", "import unimask.errors\n" + code, name],
+        [sys.executable, "-c", code, name, json.dumps(arguments or {})],
         env=os.environ | settings | environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 
 
+LABELS = "('nucleus', 'background')"
+
+
+def tokens(hub):
+    return {token for _, path, token in hub.asked if "resolve" in path}
+
+
 def test_a_model_is_fetched_once_with_its_token_and_works_offline(hub, tmp_path):
-    labels = "('nucleus', 'background')"
-    assert load(hub, tmp_path, "owner/model", HF_TOKEN="hf_secret") == labels
+    assert load(hub, tmp_path, "owner/model", HF_TOKEN="hf_secret") == LABELS
     fetched = {path for method, path, _ in hub.asked if method == "GET" and "resolve" in path}
     assert {path.rsplit("/", 1)[1] for path in fetched} == {
         "config.json", "model.safetensors", "preprocessor_config.json",
     }  # fmt: skip
-    assert {token for _, path, token in hub.asked if "resolve" in path} == {"Bearer hf_secret"}
+    assert tokens(hub) == {"Bearer hf_secret"}
     hub.asked.clear()
-    assert load(hub, tmp_path, "owner/model", HF_HUB_OFFLINE="1") == labels
+    assert load(hub, tmp_path, "owner/model", HF_HUB_OFFLINE="1") == LABELS
     assert hub.asked == []
 
 
+def test_arguments_go_before_the_environment(hub, tmp_path):
+    cache = tmp_path / "mine"
+    told = {"token": "hf_mine", "cache_dir": str(cache), "revision": "v1"}
+    assert load(hub, tmp_path, "owner/model", told, HF_TOKEN="hf_other") == LABELS
+    assert tokens(hub) == {"Bearer hf_mine"}
+    assert any("/revision/v1" in path for _, path, _ in hub.asked)
+    assert (cache / "models--owner--model" / "refs" / "v1").read_text() == COMMIT
+    assert not (tmp_path / "home" / "hub" / "models--owner--model").exists()
+    hub.asked.clear()
+    assert load(hub, tmp_path, "owner/model", told, HF_HUB_OFFLINE="1") == LABELS
+    assert hub.asked == []
+    missing = load(hub, tmp_path, "owner/model", {"revision": "v1"}, HF_HUB_OFFLINE="1")
+    assert "it is not in the cache" in missing and missing.count("\n") == 0
+
+
 def test_a_revision_is_asked_for_by_name(hub, tmp_path):
-    assert load(hub, tmp_path, "owner/model@v1") == "('nucleus', 'background')"
+    assert load(hub, tmp_path, "owner/model@v1") == LABELS
     assert any("/revision/v1" in path for _, path, _ in hub.asked)
     assert "no revision 'v9'" in load(hub, tmp_path, "owner/model@v9")
+    assert "no revision 'v9'" in load(hub, tmp_path, "owner/model", {"revision": "v9"})
 
 
 def test_what_the_hub_does_not_have_is_said(hub, tmp_path):
     assert "the Hub has no such model" in load(hub, tmp_path, "owner/other")
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(hub, tmp_path):
+    (tmp_path / "file").touch()
+    told = load(hub, tmp_path, "owner/model", {"cache_dir": str(tmp_path / "file" / "x")})
+    assert "owner/model is no folder here; it cannot be fetched" in told and "\n" not in told
+
+
+def test_two_revisions_are_refused():
+    with pytest.raises(SettingsError, match=r"owner/model@v1 and revision 'v2': give one"):
+        unimask.load("owner/model@v1", revision="v2")
+    access = HubAccess(revision="v1")
+    assert split_revision("owner/model@v1", access) == ("owner/model", "v1")
+
+
+@pytest.mark.parametrize("source", ["nuclei", "folder", "file"])
+def test_what_lies_here_has_no_revisions(tmp_path, source):
+    if source != "nuclei":
+        write_huggingface(tmp_path, tiny_checkpoint())
+        (tmp_path / "model.pkl").touch()
+        source = str(tmp_path / "model.pkl" if source == "file" else tmp_path)
+    with pytest.raises(SettingsError, match="is not on the Hub: it has no revision 'v1'"):
+        unimask.load(source, revision="v1")

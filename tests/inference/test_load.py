@@ -28,7 +28,8 @@ import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
-from unimask.inference.load import PREPROCESSORS, LoadWarning, bundled_names, quickest_dtype
+from unimask.inference.hub import PREPROCESSORS
+from unimask.inference.load import LoadWarning, bundled_names, quickest_dtype
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
 
@@ -56,7 +57,7 @@ def test_weights_are_held_once(tmp_path, monkeypatch):
     write_huggingface(tmp_path, tiny_checkpoint())
     checkpoint = read_huggingface(tmp_path)
     module = importlib.import_module("unimask.inference.load")
-    monkeypatch.setattr(module, "read_source", lambda source: checkpoint)
+    monkeypatch.setattr(module, "read_source", lambda *_: checkpoint)
     state = unimask.load(tmp_path, device="cpu").network.state_dict()
     assert all(
         state[name].data_ptr() == value.data_ptr() for name, value in checkpoint.state.items()
@@ -159,6 +160,68 @@ def test_folders_of_published_labels_follow_the_published_rules(
     assert found_size == size and found.postprocessing.resize == resize
 
 
+def write_squashing(folder: Path, **changes) -> Path:
+    """Write a model as the Hub's Mask2Formers are: one size for all, and no key of ours."""
+    backbone = SwinConfig(embed_dim=24, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1))
+    write_huggingface(folder, tiny_checkpoint(replace(TINY_SWIN, backbone=backbone)))
+    rename_classes(folder, ("nucleus", "background"))
+    path = folder / "preprocessor_config.json"
+    content = json.loads(path.read_text()) | {"size": {"height": 96, "width": 64}} | changes
+    path.write_text(json.dumps(content))
+    return folder
+
+
+def test_the_folders_own_preprocessing_is_followed_on_request(tmp_path):
+    folder = write_squashing(tmp_path / "hub")
+    usual = unimask.load(folder, device="cpu").checkpoint.preprocessing
+    assert usual.squash is None and (usual.shortest_edge, usual.longest_edge) == (800, 1333)
+    predictor = unimask.load(folder, device="cpu", preprocessing="hub")
+    assert predictor.checkpoint.preprocessing == replace(usual, squash=(96, 64))
+    image = draw_discs(0, (60, 130))[0]
+    ready = predictor.prepare(image, None, 10**6).ready
+    assert ready.padded_size == ready.input_size == (96, 64) and ready.original_size == (60, 130)
+    assert predictor.predict(image, "semantic").segmentation.shape == (60, 130)
+    predictor.save(tmp_path / "again")
+    assert unimask.load(tmp_path / "again").checkpoint.preprocessing.squash == (96, 64)
+    size = json.loads((tmp_path / "again" / "preprocessor_config.json").read_text())["size"]
+    assert size == {"height": 96, "width": 64}
+
+
+def test_edges_of_a_folder_count_in_both_ways(tmp_path):
+    edges = {"shortest_edge": 96, "longest_edge": 160}
+    folder = write_squashing(tmp_path, size=edges)
+    for way in ("authors", "hub"):
+        found = unimask.load(folder, device="cpu", preprocessing=way).checkpoint.preprocessing
+        assert (found.squash, found.shortest_edge, found.longest_edge) == (None, 96, 160)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"do_resize": False}, "asks for no resizing, which is not here"),
+        ({"do_resize": False, "resample": 0}, "no resizing and a resampling other than bilinear"),
+        ({"size": {"height": 10**9, "width": 64}}, "squash of the preprocessing is"),
+        ({"size": {"height": 20000, "width": 64}}, "edges beyond any use"),
+        ({"size": {"height": "96", "width": 64}}, "of another kind than it should"),
+        (None, "preprocessor_config.json does not exist"),
+    ],
+)
+def test_preprocessing_that_cannot_be_followed_is_refused(tmp_path, changes, reason):
+    write_squashing(tmp_path, **(changes or {}))
+    if changes is None:
+        (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(CheckpointError, match=f"{tmp_path.name}: .*{reason}"):
+        unimask.load(tmp_path, preprocessing="hub")
+
+
+def test_other_ways_of_preprocessing_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="unknown preprocessing 'theirs': choose authors or"):
+        unimask.load("nuclei", preprocessing="theirs")
+    (tmp_path / "model_final.pkl").touch()
+    with pytest.raises(SettingsError, match=r"model_final\.pkl has no preprocessor_config"):
+        unimask.load(tmp_path / "model_final.pkl", preprocessing="hub")
+
+
 def test_what_is_nothing_says_what_was_tried(tmp_path):
     with pytest.raises(CheckpointError, match="neither a bundled name"):
         unimask.load("mask3former")
@@ -208,7 +271,7 @@ def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint())
     asked = []
 
-    def fetch(name, *, revision, allow_patterns):
+    def fetch(name, *, allow_patterns, **_):
         asked.append((name, sorted(allow_patterns)))
         return str(tmp_path)
 
@@ -224,7 +287,7 @@ def test_an_older_model_from_the_hub_has_another_file(monkeypatch, tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     (tmp_path / "model.safetensors").unlink()
 
-    def fetch(name, *, revision, allow_patterns):
+    def fetch(name, *, allow_patterns, **_):
         if "pytorch_model.bin" in allow_patterns:
             torch.save(tensors, tmp_path / "pytorch_model.bin")
         return str(tmp_path)

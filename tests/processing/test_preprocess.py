@@ -35,6 +35,11 @@ def test_input_size(original, expected):
     assert input_size(original, COCO) == expected
 
 
+def test_a_squash_is_one_size_for_every_shape():
+    squashed = PreprocessingConfig(squash=(384, 320))
+    assert {input_size(shape, squashed) for shape in ((1, 900), (480, 640))} == {(384, 320)}
+
+
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_no_side_is_too_long_and_the_shape_is_kept(height, width):
     new_height, new_width = input_size((height, width), COCO)

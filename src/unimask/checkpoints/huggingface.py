@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from safetensors.torch import save_file
 from torch import Tensor
@@ -27,6 +28,7 @@ from unimask.checkpoints.huggingface_maskformer import MASKFORMER
 from unimask.checkpoints.huggingface_names import MASK2FORMER, NO_WEIGHTS
 from unimask.checkpoints.huggingface_oneformer import ONEFORMER
 from unimask.checkpoints.huggingface_own import OWN
+from unimask.checkpoints.huggingface_preprocessor import read_as_written
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.checkpoints.plausible import wanted_tensors
 from unimask.checkpoints.recognition import publication_of_names
@@ -36,6 +38,9 @@ from unimask.errors import CheckpointError, MissingExtraError, UnimaskError
 from unimask.formats.atomic import atomic_path
 
 Json = dict
+
+Preprocessing = Literal["authors", "hub"]
+"""How pictures are treated: at the authors' test size, or as the folder's description says."""
 
 MAX_DESCRIPTION = 2**24
 """Bytes of a JSON file here; a thousand classes take some ten thousand."""
@@ -48,8 +53,13 @@ NAMES: dict[Schema, Rules] = {
 }
 
 
-def read_huggingface(folder: Path) -> Checkpoint:
+def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> Checkpoint:
     """Read a model folder.
+
+    Args:
+        folder: With config.json and weights.
+        preprocessing: "hub" follows preprocessor_config.json to the letter, "authors" where it is
+            theirs or ours.
 
     Raises:
         CheckpointError: A file is missing or damaged, or its content does not fit together.
@@ -63,16 +73,16 @@ def read_huggingface(folder: Path) -> Checkpoint:
         wanted = wanted_tensors(architecture, tensors)
         state = to_ours(tensors, wanted, names_of(architecture), ignored=NO_WEIGHTS)
         publication = publication_of_names(architecture, read_names(config), folder)
-        preprocessing = read_preprocessing(
-            config, preprocessor, publication.preprocessing(architecture)
-        )
-        check_normalisation(architecture, preprocessing)
+        default = publication.preprocessing(architecture)
+        read = read_as_written if preprocessing == "hub" else read_preprocessing
+        before = read(config, preprocessor, default)
+        check_normalisation(architecture, before)
         return Checkpoint(
             config=architecture,
             state=state,
             labels=read_labels(config, publication),
             tasks=read_tasks(config, publication),
-            preprocessing=preprocessing,
+            preprocessing=before,
             postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
         )
 

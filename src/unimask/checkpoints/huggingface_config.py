@@ -265,12 +265,19 @@ def write_preprocessor(preprocessing: PreprocessingConfig) -> Json:
         "do_resize": True,
         "do_rescale": True,
         "do_normalize": True,
-        "size": {
-            "shortest_edge": preprocessing.shortest_edge,
-            "longest_edge": preprocessing.longest_edge,
-        },
+        "size": write_size(preprocessing),
         "size_divisor": preprocessing.size_divisor,
         "image_mean": [value / 255 for value in preprocessing.mean],
         "image_std": [value / 255 for value in preprocessing.std],
         "ignore_index": 255,
+    }
+
+
+def write_size(preprocessing: PreprocessingConfig) -> Json:
+    """Give the size of preprocessor_config.json."""
+    if preprocessing.squash is not None:
+        return dict(zip(("height", "width"), preprocessing.squash, strict=True))
+    return {
+        "shortest_edge": preprocessing.shortest_edge,
+        "longest_edge": preprocessing.longest_edge,
     }

@@ -78,7 +78,8 @@ def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:
         CheckpointError: A value is of another type, or beyond any use.
     """
     check(config, "the preprocessing")
-    if max(config.shortest_edge, config.longest_edge) > LARGEST_EDGE or min(config.std) <= 0:
+    edges = (config.shortest_edge, config.longest_edge, *(config.squash or ()))
+    if max(edges) > LARGEST_EDGE or min(config.std) <= 0:
         raise CheckpointError("the preprocessing has edges beyond any use, or no deviation")
     return config
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.main import app, check_writable
+from unimask.cli.main import PreprocessingOption, app, check_writable
 
 
 @app.command()
@@ -18,6 +18,7 @@ def evaluate(
     task: Annotated[str | None, typer.Option(help="The model's widest by default.")] = None,
     split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
+    preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
@@ -36,6 +37,7 @@ def evaluate(
             split=split,
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
+            preprocessing=preprocessing,  # type: ignore[arg-type]
             json=json,
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )

@@ -23,6 +23,14 @@ app = typer.Typer(
 USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
 """What a wrong command line raises: a class of click's, or of Typer's own copy of it."""
 
+PreprocessingOption = Annotated[
+    str,
+    typer.Option(
+        help="authors: their test size. hub: as preprocessor_config.json says, which squashes "
+        "pictures to 384x384 for Mask2Former on the Hub."
+    ),
+]
+
 INTERRUPTED = 130
 OUT_OF_MEMORY = "out of memory: give smaller pictures, a smaller --batch-size, or another --device"
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.main import app, check_writable, print_error
+from unimask.cli.main import PreprocessingOption, app, check_writable, print_error
 from unimask.errors import ImageError, SettingsError, UnimaskError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def predict(
     batch_size: Annotated[
         int, typer.Option(min=1, help="Neighbours of one size that may share a pass.")
     ] = 1,
+    preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
@@ -58,7 +59,12 @@ def predict(
     from unimask.inference.load import load
     from unimask.inference.predictor import Pending, equal_sizes
 
-    predictor = load(named_model(model), device=device, dtype=dtype)  # type: ignore[arg-type]
+    predictor = load(
+        named_model(model),
+        device=device,
+        dtype=dtype,  # type: ignore[arg-type]
+        preprocessing=preprocessing,  # type: ignore[arg-type]
+    )
     chosen = predictor.task_of(task)
 
     def prepared() -> Iterator[Pending]:

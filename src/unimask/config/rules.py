@@ -11,6 +11,8 @@ class PreprocessingConfig:
     Attributes:
         shortest_edge: The shorter side is resized to this many pixels, aspect kept.
         longest_edge: ... unless the longer side would then exceed this.
+        squash: Height and width that every picture is resized to, whatever its shape and in place
+            of the edges, as the Hub's converted folders ask. No author tests so.
         size_divisor: Padding at the bottom and right, after normalisation, up to a multiple.
         mean: Per channel of the picture, on the scale 0 to 255.
         std: Per channel of the picture, on the scale 0 to 255.
@@ -20,6 +22,7 @@ class PreprocessingConfig:
 
     shortest_edge: int = 800
     longest_edge: int = 1333
+    squash: tuple[int, int] | None = None
     size_divisor: int = 32
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)

@@ -4,6 +4,7 @@ import json as json_format
 from collections.abc import Callable
 from pathlib import Path
 
+from unimask.checkpoints import Preprocessing
 from unimask.datasets import Dataset, open_dataset
 from unimask.errors import DataError
 from unimask.evaluation.scorers import scorer_for
@@ -23,6 +24,7 @@ def evaluate(
     split: str = "val",
     device: str = "auto",
     dtype: Dtype = "float32",
+    preprocessing: Preprocessing = "authors",
     json: str | Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, object]:
@@ -39,6 +41,7 @@ def evaluate(
         split: Part of the dataset.
         device: Where a model that is loaded here runs.
         dtype: What it computes in, as `load` takes it.
+        preprocessing: "authors" or "hub", as `load` takes it.
         json: File to write the scores to.
         progress: Told after each picture.
 
@@ -49,7 +52,10 @@ def evaluate(
         DataError: The dataset cannot be read, or its classes are not the model's.
         TaskError: The model cannot do the task.
     """
-    predictor = model if isinstance(model, Predictor) else load(model, device=device, dtype=dtype)
+    if isinstance(model, Predictor):
+        predictor = model
+    else:
+        predictor = load(model, device=device, dtype=dtype, preprocessing=preprocessing)
     dataset = open_dataset(data, split, channels=predictor.channels)
     scores = evaluate_predictor(predictor, dataset, task=task, progress=progress)
     report = {

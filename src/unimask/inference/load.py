@@ -3,19 +3,21 @@
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 
-from unimask.checkpoints import Checkpoint, read_authors, read_huggingface
+from unimask.checkpoints import Checkpoint, Preprocessing, read_authors, read_huggingface
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.errors import CheckpointError, SettingsError
+from unimask.inference.hub import PREPROCESSORS, HubAccess, download, is_hub_id
 from unimask.inference.names import EXAMPLES, is_untrained, where_trained
 from unimask.inference.predictor import Predictor
 
 BUNDLED = Path(__file__).parents[1] / "weights"
-PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
-HUB_FILES = ["config.json", *PREPROCESSORS, "model.safetensors"]
+EVERYBODY = HubAccess()
+"""The Hub's main branches, with the cache and the token that the environment tells."""
+
 WEIGHT_FILES = (".pkl", ".pth", ".pt", ".safetensors")
 
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
@@ -25,7 +27,16 @@ class LoadWarning(UserWarning):
     """Something was chosen or assumed while a model was loaded."""
 
 
-def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") -> Predictor:
+def load(
+    source: str | Path,
+    *,
+    device: str = "auto",
+    dtype: Dtype = "float32",
+    preprocessing: Preprocessing = "authors",
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    token: str | None = None,
+) -> Predictor:
     """Load a trained model.
 
     Args:
@@ -35,14 +46,22 @@ def load(source: str | Path, *, device: str = "auto", dtype: Dtype = "float32") 
         device: "auto" takes CUDA, else Apple's MPS, else the CPU; or any name that PyTorch knows.
         dtype: Of the weights and the arithmetic. "auto" takes bfloat16 on GPUs that have it,
             float16 on older ones, and float32 elsewhere.
+        preprocessing: "authors" predicts at the test size that the weights were published with;
+            "hub" does what the folder's preprocessor_config.json says, which for Mask2Former on the
+            Hub is a squash to 384 x 384, whatever a picture's shape.
+        revision: Of a Hub id: a branch, a tag or a commit.
+        cache_dir: Folder that keeps what the Hub sent; huggingface_hub's own by default.
+        token: For models that the Hub shows to some only; huggingface_hub's own by default.
 
     Raises:
         CheckpointError: There are no such weights, or they cannot be read.
-        SettingsError: The device or the dtype does not exist here.
+        SettingsError: The device or the dtype does not exist here, or an argument does not fit the
+            source.
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
-    checkpoint = without_texts(read_source(source))
+    access = HubAccess(revision=revision, cache_dir=cache_dir, token=token)
+    checkpoint = without_texts(read_source(source, access, preprocessing))
     network = build_skeleton(checkpoint.config)
     # The network takes the checkpoint's own tensors: a copy would double the memory.
     network.load_state_dict(checkpoint.state, assign=True)
@@ -63,28 +82,53 @@ def without_texts(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, config=replace(checkpoint.config, text=None), state=state)
 
 
-def read_source(source: str | Path) -> Checkpoint:
+def read_source(
+    source: str | Path,
+    access: HubAccess = EVERYBODY,
+    preprocessing: Preprocessing = "authors",
+) -> Checkpoint:
     """Find and read the weights that `source` names.
 
     Raises:
         CheckpointError: There are none, or they cannot be read.
+        SettingsError: A revision or a way of preprocessing does not fit the source.
     """
+    if preprocessing not in get_args(Preprocessing):
+        raise SettingsError(f"unknown preprocessing {preprocessing!r}: choose authors or hub")
     file = find_file(source)
     if file is not None:
+        refuse_revision(source, access)
+        if preprocessing == "hub":
+            raise SettingsError(f"{file} has no preprocessor_config.json: only folders have")
         checkpoint, assumed = read_authors(file)
         if assumed is not None:
             warnings.warn(assumed, LoadWarning, stacklevel=3)
         return checkpoint
-    folder = find_folder(source)
-    prepared = any((folder / name).is_file() for name in PREPROCESSORS)
-    if (folder / "config.json").is_file() and not prepared:
+    folder = find_folder(source, access)
+    if preprocessing == "authors" and lacks_preprocessor(folder):
         warnings.warn(
             f"{folder} has no preprocessor_config.json: its family's published sizes, means and "
             "deviations are taken",
             LoadWarning,
             stacklevel=3,
         )
-    return read_huggingface(folder)
+    return read_huggingface(folder, preprocessing)
+
+
+def lacks_preprocessor(folder: Path) -> bool:
+    """Say whether a model folder does not tell how pictures are treated."""
+    described = (folder / "config.json").is_file()
+    return described and not any((folder / name).is_file() for name in PREPROCESSORS)
+
+
+def refuse_revision(source: str | Path, access: HubAccess) -> None:
+    """Refuse a revision of what is not on the Hub.
+
+    Raises:
+        SettingsError: One is asked for.
+    """
+    if access.revision is not None:
+        raise SettingsError(f"{source} is not on the Hub: it has no revision {access.revision!r}")
 
 
 def find_file(source: str | Path) -> Path | None:
@@ -97,18 +141,13 @@ def find_file(source: str | Path) -> Path | None:
     return None if in_folder else path
 
 
-def find_folder(source: str | Path) -> Path:
+def find_folder(source: str | Path, access: HubAccess) -> Path:
     """Find the model folder that `source` names, and fetch it if the Hub has it."""
     name, path = str(source), Path(source).expanduser()
-    if name in bundled_names():
-        return BUNDLED / name
-    if path.is_dir():
-        for folder in (path, path / "weights" / "best", path / "weights" / "last"):
-            if (folder / "config.json").is_file():
-                return folder
-        raise CheckpointError(f"{path} holds no model: expected config.json, or a training run")
-    if path.is_file():  # its weights
-        return path.parent
+    here = local_folder(name, path)
+    if here is not None:
+        refuse_revision(source, access)
+        return here
     if path.suffix in WEIGHT_FILES:
         raise CheckpointError(f"{path} does not exist: check the path")
     if is_untrained(name):
@@ -116,57 +155,24 @@ def find_folder(source: str | Path) -> Path:
             f"{name} is an architecture without weights: train it (unimask train DATA --model "
             f"{name}), or {where_trained(name)}"
         )
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return download(name)
+    if is_hub_id(name):
+        return download(name, access)
     raise CheckpointError(
         f"no model {name!r}: it is neither a bundled name ({', '.join(bundled_names())}), nor a "
         f"folder or file here, nor a Hub id such as {EXAMPLES[0]}"
     )
 
 
-def download(name: str) -> Path:
-    """Fetch a model folder from the Hub, or from its cache.
-
-    Endpoint, cache, token and offline mode are those of huggingface_hub (`HF_ENDPOINT`, `HF_HOME`,
-    `HF_TOKEN`, `HF_HUB_OFFLINE`).
-
-    Args:
-        name: Owner and model; after an @ a branch, a tag or a commit.
-
-    Raises:
-        CheckpointError: It is not there, or cannot be fetched.
-    """
-    # Imported here because only the Hub needs it: bundled models and folders start sooner.
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    repository, _, revision = name.partition("@")
-    wanted = revision or None
-    try:
-        folder = Path(snapshot_download(repository, revision=wanted, allow_patterns=HUB_FILES))
-        if not (folder / "model.safetensors").is_file():  # older models have another file
-            older = [*HUB_FILES, "pytorch_model.bin"]
-            folder = Path(snapshot_download(repository, revision=wanted, allow_patterns=older))
-        return folder
-    except LocalEntryNotFoundError:
-        reason = "it is not in the cache, and the Hub cannot be reached: check path and network"
-    except GatedRepoError:
-        reason = f"the Hub asks for consent first: see huggingface.co/{name}, then `hf auth login`"
-    except RevisionNotFoundError:
-        reason = f"the Hub has that model, but no revision {revision!r} of it"
-    except RepositoryNotFoundError:
-        reason = "the Hub has no such model (or it is private: `hf auth login`): check the name"
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        told = str(error).strip() or type(error).__name__
-        reason = f"it cannot be fetched: {told.splitlines()[0]}"
-    raise CheckpointError(f"{name} is no folder here; {reason}")
+def local_folder(name: str, path: Path) -> Path | None:
+    """Give the model folder on this machine, if there is one: bundled, a run's, or plain."""
+    if name in bundled_names():
+        return BUNDLED / name
+    if path.is_dir():
+        for folder in (path, path / "weights" / "best", path / "weights" / "last"):
+            if (folder / "config.json").is_file():
+                return folder
+        raise CheckpointError(f"{path} holds no model: expected config.json, or a training run")
+    return path.parent if path.is_file() else None  # its weights
 
 
 def choose_device(device: str) -> torch.device:

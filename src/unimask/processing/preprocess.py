@@ -27,7 +27,9 @@ class Preprocessed(NamedTuple):
 
 
 def input_size(original: Size, config: PreprocessingConfig) -> Size:
-    """Give the size a picture is resized to: shorter side fixed, longer side capped."""
+    """Give the size of the resized picture: shorter side fixed, longer capped, unless squashed."""
+    if config.squash is not None:
+        return config.squash
     height, width = original
     edge = float(config.shortest_edge)
     scale = edge / min(original)

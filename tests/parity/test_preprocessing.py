@@ -1,0 +1,36 @@
+"""The Hub's own preprocessing is that of `transformers`, to the pixel."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers.models.mask2former.image_processing_pil_mask2former import (
+    Mask2FormerImageProcessorPil,
+)
+
+from unimask.checkpoints.huggingface_preprocessor import read_as_written
+from unimask.config import PreprocessingConfig
+from unimask.processing.preprocess import preprocess
+
+SQUARE = {"height": 384, "width": 384}
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (31, 400), (384, 384), (900, 120)])
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"size": SQUARE},
+        {"size": {"height": 100, "width": 70}},
+        {"size": SQUARE, "size_divisor": 100},
+    ],
+)
+def test_squashed_pictures_are_theirs(shape, told):
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    processor = Mask2FormerImageProcessorPil(**told)
+    theirs = processor(image, return_tensors="pt")["pixel_values"][0]
+    written = json.loads(processor.to_json_string())
+    config = read_as_written({"model_type": "mask2former"}, written, PreprocessingConfig())
+    ours = preprocess(image, config)
+    assert ours.input_size == ours.padded_size == tuple(theirs.shape[1:])
+    torch.testing.assert_close(ours.pixel_values, theirs, atol=1e-5, rtol=0)

@@ -4,6 +4,7 @@ import copyreg
 import io
 import os
 import pickle
+import tracemalloc
 from collections import OrderedDict
 
 import numpy as np
@@ -73,6 +74,28 @@ def test_tensors_inside_a_pickle_are_read(tmp_path):
     )
     tensors = read_tensors(write(tmp_path / "swin.pkl", {"model": model}))
     assert all(torch.equal(tensors[name], model[name].float()) for name in model)
+
+
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_a_large_file_is_held_once(tmp_path, protocol):
+    content = {name: np.full(2**19, name, np.float32) for name in range(5)}
+    named = {str(name): array for name, array in content.items()}
+    path = write(tmp_path / "weights.pkl", {"model": named}, protocol)
+    read_tensors(path)  # what is imported for the first time is not the file's
+    tracemalloc.start()
+    tensors = read_tensors(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.3 * path.stat().st_size
+    tensors["0"].add_(1)
+    assert all(torch.equal(tensors[str(n)], torch.full((2**19,), n or 1.0)) for n in range(5))
+
+
+def test_a_large_value_beyond_the_end_is_no_weight(tmp_path):
+    whole = pickle.dumps({"weight": np.zeros(2**18, np.float32)}, protocol=4)
+    (tmp_path / "weights.pkl").write_bytes(whole[: 2**19])
+    with pytest.raises(CheckpointError, match="expected 1048576 bytes in a bytes4, but only"):
+        read_tensors(tmp_path / "weights.pkl")
 
 
 class Reduced:

@@ -11,6 +11,9 @@ from typing import BinaryIO, NamedTuple, TypeVar
 MAX_STEPS = 500_000
 """Opcodes per pickle; a training's whole state needs some ten thousand."""
 
+LARGE = 2**16
+"""Bytes of a value from which on it is read into memory that may be written to."""
+
 MAX_SHARE = 8
 """How often a call may be given what the file holds, in sum over all calls."""
 
@@ -57,6 +60,31 @@ FRESH: dict[str, Callable[[], object]] = {
 IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 
 
+class Source:
+    """A pickle's bytes, as `pickletools` reads them.
+
+    Large values, which are numbers of arrays, come as bytearrays: arrays can take them for their
+    own, where bytes would have to be copied.
+
+    Args:
+        stream: At the pickle's first byte.
+        size: Bytes of the file, the most that there can be to read.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self.stream = stream
+        self.size = size
+        self.readline = stream.readline
+
+    def read(self, count: int) -> bytes | bytearray:
+        """Give the next bytes, fewer at the end."""
+        if not LARGE <= count <= self.size:
+            return self.stream.read(min(count, self.size))
+        data = bytearray(count)
+        del data[self.stream.readinto(data) :]  # type: ignore[attr-defined]
+        return data
+
+
 class PickleMachine:
     """Read one pickle.
 
@@ -70,7 +98,7 @@ class PickleMachine:
     def __init__(
         self, stream: BinaryIO, *, size: int, call: Call, fetch: Fetch = refuse_reference
     ) -> None:
-        self.stream = stream
+        self.source = Source(stream, size)
         self.left = MAX_SHARE * max(size, 1024)
         self.call = call
         self.fetch = fetch
@@ -85,7 +113,7 @@ class PickleMachine:
             Refused: It asks for more than containers, numbers, text, and what `call` gives.
             Exception: Of any kind, where it is damaged.
         """
-        for steps, (opcode, value, _) in enumerate(pickletools.genops(self.stream)):
+        for steps, (opcode, value, _) in enumerate(pickletools.genops(self.source)):
             if steps >= MAX_STEPS:
                 raise Refused(f"more than {MAX_STEPS} steps")
             self.step(opcode.name, value)

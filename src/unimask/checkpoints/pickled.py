@@ -59,7 +59,9 @@ class Container(dict):
 
 
 def array_of(data: object, kind: object, shape: object, order: object) -> np.ndarray:
-    """Give an array of its own memory, native byte order.
+    """Give an array that may be written to, in native byte order.
+
+    Bytes that may be written to become its memory: a copy would double what a large file takes.
 
     Raises:
         Refused: The parts are not what they should be, or the bytes are not as many as the shape.
@@ -71,8 +73,9 @@ def array_of(data: object, kind: object, shape: object, order: object) -> np.nda
         raise Refused("an array without shape, type or bytes")
     if order not in ("C", "F") or math.prod(shape) * kind.dtype.itemsize != len(data):  # type: ignore[arg-type]
         raise Refused("an array whose shape and bytes disagree")
-    flat = np.frombuffer(data, kind.dtype)
-    return flat.astype(kind.dtype.newbyteorder("=")).reshape(shape, order=order)  # type: ignore[call-overload]
+    flat = np.frombuffer(bytearray(data) if isinstance(data, bytes) else data, kind.dtype)
+    native = flat.astype(kind.dtype.newbyteorder("="), copy=False)
+    return native.reshape(shape, order=order)  # type: ignore[call-overload]
 
 
 def array_from_buffer(data: object, kind: object, shape: object, order: object) -> Draft:

@@ -175,7 +175,9 @@ def call_or_read(name: Name, arguments: tuple) -> object:
     if name != ("torch.storage", "_load_from_bytes"):
         return call(name, arguments)
     (data,) = arguments
-    content = read_old_torch(io.BytesIO(expect(data, bytes)))
+    content = read_old_torch(
+        io.BytesIO(data if isinstance(data, bytearray) else expect(data, bytes))
+    )
     if not isinstance(content, Storage):
         raise Refused("a storage that is none")
     return content

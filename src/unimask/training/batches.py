@@ -125,6 +125,11 @@ def batches(
 
 
 def as_raised(error: UnimaskError) -> UnimaskError:
-    """Give the failure of a process that reads pictures as its one line, without its traceback."""
-    told = str(error).strip().splitlines()[-1]
-    return type(error)(told.removeprefix(f"{type(error).__module__}.{type(error).__name__}: "))
+    """Give the failure of a process that reads pictures without its traceback.
+
+    PyTorch makes a new error of the traceback, which ends with type and message; our errors write
+    its line ends as escapes.
+    """
+    kind = type(error)
+    *before, told = str(error).split(f"{kind.__module__}.{kind.__name__}: ")
+    return kind(told.removesuffix(r"\n") if before else told)

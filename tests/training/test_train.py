@@ -197,6 +197,7 @@ def test_a_backbone_of_imagenet_starts_a_run(discs, tmp_path, monkeypatch):
     state = unimask.load(tmp_path / "run", device="cpu").network.state_dict()
     for name, tensor in backbone.items():  # at a rate of 0 it stays what it was
         torch.testing.assert_close(state[f"backbone.{name}"], tensor, rtol=0, atol=0)
+    (tmp_path / "resnet.pth").unlink()  # the run's state has all weights
     assert run(discs, tmp_path / "run", resume=True).finished
 
 

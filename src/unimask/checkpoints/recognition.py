@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unimask.config import FPNPixelDecoderConfig, MaskedDecoderConfig, SegmenterConfig
 from unimask.label_sets import SIZES, recognise
+from unimask.labels import Task
 from unimask.published.publication import Publication, family_of, is_per_pixel, words
 from unimask.published.publications import NOBODYS, PUBLICATIONS
 
@@ -71,6 +72,15 @@ def publication_of_names(config: SegmenterConfig, names: Sequence[str], path: Pa
         return of_edge(path, fits)
     panoptic = family_of(config) == "mask2former" or panoptic_is_likely(config)
     return named_by(path, fits) or fits[-1 if panoptic else 0]
+
+
+def publication_of_task(
+    config: SegmenterConfig, names: Sequence[str], tasks: Sequence[Task]
+) -> Publication | None:
+    """Give what networks of this family were published as for these labels and one of the tasks."""
+    labels, family = recognise(names), family_of(config)
+    fits = (p for p in PUBLICATIONS if p.labels == labels and p.family == family)
+    return next((p for p in fits if p.task == "all" or p.task in tasks), None)
 
 
 def publication_of_size(config: SegmenterConfig, path: Path) -> tuple[Publication, str | None]:

@@ -24,6 +24,7 @@ from unimask.presets import PRESETS, family_tasks
 from unimask.published.configurations import CONFIGURATIONS
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.queries import most_queries, raise_queries, with_queries
+from unimask.training.rules import rules_for
 from unimask.training.settings import TrainingSettings
 
 CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
@@ -32,7 +33,12 @@ CLASS_QUERIES = ("transformer_decoder.query_positions.",)
 
 
 def starting_point(
-    model: str, labels: LabelSet, tasks: tuple[Task, ...], settings: TrainingSettings
+    model: str,
+    labels: LabelSet,
+    tasks: tuple[Task, ...],
+    settings: TrainingSettings,
+    *,
+    resumed: bool = False,
 ) -> tuple[Checkpoint, bool, str]:
     """Give the checkpoint to train from.
 
@@ -41,6 +47,7 @@ def starting_point(
         labels: Classes of the data.
         tasks: What is trained.
         settings: Preprocessing, tokenizer, seed, and the backbone's weights.
+        resumed: Whether a saved state brings all weights, so that the backbone's file is not read.
 
     Returns:
         The checkpoint, whether its backbone was trained before, and a line for a person.
@@ -51,8 +58,11 @@ def starting_point(
             task token, or weights of a backbone are given for one that is trained already.
     """
     torch.manual_seed(settings.seed)
-    start = untrained if is_untrained(model) else trained
-    checkpoint, pretrained, told = start(model, labels, settings)
+    if is_untrained(model):
+        start = untrained(model, labels, settings, resumed=resumed)
+    else:
+        start = trained(model, labels, tasks, settings)
+    checkpoint, pretrained, told = start
     for task in tasks:
         check_task(model, checkpoint.config, task)
     if checkpoint.config.task_queries is not None:
@@ -69,7 +79,7 @@ def starting_point(
 
 
 def trained(
-    model: str, labels: LabelSet, settings: TrainingSettings
+    model: str, labels: LabelSet, tasks: tuple[Task, ...], settings: TrainingSettings
 ) -> tuple[Checkpoint, bool, str]:
     """Give trained weights, with a new class head for other classes, and more queries if asked."""
     for name in ("backbone", "backbone_weights"):
@@ -77,10 +87,13 @@ def trained(
         if given is not None:
             raise SettingsError(f"{model} is trained: {name} {given} goes with a preset")
     checkpoint, told = read_source(model), f"{model}: trained weights"
+    rules, which = rules_for(checkpoint, labels, tasks)
+    checkpoint = replace(checkpoint, postprocessing=rules)
     if checkpoint.labels != labels:
         old = len(checkpoint.labels)
         checkpoint = replace_head(checkpoint, labels)
         told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
+    told += which
     checkpoint, more = raise_queries(model, checkpoint, settings.num_queries)
     before, checkpoint = checkpoint, read_channels(model, checkpoint, settings.channels)
     if checkpoint is not before:
@@ -91,7 +104,7 @@ def trained(
 
 
 def untrained(
-    model: str, labels: LabelSet, settings: TrainingSettings
+    model: str, labels: LabelSet, settings: TrainingSettings, *, resumed: bool
 ) -> tuple[Checkpoint, bool, str]:
     """Give a network with random weights, but for the backbone's if there are any.
 
@@ -105,7 +118,7 @@ def untrained(
     told, file = f"{model}: untrained", settings.backbone_weights
     if settings.backbone is not None:
         told += f" on {settings.backbone}"
-    if file is not None:
+    if file is not None and not resumed:
         state |= backbone_weights(config, state, file)
         told += f", its backbone is that of {file}"
     checkpoint = replace(checkpoint, config=config, state=state, tasks=())

@@ -2,20 +2,24 @@
 
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from unimask.checkpoints import imagenet_names as names
 from unimask.checkpoints.keymap import to_ours
 from unimask.checkpoints.tensor_files import read_tensors
 from unimask.checkpoints.timm_weights import read_timm
-from unimask.config import BackboneConfig, SwinConfig, TimmConfig
+from unimask.config import BackboneConfig, ResNetConfig, TimmConfig
 from unimask.errors import CheckpointError
 
 
 def read_backbone(
     path: Path, config: BackboneConfig, untrained: dict[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Read a backbone's weights from detectron2's, torchvision's, Swin's or timm's files.
+    """Read a backbone's weights from files of detectron2, torchvision, timm, or its own authors.
+
+    Those of Swin (microsoft/Swin-Transformer), ConvNeXt (facebookresearch/ConvNeXt) and DiNAT
+    (SHI-Labs/Neighborhood-Attention-Transformer); or what OneFormer's scripts make of them.
 
     Class heads are left out; all else must fit.
 
@@ -25,8 +29,8 @@ def read_backbone(
         untrained: The network's own tensors, for names and shapes.
 
     Returns:
-        Tensors under our names. Norms of output maps, which ImageNet's Swin lacks, are not among
-        them.
+        Tensors under our names. Norms of output maps, which only ResNets do without, are not
+        among them.
 
     Raises:
         CheckpointError: The file cannot be read, or is of another backbone.
@@ -35,9 +39,10 @@ def read_backbone(
         return read_timm(config, path)
     tensors = read_tensors(path)
     wanted = {name: value for name, value in untrained.items() if name.startswith("backbone.")}
-    if isinstance(config, SwinConfig):
-        rules, ignored = names.SWIN, names.SWIN_IGNORED
-        wanted = {n: value for n, value in wanted.items() if not n.startswith(names.SWIN_ADDED)}
+    if not isinstance(config, ResNetConfig):
+        tensors = joined_scales(tensors)
+        rules, ignored = names.AUTHORS, names.AUTHORS_IGNORED
+        wanted = {n: value for n, value in wanted.items() if not n.startswith(names.AUTHORS_ADDED)}
     elif "conv1.weight" in tensors:
         rules, ignored = names.TORCHVISION, names.TORCHVISION_IGNORED
     else:
@@ -47,3 +52,18 @@ def read_backbone(
     except CheckpointError as error:
         told = f"{path} is not the {config.kind} that is trained here"
         raise CheckpointError(f"{told}: {error}") from error
+
+
+def joined_scales(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Put the scales of DiNAT's branches together, block by block."""
+    first, second = names.AUTHORS_SCALES
+    blocks = [name.removesuffix(first) for name in tensors if name.endswith(f".{first}")]
+    pairs = {
+        f"{block}layer_scale": (tensors[block + first], tensors[block + second])
+        for block in blocks
+        if block + second in tensors
+        and tensors[block + first].shape == tensors[block + second].shape
+    }
+    used = {name.removesuffix("layer_scale") + part for name in pairs for part in (first, second)}
+    joined = {name: torch.stack(pair) for name, pair in pairs.items()}
+    return {name: value for name, value in tensors.items() if name not in used} | joined

@@ -48,10 +48,14 @@ TORCHVISION: Rules = (
 
 TORCHVISION_IGNORED = (r"fc\..*", STATISTICS_COUNT)
 
-SWIN: Rules = (("backbone.**", "**"),)
-"""The Swin authors' files; windows' masks and position numbers are computed here."""
+AUTHORS: Rules = (("backbone.**", "**"),)
+"""The files of Swin's, ConvNeXt's and DiNAT's authors, whose names are ours; Swin's masks of
+windows and numbers of positions are computed here."""
 
-SWIN_IGNORED = (r"(head|norm)\..*", r".*\.attn_mask", r".*\.relative_position_index")
+AUTHORS_IGNORED = (r"(head|norm)\..*", r".*\.attn_mask", r".*\.relative_position_index")
 
-SWIN_ADDED = tuple(f"backbone.norm{stage}." for stage in range(4))
+AUTHORS_ADDED = tuple(f"backbone.norm{stage}." for stage in range(4))
 """Norms of the output maps, which only segmentation models have: they start untrained."""
+
+AUTHORS_SCALES = ("gamma1", "gamma2")
+"""The scales of DiNAT-B's two branches, which are one tensor here."""

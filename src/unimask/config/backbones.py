@@ -83,8 +83,7 @@ class DiNATConfig:
     """A DiNAT (Hassani and Shi 2022) with one LayerNorm per output map.
 
     The default is DiNAT-T with its dilations for ImageNet. All sizes have the same depths; S, B
-    and L have a `mlp_ratio` of 2 and an `embed_dim` of 96, 128 and 192. A head has 32 channels,
-    but 48 in the classifiers of L; OneFormer's L has 32 again.
+    and L have a `mlp_ratio` of 2 and an `embed_dim` of 96, 128 and 192. A head has 32 channels.
 
     Attributes:
         embed_dim: Channels of the first stage; each later stage doubles them.
@@ -96,7 +95,7 @@ class DiNATConfig:
         mlp_ratio: Hidden width of the feed-forward part over its input width.
         drop_path: Stochastic depth of the last block; earlier blocks scale linearly from 0.
         layer_scale: Initial scale of both branches of every block; 0 for blocks without scales, as
-            in every published DiNAT.
+            in all published DiNATs but B.
         in_channels: Channels of the picture.
     """
 

@@ -21,8 +21,9 @@ class TrainingSettings:
         backbone_rate: Factor on it for a pretrained backbone.
         backbone: `timm:NAME` in place of a preset's backbone; needs the extra `timm`.
         backbone_weights: File of a backbone trained on ImageNet, for a network that is otherwise
-            untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, the Swin authors' `.pth`, or
-            timm's own of the model that `backbone` names; "timm" lets timm fetch them.
+            untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, that of Swin's, ConvNeXt's
+            or DiNAT's authors, or timm's own of the model that `backbone` names; "timm" lets timm
+            fetch them.
         channels: Of the pictures, where they are not RGB; weights of RGB are fitted to them. None
             keeps the network's, 3 for a preset.
         num_queries: Masks that the network may propose per picture; None keeps its own number. A

@@ -10,6 +10,13 @@ def test_words_choose_models(command):
     assert "instance" not in printed and "CC-BY-NC-4.0" in printed
 
 
+def test_oneformers_fit_every_task(command):
+    code, printed, _ = command("models", "dinat", "instance", "cityscapes")
+    assert code == 0 and "oneformer-dinat-large-cityscapes" in printed
+    code, printed, _ = command("models", "r101c", "coco")
+    assert code == 0 and "maskformer-resnet101c-coco-stuff-10k-semantic" in printed
+
+
 def test_bundled_models_come_first(command):
     code, printed, _ = command("models")
     assert code == 0 and printed.startswith("nuclei: bundled")
@@ -25,6 +32,7 @@ def test_json_has_addresses(command):
     (row,) = json.loads(printed)
     assert code == 0 and row["file"].endswith("250_16_dinat_l_oneformer_cityscapes_90k.pth")
     assert row["hub"] == "shi-labs/oneformer_cityscapes_dinat_large" and row["licence"] == "MIT"
+    assert row["tasks"] == ["panoptic", "instance", "semantic"]
 
 
 def test_no_such_model_is_said(command, one_line):

@@ -67,13 +67,35 @@ def test_a_saved_network_keeps_its_channels(five, tmp_path):
     ("options", "told"),
     [
         ({"channels": 0}, "channels is 0: give 1 or more"),
-        ({"backbone": "resnet50"}, "backbone 'resnet50': give timm:NAME"),
+        (
+            {"backbone": "resnet5"},
+            "backbone 'resnet5': give timm:NAME, .* one of resnet50, resnet1",
+        ),
+        ({"pixel_decoder": "bifpn"}, "pixel decoder 'bifpn': give one of deformable, fpn"),
         ({"backbone": "timm:"}, "backbone 'timm:': give timm:NAME"),
     ],
 )
 def test_what_cannot_be_built_is_refused(options, told):
     with pytest.raises(SettingsError, match=told):
         unimask.build("mask2former-nano", labels=("cell",), **options)
+
+
+def test_a_network_takes_other_parts(tmp_path):
+    predictor = unimask.build(
+        "mask2former-nano", labels=("cell",), backbone="convnext-tiny", pixel_decoder="fapn",
+        device="cpu",
+    )  # fmt: skip
+    config = predictor.checkpoint.config
+    assert (config.backbone.kind, config.backbone.depths) == ("convnext", (3, 3, 9, 3))
+    assert (config.pixel_decoder.kind, config.pixel_decoder.dim) == ("fapn", 128)
+    assert predictor.name == "untrained mask2former-nano on convnext-tiny with fapn"
+    predictor.save(tmp_path)
+    assert unimask.load(tmp_path, device="cpu").checkpoint.config == config
+
+
+def test_queries_of_the_picture_need_their_own_pixel_decoder():
+    with pytest.raises(SettingsError, match="measures in pixels needs its own pixel decoder"):
+        unimask.build("unimask-nano", labels=("cell",), pixel_decoder="fpn")
 
 
 @pytest.fixture

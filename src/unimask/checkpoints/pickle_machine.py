@@ -6,7 +6,7 @@ anything as the key of a dictionary: a few bytes can fill the memory, or keep it
 
 import pickletools
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 MAX_STEPS = 500_000
 """Opcodes per pickle; a training's whole state needs some ten thousand."""
@@ -98,7 +98,7 @@ class PickleMachine:
     def __init__(
         self, stream: BinaryIO, *, size: int, call: Call, fetch: Fetch = refuse_reference
     ) -> None:
-        self.source = Source(stream, size)
+        self.source = cast(BinaryIO, Source(stream, size))
         self.left = MAX_SHARE * max(size, 1024)
         self.call = call
         self.fetch = fetch

@@ -25,7 +25,7 @@ WIDTH = 160
 def models(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[WORD]...", help="Only models whose names hold all words."),
+        typer.Argument(metavar="[WORD]...", help="Only models that all words fit."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="All that is known, addresses too.")] = False,
 ) -> None:
@@ -42,7 +42,7 @@ def models(
     if not found and not bundled and not bare:
         raise SettingsError(f"no model is called {' and '.join(wanted)}: try fewer words")
     if json:
-        rows = [{"name": model.name, **asdict(model)} for model in found]
+        rows = [{"name": model.name, **asdict(model), "tasks": model.tasks} for model in found]
         print(json_format.dumps(rows, indent=2))
         return
     console = Console(highlight=False, width=max(Console().width, WIDTH))

@@ -16,7 +16,12 @@ TaskOption = Annotated[
     typer.Option(help="semantic, instance, panoptic (the usual one), or all for OneFormer."),
 ]
 BackboneOption = Annotated[
-    str | None, typer.Option(help="timm:NAME in place of a preset's backbone (extra timm).")
+    str | None,
+    typer.Option(help="In place of a preset's: convnext-tiny or the like, or timm:NAME."),
+]
+PixelDecoderOption = Annotated[
+    str | None,
+    typer.Option(help="In place of a preset's: deformable, fpn, fpn-encoder or fapn."),
 ]
 WeightsOption = Annotated[
     Path | None,
@@ -51,6 +56,7 @@ def train(
     accumulate: Annotated[int, typer.Option(min=1, help="Passes per update.")] = 1,
     learning_rate: Annotated[float, typer.Option(help="Peak rate.")] = 1e-4,
     backbone: BackboneOption = None,
+    pixel_decoder: PixelDecoderOption = None,
     backbone_weights: WeightsOption = None,
     channels: ChannelsOption = None,
     queries: QueriesOption = None,
@@ -79,6 +85,7 @@ def train(
         accumulate=accumulate,
         learning_rate=learning_rate,
         backbone=backbone,
+        pixel_decoder=pixel_decoder,
         channels=channels,
         backbone_weights=None if backbone_weights is None else str(backbone_weights),
         num_queries=queries,

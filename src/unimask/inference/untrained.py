@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from unimask.checkpoints import Checkpoint, timm_normalisation
-from unimask.config import PreprocessingConfig, SegmenterConfig, TimmConfig
+from unimask.config import (
+    BackboneConfig,
+    MaskedDecoderConfig,
+    PixelDecoderConfig,
+    PreprocessingConfig,
+    SegmenterConfig,
+    TimmConfig,
+)
 from unimask.errors import SettingsError
 from unimask.inference.load import choose_device
 from unimask.inference.names import nearest
@@ -12,7 +19,14 @@ from unimask.inference.predictor import Predictor
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS, family_rules, family_tasks, preset
+from unimask.presets import (
+    BACKBONES,
+    PIXEL_DECODERS,
+    PRESETS,
+    family_rules,
+    family_tasks,
+    preset,
+)
 from unimask.published.configurations import CONFIGURATIONS
 
 TIMM = "timm:"
@@ -24,6 +38,7 @@ def build(
     labels: Sequence[str] | None = None,
     is_thing: Sequence[bool] | None = None,
     backbone: str | None = None,
+    pixel_decoder: str | None = None,
     channels: int = 3,
     device: str = "auto",
 ) -> Predictor:
@@ -34,14 +49,16 @@ def build(
             such as "mask2former-swin-tiny-coco-instance": with its tasks, test size and rules.
         labels: Names of the classes; a configuration has those of its data.
         is_thing: Per class: True where objects are counted; all by default.
-        backbone: `timm:NAME` in place of the network's own (extra `timm`).
+        backbone: In place of the network's own: a published one, such as "convnext-tiny", or
+            `timm:NAME` (extra `timm`).
+        pixel_decoder: In place of the network's own: "deformable", "fpn", "fpn-encoder", "fapn".
         channels: Of the pictures, 3 for RGB.
         device: As for `load`.
 
     Raises:
         MissingExtraError: timm is asked for and not installed.
         SettingsError: Nothing has that name, an architecture is given no labels, the label set is
-            not one, or no backbone has that name.
+            not one, or no backbone or pixel decoder has that name.
     """
     label_set = None
     if labels is not None:
@@ -49,10 +66,18 @@ def build(
         label_set = in_known_colours(LabelSet(tuple(labels), things))
     elif is_thing is not None:
         raise SettingsError("is_thing goes with labels: give both, or neither")
-    checkpoint = describe_untrained(name, label_set, backbone=backbone, channels=channels)
+    checkpoint = describe_untrained(
+        name, label_set, backbone=backbone, pixel_decoder=pixel_decoder, channels=channels
+    )
     network = build_segmenter(checkpoint.config).to(choose_device(device)).eval()
-    told = name if backbone is None else f"{name} on {backbone}"
-    return Predictor(network, checkpoint, f"untrained {told}")
+    told = f"untrained {name}{in_place(backbone, pixel_decoder)}"
+    return Predictor(network, checkpoint, told)
+
+
+def in_place(backbone: str | None, pixel_decoder: str | None) -> str:
+    """Say which parts a network has in place of its own."""
+    on = "" if backbone is None else f" on {backbone}"
+    return on if pixel_decoder is None else f"{on} with {pixel_decoder}"
 
 
 def describe_untrained(
@@ -60,6 +85,7 @@ def describe_untrained(
     labels: LabelSet | None = None,
     *,
     backbone: str | None = None,
+    pixel_decoder: str | None = None,
     channels: int | None = None,
 ) -> Checkpoint:
     """Describe a network without weights; its state is empty.
@@ -70,12 +96,13 @@ def describe_untrained(
     Args:
         name: A preset's, or a published configuration's.
         labels: Its classes; a configuration's own by default.
-        backbone: `timm:NAME`; None keeps its own.
+        backbone: As for `build`; None keeps its own.
+        pixel_decoder: As for `build`; None keeps its own.
         channels: Of the pictures; None for RGB.
 
     Raises:
-        SettingsError: Nothing has that name, a preset is given no labels, no backbone has that
-            name, or there are no channels.
+        SettingsError: Nothing has that name, a preset is given no labels, no part has that name,
+            or there are no channels.
     """
     if name in CONFIGURATIONS:
         found = CONFIGURATIONS[name]
@@ -91,7 +118,7 @@ def describe_untrained(
         config = preset(name, len(labels))
         tasks, preprocessing = family_tasks(config), PreprocessingConfig()
         postprocessing = family_rules(config)
-    config = changed(config, backbone=backbone, channels=channels)
+    config = changed(config, backbone=backbone, pixel_decoder=pixel_decoder, channels=channels)
     return Checkpoint(
         config=config,
         state={},
@@ -103,20 +130,27 @@ def describe_untrained(
 
 
 def changed(
-    config: SegmenterConfig, *, backbone: str | None, channels: int | None
+    config: SegmenterConfig,
+    *,
+    backbone: str | None,
+    pixel_decoder: str | None,
+    channels: int | None,
 ) -> SegmenterConfig:
-    """Give an architecture another backbone, or one for other pictures.
+    """Give an architecture other parts, or a backbone for other pictures.
 
     Args:
         config: The architecture.
-        backbone: `timm:NAME`; None keeps its own.
+        backbone: As for `build`; None keeps its own.
+        pixel_decoder: As for `build`, as wide as the architecture's own; None keeps that.
         channels: Of the pictures; None for RGB.
 
     Raises:
-        SettingsError: No backbone has that name, or there are no channels.
+        SettingsError: No part has that name, or there are no channels.
     """
     if backbone is not None:
         config = replace(config, backbone=named_backbone(backbone))
+    if pixel_decoder is not None:
+        config = replace(config, pixel_decoder=named_pixel_decoder(pixel_decoder, config))
     if channels is None:
         return config
     if channels < 1:
@@ -124,15 +158,36 @@ def changed(
     return replace(config, backbone=replace(config.backbone, in_channels=channels))
 
 
-def named_backbone(name: str) -> TimmConfig:
+def named_pixel_decoder(name: str, config: SegmenterConfig) -> PixelDecoderConfig:
+    """Give the pixel decoder that a name stands for, as wide as the one in whose place it comes.
+
+    Raises:
+        SettingsError: Nothing has that name, or the network needs its own.
+    """
+    own, queries = config.pixel_decoder, config.transformer_decoder
+    if name not in PIXEL_DECODERS:
+        raise SettingsError(f"pixel decoder {name!r}: give one of {', '.join(PIXEL_DECODERS)}")
+    if isinstance(queries, MaskedDecoderConfig) and queries.local_positions:
+        raise SettingsError("a network that measures in pixels needs its own pixel decoder")
+    if PIXEL_DECODERS[name].kind == own.kind == "deformable":
+        return own
+    return replace(PIXEL_DECODERS[name], dim=own.dim, mask_dim=own.mask_dim)
+
+
+def named_backbone(name: str) -> BackboneConfig:
     """Give the backbone that a name stands for.
 
     Raises:
-        SettingsError: It is none of timm's.
+        SettingsError: It is neither a published one's nor one of timm's.
     """
+    if name in BACKBONES:
+        return BACKBONES[name]
     known = name.removeprefix(TIMM)
     if known == name or not known:
-        raise SettingsError(f"backbone {name!r}: give {TIMM}NAME, such as {TIMM}convnextv2_atto")
+        raise SettingsError(
+            f"backbone {name!r}: give {TIMM}NAME, such as {TIMM}convnextv2_atto, or one of "
+            f"{', '.join(BACKBONES)}"
+        )
     return TimmConfig(name=known)
 
 

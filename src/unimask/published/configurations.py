@@ -1,6 +1,6 @@
 """Published configurations by name: an architecture, its data, and the rules that go with both.
 
-A preset (`presets.py`) is an architecture for any classes. `mask2former-swin-tiny-coco-instance` is
+A preset (`presets/`) is an architecture for any classes. `mask2former-swin-tiny-coco-instance` is
 that preset with COCO's 80 things, tested as its authors test it. Published weights have the same
 names (`zoo.py`); some configurations have no weights.
 """

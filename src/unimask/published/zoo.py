@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from unimask.published.configurations import configuration_name
+from unimask.labels import TASKS, Task
+from unimask.published.configurations import CONFIGURATIONS, configuration_name
 
 ZOO = Path(__file__).with_name("zoo.json")
 
@@ -54,9 +55,19 @@ class PublishedModel:
             pretrained_on=self.pretrained_on,
         )
 
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What it answers, widest first."""
+        return CONFIGURATIONS[self.name].publication.tasks
+
     def fits(self, words: Iterable[str]) -> bool:
-        """Say whether each word is part of its name, licence or Hub id, whatever the case."""
-        told = f"{self.name} {self.licence} {self.hub or ''}".lower()
+        """Say whether each word is part of its name, licence or Hub id, whatever the case.
+
+        OneFormer's, trained for all tasks, fit each of them; `R50` is the tables' word for ResNets.
+        """
+        tasks = TASKS if self.task == "all" else ()
+        short = self.backbone.replace("resnet", "R")
+        told = " ".join((self.name, *tasks, short, self.licence, self.hub or "")).lower()
         return all(word.lower() in told for word in words)
 
 

@@ -19,7 +19,9 @@ class TrainingSettings:
             class loss's weighted mean, which each pass takes over its own pictures.
         learning_rate: Peak rate of everything but the backbone.
         backbone_rate: Factor on it for a pretrained backbone.
-        backbone: `timm:NAME` in place of a preset's backbone; needs the extra `timm`.
+        backbone: In place of a preset's: "convnext-tiny" or another published one, or `timm:NAME`,
+            which needs the extra `timm`.
+        pixel_decoder: In place of a preset's: "deformable", "fpn", "fpn-encoder" or "fapn".
         backbone_weights: File of a backbone trained on ImageNet, for a network that is otherwise
             untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, that of Swin's, ConvNeXt's
             or DiNAT's authors, or timm's own of the model that `backbone` names; "timm" lets timm
@@ -60,6 +62,7 @@ class TrainingSettings:
     learning_rate: float = 1e-4
     backbone_rate: float = 0.1
     backbone: str | None = None
+    pixel_decoder: str | None = None
     backbone_weights: str | None = None
     channels: int | None = None
     num_queries: int | None = None

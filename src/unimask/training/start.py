@@ -17,7 +17,7 @@ from unimask.config import (
 from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.inference.names import is_untrained
-from unimask.inference.untrained import describe_untrained, normalised_for
+from unimask.inference.untrained import describe_untrained, in_place, normalised_for
 from unimask.labels import TASKS, LabelSet, Task
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS, family_tasks
@@ -37,7 +37,6 @@ def starting_point(
     labels: LabelSet,
     tasks: tuple[Task, ...],
     settings: TrainingSettings,
-    *,
     resumed: bool = False,
 ) -> tuple[Checkpoint, bool, str]:
     """Give the checkpoint to train from.
@@ -82,7 +81,7 @@ def trained(
     model: str, labels: LabelSet, tasks: tuple[Task, ...], settings: TrainingSettings
 ) -> tuple[Checkpoint, bool, str]:
     """Give trained weights, with a new class head for other classes, and more queries if asked."""
-    for name in ("backbone", "backbone_weights"):
+    for name in ("backbone", "pixel_decoder", "backbone_weights"):
         given = getattr(settings, name)
         if given is not None:
             raise SettingsError(f"{model} is trained: {name} {given} goes with a preset")
@@ -111,13 +110,16 @@ def untrained(
     A preset predicts at the size of training, a published configuration at its authors' test size.
     """
     checkpoint = describe_untrained(
-        model, labels, backbone=settings.backbone, channels=settings.channels
+        model,
+        labels,
+        backbone=settings.backbone,
+        pixel_decoder=settings.pixel_decoder,
+        channels=settings.channels,
     )
     config = with_queries(model, checkpoint.config, settings.num_queries)
     state = build_segmenter(config).state_dict()
-    told, file = f"{model}: untrained", settings.backbone_weights
-    if settings.backbone is not None:
-        told += f" on {settings.backbone}"
+    parts = in_place(settings.backbone, settings.pixel_decoder)
+    told, file = f"{model}: untrained{parts}", settings.backbone_weights
     if file is not None and not resumed:
         state |= backbone_weights(config, state, file)
         told += f", its backbone is that of {file}"

@@ -93,9 +93,7 @@ def train(
         raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
     settings = folder.read_settings() if resume else settings or TrainingSettings()
     dataset, validation = open_splits(data, names)
-    checkpoint, pretrained, told = starting_point(
-        model, dataset.labels, tasks, settings, resumed=resume
-    )
+    checkpoint, pretrained, told = starting_point(model, dataset.labels, tasks, settings, resume)
     if checkpoint.config.backbone.in_channels != RGB:  # known only now that the labels are
         dataset, validation = open_splits(data, names, checkpoint.config.backbone.in_channels)
     fabric = launch(device, settings)

@@ -1,14 +1,11 @@
-"""One function per architecture, for any classes; no torch import."""
+"""One function per architecture, for any classes."""
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from unimask.config import (
-    ConvNeXtConfig,
     DeformablePixelDecoderConfig,
-    DiNATConfig,
     FPNPixelDecoderConfig,
-    MapEncoderConfig,
     MaskedDecoderConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
@@ -22,29 +19,7 @@ from unimask.config import (
 )
 from unimask.errors import SettingsError
 from unimask.labels import TASKS, Task
-
-Dilations = tuple[tuple[int, ...], ...]
-
-USUAL: Dilations = (
-    (1, 20, 1),
-    (1, 5, 1, 10),
-    (1, 2, 1, 3, 1, 4, 1, 5, 1, 2, 1, 3, 1, 4, 1, 5, 1, 5),
-    (1, 2, 1, 2, 1),
-)
-LARGE: Dilations = (
-    (1, 28, 1),
-    (1, 7, 1, 14),
-    (1, 3, 1, 5, 1, 5, 1, 7, 1, 3, 1, 5, 1, 5, 1, 7, 1, 7),
-    (1, 3, 1, 3, 1),
-)
-CITYSCAPES: Dilations = (
-    (1, 18, 1),
-    (1, 5, 1, 9),
-    (1, 2, 1, 3, 1, 4, 1, 2, 1, 3, 1, 4, 1, 2, 1, 3, 1, 4),
-    (1, 2, 1, 2, 1),
-)
-"""What OneFormer's DiNAT-L was trained with: for squares of 640 and 896 pixels, of 1280, and for
-Cityscapes with neighbourhoods of 7 (`configs/**/*dinat*.yaml`)."""
+from unimask.presets.parts import BACKBONES, PIXEL_DECODERS
 
 
 def mask2former_resnet50(num_classes: int = 133) -> SegmenterConfig:
@@ -59,37 +34,29 @@ def mask2former_resnet50(num_classes: int = 133) -> SegmenterConfig:
 
 def mask2former_resnet101(num_classes: int = 133) -> SegmenterConfig:
     """Deepen the third stage to 23 blocks."""
-    backbone = ResNetConfig(depths=(3, 4, 23, 3))
-    return replace(mask2former_resnet50(num_classes), backbone=backbone)
+    return replace(mask2former_resnet50(num_classes), backbone=BACKBONES["resnet101"])
 
 
 def mask2former_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
     """Swap the backbone for Swin-T."""
-    return replace(mask2former_resnet50(num_classes), backbone=SwinConfig())
+    return replace(mask2former_resnet50(num_classes), backbone=BACKBONES["swin-tiny"])
 
 
 def mask2former_swin_small(num_classes: int = 133) -> SegmenterConfig:
     """Deepen Swin's third stage to 18 blocks."""
-    backbone = SwinConfig(depths=(2, 2, 18, 2))
-    return replace(mask2former_resnet50(num_classes), backbone=backbone)
+    return replace(mask2former_resnet50(num_classes), backbone=BACKBONES["swin-small"])
 
 
 def mask2former_swin_base(num_classes: int = 133) -> SegmenterConfig:
     """Widen Swin to 128 and its windows to 12."""
-    backbone = SwinConfig(
-        embed_dim=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), window_size=12
-    )
-    return replace(mask2former_resnet50(num_classes), backbone=backbone)
+    return replace(mask2former_resnet50(num_classes), backbone=BACKBONES["swin-base"])
 
 
 def mask2former_swin_large(num_classes: int = 133) -> SegmenterConfig:
     """Widen Swin to 192; 200 queries, as in the paper's panoptic and instance models."""
-    backbone = SwinConfig(
-        embed_dim=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), window_size=12
-    )
     return replace(
         mask2former_resnet50(num_classes),
-        backbone=backbone,
+        backbone=BACKBONES["swin-large"],
         transformer_decoder=MaskedDecoderConfig(num_queries=200),
     )
 
@@ -111,27 +78,17 @@ def oneformer_swin_large(num_classes: int = 150) -> SegmenterConfig:
 
 def oneformer_convnext_large(num_classes: int = 150) -> SegmenterConfig:
     """Swap the backbone for ConvNeXt-L, whose branches start at full scale here."""
-    backbone = ConvNeXtConfig(dims=(192, 384, 768, 1536), depths=(3, 3, 27, 3), layer_scale=1.0)
-    return replace(oneformer_swin_large(num_classes), backbone=backbone)
+    return replace(oneformer_swin_large(num_classes), backbone=BACKBONES["convnext-large"])
 
 
 def oneformer_convnext_xlarge(num_classes: int = 150) -> SegmenterConfig:
     """Widen ConvNeXt to 256."""
-    backbone = ConvNeXtConfig(dims=(256, 512, 1024, 2048), depths=(3, 3, 27, 3), layer_scale=1.0)
-    return replace(oneformer_swin_large(num_classes), backbone=backbone)
+    return replace(oneformer_swin_large(num_classes), backbone=BACKBONES["convnext-xlarge"])
 
 
 def oneformer_dinat_large(num_classes: int = 150) -> SegmenterConfig:
     """Swap the backbone for DiNAT-L with the dilations of squares of 640 and 896 pixels."""
-    backbone = DiNATConfig(
-        embed_dim=192,
-        num_heads=(6, 12, 24, 48),
-        kernel_size=11,
-        dilations=USUAL,
-        mlp_ratio=2.0,
-        drop_path=0.3,
-    )
-    return replace(oneformer_swin_large(num_classes), backbone=backbone)
+    return replace(oneformer_swin_large(num_classes), backbone=BACKBONES["dinat-large"])
 
 
 def as_oneformer(mask2former: SegmenterConfig, num_queries: int) -> SegmenterConfig:
@@ -142,6 +99,18 @@ def as_oneformer(mask2former: SegmenterConfig, num_queries: int) -> SegmenterCon
     pixels = replace(mask2former.pixel_decoder, dropout=0.1)
     return replace(
         mask2former, pixel_decoder=pixels, transformer_decoder=queries, text=TextConfig()
+    )
+
+
+def mask2former_swin_large_fapn(num_classes: int = 150) -> SegmenterConfig:
+    """Put FaPN's aligned pyramid in place of the encoder: the paper's best for ADE20K, semantic.
+
+    100 queries, as in all semantic networks there.
+    """
+    return replace(
+        mask2former_resnet50(num_classes),
+        backbone=BACKBONES["swin-large"],
+        pixel_decoder=PIXEL_DECODERS["fapn"],
     )
 
 
@@ -201,7 +170,7 @@ def maskformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
     """Give MaskFormer's model of COCO panoptic, whose pyramid stands on a transformer encoder."""
     return SegmenterConfig(
         backbone=ResNetConfig(),
-        pixel_decoder=FPNPixelDecoderConfig(encoder=MapEncoderConfig()),
+        pixel_decoder=PIXEL_DECODERS["fpn-encoder"],
         transformer_decoder=StandardDecoderConfig(),
         num_classes=num_classes,
     )
@@ -209,17 +178,12 @@ def maskformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
 
 def maskformer_resnet101(num_classes: int = 133) -> SegmenterConfig:
     """Deepen the third stage to 23 blocks."""
-    return replace(
-        maskformer_resnet50(num_classes), backbone=mask2former_resnet101(num_classes).backbone
-    )
+    return replace(maskformer_resnet50(num_classes), backbone=BACKBONES["resnet101"])
 
 
 def maskformer_resnet101c(num_classes: int = 19) -> SegmenterConfig:
     """Swap the stem for DeepLab's and spread the last stage, as for Cityscapes: no encoder."""
-    backbone = ResNetConfig(
-        stem="deeplab", stem_channels=128, depths=(3, 4, 23, 3), last_dilations=(1, 2, 4)
-    )
-    return replace(maskformer_swin_tiny(num_classes), backbone=backbone)
+    return replace(maskformer_swin_tiny(num_classes), backbone=BACKBONES["resnet101c"])
 
 
 def maskformer_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
@@ -234,23 +198,17 @@ def maskformer_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
 
 def maskformer_swin_small(num_classes: int = 133) -> SegmenterConfig:
     """Take Mask2Former's Swin-S."""
-    return replace(
-        maskformer_swin_tiny(num_classes), backbone=mask2former_swin_small(num_classes).backbone
-    )
+    return replace(maskformer_swin_tiny(num_classes), backbone=BACKBONES["swin-small"])
 
 
 def maskformer_swin_base(num_classes: int = 133) -> SegmenterConfig:
     """Take Mask2Former's Swin-B."""
-    return replace(
-        maskformer_swin_tiny(num_classes), backbone=mask2former_swin_base(num_classes).backbone
-    )
+    return replace(maskformer_swin_tiny(num_classes), backbone=BACKBONES["swin-base"])
 
 
 def maskformer_swin_large(num_classes: int = 133) -> SegmenterConfig:
     """Take Mask2Former's Swin-L; the queries stay 100."""
-    return replace(
-        maskformer_swin_tiny(num_classes), backbone=mask2former_swin_large(num_classes).backbone
-    )
+    return replace(maskformer_swin_tiny(num_classes), backbone=BACKBONES["swin-large"])
 
 
 def per_pixel_resnet50(num_classes: int = 150) -> SegmenterConfig:
@@ -275,6 +233,7 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
     "mask2former-swin-small": mask2former_swin_small,
     "mask2former-swin-base": mask2former_swin_base,
     "mask2former-swin-large": mask2former_swin_large,
+    "mask2former-swin-large-fapn": mask2former_swin_large_fapn,
     "oneformer-resnet50": oneformer_resnet50,
     "oneformer-swin-tiny": oneformer_swin_tiny,
     "oneformer-swin-large": oneformer_swin_large,

@@ -1,10 +1,12 @@
 """Hold our reading of ImageNet backbones against the programs that write such files.
 
-Needs Mask2Former (its script that converts torchvision's ResNets for detectron2) and
-https://github.com/microsoft/Swin-Transformer, of which one file is imported; what it takes from
-timm is stubbed.
+Needs Mask2Former (its script that converts torchvision's ResNets for detectron2), and
+https://github.com/microsoft/Swin-Transformer, https://github.com/facebookresearch/ConvNeXt and
+https://github.com/SHI-Labs/Neighborhood-Attention-Transformer, of each of which one file is
+imported; what they take from timm is stubbed, and neighbourhood attention is ours, which
+`natten_agreement.py` holds against NATTEN.
 
-    python benchmarks/authors_backbones.py MASK2FORMER SWIN
+    python benchmarks/authors_backbones.py MASK2FORMER SWIN CONVNEXT NAT
 """
 
 import contextlib
@@ -16,6 +18,7 @@ import tempfile
 import types
 import warnings
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -24,8 +27,16 @@ from torch import Tensor, nn
 from unimask.checkpoints import imagenet_names as names
 from unimask.checkpoints import read_backbone
 from unimask.checkpoints.keymap import to_theirs
-from unimask.config import ResNetConfig, SwinConfig
+from unimask.config import (
+    BackboneConfig,
+    ConvNeXtConfig,
+    DiNATConfig,
+    ResNetConfig,
+    SwinConfig,
+)
+from unimask.modeling.backbones.dinat import NeighborhoodAttention
 from unimask.modeling.build import build_backbone
+from unimask.presets import BACKBONES
 
 DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
@@ -58,8 +69,18 @@ def compare_resnet(depth: int, script: Path, folder: Path) -> bool:
     return same
 
 
-def their_swin(folder: Path) -> types.ModuleType:
-    """Import the Swin authors' one file."""
+def neighborhood_attention(
+    dim: int, *, kernel_size: int, dilation: int | None, num_heads: int, bias: bool, **_: object
+) -> nn.Module:
+    """Give our module in place of NATTEN's, whose weights have the same names."""
+    assert bias
+    return NeighborhoodAttention(
+        dim, num_heads=num_heads, kernel_size=kernel_size, dilation=dilation or 1
+    )
+
+
+def their_module(path: Path) -> types.ModuleType:
+    """Import one file of theirs, of which nothing else is needed."""
 
     def plain(*_: object, **__: object) -> None:
         pass
@@ -67,11 +88,13 @@ def their_swin(folder: Path) -> types.ModuleType:
     pair = lambda x: (x, x)  # noqa: E731
     layers = types.ModuleType("timm.models.layers")
     layers.__dict__.update(DropPath=lambda _: nn.Identity(), to_2tuple=pair, trunc_normal_=plain)
-    stubs = {"timm": types.ModuleType("timm"), "timm.models": types.ModuleType("timm.models")}
-    with mock.patch.dict(sys.modules, {**stubs, "timm.models.layers": layers}):
-        spec = importlib.util.spec_from_file_location(
-            "their_swin", folder / "models/swin_transformer.py"
-        )
+    registry, natten = types.ModuleType("timm.models.registry"), types.ModuleType("natten")
+    registry.__dict__["register_model"] = lambda make: make
+    natten.__dict__["NeighborhoodAttention2D"] = neighborhood_attention
+    stubs = {name: types.ModuleType(name) for name in ("timm", "timm.models")}
+    stubs |= {module.__name__: module for module in (layers, registry, natten)}
+    with mock.patch.dict(sys.modules, stubs):
+        spec = importlib.util.spec_from_file_location("theirs", path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -80,21 +103,52 @@ def their_swin(folder: Path) -> types.ModuleType:
 
 
 def compare_swin(config: SwinConfig, module: types.ModuleType, folder: Path) -> float:
-    """Write the authors' network as they do, read it, and compare the last map."""
-    side = 64 * config.window_size  # theirs takes one size, and shifts no window that is alone
+    """Compare a Swin; theirs takes one size of picture, and shifts no window that is alone."""
+    side = 64 * config.window_size
     theirs = module.SwinTransformer(
         img_size=side, embed_dim=config.embed_dim, depths=config.depths,
         num_heads=config.num_heads, window_size=config.window_size,
-    ).eval()  # fmt: skip
+    )  # fmt: skip
+    return compare(f"Swin, width {config.embed_dim}", config, theirs, folder, side)
+
+
+def compare_convnext(config: ConvNeXtConfig, module: types.ModuleType, folder: Path) -> float:
+    """Compare a ConvNeXt, which normalises the mean of its last map, not the map."""
+    theirs = module.ConvNeXt(dims=config.dims, depths=config.depths)
+    theirs.forward_features = types.MethodType(last_map, theirs)
+    return compare(f"ConvNeXt, width {config.dims[0]}", config, theirs, folder, 96)
+
+
+def last_map(network: Any, picture: Tensor) -> Tensor:
+    """Give the mean of the normalised last map of their ConvNeXt."""
+    for downsample, stage in zip(network.downsample_layers, network.stages, strict=True):
+        picture = stage(downsample(picture))
+    return network.norm(picture.permute(0, 2, 3, 1)).mean((1, 2))
+
+
+def compare_dinat(config: DiNATConfig, module: types.ModuleType, folder: Path) -> float:
+    """Compare a DiNAT, whose scales are two tensors in each block of theirs."""
+    theirs = module.NAT(
+        embed_dim=config.embed_dim, depths=config.depths, num_heads=config.num_heads,
+        mlp_ratio=config.mlp_ratio, drop_path_rate=0.0, kernel_size=config.kernel_size,
+        dilations=config.dilations, layer_scale=config.layer_scale or None,
+    )  # fmt: skip
+    told = f"DiNAT, width {config.embed_dim}{', scaled' if config.layer_scale else ''}"
+    return compare(told, config, theirs, folder, 192)
+
+
+def compare(told: str, config: BackboneConfig, theirs: nn.Module, folder: Path, side: int) -> float:
+    """Write the authors' network as they do, read it, and compare the last map."""
+    theirs.eval()
     with torch.no_grad():
         for name, value in theirs.named_parameters():
             value.copy_(
                 torch.randn(value.shape) * (0.5 if "norm" in name or "bias" in name else 0.1)
             )
-    torch.save({"model": theirs.state_dict()}, folder / "swin.pth")
+    torch.save({"model": theirs.state_dict()}, folder / "theirs.pth")
     ours = build_backbone(config).eval()
     state = {f"backbone.{name}": value for name, value in ours.state_dict().items()}
-    found = read_backbone(folder / "swin.pth", config, state)
+    found = read_backbone(folder / "theirs.pth", config, state)
     kept = {name.removeprefix("backbone."): value for name, value in found.items()}
     ours.load_state_dict(ours.state_dict() | kept)
     ours.get_submodule("norm3").load_state_dict(theirs.norm.state_dict())
@@ -104,24 +158,37 @@ def compare_swin(config: SwinConfig, module: types.ModuleType, folder: Path) -> 
         expected = theirs.forward_features(picture).flatten()  # the mean over the map
         last = ours(picture)[-1].mean((2, 3)).flatten()
     worst = ((last - expected).abs().max() / expected.abs().max()).item()
-    print(
-        f"Swin, width {config.embed_dim}: {len(found)} tensors, mean of the last map to {worst:.1e}"
-    )
+    print(f"{told}: {len(found)} tensors, mean of the last map to {worst:.1e}")
     return worst
 
 
-def main(mask2former: Path, swin: Path) -> None:
-    """Compare ResNets and Swins."""
+def main(mask2former: Path, swin: Path, convnext: Path, nat: Path) -> None:
+    """Compare every kind of backbone."""
     torch.manual_seed(0)
     warnings.simplefilter("ignore")
     script = mask2former / "tools/convert-torchvision-to-d2.py"
     with tempfile.TemporaryDirectory() as name:
         same = [compare_resnet(depth, script, Path(name)) for depth in DEPTHS]
-        module = their_swin(swin)
         small = SwinConfig(embed_dim=24, depths=(2, 1, 3, 2), num_heads=(2, 3, 4, 6), window_size=4)
-        worst = max(compare_swin(config, module, Path(name)) for config in (small, SwinConfig()))
-    sys.exit(not all(same) or worst > 1e-9)
+        swins, convnexts, dinats = (
+            their_module(folder / path)
+            for folder, path in (
+                (swin, "models/swin_transformer.py"),
+                (convnext, "models/convnext.py"),
+                (nat, "classification/nat.py"),
+            )
+        )
+        worst = [compare_swin(config, swins, Path(name)) for config in (small, SwinConfig())]
+        worst += [
+            compare_convnext(BACKBONES[f"convnext-{size}"], convnexts, Path(name))  # type: ignore[arg-type]
+            for size in ("tiny", "base")
+        ]
+        worst += [
+            compare_dinat(BACKBONES[f"dinat-{size}"], dinats, Path(name))  # type: ignore[arg-type]
+            for size in ("tiny", "base")
+        ]
+    sys.exit(not all(same) or max(worst) > 1e-9)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

@@ -137,7 +137,7 @@ def compare_dinat(config: DiNATConfig, module: types.ModuleType, folder: Path) -
     return compare(told, config, theirs, folder, 192)
 
 
-def compare(told: str, config: BackboneConfig, theirs: nn.Module, folder: Path, side: int) -> float:
+def compare(told: str, config: BackboneConfig, theirs: Any, folder: Path, side: int) -> float:
     """Write the authors' network as they do, read it, and compare the last map."""
     theirs.eval()
     with torch.no_grad():

@@ -42,6 +42,9 @@ Json = dict
 Preprocessing = Literal["authors", "hub"]
 """How pictures are treated: at the authors' test size, or as the folder's description says."""
 
+WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_tensors}
+"""Files of weights and what reads them, the newer kind first."""
+
 MAX_DESCRIPTION = 2**24
 """Bytes of a JSON file here; a thousand classes take some ten thousand."""
 
@@ -118,17 +121,41 @@ def read_preprocessor(folder: Path) -> Json | None:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read a folder's weights; older folders have `pytorch_model.bin`, which runs no code here.
+    """Read a folder's weights, in one file or in several that an index lists.
+
+    Older folders have `pytorch_model.bin`, which runs no code here.
 
     Raises:
         CheckpointError: There are none, or they are damaged.
     """
-    weights, older = folder / "model.safetensors", folder / "pytorch_model.bin"
-    if weights.is_file():
-        return read_safetensors(weights)
-    if older.is_file():
-        return read_tensors(older)
-    raise CheckpointError(f"{weights} does not exist: a model folder needs it")
+    for name, read in WEIGHTS.items():
+        if (folder / name).is_file():
+            return read(folder / name)
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            parts = [read(part) for part in listed_parts(index)]
+            return {name: tensor for part in parts for name, tensor in part.items()}
+    raise CheckpointError(f"{folder / next(iter(WEIGHTS))} does not exist: a model folder needs it")
+
+
+def listed_parts(index: Path) -> list[Path]:
+    """Give the files that an index says weights lie in, beside it.
+
+    Raises:
+        CheckpointError: It lists none, or others than files beside it, or one that is missing.
+    """
+    where = read_json(index).get("weight_map")
+    told = list(where.values()) if isinstance(where, dict) else []
+    names = sorted({name for name in told if isinstance(name, str) and Path(name).name == name})
+    if not names or any(name not in names for name in told):
+        raise CheckpointError(f"{index} lists no files beside it: download the folder again")
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{index.parent / missing[0]} does not exist ({len(missing)} of {len(names)} parts "
+            "are missing): download the folder again"
+        )
+    return [index.parent / name for name in names]
 
 
 def check_normalisation(architecture: SegmenterConfig, preprocessing: PreprocessingConfig) -> None:
@@ -161,7 +188,10 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
     )
     state = to_theirs(checkpoint.state, names_of(checkpoint.config))
     with atomic_path(folder / "model.safetensors") as path:
+        path.touch()
+        mode = path.stat().st_mode
         save_file(state, path, metadata={"format": "pt"})
+        path.chmod(mode)  # safetensors makes files that only their owner may read
     with atomic_path(folder / "config.json") as path:
         path.write_text(json.dumps(config, indent=2) + "\n")
     with atomic_path(folder / "preprocessor_config.json") as path:

@@ -6,9 +6,10 @@ from pathlib import Path
 from unimask.errors import CheckpointError, SettingsError
 
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
-FILES = ["config.json", *PREPROCESSORS, "model.safetensors"]
-OLDER = "pytorch_model.bin"
-"""What older models have in place of `model.safetensors`."""
+DESCRIPTIONS = ["config.json", *PREPROCESSORS]
+NEWER = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+OLDER = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"]
+"""Weights, in one file or in several with an index."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,9 +82,9 @@ def download(name: str, access: HubAccess) -> Path:
         return Path(folder)
 
     try:
-        folder = fetch(FILES)
-        whole = (folder / "model.safetensors").is_file()
-        return folder if whole else fetch([*FILES, OLDER])
+        folder = fetch([*DESCRIPTIONS, *NEWER])
+        found = any((folder / name).is_file() for name in NEWER)
+        return folder if found else fetch([*DESCRIPTIONS, *OLDER])
     except LocalEntryNotFoundError:
         reason = "it is not in the cache, and the Hub cannot be reached: check path and network"
     except GatedRepoError:

@@ -123,7 +123,8 @@ def test_a_file_gives_the_network_that_was_written(tmp_path, config, name):
     torch.testing.assert_close(found.class_logits, expected.class_logits, atol=1e-4, rtol=1e-5)
 
 
-PUBLISHED = [name for name in PRESETS if "nano" not in name]
+# Of FaPN the authors published a score, and neither code nor weights.
+PUBLISHED = [name for name in PRESETS if "nano" not in name and "fapn" not in name]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

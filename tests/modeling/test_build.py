@@ -120,6 +120,7 @@ MILLIONS = {
     "oneformer-convnext-large": 237.38,
     "oneformer-convnext-xlarge": 389.55,
     "oneformer-dinat-large": 240.76,
+    "mask2former-swin-large-fapn": 220.37,
     "oneformer-nano": 11.90,
     "mask2former-nano": 4.59,
     "mask2former-swin-nano": 4.08,

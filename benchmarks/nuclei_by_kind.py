@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 import unimask
 from unimask.datasets import Sample, open_dataset
-from unimask.evaluation.scorers import flatten
+from unimask.evaluation.objects import flatten
 from unimask.inference import Predictor
 from unimask.metrics import MatchedPrecision, MeanIoU
 from unimask.metrics.matched_precision import iou_table

@@ -55,7 +55,7 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
     assert code == 0 and "PQ_things" in printed
     report = json.loads(target.read_text())
     assert report["images"] == 2 and set(report) == {
-        "task", "data", "split", "images", "metrics", "per_class",
+        "task", "data", "split", "images", "metrics", "per_class", "notes",
     }  # fmt: skip
 
 

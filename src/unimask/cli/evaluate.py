@@ -17,6 +17,9 @@ def evaluate(
     model: Annotated[str, typer.Option("--model", "-m", help="Whatever predict takes.")],
     task: Annotated[str | None, typer.Option(help="The model's widest by default.")] = None,
     split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
+    max_detections: Annotated[
+        int, typer.Option(min=1, help="Instances of a class that count in a picture.")
+    ] = 100,
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
     preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
@@ -35,6 +38,7 @@ def evaluate(
             model,
             task=task,
             split=split,
+            max_detections=max_detections,
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
             preprocessing=preprocessing,  # type: ignore[arg-type]
@@ -42,6 +46,8 @@ def evaluate(
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
     console.print(f"{report['task']} on {report['images']} pictures of {report['data']}/{split}")
+    for note in report["notes"]:  # type: ignore[attr-defined]
+        console.print(note)
     table = Table("score", "%", box=None, pad_edge=False)
     metrics: dict[str, float | None] = report["metrics"]  # type: ignore[assignment]
     for name, value in metrics.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 from unimask.checkpoints import Preprocessing
 from unimask.datasets import Dataset, open_dataset
 from unimask.errors import DataError
-from unimask.evaluation.scorers import scorer_for
+from unimask.evaluation.scorers import MAX_DETECTIONS, scorer_for
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Dtype, Predictor, load
 from unimask.labels import LabelSet
@@ -22,6 +22,7 @@ def evaluate(
     *,
     task: str | None = None,
     split: str = "val",
+    max_detections: int = MAX_DETECTIONS,
     device: str = "auto",
     dtype: Dtype = "float32",
     preprocessing: Preprocessing = "authors",
@@ -30,15 +31,21 @@ def evaluate(
 ) -> dict[str, object]:
     """Score a model on labelled pictures.
 
-    Panoptic gives PQ, SQ, RQ (all, things, stuff); semantic mIoU, fwIoU, mACC, pACC; instance
-    matched precision at IoU thresholds, of the instances that score at least one half. All are
-    percentages from 0 to 100; what is not defined is None.
+    Panoptic gives PQ, SQ, RQ (all, things, stuff); semantic mIoU, fwIoU, mACC, pACC. Instance gives
+    COCO's AP and AR of all instances (AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm,
+    ARl; objects are small, medium or large by their pixels), and matched precision at IoU
+    thresholds (AP_match), as StarDist and the Data Science Bowl have it, of those instances that
+    score at least one half. All are percentages from 0 to 100; what is not defined is None.
+
+    Panoptic and semantic scores need one object per pixel: where true objects overlap, that in
+    front, and the report says of how many pictures.
 
     Args:
         data: Folder of the dataset.
         model: A predictor, or whatever `load` takes.
         task: The model's widest by default.
         split: Part of the dataset.
+        max_detections: Instance: the surest of a class in a picture, which alone count.
         device: Where a model that is loaded here runs.
         dtype: What it computes in, as `load` takes it.
         preprocessing: "authors" or "hub", as `load` takes it.
@@ -46,7 +53,7 @@ def evaluate(
         progress: Told after each picture.
 
     Returns:
-        `{task, data, split, images, metrics, per_class}`.
+        `{task, data, split, images, metrics, per_class, notes}`.
 
     Raises:
         DataError: The dataset cannot be read, or its classes are not the model's.
@@ -57,12 +64,14 @@ def evaluate(
     else:
         predictor = load(model, device=device, dtype=dtype, preprocessing=preprocessing)
     dataset = open_dataset(data, split, channels=predictor.channels)
-    scores = evaluate_predictor(predictor, dataset, task=task, progress=progress)
+    scores = evaluate_predictor(
+        predictor, dataset, task=task, max_detections=max_detections, progress=progress
+    )
     report = {
         "task": scores["task"],
         "data": dataset.name,
         "split": split,
-        **{key: scores[key] for key in ("images", "metrics", "per_class")},
+        **{key: scores[key] for key in ("images", "metrics", "per_class", "notes")},
     }
     if json is not None:
         with atomic_path(Path(json)) as path:
@@ -76,6 +85,7 @@ def evaluate_predictor(
     *,
     task: str | None = None,
     least_area: int = 0,
+    max_detections: int = MAX_DETECTIONS,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Score a predictor on an open dataset.
@@ -85,17 +95,19 @@ def evaluate_predictor(
         dataset: Labelled pictures.
         task: The model's widest by default.
         least_area: Panoptic: true segments with fewer pixels count as void.
+        max_detections: Instance: the surest of a class in a picture, which alone count.
         progress: Told after each picture.
 
     Returns:
-        `{task, images, metrics, per_class}`.
+        `{task, images, metrics, per_class, notes}`.
     """
     chosen = predictor.task_of(task)
     labels = common_labels(predictor, dataset)
-    scorer = scorer_for(chosen, labels, least_area=least_area)
+    scorer = scorer_for(chosen, labels, least_area=least_area, max_detections=max_detections)
+    threshold = 0.0 if chosen == "instance" else None  # curves need all scores
     for index in range(len(dataset)):
         sample = dataset[index]
-        scorer.add(predictor.predict(sample.image, chosen), sample)
+        scorer.add(predictor.predict(sample.image, chosen, threshold=threshold), sample)
         if progress is not None:
             progress(index + 1, len(dataset))
     return {
@@ -103,6 +115,7 @@ def evaluate_predictor(
         "images": len(dataset),
         "metrics": scorer.metrics(),
         "per_class": scorer.per_class(),
+        "notes": scorer.notes(),
     }
 
 

@@ -5,12 +5,28 @@ from typing import Protocol
 import numpy as np
 
 from unimask.datasets import Sample
-from unimask.errors import DataError
+from unimask.evaluation.objects import (
+    disjoint_masks,
+    flatten,
+    found_objects,
+    overlapping,
+    true_objects,
+)
+from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
-from unimask.metrics import MatchedPrecision, MeanIoU, PanopticQuality
+from unimask.metrics import (
+    AveragePrecision,
+    MatchedPrecision,
+    MeanIoU,
+    Objects,
+    PanopticQuality,
+    mask_ious,
+)
 from unimask.results import Result
 
 Scores = dict[str, float | None]
+
+MAX_DETECTIONS = 100
 
 
 class Scorer(Protocol):
@@ -28,6 +44,10 @@ class Scorer(Protocol):
         """Give the percentages by class."""
         ...
 
+    def notes(self) -> list[str]:
+        """Say what a reader of the scores should know of the data."""
+        ...
+
 
 class PanopticScorer:
     """PQ, SQ, RQ.
@@ -40,9 +60,11 @@ class PanopticScorer:
     def __init__(self, labels: LabelSet, least_area: int = 0) -> None:
         self.quality = PanopticQuality(labels)
         self.least_area = least_area
+        self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add a picture."""
+        self.overlapping += overlapping(sample)
         truth = flatten(sample)
         areas = np.bincount(truth.ravel(), minlength=len(sample.label_ids) + 1)
         truth = np.where(areas[truth] < self.least_area, 0, truth)
@@ -62,6 +84,10 @@ class PanopticScorer:
         """Give the percentages by class."""
         return self.quality.per_class()
 
+    def notes(self) -> list[str]:
+        """Tell of objects that overlap."""
+        return overlap_notes(self.overlapping)
+
 
 class SemanticScorer:
     """mIoU and its kin.
@@ -72,9 +98,11 @@ class SemanticScorer:
 
     def __init__(self, labels: LabelSet) -> None:
         self.iou = MeanIoU(labels)
+        self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add a picture."""
+        self.overlapping += overlapping(sample)
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
         self.iou.update(result.segmentation, label_of[flatten(sample)], sample.ignored)
@@ -87,46 +115,72 @@ class SemanticScorer:
         """Give the percentages by class."""
         return self.iou.per_class()
 
+    def notes(self) -> list[str]:
+        """Tell of objects that overlap."""
+        return overlap_notes(self.overlapping)
+
 
 class InstanceScorer:
-    """Matched precision of disjoint things, as microscopy counts.
+    """COCO's average precision of things, and matched precision, as microscopy counts.
+
+    Of the prediction the first takes all instances with their scores; the second those that score
+    at least one half, each without what better ones cover, and things of all classes alike.
 
     Args:
-        labels: Classes; things of all classes count alike.
+        labels: Classes.
+        max_detections: Instances of a class that count in a picture.
     """
 
-    def __init__(self, labels: LabelSet) -> None:
-        self.precision = MatchedPrecision()
-        self.things = np.array(labels.is_thing)
+    def __init__(self, labels: LabelSet, max_detections: int = MAX_DETECTIONS) -> None:
+        self.labels = labels
+        few = [count for count in (1, 10) if count < max_detections]
+        self.average = AveragePrecision(labels, max_detections=(*few, max_detections))
+        self.matched = MatchedPrecision()
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Add a picture; crowds are not objects."""
-        thing = np.array([False, *(self.things[sample.label_ids] & ~sample.crowds)])
-        truth = flatten(sample)
-        self.precision.update(result.segmentation, np.where(thing[truth], truth, 0))
+        """Add a picture; to matched precision crowds are no objects."""
+        truth = true_objects(sample, self.labels)
+        self.average.update(found_objects(result), truth)
+        single = truth.take(np.flatnonzero(~truth.crowds))
+        clear = disjoint_masks(result, INSTANCE_THRESHOLD)
+        found = Objects.of_masks(clear, [0] * len(clear))
+        self.matched.add(mask_ious(found, single))
 
     def metrics(self) -> Scores:
         """Give the percentages."""
-        return self.precision.compute()
+        return self.average.compute() | self.matched.compute()
 
     def per_class(self) -> dict[str, Scores]:
-        """Matched precision has no classes."""
-        return {}
+        """Give COCO's percentages by class of things; matched precision has no classes."""
+        names = [self.labels.names[label] for label in self.labels.things]
+        scores = self.average.per_class()
+        return {name: scores[name] for name in names}
+
+    def notes(self) -> list[str]:
+        """Objects may overlap here: there is nothing to tell."""
+        return []
 
 
-def scorer_for(task: Task, labels: LabelSet, *, least_area: int = 0) -> Scorer:
+def overlap_notes(pictures: int) -> list[str]:
+    """Say what this score makes of objects that overlap."""
+    if not pictures:
+        return []
+    return [
+        f"{pictures} pictures have objects that overlap; this score gives each pixel to one of "
+        "them, the one in front"
+    ]
+
+
+def scorer_for(
+    task: Task,
+    labels: LabelSet,
+    *,
+    least_area: int = 0,
+    max_detections: int = MAX_DETECTIONS,
+) -> Scorer:
     """Give the scorer of a task."""
     if task == "panoptic":
         return PanopticScorer(labels, least_area)
-    return SemanticScorer(labels) if task == "semantic" else InstanceScorer(labels)
-
-
-def flatten(sample: Sample) -> np.ndarray:
-    """Give one object per pixel.
-
-    Raises:
-        DataError: Objects overlap, so that pixels have no single object.
-    """
-    if len(sample.id_maps) > 1 and ((sample.id_maps > 0).sum(0) > 1).any():
-        raise DataError(f"{sample.path}: objects overlap; this score needs disjoint ones")
-    return sample.id_maps.max(0)
+    if task == "semantic":
+        return SemanticScorer(labels)
+    return InstanceScorer(labels, max_detections)

@@ -32,7 +32,14 @@ class MatchedPrecision:
         Returns:
             The picture's own score per threshold, from 0 to 1; 1 where both are empty.
         """
-        ious = iou_table(predicted, truth)
+        return self.add(iou_table(predicted, truth))
+
+    def add(self, ious: Float[np.ndarray, "p t"]) -> dict[float, float]:
+        """Add a picture by the IoUs of its predicted and true objects; either may overlap.
+
+        Returns:
+            As `update` does.
+        """
         found, true = ious.shape
         scores = []
         for threshold in self.thresholds:
@@ -64,8 +71,8 @@ def iou_table(
 def count_matches(ious: Float[np.ndarray, "p t"], threshold: float) -> int:
     """Count the most pairs above the threshold that share no object."""
     good = ious > threshold
-    if threshold >= 0.5:
-        # Above one half a disjoint segment has at most one partner.
+    if good.sum(0).max(initial=0) <= 1 and good.sum(1).max(initial=0) <= 1:
+        # Above one half, at the latest, that is so of objects that do not overlap.
         return int(good.sum())
     rows, columns = linear_sum_assignment(-good.astype(np.float64) - 1e-9 * ious)
     return int(good[rows, columns].sum())

@@ -1,0 +1,91 @@
+"""The IoU of every found and every true object of a picture, without a dense mask."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from unimask.errors import DataError
+from unimask.formats.run_length import RunLength
+from unimask.metrics.objects import Objects
+
+
+def mask_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
+    """Give the IoU of masks; with a crowd, the share of the prediction that lies on it.
+
+    Raises:
+        DataError: Masks are of pictures of different sizes.
+    """
+    near = boxes_meet(predicted.boxes, truth.boxes)
+    shared = shared_pixels(predicted.masks, truth.masks, near)
+    found = np.array([mask.area for mask in predicted.masks], np.float64)
+    true = np.array([mask.area for mask in truth.masks], np.float64)
+    return shares(shared.astype(np.float64), found, true, truth.crowds)
+
+
+def box_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
+    """Give the IoU of boxes; with a crowd, the share of the prediction that lies on it."""
+    first, second = predicted.boxes[:, None], truth.boxes[None]
+    ends = np.minimum(first[..., 2:], second[..., 2:])
+    starts = np.maximum(first[..., :2], second[..., :2])
+    found, true = (
+        (boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (predicted.boxes, truth.boxes)
+    )
+    return shares((ends - starts).clip(min=0).prod(-1), found, true, truth.crowds)
+
+
+def shares(
+    shared: Float[np.ndarray, "p t"],
+    found: Float[np.ndarray, " p"],
+    true: Float[np.ndarray, " t"],
+    crowds: Bool[np.ndarray, " t"],
+) -> Float[np.ndarray, "p t"]:
+    """Divide what pairs share by their union, or by the prediction alone where truth is a crowd."""
+    union = np.where(crowds, found[:, None], found[:, None] + true - shared)
+    return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
+
+
+def boxes_meet(
+    first: Float[np.ndarray, "a 4"], second: Float[np.ndarray, "b 4"]
+) -> Bool[np.ndarray, "a b"]:
+    """Say which boxes have an area in common."""
+    starts = np.maximum(first[:, None, :2], second[None, :, :2])
+    ends = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    return np.all(starts < ends, axis=-1)
+
+
+def shared_pixels(
+    first: Sequence[RunLength], second: Sequence[RunLength], near: Bool[np.ndarray, "a b"]
+) -> Int[np.ndarray, "a b"]:
+    """Count the pixels that pairs of masks share, of those pairs that are `near`.
+
+    The ones of a mask before a place are a broken line over places, level on zeros and rising on
+    ones; at the ends of another mask's runs it tells how much of each run is shared.
+
+    Raises:
+        DataError: The masks are not all of one size.
+    """
+    if len({mask.size for mask in (*first, *second)}) > 1:
+        sizes = sorted({f"{h} x {w}" for h, w in (mask.size for mask in (*first, *second))})
+        raise DataError(f"masks of one picture differ in size ({', '.join(sizes)}): rewrite them")
+    if len(second) > len(first):
+        return shared_pixels(second, first, near.T).T
+    shared = np.zeros(near.shape, np.int64)
+    ends = {row: run_ends(first[row]) for row in np.flatnonzero(near.any(1)).tolist()}
+    for column in np.flatnonzero(near.any(0)).tolist():
+        rows = np.flatnonzero(near[:, column])
+        bounds = run_ends(second[column])
+        lengths = (bounds[1::2] - bounds[::2]).cumsum()
+        ones = np.stack([lengths - (bounds[1::2] - bounds[::2]), lengths], axis=1).ravel()
+        places = np.concatenate([ends[row] for row in rows.tolist()])
+        before = np.interp(places, bounds, ones)
+        counts = np.array([len(ends[row]) // 2 for row in rows.tolist()])
+        first_runs = counts.cumsum() - counts
+        shared[rows, column] = np.add.reduceat(before[1::2] - before[::2], first_runs)
+    return shared
+
+
+def run_ends(mask: RunLength) -> Int[np.ndarray, " ends"]:
+    """Give the start and the end of each run of ones, column-major."""
+    starts, lengths = mask.runs
+    return np.stack([starts, starts + lengths], axis=1).ravel()

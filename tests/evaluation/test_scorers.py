@@ -1,0 +1,109 @@
+"""From samples and predictions to scores."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unimask.datasets import Sample
+from unimask.evaluation.scorers import scorer_for
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet
+from unimask.results import Result, Segment
+
+LABELS = LabelSet(("cat", "dog", "ground"), (True, True, False))
+SIZE = (12, 16)
+
+
+def box(y0, y1, x0, x1) -> np.ndarray:
+    mask = np.zeros(SIZE, bool)
+    mask[y0:y1, x0:x1] = True
+    return mask
+
+
+OUTER, INNER, LONE = box(1, 9, 1, 9), box(3, 6, 3, 6), box(2, 10, 11, 15)
+
+
+def sample_of(*layers: dict[int, np.ndarray], label_ids, crowds=()) -> Sample:
+    """Give a sample whose layers hold numbered masks."""
+    id_maps = np.zeros((len(layers), *SIZE), np.int32)
+    for layer, masks in zip(id_maps, layers, strict=True):
+        for number, mask in masks.items():
+            layer[mask] = number
+    return Sample(
+        image=np.zeros((*SIZE, 3), np.uint8),
+        id_maps=id_maps,
+        label_ids=np.array(label_ids, np.int64),
+        crowds=np.isin(np.arange(1, len(label_ids) + 1), crowds),
+        ignored=None,
+        path=Path("picture.png"),
+    )
+
+
+def result_of(task, *found: tuple[np.ndarray, int, float | None]) -> Result:
+    """Give a prediction of masks with label ids and scores."""
+    segments = tuple(
+        Segment.of(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
+        for number, (mask, label, score) in enumerate(found, start=1)
+    )
+    return Result(task=task, size=SIZE, labels=LABELS, segments=segments)
+
+
+NESTED = sample_of({1: OUTER, 3: LONE}, {2: INNER}, label_ids=[0, 0, 1])
+"""A cat in front of a cat, and a dog."""
+
+
+def test_nested_objects_are_both_found():
+    scorer = scorer_for("instance", LABELS)
+    scorer.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
+    scores = scorer.metrics()
+    assert [scores["AP"], scores["AR100"]] == pytest.approx([100, 100])
+    # Microscopy's objects are disjoint: what the surer one covers is gone.
+    assert scores["AP_match@0.50"] == pytest.approx(100 * 2 / 3)
+    assert set(scorer.per_class()) == {"cat", "dog"}
+    assert scorer.notes() == []
+
+
+def test_all_scores_make_the_curve_but_only_sure_objects_match():
+    scorer = scorer_for("instance", LABELS)
+    single = sample_of({1: OUTER}, label_ids=[0])
+    scorer.add(result_of("instance", (OUTER, 0, 0.9), (LONE, 0, 0.2), (INNER, 1, 0.1)), single)
+    assert scorer.metrics()["AP"] == pytest.approx(100)
+    assert scorer.metrics()["AP_match@0.50"] == 100
+    assert scorer.per_class()["dog"]["AP"] is None
+
+
+def test_crowds_are_wrong_nowhere():
+    crowd = sample_of({1: OUTER, 2: LONE}, label_ids=[0, 0], crowds=(1,))
+    scorer = scorer_for("instance", LABELS)
+    scorer.add(result_of("instance", (INNER, 0, 0.9), (LONE, 0, 0.8)), crowd)
+    assert scorer.metrics()["AP"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("most", [1, 2, 100, 1000])
+def test_the_number_of_detections_names_the_recall(most):
+    scorer = scorer_for("instance", LABELS, max_detections=most)
+    scorer.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
+    expected = 75 if most == 1 else 100  # one cat of two, the dog
+    assert scorer.metrics()[f"AR{most}"] == pytest.approx(expected)
+    assert scorer.metrics()["AP"] is not None
+
+
+def test_where_truth_overlaps_the_object_in_front_has_the_pixel():
+    panoptic = scorer_for("panoptic", LABELS)
+    found = result_of("panoptic", (OUTER & ~INNER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7))
+    panoptic.add(found, NESTED)
+    assert panoptic.metrics()["PQ"] == 100
+    assert "1 pictures have objects that overlap" in panoptic.notes()[0]
+    semantic = scorer_for("semantic", LABELS)
+    semantic.add(result_of("semantic", (OUTER, 0, None), (LONE, 1, None)), NESTED)
+    assert semantic.metrics()["mIoU"] == 100
+    assert semantic.notes()
+
+
+def test_disjoint_truth_needs_no_notes():
+    layers = sample_of({1: OUTER}, {2: LONE}, label_ids=[0, 1])
+    for task in ("panoptic", "semantic"):
+        scorer = scorer_for(task, LABELS)
+        scorer.add(result_of(task, (OUTER, 0, None), (LONE, 1, None)), layers)
+        assert scorer.notes() == []

@@ -1,0 +1,111 @@
+"""Pictures of objects, and what pycocotools says of them."""
+
+import contextlib
+import io
+
+import numpy as np
+
+from unimask.formats.run_length import RunLength
+from unimask.metrics import Objects
+
+Picture = tuple[Objects, Objects]
+
+
+def coco_of(pictures: list[Picture], labels: int):
+    """Give the truth as pycocotools reads it, and the detections."""
+    from pycocotools.coco import COCO
+
+    truth, found = [], []
+    for image, (predicted, true) in enumerate(pictures, start=1):
+        # Detections with boxes would have the areas of those.
+        own = {"bbox"} if predicted.masks else set()
+        found += [{k: e[k] for k in e.keys() - own} for e in entries(predicted, image)]
+        truth += [entry | {"id": len(truth) + i} for i, entry in enumerate(entries(true, image), 1)]
+    coco = COCO()
+    coco.dataset = {
+        "images": [{"id": i, "height": 0, "width": 0} for i in range(1, len(pictures) + 1)],
+        "categories": [{"id": label} for label in range(labels)],
+        "annotations": truth,
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco.createIndex()
+        return coco, coco.loadRes(found) if found else None
+
+
+def entries(objects: Objects, image: int) -> list[dict]:
+    """Write objects down as COCO does."""
+    rows = []
+    for i in range(len(objects)):
+        x0, y0, x1, y1 = objects.boxes[i].tolist()
+        entry = {
+            "image_id": image,
+            "category_id": int(objects.label_ids[i]),
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "area": float(objects.areas[i]),
+            "score": float(objects.scores[i]),
+            "iscrowd": int(objects.crowds[i]),
+        }
+        if objects.masks:
+            coco = objects.masks[i].to_coco()
+            entry["segmentation"] = coco | {"counts": coco["counts"].encode()}
+        rows.append(entry)
+    return rows
+
+
+def their_scores(pictures, labels: int, kind: str = "segm", most: tuple[int, ...] = (1, 10, 100)):
+    """Give pycocotools' precision (thresholds, recalls, classes, areas), and recall with counts."""
+    from pycocotools.cocoeval import COCOeval
+
+    truth, found = coco_of(pictures, labels)
+    if found is None:
+        return None
+    run = COCOeval(truth, found, kind)
+    run.params.maxDets = list(most)
+    with contextlib.redirect_stdout(io.StringIO()):
+        run.evaluate()
+        run.accumulate()
+    return run.eval["precision"][..., -1], run.eval["recall"]
+
+
+def random_picture(random: np.random.Generator, size=(24, 20), labels: int = 3) -> Picture:
+    """Give true blobs, some of them crowds, and detections that are more or less like them.
+
+    Scores are coarse, so that many are equal; masks may be empty, or a single pixel.
+    """
+    truth = [blob(random, size) for _ in range(random.integers(0, 7))]
+    true_labels = random.integers(0, labels, len(truth))
+    found, found_labels = [], []
+    for mask, label in zip(truth, true_labels, strict=True):
+        for _ in range(random.integers(0, 4)):
+            moved = np.roll(mask, random.integers(-1, 2, 2), (0, 1))
+            found.append(moved ^ (random.random(size) < random.choice([0, 0, 0.02])))
+            found_labels.append(label if random.random() < 0.8 else random.integers(labels))
+    for _ in range(random.integers(0, 4)):
+        found.append(blob(random, size))
+        found_labels.append(random.integers(labels))
+    predicted = Objects.of_masks(
+        [RunLength.from_mask(mask) for mask in found],
+        np.array(found_labels, np.int64),
+        scores=random.integers(0, 6, len(found)) / 5,
+    )
+    crowds = random.random(len(truth)) < 0.2
+    # Annotated areas are not counted pixels: COCO's come from polygons.
+    areas = [mask.sum() * random.choice([1, 1.0, 4, 40, 200]) for mask in truth]
+    true = Objects.of_masks(
+        [RunLength.from_mask(mask) for mask in truth], true_labels, crowds=crowds, areas=areas
+    )
+    return predicted, true
+
+
+def blob(random: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Give a rectangle, a pixel, everything or nothing."""
+    mask = np.zeros(size, bool)
+    kind = random.random()
+    y, x = random.integers(0, size[0]), random.integers(0, size[1])
+    if kind < 0.05:
+        mask[y, x] = True
+    elif kind > 0.97:
+        mask[:] = True
+    elif kind > 0.08:
+        mask[y : y + random.integers(2, 12), x : x + random.integers(2, 12)] = True
+    return mask

@@ -72,11 +72,11 @@ class RunLength:
     @property
     def runs(self) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
         """Starts and lengths of the runs of ones, column-major."""
-        starts = np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)])[:-1]
-        lengths = self.counts.astype(np.int64)
-        ones = np.arange(len(self.counts)) % 2 == 1
-        kept = ones & (lengths > 0)
-        return starts[kept], lengths[kept]
+        lengths = self.counts[1::2].astype(np.int64)
+        starts = self.counts.cumsum(dtype=np.int64)[: 2 * len(lengths) : 2]
+        if lengths.all():
+            return starts, lengths
+        return starts[lengths > 0], lengths[lengths > 0]
 
     @property
     def span(self) -> tuple[int, Bool[np.ndarray, " n"]]:
@@ -100,14 +100,13 @@ class RunLength:
         if not len(starts):
             return (0.0, 0.0, 0.0, 0.0)
         height = self.size[0]
-        last = starts + lengths - 1
-        x0, x1 = starts[0] // height, last[-1] // height
-        crosses = last // height > starts // height
-        if crosses.any():
-            y0, y1 = 0, height - 1
-        else:
-            y0, y1 = (starts % height).min(), (last % height).max()
-        return (float(x0), float(y0), float(x1 + 1), float(y1 + 1))
+        x0, x1 = starts[0] // height, (starts[-1] + lengths[-1] - 1) // height
+        tops = starts % height
+        bottoms = tops + lengths
+        y0, y1 = tops.min(), bottoms.max()
+        if y1 > height:  # a run that goes on in the next column
+            y0, y1 = 0, height
+        return (float(x0), float(y0), float(x1 + 1), float(y1))
 
     def to_coco(self) -> dict[str, object]:
         """Give COCO's compressed form, as pycocotools writes it."""
@@ -163,10 +162,10 @@ def expand(text: str) -> Int[np.ndarray, " n"]:
         return codes
     last = codes & 32 == 0
     ends = np.flatnonzero(last)
-    lengths = np.diff(ends, prepend=-1)
+    first = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - first + 1
     if ((codes < 0) | (codes > 63)).any() or not last[-1] or lengths.max() > MOST_DIGITS:
         raise DataError(f"{text[:20]!r} is not a compressed run length: write the mask again")
-    first = ends - lengths + 1
     shifts = 5 * (np.arange(len(codes)) - np.repeat(first, lengths))
     numbers = np.add.reduceat((codes & 31) << shifts, first)
     numbers -= np.where(codes[ends] & 16, 1, 0) << (5 * lengths)

@@ -12,8 +12,13 @@ def overlaps(
     Returns:
         The ids of the first map, those of the second, and the table of counts.
     """
-    first_ids, rows = np.unique(first, return_inverse=True)
-    second_ids, columns = np.unique(second, return_inverse=True)
-    pairs = rows.ravel() * len(second_ids) + columns.ravel()
-    counts = np.bincount(pairs, minlength=len(first_ids) * len(second_ids))
-    return first_ids, second_ids, counts.reshape(len(first_ids), len(second_ids))
+    one, other = first.ravel(), second.ravel()
+    # Maps have long runs of equal ids, and there are far fewer runs to sort than pixels.
+    changes = np.flatnonzero((one[1:] != one[:-1]) | (other[1:] != other[:-1])) + 1
+    starts = np.concatenate([np.zeros(min(one.size, 1), np.int64), changes])
+    lengths = np.diff(starts, append=one.size)
+    first_ids, rows = np.unique(one[starts], return_inverse=True)
+    second_ids, columns = np.unique(other[starts], return_inverse=True)
+    pairs = rows * len(second_ids) + columns
+    counts = np.bincount(pairs, lengths, minlength=len(first_ids) * len(second_ids))
+    return first_ids, second_ids, counts.astype(np.int64).reshape(len(first_ids), len(second_ids))

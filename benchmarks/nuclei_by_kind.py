@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import unimask
+from unimask.curation.flatten import flatten
 from unimask.datasets import Sample, open_dataset
-from unimask.evaluation.objects import flatten
 from unimask.inference import Predictor
 from unimask.metrics import MatchedPrecision, MeanIoU
 from unimask.metrics.matched_precision import iou_table
@@ -65,7 +65,7 @@ def kinds_of(sample: Sample, truth: np.ndarray) -> tuple[str, str, str]:
 
 def nuclei_of(sample: Sample) -> np.ndarray:
     """Give the true nuclei, background 0."""
-    truth = flatten(sample)
+    truth = flatten(sample, np.array([True, False])).numbers
     return np.where(np.array([0, *(sample.label_ids == 0)])[truth] > 0, truth, 0)
 
 

@@ -89,7 +89,7 @@ def test_the_number_of_detections_names_the_recall(most):
     assert scorer.metrics()["AP"] is not None
 
 
-def test_where_truth_overlaps_the_object_in_front_has_the_pixel():
+def test_where_truth_overlaps_the_smaller_object_has_the_pixel():
     panoptic = scorer_for("panoptic", LABELS)
     found = result_of("panoptic", (OUTER & ~INNER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7))
     panoptic.add(found, NESTED)
@@ -107,3 +107,12 @@ def test_disjoint_truth_needs_no_notes():
         scorer = scorer_for(task, LABELS)
         scorer.add(result_of(task, (OUTER, 0, None), (LONE, 1, None)), layers)
         assert scorer.notes() == []
+
+
+def test_regions_of_one_stuff_are_one_segment():
+    scorer = scorer_for("panoptic", LABELS)
+    scorer.add(
+        result_of("panoptic", (OUTER | LONE, 2, None)),
+        sample_of({1: OUTER, 2: LONE}, label_ids=[2, 2]),
+    )
+    assert scorer.metrics()["PQ_stuff"] == 100

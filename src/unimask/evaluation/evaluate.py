@@ -37,8 +37,8 @@ def evaluate(
     thresholds (AP_match), as StarDist and the Data Science Bowl have it, of those instances that
     score at least one half. All are percentages from 0 to 100; what is not defined is None.
 
-    Panoptic and semantic scores need one object per pixel: where true objects overlap, that in
-    front, and the report says of how many pictures.
+    Panoptic and semantic scores need one object per pixel: where true objects overlap, things come
+    before stuff and small objects before large ones, and the report says in how many pictures.
 
     Args:
         data: Folder of the dataset.

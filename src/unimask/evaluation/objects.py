@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from unimask.datasets import Sample
 from unimask.formats.run_length import RunLength, run_lengths_of_ids
@@ -42,23 +41,3 @@ def disjoint_masks(result: Result, least_score: float) -> list[RunLength]:
     )
     ids = replace(result, segments=tuple(chosen), task="instance").segmentation
     return list(run_lengths_of_ids(ids).values())
-
-
-def flatten(sample: Sample) -> Int[np.ndarray, "h w"]:
-    """Give one object per pixel: where they overlap, that of the last layer, which is in front."""
-    ids = sample.id_maps[0].copy()
-    for layer in sample.id_maps[1:]:
-        np.copyto(ids, layer, where=layer > 0)
-    return ids
-
-
-def overlapping(sample: Sample) -> bool:
-    """Say whether any pixel belongs to several objects."""
-    if len(sample.id_maps) == 1:
-        return False
-    taken: Bool[np.ndarray, "h w"] = sample.id_maps[0] > 0
-    for layer in sample.id_maps[1:]:
-        if (taken & (layer > 0)).any():
-            return True
-        taken = taken | (layer > 0)
-    return False

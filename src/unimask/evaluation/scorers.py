@@ -4,14 +4,10 @@ from typing import Protocol
 
 import numpy as np
 
+from unimask.curation.flatten import flatten
+from unimask.curation.writers.coco_panoptic import segments_of
 from unimask.datasets import Sample
-from unimask.evaluation.objects import (
-    disjoint_masks,
-    flatten,
-    found_objects,
-    overlapping,
-    true_objects,
-)
+from unimask.evaluation.objects import disjoint_masks, found_objects, true_objects
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.metrics import (
@@ -58,14 +54,16 @@ class PanopticScorer:
     """
 
     def __init__(self, labels: LabelSet, least_area: int = 0) -> None:
+        self.is_thing = np.array(labels.is_thing)
         self.quality = PanopticQuality(labels)
         self.least_area = least_area
         self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Add a picture."""
-        self.overlapping += overlapping(sample)
-        truth = flatten(sample)
+        """Add a picture; regions of one stuff class are one segment."""
+        flat = flatten(sample, self.is_thing)
+        self.overlapping += flat.covered > 0
+        truth = np.concatenate([[0], segments_of(sample, self.is_thing)])[flat.numbers]
         areas = np.bincount(truth.ravel(), minlength=len(sample.label_ids) + 1)
         truth = np.where(areas[truth] < self.least_area, 0, truth)
         self.quality.update(
@@ -97,15 +95,17 @@ class SemanticScorer:
     """
 
     def __init__(self, labels: LabelSet) -> None:
+        self.is_thing = np.array(labels.is_thing)
         self.iou = MeanIoU(labels)
         self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add a picture."""
-        self.overlapping += overlapping(sample)
+        flat = flatten(sample, self.is_thing)
+        self.overlapping += flat.covered > 0
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
-        self.iou.update(result.segmentation, label_of[flatten(sample)], sample.ignored)
+        self.iou.update(result.segmentation, label_of[flat.numbers], sample.ignored)
 
     def metrics(self) -> Scores:
         """Give the percentages."""
@@ -167,7 +167,7 @@ def overlap_notes(pictures: int) -> list[str]:
         return []
     return [
         f"{pictures} pictures have objects that overlap; this score gives each pixel to one of "
-        "them, the one in front"
+        "them: things before stuff, small before large"
     ]
 
 

@@ -129,14 +129,15 @@ def score_theirs(pictures: int) -> None:
         detections += [one | {"image_id": seed} for one in found]
     coco = COCO()
     height, width = SIZE
-    coco.dataset = {
+    coco.dataset = {  # pyright: ignore[reportAttributeAccessIssue]
         "images": [{"id": s, "height": height, "width": width} for s in range(pictures)],
         "categories": [{"id": label} for label in range(CLASSES)],
         "annotations": annotations,
     }
     start = time.perf_counter()
     coco.createIndex()
-    run = COCOeval(coco, coco.loadRes(detections), "segm")
+    found = coco.loadRes(detections)  # pyright: ignore[reportArgumentType]
+    run = COCOeval(coco, found, "segm")
     run.evaluate()
     run.accumulate()
     spent = time.perf_counter() - start

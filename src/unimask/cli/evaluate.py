@@ -6,15 +6,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from unimask.cli.main import PreprocessingOption, app, check_writable
+from unimask.cli.score_tables import score_tables
 
 
 @app.command()
 def evaluate(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
-    model: Annotated[str, typer.Option("--model", "-m", help="Whatever predict takes.")],
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Whatever predict takes.")
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="In place of a model: COCO results, COCO panoptic, a folder of maps."),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="The model's widest by default.")] = None,
     split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
     max_detections: Annotated[
@@ -25,7 +31,7 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
-    """Score a model; all scores are percentages."""
+    """Score a model, or results that any program wrote; all scores are percentages."""
     if json is not None:
         check_writable(json.parent)
     from unimask.evaluation import evaluate as run_evaluation
@@ -36,6 +42,7 @@ def evaluate(
         report = run_evaluation(
             data,
             model,
+            results=results,
             task=task,
             split=split,
             max_detections=max_detections,
@@ -47,17 +54,7 @@ def evaluate(
         )
     console.print(f"{report['task']} on {report['images']} pictures of {report['data']}/{split}")
     for note in report["notes"]:  # type: ignore[attr-defined]
-        console.print(note)
-    table = Table("score", "%", box=None, pad_edge=False)
-    metrics: dict[str, float | None] = report["metrics"]  # type: ignore[assignment]
-    for name, value in metrics.items():
-        table.add_row(name, "not defined" if value is None else f"{value:.2f}")
-    console.print(table)
-    per_class: dict[str, dict] = report["per_class"]  # type: ignore[assignment]
-    if per_class:
-        names = list(next(iter(per_class.values())))
-        table = Table("class", *names, box=None, pad_edge=False)
-        for label, values in per_class.items():
-            cells = ["-" if values[name] is None else f"{values[name]:.2f}" for name in names]
-            table.add_row(label, *cells)
+        console.print(note, markup=False)
+    for table in score_tables(report["metrics"], report["per_class"]):  # type: ignore[arg-type]
+        console.print()
         console.print(table)

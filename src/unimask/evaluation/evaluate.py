@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unimask.checkpoints import Preprocessing
-from unimask.datasets import Dataset, open_dataset
-from unimask.errors import DataError
-from unimask.evaluation.scorers import MAX_DETECTIONS, scorer_for
+from unimask.datasets import Dataset, Sample, open_dataset
+from unimask.errors import DataError, SettingsError
+from unimask.evaluation.result_files import open_results
+from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, scorer_for
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Dtype, Predictor, load
 from unimask.labels import LabelSet
+from unimask.results import Result
 
 Progress = Callable[[int, int], None]
 """Called with the pictures done and the pictures in all."""
@@ -18,10 +20,11 @@ Progress = Callable[[int, int], None]
 
 def evaluate(
     data: str | Path,
-    model: str | Path | Predictor,
+    model: str | Path | Predictor | None = None,
     *,
+    results: str | Path | None = None,
     task: str | None = None,
-    split: str = "val",
+    split: str | None = "val",
     max_detections: int = MAX_DETECTIONS,
     device: str = "auto",
     dtype: Dtype = "float32",
@@ -29,7 +32,7 @@ def evaluate(
     json: str | Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Score a model on labelled pictures.
+    """Score a model on labelled pictures, or results for them that any program wrote.
 
     Panoptic gives PQ, SQ, RQ (all, things, stuff); semantic mIoU, fwIoU, mACC, pACC. Instance gives
     COCO's AP and AR of all instances (AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm,
@@ -43,12 +46,12 @@ def evaluate(
     Args:
         data: Folder of the dataset.
         model: A predictor, or whatever `load` takes.
-        task: The model's widest by default.
-        split: Part of the dataset.
+        results: In place of a model: COCO results (a JSON list), COCO panoptic (a JSON with its
+            PNGs), or a folder of maps (see `open_results`).
+        task: The model's widest by default; of results what they answer.
+        split: Part of the dataset; None for all pictures.
         max_detections: Instance: the surest of a class in a picture, which alone count.
-        device: Where a model that is loaded here runs.
-        dtype: What it computes in, as `load` takes it.
-        preprocessing: "authors" or "hub", as `load` takes it.
+        device, dtype, preprocessing: As `load` takes them.
         json: File to write the scores to.
         progress: Told after each picture.
 
@@ -56,17 +59,24 @@ def evaluate(
         `{task, data, split, images, metrics, per_class, notes}`.
 
     Raises:
-        DataError: The dataset cannot be read, or its classes are not the model's.
-        TaskError: The model cannot do the task.
+        DataError: The dataset or the results cannot be read, or do not belong together; or its
+            classes are not the model's.
+        SettingsError: There is neither a model nor results, or both.
+        TaskError: The model cannot do the task, or the results answer another.
     """
-    if isinstance(model, Predictor):
-        predictor = model
+    if model is not None and results is not None:
+        raise SettingsError("a model and results: score one of them at a time")
+    if results is not None:
+        dataset = open_dataset(data, split)
+        scores = evaluate_results(
+            results, dataset, task=task, max_detections=max_detections, progress=progress
+        )
     else:
-        predictor = load(model, device=device, dtype=dtype, preprocessing=preprocessing)
-    dataset = open_dataset(data, split, channels=predictor.channels)
-    scores = evaluate_predictor(
-        predictor, dataset, task=task, max_detections=max_detections, progress=progress
-    )
+        predictor = predictor_for(model, device, dtype, preprocessing)
+        dataset = open_dataset(data, split, channels=predictor.channels)
+        scores = evaluate_predictor(
+            predictor, dataset, task=task, max_detections=max_detections, progress=progress
+        )
     report = {
         "task": scores["task"],
         "data": dataset.name,
@@ -77,6 +87,24 @@ def evaluate(
         with atomic_path(Path(json)) as path:
             path.write_text(json_format.dumps(report, indent=2) + "\n")
     return report
+
+
+def predictor_for(
+    model: str | Path | Predictor | None,
+    device: str,
+    dtype: Dtype,
+    preprocessing: Preprocessing,
+) -> Predictor:
+    """Give the model that is to be scored.
+
+    Raises:
+        SettingsError: There is none.
+    """
+    if model is None:
+        raise SettingsError("nothing to score: give a model, or results")
+    if isinstance(model, Predictor):
+        return model
+    return load(model, device=device, dtype=dtype, preprocessing=preprocessing)
 
 
 def evaluate_predictor(
@@ -105,13 +133,60 @@ def evaluate_predictor(
     labels = common_labels(predictor, dataset)
     scorer = scorer_for(chosen, labels, least_area=least_area, max_detections=max_detections)
     threshold = 0.0 if chosen == "instance" else None  # curves need all scores
+
+    def predict(index: int, sample: Sample) -> Result:
+        return predictor.predict(sample.image, chosen, threshold=threshold)
+
+    return {"task": chosen, **score(dataset, predict, scorer, progress)}
+
+
+def evaluate_results(
+    results: str | Path,
+    dataset: Dataset,
+    *,
+    task: str | None = None,
+    max_detections: int = MAX_DETECTIONS,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Score results that any program wrote on an open dataset.
+
+    Args:
+        results: A file or a folder; see `open_results`.
+        dataset: Labelled pictures.
+        task: What the results answer, where their kind does not tell.
+        max_detections: Instance: the surest of a class in a picture, which alone count.
+        progress: Told after each picture.
+
+    Returns:
+        `{task, images, metrics, per_class, notes}`.
+
+    Raises:
+        DataError: The results cannot be read, or are of other pictures or classes.
+        TaskError: They answer another task.
+    """
+    source = open_results(results, dataset, task)
+    scorer = scorer_for(source.task, dataset.labels, max_detections=max_detections)
+
+    def read(index: int, sample: Sample) -> Result:
+        return source.of(index, sample.size)
+
+    report = score(dataset, read, scorer, progress)
+    return {"task": source.task, **report, "notes": [*source.notes(), *scorer.notes()]}
+
+
+def score(
+    dataset: Dataset,
+    result_of: Callable[[int, Sample], Result],
+    scorer: Scorer,
+    progress: Progress | None,
+) -> dict[str, object]:
+    """Score what `result_of` gives for each picture."""
     for index in range(len(dataset)):
         sample = dataset[index]
-        scorer.add(predictor.predict(sample.image, chosen, threshold=threshold), sample)
+        scorer.add(result_of(index, sample), sample)
         if progress is not None:
             progress(index + 1, len(dataset))
     return {
-        "task": chosen,
         "images": len(dataset),
         "metrics": scorer.metrics(),
         "per_class": scorer.per_class(),

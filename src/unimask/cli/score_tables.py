@@ -1,0 +1,65 @@
+"""Scores as the field prints them: PQ by kind of class, AP by IoU and size, and a row per class."""
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+Scores = Mapping[str, float | None]
+
+KINDS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
+AREAS = {"s": "small", "m": "medium", "l": "large"}
+
+
+def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table]:
+    """Lay out a report's scores, in percent; "-" stands for what is not defined."""
+    tables = []
+    rest = dict(metrics)
+    if "PQ" in rest:
+        tables.append(panoptic_table(rest))
+        rest = {}
+    if "AP" in rest:
+        coco = {key: rest.pop(key) for key in list(rest) if not key.startswith("AP_match")}
+        tables.append(average_precision_table(coco))
+    if rest:
+        tables.append(rows_of("score", {name: {"%": value} for name, value in rest.items()}))
+    if per_class:
+        tables.append(rows_of("class", per_class))
+    return tables
+
+
+def panoptic_table(metrics: Scores) -> Table:
+    """Give PQ, SQ and RQ of all classes, things and stuff, as panopticapi prints them."""
+    names = ("PQ", "SQ", "RQ")
+    rows = {
+        kind: {name: metrics[name + suffix] for name in names} for kind, suffix in KINDS.items()
+    }
+    return rows_of("", rows)
+
+
+def average_precision_table(metrics: Scores) -> Table:
+    """Give AP and AR with the IoUs, sizes and numbers of detections that they are for."""
+    table = Table("score", "IoU", "area", "detections", "%", box=None, pad_edge=False)
+    most = max(int(key[2:]) for key in metrics if key.startswith("AR") and key[2:].isdigit())
+    for name, value in metrics.items():
+        end = name[2:]
+        iou, area, count = "0.50:0.95", AREAS.get(end, "all"), str(most)
+        if end.isdigit() and name.startswith("AP"):
+            iou = f"0.{end}"
+        elif end.isdigit():
+            count = end
+        table.add_row(name, iou, area, count, cell(value))
+    return table
+
+
+def rows_of(what: str, rows: Mapping[str, Scores]) -> Table:
+    """Give a table with a row per name and a column per score."""
+    columns = list(next(iter(rows.values())))
+    table = Table(what, *columns, box=None, pad_edge=False)
+    for name, scores in rows.items():
+        table.add_row(name, *(cell(scores[column]) for column in columns))
+    return table
+
+
+def cell(value: float | None) -> str:
+    """Write a percentage."""
+    return "-" if value is None else f"{value:.2f}"

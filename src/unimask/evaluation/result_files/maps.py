@@ -1,0 +1,95 @@
+"""A folder of maps, one picture of numbers for each picture: classes, or objects of one class."""
+
+from pathlib import Path
+
+import numpy as np
+
+from unimask.datasets import Dataset
+from unimask.errors import DataError
+from unimask.evaluation.result_files.panoptic import read_map
+from unimask.evaluation.result_files.source import Directory, partner_notes
+from unimask.formats.run_length import run_lengths_of_ids
+from unimask.labels import IGNORE_LABEL, Task
+from unimask.results import Result, Segment
+
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+ENDINGS = ("_ids", "_labelIds", "_labelTrainIds", "_pred", "_mask")
+"""What programs put behind a picture's name."""
+
+
+class MapResults:
+    """Maps of label ids (semantic), or of object numbers from 1 on (instance, of one class).
+
+    Partners have a picture's name, or that with one of `ENDINGS`. In maps of label ids the
+    largest number of 8 or 16 bits is no class.
+
+    Args:
+        folder: Where the maps are, at any depth.
+        dataset: The pictures that the results are of.
+        task: "semantic" or "instance".
+
+    Raises:
+        DataError: No map is of a picture of the dataset, or objects could be of several classes.
+    """
+
+    def __init__(self, folder: Path, dataset: Dataset, task: Task) -> None:
+        self.task: Task = task
+        self.labels, self.paths = dataset.labels, dataset.paths
+        if task == "instance" and len(self.labels.things) != 1:
+            raise DataError(
+                f"{folder} numbers objects, but of which of {len(self.labels.things)} classes they "
+                "are it does not tell: give COCO results"
+            )
+        directory = Directory(dataset, folder)
+        self.files: dict[int, Path] = {}
+        strangers = 0
+        for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+            short = next((path.stem.removesuffix(e) for e in ENDINGS if path.stem.endswith(e)), "")
+            index = directory.picture(path.stem, short)
+            if index is None:
+                strangers += 1
+            elif index in self.files:
+                raise DataError(
+                    f"{self.files[index]} and {path} are both results for {self.paths[index].name}:"
+                    " keep one"
+                )
+            else:
+                self.files[index] = path
+        self.told = partner_notes(len(dataset), len(self.files), strangers, folder)
+
+    def of(self, index: int, size: tuple[int, int]) -> Result:
+        """Give the segments of a picture."""
+        segments: list[Segment] = []
+        if index in self.files:
+            numbers = self.numbers(self.files[index], size)
+            for number, rle in run_lengths_of_ids(numbers).items():
+                label = number - 1 if self.task == "semantic" else self.labels.things[0]
+                score = None if self.task == "semantic" else 1.0
+                segments.append(Segment.of(self.labels, label, rle, id=number, score=score))
+        return Result(
+            task=self.task,
+            size=size,
+            labels=self.labels,
+            segments=tuple(segments),
+            path=self.paths[index],
+        )
+
+    def numbers(self, path: Path, size: tuple[int, int]) -> np.ndarray:
+        """Read a map: object numbers, or label ids + 1; 0 for nothing."""
+        values = read_map(path, size)
+        if values.ndim != 2 or values.dtype.kind not in "uib":
+            raise DataError(f"{path} is no map: one number per pixel is needed, not colours")
+        if self.task == "instance":
+            return values.astype(np.int64)
+        nothing = 65535 if values.dtype.itemsize > 1 else IGNORE_LABEL
+        numbers = np.where(values == nothing, -1, values.astype(np.int64)) + 1
+        if numbers.max(initial=0) > len(self.labels):
+            raise DataError(
+                f"{path} holds class {int(numbers.max()) - 1}, but the data has {len(self.labels)} "
+                "classes, counted from 0: renumber the maps"
+            )
+        return numbers
+
+    def notes(self) -> list[str]:
+        """Say which results or pictures have no partner."""
+        return self.told

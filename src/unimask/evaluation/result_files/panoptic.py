@@ -1,0 +1,125 @@
+"""COCO panoptic results: a JSON, and a PNG per picture whose colours are segment ids."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from unimask.datasets import Dataset
+from unimask.errors import DataError
+from unimask.evaluation.result_files.source import Directory, partner_notes
+from unimask.formats.panoptic_png import decode_ids
+from unimask.formats.run_length import run_lengths_of_ids
+from unimask.labels import Task
+from unimask.results import Result, Segment
+
+
+class PanopticResults:
+    """Segments as panopticapi reads them; pixels of id 0 are void.
+
+    Args:
+        path: The JSON. Its PNGs are in the folder of its name, in `panoptic/`, or beside it.
+        content: What it holds.
+        dataset: The pictures that the results are of.
+
+    Raises:
+        DataError: An entry is not what it should be, or none is of a picture of the dataset.
+    """
+
+    task: Task = "panoptic"
+
+    def __init__(self, path: Path, content: dict, dataset: Dataset) -> None:
+        self.path, self.labels, self.paths = path, dataset.labels, dataset.paths
+        self.directory = Directory(dataset, path)
+        self.entries: dict[int, dict[str, int]] = {}
+        self.files: dict[int, str] = {}
+        strangers = 0
+        try:
+            for entry in content["annotations"]:
+                name = str(entry["file_name"])
+                index = self.directory.picture(entry.get("image_id"), name, Path(name).stem)
+                if index is None:
+                    strangers += 1
+                    continue
+                self.files[index] = name
+                self.entries[index] = {
+                    int(segment["id"]): segment["category_id"] for segment in entry["segments_info"]
+                }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f'{path} lacks {error}: it should be {{"annotations": [{{"image_id", "file_name", '
+                '"segments_info": [{"id", "category_id"}]}]}'
+            ) from None
+        self.told = partner_notes(len(dataset), len(self.entries), strangers, path)
+        self.folder = self.find_folder()
+
+    def find_folder(self) -> Path:
+        """Find the PNGs by the first of them."""
+        first = next(iter(self.files.values()), "")
+        places = [self.path.with_suffix(""), self.path.parent / "panoptic", self.path.parent]
+        for folder in places:
+            if (folder / first).is_file():
+                return folder
+        raise DataError(
+            f"{self.path} names {first}, which is neither in {places[0]}/ nor beside it: "
+            "put the PNGs there"
+        )
+
+    def of(self, index: int, size: tuple[int, int]) -> Result:
+        """Give the segments of a picture."""
+        segments: list[Segment] = []
+        if index in self.files:
+            path, known = self.folder / self.files[index], self.entries[index]
+            for id, rle in run_lengths_of_ids(read_ids(path, size)).items():
+                if id not in known:
+                    raise DataError(
+                        f"{path} has segment {id}, which {self.path.name} does not list: "
+                        "write both together"
+                    )
+                label = self.directory.label(known[id])
+                segments.append(Segment.of(self.labels, label, rle, id=id, score=None))
+        return Result(
+            task="panoptic",
+            size=size,
+            labels=self.labels,
+            segments=tuple(segments),
+            path=self.paths[index],
+        )
+
+    def notes(self) -> list[str]:
+        """Say which results or pictures have no partner."""
+        return self.told
+
+
+def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Read a picture of segment ids.
+
+    Raises:
+        DataError: It is missing, of another size, or no RGB picture.
+    """
+    ids = read_map(path, size)
+    if ids.ndim != 3:
+        raise DataError(f"{path} is no RGB picture, as COCO panoptic is: write ids as colours")
+    return decode_ids(ids[..., :3])
+
+
+def read_map(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Read a picture of ids, whatever they mean.
+
+    Raises:
+        DataError: It cannot be read, or is of another size.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            values = np.asarray(picture)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({error}): write it again") from None
+    except Image.DecompressionBombError:
+        raise DataError(f"{path} is absurdly large for a map: check the file") from None
+    if values.shape[:2] != size:
+        raise DataError(
+            f"{path} is {values.shape[0]} x {values.shape[1]}, but its picture is {size[0]} x "
+            f"{size[1]}: write results at the picture's size"
+        )
+    return values

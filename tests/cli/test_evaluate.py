@@ -1,0 +1,62 @@
+"""`unimask evaluate` of results that any program wrote, and how scores are laid out."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from unimask.datasets import open_dataset
+from unimask.formats.run_length import run_lengths_of_ids
+
+
+def truth_of(discs) -> list[dict]:
+    """Give the truth as COCO results."""
+    dataset = open_dataset(discs, "val")
+    return [
+        {
+            "image_id": sample.path.name,
+            "category_id": 0,
+            "segmentation": rle.to_coco(),
+            "score": 1.0,
+        }
+        for sample in (dataset[index] for index in range(len(dataset)))
+        for number, rle in run_lengths_of_ids(sample.id_maps[0]).items()
+        if sample.label_ids[number - 1] == 0
+    ]
+
+
+def test_coco_results_print_cocos_table(command, discs, tmp_path):
+    file, target = tmp_path / "results.json", tmp_path / "scores.json"
+    file.write_text(json.dumps(truth_of(discs)))
+    code, printed, _ = command("evaluate", discs, "--results", file, "--json", target)
+    assert code == 0 and "instance on 2 pictures" in printed
+    rows = [line.split() for line in printed.splitlines() if line.strip()]
+    assert ["AP75", "0.75", "all", "100", "100.00"] in rows
+    assert ["AR10", "0.50:0.95", "all", "10", "100.00"] in rows
+    assert ["APl", "0.50:0.95", "large", "100", "-"] in rows
+    assert json.loads(target.read_text())["metrics"]["AP"] == pytest.approx(100)
+
+
+def test_more_detections_than_a_hundred(command, discs, tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(truth_of(discs)))
+    code, printed, _ = command("evaluate", discs, "--results", file, "--max-detections", "1000")
+    assert code == 0 and "AR1000" in printed
+
+
+def test_notes_are_printed(command, discs, tmp_path):
+    picture = sorted((discs / "val" / "masks").iterdir())[0]
+    Image.open(picture).save(tmp_path / picture.name)
+    code, printed, _ = command("evaluate", discs, "--results", tmp_path, "--task", "instance")
+    assert code == 0 and "1 of 2 pictures have no result" in printed
+
+
+def test_failures_are_one_line(command, one_line, discs, tiny_model, tmp_path):
+    code, _, err = command("evaluate", discs)
+    one_line(code, err, "give a model, or results")
+    code, _, err = command("evaluate", discs, "-m", tiny_model, "--results", tmp_path)
+    one_line(code, err, "one of them")
+    file = tmp_path / "results.json"
+    file.write_text('[{"image_id": "else"}]')
+    code, _, err = command("evaluate", discs, "--results", file)
+    one_line(code, err, "results.json", "no result for any of the 2 pictures")

@@ -116,3 +116,20 @@ def test_regions_of_one_stuff_are_one_segment():
         sample_of({1: OUTER, 2: LONE}, label_ids=[2, 2]),
     )
     assert scorer.metrics()["PQ_stuff"] == 100
+
+
+def test_outlines_on_request():
+    instance = scorer_for("instance", LABELS, boundaries=True)
+    instance.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
+    scores = instance.metrics()
+    assert [scores["AP_boundary"], scores["AP_boundary50"]] == pytest.approx([100, 100])
+    semantic = scorer_for("semantic", LABELS, boundaries=True)
+    ground = ~(OUTER | LONE)
+    truth = sample_of({1: OUTER, 2: ground}, label_ids=[0, 2])
+    semantic.add(result_of("semantic", (OUTER, 0, None), (ground, 2, None)), truth)
+    assert semantic.metrics()["mBIoU"] == 100
+    perfect = {"IoU": 100, "BIoU": 100, "Dice": 100, "HD95": 0}
+    assert semantic.per_class()["cat"] == perfect
+    assert semantic.per_class()["dog"] == dict.fromkeys(perfect)
+    assert semantic.metrics()["HD95"] == 0
+    assert "mBIoU" not in scorer_for("semantic", LABELS).metrics()

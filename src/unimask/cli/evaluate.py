@@ -26,12 +26,15 @@ def evaluate(
     max_detections: Annotated[
         int, typer.Option(min=1, help="Instances of a class that count in a picture.")
     ] = 100,
+    boundaries: Annotated[
+        bool, typer.Option("--boundaries", help="Score outlines too (instance, semantic).")
+    ] = False,
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
     preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
-    """Score a model, or results that any program wrote; all scores are percentages."""
+    """Score a model, or results that any program wrote; all but HD95 (pixels) are percentages."""
     if json is not None:
         check_writable(json.parent)
     from unimask.evaluation import evaluate as run_evaluation
@@ -46,6 +49,7 @@ def evaluate(
             task=task,
             split=split,
             max_detections=max_detections,
+            boundaries=boundaries,
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
             preprocessing=preprocessing,  # type: ignore[arg-type]

@@ -11,17 +11,17 @@ AREAS = {"s": "small", "m": "medium", "l": "large"}
 
 
 def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table]:
-    """Lay out a report's scores, in percent; "-" stands for what is not defined."""
+    """Lay out a report's scores, in percent (HD95 in pixels), "-" where one is not defined."""
     tables = []
     rest = dict(metrics)
     if "PQ" in rest:
         tables.append(panoptic_table(rest))
         rest = {}
     if "AP" in rest:
-        coco = {key: rest.pop(key) for key in list(rest) if not key.startswith("AP_match")}
+        coco = {key: rest.pop(key) for key in list(rest) if not key.startswith("AP_")}
         tables.append(average_precision_table(coco))
     if rest:
-        tables.append(rows_of("score", {name: {"%": value} for name, value in rest.items()}))
+        tables.append(rows_of("score", {name: {"value": value} for name, value in rest.items()}))
     if per_class:
         tables.append(rows_of("class", per_class))
     return tables

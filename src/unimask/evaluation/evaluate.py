@@ -2,6 +2,7 @@
 
 import json as json_format
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from unimask.checkpoints import Preprocessing
@@ -26,6 +27,7 @@ def evaluate(
     task: str | None = None,
     split: str | None = "val",
     max_detections: int = MAX_DETECTIONS,
+    boundaries: bool = False,
     device: str = "auto",
     dtype: Dtype = "float32",
     preprocessing: Preprocessing = "authors",
@@ -34,24 +36,21 @@ def evaluate(
 ) -> dict[str, object]:
     """Score a model on labelled pictures, or results for them that any program wrote.
 
-    Panoptic gives PQ, SQ, RQ (all, things, stuff); semantic mIoU, fwIoU, mACC, pACC. Instance gives
-    COCO's AP and AR of all instances (AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm,
-    ARl; objects are small, medium or large by their pixels), and matched precision at IoU
-    thresholds (AP_match), as StarDist and the Data Science Bowl have it, of those instances that
-    score at least one half. All are percentages from 0 to 100; what is not defined is None.
-
-    Panoptic and semantic scores need one object per pixel: where true objects overlap, things come
-    before stuff and small objects before large ones, and the report says in how many pictures.
+    Panoptic gives PQ, SQ, RQ; semantic mIoU, fwIoU, mACC, pACC; instance COCO's AP and AR, and
+    matched precision as StarDist has it (AP_match): `unimask.evaluation.scorers` says what each
+    counts. All but HD95 (pixels) are percentages; what is not defined is None.
 
     Args:
         data: Folder of the dataset.
         model: A predictor, or whatever `load` takes.
-        results: In place of a model: COCO results (a JSON list), COCO panoptic (a JSON with its
-            PNGs), or a folder of maps (see `open_results`).
+        results: In place of a model, whatever `open_results` takes.
         task: The model's widest by default; of results what they answer.
         split: Part of the dataset; None for all pictures.
         max_detections: Instance: the surest of a class in a picture, which alone count.
-        device, dtype, preprocessing: As `load` takes them.
+        boundaries: Score outlines too: instance AP_boundary; semantic mBIoU, Dice, HD95.
+        device: Where a model that is loaded here runs.
+        dtype: What it computes in, as `load` takes it.
+        preprocessing: "authors" or "hub", as `load` takes it.
         json: File to write the scores to.
         progress: Told after each picture.
 
@@ -59,34 +58,30 @@ def evaluate(
         `{task, data, split, images, metrics, per_class, notes}`.
 
     Raises:
-        DataError: The dataset or the results cannot be read, or do not belong together; or its
-            classes are not the model's.
+        DataError: Dataset, results or model cannot be read, or do not belong together.
         SettingsError: There is neither a model nor results, or both.
         TaskError: The model cannot do the task, or the results answer another.
     """
     if model is not None and results is not None:
         raise SettingsError("a model and results: score one of them at a time")
     if results is not None:
-        dataset = open_dataset(data, split)
-        scores = evaluate_results(
-            results, dataset, task=task, max_detections=max_detections, progress=progress
-        )
+        dataset, scored = open_dataset(data, split), partial(evaluate_results, results)
     else:
         predictor = predictor_for(model, device, dtype, preprocessing)
         dataset = open_dataset(data, split, channels=predictor.channels)
-        scores = evaluate_predictor(
-            predictor, dataset, task=task, max_detections=max_detections, progress=progress
-        )
-    report = {
-        "task": scores["task"],
-        "data": dataset.name,
-        "split": split,
-        **{key: scores[key] for key in ("images", "metrics", "per_class", "notes")},
-    }
+        scored = partial(evaluate_predictor, predictor)
+    limits = {"max_detections": max_detections, "boundaries": boundaries}
+    scores = scored(dataset, task=task, progress=progress, **limits)
+    report = {"task": scores["task"], "data": dataset.name, "split": split, **scores}
     if json is not None:
-        with atomic_path(Path(json)) as path:
-            path.write_text(json_format.dumps(report, indent=2) + "\n")
+        write_report(report, Path(json))
     return report
+
+
+def write_report(report: dict[str, object], path: Path) -> None:
+    """Write a report as JSON."""
+    with atomic_path(path) as file:
+        file.write_text(json_format.dumps(report, indent=2) + "\n")
 
 
 def predictor_for(
@@ -114,6 +109,7 @@ def evaluate_predictor(
     task: str | None = None,
     least_area: int = 0,
     max_detections: int = MAX_DETECTIONS,
+    boundaries: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Score a predictor on an open dataset.
@@ -124,6 +120,7 @@ def evaluate_predictor(
         task: The model's widest by default.
         least_area: Panoptic: true segments with fewer pixels count as void.
         max_detections: Instance: the surest of a class in a picture, which alone count.
+        boundaries: Score outlines too: instance AP_boundary; semantic mBIoU, Dice, HD95.
         progress: Told after each picture.
 
     Returns:
@@ -131,7 +128,13 @@ def evaluate_predictor(
     """
     chosen = predictor.task_of(task)
     labels = common_labels(predictor, dataset)
-    scorer = scorer_for(chosen, labels, least_area=least_area, max_detections=max_detections)
+    scorer = scorer_for(
+        chosen,
+        labels,
+        least_area=least_area,
+        max_detections=max_detections,
+        boundaries=boundaries,
+    )
     threshold = 0.0 if chosen == "instance" else None  # curves need all scores
 
     def predict(index: int, sample: Sample) -> Result:
@@ -146,6 +149,7 @@ def evaluate_results(
     *,
     task: str | None = None,
     max_detections: int = MAX_DETECTIONS,
+    boundaries: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Score results that any program wrote on an open dataset.
@@ -155,6 +159,7 @@ def evaluate_results(
         dataset: Labelled pictures.
         task: What the results answer, where their kind does not tell.
         max_detections: Instance: the surest of a class in a picture, which alone count.
+        boundaries: Score outlines too: instance AP_boundary; semantic mBIoU, Dice, HD95.
         progress: Told after each picture.
 
     Returns:
@@ -165,7 +170,9 @@ def evaluate_results(
         TaskError: They answer another task.
     """
     source = open_results(results, dataset, task)
-    scorer = scorer_for(source.task, dataset.labels, max_detections=max_detections)
+    scorer = scorer_for(
+        source.task, dataset.labels, max_detections=max_detections, boundaries=boundaries
+    )
 
     def read(index: int, sample: Sample) -> Result:
         return source.of(index, sample.size)

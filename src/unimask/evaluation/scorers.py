@@ -12,10 +12,13 @@ from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.metrics import (
     AveragePrecision,
+    BoundaryIoU,
     MatchedPrecision,
     MeanIoU,
     Objects,
     PanopticQuality,
+    SurfaceAgreement,
+    boundary_ious,
     mask_ious,
 )
 from unimask.results import Result
@@ -47,6 +50,9 @@ class Scorer(Protocol):
 
 class PanopticScorer:
     """PQ, SQ, RQ.
+
+    They need one object per pixel: where true objects overlap, things come before stuff and small
+    objects before large ones, and the notes say in how many pictures.
 
     Args:
         labels: Classes.
@@ -88,15 +94,17 @@ class PanopticScorer:
 
 
 class SemanticScorer:
-    """mIoU and its kin.
+    """mIoU and its kin; where true objects overlap as for `PanopticScorer`.
 
     Args:
         labels: Classes.
+        boundaries: Score outlines too (mBIoU, Dice, HD95).
     """
 
-    def __init__(self, labels: LabelSet) -> None:
+    def __init__(self, labels: LabelSet, boundaries: bool = False) -> None:
         self.is_thing = np.array(labels.is_thing)
         self.iou = MeanIoU(labels)
+        self.outlines = (BoundaryIoU(labels), SurfaceAgreement(labels)) if boundaries else ()
         self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
@@ -105,15 +113,27 @@ class SemanticScorer:
         self.overlapping += flat.covered > 0
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
-        self.iou.update(result.segmentation, label_of[flat.numbers], sample.ignored)
+        truth = label_of[flat.numbers]
+        if sample.ignored is not None:
+            truth[sample.ignored] = -1
+        self.iou.update(result.segmentation, truth)
+        for score in self.outlines:
+            score.update(result.segmentation, truth)
 
     def metrics(self) -> Scores:
         """Give the percentages."""
-        return self.iou.compute()
+        scores = self.iou.compute()
+        for score in self.outlines:
+            scores |= score.compute()
+        return scores
 
     def per_class(self) -> dict[str, Scores]:
         """Give the percentages by class."""
-        return self.iou.per_class()
+        scores = self.iou.per_class()
+        for score in self.outlines:
+            rows = score.per_class()
+            scores = {name: scores[name] | rows[name] for name in scores}
+        return scores
 
     def notes(self) -> list[str]:
         """Tell of objects that overlap."""
@@ -123,32 +143,51 @@ class SemanticScorer:
 class InstanceScorer:
     """COCO's average precision of things, and matched precision, as microscopy counts.
 
-    Of the prediction the first takes all instances with their scores; the second those that score
-    at least one half, each without what better ones cover, and things of all classes alike.
+    AP to ARl have detectron2's names; objects are small, medium or large by their pixels. AP_match
+    is that of the Data Science Bowl and StarDist. The first are of all instances with their scores;
+    the second of those that score at least one half, each without what better ones cover, and of
+    things of all classes alike.
 
     Args:
         labels: Classes.
         max_detections: Instances of a class that count in a picture.
+        boundaries: Score AP by the lesser of mask and boundary IoU too (AP_boundary).
     """
 
-    def __init__(self, labels: LabelSet, max_detections: int = MAX_DETECTIONS) -> None:
+    def __init__(
+        self,
+        labels: LabelSet,
+        max_detections: int = MAX_DETECTIONS,
+        boundaries: bool = False,
+    ) -> None:
         self.labels = labels
         few = [count for count in (1, 10) if count < max_detections]
-        self.average = AveragePrecision(labels, max_detections=(*few, max_detections))
+        most = (*few, max_detections)
+        self.average = AveragePrecision(labels, max_detections=most)
+        self.rims = AveragePrecision(labels, max_detections=most, ious=boundary_ious)
+        self.boundaries = boundaries
         self.matched = MatchedPrecision()
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add a picture; to matched precision crowds are no objects."""
         truth = true_objects(sample, self.labels)
-        self.average.update(found_objects(result), truth)
+        found = found_objects(result)
+        self.average.update(found, truth)
+        if self.boundaries:
+            self.rims.update(found, truth)
         single = truth.take(np.flatnonzero(~truth.crowds))
         clear = disjoint_masks(result, INSTANCE_THRESHOLD)
-        found = Objects.of_masks(clear, [0] * len(clear))
-        self.matched.add(mask_ious(found, single))
+        self.matched.add(mask_ious(Objects.of_masks(clear, [0] * len(clear)), single))
 
     def metrics(self) -> Scores:
         """Give the percentages."""
-        return self.average.compute() | self.matched.compute()
+        rims = self.rims.compute() if self.boundaries else {}
+        outlines = {
+            name.replace("AP", "AP_boundary"): value
+            for name, value in rims.items()
+            if name.startswith("AP")
+        }
+        return self.average.compute() | outlines | self.matched.compute()
 
     def per_class(self) -> dict[str, Scores]:
         """Give COCO's percentages by class of things; matched precision has no classes."""
@@ -177,10 +216,11 @@ def scorer_for(
     *,
     least_area: int = 0,
     max_detections: int = MAX_DETECTIONS,
+    boundaries: bool = False,
 ) -> Scorer:
-    """Give the scorer of a task."""
+    """Give the scorer of a task; panoptic has no score of boundaries."""
     if task == "panoptic":
         return PanopticScorer(labels, least_area)
     if task == "semantic":
-        return SemanticScorer(labels)
-    return InstanceScorer(labels, max_detections)
+        return SemanticScorer(labels, boundaries)
+    return InstanceScorer(labels, max_detections, boundaries)

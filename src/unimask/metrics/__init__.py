@@ -1,18 +1,23 @@
 """How right a prediction is: streams of pictures in, percentages out."""
 
 from unimask.metrics.average_precision import AveragePrecision
+from unimask.metrics.boundaries import BoundaryIoU, boundary_ious
 from unimask.metrics.matched_precision import MatchedPrecision
 from unimask.metrics.mean_iou import MeanIoU
 from unimask.metrics.object_ious import box_ious, mask_ious
 from unimask.metrics.objects import Objects
 from unimask.metrics.panoptic_quality import PanopticQuality
+from unimask.metrics.surfaces import SurfaceAgreement
 
 __all__ = [
     "AveragePrecision",
+    "BoundaryIoU",
     "MatchedPrecision",
     "MeanIoU",
     "Objects",
     "PanopticQuality",
+    "SurfaceAgreement",
+    "boundary_ious",
     "box_ious",
     "mask_ious",
 ]

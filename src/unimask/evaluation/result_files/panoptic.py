@@ -31,7 +31,7 @@ class PanopticResults:
     def __init__(self, path: Path, content: dict, dataset: Dataset) -> None:
         self.path, self.labels, self.paths = path, dataset.labels, dataset.paths
         self.directory = Directory(dataset, path)
-        self.entries: dict[int, dict[str, int]] = {}
+        self.entries: dict[int, dict[int, int]] = {}
         self.files: dict[int, str] = {}
         strangers = 0
         try:

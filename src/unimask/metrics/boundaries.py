@@ -1,0 +1,112 @@
+"""How well outlines agree: boundary IoU (Cheng et al. 2021; `utils/boundary_utils.py`)."""
+
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.ndimage import minimum_filter
+
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet
+from unimask.metrics.object_ious import boxes_meet, mask_ious, shared_pixels, shares
+from unimask.metrics.objects import Objects
+from unimask.metrics.panoptic_quality import mean_percent
+
+RATIO = 0.02
+"""Width of the boundary as a share of the picture's diagonal (the paper's for COCO, section 4)."""
+
+LEAST_IOU = 0.5
+"""No threshold is lower, so that pairs below it need no boundaries."""
+
+
+def boundary_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
+    """Give the lesser of mask IoU and boundary IoU; with crowds the mask's alone.
+
+    Pairs whose masks' IoU is below one half keep that: it decides already.
+
+    Raises:
+        DataError: Masks are of pictures of different sizes.
+    """
+    ious = mask_ious(predicted, truth)
+    likely = (ious >= LEAST_IOU) & ~truth.crowds
+    rows, columns = np.flatnonzero(likely.any(1)), np.flatnonzero(likely.any(0))
+    found = Objects.of_masks([rim_of(predicted.masks[row]) for row in rows], rows)
+    true = Objects.of_masks([rim_of(truth.masks[column]) for column in columns], columns)
+    shared = shared_pixels(found.masks, true.masks, boxes_meet(found.boxes, true.boxes))
+    none = np.zeros(len(columns), bool)
+    rims = np.ones_like(ious)
+    rims[np.ix_(rows, columns)] = shares(shared.astype(np.float64), found.areas, true.areas, none)
+    return np.where(likely, np.minimum(ious, rims), ious)
+
+
+def rim_of(mask: RunLength) -> RunLength:
+    """Give the boundary of a run length, worked out inside its box."""
+    x0, y0, x1, y1 = (int(side) for side in mask.box)
+    dense = mask.to_mask()
+    out = np.zeros_like(dense)
+    out[y0:y1, x0:x1] = boundary(dense[y0:y1, x0:x1], boundary_width(mask.size))
+    return RunLength.from_mask(out)
+
+
+def boundary_width(size: tuple[int, int]) -> int:
+    """Give the width of boundaries in a picture of this height and width, in pixels."""
+    return max(1, round(RATIO * math.hypot(*size)))
+
+
+def boundary(mask: Bool[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"]:
+    """Give the pixels of a mask within `width` of its outline, along rows, columns and diagonals.
+
+    Where the picture cuts the mask off, the picture's edge is its outline.
+    """
+    inner = minimum_filter(mask, size=2 * width + 1, mode="constant", cval=0)
+    return mask & ~np.asarray(inner, bool)
+
+
+class BoundaryIoU:
+    """The IoU of classes' boundaries, their pixels counted over all pictures.
+
+    Unknown pixels count nowhere, and what borders on them only is no boundary.
+
+    Args:
+        labels: Classes.
+    """
+
+    def __init__(self, labels: LabelSet) -> None:
+        self.labels = labels
+        self.shared = np.zeros(len(labels), np.int64)
+        self.union = np.zeros(len(labels), np.int64)
+
+    def update(self, predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]) -> None:
+        """Add a picture.
+
+        Args:
+            predicted: Label ids; -1 for none.
+            truth: Label ids; -1 where nothing is known.
+        """
+        unknown = truth < 0
+        width = boundary_width((truth.shape[0], truth.shape[1]))
+        for label in np.union1d(predicted[~unknown], truth[~unknown]).tolist():
+            if label < 0:
+                continue
+            found, true = (
+                boundary((ids == label) | unknown, width) & (ids == label) & ~unknown
+                for ids in (predicted, truth)
+            )
+            self.shared[label] += np.count_nonzero(found & true)
+            self.union[label] += np.count_nonzero(found | true)
+
+    def ious(self) -> Float[np.ndarray, " k"]:
+        """Give each class's share; NaN where it has no boundary."""
+        with np.errstate(invalid="ignore"):
+            return np.where(self.union > 0, self.shared / self.union, np.nan)
+
+    def compute(self) -> dict[str, float | None]:
+        """Give the mean over classes as a percentage; None where there is no boundary."""
+        return {"mBIoU": mean_percent(self.ious())}
+
+    def per_class(self) -> dict[str, dict[str, float | None]]:
+        """Give each class's boundary IoU, None where it has none."""
+        return {
+            name: {"BIoU": None if np.isnan(iou) else 100 * float(iou)}
+            for name, iou in zip(self.labels.names, self.ious(), strict=True)
+        }

@@ -187,11 +187,15 @@ def test_hidden_instances_are_left_out_on_request(seed, least):
     assert [segment.id for segment in found.segments] == list(range(1, len(kept) + 1))
 
 
-def test_narrow_strips_give_the_same_instances(monkeypatch):
-    logits = logits_of(0, SIZES[0][0])
-    whole = postprocess(*logits, **arguments(SIZES[0], "instance"))
-    monkeypatch.setattr("unimask.processing.instance.STRIP_BYTES", 5000)
-    strips = postprocess(*logits, **arguments(SIZES[0], "instance"))
+@pytest.mark.parametrize("task", ["instance", "panoptic"])
+def test_small_blocks_and_pieces_give_the_same(monkeypatch, task):
+    logits = logits_of(0, SIZES[2][0])
+    rules = arguments(SIZES[2], task, object_threshold=0.5, overlap_threshold=0.3)
+    whole = postprocess(*logits, **rules)
+    monkeypatch.setattr("unimask.processing.instance.PART_BYTES", 5000)
+    monkeypatch.setattr("unimask.processing.blocks.PIXELS", 3000)
+    monkeypatch.setattr("unimask.processing.blocks.STRIP_VALUES", 100)
+    strips = postprocess(*logits, **rules)
     assert len(whole) == len(strips) > 0
     for one, other in zip(whole.segments, strips.segments, strict=True):
         assert one.rle == other.rle

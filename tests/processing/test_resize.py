@@ -1,4 +1,4 @@
-"""Tiles of the result equal two interpolations of whole masks."""
+"""Blocks of the result equal two interpolations of whole masks."""
 
 import pytest
 import torch
@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unimask.processing.resize import Resizer, axis_weights
-from unimask.processing.tiles import best_row, place, tiles
+from unimask.processing import blocks
+from unimask.processing.blocks import extremes, grids, sources, spots
+from unimask.processing.resize import Axis, Resizer
 
 side = st.integers(1, 40)
 
@@ -19,60 +20,64 @@ def whole(logits, padded, shown, original):
     return F.interpolate(masks, original, mode="bilinear", align_corners=False)[0]
 
 
+def put_together(logits, resizer):
+    """Resize every block, and hold each to its extremes."""
+    result = torch.full((len(logits), *resizer.size), torch.nan)
+    for grid in grids(resizer, logits.device, len(logits)):
+        lowest, highest = extremes(logits, grid)
+        numbers = torch.arange(lowest.shape[1])
+        for query, target in enumerate(result):
+            where = spots(grid, numbers, logits.shape[2])
+            values = where.resize(logits, torch.full_like(numbers, query)[:, None])[:, 0]
+            assert (values.flatten(1).amax(1) <= highest[query] + 1e-5).all()
+            assert (values.flatten(1).amin(1) >= lowest[query] - 1e-5).all()
+            part = target.T  # which grids write to transposed
+            grid.of(part)[numbers % grid.shape[1], :, numbers // grid.shape[1]] = values
+    return result
+
+
 @settings(max_examples=50)
-@given(st.tuples(side, side), st.tuples(side, side), st.tuples(side, side), st.integers(5, 50))
-def test_tiles_are_the_two_steps(logits_size, cut, original, step):
+@given(st.tuples(side, side), st.tuples(side, side), st.tuples(side, side), st.integers(0, 50))
+def test_blocks_are_the_two_steps(logits_size, cut, original, seed):
     padded = (4 * logits_size[0], 4 * logits_size[1])
     shown = (max(1, padded[0] - cut[0]), max(1, padded[1] - cut[1]))
-    logits = 9 * torch.randn(3, *logits_size, generator=torch.Generator().manual_seed(step))
-    expected = whole(logits, padded, shown, original)
+    logits = 9 * torch.randn(3, *logits_size, generator=torch.Generator().manual_seed(seed))
     resizer = Resizer.between(logits_size, padded, shown, original)
     assert resizer.size == original
-    for tile in tiles(original, step):
-        patch = resizer.patch(logits, tile)
-        found = resizer.resize(patch, tile)
-        torch.testing.assert_close(
-            found,
-            expected[:, tile.top : tile.bottom, tile.left : tile.right],
-            atol=1e-5,
-            rtol=1e-5,
-        )
-        lowest, highest = patch.flatten(1).aminmax(dim=1)
-        assert (found.flatten(1).amax(1) <= highest + 1e-5).all()
-        assert (found.flatten(1).amin(1) >= lowest - 1e-5).all()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "SIDE", 3 + seed % 30)
+        patch.setattr(blocks, "STRIP_VALUES", 10 + seed)
+        found = put_together(logits, resizer)
+    expected = whole(logits, padded, shown, original)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [((200, 336), (800, 1344), (750, 1333), (2160, 3840))])
 def test_a_large_picture(sizes):
     logits = 9 * torch.randn(1, *sizes[0], generator=torch.Generator().manual_seed(0))
-    expected = whole(logits, *sizes[1:])
-    resizer = Resizer.between(*sizes)
-    for tile in list(tiles(resizer.size))[::20]:
-        found = resizer.resize(resizer.patch(logits, tile), tile)
-        tile_of = expected[:, tile.top : tile.bottom, tile.left : tile.right]
-        torch.testing.assert_close(found, tile_of, atol=1e-5, rtol=1e-5)
+    found = put_together(logits, Resizer.between(*sizes))
+    torch.testing.assert_close(found, whole(logits, *sizes[1:]), atol=2e-5, rtol=1e-5)
 
 
-@given(st.integers(1, 300), st.integers(1, 300))
-def test_weights_are_of_a_mean(length, new_length):
-    weights = axis_weights(length, new_length)
-    assert weights.shape == (new_length, length)
-    assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(1), torch.ones(new_length))
+@given(st.integers(1, 400), st.integers(1, 400))
+def test_the_weights_are_those_of_pytorch(length, new_length):
+    axis = Axis.linear(length, new_length)
+    dense = torch.zeros(new_length, length).scatter_add_(1, axis.inputs, axis.weights)
+    unit = torch.eye(length)[None]
+    assert torch.equal(dense, F.interpolate(unit, new_length, mode="linear")[0].T)
 
 
-@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 9))
-def test_tiles_cover_a_map_once(height, width, step):
-    seen = torch.zeros(height, width, dtype=torch.int32)
-    for tile in tiles((height, width), step):
-        values = seen[tile.top : tile.bottom, tile.left : tile.right].flatten() + 1
-        place(seen, tile, values)
-    assert (seen == 1).all()
-
-
-@given(st.integers(1, 9), st.integers(1, 20), st.integers(0, 99))
-def test_best_row_is_argmax_and_the_first_of_equals(rows, columns, seed):
-    generator = torch.Generator().manual_seed(seed)
-    scores = torch.randint(-3, 3, (rows, columns), generator=generator).float()
-    expected = torch.from_numpy(scores.numpy().argmax(0))
-    assert torch.equal(best_row(scores), expected)
+def test_sources_are_what_blocks_read(monkeypatch):
+    """Both steps one after the other, block by block, give both steps in one."""
+    monkeypatch.setattr(blocks, "SIDE", 7)
+    logits = torch.randn(1, 9, 12)
+    first, second = Resizer.linear((9, 12), (36, 48)), Resizer.linear((33, 41), (50, 23))
+    expected = whole(logits, (36, 48), (33, 41), (50, 23))[0]
+    for grid in grids(second, logits.device, 1):
+        numbers = torch.arange(grid.shape[0] * grid.shape[1])
+        source = sources(grid, first)
+        values = spots(source, numbers, 12).resize(logits, torch.zeros_like(numbers)[:, None])[:, 0]
+        columns = grid.columns.weights[numbers % grid.shape[1]]
+        values = columns @ values @ grid.rows.weights[numbers // grid.shape[1]].mT
+        placed = grid.of(expected.T)[numbers % grid.shape[1], :, numbers // grid.shape[1]]
+        torch.testing.assert_close(values, placed)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from unimask.processing import blocks
 from unimask.processing.resize import Resizer
-from unimask.processing.semantic import FAVOURITES, semantic_map, winners
+from unimask.processing.semantic import MANY, semantic_map
 
 SIZES = ((12, 20), (48, 80), (45, 80), (90, 300))
 
@@ -13,13 +15,14 @@ SIZES = ((12, 20), (48, 80), (45, 80), (90, 300))
 @pytest.mark.parametrize("no_object", [0.0, 30.0])
 def test_leaving_classes_out_changes_nothing(confidence, no_object):
     generator = torch.Generator().manual_seed(0)
-    classes = 5 * FAVOURITES
+    classes = 10 * MANY
     class_logits = confidence * torch.randn(30, classes + 1, generator=generator)
     class_logits[:, -1] += no_object
     mask_logits = 5 * torch.randn(30, *SIZES[0], generator=generator)
     resizer = Resizer.between(*SIZES)
-    labels = semantic_map(class_logits, mask_logits, resizer)
-    masks = (resizer.rows @ mask_logits @ resizer.columns.T).sigmoid()
+    labels = semantic_map(class_logits, mask_logits, resizer).T
+    masks = F.interpolate(mask_logits[None], SIZES[1], mode="bilinear")[:, :, :45]
+    masks = F.interpolate(masks, SIZES[3], mode="bilinear")[0].sigmoid()
     scores = torch.einsum("qk,qhw->khw", class_logits.softmax(-1)[:, :-1], masks)
     best = scores.amax(0)
     chosen = scores.gather(0, labels.long()[None])[0]
@@ -27,12 +30,28 @@ def test_leaving_classes_out_changes_nothing(confidence, no_object):
 
 
 def test_a_class_that_was_not_tried_first_can_still_win():
-    """Many classes are promising somewhere else; here only the last one is present at all."""
-    classes = FAVOURITES + 4
-    probs = torch.eye(classes)
-    probs[-1] *= 0.1
-    masks = torch.zeros(classes, 2)
-    masks[-1, 1] = 1.0
-    masks[0, 0] = 1.0
-    found = winners(probs, masks, torch.ones(classes), lambda scores: scores)
-    assert found.tolist() == [0, classes - 1]
+    """Many classes are strong at the left; the last one is weak, but alone at the right."""
+    count = 4 * MANY
+    class_logits = torch.full((count, count + 1), -20.0)
+    class_logits.fill_diagonal_(5)
+    class_logits[-1, -1] = 8  # mostly "no object"
+    mask_logits = torch.full((count, 2, 2), -9.0)
+    mask_logits[:, :, 0] = 9
+    mask_logits[-1] = -9
+    mask_logits[-1, :, 1] = 3
+    labels = semantic_map(class_logits, mask_logits, Resizer.linear((2, 2), (8, 30))).T
+    assert (labels[:, 0] == 0).all() and (labels[:, -1] == count - 1).all()
+
+
+@pytest.mark.parametrize("task", ["masks", "scores"])
+def test_small_pieces_give_the_same_map(monkeypatch, task):
+    generator = torch.Generator().manual_seed(0)
+    class_logits = 3 * torch.randn(30, 41, generator=generator)
+    mask_logits = 5 * torch.randn(30, *SIZES[0], generator=generator)
+    steps = (Resizer.between(*SIZES), None)
+    if task == "scores":
+        steps = (Resizer.linear(*SIZES[:2]), Resizer.linear(*SIZES[2:]))
+    whole = semantic_map(class_logits, mask_logits, *steps)
+    monkeypatch.setattr(blocks, "PIXELS", 3000)
+    monkeypatch.setattr(blocks, "STRIP_VALUES", 500)
+    assert (semantic_map(class_logits, mask_logits, *steps) == whole).float().mean() > 0.9999

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, Integer
@@ -174,20 +174,33 @@ def expand(text: str) -> Int[np.ndarray, " n"]:
     return numbers
 
 
-def run_lengths_of_ids(ids: Int[np.ndarray, "h w"]) -> dict[int, RunLength]:
+class Runs(NamedTuple):
+    """A map as runs of equal values, one after the other down its columns."""
+
+    values: Integer[np.ndarray, " n"]
+    starts: Int[np.ndarray, " n"]
+    lengths: Int[np.ndarray, " n"]
+
+    def masks(self, size: tuple[int, int]) -> dict[int, RunLength]:
+        """Encode the mask of every value but 0, which is nobody."""
+        order = np.argsort(self.values, kind="stable")
+        names, first = np.unique(self.values[order], return_index=True)
+        groups = np.split(order, first[1:])
+        return {
+            int(name): RunLength.from_runs(size, self.starts[group], self.lengths[group])
+            for name, group in zip(names, groups, strict=False)
+            if name != 0
+        }
+
+
+def runs_of(flat: Integer[np.ndarray, " n"]) -> Runs:
+    """Cut a map, column after column, into runs of equal values."""
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    starts = np.concatenate([np.zeros(min(1, flat.size), edges.dtype), edges])
+    lengths = np.diff(starts, append=flat.size)
+    return Runs(flat[starts], starts, lengths)
+
+
+def run_lengths_of_ids(ids: Integer[np.ndarray, "h w"]) -> dict[int, RunLength]:
     """Encode every segment of an id map in one pass; 0 is nobody."""
-    size = (ids.shape[0], ids.shape[1])
-    flat = ids.ravel(order="F")
-    if not flat.size:
-        return {}
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    lengths = np.diff(np.concatenate([starts, [flat.size]]))
-    owners = flat[starts]
-    order = np.argsort(owners, kind="stable")
-    names, first = np.unique(owners[order], return_index=True)
-    groups = np.split(order, first[1:])
-    return {
-        int(name): RunLength.from_runs(size, starts[group], lengths[group])
-        for name, group in zip(names, groups, strict=True)
-        if name != 0
-    }
+    return runs_of(ids.ravel(order="F")).masks((ids.shape[0], ids.shape[1]))

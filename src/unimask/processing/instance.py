@@ -1,5 +1,6 @@
 """Instance segmentation: scored masks that may overlap."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -8,11 +9,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unimask.formats.run_length import RunLength
+from unimask.processing.block_runs import MaskRuns
+from unimask.processing.blocks import Grid, extremes, grids, pieces, spots
 from unimask.processing.resize import Resizer
-from unimask.processing.tiles import TILE, Tile
 
-STRIP_BYTES = 2**26
-"""Memory for the strips of all masks; more masks, or a taller picture, make narrower strips."""
+PART_BYTES = 2**25
+"""Memory for the blocks that masks cover in part; with more, fewer masks are drawn at a time."""
 
 
 class Instance(NamedTuple):
@@ -21,6 +23,28 @@ class Instance(NamedTuple):
     label_id: int
     score: float
     rle: RunLength
+
+
+class Touched(NamedTuple):
+    """Blocks of a grid that masks cover as a whole, and those that they may cover in part."""
+
+    grid: Grid
+    whole: Bool[Tensor, "q n"]
+    mixed: Bool[Tensor, "q n"]
+
+    def of(self, queries: slice) -> "Touched":
+        """Give those of some queries."""
+        return self._replace(whole=self.whole[queries], mixed=self.mixed[queries])
+
+    def logits(
+        self, mask_logits: Float[Tensor, "q h w"], chosen: Bool[Tensor, "q n"]
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Give blocks, queries and logits (m, a, b) of the chosen pairs, piece by piece."""
+        queries, blocks = chosen.nonzero().unbind(1)
+        for part in pieces(len(blocks), self.grid.area, mask_logits.device):
+            where = spots(self.grid, blocks[part], mask_logits.shape[2])
+            logits = where.resize(mask_logits, queries[part, None])[:, 0]
+            yield blocks[part], queries[part], logits
 
 
 class Chosen(NamedTuple):
@@ -52,7 +76,7 @@ def instances(
     if not len(chosen.queries):
         return []
     unique, place = chosen.queries.unique(return_inverse=True)
-    masks, quality = draw(mask_logits[unique].float(), resizer)
+    masks, quality = draw(mask_logits[unique].float().contiguous(), resizer)
     found = []
     rows = zip(place.tolist(), chosen.label_ids.tolist(), chosen.scores.tolist(), strict=True)
     for index, label, score in rows:
@@ -102,49 +126,49 @@ def choose(
 def draw(
     mask_logits: Float[Tensor, "q h w"], resizer: Resizer
 ) -> tuple[list[RunLength], list[float]]:
-    """Give each query's mask and its mean probability inside, strip of columns by strip."""
-    count = len(mask_logits)
-    height, width = resizer.size
-    strips: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(count)]
-    sums = torch.zeros(count, dtype=torch.float64, device=mask_logits.device)
-    areas = torch.zeros(count, dtype=torch.long, device=mask_logits.device)
-    step = min(TILE, max(1, STRIP_BYTES // max(1, count * height)))
-    for left in range(0, width, step):
-        right = min(left + step, width)
-        strip = torch.zeros(count, right - left, height, dtype=torch.bool)
-        for top in range(0, height, TILE):
-            tile = Tile(top, min(top + TILE, height), left, right)
-            patch = resizer.patch(mask_logits, tile)
-            queries = (patch.flatten(1).amax(1) > 0).nonzero()[:, 0]
-            if not len(queries):
-                continue
-            logits = resizer.resize(patch[queries], tile)
-            inside = logits > 0
-            sums[queries] += (logits.sigmoid_() * inside).sum((1, 2), dtype=torch.float64)
-            areas[queries] += inside.sum((1, 2))
-            strip[queries.cpu(), :, top : tile.bottom] = inside.transpose(1, 2).cpu()
-        append_runs(strips, strip.numpy(), left * height)
-    quality = (sums / areas.clamp(min=1)).tolist()
-    return [join_runs(runs, (height, width)) for runs in strips], quality
+    """Give each query's mask and its mean probability inside."""
+    parts = list(touched(mask_logits, resizer))
+    pixels = sum(part.grid.area * part.mixed.sum(1, dtype=torch.long) for part in parts)
+    masks: list[RunLength] = []
+    sums = torch.zeros(len(mask_logits), dtype=torch.float64, device=mask_logits.device)
+    for group in groups(torch.as_tensor(pixels).tolist()):
+        runs = MaskRuns(resizer.size, group.stop - group.start)
+        for part in parts:
+            sums[group] += draw_part(mask_logits[group], part.of(group), runs)
+        masks += runs.joined()
+    quality = [total / max(1, rle.area) for total, rle in zip(sums.tolist(), masks, strict=True)]
+    return masks, quality
 
 
-def append_runs(
-    strips: list[list[tuple[np.ndarray, np.ndarray]]],
-    strip: Bool[np.ndarray, "q x y"],
-    offset: int,
-) -> None:
-    """Add the runs of ones in a strip of whole columns, which follow one another in memory."""
-    flat = strip.reshape(len(strip), -1)
-    for index in np.flatnonzero(flat.any(1)):
-        padded = np.concatenate([[False], flat[index], [False]])
-        edges = np.flatnonzero(padded[1:] != padded[:-1])
-        strips[index].append((edges[0::2] + offset, edges[1::2] - edges[0::2]))
+def touched(mask_logits: Float[Tensor, "q h w"], resizer: Resizer) -> Iterator[Touched]:
+    """Find the blocks that masks cover, or may cover in part."""
+    for grid in grids(resizer, mask_logits.device, len(mask_logits)):
+        lowest, highest = extremes(mask_logits, grid)
+        whole = lowest > 0
+        yield Touched(grid, whole, (highest > 0) & ~whole)
 
 
-def join_runs(runs: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, int]) -> RunLength:
-    """Put the runs of all strips together."""
-    if not runs:
-        nothing = np.zeros(0, np.int64)
-        return RunLength.from_runs(size, nothing, nothing)
-    starts, lengths = (np.concatenate(parts) for parts in zip(*runs, strict=True))
-    return RunLength.from_runs(size, starts, lengths)
+def groups(pixels: list[int]) -> Iterator[slice]:
+    """Take masks together as long as their parts in doubt fit into memory."""
+    start, total = 0, 0
+    for index, number in enumerate(pixels):
+        if index > start and total + number > PART_BYTES:
+            yield slice(start, index)
+            start, total = index, 0
+        total += number
+    yield slice(start, len(pixels))
+
+
+def draw_part(
+    mask_logits: Float[Tensor, "q h w"], part: Touched, runs: MaskRuns
+) -> Float[Tensor, " q"]:
+    """Add a part of the masks to `runs`; give the sums of their probabilities inside."""
+    sums = torch.zeros(len(mask_logits), dtype=torch.float64, device=mask_logits.device)
+    for _, queries, logits in part.logits(mask_logits, part.whole):
+        sums.index_add_(0, queries, logits.sigmoid_().sum((1, 2)).double())
+    for blocks, queries, logits in part.logits(mask_logits, part.mixed):
+        inside = logits > 0
+        sums.index_add_(0, queries, logits.sigmoid_().mul_(inside).sum((1, 2)).double())
+        runs.add_parts(part.grid, queries, blocks, inside)
+    runs.add_whole(part.grid, part.whole)
+    return sums

@@ -2,26 +2,49 @@
 
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from unimask.formats.run_length import RunLength, Runs, runs_of
+from unimask.processing.blocks import (
+    Grid,
+    by_count,
+    extremes,
+    first_best,
+    grids,
+    map_type,
+    pieces,
+    spots,
+)
 from unimask.processing.resize import Resizer
-from unimask.processing.tiles import best_row, place, tiles
 
 Uncertain = Literal["void", "winner"]
 """Who gets a pixel where the best query's mask is below one half."""
 
+SLACK = 1e-5
+"""Share of the best worst case by which a best case must fall short: the rest is for rounding."""
+
 
 class PanopticSegment(NamedTuple):
-    """One segment: its id in the map (from 1), its class, and the class score of its query."""
+    """One segment: its id (from 1), its class, the class score of its query, and its pixels."""
 
     id: int
     label_id: int
     score: float
+    rle: RunLength
 
 
-def panoptic_map(
+class Competitors(NamedTuple):
+    """Queries that compete for pixels."""
+
+    scores: Float[Tensor, " q"]
+    label_ids: Int[Tensor, " q"]
+    mask_logits: Float[Tensor, "q h w"]
+
+
+def panoptic(
     class_logits: Float[Tensor, "q k"],
     mask_logits: Float[Tensor, "q h w"],
     resizer: Resizer,
@@ -29,7 +52,7 @@ def panoptic_map(
     object_threshold: float,
     overlap_threshold: float,
     uncertain_pixels: Uncertain,
-) -> tuple[Int[Tensor, "y x"], list[PanopticSegment]]:
+) -> list[PanopticSegment]:
     """Let confident queries compete for pixels (`panoptic_inference` of the authors).
 
     A query competes if its best class is not "no object" and scores above `object_threshold`.
@@ -39,71 +62,119 @@ def panoptic_map(
     stuff class are one.
 
     Returns:
-        Segment ids, 0 for void, and the segments in the order of their ids.
+        Segments in the order of their ids.
     """
     scores, label_ids = class_logits.float().softmax(-1).max(-1)
     competes = (label_ids != class_logits.shape[-1] - 1) & (scores > object_threshold)
-    scores, label_ids = scores[competes], label_ids[competes]
-    owners, areas = compete(mask_logits[competes].float(), scores, resizer, uncertain_pixels)
-    table = torch.zeros(len(scores) + 1, dtype=torch.int32)
-    segments: list[PanopticSegment] = []
+    if not competes.any():
+        return []
+    chosen = Competitors(
+        scores[competes], label_ids[competes], mask_logits[competes].float().contiguous()
+    )
+    owners, own = compete(chosen, resizer)
+    runs = runs_of(owners.cpu().numpy().reshape(-1))
+    kept = areas_of(runs, len(own))
+    won = kept + areas_of(runs._replace(values=-runs.values), len(own))
+    if uncertain_pixels == "winner":
+        runs, kept = runs._replace(values=np.abs(runs.values)), won
+    stays = (own > 0) & (kept > 0) & (won >= overlap_threshold * own)
+    table, segments = number(stays, chosen, is_thing)
+    ids = table[np.maximum(runs.values, 0)]
+    rles = runs._replace(values=ids).masks(resizer.size)
+    return [PanopticSegment(*segment, rles[segment[0]]) for segment in segments]
+
+
+def number(
+    stays: Bool[np.ndarray, " q"], chosen: Competitors, is_thing: tuple[bool, ...]
+) -> tuple[Int[np.ndarray, " _"], list[tuple[int, int, float]]]:
+    """Number the segments: give each owner's id (0 for nobody), and id, class and score of each."""
+    table = np.zeros(len(stays) + 1, np.int32)
+    segments: list[tuple[int, int, float]] = []
     stuff: dict[int, int] = {}
-    rows = zip(areas.tolist(), label_ids.tolist(), scores.tolist(), strict=True)
-    for query, ((won, own, kept), label, score) in enumerate(rows):
-        if not (own and kept) or won / own < overlap_threshold:
+    rows = zip(stays, chosen.label_ids.tolist(), chosen.scores.tolist(), strict=True)
+    for query, (stay, label, score) in enumerate(rows, start=1):
+        if not stay:
             continue
-        if not is_thing[label] and label in stuff:
-            table[query + 1] = stuff[label]
-            continue
-        segments.append(PanopticSegment(len(segments) + 1, label, score))
-        table[query + 1] = segments[-1].id
-        if not is_thing[label]:
-            stuff[label] = segments[-1].id
-    return table.to(owners.device)[owners.long()], segments
+        if is_thing[label] or label not in stuff:
+            segments.append((len(segments) + 1, label, score))
+            table[query] = len(segments)
+            if not is_thing[label]:
+                stuff[label] = len(segments)
+        else:
+            table[query] = stuff[label]
+    return table, segments
+
+
+def areas_of(runs: Runs, count: int) -> Int[np.ndarray, " q"]:
+    """Add up the runs of owners 1 to `count`."""
+    owners = np.maximum(runs.values, 0)
+    return np.bincount(owners, runs.lengths, count + 1)[1:].astype(np.int64)
 
 
 def compete(
-    mask_logits: Float[Tensor, "q h w"],
-    scores: Float[Tensor, " q"],
-    resizer: Resizer,
-    uncertain_pixels: Uncertain,
-) -> tuple[Int[Tensor, "y x"], Int[Tensor, "q 3"]]:
-    """Give each pixel to a query, and count.
+    chosen: Competitors, resizer: Resizer
+) -> tuple[Int[Tensor, "x y"], Int[np.ndarray, " q"]]:
+    """Give each pixel to a query, and count the pixels of each query's own mask.
 
     Returns:
-        Query index + 1 per pixel, 0 for void; and per query the pixels where it was best, the
-        pixels of its own mask, and those that it keeps.
+        A transposed map of query index + 1, negative where the mask is below one half; and areas.
     """
-    count, device = len(scores), mask_logits.device
-    owners = torch.zeros(resizer.size, dtype=torch.int16, device=device)
-    areas = torch.zeros(count, 3, dtype=torch.long, device=device)
-    if not count:
-        return owners, areas
-    for tile in tiles(resizer.size):
-        patch = resizer.patch(mask_logits, tile)
-        queries = contenders(patch, scores)
-        probs = resizer.resize(patch[queries], tile).sigmoid_().flatten(1)
-        inside = probs >= 0.5
-        winner = best_row(probs * scores[queries, None])
-        kept = inside.gather(0, winner[None])[0]
-        if uncertain_pixels == "winner":
-            kept = torch.ones_like(kept)
-        size = len(queries)
-        areas[queries, 0] += winner.bincount(minlength=size)
-        areas[queries, 1] += inside.sum(1)
-        areas[queries, 2] += winner[kept].bincount(minlength=size)
-        place(owners, tile, torch.where(kept, queries[winner] + 1, 0))
-    return owners, areas
+    count, device = len(chosen.scores), chosen.scores.device
+    kind = map_type(count)
+    owners = torch.empty(resizer.size[::-1], dtype=kind, device=device)
+    own = torch.zeros(count, dtype=torch.float64, device=device)
+    codes = torch.arange(1, count + 1, dtype=kind, device=device)
+    for grid in grids(resizer, device, count):
+        lowest, highest = extremes(chosen.mask_logits, grid)
+        contends = contenders(lowest, highest, chosen.scores)
+        inside = highest >= 0
+        mixed = inside & (lowest < 0)
+        own += grid.area * (lowest >= 0).sum(1)
+        own += areas(chosen.mask_logits, grid, mixed)
+        # Where one query contends, these sums are its number, and its sign.
+        numbers, ones = codes.float(), torch.ones(count, device=device)
+        first, found = numbers @ contends.float(), ones @ (contends & inside).float()
+        grid.fill(owners, torch.where(found > 0, first, -first))
+        doubtful = (ones @ contends.float() > 1) | (ones @ (contends & mixed).float() > 0)
+        for blocks, queries in by_count(contends & doubtful):
+            for part in pieces(len(blocks), queries.shape[1] * grid.area, device):
+                won = winners(chosen, grid, blocks[part], queries[part])
+                grid.place(owners, blocks[part], won)
+    return owners, own.cpu().numpy().astype(np.int64)
 
 
-def contenders(patch: Float[Tensor, "q i j"], scores: Float[Tensor, " q"]) -> Int[Tensor, " n"]:
-    """Leave out queries that can neither win a pixel of the tile nor have one of their own.
+def contenders(
+    lowest: Float[Tensor, "q n"], highest: Float[Tensor, "q n"], scores: Float[Tensor, " q"]
+) -> Bool[Tensor, "q n"]:
+    """Leave out queries whose best case in a block is worse than another's worst case."""
+    worst = (lowest.sigmoid() * scores[:, None]).amax(0)
+    return highest.sigmoid() * scores[:, None] >= worst * (1 - SLACK)
 
-    A tile's values lie between the extremes of its patch, so a query whose best case is worse
-    than another's worst case wins nothing; one whose logits are all negative covers nothing.
+
+def areas(
+    mask_logits: Float[Tensor, "q h w"], grid: Grid, mixed: Bool[Tensor, "q n"]
+) -> Float[Tensor, " q"]:
+    """Count pixels with a mask of one half or more, where blocks hold both kinds."""
+    found = torch.zeros(len(mixed), dtype=torch.float64, device=mixed.device)
+    queries, blocks = mixed.nonzero().unbind(1)
+    for part in pieces(len(blocks), grid.area, mixed.device):
+        where = spots(grid, blocks[part], mask_logits.shape[2])
+        logits = where.resize(mask_logits, queries[part, None])
+        inside = torch.ge(logits, 0, out=logits)
+        found.index_add_(0, queries[part], inside.sum((1, 2, 3)).double())
+    return found
+
+
+def winners(
+    chosen: Competitors, grid: Grid, blocks: Int[Tensor, " m"], queries: Int[Tensor, "m n"]
+) -> Int[Tensor, "m a b"]:
+    """Give each pixel of some blocks its query + 1, negative where that mask is below one half.
+
+    Queries are in order, so that of equals the first keeps the pixel.
     """
-    flat = patch.flatten(1)
-    highest, lowest = flat.amax(1), flat.amin(1)
-    best_case, worst_case = scores * highest.sigmoid(), scores * lowest.sigmoid()
-    slack = 1e-5
-    return ((best_case >= worst_case.max() - slack) | (highest >= -slack)).nonzero()[:, 0]
+    where = spots(grid, blocks, chosen.mask_logits.shape[2])
+    probs = where.resize(chosen.mask_logits, queries).sigmoid_()
+    probs.mul_(chosen.scores[queries][..., None, None])
+    owner, best = first_best(queries, probs)
+    inside = best >= chosen.scores.div(2)[owner]
+    return torch.where(inside, owner + 1, -1 - owner)

@@ -190,7 +190,7 @@ def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
         return from_array(np.asarray(picture), name, wanted)
     if "transparency" in picture.info:
         picture = picture.convert("RGBA")
-    pixels = np.array(picture.convert("RGB"))
+    pixels = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
     return pixels if wanted.window is None else stretch(pixels, wanted.window, name)
 
 

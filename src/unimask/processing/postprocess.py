@@ -5,17 +5,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from unimask.errors import SettingsError
-from unimask.formats.run_length import run_lengths_of_ids
+from unimask.formats.run_length import runs_of
 from unimask.labels import LabelSet, Task, parse_task
 from unimask.processing.instance import Instance, instances, visible
-from unimask.processing.panoptic import PanopticSegment, panoptic_map
-from unimask.processing.resize import Resizer
-from unimask.processing.semantic import semantic_map, semantic_map_of_scores
-from unimask.processing.tiles import Size
+from unimask.processing.panoptic import PanopticSegment, panoptic
+from unimask.processing.resize import Resizer, Size
+from unimask.processing.semantic import semantic_map
 from unimask.results import Result, Segment
 
 
@@ -63,19 +62,19 @@ def postprocess(
     task, label_set = parse_task(task), LabelSet(tuple(labels), tuple(is_thing))
     check(class_logits, mask_logits, label_set)
     check_threshold(task, threshold)
-    sizes = (padded_size, input_size, original_size)
-    resizer = Resizer.between((mask_logits.shape[1], mask_logits.shape[2]), *sizes)
+    logits_size = (mask_logits.shape[1], mask_logits.shape[2])
+    resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
     if task == "semantic":
-        if resize == "scores":
-            label_map = semantic_map_of_scores(class_logits, mask_logits, *sizes)
-        else:
-            label_map = semantic_map(class_logits, mask_logits, resizer)
+        scores = Resizer.linear(input_size, original_size) if resize == "scores" else None
+        if scores is not None:
+            resizer = Resizer.between(logits_size, padded_size, input_size, input_size)
+        label_map = semantic_map(class_logits, mask_logits, resizer, scores)
         segments = semantic_segments(label_map.cpu().numpy(), label_set)
     elif task == "panoptic":
         least = object_threshold if threshold is None else threshold
         rules = (least, overlap_threshold, uncertain_pixels)
-        ids, found = panoptic_map(class_logits, mask_logits, resizer, label_set.is_thing, *rules)
-        segments = panoptic_segments(ids.cpu().numpy(), found, label_set)
+        found = panoptic(class_logits, mask_logits, resizer, label_set.is_thing, *rules)
+        segments = panoptic_segments(found, label_set)
     else:
         best = instances(class_logits, mask_logits, resizer, label_set.is_thing, top_k, threshold)
         segments = instance_segments(visible(best, min_visible), label_set)
@@ -104,27 +103,27 @@ def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
             f"{class_logits.shape[1]} class columns, but {len(labels)} labels: give one column "
             'more than labels, the last for "no object"'
         )
-    if not (class_logits.isfinite().all() and mask_logits.isfinite().all()):
-        raise SettingsError("the logits hold NaN or infinity: run the network in float32")
     if not mask_logits.numel():
         raise SettingsError(f"mask logits of shape {tuple(mask_logits.shape)}: give some")
+    # Extremes show both in one pass, and make nothing of the logits' own size.
+    extremes = torch.stack([*class_logits.aminmax(), *mask_logits.aminmax()])
+    if not extremes.isfinite().all():
+        raise SettingsError("the logits hold NaN or infinity: run the network in float32")
 
 
-def semantic_segments(label_map: np.ndarray, labels: LabelSet) -> tuple[Segment, ...]:
+def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tuple[Segment, ...]:
     """Make one segment of each class that has a pixel; its id is the label id + 1."""
-    rles = run_lengths_of_ids(label_map + 1)
+    runs = runs_of(label_map.reshape(-1))
+    rles = runs._replace(values=runs.values + 1).masks(label_map.shape[::-1])
     return tuple(
         Segment.of(labels, number - 1, rle, id=number, score=None)
         for number, rle in sorted(rles.items())
     )
 
 
-def panoptic_segments(
-    ids: np.ndarray, found: list[PanopticSegment], labels: LabelSet
-) -> tuple[Segment, ...]:
-    """Give each segment its mask."""
-    rles = run_lengths_of_ids(ids)
-    return tuple(Segment.of(labels, s.label_id, rles[s.id], id=s.id, score=s.score) for s in found)
+def panoptic_segments(found: list[PanopticSegment], labels: LabelSet) -> tuple[Segment, ...]:
+    """Give each segment its class."""
+    return tuple(Segment.of(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in found)
 
 
 def instance_segments(objects: list[Instance], labels: LabelSet) -> tuple[Segment, ...]:

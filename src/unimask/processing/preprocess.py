@@ -12,12 +12,15 @@ from unimask.config import PreprocessingConfig
 
 Size = tuple[int, int]
 
+ROWS = 64
+"""Rows that are normalised at a time."""
+
 
 class Preprocessed(NamedTuple):
     """The network's input, and the sizes (height, width) that lead back to the picture.
 
     `pixel_values` has `padded_size`; its top left `input_size` shows the picture, whose own
-    size was `original_size`.
+    size was `original_size`. Its channels come last in memory, as the network wants them.
     """
 
     pixel_values: Float[Tensor, "c h w"]
@@ -60,9 +63,7 @@ def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -
     if size != original:
         image = resize_picture(image, size)
     padded = padded_size(size, config.size_divisor)
-    pixel_values = torch.zeros(image.shape[2], *padded)
-    pixel_values[:, : size[0], : size[1]] = normalise(image, config)
-    return Preprocessed(pixel_values, padded, size, original)
+    return Preprocessed(normalise(image, config, padded), padded, size, original)
 
 
 def resize_picture(
@@ -97,9 +98,20 @@ def stretch_intensities(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, 
 
 
 def normalise(
-    image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig
-) -> Float[Tensor, "c h w"]:
-    """Give channels first, minus their mean, over their deviation."""
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
-    mean = torch.tensor(config.mean)[:, None, None]
-    return (pixels - mean) / torch.tensor(config.std)[:, None, None]
+    image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig, padded: Size
+) -> Float[Tensor, "c i j"]:
+    """Give the picture minus its channels' mean, over their deviation, and zeros up to `padded`.
+
+    Channels come last in memory. Some rows at a time stay in the cache from step to step.
+    """
+    height, width, channels = image.shape
+    pixel_values = torch.zeros(*padded, channels)
+    target = pixel_values[:height, :width].numpy()
+    mean, std = (
+        np.tile(np.array(values, np.float32), (width, 1)) for values in (config.mean, config.std)
+    )
+    for top in range(0, height, ROWS):
+        rows = target[top : top + ROWS]
+        np.subtract(image[top : top + ROWS], mean, out=rows)
+        rows /= std
+    return pixel_values.permute(2, 0, 1)

@@ -76,7 +76,7 @@ class Examples(TorchDataset):
         sample = augment(
             self.dataset[index], self.settings.augmentation, self.preprocessing, random
         )
-        pixel_values = normalise(sample.image, self.preprocessing)
+        pixel_values = normalise(sample.image, self.preprocessing, sample.image.shape[:2])
         task = self.tasks[int(random.integers(len(self.tasks)))]
         target = build_target(sample, task, self.dataset.labels)
         sentences = None if self.texts is None else self.texts.tokens(task, target)

@@ -1,0 +1,180 @@
+"""Post-processing beside that of `transformers`: time, memory, and whether the answer is right.
+
+Both sides are given the same logits and give one number per pixel at the picture's size. They take
+turns; memory is what a process of its own needs beyond what it held before. At the first size every
+decision is held against the rules written plainly, which takes 4 GB; `transformers` needs up to
+13 GB at the second. Needs `transformers`.
+
+    python benchmarks/postprocessing.py > benchmarks/results/postprocessing.txt
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import postprocessing_rules as rules
+import torch
+from torch import Tensor
+
+from unimask.config import PreprocessingConfig
+from unimask.evaluation.machine import describe_machine
+from unimask.evaluation.peak_memory import PeakMemory
+from unimask.labels import Task
+from unimask.processing import postprocess
+from unimask.processing.preprocess import input_size, padded_size
+from unimask.processing.resize import Size
+from unimask.results import Result
+
+QUERIES, CONFIDENT, CLASSES, THINGS = 100, 40, 133, 80
+ROUNDS = 7
+PICTURE, LARGE = (2160, 3840), (4000, 6000)
+TASKS: tuple[Task, ...] = ("panoptic", "instance", "semantic")
+OBJECT, OVERLAP, SCORE = 0.8, 0.8, 0.5
+"""Least class score and share of a mask for panoptic, least score of an instance: both sides'."""
+
+
+def sizes(original: Size) -> tuple[Size, Size, Size]:
+    """Give the padded size, the part of it that shows the picture, and the picture's own."""
+    config = PreprocessingConfig(shortest_edge=800, longest_edge=1333, size_divisor=32)
+    shown = input_size(original, config)
+    return padded_size(shown, 32), shown, original
+
+
+def logits_for(original: Size) -> tuple[Tensor, Tensor]:
+    """Draw logits at a quarter of the padded size."""
+    padded = sizes(original)[0]
+    return rules.blobs(QUERIES, CONFIDENT, CLASSES, (padded[0] // 4, padded[1] // 4))
+
+
+def ours(task: Task, original: Size) -> Callable[[], Result]:
+    """Give our side: a result, its id map made too."""
+    class_logits, mask_logits = logits_for(original)
+    padded, shown, _ = sizes(original)
+
+    def call() -> Result:
+        result = postprocess(
+            class_logits,
+            mask_logits,
+            task=task,
+            labels=[str(number) for number in range(CLASSES)],
+            is_thing=[task == "instance" or number < THINGS for number in range(CLASSES)],
+            padded_size=padded,
+            input_size=shown,
+            original_size=original,
+            object_threshold=OBJECT,
+            overlap_threshold=OVERLAP,
+            threshold=SCORE if task == "instance" else None,
+        )
+        assert result.segmentation.shape == original
+        return result
+
+    return call
+
+
+def theirs(task: Task, original: Size) -> Callable[[], object]:
+    """Give the side of `transformers`."""
+    from transformers import Mask2FormerImageProcessor
+
+    class_logits, mask_logits = logits_for(original)
+    processor = Mask2FormerImageProcessor()
+    outputs = SimpleNamespace(
+        class_queries_logits=class_logits[None], masks_queries_logits=mask_logits[None]
+    )
+    told: dict[str, object] = {"target_sizes": [original]}
+    if task == "panoptic":
+        told |= {"threshold": OBJECT, "overlap_mask_area_threshold": OVERLAP}
+        told |= {"label_ids_to_fuse": set(range(THINGS, CLASSES))}
+    if task == "instance":
+        told |= {"threshold": SCORE}
+    method = getattr(processor, f"post_process_{task}_segmentation")
+
+    def call() -> object:
+        with torch.no_grad():
+            return method(outputs, **told)
+
+    return call
+
+
+SIDES = {"unimask": ours, "transformers": theirs}
+
+
+def times(task: Task) -> dict[str, list[float]]:
+    """Time both sides in turns, after one turn that warms up; in seconds."""
+    calls = {name: side(task, PICTURE) for name, side in SIDES.items()}
+    spent: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(ROUNDS + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                spent[name].append(time.perf_counter() - start)
+    return spent
+
+
+def check(task: Task) -> tuple[int, int]:
+    """Hold every decision against the plain rule: how many differ, how many of them beyond ties."""
+    class_logits, mask_logits = logits_for(PICTURE)
+    result = ours(task, PICTURE)()
+    masks = rules.full_size(mask_logits, *sizes(PICTURE))
+    if task == "semantic":
+        return rules.semantic(class_logits, masks, result)
+    if task == "panoptic":
+        return rules.panoptic(class_logits, masks, result, OBJECT, OVERLAP)
+    return rules.instance(class_logits, masks, result, SCORE)
+
+
+def measure_memory(side: str, task: Task, original: Size) -> int:
+    """Give the most that one call takes beyond what was there before, in bytes."""
+    call = SIDES[side](task, original)
+    with PeakMemory(torch.device("cpu")) as memory:
+        call()
+    if memory.before is None or memory.peak is None:
+        raise SystemExit("this system does not tell how much memory a process takes: use Linux")
+    return memory.peak - memory.before
+
+
+def memory_alone(side: str, task: Task, original: Size) -> int:
+    """Measure memory in a process of its own."""
+    asked = json.dumps([side, task, original])
+    done = subprocess.run(
+        [sys.executable, __file__, asked], check=True, capture_output=True, text=True
+    )
+    return int(done.stdout.split()[-1])
+
+
+def main() -> None:
+    """Print a table of times and one of memory."""
+    for name, value in describe_machine(torch.device("cpu")).items():
+        print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+    print(f"\n{QUERIES} queries, {CONFIDENT} of them confident, {CLASSES} classes")
+    print(f"\n{PICTURE[1]}x{PICTURE[0]}, seconds, median (least) of {ROUNDS} in turns")
+    print(f"{'':10}{'unimask':>16}{'transformers':>16}{'ratio':>8}  pixels unlike the rule's")
+    for task in TASKS:
+        spent = times(task)
+        middle = {name: statistics.median(rows) for name, rows in spent.items()}
+        cells = "".join(f"{middle[n]:7.3f} ({min(spent[n]):.3f})".rjust(16) for n in SIDES)
+        differ, beyond = check(task)
+        told = f"{differ}, all of them ties" if not beyond else f"{differ}, {beyond} beyond ties"
+        ratio = middle["unimask"] / middle["transformers"]
+        print(f"{task:10}{cells}{ratio:8.3f}  {told}", flush=True)
+        if beyond:
+            raise SystemExit(1)
+    for size in (PICTURE, LARGE):
+        print(f"\n{size[1]}x{size[0]}, extra memory at most, MB")
+        print(f"{'':10}{'unimask':>16}{'transformers':>16}{'ratio':>8}")
+        for task in TASKS:
+            taken = [memory_alone(side, task, size) / 1e6 for side in SIDES]
+            cells = "".join(f"{megabytes:16.0f}" for megabytes in taken)
+            print(f"{task:10}{cells}{taken[0] / taken[1]:8.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        wanted_side, wanted_task, wanted_size = json.loads(sys.argv[1])
+        print(measure_memory(wanted_side, wanted_task, tuple(wanted_size)))
+    else:
+        main()

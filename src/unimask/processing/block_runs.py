@@ -1,0 +1,93 @@
+"""Masks known block by block, as run lengths: nothing is written down at full size."""
+
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from unimask.formats.run_length import RunLength
+from unimask.processing.blocks import Grid
+
+Pieces = tuple[np.ndarray, np.ndarray]
+"""Where pieces of runs start, and how long they are."""
+
+
+class MaskRuns:
+    """Collect the pieces of some masks in any order, and join them.
+
+    A piece starts at mask * pixels + place, where places count down the columns.
+
+    Args:
+        size: Height and width of the masks.
+        count: How many masks.
+    """
+
+    def __init__(self, size: tuple[int, int], count: int) -> None:
+        self.size = size
+        self.count = count
+        self.pieces: list[Pieces] = []
+
+    def add_whole(self, grid: Grid, whole: Bool[Tensor, "q n"]) -> None:
+        """Add blocks that lie inside masks."""
+        (down, across), (height, width) = grid.shape, grid.side
+        filled = np.zeros((len(whole), across, down + 1), bool)
+        filled[..., :-1] = whole.cpu().numpy().reshape(-1, down, across).transpose(0, 2, 1)
+        starts, lengths = runs_of_ones(filled.reshape(-1))
+        lines, first = np.divmod(starts, down + 1)
+        masks, columns = np.divmod(lines, across)
+        places = self.places(grid, masks, columns, first)
+        places = places[:, None] + np.arange(width) * self.size[0]
+        self.pieces.append((places.ravel(), np.repeat(lengths * height, width)))
+
+    def add_parts(
+        self,
+        grid: Grid,
+        masks: Int[Tensor, " m"],
+        blocks: Int[Tensor, " m"],
+        inside: Bool[Tensor, "m a b"],
+    ) -> None:
+        """Add blocks of which a part lies inside a mask."""
+        height, width = grid.side
+        lined = np.zeros((len(inside), width, height + 1), bool)
+        lined[..., :-1] = inside.cpu().numpy()
+        starts, lengths = runs_of_ones(lined.reshape(-1))
+        lines, row = np.divmod(starts, height + 1)
+        block, column = np.divmod(lines, width)
+        down, across = np.divmod(blocks.cpu().numpy(), grid.shape[1])
+        corners = self.places(grid, masks.cpu().numpy(), across, down)
+        self.pieces.append((corners[block] + column * self.size[0] + row, lengths))
+
+    def places(
+        self,
+        grid: Grid,
+        masks: Int[np.ndarray, " n"],
+        columns: Int[np.ndarray, " n"],
+        rows: Int[np.ndarray, " n"],
+    ) -> Int[np.ndarray, " n"]:
+        """Give where blocks start: their first pixel's place in their mask."""
+        (height, width), side = self.size, grid.side
+        x, y = grid.left + columns * side[1], grid.top + rows * side[0]
+        return (masks * width + x) * height + y
+
+    def joined(self) -> list[RunLength]:
+        """Give every mask."""
+        starts, lengths = (np.concatenate(parts) for parts in zip(*self.pieces, strict=True))
+        order = starts.argsort()
+        starts, lengths = starts[order], lengths[order]
+        pixels = self.size[0] * self.size[1]
+        bounds = np.searchsorted(starts, np.arange(self.count + 1) * pixels)
+        return [
+            RunLength.from_runs(
+                self.size, starts[first:last] - number * pixels, lengths[first:last]
+            )
+            for number, (first, last) in enumerate(pairwise(bounds))
+        ]
+
+
+def runs_of_ones(flat: Bool[np.ndarray, " n"]) -> Pieces:
+    """Give the runs of ones of lines that end in a zero."""
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    if flat.size and flat[0]:
+        edges = np.concatenate([[0], edges])
+    return edges[0::2], edges[1::2] - edges[0::2]

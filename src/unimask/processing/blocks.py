@@ -1,0 +1,226 @@
+"""A map is made in small blocks: most of them are decided by what their masks cannot exceed.
+
+Every value of a block is a weighted mean of a few mask logits and lies between their extremes.
+Where these leave no question, no pixel is computed; the rest is computed many blocks at a time.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, Real, Shaped
+from torch import Tensor
+
+from unimask.processing.resize import Resizer, Windows
+
+SIDE = 32
+"""Pixels along a block's sides: the smaller, the fewer pixels are in doubt."""
+
+STRIP_VALUES = 2**18
+"""Extremes that are held at a time: more masks, or a taller picture, make narrower strips."""
+
+PIXELS = 2**18
+"""Values that are computed at a time: what follows them finds them in the cache."""
+
+GPU_FACTOR = 64
+"""A GPU takes this much more at a time: it waits for its orders, not for its memory."""
+
+
+class Grid(NamedTuple):
+    """A rectangle of the map in equal blocks, which are numbered row by row.
+
+    Attributes:
+        top: The map's row where it begins.
+        left: The map's column where it begins.
+        rows: What each row of blocks reads.
+        columns: What each column of blocks reads.
+    """
+
+    top: int
+    left: int
+    rows: Windows
+    columns: Windows
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Blocks down and across."""
+        return len(self.rows.starts), len(self.columns.starts)
+
+    @property
+    def side(self) -> tuple[int, int]:
+        """Height and width of a block."""
+        return self.rows.weights.shape[1], self.columns.weights.shape[1]
+
+    @property
+    def area(self) -> int:
+        """Pixels of a block."""
+        return self.side[0] * self.side[1]
+
+    def of(self, target: Shaped[Tensor, "x y"]) -> Shaped[Tensor, "i a j b"]:
+        """Give the grid's part of a transposed map: column and row of blocks, and within them."""
+        (down, across), (height, width) = self.shape, self.side
+        part = target[self.left : self.left + across * width, self.top : self.top + down * height]
+        return part.unflatten(0, (across, width)).unflatten(2, (down, height))
+
+    def fill(self, target: Int[Tensor, "x y"], values: Real[Tensor, " n"]) -> None:
+        """Write one value per block into a transposed map."""
+        columns = values.to(target.dtype).view(self.shape).T.repeat_interleave(self.side[0], dim=1)
+        self.of(target).flatten(2).copy_(columns[:, None])
+
+    def place(
+        self, target: Int[Tensor, "x y"], blocks: Int[Tensor, " m"], values: Real[Tensor, "m a b"]
+    ) -> None:
+        """Write the pixels of some blocks into a transposed map."""
+        across = self.shape[1]
+        self.of(target)[blocks % across, :, blocks // across] = values.to(target.dtype)
+
+
+def grids(resizer: Resizer, device: torch.device, masks: int) -> Iterator[Grid]:
+    """Cut a map into grids of blocks, narrow enough for that many masks' extremes."""
+    height, width = resizer.size
+    most = STRIP_VALUES * (1 if device.type == "cpu" else GPU_FACTOR) // max(1, masks)
+    for top, down, side_y in cuts(height, height):
+        rows = resizer.rows.windows(blocks_of(top, down, side_y)).to(device)
+        for left, across, side_x in cuts(width, max(1, most // down)):
+            columns = resizer.columns.windows(blocks_of(left, across, side_x)).to(device)
+            yield Grid(top, left, rows, columns)
+
+
+def blocks_of(start: int, count: int, side: int) -> Int[Tensor, "n o"]:
+    """Number the places along an axis, block by block."""
+    return start + torch.arange(count * side).view(count, side)
+
+
+def sources(grid: Grid, resizer: Resizer) -> Grid:
+    """Give what each block reads of another map, as blocks of that map, which overlap."""
+    rows, columns = (
+        axis.windows(windows.starts.cpu()[:, None] + torch.arange(windows.weights.shape[2]))
+        for axis, windows in zip(resizer, grid[2:], strict=True)
+    )
+    return Grid(
+        grid.top, grid.left, *(part.to(grid.rows.starts.device) for part in (rows, columns))
+    )
+
+
+def cuts(length: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """Cut a length into blocks, at most so many together: start, count and side; the rest last."""
+    whole = length // SIDE
+    for first in range(0, whole, most):
+        yield first * SIDE, min(most, whole - first), SIDE
+    if length % SIDE:
+        yield whole * SIDE, 1, length % SIDE
+
+
+def extremes(
+    mask_logits: Float[Tensor, "q h w"], grid: Grid
+) -> tuple[Float[Tensor, "q n"], Float[Tensor, "q n"]]:
+    """Give the least and the greatest logit that each block reads."""
+    windows = grid.columns
+    left = int(windows.starts[0])
+    right = int(windows.starts[-1]) + windows.weights.shape[2]
+    windows = windows._replace(starts=windows.starts - left)
+    lowest, highest = (
+        over_windows(
+            over_windows(mask_logits[:, :, left:right], 1, grid.rows, choose), 2, windows, choose
+        ).flatten(1)
+        for choose in (torch.minimum, torch.maximum)
+    )
+    return lowest, highest
+
+
+def over_windows(
+    values: Float[Tensor, "q h w"],
+    dim: int,
+    windows: Windows,
+    choose: Callable[[Tensor, Tensor], Tensor],
+) -> Float[Tensor, "q _ _"]:
+    """Reduce windows along an axis: doubling neighbours first, so that two reads suffice."""
+    length, size = windows.weights.shape[2], 1
+    while 2 * size <= length:
+        kept = values.shape[dim] - size
+        values = choose(values.narrow(dim, 0, kept), values.narrow(dim, size, kept))
+        size *= 2
+    first = values.index_select(dim, windows.starts)
+    if size == length:
+        return first
+    return choose(first, values.index_select(dim, windows.starts + length - size))
+
+
+class Spots(NamedTuple):
+    """Some blocks of a grid, and what they read of a mask.
+
+    Attributes:
+        places: Of the logits that they read, within a mask's: across, then down.
+        columns: Weights across the picture.
+        rows: Weights down the picture.
+    """
+
+    places: Int[Tensor, "m p r"]
+    columns: Float[Tensor, "m a p"]
+    rows: Float[Tensor, "m r b"]
+
+    def resize(
+        self, mask_logits: Float[Tensor, "q h w"], queries: Int[Tensor, "m n"]
+    ) -> Float[Tensor, "m n a b"]:
+        """Resize some masks per block: a is along the picture's rows, b down its columns."""
+        first = (queries * mask_logits[0].numel())[..., None, None]
+        index = self.places[:, None] + first
+        patches = mask_logits.flatten().index_select(0, index.flatten())
+        lines = torch.bmm(patches.view(len(queries), -1, index.shape[3]), self.rows)
+        return self.columns[:, None] @ lines.unflatten(1, index.shape[1:3])
+
+
+def spots(grid: Grid, blocks: Int[Tensor, " m"], width: int) -> Spots:
+    """Give the spots of some blocks in maps of that width."""
+    down, across = blocks // grid.shape[1], blocks % grid.shape[1]
+    offsets = [torch.arange(part.weights.shape[2], device=blocks.device) for part in grid[2:]]
+    rows = grid.rows.starts[down, None] + offsets[0]
+    columns = grid.columns.starts[across, None] + offsets[1]
+    index = columns[:, :, None] + (rows * width)[:, None, :]
+    across_weights = grid.columns.weights.index_select(0, across)
+    return Spots(index, across_weights, grid.rows.weights.mT.contiguous().index_select(0, down))
+
+
+def by_count(chosen: Bool[Tensor, "q n"]) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, "m _"]]]:
+    """Group blocks that have equally many masks chosen; those that have none are left out."""
+    counts = chosen.sum(0)
+    order = counts.argsort(stable=True)
+    queries = chosen[:, order].T.nonzero()[:, 1]
+    found, numbers = counts[order].unique_consecutive(return_counts=True)
+    block = query = 0
+    for count, number in zip(found.tolist(), numbers.tolist(), strict=True):
+        if count:
+            group = order[block : block + number]
+            yield group, queries[query : query + number * count].view(number, count)
+        block, query = block + number, query + number * count
+
+
+def pieces(count: int, values: int, device: torch.device) -> Iterator[slice]:
+    """Cut `count` blocks of so many values each into pieces that are computed at a time."""
+    step = max(1, PIXELS * (1 if device.type == "cpu" else GPU_FACTOR) // max(1, values))
+    for start in range(0, count, step):
+        yield slice(start, start + step)
+
+
+def first_best(
+    numbers: Int[Tensor, "m n"], values: Float[Tensor, "m n a b"]
+) -> tuple[Int[Tensor, "m a b"], Float[Tensor, "m a b"]]:
+    """Give the number with the greatest value, the first of equals, and that value.
+
+    All is done in floats and in place: indices of maxima take a CPU five times as long.
+
+    Args:
+        numbers: Of the values of each block.
+        values: Lost.
+    """
+    best = values.amax(1)
+    torch.eq(values, best[:, None], out=values)
+    count = numbers.shape[1]
+    values.mul_(torch.arange(count, 0, -1, device=values.device)[:, None, None])
+    place = (count - values.amax(1)).long()
+    return numbers.gather(1, place.flatten(1)).view(best.shape), best
+
+
+def map_type(largest: int) -> torch.dtype:
+    """Give the smaller type that holds numbers up to `largest` and their negatives."""
+    return torch.int16 if largest < 2**15 else torch.int32

@@ -1,0 +1,60 @@
+"""Blocks: how they are grouped, and how the best of rows is found."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unimask.processing.blocks import by_count, cuts, first_best, over_windows, pieces
+from unimask.processing.resize import Windows
+
+small = st.integers(1, 9)
+
+
+@given(small, small, st.integers(0, 100))
+def test_first_best_is_argmax_and_the_first_of_equals(rows, count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randint(0, 3, (count, rows, 2, 5), generator=generator).float()
+    numbers = torch.rand(count, 20, generator=generator).topk(rows).indices.sort().values
+    expected = values.numpy().argmax(1)  # the first of equals, which torch's does not promise
+    owner, best = first_best(numbers, values.clone())
+    chosen = numbers[:, :, None, None].expand(values.shape)
+    chosen = chosen.gather(1, torch.from_numpy(expected)[:, None])[:, 0]
+    assert torch.equal(owner, chosen) and torch.equal(best, values.amax(1))
+
+
+@given(small, small, st.integers(0, 100))
+def test_blocks_are_grouped_by_how_many_are_chosen(rows, count, seed):
+    chosen = torch.rand(rows, count, generator=torch.Generator().manual_seed(seed)) < 0.4
+    found = torch.zeros_like(chosen)
+    for blocks, queries in by_count(chosen):
+        assert (chosen[:, blocks].sum(0) == queries.shape[1]).all()
+        assert (queries.diff(dim=1) > 0).all()
+        found[queries, blocks[:, None]] = True
+    assert torch.equal(found, chosen)
+
+
+@given(st.integers(1, 30), small, st.integers(0, 100))
+def test_windows_are_reduced(length, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    width = min(width, length)
+    values = torch.randn(2, 3, length, generator=generator)
+    starts = torch.randint(0, length - width + 1, (6,), generator=generator)
+    found = over_windows(values, 2, Windows(starts, torch.ones(6, 1, width)), torch.maximum)
+    expected = [values[:, :, s : s + width].amax(2) for s in starts.tolist()]
+    assert torch.equal(found, torch.stack(expected, 2))
+
+
+@given(st.integers(1, 300), st.integers(1, 5))
+def test_cuts_cover_a_length_once(length, most):
+    covered = [
+        place
+        for start, count, side in cuts(length, most)
+        for place in range(start, start + count * side)
+    ]
+    assert covered == list(range(length))
+
+
+def test_pieces_cover_everything_once():
+    places = torch.arange(1000)
+    parts = [places[piece] for piece in pieces(1000, 10**5, torch.device("cpu"))]
+    assert len(parts) > 1 and torch.equal(torch.cat(parts), places)

@@ -2,23 +2,43 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from unimask.cli.main import PreprocessingOption, app, check_writable, print_error
 from unimask.errors import ImageError, SettingsError, UnimaskError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from unimask.processing.pictures import Window
     from unimask.results import Result
 
 PICTURE_ENDINGS = ("_overlay.png", "_ids.png")
 """What `Result.save` adds to a stem for the two pictures that it writes."""
+
+WRITTEN_AT_A_TIME = 2
+"""Results that may wait for their files; each holds its picture."""
+
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("{task.fields[rate]}"),
+    TimeRemainingColumn(),
+)
 
 
 @app.command()
@@ -56,6 +76,7 @@ def predict(
     failures: list[str] = []
     stems = unique_stems(expand(sources, failures))
     refuse_to_overwrite(stems, out)
+    from unimask.inference.ahead import ahead
     from unimask.inference.load import load
     from unimask.inference.predictor import Pending, equal_sizes
 
@@ -67,19 +88,23 @@ def predict(
     )
     chosen = predictor.task_of(task)
 
-    def prepared() -> Iterator[Pending]:
-        for path in stems:
+    def prepare(path: str) -> Pending:
+        return predictor.prepare(path, limits, max_pixels)
+
+    def prepared(read: "Iterable[tuple[str, Future[Pending]]]") -> Iterator[Pending]:
+        for _, future in read:
             try:
-                yield predictor.prepare(path, limits, max_pixels)
+                yield future.result()
             except ImageError as error:
                 failures.append(str(error))
 
-    def results() -> Iterator[tuple[str, "Result"]]:
-        for batch in equal_sizes(prepared(), batch_size):
+    def results(pending: Iterable[Pending]) -> Iterator[tuple[str, "Result"]]:
+        for batch in equal_sizes(pending, batch_size):
             for item, result in zip(batch, predictor.run(batch, chosen, threshold), strict=True):
                 yield str(item.source), result
 
-    write_results(results(), stems, out, failures)
+    with closing(ahead(stems, prepare, batch_size + 1)) as read:
+        write_results(results(prepared(read)), stems, out, failures)
 
 
 def named_model(model: str | None) -> str:
@@ -100,18 +125,28 @@ def write_results(
     failures: list[str],
 ) -> None:
     """Write and list results as they come; failures are reported when all are done."""
+    from unimask.inference.ahead import ahead
+
+    def write(item: tuple[str, "Result"]) -> None:
+        path, result = item
+        result.save(out, stems[path])
+
     console = Console(highlight=False)
     table = Table("picture", "size", "found", "ms", box=None, pad_edge=False)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        row = bar.add_task("segmenting", total=len(stems))
-        for path, result in results:
+    with (
+        Progress(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar,
+        closing(ahead(results, write, WRITTEN_AT_A_TIME)) as written,
+    ):
+        row = bar.add_task("segmenting", total=len(stems), rate="")
+        for (path, result), future in written:
             try:
-                result.save(out, stems[path])
+                future.result()
             except UnimaskError as error:
                 failures.append(str(error))
                 continue
             finally:
                 bar.advance(row)
+                bar.update(row, rate=told_rate(bar.tasks[row].speed))
             height, width = result.size
             milliseconds = f"{sum(result.speed.values()):.0f}"
             table.add_row(Path(path).name, f"{height}x{width}", found_in(result), milliseconds)
@@ -122,6 +157,11 @@ def write_results(
         print_error(failure)
     if failures:
         raise typer.Exit(2)
+
+
+def told_rate(speed: float | None) -> str:
+    """Say how many pictures a second are done."""
+    return "" if speed is None else f"{speed:.1f} pictures/s"
 
 
 def found_in(result: "Result") -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
@@ -12,6 +13,7 @@ from PIL import Image
 
 from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.errors import SettingsError, TaskError
+from unimask.inference.ahead import ahead
 from unimask.kernels.memory import keep_freed_memory
 from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
@@ -23,6 +25,7 @@ from unimask.processing.pictures import (
     Source,
     Window,
     list_pictures,
+    names_many,
     read_picture,
 )
 from unimask.processing.preprocess import Preprocessed, preprocess
@@ -137,7 +140,8 @@ class Predictor:
         """Segment pictures.
 
         A picture gives the same result alone and in any list: only pictures of equal padded size
-        share a pass of the network, and none is padded to another's size.
+        share a pass of the network, and none is padded to another's size. Pictures of a list,
+        folder or pattern are read ahead in threads.
 
         Args:
             images: One picture (path, address, PIL picture, uint8 array (h, w, 3) RGB, or
@@ -163,18 +167,21 @@ class Predictor:
         if batch_size < 1:
             raise SettingsError(f"batch_size is {batch_size}: give 1 or more")
 
-        def results(sources: Iterable[Source]) -> Iterator[Result]:
-            pending = (self.prepare(source, window, max_pixels) for source in sources)
+        def prepare(source: Source) -> Pending:
+            return self.prepare(source, window, max_pixels)
+
+        def results(pending: Iterable[Pending]) -> Iterator[Result]:
             for batch in equal_sizes(pending, batch_size):
                 yield from self.run(batch, chosen, threshold)
 
         if isinstance(images, str | Path) and names_many(images):
-            return list(results(list_pictures(images)))
-        if isinstance(images, ONE_PICTURE) or not isinstance(images, Iterable):
-            return next(results([images]))  # what is no picture at all is refused there
-        if isinstance(images, Iterator):
-            return results(images)
-        return list(results(images))
+            images = list_pictures(images)
+        elif isinstance(images, ONE_PICTURE) or not isinstance(images, Iterable):
+            return next(results([prepare(images)]))  # what is no picture at all is refused there
+        if isinstance(images, Iterator):  # a camera's next frame may be long in coming
+            return results(map(prepare, images))
+        with closing(ahead(images, prepare, batch_size + 1)) as prepared:
+            return list(results(future.result() for _, future in prepared))
 
     __call__ = predict
 
@@ -266,14 +273,6 @@ class Predictor:
             for name, tensor in self.network.state_dict().items()
         }
         write_huggingface(Path(folder), replace(self.checkpoint, state=state))
-
-
-def names_many(source: str | Path) -> bool:
-    """Say whether a path is a folder or a glob pattern."""
-    if str(source).startswith(("http://", "https://")):
-        return False
-    path = Path(source)
-    return path.is_dir() or (any(mark in str(source) for mark in "*?[") and not path.exists())
 
 
 def equal_sizes(pending: Iterable[Pending], batch_size: int) -> Iterator[list[Pending]]:

@@ -19,7 +19,7 @@ SIDE = 32
 STRIP_VALUES = 2**18
 """Extremes that are held at a time: more masks, or a taller picture, make narrower strips."""
 
-PIXELS = 2**18
+PIXELS = 2**20
 """Values that are computed at a time: what follows them finds them in the cache."""
 
 GPU_FACTOR = 64

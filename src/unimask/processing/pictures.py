@@ -238,6 +238,14 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> P
     return np.ascontiguousarray(np.repeat(array, repeats, axis=2))
 
 
+def names_many(source: str | Path) -> bool:
+    """Say whether a path is a folder or a glob pattern."""
+    if str(source).startswith(("http://", "https://")):
+        return False
+    path = Path(source)
+    return path.is_dir() or (any(mark in str(source) for mark in "*?[") and not path.exists())
+
+
 def list_pictures(source: str | Path) -> list[Path]:
     """Give the pictures that a path, a folder or a glob pattern names, in order.
 
@@ -277,5 +285,6 @@ __all__ = [
     "Source",
     "Window",
     "list_pictures",
+    "names_many",
     "read_picture",
 ]

@@ -1,7 +1,7 @@
 """`unimask predict`: pictures to overlays, id maps and JSON."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,7 @@ from unimask.errors import ImageError, SettingsError, UnimaskError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from unimask.inference.predictor import Pending
     from unimask.processing.pictures import Window
     from unimask.results import Result
 
@@ -76,9 +77,7 @@ def predict(
     failures: list[str] = []
     stems = unique_stems(expand(sources, failures))
     refuse_to_overwrite(stems, out)
-    from unimask.inference.ahead import ahead
     from unimask.inference.load import load
-    from unimask.inference.predictor import Pending, equal_sizes
 
     predictor = load(
         named_model(model),
@@ -88,23 +87,38 @@ def predict(
     )
     chosen = predictor.task_of(task)
 
-    def prepare(path: str) -> Pending:
+    def read(path: str) -> "Pending":
         return predictor.prepare(path, limits, max_pixels)
 
-    def prepared(read: "Iterable[tuple[str, Future[Pending]]]") -> Iterator[Pending]:
-        for _, future in read:
+    def run(batch: list["Pending"]) -> Iterator["Result"]:
+        return predictor.run(batch, chosen, threshold)
+
+    with closing(segmented(stems, read, run, batch_size, failures)) as results:
+        write_results(results, stems, out, failures)
+
+
+def segmented(
+    paths: Iterable[str],
+    read: "Callable[[str], Pending]",
+    run: "Callable[[list[Pending]], Iterator[Result]]",
+    batch_size: int,
+    failures: list[str],
+) -> Generator[tuple[str, "Result"]]:
+    """Segment pictures, read ahead; those that cannot be used are failures."""
+    from unimask.inference.ahead import ahead
+    from unimask.inference.predictor import equal_sizes
+
+    def usable(futures: "Iterable[tuple[str, Future[Pending]]]") -> Iterator["Pending"]:
+        for _, future in futures:
             try:
                 yield future.result()
             except ImageError as error:
                 failures.append(str(error))
 
-    def results(pending: Iterable[Pending]) -> Iterator[tuple[str, "Result"]]:
-        for batch in equal_sizes(pending, batch_size):
-            for item, result in zip(batch, predictor.run(batch, chosen, threshold), strict=True):
+    with closing(ahead(paths, read, batch_size + 1)) as futures:
+        for batch in equal_sizes(usable(futures), batch_size):
+            for item, result in zip(batch, run(batch), strict=True):
                 yield str(item.source), result
-
-    with closing(ahead(stems, prepare, batch_size + 1)) as read:
-        write_results(results(prepared(read)), stems, out, failures)
 
 
 def named_model(model: str | None) -> str:

@@ -2,7 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -11,6 +13,9 @@ Done = TypeVar("Done")
 THREADS = 2
 """More would only take turns with the network on a small machine."""
 
+PATIENCE = 2.0
+"""Seconds that a thread is given to end what it does: a file may never come to its end."""
+
 
 def ahead(
     items: Iterable[Item], work: Callable[[Item], Done], most: int
@@ -18,7 +23,7 @@ def ahead(
     """Work on items in threads, while whoever asks is busy with earlier ones.
 
     Items are taken one at a time in the thread that asks. Whoever stops asking closes the iterator
-    (`contextlib.closing`): what has not begun is dropped, what has is waited for.
+    (`contextlib.closing`): what has not begun is dropped, what has is waited for a little.
 
     Args:
         items: Taken as they are needed.
@@ -29,13 +34,32 @@ def ahead(
         Each item and what became of it, in order; a failure is raised by `result()`.
     """
     waiting: deque[tuple[Item, Future[Done]]] = deque()
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="unimask")
+    tasks: SimpleQueue[tuple[Item, Future[Done]] | None] = SimpleQueue()
+
+    def serve() -> None:
+        while (task := tasks.get()) is not None:
+            item, future = task
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work(item))
+                except BaseException as error:
+                    future.set_exception(error)
+
+    threads = [Thread(target=serve, name="unimask", daemon=True) for _ in range(THREADS)]
     try:
+        for thread in threads:
+            thread.start()
         for item in items:
-            waiting.append((item, pool.submit(work, item)))
+            waiting.append((item, Future()))
+            tasks.put(waiting[-1])
             if len(waiting) > most:
                 yield waiting.popleft()
         while waiting:
             yield waiting.popleft()
     finally:
-        pool.shutdown(cancel_futures=True)
+        for _, future in waiting:
+            future.cancel()
+        for _ in threads:
+            tasks.put(None)
+        for thread in threads:
+            thread.join(PATIENCE)

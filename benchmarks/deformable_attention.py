@@ -13,11 +13,11 @@ from collections.abc import Callable
 import torch
 
 from unimask.kernels.deformable_attention import (
-    deformable_attention_gather,
+    deformable_attention,
     deformable_attention_reference,
 )
 
-PATHS = {"reference": deformable_attention_reference, "gather": deformable_attention_gather}
+PATHS = {"reference": deformable_attention_reference, "gather": deformable_attention}
 CASES = {
     "1 picture 800x1088, dim 256": (1, (800, 1088), 256),
     "6 pictures 256x256, dim 128": (6, (256, 256), 128),
@@ -40,14 +40,15 @@ def example(
     ).flip(-1)
     n = len(centres)
     value = torch.randn(pictures, n, HEADS, dim // HEADS, generator=generator)
-    offsets = torch.randn(pictures, n, HEADS, 3, POINTS, 2, generator=generator) * 2.5
-    logits = torch.randn(pictures, n, HEADS, 3, POINTS, generator=generator)
+    # One linear layer gives them all: x, y and logits are planes of what it gives.
+    planes = torch.randn(pictures, n, 3, HEADS, 3, POINTS, generator=generator)
+    offsets, logits = planes[:, :, :2].movedim(2, -1).mul_(2.5), planes[:, :, 2]
     return shapes, [value, centres, offsets, logits]
 
 
 def calls(path: Callable, shapes: list, inputs: list[torch.Tensor]) -> list[Callable[[], None]]:
     """Give a call for the values alone, and one for values and gradients."""
-    value, centres, offsets, logits = [tensor.clone() for tensor in inputs]
+    value, centres, offsets, logits = [tensor.detach() for tensor in inputs]
     for tensor in (value, offsets, logits):
         tensor.requires_grad_()
 

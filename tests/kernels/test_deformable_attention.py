@@ -1,17 +1,55 @@
 """Every path against the definition, and the definition against sampling by hand."""
 
+import multiprocessing
+import os
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+
 import pytest
 import torch
 
+from unimask.errors import SettingsError
 from unimask.kernels.deformable_attention import (
     deformable_attention,
-    deformable_attention_gather,
     deformable_attention_reference,
     gather,
+    use,
 )
 
 SHAPES = [(2, 3), (4, 5), (7, 1)]
-PATHS = [deformable_attention_gather, deformable_attention_reference, deformable_attention]
+TRITON = find_spec("triton") is not None
+CUDA = torch.cuda.is_available()
+if TRITON and not CUDA:
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it once, when it is imported
+
+TRITON_PATHS = [
+    pytest.param(
+        ("triton", "cpu"), marks=pytest.mark.skipif(CUDA or not TRITON, reason="needs Triton")
+    ),
+    pytest.param(
+        ("triton", "cuda"),
+        marks=[pytest.mark.gpu, pytest.mark.skipif(not (CUDA and TRITON), reason="needs a GPU")],
+    ),
+]
+
+
+@pytest.fixture(
+    params=[("gather", "cpu"), ("reference", "cpu"), (None, "cpu"), *TRITON_PATHS],
+    ids=lambda path: f"{path[0]} on {path[1]}",
+)
+def device(request):
+    """Give the device that a path runs on, and let it run."""
+    name, device = request.param
+    with use(name):
+        yield device
+
+
+@pytest.fixture(params=TRITON_PATHS, ids=lambda path: path[1])
+def card(request):
+    """The same, for Triton alone."""
+    name, device = request.param
+    with use(name):
+        yield device
 
 
 def example(dtype=torch.float32, pictures=2, queries=6, heads=2, channels=4, points=3):
@@ -49,9 +87,14 @@ def by_hand(value, centres, offsets, logits):
     return out.flatten(2)
 
 
-def attend(function, inputs):
+def attend(inputs, device="cpu"):
+    value, *others = (tensor.to(device) for tensor in inputs)
+    return deformable_attention(value, SHAPES, *others).cpu()
+
+
+def define(inputs):
     value, *others = inputs
-    return function(value, SHAPES, *others)
+    return deformable_attention_reference(value, SHAPES, *others)
 
 
 def learning(inputs):
@@ -66,53 +109,65 @@ def gradients(out, inputs):
 
 def test_the_definition_is_bilinear_sampling():
     inputs = example(torch.float64)
-    torch.testing.assert_close(attend(deformable_attention_reference, inputs), by_hand(*inputs))
+    torch.testing.assert_close(define(inputs), by_hand(*inputs))
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_values_and_gradients_are_those_of_the_definition(path):
-    results = []
-    for function in (deformable_attention_reference, path):
-        inputs = learning(example())
-        out = attend(function, inputs)
-        results.append((out, *gradients(out.square().sum(), inputs)))
+def all_of(function, inputs, *arguments):
+    """Give the output and the gradients of a function of it."""
+    inputs = learning([tensor.detach() for tensor in inputs])
+    out = function(inputs, *arguments)
+    return out, *gradients(out.square().sum(), inputs)
+
+
+SIZES = [
+    {},
+    {"pictures": 1, "queries": 70, "heads": 3, "channels": 5, "points": 1},
+    {"queries": 1, "heads": 1, "channels": 33, "points": 5},
+    {"channels": 1, "points": 2},
+]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_and_gradients_are_those_of_the_definition(device, sizes, dtype):
+    inputs = example(dtype, **sizes)
+    close = {} if dtype == torch.float64 else {"atol": 1e-5, "rtol": 1e-4}
+    results = all_of(define, inputs), all_of(attend, inputs, device)
     for expected, found in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found, expected, **close)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_gradients_pass_gradcheck(path):
+def test_gradients_pass_gradcheck(device):
     value, centres, offsets, logits = learning(example(torch.float64, 1, 2, 1, 2, 2))
     assert torch.autograd.gradcheck(
-        lambda v, x, w: path(v, SHAPES, centres, x, w), (value, offsets, logits)
+        lambda v, x, w: attend((v, centres, x, w), device), (value, offsets, logits)
     )
 
 
 def test_many_blocks_give_what_one_does(monkeypatch):
     inputs = example()
-    whole = attend(deformable_attention_gather, inputs)
+    whole = all_of(attend, inputs)
     monkeypatch.setattr(gather, "BLOCK", 1)
-    assert torch.equal(attend(deformable_attention_gather, inputs), whole)
+    for found, expected in zip(all_of(attend, inputs), whole, strict=True):
+        assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["plain", "autocast"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("path", PATHS)
-def test_half_precision_stays_close(path, dtype, autocast):
+def test_half_precision_stays_close(device, dtype, autocast):
     inputs = learning(example())
-    expected = attend(deformable_attention_reference, inputs)
+    expected = define(inputs)
     expected = (expected, *gradients(expected.sum(), inputs))
     value, centres, offsets, logits = inputs
-    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
-        found = path(value.to(dtype), SHAPES, centres, offsets, logits.to(dtype))
+    with torch.autocast(device, dtype=dtype, enabled=autocast):
+        found = attend((value.to(dtype), centres, offsets, logits.to(dtype)), device)
     assert found.dtype == dtype
     found = (found, *gradients(found.float().sum(), inputs))
     for ours, exact in zip(found, expected, strict=True):
         torch.testing.assert_close(ours.float(), exact, atol=0.05, rtol=0.03)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_points_on_and_beyond_the_edges_have_the_gradients_of_sampling(path):
+def test_points_on_and_beyond_the_edges_have_the_gradients_of_sampling(device):
     """Every column from far left to far right, at places between the kinks of bilinear sampling."""
     w = SHAPES[1][1]
     columns = (torch.arange(-4, w + 4) + 0.3).double()
@@ -120,37 +175,43 @@ def test_points_on_and_beyond_the_edges_have_the_gradients_of_sampling(path):
     offsets = torch.stack([x, torch.full_like(x, 0.6)], dim=-1).requires_grad_()
     value = example(torch.float64, pictures=1)[0]
     inputs = [value, torch.zeros(len(columns), 2).double(), offsets, torch.ones_like(x)]
-    expected, found = attend(deformable_attention_reference, inputs), attend(path, inputs)
+    expected, found = define(inputs), attend(inputs, device)
     torch.testing.assert_close(found, expected)
     slopes = [torch.autograd.grad(out.cos().sum(), offsets)[0] for out in (found, expected)]
     torch.testing.assert_close(*slopes)
     assert not slopes[0][:, [0, -1], :, 1].any()
 
 
-@pytest.mark.parametrize("far", [1e4, 1e30, float("inf")])
-def test_points_far_away_read_zero(far):
+@pytest.mark.parametrize("far", [1e4, 1e30])
+def test_points_far_away_read_zero(device, far):
     value, centres, offsets, logits = example()
     for away in (far, -far):
         inputs = value, centres, torch.full_like(offsets, away), logits
-        assert not attend(deformable_attention, inputs).any()
+        assert not attend(inputs, device).any()
 
 
-def test_attention_survives_large_logits():
+@pytest.mark.parametrize("device", [(None, "cpu"), *TRITON_PATHS], indirect=True)
+def test_points_at_infinity_read_zero(device):
+    """Where `grid_sample` multiplies zero with what is not a number."""
     value, centres, offsets, logits = example()
-    logits = logits * 1e4
-    expected = attend(deformable_attention_reference, (value, centres, offsets, logits))
-    found = attend(deformable_attention_gather, (value, centres, offsets, logits))
-    torch.testing.assert_close(found, expected)
+    for away in (float("inf"), -float("inf")):
+        inputs = value, centres, torch.full_like(offsets, away), logits
+        assert not attend(inputs, device).any()
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_location_that_is_not_a_number_spoils_its_own_query_alone(path):
+def test_attention_survives_large_logits(device):
+    value, centres, offsets, logits = example()
+    inputs = value, centres, offsets, logits * 1e4
+    torch.testing.assert_close(attend(inputs, device), define(inputs))
+
+
+def test_a_location_that_is_not_a_number_spoils_its_own_query_alone(device):
     """A diverged step must be seen as not finite and skipped, not end in a crash."""
     inputs = example(heads=1)  # with even heads, overflow wraps to row 0
-    expected = attend(deformable_attention_reference, inputs)
+    expected = define(inputs)
     inputs[2][0, 2, ..., 0] = float("nan")
     inputs = learning(inputs)
-    found = attend(path, inputs)
+    found = attend(inputs, device)
     assert found[0, 2].isnan().all()
     torch.testing.assert_close(found[1], expected[1])
     torch.testing.assert_close(found[0, 3:], expected[0, 3:])
@@ -159,21 +220,94 @@ def test_a_location_that_is_not_a_number_spoils_its_own_query_alone(path):
     assert to_logits[0, 2].isnan().all() and to_logits[1].isfinite().all()
 
 
-def test_inputs_need_not_be_contiguous():
+def test_inputs_need_not_be_contiguous(device):
     inputs = example()
-    expected = attend(deformable_attention_reference, inputs)
+    expected = all_of(define, inputs)
     value, centres, offsets, logits = inputs
     value = value.transpose(2, 3).contiguous().transpose(2, 3)
     planes = offsets.movedim(-1, 0).contiguous().movedim(0, -1)
     turned = planes.transpose(1, 2).contiguous().transpose(1, 2)
-    for steps in (planes, turned):
-        found = attend(deformable_attention, (value, centres, steps, logits))
-        torch.testing.assert_close(found, expected)
+    joined = offsets.movedim(-1, 2).contiguous().movedim(2, -1)
+    for steps in (planes, turned, joined, offsets.transpose(3, 4).contiguous().transpose(3, 4)):
+        strided = value, centres, steps, logits.transpose(0, 2).contiguous().transpose(0, 2)
+        for found, wanted in zip(all_of(attend, strided, device), expected, strict=True):
+            torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
 
 
-def test_inputs_are_left_as_they_were():
+def test_inputs_are_left_as_they_were(device):
     inputs = learning(example())
     copies = [tensor.clone() for tensor in inputs]
-    attend(deformable_attention, inputs).sum().backward()
+    attend(inputs, device).sum().backward()
     for tensor, copy in zip(inputs, copies, strict=True):
         assert torch.equal(tensor, copy)
+
+
+def same(results, expected):
+    return all(torch.equal(*pair) for pair in zip(results, expected, strict=True))
+
+
+def test_sums_keep_their_order_where_that_is_asked_for(card):
+    inputs = example()
+    torch.use_deterministic_algorithms(True)
+    try:
+        first, second = all_of(attend, inputs, card), all_of(attend, inputs, card)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert same(first, second)
+    for found, expected in zip(first, all_of(define, inputs), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_cpu_gives_equal_bits_to_all_threads_and_in_every_run(monkeypatch, threads):
+    monkeypatch.setattr(gather, "BLOCK", 40)  # some runs of queries, some of heads
+    inputs = example(heads=4, queries=30)
+    expected = all_of(attend, inputs)
+    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: all_of(attend, inputs), range(12)))
+    finally:
+        torch.set_num_threads(1)
+    assert all(same(results, expected) for results in found)
+
+
+def send(connection):
+    connection.send([part.detach().numpy() for part in all_of(attend, example())])
+
+
+def test_a_forked_process_gives_equal_bits():
+    expected = all_of(attend, example())
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=send, args=(theirs,))
+    process.start()
+    assert ours.poll(60), "the forked process hangs"
+    found = [torch.from_numpy(part) for part in ours.recv()]
+    process.join()
+    assert process.exitcode == 0 and same(found, expected)
+
+
+def test_a_path_that_does_not_run_is_refused(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(SettingsError, match="choose one of gather, reference, triton"), use("best"):
+        pass
+    if not TRITON:
+        with pytest.raises(SettingsError, match="pip install triton"), use("triton"):
+            pass
+    elif not CUDA:
+        with use("triton"), pytest.raises(SettingsError, match="TRITON_INTERPRET=1"):
+            attend(example())
+    elsewhere = [tensor.to("meta") for tensor in example()]
+    with use("gather"), pytest.raises(SettingsError, match="on a CPU, not on meta"):
+        deformable_attention(elsewhere[0], SHAPES, *elsewhere[1:])
+
+
+def test_a_path_is_used_within_its_block_alone():
+    inputs = example()
+    usual, defined = attend(inputs), define(inputs)
+    assert not torch.equal(usual, defined)
+    with use("reference"):
+        assert torch.equal(attend(inputs), defined)
+        with use(None):
+            assert torch.equal(attend(inputs), usual)
+    assert torch.equal(attend(inputs), usual)

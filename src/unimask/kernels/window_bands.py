@@ -48,17 +48,24 @@ def bands(rows: int, window: int, shift: int, lines: int) -> tuple[Band, ...]:
     cut = [slice(0, count)]
     if lines < count:
         cut += [slice(start, min(start + lines, count)) for start in range(0, count, lines)]
-    order = (torch.arange(height) + shift) % height
-    return tuple(cut_band(order, part, rows, window) for part in cut)
+    return tuple(cut_band(part, rows, window, shift, height) for part in cut)
 
 
-def cut_band(order: Int[Tensor, " h"], lines: slice, rows: int, window: int) -> Band:
-    """Give the band of some lines; `order` lists rows of the map, those past the last are empty."""
-    found = order[lines.start * window : lines.stop * window]
-    own = (found < rows).nonzero()[:, 0]
-    found, length = found[own], len(found)
-    first = int(found[0]) if len(found) else 0
-    straight = torch.equal(found, torch.arange(first, first + len(found)))
-    taken = slice(first, first + len(found)) if straight else found
-    slots = None if len(found) == length else own
-    return Band(lines, taken, slots, length, len(order))
+def cut_band(lines: slice, rows: int, window: int, shift: int, height: int) -> Band:
+    """Give the band of some lines of a map moved up by `shift`; rows past the last are empty.
+
+    Numbers and lists alone decide: for those who trace networks they are constants.
+    """
+    start, stop = lines.start * window + shift, lines.stop * window + shift
+    straight = range(start, min(stop, rows))
+    wrapped = range(max(start, height) - height, min(max(stop, height) - height, rows))
+    own = [*straight, *wrapped]
+    taken = slice(own[0], own[-1] + 1) if own and own[-1] - own[0] == len(own) - 1 else None
+    slots = [row - start for row in straight] + [row + height - start for row in wrapped]
+    return Band(
+        lines,
+        torch.tensor(own, dtype=torch.long) if taken is None else taken,
+        None if len(slots) == stop - start else torch.tensor(slots, dtype=torch.long),
+        stop - start,
+        height,
+    )

@@ -1,17 +1,13 @@
 """Multi-scale deformable attention: one meaning, several implementations."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unimask.kernels.deformable_attention.gather import deformable_attention_gather
+from unimask.kernels.deformable_attention.operator import operator
+from unimask.kernels.deformable_attention.paths import chosen, exporting_plainly, use
 from unimask.kernels.deformable_attention.reference import deformable_attention_reference
 
-__all__ = [
-    "deformable_attention",
-    "deformable_attention_gather",
-    "deformable_attention_reference",
-]
+__all__ = ["deformable_attention", "deformable_attention_reference", "use"]
 
 
 def deformable_attention(
@@ -23,9 +19,10 @@ def deformable_attention(
 ) -> Float[Tensor, "b q d"]:
     """Attend to a few points per query, head and level, by the fastest path for the device.
 
-    The meaning and the arguments are those of `deformable_attention_reference`.
+    The meaning and the arguments are those of `deformable_attention_reference`. Compilers and
+    `torch.export` see one operator, exporters to ONNX plain ones. `use` takes another path.
     """
-    # The other path calls SciPy, which no compiler can trace; exporters know `grid_sample`.
-    if value.device.type == "cpu" and not torch.compiler.is_compiling():
-        return deformable_attention_gather(value, shapes, centres, offsets, logits)
-    return deformable_attention_reference(value, shapes, centres, offsets, logits)
+    if exporting_plainly() or chosen(value) == "reference":
+        return deformable_attention_reference(value, shapes, centres, offsets, logits)
+    sizes = [side for shape in shapes for side in shape]
+    return operator(value, sizes, centres, offsets, logits)

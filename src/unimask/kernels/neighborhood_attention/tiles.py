@@ -67,58 +67,88 @@ def neighborhood_attention_tiles(
         ValueError: The map is smaller than k times `dilation`, or k is even.
     """
     kernel_size(query.shape[1], query.shape[2], bias, dilation)
-    return _Tiles.apply(query, key, value, bias.to(query.dtype), dilation)
+    # One operator keeps squares out of compiled graphs; exporters are given plain operators.
+    exporting = torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling()
+    tracing = torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    function = mix if exporting or tracing else operator
+    return function(query, key, value, bias.to(query.dtype), dilation)
 
 
-class _Tiles(torch.autograd.Function):
-    """Attention square by square; learning computes each square again instead of keeping it."""
+def mix(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int) -> Tensor:
+    """Attend square by square."""
+    tables = [table(part) for part in (query, key, value)]
+    entries = bordered(bias)
+    out = tables[0].new_empty((len(tables[0]) + 1, *query.shape[3:]))
+    for squares in all_squares(query.shape, bias, dilation):
+        square_bias = entries[:, squares.offsets]
+        for step in steps(squares, query.shape):
+            result = attend(*gather(tables, step), square_bias)
+            out.index_copy_(0, step.results.flatten(), result.flatten(0, 1).to(out.dtype))
+    return out[:-1].view(query.shape)
 
-    @staticmethod
-    def forward(
-        ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int
-    ) -> Tensor:
-        ctx.save_for_backward(query, key, value, bias)
-        ctx.dilation = dilation
-        tables = [table(part) for part in (query, key, value)]
-        entries = bordered(bias)
-        out = tables[0].new_empty((len(tables[0]) + 1, *query.shape[3:]))
-        for squares in all_squares(query.shape, bias, dilation):
-            square_bias = entries[:, squares.offsets]
-            for step in steps(squares, query.shape):
-                result = attend(*gather(tables, step), square_bias)
-                out.index_copy_(0, step.results.flatten(), result.flatten(0, 1).to(out.dtype))
-        return out[:-1].view(query.shape)
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, to_out: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:  # type: ignore[override]
-        query, key, value, bias = ctx.saved_tensors
-        tables = [table(part) for part in (query, key, value)]
-        entries = bordered(bias)
-        to_results = F.pad(table(to_out), (0, 0, 0, 0, 0, 1))
-        to_query = torch.empty_like(to_results)
-        wide = torch.promote_types(query.dtype, torch.float32)  # what is added up from squares
-        to_key, to_value, to_entries = (
-            torch.zeros_like(part, dtype=wide) for part in (*tables[1:], entries)
-        )
-        for squares in all_squares(query.shape, bias, ctx.dilation):
-            square_bias = entries[:, squares.offsets]
-            for step in steps(squares, query.shape):
-                rows = step.results.flatten()
-                inputs = (*gather(tables, step), square_bias)
-                slopes = gradients(inputs, to_results[rows].view(inputs[0].shape))
-                to_query.index_copy_(0, rows, slopes[0].flatten(0, 1))
-                for total, slope in ((to_key, slopes[1]), (to_value, slopes[2])):
-                    total.index_add_(0, step.keys.flatten(), slope.flatten(0, 1).to(wide))
-                to_entries.index_add_(1, squares.offsets.flatten(), slopes[3].flatten(1).to(wide))
-        to_bias = to_entries.view(-1, bias.shape[1] + 1, bias.shape[2] + 1)[:, :-1, :-1]
-        return (
-            to_query[:-1].view(query.shape),
-            to_key.view(key.shape).to(key.dtype),
-            to_value.view(value.shape).to(value.dtype),
-            to_bias.to(bias.dtype),
-            None,
-        )
+operator = torch.library.custom_op("unimask::neighborhood_attention", mix, mutates_args=())
+
+
+@operator.register_fake
+def _(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int) -> Tensor:
+    return query.new_empty(query.shape)
+
+
+@torch.library.custom_op("unimask::neighborhood_attention_backward", mutates_args=())
+def backward(
+    to_out: Tensor, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Compute each square again instead of keeping it; give the gradients of all tensors."""
+    tables = [table(part) for part in (query, key, value)]
+    entries = bordered(bias)
+    to_results = F.pad(table(to_out), (0, 0, 0, 0, 0, 1))
+    to_query = torch.empty_like(to_results)
+    wide = torch.promote_types(query.dtype, torch.float32)  # what is added up from squares
+    to_key, to_value, to_entries = (
+        torch.zeros_like(part, dtype=wide) for part in (*tables[1:], entries)
+    )
+    for squares in all_squares(query.shape, bias, dilation):
+        square_bias = entries[:, squares.offsets]
+        for step in steps(squares, query.shape):
+            rows = step.results.flatten()
+            inputs = (*gather(tables, step), square_bias)
+            slopes = gradients(inputs, to_results[rows].view(inputs[0].shape))
+            to_query.index_copy_(0, rows, slopes[0].flatten(0, 1))
+            for total, slope in ((to_key, slopes[1]), (to_value, slopes[2])):
+                total.index_add_(0, step.keys.flatten(), slope.flatten(0, 1).to(wide))
+            to_entries.index_add_(1, squares.offsets.flatten(), slopes[3].flatten(1).to(wide))
+    to_bias = to_entries.view(-1, bias.shape[1] + 1, bias.shape[2] + 1)[:, :-1, :-1]
+    return (
+        to_query[:-1].view(query.shape),
+        to_key.view(key.shape).to(key.dtype),
+        to_value.view(value.shape).to(value.dtype),
+        to_bias.to(bias.dtype).contiguous(),
+    )
+
+
+@backward.register_fake
+def _(
+    to_out: Tensor, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    to_query, to_key, to_value, to_bias = (
+        part.new_empty(part.shape) for part in (query, key, value, bias)
+    )
+    return to_query, to_key, to_value, to_bias
+
+
+def keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    """Keep the arguments for `learn`."""
+    *tensors, ctx.dilation = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def learn(ctx: Any, to_out: Tensor) -> tuple[Tensor | None, ...]:
+    """Give the gradients of all arguments."""
+    return *backward(to_out, *ctx.saved_tensors, ctx.dilation), None
+
+
+operator.register_autograd(learn, setup_context=keep)
 
 
 def attend(
@@ -133,10 +163,18 @@ def attend(
 
 
 def gradients(inputs: tuple[Tensor, ...], to_result: Tensor) -> tuple[Tensor, ...]:
-    """Give the gradients of the arguments of `attend`."""
-    with torch.enable_grad():
-        leaves = [part.detach().requires_grad_() for part in inputs]
-        return torch.autograd.grad(attend(*leaves), leaves, to_result)
+    """Give the gradients of the arguments of `attend`; inside an operator nothing else does."""
+    query, key, value, to_result = (part.transpose(1, 2) for part in (*inputs[:3], to_result))
+    scale = query.shape[-1] ** -0.5
+    logits = query @ key.mT * scale + inputs[3]
+    weights = logits.softmax(-1, dtype=torch.promote_types(query.dtype, torch.float32))
+    to_weights = to_result @ value.mT
+    shares = weights * to_weights
+    to_logits = shares - weights * shares.sum(-1, keepdim=True)
+    slopes = to_logits.to(query.dtype) * scale
+    to_value = weights.to(query.dtype).mT @ to_result
+    to_heads = (slopes @ key, slopes.mT @ query, to_value)
+    return *(part.transpose(1, 2) for part in to_heads), to_logits.sum(0)
 
 
 def table(part: Float[Tensor, "b h w m c"]) -> Float[Tensor, "n m c"]:

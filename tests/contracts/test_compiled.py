@@ -1,0 +1,94 @@
+"""What every network promises to compilers and exporters: one graph, and the same numbers."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+START = """
+import json, warnings
+warnings.simplefilter("ignore")  # of PyTorch's tracer, about caches that it looks through
+import torch
+from dataclasses import replace
+from test_backbones import TINY
+import conftest
+from unimask.modeling.build import build_segmenter
+
+def network(name):
+    torch.manual_seed(0)
+    config = getattr(conftest, name, None) or replace(conftest.TINY_RESNET, backbone=TINY[name])
+    return build_segmenter(config).eval(), torch.randn(1, 3, 64, 96)
+
+def tell(name, found, expected):
+    pairs = zip(found, expected, strict=True)
+    error = max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-6)) for a, b in pairs)
+    print(json.dumps([name, error]), flush=True)
+"""
+
+CAPTURED = """
+for name in NAMES:
+    model, picture = network(name)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    with torch.inference_mode():
+        tell(name, compiled(picture)[:2], model(picture)[:2])
+with torch.inference_mode():
+    picture = torch.randn(2, 3, 96, 64)
+    tell("another size", compiled(picture)[:2], model(picture)[:2])
+"""
+
+LEARNING = """
+for name in NAMES:
+    model, picture = network(name)
+    results = []
+    for run in (model, torch.compile(model, backend="aot_eager", fullgraph=True)):
+        class_logits, mask_logits = run(picture)[:2]
+        loss = class_logits.square().mean() + mask_logits.square().mean()
+        learned = [part for part in model.parameters() if part.requires_grad]
+        slopes = torch.autograd.grad(loss, learned, allow_unused=True)
+        whole = torch.cat([slope.flatten() for slope in slopes if slope is not None])
+        results.append([class_logits, mask_logits, whole])
+    tell(name, *results)
+"""
+
+EXPORTED = """
+for name in NAMES:
+    model, picture = network(name)
+    with torch.no_grad():
+        program = torch.export.export(model, (picture,))
+        operators = [str(node.target) for node in program.graph.nodes]
+        assert "unimask.deformable_attention.default" in operators or name == "TINY_MASKFORMER"
+        tell(name, program.module()(picture)[:2], model(picture)[:2])
+"""
+
+NETWORKS = [
+    "TINY_ONEFORMER", "TINY_SWIN", "TINY_MASKFORMER", "TINY_ENCODER", "TINY_FAPN",
+    "TINY_PER_PIXEL_PLUS", "TINY_PROPOSALS", "convnext", "dinat", "TINY_RESNET",
+]  # fmt: skip
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        pytest.param(CAPTURED, NETWORKS, id="captured"),
+        pytest.param(LEARNING, ["TINY_RESNET", "dinat"], id="learning"),
+        pytest.param(EXPORTED, ["TINY_RESNET", "TINY_MASKFORMER", "TINY_ONEFORMER"], id="exported"),
+    ],
+)
+def test_a_network_is_one_graph(code, names, request):
+    """In a process of its own, without the checks of shapes, which no compiler can trace."""
+    tests = request.config.rootpath / "tests"
+    paths = [str(tests), str(tests / "contracts"), os.environ.get("PYTHONPATH", "")]
+    found = subprocess.run(
+        [sys.executable, "-c", f"{START}\nNAMES = {names}\n{code}"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+    )
+    assert found.returncode == 0, found.stderr[-3000:]
+    errors = dict(json.loads(line) for line in found.stdout.splitlines())
+    assert set(errors) >= set(names)
+    assert max(errors.values()) < 1e-4, errors

@@ -1,0 +1,104 @@
+"""What compilers and exporters see of the operators, and that they compute the same."""
+
+import pytest
+import torch
+
+from unimask.kernels.deformable_attention import deformable_attention, use
+from unimask.kernels.neighborhood_attention import neighborhood_attention
+
+SHAPES = [(2, 3), (4, 5)]
+
+
+class Deformable(torch.nn.Module):
+    name = "unimask.deformable_attention.default"
+
+    def forward(self, value, centres, offsets, logits):
+        return deformable_attention(value, SHAPES, centres, offsets, logits)
+
+    def example(self, dtype=torch.float32):
+        steps = torch.randn(2, 7, 2, 3, 2, 4, dtype=dtype).movedim(2, -1)
+        logits = torch.randn(2, 7, 3, 2, 4, dtype=dtype)
+        value = torch.randn(2, 26, 3, 5, dtype=dtype)
+        return [value, torch.rand(7, 2), steps, logits]
+
+
+class Neighborhood(torch.nn.Module):
+    name = "unimask.neighborhood_attention.default"
+
+    def forward(self, query, key, value, bias):
+        return neighborhood_attention(query, key, value, bias, dilation=2)
+
+    def example(self, dtype=torch.float32):
+        return [*torch.randn(3, 2, 7, 9, 3, 4, dtype=dtype), torch.randn(3, 5, 5, dtype=dtype)]
+
+
+@pytest.fixture(params=[Deformable, Neighborhood], ids=lambda kind: kind.__name__)
+def module(request):
+    torch.manual_seed(0)
+    return request.param()
+
+
+def learning(inputs):
+    return [part.detach().clone().requires_grad_() for part in inputs]
+
+
+def operators(graph):
+    return {str(node.target) for node in graph.nodes if node.op == "call_function"}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_operators_keep_the_rules_of_operators(dtype):
+    value, centres, offsets, logits = Deformable().example(dtype)
+    sizes = [side for shape in SHAPES for side in shape]
+    tests = (value, sizes, centres, offsets, logits)
+    learn = (value, offsets, logits)
+    torch.library.opcheck(torch.ops.unimask.deformable_attention.default, tests)
+    for part in learn:
+        part.requires_grad_()
+    torch.library.opcheck(torch.ops.unimask.deformable_attention.default, tests)
+    inputs = (*learning(Neighborhood().example(dtype)), 2)
+    torch.library.opcheck(torch.ops.unimask.neighborhood_attention.default, inputs)
+
+
+@pytest.mark.compile
+def test_a_compiler_sees_one_operator_and_its_gradients(module):
+    graphs = []
+
+    def keep(graph, inputs):
+        graphs.append(operators(graph.graph))
+        return graph.forward
+
+    torch._dynamo.reset()
+    torch.compile(module, backend=keep, fullgraph=True)(*module.example())
+    assert graphs == [{module.name}]
+    compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
+    inputs = module.example()
+    results = []
+    for function in (module, compiled):
+        leaves = learning(inputs)
+        out = function(*leaves)
+        out.square().sum().backward()
+        # The centres are no one's to learn.
+        results.append([out, *(leaf.grad for leaf in leaves if leaf.grad is not None)])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_exports_hold_one_operator_or_plain_ones():
+    module = Deformable()
+    inputs = module.example()
+    program = torch.export.export(module, tuple(inputs))
+    assert module.name in operators(program.graph)
+    torch.testing.assert_close(program.module()(*inputs), module(*inputs))
+    with use("reference"):
+        program = torch.export.export(module, tuple(inputs))
+    assert not any("unimask" in name for name in operators(program.graph))
+    torch.testing.assert_close(program.module()(*inputs), module(*inputs))
+
+
+def test_who_knows_pytorch_alone_is_given_its_operators(module, monkeypatch):
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    inputs = module.example()
+    program = torch.export.export(module, tuple(inputs))
+    assert not any("unimask" in name for name in operators(program.graph))
+    torch.testing.assert_close(program.module()(*inputs), module(*inputs))

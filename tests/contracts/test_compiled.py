@@ -57,10 +57,11 @@ EXPORTED = """
 for name in NAMES:
     model, picture = network(name)
     with torch.no_grad():
+        expected = model(picture)[:2]  # what is kept for this size must be there to be exported
         program = torch.export.export(model, (picture,))
         operators = [str(node.target) for node in program.graph.nodes]
-        assert "unimask.deformable_attention.default" in operators or name == "TINY_MASKFORMER"
-        tell(name, program.module()(picture)[:2], model(picture)[:2])
+        assert "unimask.deformable_attention.default" in operators
+        tell(name, program.module()(picture)[:2], expected)
 """
 
 NETWORKS = [
@@ -75,15 +76,17 @@ NETWORKS = [
     [
         pytest.param(CAPTURED, NETWORKS, id="captured"),
         pytest.param(LEARNING, ["TINY_RESNET", "dinat"], id="learning"),
-        pytest.param(EXPORTED, ["TINY_RESNET", "TINY_MASKFORMER", "TINY_ONEFORMER"], id="exported"),
+        pytest.param(EXPORTED, ["TINY_RESNET", "TINY_ONEFORMER"], id="exported"),
     ],
 )
-def test_a_network_is_one_graph(code, names, request):
+def test_a_network_is_one_graph(code, names, request, tmp_path):
     """In a process of its own, without the checks of shapes, which no compiler can trace."""
     tests = request.config.rootpath / "tests"
     paths = [str(tests), str(tests / "contracts"), os.environ.get("PYTHONPATH", "")]
+    script = tmp_path / "script.py"  # the tracer looks for the lines of its callers
+    script.write_text(f"{START}\nNAMES = {names}\n{code}")
     found = subprocess.run(
-        [sys.executable, "-c", f"{START}\nNAMES = {names}\n{code}"],
+        [sys.executable, str(script)],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},

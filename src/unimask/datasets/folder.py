@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from unimask.datasets.coco_instances import find_coco_instances
 from unimask.datasets.coco_panoptic import find_coco_panoptic
 from unimask.datasets.found import WHOLE, Dataset, Found, Wish
 from unimask.datasets.instance_folder import find_instance_folder
@@ -11,6 +12,7 @@ from unimask.errors import DataError
 
 FORMATS: tuple[tuple[Callable[[Path], Found | None], str], ...] = (
     (find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
+    (find_coco_instances, "a COCO JSON + pictures (COCO instances, Roboflow)"),
     (find_instance_folder, "images/ + masks/ (instance ids)"),
 )
 """Who knows a format, in the order of asking, and what a folder of it holds."""

@@ -1,5 +1,6 @@
 """What a look at a folder tells: the format of its labels, and how to open each of its splits."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ WHOLE = "all"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A folder whose format is known. Nothing but names of files has been looked at so far.
+    """A folder whose format is known. Little but names of files has been looked at so far.
 
     Attributes:
         format: What a person calls it, "COCO panoptic".
@@ -61,3 +62,12 @@ class Found:
 def only(format: str, opener: Opener) -> Found:
     """Give a folder that is one set of pictures."""
     return Found(format, {WHOLE: opener})
+
+
+class DataWarning(UserWarning):
+    """Something in a dataset is left out."""
+
+
+def tell(message: str) -> None:
+    """Warn that something is left out."""
+    warnings.warn(message, DataWarning, stacklevel=3)

@@ -17,7 +17,7 @@ class Sample:
 
     Objects are numbered from 1; an object's pixels carry its number on one of the layers.
     Objects that overlap lie on different layers, so nothing is flattened, and a picture whose
-    objects are disjoint needs one layer, however many they are.
+    objects are disjoint needs one layer, however many they are. The last layer is in front.
 
     Attributes:
         image: RGB, or the channels that the model reads.
@@ -39,6 +39,14 @@ class Sample:
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def front(self) -> Int[np.ndarray, "h w"]:
+        """One object per pixel: where several overlap, the one in front."""
+        front = self.id_maps[0]
+        for layer in self.id_maps[1:]:
+            front = np.where(layer > 0, layer, front)
+        return front
 
     def mask(self, number: int) -> Bool[np.ndarray, "h w"]:
         """Give the pixels of one object."""

@@ -1,5 +1,6 @@
 """Parts of a dataset: as its folders name them, else by a rule."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,13 +14,24 @@ EVERY = 5
 SPLITS = {
     "train": "train",
     "training": "train",
+    "trainset": "train",
+    "trainingset": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "valset": "val",
+    "validationset": "val",
     "test": "test",
     "testing": "test",
+    "testset": "test",
 }
 """How folders are called, and which split that is."""
+
+
+def split_named(name: str) -> str | None:
+    """Give the split that a name speaks of ("train2017", "labels_valid"), None for none."""
+    words = re.findall("[a-z]+", name.lower())
+    return next((SPLITS[word] for word in words if word in SPLITS), None)
 
 
 class Subset:

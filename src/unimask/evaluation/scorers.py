@@ -1,4 +1,7 @@
-"""Sample and prediction to metric: one scorer per task."""
+"""Sample and prediction to metric: one scorer per task.
+
+The truth has one object per pixel here: of overlapping objects, the one in front (`Sample.front`).
+"""
 
 from typing import Protocol
 

@@ -1,0 +1,264 @@
+"""Objects of many pictures in few arrays: polygons and run lengths end to end, drawn when asked."""
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from unimask.errors import DataError, MissingExtraError
+from unimask.formats.run_length import RunLength
+
+FIFTHS = 5
+"""Steps of a pixel in which COCO's rasteriser counts, and so all that is kept of a coordinate."""
+
+FARTHEST = 2.0**28
+"""No picture has so many pixels on a side."""
+
+OUTSIDE = 0.1
+"""Share of the longer side by which an object may stick out; beyond the edge it is cut off."""
+
+CORNERS = 3
+"""Fewer enclose nothing."""
+
+Origin = Callable[[int, int], str]
+"""Says where an object comes from: its picture's number and its own, to file and place."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotations:
+    """What is known of the objects of all pictures, about 4 bytes a coordinate.
+
+    Attributes:
+        sizes: Height and width of each picture, 0 where the labels do not tell.
+        label_ids: Label id of each object.
+        crowds: Objects that stand for many.
+        depths: Where objects overlap, the deeper is behind.
+        names: The number by which the file knows an object.
+        order: Objects, sorted by picture.
+        first: Where a picture's objects begin in `order`; one more entry ends the last.
+        values: Polygons' x and y in fifths of a pixel; run lengths as height, width and counts.
+        parts: Where each part (a polygon, or one mask's run lengths) begins in `values`.
+        first_part: Where each object's parts begin in `parts`; one more entry ends the last.
+        run_lengths: Objects that have run lengths.
+    """
+
+    sizes: Int[np.ndarray, "k 2"]
+    label_ids: Int[np.ndarray, " n"]
+    crowds: Bool[np.ndarray, " n"]
+    depths: Int[np.ndarray, " n"]
+    names: Int[np.ndarray, " n"]
+    order: Int[np.ndarray, " n"]
+    first: Int[np.ndarray, " p"]
+    values: Int[np.ndarray, " v"]
+    parts: Int[np.ndarray, " q"]
+    first_part: Int[np.ndarray, " m"]
+    run_lengths: Bool[np.ndarray, " n"]
+
+    def of(self, picture: int) -> Int[np.ndarray, " k"]:
+        """Give the objects of a picture."""
+        return self.order[self.first[picture] : self.first[picture + 1]]
+
+    def part(self, index: int) -> Int[np.ndarray, " k"]:
+        """Give the values of one part."""
+        return self.values[self.parts[index] : self.parts[index + 1]]
+
+    def mask(self, index: int, size: tuple[int, int]) -> RunLength:
+        """Rasterise one object; equal to pycocotools to the pixel.
+
+        Args:
+            index: The object.
+            size: Height and width of its picture.
+
+        Raises:
+            DataError: Its run lengths are those of another size.
+            MissingExtraError: The extra `train` is not installed.
+        """
+        first, end = int(self.first_part[index]), int(self.first_part[index + 1])
+        if self.run_lengths[index]:
+            height, width, *_ = values = self.part(first)
+            if (height, width) != size:
+                raise DataError(f"has a mask of {height} x {width}")
+            return RunLength((int(height), int(width)), values[2:].astype(np.uint32))
+        return draw([from_fifths(self.part(place)) for place in range(first, end)], size)
+
+
+def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunLength:
+    """Draw polygons as COCO does; what several of them cover is covered once."""
+    try:
+        from pycocotools import mask as coco
+    except ImportError:
+        raise MissingExtraError("pycocotools", "train") from None
+    drawn = coco.frPyObjects(cast(Any, polygons), size[0], size[1])
+    return RunLength.from_coco(drawn[0] if len(drawn) == 1 else coco.merge(drawn))
+
+
+def to_fifths(points: Float[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
+    """Round as COCO's rasteriser does before it draws: add one half, and cut towards zero."""
+    return (FIFTHS * points + 0.5).astype(np.int32)
+
+
+def from_fifths(fifths: Int[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
+    """Give coordinates that round to just these fifths again."""
+    return np.where(fifths < 0, fifths - 0.75, fifths) / FIFTHS
+
+
+class Collector:
+    """Takes objects one by one, in any order of pictures, and puts them end to end."""
+
+    def __init__(self) -> None:
+        self.pictures, self.labels, self.names = array("i"), array("i"), array("q")
+        self.depths, self.crowds, self.run_lengths = array("i"), array("b"), array("b")
+        self.lengths, self.part_counts = array("i"), array("i")
+        self.blocks: list[np.ndarray] = []
+        self.pending: list[np.ndarray] = []
+
+    def add(
+        self,
+        picture: int,
+        label: int,
+        name: int,
+        mask: "list[np.ndarray] | RunLength",
+        *,
+        crowd: bool = False,
+        depth: int = 0,
+    ) -> None:
+        """Add an object.
+
+        Args:
+            picture: Number of its picture.
+            label: Its label id, or whatever `finish` translates.
+            name: The number by which the file knows it.
+            mask: Polygons (see `read_polygons`), or run lengths of the whole picture.
+            crowd: It stands for many.
+            depth: Where objects overlap, the deeper is behind.
+        """
+        self.pictures.append(picture)
+        self.labels.append(label)
+        self.names.append(name)
+        self.depths.append(depth)
+        self.crowds.append(crowd)
+        self.run_lengths.append(isinstance(mask, RunLength))
+        parts = [run_length_part(mask)] if isinstance(mask, RunLength) else map(to_fifths, mask)
+        before = len(self.lengths)
+        for part in parts:
+            self.lengths.append(len(part))
+            self.pending.append(part)
+        self.part_counts.append(len(self.lengths) - before)
+        if len(self.pending) >= 1 << 14:
+            self.flush()
+
+    def flush(self) -> None:
+        """Join the small arrays."""
+        self.blocks.append(np.concatenate([np.empty(0, np.int32), *self.pending]))
+        self.pending.clear()
+
+    def renumber(self, pictures: Int[np.ndarray, " k"], labels: Int[np.ndarray, " c"]) -> None:
+        """Give pictures and labels new numbers: the tables' entries at their old ones."""
+        self.pictures = array("i", pictures[np.array(self.pictures, np.int32)].tolist())
+        self.labels = array("i", labels[np.array(self.labels, np.int32)].tolist())
+
+    def finish(self, sizes: Int[np.ndarray, "k 2"], origin: Origin) -> Annotations:
+        """Sort by picture and check that objects lie in their pictures.
+
+        Args:
+            sizes: Height and width of each picture, 0 where unknown.
+            origin: Names an object in messages.
+
+        Raises:
+            DataError: An object lies outside of its picture, or has the mask of another size.
+        """
+        self.flush()
+        self.blocks = [np.concatenate(self.blocks)]
+        pictures = np.array(self.pictures, np.int32)
+        done = Annotations(
+            sizes=sizes,
+            label_ids=np.array(self.labels, np.int32),
+            crowds=np.array(self.crowds, bool),
+            depths=np.array(self.depths, np.int32),
+            names=np.array(self.names, np.int64),
+            order=np.argsort(pictures, kind="stable").astype(np.int32),
+            first=ends(np.bincount(pictures, minlength=len(sizes))),
+            values=self.blocks[0],
+            parts=ends(self.lengths),
+            first_part=ends(self.part_counts),
+            run_lengths=np.array(self.run_lengths, bool),
+        )
+        check_places(done, pictures, origin)
+        return done
+
+
+def ends(counts: Any) -> Int[np.ndarray, " n"]:
+    """Give where each of several stretches begins, and where the last ends."""
+    return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))])
+
+
+def run_length_part(mask: RunLength) -> Int[np.ndarray, " v"]:
+    """Put size and counts into one array, of even length like the polygons'."""
+    padding = [0] * (len(mask.counts) % 2)
+    return np.concatenate([mask.size, mask.counts, padding]).astype(np.int32)
+
+
+def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
+    """Read polygons, each x0, y0, x1, y1, ... in pixels; those of one or two points are left out.
+
+    Raises:
+        DataError: A coordinate is none; the message is the end of a sentence.
+    """
+    checked = []
+    for polygon in polygons:
+        try:
+            points = np.asarray(polygon, np.float64)
+        except (TypeError, ValueError):
+            raise DataError("has coordinates that are no numbers: draw it again") from None
+        if points.ndim != 1 or len(points) % 2:
+            raise DataError("has a polygon that is no list x0, y0, x1, y1, ...: export it again")
+        if not np.abs(points).max(initial=0) < FARTHEST:
+            raise DataError("has coordinates that are no place in a picture: draw it again")
+        if len(points) >= 2 * CORNERS:
+            checked.append(points)
+    return checked
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> list[float]:
+    """Give a box as a polygon."""
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Origin) -> None:
+    """Refuse objects outside of their pictures, and run lengths of other sizes.
+
+    Raises:
+        DataError: The first such object.
+    """
+    if not len(pictures):
+        return
+    height, width = done.sizes[pictures].T
+    start = done.parts[:-1]
+    mine = np.repeat(np.arange(len(pictures)), np.diff(done.first_part))
+    sides = width, height
+    limits = np.maximum(OUTSIDE * np.maximum(*sides), 1)[mine] * FIFTHS
+    bad = np.zeros(len(mine), bool)
+    for axis, side in enumerate(sides):
+        along = done.values[axis::2]
+        low = np.minimum.reduceat(along, start // 2)
+        high = np.maximum.reduceat(along, start // 2)
+        far = FIFTHS * side[mine]
+        bad |= (low < -limits) | (high > far + limits) | (high < 0) | (low > far)
+    other_size = (done.values[start] != height[mine]) | (done.values[start + 1] != width[mine])
+    bad = np.where(done.run_lengths[mine], other_size, bad) & (height[mine] > 0)
+    if bad.any():
+        part = int(bad.argmax())
+        index = int(mine[part])
+        where = origin(int(pictures[index]), int(done.names[index]))
+        told = f"its picture has {width[index]} x {height[index]} pixels"
+        if done.run_lengths[index]:
+            mask = done.values[start[part]], done.values[start[part] + 1]
+            raise DataError(f"{where} has a mask of {mask[1]} x {mask[0]} pixels, {told}: redo it")
+        points = done.part(part).reshape(-1, 2) / FIFTHS
+        worst = points[np.argmax(np.abs(points - (width[index] / 2, height[index] / 2)).max(1))]
+        raise DataError(
+            f"{where} reaches ({worst[0]:g}, {worst[1]:g}), but {told}: export labels of that size"
+        )

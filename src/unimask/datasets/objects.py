@@ -1,0 +1,128 @@
+"""Pictures with lists of objects, whichever file they were read from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from unimask.datasets.annotations import Annotations, Origin
+from unimask.datasets.layers import stack_masks
+from unimask.datasets.sample import Sample
+from unimask.errors import DataError
+from unimask.formats.run_length import RunLength
+from unimask.label_sets import in_known_colours
+from unimask.labels import LabelSet
+from unimask.processing.pictures import read_picture
+
+BACKGROUND = "background"
+
+
+class ObjectPictures:
+    """Pictures whose objects are outlined one by one and may overlap.
+
+    All classes are things, and what no object covers is the stuff "background", so that all three
+    tasks are defined: panoptic and semantic ask for it as for any stuff, instance does not. Where
+    objects overlap, each keeps its whole mask, on a layer of its own; the layer above is in front.
+    The smaller object is in front of the larger one, unless the file says which is.
+
+    Args:
+        name: Of the dataset.
+        labels: Classes, with one stuff (see `object_labels`).
+        paths: Pictures.
+        annotations: Their objects, in the same order of pictures.
+        origin: Names an object in messages.
+        channels: Of the pictures, 3 for RGB.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        labels: LabelSet,
+        paths: Sequence[Path],
+        annotations: Annotations,
+        origin: Origin,
+        channels: int = 3,
+    ) -> None:
+        self.name, self.labels, self.paths = name, labels, paths
+        self.annotations, self.origin, self.channels = annotations, origin, channels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one picture and draw its objects.
+
+        Raises:
+            DataError: The labels are those of a picture of another size.
+            ImageError: The picture cannot be read.
+            MissingExtraError: The extra `train` is not installed.
+        """
+        path = self.paths[index]
+        image = read_picture(path, channels=self.channels)
+        size = image.shape[:2]
+        self.check_size(index, size)
+        objects = self.annotations.of(index)
+        masks = [self.mask(index, int(number), size) for number in objects]
+        label_ids = self.annotations.label_ids[objects].astype(np.int64)
+        crowds = self.annotations.crowds[objects]
+        id_maps = stack_masks(self.from_behind(objects, masks), size)
+        bare = ~id_maps.any(axis=0)
+        if bare.any():
+            id_maps[0][bare] = len(objects) + 1
+            label_ids = np.append(label_ids, self.labels.is_thing.index(False))
+            crowds = np.append(crowds, False)
+        return Sample(
+            image=image,
+            id_maps=id_maps,
+            label_ids=label_ids,
+            crowds=crowds,
+            ignored=None,
+            path=path,
+        )
+
+    def check_size(self, index: int, size: tuple[int, int]) -> None:
+        """Refuse a picture that is not as large as its labels say."""
+        height, width = self.annotations.sizes[index].tolist()
+        if (height, width) not in (size, (0, 0)):
+            turned = " (turned upright by its EXIF tag)" if (width, height) == size else ""
+            raise DataError(
+                f"{self.paths[index]} has {size[1]} x {size[0]} pixels{turned}, but its labels in "
+                f"{self.name} are for {width} x {height}: export labels and pictures together"
+            )
+
+    def mask(self, index: int, number: int, size: tuple[int, int]) -> RunLength:
+        """Draw one object."""
+        try:
+            return self.annotations.mask(number, size)
+        except DataError as error:
+            where = self.origin(index, int(self.annotations.names[number]))
+            raise DataError(
+                f"{where} {error}, but {self.paths[index]} is {size[0]} x {size[1]}: export labels "
+                "and pictures together"
+            ) from None
+
+    def from_behind(
+        self, objects: Int[np.ndarray, " n"], masks: list[RunLength]
+    ) -> list[tuple[int, RunLength]]:
+        """Number objects from 1 and sort them: crowds, then the deeper, then the larger first."""
+        annotations = self.annotations
+        areas = np.array([mask.area for mask in masks], np.int64)
+        keys = (-areas, -annotations.depths[objects], ~annotations.crowds[objects])
+        return [(int(place) + 1, masks[place]) for place in np.lexsort(keys)]
+
+
+def object_labels(names: Sequence[str]) -> LabelSet:
+    """Give the label set of named objects: things, and "background", a stuff.
+
+    A class that is itself called background is the stuff; otherwise one is added at the end.
+    """
+    plain = [name.strip("_ ").lower() for name in names]
+    if BACKGROUND in plain:
+        stuff = plain.index(BACKGROUND)
+        return LabelSet(tuple(names), tuple(index != stuff for index in range(len(names))))
+    if not names:
+        return LabelSet((BACKGROUND,), (False,))
+    things = in_known_colours(LabelSet(tuple(names), (True,) * len(names)))
+    colours = (*things.colours, None) if things.colours else ()
+    return LabelSet((*names, BACKGROUND), (*things.is_thing, False), colours)

@@ -1,0 +1,188 @@
+"""COCO instances in the layouts people have, and the files that contradict themselves."""
+
+import json
+
+import numpy as np
+import pytest
+from outlines import (
+    INSIDE,
+    PICTURES,
+    SIZE,
+    SQUARE,
+    coco_content,
+    draw,
+    flat,
+    write_coco,
+    write_json,
+    write_roboflow,
+    write_single_coco,
+)
+from PIL import Image
+
+from unimask.datasets import open_dataset
+from unimask.datasets.found import DataWarning
+from unimask.datasets.sample import build_target
+from unimask.errors import DataError
+from unimask.formats.run_length import RunLength
+
+coco = pytest.importorskip("pycocotools.mask")
+
+
+def beside(folder, content):
+    """A JSON among its pictures."""
+    for image in content["images"]:
+        draw(folder, image["file_name"])
+    write_json(folder / "labels.json", content)
+    return folder
+
+
+def annotated(segmentation, **changes):
+    """One picture with one object."""
+    content = coco_content({"a.png": [("cat", [SQUARE])]})
+    content["annotations"][0] |= {"segmentation": segmentation} | changes
+    return content
+
+
+def outline(polygon):
+    (drawn,) = coco.frPyObjects([flat(polygon)], *SIZE)
+    return RunLength.from_coco(drawn).to_mask()
+
+
+def test_two_nested_objects_stay_two_masks_and_the_smaller_is_in_front(tmp_path):
+    dataset = open_dataset(write_coco(tmp_path), "train")
+    assert dataset.labels.names == ("cat", "cap", "background")
+    assert dataset.labels.is_thing == (True, True, False)
+    assert [path.name for path in dataset.paths] == sorted(PICTURES)
+    sample = dataset[0]
+    square, inside = outline(SQUARE), outline(INSIDE)
+    assert np.array_equal(sample.mask(1), square) and np.array_equal(sample.mask(2), inside)
+    assert np.array_equal(sample.mask(3), ~square) and sample.label_ids.tolist() == [0, 1, 2]
+    assert np.array_equal(sample.front == 2, inside)
+    targets = [build_target(sample, task, dataset.labels) for task in ("instance", "semantic")]
+    assert [target.labels.tolist() for target in targets] == [[0, 1], [0, 1, 2]]
+
+
+def test_pictures_without_objects_are_kept(tmp_path):
+    dataset = open_dataset(write_coco(tmp_path), "val")
+    sample = dataset[[path.name for path in dataset.paths].index("empty.png")]
+    assert sample.label_ids.tolist() == [2] and sample.mask(1).all()
+
+
+def test_pictures_in_sub_folders_and_a_single_file(tmp_path):
+    data = write_single_coco(tmp_path)
+    assert len(open_dataset(data)) == 5 and len(open_dataset(data, "val")) == 1
+
+
+def test_roboflow_groups_are_no_class(tmp_path):
+    data = write_roboflow(tmp_path)
+    with pytest.warns(DataWarning, match="category 'pets' only groups others"):
+        dataset = open_dataset(data, "val")
+    assert dataset.labels.names == ("cat", "cap", "background") and len(dataset) == 5
+
+
+def test_labels_that_were_moved_find_their_pictures(tmp_path):
+    content = coco_content()
+    for image in content["images"]:
+        draw(tmp_path / "JPEGImages", image["file_name"])
+        image["file_name"] = "C:\\somebody\\pictures\\" + image["file_name"]
+    write_json(tmp_path / "result.json", content)
+    assert open_dataset(tmp_path)[1].path == tmp_path / "JPEGImages" / "b.png"
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_run_lengths_with_holes_and_crowds(tmp_path, compressed):
+    ring = outline(SQUARE) & ~outline(INSIDE)
+    rle = RunLength.from_mask(ring)
+    counts = rle.to_coco()["counts"] if compressed else rle.counts.tolist()
+    content = annotated({"size": list(SIZE), "counts": counts}, iscrowd=1)
+    content["annotations"].append(
+        content["annotations"][0] | {"id": 9, "segmentation": [flat(INSIDE)], "iscrowd": 0}
+    )
+    sample = open_dataset(beside(tmp_path, content))[0]
+    assert np.array_equal(sample.mask(1), ring) and sample.crowds.tolist() == [True, False, False]
+    target = build_target(sample, "panoptic", open_dataset(tmp_path).labels)
+    assert target.labels.tolist() == [0, 2] and np.array_equal(target.ignored.numpy(), ring)
+
+
+def test_the_class_called_background_is_the_stuff(tmp_path):
+    names = ("_background_", "cat", "cap")
+    dataset = open_dataset(beside(tmp_path, coco_content(names=names)))
+    assert dataset.labels.names == names and dataset.labels.is_thing == (False, True, True)
+    assert dataset[0].label_ids.tolist() == [1, 2, 0]
+
+
+def test_known_classes_have_their_colours(tmp_path):
+    from unimask.label_sets.known import known_labels
+
+    known = known_labels("coco_instance")
+    labels = open_dataset(beside(tmp_path, coco_content({"a.png": []}, known.names))).labels
+    assert labels.colours == (*known.colours, None)
+
+
+def test_objects_of_which_only_a_box_is_known_are_ignored(tmp_path):
+    content = coco_content()
+    content["annotations"][0] |= {"segmentation": [[1, 1, 9, 9]], "bbox": [1, 1, 8, 8]}
+    content["annotations"][1] |= {"segmentation": [], "bbox": [0, 0, 0, 0]}
+    with pytest.warns(DataWarning, match="1 objects have no outline .*annotation 100"):
+        sample = open_dataset(beside(tmp_path, content))[0]
+    assert sample.crowds.tolist() == [True, False] and sample.mask(1).sum() == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c: c["annotations"][1].update(category_id=3), "annotation 101 has category_id 3"),
+        (lambda c: c["annotations"][1].update(image_id=3), "annotation 101 has image_id 3"),
+        (lambda c: c["images"][1].update(id=0), "two pictures of id 0"),
+        (lambda c: c["categories"][1].update(id=7), "two categories of id 7"),
+        (lambda c: c.pop("categories"), "lists no categories"),
+        (lambda c: c.update(images=[]), "lists no pictures"),
+        (lambda c: c["images"][0].pop("file_name"), "among its images is not .*'file_name'"),
+        (lambda c: c.update(annotations=[3]), "3 among its annotations is not"),
+        (lambda c: c["annotations"][1].update(image_id=[3]), "among its annotations is not"),
+        (lambda c: c["annotations"][1].update(segmentation=7), "annotation 101 has neither"),
+        (lambda c: c["annotations"][1].update(segmentation={"size": [1]}), "101 has no mask"),
+        (lambda c: c["annotations"][1].update(segmentation=[["x"] * 6]), "101 has coordinates"),
+        (lambda c: c["annotations"][1].update(segmentation=[[1, 1, 200, 1, 9, 9]]), "101 of a.png"),
+        (lambda c: [a.update(segmentation=[]) for a in c["annotations"]], "boxes only"),
+        (lambda c: c["images"][0].update(height=99), r"a\.png has 64 x 48 pixels, .* 64 x 99"),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_refused(tmp_path, change, reason):
+    content = coco_content()
+    beside(tmp_path, content)
+    change(content)
+    write_json(tmp_path / "labels.json", content)
+    with pytest.raises(DataError, match=reason) as caught:
+        open_dataset(tmp_path)[0]
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_pictures_are_counted_and_named(tmp_path):
+    beside(tmp_path, coco_content())
+    (tmp_path / "b.png").unlink()
+    with pytest.raises(DataError, match=r"'b\.png', .*1 of 5 pictures are missing"):
+        open_dataset(tmp_path)
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match="5 of 5 pictures are missing"):
+        open_dataset(tmp_path)
+
+
+def test_a_picture_turned_by_its_exif_tag_is_told(tmp_path):
+    content = annotated([flat(INSIDE)])
+    content["images"][0]["file_name"] = "a.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", SIZE[::-1]).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "labels.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="turned upright by its EXIF tag"):
+        open_dataset(tmp_path)[0]
+
+
+@pytest.mark.filterwarnings("ignore::unimask.datasets.found.DataWarning")
+def test_real_photographs(real_data):
+    dataset = open_dataset(real_data / "photos_cc0")
+    assert len(dataset) == 61 and len(dataset.labels) == 18
+    sample = dataset[0]
+    assert sample.label_ids[-1] == 17 and sample.id_maps.max() == len(sample.label_ids)

@@ -94,8 +94,112 @@ def write_roboflow(folder: Path) -> Path:
     return folder
 
 
+def yolo_lines(objects) -> str:
+    """Classes by number, x and y as shares; parts of an object are strung together."""
+    lines = []
+    for label, polygons in objects:
+        points = [(x / SIZE[1], y / SIZE[0]) for polygon in polygons for x, y in polygon]
+        lines.append(" ".join([str(NAMES.index(label)), *(f"{v:.6f}" for v in flat(points))]))
+    return "\n".join(lines)
+
+
+def write_yolo_split(images: Path, labels: Path) -> None:
+    labels.mkdir(parents=True)
+    for name, objects in PICTURES.items():
+        draw(images, name)
+        if objects:  # YOLO writes no file for an empty picture
+            (labels / name).with_suffix(".txt").write_text(yolo_lines(objects))
+
+
+def write_yolo(folder: Path) -> Path:
+    """As Ultralytics has it: data.yaml, images/SPLIT and labels/SPLIT."""
+    for split in ("train", "val"):
+        write_yolo_split(folder / "images" / split, folder / "labels" / split)
+    (folder / "data.yaml").write_text(
+        "path: ../datasets/pets\ntrain: images/train\nval: images/val\nnames:\n  0: cat\n  1: cap\n"
+    )
+    return folder
+
+
+def write_yolo_of_roboflow(folder: Path) -> Path:
+    """As Roboflow exports YOLO: paths that hold only where it was made."""
+    for split in ("train", "valid"):
+        write_yolo_split(folder / split / "images", folder / split / "labels")
+    (folder / "data.yaml").write_text(
+        "train: ../train/images\nval: ../valid/images\nnc: 2\nnames: ['cat', 'cap']\n"
+    )
+    return folder
+
+
+def write_plain_yolo(folder: Path) -> Path:
+    """Without YAML: classes.txt names the classes."""
+    write_yolo_split(folder / "images", folder / "labels")
+    (folder / "classes.txt").write_text("cat\ncap\n")
+    return folder
+
+
+def labelme_content(name, objects) -> dict:
+    shapes = [
+        {
+            "label": label,
+            "points": [list(point) for point in polygon],
+            "group_id": number if len(polygons) > 1 else None,
+            "shape_type": "polygon",
+            "flags": {},
+        }
+        for number, (label, polygons) in enumerate(objects)
+        for polygon in polygons
+    ]
+    size = {"imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+    return {"version": "5.4.1", "flags": {}, "shapes": shapes, "imagePath": name, **size}
+
+
+def write_labelme(folder: Path) -> Path:
+    """A JSON beside each picture."""
+    for split in ("train", "val"):
+        for name, objects in PICTURES.items():
+            draw(folder / split, name)
+            file = (folder / split / name).with_suffix(".json")
+            write_json(file, labelme_content(name, objects))
+    return folder
+
+
+def cvat_text(pictures=PICTURES, shapes: str = "") -> str:
+    """CVAT's XML; `shapes` are further shapes of the first picture."""
+    labels = "".join(
+        f"<label><name>{name}</name><color>#{place}080ff</color><type>any</type></label>"
+        for place, name in enumerate(NAMES, start=1)
+    )
+    images = []
+    for number, (name, objects) in enumerate(pictures.items()):
+        drawn = "" if number else shapes
+        for group, (label, polygons) in enumerate(objects, start=1):
+            for polygon in polygons:
+                points = ";".join(f"{x:.2f},{y:.2f}" for x, y in polygon)
+                joined = f'group_id="{group}" ' if len(polygons) > 1 else ""
+                drawn += f'<polygon label="{label}" points="{points}" {joined}z_order="0"/>'
+        size = f'width="{SIZE[1]}" height="{SIZE[0]}"'
+        images.append(f'<image id="{number}" name="{name}" {size}>{drawn}</image>')
+    meta = f"<meta><job><labels>{labels}</labels></job></meta>"
+    body = f"<version>1.1</version>{meta}{''.join(images)}"
+    return f'<?xml version="1.0" encoding="utf-8"?>\n<annotations>{body}</annotations>'
+
+
+def write_cvat(folder: Path) -> Path:
+    """As CVAT exports a task for images."""
+    for name in PICTURES:
+        draw(folder / "images", name)
+    (folder / "annotations.xml").write_text(cvat_text())
+    return folder
+
+
 WRITERS = {
     "COCO instances": write_coco,
     "a single COCO JSON": write_single_coco,
     "Roboflow's COCO": write_roboflow,
+    "YOLO": write_yolo,
+    "Roboflow's YOLO": write_yolo_of_roboflow,
+    "YOLO without YAML": write_plain_yolo,
+    "LabelMe": write_labelme,
+    "CVAT": write_cvat,
 }

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimask.datasets.annotations import Collector, from_fifths, read_polygons, to_fifths
+from unimask.datasets.annotations import Collector, from_fifths, to_fifths
+from unimask.datasets.outlines import read_polygons
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 

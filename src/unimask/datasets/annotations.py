@@ -1,27 +1,22 @@
 """Objects of many pictures in few arrays: polygons and run lengths end to end, drawn when asked."""
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from unimask.errors import DataError, MissingExtraError
+from unimask.datasets.outlines import Mask, draw
+from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 
 FIFTHS = 5
 """Steps of a pixel in which COCO's rasteriser counts, and so all that is kept of a coordinate."""
 
-FARTHEST = 2.0**28
-"""No picture has so many pixels on a side."""
-
 OUTSIDE = 0.1
 """Share of the longer side by which an object may stick out; beyond the edge it is cut off."""
-
-CORNERS = 3
-"""Fewer enclose nothing."""
 
 Origin = Callable[[int, int], str]
 """Says where an object comes from: its picture's number and its own, to file and place."""
@@ -85,16 +80,6 @@ class Annotations:
         return draw([from_fifths(self.part(place)) for place in range(first, end)], size)
 
 
-def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunLength:
-    """Draw polygons as COCO does; what several of them cover is covered once."""
-    try:
-        from pycocotools import mask as coco
-    except ImportError:
-        raise MissingExtraError("pycocotools", "train") from None
-    drawn = coco.frPyObjects(cast(Any, polygons), size[0], size[1])
-    return RunLength.from_coco(drawn[0] if len(drawn) == 1 else coco.merge(drawn))
-
-
 def to_fifths(points: Float[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
     """Round as COCO's rasteriser does before it draws: add one half, and cut towards zero."""
     return (FIFTHS * points + 0.5).astype(np.int32)
@@ -120,7 +105,7 @@ class Collector:
         picture: int,
         label: int,
         name: int,
-        mask: "list[np.ndarray] | RunLength",
+        mask: Mask,
         *,
         crowd: bool = False,
         depth: int = 0,
@@ -199,32 +184,6 @@ def run_length_part(mask: RunLength) -> Int[np.ndarray, " v"]:
     """Put size and counts into one array, of even length like the polygons'."""
     padding = [0] * (len(mask.counts) % 2)
     return np.concatenate([mask.size, mask.counts, padding]).astype(np.int32)
-
-
-def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
-    """Read polygons, each x0, y0, x1, y1, ... in pixels; those of one or two points are left out.
-
-    Raises:
-        DataError: A coordinate is none; the message is the end of a sentence.
-    """
-    checked = []
-    for polygon in polygons:
-        try:
-            points = np.asarray(polygon, np.float64)
-        except (TypeError, ValueError):
-            raise DataError("has coordinates that are no numbers: draw it again") from None
-        if points.ndim != 1 or len(points) % 2:
-            raise DataError("has a polygon that is no list x0, y0, x1, y1, ...: export it again")
-        if not np.abs(points).max(initial=0) < FARTHEST:
-            raise DataError("has coordinates that are no place in a picture: draw it again")
-        if len(points) >= 2 * CORNERS:
-            checked.append(points)
-    return checked
-
-
-def rectangle(left: float, top: float, right: float, bottom: float) -> list[float]:
-    """Give a box as a polygon."""
-    return [left, top, right, top, right, bottom, left, bottom]
 
 
 def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Origin) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from unimask.datasets.annotations import Annotations, Collector, read_polygons, rectangle
+from unimask.datasets.annotations import Annotations, Collector
 from unimask.datasets.found import WHOLE, Found, Opener, Wish, tell
 from unimask.datasets.objects import ObjectPictures, object_labels
+from unimask.datasets.outlines import Mask, read_polygons, rectangle
 from unimask.datasets.picture_files import find_pictures
 from unimask.datasets.splits import SPLITS, split_named
 from unimask.errors import DataError
@@ -23,6 +24,9 @@ LOOK = 1 << 16
 FIRST_KEY = re.compile(rb'\s*\{\s*"(images|annotations|categories|info|licenses|licences|type)"')
 OTHERS = ("panoptic", "captions", "person_keypoints", "stuff", "image_info")
 """How COCO's own files of other labels begin."""
+
+MOST_PIXELS = 2**31 - 1
+"""What counts of 32 bits add up to."""
 
 PLACES = ("images", "JPEGImages", "imgs", "img", "data")
 """What a folder of pictures is called beside its JSON."""
@@ -203,7 +207,7 @@ def named(annotations: Path) -> str:
     return folder.parent.name if folder.name.lower() in SPLITS else folder.name
 
 
-def read_mask(outline: Any) -> "list[np.ndarray] | RunLength":
+def read_mask(outline: Any) -> Mask:
     """Read what COCO calls a segmentation: polygons, or run lengths, compressed or not.
 
     Nothing is an empty list.
@@ -213,7 +217,10 @@ def read_mask(outline: Any) -> "list[np.ndarray] | RunLength":
     """
     if isinstance(outline, Mapping):
         try:
-            return RunLength.from_coco(outline)
+            mask = RunLength.from_coco(outline)
+            if mask.size[0] * mask.size[1] <= MOST_PIXELS:
+                return mask
+            raise DataError(f"{mask.size[0]} x {mask.size[1]} pixels are too many")
         except DataError as error:
             raise DataError(f"has no mask that can be read: {error}") from None
     if not outline:

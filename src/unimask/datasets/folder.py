@@ -5,14 +5,20 @@ from pathlib import Path
 
 from unimask.datasets.coco_instances import find_coco_instances
 from unimask.datasets.coco_panoptic import find_coco_panoptic
+from unimask.datasets.cvat import find_cvat
 from unimask.datasets.found import WHOLE, Dataset, Found, Wish
 from unimask.datasets.instance_folder import find_instance_folder
+from unimask.datasets.labelme import find_labelme
 from unimask.datasets.splits import EVERY, Subset, split_indices, splits_in
+from unimask.datasets.yolo import find_yolo
 from unimask.errors import DataError
 
 FORMATS: tuple[tuple[Callable[[Path], Found | None], str], ...] = (
     (find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
     (find_coco_instances, "a COCO JSON + pictures (COCO instances, Roboflow)"),
+    (find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
+    (find_cvat, "annotations.xml + images/ (CVAT for images)"),
+    (find_labelme, "a JSON per picture (LabelMe)"),
     (find_instance_folder, "images/ + masks/ (instance ids)"),
 )
 """Who knows a format, in the order of asking, and what a folder of it holds."""

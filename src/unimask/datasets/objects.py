@@ -12,7 +12,7 @@ from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 from unimask.label_sets import in_known_colours
-from unimask.labels import LabelSet
+from unimask.labels import Colour, LabelSet
 from unimask.processing.pictures import read_picture
 
 BACKGROUND = "background"
@@ -112,17 +112,22 @@ class ObjectPictures:
         return [(int(place) + 1, masks[place]) for place in np.lexsort(keys)]
 
 
-def object_labels(names: Sequence[str]) -> LabelSet:
+def object_labels(names: Sequence[str], colours: tuple[Colour | None, ...] = ()) -> LabelSet:
     """Give the label set of named objects: things, and "background", a stuff.
 
     A class that is itself called background is the stuff; otherwise one is added at the end.
+
+    Args:
+        names: Classes.
+        colours: Of each; those of a known set if there are none.
     """
     plain = [name.strip("_ ").lower() for name in names]
     if BACKGROUND in plain:
         stuff = plain.index(BACKGROUND)
-        return LabelSet(tuple(names), tuple(index != stuff for index in range(len(names))))
+        things = tuple(index != stuff for index in range(len(names)))
+        return LabelSet(tuple(names), things, colours)
     if not names:
         return LabelSet((BACKGROUND,), (False,))
-    things = in_known_colours(LabelSet(tuple(names), (True,) * len(names)))
-    colours = (*things.colours, None) if things.colours else ()
-    return LabelSet((*names, BACKGROUND), (*things.is_thing, False), colours)
+    things = in_known_colours(LabelSet(tuple(names), (True,) * len(names), colours))
+    known = (*things.colours, None) if things.colours else ()
+    return LabelSet((*names, BACKGROUND), (*things.is_thing, False), known)

@@ -4,7 +4,13 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PureWindowsPath
 
+from PIL import Image
+
 from unimask.errors import DataError
+from unimask.processing.pictures import SUFFIXES, is_picture, no_limit_of_pil, read_picture
+
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
+"""The EXIF tag, and its values that swap height and width."""
 
 DEEPEST = 3
 """Levels of folders that are searched for pictures."""
@@ -87,3 +93,26 @@ def files_below(roots: Sequence[Path]) -> dict[str, Path]:
             for name in files:
                 known.setdefault(name, Path(folder, name))
     return known
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Give all pictures in a folder and below it, by name."""
+    return sorted(path for path in folder.rglob("*") if is_picture(path, SUFFIXES))
+
+
+def picture_size(path: Path, channels: int) -> tuple[int, int]:
+    """Give height and width of a picture, upright, by its header where that tells.
+
+    Raises:
+        ImageError: The picture cannot be read.
+    """
+    try:
+        with no_limit_of_pil():
+            picture = Image.open(path)
+        with picture:
+            width, height = picture.size
+            turned = picture.getexif().get(ORIENTATION) in TURNED
+    except Exception:  # decoders raise whatever their format suggests; the reader says it well
+        height, width = read_picture(path, channels=channels).shape[:2]
+        return height, width
+    return (width, height) if turned else (height, width)

@@ -1,0 +1,113 @@
+"""Outlines as labelling tools have them: polygons, boxes, ellipses, and masks as run lengths."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float
+
+from unimask.errors import DataError, MissingExtraError
+from unimask.formats.run_length import RunLength
+from unimask.processing.pictures import MAX_PIXELS
+
+Mask = list[np.ndarray] | RunLength
+"""Polygons, each x0, y0, x1, y1, ... in pixels; or run lengths of the whole picture."""
+
+FARTHEST = 2.0**28
+"""No picture has so many pixels on a side."""
+
+CORNERS = 3
+"""Fewer enclose nothing."""
+
+SAGITTA = 0.05
+"""Pixels by which a polygon may miss the ellipse that it stands for."""
+
+
+def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
+    """Read polygons; those of one or two points are left out.
+
+    Raises:
+        DataError: A coordinate is none; the message is the end of a sentence.
+    """
+    checked = []
+    for polygon in polygons:
+        try:
+            points = np.asarray(polygon, np.float64)
+        except (TypeError, ValueError):
+            raise DataError("has coordinates that are no numbers: draw it again") from None
+        if points.ndim != 1 or len(points) % 2:
+            raise DataError("has a polygon that is no list x0, y0, x1, y1, ...: export it again")
+        if not np.abs(points).max(initial=0) < FARTHEST:
+            raise DataError("has coordinates that are no place in a picture: draw it again")
+        if len(points) >= 2 * CORNERS:
+            checked.append(points)
+    return checked
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> list[float]:
+    """Give a box as a polygon."""
+    return [left, top, right, top, right, bottom, left, bottom]
+
+
+def ellipse(x: float, y: float, width: float, height: float) -> list[float]:
+    """Give an ellipse, by its centre and its half axes, as a polygon."""
+    radius = min(max(abs(width), abs(height), 1.0), FARTHEST)
+    corners = int(np.ceil(np.pi / np.arccos(1 - SAGITTA / radius)))
+    angles = np.arange(corners) * (2 * np.pi / corners)
+    points = np.stack([x + width * np.cos(angles), y + height * np.sin(angles)], axis=1)
+    return points.ravel().tolist()
+
+
+def turned(polygon: list[float], degrees: float) -> list[float]:
+    """Turn a polygon clockwise, as seen, about the middle of its box."""
+    points = np.array(polygon).reshape(-1, 2)
+    middle = (points.min(0) + points.max(0)) / 2
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    spun = (points - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle
+    return spun.ravel().tolist()
+
+
+def placed(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -> RunLength:
+    """Give a mask of a part of a picture as one of the whole; what sticks out is cut off.
+
+    Raises:
+        DataError: No part of it is in the picture, or the picture is absurdly large; the message
+            is the end of a sentence.
+    """
+    if size[0] * size[1] > MAX_PIXELS:
+        raise DataError(f"is in a picture of {size[1]} x {size[0]}, which is too large: check it")
+    x, y = round(left), round(top)
+    whole = np.zeros(size, bool)
+    rows, columns = slice(max(y, 0), y + inside.shape[0]), slice(max(x, 0), x + inside.shape[1])
+    target = whole[rows, columns]
+    if x <= -inside.shape[1] or y <= -inside.shape[0] or not target.size:
+        raise DataError(f"has a mask at ({x}, {y}), outside of its picture: draw it again")
+    part = inside[max(-y, 0) :, max(-x, 0) :]
+    target[:] = part[: target.shape[0], : target.shape[1]]
+    return RunLength.from_mask(whole)
+
+
+def join(masks: Sequence[Mask], size: tuple[int, int]) -> Mask:
+    """Make one object of several parts."""
+    polygons = [polygon for mask in masks if isinstance(mask, list) for polygon in mask]
+    whole = [mask for mask in masks if isinstance(mask, RunLength)]
+    if not whole:
+        return polygons
+    if len(masks) == 1:
+        return whole[0]
+    drawn = [draw(polygons, size)] if polygons else []
+    return RunLength.from_mask(np.any([mask.to_mask() for mask in [*whole, *drawn]], axis=0))
+
+
+def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunLength:
+    """Draw polygons as COCO does; what several of them cover is covered once.
+
+    Raises:
+        MissingExtraError: The extra `train` is not installed.
+    """
+    try:
+        from pycocotools import mask as coco
+    except ImportError:
+        raise MissingExtraError("pycocotools", "train") from None
+    drawn = coco.frPyObjects(cast(Any, polygons), size[0], size[1])
+    return RunLength.from_coco(drawn[0] if len(drawn) == 1 else coco.merge(drawn))

@@ -40,18 +40,22 @@ def find_cvat(folder: Path) -> Found | None:
     for file in sorted(folder.glob("*.xml")):
         content = file.read_bytes()
         if b"<annotations>" in content[:1024]:
-            told = {name.decode("utf-8", "replace") for name in SUBSET.findall(content)}
-            splits: dict[str, str | None] = {
-                SPLITS.get(name.lower(), name): name for name in sorted(told)
-            }
-            if "train" not in splits:
-                splits = {WHOLE: None}
+            splits = subsets_of(content)
 
             def opener(subset: str | None, file: Path = file):
                 return lambda wish: open_cvat(file, subset, wish)
 
             return Found(FORMAT, {split: opener(name) for split, name in splits.items()})
     return None
+
+
+def subsets_of(content: bytes) -> dict[str, str | None]:
+    """Give the splits of an XML and how it calls them; one without a name if it has no train."""
+    told: list[str] = sorted({name.decode("utf-8", "replace") for name in SUBSET.findall(content)})
+    splits: dict[str, str | None] = {}
+    for name in told:
+        splits[SPLITS.get(name.lower(), name)] = name
+    return splits if "train" in splits else {WHOLE: None}
 
 
 def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:

@@ -16,7 +16,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 import unimask
-from unimask.curation.flatten import flatten
 from unimask.datasets import Sample, open_dataset
 from unimask.inference import Predictor
 from unimask.metrics import MatchedPrecision, MeanIoU

@@ -7,14 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import write_discs
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from unimask.curation import convert
 from unimask.curation.convert import unused_name
-from unimask.curation.flatten import flatten
 from unimask.curation.writers.coco import CocoWriter
 from unimask.curation.writers.instance_ids import InstanceIdWriter
 from unimask.curation.writers.semantic import SemanticWriter
@@ -69,7 +65,7 @@ def test_real_panoptic_photographs_there_and_back(tmp_path, real_data):
 def overlapping(path=Path("a.png")):
     """A large disc of a thing, a small one inside it, and stuff all over; one corner unknown."""
     layers = np.zeros((3, 8, 9), np.int32)
-    layers[0, 1:7, 1:7], layers[1, 3:5, 3:5], layers[2, :, :6] = 2, 1, 3
+    layers[0, :, :6], layers[1, 1:7, 1:7], layers[2, 3:5, 3:5] = 3, 2, 1
     return Sample(
         image=np.zeros((8, 9, 3), np.uint8),
         id_maps=layers,
@@ -83,27 +79,13 @@ def overlapping(path=Path("a.png")):
 LABELS = LabelSet(("cell", "ground"), (True, False))
 
 
-def test_things_lie_before_stuff_and_small_ones_before_large(tmp_path):
-    numbers, covered = flatten(overlapping(), np.array([True, False]))
-    assert numbers[3, 3] == 1 and numbers[1, 1] == 2 and numbers[0, 0] == 3 and numbers[0, 8] == 0
-    assert covered == 4 + 30  # the small one over the large one, and both over the ground
-
-
-@given(
-    maps=arrays(np.int32, (3, 5, 6), elements=st.integers(0, 3)), order=st.permutations(range(3))
-)
-def test_flattening_knows_no_order_of_layers(maps, order):
-    maps = np.stack([np.where(layer > 0, layer + 3 * i, 0) for i, layer in enumerate(maps)])
-    things, label_ids = np.array([True, False]), np.arange(9) % 2
-    made = [
-        Sample(np.zeros((5, 6, 3), np.uint8), m, label_ids, np.zeros(9, bool), None, Path("a"))
-        for m in (maps, maps[list(order)])
-    ]
-    first, second = (flatten(sample, things).numbers for sample in made)
-    assert (first == second).all()
-    assert ((first > 0) == maps.any(0)).all()
-    thing_there = (maps > 0) & things[label_ids[np.maximum(maps - 1, 0)]]
-    assert things[label_ids[first[thing_there.any(0)] - 1]].all()
+def test_what_is_in_front_decides_and_the_rest_is_counted(tmp_path):
+    writer = SemanticWriter(tmp_path, LABELS)
+    writer.add("train", overlapping(), "a.png")
+    values = np.asarray(Image.open(tmp_path / "train" / "masks" / "a.png"))
+    assert values[3, 3] == 0 and values[0, 0] == 1 and values[0, 8] == 255
+    # The small one lies over the large one, and both over the ground.
+    assert writer.lost == {"pixels of objects behind others": 4 + 30}
 
 
 def test_coco_keeps_objects_whole_that_others_cover(tmp_path):

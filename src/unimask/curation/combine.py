@@ -67,7 +67,7 @@ class Combined:
         stuff_ids = self.stuff_ids[below.label_ids[regions]]
         return Sample(
             image=below.image,
-            id_maps=np.concatenate([front, behind]),
+            id_maps=np.concatenate([behind, front]),
             label_ids=np.concatenate([thing_ids, stuff_ids]),
             crowds=np.concatenate([above.crowds[objects], below.crowds[regions]]),
             ignored=nowhere if nowhere.any() else None,

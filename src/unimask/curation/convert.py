@@ -59,8 +59,9 @@ def convert(
     """Write a dataset in another format, pictures and labels, whole or not at all.
 
     "coco" keeps objects that overlap; it has no place for stuff. The others have one object per
-    pixel: things lie before stuff, smaller objects before larger ones. "coco-panoptic" and
-    "semantic" keep unknown pixels. What is lost is counted and told.
+    pixel, the one in front (`Sample.front`): the smaller one unless a dataset orders its objects,
+    and things before stuff. "coco-panoptic" and "semantic" keep unknown pixels. What is lost is
+    counted and told.
 
     Args:
         data: Folder of the dataset.

@@ -48,6 +48,13 @@ class Sample:
             front = np.where(layer > 0, layer, front)
         return front
 
+    @property
+    def covered(self) -> int:
+        """Pixels that objects have behind others."""
+        if len(self.id_maps) == 1:
+            return 0
+        return int(np.count_nonzero(self.id_maps)) - int(np.count_nonzero(self.front))
+
     def mask(self, number: int) -> Bool[np.ndarray, "h w"]:
         """Give the pixels of one object."""
         return (self.id_maps == number).any(axis=0)

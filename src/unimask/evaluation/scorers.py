@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-from unimask.curation.flatten import flatten
 from unimask.curation.writers.coco_panoptic import segments_of
 from unimask.datasets import Sample
 from unimask.evaluation.objects import disjoint_masks, found_objects, true_objects
@@ -70,9 +69,8 @@ class PanopticScorer:
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add a picture; regions of one stuff class are one segment."""
-        flat = flatten(sample, self.is_thing)
-        self.overlapping += flat.covered > 0
-        truth = np.concatenate([[0], segments_of(sample, self.is_thing)])[flat.numbers]
+        self.overlapping += sample.covered > 0
+        truth = np.concatenate([[0], segments_of(sample, self.is_thing)])[sample.front]
         areas = np.bincount(truth.ravel(), minlength=len(sample.label_ids) + 1)
         truth = np.where(areas[truth] < self.least_area, 0, truth)
         self.quality.update(
@@ -112,11 +110,10 @@ class SemanticScorer:
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add a picture."""
-        flat = flatten(sample, self.is_thing)
-        self.overlapping += flat.covered > 0
+        self.overlapping += sample.covered > 0
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
-        truth = label_of[flat.numbers]
+        truth = label_of[sample.front]
         if sample.ignored is not None:
             truth[sample.ignored] = -1
         self.iou.update(result.segmentation, truth)
@@ -208,8 +205,8 @@ def overlap_notes(pictures: int) -> list[str]:
     if not pictures:
         return []
     return [
-        f"{pictures} pictures have objects that overlap; this score gives each pixel to one of "
-        "them: things before stuff, small before large"
+        f"{pictures} pictures have objects that overlap; this score gives each pixel to the one "
+        "in front"
     ]
 
 

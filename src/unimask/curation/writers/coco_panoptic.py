@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.flatten import flatten
 from unimask.curation.writers.writer import HIDDEN, categories, corner_and_size, write_json
 from unimask.datasets import Sample
 from unimask.formats.panoptic_png import encode_ids
@@ -36,10 +35,9 @@ class CocoPanopticWriter:
 
     def add(self, split: str, sample: Sample, file: str) -> None:
         """Write one picture's segments; see `Writer`."""
-        flat = flatten(sample, self.is_thing)
-        self.lost[HIDDEN] += flat.covered
+        self.lost[HIDDEN] += sample.covered
         segments = segments_of(sample, self.is_thing)
-        ids = np.concatenate([[0], segments])[flat.numbers]
+        ids = np.concatenate([[0], segments])[sample.front]
         folder = self.out / "annotations" / f"panoptic_{split}"
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{Path(file).stem}.png"

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.flatten import flatten
 from unimask.curation.writers.writer import HIDDEN, write_json
 from unimask.datasets import Sample
 from unimask.errors import DataError
@@ -50,9 +49,8 @@ class InstanceIdWriter:
         Raises:
             DataError: There are more objects than 16 bits can number.
         """
-        flat = flatten(sample, self.is_thing)
-        self.lost[HIDDEN] += flat.covered
-        self.lost["pixels of unknown truth"] += int((flat.numbers == 0).sum())
+        self.lost[HIDDEN] += sample.covered
+        self.lost["pixels of unknown truth"] += int((sample.front == 0).sum())
         thing = self.is_thing[sample.label_ids]
         self.lost["crowds, written as one object each"] += int((sample.crowds & thing).sum())
         ids = np.concatenate([[0], np.where(thing, np.cumsum(thing), 0)])
@@ -60,7 +58,7 @@ class InstanceIdWriter:
             raise DataError(f"{sample.path} has {ids.max()} objects, more than 16 bits can number")
         folder = self.out / split / "masks"
         folder.mkdir(parents=True, exist_ok=True)
-        picture = ids[flat.numbers].astype(np.uint16)
+        picture = ids[sample.front].astype(np.uint16)
         Image.fromarray(picture).save(folder / f"{Path(file).stem}.png")
 
     def finish(self, split: str) -> None:

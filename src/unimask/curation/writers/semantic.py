@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.flatten import flatten
 from unimask.curation.writers.writer import HIDDEN, categories, write_json
 from unimask.datasets import Sample
 from unimask.labels import IGNORE_LABEL, LabelSet
@@ -41,13 +40,12 @@ class SemanticWriter:
 
     def add(self, split: str, sample: Sample, file: str) -> None:
         """Write one picture's label map; see `Writer`."""
-        flat = flatten(sample, self.is_thing)
-        self.lost[HIDDEN] += flat.covered
+        self.lost[HIDDEN] += sample.covered
         ignore = IGNORE_16 if self.deep else IGNORE_LABEL
         labels = np.concatenate([[ignore], np.where(sample.crowds, ignore, sample.label_ids)])
         folder = self.out / split / "masks"
         folder.mkdir(parents=True, exist_ok=True)
-        picture = labels[flat.numbers].astype(np.uint16 if self.deep else np.uint8)
+        picture = labels[sample.front].astype(np.uint16 if self.deep else np.uint8)
         Image.fromarray(picture).save(folder / f"{Path(file).stem}.png")
 
     def finish(self, split: str) -> None:

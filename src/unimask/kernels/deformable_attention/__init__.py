@@ -1,10 +1,11 @@
 """Multi-scale deformable attention: one meaning, several implementations."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from unimask.kernels.deformable_attention.operator import operator
-from unimask.kernels.deformable_attention.paths import chosen, exporting_plainly, use
+from unimask.kernels.deformable_attention.paths import chosen, exporting_plainly, find, use
 from unimask.kernels.deformable_attention.reference import deformable_attention_reference
 
 __all__ = ["deformable_attention", "deformable_attention_reference", "use"]
@@ -24,5 +25,9 @@ def deformable_attention(
     """
     if exporting_plainly() or chosen(value) == "reference":
         return deformable_attention_reference(value, shapes, centres, offsets, logits)
+    learned = any(part.requires_grad for part in (value, offsets, logits))
+    if not torch.compiler.is_compiling() and not (learned and torch.is_grad_enabled()):
+        # Called plainly, an operator of our own would import the compiler, which takes a second.
+        return find(value).values(value, shapes, centres, offsets, logits)
     sizes = [side for shape in shapes for side in shape]
     return operator(value, sizes, centres, offsets, logits)

@@ -93,12 +93,15 @@ def usual(device: torch.device) -> Name:
     return "triton" if device.type == "cuda" and runs_triton(device) else "reference"
 
 
-@torch.compiler.assume_constant_result
 @cache
 def runs_triton(device: torch.device) -> bool:
     """Say whether Triton is there, and knows this graphics card."""
     amd = torch.version.hip is not None
     return installed() and (amd or torch.cuda.get_device_capability(device) >= OLDEST)
+
+
+# What torch.compiler.assume_constant_result sets, which would import the compiler (a second).
+runs_triton._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @cache

@@ -14,7 +14,7 @@ from unimask.version import __version__
 
 if TYPE_CHECKING:
     from unimask.curation import check, convert
-    from unimask.evaluation import evaluate
+    from unimask.evaluation import compare, evaluate
     from unimask.inference import Predictor, load
     from unimask.inference.untrained import build
     from unimask.processing import postprocess
@@ -29,6 +29,7 @@ __all__ = [
     "__version__",
     "build",
     "check",
+    "compare",
     "convert",
     "evaluate",
     "load",
@@ -45,6 +46,7 @@ HOMES = {
     "TrainingSettings": "unimask.training",
     "build": "unimask.inference.untrained",
     "check": "unimask.curation",
+    "compare": "unimask.evaluation",
     "convert": "unimask.curation",
     "evaluate": "unimask.evaluation",
     "load": "unimask.inference",

@@ -62,6 +62,7 @@ def main() -> None:
         from unimask.cli import (  # noqa: F401  (each adds its verb)
             benchmark,
             check,
+            compare,
             convert,
             evaluate,
             export,

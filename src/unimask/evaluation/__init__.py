@@ -1,6 +1,7 @@
 """How good a model is on labelled pictures, and how fast on a machine."""
 
 from unimask.evaluation.benchmark import benchmark
+from unimask.evaluation.compare import compare
 from unimask.evaluation.evaluate import evaluate, evaluate_predictor
 
-__all__ = ["benchmark", "evaluate", "evaluate_predictor"]
+__all__ = ["benchmark", "compare", "evaluate", "evaluate_predictor"]

@@ -105,17 +105,28 @@ class AveragePrecision:
         """Give percentages by detectron2's names; None where no object counts."""
         most = self.max_detections[-1]
         precision, recall = self.curves("", most)
-        scores = {
-            "AP": mean_percent(precision),
-            "AP50": mean_percent(precision[:, np.isclose(self.thresholds, 0.5)]),
-            "AP75": mean_percent(precision[:, np.isclose(self.thresholds, 0.75)]),
-        }
+        scores = self.headlines(precision)
         by_area = {area: self.curves(area, most) for area in AREAS if area}
         scores |= {f"AP{area}": mean_percent(by_area[area][0]) for area in by_area}
         for few in self.max_detections[:-1]:
             scores[f"AR{few}"] = mean_percent(self.curves("", few)[1])
         scores[f"AR{most}"] = mean_percent(recall)
         return scores | {f"AR{area}": mean_percent(by_area[area][1]) for area in by_area}
+
+    def headlines(
+        self, precision: Float[np.ndarray, "k n r"] | None = None
+    ) -> dict[str, float | None]:
+        """Give AP, AP50 and AP75 alone, as `compute` does.
+
+        Args:
+            precision: What `precisions` gave, if somebody asked before.
+        """
+        precision = self.precisions() if precision is None else precision
+        return {
+            "AP": mean_percent(precision),
+            "AP50": mean_percent(precision[:, np.isclose(self.thresholds, 0.5)]),
+            "AP75": mean_percent(precision[:, np.isclose(self.thresholds, 0.75)]),
+        }
 
     def per_class(self) -> dict[str, dict[str, float | None]]:
         """Give AP of each class, in all and by threshold and size, and AR; None where undefined."""

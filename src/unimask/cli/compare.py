@@ -1,0 +1,70 @@
+"""`unimask compare`: two models on the same labelled pictures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from unimask.cli.main import app, check_writable
+
+if TYPE_CHECKING:
+    from unimask.evaluation.bootstrap import Difference
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="Whatever predict takes.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
+    data: Annotated[Path, typer.Option(help="Folder of the dataset.")],
+    task: Annotated[str | None, typer.Option(help="The widest that both can do.")] = None,
+    split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
+    resamples: Annotated[int, typer.Option(min=1, help="Draws behind the intervals.")] = 1000,
+    json: Annotated[Path | None, typer.Option(help="File to write the comparison to.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+) -> None:
+    """Score two models, with 95 % intervals of their differences (paired bootstrap)."""
+    if json is not None:
+        check_writable(json.parent)
+    from unimask.evaluation import compare as run_compare
+
+    console = Console(highlight=False)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        rows: dict[str, object] = {}
+
+        def progress(part: str, done: int, total: int) -> None:
+            if part not in rows:
+                rows[part] = bar.add_task(part, total=total)
+            bar.update(rows[part], completed=done)  # type: ignore[arg-type]
+
+        found = run_compare(
+            first,
+            second,
+            data,
+            task=task,
+            split=split,
+            resamples=resamples,
+            device=device,
+            dtype=dtype,  # type: ignore[arg-type]
+            json=json,
+            progress=progress,
+        )
+    console.print(f"{found.task} on {found.pictures} pictures of {data}/{split}", soft_wrap=True)
+    table = Table("score", *found.names, "change", "95 % interval", "", box=None, pad_edge=False)
+    for name, score in found.scores.items():
+        table.add_row(name, *cells(score))
+    console.print(table)
+    console.print(f"change is the second less the first; {found.resamples} resamples of pictures")
+
+
+def cells(score: "Difference") -> list[str]:
+    """Write one score of both."""
+    if score.change is None or score.low is None or score.high is None:
+        values = ("not defined" if v is None else f"{v:.2f}" for v in (score.first, score.second))
+        return [*values, "", "", ""]
+    verdict = "not sure" if not score.sure else ("better" if score.change > 0 else "worse")
+    interval = f"{score.low:+.2f} to {score.high:+.2f}"
+    return [f"{score.first:.2f}", f"{score.second:.2f}", f"{score.change:+.2f}", interval, verdict]

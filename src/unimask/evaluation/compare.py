@@ -1,0 +1,166 @@
+"""Two models side by side on the same labelled pictures."""
+
+import json as json_format
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from unimask.datasets import Dataset, open_dataset
+from unimask.errors import DataError, TaskError
+from unimask.evaluation.bootstrap import Difference, paired_bootstrap
+from unimask.evaluation.evaluate import common_labels
+from unimask.evaluation.pooling import pool_of
+from unimask.evaluation.scorers import Scorer, scorer_for
+from unimask.formats.atomic import atomic_path
+from unimask.inference import Dtype, Predictor, load
+from unimask.labels import LabelSet, Task
+
+RESAMPLES = 1000
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two models scored, and how sure their differences are.
+
+    Attributes:
+        task: What both did.
+        names: What they are called.
+        pictures: How many both have seen.
+        scores: By name of the score.
+        resamples: Draws behind the intervals.
+    """
+
+    task: Task
+    names: tuple[str, str]
+    pictures: int
+    scores: dict[str, Difference]
+    resamples: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Give everything as plain values, ready for JSON."""
+        scores = {
+            name: {**asdict(found), "change": found.change} for name, found in self.scores.items()
+        }
+        return {**asdict(self), "names": list(self.names), "scores": scores}
+
+
+def compare(
+    first: str | Path | Predictor,
+    second: str | Path | Predictor,
+    data: str | Path,
+    *,
+    task: str | None = None,
+    split: str = "val",
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: Dtype = "float32",
+    json: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Score two models on the same pictures, with intervals of their differences.
+
+    Intervals hold the difference with a confidence of 95 % (`paired_bootstrap`): whether another
+    few hundred pictures of the same kind would show it too. They say nothing about other kinds of
+    pictures, nor about another training of the same models.
+
+    Args:
+        first: A predictor, or whatever `load` takes.
+        second: Likewise.
+        data: Folder of the dataset.
+        task: What both can do; the first's widest of these by default.
+        split: Part of the dataset.
+        resamples: Draws behind the intervals.
+        seed: Of the draws.
+        device: Where models that are loaded here run.
+        dtype: What they compute in.
+        json: File to write the comparison to.
+        progress: Told after each picture and each draw.
+
+    Raises:
+        DataError: The dataset cannot be read, or its classes are not the models'.
+        TaskError: The models have no task in common.
+    """
+    predictors = tuple(
+        model if isinstance(model, Predictor) else load(model, device=device, dtype=dtype)
+        for model in (first, second)
+    )
+    chosen = common_task(predictors[0], predictors[1], task)
+    names = distinct(predictors[0].name, predictors[1].name)
+    parts = []
+    for predictor, name in zip(predictors, names, strict=True):
+        dataset = open_dataset(data, split, channels=predictor.channels)
+        labels = common_labels(predictor, dataset)
+        parts.append(scored(predictor, dataset, chosen, labels, name, progress))
+    told = None if progress is None else lambda done, total: progress("resamples", done, total)
+    comparison = Comparison(
+        task=chosen,
+        names=names,
+        pictures=len(parts[0]),
+        scores=paired_bootstrap(
+            pool_of(parts[0]),
+            pool_of(parts[1]),
+            len(parts[0]),
+            resamples=resamples,
+            seed=seed,
+            progress=told,
+        ),
+        resamples=resamples,
+    )
+    if json is not None:
+        with atomic_path(Path(json)) as path:
+            path.write_text(json_format.dumps(comparison.to_dict(), indent=2) + "\n")
+    return comparison
+
+
+def common_task(first: Predictor, second: Predictor, task: str | None) -> Task:
+    """Give what both can do.
+
+    Raises:
+        TaskError: One of them cannot do the task, or they have none in common.
+    """
+    if task is not None:
+        second.task_of(task)
+        return first.task_of(task)
+    for candidate in first.tasks:
+        if candidate in second.tasks:
+            return candidate
+    raise TaskError(
+        f"{first.name} does {', '.join(first.tasks)}, {second.name} {', '.join(second.tasks)}: "
+        "they have no task in common"
+    )
+
+
+def distinct(first: str, second: str) -> tuple[str, str]:
+    """Give two names that differ."""
+    return (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
+
+
+def scored(
+    predictor: Predictor,
+    dataset: Dataset,
+    task: Task,
+    labels: LabelSet,
+    name: str,
+    progress: Progress | None,
+) -> list[Scorer]:
+    """Score each picture by itself.
+
+    Raises:
+        DataError: There are no pictures.
+    """
+    if not len(dataset):
+        raise DataError(f"{dataset.name} has no pictures to compare on")
+    threshold = 0.0 if task == "instance" else None  # curves need all scores
+    parts = []
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        scorer = scorer_for(task, labels)
+        scorer.add(predictor.predict(sample.image, task, threshold=threshold), sample)
+        parts.append(scorer)
+        if progress is not None:
+            progress(name, index + 1, len(dataset))
+    return parts

@@ -1,0 +1,198 @@
+"""What a model scored, as one HTML file: tables, curves, confusion, best and worst pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from unimask.evaluation.gallery import Exhibit
+from unimask.formats.atomic import atomic_path
+from unimask.labels import LabelSet
+from unimask.visualization.palette import class_colour
+
+Scores = Mapping[str, float | None]
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;
+color:#1b1f24;background:#fff}
+h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
+p.of{margin:0;color:#57606a}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+td,th{padding:.2rem .7rem .2rem 0;text-align:right;font-weight:400}th{color:#57606a}
+td:first-child,th:first-child{text-align:left}tbody tr+tr td{border-top:1px solid #eaeef2}
+.big{display:flex;flex-wrap:wrap;gap:.8rem 2rem}
+.big b{display:block;font-size:1.6rem;font-weight:600}
+.big span{color:#57606a}.scroll{overflow-x:auto}
+.confusion td,.confusion th{padding:.15rem .4rem;text-align:center;font-size:.82rem;border:0}
+.confusion th:first-child{text-align:right}
+.confusion thead th{writing-mode:vertical-rl;text-align:left}
+.pair{display:grid;grid-template-columns:1fr 1fr;gap:4px;margin:0 0 1rem}
+.pair img{width:100%;display:block}.pair figcaption{grid-column:1/3;color:#57606a}
+svg text{font:12px system-ui,sans-serif;fill:#57606a}
+@media (prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}
+p.of,th,.big span,.pair figcaption{color:#9198a1}tbody tr+tr td{border-color:#21262d}
+svg text{fill:#9198a1}}
+""".strip()
+
+MOST_CONFUSED = 25
+"""Classes that the table of confusions shows; those with the most counts where there are more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """What is told.
+
+    Attributes:
+        title: What was scored.
+        of: On what.
+        metrics: Percentages.
+        per_class: Percentages by class.
+        notes: What a reader should know.
+        curves: Precision at equally spaced recalls from 0 to 1, by name; may be empty.
+        confusion: True classes by found ones, each with "nothing" as the last.
+        labels: Classes.
+        best: Pictures with the highest scores.
+        worst: Pictures with the lowest.
+    """
+
+    title: str
+    of: str
+    metrics: Scores
+    per_class: Mapping[str, Scores]
+    notes: Sequence[str]
+    curves: Mapping[str, Float[np.ndarray, " r"]]
+    confusion: Int[np.ndarray, "k1 k1"]
+    labels: LabelSet
+    best: Sequence[Exhibit]
+    worst: Sequence[Exhibit]
+
+
+def write_page(path: Path, page: Page) -> None:
+    """Write the page: one file without scripts, which needs nothing from anywhere.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    parts = [
+        f"<h1>{escape(page.title)}</h1><p class=of>{escape(page.of)}</p>",
+        *(f"<p class=of>{escape(note)}</p>" for note in page.notes),
+        section("Scores, in percent", headline_row(page.metrics)),
+        section("By class", class_table(page.per_class) if page.per_class else ""),
+        section("Precision over recall", curve_plot(page.curves) if page.curves else ""),
+        section("What is taken for what", confusion_table(page.confusion, page.labels)),
+        section("Worst pictures: truth and prediction", exhibits(page.worst)),
+        section("Best pictures: truth and prediction", exhibits(page.best)),
+    ]
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(page.title)}</title><style>{STYLE}</style></head><body>"
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(head + "\n".join(filter(None, parts)) + "</body></html>\n", "utf-8")
+
+
+def section(title: str, body: str) -> str:
+    """Give a part with its heading; nothing where the part is empty."""
+    return f"<h2>{escape(title)}</h2>{body}" if body else ""
+
+
+def percent(value: float | None) -> str:
+    """Write a score."""
+    return "&ndash;" if value is None else f"{value:.1f}"
+
+
+def headline_row(metrics: Scores) -> str:
+    """Show all scores, large."""
+    cells = (f"<div><b>{percent(v)}</b><span>{escape(k)}</span></div>" for k, v in metrics.items())
+    return f"<div class=big>{''.join(cells)}</div>"
+
+
+def class_table(per_class: Mapping[str, Scores]) -> str:
+    """Show scores by class."""
+    names = list(next(iter(per_class.values())))
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    rows = (
+        f"<tr><td>{escape(label)}</td>{''.join(f'<td>{percent(s[n])}</td>' for n in names)}</tr>"
+        for label, s in per_class.items()
+    )
+    return (
+        f"<div class=scroll><table><thead><tr><th></th>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def curve_plot(curves: Mapping[str, Float[np.ndarray, " r"]]) -> str:
+    """Draw curves of precision over recall, both from 0 to 1."""
+    width, height, left, bottom = 560, 320, 40, 30
+    inner = (width - left - 130, height - bottom - 10)
+
+    def place(recall: float, precision: float) -> str:
+        return f"{left + recall * inner[0]:.1f},{10 + (1 - precision) * inner[1]:.1f}"
+
+    drawn = []
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        ends = place(0, tick), place(1, tick)
+        y = ends[0].split(",")[1]
+        drawn.append(f'<polyline points="{ends[0]} {ends[1]}" stroke="#8c959f55" fill="none"/>')
+        drawn.append(f'<text x="{left - 6}" y="{float(y) + 4}" text-anchor="end">{tick:g}</text>')
+        x = place(tick, 0).split(",")[0]
+        drawn.append(f'<text x="{x}" y="{height - 12}" text-anchor="middle">{tick:g}</text>')
+    for number, (name, values) in enumerate(curves.items()):
+        colour = "#{:02x}{:02x}{:02x}".format(*class_colour(number))
+        steps = np.linspace(0, 1, len(values))
+        points = " ".join(place(r, p) for r, p in zip(steps, values, strict=True))
+        drawn.append(
+            f'<polyline points="{points}" stroke="{colour}" stroke-width="2" fill="none"/>'
+        )
+        x, y = width - 120, 20 + 18 * number
+        drawn.append(f'<rect x="{x}" y="{y - 9}" width="12" height="12" fill="{colour}"/>')
+        drawn.append(f'<text x="{x + 18}" y="{y + 2}">{escape(name)}</text>')
+    return f'<svg viewBox="0 0 {width} {height}" width="{width}">{"".join(drawn)}</svg>'
+
+
+def confusion_table(confusion: Int[np.ndarray, "k1 k1"], labels: LabelSet) -> str:
+    """Show true classes by found ones, in percent of each true class."""
+    names = [*labels.names, "nothing"]
+    counts = confusion.sum(0) + confusion.sum(1)
+    shown = np.sort(np.argsort(-counts, kind="stable")[:MOST_CONFUSED])
+    shown = shown[counts[shown] > 0]
+    if not len(shown):
+        return ""
+    head = "".join(f"<th>{escape(names[i])}</th>" for i in shown)
+    rows = []
+    for true in shown:
+        total = max(int(confusion[true].sum()), 1)
+        cells = "".join(confusion_cell(int(confusion[true, i]), total, i == true) for i in shown)
+        rows.append(f"<tr><th>{escape(names[true])}</th>{cells}</tr>")
+    left = len(names) - len(shown)
+    rest = (
+        f"<p class=of>{left} classes are left out: the rarest, or absent.</p>" if left > 1 else ""
+    )
+    return (
+        "<p class=of>A row is a true class, in percent of it; a column is what it was taken for. "
+        "The last column was not found, the last row found where nothing is.</p>"
+        f"<div class=scroll><table class=confusion><thead><tr><th></th>{head}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>{rest}"
+    )
+
+
+def confusion_cell(count: int, total: int, right: bool) -> str:
+    """Show one share, tinted by its size: green where it is right, red where it is not."""
+    share = count / total
+    tint = "46,160,67" if right else "218,54,51"
+    text = "" if not count else f"{100 * share:.0f}" if share >= 0.005 else "&lt;1"
+    return f'<td style="background:rgba({tint},{0.75 * share:.2f})" title="{count}">{text}</td>'
+
+
+def exhibits(pictures: Sequence[Exhibit]) -> str:
+    """Show pictures, truth beside prediction."""
+    return "".join(
+        f'<figure class=pair style="margin-inline:0"><figcaption>{escape(picture.name)}: '
+        f"{picture.score:.1f}</figcaption>"
+        f'<img alt="truth" src="data:image/jpeg;base64,{picture.truth}">'
+        f'<img alt="prediction" src="data:image/jpeg;base64,{picture.found}"></figure>'
+        for picture in pictures
+    )

@@ -1,0 +1,96 @@
+"""Scores of pictures that each count a number of times, out of one scorer per picture."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Int
+from scipy.sparse import csr_array, vstack
+
+from unimask.evaluation.scorers import (
+    InstanceScorer,
+    PanopticScorer,
+    Scorer,
+    Scores,
+    SemanticScorer,
+)
+from unimask.metrics import AveragePrecision, MatchedPrecision, MeanIoU, PanopticQuality
+
+Pool = Callable[[Int[np.ndarray, " n"]], Scores]
+"""Takes how many times each picture counts, and gives the scores of all of them together."""
+
+
+def pool_of(parts: Sequence[Scorer]) -> Pool:
+    """Give what scores any mixture of pictures.
+
+    Args:
+        parts: One scorer per picture, of one kind, each with its picture added.
+    """
+    first = parts[0]
+    if isinstance(first, PanopticScorer):
+        return panoptic_pool([part.quality for part in parts if isinstance(part, PanopticScorer)])
+    if isinstance(first, SemanticScorer):
+        return semantic_pool([part.iou for part in parts if isinstance(part, SemanticScorer)])
+    instances = [part for part in parts if isinstance(part, InstanceScorer)]
+    average = average_pool([part.average for part in instances])
+    matched = matched_pool([part.matched for part in instances])
+    return lambda times: average(times) | matched(times)
+
+
+def panoptic_pool(parts: Sequence[PanopticQuality]) -> Pool:
+    """Sum IoUs and counts per class."""
+    names = ("iou", "true_positives", "false_positives", "false_negatives")
+    tables = {name: np.stack([getattr(part, name) for part in parts]) for name in names}
+
+    def score(times: Int[np.ndarray, " n"]) -> Scores:
+        pooled = PanopticQuality(parts[0].labels)
+        for name, table in tables.items():
+            setattr(pooled, name, times @ table)
+        return pooled.compute()
+
+    return score
+
+
+def semantic_pool(parts: Sequence[MeanIoU]) -> Pool:
+    """Sum confusions; a picture's is nearly all zeros, since it shows few classes."""
+    table = vstack([csr_array(part.confusion.reshape(1, -1)) for part in parts], format="csr")
+
+    def score(times: Int[np.ndarray, " n"]) -> Scores:
+        pooled = MeanIoU(parts[0].labels)
+        pooled.confusion = (times @ table).reshape(pooled.confusion.shape)
+        return pooled.compute()
+
+    return score
+
+
+def average_pool(parts: Sequence[AveragePrecision]) -> Pool:
+    """Repeat detections with their pictures; the precision is that of the whole, not a mean."""
+    rows = np.concatenate([part.rows[: part.count] for part in parts])
+    pictures = np.repeat(np.arange(len(parts)), [part.count for part in parts])
+    truths = np.stack([part.truths for part in parts])
+    like = parts[0]
+
+    def score(times: Int[np.ndarray, " n"]) -> Scores:
+        pooled = AveragePrecision(
+            like.labels,
+            max_detections=like.max_detections,
+            thresholds=like.thresholds.tolist(),
+            ious=like.ious,
+        )
+        pooled.rows = rows[np.repeat(np.arange(len(rows)), times[pictures])]
+        pooled.count = len(pooled.rows)
+        pooled.truths = np.tensordot(times, truths, 1)
+        return pooled.headlines()
+
+    return score
+
+
+def matched_pool(parts: Sequence[MatchedPrecision]) -> Pool:
+    """Average over pictures."""
+    pictures = [picture for part in parts for picture in part.pictures]
+
+    def score(times: Int[np.ndarray, " n"]) -> Scores:
+        pooled = MatchedPrecision(parts[0].thresholds)
+        pooled.pictures = [pictures[index] for index in np.repeat(np.arange(len(pictures)), times)]
+        return pooled.compute()
+
+    return score

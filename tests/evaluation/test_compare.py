@@ -1,0 +1,129 @@
+"""Two models side by side: what is pooled, and how sure it is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import NUCLEI, TINY_SWIN, tiny_checkpoint
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import bootstrap
+
+import unimask
+from unimask.checkpoints import write_huggingface
+from unimask.datasets import Sample
+from unimask.errors import TaskError
+from unimask.evaluation import compare
+from unimask.evaluation.bootstrap import paired_bootstrap
+from unimask.evaluation.pooling import matched_pool, pool_of
+from unimask.evaluation.scorers import scorer_for
+from unimask.formats.run_length import RunLength
+from unimask.metrics import MatchedPrecision
+from unimask.results import Result, Segment
+
+SIZE = (8, 10)
+
+
+def draw(task, seed):
+    """Give a picture's truth and a prediction that is partly right."""
+    random = np.random.default_rng(seed)
+    ids = np.zeros((1, *SIZE), np.int32)
+    labels = random.integers(2, size=4)
+    for number in range(1, 5):
+        top, left = random.integers((0, 0), (5, 7))
+        ids[0, top : top + 3, left : left + 3] = number
+    image = np.zeros((*SIZE, 3), np.uint8)
+    sample = Sample(image, ids, labels, random.random(4) < 0.1, None, Path(f"{seed}.png"))
+    moved = np.roll(ids[0], int(random.integers(2)), axis=int(random.integers(2)))
+    segments = []
+    groups = range(2) if task == "semantic" else range(1, 5)
+    for place, group in enumerate(groups):
+        mask = np.isin(moved, np.flatnonzero(labels == group) + 1 if task == "semantic" else group)
+        label = group if task == "semantic" else int(random.integers(2))
+        if mask.any():
+            rle, score = RunLength.from_mask(mask), (seed + place / 10) % 97 / 97
+            segments.append(Segment.of(NUCLEI, label, rle, id=place + 1, score=score))
+    return Result(task, SIZE, NUCLEI, tuple(segments)), sample
+
+
+@pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
+@given(seeds=st.lists(st.integers(0, 999), min_size=1, max_size=5, unique=True), draws=st.data())
+def test_pooled_scores_are_those_of_pictures_given_so_often(task, seeds, draws):
+    times = np.array([draws.draw(st.integers(0, 3)) for _ in seeds])
+    parts, whole = [], scorer_for(task, NUCLEI)
+    for seed, count in zip(seeds, times.tolist(), strict=True):
+        part = scorer_for(task, NUCLEI)
+        part.add(*draw(task, seed))
+        parts.append(part)
+        for _ in range(count):
+            whole.add(*draw(task, seed))
+    expected = whole.metrics()
+    for name, value in pool_of(parts)(times).items():
+        assert value == (None if expected[name] is None else pytest.approx(expected[name])), name
+
+
+def test_intervals_are_those_of_scipy():
+    random = np.random.default_rng(0)
+    hard = random.uniform(0, 0.6, 40)
+    first, second = hard + random.uniform(0, 0.3, 40), hard + random.uniform(0.02, 0.4, 40)
+    pools = []
+    for scores in (first, second):
+        part = MatchedPrecision((0.5,))
+        part.pictures = [[float(score)] for score in scores]
+        pools.append(matched_pool([part]))
+    found = paired_bootstrap(*pools, 40, resamples=4000)["AP_match@0.50"]
+
+    def change(one, other, axis):
+        return 100 * (other.mean(axis) - one.mean(axis))
+
+    known = bootstrap(
+        (first, second), change, paired=True, method="percentile", n_resamples=4000, rng=1
+    ).confidence_interval
+    assert found.change == pytest.approx(change(first, second, 0))
+    width = known.high - known.low
+    assert found.low == pytest.approx(known.low, abs=0.05 * width)
+    assert found.high == pytest.approx(known.high, abs=0.05 * width)
+    assert found.sure and found.wins > 0.9
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Two folders of untrained networks that differ in their weights."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("one", "other")]
+    for seed, folder in enumerate(folders):
+        write_huggingface(folder, tiny_checkpoint(TINY_SWIN, seed))
+    return folders
+
+
+@pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
+def test_a_model_is_as_good_as_itself(discs, models, task):
+    found = compare(models[0], models[0], discs, task=task, resamples=20)
+    assert found.pictures == 2 and len(set(found.names)) == 2
+    for score in found.scores.values():
+        assert score.change in (0, None) and not score.sure
+    alone = unimask.evaluate(discs, models[0], task=task)["metrics"]
+    for name, score in found.scores.items():
+        assert score.first == (None if alone[name] is None else pytest.approx(alone[name]))
+
+
+def test_what_is_compared_is_written_whole(discs, models, tmp_path):
+    seen = []
+    found = compare(
+        *models,
+        discs,
+        task="semantic",
+        resamples=5,
+        json=tmp_path / "both.json",
+        progress=lambda *step: seen.append(step),
+    )
+    told = json.loads((tmp_path / "both.json").read_text())
+    assert told == found.to_dict() and told["scores"]["mIoU"]["change"] is not None
+    names = found.names
+    assert seen[:4] == [(names[0], 1, 2), (names[0], 2, 2), (names[1], 1, 2), (names[1], 2, 2)]
+    assert seen[4:] == [("resamples", done, 5) for done in range(1, 6)]
+
+
+def test_a_task_that_one_of_them_cannot_do_is_refused(discs, models):
+    with pytest.raises(TaskError):
+        compare(*models, discs, task="everything")

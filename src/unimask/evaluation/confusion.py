@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from unimask.curation.flatten import flatten
 from unimask.datasets import Sample
-from unimask.evaluation.objects import flatten
 from unimask.labels import LabelSet
 from unimask.metrics import MeanIoU
 from unimask.metrics.overlaps import overlaps
@@ -24,7 +24,7 @@ class Confusion:
     """
 
     def __init__(self, labels: LabelSet) -> None:
-        self.labels = labels
+        self.labels, self.is_thing = labels, np.array(labels.is_thing)
         self.counts = np.zeros((len(labels) + 1, len(labels) + 1), np.int64)
 
     def add(self, result: Result, sample: Sample) -> None:
@@ -39,15 +39,18 @@ class Confusion:
         pixels = MeanIoU(self.labels)
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
-        pixels.update(result.segmentation, label_of[flatten(sample)], sample.ignored)
+        pixels.update(
+            result.segmentation, label_of[flatten(sample, self.is_thing).numbers], sample.ignored
+        )
         self.counts[:-1] += pixels.confusion
 
     def add_segments(self, result: Result, sample: Sample) -> None:
         """Add a picture's segments."""
-        truth, label_of = flatten(sample), np.array([-1, *sample.label_ids])
+        truth = flatten(sample, self.is_thing).numbers
+        label_of = np.array([-1, *sample.label_ids])
         counted = ~sample.crowds
         if result.task == "instance":
-            counted &= np.array(self.labels.is_thing)[sample.label_ids]
+            counted &= self.is_thing[sample.label_ids]
         # Pixels of no object are unknown to panoptic truth, and background to instances.
         nobody = ~np.concatenate([[result.task == "instance"], counted])[truth]
         if sample.ignored is not None:

@@ -24,6 +24,8 @@ td,th{padding:.2rem .7rem .2rem 0;text-align:right;font-weight:400}th{color:#576
 td:first-child,th:first-child{text-align:left}tbody tr+tr td{border-top:1px solid #eaeef2}
 .big{display:flex;flex-wrap:wrap;gap:.8rem 2rem}
 .big b{display:block;font-size:1.6rem;font-weight:600}
+.more{display:flex;flex-wrap:wrap;gap:.4rem 1.4rem;margin-top:.8rem}.more b{font-weight:600}
+.more span{color:#57606a;margin-left:.35rem}
 .big span{color:#57606a}.scroll{overflow-x:auto}
 .confusion td,.confusion th{padding:.15rem .4rem;text-align:center;font-size:.82rem;border:0}
 .confusion th:first-child{text-align:right}
@@ -32,9 +34,12 @@ td:first-child,th:first-child{text-align:left}tbody tr+tr td{border-top:1px soli
 .pair img{width:100%;display:block}.pair figcaption{grid-column:1/3;color:#57606a}
 svg text{font:12px system-ui,sans-serif;fill:#57606a}
 @media (prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}
-p.of,th,.big span,.pair figcaption{color:#9198a1}tbody tr+tr td{border-color:#21262d}
+p.of,th,.big span,.more span,.pair figcaption{color:#9198a1}tbody tr+tr td{border-color:#21262d}
 svg text{fill:#9198a1}}
 """.strip()
+
+LARGE = 4
+"""Scores that are shown large."""
 
 MOST_CONFUSED = 25
 """Classes that the table of confusions shows; those with the most counts where there are more."""
@@ -105,9 +110,10 @@ def percent(value: float | None) -> str:
 
 
 def headline_row(metrics: Scores) -> str:
-    """Show all scores, large."""
-    cells = (f"<div><b>{percent(v)}</b><span>{escape(k)}</span></div>" for k, v in metrics.items())
-    return f"<div class=big>{''.join(cells)}</div>"
+    """Show all scores, the first ones large."""
+    cells = [f"<div><b>{percent(v)}</b><span>{escape(k)}</span></div>" for k, v in metrics.items()]
+    rest = f"<div class=more>{''.join(cells[LARGE:])}</div>" if cells[LARGE:] else ""
+    return f"<div class=big>{''.join(cells[:LARGE])}</div>{rest}"
 
 
 def class_table(per_class: Mapping[str, Scores]) -> str:
@@ -126,7 +132,7 @@ def class_table(per_class: Mapping[str, Scores]) -> str:
 
 def curve_plot(curves: Mapping[str, Float[np.ndarray, " r"]]) -> str:
     """Draw curves of precision over recall, both from 0 to 1."""
-    width, height, left, bottom = 560, 320, 40, 30
+    width, height, left, bottom = 560, 330, 50, 40
     inner = (width - left - 130, height - bottom - 10)
 
     def place(recall: float, precision: float) -> str:
@@ -139,7 +145,7 @@ def curve_plot(curves: Mapping[str, Float[np.ndarray, " r"]]) -> str:
         drawn.append(f'<polyline points="{ends[0]} {ends[1]}" stroke="#8c959f55" fill="none"/>')
         drawn.append(f'<text x="{left - 6}" y="{float(y) + 4}" text-anchor="end">{tick:g}</text>')
         x = place(tick, 0).split(",")[0]
-        drawn.append(f'<text x="{x}" y="{height - 12}" text-anchor="middle">{tick:g}</text>')
+        drawn.append(f'<text x="{x}" y="{height - 18}" text-anchor="middle">{tick:g}</text>')
     for number, (name, values) in enumerate(curves.items()):
         colour = "#{:02x}{:02x}{:02x}".format(*class_colour(number))
         steps = np.linspace(0, 1, len(values))
@@ -150,6 +156,12 @@ def curve_plot(curves: Mapping[str, Float[np.ndarray, " r"]]) -> str:
         x, y = width - 120, 20 + 18 * number
         drawn.append(f'<rect x="{x}" y="{y - 9}" width="12" height="12" fill="{colour}"/>')
         drawn.append(f'<text x="{x + 18}" y="{y + 2}">{escape(name)}</text>')
+    across, down = left + inner[0] / 2, 10 + inner[1] / 2
+    drawn.append(f'<text x="{across}" y="{height - 1}" text-anchor="middle">recall</text>')
+    drawn.append(
+        f'<text x="10" y="{down}" text-anchor="middle" transform="rotate(-90 10 {down})">'
+        "precision</text>"
+    )
     return f'<svg viewBox="0 0 {width} {height}" width="{width}">{"".join(drawn)}</svg>'
 
 
@@ -164,7 +176,7 @@ def confusion_table(confusion: Int[np.ndarray, "k1 k1"], labels: LabelSet) -> st
     head = "".join(f"<th>{escape(names[i])}</th>" for i in shown)
     rows = []
     for true in shown:
-        total = max(int(confusion[true].sum()), 1)
+        total = None if true == len(labels) else max(int(confusion[true].sum()), 1)
         cells = "".join(confusion_cell(int(confusion[true, i]), total, i == true) for i in shown)
         rows.append(f"<tr><th>{escape(names[true])}</th>{cells}</tr>")
     left = len(names) - len(shown)
@@ -173,14 +185,22 @@ def confusion_table(confusion: Int[np.ndarray, "k1 k1"], labels: LabelSet) -> st
     )
     return (
         "<p class=of>A row is a true class, in percent of it; a column is what it was taken for. "
-        "The last column was not found, the last row found where nothing is.</p>"
+        "The last column was not found; the last row counts what was found where nothing is.</p>"
         f"<div class=scroll><table class=confusion><thead><tr><th></th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>{rest}"
     )
 
 
-def confusion_cell(count: int, total: int, right: bool) -> str:
-    """Show one share, tinted by its size: green where it is right, red where it is not."""
+def confusion_cell(count: int, total: int | None, right: bool) -> str:
+    """Show one share, tinted by its size: green where it is right, red where it is not.
+
+    Args:
+        count: How often.
+        total: Of how many; None shows the count itself.
+        right: Whether found is true.
+    """
+    if total is None:
+        return f"<td>{count or ''}</td>"
     share = count / total
     tint = "46,160,67" if right else "218,54,51"
     text = "" if not count else f"{100 * share:.0f}" if share >= 0.005 else "&lt;1"

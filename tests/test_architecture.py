@@ -101,9 +101,11 @@ WIDE_CALLS = {
     ("processing", "postprocess"),
     ("training", "train"),
     ("evaluation", "evaluate"),
+    ("evaluation", "compare"),
     ("cli", "predict"),
     ("cli", "train"),
     ("cli", "evaluate"),
+    ("cli", "compare"),
 }
 
 

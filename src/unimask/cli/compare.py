@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="Whatever predict takes.")],
+    first: Annotated[
+        str,
+        typer.Argument(metavar="A", help="A model, or results."),
+    ],
     second: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
     data: Annotated[Path, typer.Option(help="Folder of the dataset.")],
     task: Annotated[str | None, typer.Option(help="The widest that both can do.")] = None,

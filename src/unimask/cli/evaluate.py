@@ -30,13 +30,17 @@ def evaluate(
         bool, typer.Option("--boundaries", help="Score outlines too (instance, semantic).")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="HTML to write: curves, confusion, best and worst pictures.")
+    ] = None,
     preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
     """Score a model, or results that any program wrote; all but HD95 (pixels) are percentages."""
-    if json is not None:
-        check_writable(json.parent)
+    for path in (json, page):
+        if path is not None:
+            check_writable(path.parent)
     from unimask.evaluation import evaluate as run_evaluation
 
     console = Console(highlight=False)
@@ -54,6 +58,7 @@ def evaluate(
             dtype=dtype,  # type: ignore[arg-type]
             preprocessing=preprocessing,  # type: ignore[arg-type]
             json=json,
+            page=page,
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
     console.print(f"{report['task']} on {report['images']} pictures of {report['data']}/{split}")
@@ -62,3 +67,5 @@ def evaluate(
     for table in score_tables(report["metrics"], report["per_class"]):  # type: ignore[arg-type]
         console.print()
         console.print(table)
+    if page is not None:
+        console.print(f"\n{page}", soft_wrap=True)

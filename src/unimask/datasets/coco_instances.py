@@ -157,7 +157,19 @@ class CocoReader:
         return kept
 
 
-def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) -> ObjectPictures:
+class CocoInstances(ObjectPictures):
+    """Pictures and objects of a COCO JSON, which numbers both in its own way.
+
+    Attributes:
+        image_ids: The JSON's id of each picture.
+        category_ids: The JSON's category ids, and the label id of each.
+    """
+
+    image_ids: Sequence[Hashable]
+    category_ids: Mapping[Hashable, int]
+
+
+def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) -> CocoInstances:
     """Open the pictures and objects of one JSON.
 
     Label ids count the categories in the order of the JSON's category ids; pictures are in the
@@ -188,7 +200,11 @@ def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) 
     sizes = np.array([reader.images[number][1:] for number in pictures], np.int64)
     labels = object_labels([reader.categories[number]["name"] for number in kept])
     done: Annotations = reader.objects.finish(sizes, origin)
-    return ObjectPictures(named(annotations), labels, paths, done, origin, wish.channels)
+    dataset = CocoInstances(named(annotations), labels, paths, done, origin, wish.channels)
+    image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)
+    dataset.image_ids = [image_ids[number] for number in pictures]
+    dataset.category_ids = {category_ids[number]: label for label, number in enumerate(kept)}
+    return dataset
 
 
 def inverse(order: Sequence[int], count: int) -> np.ndarray:

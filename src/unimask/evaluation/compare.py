@@ -3,17 +3,18 @@
 import json as json_format
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
-from unimask.datasets import Dataset, open_dataset
+from unimask.datasets import open_dataset
 from unimask.errors import DataError, TaskError
+from unimask.evaluation.answers import Answers, FromFiles, are_results, predictions
 from unimask.evaluation.bootstrap import Difference, paired_bootstrap
-from unimask.evaluation.evaluate import common_labels
 from unimask.evaluation.pooling import pool_of
 from unimask.evaluation.scorers import Scorer, scorer_for
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Dtype, Predictor, load
-from unimask.labels import LabelSet, Task
+from unimask.labels import Task
 
 RESAMPLES = 1000
 
@@ -63,12 +64,15 @@ def compare(
 ) -> Comparison:
     """Score two models on the same pictures, with intervals of their differences.
 
+    Either may be results that any program wrote, so that models of all kinds can be compared: a
+    JSON file, or a folder that holds no model (see `open_results`).
+
     Intervals hold the difference with a confidence of 95 % (`paired_bootstrap`): whether another
     few hundred pictures of the same kind would show it too. They say nothing about other kinds of
     pictures, nor about another training of the same models.
 
     Args:
-        first: A predictor, or whatever `load` takes.
+        first: A predictor, whatever `load` takes, or results.
         second: Likewise.
         data: Folder of the dataset.
         task: What both can do; the first's widest of these by default.
@@ -84,20 +88,29 @@ def compare(
         DataError: The dataset cannot be read, or its classes are not the models'.
         TaskError: The models have no task in common.
     """
-    predictors = tuple(
-        model if isinstance(model, Predictor) else load(model, device=device, dtype=dtype)
-        for model in (first, second)
-    )
-    chosen = common_task(predictors[0], predictors[1], task)
-    names = distinct(predictors[0].name, predictors[1].name)
-    parts = []
-    for predictor, name in zip(predictors, names, strict=True):
-        dataset = open_dataset(data, split, channels=predictor.channels)
-        labels = common_labels(predictor, dataset)
-        parts.append(scored(predictor, dataset, chosen, labels, name, progress))
+    load_it = partial(load, device=device, dtype=dtype)
+    predictors = [
+        None if are_results(it) else it if isinstance(it, Predictor) else load_it(it)
+        for it in (first, second)
+    ]
+    if predictors[0] is not None and predictors[1] is not None:
+        task = common_task(predictors[0], predictors[1], task)
+    answers = [
+        FromFiles(str(it), open_dataset(data, split), task)
+        if predictor is None
+        else predictions(predictor, data, split, task)
+        for it, predictor in zip((first, second), predictors, strict=True)
+    ]
+    if answers[0].task != answers[1].task:
+        raise TaskError(
+            f"{answers[0].name} is {answers[0].task}, {answers[1].name} {answers[1].task}: "
+            "give the --task that both can do"
+        )
+    names = distinct(answers[0].name, answers[1].name)
+    parts = [scored(one, name, progress) for one, name in zip(answers, names, strict=True)]
     told = None if progress is None else lambda done, total: progress("resamples", done, total)
     comparison = Comparison(
-        task=chosen,
+        task=answers[0].task,
         names=names,
         pictures=len(parts[0]),
         scores=paired_bootstrap(
@@ -139,27 +152,20 @@ def distinct(first: str, second: str) -> tuple[str, str]:
     return (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
 
 
-def scored(
-    predictor: Predictor,
-    dataset: Dataset,
-    task: Task,
-    labels: LabelSet,
-    name: str,
-    progress: Progress | None,
-) -> list[Scorer]:
+def scored(answers: Answers, name: str, progress: Progress | None) -> list[Scorer]:
     """Score each picture by itself.
 
     Raises:
         DataError: There are no pictures.
     """
+    dataset = answers.dataset
     if not len(dataset):
         raise DataError(f"{dataset.name} has no pictures to compare on")
-    threshold = 0.0 if task == "instance" else None  # curves need all scores
     parts = []
     for index in range(len(dataset)):
         sample = dataset[index]
-        scorer = scorer_for(task, labels)
-        scorer.add(predictor.predict(sample.image, task, threshold=threshold), sample)
+        scorer = scorer_for(answers.task, answers.labels)
+        scorer.add(answers.of(index, sample), sample)
         parts.append(scorer)
         if progress is not None:
             progress(name, index + 1, len(dataset))

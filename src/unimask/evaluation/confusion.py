@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from unimask.curation.flatten import flatten
 from unimask.datasets import Sample
 from unimask.labels import LabelSet
 from unimask.metrics import MeanIoU
@@ -39,14 +38,12 @@ class Confusion:
         pixels = MeanIoU(self.labels)
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
-        pixels.update(
-            result.segmentation, label_of[flatten(sample, self.is_thing).numbers], sample.ignored
-        )
+        pixels.update(result.segmentation, label_of[sample.front], sample.ignored)
         self.counts[:-1] += pixels.confusion
 
     def add_segments(self, result: Result, sample: Sample) -> None:
         """Add a picture's segments."""
-        truth = flatten(sample, self.is_thing).numbers
+        truth = sample.front
         label_of = np.array([-1, *sample.label_ids])
         counted = ~sample.crowds
         if result.task == "instance":

@@ -6,8 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from unimask.datasets import Sample
+from unimask.evaluation.answers import Answers
 from unimask.evaluation.confusion import Confusion
 from unimask.evaluation.gallery import Gallery
+from unimask.evaluation.page import Page
 from unimask.evaluation.scorers import InstanceScorer, Scorer, scorer_for
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
@@ -26,7 +28,8 @@ class Watch:
     """
 
     def __init__(self, labels: LabelSet, task: Task) -> None:
-        self.labels, self.task = labels, task
+        self.labels = labels
+        self.task: Task = task
         self.confusion, self.gallery = Confusion(labels), Gallery(labels)
 
     def add(self, result: Result, sample: Sample) -> None:
@@ -38,6 +41,24 @@ class Watch:
         score = alone.metrics()[PICTURE_SCORE[self.task]]
         if score is not None:
             self.gallery.add(shown, sample, score)
+
+
+def page_of(answers: Answers, scorer: Scorer, watch: Watch, split: str | None) -> Page:
+    """Put together what the page tells."""
+    pictures = len(answers.dataset)
+    of = answers.dataset.name if split is None else f"{answers.dataset.name}/{split}"
+    return Page(
+        title=f"{answers.name}, {answers.task}",
+        of=f"{pictures} {'picture' if pictures == 1 else 'pictures'} of {of}",
+        metrics=scorer.metrics(),
+        per_class=scorer.per_class(),
+        notes=[*answers.notes(), *scorer.notes()],
+        curves=curves_of(scorer),
+        confusion=watch.confusion.counts,
+        labels=answers.labels,
+        best=watch.gallery.best,
+        worst=watch.gallery.worst,
+    )
 
 
 def surest(result: Result) -> Result:

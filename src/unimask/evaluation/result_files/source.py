@@ -40,14 +40,14 @@ class Part(Protocol):
 class KnowsCategories(Protocol):
     """A dataset whose file numbers its classes in its own way."""
 
-    category_ids: Mapping[int, int]
+    category_ids: Mapping[Any, int]
 
 
 @runtime_checkable
 class KnowsPictures(Protocol):
     """A dataset whose file numbers its pictures."""
 
-    image_ids: Sequence[int | str]
+    image_ids: Sequence[Any]
 
 
 class Directory:

@@ -1,0 +1,131 @@
+"""Where results for labelled pictures come from: a model that predicts them, or files."""
+
+from pathlib import Path
+from typing import Protocol
+
+from unimask.datasets import Dataset, Sample, open_dataset
+from unimask.errors import DataError
+from unimask.evaluation.result_files import open_results
+from unimask.inference import Predictor
+from unimask.labels import LabelSet, Task
+from unimask.results import Result
+
+
+class Answers(Protocol):
+    """Somebody's results for the pictures of a dataset.
+
+    Attributes:
+        name: Who that is.
+        dataset: The pictures.
+        task: What was asked.
+        labels: The classes, as the dataset numbers them.
+    """
+
+    name: str
+    dataset: Dataset
+    task: Task
+    labels: LabelSet
+
+    def of(self, index: int, sample: Sample) -> Result:
+        """Give the result for a picture."""
+        ...
+
+    def notes(self) -> list[str]:
+        """Say what a reader of scores should know."""
+        ...
+
+
+class Predictions:
+    """What a model predicts.
+
+    Args:
+        predictor: The model.
+        dataset: The pictures.
+        task: The model's widest by default.
+
+    Raises:
+        DataError: The classes of model and data differ.
+        TaskError: The model cannot do the task.
+    """
+
+    def __init__(self, predictor: Predictor, dataset: Dataset, task: str | None) -> None:
+        self.predictor, self.dataset, self.name = predictor, dataset, predictor.name
+        self.task: Task = predictor.task_of(task)
+        self.labels = common_labels(predictor, dataset, self.task)
+        self.threshold = 0.0 if self.task == "instance" else None  # curves need all scores
+
+    def of(self, index: int, sample: Sample) -> Result:
+        """Predict a picture."""
+        return self.predictor.predict(sample.image, self.task, threshold=self.threshold)
+
+    def notes(self) -> list[str]:
+        """There is nothing to tell."""
+        return []
+
+
+class FromFiles:
+    """What some program has written.
+
+    Args:
+        results: Whatever `open_results` takes.
+        dataset: The pictures.
+        task: What they answer, where their kind does not tell.
+
+    Raises:
+        DataError: The results cannot be read, or are of other pictures or classes.
+        TaskError: They answer another task.
+    """
+
+    def __init__(self, results: str | Path, dataset: Dataset, task: str | None) -> None:
+        self.source, self.dataset = open_results(results, dataset, task), dataset
+        self.name, self.labels = Path(results).name, dataset.labels
+        self.task: Task = self.source.task
+
+    def of(self, index: int, sample: Sample) -> Result:
+        """Read the result for a picture."""
+        return self.source.of(index, sample.size)
+
+    def notes(self) -> list[str]:
+        """Say which results or pictures have no partner."""
+        return self.source.notes()
+
+
+def predictions(
+    predictor: Predictor, data: str | Path, split: str | None, task: str | None
+) -> Predictions:
+    """Let a model answer for a dataset, opened with the channels that it reads."""
+    return Predictions(predictor, open_dataset(data, split, channels=predictor.channels), task)
+
+
+def are_results(path: str | Path | Predictor) -> bool:
+    """Say whether a path holds results rather than a model: a JSON, or a folder without a model."""
+    if isinstance(path, Predictor):
+        return False
+    place = Path(path)
+    if place.is_dir():
+        return not any((place / name).exists() for name in ("config.json", "weights"))
+    return place.is_file() and place.suffix.lower() == ".json"
+
+
+def common_labels(predictor: Predictor, dataset: Dataset, task: Task) -> LabelSet:
+    """Give the classes that model and data share, as the data numbers them.
+
+    A dataset that names its classes "object" and "background" only because nobody named them
+    takes the model's names. Lists of objects have a stuff "background" after their classes, which
+    a model of instances does not need to know.
+
+    Raises:
+        DataError: They differ in number, order or kind.
+    """
+    ours, theirs = predictor.checkpoint.labels, dataset.labels
+    unnamed = theirs.names == ("object", "background")
+    if ours.is_thing == theirs.is_thing and (unnamed or ours.names == theirs.names):
+        return ours
+    if task == "instance" and theirs == LabelSet(
+        (*ours.names, "background"), (*ours.is_thing, False)
+    ):
+        return theirs
+    raise DataError(
+        f"{predictor.name} knows {len(ours)} classes ({', '.join(ours.names[:4])}...), the data "
+        f"has {len(theirs)} ({', '.join(theirs.names[:4])}...): they must be the same, in order"
+    )

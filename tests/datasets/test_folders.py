@@ -22,12 +22,16 @@ def one_folder(folder, ids, image=None, name="a.png"):
     return folder
 
 
+def open_ids(folder):
+    return open_dataset(folder, format="instance ids")
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32])
 def test_ids_of_any_depth_become_objects_in_order(tmp_path, dtype):
     name = "a.tif" if dtype == np.int32 else "a.png"
     ids = np.zeros((5, 6), dtype)
     ids[0, :2], ids[2, 3:], ids[4, 0] = 7, 3, 100
-    sample = open_dataset(one_folder(tmp_path, ids, name=name))[0]
+    sample = open_ids(one_folder(tmp_path, ids, name=name))[0]
     assert sample.label_ids.tolist() == [0, 0, 0, 1]
     assert sample.mask(1).sum() == 3 and sample.mask(2).sum() == 2 and sample.mask(3).sum() == 1
     assert sample.mask(4).sum() == 30 - 6
@@ -42,14 +46,14 @@ def test_more_objects_than_eight_bits_can_number(tmp_path):
 
 def test_names_come_from_the_caller_the_file_or_neither(tmp_path):
     folder = one_folder(tmp_path, np.ones((4, 4), np.uint8))
-    assert open_dataset(folder).labels.names == ("object", "background")
+    assert open_ids(folder).labels.names == ("object", "background")
     (folder / "labels.json").write_text('{"thing": "cell", "stuff": "ground"}')
     assert open_dataset(folder).labels.names == ("cell", "ground")
     assert open_dataset(folder, names=("a", "b")).labels.names == ("a", "b")
     assert open_dataset(folder).labels.is_thing == (True, False)
     (folder / "labels.json").write_text('["cell"]')
     with pytest.raises(DataError, match=r"labels\.json"):
-        open_dataset(folder)
+        open_ids(folder)
 
 
 def test_splits_are_folders_or_every_fifth_picture(tmp_path):
@@ -83,23 +87,23 @@ def test_what_is_not_there_is_named(tmp_path):
     folder = one_folder(tmp_path / "a", np.ones((4, 4), np.uint8))
     Image.new("RGB", (4, 4)).save(folder / "images" / "b.png")
     with pytest.raises(DataError, match=r"b\.png has no mask"):
-        open_dataset(folder)
+        open_ids(folder)
 
 
 def test_masks_that_are_none_are_named(tmp_path):
     folder = one_folder(tmp_path / "size", np.ones((4, 4), np.uint8))
     Image.fromarray(np.ones((5, 4), np.uint8)).save(folder / "masks" / "a.png")
     with pytest.raises(DataError, match=r"a\.png is 5 x 4, but its picture a\.png is 4 x 4"):
-        open_dataset(folder)[0]
-    Image.new("RGB", (4, 4)).save(folder / "masks" / "a.png")
+        open_ids(folder)[0]
+    Image.new("RGB", (4, 4), "red").save(folder / "masks" / "a.png")
     with pytest.raises(DataError, match="one channel"):
-        open_dataset(folder)[0]
+        open_ids(folder)[0]
     (folder / "masks" / "a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match="cannot be read as a mask"):
-        open_dataset(folder)[0]
+        open_ids(folder)[0]
     (folder / "images" / "a.png").write_bytes(b"")
     with pytest.raises(ImageError, match="0 bytes"):
-        open_dataset(folder)[0]
+        open_ids(folder)[0]
 
 
 @pytest.fixture

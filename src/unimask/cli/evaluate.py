@@ -29,6 +29,9 @@ def evaluate(
     boundaries: Annotated[
         bool, typer.Option("--boundaries", help="Score outlines too (instance, semantic).")
     ] = False,
+    format: Annotated[
+        str | None, typer.Option(help="Of label maps: 'semantic maps' or 'instance ids'.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
     page: Annotated[
         Path | None, typer.Option(help="HTML to write: curves, confusion, best and worst pictures.")
@@ -57,10 +60,12 @@ def evaluate(
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
             preprocessing=preprocessing,  # type: ignore[arg-type]
+            format=format,
             json=json,
             page=page,
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
+    console.print(report["about"])
     console.print(f"{report['task']} on {report['images']} pictures of {report['data']}/{split}")
     for note in report["notes"]:  # type: ignore[attr-defined]
         console.print(note, markup=False)

@@ -36,6 +36,9 @@ QueriesOption = Annotated[
 NamesOption = Annotated[
     str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
 ]
+FormatOption = Annotated[
+    str | None, typer.Option(help="Of label maps: 'semantic maps' or 'instance ids'.")
+]
 RecomputeOption = Annotated[
     bool, typer.Option("--recompute", help="Half the memory for a third more time.")
 ]
@@ -63,6 +66,7 @@ def train(
     precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     recompute: RecomputeOption = False,
     names: NamesOption = None,
+    format: FormatOption = None,
     evaluate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 0,
     tokenizer: TokenizerOption = "bytes",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
@@ -98,7 +102,15 @@ def train(
         augmentation=Augmentation(crop=size),
     )
     run = run_training(
-        data, model, task=task, out=out, resume=resume, names=pair, settings=settings, device=device
+        data,
+        model,
+        task=task,
+        out=out,
+        resume=resume,
+        names=pair,
+        format=format,
+        settings=settings,
+        device=device,
     )
     if not run.finished:
         raise typer.Exit(130)

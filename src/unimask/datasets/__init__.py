@@ -1,7 +1,17 @@
 """Folders on disk to samples."""
 
+from unimask.datasets.describe import check_tasks, describe, widest_task
 from unimask.datasets.folder import open_dataset, recognise, split_names
 from unimask.datasets.found import Dataset
 from unimask.datasets.sample import Sample
 
-__all__ = ["Dataset", "Sample", "open_dataset", "recognise", "split_names"]
+__all__ = [
+    "Dataset",
+    "Sample",
+    "check_tasks",
+    "describe",
+    "open_dataset",
+    "recognise",
+    "split_names",
+    "widest_task",
+]

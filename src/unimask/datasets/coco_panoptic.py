@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.datasets.found import Found, Opener, Wish, only
+from unimask.datasets.found import About, Found, Opener, Wish, only
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import decode_ids
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
 from unimask.processing.pictures import read_picture
+
+FORMAT = "COCO panoptic"
 
 
 class CocoPanoptic:
@@ -33,6 +35,7 @@ class CocoPanoptic:
     def __init__(self, annotations: Path, masks: Path, images: Path, channels: int = 3) -> None:
         self.channels = channels
         self.annotations, self.masks = annotations, masks
+        self.about = About(FORMAT, told="pixels without a segment are ignored")
         self.name = annotations.stem if annotations.stem != "panoptic" else annotations.parent.name
         content = read_json(annotations)
         try:
@@ -121,10 +124,9 @@ class CocoPanoptic:
 
 def find_coco_panoptic(folder: Path) -> Found | None:
     """Look for `panoptic.json`, or for `annotations/panoptic_SPLIT.json` as COCO has them."""
-    format = "COCO panoptic"
     if (folder / "panoptic.json").is_file():
         return only(
-            format, opener(folder / "panoptic.json", folder / "panoptic", folder / "images")
+            FORMAT, opener(folder / "panoptic.json", folder / "panoptic", folder / "images")
         )
     splits = {}
     for file in sorted(folder.glob("annotations/panoptic_*.json")):
@@ -132,7 +134,7 @@ def find_coco_panoptic(folder: Path) -> Found | None:
         splits[name.removesuffix("2017")] = opener(
             file, file.with_suffix(""), images_of(folder, name)
         )
-    return Found(format, splits) if splits else None
+    return Found(FORMAT, splits) if splits else None
 
 
 def opener(annotations: Path, masks: Path, images: Path) -> Opener:

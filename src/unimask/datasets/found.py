@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from unimask.datasets.sample import Sample
-from unimask.labels import LabelSet
+from unimask.labels import TASKS, LabelSet, Task
 
 
 @runtime_checkable
@@ -28,16 +28,45 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What a person should know of a dataset beside its classes.
+
+    Attributes:
+        format: What its labels are called, "semantic maps".
+        tasks: What can be learned from them.
+        told: How classes were found, and what is ignored or left out.
+    """
+
+    format: str
+    tasks: tuple[Task, ...] = TASKS
+    told: str = ""
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A dataset that says what it is."""
+
+    about: About
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What a person says of the data, because the folder does not, or says it otherwise.
 
     Attributes:
         names: Names of the classes, for formats that only number them.
         channels: Of the pictures, 3 for RGB.
+        format: One of the formats that only a look at the labels tells apart.
     """
 
     names: tuple[str, ...] | None = None
     channels: int = 3
+    format: str | None = None
+
+
+def about_of(dataset: Dataset) -> About:
+    """Give what a dataset says of itself; all tasks where it says nothing."""
+    return dataset.about if isinstance(dataset, Described) else About("labelled pictures")
 
 
 Opener = Callable[[Wish], Dataset]
@@ -53,10 +82,12 @@ class Found:
     Attributes:
         format: What a person calls it, "COCO panoptic".
         splits: Name to what opens it: "train", "val", "test", or only `WHOLE`.
+        kinds: What else its labels may be, as their files tell when they are opened.
     """
 
     format: str
     splits: Mapping[str, Opener]
+    kinds: tuple[str, ...] = ()
 
 
 def only(format: str, opener: Opener) -> Found:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from unimask.datasets.found import WHOLE, Dataset, Found, Opener
+from unimask.datasets.found import WHOLE, Dataset, Found, Opener, about_of
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 
@@ -44,7 +44,7 @@ class Subset:
 
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, list(indices)
-        self.name, self.labels = dataset.name, dataset.labels
+        self.name, self.labels, self.about = dataset.name, dataset.labels, about_of(dataset)
         self.paths = [dataset.paths[index] for index in self.indices]
 
     def __len__(self) -> int:

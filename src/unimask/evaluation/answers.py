@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Protocol
 
-from unimask.datasets import Dataset, Sample, open_dataset
+from unimask.datasets import Dataset, Sample, check_tasks, open_dataset
+from unimask.datasets.found import about_of
 from unimask.errors import DataError
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
-from unimask.labels import LabelSet, Task
+from unimask.labels import LabelSet, Task, widest
 from unimask.results import Result
 
 
@@ -41,16 +42,17 @@ class Predictions:
     Args:
         predictor: The model.
         dataset: The pictures.
-        task: The model's widest by default.
+        task: By default the model's widest that the labels can judge.
 
     Raises:
         DataError: The classes of model and data differ.
-        TaskError: The model cannot do the task.
+        TaskError: The model cannot do the task, or the labels cannot judge it.
     """
 
     def __init__(self, predictor: Predictor, dataset: Dataset, task: str | None) -> None:
         self.predictor, self.dataset, self.name = predictor, dataset, predictor.name
-        self.task: Task = predictor.task_of(task)
+        self.task: Task = predictor.task_of(task or widest_common(predictor, dataset))
+        check_tasks(dataset, (self.task,))
         self.labels = common_labels(predictor, dataset, self.task)
         self.threshold = 0.0 if self.task == "instance" else None  # curves need all scores
 
@@ -80,6 +82,7 @@ class FromFiles:
         self.source, self.dataset = open_results(results, dataset, task), dataset
         self.name, self.labels = Path(results).name, dataset.labels
         self.task: Task = self.source.task
+        check_tasks(dataset, (self.task,))
 
     def of(self, index: int, sample: Sample) -> Result:
         """Read the result for a picture."""
@@ -91,10 +94,21 @@ class FromFiles:
 
 
 def predictions(
-    predictor: Predictor, data: str | Path, split: str | None, task: str | None
+    predictor: Predictor,
+    data: str | Path,
+    split: str | None,
+    task: str | None,
+    format: str | None = None,
 ) -> Predictions:
     """Let a model answer for a dataset, opened with the channels that it reads."""
-    return Predictions(predictor, open_dataset(data, split, channels=predictor.channels), task)
+    dataset = open_dataset(data, split, channels=predictor.channels, format=format)
+    return Predictions(predictor, dataset, task)
+
+
+def widest_common(predictor: Predictor, dataset: Dataset) -> Task | None:
+    """Give the widest task that the model does and the labels judge; None for none."""
+    tasks: list[Task] = [task for task in predictor.tasks if task in about_of(dataset).tasks]
+    return widest(tasks) if tasks else None
 
 
 def are_results(path: str | Path | Predictor) -> bool:

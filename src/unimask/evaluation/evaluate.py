@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unimask.checkpoints import Preprocessing
-from unimask.datasets import Dataset, open_dataset
+from unimask.datasets import Dataset, describe, open_dataset
 from unimask.errors import SettingsError
 from unimask.evaluation.answers import Answers, FromFiles, Predictions, predictions
 from unimask.evaluation.page import write_page
@@ -25,6 +25,7 @@ def evaluate(
     results: str | Path | None = None,
     task: str | None = None,
     split: str | None = "val",
+    format: str | None = None,
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
     device: str = "auto",
@@ -44,8 +45,9 @@ def evaluate(
         data: Folder of the dataset.
         model: A predictor, or whatever `load` takes.
         results: In place of a model, whatever `open_results` takes.
-        task: The model's widest by default; of results what they answer.
+        task: By default the model's widest that the labels can judge; what results answer.
         split: Part of the dataset; None for all pictures.
+        format: "semantic maps" or "instance ids", where only a look at label maps tells.
         max_detections: Instance: the surest of a class in a picture, which alone count.
         boundaries: Score outlines too: instance AP_boundary; semantic mBIoU, Dice, HD95.
         device: Where a model that is loaded here runs.
@@ -56,27 +58,34 @@ def evaluate(
         progress: Told after each picture.
 
     Returns:
-        `{task, data, split, images, metrics, per_class, notes}`.
+        `{task, data, about, split, images, metrics, per_class, notes}`; "about" says what was
+        found in the folder.
 
     Raises:
         DataError: Dataset, results or model cannot be read, or do not belong together.
         SettingsError: There is neither a model nor results, or both.
-        TaskError: The model cannot do the task, or the results answer another.
+        TaskError: Model, results or labels cannot do the task.
     """
     if model is not None and results is not None:
         raise SettingsError("a model and results: score one of them at a time")
     answers: Answers
     if results is not None:
-        answers = FromFiles(results, open_dataset(data, split), task)
+        answers = FromFiles(results, open_dataset(data, split, format=format), task)
     else:
         predictor = predictor_for(model, device, dtype, preprocessing)
-        answers = predictions(predictor, data, split, task)
+        answers = predictions(predictor, data, split, task, format)
     watch = None if page is None else Watch(answers.labels, answers.task)
     scorer = scorer_for(
         answers.task, answers.labels, max_detections=max_detections, boundaries=boundaries
     )
     scores = score(answers, scorer, watch, progress)
-    report = {"task": scores["task"], "data": answers.dataset.name, "split": split, **scores}
+    report = {
+        "task": scores["task"],
+        "data": answers.dataset.name,
+        "about": describe(answers.dataset),
+        "split": split,
+        **scores,
+    }
     if json is not None:
         write_report(report, Path(json))
     if page is not None and watch is not None:
@@ -121,7 +130,7 @@ def evaluate_predictor(
     Args:
         predictor: The model.
         dataset: Labelled pictures.
-        task: The model's widest by default.
+        task: By default the model's widest that the labels can judge.
         least_area: Panoptic: true segments with fewer pixels count as void.
         progress: Told after each picture.
 

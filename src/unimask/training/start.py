@@ -14,6 +14,7 @@ from unimask.config import (
     SegmenterConfig,
     TextConfig,
 )
+from unimask.datasets import Dataset, widest_task
 from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.inference.names import is_untrained
@@ -134,9 +135,13 @@ def untrained(
     return checkpoint, file is not None, told
 
 
-def usual_task(model: str) -> str:
-    """Give what is trained unless somebody says: a configuration's own task, else panoptic."""
-    return CONFIGURATIONS[model].publication.task if model in CONFIGURATIONS else "panoptic"
+def usual_task(model: str, dataset: Dataset) -> str:
+    """Give what is trained unless somebody says.
+
+    A configuration's own task, else the one of the data that asks for the most.
+    """
+    known = model in CONFIGURATIONS
+    return CONFIGURATIONS[model].publication.task if known else widest_task(dataset)
 
 
 def backbone_weights(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.channels import RGB
-from unimask.datasets import Dataset, open_dataset
+from unimask.datasets import Dataset, check_tasks, describe, open_dataset
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.inference import Predictor, load
 from unimask.kernels.memory import keep_freed_memory
@@ -58,6 +58,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     names: tuple[str, ...] | None = None,
+    format: str | None = None,
     settings: TrainingSettings | None = None,
     device: str = "auto",
     quiet: bool = False,
@@ -72,10 +73,13 @@ def train(
         data: Folder of the dataset, with splits "train" and "val".
         model: A preset or published configuration by name, untrained; or whatever `load` takes.
         task: "panoptic" trains a Mask2Former for all three tasks; "all" a OneFormer, which is told
-            for each picture what is asked. By default a configuration's own, else panoptic.
+            for each picture what is asked. By default a configuration's own, else panoptic, or what
+            the labels can teach.
         out: The run's folder; `runs/TASK` by default.
         resume: Continue the run in `out`, with the settings it was started with.
-        names: For instance ids: names of the objects and of the background.
+        names: Of the classes, for label maps that number them; for instance ids, of the objects and
+            of the background.
+        format: What the labels are, as `open_dataset` takes it, where its look at them is wrong.
         settings: Everything else.
         device: "auto", or what Lightning Fabric calls an accelerator.
         quiet: Print nothing.
@@ -84,18 +88,21 @@ def train(
         DataError: The dataset cannot be read.
         MissingExtraError: The extra `train` is not installed.
         SettingsError: The folder already holds a run, or the model is unknown.
+        TaskError: The labels cannot teach the task.
         TrainingError: The run cannot be resumed, or its losses stay not finite.
     """
-    task = task or usual_task(model)
+    dataset, validation = open_splits(data, names, format)
+    task = task or usual_task(model, dataset)
     tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
     folder = RunFolder(Path(out or Path("runs") / task))
     if not resume and folder.state_path.exists():
         raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
     settings = folder.read_settings() if resume else settings or TrainingSettings()
-    dataset, validation = open_splits(data, names)
+    check_tasks(dataset, tasks)
     checkpoint, pretrained, told = starting_point(model, dataset.labels, tasks, settings, resume)
     if checkpoint.config.backbone.in_channels != RGB:  # known only now that the labels are
-        dataset, validation = open_splits(data, names, checkpoint.config.backbone.in_channels)
+        channels = checkpoint.config.backbone.in_channels
+        dataset, validation = open_splits(data, names, format, channels)
     fabric = launch(device, settings)
     loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
     if resume:
@@ -105,7 +112,8 @@ def train(
         folder.forget_after(loop.step) if resume else folder.write_settings(settings, facts)
     quiet = quiet or not fabric.is_global_zero
     if not quiet:
-        print(f"{told}\n{len(dataset)} pictures to learn from, {len(validation)} to judge by")
+        print(f"{told}\n{describe(dataset)}")
+        print(f"{len(dataset)} pictures to learn from, {len(validation)} to judge by")
     loop.run(quiet=quiet)
     if loop.interrupted and not quiet:
         print(f"interrupted after step {loop.step}; continue with --resume --out {folder.path}")
@@ -113,10 +121,13 @@ def train(
 
 
 def open_splits(
-    data: str | Path, names: tuple[str, ...] | None, channels: int = RGB
+    data: str | Path, names: tuple[str, ...] | None, format: str | None, channels: int = RGB
 ) -> tuple[Dataset, Dataset]:
     """Open what is learned from and what is judged by."""
-    train, val = (open_dataset(data, s, names=names, channels=channels) for s in ("train", "val"))
+    train, val = (
+        open_dataset(data, split, names=names, channels=channels, format=format)
+        for split in ("train", "val")
+    )
     return train, val
 
 

@@ -1,0 +1,1 @@
+"""Datasets whose labels are pictures: a map of classes or of objects for each picture."""

@@ -1,0 +1,262 @@
+"""Which class each value or colour of label maps means: by a table, else as found in the maps."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from unimask.datasets.maps.class_table import ClassTable, Row, is_void
+from unimask.datasets.maps.kinds import COLOURS, Glimpse, Kind
+from unimask.datasets.maps.label_map import LOSSY, Codes, hex_of, read_colours, read_numbers
+from unimask.errors import DataError
+from unimask.labels import IGNORE_LABEL, Colour, LabelSet
+
+SCANNED = 2000
+"""Maps that are searched for values at most, spread over all of them."""
+
+IGNORED, UNKNOWN = -1, -2
+
+FITTING = 0.5
+"""Share of the pixels that must have a colour of the table for it to be the maps' table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The meaning of maps.
+
+    Attributes:
+        labels: The classes, all stuff.
+        label_of: Label id of each value or packed colour; `IGNORED` for none.
+        coloured: Whether they are colours.
+        cut: Value from which on pixels are the second class, where files blur their values.
+        told: What a person should know of how they were found.
+    """
+
+    labels: LabelSet
+    label_of: Mapping[int, int]
+    coloured: bool
+    told: str
+    cut: int | None = None
+
+    def read(self, path: Path) -> Int[np.ndarray, "h w"]:
+        """Read a map as label ids, `IGNORED` where nothing is known.
+
+        Raises:
+            DataError: It cannot be read, or has a value that means nothing.
+        """
+        codes = read_colours(path) if self.coloured else read_numbers(path)
+        if self.cut is not None:
+            return (codes >= self.cut).astype(np.int32)
+        known = np.array(sorted(self.label_of), np.int64)
+        ids = np.array([self.label_of[code] for code in known.tolist()], np.int32)
+        if known[-1] < 2**16:
+            table = np.full(2**16, UNKNOWN, np.int32)
+            table[known] = ids
+            labels = table[codes if codes.dtype.itemsize <= 2 else np.minimum(codes, 2**16 - 1)]
+        else:
+            place = np.searchsorted(known, codes).clip(0, len(known) - 1)
+            labels = np.where(known[place] == codes, ids[place], UNKNOWN).astype(np.int32)
+        if labels.size and labels.min() == UNKNOWN:
+            raise self.stranger(path, codes[labels == UNKNOWN])
+        return labels
+
+    def stranger(self, path: Path, codes: np.ndarray) -> DataError:
+        """Name a file with a value or colour that means nothing."""
+        values, counts = np.unique(codes, return_counts=True)
+        worst = int(values[counts.argmax()])
+        what = f"colour {hex_of(worst)}" if self.coloured else f"value {worst}"
+        more = f" and {len(values) - 1} more" if len(values) > 1 else ""
+        return DataError(
+            f"{path} has {what}{more} ({len(codes)} pixels), which none of the "
+            f"{len(self.labels)} classes has ({self.told}): mend the map or the table"
+        )
+
+
+def classes_of(
+    kind: Kind,
+    seen: Sequence[Glimpse],
+    paths: Sequence[Path],
+    tables: Sequence[ClassTable],
+    names: tuple[str, ...] | None,
+) -> Classes:
+    """Give the classes of maps of one kind.
+
+    Args:
+        kind: "index", "colour" or "binary".
+        seen: Some maps.
+        paths: All maps.
+        tables: Tables beside them, the likeliest first.
+        names: Names that somebody gave, in the order of the values or colours.
+
+    Raises:
+        DataError: A table does not fit the maps, or the number of names the classes.
+    """
+    painted = next((t for t in tables if t.coloured and has_all(t, seen)), None)
+    if kind == "colour" or painted is not None:
+        classes = by_colours(painted or next((t for t in tables if t.coloured), None), seen, paths)
+    elif kind == "binary":
+        classes = of_binary(seen, tables)
+    elif tables:
+        classes = by_values(tables[0], paths)
+    else:
+        classes = as_found(values_in(paths, coloured=False), coloured=False)
+    return classes if names is None else renamed(classes, names)
+
+
+def has_all(table: ClassTable, seen: Sequence[Glimpse]) -> bool:
+    """Say whether a table has every colour in which maps are seen."""
+    colours = {row.colour for row in table.rows}
+    return all(set(each.shown.tolist()) <= colours for each in seen)
+
+
+def by_colours(table: ClassTable | None, seen: Sequence[Glimpse], paths: Sequence[Path]) -> Classes:
+    """Take the colours of a table, or those found if there is none or it is not of these maps."""
+    if table is not None and share_of(table, seen) >= FITTING:
+        return of_rows(table, [(row, row.colour or 0) for row in table.rows], coloured=True)
+    rows = () if table is None else table.rows
+    known = {row.colour: row.name for row in rows if row.colour is not None}
+    found = as_found(values_in(paths, coloured=True), coloured=True, known=known)
+    if table is None:
+        return found
+    told = f"colours as found: most are not those of {table.path.name}, {found.told}"
+    return Classes(found.labels, found.label_of, True, told)
+
+
+def share_of(table: ClassTable, seen: Sequence[Glimpse]) -> float:
+    """Give the share of pixels whose colour a table has."""
+    colours = [row.colour for row in table.rows]
+    known = sum(int(each.counts[np.isin(each.shown, colours)].sum()) for each in seen)
+    return known / max(1, sum(int(each.counts.sum()) for each in seen))
+
+
+def by_values(table: ClassTable, paths: Sequence[Path]) -> Classes:
+    """Take the values of a table: as it states them, else counted from 0.
+
+    Where a table of n names meets maps whose largest value is n, it leaves out the background:
+    its first name is value 1, and 0 is "background".
+
+    Raises:
+        DataError: A map has a larger value.
+    """
+    rows = table.rows
+    if all(row.value is not None for row in rows):
+        return of_rows(table, [(row, row.value or 0) for row in rows], coloured=False)
+    largest = max((v for v in values_in(paths, coloured=False) if v != IGNORE_LABEL), default=0)
+    if largest == len(rows) and not any(is_void(row.name) for row in rows[:1]):
+        rows = (Row("background"), *rows)
+    return of_rows(table, [(row, place) for place, row in enumerate(rows)], coloured=False)
+
+
+def of_rows(table: ClassTable, rows: Sequence[tuple[Row, int]], *, coloured: bool) -> Classes:
+    """Give classes by name: rows of one name are one class, "void" and its like are ignored."""
+    names = list(dict.fromkeys(row.name for row, _ in rows if not is_void(row.name)))
+    if not names:
+        raise DataError(f"{table.path} names no class: give one name per line")
+    label_of = {} if coloured else {IGNORE_LABEL: IGNORED}
+    for row, code in rows:
+        label_of[code] = IGNORED if is_void(row.name) else names.index(row.name)
+    colours = {row.name: row.colour for row, _ in reversed(rows)}
+    paint = tuple(None if (c := colours[name]) is None else unpacked(c) for name in names)
+    voids = [row.name for row, _ in rows if is_void(row.name)]
+    ignored = [*voids, *([] if coloured or len(rows) > IGNORE_LABEL else [str(IGNORE_LABEL)])]
+    told = f"names of {table.path.name}" + (f", ignored: {', '.join(ignored)}" if ignored else "")
+    labels = LabelSet(tuple(names), (False,) * len(names), paint if any(paint) else ())
+    return Classes(labels, label_of, coloured, told)
+
+
+def of_binary(seen: Sequence[Glimpse], tables: Sequence[ClassTable]) -> Classes:
+    """Give a class and its background; two names of a table are theirs."""
+    names = ("background", "foreground")
+    told = f"{names[0]} is 0"
+    table = next((t for t in tables if len(t.rows) in (1, 2)), None)
+    if table is not None:
+        given = tuple(row.name for row in table.rows)
+        names = given if len(given) == 2 else (names[0], *given)
+        told = f"names of {table.path.name}"
+    lossy = any(each.path.suffix.lower() in LOSSY for each in seen)
+    top = max(int(each.values[-1]) for each in seen if each.values.size)
+    told += ", cut at 128 because files are lossy" if lossy else f", {names[1]} is {top}"
+    labels = LabelSet(names, (False, False))
+    return Classes(labels, {0: 0, top: 1}, False, told, 128 if lossy else None)
+
+
+def as_found(
+    values: Sequence[int], *, coloured: bool, known: Mapping[int, str] | None = None
+) -> Classes:
+    """Make each value or colour that maps have a class, named after itself; 255 is ignored.
+
+    Raises:
+        DataError: There are more colours than a label map has.
+    """
+    known = known or {}
+    ignored = [
+        v for v in values if (v == IGNORE_LABEL and not coloured) or is_void(known.get(v, ""))
+    ]
+    kept = [value for value in values if value not in ignored]
+    written = hex_of if coloured else "class {}".format
+    labels = LabelSet(
+        tuple(known.get(value, written(value)) for value in kept),
+        (False,) * len(kept),
+        tuple(unpacked(value) for value in kept) if coloured else (),
+    )
+    label_of = dict.fromkeys(ignored, IGNORED) | {v: i for i, v in enumerate(kept)}
+    if not coloured:
+        label_of[IGNORE_LABEL] = IGNORED
+    told = f"named by {'colour' if coloured else 'value'}, for no table names them"
+    if ignored or not coloured:
+        told += f", ignored: {', '.join(known.get(v, str(v)) for v in ignored or [IGNORE_LABEL])}"
+    return Classes(labels, label_of, coloured, told)
+
+
+def unpacked(code: int) -> Colour:
+    """Give red, green and blue of a packed colour."""
+    return code >> 16, code >> 8 & 255, code & 255
+
+
+def values_in(paths: Sequence[Path], *, coloured: bool) -> list[int]:
+    """Give all values or packed colours of maps, in order.
+
+    Raises:
+        DataError: A map cannot be read, or has more colours than a label map has.
+    """
+    found: set[int] = set()
+    with ThreadPoolExecutor() as pool:
+        chosen = paths[:: -(-len(paths) // SCANNED)]
+        for values in pool.map(partial(values_of, coloured=coloured), chosen):
+            found.update(values)
+    if coloured:
+        check_colours(len(found), paths[0].parent)
+    return sorted(found)
+
+
+def values_of(path: Path, *, coloured: bool) -> list[int]:
+    """Give the values or packed colours of one map."""
+    codes: Codes = read_colours(path) if coloured else read_numbers(path)
+    starts = np.ones(codes.shape, bool)
+    starts[:, 1:] = codes[:, 1:] != codes[:, :-1]  # few are left to sort
+    values = np.unique(codes[starts])
+    if coloured:
+        check_colours(len(values), path)
+    return values.tolist()
+
+
+def check_colours(count: int, path: Path) -> None:
+    """Refuse what has more colours than a label map."""
+    if count > COLOURS:
+        raise DataError(
+            f"{path} has {count} colours, too many for label maps: save them as PNG, neither "
+            "smoothed nor as JPEG"
+        )
+
+
+def renamed(classes: Classes, names: tuple[str, ...]) -> Classes:
+    """Give the classes other names."""
+    old = classes.labels
+    if len(names) != len(old):
+        raise DataError(f"{len(names)} names, but the maps have {len(old)} classes: give as many")
+    labels = LabelSet(names, old.is_thing, old.colours)
+    return Classes(labels, classes.label_of, classes.coloured, classes.told, classes.cut)

@@ -1,0 +1,110 @@
+"""Reading one label map: numbers, or colours packed into numbers."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, Integer, Shaped, UInt8
+from PIL import Image
+
+from unimask.errors import DataError
+from unimask.processing.stacks import read_array
+
+LOSSY = frozenset({".jpg", ".jpeg", ".jfif", ".webp"})
+"""Files that may blur labels into one another."""
+
+Codes = Integer[np.ndarray, "h w"]
+Stored = tuple[Shaped[np.ndarray, "h w ..."], UInt8[np.ndarray, "k 3"] | None]
+
+
+def read_numbers(path: Path) -> Codes:
+    """Read a map whose values are numbers: one channel, a palette's indices, or equal channels.
+
+    Raises:
+        DataError: It cannot be read, has colours, or has negative or fractional values.
+    """
+    pixels, _ = stored(path)
+    if pixels.ndim == 3:
+        if not is_grey(pixels):
+            raise DataError(
+                f"{path} is a colour picture; a mask of numbers has one channel: export it so, or "
+                "give format='semantic maps' if its colours are classes"
+            )
+        pixels = pixels[..., 0]
+    if pixels.dtype.kind == "f" or (pixels.dtype.kind == "i" and pixels.size and pixels.min() < 0):
+        raise DataError(f"{path} has negative or fractional values: number from 0")
+    return pixels
+
+
+def read_colours(path: Path) -> Codes:
+    """Read a map whose colours are classes, as red * 65536 + green * 256 + blue.
+
+    Raises:
+        DataError: It cannot be read, or is deeper than 8 bits a channel.
+    """
+    pixels, palette = stored(path)
+    if palette is not None:
+        return packed(palette)[pixels]
+    if pixels.dtype != np.uint8:
+        raise DataError(f"{path} has {pixels.dtype} values where 8-bit colours are: export it so")
+    if pixels.ndim == 2:
+        return pixels.astype(np.int32) * 0x010101
+    return packed(pixels)
+
+
+def stored(path: Path) -> Stored:
+    """Give a file's pixels as they are stored, and the colours of its palette if it has one.
+
+    Raises:
+        DataError: It cannot be read, or is no map.
+    """
+    if path.suffix.lower() == ".npy":
+        array = np.asarray(read_array(path))
+        if array.ndim != 2:
+            raise DataError(f"{path} has shape {array.shape}: a label map is (h, w)")
+        return array, None
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            mode = picture.mode
+            palette = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+            pixels = np.asarray(picture, np.uint8 if mode == "1" else None)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a mask ({error}): export it again") from error
+    except Image.DecompressionBombError:
+        raise DataError(f"{path} is absurdly large for a mask: check the file") from None
+    if mode == "P":
+        return pixels, np.pad(palette, ((0, 256 - len(palette)), (0, 0)))
+    if mode == "LA":
+        return pixels[..., 0], None
+    if mode not in ("1", "L", "RGB", "RGBA") and not mode.startswith("I"):
+        raise DataError(f"{path} is a {mode} picture: a label map has one channel, or RGB colours")
+    return pixels[..., :3] if pixels.ndim == 3 else pixels, None
+
+
+def is_grey(pixels: Shaped[np.ndarray, "h w 3"]) -> bool:
+    """Say whether the channels are equal everywhere."""
+    return bool((pixels[..., 0] == pixels[..., 1]).all() & (pixels[..., 0] == pixels[..., 2]).all())
+
+
+def packed(colours: UInt8[np.ndarray, "*any 3"]) -> Int[np.ndarray, "*any"]:
+    """Give each colour as one number."""
+    wide = colours.astype(np.int32)
+    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+
+
+def hex_of(code: int) -> str:
+    """Write a packed colour as #rrggbb."""
+    return f"#{code:06x}"
+
+
+def check_size(codes: Codes, path: Path, size: tuple[int, int], picture: Path) -> None:
+    """Refuse a map of another size than its picture.
+
+    Raises:
+        DataError: It is.
+    """
+    if codes.shape != size:
+        raise DataError(
+            f"{path} is {codes.shape[0]} x {codes.shape[1]}, but its picture {picture.name} is "
+            f"{size[0]} x {size[1]}: export the mask again at the picture's size"
+        )

@@ -1,0 +1,183 @@
+"""Pictures and their label maps in any tree of folders, found by the names that they share."""
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from unimask.datasets.found import WHOLE
+from unimask.datasets.maps.words import Role, is_painted, key_of, role_of, split_of
+from unimask.processing.pictures import SUFFIXES
+
+SHARED = 0.5
+"""Two sets belong together if at least this share of one has a partner in the other."""
+
+Looks = Callable[[Sequence[Path]], bool]
+"""Says whether some files look like label maps."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """Files of one folder that are of one kind.
+
+    Attributes:
+        folders: Names of the folders they lie in, below the dataset's.
+        marks: What their names say beside the name that partners share ("mask").
+        mixed: Whether the folder holds files with other marks too.
+        files: By the name that partners share.
+    """
+
+    folders: tuple[str, ...]
+    marks: str
+    mixed: bool
+    files: Mapping[str, Path]
+
+    @property
+    def role(self) -> Role | None:
+        """What names say that the files are.
+
+        Marks tell the files of one folder apart; else the folder knows better, where "image_1.png"
+        is the mask of "image_1.jpg".
+        """
+        folders, marks = self.folders, (self.marks,)
+        return role_of(folders + marks if self.mixed else marks + folders)
+
+    @property
+    def split(self) -> str | None:
+        """What names of folders say of the split."""
+        return split_of(self.folders)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pictures, the label map of each, and pictures beside them that have none."""
+
+    pictures: list[Path] = field(default_factory=list)
+    maps: list[Path] = field(default_factory=list)
+    unlabelled: list[Path] = field(default_factory=list)
+
+
+def find_pairs(folder: Path, look: Looks) -> dict[str, Pairs]:
+    """Give the pictures with label maps below a folder, by split; `WHOLE` where it has none.
+
+    Names decide what is a picture and what a map, else a look at some files. Where several sets
+    of maps share a picture's name, the nearest folder's are taken, and numbers before what is
+    painted.
+    """
+    pictures, maps = by_role(without_common(list(file_sets(folder))), look)
+    beside: dict[tuple[str, ...], list[FileSet]] = defaultdict(list)
+    named: dict[str, list[FileSet]] = defaultdict(list)
+    for labels in maps:
+        for place in {labels.folders, labels.folders[:-1]}:
+            beside[place].append(labels)
+        for key in labels.files:
+            named[key].append(labels)
+    splits: dict[str, Pairs] = defaultdict(Pairs)
+    for photos in pictures:
+        near = beside[photos.folders] + beside[photos.folders[:-1]]
+        labels = best_partner(photos, near) or best_partner(photos, sharing(photos, named))
+        if labels is not None:
+            add(splits[photos.split or WHOLE], photos, labels)
+    if WHOLE in splits and len(splits) > 1:
+        rest = splits.pop(WHOLE)  # folders of another name are reached by that name
+        splits.setdefault("train", rest)
+    return dict(splits)
+
+
+def file_sets(folder: Path) -> Iterator[FileSet]:
+    """Give all pictures and maps below a folder, those of one folder and kind together."""
+    seen: set[str] = set()
+    for path, inner, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(path)
+        inner[:] = [] if real in seen else sorted(n for n in inner if not n.startswith("."))
+        names = [n for n in names if os.path.splitext(n)[1].lower() in SUFFIXES and n[0] != "."]
+        if real in seen or not names:
+            continue
+        seen.add(real)
+        yield from sets_of(Path(path), Path(path).relative_to(folder).parts, sorted(names))
+
+
+def without_common(sets: list[FileSet]) -> list[FileSet]:
+    """Leave out the names of outer folders that all files lie in: they tell nothing apart."""
+    columns = list(zip(*(each.folders for each in sets), strict=False))
+    common = next((i for i, names in enumerate(columns) if len(set(names)) > 1), 0)
+    return [replace(each, folders=each.folders[common:]) for each in sets]
+
+
+def sharing(photos: FileSet, named: Mapping[str, list[FileSet]]) -> list[FileSet]:
+    """Give the maps that share a name with some of the pictures, wherever they lie."""
+    found = {id(maps): maps for key in photos.files for maps in named.get(key, ())}
+    return list(found.values())
+
+
+def sets_of(path: Path, folders: tuple[str, ...], names: list[str]) -> Iterator[FileSet]:
+    """Part the files of one folder by their marks and, where names repeat, by their suffix."""
+    by_marks: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name in names:
+        key, marks = key_of(os.path.splitext(name)[0])
+        by_marks[marks].append((key, name))
+    for marks, named in by_marks.items():
+        repeated = len({key for key, _ in named}) < len(named)
+        by_suffix: dict[str, dict[str, Path]] = defaultdict(dict)
+        for key, name in named:
+            files = by_suffix[os.path.splitext(name)[1].lower() if repeated else ""]
+            files[name if key in files else key] = path / name
+        for files in by_suffix.values():
+            yield FileSet(folders, marks, len(by_marks) > 1, files)
+
+
+def by_role(sets: list[FileSet], look: Looks) -> tuple[list[FileSet], list[FileSet]]:
+    """Say which sets are pictures and which are maps.
+
+    Where names tell maps, the rest are pictures; where they tell none, a look at files does.
+    """
+    if any(each.role == "map" for each in sets):
+        maps = [each for each in sets if each.role == "map"]
+    else:
+        maps = [each for each in sets if each.role is None and look(some_of(each))]
+    chosen = {id(each) for each in maps}
+    return [each for each in sets if id(each) not in chosen], maps
+
+
+def some_of(each: FileSet, count: int = 3) -> list[Path]:
+    """Give a few files, spread over the set."""
+    files = list(each.files.values())
+    return files[:: -(-len(files) // count)]
+
+
+def best_partner(photos: FileSet, candidates: Sequence[FileSet]) -> FileSet | None:
+    """Give the maps of some pictures: of the same split, in the nearest folder."""
+    fitting = [
+        labels
+        for labels in candidates
+        if {photos.split, labels.split} in ({photos.split}, {photos.split, None})
+        and shared(photos, labels) >= SHARED
+    ]
+    return min(fitting, key=partial(order, photos), default=None)
+
+
+def shared(photos: FileSet, labels: FileSet) -> float:
+    """Give the share of files that have a partner, in the smaller of two sets."""
+    both = sum(key in labels.files for key in photos.files)
+    return both / min(len(photos.files), len(labels.files))
+
+
+def order(photos: FileSet, labels: FileSet) -> tuple[int, bool, int, str]:
+    """Rank maps for some pictures: nearest folder, not painted, most partners, then by name."""
+    common = sum(name in photos.folders for name in labels.folders)
+    distance = len(photos.folders) + len(labels.folders) - 2 * common
+    partners = sum(key in labels.files for key in photos.files)
+    names = (*labels.folders, labels.marks)
+    return distance, is_painted(names), -partners, "/".join(names)
+
+
+def add(pairs: Pairs, photos: FileSet, labels: FileSet) -> None:
+    """Put pictures beside their maps, in the order of their names."""
+    for key, path in sorted(photos.files.items(), key=lambda item: item[1]):
+        if key in labels.files:
+            pairs.pictures.append(path)
+            pairs.maps.append(labels.files[key])
+        else:
+            pairs.unlabelled.append(path)

@@ -1,0 +1,145 @@
+"""What the names of folders and files say: picture or label map, which split, and whose partner."""
+
+import re
+from typing import Literal
+
+from unimask.datasets.splits import SPLITS
+
+Role = Literal["picture", "map"]
+
+MAP_WORDS = frozenset(
+    [
+        "mask",
+        "masks",
+        "maskrcnn",
+        "label",
+        "labels",
+        "lbl",
+        "lbls",
+        "annotation",
+        "annotations",
+        "annot",
+        "annots",
+        "anno",
+        "annos",
+        "gt",
+        "gts",
+        "groundtruth",
+        "truth",
+        "segmentation",
+        "segmentations",
+        "segmentationclass",
+        "seg",
+        "segs",
+        "semantic",
+        "target",
+        "targets",
+        "labelid",
+        "labelids",
+        "labeltrainids",
+    ]
+)
+PICTURE_WORDS = frozenset(
+    [
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "picture",
+        "pictures",
+        "photo",
+        "photos",
+        "jpegimages",
+        "frame",
+        "frames",
+        "raw",
+        "sat",
+        "input",
+        "inputs",
+        "leftimg8bit",
+        "original",
+        "originals",
+        "scan",
+        "scans",
+    ]
+)
+PAINTED_WORDS = frozenset(
+    ["color", "colour", "colors", "colours", "rgb", "vis", "visual", "overlay", "preview", "viz"]
+)
+"""Maps that are drawn for people; where the same labels are there as numbers, those are taken."""
+
+MARKS = MAP_WORDS | PICTURE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
+"""What a file is called before or after the name that it shares with its partner."""
+
+KNOWN = MAP_WORDS | PICTURE_WORDS | frozenset(SPLITS)
+
+
+def words_in(name: str) -> list[str]:
+    """Split a name into words in small letters: at punctuation, digits, capitals ("trainAnnot").
+
+    Two known words that are glued together ("trainannot") are two words.
+    """
+    whole = re.split(r"[^A-Za-z0-9]+", name)
+    words: list[str] = []
+    for part in whole:
+        if part.lower() in KNOWN:
+            words.append(part.lower())
+            continue
+        for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", part):
+            words += unglued(word.lower())
+    return words
+
+
+def unglued(word: str) -> list[str]:
+    """Split "valannot" into "val" and "annot"; leave alone what is no two known words."""
+    if word not in KNOWN:
+        for place in range(2, len(word) - 1):
+            if word[:place] in KNOWN and word[place:] in KNOWN:
+                return [word[:place], word[place:]]
+    return [word]
+
+
+def role_of(names: tuple[str, ...]) -> Role | None:
+    """Say what files are by the names of the folders they lie in, outermost first.
+
+    The innermost name that says something decides; in one name, a word for labels does
+    ("mask_images").
+    """
+    for name in reversed(names):
+        words = set(words_in(name))
+        if words & MAP_WORDS:
+            return "map"
+        if words & PICTURE_WORDS:
+            return "picture"
+    return None
+
+
+def split_of(names: tuple[str, ...]) -> str | None:
+    """Say which split folders of these names belong to, outermost first."""
+    for name in names:
+        for word in words_in(name):
+            if word in SPLITS:
+                return SPLITS[word]
+    return None
+
+
+def is_painted(names: tuple[str, ...]) -> bool:
+    """Say whether maps were drawn for people to look at."""
+    return any(PAINTED_WORDS & set(words_in(name)) for name in names)
+
+
+def key_of(stem: str) -> tuple[str, str]:
+    """Split a file's stem into the name that partners share and the marks around it.
+
+    >>> key_of("0001TP_006690_L")
+    ('0001TP_006690', 'l')
+    """
+    parts = re.split(r"([_\-. ]+)", stem)  # words at even places, what parts them between
+    marks: list[str] = []
+    while parts and parts[-1].lower() in MARKS:
+        marks.append(parts[-1].lower())
+        del parts[-2:]
+    while parts and parts[0].lower() in MARKS:
+        marks.append(parts[0].lower())
+        del parts[:2]
+    return "".join(parts), " ".join(marks)

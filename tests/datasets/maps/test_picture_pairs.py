@@ -1,0 +1,185 @@
+"""Folders of any name: pictures find their maps, and maps their meaning."""
+
+import json
+
+import map_layouts
+import numpy as np
+import pytest
+from map_layouts import AERIAL, STREETS, draw_blocks, draw_photo, paint, save
+from PIL import Image
+
+from unimask.datasets import check_tasks, describe, open_dataset, widest_task
+from unimask.errors import DataError, TaskError
+
+
+def labels_in(sample):
+    """Give the label id of each pixel, -1 where it is ignored."""
+    return np.array([-1, *sample.label_ids])[sample.id_maps[0]]
+
+
+def test_colour_masks_in_nested_tiles(tmp_path):
+    folder = map_layouts.aerial_tiles(tmp_path)
+    dataset = open_dataset(folder)
+    assert len(dataset) == 6 and dataset.labels.names == tuple(AERIAL)[:3]
+    assert dataset.labels.colours[0] == (0xE2, 0xA9, 0x29)
+    assert not any(dataset.labels.is_thing)
+    assert dataset[2].path == folder / "Tile 2" / "images" / "image_part_001.jpg"
+    expected = draw_blocks(21, 4).astype(int)
+    assert (labels_in(dataset[2]) == np.where(expected == 3, -1, expected)).all()
+    assert (dataset[2].ignored == (expected == 3)).all()
+    told = describe(dataset)
+    assert "a colour per class" in told and "classes.json" in told and "ignored: Unlabeled" in told
+    assert [len(open_dataset(folder, split)) for split in ("train", "val")] == [5, 1]
+
+
+def test_odd_names_of_folders_tell_the_split(tmp_path):
+    folder = map_layouts.segnet_streets(tmp_path)
+    assert [len(open_dataset(folder, s)) for s in ("train", "val", "test", None)] == [4, 2, 1, 4]
+    dataset = open_dataset(folder, "val")
+    assert dataset.labels.names == tuple(STREETS[:4])
+    expected = draw_blocks(1, 5).astype(int)
+    assert (labels_in(dataset[1]) == np.where(expected == 4, -1, expected)).all()
+
+
+def test_suffixes_and_a_table_in_csv(tmp_path):
+    dataset = open_dataset(map_layouts.camvid_streets(tmp_path), "train")
+    assert dataset.labels.names == tuple(STREETS[:4])
+    assert labels_in(dataset[0]).min() == -1 and labels_in(dataset[0]).max() == 3
+
+
+def test_classes_without_a_table_are_named_by_value_and_that_is_said(tmp_path):
+    folder = map_layouts.prepped_streets(tmp_path)
+    dataset = open_dataset(folder, "test")
+    assert dataset.labels.names == ("class 0", "class 1", "class 2", "class 3")
+    assert "no table names them" in describe(dataset)
+    named = open_dataset(folder, "train", names=("a", "b", "c", "d"))
+    assert named.labels.names == ("a", "b", "c", "d") and len(named) == 4
+    with pytest.raises(DataError, match="2 names, but the maps have 4 classes"):
+        open_dataset(folder, names=("a", "b"))
+
+
+def test_binary_masks_beside_their_pictures(tmp_path):
+    dataset = open_dataset(map_layouts.binary_masks(tmp_path))
+    assert len(dataset) == 6 and dataset.labels.names == ("background", "foreground")
+    assert (labels_in(dataset[3]) == draw_blocks(3, 2)).all()
+    assert dataset[3].path.name == "3_sat.jpg"
+
+
+def test_palettes_are_read_by_index_and_255_is_ignored(tmp_path):
+    dataset = open_dataset(map_layouts.palette_maps(tmp_path))
+    assert len(dataset.labels) == 3
+    assert dataset[0].ignored[:, :3].all() and dataset[0].ignored.sum() == 3 * 48
+
+
+def test_blurred_binary_masks_are_cut_and_that_is_said(tmp_path):
+    dataset = open_dataset(map_layouts.blurred_masks(tmp_path))
+    assert (labels_in(dataset[0]) == draw_blocks(0, 2)).mean() > 0.98
+    assert "cut at 128" in describe(dataset)
+
+
+def test_single_pieces_that_vary_in_number_are_objects(tmp_path):
+    folder = map_layouts.nuclei_like(tmp_path)
+    dataset = open_dataset(folder)
+    assert dataset.labels.is_thing == (True, False) and len(dataset[5].label_ids) == 14
+    assert "instance ids" in describe(dataset)
+    semantic = open_dataset(folder, format="semantic maps")
+    assert len(semantic.labels) == 14 and widest_task(semantic) == "semantic"
+
+
+def test_folders_whose_names_say_nothing_are_looked_at(tmp_path):
+    for index in range(5):
+        save(tmp_path / "a" / f"{index}.png", draw_photo(index))
+        save(tmp_path / "b" / f"{index}.png", draw_blocks(index, 3))
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == 5 and dataset.paths[0].parent.name == "a"
+
+
+def test_splits_outside_and_inside(tmp_path):
+    for split in ("train", "val"):
+        for index in range(2):
+            labels = draw_blocks(index, 3)
+            save(tmp_path / "outside" / "images" / split / f"{index}.jpg", draw_photo(index))
+            save(tmp_path / "outside" / "masks" / split / f"{index}.png", labels)
+            save(tmp_path / "inside" / split / "images" / f"{index}.jpg", draw_photo(index))
+            save(tmp_path / "inside" / split / "masks" / f"{index}.png", labels)
+    for kind in ("outside", "inside"):
+        for split in ("train", "val"):
+            dataset = open_dataset(tmp_path / kind, split)
+            assert len(dataset) == 2
+            assert all(split in path.parts for path in (*dataset.paths, *dataset.maps))
+
+
+def test_numbers_are_taken_before_what_is_painted(tmp_path):
+    for index in range(5):
+        labels = draw_blocks(index, 4)
+        save(tmp_path / "images" / f"{index}.jpg", draw_photo(index))
+        save(tmp_path / "labels_color" / f"{index}.png", paint(labels, AERIAL.values()))
+        save(tmp_path / "labels_raw" / f"{index}.png", labels)
+    assert open_dataset(tmp_path).maps[0].parent.name == "labels_raw"
+
+
+def test_pictures_without_a_map_are_left_out_and_that_is_said(tmp_path):
+    folder = map_layouts.palette_maps(tmp_path)
+    save(folder / "JPEGImages" / "2008_1.jpg", draw_photo(9))
+    dataset = open_dataset(folder)
+    assert len(dataset) == 6
+    assert "1 pictures without a map are left out" in describe(dataset)
+
+
+@pytest.mark.parametrize(("colours", "fits"), [(AERIAL, True), (("#010101",) * 4, False)])
+def test_a_table_of_other_colours_is_not_taken(tmp_path, colours, fits):
+    folder = map_layouts.aerial_tiles(tmp_path)
+    values = list(colours.values()) if fits else list(colours)
+    rows = [{"name": n, "color": c} for n, c in zip(AERIAL, values, strict=True)]
+    (folder / "classes.json").write_text(json.dumps({"classes": rows}))
+    dataset = open_dataset(folder)
+    assert ("#6ec1e4" in dataset.labels.names) is not fits
+    assert ("most are not those of classes.json" in describe(dataset)) is not fits
+
+
+def test_what_a_table_lacks_is_refused_with_file_and_count(tmp_path):
+    folder = map_layouts.aerial_tiles(tmp_path)
+    broken = folder / "Tile 2" / "masks" / "image_part_002.png"
+    labels = paint(draw_blocks(22, 4), AERIAL.values())
+    labels[0, :5] = (1, 2, 3)
+    save(broken, labels)
+    with pytest.raises(DataError, match=r"image_part_002\.png has colour #010203 \(5 pixels\)"):
+        open_dataset(folder)[3]
+    folder = map_layouts.segnet_streets(tmp_path / "streets")
+    labels = draw_blocks(0, 5)
+    labels[0, :5] = 77
+    (folder / "classes.json").write_text(json.dumps({n: i for i, n in enumerate(STREETS)}))
+    (folder / "classes.txt").unlink()
+    save(folder / "trainannot" / "0001TP_train000.png", labels)
+    with pytest.raises(DataError, match=r"train000\.png has value 77 \(5 pixels\)"):
+        open_dataset(folder)[0]
+
+
+def test_a_map_of_another_size_is_refused(tmp_path):
+    folder = map_layouts.segnet_streets(tmp_path)
+    save(folder / "trainannot" / "0001TP_train000.png", draw_blocks(0, 5)[:40])
+    with pytest.raises(DataError, match=r"0001TP_train000\.png is 40 x 64, but its picture"):
+        open_dataset(folder)[0]
+
+
+def test_smoothed_colours_are_refused(tmp_path):
+    for index in range(5):
+        labels = Image.fromarray(paint(draw_blocks(index, 4), AERIAL.values()))
+        save(tmp_path / "images" / f"{index}.jpg", draw_photo(index, (96, 128)))
+        blurred = labels.resize((128, 96), Image.Resampling.BICUBIC)
+        save(tmp_path / "masks" / f"{index}.png", np.array(blurred))
+    with pytest.raises(DataError, match="colours, too many for label maps"):
+        open_dataset(tmp_path)
+
+
+def test_semantic_labels_cannot_teach_objects(tmp_path):
+    dataset = open_dataset(map_layouts.prepped_streets(tmp_path))
+    check_tasks(dataset, ("semantic",))
+    with pytest.raises(TaskError, match="panoptic needs objects one by one"):
+        check_tasks(dataset, ("semantic", "panoptic"))
+
+
+def test_a_format_that_is_none_of_the_folder_is_named(tmp_path):
+    folder = map_layouts.prepped_streets(tmp_path)
+    with pytest.raises(DataError, match="may be semantic maps or instance ids"):
+        open_dataset(folder, format="COCO panoptic")

@@ -1,0 +1,154 @@
+"""Small datasets whose labels are pictures, each in the layout of those who publish such data."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+AERIAL = {
+    "Water": "#E2A929",
+    "Land (unpaved area)": "#8429F6",
+    "Road": "#6EC1E4",
+    "Unlabeled": "#9B9B9B",
+}
+STREETS = ["sky", "building", "pole", "road", "void"]
+
+
+def draw_photo(seed: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """Draw noise, in which hardly any two neighbours are equal."""
+    return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def draw_blocks(seed: int, classes: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
+    """Draw a map of blocks: in each picture all classes, each in several places."""
+    random = np.random.default_rng(seed)
+    cells = np.arange(24) % classes
+    random.shuffle(cells)
+    blocks = np.kron(cells.reshape(4, 6), np.ones((size[0] // 4, size[1] // 6 + 1), int))
+    return blocks[:, : size[1]].astype(np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    """Write a picture, and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def paint(labels: np.ndarray, colours) -> np.ndarray:
+    """Give each class its colour (#rrggbb)."""
+    table = np.array([tuple(bytes.fromhex(colour[1:])) for colour in colours], np.uint8)
+    return table[labels]
+
+
+def aerial_tiles(folder: Path) -> Path:
+    """Write colour masks in nested tiles, whose numbers repeat, with a JSON of hex colours."""
+    for tile in range(1, 4):
+        for part in range(1, 3):
+            seed, name = 10 * tile + part, f"image_part_{part:03}"
+            labels = draw_blocks(seed, len(AERIAL))
+            save(folder / f"Tile {tile}" / "images" / f"{name}.jpg", draw_photo(seed))
+            save(folder / f"Tile {tile}" / "masks" / f"{name}.png", paint(labels, AERIAL.values()))
+    classes = [
+        {"title": name, "shape": "polygon", "color": colour} for name, colour in AERIAL.items()
+    ]
+    (folder / "classes.json").write_text(json.dumps({"title": "aerial", "classes": classes}))
+    return folder
+
+
+def segnet_streets(folder: Path) -> Path:
+    """Write index maps in folders like "trainannot", the last class of which is void."""
+    for split, count in (("train", 4), ("val", 2), ("test", 1)):
+        for index in range(count):
+            name = f"0001TP_{split}{index:03}.png"
+            save(folder / split / name, draw_photo(index))
+            save(folder / f"{split}annot" / name, draw_blocks(index, len(STREETS)))
+    (folder / "classes.txt").write_text("\n".join(STREETS) + "\n")
+    return folder
+
+
+def camvid_streets(folder: Path) -> Path:
+    """Write colour masks whose names end on _L, with a CSV of names and colours."""
+    colours = ["#808080", "#800000", "#C0C080", "#804080", "#000000"]
+    for split, count in (("train", 4), ("val", 2)):
+        for index in range(count):
+            name = f"0016E5_{index:05}"
+            save(folder / split / f"{name}.png", draw_photo(index))
+            labels = paint(draw_blocks(index, len(STREETS)), colours)
+            save(folder / f"{split}_labels" / f"{name}_L.png", labels)
+    rows = [
+        f"{n},{','.join(map(str, bytes.fromhex(c[1:])))}"
+        for n, c in zip(STREETS, colours, strict=True)
+    ]
+    (folder / "class_dict.csv").write_text("\n".join(["name,r,g,b", *rows]) + "\n")
+    return folder
+
+
+def prepped_streets(folder: Path) -> Path:
+    """Write index maps in folders like "annotations_prepped_train", named by nothing."""
+    for split, count in (("train", 5), ("test", 2)):
+        for index in range(count):
+            name = f"{index:04}.png"
+            save(folder / f"images_prepped_{split}" / name, draw_photo(index))
+            save(folder / f"annotations_prepped_{split}" / name, draw_blocks(index, 4))
+    return folder
+
+
+def binary_masks(folder: Path) -> Path:
+    """Write masks of 0 and 255 beside their pictures, in one folder."""
+    for index in range(6):
+        save(folder / "data" / f"{index}_sat.jpg", draw_photo(index))
+        save(folder / "data" / f"{index}_mask.png", draw_blocks(index, 2) * np.uint8(255))
+    return folder
+
+
+def palette_maps(folder: Path) -> Path:
+    """Write index maps with a palette, in which 255 is ignored, beside JPEGs in VOC's folders."""
+    palette = np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8)
+    for index in range(6):
+        labels = draw_blocks(index, 3)
+        labels[:, :3] = 255
+        save(folder / "JPEGImages" / f"2007_{index}.jpg", draw_photo(index))
+        path = folder / "SegmentationClass" / f"2007_{index}.png"
+        path.parent.mkdir(exist_ok=True)
+        picture = Image.fromarray(labels)
+        picture.putpalette(palette.tolist())
+        picture.save(path)
+    return folder
+
+
+def blurred_masks(folder: Path) -> Path:
+    """Write binary masks as JPEG, whose values stray around black and white."""
+    for index in range(6):
+        save(folder / "images" / f"{index}.jpg", draw_photo(index))
+        save(folder / "masks" / f"{index}.jpg", draw_blocks(index, 2) * np.uint8(255))
+    return folder
+
+
+def nuclei_like(folder: Path) -> Path:
+    """Write 8-bit maps of single blocks, from 3 to 13 objects each."""
+    for index in range(6):
+        cells = np.zeros(24, int)
+        count = 3 + 2 * index
+        cells[:count] = np.arange(1, count + 1)
+        ids = np.kron(cells.reshape(4, 6), np.ones((12, 10), int)).astype(np.uint8)
+        save(folder / "images" / f"{index}.png", draw_photo(index, ids.shape))
+        save(folder / "masks" / f"{index}.png", ids)
+    return folder
+
+
+LAYOUTS = {
+    write.__name__: write
+    for write in (
+        aerial_tiles,
+        segnet_streets,
+        camvid_streets,
+        prepped_streets,
+        binary_masks,
+        palette_maps,
+        blurred_masks,
+        nuclei_like,
+    )
+}
+"""Each of them by name; a layout is written into an empty folder, which it gives back."""

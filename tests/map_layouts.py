@@ -138,6 +138,82 @@ def nuclei_like(folder: Path) -> Path:
     return folder
 
 
+SCENES = (("training", "train"), ("validation", "val"))
+
+
+def ade20k(folder: Path) -> Path:
+    """Write ADEChallengeData2016: maps from 1 to 150, 0 for what nobody labelled."""
+    folder = folder / "ADEChallengeData2016"
+    for inner, split in SCENES:
+        for index in range(3):
+            name = f"ADE_{split}_{index:08}"
+            save(folder / "images" / inner / f"{name}.jpg", draw_photo(index))
+            save(folder / "annotations" / inner / f"{name}.png", ade20k_map(index))
+    (folder / "objectInfo150.txt").write_text("Idx\tRatio\tTrain\tVal\tStuff\tName\n")
+    return folder
+
+
+def ade20k_map(seed: int) -> np.ndarray:
+    """Draw nothing, wall, bed and fan (the last class)."""
+    return np.array([0, 1, 8, 150], np.uint8)[draw_blocks(seed, 4)]
+
+
+def ade20k_objects(folder: Path) -> Path:
+    """Write ADEChallengeData2016 with its maps of instances: two beds, one of them on a wall."""
+    folder = ade20k(folder)
+    for inner, split in SCENES:
+        for index in range(3):
+            objects = np.zeros((48, 64, 3), np.uint8)
+            objects[:12, :11, :2], objects[12:24, 11:22, :2] = (1, 1), (1, 2)
+            path = folder / "annotations_instance" / inner / f"ADE_{split}_{index:08}.png"
+            save(path, objects)
+    return folder
+
+
+def ade20k_full(folder: Path) -> Path:
+    """Write the full set as Mask2Former prepares it: 16 bits, counted from 0, 65535 ignored."""
+    folder = folder / "ADE20K_2021_17_01"
+    for inner, split in SCENES:
+        for index in range(2):
+            labels = np.array([0, 846, 65535], np.uint16)[draw_blocks(index, 3)]
+            name = f"ADE_{split}_{index:08}"
+            save(folder / "images_detectron2" / inner / f"{name}.jpg", draw_photo(index))
+            save(folder / "annotations_detectron2" / inner / f"{name}.tif", labels)
+    return folder
+
+
+def cityscapes(folder: Path) -> Path:
+    """Write instance ids: road, two cars, a group of cars, a parking, and what is no class."""
+    for split in ("train", "val"):
+        for index in range(2):
+            frame = f"aachen_{index:06}_000019"
+            picture = folder / "leftImg8bit" / split / "aachen" / f"{frame}_leftImg8bit.png"
+            save(picture, draw_photo(index))
+            ids = np.array([7, 26000, 26001, 26, 9, 0], np.uint16)[draw_blocks(index, 6)]
+            truth = folder / "gtFine" / split / "aachen" / frame
+            save(Path(f"{truth}_gtFine_instanceIds.png"), ids)
+            raw = np.where(ids >= 1000, ids // 1000, ids).astype(np.uint8)
+            save(Path(f"{truth}_gtFine_labelIds.png"), raw)
+    return folder
+
+
+def mapillary_vistas(folder: Path) -> Path:
+    """Write maps of instances: two birds, roads, and what is not judged."""
+    classes = [("Bird", True, True), ("Road", False, True), ("Unlabeled", False, False)]
+    for inner, _ in SCENES:
+        for index in range(2):
+            objects = np.array([0, 1, 256, 512], np.uint16)[draw_blocks(index, 4)]
+            save(folder / inner / "images" / f"{index}.jpg", draw_photo(index))
+            save(folder / inner / "instances" / f"{index}.png", objects)
+            save(folder / inner / "labels" / f"{index}.png", (objects // 256).astype(np.uint8))
+    labels = [
+        {"readable": name, "name": name, "instances": i, "evaluate": e, "color": [9, 8, 7]}
+        for name, i, e in classes
+    ]
+    (folder / "config.json").write_text(json.dumps({"labels": labels, "version": "1.1"}))
+    return folder
+
+
 LAYOUTS = {
     write.__name__: write
     for write in (
@@ -149,6 +225,11 @@ LAYOUTS = {
         palette_maps,
         blurred_masks,
         nuclei_like,
+        ade20k,
+        ade20k_objects,
+        ade20k_full,
+        cityscapes,
+        mapillary_vistas,
     )
 }
 """Each of them by name; a layout is written into an empty folder, which it gives back."""

@@ -43,7 +43,7 @@ def test_every_layout_trains(tmp_path, capsys, layout):
     assert run.finished
     with (tmp_path / "run" / "metrics.csv").open() as stream:
         losses = [float(row["loss"]) for row in csv.DictReader(stream)]
-    assert len(losses) == 2 and np.isfinite(losses).all() and min(losses) > 0
+    assert losses and np.isfinite(losses).all() and min(losses) > 0
     printed = capsys.readouterr().out
     assert "data: " in printed and " classes, " in printed
 

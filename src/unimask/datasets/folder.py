@@ -8,12 +8,18 @@ from unimask.datasets.coco_panoptic import find_coco_panoptic
 from unimask.datasets.cvat import find_cvat
 from unimask.datasets.found import WHOLE, Dataset, Found, Wish
 from unimask.datasets.labelme import find_labelme
+from unimask.datasets.maps.ade20k import find_ade20k
+from unimask.datasets.maps.cityscapes import find_cityscapes
+from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
 from unimask.datasets.maps.picture_pairs import find_picture_pairs
 from unimask.datasets.splits import EVERY, Subset, split_indices, splits_in
 from unimask.datasets.yolo import find_yolo
 from unimask.errors import DataError
 
 FORMATS: tuple[tuple[Callable[[Path], Found | None], str], ...] = (
+    (find_ade20k, "images/training + annotations/training + objectInfo150.txt (ADE20K)"),
+    (find_cityscapes, "leftImg8bit/ + gtFine/ (Cityscapes)"),
+    (find_mapillary_vistas, "config.json + training/ + validation/ (Mapillary Vistas)"),
     (find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
     (find_coco_instances, "a COCO JSON + pictures (COCO instances, Roboflow)"),
     (find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),

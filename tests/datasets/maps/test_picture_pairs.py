@@ -123,7 +123,7 @@ def test_pictures_without_a_map_are_left_out_and_that_is_said(tmp_path):
     save(folder / "JPEGImages" / "2008_1.jpg", draw_photo(9))
     dataset = open_dataset(folder)
     assert len(dataset) == 6
-    assert "1 pictures without a map are left out" in describe(dataset)
+    assert "1 pictures have no map: left out" in describe(dataset)
 
 
 @pytest.mark.parametrize(("colours", "fits"), [(AERIAL, True), (("#010101",) * 4, False)])

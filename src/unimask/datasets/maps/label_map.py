@@ -51,6 +51,18 @@ def read_colours(path: Path) -> Codes:
     return packed(pixels)
 
 
+def read_channels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a map whose channels are numbers of their own.
+
+    Raises:
+        DataError: It cannot be read, or has not three channels of 8 bits.
+    """
+    pixels, _ = stored(path)
+    if pixels.ndim != 3 or pixels.dtype != np.uint8:
+        raise DataError(f"{path} should have three channels of 8 bits: download it again")
+    return pixels
+
+
 def stored(path: Path) -> Stored:
     """Give a file's pixels as they are stored, and the colours of its palette if it has one.
 

@@ -58,6 +58,21 @@ class Pairs:
     maps: list[Path] = field(default_factory=list)
     unlabelled: list[Path] = field(default_factory=list)
 
+    @property
+    def left_out(self) -> str:
+        """Say which pictures have no map; empty if all have one."""
+        count = len(self.unlabelled)
+        return f"; {count} pictures have no map: left out, {self.unlabelled[0]}" if count else ""
+
+    def add(self, pictures: Mapping[str, Path], maps: Mapping[str, Path]) -> None:
+        """Put pictures beside the maps of the same key, in the order of their names."""
+        for key, path in sorted(pictures.items(), key=lambda item: item[1]):
+            if key in maps:
+                self.pictures.append(path)
+                self.maps.append(maps[key])
+            else:
+                self.unlabelled.append(path)
+
 
 def find_pairs(folder: Path, look: Looks) -> dict[str, Pairs]:
     """Give the pictures with label maps below a folder, by split; `WHOLE` where it has none.
@@ -79,7 +94,7 @@ def find_pairs(folder: Path, look: Looks) -> dict[str, Pairs]:
         near = beside[photos.folders] + beside[photos.folders[:-1]]
         labels = best_partner(photos, near) or best_partner(photos, sharing(photos, named))
         if labels is not None:
-            add(splits[photos.split or WHOLE], photos, labels)
+            splits[photos.split or WHOLE].add(photos.files, labels.files)
     if WHOLE in splits and len(splits) > 1:
         rest = splits.pop(WHOLE)  # folders of another name are reached by that name
         splits.setdefault("train", rest)
@@ -171,13 +186,3 @@ def order(photos: FileSet, labels: FileSet) -> tuple[int, bool, int, str]:
     partners = sum(key in labels.files for key in photos.files)
     names = (*labels.folders, labels.marks)
     return distance, is_painted(names), -partners, "/".join(names)
-
-
-def add(pairs: Pairs, photos: FileSet, labels: FileSet) -> None:
-    """Put pictures beside their maps, in the order of their names."""
-    for key, path in sorted(photos.files.items(), key=lambda item: item[1]):
-        if key in labels.files:
-            pairs.pictures.append(path)
-            pairs.maps.append(labels.files[key])
-        else:
-            pairs.unlabelled.append(path)

@@ -48,13 +48,6 @@ def open_pairs(folder: Path, splits: dict[str, Pairs], split: str, wish: Wish) -
         return InstanceIds(pairs, folder, naming, wish)
     classes = classes_of(kind, seen, paths, tables, wish.names)
     about = About(
-        f"{semantic.FORMAT} ({MEANINGS[kind]})", ("semantic",), classes.told + left_out(pairs)
+        f"{semantic.FORMAT} ({MEANINGS[kind]})", ("semantic",), classes.told + pairs.left_out
     )
     return SemanticMaps(pairs, folder, classes.labels, classes.read, about, wish)
-
-
-def left_out(pairs: Pairs) -> str:
-    """Say which pictures have no map."""
-    if not pairs.unlabelled:
-        return ""
-    return f"; {len(pairs.unlabelled)} pictures without a map are left out, {pairs.unlabelled[0]}"

@@ -1,0 +1,135 @@
+"""ADE20K as it is published for the scene parsing challenge, and its full set as it is prepared.
+
+Maps count classes from 1, and 0 is what nobody labelled. Maps of instances are colours: red counts
+the 100 things, which are those of the 150 classes in the same order, and green the objects. Where
+the two disagree, an object covers stuff, and a thing's pixels without an object are unknown, as in
+Mask2Former's `datasets/prepare_ade20k_pan_seg.py`.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Integer
+
+from unimask.datasets.coco_panoptic import CocoPanoptic
+from unimask.datasets.found import About, Dataset, Found, Wish
+from unimask.datasets.maps.classes import IGNORED, Classes
+from unimask.datasets.maps.label_map import check_size, read_channels, read_numbers
+from unimask.datasets.maps.partners import Pairs
+from unimask.datasets.maps.segments import Meaning, SegmentMaps
+from unimask.datasets.maps.semantic import SemanticMaps
+from unimask.label_sets import known_labels
+from unimask.labels import IGNORE_LABEL
+
+FORMAT = "ADE20K"
+
+SPLITS = {"training": "train", "validation": "val"}
+
+SIGNS = ("objectInfo150.txt", "sceneCategories.txt")
+"""Files that come with the data; else the folder is called after it."""
+
+OBJECTS = 256
+"""Numbers of segments: a stuff's class below this, an object's times this and its thing above."""
+
+IGNORED_DEEP = 65535
+"""What nobody labelled, in maps of 16 bits."""
+
+
+def find_ade20k(folder: Path) -> Found | None:
+    """Look for `images/training/` and maps of the same splits, with a sign that it is ADE20K."""
+    called = folder.name.lower().startswith("ade")
+    if not called and not any((folder / sign).is_file() for sign in SIGNS):
+        return None
+    for images in ("images", "images_detectron2"):
+        splits = {
+            split: partial(open_split, folder, folder / images / inner)
+            for inner, split in SPLITS.items()
+            if (folder / images / inner).is_dir() and has_maps(folder, images, inner)
+        }
+        if splits:
+            return Found(FORMAT, splits)
+    return None
+
+
+def has_maps(folder: Path, images: str, inner: str) -> bool:
+    """Say whether a split has labels of any kind."""
+    kinds = ["annotations_detectron2", *(["annotations"] if images == "images" else [])]
+    panoptic = folder / f"ade20k_panoptic_{SPLITS[inner]}.json"
+    return any((folder / kind / inner).is_dir() for kind in kinds) or panoptic.is_file()
+
+
+def open_split(folder: Path, images: Path, wish: Wish) -> Dataset:
+    """Open the labels of most tasks: panoptic, else instances with classes, else classes."""
+    inner = images.name
+    panoptic = folder / f"ade20k_panoptic_{SPLITS[inner]}.json"
+    if images.parent.name == "images_detectron2":
+        return open_full(folder, images, wish)
+    if panoptic.is_file():
+        return CocoPanoptic(panoptic, panoptic.with_suffix(""), images, wish.channels)
+    labels, maps = known_labels("ade20k"), folder / "annotations" / inner
+    objects = folder / "annotations_instance" / inner
+    if maps.is_dir() and objects.is_dir():
+        pairs = pairs_of(images, maps)
+        told = "0 is ignored, objects cover stuff, things without an object are ignored"
+        about = About(f"{FORMAT} with instances", told=told + pairs.left_out)
+        read = partial(read_both, objects)
+        return SegmentMaps(pairs, folder, labels, read, meaning_of, about, wish)
+    label_of = {0: IGNORED} | {label + 1: label for label in range(len(labels))}
+    told = "0 is ignored, 1 is the first class"
+    if not maps.is_dir():
+        maps, told = folder / "annotations_detectron2" / inner, "255 is ignored"
+        label_of = {IGNORE_LABEL: IGNORED} | {label: label for label in range(len(labels))}
+    pairs = pairs_of(images, maps)
+    about = About(FORMAT, ("semantic",), told + pairs.left_out)
+    read = Classes(labels, label_of, False, told).read
+    return SemanticMaps(pairs, folder, labels, read, about, wish)
+
+
+def open_full(folder: Path, images: Path, wish: Wish) -> Dataset:
+    """Open the 847 classes as Mask2Former and MaskFormer prepare them: 16 bits, counted from 0."""
+    labels = known_labels("ade20k_full")
+    label_of = {IGNORED_DEEP: IGNORED} | {label: label for label in range(len(labels))}
+    pairs = pairs_of(images, folder / "annotations_detectron2" / images.name)
+    told = f"{IGNORED_DEEP} is ignored"
+    about = About(f"{FORMAT} full", ("semantic",), told + pairs.left_out)
+    read = Classes(labels, label_of, False, told).read
+    return SemanticMaps(pairs, folder, labels, read, about, wish)
+
+
+def pairs_of(images: Path, maps: Path) -> Pairs:
+    """Pair pictures with maps of the same stem."""
+    pairs = Pairs()
+    pairs.add(
+        {path.stem: path for path in images.glob("*.jpg")},
+        {path.stem: path for path in maps.iterdir() if path.suffix in (".png", ".tif")},
+    )
+    return pairs
+
+
+def read_both(objects: Path, path: Path) -> Integer[np.ndarray, "h w"]:
+    """Read a map of classes and the instances beside it as numbers of segments.
+
+    Raises:
+        DataError: One cannot be read, or they differ in size.
+    """
+    stuff = read_numbers(path).astype(np.int64)
+    things = read_channels(objects / path.name)
+    check_size(things[..., 0], objects / path.name, stuff.shape, path)
+    is_stuff = np.array([False, *(not thing for thing in known_labels("ade20k").is_thing)])
+    stuff[(stuff < len(is_stuff)) & ~is_stuff[np.minimum(stuff, len(is_stuff) - 1)]] = 0
+    thing, number = things[..., 0].astype(np.int64), things[..., 1].astype(np.int64)
+    return np.where(number > 0, number * OBJECTS + thing, stuff)
+
+
+def meaning_of(code: int) -> Meaning:
+    """Say what the number of a segment means."""
+    labels = known_labels("ade20k")
+    if code >= OBJECTS:
+        thing = code % OBJECTS
+        if not 1 <= thing <= len(labels.things):
+            raise KeyError(code)
+        return labels.things[thing - 1], False
+    if code > len(labels):
+        raise KeyError(code)
+    return None if code == 0 else (code - 1, False)

@@ -1,0 +1,83 @@
+"""Cityscapes as it is published: `leftImg8bit/` beside `gtFine/`, nothing of it converted.
+
+The numbers are those of cityscapesscripts' `helpers/labels.py`: a map of instances holds the raw id
+of a class, or 1000 times that and the number of an object.
+"""
+
+from functools import partial
+from pathlib import Path
+
+
+from unimask.datasets.found import About, Dataset, Found, Wish
+from unimask.datasets.maps.classes import IGNORED, Classes
+from unimask.datasets.maps.label_map import read_numbers
+from unimask.datasets.maps.partners import Pairs
+from unimask.datasets.maps.segments import Meaning, SegmentMaps
+from unimask.datasets.maps.semantic import SemanticMaps
+from unimask.label_sets import known_labels
+from unimask.labels import IGNORE_LABEL
+
+FORMAT = "Cityscapes"
+
+RAW_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+"""Raw id of each of the 19 classes; the other ids up to 33 are not judged."""
+
+LAST_RAW_ID = 33
+OBJECTS = 1000
+"""A thing's map value is its raw id times this, and its number."""
+
+PICTURES, TRUTH = "leftImg8bit", "gtFine"
+
+
+def find_cityscapes(folder: Path) -> Found | None:
+    """Look for `leftImg8bit/SPLIT/CITY/` beside `gtFine/SPLIT/CITY/`."""
+    if not (folder / PICTURES).is_dir() or not (folder / TRUTH).is_dir():
+        return None
+    both = [s for s in ("train", "val", "test") if (folder / TRUTH / s).is_dir()]
+    openers = {s: partial(open_split, folder, s) for s in both if (folder / PICTURES / s).is_dir()}
+    return Found(FORMAT, openers) if openers else None
+
+
+def open_split(folder: Path, split: str, wish: Wish) -> Dataset:
+    """Open the best labels there are: instance ids, else label ids, else train ids."""
+    labels = known_labels("cityscapes")
+    instances = pairs_of(folder, split, "instanceIds")
+    if instances.pictures:
+        told = f"groups are crowds, other classes are ignored{instances.left_out}"
+        about = About(FORMAT, told=told)
+        return SegmentMaps(instances, folder, labels, read_numbers, meaning_of, about, wish)
+    pairs, label_of = pairs_of(folder, split, "labelIds"), dict.fromkeys(range(34), IGNORED)
+    label_of |= {raw: label for label, raw in enumerate(RAW_IDS)}
+    if not pairs.pictures:
+        pairs = pairs_of(folder, split, "labelTrainIds")
+        label_of = {label: label for label in range(len(labels))} | {IGNORE_LABEL: IGNORED}
+    told = "other classes are ignored"
+    about = About(f"{FORMAT} without instance ids", ("semantic",), told + pairs.left_out)
+    read = Classes(labels, label_of, False, told).read
+    return SemanticMaps(pairs, folder, labels, read, about, wish)
+
+
+def pairs_of(folder: Path, split: str, kind: str) -> Pairs:
+    """Pair the pictures of a split with one kind of map."""
+    pairs = Pairs()
+    pairs.add(
+        by_frame(folder / PICTURES / split, f"_{PICTURES}.png"),
+        by_frame(folder / TRUTH / split, f"_{TRUTH}_{kind}.png"),
+    )
+    return pairs
+
+
+def by_frame(folder: Path, ending: str) -> dict[str, Path]:
+    """Give the files of all cities that end so, by the name of their frame."""
+    return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*/*{ending}"))}
+
+
+def meaning_of(code: int) -> Meaning:
+    """Say what a value of a map of instances means: a thing without number is a group."""
+    raw = code // OBJECTS if code >= OBJECTS else code
+    if raw > LAST_RAW_ID:
+        raise KeyError(code)
+    if raw not in RAW_IDS:
+        return None
+    label = RAW_IDS.index(raw)
+    return label, code < OBJECTS and known_labels("cityscapes").is_thing[label]

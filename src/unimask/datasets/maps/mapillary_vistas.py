@@ -1,0 +1,102 @@
+"""Mapillary Vistas as it is published: a folder per split, and `config.json` with the classes.
+
+A map of instances holds 256 times a class's place in the configuration, and the number of an object
+(the `demo.py` that comes with the data).
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from unimask.datasets.found import About, Dataset, Found, Wish
+from unimask.datasets.maps.classes import IGNORED, Classes
+from unimask.datasets.maps.label_map import read_numbers
+from unimask.datasets.maps.partners import Pairs
+from unimask.datasets.maps.segments import Meaning, SegmentMaps
+from unimask.datasets.maps.semantic import SemanticMaps
+from unimask.errors import DataError
+from unimask.labels import LabelSet
+
+FORMAT = "Mapillary Vistas"
+
+CONFIGURATIONS = (("config.json", ""), ("config_v1.2.json", "v1.2"), ("config_v2.0.json", "v2.0"))
+"""Files of classes, and in which folder of a split their maps lie. Release 1.2 comes first: its
+classes are those that published weights know."""
+
+SPLITS = {"training": "train", "validation": "val"}
+
+OBJECTS = 256
+
+
+def find_mapillary_vistas(folder: Path) -> Found | None:
+    """Look for a configuration beside `training/` and `validation/`."""
+    for name, release in CONFIGURATIONS:
+        here = {
+            split: partial(open_split, folder, folder / inner, folder / name, release)
+            for inner, split in SPLITS.items()
+            if (folder / inner / "images").is_dir()
+            and any((folder / inner / release / kind).is_dir() for kind in ("instances", "labels"))
+        }
+        if here and (folder / name).is_file():
+            return Found(FORMAT, here)
+    return None
+
+
+def open_split(folder: Path, split: Path, configuration: Path, release: str, wish: Wish) -> Dataset:
+    """Open the maps of instances, else those of classes."""
+    labels, label_of = read_classes(configuration)
+    ignored = "classes that are not judged are ignored"
+    instances = pairs_of(split, split / release / "instances")
+    if instances.pictures:
+        meaning = partial(meaning_of, label_of)
+        about = About(FORMAT, told=ignored + instances.left_out)
+        return SegmentMaps(instances, folder, labels, read_numbers, meaning, about, wish)
+    pairs = pairs_of(split, split / release / "labels")
+    about = About(f"{FORMAT} without instances", ("semantic",), ignored + pairs.left_out)
+    read = Classes(labels, label_of, False, ignored).read
+    return SemanticMaps(pairs, folder, labels, read, about, wish)
+
+
+def pairs_of(split: Path, maps: Path) -> Pairs:
+    """Pair the pictures of a split with maps of the same stem."""
+    pairs = Pairs()
+    pairs.add(
+        {path.stem: path for path in (split / "images").glob("*.jpg")},
+        {path.stem: path for path in maps.glob("*.png")},
+    )
+    return pairs
+
+
+def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
+    """Read the judged classes, and the label id of each class's place.
+
+    Raises:
+        DataError: The file is not what it should be.
+    """
+    try:
+        entries: list[dict[str, Any]] = json.loads(path.read_text())["labels"]
+        judged = [place for place, entry in enumerate(entries) if entry["evaluate"]]
+        labels = LabelSet(
+            tuple(str(entries[place]["readable"]) for place in judged),
+            tuple(bool(entries[place]["instances"]) for place in judged),
+            tuple(triple(entries[place]["color"]) for place in judged),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is not Mapillary's configuration ({error}): download it again"
+        ) from error
+    label_of = dict.fromkeys(range(len(entries)), IGNORED)
+    return labels, label_of | {place: label for label, place in enumerate(judged)}
+
+
+def triple(colour: list[int]) -> tuple[int, int, int]:
+    """Give a colour of three numbers."""
+    red, green, blue = colour
+    return red, green, blue
+
+
+def meaning_of(label_of: dict[int, int], code: int) -> Meaning:
+    """Say what a value of a map of instances means."""
+    label = label_of[code // OBJECTS]
+    return None if label == IGNORED else (label, False)

@@ -45,7 +45,7 @@ def test_every_layout_trains(tmp_path, capsys, layout):
         losses = [float(row["loss"]) for row in csv.DictReader(stream)]
     assert losses and np.isfinite(losses).all() and min(losses) > 0
     printed = capsys.readouterr().out
-    assert "data: " in printed and " classes, " in printed
+    assert f"{folder.name}: " in printed and " classes, " in printed
 
 
 def test_labels_without_objects_refuse_panoptic(tmp_path):

@@ -109,6 +109,20 @@ def test_splits_outside_and_inside(tmp_path):
             assert all(split in path.parts for path in (*dataset.paths, *dataset.maps))
 
 
+def test_lists_tell_the_splits(tmp_path):
+    folder = map_layouts.palette_maps(tmp_path)
+    save(folder / "JPEGImages" / "2008_1.jpg", draw_photo(9))
+    lists = folder / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("2007_0\n2007_2\n2007_3\n")
+    (lists / "val.txt").write_text("2007_1\n")
+    assert [len(open_dataset(folder, split)) for split in ("train", "val")] == [3, 1]
+    (lists / "train.txt").unlink()
+    (lists / "val.txt").rename(folder / "valid.txt")
+    (folder / "valid.txt").write_text("JPEGImages/2007_1.jpg SegmentationClass/2007_1.png\n")
+    assert [len(open_dataset(folder, split)) for split in ("train", "val")] == [5, 1]
+
+
 def test_numbers_are_taken_before_what_is_painted(tmp_path):
     for index in range(5):
         labels = draw_blocks(index, 4)

@@ -7,7 +7,6 @@ of a class, or 1000 times that and the number of an object.
 from functools import partial
 from pathlib import Path
 
-
 from unimask.datasets.found import About, Dataset, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers

@@ -32,7 +32,7 @@ MEANT = frozenset(
     ]
     for suffix in ("json", "csv", "txt")
 )
-"""Files that hold a table for certain, refused if they do not; others count if they have colours."""
+"""Files that hold a table, refused if they do not; others count if they have colours."""
 
 LARGEST = 2**20
 """Bytes of a table at most: annotations are larger."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.datasets.maps.class_table import ClassTable, Row, is_void
-from unimask.datasets.maps.kinds import COLOURS, Glimpse, Kind
+from unimask.datasets.maps.kinds import COLOURS, PAIR, Glimpse, Kind
 from unimask.datasets.maps.label_map import LOSSY, Codes, hex_of, read_colours, read_numbers
 from unimask.errors import DataError
 from unimask.labels import IGNORE_LABEL, Colour, LabelSet
@@ -19,6 +19,9 @@ SCANNED = 2000
 """Maps that are searched for values at most, spread over all of them."""
 
 IGNORED, UNKNOWN = -1, -2
+
+NOTHING = (IGNORE_LABEL, 65535)
+"""Values that mean that nothing is known, in maps of 8 and of 16 bits."""
 
 FITTING = 0.5
 """Share of the pixels that must have a colour of the table for it to be the maps' table."""
@@ -98,12 +101,14 @@ def classes_of(
     painted = next((t for t in tables if t.coloured and has_all(t, seen)), None)
     if kind == "colour" or painted is not None:
         classes = by_colours(painted or next((t for t in tables if t.coloured), None), seen, paths)
-    elif kind == "binary":
+    elif kind == "binary" and (tables or is_cut(seen)):
         classes = of_binary(seen, tables)
     elif tables:
         classes = by_values(tables[0], paths)
     else:
-        classes = as_found(values_in(paths, coloured=False), coloured=False)
+        values = values_in(paths, coloured=False)
+        two = kind == "binary" and len(values) <= PAIR
+        classes = of_binary(seen, ()) if two else as_found(values, coloured=False)
     return classes if names is None else renamed(classes, names)
 
 
@@ -145,7 +150,8 @@ def by_values(table: ClassTable, paths: Sequence[Path]) -> Classes:
     rows = table.rows
     if all(row.value is not None for row in rows):
         return of_rows(table, [(row, row.value or 0) for row in rows], coloured=False)
-    largest = max((v for v in values_in(paths, coloured=False) if v != IGNORE_LABEL), default=0)
+    values = values_in(paths, coloured=False)
+    largest = max((value for value in values if value not in NOTHING), default=0)
     if largest == len(rows) and not any(is_void(row.name) for row in rows[:1]):
         rows = (Row("background"), *rows)
     return of_rows(table, [(row, place) for place, row in enumerate(rows)], coloured=False)
@@ -156,7 +162,7 @@ def of_rows(table: ClassTable, rows: Sequence[tuple[Row, int]], *, coloured: boo
     names = list(dict.fromkeys(row.name for row, _ in rows if not is_void(row.name)))
     if not names:
         raise DataError(f"{table.path} names no class: give one name per line")
-    label_of = {} if coloured else {IGNORE_LABEL: IGNORED}
+    label_of = {} if coloured else dict.fromkeys(NOTHING, IGNORED)
     for row, code in rows:
         label_of[code] = IGNORED if is_void(row.name) else names.index(row.name)
     colours = {row.name: row.colour for row, _ in reversed(rows)}
@@ -177,11 +183,16 @@ def of_binary(seen: Sequence[Glimpse], tables: Sequence[ClassTable]) -> Classes:
         given = tuple(row.name for row in table.rows)
         names = given if len(given) == 2 else (names[0], *given)
         told = f"names of {table.path.name}"
-    lossy = any(each.path.suffix.lower() in LOSSY for each in seen)
+    lossy = is_cut(seen)
     top = max(int(each.values[-1]) for each in seen if each.values.size)
     told += ", cut at 128 because files are lossy" if lossy else f", {names[1]} is {top}"
     labels = LabelSet(names, (False, False))
     return Classes(labels, {0: 0, top: 1}, False, told, 128 if lossy else None)
+
+
+def is_cut(seen: Sequence[Glimpse]) -> bool:
+    """Say whether files may blur their values, so that these are to be cut."""
+    return any(each.path.suffix.lower() in LOSSY for each in seen)
 
 
 def as_found(

@@ -17,6 +17,9 @@ Kind = Literal["index", "colour", "binary", "ids"]
 LOOKED_AT = 16
 """Maps that are opened to tell what they hold."""
 
+PAIR = 2
+"""Classes of binary maps."""
+
 MANY = 8
 """Objects that some map must have for its values to be objects rather than classes."""
 
@@ -116,13 +119,13 @@ def is_flat(path: Path) -> bool:
     return few and bool((codes[:, 1:] == codes[:, :-1]).mean() >= FLAT) if codes.size else False
 
 
-def kind_of(seen: Sequence[Glimpse], *, tabled: bool, thinged: bool) -> Kind:
+def kind_of(seen: Sequence[Glimpse], *, classes: int, thinged: bool) -> Kind:
     """Say what the values of maps stand for.
 
     - Colours that are no greys are classes.
     - A JSON that names a thing and a stuff says that values are objects.
     - Only 0 and 255, only 0 and 1, or greys that a lossy file strewed around black and white: a
-      class and its background.
+      class and its background, if a table has not more classes.
     - With a table of classes beside them, values are classes.
     - Values are objects if nine of ten are one connected piece each, some map has eight or more,
       and their number is not the same in all maps. Where they are stored with more than 8 bits, it
@@ -130,16 +133,16 @@ def kind_of(seen: Sequence[Glimpse], *, tabled: bool, thinged: bool) -> Kind:
 
     Args:
         seen: Some maps.
-        tabled: Whether there is a table of classes.
+        classes: How many a table beside them has, 0 if there is none.
         thinged: Whether there is a JSON of thing and stuff.
     """
     if any(each.coloured for each in seen):
         return "colour"
     if thinged:
         return "ids"
-    if is_binary(seen):
+    if classes <= PAIR and is_binary(seen):
         return "binary"
-    if tabled:
+    if classes:
         return "index"
     return "ids" if are_objects(seen) else "index"
 

@@ -5,14 +5,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from unimask.datasets.found import WHOLE
 from unimask.datasets.maps.words import Role, is_painted, key_of, role_of, split_of
+from unimask.datasets.splits import SPLITS
 from unimask.processing.pictures import SUFFIXES
 
 SHARED = 0.5
 """Two sets belong together if at least this share of one has a partner in the other."""
+
+LISTS = (".", "ImageSets/Segmentation", "splits")
+"""Where lists of a split's pictures may be."""
 
 Looks = Callable[[Sequence[Path]], bool]
 """Says whether some files look like label maps."""
@@ -95,10 +99,36 @@ def find_pairs(folder: Path, look: Looks) -> dict[str, Pairs]:
         labels = best_partner(photos, near) or best_partner(photos, sharing(photos, named))
         if labels is not None:
             splits[photos.split or WHOLE].add(photos.files, labels.files)
-    if WHOLE in splits and len(splits) > 1:
+    if splits.keys() == {WHOLE}:
+        return by_lists(folder, splits[WHOLE])
+    if WHOLE in splits:
         rest = splits.pop(WHOLE)  # folders of another name are reached by that name
         splits.setdefault("train", rest)
     return dict(splits)
+
+
+def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
+    """Part pairs by lists of names ("val.txt"), as `ImageSets/Segmentation/` has them, or nothing.
+
+    Where no list is called train, that is what no other list has.
+    """
+    places = [folder / name for name in LISTS if (folder / name).is_dir()]
+    files = [path for place in places for path in place.glob("*.txt") if path.stem in SPLITS]
+    keys = {SPLITS[path.stem]: listed(path) for path in files}
+    splits: dict[str, Pairs] = defaultdict(Pairs)
+    for picture, labels in zip(pairs.pictures, pairs.maps, strict=True):
+        key = key_of(picture.stem)[0]
+        rest = [] if "train" in keys else ["train"]
+        for split in [split for split in keys if key in keys[split]] or rest:
+            splits[split].pictures.append(picture)
+            splits[split].maps.append(labels)
+    return dict(splits) if keys and len(splits) > 1 else {WHOLE: pairs}
+
+
+def listed(path: Path) -> set[str]:
+    """Give the names that a list holds: the first word of each line, without folder and suffix."""
+    lines = path.read_text(errors="replace").split("\n")
+    return {key_of(PurePath(line.split()[0]).stem)[0] for line in lines if line.strip()}
 
 
 def file_sets(folder: Path) -> Iterator[FileSet]:

@@ -43,7 +43,7 @@ def open_pairs(folder: Path, splits: dict[str, Pairs], split: str, wish: Wish) -
         return InstanceIds(pairs, folder, naming, wish)
     tables, seen = find_tables(places), glimpses(paths)
     thinged = wish.format is None and any(names_things(p / "labels.json") for p in naming)
-    kind = kind_of(seen, tabled=bool(tables), thinged=thinged)
+    kind = kind_of(seen, classes=len(tables[0].rows) if tables else 0, thinged=thinged)
     if kind == "ids" and wish.format is None:
         return InstanceIds(pairs, folder, naming, wish)
     classes = classes_of(kind, seen, paths, tables, wish.names)

@@ -94,6 +94,23 @@ def test_folders_whose_names_say_nothing_are_looked_at(tmp_path):
     assert len(dataset) == 5 and dataset.paths[0].parent.name == "a"
 
 
+def test_maps_beside_their_pictures_by_suffix_alone(tmp_path):
+    for index in range(5):
+        save(tmp_path / "images" / f"{index}.jpg", draw_photo(index))
+        save(tmp_path / "images" / f"{index}.png", draw_blocks(index, 3))
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == 5 and dataset.paths[0].suffix == ".jpg"
+
+
+def test_other_pictures_of_the_same_names_are_passed_over(tmp_path):
+    for index in range(5):
+        save(tmp_path / "depth" / f"{index}.png", draw_photo(index)[..., 0])
+        save(tmp_path / "images" / f"{index}.jpg", draw_photo(index))
+        save(tmp_path / "labels" / f"{index}.png", draw_blocks(index, 3))
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == 5 and dataset.paths[0].parent.name == "images"
+
+
 def test_splits_outside_and_inside(tmp_path):
     for split in ("train", "val"):
         for index in range(2):

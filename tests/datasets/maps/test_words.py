@@ -25,7 +25,9 @@ def test_words(name, words):
 
 
 def test_the_innermost_name_tells_the_role_and_the_outermost_the_split():
-    assert role_of(("labels", "images")) == "picture" and role_of(("images", "mask_images")) == "map"
+    assert (
+        role_of(("labels", "images")) == "picture" and role_of(("images", "mask_images")) == "map"
+    )
     assert role_of(("train",)) is None and role_of(()) is None
     assert split_of(("valid", "train")) == "val" and split_of(("Tile 1", "images")) is None
 
@@ -46,6 +48,8 @@ def test_partners_share_a_name(picture, mask):
     assert key_of(picture)[1] != key_of(mask)[1]
 
 
-@given(st.text("abcLl01", min_size=1), st.sampled_from(["_mask", "_labelIds", "_L", "-gt", " labels"]))
+@given(
+    st.text("abcLl01", min_size=1), st.sampled_from(["_mask", "_labelIds", "_L", "-gt", " labels"])
+)
 def test_marks_never_change_the_name(stem, mark):
     assert key_of(stem + mark)[0] == key_of(stem)[0]

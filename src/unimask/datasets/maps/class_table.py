@@ -31,7 +31,7 @@ MEANT = frozenset(
         "id2label",
     ]
     for suffix in ("json", "csv", "txt")
-)
+) - {"labels.csv"}  # which more often tells what whole pictures show
 """Files that hold a table, refused if they do not; others count if they have colours."""
 
 LARGEST = 2**20
@@ -166,6 +166,8 @@ def from_entry(entry: Any) -> Row:
     """Read one entry of a list: a name, or an object with a name and more."""
     if isinstance(entry, str):
         return Row(entry)
+    if not isinstance(entry, dict):
+        raise TypeError("an entry is a name or an object")
     fields = {str(key).lower(): value for key, value in entry.items()}
     name = fields[next((key for key in NAMES if key in fields), NAMES[0])]
     colour = next((colour_of(fields[key]) for key in COLOURS if fields.get(key)), None)

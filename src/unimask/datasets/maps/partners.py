@@ -29,7 +29,7 @@ class FileSet:
     Attributes:
         folders: Names of the folders they lie in, below the dataset's.
         marks: What their names say beside the name that partners share ("mask").
-        mixed: Whether the folder holds files with other marks too.
+        mixed: Whether the folder holds files of other kinds too.
         files: By the name that partners share.
     """
 
@@ -93,11 +93,16 @@ def find_pairs(folder: Path, look: Looks) -> dict[str, Pairs]:
             beside[place].append(labels)
         for key in labels.files:
             named[key].append(labels)
-    splits: dict[str, Pairs] = defaultdict(Pairs)
+    found: list[tuple[FileSet, FileSet]] = []
     for photos in pictures:
         near = beside[photos.folders] + beside[photos.folders[:-1]]
         labels = best_partner(photos, near) or best_partner(photos, sharing(photos, named))
         if labels is not None:
+            found.append((photos, labels))
+    sure = {id(labels) for photos, labels in found if photos.role == "picture"}
+    splits: dict[str, Pairs] = defaultdict(Pairs)
+    for photos, labels in found:
+        if photos.role == "picture" or id(labels) not in sure:  # "depth/" beside "images/" is none
             splits[photos.split or WHOLE].add(photos.files, labels.files)
     if splits.keys() == {WHOLE}:
         return by_lists(folder, splits[WHOLE])
@@ -170,7 +175,8 @@ def sets_of(path: Path, folders: tuple[str, ...], names: list[str]) -> Iterator[
             files = by_suffix[os.path.splitext(name)[1].lower() if repeated else ""]
             files[name if key in files else key] = path / name
         for files in by_suffix.values():
-            yield FileSet(folders, marks, len(by_marks) > 1, files)
+            mixed = len(by_marks) > 1 or len(by_suffix) > 1
+            yield FileSet(folders, marks, mixed, files)
 
 
 def by_role(sets: list[FileSet], look: Looks) -> tuple[list[FileSet], list[FileSet]]:
@@ -181,7 +187,8 @@ def by_role(sets: list[FileSet], look: Looks) -> tuple[list[FileSet], list[FileS
     if any(each.role == "map" for each in sets):
         maps = [each for each in sets if each.role == "map"]
     else:
-        maps = [each for each in sets if each.role is None and look(some_of(each))]
+        unclear = [each for each in sets if each.role is None or each.mixed]
+        maps = [each for each in unclear if look(some_of(each))]
     chosen = {id(each) for each in maps}
     return [each for each in sets if id(each) not in chosen], maps
 

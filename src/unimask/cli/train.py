@@ -1,5 +1,6 @@
 """`unimask train`: labelled pictures to weights."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def train(
     if precision not in ("float32", "bfloat16"):
         raise SettingsError(f"--precision {precision}: give float32 or bfloat16")
     settings = TrainingSettings(
-        steps=count_steps(data, pair, steps, epochs, batch_size * accumulate),
+        steps=count_steps(data, pair, format, steps, epochs, batch_size * accumulate),
         batch_size=batch_size,
         accumulate=accumulate,
         learning_rate=learning_rate,
@@ -101,17 +102,8 @@ def train(
         workers=workers,
         augmentation=Augmentation(crop=size),
     )
-    run = run_training(
-        data,
-        model,
-        task=task,
-        out=out,
-        resume=resume,
-        names=pair,
-        format=format,
-        settings=settings,
-        device=device,
-    )
+    on_data = partial(run_training, data, model, task=task, names=pair, format=format)
+    run = on_data(out=out, resume=resume, settings=settings, device=device)
     if not run.finished:
         raise typer.Exit(130)
     print(f"best weights: {run.folder / 'weights' / 'best'}")
@@ -120,6 +112,7 @@ def train(
 def count_steps(
     data: Path,
     names: tuple[str, ...] | None,
+    format: str | None,
     steps: int | None,
     epochs: float | None,
     pictures_per_step: int,
@@ -131,7 +124,7 @@ def count_steps(
         raise SettingsError("give --steps or --epochs, not both")
     if epochs is None:
         return steps or 1000
-    pictures = len(open_dataset(data, "train", names=names))
+    pictures = len(open_dataset(data, "train", names=names, format=format))
     return max(1, round(epochs * pictures / pictures_per_step))
 
 

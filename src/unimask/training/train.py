@@ -66,42 +66,35 @@ def train(
     """Train a network on a folder of labelled pictures.
 
     The run's folder holds `settings.json`, `metrics.csv`, `curves.png`, `samples/` (truth beside
-    prediction), `weights/best` and `weights/last` (averaged weights, loadable), and `state.pt`,
-    from which an interrupted run continues with the result of an uninterrupted one.
+    prediction), averaged weights to `load` (`weights/best`, `weights/last`), and `state.pt`, from
+    which an interrupted run continues with the result of an uninterrupted one.
 
     Args:
         data: Folder of the dataset, with splits "train" and "val".
         model: A preset or published configuration by name, untrained; or whatever `load` takes.
         task: "panoptic" trains a Mask2Former for all three tasks; "all" a OneFormer, which is told
-            for each picture what is asked. By default a configuration's own, else panoptic, or what
-            the labels can teach.
+            for each picture what is asked. By default a configuration's own, else panoptic if the
+            labels can teach it.
         out: The run's folder; `runs/TASK` by default.
         resume: Continue the run in `out`, with the settings it was started with.
-        names: Of the classes, for label maps that number them; for instance ids, of the objects and
-            of the background.
-        format: What the labels are, as `open_dataset` takes it, where its look at them is wrong.
+        names: Of the classes, as `open_dataset` takes them.
+        format: Of the labels, as `open_dataset` takes it.
         settings: Everything else.
         device: "auto", or what Lightning Fabric calls an accelerator.
         quiet: Print nothing.
 
     Raises:
-        DataError: The dataset cannot be read.
+        DataError, TaskError: The dataset cannot be read, or cannot teach the task.
         MissingExtraError: The extra `train` is not installed.
         SettingsError: The folder already holds a run, or the model is unknown.
-        TaskError: The labels cannot teach the task.
         TrainingError: The run cannot be resumed, or its losses stay not finite.
     """
     dataset, validation = open_splits(data, names, format)
-    task = task or usual_task(model, dataset)
-    tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
-    folder = RunFolder(Path(out or Path("runs") / task))
-    if not resume and folder.state_path.exists():
-        raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
+    task, tasks = chosen_tasks(task, model, dataset)
+    folder = claimed_folder(Path(out or Path("runs") / task), resume)
     settings = folder.read_settings() if resume else settings or TrainingSettings()
-    check_tasks(dataset, tasks)
     checkpoint, pretrained, told = starting_point(model, dataset.labels, tasks, settings, resume)
-    if checkpoint.config.backbone.in_channels != RGB:  # known only now that the labels are
-        channels = checkpoint.config.backbone.in_channels
+    if (channels := checkpoint.config.backbone.in_channels) != RGB:  # known as the labels are
         dataset, validation = open_splits(data, names, format, channels)
     fabric = launch(device, settings)
     loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
@@ -112,12 +105,37 @@ def train(
         folder.forget_after(loop.step) if resume else folder.write_settings(settings, facts)
     quiet = quiet or not fabric.is_global_zero
     if not quiet:
-        print(f"{told}\n{describe(dataset)}")
-        print(f"{len(dataset)} pictures to learn from, {len(validation)} to judge by")
+        introduce(told, dataset, validation)
     loop.run(quiet=quiet)
     if loop.interrupted and not quiet:
         print(f"interrupted after step {loop.step}; continue with --resume --out {folder.path}")
     return Run(folder.path, {"best": loop.best}, loop.step == settings.steps)
+
+
+def claimed_folder(path: Path, resume: bool) -> RunFolder:
+    """Give a run's folder, which holds no other run unless that is resumed."""
+    folder = RunFolder(path)
+    if not resume and folder.state_path.exists():
+        raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
+    return folder
+
+
+def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, tuple[Task, ...]]:
+    """Give what is trained, as somebody calls it and task by task.
+
+    Raises:
+        TaskError: The task is unknown, or the labels cannot teach it.
+    """
+    task = task or usual_task(model, dataset)
+    tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
+    check_tasks(dataset, tasks)
+    return task, tasks
+
+
+def introduce(told: str, dataset: Dataset, validation: Dataset) -> None:
+    """Print what the run starts from, what it learns from, and what it is judged by."""
+    print(f"{told}\n{describe(dataset)}")
+    print(f"{len(dataset)} pictures to learn from, {len(validation)} to judge by")
 
 
 def open_splits(

@@ -20,7 +20,7 @@ SCANNED = 2000
 
 IGNORED, UNKNOWN = -1, -2
 
-NOTHING = (IGNORE_LABEL, 65535)
+NOTHING: tuple[int, ...] = (IGNORE_LABEL, 65535)
 """Values that mean that nothing is known, in maps of 8 and of 16 bits."""
 
 FITTING = 0.5
@@ -133,7 +133,7 @@ def by_colours(table: ClassTable | None, seen: Sequence[Glimpse], paths: Sequenc
 
 def share_of(table: ClassTable, seen: Sequence[Glimpse]) -> float:
     """Give the share of pixels whose colour a table has."""
-    colours = [row.colour for row in table.rows]
+    colours = [row.colour for row in table.rows if row.colour is not None]
     known = sum(int(each.counts[np.isin(each.shown, colours)].sum()) for each in seen)
     return known / max(1, sum(int(each.counts.sum()) for each in seen))
 
@@ -162,7 +162,7 @@ def of_rows(table: ClassTable, rows: Sequence[tuple[Row, int]], *, coloured: boo
     names = list(dict.fromkeys(row.name for row, _ in rows if not is_void(row.name)))
     if not names:
         raise DataError(f"{table.path} names no class: give one name per line")
-    label_of = {} if coloured else dict.fromkeys(NOTHING, IGNORED)
+    label_of: dict[int, int] = {} if coloured else dict.fromkeys(NOTHING, IGNORED)
     for row, code in rows:
         label_of[code] = IGNORED if is_void(row.name) else names.index(row.name)
     colours = {row.name: row.colour for row, _ in reversed(rows)}

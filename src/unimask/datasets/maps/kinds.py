@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool
 from scipy import ndimage
 
 from unimask.datasets.maps.label_map import LOSSY, Codes, is_grey, packed, stored
@@ -93,11 +94,17 @@ def count_pieces(codes: Codes, values: np.ndarray) -> np.ndarray:
     """Count the connected pieces of each value above 0; touching corners connect."""
     found = ndimage.find_objects(np.searchsorted(values, codes).astype(np.int32) + 1)
     pieces = [
-        ndimage.label(codes[box] == value, np.ones((3, 3)))[1]
+        count_regions(codes[box] == value)
         for value, box in zip(values.tolist(), found, strict=True)
         if value != 0 and box is not None
     ]
     return np.array(pieces, np.int64)
+
+
+def count_regions(mask: Bool[np.ndarray, "h w"]) -> int:
+    """Count the connected pieces of a mask."""
+    _, count = ndimage.label(mask, np.ones((3, 3)))  # type: ignore[misc]
+    return int(count)
 
 
 def looks_like_maps(paths: Sequence[Path]) -> bool:

@@ -94,6 +94,16 @@ def test_folders_whose_names_say_nothing_are_looked_at(tmp_path):
     assert len(dataset) == 5 and dataset.paths[0].parent.name == "a"
 
 
+def test_one_split_alone_and_outer_folders_that_are_called_like_maps(tmp_path):
+    folder = tmp_path / "streets"
+    for index in range(5):
+        save(folder / "segmentation" / "val" / f"{index}.jpg", draw_photo(index))
+        save(folder / "segmentation" / "valannot" / f"{index}.png", draw_blocks(index, 3))
+    assert len(open_dataset(folder, "val")) == 5
+    with pytest.raises(DataError, match="no split 'train': it has val"):
+        open_dataset(folder, "train")
+
+
 def test_maps_beside_their_pictures_by_suffix_alone(tmp_path):
     for index in range(5):
         save(tmp_path / "images" / f"{index}.jpg", draw_photo(index))

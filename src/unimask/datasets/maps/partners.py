@@ -31,12 +31,14 @@ class FileSet:
         marks: What their names say beside the name that partners share ("mask").
         mixed: Whether the folder holds files of other kinds too.
         files: By the name that partners share.
+        outer: How many of the folders all files of the dataset lie in: they tell no role.
     """
 
     folders: tuple[str, ...]
     marks: str
     mixed: bool
     files: Mapping[str, Path]
+    outer: int = 0
 
     @property
     def role(self) -> Role | None:
@@ -45,7 +47,7 @@ class FileSet:
         Marks tell the files of one folder apart; else the folder knows better, where "image_1.png"
         is the mask of "image_1.jpg".
         """
-        folders, marks = self.folders, (self.marks,)
+        folders, marks = self.folders[self.outer :], (self.marks,)
         return role_of(folders + marks if self.mixed else marks + folders)
 
     @property
@@ -85,7 +87,7 @@ def find_pairs(folder: Path, look: Looks) -> dict[str, Pairs]:
     of maps share a picture's name, the nearest folder's are taken, and numbers before what is
     painted.
     """
-    pictures, maps = by_role(without_common(list(file_sets(folder))), look)
+    pictures, maps = by_role(told_apart(list(file_sets(folder))), look)
     beside: dict[tuple[str, ...], list[FileSet]] = defaultdict(list)
     named: dict[str, list[FileSet]] = defaultdict(list)
     for labels in maps:
@@ -149,11 +151,11 @@ def file_sets(folder: Path) -> Iterator[FileSet]:
         yield from sets_of(Path(path), Path(path).relative_to(folder).parts, sorted(names))
 
 
-def without_common(sets: list[FileSet]) -> list[FileSet]:
-    """Leave out the names of outer folders that all files lie in: they tell nothing apart."""
+def told_apart(sets: list[FileSet]) -> list[FileSet]:
+    """Count the outer folders that all files lie in."""
     columns = list(zip(*(each.folders for each in sets), strict=False))
-    common = next((i for i, names in enumerate(columns) if len(set(names)) > 1), 0)
-    return [replace(each, folders=each.folders[common:]) for each in sets]
+    outer = next((i for i, names in enumerate(columns) if len(set(names)) > 1), 0)
+    return [replace(each, outer=outer) for each in sets]
 
 
 def sharing(photos: FileSet, named: Mapping[str, list[FileSet]]) -> list[FileSet]:

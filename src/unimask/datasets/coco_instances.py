@@ -200,7 +200,7 @@ def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) 
     sizes = np.array([reader.images[number][1:] for number in pictures], np.int64)
     labels = object_labels([reader.categories[number]["name"] for number in kept])
     done: Annotations = reader.objects.finish(sizes, origin)
-    dataset = CocoInstances(named(annotations), labels, paths, done, origin, wish.channels)
+    dataset = CocoInstances(FORMAT, named(annotations), labels, paths, done, origin, wish.channels)
     image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)
     dataset.image_ids = [image_ids[number] for number in pictures]
     dataset.category_ids = {category_ids[number]: label for label, number in enumerate(kept)}

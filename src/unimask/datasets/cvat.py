@@ -108,7 +108,7 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
     done = objects.finish(np.array(sizes, np.int64), origin)
     name = folder.absolute().name
     known = object_labels(list(labels), colours)
-    return ObjectPictures(name, known, paths, done, origin, wish.channels)
+    return ObjectPictures(FORMAT, name, known, paths, done, origin, wish.channels)
 
 
 def read_labels(file: Path, root: ElementTree.Element) -> Mapping[str, Colour | None]:

@@ -99,7 +99,7 @@ def open_labelme(
     objects.renumber(np.arange(len(files)), np.array(places, np.int32))
     done = objects.finish(np.array(sizes, np.int64), origin)
     name = folder.absolute().name
-    return ObjectPictures(name, object_labels(names), paths, done, origin, wish.channels)
+    return ObjectPictures(FORMAT, name, object_labels(names), paths, done, origin, wish.channels)
 
 
 def read_shapes(file: Path) -> tuple[list[dict[str, Any]], tuple[int, int], str]:

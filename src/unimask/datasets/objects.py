@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.datasets.annotations import Annotations, Origin
+from unimask.datasets.found import About
 from unimask.datasets.layers import stack_masks
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
@@ -27,6 +28,7 @@ class ObjectPictures:
     The smaller object is in front of the larger one, unless the file says which is.
 
     Args:
+        format: What a person calls the kind of its files.
         name: Of the dataset.
         labels: Classes, with one stuff (see `object_labels`).
         paths: Pictures.
@@ -37,6 +39,7 @@ class ObjectPictures:
 
     def __init__(
         self,
+        format: str,
         name: str,
         labels: LabelSet,
         paths: Sequence[Path],
@@ -46,6 +49,7 @@ class ObjectPictures:
     ) -> None:
         self.name, self.labels, self.paths = name, labels, paths
         self.annotations, self.origin, self.channels = annotations, origin, channels
+        self.about = About(format, told="objects may overlap; what none covers is background")
 
     def __len__(self) -> int:
         return len(self.paths)

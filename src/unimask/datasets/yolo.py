@@ -187,7 +187,7 @@ def open_yolo(name: str, pictures: list[Path], names: Names, wish: Wish) -> Obje
         return f"{files[picture]}: line {line}"
 
     done = objects.finish(np.array(sizes, np.int64), origin)
-    return ObjectPictures(name, object_labels(names), pictures, done, origin, wish.channels)
+    return ObjectPictures(FORMAT, name, object_labels(names), pictures, done, origin, wish.channels)
 
 
 def read_line(where: str, text: str, classes: int) -> tuple[int, np.ndarray]:

@@ -24,6 +24,7 @@ COLUMNS: tuple[str, ...] = (
     "class",
     "mask",
     "dice",
+    "auxiliary",
     "seconds_per_step",
     "skipped",
     "metric",

@@ -52,10 +52,10 @@ def update(
         with fabric.no_backward_sync(trainee.network, enabled=not last):  # type: ignore[arg-type]
             losses = forward(fabric, trainee, next(stream), generator)
             fabric.backward(losses.total / settings.accumulate)
-        for name, value in zip(("loss", "class", "mask", "dice"), losses, strict=True):
+        for name, value in headline(losses).items():
             sums[name] = sums.get(name, 0.0) + value.item() / settings.accumulate
     norm = nn.utils.clip_grad_norm_(trainee.network.parameters(), settings.clip_norm)
-    if everywhere_finite(fabric, norm, sums["loss"]):
+    if everywhere_finite(fabric, norm, sums["loss"] + sums["auxiliary"]):
         trainee.optimizer.step()
         trainee.average.update(getattr(trainee.network, "module", trainee.network))
         trainee.bad_in_a_row = 0
@@ -63,6 +63,17 @@ def update(
         count_bad(trainee, step, settings)
     trainee.optimizer.zero_grad()
     return sums
+
+
+def headline(losses: Losses) -> dict[str, Tensor]:
+    """Name what a person reads: the last layer's loss, its three terms, and all else in one."""
+    return {
+        "loss": losses.headline,
+        "class": losses.class_loss,
+        "mask": losses.mask_loss,
+        "dice": losses.dice_loss,
+        "auxiliary": losses.total.detach() - losses.headline,
+    }
 
 
 def forward(fabric: Fabric, trainee: Trainee, batch: Batch, generator: torch.Generator) -> Losses:

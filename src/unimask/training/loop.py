@@ -81,6 +81,9 @@ class Loop:
         try:
             with Reporter(self.settings.steps, self.step, quiet=quiet) as reporter:
                 self.stretches(stream, reporter)
+                if self.interrupted:
+                    told = f"interrupted after step {self.step}; continue with --resume --out"
+                    reporter.say(f"{told} {self.folder.path}")
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -43,6 +43,10 @@ TokenizerOption = Annotated[
     str, typer.Option(help="OneFormer's texts: bytes, or a path to CLIP's tokenizer.json.")
 ]
 
+BadPictureOption = Annotated[
+    str | None, typer.Option(help="What an unreadable picture does: stop (the rule) or skip.")
+]
+
 
 @app.command()
 def train(
@@ -67,6 +71,10 @@ def train(
     tokenizer: TokenizerOption = "bytes",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that read.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Validations without a better score, then the end.")
+    ] = None,
+    on_bad_picture: BadPictureOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
@@ -79,6 +87,8 @@ def train(
 
     if precision not in (None, "float32", "bfloat16"):
         raise SettingsError(f"--precision {precision}: give float32 or bfloat16")
+    if on_bad_picture not in (None, "stop", "skip"):
+        raise SettingsError(f"--on-bad-picture {on_bad_picture}: give stop or skip")
     said = {
         "steps": steps,
         "epochs": epochs,
@@ -96,7 +106,9 @@ def train(
         "evaluate_every": evaluate_every,
         "tokenizer": tokenizer,
         "seed": seed,
+        "patience": patience,
         "workers": workers,
+        "on_bad_picture": on_bad_picture,
     }
     changes = {name: value for name, value in said.items() if value is not None}
     run = run_training(

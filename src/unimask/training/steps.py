@@ -1,7 +1,7 @@
 """One update of the weights: forward, losses, backward, and the guard against bad numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from lightning_fabric import Fabric
@@ -13,6 +13,7 @@ from unimask.training.average import WeightAverage
 from unimask.training.batches import Batch
 from unimask.training.schedule import rate_at
 from unimask.training.settings import TrainingSettings
+from unimask.training.unreadable import Unreadable
 
 
 @dataclass(eq=False)
@@ -25,6 +26,7 @@ class Trainee:
     criterion: nn.Module
     bad_steps: int = 0
     bad_in_a_row: int = 0
+    unreadable: Unreadable = field(default_factory=Unreadable)
 
 
 def update(
@@ -50,7 +52,9 @@ def update(
     for index in range(settings.accumulate):
         last = index == settings.accumulate - 1
         with fabric.no_backward_sync(trainee.network, enabled=not last):  # type: ignore[arg-type]
-            losses = forward(fabric, trainee, next(stream), generator)
+            batch = next(stream)
+            trainee.unreadable.note(batch.skipped)
+            losses = forward(fabric, trainee, batch, generator)
             fabric.backward(losses.total / settings.accumulate)
         for name, value in headline(losses).items():
             sums[name] = sums.get(name, 0.0) + value.item() / settings.accumulate

@@ -110,7 +110,7 @@ def train(
     if not quiet and fabric.is_global_zero:
         print(f"{words}\n{choices.in_words(settings, len(dataset), len(validation))}")
     loop.run(quiet=quiet)
-    return Run(folder.path, {"best": loop.best}, loop.step == settings.steps)
+    return Run(folder.path, {"best": loop.best}, loop.had_enough or loop.step == settings.steps)
 
 
 def open_folder(path: Path, *, resume: bool) -> RunFolder:
@@ -136,6 +136,8 @@ def begin(loop: "Loop", facts: dict[str, object], *, resume: bool) -> None:
         folder.forget_after(loop.step)
     else:
         folder.write_settings(loop.settings, facts)
+        folder.forget_after(0)  # of a run that was killed before its first state
+        loop.save()  # so that it can be resumed from any moment on, and a full disk is found now
 
 
 def open_splits(

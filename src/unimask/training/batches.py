@@ -136,6 +136,7 @@ def batches(
         num_workers=settings.workers,
         collate_fn=collate,
         persistent_workers=False,
+        generator=torch.Generator(),  # else it draws from the global one, which drop path follows
     )
     try:
         yield from loader

@@ -84,7 +84,7 @@ def test_losses_and_gradients_are_those_of_transformers(objects, monkeypatch):
     ours = Criterion(CLASSES, CriterionConfig())(output, targets, sampler=sampler)
 
     last = [theirs[f"loss_{name}"] for name in weights]
-    torch.testing.assert_close(torch.stack(ours[1:]), torch.stack(last), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.stack(ours[1:4]), torch.stack(last), rtol=1e-5, atol=1e-6)
     assert len(theirs) == 3 * LAYERS
     torch.testing.assert_close(ours.total, their_total, rtol=1e-5, atol=0)
     inputs = [logits for layer in layers for logits in layer]

@@ -1,6 +1,7 @@
 """Losses against an independent float64 computation, written straight from the rules."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ import torch.distributed as dist
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion
 from unimask.losses.criterion import PointSampler
-from unimask.losses.matched import mean_over_processes
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 CONFIG = CriterionConfig(num_points=50)
@@ -96,8 +96,9 @@ def golden(layers, targets, points, config=CONFIG):
                 entropy -= weight * np.log(probs[q, wanted[q]])
                 weight_sum += weight
         terms = (entropy / weight_sum, mask_sum / count, dice_sum / count)
-        total += 2 * terms[0] + 5 * terms[1] + 5 * terms[2]
-    return (total, *terms)
+        headline = 2 * terms[0] + 5 * terms[1] + 5 * terms[2]
+        total += headline
+    return (total, *terms, headline)
 
 
 def example(seed, objects=(2, 0, 3), layers=3, dtype=torch.float32):
@@ -162,13 +163,16 @@ def test_a_query_that_is_not_finite_is_matched_last():
     assert queries.tolist() == [0, 1, 3, 4]
 
 
-@pytest.mark.parametrize(("others", "expected"), [(4, 3.0), (0, 1.0)])
-def test_masks_are_counted_over_all_processes(others, expected, monkeypatch):
+@pytest.mark.parametrize(
+    ("others", "apart", "expected"), [(4, False, 3.0), (0, False, 0.5), (0, True, 1.0)]
+)
+def test_masks_are_counted_over_all_processes(others, apart, expected, monkeypatch):
     monkeypatch.setattr(dist, "is_initialized", lambda: True)
     monkeypatch.setattr(dist, "get_backend", lambda: "gloo")
     monkeypatch.setattr(dist, "get_world_size", lambda: 2)
     monkeypatch.setattr(dist, "all_reduce", lambda count: count.add_(others))
-    assert mean_over_processes(2 if others else 0) == expected
+    criterion = Criterion(CLASSES, replace(CONFIG, per_process_means=apart))
+    assert criterion.masks_per_process(2 if others else 0) == expected
 
 
 def test_a_batch_costs_what_its_pictures_cost():

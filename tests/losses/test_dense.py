@@ -63,8 +63,9 @@ def golden(layers, targets):
                 entropy -= weight * np.log(probs[q, wanted[q]])
                 weight_sum += weight
         terms = (entropy / weight_sum, focal_sum / count, dice_sum / count)
-        total += terms[0] + 20 * terms[1] + terms[2]
-    return (total, *terms)
+        headline = terms[0] + 20 * terms[1] + terms[2]
+        total += headline
+    return (total, *terms, headline)
 
 
 @pytest.mark.parametrize("at_once", [1, 2**20])
@@ -107,7 +108,7 @@ def test_losses_and_gradients_are_those_of_transformers(objects):
     ).sum()
     ours = DenseCriterion(CLASSES, CONFIG)(output, targets)
     last = torch.stack([told[f"loss_{name}"] for name in weights])
-    torch.testing.assert_close(torch.stack(ours[1:]), last, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(torch.stack(ours[1:4]), last, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(ours.total, total, rtol=1e-5, atol=0)
     pairs = zip(
         torch.autograd.grad(ours.total, inputs), torch.autograd.grad(total, inputs), strict=True

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -190,7 +191,10 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
     with atomic_path(folder / "model.safetensors") as path:
         path.touch()
         mode = path.stat().st_mode
-        save_file(state, path, metadata={"format": "pt"})
+        try:
+            save_file(state, path, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(" ".join(str(error).split())) from error
         path.chmod(mode)  # safetensors makes files that only their owner may read
     with atomic_path(folder / "config.json") as path:
         path.write_text(json.dumps(config, indent=2) + "\n")

@@ -1,6 +1,5 @@
 """`unimask train`: labelled pictures to weights."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -35,16 +34,20 @@ QueriesOption = Annotated[
     int | None, typer.Option(min=1, help="Masks per picture; trained weights can have more.")
 ]
 NamesOption = Annotated[
-    str | None, typer.Option(help="THING,STUFF: names of an instance-id dataset.")
-]
-FormatOption = Annotated[
-    str | None, typer.Option(help="Of label maps: 'semantic maps' or 'instance ids'.")
+    str | None, typer.Option(help="A,B,...: names of classes that are only numbered.")
 ]
 RecomputeOption = Annotated[
     bool, typer.Option("--recompute", help="Half the memory for a third more time.")
 ]
+FormatOption = Annotated[
+    str | None, typer.Option(help="Of label maps: 'semantic maps' or 'instance ids'.")
+]
 TokenizerOption = Annotated[
     str, typer.Option(help="OneFormer's texts: bytes, or a path to CLIP's tokenizer.json.")
+]
+
+BadPictureOption = Annotated[
+    str | None, typer.Option(help="What an unreadable picture does: stop (the rule) or skip.")
 ]
 
 
@@ -55,77 +58,70 @@ def train(
     task: TaskOption = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates of the weights.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data, instead.")] = None,
-    size: Annotated[int, typer.Option(help="Side of the training square.")] = 512,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per pass.")] = 4,
-    accumulate: Annotated[int, typer.Option(min=1, help="Passes per update.")] = 1,
-    learning_rate: Annotated[float, typer.Option(help="Peak rate.")] = 1e-4,
+    size: Annotated[int | None, typer.Option(help="Side of the training square.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Pictures per pass.")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="Passes per update.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak rate.")] = None,
     backbone: BackboneOption = None,
     pixel_decoder: PixelDecoderOption = None,
     backbone_weights: WeightsOption = None,
     channels: ChannelsOption = None,
     queries: QueriesOption = None,
-    precision: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
     recompute: RecomputeOption = False,
     names: NamesOption = None,
     format: FormatOption = None,
-    evaluate_every: Annotated[int, typer.Option(help="Steps between validations.")] = 0,
+    evaluate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
     tokenizer: TokenizerOption = "bytes",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read pictures.")] = 2,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Validations without a better score, then the end.")
+    ] = None,
+    on_bad_picture: BadPictureOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
-    """Train a network, from scratch or from weights; interrupt and resume at will."""
-    from unimask.datasets.transforms import Augmentation
-    from unimask.training import TrainingSettings
+    """Train a network, from scratch or from weights; interrupt and resume at will.
+
+    What is not said is chosen for the data and the machine, and told at the start.
+    """
     from unimask.training import train as run_training
 
-    pair = parse_names(names)
-    if precision not in ("float32", "bfloat16"):
+    if precision not in (None, "float32", "bfloat16"):
         raise SettingsError(f"--precision {precision}: give float32 or bfloat16")
-    settings = TrainingSettings(
-        steps=count_steps(data, pair, format, steps, epochs, batch_size * accumulate),
-        batch_size=batch_size,
-        accumulate=accumulate,
-        learning_rate=learning_rate,
-        backbone=backbone,
-        pixel_decoder=pixel_decoder,
-        channels=channels,
-        backbone_weights=None if backbone_weights is None else str(backbone_weights),
-        num_queries=queries,
-        precision=precision,  # type: ignore[arg-type]
-        recompute=recompute,
-        evaluate_every=evaluate_every,
-        tokenizer=tokenizer,
-        seed=seed,
-        workers=workers,
-        augmentation=Augmentation(crop=size),
+    if on_bad_picture not in (None, "stop", "skip"):
+        raise SettingsError(f"--on-bad-picture {on_bad_picture}: give stop or skip")
+    said = {
+        "steps": steps,
+        "epochs": epochs,
+        "size": size,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "learning_rate": learning_rate,
+        "backbone": backbone,
+        "pixel_decoder": pixel_decoder,
+        "backbone_weights": None if backbone_weights is None else str(backbone_weights),
+        "channels": channels,
+        "num_queries": queries,
+        "precision": precision,
+        "recompute": recompute,
+        "evaluate_every": evaluate_every,
+        "tokenizer": tokenizer,
+        "seed": seed,
+        "patience": patience,
+        "workers": workers,
+        "on_bad_picture": on_bad_picture,
+    }
+    changes = {name: value for name, value in said.items() if value is not None}
+    told = {"names": parse_names(names), "format": format}
+    run = run_training(
+        data, model, task=task, out=out, resume=resume, device=device, **told, **changes
     )
-    on_data = partial(run_training, data, model, task=task, names=pair, format=format)
-    run = on_data(out=out, resume=resume, settings=settings, device=device)
     if not run.finished:
         raise typer.Exit(130)
     print(f"best weights: {run.folder / 'weights' / 'best'}")
-
-
-def count_steps(
-    data: Path,
-    names: tuple[str, ...] | None,
-    format: str | None,
-    steps: int | None,
-    epochs: float | None,
-    pictures_per_step: int,
-) -> int:
-    """Turn epochs into steps."""
-    from unimask.datasets import open_dataset
-
-    if steps is not None and epochs is not None:
-        raise SettingsError("give --steps or --epochs, not both")
-    if epochs is None:
-        return steps or 1000
-    pictures = len(open_dataset(data, "train", names=names, format=format))
-    return max(1, round(epochs * pictures / pictures_per_step))
 
 
 def parse_names(text: str | None) -> tuple[str, ...] | None:

@@ -18,6 +18,9 @@ class CriterionConfig:
         oversample_ratio: Candidates drawn per point kept.
         importance_ratio: Share of the points taken where the prediction is least certain.
         ignore_void: False counts ignored pixels as background, as the authors' code does.
+        per_process_means: True averages the class loss over each process's own pictures, and counts
+            at least one mask in each process, as the authors' code does; False makes several
+            processes learn what one would with all their pictures.
     """
 
     kind: Literal["points"] = "points"
@@ -30,6 +33,7 @@ class CriterionConfig:
     oversample_ratio: float = 3.0
     importance_ratio: float = 0.75
     ignore_void: bool = True
+    per_process_means: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +48,9 @@ class DenseCriterionConfig:
         focal_alpha: Share of a mask's inside in the focal loss (Lin et al. 2017).
         focal_gamma: How much less pixels count that are right already.
         ignore_void: False counts ignored pixels as background, as the authors' code does.
+        per_process_means: True averages the class loss over each process's own pictures, and counts
+            at least one mask in each process, as the authors' code does; False makes several
+            processes learn what one would with all their pictures.
     """
 
     kind: Literal["dense"] = "dense"
@@ -54,6 +61,7 @@ class DenseCriterionConfig:
     focal_alpha: float = 0.25
     focal_gamma: float = 2.0
     ignore_void: bool = True
+    per_process_means: bool = False
 
 
 LossConfig = CriterionConfig | DenseCriterionConfig

@@ -31,9 +31,13 @@ def build_criterion(
         if config is not None:
             raise SettingsError("a per-pixel network has one loss: give no criterion")
         return PixelCriterion()
-    if config is None:
-        maskformer = isinstance(network.transformer_decoder, StandardDecoderConfig)
-        config = DenseCriterionConfig() if maskformer else CriterionConfig()
+    config = config or own_losses(network)
     if isinstance(config, DenseCriterionConfig):
         return DenseCriterion(network.num_classes, config)
     return Criterion(network.num_classes, config)
+
+
+def own_losses(network: SegmenterConfig) -> LossConfig:
+    """Give the losses of a network's authors, for one that has queries."""
+    maskformer = isinstance(network.transformer_decoder, StandardDecoderConfig)
+    return DenseCriterionConfig() if maskformer else CriterionConfig()

@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from unimask.losses.processes import count_processes, everywhere
+
 
 def contrastive_loss(
     queries: Float[Tensor, "b q c"], texts: Float[Tensor, "b q c"]
@@ -21,21 +23,7 @@ def contrastive_loss(
     """
     pictures = F.normalize(queries.float().flatten(1), dim=-1)
     words = texts.float().flatten(1)
-    first = len(pictures) * dist.get_rank() if several() else 0
+    first = len(pictures) * dist.get_rank() if count_processes() > 1 else 0
     own = torch.arange(len(pictures), device=pictures.device) + first
     to_text = F.cross_entropy(pictures @ everywhere(words).T, own)
     return to_text + F.cross_entropy(words @ everywhere(pictures).T, own)
-
-
-def several() -> bool:
-    """Say whether there are other processes."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def everywhere(rows: Float[Tensor, "b c"]) -> Float[Tensor, "n c"]:
-    """Give the rows of all processes, in the order of their ranks, with gradients."""
-    if not several():
-        return rows
-    from torch.distributed.nn.functional import all_gather
-
-    return torch.cat(all_gather(rows))

@@ -4,27 +4,29 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from unimask.config import LossConfig
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
+from unimask.losses.processes import count_processes, mean_over_processes
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 
 class Losses(NamedTuple):
     """What a step minimises, and what a person reads.
 
-    `total` sums all layers and terms with their weights. The three terms are those of the last
-    layer alone, without weights: they compare across networks of any depth.
+    `total` sums all layers and terms with their weights, and the contrast with texts where there
+    is one. The three terms are those of the last layer alone, without weights, and `headline` is
+    their weighted sum: these compare across networks of any depth.
     """
 
     total: Float[Tensor, ""]
     class_loss: Float[Tensor, ""]
     mask_loss: Float[Tensor, ""]
     dice_loss: Float[Tensor, ""]
+    headline: Float[Tensor, ""]
 
 
 class Truth(NamedTuple):
@@ -64,6 +66,7 @@ class MatchedCriterion(nn.Module):
         super().__init__()
         self.weights = (config.class_weight, config.mask_weight, config.dice_weight)
         self.ignore_void = config.ignore_void
+        self.per_process_means = config.per_process_means
         self.matcher = matcher
         weight = torch.ones(num_classes + 1)
         weight[-1] = config.no_object_weight
@@ -92,20 +95,18 @@ class MatchedCriterion(nn.Module):
             ]
             for layer in layers
         ]
+        classes = self.class_losses(layers, targets, matches)
         terms = [
-            (self.class_loss(layer.class_logits.float(), targets, pairs), *masks)
-            for layer, pairs, masks in zip(
-                layers, matches, mask_losses(layers, matches), strict=True
-            )
+            (of_classes, *of_masks)
+            for of_classes, of_masks in zip(classes, mask_losses(layers, matches), strict=True)
         ]
-        total = torch.stack(
-            [
-                weight * term
-                for layer in terms
-                for weight, term in zip(self.weights, layer, strict=True)
-            ]
-        ).sum()
-        return Losses(total, *(term.detach() for term in terms[-1]))
+        weighted = [
+            torch.stack([w * term for w, term in zip(self.weights, layer, strict=True)]).sum()
+            for layer in terms
+        ]
+        of_class, of_mask, of_dice = (term.detach() for term in terms[-1])
+        total = torch.stack(weighted).sum()
+        return Losses(total, of_class, of_mask, of_dice, weighted[-1].detach())
 
     def lay_out(self, targets: list[Target], logits_size: tuple[int, int]) -> Truth:
         """Put the batch's masks in one tensor and count them over all processes."""
@@ -120,7 +121,7 @@ class MatchedCriterion(nn.Module):
             known = self.known(voids, logits_size)
         pictures = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         return Truth(
-            masks, pictures.to(masks.device), starts, known, mean_over_processes(sum(counts))
+            masks, pictures.to(masks.device), starts, known, self.masks_per_process(sum(counts))
         )
 
     def known(
@@ -129,25 +130,52 @@ class MatchedCriterion(nn.Module):
         """Mark where the truth is known, on the grid that the losses look it up in."""
         raise NotImplementedError
 
-    def class_loss(
+    def masks_per_process(self, count: int) -> float:
+        """Average the number of masks over all processes; the batch has at least one mask.
+
+        The authors count at least one per process.
+        """
+        mean = float(mean_over_processes(torch.tensor([float(count)])))
+        return max(mean, 1.0 if self.per_process_means else 1 / count_processes())
+
+    def class_losses(
+        self,
+        layers: list[LayerPrediction],
+        targets: list[Target],
+        matches: list[list[Match]],
+    ) -> list[Float[Tensor, ""]]:
+        """Give every layer's weighted mean of the cross entropy over all queries of the batch.
+
+        The mean is over the pictures of all processes; the authors' is over each one's own.
+        """
+        wanted = [
+            self.wanted(layer.class_logits, targets, pairs)
+            for layer, pairs in zip(layers, matches, strict=True)
+        ]
+        sums = [
+            F.cross_entropy(
+                layer.class_logits.float().transpose(1, 2),
+                classes,
+                self.class_weights,
+                reduction="sum",
+            )
+            for layer, classes in zip(layers, wanted, strict=True)
+        ]
+        norms = torch.stack([self.class_weights[classes].sum() for classes in wanted])
+        if not self.per_process_means:
+            norms = mean_over_processes(norms)
+        return [total / norm for total, norm in zip(sums, norms, strict=True)]
+
+    def wanted(
         self, class_logits: Float[Tensor, "b q k"], targets: list[Target], matches: list[Match]
-    ) -> Float[Tensor, ""]:
-        """Give the weighted mean of the cross entropy over all queries of the batch."""
-        no_object = class_logits.shape[-1] - 1
+    ) -> Int[Tensor, "b q"]:
+        """Give the class that every query should answer, "no object" where it has none."""
         wanted = torch.full(
-            class_logits.shape[:2], no_object, dtype=torch.long, device=class_logits.device
+            class_logits.shape[:2],
+            class_logits.shape[-1] - 1,
+            dtype=torch.long,
+            device=class_logits.device,
         )
         for index, (target, (queries, objects)) in enumerate(zip(targets, matches, strict=True)):
             wanted[index, queries] = target.labels[objects]
-        return F.cross_entropy(class_logits.transpose(1, 2), wanted, self.class_weights)
-
-
-def mean_over_processes(num_masks: int) -> float:
-    """Give the number of masks per process, averaged over all, at least 1."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return max(float(num_masks), 1.0)
-    count = torch.tensor(float(num_masks))
-    if dist.get_backend() == "nccl":
-        count = count.cuda()
-    dist.all_reduce(count)
-    return max(count.item() / dist.get_world_size(), 1.0)
+        return wanted

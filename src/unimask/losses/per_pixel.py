@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from unimask.losses.matched import Losses
 from unimask.losses.points import known_pixels
+from unimask.losses.processes import count_processes, mean_over_processes
 from unimask.outputs import SegmenterOutput, Target
 
 UNKNOWN = -1
@@ -38,12 +39,14 @@ class PixelCriterion(nn.Module):
         size = (output.mask_logits.shape[-2], output.mask_logits.shape[-1])
         known = known_pixels(classes == UNKNOWN, size)
         classes = classes.masked_fill(~known, UNKNOWN)
+        pixels = mean_over_processes(known.sum(dtype=torch.float32)[None])[0]
+        pixels = pixels.clamp(min=1 / count_processes())
         last, *earlier = (
-            cross_entropy(layer.mask_logits, classes) / known.sum().clamp(min=1)
+            cross_entropy(layer.mask_logits, classes) / pixels
             for layer in (output, *output.auxiliary)
         )
         nothing = torch.zeros_like(last).detach()
-        return Losses(sum(earlier, last), last.detach(), nothing, nothing)
+        return Losses(sum(earlier, last), last.detach(), nothing, nothing, last.detach())
 
 
 def cross_entropy(

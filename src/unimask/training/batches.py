@@ -14,21 +14,26 @@ from unimask.config import PreprocessingConfig
 from unimask.datasets import Dataset
 from unimask.datasets.sample import build_target
 from unimask.datasets.transforms import augment
-from unimask.errors import UnimaskError
+from unimask.errors import DataError, UnimaskError
 from unimask.labels import Task
 from unimask.outputs import Target
 from unimask.processing.preprocess import normalise
 from unimask.training.settings import TrainingSettings
 from unimask.training.texts import PictureTexts
+from unimask.training.unreadable import AT_MOST, UNREADABLE
 
 
 class Example(NamedTuple):
-    """A picture with its target for a task, and its sentences where texts are learned."""
+    """A picture with its target for a task, and its sentences where texts are learned.
+
+    `skipped` says why others could not be read, in whose place it stands.
+    """
 
     pixel_values: Float[Tensor, "c h w"]
     target: Target
     task: Task
     sentences: Int[Tensor, "n t"] | None
+    skipped: tuple[str, ...] = ()
 
 
 class Batch(NamedTuple):
@@ -38,6 +43,7 @@ class Batch(NamedTuple):
     targets: list[Target]
     tasks: list[Task]
     sentences: Int[Tensor, "b n t"] | None
+    skipped: tuple[str, ...]
 
 
 class Examples(TorchDataset):
@@ -66,13 +72,25 @@ class Examples(TorchDataset):
         self.order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def __getitem__(self, number: int) -> Example:
-        """Give example `number` of the sequence."""
+        """Give example `number` of the sequence, or the next that can be read."""
+        skipped: list[str] = []
+        for later in range(AT_MOST):
+            try:
+                return self.example(number + later, later)._replace(skipped=tuple(skipped))
+            except UNREADABLE as error:
+                if self.settings.on_bad_picture == "stop":
+                    raise
+                skipped.append(str(error))
+        raise DataError(f"{AT_MOST} pictures in a row cannot be read: {skipped[0]}")
+
+    def example(self, number: int, later: int) -> Example:
+        """Give example `number`, `later` of which stand for others: each is changed anew."""
         epoch, place = divmod(number, len(self.dataset))
         if self.order[0] != epoch:
             shuffled = np.random.default_rng((self.settings.seed, epoch)).permutation
             self.order = (epoch, shuffled(len(self.dataset)))
         index = int(self.order[1][place])
-        random = np.random.default_rng((self.settings.seed, epoch, index))
+        random = np.random.default_rng((self.settings.seed, epoch, index, later))
         sample = augment(
             self.dataset[index], self.settings.augmentation, self.preprocessing, random
         )
@@ -91,6 +109,7 @@ def collate(examples: list[Example]) -> Batch:
         [example.target for example in examples],
         [example.task for example in examples],
         torch.stack(sentences) if sentences else None,
+        tuple(reason for example in examples for reason in example.skipped),
     )
 
 
@@ -117,6 +136,7 @@ def batches(
         num_workers=settings.workers,
         collate_fn=collate,
         persistent_workers=False,
+        generator=torch.Generator(),  # else it draws from the global one, which drop path follows
     )
     try:
         yield from loader

@@ -23,9 +23,9 @@ def draw_curves(rows: list[dict[str, str]], target: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     steps = [int(row["step"]) for row in losses]
-    for name in ("class", "mask", "dice"):
+    for name in ("loss", "class", "mask", "dice"):
         left.plot(steps, [float(row[name]) for row in losses], label=name)
-    left.set(title="losses of the last layer", xlabel="step", yscale="log")
+    left.set(title="loss of the last layer, and its terms", xlabel="step", yscale="log")
     left.legend(frameon=False)
     left.grid(alpha=0.25)
     right.plot([int(r["step"]) for r in scores], [float(r["score"]) for r in scores], marker="o")

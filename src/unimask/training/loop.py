@@ -2,7 +2,7 @@
 
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 
 import torch
@@ -11,15 +11,19 @@ from lightning_fabric import Fabric
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
 from unimask.errors import TrainingError
+from unimask.inference import Predictor
 from unimask.labels import Task, widest
 from unimask.training.batches import Examples, batches
 from unimask.training.curves import draw_curves
+from unimask.training.failures import told_in_one_line
 from unimask.training.report import Reporter
 from unimask.training.run_folder import RunFolder
 from unimask.training.schedule import rate_at
 from unimask.training.settings import TrainingSettings
 from unimask.training.steps import Trainee, update
+from unimask.training.unreadable import UNREADABLE, Unreadable, readable
 from unimask.training.validation import draw_samples, predictor_of, validate
+from unimask.training.waiting import DONE, ENOUGH, FirstProcessWorks
 
 LEAST_STRETCH = 20
 """Steps that a line sums up at least, where an epoch is shorter."""
@@ -39,6 +43,10 @@ class Loop:
         settings: What the run was told.
         step: Steps taken.
         best: The best score so far.
+        sums: Of the losses of the stretch that the next line sums up.
+        taken: Its steps so far.
+        worse: Validations since it.
+        had_enough: The score stopped rising.
         asked_to_stop: A signal reached this process.
         interrupted: A signal reached one of the processes, and all know it.
     """
@@ -52,6 +60,10 @@ class Loop:
     settings: TrainingSettings
     step: int = 0
     best: float = -1.0
+    sums: dict[str, float] = field(default_factory=dict)
+    taken: int = 0
+    worse: int = 0
+    had_enough: bool = False
     asked_to_stop: bool = False
     interrupted: bool = False
 
@@ -81,6 +93,9 @@ class Loop:
         try:
             with Reporter(self.settings.steps, self.step, quiet=quiet) as reporter:
                 self.stretches(stream, reporter)
+                if self.interrupted:
+                    told = f"interrupted after step {self.step}; continue with --resume --out"
+                    reporter.say(f"{told} {self.folder.path}")
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -97,23 +112,27 @@ class Loop:
     def stretches(self, stream, reporter: Reporter) -> None:
         """Take steps; sum them up once an epoch."""
         self.trainee.network.train()
-        sums: dict[str, float] = {}
-        taken, start = 0, time.perf_counter()
-        while self.step < self.settings.steps and not self.interrupted:
-            losses = update(self.fabric, self.trainee, stream, self.step, self.settings)
+        start, taken_before = time.perf_counter(), self.taken
+        while self.step < self.settings.steps and not (self.interrupted or self.had_enough):
+            known = len(self.trainee.unreadable.told)
+            with told_in_one_line(self.step + 1, self.settings):
+                losses = update(self.fabric, self.trainee, stream, self.step, self.settings)
+            for reason in self.trainee.unreadable.told[known:]:
+                reporter.say(f"skipped: {reason}")
             self.agree_to_stop()
             self.step += 1
-            taken += 1
-            sums = {name: sums.get(name, 0.0) + value for name, value in losses.items()}
+            self.taken += 1
+            self.sums = {name: self.sums.get(name, 0.0) + v for name, v in losses.items()}
             reporter.step(losses["loss"])
             length = max(LEAST_STRETCH, round(self.step / self.epoch))
             due = self.step % length == 0 or self.step == self.settings.steps
             judged = self.judged_now()
             if due or judged:
-                seconds = (time.perf_counter() - start) / taken
-                row = self.row({n: v / taken for n, v in sums.items()}, seconds)
+                seconds = (time.perf_counter() - start) / (self.taken - taken_before)
+                row = self.row({n: v / self.taken for n, v in self.sums.items()}, seconds)
+                self.sums, self.taken = {}, 0
                 self.finish_stretch(row, judged, reporter)
-                sums, taken, start = {}, 0, time.perf_counter()
+                start, taken_before = time.perf_counter(), 0
             elif self.step % self.settings.save_every == 0 or self.interrupted:
                 self.save()
         if self.interrupted:
@@ -133,29 +152,52 @@ class Loop:
             **{name: round(value, 6) for name, value in means.items()},
             "seconds_per_step": round(seconds, 4),
             "skipped": self.trainee.bad_steps,
+            "unreadable": self.trainee.unreadable.times,
         }
 
     def finish_stretch(self, row: dict[str, object], judged: bool, reporter: Reporter) -> None:
         """Validate if it is time; log, print, draw and save."""
+        first = FirstProcessWorks(self.fabric)
         if not self.fabric.is_global_zero:
+            self.had_enough = judged and first.wait() == ENOUGH
             return
         if judged:
-            row |= self.judge()
+            row |= self.judge(first, reporter)
         self.folder.log(row)
         reporter.row(row)
         draw_curves(self.folder.rows(), self.folder.path / "curves.png")
         self.save()
 
-    def judge(self) -> dict[str, object]:
-        """Score the averaged weights, and keep them if they are the best."""
+    def judge(self, first: FirstProcessWorks, reporter: Reporter) -> dict[str, object]:
+        """Score the averaged weights, keep them if they are the best, and say whether to go on."""
         state = self.trainee.average.state
         predictor = predictor_of(self.checkpoint, state, self.fabric.device, str(self.folder.path))
-        metric, score = validate(predictor, self.validation, self.task)
+        metric, score = self.score(predictor, first, reporter)
         draw_samples(predictor, self.validation, self.task, self.folder, self.step)
+        self.worse += 1
         if score > self.best:
-            self.best = score
+            self.best, self.worse = score, 0
             self.folder.write_weights("best", self.averaged())
+        patience = self.settings.patience
+        self.had_enough = bool(patience) and self.worse >= patience
+        first.say(ENOUGH if self.had_enough else DONE)
         return {"metric": metric, "score": score}
+
+    def score(
+        self, predictor: Predictor, first: FirstProcessWorks, reporter: Reporter
+    ) -> tuple[str, float]:
+        """Score on the pictures that can be read; go without the others, if that is asked."""
+        try:
+            return validate(predictor, self.validation, self.task, first.tick)
+        except UNREADABLE:
+            if self.settings.on_bad_picture == "stop":
+                raise
+            self.validation, reasons = readable(self.validation, first.tick)
+            if not reasons:  # the fault is not a picture's
+                raise
+            for reason in reasons:
+                reporter.say(f"not judged by: {reason}")
+            return validate(predictor, self.validation, self.task, first.tick)
 
     def averaged(self) -> Checkpoint:
         """Give the averaged weights as a checkpoint."""
@@ -163,7 +205,11 @@ class Loop:
         return replace(self.checkpoint, state=state)
 
     def save(self) -> None:
-        """Write the state that resumes the run, and the last weights."""
+        """Write the state that resumes the run, and the last weights.
+
+        Raises:
+            OutputError: They cannot be written; the state before is still there.
+        """
         if not self.fabric.is_global_zero:
             return
         network = getattr(self.trainee.network, "module", self.trainee.network)
@@ -172,6 +218,12 @@ class Loop:
                 "step": self.step,
                 "best": self.best,
                 "bad_steps": self.trainee.bad_steps,
+                "bad_in_a_row": self.trainee.bad_in_a_row,
+                "unreadable": vars(self.trainee.unreadable),
+                "worse": self.worse,
+                "had_enough": self.had_enough,
+                "sums": self.sums,
+                "taken": self.taken,
                 "network": network.state_dict(),
                 "optimizer": self.trainee.optimizer.state_dict(),
                 "average": self.trainee.average.state_dict(),
@@ -188,6 +240,10 @@ class Loop:
         try:
             self.step, self.best = state["step"], state["best"]
             self.trainee.bad_steps = state["bad_steps"]
+            self.trainee.bad_in_a_row = state["bad_in_a_row"]
+            self.trainee.unreadable = Unreadable(**state["unreadable"])
+            self.sums, self.taken = state["sums"], state["taken"]
+            self.worse, self.had_enough = state["worse"], state["had_enough"]
             network = getattr(self.trainee.network, "module", self.trainee.network)
             network.load_state_dict(state["network"])
             self.trainee.optimizer.load_state_dict(state["optimizer"])

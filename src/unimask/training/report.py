@@ -51,6 +51,8 @@ class Reporter:
         parts.append(f"lr {row['learning_rate']:.1e}  {row['seconds_per_step']:.2f} s/step")
         if row.get("skipped"):
             parts.append(f"skipped {row['skipped']}")
+        if row.get("unreadable"):
+            parts.append(f"unreadable {row['unreadable']}")
         if "score" in row:
             parts.append(f"[bold]{row['metric']} {row['score']:.1f}[/bold]")
         self.say("  ".join(parts))

@@ -1,7 +1,9 @@
 """A run's folder: settings, metrics, weights, and the state that resumes it."""
 
 import csv
+import io
 import json
+import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import get_type_hints
@@ -24,8 +26,10 @@ COLUMNS: tuple[str, ...] = (
     "class",
     "mask",
     "dice",
+    "auxiliary",
     "seconds_per_step",
     "skipped",
+    "unreadable",
     "metric",
     "score",
 )
@@ -78,20 +82,27 @@ class RunFolder:
             raise TrainingError(f"{path} is damaged ({one_line(error)}): start anew") from error
 
     def log(self, row: dict[str, object]) -> None:
-        """Add a line to metrics.csv."""
+        """Add a line to metrics.csv.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
         new = not self.metrics_path.exists()
-        with self.metrics_path.open("a", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, restval="")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        try:
+            with self.metrics_path.open("a", newline="") as stream:
+                writer = csv.DictWriter(stream, COLUMNS, restval="")
+                if new:
+                    writer.writeheader()
+                writer.writerow(row)
+        except OSError as error:
+            raise OutputError(f"cannot write {self.metrics_path}: {error.strerror}") from error
 
     def rows(self) -> list[dict[str, str]]:
-        """Read metrics.csv."""
+        """Read metrics.csv, but for a last line that was cut short as the run was."""
         if not self.metrics_path.is_file():
             return []
-        with self.metrics_path.open(newline="") as stream:
-            return list(csv.DictReader(stream))
+        text = self.metrics_path.read_text(encoding="utf-8")
+        return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
 
     def forget_after(self, step: int) -> None:
         """Drop lines of steps that a resumed run will take again.
@@ -110,9 +121,17 @@ class RunFolder:
             writer.writerows(kept)
 
     def save_state(self, state: dict[str, object]) -> None:
-        """Write the resumable state, whole or not at all."""
+        """Write the resumable state, whole or not at all.
+
+        Raises:
+            OutputError: It cannot be written; the one before it is still there.
+        """
         with atomic_path(self.state_path) as path:
-            torch.save(state, path)
+            try:
+                torch.save(state, path)
+            except RuntimeError as error:  # PyTorch's writer keeps the system's reason to itself
+                free = shutil.disk_usage(self.path).free / 1e6
+                raise OSError(f"it broke off, with {free:.0f} MB free there") from error
 
     def read_state(self) -> dict:
         """Read the resumable state.

@@ -47,7 +47,10 @@ class TrainingSettings:
         seed: Every random draw follows from it, the step and the picture.
         workers: Processes that read pictures.
         evaluate_every: Steps between two validations; 0 for one at the end.
+        patience: Validations in a row without a better score after which the run ends; 0 for never.
         save_every: Steps between two saved states.
+        on_bad_picture: What an unreadable picture or label does: "stop" ends the run, "skip" takes
+            the next one in its place, and counts.
         max_bad_steps: Steps in a row without finite losses after which the run stops.
         preprocessing: How pictures are predicted; None keeps the weights' own, or lets the
             shorter side be `augmentation.crop` for a network from scratch.
@@ -77,7 +80,9 @@ class TrainingSettings:
     seed: int = 0
     workers: int = 2
     evaluate_every: int = 0
+    patience: int = 0
     save_every: int = 200
+    on_bad_picture: Literal["stop", "skip"] = "stop"
     max_bad_steps: int = 10
     preprocessing: PreprocessingConfig | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)

@@ -24,6 +24,7 @@ from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS, family_tasks
 from unimask.published.configurations import CONFIGURATIONS
 from unimask.text.tokenizers import open_tokenizer
+from unimask.training.expectation import expect, fresh_class_loss
 from unimask.training.queries import most_queries, raise_queries, with_queries
 from unimask.training.rules import rules_for
 from unimask.training.settings import TrainingSettings
@@ -72,6 +73,10 @@ def starting_point(
         raise SettingsError(f"{model} is not told its task: panoptic trains it for all three")
     check_channels(checkpoint)
     told += f"; {count(checkpoint.state):.1f} million parameters"
+    if is_untrained(model):
+        first = expect(checkpoint.config, settings.criterion)
+        told += f"\nexpect a first loss near {first.headline:.1f} = {first.words} (the last of "
+        told += f"{first.layers} layers; all of them, which are minimised, {first.total:.0f})"
     known, rules = tasks_of(checkpoint.config, tasks), checkpoint.postprocessing
     if known != ("semantic",):
         rules = replace(rules, resize="masks")  # scores are the rule of semantic networks alone
@@ -93,6 +98,7 @@ def trained(
         old = len(checkpoint.labels)
         checkpoint = replace_head(checkpoint, labels)
         told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
+        told += f" (expect a first class loss near {fresh_class_loss(checkpoint.config):.1f})"
     told += which
     checkpoint, more = raise_queries(model, checkpoint, settings.num_queries)
     before, checkpoint = checkpoint, read_channels(model, checkpoint, settings.channels)

@@ -1,7 +1,7 @@
 """One update of the weights: forward, losses, backward, and the guard against bad numbers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from lightning_fabric import Fabric
@@ -13,6 +13,7 @@ from unimask.training.average import WeightAverage
 from unimask.training.batches import Batch
 from unimask.training.schedule import rate_at
 from unimask.training.settings import TrainingSettings
+from unimask.training.unreadable import Unreadable
 
 
 @dataclass(eq=False)
@@ -25,6 +26,7 @@ class Trainee:
     criterion: nn.Module
     bad_steps: int = 0
     bad_in_a_row: int = 0
+    unreadable: Unreadable = field(default_factory=Unreadable)
 
 
 def update(
@@ -50,12 +52,14 @@ def update(
     for index in range(settings.accumulate):
         last = index == settings.accumulate - 1
         with fabric.no_backward_sync(trainee.network, enabled=not last):  # type: ignore[arg-type]
-            losses = forward(fabric, trainee, next(stream), generator)
+            batch = next(stream)
+            trainee.unreadable.note(batch.skipped)
+            losses = forward(fabric, trainee, batch, generator)
             fabric.backward(losses.total / settings.accumulate)
-        for name, value in zip(("loss", "class", "mask", "dice"), losses, strict=True):
+        for name, value in headline(losses).items():
             sums[name] = sums.get(name, 0.0) + value.item() / settings.accumulate
     norm = nn.utils.clip_grad_norm_(trainee.network.parameters(), settings.clip_norm)
-    if everywhere_finite(fabric, norm, sums["loss"]):
+    if everywhere_finite(fabric, norm, sums["loss"] + sums["auxiliary"]):
         trainee.optimizer.step()
         trainee.average.update(getattr(trainee.network, "module", trainee.network))
         trainee.bad_in_a_row = 0
@@ -63,6 +67,17 @@ def update(
         count_bad(trainee, step, settings)
     trainee.optimizer.zero_grad()
     return sums
+
+
+def headline(losses: Losses) -> dict[str, Tensor]:
+    """Name what a person reads: the last layer's loss, its three terms, and all else in one."""
+    return {
+        "loss": losses.headline,
+        "class": losses.class_loss,
+        "mask": losses.mask_loss,
+        "dice": losses.dice_loss,
+        "auxiliary": losses.total.detach() - losses.headline,
+    }
 
 
 def forward(fabric: Fabric, trainee: Trainee, batch: Batch, generator: torch.Generator) -> Losses:

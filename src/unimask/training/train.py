@@ -16,6 +16,7 @@ from unimask.losses import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.average import WeightAverage
+from unimask.training.choices import Choices, find_machine, picture_sizes
 from unimask.training.optimizer import build_optimizer
 from unimask.training.recompute import recompute_layers
 from unimask.training.run_folder import RunFolder
@@ -62,12 +63,13 @@ def train(
     settings: TrainingSettings | None = None,
     device: str = "auto",
     quiet: bool = False,
+    **changes: Any,
 ) -> Run:
     """Train a network on a folder of labelled pictures.
 
-    The run's folder holds `settings.json`, `metrics.csv`, `curves.png`, `samples/` (truth beside
-    prediction), averaged weights to `load` (`weights/best`, `weights/last`), and `state.pt`, from
-    which an interrupted run continues with the result of an uninterrupted one.
+    The run's folder holds settings, metrics, curves, samples, `weights/best` and `weights/last`
+    (averaged, loadable), and `state.pt`, from which an interrupted run continues with the result
+    of an uninterrupted one.
 
     Args:
         data: Folder of the dataset, with splits "train" and "val".
@@ -79,7 +81,10 @@ def train(
         resume: Continue the run in `out`, with the settings it was started with.
         names: Of the classes, as `open_dataset` takes them.
         format: Of the labels, as `open_dataset` takes it.
-        settings: Everything else.
+        settings: Everything else. None chooses what fits the data and the machine
+            (`unimask.training.choices`), and says what it chose.
+        changes: Fields of `TrainingSettings` by name, which override either; besides `size`, the
+            side of the training square, and `epochs` in place of `steps`.
         device: "auto", or what Lightning Fabric calls an accelerator.
         quiet: Print nothing.
 
@@ -91,33 +96,51 @@ def train(
     """
     dataset, validation = open_splits(data, names, format)
     task, tasks = chosen_tasks(task, model, dataset)
-    folder = claimed_folder(Path(out or Path("runs") / task), resume)
-    settings = folder.read_settings() if resume else settings or TrainingSettings()
-    checkpoint, pretrained, told = starting_point(model, dataset.labels, tasks, settings, resume)
+    folder = open_folder(Path(out or Path("runs") / task), resume=resume)
+    told = folder.read_settings() if resume else settings
+    sizes, said = picture_sizes(dataset), {} if resume else changes
+    choices = Choices(said, told, sizes, find_machine(device))
+    settings = choices.first()
+    checkpoint, pretrained, words = starting_point(model, dataset.labels, tasks, settings, resume)
     if (channels := checkpoint.config.backbone.in_channels) != RGB:  # known as the labels are
         dataset, validation = open_splits(data, names, format, channels)
+    settings = choices.rest(settings, checkpoint, pretrained, len(dataset))
     fabric = launch(device, settings)
     loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
-    if resume:
-        loop.restore(folder.read_state())
-    if fabric.is_global_zero:
-        facts = {"model": model, "task": task, "data": str(data), "labels": dataset.labels.names}
-        folder.forget_after(loop.step) if resume else folder.write_settings(settings, facts)
-    quiet = quiet or not fabric.is_global_zero
-    if not quiet:
-        introduce(told, dataset, validation)
+    facts = {"model": model, "task": task, "data": str(data), "labels": dataset.labels.names}
+    begin(loop, facts, resume=resume)
+    if not quiet and fabric.is_global_zero:
+        told_choices = choices.in_words(settings, len(dataset), len(validation))
+        print(f"{words}\n{describe(dataset)}\n{told_choices}")
     loop.run(quiet=quiet)
-    if loop.interrupted and not quiet:
-        print(f"interrupted after step {loop.step}; continue with --resume --out {folder.path}")
-    return Run(folder.path, {"best": loop.best}, loop.step == settings.steps)
+    return Run(folder.path, {"best": loop.best}, loop.had_enough or loop.step == settings.steps)
 
 
-def claimed_folder(path: Path, resume: bool) -> RunFolder:
-    """Give a run's folder, which holds no other run unless that is resumed."""
+def open_folder(path: Path, *, resume: bool) -> RunFolder:
+    """Open the run's folder.
+
+    Raises:
+        SettingsError: It holds a run already, which is not to be resumed.
+    """
     folder = RunFolder(path)
     if not resume and folder.state_path.exists():
         raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
     return folder
+
+
+def begin(loop: "Loop", facts: dict[str, object], *, resume: bool) -> None:
+    """Restore the run that is resumed, or write down what a new one was told."""
+    folder = loop.folder
+    if resume:
+        loop.restore(folder.read_state())
+    if not loop.fabric.is_global_zero:
+        return
+    if resume:
+        folder.forget_after(loop.step)
+    else:
+        folder.write_settings(loop.settings, facts)
+        folder.forget_after(0)  # of a run that was killed before its first state
+        loop.save()  # so that it can be resumed from any moment on, and a full disk is found now
 
 
 def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, tuple[Task, ...]]:
@@ -130,12 +153,6 @@ def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, t
     tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
     check_tasks(dataset, tasks)
     return task, tasks
-
-
-def introduce(told: str, dataset: Dataset, validation: Dataset) -> None:
-    """Print what the run starts from, what it learns from, and what it is judged by."""
-    print(f"{told}\n{describe(dataset)}")
-    print(f"{len(dataset)} pictures to learn from, {len(validation)} to judge by")
 
 
 def open_splits(

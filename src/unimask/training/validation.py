@@ -10,6 +10,7 @@ from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
 from unimask.datasets.truth import truth_result
 from unimask.evaluation import evaluate_predictor
+from unimask.evaluation.evaluate import Progress
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Predictor
 from unimask.labels import Task
@@ -17,7 +18,8 @@ from unimask.modeling.build import build_segmenter
 from unimask.results import Result
 from unimask.training.run_folder import RunFolder
 
-HEADLINE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"}
+HEADLINE = {"panoptic": ("PQ",), "semantic": ("mIoU",), "instance": ("AP", "AP_match@0.50")}
+"""Each task's own score; the first of them that evaluation gives."""
 
 SAMPLES = 4
 
@@ -32,11 +34,14 @@ def predictor_of(
     return Predictor(network, replace(checkpoint, state=dict(state)), name)
 
 
-def validate(predictor: Predictor, dataset: Dataset, task: Task) -> tuple[str, float]:
+def validate(
+    predictor: Predictor, dataset: Dataset, task: Task, progress: Progress | None = None
+) -> tuple[str, float]:
     """Give the name and the value of the task's headline score; 0 where it is not defined."""
-    scores = evaluate_predictor(predictor, dataset, task=task)
+    scores = evaluate_predictor(predictor, dataset, task=task, progress=progress)
     metrics: dict[str, float | None] = scores["metrics"]  # type: ignore[assignment]
-    return HEADLINE[task], metrics[HEADLINE[task]] or 0.0
+    name = next(name for name in HEADLINE[task] if name in metrics)
+    return name, metrics[name] or 0.0
 
 
 def draw_samples(

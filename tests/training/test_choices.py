@@ -1,0 +1,129 @@
+"""What nobody said is chosen by rules: from the data, the network and the machine."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_RESNET, tiny_checkpoint, write_discs
+
+import unimask
+from unimask.datasets.transforms import Augmentation
+from unimask.errors import SettingsError
+from unimask.training import train
+from unimask.training.choices import Choices, Machine, pictures_at_once, square
+from unimask.training.run_folder import RunFolder
+
+CPU = Machine(kind="cpu", memory_gb=None, bfloat16=False, cores=2, processes=1)
+GPU = Machine(kind="gpu", memory_gb=12.0, bfloat16=True, cores=16, processes=1)
+
+
+def choose(machine, *, pictures=1000, pretrained=True, **said):
+    choices = Choices(said, None, [(600, 800)] * 3, machine)
+    first = choices.first()
+    checkpoint = tiny_checkpoint()
+    shortest = replace(checkpoint.preprocessing, shortest_edge=first.augmentation.crop)
+    checkpoint = replace(checkpoint, preprocessing=replace(shortest, longest_edge=4096))
+    settings = choices.rest(first, checkpoint, pretrained, pictures)
+    return settings, choices.in_words(settings, pictures, 5)
+
+
+def test_one_gpu_reaches_the_papers_batch_and_rate():
+    settings, told = choose(GPU)
+    assert settings.batch_size * settings.accumulate == 16
+    assert settings.learning_rate == 1e-4 and settings.precision == "bfloat16"
+    assert settings.augmentation.crop == 512
+    assert settings.steps == 50 * 1000 // 16 and settings.evaluate_every == settings.steps // 10
+    assert "3125 steps of 16 pictures" in told and "--learning-rate" in told
+
+
+def test_eight_processes_share_the_papers_batch():
+    settings, _ = choose(replace(GPU, processes=8))
+    assert settings.batch_size * settings.accumulate * 8 == 16
+
+
+def test_a_cpu_takes_small_squares_and_small_steps():
+    settings, _ = choose(CPU, pretrained=False)
+    assert (settings.batch_size, settings.accumulate) == (4, 1)
+    assert settings.augmentation.crop == 256 and settings.precision == "float32"
+    assert settings.learning_rate == 5e-4 and settings.steps == 3000
+    assert settings.workers <= 2
+
+
+def test_small_data_make_small_batches_and_enough_steps():
+    settings, _ = choose(GPU, pictures=20)
+    assert settings.batch_size * settings.accumulate == 5
+    assert settings.steps == 1000
+
+
+def test_a_large_batch_raises_the_rate_by_its_root():
+    settings, _ = choose(GPU, batch_size=64, accumulate=1)
+    assert settings.learning_rate == pytest.approx(2e-4)
+
+
+@pytest.mark.parametrize(
+    ("memory", "side", "parameters", "least", "most"),
+    [
+        (8, 512, 47e6, 2, 4),
+        (16, 512, 47e6, 8, 16),
+        (16, 1024, 216e6, 1, 1),
+        (80, 1024, 216e6, 4, 8),
+    ],
+)
+def test_memory_bounds_the_pictures_of_a_pass(memory, side, parameters, least, most):
+    machine = replace(GPU, memory_gb=float(memory))
+    assert least <= pictures_at_once(side, int(parameters), machine) <= most
+
+
+def test_squares_are_as_large_as_the_pictures():
+    assert square([(96, 128)] * 3, CPU) == 96
+    assert square([(97, 128)] * 3, CPU) == 128
+    assert square([(20, 30)], CPU) == 64
+    assert square([(3000, 4000)], GPU) == 512
+    assert square([], GPU) == 512  # no file is a picture to Pillow
+
+
+def test_what_is_said_stays():
+    said = {
+        "steps": 7, "batch_size": 3, "accumulate": 2, "learning_rate": 3e-3, "size": 64,
+        "precision": "float32", "workers": 0, "warmup_steps": 5, "evaluate_every": 4,
+    }  # fmt: skip
+    settings, told = choose(GPU, **said)
+    for name, value in said.items():
+        assert (settings.augmentation.crop if name == "size" else getattr(settings, name)) == value
+    assert "to change" not in told
+
+
+def test_epochs_become_steps():
+    settings, _ = choose(GPU, epochs=8)
+    assert settings.steps == 500
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"steps": 1, "epochs": 2}, "--steps or --epochs, not both"),
+        ({"size": 64, "augmentation": Augmentation()}, "--augmentation or --size, not both"),
+        ({"learning_rats": 1}, "'learning_rats' is no setting"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(said, told):
+    with pytest.raises(SettingsError, match=told):
+        choose(CPU, **said)
+
+
+def test_a_run_says_what_it_chose_and_what_to_expect(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(
+        unimask.presets.PRESETS, "tiny", lambda classes: replace(TINY_RESNET, num_classes=classes)
+    )
+    data = write_discs(tmp_path / "data", {"train": 8, "val": 1})
+    run = train(data, "tiny", out=tmp_path / "run", device="cpu", steps=1, workers=0)
+    told = capsys.readouterr().out
+    assert "1 steps of 2 pictures (2 at a time)" in told and "squares of 96" in told
+    folder = RunFolder(run.folder)
+    assert folder.read_settings().batch_size == 2
+    expected = float(told.split("expect a first loss near ")[1].split(" = ")[0])
+    row = folder.rows()[0]
+    assert float(row["loss"]) == pytest.approx(expected, rel=0.2)
+    layers = float(row["auxiliary"]) / float(row["loss"])
+    assert layers == pytest.approx(TINY_RESNET.transformer_decoder.num_layers, rel=0.2)
+    assert torch.isfinite(torch.tensor(float(row["loss"])))

@@ -1,0 +1,209 @@
+"""What happens to runs: kill -9, full disks, pictures that vanish or rot, too little memory."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_RESNET, write_discs
+
+import unimask
+from unimask.config import CriterionConfig
+from unimask.datasets.transforms import Augmentation
+from unimask.errors import DataError, ImageError, OutputError, TrainingError
+from unimask.training import TrainingSettings, steps, train
+from unimask.training.run_folder import RunFolder
+
+pytest.importorskip("lightning_fabric")
+
+PROGRAM = Path(__file__).with_name("killed.py")
+SETTINGS = TrainingSettings(
+    steps=4,
+    batch_size=2,
+    learning_rate=1e-3,
+    warmup_steps=1,
+    workers=0,
+    save_every=1,
+    augmentation=Augmentation(crop=64),
+    criterion=CriterionConfig(num_points=64),
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(monkeypatch):
+    monkeypatch.setitem(
+        unimask.presets.PRESETS, "tiny", lambda classes: replace(TINY_RESNET, num_classes=classes)
+    )
+
+
+def run(data, out, **changes):
+    resume = changes.pop("resume", False)
+    settings = replace(SETTINGS, **changes)
+    return train(data, "tiny", out=out, settings=settings, resume=resume, device="cpu", quiet=True)
+
+
+def execute(data, out, death=-1, where="step") -> int:
+    """Run until it ends or dies, and give how."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return subprocess.run(
+        [sys.executable, str(PROGRAM), str(data), str(out), str(death), where],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        timeout=300,
+    ).returncode
+
+
+@pytest.fixture(scope="module")
+def whole(discs, tmp_path_factory):
+    """A run that nobody disturbs."""
+    out = tmp_path_factory.mktemp("whole")
+    assert execute(discs, out) == 0
+    return out
+
+
+@pytest.mark.parametrize(("death", "where"), [(0, "step"), (4, "metrics"), (3, "save")])
+def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(
+    whole, discs, tmp_path, death, where
+):
+    """Drop path, points, augmentation, accumulation and averages: bit for bit."""
+    assert execute(discs, tmp_path, death, where) == -signal.SIGKILL
+    assert execute(discs, tmp_path) == 0
+    expected, found = (
+        torch.load(folder / "state.pt", weights_only=True) for folder in (whole, tmp_path)
+    )
+    for part in ("network", "average"):
+        tensors = (s[part] if part == "network" else s[part]["state"] for s in (expected, found))
+        for (name, one), other in zip(*(t.items() for t in tensors), strict=True):
+            assert torch.equal(one, other[1]), name
+    assert found["step"] == 7 and found["best"] == expected["best"]
+    rows = [
+        [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in folder.rows()]
+        for folder in (RunFolder(whole), RunFolder(tmp_path))
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_full_disk_is_told_and_leaves_the_state_before(discs, tmp_path, monkeypatch):
+    """A limit on the size of files stands for the disk: both break writing off in the middle."""
+    real = steps.update
+
+    def fill(fabric, trainee, stream, step, settings):
+        losses = real(fabric, trainee, stream, step, settings)
+        if step == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+        return losses
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr("unimask.training.loop.update", fill)
+    try:
+        with pytest.raises(OutputError, match=r"cannot write \S+state\.pt") as failed:
+            run(discs, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(failed.value)
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
+    assert not list(tmp_path.glob(".partial*"))
+    monkeypatch.setattr("unimask.training.loop.update", real)
+    assert run(discs, tmp_path, resume=True).finished
+
+
+@pytest.fixture
+def spoilt(discs, tmp_path):
+    """A dataset in which one picture is cut short and another has vanished."""
+    data = tmp_path / "spoilt"
+    shutil.copytree(discs, data)
+    picture = data / "train" / "images" / "3.png"
+    picture.write_bytes(picture.read_bytes()[:300])
+    return data
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_corrupt_picture_stops_the_run_by_name(spoilt, tmp_path, workers):
+    with pytest.raises((DataError, ImageError), match=r"^\S+3\.png") as failed:
+        run(spoilt, tmp_path / "run", workers=workers)
+    assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_corrupt_pictures_are_skipped_and_counted(spoilt, tmp_path, workers, capsys):
+    settings = replace(SETTINGS, on_bad_picture="skip", steps=3, workers=workers)
+    out = tmp_path / "run"
+    assert train(spoilt, "tiny", out=out, settings=settings, device="cpu").finished
+    told = capsys.readouterr().out
+    assert told.count("skipped: ") == 1 and "3.png" in told
+    assert RunFolder(out).rows()[-1]["unreadable"] == "1"  # once in an epoch of six pictures
+    state = torch.load(out / "state.pt", weights_only=True)
+    assert state["unreadable"]["times"] == 1
+
+
+def test_a_picture_that_vanishes_is_skipped_too(discs, tmp_path, monkeypatch):
+    data = tmp_path / "data"
+    shutil.copytree(discs, data)
+    real = steps.update
+
+    def vanish(fabric, trainee, stream, step, settings):
+        (data / "train" / "images" / "2.png").unlink(missing_ok=True)
+        (data / "val" / "masks" / "0.png").unlink(missing_ok=True)
+        return real(fabric, trainee, stream, step, settings)
+
+    monkeypatch.setattr("unimask.training.loop.update", vanish)
+    assert run(data, tmp_path / "run", on_bad_picture="skip").finished
+
+
+def test_data_without_a_single_good_picture_stop(tmp_path):
+    data = write_discs(tmp_path / "data", {"train": 2, "val": 1})
+    for picture in (data / "train" / "images").iterdir():
+        picture.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="100 pictures in a row cannot be read"):
+        run(data, tmp_path / "run", on_bad_picture="skip")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError(),
+        None,
+    ],
+    ids=["gpu", "python", "cpu"],
+)
+def test_a_lack_of_memory_names_what_to_lower(discs, tmp_path, monkeypatch, error):
+    def greedy(fabric, trainee, batch, generator):
+        if error is None:
+            torch.empty(2**50)
+        raise error
+
+    monkeypatch.setattr(steps, "forward", greedy)
+    with pytest.raises(TrainingError, match="step 1: out of memory") as failed:
+        run(discs, tmp_path)
+    for option in (
+        "--batch-size (now 2",
+        "--accumulate",
+        "--size (now 64)",
+        "--queries",
+        "--recompute",
+    ):
+        assert option in str(failed.value)
+
+
+def test_other_failures_stay_what_they_are(discs, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("a programming error")
+
+    monkeypatch.setattr(steps, "forward", broken)
+    with pytest.raises(RuntimeError, match="a programming error"):
+        run(discs, tmp_path)
+
+
+def test_patience_ends_a_run_that_does_not_get_better(discs, tmp_path, monkeypatch):
+    monkeypatch.setattr("unimask.training.loop.validate", lambda *_: ("PQ", 1.0))
+    done = run(discs, tmp_path, steps=40, evaluate_every=2, patience=2)
+    assert done.finished and RunFolder(tmp_path).rows()[-1]["step"] == "6"
+    assert run(discs, tmp_path, resume=True).finished  # has nothing left to do
+    assert RunFolder(tmp_path).rows()[-1]["step"] == "6"

@@ -1,5 +1,6 @@
 """Small labelled folders and small models that many tests share."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from unimask.config import (
 )
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
+from unimask.text.task_sentences import START
 
 torch.set_num_threads(1)
 # The same cases at every run, so that a change is judged by itself; `make fuzz` looks for new ones.
@@ -176,3 +178,19 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no labelled pictures at {folder}; set UNIMASK_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clip_files(tmp_path_factory):
+    """A byte-level vocabulary of CLIP's size with a few of its merges."""
+    folder = tmp_path_factory.mktemp("clip")
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    merges = [("t", "a"), ("s", "k</w>"), ("ta", "sk</w>"), ("t", "h"), ("th", "e</w>")]
+    words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(m) for m in merges)]
+    words += [f"filler{index}" for index in range(START - len(words))]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
+    (folder / "merges.txt").write_text(
+        "#version: 0.2\n" + "\n".join(" ".join(merge) for merge in merges)
+    )
+    return folder, words

@@ -28,7 +28,7 @@ import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
-from unimask.inference.hub import NEWER, PREPROCESSORS
+from unimask.inference.hub import DESCRIPTIONS, NEWER
 from unimask.inference.load import LoadWarning, bundled_names, quickest_dtype
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
@@ -277,7 +277,7 @@ def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     assert unimask.load("somebody/something").name == "somebody/something"
-    files = sorted(["config.json", *NEWER, *PREPROCESSORS])
+    files = sorted([*DESCRIPTIONS, *NEWER])
     assert asked == [("somebody/something", files)]
 
 

@@ -22,22 +22,6 @@ def test_bytes_come_back_up_to_the_length(sentences):
         assert bytes((row[1:end] - 1).tolist()) == sentence.lower().encode()[:75]
 
 
-@pytest.fixture(scope="module")
-def clip_files(tmp_path_factory):
-    """A byte-level vocabulary of CLIP's size with a few of its merges."""
-    folder = tmp_path_factory.mktemp("clip")
-    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    merges = [("t", "a"), ("s", "k</w>"), ("ta", "sk</w>"), ("t", "h"), ("th", "e</w>")]
-    words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(m) for m in merges)]
-    words += [f"filler{index}" for index in range(START - len(words))]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
-    (folder / "merges.txt").write_text(
-        "#version: 0.2\n" + "\n".join(" ".join(merge) for merge in merges)
-    )
-    return folder, words
-
-
 def test_words_split_and_merge_as_in_clip(clip_files):
     folder, words = clip_files
     pytest.importorskip("tokenizers")

@@ -127,11 +127,10 @@ def print_classes(console: Console, report: "Report") -> None:
     """Print objects and share of the pixels of each class, split by split."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class", no_wrap=True)
-    table.add_column("kind")
+    table.add_column("kind", no_wrap=True)
     for survey in report.surveys:
-        table.add_column(f"{survey.name}: objects", justify="right")
-        table.add_column("pictures", justify="right")
-        table.add_column("% pixels", justify="right")
+        for column in (f"{survey.name}: objects", "pictures", "% pixels"):
+            table.add_column(column, justify="right", no_wrap=True)
     labels = report.surveys[0].labels
     absent = 0
     for index, (name, thing) in enumerate(zip(labels.names, labels.is_thing, strict=True)):
@@ -147,6 +146,7 @@ def print_classes(console: Console, report: "Report") -> None:
             share = 100 * int(survey.areas[index]) / max(survey.pixels, 1)
             cells += [str(survey.objects[index]), str(survey.shown[index]), f"{share:.2f}"]
         table.add_row(name, "thing" if thing else "stuff", *cells)
-    console.print(table)
+    needed = Console(width=1000).measure(table).maximum  # numbers are of no use if they are cut
+    Console(highlight=False, width=max(console.width, needed)).print(table)
     if absent:
         console.print(f"{absent} of {len(labels)} classes are nowhere")

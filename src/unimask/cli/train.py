@@ -43,7 +43,7 @@ FormatOption = Annotated[
     str | None, typer.Option(help="Of label maps: 'semantic maps' or 'instance ids'.")
 ]
 TokenizerOption = Annotated[
-    str, typer.Option(help="OneFormer's texts: bytes, or a path to CLIP's tokenizer.json.")
+    str, typer.Option(help="OneFormer's texts: bytes, or CLIP's tokenizer.json; the model's own.")
 ]
 
 BadPictureOption = Annotated[
@@ -72,7 +72,7 @@ def train(
     names: NamesOption = None,
     format: FormatOption = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
-    tokenizer: TokenizerOption = "bytes",
+    tokenizer: TokenizerOption = "auto",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that read.")] = None,
     patience: Annotated[

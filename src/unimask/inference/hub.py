@@ -6,7 +6,8 @@ from pathlib import Path
 from unimask.errors import CheckpointError, SettingsError
 
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
-DESCRIPTIONS = ["config.json", *PREPROCESSORS]
+TOKENIZER = ["tokenizer.json", "vocab.json", "merges.txt"]
+DESCRIPTIONS = ["config.json", *PREPROCESSORS, *TOKENIZER]
 NEWER = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
 OLDER = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"]
 """Weights, in one file or in several with an index."""

@@ -163,6 +163,20 @@ def find_folder(source: str | Path, access: HubAccess) -> Path:
     )
 
 
+def find_tokenizer(source: str | Path) -> Path | None:
+    """Give the folder of a model, here or from the Hub, that holds a tokenizer; None for none.
+
+    Raises:
+        CheckpointError: There is no such model.
+    """
+    if is_untrained(str(source)) or find_file(source) is not None:
+        return None
+    folder = find_folder(source, EVERYBODY)
+    whole = (folder / "tokenizer.json").is_file()
+    parts = all((folder / name).is_file() for name in ("vocab.json", "merges.txt"))
+    return folder if whole or parts else None
+
+
 def local_folder(name: str, path: Path) -> Path | None:
     """Give the model folder on this machine, if there is one: bundled, a run's, or plain."""
     if name in bundled_names():

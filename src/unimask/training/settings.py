@@ -43,7 +43,8 @@ class TrainingSettings:
         ema_decay: Of the running average of the weights, which is what is judged and kept; 0
             keeps the weights themselves.
         tokenizer: OneFormer's texts as "bytes", or as the tokens of CLIP, whose files are here
-            (tokenizer.json, or a folder with it or with vocab.json and merges.txt).
+            (tokenizer.json, or a folder with it or with vocab.json and merges.txt). "auto" takes
+            the files beside trained weights, as published OneFormers have them, else bytes.
         seed: Every random draw follows from it, the step and the picture.
         workers: Processes that read pictures.
         evaluate_every: Steps between two validations; 0 for one at the end.
@@ -76,7 +77,7 @@ class TrainingSettings:
     precision: Literal["float32", "bfloat16"] = "float32"
     recompute: bool = False
     ema_decay: float = 0.999
-    tokenizer: str = "bytes"
+    tokenizer: str = "auto"
     seed: int = 0
     workers: int = 2
     evaluate_every: int = 0

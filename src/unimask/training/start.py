@@ -28,6 +28,7 @@ from unimask.training.expectation import expect, fresh_class_loss
 from unimask.training.queries import most_queries, raise_queries, with_queries
 from unimask.training.rules import rules_for
 from unimask.training.settings import TrainingSettings
+from unimask.training.texts import tokenizer_for
 
 CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
 CLASS_QUERIES = ("transformer_decoder.query_positions.",)
@@ -59,6 +60,7 @@ def starting_point(
             task token, or weights of a backbone are given for one that is trained already.
     """
     torch.manual_seed(settings.seed)
+    settings = replace(settings, tokenizer=tokenizer_for(model, settings.tokenizer))
     if is_untrained(model):
         start = untrained(model, labels, settings, resumed=resumed)
     else:

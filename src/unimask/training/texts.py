@@ -7,6 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
+from unimask.inference.load import find_tokenizer
 from unimask.labels import LabelSet, Task
 from unimask.outputs import Target
 from unimask.text.task_sentences import picture_sentences
@@ -43,3 +44,20 @@ class PictureTexts:
         names = [self.labels.names[label] for label in target.labels.tolist()]
         sentences = picture_sentences(task, names, self.count)
         return torch.from_numpy(self.tokenizer.encode(sentences))
+
+
+AUTO = "auto"
+"""The tokenizer that a model brings, else bytes."""
+
+
+def tokenizer_for(model: str, wanted: str) -> str:
+    """Give what `open_tokenizer` opens: that of the model's own folder or repository if it has one.
+
+    Args:
+        model: What is trained.
+        wanted: "auto", or what somebody chose.
+    """
+    if wanted != AUTO:
+        return wanted
+    folder = find_tokenizer(model)
+    return "bytes" if folder is None else str(folder.absolute())

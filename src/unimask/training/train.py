@@ -1,7 +1,7 @@
 """From a folder of labelled pictures to weights, in one call."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from unimask.training.recompute import recompute_layers
 from unimask.training.run_folder import RunFolder
 from unimask.training.settings import TrainingSettings
 from unimask.training.start import starting_point, usual_task
+from unimask.training.texts import tokenizer_for
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -101,6 +102,7 @@ def train(
     sizes, said = picture_sizes(dataset), {} if resume else changes
     choices = Choices(said, told, sizes, find_machine(device))
     settings = choices.first()
+    settings = replace(settings, tokenizer=tokenizer_for(model, settings.tokenizer))
     checkpoint, pretrained, words = starting_point(model, dataset.labels, tasks, settings, resume)
     if (channels := checkpoint.config.backbone.in_channels) != RGB:  # known as the labels are
         dataset, validation = open_splits(data, names, format, channels)

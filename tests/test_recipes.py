@@ -10,7 +10,7 @@ from unimask.published.zoo import published_models
 from unimask.training import TrainingSettings
 from unimask.training.schedule import rate_at
 
-FILE = Path(__file__).parents[2] / "recipes" / "mask2former.py"
+FILE = Path(__file__).parents[1] / "recipes" / "mask2former.py"
 
 
 @pytest.fixture

@@ -1,0 +1,57 @@
+"""Which tokenizer a OneFormer's texts are read with."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import NUCLEI, TINY_ONEFORMER, tiny_checkpoint
+
+from unimask.checkpoints import write_huggingface
+from unimask.text.task_sentences import END
+from unimask.training import TrainingSettings
+from unimask.training.start import starting_point
+from unimask.training.texts import tokenizer_for
+
+TASKS = ("semantic", "instance", "panoptic")
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory, clip_files):
+    """A OneFormer as its authors publish it: CLIP's words, and their files beside the weights."""
+    folder = tmp_path_factory.mktemp("oneformer")
+    text = replace(TINY_ONEFORMER.text, vocabulary=END + 1)
+    write_huggingface(folder, tiny_checkpoint(replace(TINY_ONEFORMER, text=text)))
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(clip_files[0] / name, folder)
+    return folder
+
+
+def texts_of(checkpoint):
+    return {name: t for name, t in checkpoint.state.items() if name.startswith("text_mapper.")}
+
+
+def test_trained_texts_are_kept_with_the_words_they_were_trained_on(published):
+    pytest.importorskip("tokenizers")
+    assert tokenizer_for(str(published), "auto") == str(published)
+    before = tiny_checkpoint(
+        replace(TINY_ONEFORMER, text=replace(TINY_ONEFORMER.text, vocabulary=END + 1))
+    )
+    found, _, told = starting_point(str(published), NUCLEI, TASKS, TrainingSettings())
+    assert "text branch" not in told
+    for name, tensor in texts_of(before).items():
+        assert torch.equal(texts_of(found)[name], tensor)
+
+
+def test_without_their_files_texts_start_anew_from_bytes(published, tmp_path):
+    alone = tmp_path / "alone"
+    shutil.copytree(published, alone)
+    (alone / "merges.txt").unlink()
+    assert tokenizer_for(str(alone), "auto") == "bytes"
+    found, _, told = starting_point(str(alone), NUCLEI, TASKS, TrainingSettings())
+    assert "its text branch is new, for bytes" in told and found.config.text.vocabulary == 259
+
+
+def test_what_somebody_chose_is_taken():
+    assert tokenizer_for("oneformer-nano", "auto") == "bytes"
+    assert tokenizer_for("oneformer-nano", "some/folder") == "some/folder"

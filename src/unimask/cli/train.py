@@ -74,6 +74,15 @@ def train(
     evaluate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
     tokenizer: TokenizerOption = "auto",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
+    repeat_rare: Annotated[
+        float | None, typer.Option(help="Share of pictures below which classes are shown more.")
+    ] = None,
+    weigh_classes: Annotated[
+        bool, typer.Option("--weigh-classes", help="Rare classes count more in the loss.")
+    ] = False,
+    logger: Annotated[
+        list[str] | None, typer.Option(help="tensorboard, wandb or mlflow, beside metrics.csv.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that read.")] = None,
     patience: Annotated[
         int | None, typer.Option(min=1, help="Validations without a better score, then the end.")
@@ -113,6 +122,9 @@ def train(
         "patience": patience,
         "workers": workers,
         "on_bad_picture": on_bad_picture,
+        "repeat_rare": repeat_rare,
+        "weigh_classes": weigh_classes,
+        "loggers": tuple(logger or ()),
     }
     changes = {name: value for name, value in said.items() if value is not None}
     told = {"names": parse_names(names), "format": format}

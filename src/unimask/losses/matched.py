@@ -72,6 +72,15 @@ class MatchedCriterion(nn.Module):
         weight[-1] = config.no_object_weight
         self.register_buffer("class_weights", weight, persistent=False)
 
+    def weigh(self, classes: Sequence[float]) -> None:
+        """Let real classes count differently in the class loss; each counts 1 by itself.
+
+        Args:
+            classes: One weight per class.
+        """
+        weights = self.class_weights.new_tensor(list(classes))
+        self.class_weights[:-1] = weights
+
     def judge(
         self,
         output: SegmenterOutput,

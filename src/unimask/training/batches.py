@@ -18,6 +18,7 @@ from unimask.errors import DataError, UnimaskError
 from unimask.labels import Task
 from unimask.outputs import Target
 from unimask.processing.preprocess import normalise
+from unimask.training.balance import shuffled
 from unimask.training.settings import TrainingSettings
 from unimask.training.texts import PictureTexts
 from unimask.training.unreadable import AT_MOST, UNREADABLE
@@ -47,7 +48,7 @@ class Batch(NamedTuple):
 
 
 class Examples(TorchDataset):
-    """The endless sequence of training examples: each epoch is one shuffled pass over the data.
+    """The endless sequence of training examples: each epoch has as many as the data.
 
     Args:
         dataset: Labelled pictures.
@@ -55,6 +56,7 @@ class Examples(TorchDataset):
         settings: Augmentation and seed.
         preprocessing: The size at which pictures are predicted, and their normalisation.
         texts: Says what a picture shows; None where no texts are learned.
+        factors: How often each picture is shown; None shows all alike.
     """
 
     def __init__(
@@ -64,7 +66,9 @@ class Examples(TorchDataset):
         settings: TrainingSettings,
         preprocessing: PreprocessingConfig,
         texts: PictureTexts | None = None,
+        factors: Float[np.ndarray, " n"] | None = None,
     ) -> None:
+        self.factors = factors
         self.dataset = dataset
         self.tasks = tasks
         self.settings, self.preprocessing = settings, preprocessing
@@ -87,10 +91,13 @@ class Examples(TorchDataset):
         """Give example `number`, `later` of which stand for others: each is changed anew."""
         epoch, place = divmod(number, len(self.dataset))
         if self.order[0] != epoch:
-            shuffled = np.random.default_rng((self.settings.seed, epoch)).permutation
-            self.order = (epoch, shuffled(len(self.dataset)))
+            pictures, seed = len(self.dataset), self.settings.seed
+            self.order = (epoch, shuffled(pictures, self.factors, seed, epoch))
         index = int(self.order[1][place])
-        random = np.random.default_rng((self.settings.seed, epoch, index, later))
+        before = 0  # times that the epoch has shown this picture: it is changed anew each time
+        if self.factors is not None:
+            before = int((self.order[1][:place] == index).sum())
+        random = np.random.default_rng((self.settings.seed, epoch, index, later + AT_MOST * before))
         sample = augment(
             self.dataset[index], self.settings.augmentation, self.preprocessing, random
         )

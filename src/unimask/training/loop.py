@@ -16,6 +16,7 @@ from unimask.labels import Task, widest
 from unimask.training.batches import Examples, batches
 from unimask.training.curves import draw_curves
 from unimask.training.failures import told_in_one_line
+from unimask.training.loggers import Logger, numbers_of
 from unimask.training.report import Reporter
 from unimask.training.run_folder import RunFolder
 from unimask.training.schedule import rate_at
@@ -49,6 +50,7 @@ class Loop:
         had_enough: The score stopped rising.
         asked_to_stop: A signal reached this process.
         interrupted: A signal reached one of the processes, and all know it.
+        loggers: Where curves go beside the folder.
     """
 
     fabric: Fabric
@@ -66,6 +68,7 @@ class Loop:
     had_enough: bool = False
     asked_to_stop: bool = False
     interrupted: bool = False
+    loggers: list[Logger] = field(default_factory=list)
 
     @property
     def task(self) -> Task:
@@ -99,6 +102,8 @@ class Loop:
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+            for logger in self.loggers:
+                logger.close()
 
     def stop(self, number: int, frame: FrameType | None) -> None:
         """Ask the loop to end after the current step."""
@@ -164,6 +169,8 @@ class Loop:
         if judged:
             row |= self.judge(first, reporter)
         self.folder.log(row)
+        for logger in self.loggers:
+            logger.log(numbers_of(row), self.step)
         reporter.row(row)
         draw_curves(self.folder.rows(), self.folder.path / "curves.png")
         self.save()

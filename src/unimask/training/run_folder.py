@@ -4,11 +4,14 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import torch
+from jaxtyping import Int
 
 from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.checkpoints.plausible import fits
@@ -66,6 +69,21 @@ class RunFolder:
         """Keep what the run was told, and what it found."""
         with atomic_path(self.path / "settings.json") as path:
             path.write_text(json.dumps({**facts, "settings": asdict(settings)}, indent=2) + "\n")
+
+    def class_counts(self, count: Callable[[], np.ndarray]) -> Int[np.ndarray, "n k"]:
+        """Give the objects of each class in each picture: counted once, the same when resumed."""
+        file = self.path / "classes.npy"
+        if not file.is_file():
+            counts = count()
+            with atomic_path(file) as path:
+                np.save(path, counts)
+            return counts
+        try:
+            return np.load(file, allow_pickle=False)
+        except (OSError, *NOT_AS_WRITTEN) as error:
+            raise TrainingError(
+                f"{file} is damaged ({error}): remove it, it is counted again"
+            ) from error
 
     def read_settings(self) -> TrainingSettings:
         """Read what the run was told.

@@ -52,6 +52,11 @@ class TrainingSettings:
         save_every: Steps between two saved states.
         on_bad_picture: What an unreadable picture or label does: "stop" ends the run, "skip" takes
             the next one in its place, and counts.
+        repeat_rare: Share of the pictures below which a class is rare, whose pictures are then
+            shown more often (`balance.repeat_factors`); LVIS takes 0.001, small data more. 0 for
+            never.
+        weigh_classes: Rare classes count more in the class loss (`balance.class_weights`).
+        loggers: Where curves go beside `metrics.csv`: "tensorboard", "wandb", "mlflow".
         max_bad_steps: Steps in a row without finite losses after which the run stops.
         preprocessing: How pictures are predicted; None keeps the weights' own, or lets the
             shorter side be `augmentation.crop` for a network from scratch.
@@ -84,6 +89,9 @@ class TrainingSettings:
     patience: int = 0
     save_every: int = 200
     on_bad_picture: Literal["stop", "skip"] = "stop"
+    repeat_rare: float = 0.0
+    weigh_classes: bool = False
+    loggers: tuple[str, ...] = ()
     max_bad_steps: int = 10
     preprocessing: PreprocessingConfig | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -101,6 +109,8 @@ class TrainingSettings:
                 raise SettingsError(f"{name} is {getattr(self, name)}: give at least 1")
         if self.learning_rate <= 0:
             raise SettingsError(f"learning_rate is {self.learning_rate}: give a positive number")
+        if not 0 <= self.repeat_rare <= 1:
+            raise SettingsError(f"repeat_rare is {self.repeat_rare}: give a share from 0 to 1")
         if not 0 <= self.ema_decay < 1:
             raise SettingsError(f"ema_decay is {self.ema_decay}: give 0 or a share below 1")
         if self.augmentation.crop < 32 or self.augmentation.crop % 32:

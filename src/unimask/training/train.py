@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import Float
+
 from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, check_tasks, describe, open_dataset
@@ -12,11 +15,14 @@ from unimask.errors import MissingExtraError, SettingsError
 from unimask.inference import Predictor, load
 from unimask.kernels.memory import keep_freed_memory
 from unimask.labels import TASKS, Task, parse_task
-from unimask.losses import build_criterion
+from unimask.losses import PixelCriterion, build_criterion
+from unimask.losses.matched import MatchedCriterion
 from unimask.modeling.build import build_segmenter
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.average import WeightAverage
+from unimask.training.balance import class_weights, count_objects, repeat_factors
 from unimask.training.choices import Choices, find_machine, picture_sizes
+from unimask.training.loggers import open_loggers
 from unimask.training.optimizer import build_optimizer
 from unimask.training.recompute import recompute_layers
 from unimask.training.run_folder import RunFolder
@@ -137,6 +143,7 @@ def begin(loop: "Loop", facts: dict[str, object], *, resume: bool) -> None:
         loop.restore(folder.read_state())
     if not loop.fabric.is_global_zero:
         return
+    loop.loggers = open_loggers(loop.settings.loggers, folder.path, facts)
     if resume:
         folder.forget_after(loop.step)
     else:
@@ -217,13 +224,35 @@ def prepare(
     network, optimizer = fabric.setup(network, optimizer)
     tokenizer = open_tokenizer(settings.tokenizer) if checkpoint.config.text else None
     texts = PictureTexts.of(checkpoint.config, tokenizer, dataset.labels)
-    criterion = build_criterion(checkpoint.config, settings.criterion).to(fabric.device)
+    criterion = build_criterion(checkpoint.config, settings.criterion)
+    factors = balance(criterion, folder, dataset, settings)
     return Loop(
         fabric=fabric,
-        trainee=Trainee(network, optimizer, average, criterion),
-        examples=Examples(dataset, tasks, settings, checkpoint.preprocessing, texts),
+        trainee=Trainee(network, optimizer, average, criterion.to(fabric.device)),
+        examples=Examples(dataset, tasks, settings, checkpoint.preprocessing, texts, factors),
         validation=validation,
         checkpoint=checkpoint,
         folder=folder,
         settings=settings,
     )
+
+
+def balance(
+    criterion: MatchedCriterion | PixelCriterion,
+    folder: RunFolder,
+    dataset: Dataset,
+    settings: TrainingSettings,
+) -> Float[np.ndarray, " n"] | None:
+    """Let rare classes count more if that is asked; give how often each picture is shown.
+
+    Raises:
+        SettingsError: The network classifies pixels, whose loss knows no weights of classes.
+    """
+    if not settings.repeat_rare and not settings.weigh_classes:
+        return None
+    counts = folder.class_counts(lambda: count_objects(dataset))
+    if settings.weigh_classes:
+        if not isinstance(criterion, MatchedCriterion):
+            raise SettingsError("weigh_classes goes with networks of queries, not of pixels")
+        criterion.weigh(class_weights(counts).tolist())
+    return repeat_factors(counts, settings.repeat_rare) if settings.repeat_rare else None

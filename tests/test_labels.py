@@ -3,7 +3,7 @@
 import pytest
 
 from unimask.errors import SettingsError
-from unimask.labels import LabelSet
+from unimask.labels import LabelSet, are_with_background
 
 
 def test_colours_are_one_per_class_and_decide_nothing():
@@ -25,3 +25,15 @@ def test_colours_are_one_per_class_and_decide_nothing():
 def test_what_is_no_colour_is_refused(colours, reason):
     with pytest.raises(SettingsError, match=reason):
         LabelSet(("road", "sky"), (False, False), colours)
+
+
+def test_a_background_after_things_is_known():
+    things = LabelSet(("cat", "dog"), (True, True))
+    assert are_with_background(LabelSet(("cat", "dog", "background"), (True, True, False)), things)
+    for names, kinds in (
+        (("cat", "dog"), (True, True)),
+        (("cat", "dog", "background"), (True, True, True)),
+        (("cat", "dog", "sky"), (True, True, False)),
+        (("background", "cat", "dog"), (False, True, True)),
+    ):
+        assert not are_with_background(LabelSet(names, kinds), things)

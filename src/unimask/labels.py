@@ -68,6 +68,14 @@ class LabelSet:
         return tuple(index for index, thing in enumerate(self.is_thing) if thing)
 
 
+def are_with_background(labels: LabelSet, things: LabelSet) -> bool:
+    """Say whether `labels` are `things` and a stuff "background" after them.
+
+    Lists of objects have it for what no object covers; networks of instances need not know it.
+    """
+    return labels == LabelSet((*things.names, "background"), (*things.is_thing, False))
+
+
 def is_colour(colour: Sequence[int]) -> bool:
     """Say whether these are red, green and blue."""
     return len(colour) == 3 and all(0 <= value <= 255 for value in colour)

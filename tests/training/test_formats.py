@@ -1,14 +1,21 @@
 """Every format of labels trains by the one line."""
 
+import importlib
+import json
 from dataclasses import replace
 
 import pytest
-from conftest import TINY_RESNET
+from conftest import TINY_RESNET, tiny_checkpoint
 from outlines import WRITERS
 
 import unimask
+from unimask.checkpoints import write_huggingface
 from unimask.config import CriterionConfig
+from unimask.datasets import open_dataset
 from unimask.datasets.transforms import Augmentation
+from unimask.errors import DataError
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet
 from unimask.training import TrainingSettings, train
 
 pytest.importorskip("lightning_fabric")
@@ -39,3 +46,53 @@ def test_a_folder_of_labels_trains(name, tmp_path, monkeypatch):
         data, "tiny", task=task, out=tmp_path / "run", settings=SETTINGS, device="cpu", quiet=True
     )
     assert run.finished and set(run.predictor.labels) == {"cat", "cap", "background"}
+
+
+def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path):
+    """A model of COCO's 80 things goes on with COCO's instances, and is judged by them."""
+    labels = LabelSet(("cat", "cap"), (True, True))
+    start = replace(tiny_checkpoint(), labels=labels, tasks=("instance",))
+    write_huggingface(tmp_path / "start", start)
+    data = WRITERS["COCO instances"](tmp_path / "data")
+    model, out = str(tmp_path / "start"), tmp_path / "run"
+    settings = replace(SETTINGS, weigh_classes=True)
+    run = train(data, model, task="instance", out=out, settings=settings, device="cpu", quiet=True)
+    assert run.predictor.labels == ("cat", "cap")
+    scores = unimask.evaluate(data, run.predictor, task="instance", split="train")
+    assert set(scores["per_class"]) == {"cat", "cap"}
+    with pytest.raises(DataError, match="must be the same"):
+        unimask.evaluate(data, replace_tasks(run.predictor), task="panoptic", split="train")
+
+
+def replace_tasks(predictor):
+    """Give the same model, which claims to do everything."""
+    checkpoint = replace(predictor.checkpoint, tasks=("panoptic", "instance", "semantic"))
+    return unimask.Predictor(predictor.network, checkpoint, predictor.name)
+
+
+def test_results_are_matched_by_the_numbers_of_the_json(tmp_path):
+    """The truth as COCO results, with the file's own ids of pictures and categories, is perfect."""
+    data = WRITERS["COCO instances"](tmp_path / "data")
+    (truth,) = data.rglob("*train*.json")
+    content = json.loads(truth.read_text())
+    found = [
+        {key: entry[key] for key in ("image_id", "category_id", "segmentation")} | {"score": 0.9}
+        for entry in content["annotations"]
+    ]
+    dataset = open_dataset(data, "train")
+    for entry in found:
+        place = dataset.image_ids.index(entry["image_id"])
+        sample, label = dataset[place], dataset.category_ids[entry["category_id"]]
+        numbers = [n for n, x in enumerate(sample.label_ids.tolist(), 1) if x == label]
+        masks = [RunLength.from_mask(sample.mask(number)) for number in numbers]
+        drawn = RunLength.from_coco(pycocotools_mask(entry["segmentation"], sample.size))
+        entry["segmentation"] = next(mask for mask in masks if mask == drawn).to_coco()
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    scores = unimask.evaluate(data, results=tmp_path / "results.json", split="train")
+    assert scores["metrics"]["AP"] == pytest.approx(100)
+
+
+def pycocotools_mask(polygons, size):
+    """Draw one object as COCO's own code does."""
+    mask = importlib.import_module("pycocotools.mask")
+    return mask.merge(mask.frPyObjects(polygons, *size))

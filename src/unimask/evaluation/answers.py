@@ -8,7 +8,7 @@ from unimask.datasets.found import about_of
 from unimask.errors import DataError
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
-from unimask.labels import LabelSet, Task, widest
+from unimask.labels import LabelSet, Task, are_with_background, widest
 from unimask.results import Result
 
 
@@ -135,9 +135,7 @@ def common_labels(predictor: Predictor, dataset: Dataset, task: Task) -> LabelSe
     unnamed = theirs.names == ("object", "background")
     if ours.is_thing == theirs.is_thing and (unnamed or ours.names == theirs.names):
         return ours
-    if task == "instance" and theirs == LabelSet(
-        (*ours.names, "background"), (*ours.is_thing, False)
-    ):
+    if task == "instance" and are_with_background(theirs, ours):
         return theirs
     raise DataError(
         f"{predictor.name} knows {len(ours)} classes ({', '.join(ours.names[:4])}...), the data "

@@ -19,7 +19,7 @@ from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.inference.names import is_untrained
 from unimask.inference.untrained import describe_untrained, in_place, normalised_for
-from unimask.labels import TASKS, LabelSet, Task
+from unimask.labels import TASKS, LabelSet, Task, are_with_background
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS, family_tasks
 from unimask.published.configurations import CONFIGURATIONS
@@ -94,6 +94,8 @@ def trained(
         if given is not None:
             raise SettingsError(f"{model} is trained: {name} {given} goes with a preset")
     checkpoint, told = read_source(model), f"{model}: trained weights"
+    if tasks == ("instance",) and are_with_background(labels, checkpoint.labels):
+        labels = checkpoint.labels
     rules, which = rules_for(checkpoint, labels, tasks)
     checkpoint = replace(checkpoint, postprocessing=rules)
     if checkpoint.labels != labels:

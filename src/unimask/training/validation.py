@@ -10,6 +10,7 @@ from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
 from unimask.datasets.truth import truth_result
 from unimask.evaluation import evaluate_predictor
+from unimask.evaluation.answers import common_labels
 from unimask.evaluation.evaluate import Progress
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Predictor
@@ -48,9 +49,10 @@ def draw_samples(
     predictor: Predictor, dataset: Dataset, task: Task, folder: RunFolder, step: int
 ) -> None:
     """Draw truth and prediction of a few pictures, always the same ones."""
+    labels = common_labels(predictor, dataset, task)
     for index in range(min(SAMPLES, len(dataset))):
         sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
-        truth = truth_result(sample, predictor.checkpoint.labels, task)
+        truth = truth_result(sample, labels, task)
         prediction = predictor.predict(sample.image, task)
         target = folder.path / "samples" / f"{index}_step{step:06d}.png"
         with atomic_path(target) as path:

@@ -1,0 +1,267 @@
+"""Write the tables of docs/speed.md, and its pictures, from the saved results.
+
+    python benchmarks/speed_report.py
+
+Each table stands between two marks in the document, and a table without results says so.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.patches import Rectangle
+from peer_cases import CLASSES, FLOAT, HALF, MAIN, QUERIES, SIDES, TRAINING
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENT = ROOT / "docs" / "speed.md"
+PICTURES = ROOT / "docs" / "pictures"
+NONE = "Not measured yet."
+GROWTH = {"side": SIDES, "queries": QUERIES, "classes": CLASSES}
+COLOURS = {
+    "unimask": "#1b7f5c",
+    "transformers": "#c2571a",
+    "OpenVINO": "#5b6abf",
+    "torch.compile": "#8a8a8a",
+    "ONNX Runtime": "#b79a2d",
+}
+
+Result = dict[str, Any]
+
+
+def results() -> dict[str, Result]:
+    """Read what `peers.py` saved, by case."""
+    files = sorted((RESULTS / "peers").glob("*.json"))
+    return {path.stem: json.loads(path.read_text()) for path in files}
+
+
+def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    """Write a table of Markdown."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) if rows else NONE
+
+
+def agreement(pair: Result) -> str:
+    """Say how far the outputs of a pair agree."""
+    found = pair["agreement"]
+    if "same_side" in found:
+        return (
+            f"{100 * found['same_side']['ours']:.1f} / {100 * found['same_side']['theirs']:.1f} %"
+        )
+    if "losses" in found:
+        return f"{100 * abs(found['losses'][0] / found['losses'][1] - 1):.1f} %"
+    return f"{found['ours_to_theirs']:.0e}"
+
+
+def peers_table(found: dict[str, Result]) -> str:
+    """Compare with every peer, case by case."""
+    rows = []
+    for case in (case.name for case in MAIN if case.name in found):
+        for pair in found[case]["pairs"]:
+            who = (case, pair["kind"], pair["peer"])
+            if "error" in pair:
+                rows.append((*who, "", f"failed: {pair['error']}", "", "", ""))
+                continue
+            ours, theirs = pair["ours"], pair["theirs"]
+            times = f"{ours['median_s']:.2f}", f"{theirs['median_s']:.2f}"
+            ratios = f"**{pair['ratio']:.2f}**", f"{pair['ratio_of_minima']:.2f}"
+            rows.append((*who, *times, *ratios, agreement(pair)))
+    head = ("case", "type", "peer", "unimask, s", "peer, s", "ratio", "of minima", "agreement")
+    return table(head, rows)
+
+
+def quickest(found: Result, kind: str) -> float:
+    """Give our least median of a case, in seconds, over its pairs."""
+    pairs = [pair for pair in found["pairs"] if pair["kind"] == kind and "ours" in pair]
+    return min((pair["ours"]["median_s"] for pair in pairs), default=float("nan"))
+
+
+def floors_table(found: dict[str, Result]) -> str:
+    """Compare with what the machine could do."""
+    rows = []
+    for case in (case.name for case in MAIN if case.name in found):
+        for kind in (FLOAT, HALF):
+            result, ours = found[case], quickest(found[case], kind)
+            rate = result["rates"][kind]
+            floor = result["gflop"] / rate
+            rows.append(
+                (case, kind, f"{result['gflop']:.0f}", f"{rate:.0f}", f"{floor:.2f}",
+                 f"{ours:.2f}", f"{100 * floor / ours:.0f} %")
+            )  # fmt: skip
+    head = ("case", "type", "GFLOP", "GFLOP/s", "floor, s", "unimask, s", "of the floor")
+    return table(head, rows)
+
+
+def growth_table(found: dict[str, Result]) -> str:
+    """Show how time and memory grow."""
+    rows = []
+    for name, values in GROWTH.items():
+        for value in values:
+            for pair in found.get(f"{name}-{value}", {"pairs": []})["pairs"]:
+                who = (f"{name} {value}", pair["kind"], pair["peer"])
+                if "error" in pair:
+                    rows.append((*who, "", f"failed: {pair['error']}", "", ""))
+                    continue
+                sides = pair["ours"], pair["theirs"]
+                times = (f"{side['median_s']:.2f}" for side in sides)
+                peaks = " / ".join(f"{side['peak_mb']:.0f}" for side in sides)
+                rows.append((*who, *times, f"{pair['ratio']:.2f}", peaks))
+    return table(("case", "type", "peer", "unimask, s", "peer, s", "ratio", "peak, MB"), rows)
+
+
+def training_table(found: dict[str, Result]) -> str:
+    """Compare training steps."""
+    rows = []
+    for name in (name for name in TRAINING if name in found):
+        for pair in found[name]["pairs"]:
+            ours, theirs = pair["ours"], pair.get("theirs")
+            row = (name, pair["kind"], f"{ours['median_s']:.1f}", f"{ours['peak_mb']:.0f}")
+            if theirs is None:
+                rows.append((*row, "", "", "", "", ""))
+                continue
+            memory = f"{ours['peak_mb'] / theirs['peak_mb']:.2f}"
+            seconds, peak = f"{theirs['median_s']:.1f}", f"{theirs['peak_mb']:.0f}"
+            rows.append((*row, seconds, peak, f"**{pair['ratio']:.2f}**", memory, agreement(pair)))
+    head = (
+        "case", "type", "unimask, s", "MB", "transformers, s", "MB", "time ratio", "memory ratio",
+        "losses differ by",
+    )  # fmt: skip
+    return table(head, rows)
+
+
+def half_table(_: dict[str, Result]) -> str:
+    """Show on how many pixels bfloat16 decides as float32 does."""
+    rows = []
+    for path in sorted(RESULTS.glob("half_precision_*.json")):
+        found = json.loads(path.read_text())
+        shares = (
+            f"{found[key]:.2f}" for key in ("of_all_pixels", "median_picture", "worst_picture")
+        )
+        counts = f"{found['segments_float32']} / {found['segments_bfloat16']}"
+        rows.append((found["model"], found["task"], found["pictures"], *shares, counts))
+    head = ("model", "task", "pictures", "of all pixels, %", "median picture", "worst", "segments")
+    return table(head, rows)
+
+
+def machines(found: dict[str, Result]) -> str:
+    """Say on what was measured."""
+    told = {}
+    for result in found.values():
+        machine = result["machine"]
+        words = " ".join(machine["instructions"])
+        told[
+            f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
+            f"{machine['memory_gb']} GB, {words}; torch {machine['torch']}, "
+            f"unimask {machine['unimask']}"
+        ] = None
+    return "\n".join(f"- {line}" for line in told) or NONE
+
+
+TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
+    "machines": machines,
+    "peers": peers_table,
+    "floors": floors_table,
+    "growth": growth_table,
+    "training": training_table,
+    "half precision": half_table,
+}
+
+
+def series(found: dict[str, Result], name: str, kind: str) -> dict[str, list[tuple[int, float]]]:
+    """Give each system's points of a growth curve."""
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for value in GROWTH[name]:
+        result = found.get(f"{name}-{value}")
+        if result is None:
+            continue
+        lines.setdefault("unimask", []).append((value, quickest(result, kind)))
+        for pair in result["pairs"]:
+            if pair["kind"] == kind and "theirs" in pair:
+                point = (value, pair["theirs"]["median_s"])
+                lines.setdefault(pair["peer"], []).append(point)
+    return lines
+
+
+def draw_growth(found: dict[str, Result]) -> None:
+    """Draw time over picture side, queries and classes."""
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    for axis, name in zip(axes, GROWTH, strict=True):
+        for kind, style in ((FLOAT, "-"), (HALF, "--")):
+            for system, points in series(found, name, kind).items():
+                axis.plot(
+                    *zip(*points, strict=True), style, marker="o", markersize=4,
+                    color=COLOURS[system], label=f"{system}, {kind}",
+                )  # fmt: skip
+        axis.set_xlabel({"side": "side of the picture, pixels"}.get(name, name))
+        if name == "side":
+            axis.set(xscale="log", yscale="log")
+            axis.set_xticks(SIDES, [str(side) for side in SIDES])
+            axis.minorticks_off()
+        else:
+            axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("seconds a picture")
+    if axes[0].lines:
+        axes[0].legend(fontsize=8)
+    figure.suptitle("Mask2Former, Swin-T; queries and classes at 512x512", fontsize=11)
+    figure.savefig(PICTURES / "speed_growth.png", dpi=110)
+
+
+def draw_peers(found: dict[str, Result]) -> None:
+    """Draw every system's time of the main cases, over that of eager transformers."""
+    cases = [case.name for case in MAIN if case.name in found]
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained", sharey=True)
+    for axis, kind in zip(axes, (FLOAT, HALF), strict=True):
+        for row, case in enumerate(cases):
+            bars = relative(found[case], kind)
+            for index, (system, share) in enumerate(bars.items()):
+                place = row + (index - (len(bars) - 1) / 2) * 0.16
+                axis.barh(place, share, 0.15, color=COLOURS[system])
+                axis.text(share + 0.01, place, f"{share:.2f}", va="center", fontsize=7)
+        axis.axvline(1, color="0.4", linewidth=0.8)
+        axis.set_title(f"{kind}: time over that of transformers in {FLOAT}", fontsize=10)
+        axis.set_yticks(range(len(cases)), cases)
+    axes[0].invert_yaxis()
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    figure.legend(handles, COLOURS, loc="outside lower center", ncols=len(COLOURS), fontsize=9)
+    figure.savefig(PICTURES / "speed_peers.png", dpi=110)
+
+
+def relative(result: Result, kind: str) -> dict[str, float]:
+    """Give each system's time over that of transformers in float32.
+
+    Peers are put on one scale through the ratio with ours that each was measured with.
+    """
+    pairs = [pair for pair in result["pairs"] if "ratio" in pair]
+    base = next((p for p in pairs if (p["peer"], p["kind"]) == ("transformers", FLOAT)), None)
+    if base is None:
+        return {}
+    ours = base["ratio"] * quickest(result, kind) / quickest(result, FLOAT)
+    rest = {p["peer"]: ours / p["ratio"] for p in pairs if p["kind"] == kind}
+    return {"unimask": ours, **rest}
+
+
+def main() -> None:
+    """Replace every table of the document, and draw."""
+    found = results()
+    text = DOCUMENT.read_text()
+    for name, write in TABLES.items():
+        marks = f"<!-- table: {name} -->", f"<!-- end: {name} -->"
+        pattern = re.escape(marks[0]) + r".*?" + re.escape(marks[1])
+        body = f"{marks[0]}\n\n{write(found)}\n\n{marks[1]}"
+        text, count = re.subn(pattern, lambda _, body=body: body, text, flags=re.DOTALL)
+        if count != 1:
+            raise SystemExit(f"{DOCUMENT}: the marks of {name!r} stand there {count} times")
+    DOCUMENT.write_text(text)
+    texts = [f"{name}\n\n{write(found)}\n" for name, write in TABLES.items()]
+    (RESULTS / "peers.txt").write_text("\n".join(texts))
+    if found:
+        draw_peers(found)
+        draw_growth(found)
+
+
+if __name__ == "__main__":
+    main()

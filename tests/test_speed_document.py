@@ -1,0 +1,35 @@
+"""docs/speed.md says what was measured: its tables are those of the saved results."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def report():
+    """The script that writes the tables; it stands in a folder of scripts."""
+    pytest.importorskip("matplotlib").use("agg")
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        import speed_report
+
+        yield speed_report
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def test_tables_are_those_of_the_saved_results(report):
+    found, text = report.results(), report.DOCUMENT.read_text()
+    for name, write in report.TABLES.items():
+        _, _, rest = text.partition(f"<!-- table: {name} -->")
+        told, end, _ = rest.partition(f"<!-- end: {name} -->")
+        assert end and told.strip() == write(found), f"{name}: run benchmarks/speed_report.py"
+
+
+def test_saved_outputs_agreed(report):
+    for case, result in report.results().items():
+        for pair in result["pairs"]:
+            assert pair.get("agreement", {"good": True})["good"], (case, pair["peer"])

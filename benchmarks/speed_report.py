@@ -146,6 +146,11 @@ def half_table(_: dict[str, Result]) -> str:
     return table(head, rows)
 
 
+def postprocessing_table(_: dict[str, Result]) -> str:
+    """Quote what `benchmarks/postprocessing.py` printed."""
+    return f"```\n{(RESULTS / 'postprocessing.txt').read_text().strip()}\n```"
+
+
 def machines(found: dict[str, Result]) -> str:
     """Say on what was measured."""
     told = {}
@@ -166,6 +171,7 @@ TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
     "floors": floors_table,
     "growth": growth_table,
     "training": training_table,
+    "post-processing": postprocessing_table,
     "half precision": half_table,
 }
 

@@ -81,7 +81,7 @@ def measure(case: Case, folder: Path) -> dict:
                     if reference is None and kind == FLOAT:
                         reference = outputs[1]
                     assert reference is not None, "float32 comes first"
-                    pair["agreement"] = judge(*outputs, reference, peer, kind)
+                    pair["agreement"] = judge(*outputs, reference, kind)
                 say(f"  {kind}: {told(pair)}")
                 pairs.append(pair)
     return {**case.facts(), **facts, "pairs": pairs}

@@ -53,7 +53,7 @@ def agreement(pair: Result) -> str:
         )
     if "losses" in found:
         return f"{100 * abs(found['losses'][0] / found['losses'][1] - 1):.1f} %"
-    return f"{found['ours_to_theirs']:.0e}"
+    return f"{found['typical']:.0e} / {found['greatest']:.0e}"
 
 
 def peers_table(found: dict[str, Result]) -> str:

@@ -266,6 +266,7 @@ def main() -> None:
     (RESULTS / "peers.txt").write_text("\n".join(texts))
     if found:
         draw_peers(found)
+    if any(f"{name}-{value}" in found for name, values in GROWTH.items() for value in values):
         draw_growth(found)
 
 

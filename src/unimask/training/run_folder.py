@@ -191,7 +191,8 @@ def settings_of(values: dict) -> TrainingSettings:
         if values[name] is not None:
             values[name] = kind(**with_tuples(values[name]))
     known = {field.name for field in fields(TrainingSettings)}
-    settings = TrainingSettings(**{key: value for key, value in values.items() if key in known})
+    told = {key: value for key, value in values.items() if key in known}
+    settings = TrainingSettings(**with_tuples(told))
     for part in (settings, settings.augmentation, settings.criterion, settings.preprocessing):
         for name, hint in get_type_hints(type(part)).items():
             if part is not None and not fits(getattr(part, name), hint, ANY_INTEGER):

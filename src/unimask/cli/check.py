@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from unimask.cli.main import app, check_writable
+from unimask.cli.progress import part_bars
 from unimask.formats.atomic import atomic_path
 
 if TYPE_CHECKING:
@@ -49,14 +49,7 @@ def check(
 
     console = Console(highlight=False)
     given = parse_names(names)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        rows: dict[str, object] = {}
-
-        def progress(part: str, done: int, total: int) -> None:
-            if part not in rows:
-                rows[part] = bar.add_task(part, total=total)
-            bar.update(rows[part], completed=done)  # type: ignore[arg-type]
-
+    with part_bars(console) as progress:
         report = run_check(
             data, split=split, names=given, channels=channels, queries=queries, progress=progress
         )

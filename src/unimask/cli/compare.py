@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from unimask.cli.main import app, check_writable
+from unimask.cli.progress import part_bars
 
 if TYPE_CHECKING:
     from unimask.evaluation.bootstrap import Difference
@@ -35,14 +35,7 @@ def compare(
     from unimask.evaluation import compare as run_compare
 
     console = Console(highlight=False)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        rows: dict[str, object] = {}
-
-        def progress(part: str, done: int, total: int) -> None:
-            if part not in rows:
-                rows[part] = bar.add_task(part, total=total)
-            bar.update(rows[part], completed=done)  # type: ignore[arg-type]
-
+    with part_bars(console) as progress:
         found = run_compare(
             first,
             second,

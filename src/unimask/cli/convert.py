@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
 from unimask.cli.main import app, check_writable
+from unimask.cli.progress import part_bars
 
 
 @app.command()
@@ -31,14 +31,7 @@ def convert(
     from unimask.curation import convert as run_convert
 
     console = Console(highlight=False)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        rows: dict[str, object] = {}
-
-        def progress(part: str, done: int, total: int) -> None:
-            if part not in rows:
-                rows[part] = bar.add_task(part, total=total)
-            bar.update(rows[part], completed=done)  # type: ignore[arg-type]
-
+    with part_bars(console) as progress:
         written = run_convert(
             data,
             out,

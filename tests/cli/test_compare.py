@@ -1,0 +1,19 @@
+"""`unimask compare` as a person sees it."""
+
+import json
+
+
+def test_a_model_against_itself_is_not_sure_of_anything(command, discs, tiny_model, tmp_path):
+    target = tmp_path / "both.json"
+    code, out, _ = command(
+        "compare", tiny_model, tiny_model, "--data", discs, "--task", "semantic",
+        "--resamples", 5, "--json", target,
+    )  # fmt: skip
+    assert code == 0 and "semantic on 2 pictures" in out and "+0.00" in out
+    assert "better" not in out and "worse" not in out
+    assert json.loads(target.read_text())["scores"]["mIoU"]["change"] == 0
+
+
+def test_tasks_that_fit_nothing_are_one_line(command, one_line, discs, tiny_model):
+    code, _, err = command("compare", tiny_model, tiny_model, "--data", discs, "--task", "all")
+    one_line(code, err, "unknown task")

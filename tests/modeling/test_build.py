@@ -14,10 +14,11 @@ from conftest import (
     TINY_RESNET,
     TINY_SWIN,
 )
+from torch import nn
 
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.modeling.build import build_segmenter
-from unimask.modeling.layers.masks import at_size, blocked_positions, predict_masks
+from unimask.modeling.layers.masks import MaskFeatures, blocked_positions
 from unimask.modeling.layers.position import sine_positions
 from unimask.presets import PRESETS, preset
 
@@ -64,13 +65,22 @@ def test_a_query_without_a_mask_looks_everywhere():
     assert not blocked[0, 1].any()
 
 
+@pytest.mark.parametrize("projection", [None, nn.Conv2d(8, 6, 1)], ids=["plain", "projected"])
+def test_masks_are_dot_products_with_projected_features(projection):
+    features = MaskFeatures(torch.randn(2, 8, 9, 12), projection)
+    embed = torch.randn(2, 3, 8 if projection is None else 6)
+    dots = torch.einsum("bqd,bdhw->bqhw", embed, features.projected())
+    torch.testing.assert_close(features.masks(embed), dots)
+
+
 @pytest.mark.parametrize("size", [(4, 6), (5, 5), (1, 1)], ids=str)
 def test_masks_of_resized_features_are_the_resized_masks(size):
-    embed, features = torch.randn(2, 3, 8), torch.randn(2, 8, 9, 12)
-    resized = F.interpolate(
-        predict_masks(embed, features), size, mode="bilinear", align_corners=False
+    embed, features = (
+        torch.randn(2, 3, 6),
+        MaskFeatures(torch.randn(2, 8, 9, 12), nn.Conv2d(8, 6, 1)),
     )
-    torch.testing.assert_close(predict_masks(embed, at_size(features, size)), resized)
+    resized = F.interpolate(features.masks(embed), size, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(features.at_size(size).masks(embed), resized)
 
 
 def test_sine_positions_follow_the_formula():

@@ -81,6 +81,6 @@ def test_it_stands_where_the_plain_pyramid_stands():
     features = tuple(torch.randn(1, c, s, s + 3) for c, s in ((8, 17), (16, 9), (16, 5), (32, 3)))
     with torch.no_grad():
         expected, found = plain.pixel_decoder(features), aligned.pixel_decoder(features)
-    assert found.mask_features.shape == expected.mask_features.shape
+    assert found.mask_features.maps.shape == expected.mask_features.maps.shape
     for mine, theirs in zip(found.multi_scale_features, expected.multi_scale_features, strict=True):
         assert mine.shape == theirs.shape

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from conftest import TINY_MASKFORMER, TINY_PER_PIXEL_PLUS
 
 from unimask.modeling.build import build_segmenter
+from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders import PerPixelHead
 from unimask.processing import postprocess
@@ -20,7 +21,7 @@ def predicted(scale: float, dtype=torch.float32):
     torch.manual_seed(0)
     head = PerPixelHead(mask_dim=6, num_classes=CLASSES).to(dtype)
     features = scale * torch.randn(2, 6, 12, 16, dtype=dtype)
-    pixels = PixelDecoderOutput(features, (), features)
+    pixels = PixelDecoderOutput(MaskFeatures(features), (), features)
     return head(pixels, auxiliary=True), head.classify(features)
 
 

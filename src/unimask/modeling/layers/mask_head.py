@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.modeling.layers.anchors import Anchors, EllipseHead
-from unimask.modeling.layers.masks import predict_masks
+from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.mlp import MLP
 from unimask.outputs import LayerPrediction
 
@@ -34,7 +34,7 @@ class MaskHead(nn.Module):
     def forward(
         self,
         queries: Float[Tensor, "b q c"],
-        mask_features: Float[Tensor, "b d h w"],
+        mask_features: MaskFeatures,
         anchors: Anchors | None = None,
     ) -> LayerPrediction:
         """Predict classes and masks; anchors belong to the last queries."""
@@ -44,7 +44,7 @@ class MaskHead(nn.Module):
     def of_layers(
         self,
         states: list[Float[Tensor, "b q c"]],
-        mask_features: Float[Tensor, "b d h w"],
+        mask_features: MaskFeatures,
         anchors: Anchors | None,
     ) -> tuple[LayerPrediction, ...]:
         """Predict for the queries of several layers, in one product with the mask features.
@@ -54,7 +54,7 @@ class MaskHead(nn.Module):
         queries = self.norm(torch.cat(states, dim=1) if len(states) > 1 else states[0])
         count = states[0].shape[1]
         classes = self.class_embed(queries).split(count, dim=1)
-        masks = predict_masks(self.mask_embed(queries), mask_features).split(count, dim=1)
+        masks = mask_features.masks(self.mask_embed(queries)).split(count, dim=1)
         placed = [
             self.place(layer_masks, layer_queries, anchors)
             for layer_masks, layer_queries in zip(masks, queries.split(count, dim=1), strict=True)
@@ -68,12 +68,12 @@ class MaskHead(nn.Module):
     def masks(
         self,
         queries: Float[Tensor, "b q c"],
-        mask_features: Float[Tensor, "b d h w"],
+        mask_features: MaskFeatures,
         anchors: Anchors | None = None,
     ) -> Float[Tensor, "b q h w"]:
         """Predict masks alone, for layers whose classes nobody asks for."""
         queries = self.norm(queries)
-        mask_logits = predict_masks(self.mask_embed(queries), mask_features)
+        mask_logits = mask_features.masks(self.mask_embed(queries))
         return self.place(mask_logits, queries, anchors)
 
     def place(

@@ -1,17 +1,48 @@
-"""Mask arithmetic: pure functions on tensors."""
+"""Mask arithmetic: what masks are made of, and what they forbid."""
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
-def predict_masks(
-    mask_embed: Float[Tensor, "b q c"], mask_features: Float[Tensor, "b c h w"]
-) -> Float[Tensor, "b q h w"]:
-    """Score every pixel against every query: one dot product per pair."""
-    h, w = mask_features.shape[-2:]
-    return torch.bmm(mask_embed, mask_features.flatten(2)).unflatten(-1, (h, w))
+class MaskFeatures(NamedTuple):
+    """Features of every cell, before their last, pointwise projection (Mask2Former, 3.2).
+
+    A mask is a dot product of features and an embedding. Both are linear, so the projection may
+    go to the embeddings instead: they are hundreds, the cells tens of thousands.
+
+    Attributes:
+        maps: What the projection reads, or the features themselves.
+        projection: None: there is none.
+    """
+
+    maps: Float[Tensor, "b c h w"]
+    projection: nn.Conv2d | None = None
+
+    def masks(self, embed: Float[Tensor, "b q d"]) -> Float[Tensor, "b q h w"]:
+        """Score every cell against every query: one dot product per pair."""
+        cells = self.maps.flatten(2)
+        if self.projection is None:
+            return torch.bmm(embed, cells).unflatten(-1, self.maps.shape[-2:])
+        weight, bias = self.projection.weight.flatten(1), self.projection.bias
+        own = (embed @ bias)[..., None]  # type: ignore[operator]
+        return torch.baddbmm(own, embed @ weight, cells).unflatten(-1, self.maps.shape[-2:])
+
+    def projected(self) -> Float[Tensor, "b d h w"]:
+        """Give the features of every cell."""
+        return self.maps if self.projection is None else self.projection(self.maps)
+
+    def at_size(self, size: tuple[int, int]) -> "MaskFeatures":
+        """Resize to a coarser map, without gradients.
+
+        Masks are linear in the features: those of resized features are the resized masks, and
+        resizing features once costs less than the masks of every query in every layer.
+        """
+        maps = F.interpolate(self.maps.detach(), size, mode="bilinear", align_corners=False)
+        return self._replace(maps=maps)
 
 
 def blocked_positions(mask_logits: Float[Tensor, "b q h w"]) -> Bool[Tensor, "b q n"]:
@@ -23,14 +54,3 @@ def blocked_positions(mask_logits: Float[Tensor, "b q h w"]) -> Bool[Tensor, "b 
     # As released: not `< 0`, which rounds differently.
     blocked = mask_logits.detach().sigmoid().flatten(2) < 0.5
     return blocked & ~blocked.all(dim=-1, keepdim=True)
-
-
-def at_size(
-    mask_features: Float[Tensor, "b c h w"], size: tuple[int, int]
-) -> Float[Tensor, "b c i j"]:
-    """Resize mask features to a coarser map.
-
-    Masks are linear in them: those of resized features are the resized masks, and resizing
-    features once costs less than the masks of every query in every layer.
-    """
-    return F.interpolate(mask_features.detach(), size, mode="bilinear", align_corners=False)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from unimask.kernels.linear import ready_linear
 from unimask.kernels.rows import by_rows
 from unimask.modeling.layers.deformable import DeformableAttention
+from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.position import cell_centres, level_positions
 from unimask.modeling.layers.pyramid import (
     group_norm,
@@ -130,7 +131,9 @@ class DeformablePixelDecoder(nn.Module):
             refined[-1], finest.shape[-2:], mode="bilinear", align_corners=False
         )
         pyramid = self.output(upsampled.add_(self.lateral(finest)))
-        return PixelDecoderOutput(self.mask_features(pyramid), tuple(refined), refined[0])
+        return PixelDecoderOutput(
+            MaskFeatures(pyramid, self.mask_features), tuple(refined), refined[0]
+        )
 
     def encode(self, maps: list[Tensor]) -> list[Tensor]:
         """Let the positions of all maps attend to one another."""

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.modeling.layers.detr import DetrEncoderLayer
+from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.position import level_positions
 from unimask.modeling.layers.pyramid import (
     lateral_convolution,
@@ -102,4 +103,4 @@ class FPNPixelDecoder(nn.Module):
         for step, feature in zip(self.steps, reversed(finer), strict=True):
             pyramid.append(step(feature, pyramid[-1]))
         *maps, finest = pyramid
-        return PixelDecoderOutput(self.mask_features(finest), tuple(maps), coarse)
+        return PixelDecoderOutput(MaskFeatures(self.mask_features(finest)), tuple(maps), coarse)

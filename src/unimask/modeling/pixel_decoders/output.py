@@ -5,6 +5,8 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
+from unimask.modeling.layers.masks import MaskFeatures
+
 
 class PixelDecoderOutput(NamedTuple):
     """The maps that masks are made of, and those that queries attend to.
@@ -16,6 +18,6 @@ class PixelDecoderOutput(NamedTuple):
             reads it.
     """
 
-    mask_features: Float[Tensor, "b c h w"]
+    mask_features: MaskFeatures
     multi_scale_features: tuple[Tensor, ...]
     coarse: Float[Tensor, "b d i j"]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unimask.modeling.layers.attention import Attention
 from unimask.modeling.layers.mask_head import MaskHead
-from unimask.modeling.layers.masks import at_size, blocked_positions
+from unimask.modeling.layers.masks import blocked_positions
 from unimask.modeling.layers.position import level_positions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders.queries import LearnedQueries, PictureMaps
@@ -109,7 +109,7 @@ class MaskedAttentionDecoder(nn.Module):
         """Give the last prediction; with `auxiliary` those before it too, bare queries first."""
         maps = self.lay_out(pixels)
         bare, places, anchors = self.queries(maps, self.head, task_token)
-        coarse = [at_size(maps.mask_features, size) for size in maps.sizes]
+        coarse = [maps.mask_features.at_size(size) for size in maps.sizes]
         keys = [memory + code for memory, code in zip(maps.memories, maps.positions, strict=True)]
         states = [bare]
         for index, layer in enumerate(self.layers):

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.modeling.layers.masks import predict_masks
+from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.mlp import MLP
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.outputs import LayerPrediction, SegmenterOutput
@@ -43,7 +43,7 @@ class PerPixelHead(nn.Module):
         auxiliary: bool,
     ) -> SegmenterOutput:
         """Give one query per class; there are no earlier predictions to give."""
-        return SegmenterOutput(*as_queries(self.classify(pixels.mask_features)))
+        return SegmenterOutput(*as_queries(self.classify(pixels.mask_features.projected())))
 
 
 class PerClassHead(nn.Module):
@@ -60,10 +60,10 @@ class PerClassHead(nn.Module):
         self.mask_embed = MLP(dim, dim, mask_dim, num_layers=3)
 
     def forward(
-        self, queries: Float[Tensor, "b k c"], mask_features: Float[Tensor, "b d h w"]
+        self, queries: Float[Tensor, "b k c"], mask_features: MaskFeatures
     ) -> LayerPrediction:
         """Give one query per class."""
-        return as_queries(predict_masks(self.mask_embed(self.norm(queries)), mask_features))
+        return as_queries(mask_features.masks(self.mask_embed(self.norm(queries))))
 
 
 def as_queries(scores: Float[Tensor, "b k h w"]) -> LayerPrediction:

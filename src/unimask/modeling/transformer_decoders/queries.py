@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from unimask.modeling.layers.anchors import Anchors
 from unimask.modeling.layers.mask_head import MaskHead
+from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.transformer_decoders.proposals import Proposals
 
 
@@ -21,7 +22,7 @@ class PictureMaps(NamedTuple):
         sizes: Height and width of each map.
     """
 
-    mask_features: Float[Tensor, "b d h w"]
+    mask_features: MaskFeatures
     memories: list[Float[Tensor, "b _ c"]]
     positions: list[Float[Tensor, "_ c"]]
     sizes: list[tuple[int, int]]
@@ -54,7 +55,7 @@ class LearnedQueries(nn.Module):
         self, maps: PictureMaps, head: MaskHead, task_token: Float[Tensor, "b c"] | None
     ) -> Queries:
         """Give the queries of a batch; the task does not matter to them."""
-        features = self.features.expand(len(maps.mask_features), -1, -1)
+        features = self.features.expand(len(maps.memories[0]), -1, -1)
         if self.proposals is None:
             return Queries(features, self.positions)
         found = self.proposals(maps.memories, maps.positions, maps.sizes, head)

@@ -56,8 +56,9 @@ class TaskQueries(nn.Module):
         positions = self.positions[:-1]
         start = token if self.task_norm else torch.zeros_like(token)
         queries = start[:, None].expand(-1, len(positions), -1)
-        size = (maps.mask_features.shape[-2], maps.mask_features.shape[-1])
-        keys = self.input_proj(maps.mask_features).flatten(2).transpose(1, 2)
+        features = self.input_proj(maps.mask_features.projected())
+        size = (features.shape[-2], features.shape[-1])
+        keys = features.flatten(2).transpose(1, 2)
         (codes,) = level_positions([size], keys.shape[-1], keys, local=False)
         memory = codes.expand(len(keys), -1, -1)
         for layer in self.layers:

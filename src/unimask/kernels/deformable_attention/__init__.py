@@ -1,14 +1,18 @@
 """Multi-scale deformable attention: one meaning, several implementations."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unimask.kernels.deformable_attention.gather import gather_sampler
 from unimask.kernels.deformable_attention.operator import operator
 from unimask.kernels.deformable_attention.paths import chosen, exporting_plainly, find, use
 from unimask.kernels.deformable_attention.reference import deformable_attention_reference
 
-__all__ = ["deformable_attention", "deformable_attention_reference", "use"]
+__all__ = ["deformable_attention", "deformable_attention_reference", "sampler", "use"]
 
 
 def deformable_attention(
@@ -31,3 +35,17 @@ def deformable_attention(
         return find(value).values(value, shapes, centres, offsets, logits)
     sizes = [side for shape in shapes for side in shape]
     return operator(value, sizes, centres, offsets, logits)
+
+
+def sampler(
+    value: Float[Tensor, "b n m c"], shapes: list[tuple[int, int]]
+) -> Callable[[Tensor, Tensor, Tensor], Float[Tensor, "b q d"]]:
+    """Give `deformable_attention` of one value as a function of centres, offsets and logits.
+
+    On a CPU without gradients, who asks for some queries after the others pays only once for what
+    is made of the value.
+    """
+    captured = exporting_plainly() or torch.compiler.is_compiling()
+    if captured or torch.is_grad_enabled() or chosen(value) != "gather":
+        return partial(deformable_attention, value, shapes)
+    return gather_sampler(value, shapes)

@@ -11,7 +11,7 @@ caches, one for large pictures; the backward pass makes it again rather than kee
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import product
@@ -46,16 +46,34 @@ def gather_values(
     offsets: Float[Tensor, "b q m l p 2"],
     logits: Float[Tensor, "b q m l p"],
 ) -> Float[Tensor, "b q d"]:
-    """Give what `deformable_attention_reference` defines.
+    """Give what `deformable_attention_reference` defines."""
+    return gather_sampler(value, shapes)(centres, offsets, logits)
+
+
+def gather_sampler(
+    value: Float[Tensor, "b n m c"], shapes: list[tuple[int, int]]
+) -> Callable[[Tensor, Tensor, Tensor], Float[Tensor, "b q d"]]:
+    """Give `gather_values` of one value as a function of centres, offsets and logits.
 
     The arithmetic is float32 or wider: on a CPU half precision would be slower here.
     """
-    dtype = torch.promote_types(value.dtype, torch.float32)
+    tables = bordered(value.to(torch.promote_types(value.dtype, torch.float32)), shapes)
+    return lambda *points: sample(tables, shapes, *points).to(value.dtype)
+
+
+def sample(
+    tables: Float[Tensor, "b m r c"],
+    shapes: list[tuple[int, int]],
+    centres: Float[Tensor, "q 2"],
+    offsets: Float[Tensor, "b q m l p 2"],
+    logits: Float[Tensor, "b q m l p"],
+) -> Float[Tensor, "b q d"]:
+    """Read the tables of values where the points are."""
+    dtype = tables.dtype
     steps_x, steps_y, scores = (part.to(dtype) for part in planes(offsets, logits))
     (b, q, m, k), centres = scores.shape, centres.to(dtype)
-    tables = bordered(value.to(dtype), shapes)
-    out = tables.new_empty(b, q, m, value.shape[3])
-    grid = lay_grid(tuple(shapes), m, k // len(shapes), value.device)
+    out = tables.new_empty(b, q, m, tables.shape[3])
+    grid = lay_grid(tuple(shapes), m, k // len(shapes), tables.device)
     for picture, table in enumerate(tables.flatten(1, 2)):
         for block in runs(q, m * k):
             part = picture, block
@@ -63,7 +81,7 @@ def gather_values(
             matrix, rows = entries(points, softmax_of_few(scores[part])), neighbours(grid, points)
             bags = F.embedding_bag(rows, table, mode="sum", per_sample_weights=matrix)
             out[part] = bags.view(-1, m, out.shape[3])
-    return out.flatten(2).to(value.dtype)
+    return out.flatten(2)
 
 
 def gather_gradients(
@@ -112,8 +130,9 @@ def gather_gradients(
 
 
 def runs(things: int, points: int) -> Iterator[slice]:
-    """Cut things of so many points each into runs of about `BLOCK` points."""
-    step = max(1, BLOCK // max(1, points))
+    """Cut things of so many points each into equal runs of up to about `BLOCK` points."""
+    count = max(1, -(-things * points // BLOCK))
+    step = max(1, -(-things // count))
     return (slice(start, min(start + step, things)) for start in range(0, things, step))
 
 

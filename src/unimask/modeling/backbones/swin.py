@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from unimask.kernels.linear import ready_linear
+from unimask.kernels.linear import kept, ready_linear
 from unimask.kernels.rows import rows_at_a_time
 from unimask.kernels.window_bands import Band, bands
 from unimask.modeling.layers.drop_path import DropPath
@@ -127,9 +127,14 @@ class WindowAttention(nn.Module):
 
     def ready(self) -> Callable[..., Float[Tensor, "b n c"]]:
         """Give `forward` as a function for many calls."""
-        qkv = ready_linear(self.qkv.weight, self.qkv.bias)
-        proj = ready_linear(self.proj.weight, self.proj.bias)
-        bias = self.bias()
+        qkv, proj, bias = kept(
+            self,
+            lambda: (
+                ready_linear(self.qkv.weight, self.qkv.bias),
+                ready_linear(self.proj.weight, self.proj.bias),
+                self.bias(),
+            ),
+        )
         return lambda windows, blocked: proj(self.mix(qkv(windows), bias, blocked))
 
     def mix(

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import ready_linear
+from unimask.kernels.linear import kept, ready_linear
 from unimask.kernels.rows import by_rows
 
 
@@ -39,13 +39,11 @@ class Attention(nn.Module):
         blocked: Bool[Tensor, "b q n"] | None = None,
     ) -> Float[Tensor, "b q c"]:
         """Mix `value` by the likeness of `query` and `key`; True in `blocked` forbids a pair."""
-        weights = self.in_proj_weight.chunk(3)
-        biases = self.in_proj_bias.chunk(3)
+        pairs = zip(self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        projections = kept(self, lambda: [ready_linear(*pair) for pair in pairs])
         heads = [
-            by_rows(ready_linear(weight, bias), x)
-            .unflatten(-1, (self.num_heads, -1))
-            .transpose(1, 2)
-            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
+            by_rows(project, x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x, project in zip((query, key, value), projections, strict=True)
         ]
         allowed = None if blocked is None else ~blocked[:, None]
         dropout = self.dropout if self.training else 0.0

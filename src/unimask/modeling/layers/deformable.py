@@ -1,13 +1,14 @@
 """Multi-scale deformable attention as a layer (Zhu et al. 2021, 4.1)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.deformable_attention import deformable_attention
-from unimask.kernels.linear import ready_linear
+from unimask.kernels.deformable_attention import sampler
+from unimask.kernels.linear import kept, ready_linear
 from unimask.kernels.rows import by_rows
 
 
@@ -56,15 +57,29 @@ class DeformableAttention(nn.Module):
         shapes: list[tuple[int, int]],
     ) -> Float[Tensor, "b n c"]:
         """Mix `memory` around the centre (x, y from 0 to 1) of each of its positions."""
-        project = ready_linear(self.value_proj.weight, self.value_proj.bias)
+        return by_rows(self.reader(memory, shapes), memory, positions, centres)
+
+    def reader(
+        self, memory: Float[Tensor, "b n c"], shapes: list[tuple[int, int]]
+    ) -> Callable[[Tensor, Tensor, Tensor], Float[Tensor, "b q c"]]:
+        """Give `forward` as a function of some rows of the memory, their positions and centres."""
+        project, choose, output = kept(
+            self,
+            lambda: (
+                ready_linear(self.value_proj.weight, self.value_proj.bias),
+                ready_linear(*self.choice()),
+                ready_linear(self.output_proj.weight, self.output_proj.bias),
+            ),
+        )
         value = by_rows(project, memory).unflatten(-1, (self.num_heads, -1))
-        choose = ready_linear(*self.choice())
-        chosen = by_rows(lambda rows, codes: choose(rows + codes), memory, positions)
-        # Coordinates stay two planes under a view: their arithmetic then runs over whole rows.
-        planes = chosen.unflatten(-1, (3, self.num_heads, self.num_levels, self.num_points))
-        offsets, logits = planes[:, :, :2].movedim(2, -1), planes[:, :, 2]
-        mixed = deformable_attention(value, shapes, centres, offsets, logits)
-        return by_rows(ready_linear(self.output_proj.weight, self.output_proj.bias), mixed)
+        sample, parts = sampler(value, shapes), (3, self.num_heads, self.num_levels, -1)
+
+        def read(rows: Tensor, codes: Tensor, centres: Tensor) -> Tensor:
+            planes = choose(rows + codes).unflatten(-1, parts)
+            # Coordinates stay two planes under a view: their arithmetic then runs over whole rows.
+            return output(sample(centres, planes[:, :, :2].movedim(2, -1), planes[:, :, 2]))
+
+        return read
 
     def choice(self) -> tuple[Float[Tensor, "k c"], Float[Tensor, " k"]]:
         """Join what tells the points of a query: all x, all y, all attention logits."""

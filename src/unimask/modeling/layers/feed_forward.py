@@ -5,7 +5,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import ready_linear
+from unimask.kernels.linear import kept, ready_linear
 from unimask.kernels.rows import by_rows
 
 
@@ -27,6 +27,11 @@ class FeedForward(nn.Module):
 
     def ready(self) -> Callable[[Float[Tensor, "b ... c"]], Float[Tensor, "b ... c"]]:
         """Give `forward` as a function for many calls."""
-        widen = ready_linear(self.fc1.weight, self.fc1.bias, "gelu")
-        narrow = ready_linear(self.fc2.weight, self.fc2.bias)
+        widen, narrow = kept(
+            self,
+            lambda: (
+                ready_linear(self.fc1.weight, self.fc1.bias, "gelu"),
+                ready_linear(self.fc2.weight, self.fc2.bias),
+            ),
+        )
         return lambda x: by_rows(lambda rows: narrow(widen(rows)), x.flatten(1, -2)).view(x.shape)

@@ -4,6 +4,7 @@ import math
 
 from torch import nn
 
+from unimask.modeling.layers.convolution import Convolution3x3
 from unimask.modeling.layers.group_norm import GroupNorm
 
 
@@ -15,7 +16,7 @@ def lateral_convolution(inputs: int, dim: int) -> nn.Sequential:
 def output_convolution(inputs: int, dim: int) -> nn.Sequential:
     """Give a 3x3 convolution, normalised and rectified: it smooths a sum of two maps."""
     return nn.Sequential(
-        nn.Conv2d(inputs, dim, 3, padding=1, bias=False), group_norm(dim), nn.ReLU(inplace=True)
+        Convolution3x3(inputs, dim, bias=False), group_norm(dim), nn.ReLU(inplace=True)
     )
 
 

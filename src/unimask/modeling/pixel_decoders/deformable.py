@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import ready_linear
+from unimask.kernels.linear import kept, ready_linear
 from unimask.kernels.rows import by_rows
 from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.masks import MaskFeatures
@@ -63,15 +63,20 @@ class DeformableEncoderLayer(nn.Module):
         shapes: list[tuple[int, int]],
     ) -> Float[Tensor, "b n c"]:
         """Mix positions, then channels."""
-        mixed = self.self_attn(memory, positions, centres, shapes)
-        widen = ready_linear(self.linear1.weight, self.linear1.bias, "relu")
-        narrow = ready_linear(self.linear2.weight, self.linear2.bias)
+        widen, narrow = kept(
+            self,
+            lambda: (
+                ready_linear(self.linear1.weight, self.linear1.bias, "relu"),
+                ready_linear(self.linear2.weight, self.linear2.bias),
+            ),
+        )
+        read = self.self_attn.reader(memory, shapes)
 
-        def finish(rows: Tensor, mixed: Tensor) -> Tensor:
-            rows = self.norm1(rows + self.dropout(mixed))
+        def mix(rows: Tensor, codes: Tensor, centres: Tensor) -> Tensor:
+            rows = self.norm1(rows + self.dropout(read(rows, codes, centres)))
             return self.norm2(rows + self.dropout(narrow(self.dropout(widen(rows)))))
 
-        return by_rows(finish, memory, mixed)
+        return by_rows(mix, memory, positions, centres)
 
 
 class DeformablePixelDecoder(nn.Module):

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.modeling.layers.convolution import Convolution3x3
 from unimask.modeling.layers.detr import DetrEncoderLayer
 from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.position import level_positions
@@ -90,7 +91,7 @@ class FPNPixelDecoder(nn.Module):
         self.encoder = encoder
         self.stem = output_convolution(input_channels[-1] if encoder is None else dim, dim)
         self.steps = nn.ModuleList(steps)
-        self.mask_features = nn.Conv2d(dim, mask_dim, 3, padding=1)
+        self.mask_features = Convolution3x3(dim, mask_dim, bias=True)
         start_convolutions(self.stem)
         start_convolutions(self.mask_features)
 

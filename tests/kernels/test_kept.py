@@ -1,0 +1,93 @@
+"""What is made of weights is made again when they change, and only then."""
+
+import copy
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+
+from unimask.kernels.linear import kept, ready_linear
+
+
+def product(layer, x):
+    """Give the layer's product by weights that are kept, and how often they were made by now."""
+    calls = []
+
+    def make():
+        calls.append(1)
+        return ready_linear(layer.weight, layer.bias)
+
+    return kept(layer, make)(x), len(calls)
+
+
+def halve(layer):
+    layer.weight.mul_(0.5)
+
+
+def load(layer):
+    layer.load_state_dict(nn.Linear(4, 3).state_dict())
+
+
+def step(layer):
+    with torch.enable_grad():
+        optimizer = torch.optim.AdamW(layer.parameters(), lr=1.0, fused=True)
+        product(layer, torch.ones(1, 4))[0].sum().backward()
+        optimizer.step()
+
+
+def replace(layer):
+    layer.weight = nn.Parameter(torch.randn(3, 4))
+
+
+def round_trip(layer):
+    layer.bfloat16().float()
+
+
+CHANGES = [halve, load, step, replace, round_trip]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+@torch.no_grad()
+def test_changed_weights_are_noticed(change):
+    layer, x = nn.Linear(4, 3), torch.randn(2, 4)
+    assert product(layer, x)[1] == 1
+    assert product(layer, x)[1] == 0
+    change(layer)
+    found, made = product(layer, x)
+    assert made == 1
+    torch.testing.assert_close(found, layer(x))
+
+
+@torch.no_grad()
+def test_a_copy_has_its_own():
+    layer, x = nn.Linear(4, 3), torch.randn(2, 4)
+    product(layer, x)
+    other = copy.deepcopy(layer)
+    halve(other)
+    torch.testing.assert_close(product(other, x)[0], other(x))
+    torch.testing.assert_close(product(layer, x)[0], layer(x))
+
+
+def test_with_gradients_nothing_is_kept():
+    layer, x = nn.Linear(4, 3), torch.randn(2, 4)
+    with torch.no_grad():
+        product(layer, x)
+    assert product(layer, x)[1] == product(layer, x)[1] == 1
+
+
+def test_weights_of_inference_mode_are_not_counted_and_not_kept():
+    with torch.inference_mode():
+        layer, x = nn.Linear(4, 3), torch.randn(2, 4)
+        assert product(layer, x)[1] == product(layer, x)[1] == 1
+
+
+def test_it_goes_with_its_module():
+    layer = nn.Linear(4, 3)
+    with torch.no_grad():
+        product(layer, torch.randn(2, 4))
+    gone = weakref.ref(layer)
+    del layer
+    gc.collect()
+    assert gone() is None

@@ -4,13 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unimask.kernels import rows
+from unimask.kernels.shifted_windows import strangers
 from unimask.kernels.window_bands import bands
 from unimask.modeling.backbones.swin import (
     PatchMerging,
     Swin,
     WindowAttention,
-    relative_position_index,
-    strangers,
 )
 
 CPU = torch.device("cpu")
@@ -22,26 +21,6 @@ def tiny(drop_path: float = 0.0) -> Swin:
         embed_dim=8, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 4),
         window_size=4, mlp_ratio=2.0, drop_path=drop_path,
     )  # fmt: skip
-
-
-def test_strangers_are_those_that_shifting_brought_together():
-    """Two tokens of a window know each other if rolling kept their distance."""
-    height, width, window, shift = 8, 12, 4, 1
-    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    places = torch.stack([rows, columns], dim=-1)
-    rolled = places.roll((-shift, -shift), (0, 1))
-    moved = (rolled - places).view(height // window, window, width // window, window, 2)
-    moved = moved.transpose(1, 2).reshape(-1, window * window, 2)
-    expected = (moved[:, None] != moved[:, :, None]).any(-1)
-    found = strangers(height, width, window, shift, CPU)
-    assert torch.equal(found, expected) and found.any() and not found[0].any()
-
-
-def test_positions_are_numbered_by_offset():
-    index = relative_position_index(3)
-    assert index.shape == (9, 9) and len(index.unique()) == 25
-    assert len(index.diagonal().unique()) == 1  # every token to itself
-    assert index[0, 4] == index[4, 8] != index[4, 0]  # one down and right, not back
 
 
 def test_windows_of_several_pictures_keep_their_own_mask():

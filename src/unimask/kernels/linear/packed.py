@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 Activation = Literal["none", "relu", "gelu"]
 
@@ -35,6 +35,13 @@ def ready_linear(
     algorithm = "none" if activation == "gelu" else ""
     multiply = torch.ops.mkldnn._linear_pointwise.default
     return lambda x: multiply(x, order, bias, activation, [], algorithm)
+
+
+def ready_layer(
+    layer: nn.Linear, activation: Activation = "none"
+) -> Callable[[Float[Tensor, "... c"]], Float[Tensor, "... d"]]:
+    """Give a linear layer, then an activation, as `ready_linear` does."""
+    return ready_linear(layer.weight, layer.bias, activation)
 
 
 def packs(weight: Tensor) -> bool:

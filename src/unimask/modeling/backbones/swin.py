@@ -1,15 +1,15 @@
 """Swin transformer (Liu et al. 2021), as the segmentation models use it: any picture size."""
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import kept, ready_linear
+from unimask.kernels.linear import kept, ready_layer
 from unimask.kernels.rows import rows_at_a_time
+from unimask.kernels.shifted_windows import relative_position_index, roll, strangers
 from unimask.kernels.window_bands import Band, bands
 from unimask.modeling.layers.drop_path import DropPath
 from unimask.modeling.layers.feed_forward import FeedForward
@@ -58,40 +58,6 @@ class PatchMerging(nn.Module):
         return self.reduction(self.norm(torch.cat(corners, dim=-1)))
 
 
-def relative_position_index(window: int) -> Int[Tensor, "n n"]:
-    """Number the offsets between two tokens of a window, row of the position table by pair."""
-    axis = torch.arange(window)
-    rows, columns = torch.meshgrid(axis, axis, indexing="ij")
-    rows, columns = rows.flatten(), columns.flatten()
-    down = rows[:, None] - rows[None, :] + window - 1
-    right = columns[:, None] - columns[None, :] + window - 1
-    return down * (2 * window - 1) + right
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)
-def strangers(
-    height: int, width: int, window: int, shift: int, device: torch.device
-) -> Bool[Tensor, "w n n"]:
-    """Mark pairs of tokens that share a shifted window but were never neighbours.
-
-    Cyclic shifting brings the picture's opposite borders together; such tokens may not attend
-    to each other (Swin, figure 4).
-    """
-    region_rows = region_of(height, window, shift, device)
-    region_columns = region_of(width, window, shift, device)
-    regions = region_rows[:, None] * 3 + region_columns[None, :]
-    tiles = regions.view(height // window, window, width // window, window)
-    tiles = tiles.transpose(1, 2).reshape(-1, window * window)
-    return tiles[:, None, :] != tiles[:, :, None]
-
-
-def region_of(length: int, window: int, shift: int, device: torch.device) -> Int[Tensor, " n"]:
-    """Number the three stretches that cyclic shifting leaves along one axis."""
-    index = torch.arange(length, device=device)
-    return (index >= length - window).long() + (index >= length - shift).long()
-
-
 class WindowAttention(nn.Module):
     """Attention within each window, with a learned bias per head and relative position.
 
@@ -128,12 +94,7 @@ class WindowAttention(nn.Module):
     def ready(self) -> Callable[..., Float[Tensor, "b n c"]]:
         """Give `forward` as a function for many calls."""
         qkv, proj, bias = kept(
-            self,
-            lambda: (
-                ready_linear(self.qkv.weight, self.qkv.bias),
-                ready_linear(self.proj.weight, self.proj.bias),
-                self.bias(),
-            ),
+            self, lambda: (ready_layer(self.qkv), ready_layer(self.proj), self.bias())
         )
         return lambda windows, blocked: proj(self.mix(qkv(windows), bias, blocked))
 
@@ -155,11 +116,6 @@ class WindowAttention(nn.Module):
             bias = bias.expand(b // len(blocked), -1, -1, -1, -1).flatten(0, 1)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return mixed.transpose(1, 2).reshape(b, n, d // 3)
-
-
-def roll(x: Float[Tensor, "b h w c"], shift: int, dim: int) -> Float[Tensor, "b h w c"]:
-    """Move a map cyclically; by nothing, without a copy."""
-    return x.roll(shift, dim) if shift else x
 
 
 class SwinBlock(nn.Module):

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.kernels.deformable_attention import sampler
-from unimask.kernels.linear import kept, ready_linear
+from unimask.kernels.linear import kept, ready_layer, ready_linear
 from unimask.kernels.rows import by_rows
 
 
@@ -66,9 +66,9 @@ class DeformableAttention(nn.Module):
         project, choose, output = kept(
             self,
             lambda: (
-                ready_linear(self.value_proj.weight, self.value_proj.bias),
+                ready_layer(self.value_proj),
                 ready_linear(*self.choice()),
-                ready_linear(self.output_proj.weight, self.output_proj.bias),
+                ready_layer(self.output_proj),
             ),
         )
         value = by_rows(project, memory).unflatten(-1, (self.num_heads, -1))

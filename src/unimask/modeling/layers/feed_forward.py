@@ -5,7 +5,7 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import kept, ready_linear
+from unimask.kernels.linear import kept, ready_layer
 from unimask.kernels.rows import by_rows
 
 
@@ -27,11 +27,5 @@ class FeedForward(nn.Module):
 
     def ready(self) -> Callable[[Float[Tensor, "b ... c"]], Float[Tensor, "b ... c"]]:
         """Give `forward` as a function for many calls."""
-        widen, narrow = kept(
-            self,
-            lambda: (
-                ready_linear(self.fc1.weight, self.fc1.bias, "gelu"),
-                ready_linear(self.fc2.weight, self.fc2.bias),
-            ),
-        )
+        widen, narrow = kept(self, lambda: (ready_layer(self.fc1, "gelu"), ready_layer(self.fc2)))
         return lambda x: by_rows(lambda rows: narrow(widen(rows)), x.flatten(1, -2)).view(x.shape)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import kept, ready_linear
+from unimask.kernels.linear import kept, ready_layer
 from unimask.kernels.rows import by_rows
 from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.masks import MaskFeatures
@@ -64,11 +64,7 @@ class DeformableEncoderLayer(nn.Module):
     ) -> Float[Tensor, "b n c"]:
         """Mix positions, then channels."""
         widen, narrow = kept(
-            self,
-            lambda: (
-                ready_linear(self.linear1.weight, self.linear1.bias, "relu"),
-                ready_linear(self.linear2.weight, self.linear2.bias),
-            ),
+            self, lambda: (ready_layer(self.linear1, "relu"), ready_layer(self.linear2))
         )
         read = self.self_attn.reader(memory, shapes)
 

@@ -35,7 +35,7 @@ from unimask.kernels.deformable_attention.points import (
     without_border,
 )
 
-BLOCK = 2**17
+BLOCK = 2**16
 """Sampling points whose place is found at a time: each step of it then fits the inner caches."""
 
 

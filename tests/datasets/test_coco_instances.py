@@ -140,6 +140,7 @@ def test_objects_of_which_only_a_box_is_known_are_ignored(tmp_path):
         (lambda c: c["images"][0].pop("file_name"), "among its images is not .*'file_name'"),
         (lambda c: c.update(annotations=[3]), "3 among its annotations is not"),
         (lambda c: c["annotations"][1].update(image_id=[3]), "among its annotations is not"),
+        (lambda c: c["annotations"][1].update(area="wide"), "among its annotations is not"),
         (lambda c: c["annotations"][1].update(segmentation=7), "annotation 101 has neither"),
         (lambda c: c["annotations"][1].update(segmentation={"size": [1]}), "101 has no mask"),
         (lambda c: c["annotations"][1].update(segmentation=[["x"] * 6]), "101 has coordinates"),

@@ -1,5 +1,6 @@
 """Augmentation: a function of its generator, and of nothing else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,11 @@ def test_picture_and_objects_move_together(seed):
     known = np.ones(bright.shape, bool) if square.ignored is None else ~square.ignored
     disc = np.isin(square.id_maps[0], np.flatnonzero(square.label_ids == 0) + 1)
     assert (bright == disc)[known].mean() > 0.95
+
+
+def test_squares_have_no_areas_of_whole_pictures():
+    whole = replace(sample_of(), areas=np.full(len(sample_of().label_ids), 7.0))
+    assert augment(whole, NOTHING, RULES, np.random.default_rng(0)).areas is None
 
 
 def test_nothing_asked_nothing_changed():

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Annotations:
         label_ids: Label id of each object.
         crowds: Objects that stand for many.
         depths: Where objects overlap, the deeper is behind.
+        areas: Pixels of each object as the file says, NaN where it does not.
         names: The number by which the file knows an object.
         order: Objects, sorted by picture.
         first: Where a picture's objects begin in `order`; one more entry ends the last.
@@ -44,6 +46,7 @@ class Annotations:
     label_ids: Int[np.ndarray, " n"]
     crowds: Bool[np.ndarray, " n"]
     depths: Int[np.ndarray, " n"]
+    areas: Float[np.ndarray, " n"]
     names: Int[np.ndarray, " n"]
     order: Int[np.ndarray, " n"]
     first: Int[np.ndarray, " p"]
@@ -96,7 +99,7 @@ class Collector:
     def __init__(self) -> None:
         self.pictures, self.labels, self.names = array("i"), array("i"), array("q")
         self.depths, self.crowds, self.run_lengths = array("i"), array("b"), array("b")
-        self.lengths, self.part_counts = array("i"), array("i")
+        self.lengths, self.part_counts, self.areas = array("i"), array("i"), array("d")
         self.blocks: list[np.ndarray] = []
         self.pending: list[np.ndarray] = []
 
@@ -109,6 +112,7 @@ class Collector:
         *,
         crowd: bool = False,
         depth: int = 0,
+        area: float = nan,
     ) -> None:
         """Add an object.
 
@@ -119,12 +123,14 @@ class Collector:
             mask: Polygons (see `read_polygons`), or run lengths of the whole picture.
             crowd: It stands for many.
             depth: Where objects overlap, the deeper is behind.
+            area: Its pixels as the file says, NaN where it does not.
         """
         self.pictures.append(picture)
         self.labels.append(label)
         self.names.append(name)
         self.depths.append(depth)
         self.crowds.append(crowd)
+        self.areas.append(area)
         self.run_lengths.append(isinstance(mask, RunLength))
         parts = [run_length_part(mask)] if isinstance(mask, RunLength) else map(to_fifths, mask)
         before = len(self.lengths)
@@ -163,6 +169,7 @@ class Collector:
             label_ids=np.array(self.labels, np.int32),
             crowds=np.array(self.crowds, bool),
             depths=np.array(self.depths, np.int32),
+            areas=np.array(self.areas, np.float64),
             names=np.array(self.names, np.int64),
             order=np.argsort(pictures, kind="stable").astype(np.int32),
             first=ends(np.bincount(pictures, minlength=len(sizes))),

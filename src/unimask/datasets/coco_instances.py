@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ class CocoReader:
         except DataError as error:
             raise DataError(f"{self.path}: annotation {name} {error}") from None
         if mask:
+            area = item.get("area")
             self.boxes += [] if outline else [name]
             self.objects.add(
                 self.image_numbers.setdefault(image, len(self.image_numbers)),
@@ -101,6 +103,7 @@ class CocoReader:
                 name if isinstance(name, int) else -1,
                 mask,
                 crowd=bool(item.get("iscrowd")) or not outline,
+                area=nan if area is None else float(area),
             )
 
     def judge_boxes(self) -> None:

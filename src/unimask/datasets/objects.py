@@ -69,13 +69,13 @@ class ObjectPictures:
         objects = self.annotations.of(index)
         masks = [self.mask(index, int(number), size) for number in objects]
         label_ids = self.annotations.label_ids[objects].astype(np.int64)
-        crowds = self.annotations.crowds[objects]
+        crowds, areas = self.annotations.crowds[objects], self.annotations.areas[objects]
         id_maps = stack_masks(self.from_behind(objects, masks), size)
         bare = ~id_maps.any(axis=0)
         if bare.any():
             id_maps[0][bare] = len(objects) + 1
             label_ids = np.append(label_ids, self.labels.is_thing.index(False))
-            crowds = np.append(crowds, False)
+            crowds, areas = np.append(crowds, False), np.append(areas, np.nan)
         return Sample(
             image=image,
             id_maps=id_maps,
@@ -83,6 +83,7 @@ class ObjectPictures:
             crowds=crowds,
             ignored=None,
             path=path,
+            areas=None if np.isnan(areas).all() else areas,
         )
 
     def check_size(self, index: int, size: tuple[int, int]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from unimask.labels import LabelSet, Task
 from unimask.outputs import Target
@@ -26,6 +26,8 @@ class Sample:
         crowds: Objects that stand for many: no targets, and wrong nowhere.
         ignored: Pixels of unknown truth; None for none.
         path: The picture's file.
+        areas: What the file says that the objects' areas are, in pixels, by which COCO calls them
+            small, medium or large; NaN where only their masks tell, None where no file does.
     """
 
     image: UInt8[np.ndarray, "h w c"]
@@ -34,6 +36,7 @@ class Sample:
     crowds: Bool[np.ndarray, " n"]
     ignored: Bool[np.ndarray, "h w"] | None
     path: Path
+    areas: Float[np.ndarray, " n"] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -95,7 +95,8 @@ def random_square(
     ignored = None
     if sample.ignored is not None:
         ignored = resize_map(sample.ignored.astype(np.uint8), box, shape) > 0
-    return replace(sample, image=image, id_maps=id_maps, ignored=ignored)
+    # Areas that a file tells are those of whole objects at their own size.
+    return replace(sample, image=image, id_maps=id_maps, ignored=ignored, areas=None)
 
 
 def random_span(length: int, crop: int, random: np.random.Generator) -> tuple[int, int]:

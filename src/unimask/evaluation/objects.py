@@ -12,16 +12,21 @@ from unimask.results import Result
 
 
 def true_objects(sample: Sample, labels: LabelSet) -> Objects:
-    """Give the things of a sample, crowds among them; they may overlap."""
+    """Give the things of a sample, crowds among them; they may overlap.
+
+    Their areas are those that the file told, else their pixels. One without a pixel, which is drawn
+    too thin to hold any, can only be missed, as in pycocotools.
+    """
     masks: dict[int, RunLength] = {}
+    nothing = RunLength(sample.size, np.array([sample.size[0] * sample.size[1]], np.uint32))
     for layer in sample.id_maps:
         masks |= run_lengths_of_ids(layer)
-    things = np.array(labels.is_thing)[sample.label_ids]
-    numbers = [number for number in sorted(masks) if things[number - 1]]
-    rows = np.array(numbers, np.int64) - 1
-    return Objects.of_masks(
-        [masks[number] for number in numbers], sample.label_ids[rows], crowds=sample.crowds[rows]
-    )
+    rows = np.flatnonzero(np.array(labels.is_thing)[sample.label_ids])
+    drawn = [masks.get(row + 1, nothing) for row in rows.tolist()]
+    areas = np.array([mask.area for mask in drawn], np.float64)
+    if sample.areas is not None:
+        areas = np.where(np.isnan(sample.areas[rows]), areas, sample.areas[rows])
+    return Objects.of_masks(drawn, sample.label_ids[rows], crowds=sample.crowds[rows], areas=areas)
 
 
 def found_objects(result: Result) -> Objects:

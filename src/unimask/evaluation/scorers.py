@@ -143,10 +143,10 @@ class SemanticScorer:
 class InstanceScorer:
     """COCO's average precision of things, and matched precision, as microscopy counts.
 
-    AP to ARl have detectron2's names; objects are small, medium or large by their pixels. AP_match
-    is that of the Data Science Bowl and StarDist. The first are of all instances with their scores;
-    the second of those that score at least one half, each without what better ones cover, and of
-    things of all classes alike.
+    AP to ARl have detectron2's names; objects are small, medium or large by the areas that their
+    file tells, else by their pixels. AP_match is that of the Data Science Bowl and StarDist. The
+    first are of all instances with their scores; the second of those that score at least one half,
+    each without what better ones cover, and of things of all classes alike.
 
     Args:
         labels: Classes.
@@ -175,7 +175,8 @@ class InstanceScorer:
         self.average.update(found, truth)
         if self.boundaries:
             self.rims.update(found, truth)
-        single = truth.take(np.flatnonzero(~truth.crowds))
+        drawn = [mask.area > 0 for mask in truth.masks]
+        single = truth.take(np.flatnonzero(~truth.crowds & np.array(drawn, bool)))
         clear = disjoint_masks(result, INSTANCE_THRESHOLD)
         self.matched.add(mask_ious(Objects.of_masks(clear, [0] * len(clear)), single))
 

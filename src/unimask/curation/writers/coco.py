@@ -1,19 +1,21 @@
 """COCO instances: a JSON per split, masks as run lengths."""
 
 from collections import Counter
+from math import isnan
 from pathlib import Path
 
 from unimask.curation.writers.writer import categories, corner_and_size, write_json
 from unimask.datasets import Sample
 from unimask.errors import DataError
-from unimask.formats.run_length import run_lengths_of_ids
+from unimask.formats.run_length import RunLength, run_lengths_of_ids
 from unimask.labels import LabelSet
 
 
 class CocoWriter:
     """COCO instances: `annotations/instances_SPLIT.json` with run lengths, pictures in `SPLIT/`.
 
-    Every object stays whole under those that overlap it. Stuff has no place.
+    Every object stays whole under those that overlap it, with the area that its own file told.
+    Stuff has no place.
 
     Args:
         out: The dataset's folder.
@@ -56,7 +58,7 @@ class CocoWriter:
                     "image_id": number,
                     "category_id": label + 1,
                     "segmentation": rle.to_coco(),
-                    "area": rle.area,
+                    "area": area_of(sample, object_number, rle),
                     "bbox": corner_and_size(rle),
                     "iscrowd": int(sample.crowds[object_number - 1]),
                 }
@@ -68,3 +70,9 @@ class CocoWriter:
         content = {"images": self.images, "annotations": self.annotations, "categories": things}
         write_json(self.out / "annotations" / f"instances_{split}.json", content)
         self.images, self.annotations = [], []
+
+
+def area_of(sample: Sample, number: int, rle: RunLength) -> float:
+    """Give an object's area: what its file told, else its pixels."""
+    told = float("nan") if sample.areas is None else float(sample.areas[number - 1])
+    return rle.area if isnan(told) else told

@@ -1,0 +1,141 @@
+"""`evaluate` against pycocotools, from the same two files: COCO's truth, and results for it."""
+
+import contextlib
+import io
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from unimask import evaluate
+from unimask.curation import convert
+from unimask.datasets import open_dataset
+from unimask.formats.run_length import RunLength
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
+pytest.importorskip("pycocotools")
+
+SIZE, PICTURES, CLASSES = (30, 40), 4, 3
+STATS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+def polygon(random: np.random.Generator) -> list[float]:
+    """Draw a box with a cut corner; some are too thin to have a pixel."""
+    x, y = random.uniform(0, (30, 20))
+    width, height = random.choice([0.1, 3, 8, 20], 2) * random.uniform(0.8, 1.2, 2)
+    right, bottom = min(x + width, SIZE[1]), min(y + height, SIZE[0])
+    return [round(float(v), 2) for v in (x, y, right, y, right, bottom, (x + right) / 2, bottom)]
+
+
+def write_dataset(folder, seed: int):
+    """Write COCO's truth, whose areas are not its masks' pixels, and results that are near it."""
+    from pycocotools import mask as coco
+
+    random = np.random.default_rng(seed)
+    whole = RunLength.from_mask(np.ones(SIZE, bool)).to_coco()
+    objects = []
+    found = [{"image_id": 1, "category_id": 1, "segmentation": whole, "score": 0.5}]
+    for image in range(1, PICTURES + 1):
+        for _ in range(random.integers(0, 6)):
+            outline = polygon(random)
+            rle = RunLength.from_coco(coco.frPyObjects([outline], *SIZE)[0])
+            crowd = random.random() < 0.2
+            objects.append(
+                {
+                    "id": len(objects) + 1,
+                    "image_id": image,
+                    "category_id": int(random.integers(1, CLASSES + 1)),
+                    "segmentation": rle.to_coco() if crowd else [outline],
+                    "area": float(rle.area * random.choice([0, 0.5, 1, 4, 40, 200])),
+                    "bbox": [0, 0, 5, 5],
+                    "iscrowd": int(crowd),
+                    "ignore": int(random.random() < 0.2),  # which pycocotools forgets
+                }
+            )
+            for _ in range(random.integers(0, 3)):
+                moved = np.roll(rle.to_mask(), random.integers(-1, 2, 2), (0, 1))
+                mask = RunLength.from_mask(moved)
+                if mask.area:
+                    found.append(
+                        {
+                            "image_id": image,
+                            "category_id": objects[-1]["category_id"],
+                            "segmentation": mask.to_coco(),
+                            "score": float(random.integers(0, 8) / 7),
+                        }
+                    )
+    truth = {
+        "images": [
+            {"id": i, "file_name": f"{i}.png", "height": SIZE[0], "width": SIZE[1]}
+            for i in range(1, PICTURES + 1)
+        ],
+        "annotations": objects,
+        "categories": [{"id": i, "name": f"class {i}"} for i in range(1, CLASSES + 1)],
+    }
+    (folder / "images").mkdir(parents=True)
+    for image in truth["images"]:
+        Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(folder / "images" / image["file_name"])
+    (folder / "instances.json").write_text(json.dumps(truth))
+    (folder.parent / "results.json").write_text(json.dumps(found))
+    return folder, folder.parent / "results.json"
+
+
+def their_stats(folder, results) -> list[float | None]:
+    """Give pycocotools' twelve numbers in percent, None where it says -1."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(folder / "instances.json")
+        run = COCOeval(truth, truth.loadRes(str(results)), "segm")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    return [None if value < 0 else 100 * value for value in run.stats.tolist()]
+
+
+def same(ours: dict, theirs: list[float | None]) -> None:
+    for name, value in zip(STATS, theirs, strict=True):
+        assert ours[name] == (None if value is None else pytest.approx(value, abs=1e-9)), name
+
+
+@settings(max_examples=8)
+@given(seed=st.integers(0, 10_000))
+def test_annotated_areas_are_those_that_count(tmp_path_factory, seed):
+    folder, results = write_dataset(tmp_path_factory.mktemp("coco") / "data", seed)
+    same(evaluate(folder, results=results, split=None)["metrics"], their_stats(folder, results))
+
+
+def test_files_without_areas_have_those_of_their_masks(tmp_path):
+    folder, results = write_dataset(tmp_path / "data", 3)
+    truth = folder / "instances.json"
+    content = json.loads(truth.read_text())
+    for entry in content["annotations"]:
+        del entry["area"]
+    truth.write_text(json.dumps(content))
+    bare = evaluate(folder, results=results, split=None)["metrics"]
+    dataset = open_dataset(folder)
+    for image in range(PICTURES):
+        sample = dataset[image]
+        assert sample.areas is None
+        mine = [entry for entry in content["annotations"] if entry["image_id"] == image + 1]
+        for number, entry in enumerate(mine, start=1):
+            entry["area"] = int(sample.mask(number).sum())
+    truth.write_text(json.dumps(content))
+    same(bare, their_stats(folder, results))
+
+
+def test_areas_stay_when_a_dataset_is_written_again(tmp_path):
+    folder, _ = write_dataset(tmp_path / "data", 1)
+    convert(folder, tmp_path / "out", to="coco")
+    first, second = open_dataset(folder), open_dataset(tmp_path / "out")
+    assert any(sample.areas is not None for sample in second)
+    for one, other in zip(first, second, strict=True):
+        if one.areas is None:
+            assert other.areas is None
+            continue
+        told = [area for i, area in enumerate(one.areas) if one.mask(i + 1).any()]
+        np.testing.assert_array_equal(told, other.areas)

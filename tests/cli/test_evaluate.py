@@ -60,3 +60,12 @@ def test_failures_are_one_line(command, one_line, discs, tiny_model, tmp_path):
     file.write_text('[{"image_id": "else"}]')
     code, _, err = command("evaluate", discs, "--results", file)
     one_line(code, err, "results.json", "no result for any of the 2 pictures")
+
+
+def test_cityscapes_ap_has_its_own_table(command, discs, tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text(json.dumps(truth_of(discs)))
+    code, printed, _ = command("evaluate", discs, "--results", file, "--ap", "cityscapes")
+    rows = [line.split() for line in printed.splitlines() if line.strip()]
+    assert code == 0 and ["AP50", ">", "0.50", ">=", "100", "px", "all", "100.00"] in rows
+    assert "AP and AP50 are those of Cityscapes' own evaluation, not COCO's" in printed

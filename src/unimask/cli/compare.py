@@ -24,6 +24,10 @@ def compare(
     data: Annotated[Path, typer.Option(help="Folder of the dataset.")],
     task: Annotated[str | None, typer.Option(help="The widest that both can do.")] = None,
     split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
+    ap: Annotated[
+        str | None,
+        typer.Option(help="coco or cityscapes: whose AP of instances; the dataset's by default."),
+    ] = None,
     resamples: Annotated[int, typer.Option(min=1, help="Draws behind the intervals.")] = 1000,
     json: Annotated[Path | None, typer.Option(help="File to write the comparison to.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
@@ -42,6 +46,7 @@ def compare(
             data,
             task=task,
             split=split,
+            ap=ap,
             resamples=resamples,
             device=device,
             dtype=dtype,  # type: ignore[arg-type]

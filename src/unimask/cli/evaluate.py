@@ -29,6 +29,10 @@ def evaluate(
     boundaries: Annotated[
         bool, typer.Option("--boundaries", help="Score outlines too (instance, semantic).")
     ] = False,
+    ap: Annotated[
+        str | None,
+        typer.Option(help="coco or cityscapes: whose AP of instances; the dataset's by default."),
+    ] = None,
     format: Annotated[
         str | None, typer.Option(help="Of label maps: 'semantic maps' or 'instance ids'.")
     ] = None,
@@ -57,6 +61,7 @@ def evaluate(
             split=split,
             max_detections=max_detections,
             boundaries=boundaries,
+            ap=ap,
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
             preprocessing=preprocessing,  # type: ignore[arg-type]

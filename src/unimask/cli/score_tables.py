@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from unimask.metrics.cityscapes_precision import LEAST_AREA
+
 Scores = Mapping[str, float | None]
 
 KINDS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
@@ -19,7 +21,8 @@ def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table
         rest = {}
     if "AP" in rest:
         coco = {key: rest.pop(key) for key in list(rest) if not key.startswith("AP_")}
-        tables.append(average_precision_table(coco))
+        rows = average_precision_table if "AP75" in coco else cityscapes_table
+        tables.append(rows(coco))
     if rest:
         tables.append(rows_of("score", {name: {"value": value} for name, value in rest.items()}))
     if per_class:
@@ -48,6 +51,15 @@ def average_precision_table(metrics: Scores) -> Table:
         elif end.isdigit():
             count = end
         table.add_row(name, iou, area, count, cell(value))
+    return table
+
+
+def cityscapes_table(metrics: Scores) -> Table:
+    """Give AP and AP50 with what Cityscapes' evaluation counts."""
+    table = Table("score", "IoU", "area", "detections", "%", box=None, pad_edge=False)
+    for name, value in metrics.items():
+        iou = "> 0.50" if name == "AP50" else "> 0.50:0.95"
+        table.add_row(name, iou, f">= {LEAST_AREA} px", "all", cell(value))
     return table
 
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from unimask.datasets.sample import Sample
 from unimask.labels import TASKS, LabelSet, Task
@@ -35,11 +35,13 @@ class About:
         format: What its labels are called, "semantic maps".
         tasks: What can be learned from them.
         told: How classes were found, and what is ignored or left out.
+        ap: Whose average precision its instances are scored by, unless somebody asks otherwise.
     """
 
     format: str
     tasks: tuple[Task, ...] = TASKS
     told: str = ""
+    ap: Literal["coco", "cityscapes"] = "coco"
 
 
 @runtime_checkable

@@ -28,6 +28,8 @@ class Sample:
         path: The picture's file.
         areas: What the file says that the objects' areas are, in pixels, by which COCO calls them
             small, medium or large; NaN where only their masks tell, None where no file does.
+        foreign: Ignored pixels that are objects of classes beside the labels. To Cityscapes' AP
+            they are no void: what is found there is wrong. None for none.
     """
 
     image: UInt8[np.ndarray, "h w c"]
@@ -37,6 +39,7 @@ class Sample:
     ignored: Bool[np.ndarray, "h w"] | None
     path: Path
     areas: Float[np.ndarray, " n"] | None = None
+    foreign: Bool[np.ndarray, "h w"] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

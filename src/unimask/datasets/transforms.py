@@ -95,8 +95,8 @@ def random_square(
     ignored = None
     if sample.ignored is not None:
         ignored = resize_map(sample.ignored.astype(np.uint8), box, shape) > 0
-    # Areas that a file tells are those of whole objects at their own size.
-    return replace(sample, image=image, id_maps=id_maps, ignored=ignored, areas=None)
+    # What only scores ask for is of whole pictures: areas that a file tells, and foreign objects.
+    return replace(sample, image=image, id_maps=id_maps, ignored=ignored, areas=None, foreign=None)
 
 
 def random_span(length: int, crop: int, random: np.random.Generator) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from unimask.errors import DataError, TaskError
 from unimask.evaluation.answers import Answers, FromFiles, are_results, predictions
 from unimask.evaluation.bootstrap import Difference, paired_bootstrap
 from unimask.evaluation.pooling import pool_of
-from unimask.evaluation.scorers import Scorer, scorer_for
+from unimask.evaluation.scorers import Scorer, rule_of, scorer_for
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Dtype, Predictor, load
 from unimask.labels import Task
@@ -55,6 +55,7 @@ def compare(
     *,
     task: str | None = None,
     split: str = "val",
+    ap: str | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     device: str = "auto",
@@ -77,6 +78,7 @@ def compare(
         data: Folder of the dataset.
         task: What both can do; the first's widest of these by default.
         split: Part of the dataset.
+        ap: Instance: whose average precision, as `evaluate` takes it.
         resamples: Draws behind the intervals.
         seed: Of the draws.
         device: Where models that are loaded here run.
@@ -107,7 +109,7 @@ def compare(
             "give the --task that both can do"
         )
     names = distinct(answers[0].name, answers[1].name)
-    parts = [scored(one, name, progress) for one, name in zip(answers, names, strict=True)]
+    parts = [scored(one, name, ap, progress) for one, name in zip(answers, names, strict=True)]
     told = None if progress is None else lambda done, total: progress("resamples", done, total)
     comparison = Comparison(
         task=answers[0].task,
@@ -152,7 +154,7 @@ def distinct(first: str, second: str) -> tuple[str, str]:
     return (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
 
 
-def scored(answers: Answers, name: str, progress: Progress | None) -> list[Scorer]:
+def scored(answers: Answers, name: str, ap: str | None, progress: Progress | None) -> list[Scorer]:
     """Score each picture by itself.
 
     Raises:
@@ -161,10 +163,10 @@ def scored(answers: Answers, name: str, progress: Progress | None) -> list[Score
     dataset = answers.dataset
     if not len(dataset):
         raise DataError(f"{dataset.name} has no pictures to compare on")
-    parts = []
+    parts, rule = [], rule_of(dataset, ap)
     for index in range(len(dataset)):
         sample = dataset[index]
-        scorer = scorer_for(answers.task, answers.labels)
+        scorer = scorer_for(answers.task, answers.labels, ap=rule)
         scorer.add(answers.of(index, sample), sample)
         parts.append(scorer)
         if progress is not None:

@@ -9,7 +9,7 @@ from unimask.datasets import Dataset, describe, open_dataset
 from unimask.errors import SettingsError
 from unimask.evaluation.answers import Answers, FromFiles, Predictions, predictions
 from unimask.evaluation.page import write_page
-from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, scorer_for
+from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, rule_of, scorer_for
 from unimask.evaluation.watch import Watch, page_of
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Dtype, Predictor, load
@@ -28,6 +28,7 @@ def evaluate(
     format: str | None = None,
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
+    ap: str | None = None,
     device: str = "auto",
     dtype: Dtype = "float32",
     preprocessing: Preprocessing = "authors",
@@ -50,6 +51,8 @@ def evaluate(
         format: "semantic maps" or "instance ids", where only a look at label maps tells.
         max_detections: Instance: the surest of a class in a picture, which alone count.
         boundaries: Score outlines too: instance AP_boundary; semantic mBIoU, Dice, HD95.
+        ap: Instance: "coco" or "cityscapes", whose average precision; by default Cityscapes' for
+            Cityscapes as it is published, else COCO's.
         device: Where a model that is loaded here runs.
         dtype: What it computes in, as `load` takes it.
         preprocessing: "authors" or "hub", as `load` takes it.
@@ -63,7 +66,7 @@ def evaluate(
 
     Raises:
         DataError: Dataset, results or model cannot be read, or do not belong together.
-        SettingsError: There is neither a model nor results, or both.
+        SettingsError: There is neither a model nor results, or both; or no such AP.
         TaskError: Model, results or labels cannot do the task.
     """
     if model is not None and results is not None:
@@ -76,7 +79,11 @@ def evaluate(
         answers = predictions(predictor, data, split, task, format)
     watch = None if page is None else Watch(answers.labels, answers.task)
     scorer = scorer_for(
-        answers.task, answers.labels, max_detections=max_detections, boundaries=boundaries
+        answers.task,
+        answers.labels,
+        max_detections=max_detections,
+        boundaries=boundaries,
+        ap=rule_of(answers.dataset, ap),
     )
     scores = score(answers, scorer, watch, progress)
     report = {
@@ -138,7 +145,9 @@ def evaluate_predictor(
         `{task, images, metrics, per_class, notes}`.
     """
     answers = Predictions(predictor, dataset, task)
-    scorer = scorer_for(answers.task, answers.labels, least_area=least_area)
+    scorer = scorer_for(
+        answers.task, answers.labels, least_area=least_area, ap=rule_of(answers.dataset)
+    )
     return score(answers, scorer, None, progress)
 
 

@@ -29,6 +29,13 @@ def true_objects(sample: Sample, labels: LabelSet) -> Objects:
     return Objects.of_masks(drawn, sample.label_ids[rows], crowds=sample.crowds[rows], areas=areas)
 
 
+def void_of(sample: Sample) -> RunLength | None:
+    """Give the pixels of unknown truth that are no object's; None for none."""
+    if sample.ignored is None or sample.foreign is None:
+        return None if sample.ignored is None else RunLength.from_mask(sample.ignored)
+    return RunLength.from_mask(sample.ignored & ~sample.foreign)
+
+
 def found_objects(result: Result) -> Objects:
     """Give the things of a prediction with their scores; one without a score is certain."""
     things = [segment for segment in result.segments if segment.is_thing]

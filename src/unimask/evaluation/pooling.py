@@ -7,13 +7,20 @@ from jaxtyping import Int
 from scipy.sparse import csr_array, vstack
 
 from unimask.evaluation.scorers import (
+    CityscapesScorer,
     InstanceScorer,
     PanopticScorer,
     Scorer,
     Scores,
     SemanticScorer,
 )
-from unimask.metrics import AveragePrecision, MatchedPrecision, MeanIoU, PanopticQuality
+from unimask.metrics import (
+    AveragePrecision,
+    CityscapesPrecision,
+    MatchedPrecision,
+    MeanIoU,
+    PanopticQuality,
+)
 
 Pool = Callable[[Int[np.ndarray, " n"]], Scores]
 """Takes how many times each picture counts, and gives the scores of all of them together."""
@@ -31,8 +38,12 @@ def pool_of(parts: Sequence[Scorer]) -> Pool:
     if isinstance(first, SemanticScorer):
         return semantic_pool([part.iou for part in parts if isinstance(part, SemanticScorer)])
     instances = [part for part in parts if isinstance(part, InstanceScorer)]
-    average = average_pool([part.average for part in instances])
-    matched = matched_pool([part.matched for part in instances])
+    groups = [part for part in parts if isinstance(part, CityscapesScorer)]
+    if groups:
+        average = cityscapes_pool([part.average for part in groups])
+    else:
+        average = average_pool([part.average for part in instances])
+    matched = matched_pool([part.matched for part in groups or instances])
     return lambda times: average(times) | matched(times)
 
 
@@ -80,6 +91,21 @@ def average_pool(parts: Sequence[AveragePrecision]) -> Pool:
         pooled.count = len(pooled.rows)
         pooled.truths = np.tensordot(times, truths, 1)
         return pooled.headlines()
+
+    return score
+
+
+def cityscapes_pool(parts: Sequence[CityscapesPrecision]) -> Pool:
+    """Repeat detections with their pictures, as `average_pool` does."""
+    rows = [np.concatenate([np.zeros(0, part.kind), *part.rows]) for part in parts]
+    pictures = np.repeat(np.arange(len(parts)), [len(row) for row in rows])
+    table, truths = np.concatenate(rows), np.stack([part.truths for part in parts])
+
+    def score(times: Int[np.ndarray, " n"]) -> Scores:
+        pooled = CityscapesPrecision(parts[0].labels)
+        pooled.rows = [table[np.repeat(np.arange(len(table)), times[pictures])]]
+        pooled.truths = times @ truths
+        return pooled.compute()
 
     return score
 

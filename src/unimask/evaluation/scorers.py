@@ -3,18 +3,21 @@
 The truth has one object per pixel here: of overlapping objects, the one in front (`Sample.front`).
 """
 
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 
 from unimask.curation.writers.coco_panoptic import segments_of
-from unimask.datasets import Sample
-from unimask.evaluation.objects import disjoint_masks, found_objects, true_objects
+from unimask.datasets import Dataset, Sample
+from unimask.datasets.found import about_of
+from unimask.errors import SettingsError
+from unimask.evaluation.objects import disjoint_masks, found_objects, true_objects, void_of
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.metrics import (
     AveragePrecision,
     BoundaryIoU,
+    CityscapesPrecision,
     MatchedPrecision,
     MeanIoU,
     Objects,
@@ -28,6 +31,9 @@ from unimask.results import Result
 Scores = dict[str, float | None]
 
 MAX_DETECTIONS = 100
+
+Rule = Literal["coco", "cityscapes"]
+"""Whose average precision."""
 
 
 class Scorer(Protocol):
@@ -175,10 +181,7 @@ class InstanceScorer:
         self.average.update(found, truth)
         if self.boundaries:
             self.rims.update(found, truth)
-        drawn = [mask.area > 0 for mask in truth.masks]
-        single = truth.take(np.flatnonzero(~truth.crowds & np.array(drawn, bool)))
-        clear = disjoint_masks(result, INSTANCE_THRESHOLD)
-        self.matched.add(mask_ious(Objects.of_masks(clear, [0] * len(clear)), single))
+        add_matched(self.matched, result, truth)
 
     def metrics(self) -> Scores:
         """Give the percentages."""
@@ -201,6 +204,48 @@ class InstanceScorer:
         return []
 
 
+class CityscapesScorer:
+    """Cityscapes' average precision of things, and matched precision as `InstanceScorer` has it.
+
+    AP and AP50 are what detectron2 and the papers report of Cityscapes' instances.
+
+    Args:
+        labels: Classes.
+    """
+
+    def __init__(self, labels: LabelSet) -> None:
+        self.labels = labels
+        self.average = CityscapesPrecision(labels)
+        self.matched = MatchedPrecision()
+
+    def add(self, result: Result, sample: Sample) -> None:
+        """Add a picture; crowds are groups, and ignored pixels void."""
+        truth = true_objects(sample, self.labels)
+        self.average.update(found_objects(result), truth, void_of(sample))
+        add_matched(self.matched, result, truth)
+
+    def metrics(self) -> Scores:
+        """Give the percentages."""
+        return self.average.compute() | self.matched.compute()
+
+    def per_class(self) -> dict[str, Scores]:
+        """Give AP and AP50 by class of things."""
+        scores = self.average.per_class()
+        return {name: scores[name] for name in (self.labels.names[i] for i in self.labels.things)}
+
+    def notes(self) -> list[str]:
+        """Say whose AP it is."""
+        return ["AP and AP50 are those of Cityscapes' own evaluation, not COCO's"]
+
+
+def add_matched(matched: MatchedPrecision, result: Result, truth: Objects) -> None:
+    """Add a picture to matched precision; crowds, and what has no pixel, are no objects."""
+    drawn = np.array([mask.area > 0 for mask in truth.masks], bool)
+    single = truth.take(np.flatnonzero(~truth.crowds & drawn))
+    clear = disjoint_masks(result, INSTANCE_THRESHOLD)
+    matched.add(mask_ious(Objects.of_masks(clear, [0] * len(clear)), single))
+
+
 def overlap_notes(pictures: int) -> list[str]:
     """Say what this score makes of objects that overlap."""
     if not pictures:
@@ -211,6 +256,20 @@ def overlap_notes(pictures: int) -> list[str]:
     ]
 
 
+def rule_of(dataset: Dataset, asked: str | None = None) -> Rule:
+    """Say whose AP scores instances: what is asked, else what the dataset says of itself.
+
+    Raises:
+        SettingsError: There is no such AP.
+    """
+    for known in get_args(Rule):
+        if asked == known:
+            return known
+    if asked is not None:
+        raise SettingsError(f"unknown AP {asked!r}: choose one of {', '.join(get_args(Rule))}")
+    return about_of(dataset).ap
+
+
 def scorer_for(
     task: Task,
     labels: LabelSet,
@@ -218,10 +277,20 @@ def scorer_for(
     least_area: int = 0,
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
+    ap: Rule = "coco",
 ) -> Scorer:
-    """Give the scorer of a task; panoptic has no score of boundaries."""
+    """Give the scorer of a task; panoptic has no score of boundaries.
+
+    Raises:
+        SettingsError: Cityscapes' AP is asked to do what only COCO's does.
+    """
     if task == "panoptic":
         return PanopticScorer(labels, least_area)
     if task == "semantic":
         return SemanticScorer(labels, boundaries)
-    return InstanceScorer(labels, max_detections, boundaries)
+    if ap == "coco":
+        return InstanceScorer(labels, max_detections, boundaries)
+    if boundaries or max_detections != MAX_DETECTIONS:
+        option = "--boundaries" if boundaries else "--max-detections"
+        raise SettingsError(f"Cityscapes' AP has no {option}: leave it out, or give --ap coco")
+    return CityscapesScorer(labels)

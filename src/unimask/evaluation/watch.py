@@ -10,7 +10,7 @@ from unimask.evaluation.answers import Answers
 from unimask.evaluation.confusion import Confusion
 from unimask.evaluation.gallery import Gallery
 from unimask.evaluation.page import Page
-from unimask.evaluation.scorers import InstanceScorer, Scorer, scorer_for
+from unimask.evaluation.scorers import CityscapesScorer, InstanceScorer, Scorer, scorer_for
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.results import Result
@@ -71,7 +71,7 @@ def surest(result: Result) -> Result:
 
 def curves_of(scorer: Scorer) -> dict[str, Float[np.ndarray, " r"]]:
     """Give precision over recall, averaged over classes: at single IoUs, and over all of them."""
-    if not isinstance(scorer, InstanceScorer):
+    if not isinstance(scorer, InstanceScorer | CityscapesScorer):
         return {}
     precisions = scorer.average.precisions()
     precisions = precisions[~np.isnan(precisions).all(axis=(1, 2))]

@@ -11,7 +11,7 @@ from unimask.datasets.found import About, Dataset, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.maps.segments import Meaning, SegmentMaps
+from unimask.datasets.maps.segments import FOREIGN, Meaning, SegmentMaps
 from unimask.datasets.maps.semantic import SemanticMaps
 from unimask.label_sets import known_labels
 from unimask.labels import IGNORE_LABEL
@@ -43,7 +43,7 @@ def open_split(folder: Path, split: str, wish: Wish) -> Dataset:
     instances = pairs_of(folder, split, "instanceIds")
     if instances.pictures:
         told = f"groups are crowds, other classes are ignored{instances.left_out}"
-        about = About(FORMAT, told=told)
+        about = About(FORMAT, told=told, ap="cityscapes")
         return SegmentMaps(instances, folder, labels, read_numbers, meaning_of, about, wish)
     pairs, label_of = pairs_of(folder, split, "labelIds"), dict.fromkeys(range(34), IGNORED)
     label_of |= {raw: label for label, raw in enumerate(RAW_IDS)}
@@ -72,11 +72,15 @@ def by_frame(folder: Path, ending: str) -> dict[str, Path]:
 
 
 def meaning_of(code: int) -> Meaning:
-    """Say what a value of a map of instances means: a thing without number is a group."""
+    """Say what a value of a map of instances means: a thing without number is a group.
+
+    Objects of classes that are not judged (caravans and trailers) are foreign: to the authors'
+    evaluation of instances only their groups are void.
+    """
     raw = code // OBJECTS if code >= OBJECTS else code
     if raw > LAST_RAW_ID:
         raise KeyError(code)
     if raw not in RAW_IDS:
-        return None
+        return (FOREIGN, False) if code >= OBJECTS else None
     label = RAW_IDS.index(raw)
     return label, code < OBJECTS and known_labels("cityscapes").is_thing[label]

@@ -20,6 +20,9 @@ ReadSegments = Callable[[Path], Integer[np.ndarray, "h w"]]
 Meaning = tuple[int, bool] | None
 """Label id of a segment and whether it stands for many objects; None where nothing is known."""
 
+FOREIGN = -1
+"""Label id of objects whose class is not among the labels: ignored, and `Sample.foreign`."""
+
 
 class SegmentMaps:
     """Pictures with segments of things and stuff, in maps whose numbers tell class and object.
@@ -64,7 +67,8 @@ class SegmentMaps:
         counts = np.bincount(codes.ravel())
         present = np.flatnonzero(counts).tolist()
         meanings = {code: self.meaning(map_path, code, int(counts[code])) for code in present}
-        known = [(code, meaning) for code, meaning in meanings.items() if meaning is not None]
+        known = [(code, told) for code, told in meanings.items() if told and told[0] != FOREIGN]
+        foreign = [code for code, told in meanings.items() if told and told[0] == FOREIGN]
         number = np.zeros(len(counts), np.int32)
         number[[code for code, _ in known]] = np.arange(1, len(known) + 1)
         numbers = number[codes]
@@ -75,6 +79,7 @@ class SegmentMaps:
             crowds=np.array([crowd for _, (_, crowd) in known], bool),
             ignored=None if len(known) == len(present) else numbers == 0,
             path=path,
+            foreign=np.isin(codes, foreign) if foreign else None,
         )
 
     def meaning(self, path: Path, code: int, pixels: int) -> Meaning:

@@ -5,10 +5,10 @@ from typing import Protocol
 
 from unimask.datasets import Dataset, Sample, check_tasks, open_dataset
 from unimask.datasets.found import about_of
-from unimask.errors import DataError
+from unimask.evaluation.classes import classes_in_common
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
-from unimask.labels import LabelSet, Task, are_with_background, widest
+from unimask.labels import LabelSet, Task, widest
 from unimask.results import Result
 
 
@@ -53,16 +53,18 @@ class Predictions:
         self.predictor, self.dataset, self.name = predictor, dataset, predictor.name
         self.task: Task = predictor.task_of(task or widest_common(predictor, dataset))
         check_tasks(dataset, (self.task,))
-        self.labels = common_labels(predictor, dataset, self.task)
+        self.classes = classes_in_common(predictor, dataset, self.task)
+        self.labels = self.classes.labels
         self.threshold = 0.0 if self.task == "instance" else None  # curves need all scores
 
     def of(self, index: int, sample: Sample) -> Result:
         """Predict a picture."""
-        return self.predictor.predict(sample.image, self.task, threshold=self.threshold)
+        result = self.predictor.predict(sample.image, self.task, threshold=self.threshold)
+        return self.classes.renumber(result)
 
     def notes(self) -> list[str]:
-        """There is nothing to tell."""
-        return []
+        """Say which of the model's classes the data does not have."""
+        return self.classes.notes()
 
 
 class FromFiles:
@@ -119,25 +121,3 @@ def are_results(path: str | Path | Predictor) -> bool:
     if place.is_dir():
         return not any((place / name).exists() for name in ("config.json", "weights"))
     return place.is_file() and place.suffix.lower() == ".json"
-
-
-def common_labels(predictor: Predictor, dataset: Dataset, task: Task) -> LabelSet:
-    """Give the classes that model and data share, as the data numbers them.
-
-    A dataset that names its classes "object" and "background" only because nobody named them
-    takes the model's names. Lists of objects have a stuff "background" after their classes, which
-    a model of instances does not need to know.
-
-    Raises:
-        DataError: They differ in number, order or kind.
-    """
-    ours, theirs = predictor.checkpoint.labels, dataset.labels
-    unnamed = theirs.names == ("object", "background")
-    if ours.is_thing == theirs.is_thing and (unnamed or ours.names == theirs.names):
-        return ours
-    if task == "instance" and are_with_background(theirs, ours):
-        return theirs
-    raise DataError(
-        f"{predictor.name} knows {len(ours)} classes ({', '.join(ours.names[:4])}...), the data "
-        f"has {len(theirs)} ({', '.join(theirs.names[:4])}...): they must be the same, in order"
-    )

@@ -10,7 +10,7 @@ from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
 from unimask.datasets.truth import truth_result
 from unimask.evaluation import evaluate_predictor
-from unimask.evaluation.answers import common_labels
+from unimask.evaluation.classes import classes_in_common
 from unimask.evaluation.evaluate import Progress
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Predictor
@@ -49,7 +49,7 @@ def draw_samples(
     predictor: Predictor, dataset: Dataset, task: Task, folder: RunFolder, step: int
 ) -> None:
     """Draw truth and prediction of a few pictures, always the same ones."""
-    labels = common_labels(predictor, dataset, task)
+    labels = classes_in_common(predictor, dataset, task).labels
     for index in range(min(SAMPLES, len(dataset))):
         sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
         truth = truth_result(sample, labels, task)

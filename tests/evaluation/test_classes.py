@@ -1,0 +1,89 @@
+"""Models and datasets that number the same classes in other ways."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from unimask.errors import DataError
+from unimask.evaluation.classes import classes_in_common
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet
+from unimask.results import Result, Segment
+
+STREET = LabelSet(("road", "person", "sky", "car"), (False, True, False, True))
+
+
+def matched(model, data, task):
+    predictor = SimpleNamespace(name="model", checkpoint=SimpleNamespace(labels=model))
+    return classes_in_common(predictor, SimpleNamespace(labels=data), task)
+
+
+def result_of(labels, task):
+    """Give one segment of each class, a pixel each."""
+    masks = np.eye(len(labels), dtype=bool)[:, None]
+    segments = tuple(
+        Segment.of(labels, label, RunLength.from_mask(mask), id=label + 1, score=0.9)
+        for label, mask in enumerate(masks)
+    )
+    return Result(task, (1, len(labels)), labels, segments)
+
+
+def test_equal_classes_are_left_as_they_are():
+    result = result_of(STREET, "panoptic")
+    assert matched(STREET, STREET, "panoptic").renumber(result) is result
+
+
+def test_classes_nobody_named_take_the_models_names():
+    cells = LabelSet(("nucleus", "slide"), (True, False))
+    found = matched(cells, LabelSet(("object", "background"), (True, False)), "panoptic")
+    assert found.labels == cells
+
+
+@pytest.mark.parametrize("task", ["panoptic", "semantic"])
+def test_another_order_is_renumbered_by_name(task):
+    model = LabelSet(STREET.names[::-1], STREET.is_thing[::-1])
+    classes = matched(model, STREET, task)
+    found = classes.renumber(result_of(model, task))
+    assert found.labels == STREET and not classes.notes()
+    assert [segment.label for segment in found.segments] == list(model.names)
+    assert found.label_ids.tolist() == [3, 2, 1, 0]
+    assert [s.is_thing for s in found.segments] == list(model.is_thing)
+
+
+def test_a_model_of_things_is_judged_on_data_that_has_stuff_too():
+    """Published models of Cityscapes' instances know 8 classes, its labels 19."""
+    model = LabelSet(("person", "car"), (True, True))
+    found = matched(model, STREET, "instance").renumber(result_of(model, "instance"))
+    assert found.label_ids.tolist() == [1, 3]
+
+
+def test_a_model_of_more_classes_is_judged_on_those_of_the_data():
+    """Models of COCO's 133 panoptic classes on lists of its 80 things."""
+    data = LabelSet(("car", "person", "background"), (True, True, False))
+    classes = matched(STREET, data, "instance")
+    found = classes.renumber(result_of(STREET, "instance"))
+    assert found.label_ids.tolist() == [1, 0]
+    assert classes.notes() == [
+        "2 of the model's classes are none of the data's, and are left out: road, sky"
+    ]
+
+
+@pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
+def test_a_class_that_the_model_does_not_know_is_told(task):
+    model = LabelSet(STREET.names[:3], STREET.is_thing[:3])
+    with pytest.raises(DataError, match=r"model knows 3 classes.*only the data has car"):
+        matched(model, STREET, task)
+
+
+@pytest.mark.parametrize("task", ["panoptic", "semantic"])
+def test_classes_beyond_the_data_are_refused_where_every_pixel_counts(task):
+    with pytest.raises(DataError, match="only model knows car"):
+        matched(STREET, LabelSet(STREET.names[:3], STREET.is_thing[:3]), task)
+
+
+def test_panoptic_needs_the_same_things():
+    model = LabelSet(STREET.names, (True, True, False, True))
+    with pytest.raises(DataError, match="only the data has road"):
+        matched(model, STREET, "panoptic")
+    assert matched(model, STREET, "semantic").labels == STREET

@@ -67,13 +67,14 @@ class Card(TorchDispatchMode):
     """Makes tensors on the card, and counts why the host waited for it.
 
     Attributes:
+        doubles: Whether the card knows float64, as Apple's do not.
         waits: Values that the host read, by operator.
         sent: Tensors that it sent over.
     """
 
-    def __init__(self):
+    def __init__(self, doubles):
         super().__init__()
-        self.waits, self.sent = Counter(), 0
+        self.doubles, self.waits, self.sent = doubles, Counter(), 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return computed(func, args, kwargs or {}, self)
@@ -124,6 +125,10 @@ def computed(func, args, kwargs, card):
         kwargs = kwargs | {"device": torch.device("cpu")}
     held = tree_map_only(CardTensor, lambda part: part.held, (args, kwargs))
     found = func(*held[0], **held[1])
+    if card is not None and on_card and not card.doubles:
+        made = [part for part in tree_leaves(found) if isinstance(part, torch.Tensor)]
+        if any(part.dtype == torch.float64 for part in made):
+            raise TypeError(f"{func}: the card has no float64")
     if func._schema.is_mutable:
         return written(func, args, kwargs)
     return tree_map_only(torch.Tensor, CardTensor, found) if on_card else found
@@ -138,12 +143,12 @@ def written(func, args, kwargs):
 
 
 @contextmanager
-def a_card():
-    """Give the machine a card for a while."""
+def a_card(*, doubles=True):
+    """Give the machine a card for a while, one that may know no float64."""
     if torch._C._get_privateuse1_backend_name() != "card":
         _setup_privateuseone_for_python_backend("card", Module())
     # PyTorch counted the devices that get a thread of their own at the first backward pass.
-    with torch.autograd.set_multithreading_enabled(False), Numbers(), Card() as card:
+    with torch.autograd.set_multithreading_enabled(False), Numbers(), Card(doubles) as card:
         yield card
 
 

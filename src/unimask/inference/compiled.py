@@ -48,6 +48,10 @@ class CompiledSegmenter:
     def __init__(self, network: Segmenter) -> None:
         device = next(network.parameters()).device
         try_compiler(device)
+        # A second to import, which only those pay who compile.
+        from torch._dynamo.exc import TorchDynamoException
+
+        self.refusals = TorchDynamoException
         self.network = network
         self.recorded = device.type == "cuda"
         mode = "reduce-overhead" if self.recorded else None
@@ -73,7 +77,7 @@ class CompiledSegmenter:
             return self.network(pixel_values, task)
         try:
             output = self.compiled(pixel_values, task)
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except self.refusals as error:
             raise SettingsError(
                 f"the network cannot be compiled: {told(error)}; leave compile out, or empty the "
                 "compiler's cache (TORCHINDUCTOR_CACHE_DIR)"

@@ -15,6 +15,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -79,14 +80,10 @@ def systems(
 ) -> dict[str, Callable[[], Run]]:
     """Give those who take part, ours first; each is loaded when it is called."""
     if isinstance(case, TrainingCase):
-        return {
-            name: lambda name=name: stepper(name, HALF, case, folder, device)
-            for name in ("unimask", "transformers")
-        }
+        sides = ("unimask", "transformers")
+        return {name: partial(stepper, name, HALF, case, folder, device) for name in sides}
     return {
-        f"{name}{', compiled' if compile else ''}": lambda load=load, compile=compile: load(
-            case, folder, device, compile
-        )
+        f"{name}{', compiled' if compile else ''}": partial(load, case, folder, device, compile)
         for name, load in (("unimask", ours), ("transformers", theirs))
         for compile in (False, True)
     }

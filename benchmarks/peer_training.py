@@ -14,6 +14,8 @@ from unimask.losses.build import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import Target
 
+CPU = torch.device("cpu")
+
 RATE = 1e-6
 """So low that the losses of all steps can be compared with each other."""
 
@@ -21,22 +23,32 @@ RATE = 1e-6
 def prepare(system: str, kind: str, case: TrainingCase, folder: Path) -> dict[str, Callable]:
     """Give a process's answers: a timed step, and its loss."""
     hush()
-    torch.manual_seed(0)
-    loss_of = STEPS[system](case, folder)
-    optimizer = torch.optim.AdamW(loss_of.parameters(), lr=RATE)
+    step = stepper(system, kind, case, folder, CPU)
+    step()  # warms up
     losses: list[float] = []
+    return {
+        "run": timed(lambda: losses.append(step())),
+        "loss": lambda: sum(losses) / len(losses),
+    }
 
-    def step() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == HALF):
+
+def stepper(
+    system: str, kind: str, case: TrainingCase, folder: Path, device: torch.device
+) -> Callable[[], float]:
+    """Give a function that takes a training step and tells its loss."""
+    torch.manual_seed(0)
+    loss_of = STEPS[system](case, folder, device)
+    optimizer = torch.optim.AdamW(loss_of.parameters(), lr=RATE)
+
+    def step() -> float:
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=kind == HALF):
             loss = loss_of()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
+        return loss.item()
 
-    step()  # warms up
-    losses.clear()
-    return {"run": timed(step), "loss": lambda: sum(losses) / len(losses)}
+    return step
 
 
 def discs(case: TrainingCase) -> tuple[Tensor, Tensor]:
@@ -54,20 +66,21 @@ def discs(case: TrainingCase) -> tuple[Tensor, Tensor]:
 class Ours(nn.Module):
     """Our network and its criterion, as `unimask train` puts them together."""
 
-    def __init__(self, case: TrainingCase, folder: Path) -> None:
+    def __init__(self, case: TrainingCase, folder: Path, device: torch.device) -> None:
         super().__init__()
         checkpoint = read_huggingface(folder)
         self.network = build_segmenter(checkpoint.config).train()
         self.network.load_state_dict(checkpoint.state)
         self.criterion = build_criterion(checkpoint.config)
         masks, labels = discs(case)
-        self.targets = [Target(labels, masks)] * case.batch
-        self.pixel_values = pictures(case.batch, case.size)
+        self.targets = [Target(labels, masks).to(device)] * case.batch
+        self.pixel_values = pictures(case.batch, case.size).to(device)
+        self.to(device)
 
     def forward(self) -> Tensor:
         """Give the loss; like Fabric's, predictions leave autocast as float32."""
         output = self.network(self.pixel_values)
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(self.pixel_values.device.type, enabled=False):
             return self.criterion(in_float(output), self.targets).total
 
 
@@ -83,12 +96,13 @@ def in_float(output):
 class Theirs(nn.Module):
     """The network of `transformers`, which brings its own loss."""
 
-    def __init__(self, case: TrainingCase, folder: Path) -> None:
+    def __init__(self, case: TrainingCase, folder: Path, device: torch.device) -> None:
         super().__init__()
         self.network = read(case.network, folder).train()
-        masks, labels = discs(case)
+        masks, labels = (part.to(device) for part in discs(case))
         self.masks, self.labels = [masks.float()] * case.batch, [labels] * case.batch
-        self.pixel_values = pictures(case.batch, case.size)
+        self.pixel_values = pictures(case.batch, case.size).to(device)
+        self.to(device)
 
     def forward(self) -> Tensor:
         """Give the loss."""
@@ -98,7 +112,7 @@ class Theirs(nn.Module):
         return output.loss.squeeze()
 
 
-STEPS: dict[str, Callable[[TrainingCase, Path], nn.Module]] = {
+STEPS: dict[str, Callable[[TrainingCase, Path, torch.device], nn.Module]] = {
     "unimask": Ours,
     "transformers": Theirs,
 }

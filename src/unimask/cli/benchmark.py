@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.main import app, check_writable
+from unimask.cli.main import CompileOption, app, check_writable
 from unimask.errors import SettingsError
 
 COLUMNS = ("stage", "median ms", "least ms", "GFLOP", "floor ms", "of the floor")
@@ -30,6 +30,7 @@ def benchmark(
     json: Annotated[Path | None, typer.Option(help="File to write the numbers to.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    compile: CompileOption = False,
 ) -> None:
     """Time a model stage by stage, beside what this machine could do at best."""
     wanted = parse_size(size)
@@ -47,6 +48,7 @@ def benchmark(
             task=task,
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
+            compile=compile,
             batch_size=batch_size,
             runs=runs,
             progress=lambda done, total, name: bar.update(
@@ -81,7 +83,8 @@ def print_report(console: Console, report: dict[str, Any]) -> None:
     count = "1 picture" if report["batch_size"] == 1 else f"{report['batch_size']} pictures"
     console.print(
         f"{report['model']}: {count} of {height}x{width} a pass, {report['task']}, "
-        f"{report['dtype']} on {report['device']}; {report['runs']} runs",
+        f"{report['dtype']} on {report['device']}{', compiled' if report['compiled'] else ''}; "
+        f"{report['runs']} runs",
         soft_wrap=True,
     )
     table = Table(*COLUMNS, box=None, pad_edge=False)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from unimask.cli.main import PreprocessingOption, app, check_writable
+from unimask.cli.main import CompileOption, PreprocessingOption, app, check_writable
 from unimask.cli.score_tables import score_tables
 
 
@@ -43,6 +43,7 @@ def evaluate(
     preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    compile: CompileOption = False,
 ) -> None:
     """Score a model, or results that any program wrote; all but HD95 (pixels) are percentages."""
     for path in (json, page):
@@ -65,6 +66,7 @@ def evaluate(
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
             preprocessing=preprocessing,  # type: ignore[arg-type]
+            compile=compile,
             format=format,
             json=json,
             page=page,

@@ -33,6 +33,11 @@ PreprocessingOption = Annotated[
     ),
 ]
 
+CompileOption = Annotated[
+    bool,
+    typer.Option("--compile", help="Compile the network for sizes that come more than once."),
+]
+
 INTERRUPTED = 130
 OUT_OF_MEMORY = "out of memory: give smaller pictures, a smaller --batch-size, or another --device"
 

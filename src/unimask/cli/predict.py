@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from unimask.cli.main import PreprocessingOption, app, check_writable, print_error
+from unimask.cli.main import CompileOption, PreprocessingOption, app, check_writable, print_error
 from unimask.errors import ImageError, SettingsError, UnimaskError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def predict(
     preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    compile: CompileOption = False,
 ) -> None:
     """Segment pictures and write overlay, id map and JSON of each."""
     limits = parse_window(window)
@@ -84,6 +85,7 @@ def predict(
         device=device,
         dtype=dtype,  # type: ignore[arg-type]
         preprocessing=preprocessing,  # type: ignore[arg-type]
+        compile=compile,
     )
     chosen = predictor.task_of(task)
 

@@ -3,6 +3,7 @@
 import inspect
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -39,6 +40,7 @@ def benchmark(
     task: str | None = None,
     device: str = "auto",
     dtype: Dtype = "float32",
+    compile: bool = False,
     batch_size: int = 1,
     runs: int = 7,
     progress: Progress | None = None,
@@ -56,24 +58,25 @@ def benchmark(
         task: The model's widest by default.
         device: Where a model that is named here runs.
         dtype: What it computes in, as `load` takes it.
+        compile: Whether it is compiled, as `load` takes it: the network then is one stage.
         batch_size: Pictures per pass.
         runs: How often the whole way is timed, at least 5, after two that warm up.
         progress: Told before each step.
 
     Returns:
-        `{model, task, picture_size, input_size, batch_size, device, dtype, runs, stages, total,
-        pictures_per_second, memory, rates, machine}`. Each of the stages (preprocess, backbone,
-        pixel_decoder, transformer_decoder, postprocess), the network and the total hold
-        `median_ms` and `minimum_ms` of a pass; those with arithmetic also `gflop`, `floor_ms` and
-        `of_floor`, the floor over the median in percent. Memory is in MB: `weights`, `before` a
-        pass and its `peak`. Rates are in GFLOP/s and GB/s.
+        `{model, task, picture_size, input_size, batch_size, device, dtype, compiled, runs, stages,
+        network, total, pictures_per_second, memory, rates, machine}`. Each of the stages
+        (preprocess, backbone, pixel_decoder, transformer_decoder, postprocess), the network and
+        the total hold `median_ms` and `minimum_ms` of a pass; those with arithmetic also `gflop`,
+        `floor_ms` and `of_floor`, the floor over the median in percent. Memory is in MB: `weights`,
+        `before` a pass and its `peak`. Rates are in GFLOP/s and GB/s.
 
     Raises:
         CheckpointError, TaskError: There is no such model, or it cannot do the task.
         SettingsError: A number is not positive, or there are too few runs.
     """
     check(size, batch_size, runs)
-    predictor = model if isinstance(model, Predictor) else prepared(model, device, dtype)
+    predictor = model if isinstance(model, Predictor) else prepared(model, device, dtype, compile)
     predictor = predictor if size is None else at_size(predictor, size)
     chosen = predictor.task_of(task)
     tell = steps(runs + 3, progress)
@@ -123,15 +126,21 @@ class Course:
             "batch_size": len(self.pictures),
             "device": str(self.predictor.device),
             "dtype": dtype_name(self.predictor.dtype),
+            "compiled": self.predictor.compiled is not None,
         }
 
     @torch.no_grad()
     def run_often(self, runs: int, tell: Callable[[str], None]) -> dict[str, int]:
-        """Go the way twice to warm up, then `runs` times; give the network's FLOP of one."""
+        """Go the way twice to warm up, then `runs` times; give the network's FLOP of one.
+
+        A compiled network runs as it is the first time, is compiled at the second, and recorded at
+        the third.
+        """
         tell("warming up, counting")
         flops = count_flops(self.predictor.network, self.run)
-        tell("warming up")
-        self.run()
+        tell("warming up" if self.predictor.compiled is None else "compiling")
+        for _ in range(1 if self.predictor.compiled is None else 3):
+            self.run()
         self.times.clear()
         for run in range(runs):
             tell(f"run {run + 1} of {runs}")
@@ -147,8 +156,10 @@ class Course:
         pixel_values = pixel_values.to(device, predictor.dtype)
         wait_for(device)
         ready = time.perf_counter()
-        with PartsClock(predictor.network, device) as clock:
-            output = predictor.network(pixel_values, self.task)
+        # Hooks on its parts would become part of a compiled network.
+        parts = PARTS if predictor.compiled is None else ()
+        with PartsClock(predictor.network, device, parts) as clock:
+            output = predictor.logits(pixel_values, self.task)
             wait_for(device)
         seen = time.perf_counter()
         staged = staged_output(output)
@@ -159,7 +170,7 @@ class Course:
         decided = time.perf_counter()
         self.input_size = pending[0].ready.padded_size
         self.note("preprocess", ready - start)
-        for name in PARTS:
+        for name in parts:
             self.note(name, sum(clock.times[name]) / 1000)
         self.note("postprocess", decided - begun)
         self.note("network", seen - ready)
@@ -180,16 +191,16 @@ def check(size: Size | None, batch_size: int, runs: int) -> None:
         raise SettingsError(f"size {size[0]}x{size[1]}: give a positive height and width")
 
 
-def prepared(model: str | Path, device: str, dtype: Dtype) -> Predictor:
+def prepared(model: str | Path, device: str, dtype: Dtype, compile: bool) -> Predictor:
     """Load a model, or build a preset with random weights."""
     if str(model) not in PRESETS:
-        return load(model, device=device, dtype=dtype)
+        return load(model, device=device, dtype=dtype, compile=compile)
     classes = inspect.signature(PRESETS[str(model)]).parameters["num_classes"].default
     predictor = build(str(model), labels=[f"class {n}" for n in range(classes)], device=device)
     predictor.network.text_mapper = None  # only training reads texts, and `load` leaves it out
     kind = choose_dtype(dtype, predictor.device)
-    predictor.network.to(kind).requires_grad_(False)
-    return predictor
+    network = predictor.network.to(kind).requires_grad_(False)
+    return Predictor(network, predictor.checkpoint, predictor.name, compiled=compile)
 
 
 def at_size(predictor: Predictor, size: Size) -> Predictor:
@@ -197,8 +208,9 @@ def at_size(predictor: Predictor, size: Size) -> Predictor:
     rules = replace(
         predictor.checkpoint.preprocessing, shortest_edge=min(size), longest_edge=max(size)
     )
-    checkpoint = replace(predictor.checkpoint, preprocessing=rules)
-    return Predictor(predictor.network, checkpoint, predictor.name)
+    changed = copy(predictor)
+    changed.checkpoint = replace(predictor.checkpoint, preprocessing=rules)
+    return changed
 
 
 def steps(total: int, progress: Progress | None) -> Callable[[str], None]:
@@ -228,7 +240,7 @@ def summary(
 ) -> dict[str, object]:
     """Put median, minimum and floor of every stage together."""
     rows: dict[str, dict[str, float]] = {}
-    for name in (*STAGES, "network", "total"):
+    for name in times:
         row = {"median_ms": median(times[name]), "minimum_ms": min(times[name])}
         if name in flops:
             row["gflop"] = flops[name] / 1e9
@@ -236,7 +248,7 @@ def summary(
             row["of_floor"] = 100 * row["floor_ms"] / row["median_ms"]
         rows[name] = row
     return {
-        "stages": {name: rows[name] for name in STAGES},
+        "stages": {name: rows[name] for name in STAGES if name in rows},
         "network": rows["network"],
         "total": rows["total"],
         "pictures_per_second": 1000 * batch_size / rows["total"]["median_ms"],

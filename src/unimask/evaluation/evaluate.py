@@ -32,6 +32,7 @@ def evaluate(
     device: str = "auto",
     dtype: Dtype = "float32",
     preprocessing: Preprocessing = "authors",
+    compile: bool = False,
     json: str | Path | None = None,
     page: str | Path | None = None,
     progress: Progress | None = None,
@@ -56,6 +57,7 @@ def evaluate(
         device: Where a model that is loaded here runs.
         dtype: What it computes in, as `load` takes it.
         preprocessing: "authors" or "hub", as `load` takes it.
+        compile: Whether a model that is loaded here is compiled, as `load` takes it.
         json: File to write the scores to.
         page: HTML file to write: scores, curves, confusion, best and worst pictures.
         progress: Told after each picture.
@@ -75,7 +77,7 @@ def evaluate(
     if results is not None:
         answers = FromFiles(results, open_dataset(data, split, format=format), task)
     else:
-        predictor = predictor_for(model, device, dtype, preprocessing)
+        predictor = predictor_for(model, device, dtype, preprocessing, compile)
         answers = predictions(predictor, data, split, task, format)
     watch = None if page is None else Watch(answers.labels, answers.task)
     scorer = scorer_for(
@@ -111,6 +113,7 @@ def predictor_for(
     device: str,
     dtype: Dtype,
     preprocessing: Preprocessing,
+    compile: bool,
 ) -> Predictor:
     """Give the model that is to be scored.
 
@@ -121,7 +124,7 @@ def predictor_for(
         raise SettingsError("nothing to score: give a model, or results")
     if isinstance(model, Predictor):
         return model
-    return load(model, device=device, dtype=dtype, preprocessing=preprocessing)
+    return load(model, device=device, dtype=dtype, preprocessing=preprocessing, compile=compile)
 
 
 def evaluate_predictor(

@@ -29,19 +29,22 @@ class PartsClock:
     Args:
         network: Has the parts; it is left as it was on exit.
         device: Where it runs.
+        parts: Which of them are timed.
 
     Attributes:
         times: Per part, one number per call.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    def __init__(
+        self, network: nn.Module, device: torch.device, parts: tuple[str, ...] = PARTS
+    ) -> None:
         self.network, self.device = network, device
-        self.times: dict[str, list[float]] = {name: [] for name in PARTS}
+        self.times: dict[str, list[float]] = {name: [] for name in parts}
         self.started = 0.0
         self.handles: list[RemovableHandle] = []
 
     def __enter__(self) -> "PartsClock":
-        for name in PARTS:
+        for name in self.times:
             part = self.network.get_submodule(name)
             self.handles += [
                 part.register_forward_pre_hook(lambda *_: self.start()),

@@ -36,6 +36,7 @@ def load(
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     token: str | None = None,
+    compile: bool = False,
 ) -> Predictor:
     """Load a trained model.
 
@@ -52,11 +53,13 @@ def load(
         revision: Of a Hub id: a branch, a tag or a commit.
         cache_dir: Folder that keeps what the Hub sent; huggingface_hub's own by default.
         token: For models that the Hub shows to some only; huggingface_hub's own by default.
+        compile: Compile the network (`torch.compile`) for each size of pictures that comes more
+            than once, on CUDA as CUDA graphs; it pays where many pictures have few sizes.
 
     Raises:
         CheckpointError: There are no such weights, or they cannot be read.
-        SettingsError: The device or the dtype does not exist here, or an argument does not fit the
-            source.
+        SettingsError: The device or the dtype does not exist here, an argument does not fit the
+            source, or nothing can be compiled on this machine.
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
@@ -66,7 +69,7 @@ def load(
     # The network takes the checkpoint's own tensors: a copy would double the memory.
     network.load_state_dict(checkpoint.state, assign=True)
     network = network.to(place, kind).eval().requires_grad_(False)
-    return Predictor(network, replace(checkpoint, state={}), str(source))
+    return Predictor(network, replace(checkpoint, state={}), str(source), compiled=compile)
 
 
 def bundled_names() -> tuple[str, ...]:

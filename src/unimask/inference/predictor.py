@@ -10,10 +10,12 @@ from typing import overload
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.errors import SettingsError, TaskError
 from unimask.inference.ahead import ahead
+from unimask.inference.compiled import CompiledSegmenter
 from unimask.kernels.memory import keep_freed_memory
 from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
@@ -56,10 +58,17 @@ class Predictor:
         checkpoint: Labels, tasks, pre- and post-processing, and the architecture; its weights
             are not looked at, the network has them.
         name: What the model is called in messages.
+        compiled: Compile the network for sizes that come again; see `CompiledSegmenter`.
+
+    Raises:
+        SettingsError: Nothing can be compiled on this machine.
     """
 
-    def __init__(self, network: Segmenter, checkpoint: Checkpoint, name: str) -> None:
+    def __init__(
+        self, network: Segmenter, checkpoint: Checkpoint, name: str, *, compiled: bool = False
+    ) -> None:
         self.network = network
+        self.compiled = CompiledSegmenter(network) if compiled else None
         self.checkpoint = checkpoint
         self.name = name
         if self.device.type == "cpu":
@@ -212,7 +221,7 @@ class Predictor:
         """Segment pictures of equal padded size."""
         start = time.perf_counter()
         pixel_values = torch.stack([item.ready.pixel_values for item in batch])
-        output = self.network(pixel_values.to(self.device, self.dtype), task)
+        output = self.logits(pixel_values.to(self.device, self.dtype), task)
         synchronise(output)
         network_ms = 1000 * (time.perf_counter() - start) / len(batch)
         for index, item in enumerate(batch):
@@ -231,6 +240,10 @@ class Predictor:
                 image=visible(item.image),
                 speed=speed,
             )
+
+    def logits(self, pixel_values: Tensor, task: Task) -> SegmenterOutput:
+        """Run the network, compiled if that was asked for."""
+        return (self.compiled or self.network)(pixel_values, task)
 
     def postprocess(
         self,

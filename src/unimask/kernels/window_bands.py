@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -15,28 +16,33 @@ class Band:
     Attributes:
         lines: Which lines of windows.
         rows: The map's own rows in them, in their order.
-        slots: Where in the band these rows are; None if they are all of it.
-        length: Rows of the band.
+        upper: How many of these rows lie above those that the band lacks.
+        lacking: How many rows it lacks there.
+        below: How many more it lacks below all of them.
         height: Rows of the whole map, filled.
     """
 
     lines: slice
     rows: slice | Int[Tensor, " i"]
-    slots: Int[Tensor, " i"] | None
-    length: int
+    upper: int
+    lacking: int
+    below: int
     height: int
 
     def fill(self, x: Float[Tensor, "b i w c"]) -> Float[Tensor, "b j w c"]:
         """Put rows of zeros where the map has none."""
-        if self.slots is None:
-            return x
+        if not self.lacking:
+            return F.pad(x, (0, 0, 0, 0, 0, self.below)) if self.below else x
         b, _, w, c = x.shape
-        slots = self.slots.to(x.device)
-        return x.new_zeros(b, self.length, w, c).index_copy(1, slots, x)
+        gap, end = (x.new_zeros(b, count, w, c) for count in (self.lacking, self.below))
+        return torch.cat([x[:, : self.upper], gap, x[:, self.upper :], end], dim=1)
 
     def clear(self, x: Float[Tensor, "b j w c"]) -> Float[Tensor, "b i w c"]:
         """Undo `fill`."""
-        return x if self.slots is None else x.index_select(1, self.slots.to(x.device))
+        x = x[:, : x.shape[1] - self.below]
+        if not self.lacking:
+            return x
+        return torch.cat([x[:, : self.upper], x[:, self.upper + self.lacking :]], dim=1)
 
 
 @lru_cache(maxsize=256)
@@ -61,11 +67,12 @@ def cut_band(lines: slice, rows: int, window: int, shift: int, height: int) -> B
     wrapped = range(max(start, height) - height, min(max(stop, height) - height, rows))
     own = [*straight, *wrapped]
     taken = slice(own[0], own[-1] + 1) if own and own[-1] - own[0] == len(own) - 1 else None
-    slots = [row - start for row in straight] + [row + height - start for row in wrapped]
+    lower = wrapped.start + height - start if wrapped else len(straight)
     return Band(
         lines,
         torch.tensor(own, dtype=torch.long) if taken is None else taken,
-        None if len(slots) == stop - start else torch.tensor(slots, dtype=torch.long),
-        stop - start,
+        len(straight),
+        lower - len(straight),
+        stop - start - lower - len(wrapped),
         height,
     )

@@ -132,8 +132,9 @@ class Criterion(MatchedCriterion):
     ) -> ComparedTarget:
         """Read one picture's truth where its masks are compared."""
         points = sampler.matching(target.labels.device)
-        row = torch.tensor([picture], device=points.device)
-        points = points[known_weights(truth.known, points[None], row)[0] > 0]
+        if truth.known is not None:
+            row = torch.tensor([picture], device=points.device)
+            points = points[known_weights(truth.known, points[None], row)[0] > 0]
         masks = sample_masks_shared(target.masks, points)
         return ComparedTarget(target.labels, masks, partial(sample_logits_shared, points=points))
 

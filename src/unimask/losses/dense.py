@@ -67,11 +67,16 @@ class DenseCriterion(MatchedCriterion):
 
     def in_cells(self, target: Target, size: tuple[int, int]) -> ComparedTarget:
         """Read the truth of the pixel nearest to each cell, as the authors do to save memory."""
-        known = torch.ones(size, dtype=torch.bool, device=target.labels.device)
-        if target.ignored is not None and self.ignore_void:
-            known = ~nearest(target.ignored[None], size)[0]
-        masks = nearest(target.masks, size)[:, known].float()
-        return ComparedTarget(target.labels, masks, lambda logits: logits[:, known])
+        masks = nearest(target.masks, size).flatten(1)
+        if target.ignored is None or not self.ignore_void:
+            return ComparedTarget(target.labels, masks.float(), lambda logits: logits.flatten(1))
+        # Numbers of cells, found once: a GPU is waited for wherever marks choose.
+        (known,) = (~nearest(target.ignored[None], size)).flatten().nonzero(as_tuple=True)
+        return ComparedTarget(
+            target.labels,
+            masks.index_select(1, known).float(),
+            lambda logits: logits.flatten(1).index_select(1, known),
+        )
 
     def mask_losses(
         self, mask_logits: Float[Tensor, "b q h w"], truth: Truth, pairs: list[Match]

@@ -97,13 +97,15 @@ class MatchedCriterion(nn.Module):
             mask_losses: Judges the masks of all layers.
         """
         layers = [*output.auxiliary, LayerPrediction(output.class_logits, output.mask_logits)]
-        matches = [
+        found = self.matcher.match_all(
             [
-                self.matcher.match(layer.class_logits[i], layer.mask_logits[i], target)
+                (layer.class_logits[i], layer.mask_logits[i], target)
+                for layer in layers
                 for i, target in enumerate(compared)
             ]
-            for layer in layers
-        ]
+        )
+        count = len(compared)
+        matches = [found[start : start + count] for start in range(0, len(found), count)]
         classes = self.class_losses(layers, targets, matches)
         terms = [
             (of_classes, *of_masks)

@@ -1,8 +1,9 @@
 """Which query answers for which object."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
@@ -73,15 +74,25 @@ class HungarianMatcher:
         mask_logits: Float[Tensor, "q h w"],
         target: ComparedTarget,
     ) -> Match:
-        """Give the cheapest pairs; as many as there are objects, or queries if those are fewer.
+        """Give the cheapest pairs; as many as there are objects, or queries if those are fewer."""
+        return self.match_all([(class_logits, mask_logits, target)])[0]
 
+    def match_all(self, questions: Sequence[tuple[Tensor, Tensor, ComparedTarget]]) -> list[Match]:
+        """Give what `match` gives, for many predictions at once.
+
+        The host solves them when all costs are known: it waits once for a GPU, not for each.
         Costs that are not finite count as very dear, so that a diverging network cannot stop the
         assignment: its loss says so instead.
         """
-        if not len(target.labels):
-            return target.labels.long(), target.labels.long()
-        cost = self.costs(class_logits, mask_logits, target)
-        cost = torch.nan_to_num(cost, nan=DEAR, posinf=DEAR, neginf=DEAR)
-        queries, objects = linear_sum_assignment(cost.cpu().numpy())
-        device = class_logits.device
-        return torch.as_tensor(queries, device=device), torch.as_tensor(objects, device=device)
+        costs = [self.costs(*question) for question in questions]
+        flat = torch.cat([cost.flatten() for cost in costs])
+        known = torch.nan_to_num(flat, nan=DEAR, posinf=DEAR, neginf=DEAR).cpu()
+        parts = known.split([cost.numel() for cost in costs])
+        solved = [
+            linear_sum_assignment(part.view(cost.shape).numpy())
+            for part, cost in zip(parts, costs, strict=True)
+        ]
+        pairs = torch.from_numpy(np.concatenate([np.stack(both) for both in solved], axis=1))
+        lengths = [len(queries) for queries, _ in solved]
+        split = pairs.to(flat.device).split(lengths, dim=1)
+        return [(queries, objects) for queries, objects in (both.unbind() for both in split)]

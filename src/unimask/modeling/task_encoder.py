@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.labels import Task
+from unimask.labels import TASKS, Task
 from unimask.text.task_sentences import task_tokens
 
 
@@ -21,18 +21,20 @@ class TaskEncoder(nn.Module):
         dim: Width of the token.
     """
 
+    sentences: Tensor
+
     def __init__(self, *, length: int, dim: int) -> None:
         super().__init__()
-        self.length = length
+        tokens = torch.tensor([task_tokens(task, length) for task in TASKS])
+        self.register_buffer("sentences", tokens, persistent=False)
         self.linear1 = nn.Linear(length, dim)
         self.linear2 = nn.Linear(dim, dim)
 
     def forward(self, tasks: Sequence[Task]) -> Float[Tensor, "b c"]:
         """Give one token per picture."""
         weight, bias = self.linear1.weight, self.linear1.bias
-        ids = torch.tensor([task_tokens(task, self.length) for task in tasks])
+        ids = torch.stack([self.sentences[TASKS.index(task)] for task in tasks])
         with torch.autocast(weight.device.type, enabled=False):
             # Ids go up to 49407: half precision would round them.
-            ids = ids.to(weight.device, torch.float32)
-            hidden = F.relu(F.linear(ids, weight.float(), bias.float()))
+            hidden = F.relu(F.linear(ids.float(), weight.float(), bias.float()))
         return self.linear2(hidden.to(weight.dtype))

@@ -130,7 +130,8 @@ def draw(
     parts = list(touched(mask_logits, resizer))
     pixels = sum(part.grid.area * part.mixed.sum(1, dtype=torch.long) for part in parts)
     masks: list[RunLength] = []
-    sums = torch.zeros(len(mask_logits), dtype=torch.float64, device=mask_logits.device)
+    kind = sum_type(mask_logits.device)
+    sums = torch.zeros(len(mask_logits), dtype=kind, device=mask_logits.device)
     for group in groups(torch.as_tensor(pixels).tolist()):
         runs = MaskRuns(resizer.size, group.stop - group.start)
         for part in parts:
@@ -163,12 +164,18 @@ def draw_part(
     mask_logits: Float[Tensor, "q h w"], part: Touched, runs: MaskRuns
 ) -> Float[Tensor, " q"]:
     """Add a part of the masks to `runs`; give the sums of their probabilities inside."""
-    sums = torch.zeros(len(mask_logits), dtype=torch.float64, device=mask_logits.device)
+    kind = sum_type(mask_logits.device)
+    sums = torch.zeros(len(mask_logits), dtype=kind, device=mask_logits.device)
     for _, queries, logits in part.logits(mask_logits, part.whole):
-        sums.index_add_(0, queries, logits.sigmoid_().sum((1, 2)).double())
+        sums.index_add_(0, queries, logits.sigmoid_().sum((1, 2)).to(kind))
     for blocks, queries, logits in part.logits(mask_logits, part.mixed):
         inside = logits > 0
-        sums.index_add_(0, queries, logits.sigmoid_().mul_(inside).sum((1, 2)).double())
+        sums.index_add_(0, queries, logits.sigmoid_().mul_(inside).sum((1, 2)).to(kind))
         runs.add_parts(part.grid, queries, blocks, inside)
     runs.add_whole(part.grid, part.whole)
     return sums
+
+
+def sum_type(device: torch.device) -> torch.dtype:
+    """Give the type of sums over whole masks: not every GPU has float64 (Apple's have not)."""
+    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32

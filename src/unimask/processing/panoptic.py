@@ -122,7 +122,7 @@ def compete(
     count, device = len(chosen.scores), chosen.scores.device
     kind = map_type(count)
     owners = torch.empty(resizer.size[::-1], dtype=kind, device=device)
-    own = torch.zeros(count, dtype=torch.float64, device=device)
+    own = torch.zeros(count, dtype=torch.long, device=device)
     codes = torch.arange(1, count + 1, dtype=kind, device=device)
     for grid in grids(resizer, device, count):
         lowest, highest = extremes(chosen.mask_logits, grid)
@@ -140,7 +140,7 @@ def compete(
             for part in pieces(len(blocks), queries.shape[1] * grid.area, device):
                 won = winners(chosen, grid, blocks[part], queries[part])
                 grid.place(owners, blocks[part], won)
-    return owners, own.cpu().numpy().astype(np.int64)
+    return owners, own.cpu().numpy()
 
 
 def contenders(
@@ -153,15 +153,15 @@ def contenders(
 
 def areas(
     mask_logits: Float[Tensor, "q h w"], grid: Grid, mixed: Bool[Tensor, "q n"]
-) -> Float[Tensor, " q"]:
+) -> Int[Tensor, " q"]:
     """Count pixels with a mask of one half or more, where blocks hold both kinds."""
-    found = torch.zeros(len(mixed), dtype=torch.float64, device=mixed.device)
+    found = torch.zeros(len(mixed), dtype=torch.long, device=mixed.device)
     queries, blocks = mixed.nonzero().unbind(1)
     for part in pieces(len(blocks), grid.area, mixed.device):
         where = spots(grid, blocks[part], mask_logits.shape[2])
         logits = where.resize(mask_logits, queries[part, None])
         inside = torch.ge(logits, 0, out=logits)
-        found.index_add_(0, queries[part], inside.sum((1, 2, 3)).double())
+        found.index_add_(0, queries[part], inside.sum((1, 2, 3)).long())
     return found
 
 

@@ -56,8 +56,9 @@ def update(
             trainee.unreadable.note(batch.skipped)
             losses = forward(fabric, trainee, batch, generator)
             fabric.backward(losses.total / settings.accumulate)
-        for name, value in headline(losses).items():
-            sums[name] = sums.get(name, 0.0) + value.item() / settings.accumulate
+        told = headline(losses)  # read all at once: a GPU is waited for each time
+        for name, value in zip(told, torch.stack(list(told.values())).tolist(), strict=True):
+            sums[name] = sums.get(name, 0.0) + value / settings.accumulate
     norm = nn.utils.clip_grad_norm_(trainee.network.parameters(), settings.clip_norm)
     if everywhere_finite(fabric, norm, sums["loss"] + sums["auxiliary"]):
         trainee.optimizer.step()

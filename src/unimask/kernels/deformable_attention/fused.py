@@ -84,7 +84,7 @@ def launch(
     with torch.cuda.device_of(value):
         run[lambda chosen: (triton.cdiv(q, chosen["Q"]), b * m)](
             value.contiguous(), centres.contiguous(), x, y, scores,
-            lay_levels(tuple(shapes), device), *others,
+            lay_levels(tuple(shapes), device.type == "cuda").to(device, non_blocking=True), *others,
             n, q, c, x.stride(1), scores.stride(1),
             HEADS=m, LEVELS=len(shapes), POINTS=k // len(shapes),
             SLOTS=triton.next_power_of_2(k), C=lanes, WIDE=wide, **constants, **fixed,
@@ -125,11 +125,15 @@ def options(lanes: int) -> list[dict[str, int]]:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def lay_levels(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Int[Tensor, "l 3"]:
-    """Give height, width and first position of each map."""
+def lay_levels(shapes: tuple[tuple[int, int], ...], pinned: bool) -> Int[Tensor, "l 3"]:
+    """Give height, width and first position of each map, on the host.
+
+    From pinned memory they reach the card without a wait, also while a CUDA graph is recorded; a
+    tensor that was kept on the card would lie in the memory that the graph's next run overwrites.
+    """
     ends = accumulate(h * w for h, w in shapes)
     table = [(h, w, end - h * w) for (h, w), end in zip(shapes, ends, strict=True)]
-    return torch.tensor(table, dtype=torch.int32, device=device)
+    return torch.tensor(table, dtype=torch.int32, pin_memory=pinned)
 
 
 def add_in_order(

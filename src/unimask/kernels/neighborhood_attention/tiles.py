@@ -29,6 +29,10 @@ WORK = {"cpu": 1 << 21, "other": 1 << 26}
 other devices while there are many."""
 
 
+UNRECORDED = (torch.Tag.cudagraph_unsafe,)
+"""Squares are cut on the host: what is recorded as a CUDA graph leaves these operators out."""
+
+
 class Stretches(NamedTuple):
     """Stretches of an axis that have the same bias: `n` of them, `t` queries and `s` keys long."""
 
@@ -87,7 +91,9 @@ def mix(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int) 
     return out[:-1].view(query.shape)
 
 
-operator = torch.library.custom_op("unimask::neighborhood_attention", mix, mutates_args=())
+operator = torch.library.custom_op(
+    "unimask::neighborhood_attention", mix, mutates_args=(), tags=UNRECORDED
+)
 
 
 @operator.register_fake
@@ -95,7 +101,9 @@ def _(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int) ->
     return query.new_empty(query.shape)
 
 
-@torch.library.custom_op("unimask::neighborhood_attention_backward", mutates_args=())
+@torch.library.custom_op(
+    "unimask::neighborhood_attention_backward", mutates_args=(), tags=UNRECORDED
+)
 def backward(
     to_out: Tensor, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dilation: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:

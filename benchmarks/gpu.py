@@ -1,0 +1,184 @@
+"""Time unimask on a GPU beside `transformers`: all cases in one command, a result file for each.
+
+    python benchmarks/gpu.py                  # needs a GPU; writes benchmarks/results/gpu/*.json
+    python benchmarks/gpu.py --case swin-tiny-batch-1
+
+In an environment of `benchmarks/requirements.txt` with PyTorch for CUDA. Everybody computes in
+bfloat16 with the same random weights: unimask as it is and with compile=True, `transformers` under
+autocast as it is (its attention is PyTorch's fused one wherever it has that) and compiled by
+"reduce-overhead". Systems take turns; times are read after the GPU has finished.
+"""
+
+import argparse
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+from peer_cases import HALF, LARGE, TINY, USUAL, Case, TrainingCase
+from peer_networks import Logits, hush, pictures, read, write
+from peer_training import stepper
+
+import unimask
+from unimask.evaluation.machine import describe_machine
+from unimask.evaluation.rates import matrix_rate, wait_for
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "gpu"
+MODELS = ROOT / "build" / "peers"
+WARM = 4
+"""Passes that are not timed: the second compiles, the third records a CUDA graph."""
+
+Run = Callable[[], object]
+
+PREDICTION = {
+    case.name: case
+    for case in (
+        Case(name=f"{name}-batch-{batch}", network=network, size=USUAL, batch=batch, rounds=20)
+        for name, network in (("swin-tiny", TINY), ("swin-large", LARGE))
+        for batch in (1, 8)
+    )
+}
+STEP = TrainingCase(name="training-step", size=(1024, 1024), batch=4, objects=20, rounds=10)
+CASES = {**PREDICTION, STEP.name: STEP}
+
+
+def ours(case: Case, folder: Path, device: torch.device, compile: bool) -> Run:
+    """Load the way users do."""
+    predictor = unimask.load(folder, device=str(device), dtype="bfloat16", compile=compile)
+    pixel_values = pictures(case.batch, case.size).to(device, predictor.dtype)
+
+    @torch.inference_mode()
+    def run() -> object:
+        return predictor.logits(pixel_values, "panoptic")
+
+    return run
+
+
+def theirs(case: Case, folder: Path, device: torch.device, compile: bool) -> Run:
+    """Load `transformers`' network for prediction."""
+    model = Logits(read(case.network, folder), case.network, case.batch)
+    model = model.eval().requires_grad_(False).to(device)
+    call = torch.compile(model, dynamic=False, mode="reduce-overhead") if compile else model
+    pixel_values = pictures(case.batch, case.size).to(device)
+
+    @torch.inference_mode()
+    def run() -> object:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            return call(pixel_values)
+
+    return run
+
+
+def systems(
+    case: Case | TrainingCase, folder: Path, device: torch.device
+) -> dict[str, Callable[[], Run]]:
+    """Give those who take part, ours first; each is loaded when it is called."""
+    if isinstance(case, TrainingCase):
+        sides = ("unimask", "transformers")
+        return {name: partial(stepper, name, HALF, case, folder, device) for name in sides}
+    return {
+        f"{name}{', compiled' if compile else ''}": partial(load, case, folder, device, compile)
+        for name, load in (("unimask", ours), ("transformers", theirs))
+        for compile in (False, True)
+    }
+
+
+def measure(case: Case | TrainingCase, folder: Path, device: torch.device) -> dict:
+    """Load all systems of a case, let them take turns, and give times and memory."""
+    runs: dict[str, Run] = {}
+    rows: dict[str, dict] = {}
+    for name, load in systems(case, folder, device).items():
+        try:
+            runs[name], rows[name] = warmed(load, device)
+        except Exception as error:  # the others go on
+            rows[name] = {"error": f"{type(error).__name__}: {str(error).splitlines()[:1]}"}
+            runs.pop(name, None)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(case.rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            wait_for(device)
+            times[name].append(time.perf_counter() - start)
+    for name, taken in times.items():
+        rows[name] |= {"median_s": median(taken), "minimum_s": min(taken)}
+    return {**case.facts(), "machine": describe_machine(device), "systems": rows}
+
+
+def warmed(load: Callable[[], Run], device: torch.device) -> tuple[Run, dict]:
+    """Load a system, let it compile, and give it with the most memory of a pass."""
+    gc.collect()
+    before = held(device)
+    start = time.perf_counter()
+    run = load()
+    for _ in range(WARM):
+        run()
+    wait_for(device)
+    start_s = time.perf_counter() - start
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    run()
+    wait_for(device)
+    return run, {"start_s": start_s, "peak_mb": (held(device, peak=True) - before) / 1e6}
+
+
+def held(device: torch.device, *, peak: bool = False) -> int:
+    """Give the bytes of tensors on a GPU."""
+    if device.type != "cuda":
+        return 0
+    return (torch.cuda.max_memory_allocated if peak else torch.cuda.memory_allocated)(device)
+
+
+def told(found: dict) -> str:
+    """Write a case as a table."""
+    lines = [found["case"]]
+    base = found["systems"]["unimask"].get("median_s")
+    for name, row in found["systems"].items():
+        if "error" in row:
+            lines.append(f"  {name:24} {row['error']}")
+            continue
+        ratio = f"ours / theirs {base / row['median_s']:.2f}" if base else ""
+        lines.append(
+            f"  {name:24} {1000 * row['median_s']:9.1f} ms {1000 * row['minimum_s']:9.1f} at best "
+            f"{row['peak_mb']:8.0f} MB   {ratio}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Measure the chosen cases on the GPU; 2 if there is none."""
+    parser = argparse.ArgumentParser(description="Time unimask beside transformers on a GPU.")
+    parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder of random weights")
+    arguments = parser.parse_args()
+    if not torch.cuda.is_available():
+        print(
+            "no GPU that this PyTorch can use: run this where torch.cuda.is_available() is True; "
+            "on a CPU take benchmarks/peers.py",
+            file=sys.stderr,
+        )
+        return 2
+    hush()
+    device = torch.device("cuda")
+    print(f"bfloat16 at best {matrix_rate(device, torch.bfloat16) / 1e12:.0f} TFLOP/s", flush=True)
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    for name in arguments.case or CASES:
+        case = CASES[name]
+        folder = arguments.models / case.network.name
+        write(case.network, folder)
+        found = measure(case, folder, device)
+        (arguments.results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+        print(told(found), flush=True)
+        torch.cuda.empty_cache()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""What holds on any device: nothing stays behind on the CPU, and the host seldom waits."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import conftest
+import numpy as np
+import pytest
+import torch
+from card import CardTensor, a_card, carry
+from conftest import TINY_RESNET, draw_discs, tiny_checkpoint
+from contracts.test_backbones import TINY
+
+from unimask.inference import Predictor
+from unimask.kernels.deformable_attention import use
+from unimask.losses.build import build_criterion
+from unimask.modeling.build import build_segmenter
+from unimask.outputs import Target
+from unimask.processing import postprocess
+
+NETWORKS = [
+    "TINY_RESNET", "TINY_SWIN", "TINY_ONEFORMER", "TINY_MASKFORMER", "TINY_ENCODER", "TINY_FAPN",
+    "TINY_PER_PIXEL", "TINY_PER_PIXEL_PLUS", "TINY_PROPOSALS", "convnext", "dinat",
+]  # fmt: skip
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+WITH_QUERIES = [name for name in NETWORKS if name != "TINY_PER_PIXEL"]
+MOST_WAITS_TO_LEARN = 10
+MOST_WAITS_TO_DECIDE = 24
+"""How often the host may wait for a step's losses, and for a picture's segments, however many."""
+
+TASKS = ("panoptic", "instance", "semantic")
+
+
+def config_of(name):
+    return getattr(conftest, name, None) or replace(TINY_RESNET, backbone=TINY[name])
+
+
+def targets():
+    masks = torch.zeros(3, 64, 96, dtype=torch.bool)
+    masks[0, :30, :40] = masks[1, 20:50, 30:90] = masks[2, 50:, :20] = True
+    ignored = torch.zeros(64, 96, dtype=torch.bool)
+    ignored[:, 80:] = True
+    return [Target(torch.tensor([0, 1, 0]), masks, ignored), Target(torch.tensor([1]), masks[1:2])]
+
+
+def learned(network, criterion, pixel_values, truth):
+    """Give losses and gradients, one after the other."""
+    generator = torch.Generator().manual_seed(0)
+    losses = criterion(network(pixel_values, auxiliary=True), truth, generator=generator)
+    losses.total.backward()
+    slopes = [part.grad for part in network.parameters() if part.grad is not None]
+    return [losses.total.detach(), torch.cat([slope.flatten() for slope in slopes])]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_learns_on_its_device_alone(name):
+    torch.manual_seed(0)
+    config = config_of(name)
+    network, criterion = build_segmenter(config).eval().double(), build_criterion(config)
+    pictures = torch.randn(2, 3, 64, 96, dtype=torch.float64)
+    with use("reference"):  # what other devices take that have no Triton
+        expected = learned(deepcopy(network), criterion, pictures, targets())
+    with a_card() as card:
+        truth = [target.to("card") for target in targets()]
+        found = learned(carry(network), carry(criterion), pictures.to("card"), truth)
+        assert all(part.device.type == "card" for part in found)
+        found = [part.cpu() for part in found]
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=1e-4)
+    difference = (found[1] - expected[1]).norm() / expected[1].norm()
+    assert difference < 1e-3
+    assert sum(card.waits.values()) <= MOST_WAITS_TO_LEARN, card.waits
+
+
+def predicting(name):
+    """Give a network, what goes with it, and a picture."""
+    checkpoint = tiny_checkpoint(config_of(name), seed=4)
+    network = build_segmenter(checkpoint.config).eval().requires_grad_(False)
+    network.load_state_dict(checkpoint.state)
+    return network, checkpoint, draw_discs(1, (60, 90))[0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", WITH_QUERIES)
+def test_a_picture_gives_the_same_result_on_any_device(name, task, monkeypatch):
+    # In inference mode PyTorch keeps what a wrapped tensor's views need to itself.
+    monkeypatch.setattr(Predictor, "run", torch.no_grad()(Predictor.run.__wrapped__))
+    network, checkpoint, picture = predicting(name)
+    expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(picture, task)
+    with a_card(doubles=False):
+        predictor = Predictor(carry(network), checkpoint, "card")
+        assert predictor.device.type == "card"
+        found = predictor.predict(picture, task)
+    alike(found, expected)
+
+
+def alike(found, expected):
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
+    pairs = zip(found.segments, expected.segments, strict=True)
+    assert min((np.mean(a.mask == b.mask) for a, b in pairs), default=1.0) > 0.999
+
+
+def discs(count, size=(128, 160)):
+    """Give confident logits of `count` round objects."""
+    rows, columns = torch.arange(size[0])[:, None], torch.arange(size[1])
+    place = torch.rand(count, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor(size)
+    distance = ((rows - place[:, :1, None]) ** 2 + (columns - place[:, 1:, None]) ** 2).sqrt()
+    classes = torch.full((count, 3), -5.0)
+    classes[torch.arange(count), torch.arange(count) % 2] = 5.0
+    return classes, (8 - distance).clamp(-6, 6)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_host_waits_as_often_for_many_segments_as_for_few(task):
+    waits = []
+    for count in (3, 60):
+        classes, masks = discs(count)
+        with a_card() as card:
+            result = postprocess(
+                CardTensor(classes),
+                CardTensor(masks),
+                task=task,
+                labels=("cell", "ground"),
+                is_thing=(True, False),
+                padded_size=(512, 640),
+                input_size=(512, 640),
+                original_size=(1024, 1280),
+            )
+        assert len(result.segments) >= (2 if task == "semantic" else count // 3)
+        waits.append(sum(card.waits.values()))
+    assert waits[1] <= waits[0] + 2 and max(waits) <= MOST_WAITS_TO_DECIDE, waits
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_gpu_learns_what_a_cpu_learns(name):
+    torch.manual_seed(0)
+    network, criterion = build_segmenter(config_of(name)).eval(), build_criterion(config_of(name))
+    pictures = torch.randn(2, 3, 64, 96)
+    expected = learned(deepcopy(network), criterion, pictures, targets())
+    truth = [target.to("cuda") for target in targets()]
+    found = learned(network.cuda(), criterion.cuda(), pictures.cuda(), truth)
+    torch.testing.assert_close(found[0].cpu(), expected[0], rtol=1e-3, atol=1e-3)
+    assert (found[1].cpu() - expected[1]).norm() < 0.02 * expected[1].norm()
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", WITH_QUERIES)
+def test_a_gpu_finds_what_a_cpu_finds(name, task):
+    network, checkpoint, picture = predicting(name)
+    expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(picture, task)
+    alike(Predictor(network.cuda(), checkpoint, "cuda").predict(picture, task), expected)
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_half_precision_on_a_gpu_stays_close(name, dtype):
+    torch.manual_seed(0)
+    network = build_segmenter(config_of(name)).eval().requires_grad_(False)
+    picture = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        expected = network(picture)
+        found = network.to("cuda", dtype)(picture.to("cuda", dtype))
+    for part, other in zip(found[:2], expected[:2], strict=True):
+        assert part.isfinite().all()
+        assert (part.cpu().float() - other).norm() < 0.1 * other.norm()

@@ -1,6 +1,9 @@
 """What people suffer from elsewhere while they train: a test for each, named after it."""
 
+import os
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,3 +259,42 @@ def test_more_queries_do_not_cost_the_trained_weights(discs, tiny_model, tmp_pat
     assert unimask.train(
         discs, str(tiny_model), out=tmp_path, resume=True, device="cpu", quiet=True
     ).finished
+
+
+STEP = """
+import sys, torch
+from unimask.evaluation.peak_memory import PeakMemory
+from unimask.losses import build_criterion
+from unimask.modeling.build import build_segmenter
+from unimask.outputs import Target
+from unimask.presets import PRESETS
+from unimask.training.queries import with_queries
+
+config = with_queries("nano", PRESETS["mask2former-nano"](2), 500)
+network, criterion = build_segmenter(config), build_criterion(config)
+with PeakMemory(torch.device("cpu")) as start:
+    peaks = []
+for count in map(int, sys.argv[1:]):
+    numbers = torch.arange(512 * 512).view(1, 512, 512) // 64 % count
+    masks = numbers == torch.arange(count)[:, None, None]
+    target = Target(torch.zeros(count, dtype=torch.long), masks)
+    with PeakMemory(torch.device("cpu")) as memory:
+        output = network(torch.randn(1, 3, 512, 512), ["instance"])
+        criterion(output, [target]).total.backward()
+    del output
+    peaks.append(memory.peak - start.before)
+print(peaks[-1] / peaks[-2])
+"""
+
+
+def test_five_hundred_objects_train_where_twenty_do():
+    """Elsewhere every mask is compared at full size, and memory grows with what a picture holds."""
+    paths = os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])
+    found = subprocess.run(
+        [sys.executable, "-c", STEP, "20", "20", "500"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert float(found.stdout) < 1.5

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ def opened(folder: Path) -> None:
         f"most {memory.peak / 1e6:.0f} MB, of which {memory.before / 1e6:.0f} MB before"
     )
     parts = dataset.annotations
-    held = sum(getattr(parts, name).nbytes for name in parts.__slots__)
+    held = sum(getattr(parts, field.name).nbytes for field in fields(parts))
     print(f"objects take {held / 1e6:.0f} MB, {held / len(parts.label_ids):.0f} bytes each")
     if max(memory.peak, after) >= 1e9:
         raise SystemExit("more than 1 GB")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,3 +196,32 @@ def clip_files(tmp_path_factory):
         "#version: 0.2\n" + "\n".join(" ".join(merge) for merge in merges)
     )
     return folder, words
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `unimask ARGUMENTS` in this process; give exit code, stdout and stderr."""
+    from unimask.cli.main import main
+
+    def run(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main sets its own
+        monkeypatch.setattr(sys, "argv", ["unimask", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def one_line():
+    """Hold a failure to its promise: exit code 2, and one line that holds `parts`."""
+
+    def check(code, err, *parts) -> None:
+        assert code == 2
+        assert err.startswith("unimask: error: ") and err.count("\n") == 1, err
+        for part in parts:
+            assert part in err, err
+
+    return check

@@ -60,7 +60,6 @@ def test_a_run_is_logged_and_its_logger_closed(discs, tmp_path, monkeypatch):
 
 
 def test_tensorboard_reads_what_was_logged(tmp_path):
-    pytest.importorskip("tensorboard", reason="needs tensorboard: pip install tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (logger,) = open_loggers(["tensorboard"], tmp_path, {"model": "nano"})

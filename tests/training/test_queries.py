@@ -1,9 +1,7 @@
 """Another number of queries: new ones beside the old, which stay what they were."""
 
-import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from conftest import (
@@ -22,7 +20,6 @@ import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.errors import SettingsError
 from unimask.modeling.build import build_segmenter
-from unimask.training import train
 from unimask.training.queries import TABLES, raise_queries, with_queries
 from unimask.training.start import starting_point
 
@@ -114,19 +111,6 @@ def test_a_preset_starts_with_any_number(monkeypatch):
     assert checkpoint.config.transformer_decoder.num_queries == 5
     assert checkpoint.state[TABLES[0]].shape[0] == 5
     assert checkpoint.postprocessing.top_k == 5
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
-def test_a_run_goes_on_from_weights_with_more_queries(discs, tiny_model, tmp_path, capsys):
-    pytest.importorskip("lightning_fabric")
-    settings = replace(SETTINGS, steps=2, num_queries=30)
-    run = train(discs, str(tiny_model), out=tmp_path, settings=settings, device="cpu")
-    assert "18 of its 30 queries are new" in capsys.readouterr().out
-    assert json.loads((tmp_path / "settings.json").read_text())["settings"]["num_queries"] == 30
-    decoder = run.predictor.checkpoint.config.transformer_decoder
-    assert decoder.num_queries == 30
-    assert run.predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
-    assert train(discs, str(tiny_model), out=tmp_path, resume=True, device="cpu").finished
 
 
 def test_half_precision_weights_get_rows_of_their_kind(tmp_path):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_ONEFORMER, TINY_RESNET, write_discs
+from conftest import TINY_ONEFORMER, TINY_RESNET
 
 import unimask
 from unimask.checkpoints import read_huggingface
@@ -107,33 +107,6 @@ def test_workers_change_nothing(discs, tmp_path):
         assert torch.equal(tensor, helped["network"][name]), name
 
 
-def test_bad_steps_are_skipped_counted_and_in_the_end_fatal(discs, tmp_path, monkeypatch):
-    real = steps.forward
-
-    def spoiled(fabric, trainee, batch, generator):
-        losses = real(fabric, trainee, batch, generator)
-        return losses._replace(total=losses.total * float("nan"))
-
-    monkeypatch.setattr(steps, "forward", spoiled)
-    with pytest.raises(TrainingError, match="3 steps in a row up to step 3"):
-        run(discs, tmp_path / "run", max_bad_steps=3)
-
-
-def test_one_bad_step_leaves_the_weights_alone(discs, tmp_path, monkeypatch):
-    real, calls = steps.forward, []
-
-    def spoiled_once(fabric, trainee, batch, generator):
-        losses = real(fabric, trainee, batch, generator)
-        calls.append(None)
-        return losses._replace(total=losses.total / 0) if len(calls) == 2 else losses
-
-    monkeypatch.setattr(steps, "forward", spoiled_once)
-    assert run(discs, tmp_path / "run", steps=4).finished
-    state = weights(tmp_path / "run")
-    assert state["bad_steps"] == 1 and state["average"]["updates"] == 3
-    assert all(tensor.isfinite().all() for tensor in state["network"].values())
-
-
 def test_a_oneformer_learns_all_tasks_and_keeps_its_texts(discs, tmp_path, monkeypatch):
     monkeypatch.setitem(
         unimask.presets.PRESETS, "one", lambda n: replace(TINY_ONEFORMER, num_classes=n)
@@ -158,17 +131,6 @@ def test_a_oneformer_learns_all_tasks_and_keeps_its_texts(discs, tmp_path, monke
 def test_only_a_network_that_is_told_its_task_learns_several(discs, tmp_path):
     with pytest.raises(SettingsError, match="panoptic trains it for all three"):
         train(discs, "tiny", task="all", out=tmp_path, device="cpu", quiet=True)
-
-
-def test_pictures_without_objects_train(tmp_path):
-    data = write_discs(tmp_path / "empty", {"train": 2, "val": 1}, objects=0)
-    for task in ("panoptic", "instance", "semantic"):
-        out = tmp_path / task
-        result = train(
-            data, "tiny", task=task, out=out, settings=replace(SETTINGS, steps=2),
-            device="cpu", quiet=True,
-        )  # fmt: skip
-        assert result.finished and weights(out)["bad_steps"] == 0
 
 
 def test_weights_for_other_classes_keep_all_but_the_class_head(discs, tiny_model, tmp_path):

@@ -1,6 +1,7 @@
 """Pictures in the order and the shape of training: a function of seed, step and place alone."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ class Example(NamedTuple):
     pixel_values: Float[Tensor, "c h w"]
     target: Target
     task: Task
+    path: Path
     sentences: Int[Tensor, "n t"] | None
     skipped: tuple[str, ...] = ()
 
@@ -43,6 +45,7 @@ class Batch(NamedTuple):
     pixel_values: Float[Tensor, "b c h w"]
     targets: list[Target]
     tasks: list[Task]
+    paths: list[Path]
     sentences: Int[Tensor, "b n t"] | None
     skipped: tuple[str, ...]
 
@@ -105,7 +108,7 @@ class Examples(TorchDataset):
         task = self.tasks[int(random.integers(len(self.tasks)))]
         target = build_target(sample, task, self.dataset.labels)
         sentences = None if self.texts is None else self.texts.tokens(task, target)
-        return Example(pixel_values, target, task, sentences)
+        return Example(pixel_values, target, task, sample.path, sentences)
 
 
 def collate(examples: list[Example]) -> Batch:
@@ -115,6 +118,7 @@ def collate(examples: list[Example]) -> Batch:
         torch.stack([example.pixel_values for example in examples]),
         [example.target for example in examples],
         [example.task for example in examples],
+        [example.path for example in examples],
         torch.stack(sentences) if sentences else None,
         tuple(reason for example in examples for reason in example.skipped),
     )

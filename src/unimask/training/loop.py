@@ -122,8 +122,7 @@ class Loop:
             known = len(self.trainee.unreadable.told)
             with told_in_one_line(self.step + 1, self.settings):
                 losses = update(self.fabric, self.trainee, stream, self.step, self.settings)
-            for reason in self.trainee.unreadable.told[known:]:
-                reporter.say(f"skipped: {reason}")
+            self.tell_skipped(known, reporter)
             self.agree_to_stop()
             self.step += 1
             self.taken += 1
@@ -142,6 +141,14 @@ class Loop:
                 self.save()
         if self.interrupted:
             self.save()
+
+    def tell_skipped(self, known: int, reporter: Reporter) -> None:
+        """Say which pictures could not be read, after the `known` ones, and which step was bad."""
+        for reason in self.trainee.unreadable.told[known:]:
+            reporter.say(f"skipped: {reason}")
+        if self.trainee.last_bad:
+            reporter.say(f"skipped: {self.trainee.last_bad}")
+            self.trainee.last_bad = ""
 
     def judged_now(self) -> bool:
         """Say whether this step is followed by a validation."""

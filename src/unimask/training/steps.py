@@ -1,7 +1,9 @@
 """One update of the weights: forward, losses, backward, and the guard against bad numbers."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
@@ -15,10 +17,24 @@ from unimask.training.schedule import rate_at
 from unimask.training.settings import TrainingSettings
 from unimask.training.unreadable import Unreadable
 
+NAMED = 4
+"""Pictures of a skipped step that are named."""
+
 
 @dataclass(eq=False)
 class Trainee:
-    """What changes while training."""
+    """What changes while training.
+
+    Attributes:
+        network: What learns.
+        optimizer: Changes its weights.
+        average: Of its weights.
+        criterion: Judges it.
+        bad_steps: Skipped, because a loss or a gradient was no number.
+        bad_in_a_row: Of these, the last ones without a good one between.
+        last_bad: The last of them in words, until somebody has told it.
+        unreadable: Pictures that the run went without.
+    """
 
     network: nn.Module
     optimizer: optim.Optimizer
@@ -26,6 +42,7 @@ class Trainee:
     criterion: nn.Module
     bad_steps: int = 0
     bad_in_a_row: int = 0
+    last_bad: str = ""
     unreadable: Unreadable = field(default_factory=Unreadable)
 
 
@@ -49,6 +66,8 @@ def update(
     for group in trainee.optimizer.param_groups:
         group["lr"] = settings.learning_rate * group["rate"] * rate_at(step, settings)
     sums: dict[str, float] = {}
+    seen: list[Path] = []
+    bad: list[Path] = []
     for index in range(settings.accumulate):
         last = index == settings.accumulate - 1
         with fabric.no_backward_sync(trainee.network, enabled=not last):  # type: ignore[arg-type]
@@ -57,15 +76,18 @@ def update(
             losses = forward(fabric, trainee, batch, generator)
             fabric.backward(losses.total / settings.accumulate)
         told = headline(losses)  # read all at once: a GPU is waited for each time
-        for name, value in zip(told, torch.stack(list(told.values())).tolist(), strict=True):
+        values = torch.stack(list(told.values())).tolist()
+        for name, value in zip(told, values, strict=True):
             sums[name] = sums.get(name, 0.0) + value / settings.accumulate
+        seen += batch.paths
+        bad += [] if math.isfinite(sum(values)) else batch.paths
     norm = nn.utils.clip_grad_norm_(trainee.network.parameters(), settings.clip_norm)
     if everywhere_finite(fabric, norm, sums["loss"] + sums["auxiliary"]):
         trainee.optimizer.step()
         trainee.average.update(getattr(trainee.network, "module", trainee.network))
         trainee.bad_in_a_row = 0
     else:
-        count_bad(trainee, step, settings)
+        count_bad(trainee, step, bad or seen, settings)
     trainee.optimizer.zero_grad()
     return sums
 
@@ -96,12 +118,28 @@ def everywhere_finite(fabric: Fabric, norm: Tensor, loss: float) -> bool:
     return float(agreed) == 1.0  # type: ignore[arg-type]
 
 
-def count_bad(trainee: Trainee, step: int, settings: TrainingSettings) -> None:
-    """Count a skipped step, and give up after too many in a row."""
+def count_bad(
+    trainee: Trainee, step: int, pictures: Sequence[Path], settings: TrainingSettings
+) -> None:
+    """Count a skipped step and put it in words; give up after too many in a row.
+
+    Args:
+        trainee: What counts.
+        step: Counted from 0.
+        pictures: Those whose loss is no number; all of this process, where only gradients are none.
+        settings: How many are too many.
+
+    Raises:
+        TrainingError: They are.
+    """
     trainee.bad_steps += 1
     trainee.bad_in_a_row += 1
+    names = ", ".join(str(path) for path in pictures[:NAMED])
+    names += f" and {len(pictures) - NAMED} more" if len(pictures) > NAMED else ""
+    trainee.last_bad = f"step {step + 1}, its loss or gradients are not finite: {names}"
     if trainee.bad_in_a_row >= settings.max_bad_steps:
         raise TrainingError(
             f"{trainee.bad_in_a_row} steps in a row up to step {step + 1} had losses that are not "
-            "finite: lower --learning-rate, or train in float32; the last saved state is kept"
+            f"finite, the last with {names}: lower --learning-rate, or train in float32; the last "
+            "saved state is kept"
         )

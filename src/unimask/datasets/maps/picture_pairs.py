@@ -9,6 +9,7 @@ from unimask.datasets.maps.class_table import find_tables, folders_above, names_
 from unimask.datasets.maps.classes import classes_of
 from unimask.datasets.maps.instance_ids import InstanceIds
 from unimask.datasets.maps.kinds import glimpses, kind_of, looks_like_maps
+from unimask.datasets.maps.meaning import in_words
 from unimask.datasets.maps.partners import Pairs, find_pairs
 from unimask.datasets.maps.semantic import SemanticMaps
 
@@ -47,7 +48,6 @@ def open_pairs(folder: Path, splits: dict[str, Pairs], split: str, wish: Wish) -
     if kind == "ids" and wish.format is None:
         return InstanceIds(pairs, folder, naming, wish)
     classes = classes_of(kind, seen, paths, tables, wish.names)
-    about = About(
-        f"{semantic.FORMAT} ({MEANINGS[kind]})", ("semantic",), classes.told + pairs.left_out
-    )
+    told = classes.told + in_words(classes, seen) + pairs.left_out
+    about = About(f"{semantic.FORMAT} ({MEANINGS[kind]})", ("semantic",), told)
     return SemanticMaps(pairs, folder, classes.labels, classes.read, about, wish)

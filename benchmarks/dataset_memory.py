@@ -1,0 +1,117 @@
+"""How much memory does a dataset of COCO's size take? Generated, opened, and measured.
+
+    python benchmarks/dataset_memory.py [SHARE]
+
+Files of COCO train2017's size (118,287 pictures, 860,001 objects, 58 coordinates each; or a SHARE
+of them) are written to a temporary folder; pictures are empty files, since opening a dataset reads
+none. A process of its own opens the folder and tells what it holds and how long that took. Nothing
+is left behind.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+PICTURES, OBJECTS, CLASSES = 118_287, 860_001, 80
+SIZE = (480, 640)
+CORNERS = 29
+SHAPES = 4096
+"""Different outlines, which objects share: a file does not tell, and neither does memory."""
+
+OPENED = "opened"
+
+
+def main(share: float) -> None:
+    """Write the files, and open them elsewhere."""
+    pictures, objects = round(share * PICTURES), round(share * OBJECTS)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        file = write(folder, "train2017", pictures, objects)
+        write(folder, "val2017", 1, 1)  # else a part of the other would be set aside
+        print(
+            f"{pictures:,} pictures, {objects:,} objects, {2 * CORNERS * objects:,} coordinates, "
+            f"a JSON of {file.stat().st_size / 1e6:.0f} MB",
+            flush=True,
+        )
+        subprocess.run([sys.executable, __file__, OPENED, place], check=True)
+
+
+def write(folder: Path, split: str, pictures: int, objects: int) -> Path:
+    """Write and give the JSON of a split, object by object, and each picture that it names."""
+    file = folder / "annotations" / f"instances_{split}.json"
+    random = np.random.default_rng(0)
+    outlines = [outline(random) for _ in range(SHAPES)]
+    for place in (file.parent, folder / split):
+        place.mkdir(exist_ok=True)
+    names = [f"{number:012d}.jpg" for number in random.permutation(5 * pictures)[:pictures]]
+    for name in names:
+        (folder / split / name).touch()
+    places = random.integers(pictures, size=objects).tolist()
+    shapes = random.integers(SHAPES, size=objects).tolist()
+    labels = random.integers(1, CLASSES + 1, size=objects).tolist()
+    with file.open("w") as stream:
+        stream.write('{"info": {}, "licenses": [], "images": [')
+        stream.writelines(
+            f'{", " if i else ""}{{"license": 3, "file_name": "{name}", "coco_url": '
+            f'"http://images.cocodataset.org/{split}/{name}", "height": {SIZE[0]}, '
+            f'"width": {SIZE[1]}, "date_captured": "2013-11-14 11:18:45", "id": {i}}}'
+            for i, name in enumerate(names)
+        )
+        stream.write('], "annotations": [')
+        stream.writelines(
+            f'{", " if i else ""}{{"segmentation": [[{outlines[shapes[i]]}]], "area": 702.1, '
+            f'"iscrowd": 0, "image_id": {places[i]}, "bbox": [1.5, 2.5, 30.0, 40.0], '
+            f'"category_id": {labels[i]}, "id": {i + 1}}}'
+            for i in range(objects)
+        )
+        named = [{"id": n, "name": f"class {n}"} for n in range(1, CLASSES + 1)]
+        stream.write(f'], "categories": {json.dumps(named)}}}')
+    return file
+
+
+def outline(random: np.random.Generator) -> str:
+    """Draw a star-shaped polygon, as COCO writes its corners."""
+    angles = np.sort(random.uniform(0, 2 * np.pi, CORNERS))
+    radii = np.exp(random.uniform(2, 4)) * random.uniform(0.5, 1, CORNERS)
+    centre = random.uniform((70, 70), (SIZE[1] - 70, SIZE[0] - 70))
+    points = centre + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return ", ".join(f"{value:.2f}" for value in points.ravel())
+
+
+def opened(folder: Path) -> None:
+    """Open the dataset and tell what this process holds before, after and at most, in MB."""
+    import torch
+
+    from unimask.datasets import open_dataset
+    from unimask.datasets.coco_instances import CocoInstances
+    from unimask.evaluation.peak_memory import PeakMemory, told_by_linux
+
+    start = time.process_time()
+    with PeakMemory(torch.device("cpu")) as memory:
+        dataset = open_dataset(folder, "train")
+        after = told_by_linux("VmRSS")
+    seconds = time.process_time() - start
+    assert isinstance(dataset, CocoInstances) and memory.before and memory.peak and after
+    print(
+        f"opened in {seconds:.0f} s of one processor: the process holds {after / 1e6:.0f} MB, at "
+        f"most {memory.peak / 1e6:.0f} MB, of which {memory.before / 1e6:.0f} MB before"
+    )
+    parts = dataset.annotations
+    held = sum(getattr(parts, field.name).nbytes for field in fields(parts))
+    print(f"objects take {held / 1e6:.0f} MB, {held / len(parts.label_ids):.0f} bytes each")
+    if max(memory.peak, after) >= 1e9:
+        raise SystemExit("more than 1 GB")
+    print("less than 1 GB")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == [OPENED]:
+        opened(Path(sys.argv[2]))
+    else:
+        main(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0)

@@ -1,0 +1,174 @@
+"""What people suffer from elsewhere when they judge a model: a test for each, named after it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_discs, tiny_checkpoint, write_discs
+from outlines import INSIDE, SQUARE, coco_content, draw, write_json
+from PIL import Image
+
+import unimask
+from unimask.checkpoints import write_huggingface
+from unimask.datasets import open_dataset
+from unimask.evaluation.peak_memory import PeakMemory, told_by_linux
+from unimask.formats.run_length import RunLength
+from unimask.training import loop
+
+TASKS = ("panoptic", "instance", "semantic")
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory):
+    """A small random network that finds several segments."""
+    folder = tmp_path_factory.mktemp("model")
+    write_huggingface(folder, tiny_checkpoint(seed=4))
+    return unimask.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_picture_scores_alike_alone_and_in_a_batch(predictor, task):
+    """Elsewhere padding counts as content: scores change with whatever shares the batch."""
+    sizes = [(60, 90), (90, 60), (33, 120), (60, 90), (64, 64)]
+    images = [draw_discs(seed, size, count=4)[0] for seed, size in enumerate(sizes)]
+    threshold = 0.05 if task == "instance" else None
+    together = predictor.predict(images, task, threshold=threshold, batch_size=4)
+    assert sum(len(result) for result in together) >= 5
+    for image, result in zip(images, together, strict=True):
+        alone = predictor.predict(image, task, threshold=threshold)
+        assert result.size == image.shape[:2] and result.names == alone.names
+        np.testing.assert_allclose(result.scores, alone.scores, atol=1e-3)
+        for one, other in zip(result.segments, alone.segments, strict=True):
+            assert (one.mask & other.mask).sum() > 0.999 * (one.mask | other.mask).sum()
+
+
+def numbers_in(report):
+    """Give all scores of a report but distances, which are pixels."""
+    tables = [report["metrics"], *report["per_class"].values()]
+    return [value for table in tables for name, value in table.items() if name != "HD95"]
+
+
+def as_results(dataset):
+    """Give the things of COCO pictures as the results of somebody who found them all."""
+    found = []
+    for image, sample in zip(dataset.image_ids, dataset, strict=True):
+        for number, label in enumerate(sample.label_ids.tolist(), start=1):
+            if dataset.labels.is_thing[label]:
+                found.append(
+                    {
+                        "image_id": image,
+                        "category_id": next(
+                            k for k, v in dataset.category_ids.items() if v == label
+                        ),
+                        "segmentation": RunLength.from_mask(sample.mask(number)).to_coco(),
+                        "score": 1 / (1 + len(found)),
+                    }
+                )
+    return found
+
+
+def coco_folder(folder, pictures, names=("cat", "cap")):
+    """Write pictures and one JSON beside them."""
+    for name in pictures:
+        draw(folder, name)
+    write_json(folder / "labels.json", coco_content(pictures, names))
+    return folder
+
+
+def test_a_class_that_is_nowhere_has_no_score(tmp_path):
+    """Elsewhere it is a division by zero, or a 0 or a 100 in the mean."""
+    pictures = {"a.png": [("cat", [SQUARE]), ("cap", [INSIDE])], "b.png": []}
+    data = coco_folder(tmp_path / "data", pictures, ("cat", "cap", "bird"))
+    write_json(tmp_path / "found.json", as_results(open_dataset(data)))
+    reports = [unimask.evaluate(data, results=tmp_path / "found.json", split=None)]
+    for to, kind in (("coco-panoptic", "annotations/panoptic_all.json"), ("semantic", "all/masks")):
+        out = tmp_path / to
+        unimask.convert(data, out, to=to)
+        reports.append(unimask.evaluate(out, results=out / kind, split=None))
+    names = ("AP", "PQ", "mIoU"), ("AP", "PQ", "IoU")
+    assert [report["task"] for report in reports] == ["instance", "panoptic", "semantic"]
+    for report, of_all, of_one in zip(reports, *names, strict=True):
+        assert report["metrics"][of_all] == pytest.approx(100)
+        assert report["per_class"]["bird"][of_one] is None
+        assert json.loads(json.dumps(report))["per_class"]["cat"][of_one] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_scores_lie_between_0_and_100(predictor, discs, tmp_path, task):
+    """Elsewhere a PQ of 669 has been seen, an mIoU of 100, and an AP of -1."""
+    nothing = write_discs(tmp_path / "nothing", {"val": 1}, objects=0)
+    for data in (discs, nothing):
+        report = unimask.evaluate(data, predictor, task=task, boundaries=task != "panoptic")
+        values = numbers_in(report)
+        assert any(value is not None for value in values)
+        assert all(value is None or 0 <= value <= 100 for value in values)
+
+
+def test_objects_inside_of_others_are_both_found(tmp_path):
+    """Elsewhere truth is one map of numbers, so that one of the two is always a mistake."""
+    nested = {"a.png": [("cat", [SQUARE]), ("cat", [INSIDE])]}
+    data = coco_folder(tmp_path / "data", nested)
+    write_json(tmp_path / "found.json", as_results(open_dataset(data)))
+    scores = unimask.evaluate(data, results=tmp_path / "found.json", split=None)["metrics"]
+    assert [scores["AP"], scores["AR100"]] == pytest.approx([100, 100])
+
+
+def test_more_than_a_hundred_objects_are_counted(tmp_path):
+    """Elsewhere the rest is wrong whatever was found, and with another limit AP is -1."""
+    corners = [(4.0 * x, 4.0 * y) for x in range(15) for y in range(10)]
+    squares = [[(x, y), (x + 3, y), (x + 3, y + 3), (x, y + 3)] for x, y in corners]
+    data = coco_folder(tmp_path / "data", {"a.png": [("cat", [square]) for square in squares]})
+    write_json(tmp_path / "found.json", as_results(open_dataset(data)))
+    for most, found in ((100, 100), (300, 150), (1000, 150)):
+        scores = unimask.evaluate(
+            data, results=tmp_path / "found.json", split=None, max_detections=most
+        )["metrics"]
+        assert scores[f"AR{most}"] == pytest.approx(100 * found / 150)
+        reached = np.floor(100 * found / 150) + 1  # of 101 recalls, all at full precision
+        assert scores["AP"] == pytest.approx(100 * reached / 101)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_ten_times_the_pictures_take_no_more_memory(predictor, tmp_path, task):
+    """Elsewhere every mask is kept until the end: training fits, and validation does not."""
+    data = tmp_path / "data"
+    image, ids = draw_discs(0, (300, 400), count=8)
+    for kind, pixels in (("images", image), ("masks", ids)):
+        (data / kind).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(pixels).save(data / kind / f"{number:02}.png")
+    held = {}
+
+    def note(done, total):
+        held[done] = told_by_linux("VmRSS")
+
+    unimask.evaluate(data, predictor, task=task, split=None, progress=note)
+    assert len(held) == 20
+    assert held[20] < 1.1 * held[2] and held[20] - held[2] < 8e6  # a picture's masks are 1 MB
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_validation_takes_no_more_memory_than_training(tmp_path, monkeypatch):
+    """Elsewhere a run that fits ends at its first validation."""
+    pytest.importorskip("lightning_fabric")
+    data, peaks = write_discs(tmp_path / "data", {"train": 4, "val": 2}), {}
+
+    def measured(name):
+        real = getattr(loop, name)
+
+        def call(*args):
+            with PeakMemory(torch.device("cpu")) as memory:
+                result = real(*args)
+            peaks[name] = memory.peak
+            return result
+
+        return call
+
+    for name in ("update", "validate"):
+        monkeypatch.setattr(loop, name, measured(name))
+    unimask.train(
+        data, "mask2former-nano", out=tmp_path / "run", device="cpu", quiet=True,
+        steps=1, size=128, batch_size=4, workers=0, precision="float32",
+    )  # fmt: skip
+    assert peaks["validate"] <= 1.02 * peaks["update"]

@@ -1,0 +1,304 @@
+"""What people suffer from elsewhere while they train: a test for each, named after it."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_ONEFORMER, TINY_RESNET, draw_discs, tiny_checkpoint, write_discs
+from PIL import Image
+from training.test_choices import GPU, choose
+
+import unimask
+from unimask.config import CriterionConfig
+from unimask.datasets import Sample, open_dataset
+from unimask.datasets.sample import build_target
+from unimask.datasets.transforms import Augmentation, augment
+from unimask.errors import TrainingError
+from unimask.losses import Criterion, build_criterion
+from unimask.losses.matcher import ComparedTarget
+from unimask.modeling.build import build_segmenter
+from unimask.presets import PRESETS
+from unimask.training import TrainingSettings, steps
+from unimask.training.run_folder import RunFolder
+
+pytest.importorskip("lightning_fabric")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+TASKS = ("panoptic", "instance", "semantic")
+SETTINGS = TrainingSettings(
+    steps=2,
+    batch_size=4,
+    learning_rate=1e-3,
+    clip_norm=1.0,
+    warmup_steps=1,
+    workers=0,
+    ema_decay=0.9,
+    augmentation=Augmentation(crop=64),
+    criterion=CriterionConfig(num_points=64),
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_presets(monkeypatch):
+    for name, config in (("tiny", TINY_RESNET), ("one", TINY_ONEFORMER)):
+        monkeypatch.setitem(
+            PRESETS, name, lambda classes, config=config: replace(config, num_classes=classes)
+        )
+
+
+def run(data, out, model="tiny", *, task=None, quiet=True, **changes):
+    settings = replace(SETTINGS, **changes)
+    return unimask.train(
+        data, model, task=task, out=out, settings=settings, device="cpu", quiet=quiet
+    )
+
+
+def state_of(out) -> dict:
+    return torch.load(out / "state.pt", weights_only=True)
+
+
+def sample_of(ids):
+    count = int(ids.max())
+    return Sample(
+        image=np.zeros((*ids.shape, 3), np.uint8),
+        id_maps=ids[None],
+        label_ids=np.zeros(count, np.int64),
+        crowds=np.zeros(count, bool),
+        ignored=None,
+        path=Path("a.png"),
+    )
+
+
+def masks_learn(target, *, ignore_void: bool) -> list[torch.Tensor]:
+    """Give where each layer's mask logits of a fresh network are told to change."""
+    torch.manual_seed(0)
+    output = build_segmenter(TINY_RESNET)(torch.randn(1, 3, 64, 64), ["semantic"])
+    layers = [output, *output.auxiliary]
+    for layer in layers:
+        layer.mask_logits.retain_grad()
+    config = CriterionConfig(num_points=512, ignore_void=ignore_void)
+    Criterion(TINY_RESNET.num_classes, config)(output, [target]).total.backward()
+    return [layer.mask_logits.grad.abs().amax(dim=(0, 1)) for layer in layers]
+
+
+def test_pixels_without_a_label_teach_nothing(tmp_path):
+    """Elsewhere 255 is trained as background: what nobody labelled is learned as empty."""
+    labels = np.zeros((64, 64), np.uint8)
+    labels[:, 32:] = 1
+    labels[16:48, 8:56] = 255
+    for kind, pixels in (("images", draw_discs(0, (64, 64))[0]), ("masks", labels)):
+        (tmp_path / kind).mkdir()
+        Image.fromarray(pixels).save(tmp_path / kind / "a.png")
+    dataset = open_dataset(tmp_path)
+    target = build_target(dataset[0], "semantic", dataset.labels)
+    under = (slice(4, 12), slice(2, 14))  # cells of 4 x 4 pixels that are ignored altogether
+    for ignore_void in (True, False):
+        for told in masks_learn(target, ignore_void=ignore_void):
+            assert told.any() and bool(told[under].any()) != ignore_void
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_diverging_loss_ends_the_run_with_its_pictures_named(discs, tmp_path, precision, capsys):
+    """Elsewhere the matcher crashes hours in: "matrix contains invalid numeric entries"."""
+    changes = {"learning_rate": 1e30, "steps": 20, "max_bad_steps": 3, "precision": precision}
+    with pytest.raises(TrainingError, match=r"^3 steps in a row up to step \d") as failed:
+        run(discs, tmp_path, quiet=False, **changes)
+    assert "train/images/" in str(failed.value) and "lower --learning-rate" in str(failed.value)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: ")]
+    assert len(told) == 2 and all(".png" in line and "not finite" in line for line in told)
+    assert all(tensor.isfinite().all() for tensor in state_of(tmp_path)["network"].values())
+
+
+def test_one_bad_step_leaves_the_weights_alone_and_is_reported(
+    discs, tmp_path, monkeypatch, capsys
+):
+    """Elsewhere one overflow makes every weight a NaN, and nobody is told which picture it was."""
+    real, seen = steps.forward, []
+
+    def spoiled_once(fabric, trainee, batch, generator):
+        losses = real(fabric, trainee, batch, generator)
+        seen.append(batch.paths)
+        return losses._replace(total=losses.total / 0) if len(seen) == 3 else losses
+
+    monkeypatch.setattr(steps, "forward", spoiled_once)
+    assert run(discs, tmp_path, steps=4, batch_size=1, accumulate=2, quiet=False).finished
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: ")]
+    path = str(seen[2][0])
+    assert told == [f"skipped: step 2, its loss or gradients are not finite: {path}"]
+    assert RunFolder(tmp_path).rows()[-1]["skipped"] == "1"
+    state = state_of(tmp_path)
+    assert state["bad_steps"] == 1 and state["average"]["updates"] == 3
+    assert all(tensor.isfinite().all() for tensor in state["network"].values())
+
+
+@pytest.fixture(scope="module")
+def half_empty(tmp_path_factory):
+    """Two pictures without an object, one with one, one with six."""
+    data = write_discs(tmp_path_factory.mktemp("data") / "half", {"train": 4, "val": 2})
+    for name, most in (
+        ("train/masks/0.png", 0),
+        ("train/masks/2.png", 0),
+        ("train/masks/3.png", 1),
+    ):
+        ids = np.asarray(Image.open(data / name))
+        Image.fromarray(np.where(ids <= most, ids, 0).astype(np.uint16)).save(data / name)
+    return data
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_picture_without_objects_does_not_stop_a_run(half_empty, tmp_path, task):
+    """Elsewhere an empty list of masks fails in `grid_sample`, or such pictures are thrown away."""
+    assert run(half_empty, tmp_path, task=task).finished  # all four pictures in each batch
+    assert state_of(tmp_path)["bad_steps"] == 0
+    (row,) = RunFolder(tmp_path).rows()
+    assert all(np.isfinite(float(row[name])) for name in ("loss", "mask", "dice", "auxiliary"))
+
+
+def test_a_picture_without_objects_teaches_that_nothing_is_there():
+    """Elsewhere negatives are filtered out as useless."""
+    nothing_there = sample_of(np.zeros((64, 64), np.int32))
+    empty = build_target(nothing_there, "instance", tiny_checkpoint().labels)
+    assert len(empty.labels) == 0
+    torch.manual_seed(0)
+    output = build_segmenter(TINY_RESNET)(torch.randn(1, 3, 64, 64), ["instance"])
+    output.class_logits.retain_grad()
+    Criterion(TINY_RESNET.num_classes, CriterionConfig())(output, [empty]).total.backward()
+    nothing, something = output.class_logits.grad[..., -1], output.class_logits.grad[..., :-1]
+    assert (nothing < 0).all() and (something > 0).all()  # down the slope: less of every class
+
+
+def test_an_object_that_was_cropped_away_leaves_no_empty_mask():
+    """Elsewhere more than half of the masks are empty after the crop, and the model is poor."""
+    ids = np.zeros((256, 256), np.int32)
+    ids[:12, :12], ids[120:130, 120:130] = 1, 2
+    checkpoint, counts = tiny_checkpoint(), set()
+    rules = replace(checkpoint.preprocessing, shortest_edge=256, longest_edge=256)
+    for seed in range(40):
+        random = np.random.default_rng(seed)
+        square = augment(sample_of(ids), Augmentation(crop=64), rules, random)
+        target = build_target(square, "instance", checkpoint.labels)
+        assert target.masks.flatten(1).any(dim=1).all()
+        counts.add(len(target.labels))
+    assert {0, 1} <= counts
+
+
+def test_a_first_loss_of_many_layers_frightens_nobody(tmp_path, capsys):
+    """Elsewhere a run begins with a loss of a hundred, the sum of ten layers, and looks broken."""
+    data = write_discs(tmp_path / "data", {"train": 8, "val": 1})
+    result = unimask.train(data, "tiny", out=tmp_path / "run", device="cpu", steps=1, workers=0)
+    told = capsys.readouterr().out
+    assert "1 steps of 2 pictures (2 at a time)" in told and "squares of 96" in told
+    folder = RunFolder(result.folder)
+    assert folder.read_settings().batch_size == 2
+    expected = float(told.split("expect a first loss near ")[1].split(" = ")[0])
+    row = folder.rows()[0]
+    assert float(row["loss"]) == pytest.approx(expected, rel=0.2)
+    terms = 2 * float(row["class"]) + 5 * float(row["mask"]) + 5 * float(row["dice"])
+    assert float(row["loss"]) == pytest.approx(terms, rel=1e-3)  # the last layer's, and no other
+    layers = float(row["auxiliary"]) / float(row["loss"])
+    assert layers == pytest.approx(TINY_RESNET.transformer_decoder.num_layers, rel=0.2)
+
+
+def test_one_small_gpu_takes_the_steps_of_sixteen_pictures():
+    """Elsewhere the recipe is for eight GPUs, and diverges or stalls with the batch of one."""
+    settings, told = choose(replace(GPU, memory_gb=8.0), size=1024)
+    assert settings.batch_size < 16 and settings.batch_size * settings.accumulate == 16
+    assert f"({settings.batch_size} at a time, {settings.accumulate} passes)" in told
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights"),
+    [("mask2former-nano", (2.0, 5.0, 5.0)), ("maskformer-resnet50", (1.0, 20.0, 1.0))],
+)
+def test_a_class_counts_in_matching_as_the_authors_have_it(preset, weights):
+    """Elsewhere the matcher's class cost is 1 whatever the configuration says."""
+    criterion = build_criterion(PRESETS[preset](3))
+    assert criterion.weights == weights
+    target = ComparedTarget(torch.tensor([1]), torch.ones(1, 4), lambda masks: masks.flatten(1))
+    logits = torch.tensor([[1.0, 2.0, 0.5, 0.0], [0.0, -1.0, 0.0, 3.0]])
+    cost = criterion.matcher.costs(logits, torch.zeros(2, 2, 2), target)[:, 0]
+    apart = logits.softmax(-1)[0, 1] - logits.softmax(-1)[1, 1]
+    torch.testing.assert_close(cost[1] - cost[0], weights[0] * apart)
+
+
+def test_a_oneformer_trains_by_the_same_call_offline_and_one_file_answers_every_task(
+    discs, tmp_path, monkeypatch
+):
+    """Elsewhere it wants task_inputs, text_inputs and a file from the hub, and fails in forward."""
+
+    def refuse(*_):
+        raise AssertionError("somebody asked the network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for model, task in (("tiny", "panoptic"), ("one", "all")):
+        assert run(discs, tmp_path / model, model, task=task).finished
+    predictor = unimask.load(tmp_path / "one", device="cpu")
+    image, answers = draw_discs(0)[0], {}
+    for task in TASKS:
+        result = predictor.predict(image, task)
+        assert result.task == task and result.labels.names == ("object", "background")
+        answers[task] = predictor.network(torch.ones(1, 3, 64, 64), task).class_logits
+    assert not torch.equal(answers["panoptic"], answers["semantic"])
+
+
+def test_more_queries_do_not_cost_the_trained_weights(discs, tiny_model, tmp_path, capsys):
+    """Elsewhere another number of queries is another model: "train it again"."""
+    result = run(discs, tmp_path, str(tiny_model), num_queries=300, quiet=False)
+    assert "288 of its 300 queries are new" in capsys.readouterr().out
+    assert RunFolder(tmp_path).read_settings().num_queries == 300
+    predictor = result.predictor
+    assert predictor.checkpoint.config.transformer_decoder.num_queries == 300
+    assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
+    assert unimask.train(
+        discs, str(tiny_model), out=tmp_path, resume=True, device="cpu", quiet=True
+    ).finished
+
+
+STEP = """
+import sys, torch
+from unimask.evaluation.peak_memory import PeakMemory
+from unimask.losses import build_criterion
+from unimask.modeling.build import build_segmenter
+from unimask.outputs import Target
+from unimask.presets import PRESETS
+from unimask.training.queries import with_queries
+
+config = with_queries("nano", PRESETS["mask2former-nano"](2), 500)
+network, criterion = build_segmenter(config), build_criterion(config)
+with PeakMemory(torch.device("cpu")) as start:
+    peaks = []
+for count in map(int, sys.argv[1:]):
+    numbers = torch.arange(512 * 512).view(1, 512, 512) // 64 % count
+    masks = numbers == torch.arange(count)[:, None, None]
+    target = Target(torch.zeros(count, dtype=torch.long), masks)
+    with PeakMemory(torch.device("cpu")) as memory:
+        output = network(torch.randn(1, 3, 512, 512), ["instance"])
+        criterion(output, [target]).total.backward()
+    del output
+    peaks.append(memory.peak - start.before)
+print(peaks[-1] / peaks[-2])
+"""
+
+
+def test_five_hundred_objects_train_where_twenty_do():
+    """Elsewhere every mask is compared at full size, and memory grows with what a picture holds.
+
+    Here it grows by the points of each mask, 2.5 times from 20 objects to 500 at 512 x 512; with a
+    number and its gradient per pixel and layer it would be more than tenfold.
+    """
+    paths = os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])
+    found = subprocess.run(
+        [sys.executable, "-c", STEP, "20", "500"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": paths},
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert float(found.stdout) < 3

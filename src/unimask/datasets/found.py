@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from unimask.datasets.packed import Stream, open_file
 from unimask.datasets.sample import Sample
 from unimask.labels import TASKS, LabelSet, Task
 
@@ -49,6 +50,15 @@ class Described(Protocol):
     about: About
 
 
+@runtime_checkable
+class Opens(Protocol):
+    """A dataset that opens its pictures' files itself: `paths` may be no more than names."""
+
+    def open_picture(self, index: int) -> Stream:
+        """Open a picture's file, wherever it lies."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a person says of the data, because the folder does not, or says it otherwise.
@@ -67,6 +77,17 @@ class Wish:
 def about_of(dataset: Dataset) -> About:
     """Give what a dataset says of itself; all tasks where it says nothing."""
     return dataset.about if isinstance(dataset, Described) else About("labelled pictures")
+
+
+def open_picture(dataset: Dataset, index: int) -> Stream:
+    """Open the file of a picture, wherever it lies.
+
+    Raises:
+        OSError, DataError: It cannot be opened.
+    """
+    if isinstance(dataset, Opens):
+        return dataset.open_picture(index)
+    return open_file(Path(dataset.paths[index]))
 
 
 Opener = Callable[[Wish], Dataset]

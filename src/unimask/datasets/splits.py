@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from unimask.datasets.found import WHOLE, Dataset, Found, Opener, about_of
+from unimask.datasets.found import WHOLE, Dataset, Found, Opener, about_of, open_picture
+from unimask.datasets.packed import Stream
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 
@@ -53,6 +54,10 @@ class Subset:
     def __getitem__(self, index: int) -> Sample:
         """Read one sample."""
         return self.dataset[self.indices[index]]
+
+    def open_picture(self, index: int) -> Stream:
+        """Open a picture's file, wherever it lies."""
+        return open_picture(self.dataset, self.indices[index])
 
 
 def split_indices(count: int, split: str, folder: Path) -> list[int]:

@@ -7,10 +7,8 @@ from unimask.datasets.found import About, Dataset, Found, Wish
 from unimask.datasets.maps import instance_ids, semantic
 from unimask.datasets.maps.class_table import find_tables, folders_above, names_things
 from unimask.datasets.maps.classes import classes_of
-from unimask.datasets.maps.instance_ids import InstanceIds
 from unimask.datasets.maps.kinds import glimpses, kind_of, looks_like_maps
 from unimask.datasets.maps.partners import Pairs, find_pairs
-from unimask.datasets.maps.semantic import SemanticMaps
 
 MEANINGS = {
     "index": "a value per class",
@@ -40,14 +38,14 @@ def open_pairs(folder: Path, splits: dict[str, Pairs], split: str, wish: Wish) -
     places = folders_above(paths, folder)
     naming = [*reversed(places), folder.parent]
     if wish.format == instance_ids.FORMAT:
-        return InstanceIds(pairs, folder, naming, wish)
+        return instance_ids.instance_ids(pairs, folder, naming, wish)
     tables, seen = find_tables(places), glimpses(paths)
     thinged = wish.format is None and any(names_things(p / "labels.json") for p in naming)
     kind = kind_of(seen, classes=len(tables[0].rows) if tables else 0, thinged=thinged)
     if kind == "ids" and wish.format is None:
-        return InstanceIds(pairs, folder, naming, wish)
+        return instance_ids.instance_ids(pairs, folder, naming, wish)
     classes = classes_of(kind, seen, paths, tables, wish.names)
     about = About(
         f"{semantic.FORMAT} ({MEANINGS[kind]})", ("semantic",), classes.told + pairs.left_out
     )
-    return SemanticMaps(pairs, folder, classes.labels, classes.read, about, wish)
+    return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, about, wish)

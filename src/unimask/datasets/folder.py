@@ -47,18 +47,18 @@ def open_dataset(
     pictures of a folder without splits, else "train".
 
     Args:
-        path: The folder.
+        path: The folder; or "owner/name" for a dataset of the Hub, where no such folder is.
         split: "train", "val", another of the dataset's own splits, or None.
         names: Names of the classes, for formats that only number them.
         channels: Of the pictures, 3 for RGB.
-        format: What the labels are called, if the look is wrong: "semantic maps" or "instance ids".
+        format: What the labels are called, if the look is wrong: "semantic maps", "instance ids"
+            or "class and object channels".
 
     Raises:
         DataError: There is nothing that can be recognised; the message lists what is looked for.
+        MissingExtraError: It is one of Hugging Face's, and the extra `datasets` is not installed.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the folder that holds the dataset")
     splits, wish = recognise(folder, format).splits, Wish(names, channels, format)
     whole = WHOLE if WHOLE in splits else "train"
     if split in ("train", "val") and "val" not in splits and whole in splits:
@@ -84,6 +84,11 @@ def recognise(folder: Path, format: str | None = None) -> Found:
     Raises:
         DataError: None that is known here, or another one.
     """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is not a folder: give the folder that holds the dataset, or the name of one "
+            "on the Hub (owner/name)"
+        )
     others: list[str] = []
     for find, _ in FORMATS:
         found = find(folder) or splits_in(folder, find)

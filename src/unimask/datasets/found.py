@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Int
+
 from unimask.datasets.packed import Stream, open_file
 from unimask.datasets.sample import Sample
 from unimask.labels import TASKS, LabelSet, Task
@@ -59,6 +62,15 @@ class Opens(Protocol):
         ...
 
 
+@runtime_checkable
+class Counted(Protocol):
+    """A dataset whose labels may tell how many objects there are, without a look at pictures."""
+
+    def count_things(self) -> Int[np.ndarray, " n"] | None:
+        """Give the objects of thing classes in each picture, crowds left out; None if unknown."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a person says of the data, because the folder does not, or says it otherwise.
@@ -88,6 +100,11 @@ def open_picture(dataset: Dataset, index: int) -> Stream:
     if isinstance(dataset, Opens):
         return dataset.open_picture(index)
     return open_file(Path(dataset.paths[index]))
+
+
+def count_things(dataset: Dataset) -> Int[np.ndarray, " n"] | None:
+    """Give the objects of thing classes in each picture; None if only the pictures tell."""
+    return dataset.count_things() if isinstance(dataset, Counted) else None
 
 
 Opener = Callable[[Wish], Dataset]

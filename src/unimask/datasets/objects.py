@@ -85,6 +85,12 @@ class ObjectPictures:
             path=path,
         )
 
+    def count_things(self) -> Int[np.ndarray, " n"]:
+        """Give the objects of thing classes in each picture, crowds left out."""
+        annotations, things = self.annotations, np.array(self.labels.is_thing)
+        counted = (things[annotations.label_ids] & ~annotations.crowds)[annotations.order]
+        return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first])
+
     def open_picture(self, index: int) -> Stream:
         """Open a picture's file, wherever it lies."""
         return open_file(self.pictures[index])

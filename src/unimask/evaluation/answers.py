@@ -8,7 +8,7 @@ from unimask.datasets.found import about_of
 from unimask.errors import DataError
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
-from unimask.labels import LabelSet, Task, are_with_background, widest
+from unimask.labels import LabelSet, Task, are_with_background, mean_the_same, widest
 from unimask.results import Result
 
 
@@ -132,8 +132,7 @@ def common_labels(predictor: Predictor, dataset: Dataset, task: Task) -> LabelSe
         DataError: They differ in number, order or kind.
     """
     ours, theirs = predictor.checkpoint.labels, dataset.labels
-    unnamed = theirs.names == ("object", "background")
-    if ours.is_thing == theirs.is_thing and (unnamed or ours.names == theirs.names):
+    if mean_the_same(ours, theirs):
         return ours
     if task == "instance" and are_with_background(theirs, ours):
         return theirs

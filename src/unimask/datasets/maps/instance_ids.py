@@ -13,7 +13,7 @@ from unimask.datasets.maps.map_pictures import MapPictures, Objects
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.packed import File, path_of
 from unimask.errors import DataError
-from unimask.labels import LabelSet
+from unimask.labels import UNNAMED, LabelSet
 
 FORMAT = "instance ids"
 
@@ -93,4 +93,4 @@ def read_names(places: Sequence[Path]) -> tuple[str, str]:
             raise DataError(
                 f'{path} should read {{"thing": "nucleus", "stuff": "background"}}'
             ) from None
-    return "object", "background"
+    return UNNAMED

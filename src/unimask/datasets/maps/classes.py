@@ -13,6 +13,7 @@ from unimask.datasets.maps.kinds import COLOURS, PAIR, Glimpse, Kind
 from unimask.datasets.maps.label_map import LOSSY, Codes, hex_of, read_colours, read_numbers
 from unimask.datasets.packed import File, path_of
 from unimask.errors import DataError
+from unimask.label_sets import recognise
 from unimask.labels import IGNORE_LABEL, Colour, LabelSet
 
 SCANNED = 2000
@@ -104,7 +105,7 @@ def classes_of(
     elif kind == "binary" and (tables or is_cut(seen)):
         classes = of_binary(seen, tables)
     elif tables:
-        classes = by_values(tables[0], files)
+        classes = by_values(tables[0], seen, files)
     else:
         values = values_in(files, coloured=False)
         two = kind == "binary" and len(values) <= PAIR
@@ -138,23 +139,29 @@ def share_of(table: ClassTable, seen: Sequence[Glimpse]) -> float:
     return known / max(1, sum(int(each.counts.sum()) for each in seen))
 
 
-def by_values(table: ClassTable, files: Sequence[File]) -> Classes:
+def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[File]) -> Classes:
     """Take the values of a table: as it states them, else counted from 0.
 
-    Where a table of n names meets maps whose largest value is n, it leaves out the background:
-    its first name is value 1, and 0 is "background".
+    Where n names that count from 0 meet maps whose largest value is n, they leave out the
+    background: the first name is value 1, and 0 is "background". If they are a public dataset's, 0
+    is what its authors left unlabelled.
 
     Raises:
         DataError: A map has a larger value.
     """
-    rows = table.rows
-    if all(row.value is not None for row in rows):
-        return of_rows(table, [(row, row.value or 0) for row in rows], coloured=False)
-    values = values_in(files, coloured=False)
+    rows = [(row, at if row.value is None else row.value) for at, row in enumerate(table.rows)]
+    if sorted(code for _, code in rows) != list(range(len(rows))):
+        return of_rows(table, rows, coloured=False)
+    if any(row.value is None for row in table.rows):
+        values = values_in(files, coloured=False)
+    else:
+        values = sorted({value for each in seen for value in each.values.tolist()})
     largest = max((value for value in values if value not in NOTHING), default=0)
-    if largest == len(rows) and not any(is_void(row.name) for row in rows[:1]):
-        rows = (Row("background"), *rows)
-    return of_rows(table, [(row, place) for place, row in enumerate(rows)], coloured=False)
+    if largest == len(rows) and not any(is_void(row.name) for row, code in rows if code == 0):
+        known = recognise([row.name for row, _ in rows]) is not None
+        first = Row("unlabelled" if known else "background")
+        rows = [(first, 0), *((row, code + 1) for row, code in rows)]
+    return of_rows(table, rows, coloured=False)
 
 
 def of_rows(table: ClassTable, rows: Sequence[tuple[Row, int]], *, coloured: bool) -> Classes:

@@ -283,26 +283,26 @@ def test_what_is_none_is_said_in_one_line(tmp_path, monkeypatch):
         open_dataset(folder)
 
 
-def test_a_name_of_the_hub_is_fetched_with_its_configuration(tmp_path, monkeypatch):
+def test_a_name_of_the_hub_is_fetched_as_it_was_asked_for(tmp_path, monkeypatch):
     folder = saved(tmp_path / "streets", {"train": semantic_rows(5)})
     asked = []
 
-    def load(name, configuration):
-        asked.append((name, configuration))
+    def load(name, configuration, revision):
+        asked.append((name, configuration, revision))
         return datasets.load_from_disk(str(folder))
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     monkeypatch.setattr(find, "tables_on_hub", lambda name: [])
     monkeypatch.chdir(tmp_path)
-    dataset = open_dataset("somebody/streets:fine", "val")
-    assert set(asked) == {("somebody/streets", "fine")} and len(dataset) == 1
-    assert str(dataset.paths[0]) == "somebody/streets:fine/train/image/000004.jpg"
+    dataset = open_dataset("somebody/streets@v1:fine", "val")
+    assert set(asked) == {("somebody/streets", "fine", "v1")} and len(dataset) == 1
+    assert str(dataset.paths[0]) == "somebody/streets@v1:fine/train/image/000004.jpg"
     with pytest.raises(DataError, match="is not a folder"):
         open_dataset("nowhere")
 
 
 def test_a_hub_that_cannot_be_reached_is_said(monkeypatch, tmp_path):
-    def load(name, configuration):
+    def load(name, configuration, revision):
         raise ConnectionError(f"Couldn't reach {name}\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", load)

@@ -1,7 +1,7 @@
 """Which tables lie in a folder, or on the Hub under a name."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ SAVED = ("dataset_dict.json", "state.json")
 
 PARQUET = ("*.parquet", "data/*.parquet", "*/*.parquet")
 
-NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
-"""A repository of the Hub, and one of its configurations where it has several."""
+NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?::([\w.-]+))?")
+"""A repository of the Hub, a revision of it, and one of its configurations if it has several."""
 
 NAMING = ("id2label.json", "README.md")
 """Files of a repository that may name classes."""
@@ -57,7 +57,7 @@ def find_on_hub(place: Path) -> Found:
     """Fetch a dataset of the Hub, or take it from the cache, as its environment variables say.
 
     Args:
-        place: "owner/name", or "owner/name:configuration".
+        place: "owner/name", "owner/name@revision", "owner/name:configuration", or both.
 
     Raises:
         DataError: It is not there, cannot be fetched, is none of pictures, or the extra `datasets`
@@ -65,7 +65,7 @@ def find_on_hub(place: Path) -> Found:
     """
     name = place.as_posix()
     try:
-        return found_in(loaded(name, load_repository), place, partial(tables_on_hub, name))
+        return found_in(loaded(name, fetch_repository), place, partial(tables_on_hub, name))
     except (DataError, MissingExtraError) as error:
         raise DataError(f"{name} is no folder here; as a name on the Hub, {error}") from error
 
@@ -78,11 +78,24 @@ def load_saved(place: str) -> Any:
 
 
 def load_repository(place: str) -> Any:
-    """Open a folder of parquet files, or a repository of the Hub: tables by split."""
+    """Open a folder of parquet files: tables by split."""
     from datasets import load_dataset
 
-    name, _, configuration = place.partition(":") if NAME.fullmatch(place) else (place, "", "")
-    return load_dataset(name, configuration or None)
+    return load_dataset(place)
+
+
+def fetch_repository(place: str) -> Any:
+    """Open a repository of the Hub: tables by split."""
+    from datasets import load_dataset
+
+    name, revision, configuration = parts_of(place)
+    return load_dataset(name, configuration, revision=revision)
+
+
+def parts_of(name: str) -> tuple[str, str | None, str | None]:
+    """Give the repository, the revision and the configuration that a name on the Hub asks for."""
+    found = NAME.fullmatch(name)
+    return (name, None, None) if found is None else (found[1], found[2], found[3])
 
 
 def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
@@ -146,14 +159,15 @@ def tables_beside(folder: Path) -> list[ClassTable]:
 def tables_on_hub(name: str) -> list[ClassTable]:
     """Give what names classes in a repository; files that it lacks name none."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
-    files: Mapping[str, Path] = {}
+    files: dict[str, Path] = {}
+    repository, revision, _ = parts_of(name)
     for file in NAMING:
         try:
-            fetched = hf_hub_download(name.partition(":")[0], file, repo_type="dataset")
-        except (HfHubHTTPError, LocalEntryNotFoundError):
+            fetched = hf_hub_download(repository, file, repo_type="dataset", revision=revision)
+        except (EntryNotFoundError, HfHubHTTPError):
             continue
-        files = {**files, file: Path(fetched)}
+        files[file] = Path(fetched)
     found = in_file(files[NAMING[0]]) if NAMING[0] in files else []
     return [*found, *(in_card(files[NAMING[1]]) if NAMING[1] in files else [])]

@@ -119,7 +119,7 @@ def test_nothing_is_written_over_and_nothing_is_left_half(tmp_path):
         convert(data, tmp_path / "out", to="semantic")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["discs"]
     with pytest.raises(SettingsError, match="give one of coco-panoptic"):
-        convert(data, tmp_path / "out", to="yolo")
+        convert(data, tmp_path / "out", to="voc")
 
 
 def test_formats_without_a_place_for_the_classes_say_so(tmp_path):

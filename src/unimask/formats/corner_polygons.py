@@ -2,7 +2,7 @@
 
 import numpy as np
 from jaxtyping import Bool, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 Loop = Int[np.ndarray, "_ 2"]
 
@@ -76,7 +76,7 @@ def one_polygon(loops: list[Loop]) -> Loop:
         if following is None:
             there.append(around[: len(around) if back else -1])
             break
-        distances, nearest = cKDTree(following).query(around[:-1])
+        distances, nearest = KDTree(following).query(around[:-1])
         exit_ = int(np.argmin(distances))
         entry = int(nearest[exit_])
         there.append(around[: exit_ + 1])

@@ -51,7 +51,7 @@ def in_lists(features: Mapping[str, Any], place: Path) -> list[ClassTable]:
 
     found = []
     for column, feature in features.items():
-        inner = feature.feature if isinstance(feature, List | LargeList) else None
+        inner: Any = feature.feature if isinstance(feature, List | LargeList) else None
         if isinstance(inner, ClassLabel):
             rows = tuple(Row(name, None, value) for value, name in enumerate(inner.names))
             found.append(ClassTable(place / column, rows))

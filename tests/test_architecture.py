@@ -106,6 +106,7 @@ def test_functions_take_few_arguments(path):
 WIDE_CALLS = {
     ("processing", "postprocess"),
     ("training", "train"),
+    ("curation", "convert"),
     ("evaluation", "evaluate"),
     ("evaluation", "benchmark"),
     ("evaluation", "compare"),

@@ -76,6 +76,16 @@ def are_with_background(labels: LabelSet, things: LabelSet) -> bool:
     return labels == LabelSet((*things.names, "background"), (*things.is_thing, False))
 
 
+UNNAMED = ("object", "background")
+"""What a thing and the stuff around it are called where nobody named them."""
+
+
+def mean_the_same(ours: LabelSet, theirs: LabelSet) -> bool:
+    """Say whether label ids of two sets are of the same classes; `theirs` may be unnamed."""
+    named_alike = theirs.names in (ours.names, UNNAMED)
+    return named_alike and ours.is_thing == theirs.is_thing
+
+
 def is_colour(colour: Sequence[int]) -> bool:
     """Say whether these are red, green and blue."""
     return len(colour) == 3 and all(0 <= value <= 255 for value in colour)

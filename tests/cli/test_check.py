@@ -34,5 +34,17 @@ def test_convert_says_what_it_wrote(command, one_line, tmp_path):
     assert (tmp_path / "out" / "annotations" / "panoptic_train.json").is_file()
     code, _, err = command("convert", data, tmp_path / "out", "--to", "coco-panoptic")
     one_line(code, err, "not empty")
-    code, _, err = command("convert", data, tmp_path / "new", "--to", "yolo")
+    code, _, err = command("convert", data, tmp_path / "new", "--to", "voc")
     one_line(code, err, "give one of")
+
+
+def test_the_format_of_label_maps_can_be_said(command, one_line, tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 3, "val": 1}, objects=9)
+    maps = ("--format", "semantic maps")
+    picture = ("--picture", tmp_path / "board.png")
+    code, out, _ = command("check", data, *maps, *picture)
+    assert "class 0" in out and " stuff " in out and " thing " not in out
+    code, out, _ = command("convert", data, tmp_path / "out", "--to", "semantic", *maps)
+    assert code == 0 and "class 0" in (tmp_path / "out" / "classes.json").read_text()
+    code, _, err = command("check", data, "--format", "LabelMe", *picture)
+    one_line(code, err, "is no LabelMe: it may be semantic maps or instance ids")

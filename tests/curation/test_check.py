@@ -3,14 +3,17 @@
 import shutil
 
 import numpy as np
+import outlines
 import pytest
 from conftest import write_discs
 from PIL import Image
 
 from unimask.curation import check
 from unimask.curation.board import draw_board
-from unimask.datasets import open_dataset
+from unimask.datasets import check_classes, open_dataset
+from unimask.datasets.describe import difference
 from unimask.errors import DataError
+from unimask.labels import LabelSet
 
 
 def told(report):
@@ -95,6 +98,47 @@ def test_classes_that_training_never_shows_are_severe(tmp_path):
         Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / f"train/masks/{index}.png")
     severe = [finding.told for finding in check(data).findings if finding.severe]
     assert severe == ["val has 1 class that train never shows: object; split anew"]
+
+
+def coco_splits(folder, train, val):
+    """Write COCO JSONs, each of which has categories of its own."""
+    for split, names in (("train", train), ("val", val)):
+        pictures = {
+            picture: [(label, polygons) for label, polygons in objects if label in names]
+            for picture, objects in outlines.PICTURES.items()
+        }
+        content = outlines.coco_content(pictures, names)
+        outlines.write_json(folder / "annotations" / f"instances_{split}.json", content)
+        for name in pictures:
+            outlines.draw(folder / split, name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "val, told",
+    [
+        (("cap",), "train and val differ in their classes: only train has cat; list"),
+        (("cap", "cat"), "differ in their classes: cat is class 0 in train, 1 in val; list"),
+    ],
+)
+def test_splits_of_other_classes_are_severe_and_nothing_to_learn_from(tmp_path, val, told):
+    """Each COCO JSON numbers its own categories, so that one label id may mean two classes."""
+    data = coco_splits(tmp_path / "apart", ("cat", "cap"), val)
+    severe = [finding.told for finding in check(data).findings if finding.severe]
+    assert any(told in line for line in severe)
+    with pytest.raises(DataError, match="differ in their classes"):
+        check_classes(open_dataset(data, "train"), open_dataset(data, "val"))
+    alike = coco_splits(tmp_path / "alike", ("cat", "cap"), ("cat", "cap"))
+    check_classes(open_dataset(alike, "train"), open_dataset(alike, "val"))
+
+
+def test_how_label_sets_differ_is_said_by_name():
+    ours = LabelSet(("road", "car", "tram"), (False, True, True))
+    theirs = LabelSet(("road", "car", "bus"), (False, False, True))
+    assert difference(ours, theirs, "a", "b") == (
+        "only a has tram; only b has bus; car is thing in a, stuff in b"
+    )
+    assert difference(ours, ours, "a", "b") == ""
 
 
 def test_no_dataset_is_said(tmp_path):

@@ -14,6 +14,7 @@ from unimask.curation.convert import unused_name
 from unimask.curation.writers.coco import CocoWriter
 from unimask.curation.writers.instance_ids import InstanceIdWriter
 from unimask.curation.writers.semantic import SemanticWriter
+from unimask.curation.writers.yolo import YoloWriter
 from unimask.datasets import Sample, open_dataset
 from unimask.errors import DataError, OutputError, SettingsError
 from unimask.formats.run_length import RunLength
@@ -118,7 +119,7 @@ def test_nothing_is_written_over_and_nothing_is_left_half(tmp_path):
         convert(data, tmp_path / "out", to="semantic")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["discs"]
     with pytest.raises(SettingsError, match="give one of coco-panoptic"):
-        convert(data, tmp_path / "out", to="yolo")
+        convert(data, tmp_path / "out", to="voc")
 
 
 def test_formats_without_a_place_for_the_classes_say_so(tmp_path):
@@ -163,3 +164,59 @@ def test_stuff_of_one_folder_and_things_of_another(tmp_path):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(things / "val" / "masks" / "7.png")
     with pytest.raises(DataError, match="must hold the same pictures"):
         convert(stuff, tmp_path / "again", to="coco-panoptic", things=things)
+
+
+def with_gaps(path=Path("a.png")):
+    """A ring with a dot in it and another beside it, over half a square; a crowd; and a corner."""
+    rows, columns = np.indices((40, 60))
+    ring = (np.hypot(rows - 18, columns - 20) < 15) & (np.hypot(rows - 18, columns - 20) > 9)
+    dots = (np.hypot(rows - 18, columns - 20) < 4) | (np.hypot(rows - 30, columns - 50) < 6)
+    layers = np.zeros((2, 40, 60), np.int32)
+    layers[0, 10:, :25], layers[0, :5, 40:], layers[1, ring | dots] = 1, 2, 3
+    return Sample(
+        image=np.zeros((40, 60, 3), np.uint8),
+        id_maps=layers,
+        label_ids=np.array([1, 1, 0]),
+        crowds=np.array([False, True, False]),
+        ignored=None,
+        path=path,
+    )
+
+
+def test_yolo_keeps_parts_and_holes_to_the_pixel(tmp_path):
+    """A polygon with bridges is drawn by COCO's rasteriser as the mask that it was made of."""
+    sample, names = with_gaps(), ("cell", "square", "ground")
+    writer = YoloWriter(tmp_path, LabelSet(names, (True, True, False)))
+    writer.pictures("val").mkdir(parents=True)
+    Image.fromarray(sample.image).save(writer.pictures("val") / "a.png")
+    writer.add("val", sample, "a.png")
+    writer.finish("val")
+    back = open_dataset(tmp_path, "val")
+    assert back.labels.names == ("cell", "square", "background")
+    masks = {int(label): back[0].mask(i) for i, label in enumerate(back[0].label_ids, start=1)}
+    assert (masks[0] == sample.mask(3)).all() and (masks[1] == sample.mask(1)).all()
+    assert {what: count for what, count in writer.lost.items() if count} == {
+        "gaps in objects of several parts or with holes, bridged": 3,
+        "crowds": 1,
+    }
+
+
+def test_yolo_there_and_back(tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
+    Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / "train" / "masks" / "1.png")
+    written = convert(data, tmp_path / "out", to="yolo", names=("disc", "background"))
+    assert written.told == ["lost: 3 regions of stuff"]
+    for split in ("train", "val"):
+        back = open_dataset(tmp_path / "out", split)
+        assert back.labels == LabelSet(("disc", "background"), (True, False))
+        same(open_dataset(data, split), back)
+    assert (tmp_path / "out" / "labels" / "train" / "1.txt").read_text() == ""
+
+
+def test_a_format_that_is_given_is_taken(tmp_path):
+    """Instance ids, read as classes where that is asked."""
+    data = write_discs(tmp_path / "discs", {"train": 2, "val": 1}, objects=3)
+    convert(data, tmp_path / "out", to="semantic", format="semantic maps")
+    assert open_dataset(tmp_path / "out", "train").labels.names[:2] == ("class 0", "class 1")
+    with pytest.raises(DataError, match="may be semantic maps"):
+        convert(data, tmp_path / "again", to="semantic", format="LabelMe")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import (
@@ -12,15 +13,20 @@ from conftest import (
     TINY_PROPOSALS,
     TINY_RESNET,
     TINY_SWIN,
+    draw_discs,
     tiny_checkpoint,
+    write_discs,
 )
+from PIL import Image
 from training.test_train import SETTINGS
 
 import unimask
 from unimask.checkpoints import write_huggingface
+from unimask.curation import convert
+from unimask.datasets import open_dataset
 from unimask.errors import SettingsError
 from unimask.modeling.build import build_segmenter
-from unimask.training.queries import TABLES, raise_queries, with_queries
+from unimask.training.queries import TABLES, raise_queries, told_crowding, with_queries
 from unimask.training.start import starting_point
 
 CONFIGS = {"mask2former": TINY_RESNET, "swin": TINY_SWIN, "maskformer": TINY_MASKFORMER}
@@ -120,3 +126,28 @@ def test_half_precision_weights_get_rows_of_their_kind(tmp_path):
     assert after.state[TABLES[0]].dtype == torch.float16
     write_huggingface(tmp_path, after)
     assert unimask.load(tmp_path, device="cpu").checkpoint.config == after.config
+
+
+def test_more_objects_than_queries_are_told_before_a_run(tmp_path):
+    """Lists of objects are counted whole, maps by a look at some; crowds and stuff never."""
+    crowded = write_discs(tmp_path / "crowded", {"train": 90}, objects=3)
+    image, ids = draw_discs(0, count=20)
+    Image.fromarray(image).save(crowded / "train" / "images" / "0.png")
+    Image.fromarray(ids).save(crowded / "train" / "masks" / "0.png")
+    most = len(np.unique(ids)) - 1
+    told = told_crowding(open_dataset(crowded), 12, ("panoptic",))
+    assert told.startswith("\nwarning: 1 of 30 training pictures that were looked at hold more")
+    assert f"queries (12), 0.png {most}: " in told and f"--queries {most} " in told
+    assert told_crowding(open_dataset(crowded), most, ("instance",)) == ""
+    assert told_crowding(open_dataset(crowded), 12, ("semantic",)) == ""
+    for format, name in (("coco", "0.png"), ("coco-panoptic", "0.png")):
+        convert(crowded, tmp_path / format, to=format, split="train")
+        listed = open_dataset(tmp_path / format, "train")
+        told = told_crowding(listed, 12, ("instance", "panoptic"))
+        assert told.startswith(f"\nwarning: 1 of {len(listed)} training pictures hold more")
+        assert f"{name} {most}: " in told
+        counts = [
+            int((np.array(listed.labels.is_thing)[sample.label_ids] & ~sample.crowds).sum())
+            for sample in map(listed.__getitem__, range(3))
+        ]
+        assert listed.count_things()[:3].tolist() == counts

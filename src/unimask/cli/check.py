@@ -2,13 +2,13 @@
 
 import json as json_format
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from unimask.cli.main import app, check_writable
+from unimask.cli.main import DataArgument, FormatOption, app, check_writable
 from unimask.cli.progress import part_bars
 from unimask.formats.atomic import atomic_path
 
@@ -24,7 +24,7 @@ FILES = 5
 
 @app.command()
 def check(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
+    data: DataArgument,
     split: Annotated[str | None, typer.Option(help="Only this part; all by default.")] = None,
     queries: Annotated[
         int | None, typer.Option(min=1, help="Masks per picture of the network to be trained.")
@@ -32,6 +32,7 @@ def check(
     names: Annotated[
         str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
     ] = None,
+    format: FormatOption = None,
     channels: Annotated[int, typer.Option(min=1, help="Of the pictures, 3 for RGB.")] = 3,
     picture: Annotated[
         Path, typer.Option(help="Where samples are drawn with their labels.")
@@ -48,13 +49,11 @@ def check(
     from unimask.datasets import open_dataset
 
     console = Console(highlight=False)
-    given = parse_names(names)
+    said: dict[str, Any] = {"names": parse_names(names), "channels": channels, "format": format}
     with part_bars(console) as progress:
-        report = run_check(
-            data, split=split, names=given, channels=channels, queries=queries, progress=progress
-        )
+        report = run_check(data, split=split, queries=queries, progress=progress, **said)
     print_report(console, report)
-    shown = open_dataset(data, split, names=given, channels=channels)
+    shown = open_dataset(data, split, **said)
     if drawn := draw_board(shown, picture):
         console.print(f"{drawn} pictures with their labels: {picture}", soft_wrap=True)
     if json is not None:

@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from unimask.cli.main import app, check_writable
+from unimask.cli.main import DataArgument, FormatOption, app, check_writable
 from unimask.cli.progress import part_bars
 
 
 @app.command()
 def convert(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
+    data: DataArgument,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, new or empty.")],
-    to: Annotated[str, typer.Option(help="coco-panoptic, coco, semantic or instance-ids.")],
+    to: Annotated[str, typer.Option(help="coco-panoptic, coco, semantic, instance-ids or yolo.")],
     things: Annotated[
         Path | None,
         typer.Option(help="Another dataset of the same pictures, whose objects lie over DATA's."),
@@ -23,6 +23,7 @@ def convert(
     names: Annotated[
         str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
     ] = None,
+    format: FormatOption = None,
     link: Annotated[bool, typer.Option("--link", help="Link pictures instead of copying.")] = False,
 ) -> None:
     """Write a dataset in another format; where objects overlap, a format may need one on top."""
@@ -39,6 +40,7 @@ def convert(
             things=things,
             split=split,
             names=parse_names(names),
+            format=format,
             link=link,
             progress=progress,
         )

@@ -7,13 +7,20 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from unimask.cli.main import CompileOption, PreprocessingOption, app, check_writable
+from unimask.cli.main import (
+    CompileOption,
+    DataArgument,
+    FormatOption,
+    PreprocessingOption,
+    app,
+    check_writable,
+)
 from unimask.cli.score_tables import score_tables
 
 
 @app.command()
 def evaluate(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
+    data: DataArgument,
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Whatever predict takes.")
     ] = None,
@@ -33,9 +40,7 @@ def evaluate(
         str | None,
         typer.Option(help="coco or cityscapes: whose AP of instances; the dataset's by default."),
     ] = None,
-    format: Annotated[
-        str | None, typer.Option(help="Of label maps: 'semantic maps' or 'instance ids'.")
-    ] = None,
+    format: FormatOption = None,
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
     page: Annotated[
         Path | None, typer.Option(help="HTML to write: curves, confusion, best and worst pictures.")

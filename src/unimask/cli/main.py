@@ -25,6 +25,15 @@ app = typer.Typer(
 USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
 """What a wrong command line raises: a class of click's, or of Typer's own copy of it."""
 
+DataArgument = Annotated[
+    Path, typer.Argument(metavar="DATA", help="Folder of the dataset, or its name on the Hub.")
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of label maps: 'semantic maps', 'instance ids' or 'class and object channels'."
+    ),
+]
 PreprocessingOption = Annotated[
     str,
     typer.Option(

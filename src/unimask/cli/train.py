@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.main import app
+from unimask.cli.main import DataArgument, FormatOption, app
 from unimask.errors import SettingsError
 
 ModelOption = Annotated[
@@ -39,9 +39,6 @@ NamesOption = Annotated[
 RecomputeOption = Annotated[
     bool, typer.Option("--recompute", help="Half the memory for a third more time.")
 ]
-FormatOption = Annotated[
-    str | None, typer.Option(help="Of label maps: 'semantic maps' or 'instance ids'.")
-]
 TokenizerOption = Annotated[
     str, typer.Option(help="OneFormer's texts: bytes, or CLIP's tokenizer.json; the model's own.")
 ]
@@ -53,7 +50,7 @@ BadPictureOption = Annotated[
 
 @app.command()
 def train(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the dataset.")],
+    data: DataArgument,
     model: ModelOption = "mask2former-nano",
     task: TaskOption = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates of the weights.")] = None,

@@ -10,7 +10,6 @@ from unimask.curation.findings import Finding, findings
 from unimask.curation.survey import Survey, survey
 from unimask.datasets import open_dataset, recognise, split_names
 from unimask.datasets.found import Wish
-from unimask.errors import DataError
 
 QUERIES = 100
 """Masks per picture of most published networks."""
@@ -53,6 +52,7 @@ def check(
     split: str | None = None,
     names: tuple[str, ...] | None = None,
     channels: int = 3,
+    format: str | None = None,
     queries: int | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
@@ -69,6 +69,7 @@ def check(
         split: Only this one; None for all.
         names: Names of the classes, for formats that only number them.
         channels: Of the pictures, 3 for RGB.
+        format: Of the labels, as `open_dataset` takes it.
         queries: Masks per picture of the network that is to be trained: more objects are severe.
             None tells of pictures with more than 100, as most published networks have.
         progress: Told after each picture: split, pictures done, pictures in all.
@@ -76,13 +77,11 @@ def check(
     Raises:
         DataError: There is no dataset, or it cannot even be opened.
     """
-    folder = Path(data)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the folder that holds the dataset")
-    wish = Wish(names, channels)
+    folder, wish = Path(data), Wish(names, channels, format)
+    found = recognise(folder, format)
     surveys = []
     for name in (split,) if split is not None else split_names(folder, wish):
-        dataset = open_dataset(folder, name, names=names, channels=channels)
+        dataset = open_dataset(folder, name, names=names, channels=channels, format=format)
         surveys.append(
             survey(
                 dataset,
@@ -94,7 +93,7 @@ def check(
             )
         )
     told = findings(surveys, queries or QUERIES, limited=queries is not None)
-    return Report(recognise(folder).format, tuple(surveys), tuple(told))
+    return Report(found.format, tuple(surveys), tuple(told))
 
 
 def plain(found: Survey) -> dict[str, object]:

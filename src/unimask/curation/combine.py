@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from unimask.datasets import Dataset, Sample
+from unimask.datasets.found import open_picture
+from unimask.datasets.packed import Stream
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 
@@ -75,6 +77,10 @@ class Combined:
             path=below.path,
             areas=None if above.areas is None else np.concatenate([above.areas[objects], told]),
         )
+
+    def open_picture(self, index: int) -> Stream:
+        """Open a picture's file, wherever it lies."""
+        return open_picture(self.stuff, index)
 
 
 def placed(chosen: list[int], count: int, first: int) -> np.ndarray:

@@ -14,8 +14,9 @@ from unimask.curation.writers.coco_panoptic import CocoPanopticWriter
 from unimask.curation.writers.instance_ids import InstanceIdWriter
 from unimask.curation.writers.semantic import SemanticWriter
 from unimask.curation.writers.writer import Writer
+from unimask.curation.writers.yolo import YoloWriter
 from unimask.datasets import Dataset, open_dataset, split_names
-from unimask.datasets.found import WHOLE, Wish
+from unimask.datasets.found import WHOLE, Wish, open_picture
 from unimask.errors import OutputError, SettingsError
 from unimask.labels import LabelSet
 
@@ -24,6 +25,7 @@ FORMATS: dict[str, Callable[[Path, LabelSet], Writer]] = {
     "coco": CocoWriter,
     "semantic": SemanticWriter,
     "instance-ids": InstanceIdWriter,
+    "yolo": YoloWriter,
 }
 
 Progress = Callable[[str, int, int], None]
@@ -53,40 +55,42 @@ def convert(
     things: str | Path | None = None,
     split: str | None = None,
     names: tuple[str, ...] | None = None,
+    format: str | None = None,
     link: bool = False,
     progress: Progress | None = None,
 ) -> Written:
     """Write a dataset in another format, pictures and labels, whole or not at all.
 
-    "coco" keeps objects that overlap; it has no place for stuff. The others have one object per
-    pixel, the one in front (`Sample.front`): the smaller one unless a dataset orders its objects,
-    and things before stuff. "coco-panoptic" and "semantic" keep unknown pixels. What is lost is
-    counted and told.
+    "coco" and "yolo" keep objects that overlap; they have no place for stuff, and "yolo" bridges
+    what parts an object (`YoloWriter`). The others have one object per pixel, the one in front
+    (`Sample.front`): the smaller one unless a dataset orders its objects, and things before stuff.
+    "coco-panoptic" and "semantic" keep unknown pixels. What is lost is counted and told.
 
     Args:
         data: Folder of the dataset.
         out: Folder to write, new or empty.
-        to: "coco-panoptic", "coco", "semantic" or "instance-ids".
+        to: "coco-panoptic", "coco", "semantic", "instance-ids" or "yolo".
         things: Another dataset of the same pictures, whose objects are put over `data`'s regions:
             panoptic truth out of semantic maps and instances.
         split: Only this one; None for all.
         names: Names of the classes, for formats that only number them.
+        format: Of `data`'s labels, as `open_dataset` takes it.
         link: Link pictures in place of copying them: quick, and takes no room.
         progress: Told after each picture.
 
     Raises:
         DataError: A picture or its labels cannot be read, or do not fit the format.
         OutputError: `out` holds something, or cannot be written.
-        SettingsError: The format is unknown.
+        SettingsError: The format is unknown, or pictures are no files that could be linked.
     """
     if to not in FORMATS:
         raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")
     target, written = Path(out), Written(Path(out))
-    splits = (split,) if split is not None else split_names(Path(data), Wish(names))
+    splits = (split,) if split is not None else split_names(Path(data), Wish(names, format=format))
     with whole_folder(target) as folder:
         writer: Writer | None = None
         for name in splits:
-            dataset: Dataset = open_dataset(data, name, names=names)
+            dataset: Dataset = open_dataset(data, name, names=names, format=format)
             if things is not None:
                 dataset = Combined(dataset, open_dataset(things, name))
             writer = writer or FORMATS[to](folder, dataset.labels)
@@ -110,12 +114,24 @@ def write_split(
         file = unused_name(sample.path, taken)
         writer.add(split, sample, file)
         if link:
-            os.symlink(sample.path.resolve(), folder / file)
+            link_picture(sample.path, folder / file)
         else:
-            shutil.copyfile(sample.path, folder / file)
+            with open_picture(dataset, index) as picture, (folder / file).open("wb") as copy:
+                shutil.copyfileobj(picture, copy)
         if progress is not None:
             progress(split, index + 1, len(dataset))
     writer.finish(split)
+
+
+def link_picture(path: Path, target: Path) -> None:
+    """Link a picture.
+
+    Raises:
+        SettingsError: It is no file of its own.
+    """
+    if not path.is_file():
+        raise SettingsError(f"{path} lies in a table and cannot be linked: leave out --link")
+    os.symlink(path.resolve(), target)
 
 
 def unused_name(path: Path, taken: set[str]) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from unimask.curation.survey import Survey
+from unimask.datasets.describe import difference
+from unimask.labels import mean_the_same
 
 FEW = 10
 """Objects of a thing class that are too few to learn it from."""
@@ -36,7 +38,7 @@ def findings(surveys: Sequence[Survey], queries: int, *, limited: bool) -> list[
         limited: The network to be trained has no more of them.
     """
     found = [finding for survey in surveys for finding in within(survey, queries, limited)]
-    found += twins(surveys) + unlearned(surveys)
+    found += twins(surveys) + unlike(surveys) + unlearned(surveys)
     return sorted(found, key=lambda finding: not finding.severe)
 
 
@@ -110,9 +112,29 @@ def twins(surveys: Sequence[Survey]) -> list[Finding]:
     return found
 
 
+def unlike(surveys: Sequence[Survey]) -> list[Finding]:
+    """Find splits that number other classes than training does."""
+    train = learned_from(surveys)
+    return [
+        Finding(
+            True,
+            f"{train.name} and {survey.name} differ in their classes: "
+            f"{difference(train.labels, survey.labels, train.name, survey.name)}; list the same "
+            "classes in both, in one order",
+        )
+        for survey in surveys
+        if not mean_the_same(train.labels, survey.labels)
+    ]
+
+
+def learned_from(surveys: Sequence[Survey]) -> Survey:
+    """Give the split that training sees."""
+    return next((survey for survey in surveys if survey.name == "train"), surveys[0])
+
+
 def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
     """Find classes that training never sees, or hardly."""
-    train = next((survey for survey in surveys if survey.name == "train"), surveys[0])
+    train = learned_from(surveys)
     names = np.array(train.labels.names)
     found = []
     missing = names[train.objects == 0].tolist()

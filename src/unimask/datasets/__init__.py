@@ -1,6 +1,6 @@
 """Folders on disk to samples."""
 
-from unimask.datasets.describe import check_tasks, describe, widest_task
+from unimask.datasets.describe import check_classes, check_tasks, describe, widest_task
 from unimask.datasets.folder import open_dataset, recognise, split_names
 from unimask.datasets.found import Dataset
 from unimask.datasets.sample import Sample
@@ -8,6 +8,7 @@ from unimask.datasets.sample import Sample
 __all__ = [
     "Dataset",
     "Sample",
+    "check_classes",
     "check_tasks",
     "describe",
     "open_dataset",

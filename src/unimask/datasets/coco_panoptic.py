@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 from PIL import Image
 
 from unimask.datasets.found import About, Found, Opener, Wish, only
@@ -86,6 +87,15 @@ class CocoPanoptic:
             ignored=numbers == 0 if (numbers == 0).any() else None,
             path=path,
         )
+
+    def count_things(self) -> Int[np.ndarray, " n"]:
+        """Give the objects of thing classes in each picture, crowds left out."""
+        of_thing = {id: self.labels.is_thing[label] for id, label in self.category_ids.items()}
+        counts = [
+            sum(of_thing.get(s["category_id"], False) and not s.get("iscrowd") for s in segments)
+            for segments in (entry["segments_info"] for _, entry in self.entries)
+        ]
+        return np.array(counts, np.int64)
 
     def read_ids(self, entry: dict) -> np.ndarray:
         """Read the PNG of one annotation."""

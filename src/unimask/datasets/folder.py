@@ -13,6 +13,7 @@ from unimask.datasets.maps.cityscapes import find_cityscapes
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
 from unimask.datasets.maps.picture_pairs import find_picture_pairs
 from unimask.datasets.splits import EVERY, Subset, split_indices, splits_in
+from unimask.datasets.tables.find import find_on_hub, find_tables_in, is_on_hub
 from unimask.datasets.yolo import find_yolo
 from unimask.errors import DataError
 
@@ -25,6 +26,7 @@ FORMATS: tuple[tuple[Callable[[Path], Found | None], str], ...] = (
     (find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
     (find_cvat, "annotations.xml + images/ (CVAT for images)"),
     (find_labelme, "a JSON per picture (LabelMe)"),
+    (find_tables_in, "*.parquet, or what save_to_disk writes (Hugging Face dataset)"),
     (find_picture_pairs, "images/ + masks/ of any names (label maps: classes, or instance ids)"),
 )
 """Who knows a format, in the order of asking, and what a folder of it holds."""
@@ -47,18 +49,18 @@ def open_dataset(
     pictures of a folder without splits, else "train".
 
     Args:
-        path: The folder.
+        path: The folder; or "owner/name" for a dataset of the Hub, where no such folder is.
         split: "train", "val", another of the dataset's own splits, or None.
         names: Names of the classes, for formats that only number them.
         channels: Of the pictures, 3 for RGB.
-        format: What the labels are called, if the look is wrong: "semantic maps" or "instance ids".
+        format: What the labels are called, if the look is wrong: "semantic maps", "instance ids"
+            or "class and object channels".
 
     Raises:
         DataError: There is nothing that can be recognised; the message lists what is looked for.
+        MissingExtraError: It is one of Hugging Face's, and the extra `datasets` is not installed.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder: give the folder that holds the dataset")
     splits, wish = recognise(folder, format).splits, Wish(names, channels, format)
     whole = WHOLE if WHOLE in splits else "train"
     if split in ("train", "val") and "val" not in splits and whole in splits:
@@ -84,8 +86,13 @@ def recognise(folder: Path, format: str | None = None) -> Found:
     Raises:
         DataError: None that is known here, or another one.
     """
+    if not folder.is_dir() and not is_on_hub(folder):
+        raise DataError(
+            f"{folder} is not a folder: give the folder that holds the dataset, or the name of one "
+            "on the Hub (owner/name)"
+        )
     others: list[str] = []
-    for find, _ in FORMATS:
+    for find, _ in FORMATS if folder.is_dir() else ((find_on_hub, ""),):
         found = find(folder) or splits_in(folder, find)
         if found is not None and format in (None, found.format, *found.kinds):
             return found

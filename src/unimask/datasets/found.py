@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+import numpy as np
+from jaxtyping import Int
+
+from unimask.datasets.packed import Stream, open_file
 from unimask.datasets.sample import Sample
 from unimask.labels import TASKS, LabelSet, Task
 
@@ -51,6 +55,24 @@ class Described(Protocol):
     about: About
 
 
+@runtime_checkable
+class Opens(Protocol):
+    """A dataset that opens its pictures' files itself: `paths` may be no more than names."""
+
+    def open_picture(self, index: int) -> Stream:
+        """Open a picture's file, wherever it lies."""
+        ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A dataset whose labels may tell how many objects there are, without a look at pictures."""
+
+    def count_things(self) -> Int[np.ndarray, " n"] | None:
+        """Give the objects of thing classes in each picture, crowds left out; None if unknown."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a person says of the data, because the folder does not, or says it otherwise.
@@ -69,6 +91,22 @@ class Wish:
 def about_of(dataset: Dataset) -> About:
     """Give what a dataset says of itself; all tasks where it says nothing."""
     return dataset.about if isinstance(dataset, Described) else About("labelled pictures")
+
+
+def open_picture(dataset: Dataset, index: int) -> Stream:
+    """Open the file of a picture, wherever it lies.
+
+    Raises:
+        OSError, DataError: It cannot be opened.
+    """
+    if isinstance(dataset, Opens):
+        return dataset.open_picture(index)
+    return open_file(Path(dataset.paths[index]))
+
+
+def count_things(dataset: Dataset) -> Int[np.ndarray, " n"] | None:
+    """Give the objects of thing classes in each picture; None if only the pictures tell."""
+    return dataset.count_things() if isinstance(dataset, Counted) else None
 
 
 Opener = Callable[[Wish], Dataset]

@@ -1,7 +1,6 @@
 """Pictures with lists of objects, whichever file they were read from."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -9,12 +8,12 @@ from jaxtyping import Int
 from unimask.datasets.annotations import Annotations, Origin
 from unimask.datasets.found import About
 from unimask.datasets.layers import stack_masks
+from unimask.datasets.packed import File, Stream, open_file, path_of, read_file
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 from unimask.label_sets import in_known_colours
 from unimask.labels import Colour, LabelSet
-from unimask.processing.pictures import read_picture
 
 BACKGROUND = "background"
 
@@ -31,7 +30,7 @@ class ObjectPictures:
         format: What a person calls the kind of its files.
         name: Of the dataset.
         labels: Classes, with one stuff (see `object_labels`).
-        paths: Pictures.
+        pictures: Their files.
         annotations: Their objects, in the same order of pictures.
         origin: Names an object in messages.
         channels: Of the pictures, 3 for RGB.
@@ -42,12 +41,13 @@ class ObjectPictures:
         format: str,
         name: str,
         labels: LabelSet,
-        paths: Sequence[Path],
+        pictures: Sequence[File],
         annotations: Annotations,
         origin: Origin,
         channels: int = 3,
     ) -> None:
-        self.name, self.labels, self.paths = name, labels, paths
+        self.name, self.labels, self.pictures = name, labels, pictures
+        self.paths = list(map(path_of, pictures))
         self.annotations, self.origin, self.channels = annotations, origin, channels
         self.about = About(format, told="objects may overlap; what none covers is background")
 
@@ -63,7 +63,7 @@ class ObjectPictures:
             MissingExtraError: The extra `train` is not installed.
         """
         path = self.paths[index]
-        image = read_picture(path, channels=self.channels)
+        image = read_file(self.pictures[index], self.channels)
         size = image.shape[:2]
         self.check_size(index, size)
         objects = self.annotations.of(index)
@@ -85,6 +85,16 @@ class ObjectPictures:
             path=path,
             areas=None if np.isnan(areas).all() else areas,
         )
+
+    def count_things(self) -> Int[np.ndarray, " n"]:
+        """Give the objects of thing classes in each picture, crowds left out."""
+        annotations, things = self.annotations, np.array(self.labels.is_thing)
+        counted = (things[annotations.label_ids] & ~annotations.crowds)[annotations.order]
+        return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first])
+
+    def open_picture(self, index: int) -> Stream:
+        """Open a picture's file, wherever it lies."""
+        return open_file(self.pictures[index])
 
     def check_size(self, index: int, size: tuple[int, int]) -> None:
         """Refuse a picture that is not as large as its labels say."""

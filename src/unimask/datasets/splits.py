@@ -4,7 +4,19 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from unimask.datasets.found import WHOLE, Dataset, Found, Opener, about_of
+import numpy as np
+from jaxtyping import Int
+
+from unimask.datasets.found import (
+    WHOLE,
+    Dataset,
+    Found,
+    Opener,
+    about_of,
+    count_things,
+    open_picture,
+)
+from unimask.datasets.packed import Stream
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 
@@ -53,6 +65,15 @@ class Subset:
     def __getitem__(self, index: int) -> Sample:
         """Read one sample."""
         return self.dataset[self.indices[index]]
+
+    def count_things(self) -> Int[np.ndarray, " n"] | None:
+        """Give the objects of thing classes in each picture; None if only the pictures tell."""
+        counts = count_things(self.dataset)
+        return None if counts is None else counts[self.indices]
+
+    def open_picture(self, index: int) -> Stream:
+        """Open a picture's file, wherever it lies."""
+        return open_picture(self.dataset, self.indices[index])
 
 
 def split_indices(count: int, split: str, folder: Path) -> list[int]:

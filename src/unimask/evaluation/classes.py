@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from unimask.datasets import Dataset
 from unimask.errors import DataError
 from unimask.inference import Predictor
-from unimask.labels import LabelSet, Task
+from unimask.labels import LabelSet, Task, mean_the_same
 from unimask.results import Result
 
 
@@ -59,8 +59,7 @@ def classes_in_common(predictor: Predictor, dataset: Dataset, task: Task) -> Cla
         DataError: They have not.
     """
     ours, theirs = predictor.checkpoint.labels, dataset.labels
-    unnamed = theirs.names == ("object", "background")
-    if ours.is_thing == theirs.is_thing and (unnamed or ours.names == theirs.names):
+    if mean_the_same(ours, theirs):
         return Classes(ours)
     judged = theirs.things if task == "instance" else range(len(theirs))
     places = {theirs.names[label]: label for label in judged}

@@ -49,7 +49,7 @@ def evaluate(
         results: In place of a model, whatever `open_results` takes.
         task: By default the model's widest that the labels can judge; what results answer.
         split: Part of the dataset; None for all pictures.
-        format: "semantic maps" or "instance ids", where only a look at label maps tells.
+        format: Of the labels, as `open_dataset` takes it, where only a look at maps tells.
         max_detections: Instance: the surest of a class in a picture, which alone count.
         boundaries: Score outlines too: instance AP_boundary; semantic mBIoU, Dice, HD95.
         ap: Instance: "coco" or "cityscapes", whose average precision; by default Cityscapes' for

@@ -11,7 +11,8 @@ from PIL import Image
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
-from unimask.errors import SettingsError
+from unimask.datasets.found import open_picture
+from unimask.errors import DataError, SettingsError
 from unimask.inference.load import quickest_dtype
 from unimask.processing.preprocess import input_size
 from unimask.training.settings import TrainingSettings
@@ -210,11 +211,11 @@ def picture_sizes(dataset: Dataset) -> list[tuple[int, int]]:
     """
     sizes = []
     for place in range(min(MEASURED, len(dataset))):
-        path = dataset.paths[place * len(dataset) // min(MEASURED, len(dataset))]
+        index = place * len(dataset) // min(MEASURED, len(dataset))
         try:
-            with Image.open(path) as picture:
+            with open_picture(dataset, index) as file, Image.open(file) as picture:
                 sizes.append((picture.height, picture.width))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, DataError):
             continue
     return sizes
 

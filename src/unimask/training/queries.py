@@ -1,7 +1,9 @@
 """How many masks a network may propose: chosen for untrained networks, raised for trained ones."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from unimask.checkpoints import Checkpoint
@@ -12,7 +14,11 @@ from unimask.config import (
     SegmenterConfig,
     TextConfig,
 )
+from unimask.curation.facts import Facts, look_at
+from unimask.datasets import Dataset
+from unimask.datasets.found import count_things
 from unimask.errors import SettingsError
+from unimask.labels import Task
 from unimask.modeling.build import build_segmenter
 
 TABLES = (
@@ -21,6 +27,9 @@ TABLES = (
     "transformer_decoder.query_positions.weight",
 )
 """Tensors with one row per query."""
+
+LOOKED_AT = 40
+"""Pictures whose objects are counted where only a look at them tells."""
 
 
 def most_queries(config: SegmenterConfig) -> int:
@@ -111,3 +120,35 @@ def raise_queries(model: str, checkpoint: Checkpoint, count: int | None) -> tupl
             added = fresh[name][: new - old].to(state[name])
             state[name] = torch.cat([state[name][:place], added, state[name][place:]])
     return replace(changed, state=state), f", {new - old} of its {new} queries are new"
+
+
+def told_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> str:
+    """Say that pictures hold more objects than a network proposes masks; empty if they do not.
+
+    Lists of objects tell how many there are. Of maps some are read, evenly spaced: `unimask check`
+    counts all.
+
+    Args:
+        dataset: To learn from.
+        queries: Masks per picture.
+        tasks: That are trained; semantic has one mask per class.
+
+    Returns:
+        A line of its own, with the line end before it.
+    """
+    if set(tasks) == {"semantic"}:
+        return ""
+    chosen, counts = list(range(len(dataset))), count_things(dataset)
+    if counts is None:
+        chosen = chosen[:: -(-len(chosen) // LOOKED_AT)]
+        looks = [look_at(dataset, index) for index in chosen]
+        counts = np.array([look.things if isinstance(look, Facts) else 0 for look in looks])
+    crowded, fullest = int((counts > queries).sum()), int(counts.argmax())
+    if not crowded:
+        return ""
+    return (
+        f"\nwarning: {crowded} of {len(counts)} training pictures"
+        f"{'' if len(counts) == len(dataset) else ' that were looked at'} hold more objects than "
+        f"the network has queries ({queries}), {dataset.paths[chosen[fullest]].name} "
+        f"{counts[fullest]}: more are never found; --queries {counts[fullest]} has room for them"
+    )

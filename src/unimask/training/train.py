@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.channels import RGB
-from unimask.datasets import Dataset, check_tasks, describe, open_dataset
+from unimask.datasets import Dataset, check_classes, check_tasks, describe, open_dataset
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.inference import Predictor, load
 from unimask.kernels.memory import keep_freed_memory
@@ -24,6 +24,7 @@ from unimask.training.balance import class_weights, count_objects, repeat_factor
 from unimask.training.choices import Choices, find_machine, picture_sizes
 from unimask.training.loggers import open_loggers
 from unimask.training.optimizer import build_optimizer
+from unimask.training.queries import most_queries, told_crowding
 from unimask.training.recompute import recompute_layers
 from unimask.training.run_folder import RunFolder
 from unimask.training.settings import TrainingSettings
@@ -119,7 +120,8 @@ def train(
     begin(loop, facts, resume=resume)
     if not quiet and fabric.is_global_zero:
         told_choices = choices.in_words(settings, len(dataset), len(validation))
-        print(f"{words}\n{describe(dataset)}\n{told_choices}")
+        crowding = told_crowding(dataset, most_queries(checkpoint.config), tasks)
+        print(f"{words}\n{describe(dataset)}\n{told_choices}{crowding}")
     loop.run(quiet=quiet)
     return Run(folder.path, {"best": loop.best}, loop.had_enough or loop.step == settings.steps)
 
@@ -167,11 +169,16 @@ def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, t
 def open_splits(
     data: str | Path, names: tuple[str, ...] | None, format: str | None, channels: int = RGB
 ) -> tuple[Dataset, Dataset]:
-    """Open what is learned from and what is judged by."""
+    """Open what is learned from and what is judged by.
+
+    Raises:
+        DataError: One cannot be opened, or their classes differ.
+    """
     train, val = (
         open_dataset(data, split, names=names, channels=channels, format=format)
         for split in ("train", "val")
     )
+    check_classes(train, val)
     return train, val
 
 

@@ -4,10 +4,15 @@ from collections import Counter
 from math import isnan
 from pathlib import Path
 
-from unimask.curation.writers.writer import categories, corner_and_size, write_json
+from unimask.curation.writers.writer import (
+    categories,
+    corner_and_size,
+    object_masks,
+    write_json,
+)
 from unimask.datasets import Sample
 from unimask.errors import DataError
-from unimask.formats.run_length import RunLength, run_lengths_of_ids
+from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 
 
@@ -44,10 +49,7 @@ class CocoWriter:
         number = len(self.images) + 1
         height, width = sample.size
         self.images.append({"id": number, "file_name": file, "height": height, "width": width})
-        shapes = {
-            i: rle for layer in sample.id_maps for i, rle in run_lengths_of_ids(layer).items()
-        }
-        for object_number, rle in sorted(shapes.items()):
+        for object_number, rle in object_masks(sample).items():
             label = int(sample.label_ids[object_number - 1])
             if not self.labels.is_thing[label]:
                 self.lost["regions of stuff"] += 1

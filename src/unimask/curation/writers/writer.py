@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from unimask.datasets import Sample
-from unimask.formats.run_length import RunLength
+from unimask.formats.run_length import RunLength, run_lengths_of_ids
 from unimask.labels import LabelSet
 from unimask.visualization.palette import class_colour
 
@@ -33,6 +33,12 @@ class Writer(Protocol):
     def finish(self, split: str) -> None:
         """Write what is common to a split."""
         ...
+
+
+def object_masks(sample: Sample) -> dict[int, RunLength]:
+    """Give the objects that have pixels, whole where they overlap, by their numbers."""
+    masks = {i: rle for layer in sample.id_maps for i, rle in run_lengths_of_ids(layer).items()}
+    return dict(sorted(masks.items()))
 
 
 def corner_and_size(rle: RunLength) -> list[int]:

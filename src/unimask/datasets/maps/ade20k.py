@@ -17,8 +17,9 @@ from unimask.datasets.found import About, Dataset, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import check_size, read_channels, read_numbers
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.maps.segments import Meaning, SegmentMaps
-from unimask.datasets.maps.semantic import SemanticMaps
+from unimask.datasets.maps.segments import Meaning, segment_maps
+from unimask.datasets.maps.semantic import semantic_maps
+from unimask.datasets.packed import File, path_of
 from unimask.label_sets import known_labels
 from unimask.labels import IGNORE_LABEL
 
@@ -74,7 +75,7 @@ def open_split(folder: Path, images: Path, wish: Wish) -> Dataset:
         told = "0 is ignored, objects cover stuff, things without an object are ignored"
         about = About(f"{FORMAT} with instances", told=told + pairs.left_out)
         read = partial(read_both, objects)
-        return SegmentMaps(pairs, folder, labels, read, meaning_of, about, wish)
+        return segment_maps(pairs, folder, labels, read, meaning_of, about, wish)
     label_of = {0: IGNORED} | {label + 1: label for label in range(len(labels))}
     told = "0 is ignored, 1 is the first class"
     if not maps.is_dir():
@@ -83,7 +84,7 @@ def open_split(folder: Path, images: Path, wish: Wish) -> Dataset:
     pairs = pairs_of(images, maps)
     about = About(FORMAT, ("semantic",), told + pairs.left_out)
     read = Classes(labels, label_of, False, told).read
-    return SemanticMaps(pairs, folder, labels, read, about, wish)
+    return semantic_maps(pairs, folder, labels, read, about, wish)
 
 
 def open_full(folder: Path, images: Path, wish: Wish) -> Dataset:
@@ -94,7 +95,7 @@ def open_full(folder: Path, images: Path, wish: Wish) -> Dataset:
     told = f"{IGNORED_DEEP} is ignored"
     about = About(f"{FORMAT} full", ("semantic",), told + pairs.left_out)
     read = Classes(labels, label_of, False, told).read
-    return SemanticMaps(pairs, folder, labels, read, about, wish)
+    return semantic_maps(pairs, folder, labels, read, about, wish)
 
 
 def pairs_of(images: Path, maps: Path) -> Pairs:
@@ -107,15 +108,16 @@ def pairs_of(images: Path, maps: Path) -> Pairs:
     return pairs
 
 
-def read_both(objects: Path, path: Path) -> Integer[np.ndarray, "h w"]:
+def read_both(objects: Path, file: File) -> Integer[np.ndarray, "h w"]:
     """Read a map of classes and the instances beside it as numbers of segments.
 
     Raises:
         DataError: One cannot be read, or they differ in size.
     """
-    stuff = read_numbers(path).astype(np.int64)
-    things = read_channels(objects / path.name)
-    check_size(things[..., 0], objects / path.name, stuff.shape, path)
+    stuff = read_numbers(file).astype(np.int64)
+    beside = objects / path_of(file).name
+    things = read_channels(beside)
+    check_size(things[..., 0], beside, stuff.shape, path_of(file))
     is_stuff = np.array([False, *(not thing for thing in known_labels("ade20k").is_thing)])
     stuff[(stuff < len(is_stuff)) & ~is_stuff[np.minimum(stuff, len(is_stuff) - 1)]] = 0
     thing, number = things[..., 0].astype(np.int64), things[..., 1].astype(np.int64)

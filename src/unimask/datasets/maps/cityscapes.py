@@ -11,8 +11,8 @@ from unimask.datasets.found import About, Dataset, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.maps.segments import FOREIGN, Meaning, SegmentMaps
-from unimask.datasets.maps.semantic import SemanticMaps
+from unimask.datasets.maps.segments import FOREIGN, Meaning, segment_maps
+from unimask.datasets.maps.semantic import semantic_maps
 from unimask.label_sets import known_labels
 from unimask.labels import IGNORE_LABEL
 
@@ -44,7 +44,7 @@ def open_split(folder: Path, split: str, wish: Wish) -> Dataset:
     if instances.pictures:
         told = f"groups are crowds, other classes are ignored{instances.left_out}"
         about = About(FORMAT, told=told, ap="cityscapes")
-        return SegmentMaps(instances, folder, labels, read_numbers, meaning_of, about, wish)
+        return segment_maps(instances, folder, labels, read_numbers, meaning_of, about, wish)
     pairs, label_of = pairs_of(folder, split, "labelIds"), dict.fromkeys(range(34), IGNORED)
     label_of |= {raw: label for label, raw in enumerate(RAW_IDS)}
     if not pairs.pictures:
@@ -53,7 +53,7 @@ def open_split(folder: Path, split: str, wish: Wish) -> Dataset:
     told = "other classes are ignored"
     about = About(f"{FORMAT} without instance ids", ("semantic",), told + pairs.left_out)
     read = Classes(labels, label_of, False, told).read
-    return SemanticMaps(pairs, folder, labels, read, about, wish)
+    return semantic_maps(pairs, folder, labels, read, about, wish)
 
 
 def pairs_of(folder: Path, split: str, kind: str) -> Pairs:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unimask.datasets.packed import File, path_of
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
 
@@ -228,12 +229,12 @@ def from_line(line: str) -> Row:
     return Row(found[2].strip(), None, int(found[1])) if found else Row(line)
 
 
-def folders_above(paths: Sequence[Path], folder: Path) -> list[Path]:
+def folders_above(files: Sequence[File], folder: Path) -> list[Path]:
     """Give the folders from a dataset's down to those of its maps, outermost first.
 
     Where the folder is a split of a dataset, the dataset's own comes first.
     """
-    folders = {path.parent for path in paths}
+    folders = {path_of(file).parent for file in files}
     inner = {a for f in folders for a in (f, *f.parents) if folder in a.parents}
     outer = [folder.parent] if folder.name.lower() in SPLITS else []
     return [*outer, folder, *sorted(inner, key=lambda path: (len(path.parts), path))]

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -12,7 +11,9 @@ from jaxtyping import Int
 from unimask.datasets.maps.class_table import ClassTable, Row, is_void
 from unimask.datasets.maps.kinds import COLOURS, PAIR, Glimpse, Kind
 from unimask.datasets.maps.label_map import LOSSY, Codes, hex_of, read_colours, read_numbers
+from unimask.datasets.packed import File, path_of
 from unimask.errors import DataError
+from unimask.label_sets import recognise
 from unimask.labels import IGNORE_LABEL, Colour, LabelSet
 
 SCANNED = 2000
@@ -45,13 +46,13 @@ class Classes:
     told: str
     cut: int | None = None
 
-    def read(self, path: Path) -> Int[np.ndarray, "h w"]:
+    def read(self, file: File) -> Int[np.ndarray, "h w"]:
         """Read a map as label ids, `IGNORED` where nothing is known.
 
         Raises:
             DataError: It cannot be read, or has a value that means nothing.
         """
-        codes = read_colours(path) if self.coloured else read_numbers(path)
+        codes = read_colours(file) if self.coloured else read_numbers(file)
         if self.cut is not None:
             return (codes >= self.cut).astype(np.int32)
         known = np.array(sorted(self.label_of), np.int64)
@@ -64,17 +65,17 @@ class Classes:
             place = np.searchsorted(known, codes).clip(0, len(known) - 1)
             labels = np.where(known[place] == codes, ids[place], UNKNOWN).astype(np.int32)
         if labels.size and labels.min() == UNKNOWN:
-            raise self.stranger(path, codes[labels == UNKNOWN])
+            raise self.stranger(file, codes[labels == UNKNOWN])
         return labels
 
-    def stranger(self, path: Path, codes: np.ndarray) -> DataError:
+    def stranger(self, file: File, codes: np.ndarray) -> DataError:
         """Name a file with a value or colour that means nothing."""
         values, counts = np.unique(codes, return_counts=True)
         worst = int(values[counts.argmax()])
         what = f"colour {hex_of(worst)}" if self.coloured else f"value {worst}"
         more = f" and {len(values) - 1} more" if len(values) > 1 else ""
         return DataError(
-            f"{path} has {what}{more} ({len(codes)} pixels), which none of the "
+            f"{file} has {what}{more} ({len(codes)} pixels), which none of the "
             f"{len(self.labels)} classes has ({self.told}): mend the map or the table"
         )
 
@@ -82,7 +83,7 @@ class Classes:
 def classes_of(
     kind: Kind,
     seen: Sequence[Glimpse],
-    paths: Sequence[Path],
+    files: Sequence[File],
     tables: Sequence[ClassTable],
     names: tuple[str, ...] | None,
 ) -> Classes:
@@ -91,7 +92,7 @@ def classes_of(
     Args:
         kind: "index", "colour" or "binary".
         seen: Some maps.
-        paths: All maps.
+        files: All maps.
         tables: Tables beside them, the likeliest first.
         names: Names that somebody gave, in the order of the values or colours.
 
@@ -100,13 +101,13 @@ def classes_of(
     """
     painted = next((t for t in tables if t.coloured and has_all(t, seen)), None)
     if kind == "colour" or painted is not None:
-        classes = by_colours(painted or next((t for t in tables if t.coloured), None), seen, paths)
+        classes = by_colours(painted or next((t for t in tables if t.coloured), None), seen, files)
     elif kind == "binary" and (tables or is_cut(seen)):
         classes = of_binary(seen, tables)
     elif tables:
-        classes = by_values(tables[0], paths)
+        classes = by_values(tables[0], seen, files)
     else:
-        values = values_in(paths, coloured=False)
+        values = values_in(files, coloured=False)
         two = kind == "binary" and len(values) <= PAIR
         classes = of_binary(seen, ()) if two else as_found(values, coloured=False)
     return classes if names is None else renamed(classes, names)
@@ -118,13 +119,13 @@ def has_all(table: ClassTable, seen: Sequence[Glimpse]) -> bool:
     return all(set(each.shown.tolist()) <= colours for each in seen)
 
 
-def by_colours(table: ClassTable | None, seen: Sequence[Glimpse], paths: Sequence[Path]) -> Classes:
+def by_colours(table: ClassTable | None, seen: Sequence[Glimpse], files: Sequence[File]) -> Classes:
     """Take the colours of a table, or those found if there is none or it is not of these maps."""
     if table is not None and share_of(table, seen) >= FITTING:
         return of_rows(table, [(row, row.colour or 0) for row in table.rows], coloured=True)
     rows = () if table is None else table.rows
     known = {row.colour: row.name for row in rows if row.colour is not None}
-    found = as_found(values_in(paths, coloured=True), coloured=True, known=known)
+    found = as_found(values_in(files, coloured=True), coloured=True, known=known)
     if table is None:
         return found
     told = f"colours as found: most are not those of {table.path.name}, {found.told}"
@@ -138,23 +139,29 @@ def share_of(table: ClassTable, seen: Sequence[Glimpse]) -> float:
     return known / max(1, sum(int(each.counts.sum()) for each in seen))
 
 
-def by_values(table: ClassTable, paths: Sequence[Path]) -> Classes:
+def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[File]) -> Classes:
     """Take the values of a table: as it states them, else counted from 0.
 
-    Where a table of n names meets maps whose largest value is n, it leaves out the background:
-    its first name is value 1, and 0 is "background".
+    Where n names that count from 0 meet maps whose largest value is n, they leave out the
+    background: the first name is value 1, and 0 is "background". If they are a public dataset's, 0
+    is what its authors left unlabelled.
 
     Raises:
         DataError: A map has a larger value.
     """
-    rows = table.rows
-    if all(row.value is not None for row in rows):
-        return of_rows(table, [(row, row.value or 0) for row in rows], coloured=False)
-    values = values_in(paths, coloured=False)
+    rows = [(row, at if row.value is None else row.value) for at, row in enumerate(table.rows)]
+    if sorted(code for _, code in rows) != list(range(len(rows))):
+        return of_rows(table, rows, coloured=False)
+    if any(row.value is None for row in table.rows):
+        values = values_in(files, coloured=False)
+    else:
+        values = sorted({value for each in seen for value in each.values.tolist()})
     largest = max((value for value in values if value not in NOTHING), default=0)
-    if largest == len(rows) and not any(is_void(row.name) for row in rows[:1]):
-        rows = (Row("background"), *rows)
-    return of_rows(table, [(row, place) for place, row in enumerate(rows)], coloured=False)
+    if largest == len(rows) and not any(is_void(row.name) for row, code in rows if code == 0):
+        known = recognise([row.name for row, _ in rows]) is not None
+        first = Row("unlabelled" if known else "background")
+        rows = [(first, 0), *((row, code + 1) for row, code in rows)]
+    return of_rows(table, rows, coloured=False)
 
 
 def of_rows(table: ClassTable, rows: Sequence[tuple[Row, int]], *, coloured: bool) -> Classes:
@@ -192,7 +199,7 @@ def of_binary(seen: Sequence[Glimpse], tables: Sequence[ClassTable]) -> Classes:
 
 def is_cut(seen: Sequence[Glimpse]) -> bool:
     """Say whether files may blur their values, so that these are to be cut."""
-    return any(each.path.suffix.lower() in LOSSY for each in seen)
+    return any(each.file.suffix.lower() in LOSSY for each in seen)
 
 
 def as_found(
@@ -228,7 +235,7 @@ def unpacked(code: int) -> Colour:
     return code >> 16, code >> 8 & 255, code & 255
 
 
-def values_in(paths: Sequence[Path], *, coloured: bool) -> list[int]:
+def values_in(files: Sequence[File], *, coloured: bool) -> list[int]:
     """Give all values or packed colours of maps, in order.
 
     Raises:
@@ -236,30 +243,30 @@ def values_in(paths: Sequence[Path], *, coloured: bool) -> list[int]:
     """
     found: set[int] = set()
     with ThreadPoolExecutor() as pool:
-        chosen = paths[:: -(-len(paths) // SCANNED)]
+        chosen = files[:: -(-len(files) // SCANNED)]
         for values in pool.map(partial(values_of, coloured=coloured), chosen):
             found.update(values)
     if coloured:
-        check_colours(len(found), paths[0].parent)
+        check_colours(len(found), path_of(files[0]).parent)
     return sorted(found)
 
 
-def values_of(path: Path, *, coloured: bool) -> list[int]:
+def values_of(file: File, *, coloured: bool) -> list[int]:
     """Give the values or packed colours of one map."""
-    codes: Codes = read_colours(path) if coloured else read_numbers(path)
+    codes: Codes = read_colours(file) if coloured else read_numbers(file)
     starts = np.ones(codes.shape, bool)
     starts[:, 1:] = codes[:, 1:] != codes[:, :-1]  # few are left to sort
     values = np.unique(codes[starts])
     if coloured:
-        check_colours(len(values), path)
+        check_colours(len(values), file)
     return values.tolist()
 
 
-def check_colours(count: int, path: Path) -> None:
+def check_colours(count: int, where: File) -> None:
     """Refuse what has more colours than a label map."""
     if count > COLOURS:
         raise DataError(
-            f"{path} has {count} colours, too many for label maps: save them as PNG, neither "
+            f"{where} has {count} colours, too many for label maps: save them as PNG, neither "
             "smoothed nor as JPEG"
         )
 

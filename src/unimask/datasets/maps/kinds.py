@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from scipy import ndimage
 
 from unimask.datasets.maps.label_map import LOSSY, Codes, is_grey, packed, stored
+from unimask.datasets.packed import File
 from unimask.labels import IGNORE_LABEL
 
 Kind = Literal["index", "colour", "binary", "ids"]
@@ -45,7 +46,7 @@ class Glimpse:
     """What one map shows.
 
     Attributes:
-        path: The file.
+        file: The map.
         values: Its values, or its packed colours.
         counts: Pixels of each.
         coloured: Whether they are colours.
@@ -54,7 +55,7 @@ class Glimpse:
         pieces: Connected pieces per value above 0, of number maps.
     """
 
-    path: Path
+    file: File
     values: np.ndarray
     counts: np.ndarray
     coloured: bool
@@ -63,31 +64,31 @@ class Glimpse:
     pieces: np.ndarray
 
 
-def glimpses(paths: Sequence[Path], count: int = LOOKED_AT) -> list[Glimpse]:
+def glimpses(files: Sequence[File], count: int = LOOKED_AT) -> list[Glimpse]:
     """Look at some maps, spread over all of them.
 
     Raises:
         DataError: One cannot be read.
     """
-    chosen = list(paths)[:: -(-len(paths) // count)]
+    chosen = list(files)[:: -(-len(files) // count)]
     with ThreadPoolExecutor() as pool:
         return list(pool.map(glimpse, chosen))
 
 
-def glimpse(path: Path) -> Glimpse:
+def glimpse(file: File) -> Glimpse:
     """Look at one map."""
-    pixels, palette = stored(path)
+    pixels, palette = stored(file)
     coloured = pixels.ndim == 3 and not is_grey(pixels)
     codes = packed(pixels) if coloured else (pixels[..., 0] if pixels.ndim == 3 else pixels)
     values, counts = np.unique(codes, return_counts=True)
     few = not coloured and len(values) <= 4 * COLOURS
     pieces = count_pieces(codes, values) if few else np.zeros(0, np.int64)
-    deep = codes.dtype.itemsize > 1 and path.suffix.lower() != ".npy"  # arrays are wide by habit
+    deep = codes.dtype.itemsize > 1 and file.suffix.lower() != ".npy"  # arrays are wide by habit
     deep = not coloured and (deep or bool(values.size and values[-1] > IGNORE_LABEL))
     shown = values if coloured else values.astype(np.int64) * 0x010101
     if palette is not None:
         shown = packed(palette)[values]
-    return Glimpse(path, values, counts, coloured, shown, deep, pieces)
+    return Glimpse(file, values, counts, coloured, shown, deep, pieces)
 
 
 def count_pieces(codes: Codes, values: np.ndarray) -> np.ndarray:
@@ -165,7 +166,7 @@ def is_binary(seen: Sequence[Glimpse]) -> bool:
         int(each.counts[(each.values > NEAR) & (each.values < IGNORE_LABEL - NEAR)].sum())
         for each in seen
     )
-    lossy = all(each.path.suffix.lower() in LOSSY for each in seen)
+    lossy = all(each.file.suffix.lower() in LOSSY for each in seen)
     return lossy and strays <= 0.05 * sum(int(each.counts.sum()) for each in seen)
 
 

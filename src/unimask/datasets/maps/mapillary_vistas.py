@@ -13,8 +13,8 @@ from unimask.datasets.found import About, Dataset, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.maps.segments import Meaning, SegmentMaps
-from unimask.datasets.maps.semantic import SemanticMaps
+from unimask.datasets.maps.segments import Meaning, segment_maps
+from unimask.datasets.maps.semantic import semantic_maps
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 
@@ -51,11 +51,11 @@ def open_split(folder: Path, split: Path, configuration: Path, release: str, wis
     if instances.pictures:
         meaning = partial(meaning_of, label_of)
         about = About(FORMAT, told=ignored + instances.left_out)
-        return SegmentMaps(instances, folder, labels, read_numbers, meaning, about, wish)
+        return segment_maps(instances, folder, labels, read_numbers, meaning, about, wish)
     pairs = pairs_of(split, split / release / "labels")
     about = About(f"{FORMAT} without instances", ("semantic",), ignored + pairs.left_out)
     read = Classes(labels, label_of, False, ignored).read
-    return SemanticMaps(pairs, folder, labels, read, about, wish)
+    return semantic_maps(pairs, folder, labels, read, about, wish)
 
 
 def pairs_of(split: Path, maps: Path) -> Pairs:

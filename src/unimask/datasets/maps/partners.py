@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 
 from unimask.datasets.found import WHOLE
 from unimask.datasets.maps.words import Role, is_painted, key_of, role_of, split_of
+from unimask.datasets.packed import File, path_of
 from unimask.datasets.splits import SPLITS
 from unimask.processing.pictures import SUFFIXES
 
@@ -60,9 +61,9 @@ class FileSet:
 class Pairs:
     """Pictures, the label map of each, and pictures beside them that have none."""
 
-    pictures: list[Path] = field(default_factory=list)
-    maps: list[Path] = field(default_factory=list)
-    unlabelled: list[Path] = field(default_factory=list)
+    pictures: list[File] = field(default_factory=list)
+    maps: list[File] = field(default_factory=list)
+    unlabelled: list[File] = field(default_factory=list)
 
     @property
     def left_out(self) -> str:
@@ -124,7 +125,7 @@ def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
     keys = {SPLITS[path.stem]: listed(path) for path in files}
     splits: dict[str, Pairs] = defaultdict(Pairs)
     for picture, labels in zip(pairs.pictures, pairs.maps, strict=True):
-        key = key_of(picture.stem)[0]
+        key = key_of(path_of(picture).stem)[0]
         rest = [] if "train" in keys else ["train"]
         for split in [split for split in keys if key in keys[split]] or rest:
             splits[split].pictures.append(picture)

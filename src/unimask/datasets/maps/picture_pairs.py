@@ -1,17 +1,18 @@
 """Pictures and label maps in folders of any name: finding them, and what the maps mean."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from unimask.datasets.found import About, Dataset, Found, Wish
-from unimask.datasets.maps import instance_ids, semantic
-from unimask.datasets.maps.class_table import find_tables, folders_above, names_things
+from unimask.datasets.maps import channels, instance_ids, semantic
+from unimask.datasets.maps.class_table import ClassTable, find_tables, folders_above, names_things
 from unimask.datasets.maps.classes import classes_of
-from unimask.datasets.maps.instance_ids import InstanceIds
 from unimask.datasets.maps.kinds import glimpses, kind_of, looks_like_maps
+from unimask.datasets.maps.map_pictures import MapPictures
 from unimask.datasets.maps.meaning import in_words
 from unimask.datasets.maps.partners import Pairs, find_pairs
-from unimask.datasets.maps.semantic import SemanticMaps
+from unimask.datasets.packed import File
 
 MEANINGS = {
     "index": "a value per class",
@@ -21,6 +22,9 @@ MEANINGS = {
 }
 """What maps hold, in words."""
 
+KINDS = (instance_ids.FORMAT, channels.FORMAT)
+"""What maps may be besides semantic."""
+
 
 def find_picture_pairs(folder: Path) -> Found | None:
     """Look for label maps that share the names of pictures, in folders of any name."""
@@ -28,7 +32,7 @@ def find_picture_pairs(folder: Path) -> Found | None:
     if not splits:
         return None
     openers = {split: partial(open_pairs, folder, splits, split) for split in splits}
-    return Found(semantic.FORMAT, openers, (instance_ids.FORMAT,))
+    return Found(semantic.FORMAT, openers, KINDS)
 
 
 def open_pairs(folder: Path, splits: dict[str, Pairs], split: str, wish: Wish) -> Dataset:
@@ -37,17 +41,47 @@ def open_pairs(folder: Path, splits: dict[str, Pairs], split: str, wish: Wish) -
     Raises:
         DataError: A map cannot be read, or a table of classes does not fit.
     """
-    pairs, paths = splits[split], [path for each in splits.values() for path in each.maps]
-    places = folders_above(paths, folder)
+    files = [file for each in splits.values() for file in each.maps]
+    places = folders_above(files, folder)
     naming = [*reversed(places), folder.parent]
+    return open_maps(splits[split], files, folder, naming, partial(find_tables, places), wish)
+
+
+def open_maps(
+    pairs: Pairs,
+    files: Sequence[File],
+    folder: Path,
+    naming: Sequence[Path],
+    find: Callable[[], list[ClassTable]],
+    wish: Wish,
+) -> MapPictures:
+    """Open pictures and their maps, whatever these mean.
+
+    Args:
+        pairs: Pictures and their maps.
+        files: The maps of all splits, which together tell what they mean.
+        folder: Of the dataset.
+        naming: Folders in which a `labels.json` of thing and stuff may be.
+        find: Finds tables of classes, the likeliest first.
+        wish: What somebody says of them.
+
+    Raises:
+        DataError: A map cannot be read, or a table of classes does not fit.
+    """
     if wish.format == instance_ids.FORMAT:
-        return InstanceIds(pairs, folder, naming, wish)
-    tables, seen = find_tables(places), glimpses(paths)
+        return instance_ids.instance_ids(pairs, folder, naming, wish)
+    tables = find()
+    if wish.format == channels.FORMAT:
+        return channels.channel_maps(pairs, files, folder, tables, wish)
+    seen = glimpses(files)
     thinged = wish.format is None and any(names_things(p / "labels.json") for p in naming)
     kind = kind_of(seen, classes=len(tables[0].rows) if tables else 0, thinged=thinged)
     if kind == "ids" and wish.format is None:
-        return InstanceIds(pairs, folder, naming, wish)
-    classes = classes_of(kind, seen, paths, tables, wish.names)
+        return instance_ids.instance_ids(pairs, folder, naming, wish)
+    painted = any(table.coloured for table in tables)
+    if kind == "colour" and not painted and wish.format is None and channels.are_channels(seen):
+        return channels.channel_maps(pairs, files, folder, tables, wish)
+    classes = classes_of(kind, seen, files, tables, wish.names)
     told = classes.told + in_words(classes, seen) + pairs.left_out
     about = About(f"{semantic.FORMAT} ({MEANINGS[kind]})", ("semantic",), told)
-    return SemanticMaps(pairs, folder, classes.labels, classes.read, about, wish)
+    return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, about, wish)

@@ -1,0 +1,83 @@
+"""YOLO segmentation: `data.yaml`, and a text file per picture with a polygon per object."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from unimask.curation.writers.writer import object_masks
+from unimask.datasets import Sample
+from unimask.datasets.found import WHOLE
+from unimask.errors import DataError
+from unimask.formats.corner_polygons import corner_polygons, one_polygon
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet
+
+DIGITS = 6
+"""Of a share of width or height: a hundredth of a pixel in a picture of 20,000."""
+
+
+class YoloWriter:
+    """YOLO segmentation: `images/SPLIT`, `labels/SPLIT`, `data.yaml`.
+
+    An object is one polygon through the corners of its pixels. YOLO has no place for several parts
+    or holes: they are joined by bridges without width, as Ultralytics joins the parts of COCO's
+    objects. Who fills polygons gets the mask to the pixel; who draws their outlines too, as
+    Ultralytics does, sees bridges one pixel wide. Crowds and stuff have no place.
+
+    Args:
+        out: The dataset's folder.
+        labels: Its classes.
+
+    Raises:
+        DataError: No class is a thing.
+    """
+
+    def __init__(self, out: Path, labels: LabelSet) -> None:
+        if not labels.things:
+            raise DataError(
+                "YOLO segmentation needs classes whose objects are counted, and here all are "
+                "stuff: choose --to semantic, or give the objects with --things"
+            )
+        self.out, self.labels, self.lost = out, labels, Counter[str]()
+        self.number_of = {label: number for number, label in enumerate(labels.things)}
+        self.splits: dict[str, str] = {}
+
+    def pictures(self, split: str) -> Path:
+        """Give the folder of a split's pictures."""
+        return self.out / "images" / split
+
+    def add(self, split: str, sample: Sample, file: str) -> None:
+        """Write one picture's objects; see `Writer`."""
+        unknown = 0 if sample.ignored is None else int(sample.ignored.sum())
+        self.lost["pixels of unknown truth"] += unknown
+        lines = []
+        for number, rle in object_masks(sample).items():
+            label = int(sample.label_ids[number - 1])
+            if label not in self.number_of:
+                self.lost["regions of stuff"] += 1
+            elif sample.crowds[number - 1]:
+                self.lost["crowds"] += 1
+            else:
+                lines.append(f"{self.number_of[label]} {self.polygon(rle)}\n")
+        folder = self.out / "labels" / split
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{Path(file).stem}.txt").write_text("".join(lines))
+
+    def polygon(self, rle: RunLength) -> str:
+        """Give an object as x and y in turns, shares of width and height."""
+        x0, y0, x1, y1 = map(int, rle.box)
+        loops = corner_polygons(rle.to_mask()[y0:y1, x0:x1])
+        if len(loops) > 1:
+            self.lost["gaps in objects of several parts or with holes, bridged"] += len(loops) - 1
+        height, width = rle.size
+        shares = (one_polygon(loops) + np.array([x0, y0])) / np.array([width, height])
+        return " ".join(f"{share:.{DIGITS}f}" for share in np.ravel(shares).tolist())
+
+    def finish(self, split: str) -> None:
+        """Name the split and the classes."""
+        self.splits["train" if split == WHOLE else split] = f"images/{split}"
+        names = {self.number_of[label]: self.labels.names[label] for label in self.labels.things}
+        content = yaml.safe_dump({**self.splits, "names": names}, sort_keys=False)
+        (self.out / "data.yaml").write_text(content)

@@ -1,0 +1,88 @@
+"""Which column of a table is what: by the kinds of its cells first, then by names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unimask.datasets.maps.words import role_of
+from unimask.errors import DataError
+
+PICTURES = ("image", "pixel_values", "img", "picture", "photo", "rgb", "input", "jpg", "png")
+
+OUTLINES = ("segmentation", "segmentations", "segments", "polygon", "polygons", "masks", "mask")
+CATEGORIES = ("category", "category_id", "categories", "category_ids", "label", "labels", "class")
+BOXES = ("bbox", "bboxes", "box", "boxes")
+CROWDS = ("iscrowd", "is_crowd", "crowd")
+NAMES = ("id", "ids", "object_id", "segment_id", "annotation_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is where.
+
+    Attributes:
+        picture: Column of the pictures.
+        map: Of label maps; None if there are none.
+        objects: Of lists of objects; empty if there are none.
+    """
+
+    picture: str
+    map: str | None
+    objects: str = ""
+
+
+def is_picture(feature: object) -> bool:
+    """Say whether cells hold pictures: as such, or as bytes beside a path."""
+    from datasets import Image
+
+    return isinstance(feature, Image) or (
+        isinstance(feature, Mapping) and feature.keys() == {"bytes", "path"}
+    )
+
+
+def fields_of(feature: Any) -> Mapping[str, Any]:
+    """Give the fields of the objects that cells list; none if they list no objects."""
+    from datasets import LargeList, List
+
+    inner = feature.feature if isinstance(feature, List | LargeList) else feature
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def field(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    """Give the first of some names that there is."""
+    return next((name for name in names if name in fields), None)
+
+
+def find_columns(features: Mapping[str, Any], place: Path) -> Columns:
+    """Say which columns hold pictures and labels.
+
+    A map is a second column of pictures, best one whose name speaks of labels. Objects are lists
+    of classes with outlines or boxes; those with outlines go before maps.
+
+    Raises:
+        DataError: There is no picture, or no label.
+    """
+    pictures = [name for name, feature in features.items() if is_picture(feature)]
+    maps = [name for name in pictures if role_of((name,)) == "map"]
+    plain = [name for name in pictures if name not in maps]
+    first = field(dict.fromkeys(plain), PICTURES) or next(iter(plain), None)
+    if first is None:
+        raise DataError(
+            f"{place} has no column of pictures, but {', '.join(features)}: cast one to Image()"
+        )
+    rest = [*maps, *(name for name in plain if name != first and not maps)]
+    lists = {n: fields_of(f) for n, f in features.items() if field(fields_of(f), CATEGORIES)}
+    outlined = next((name for name, fields in lists.items() if field(fields, OUTLINES)), None)
+    if outlined is not None:
+        return Columns(first, None, outlined)
+    if rest:
+        return Columns(first, rest[0])
+    boxed = next((name for name, fields in lists.items() if field(fields, BOXES)), None)
+    if boxed is not None:
+        return Columns(first, None, boxed)
+    raise DataError(
+        f"{place} has pictures ({first}), but no labels for segmentation among "
+        f"{', '.join(features)}: expected a second column of pictures, such as annotation, or "
+        "objects with category and segmentation"
+    )

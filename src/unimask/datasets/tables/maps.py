@@ -1,0 +1,67 @@
+"""Tables with a column of pictures and one of label maps."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from unimask.datasets.found import About, Dataset, Wish
+from unimask.datasets.maps.class_table import ClassTable
+from unimask.datasets.maps.partners import Pairs
+from unimask.datasets.maps.picture_pairs import open_maps
+from unimask.datasets.packed import File
+from unimask.datasets.tables.class_names import in_lists
+from unimask.datasets.tables.columns import Columns
+from unimask.datasets.tables.packing import Tables, filled_rows, packed_files
+from unimask.errors import DataError
+
+
+def open_packed_maps(
+    tables: Tables,
+    split: str,
+    place: Path,
+    columns: Columns,
+    named: Callable[[], list[ClassTable]],
+    wish: Wish,
+) -> Dataset:
+    """Open the maps of a split; what they mean is found by those of all splits together.
+
+    Args:
+        tables: By split.
+        split: Which is opened.
+        place: Of the dataset.
+        columns: What is where.
+        named: Finds what names classes beside the tables.
+        wish: What somebody says of them.
+
+    Raises:
+        DataError: There is no map, one cannot be read, or names do not fit.
+    """
+    pairs = {name: pairs_of(tables, name, place, columns) for name in tables}
+    files: list[File] = [file for each in pairs.values() for file in each.maps]
+    if not pairs[split].maps:
+        raise DataError(f"{place} has nothing in column {columns.map} of {split}: give another")
+
+    def find() -> list[ClassTable]:
+        return [*named(), *in_lists(tables[split].features, place)]
+
+    naming = [place] if place.is_dir() else []
+    dataset = open_maps(pairs[split], files, place, naming, find, wish)
+    about = dataset.about
+    told = f"pictures in {columns.picture}, labels in {columns.map}; {about.told}"
+    dataset.about = About(f"Hugging Face dataset of {about.format}", about.tasks, told)
+    return dataset
+
+
+def pairs_of(tables: Tables, split: str, place: Path, columns: Columns) -> Pairs:
+    """Pair the pictures of a split with their maps."""
+    map_column = str(columns.map)
+    table, pairs = tables[split], Pairs()
+    if not {columns.picture, map_column} <= table.features.keys():
+        return pairs
+    rows = filled_rows(table, [columns.picture, map_column])
+    folder = place / split
+    pairs.pictures.extend(packed_files(table, columns.picture, folder / columns.picture, rows))
+    pairs.maps.extend(packed_files(table, map_column, folder / map_column, rows))
+    missing = sorted(set(filled_rows(table, [columns.picture])) - set(rows))
+    left = packed_files(table, columns.picture, folder / columns.picture, missing)
+    pairs.unlabelled.extend(left)
+    return pairs

@@ -1,0 +1,131 @@
+"""Tables with a column of pictures and one that lists the objects in them, as COCO does."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from unimask.datasets.coco_instances import CocoInstances, listed_objects
+from unimask.datasets.coco_reader import CocoReader
+from unimask.datasets.found import Wish
+from unimask.datasets.maps.class_table import ClassTable
+from unimask.datasets.maps.map_pictures import name_of
+from unimask.datasets.tables.columns import (
+    BOXES,
+    CATEGORIES,
+    CROWDS,
+    NAMES,
+    OUTLINES,
+    Columns,
+    field,
+    fields_of,
+)
+from unimask.datasets.tables.packing import Tables, filled_rows, packed_files
+from unimask.errors import DataError
+
+FORMAT = "Hugging Face dataset of objects"
+
+KEYS = {
+    "id": NAMES,
+    "category_id": CATEGORIES,
+    "segmentation": OUTLINES,
+    "bbox": BOXES,
+    "iscrowd": CROWDS,
+}
+"""COCO's fields, and what tables call them."""
+
+
+def open_packed_objects(
+    tables: Tables,
+    split: str,
+    place: Path,
+    columns: Columns,
+    named: Callable[[], list[ClassTable]],
+    wish: Wish,
+) -> CocoInstances:
+    """Open the objects of a split.
+
+    Classes are those of a ClassLabel, else those that something beside the tables names, else
+    all that occur in any split, so that every split has the same.
+
+    Args:
+        tables: By split.
+        split: Which is opened.
+        place: Of the dataset.
+        columns: What is where.
+        named: Finds what names classes beside the tables.
+        wish: Names of the classes, in place of the found ones, and the pictures' channels.
+
+    Raises:
+        DataError: An object is not what it should be, or names do not fit.
+    """
+    table = tables[split]
+    rows = filled_rows(table, [columns.picture])
+    files = packed_files(table, columns.picture, place / split / columns.picture, rows)
+    reader = CocoReader(place / split)
+    for number, name in class_names(tables, columns, named, wish, place).items():
+        reader.take("categories", {"id": number, "name": name})
+    kept = [columns.objects, *(name for name in ("height", "width") if name in table.features)]
+    called_by_row = {row: file.called.name for row, file in zip(rows, files, strict=True)}
+    for row, content in enumerate(table.select_columns(kept)):
+        if row not in called_by_row:
+            continue
+        size = {name: content.get(name) for name in ("height", "width")}
+        reader.take("images", {"id": row, "file_name": called_by_row[row], **size})
+        for number, item in enumerate(objects_in(content[columns.objects]), start=1):
+            told = {key: item[name] for key in KEYS if (name := field(item, KEYS[key]))}
+            reader.take("annotations", {"id": number, **told, "image_id": row})
+    reader.check()
+    return listed_objects(reader, FORMAT, name_of(place), sorted(reader.images), files, wish)
+
+
+def objects_in(cell: Any) -> Iterator[Mapping[str, Any]]:
+    """Give the objects that a cell lists: one by one, or as lists of each of their fields."""
+    if isinstance(cell, Mapping):
+        for values in zip(*cell.values(), strict=True):
+            yield dict(zip(cell, values, strict=True))
+    else:
+        yield from cell or ()
+
+
+def class_names(
+    tables: Tables,
+    columns: Columns,
+    named: Callable[[], list[ClassTable]],
+    wish: Wish,
+    place: Path,
+) -> dict[Any, str]:
+    """Give the classes by what cells call them.
+
+    Raises:
+        DataError: Somebody gave too few or too many names.
+    """
+    from datasets import ClassLabel, LargeList, List
+
+    features = next(iter(tables.values())).features
+    fields = fields_of(features[columns.objects])
+    key = str(field(fields, CATEGORIES))
+    kind = fields[key].feature if isinstance(fields[key], List | LargeList) else fields[key]
+    if isinstance(kind, ClassLabel):
+        found: dict[Any, str] = dict(enumerate(kind.names))
+    else:
+        used = sorted(
+            {value for table in tables.values() for value in used_in(table, columns, key)}
+        )
+        rows = [(at, row) for table in named()[:1] for at, row in enumerate(table.rows)]
+        beside = {at if row.value is None else row.value: row.name for at, row in rows}
+        found = beside if beside and set(used) <= set(beside) else called(used)
+    if wish.names is not None and len(wish.names) != len(found):
+        raise DataError(f"{len(wish.names)} names, but {place} has {len(found)} classes")
+    return dict(zip(found, wish.names or found.values(), strict=True))
+
+
+def used_in(table: Any, columns: Columns, key: str) -> Iterator[Any]:
+    """Give the class of each object of a table."""
+    for cell in table.select_columns([columns.objects]):
+        for item in objects_in(cell[columns.objects]):
+            yield item[key]
+
+
+def called(used: list[Any]) -> dict[Any, str]:
+    """Give classes that nothing names names of their own."""
+    return {value: value if isinstance(value, str) else f"class {value}" for value in used}

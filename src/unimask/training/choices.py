@@ -26,6 +26,10 @@ SMALLEST_SQUARE = 64
 TRAINED_RATE, UNTRAINED_RATE = 1e-4, 5e-4
 """Peak rates at the papers' batch: theirs, for trained weights or backbones; and from scratch."""
 
+SMALL = 10_000_000
+"""Parameters below which a network that was trained as a whole goes on as from scratch, with its
+backbone at the full rate: it was trained on nothing larger (`recipes/nuclei.py`, second leg)."""
+
 PASSES, LEAST_STEPS, MOST_STEPS = 50, 1000, {"cpu": 3000, "gpu": 90_000}
 """The papers' passes over COCO, within what small data need and what a day allows."""
 
@@ -137,12 +141,14 @@ class Choices:
         batch = at_once * passes * machine.processes
         steps = said.get("steps", count_steps(pictures, batch, said.get("epochs"), machine))
         least = math.ceil(judged / (JUDGED * batch))
-        rate = TRAINED_RATE if pretrained else UNTRAINED_RATE
+        small = parameters < SMALL and settings.backbone_weights is None
+        rate = TRAINED_RATE if pretrained and not small else UNTRAINED_RATE
         chosen = {
             "batch_size": at_once,
             "accumulate": passes,
             "steps": steps,
             "learning_rate": rate * max(1.0, batch / NOMINAL_BATCH["gpu"]) ** 0.5,
+            "backbone_rate": 1.0 if small else settings.backbone_rate,
             "warmup_steps": min(100, steps // 10),
             "evaluate_every": min(steps, max(steps // VALIDATIONS, least, 1)),
             "precision": "bfloat16" if machine.bfloat16 else "float32",

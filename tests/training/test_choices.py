@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from conftest import tiny_checkpoint
 
 from unimask.datasets.transforms import Augmentation

@@ -85,6 +85,41 @@ def camvid_streets(folder: Path) -> Path:
     return folder
 
 
+def segnet_camvid(folder: Path) -> Path:
+    """Write CamVid as SegNet's authors have it: no table, void is 11, lists of their own paths."""
+    folder = folder / "CamVid"
+    for split, frames in (
+        ("train", "0001TP_0066{}"),
+        ("val", "0016E5_{}"),
+        ("test", "Seq05VD_f{}"),
+    ):
+        lines = []
+        for index in range(2):
+            name = f"{frames.format(30 * index + 10)}.png"
+            labels = draw_blocks(index, 12)
+            save(folder / split / name, draw_photo(index))
+            save(folder / f"{split}annot" / name, labels)
+            lines.append(f"/SegNet/CamVid/{split}/{name} /SegNet/CamVid/{split}annot/{name}")
+        (folder / f"{split}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def dubai_tiles(folder: Path) -> Path:
+    """Write colour masks, with pixels that nobody painted, beside a table of other colours."""
+    colours = ["#3c1098", "#8429f6", "#6ec1e4", "#fedd3a", "#e2a929", "#9b9b9b", "#000000"]
+    told = ["#d0021b", "#f5a623", "#de597f", "#417505", "#50e3c2", "#9b9b9b"]
+    names = ["Building", "Land (unpaved area)", "Road", "Vegetation", "Water", "Unlabeled"]
+    for tile in range(1, 4):
+        for part in range(1, 3):
+            seed, name = 10 * tile + part, f"image_part_{part:03}"
+            save(folder / f"Tile {tile}" / "images" / f"{name}.jpg", draw_photo(seed))
+            labels = paint(draw_blocks(seed, len(colours)), colours)
+            save(folder / f"Tile {tile}" / "masks" / f"{name}.png", labels)
+    rows = [{"title": n, "color": c.upper()} for n, c in zip(names, told, strict=True)]
+    (folder / "classes.json").write_text(json.dumps({"classes": rows, "tags": []}))
+    return folder
+
+
 def prepped_streets(folder: Path) -> Path:
     """Write index maps in folders like "annotations_prepped_train", named by nothing."""
     for split, count in (("train", 5), ("test", 2)):
@@ -220,6 +255,8 @@ LAYOUTS = {
         aerial_tiles,
         segnet_streets,
         camvid_streets,
+        segnet_camvid,
+        dubai_tiles,
         prepped_streets,
         binary_masks,
         palette_maps,

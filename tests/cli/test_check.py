@@ -12,6 +12,7 @@ def test_a_sound_dataset_passes(command, tmp_path):
         "check", data, "--names", "disc,ground", "--picture", picture, "--json", report
     )
     assert code == 0 and "train 3 (3 read, 0 corrupt, 0 empty)" in out and "disc" in out
+    assert "labels: each value above 0 is an object" in out
     assert picture.exists() and json.loads(report.read_text())["sound"]
 
 

@@ -18,6 +18,8 @@ THINGS = {
     "cityscapes": 8,
     "cityscapes_instance": 8,
     "mapillary_vistas": 37,
+    "camvid": 0,
+    "dubai_aerial": 0,
 }
 
 

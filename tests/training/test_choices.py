@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 from conftest import tiny_checkpoint
 
 from unimask.datasets.transforms import Augmentation
@@ -13,14 +14,16 @@ CPU = Machine(kind="cpu", memory_gb=None, bfloat16=False, cores=2, processes=1)
 GPU = Machine(kind="gpu", memory_gb=12.0, bfloat16=True, cores=16, processes=1)
 
 
-def choose(machine, *, pictures=1000, pretrained=True, **said):
+def choose(machine, *, pictures=1000, judged=5, pretrained=True, parameters=47e6, **said):
     choices = Choices(said, None, [(600, 800)] * 3, machine)
     first = choices.first()
     checkpoint = tiny_checkpoint()
     shortest = replace(checkpoint.preprocessing, shortest_edge=first.augmentation.crop)
     checkpoint = replace(checkpoint, preprocessing=replace(shortest, longest_edge=4096))
-    settings = choices.rest(first, checkpoint, pretrained, pictures)
-    return settings, choices.in_words(settings, pictures, 5)
+    weights = {"weight": torch.empty(int(parameters), device="meta")}
+    checkpoint = replace(checkpoint, state=weights)
+    settings = choices.rest(first, checkpoint, pretrained, pictures, judged)
+    return settings, choices.in_words(settings, pictures, judged)
 
 
 def test_one_gpu_reaches_the_papers_batch_and_rate():
@@ -49,6 +52,23 @@ def test_small_data_make_small_batches_and_enough_steps():
     settings, _ = choose(GPU, pictures=20)
     assert settings.batch_size * settings.accumulate == 5
     assert settings.steps == 1000
+
+
+@pytest.mark.parametrize(
+    ("parameters", "backbone", "rates"),
+    [(47e6, None, (1e-4, 0.1)), (4.6e6, None, (5e-4, 1.0)), (4.6e6, "r.pkl", (1e-4, 0.1))],
+)
+def test_small_networks_go_on_as_from_scratch(parameters, backbone, rates):
+    said = {} if backbone is None else {"backbone_weights": backbone}
+    settings, _ = choose(CPU, parameters=parameters, **said)
+    assert (settings.learning_rate, settings.backbone_rate) == rates
+
+
+@pytest.mark.parametrize(("judged", "every"), [(5, 30), (30, 30), (80, 80), (900, 300)])
+def test_a_short_run_judges_a_quarter_of_what_it_learns_from(judged, every):
+    settings, _ = choose(CPU, pictures=320, judged=judged, steps=300)
+    assert settings.evaluate_every == every
+    assert settings.batch_size == 4
 
 
 def test_a_large_batch_raises_the_rate_by_its_root():

@@ -21,6 +21,7 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError, TrainingError
 from unimask.modeling.build import build_backbone, build_segmenter
 from unimask.training import TrainingSettings, steps, train
+from unimask.training.run_folder import RunFolder
 from unimask.training.start import CLASS_HEADS, starting_point
 
 pytest.importorskip("lightning_fabric")
@@ -73,6 +74,17 @@ def test_a_run_learns_and_leaves_its_papers(discs, tmp_path):
         predictor = unimask.load(tmp_path / "run" / "weights" / name)
         assert predictor.labels == ("object", "background")
     assert result.predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
+
+
+def test_the_first_step_has_a_line_of_its_own(discs, tmp_path):
+    run(discs, tmp_path / "run", steps=30)
+    rows = RunFolder(tmp_path / "run").rows()
+    assert [int(row["step"]) for row in rows] == [1, 20, 30]  # an epoch is shorter than 20
+    run(discs, tmp_path / "one", steps=1)
+    (alone,) = RunFolder(tmp_path / "one").rows()
+    assert [rows[0][name] for name in ("loss", "class", "mask")] == [
+        alone[name] for name in ("loss", "class", "mask")
+    ]
 
 
 def test_a_resumed_run_ends_with_the_same_weights(discs, tmp_path, monkeypatch):

@@ -67,6 +67,8 @@ def print_report(console: Console, report: "Report") -> None:
     """Print what was counted, and what was found."""
     told = ", ".join(map(told_split, report.surveys))
     console.print(f"{report.format}: {told}", soft_wrap=True)
+    if report.told:
+        console.print(f"labels: {report.told}", soft_wrap=True)
     print_classes(console, report)
     for survey in report.surveys:
         console.print(told_sizes(survey), soft_wrap=True)

@@ -9,7 +9,7 @@ import numpy as np
 from unimask.curation.findings import Finding, findings
 from unimask.curation.survey import Survey, survey
 from unimask.datasets import open_dataset, recognise, split_names
-from unimask.datasets.found import Wish
+from unimask.datasets.found import Wish, about_of
 
 QUERIES = 100
 """Masks per picture of most published networks."""
@@ -23,11 +23,13 @@ class Report:
         format: What its labels are.
         surveys: What its splits hold.
         findings: What is wrong or worth knowing, the severe first.
+        told: How the classes were found, and what is ignored or left out.
     """
 
     format: str
     surveys: tuple[Survey, ...]
     findings: tuple[Finding, ...]
+    told: str = ""
 
     @property
     def sound(self) -> bool:
@@ -38,6 +40,7 @@ class Report:
         """Give everything as plain values, ready for JSON."""
         return {
             "format": self.format,
+            "told": self.told,
             "sound": self.sound,
             "splits": {found.name: plain(found) for found in self.surveys},
             "findings": [
@@ -79,9 +82,10 @@ def check(
     """
     folder, wish = Path(data), Wish(names, channels, format)
     found = recognise(folder, format)
-    surveys = []
+    surveys, about = [], None
     for name in (split,) if split is not None else split_names(folder, wish):
         dataset = open_dataset(folder, name, names=names, channels=channels, format=format)
+        about = about or about_of(dataset)
         surveys.append(
             survey(
                 dataset,
@@ -93,7 +97,8 @@ def check(
             )
         )
     told = findings(surveys, queries or QUERIES, limited=queries is not None)
-    return Report(found.format, tuple(surveys), tuple(told))
+    classes = "" if about is None else about.told
+    return Report(found.format, tuple(surveys), tuple(told), classes)
 
 
 def plain(found: Survey) -> dict[str, object]:

@@ -78,7 +78,7 @@ def one_polygon(loops: list[Loop]) -> Loop:
             break
         distances, nearest = KDTree(following).query(around[:-1])
         exit_ = int(np.argmin(distances))
-        entry = int(nearest[exit_])
+        entry = int(np.asarray(nearest)[exit_])
         there.append(around[: exit_ + 1])
         back.append(around[exit_:])
     if back:

@@ -3,7 +3,9 @@
 Each file beside this one lists a set's classes in the order of the published networks' outputs:
 name, "thing" or "stuff", and the colour its dataset gives it, if any. The facts are those of
 detectron2's `builtin_meta.py` (COCO, Cityscapes) and of Mask2Former's `data/datasets/register_*.py`
-(ADE20K, Mapillary Vistas, COCO-Stuff); COCO's are panopticapi's `panoptic_coco_categories.json`.
+(ADE20K, Mapillary Vistas, COCO-Stuff); COCO's are panopticapi's `panoptic_coco_categories.json`;
+CamVid's those of SegNet's `test_segmentation_camvid.py`; Dubai's those that Humans in the Loop tell
+of their aerial pictures.
 """
 
 import json
@@ -24,6 +26,8 @@ SIZES = {
     "cityscapes": 19,
     "cityscapes_instance": 8,
     "mapillary_vistas": 65,
+    "camvid": 11,
+    "dubai_aerial": 5,
 }
 """Classes per set; no two sets are of one size, so that a network's outputs tell its set."""
 

@@ -63,6 +63,17 @@ class MeanIoU:
             "pACC": 100 * float(right.sum() / total) if total else None,
         }
 
+    def commonest(self) -> tuple[str, float] | None:
+        """Give the class of most true pixels, and the mIoU in percent of answering it everywhere.
+
+        What a network must beat to have learned anything; None where fewer than two classes occur.
+        """
+        true = self.confusion.sum(1)
+        present = int((true > 0).sum())
+        if present < 2:
+            return None
+        return self.labels.names[true.argmax()], 100 * float(true.max() / true.sum()) / present
+
     def per_class(self) -> dict[str, dict[str, float | None]]:
         """Give each class's IoU, None where it never occurred."""
         return {

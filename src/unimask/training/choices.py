@@ -1,5 +1,6 @@
 """Settings that fit the data and the machine, for all that nobody said (docs/training.md)."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -26,10 +27,17 @@ SMALLEST_SQUARE = 64
 TRAINED_RATE, UNTRAINED_RATE = 1e-4, 5e-4
 """Peak rates at the papers' batch: theirs, for trained weights or backbones; and from scratch."""
 
+SMALL = 10_000_000
+"""Parameters below which a network that was trained as a whole goes on as from scratch, with its
+backbone at the full rate: it was trained on nothing larger (`recipes/nuclei.py`, second leg)."""
+
 PASSES, LEAST_STEPS, MOST_STEPS = 50, 1000, {"cpu": 3000, "gpu": 90_000}
 """The papers' passes over COCO, within what small data need and what a day allows."""
 
-VALIDATIONS = 10
+VALIDATIONS, JUDGED = 10, 0.25
+"""Validations of a run; fewer, where they would judge more than this share of what it learns from:
+without gradients a picture takes a third of the time, at twice the size four thirds."""
+
 MEASURED = 200
 """Pictures whose sizes are looked at."""
 
@@ -104,7 +112,12 @@ class Choices:
         return with_square(settings, square(self.sizes, self.machine))
 
     def rest(
-        self, settings: TrainingSettings, checkpoint: Checkpoint, pretrained: bool, pictures: int
+        self,
+        settings: TrainingSettings,
+        checkpoint: Checkpoint,
+        pretrained: bool,
+        pictures: int,
+        judged: int,
     ) -> TrainingSettings:
         """Fill in what nobody said.
 
@@ -113,6 +126,7 @@ class Choices:
             checkpoint: What is trained.
             pretrained: Whether its weights, or its backbone's, were trained before.
             pictures: To learn from.
+            judged: To judge by.
         """
         machine, said = self.machine, self.said
         if self.settings is not None:
@@ -127,14 +141,17 @@ class Choices:
         passes = said.get("accumulate", max(1, round(each / at_once)))
         batch = at_once * passes * machine.processes
         steps = said.get("steps", count_steps(pictures, batch, said.get("epochs"), machine))
-        rate = TRAINED_RATE if pretrained else UNTRAINED_RATE
+        least = math.ceil(judged / (JUDGED * batch))
+        small = parameters < SMALL and settings.backbone_weights is None
+        rate = TRAINED_RATE if pretrained and not small else UNTRAINED_RATE
         chosen = {
             "batch_size": at_once,
             "accumulate": passes,
             "steps": steps,
             "learning_rate": rate * max(1.0, batch / NOMINAL_BATCH["gpu"]) ** 0.5,
+            "backbone_rate": 1.0 if small else settings.backbone_rate,
             "warmup_steps": min(100, steps // 10),
-            "evaluate_every": max(1, steps // VALIDATIONS),
+            "evaluate_every": min(steps, max(steps // VALIDATIONS, least, 1)),
             "precision": "bfloat16" if machine.bfloat16 else "float32",
             "workers": min(2 if machine.kind == "cpu" else 8, machine.cores),
         }

@@ -26,8 +26,9 @@ from unimask.training.unreadable import UNREADABLE, Unreadable, readable
 from unimask.training.validation import draw_samples, predictor_of, validate
 from unimask.training.waiting import DONE, ENOUGH, FirstProcessWorks
 
-LEAST_STRETCH = 20
-"""Steps that a line sums up at least, where an epoch is shorter."""
+LEAST_STRETCH, STRETCHES = 20, 15
+"""Steps that a line sums up at least, where an epoch is shorter; lines of a run whose epochs are
+longer than that many parts of it."""
 
 
 @dataclass(eq=False)
@@ -115,7 +116,7 @@ class Loop:
         self.interrupted = bool(self.fabric.all_reduce(asked, reduce_op="sum"))
 
     def stretches(self, stream, reporter: Reporter) -> None:
-        """Take steps; sum them up once an epoch."""
+        """Take steps, and sum them up from time to time."""
         self.trainee.network.train()
         start, taken_before = time.perf_counter(), self.taken
         while self.step < self.settings.steps and not (self.interrupted or self.had_enough):
@@ -128,16 +129,14 @@ class Loop:
             self.taken += 1
             self.sums = {name: self.sums.get(name, 0.0) + v for name, v in losses.items()}
             reporter.step(losses["loss"])
-            length = max(LEAST_STRETCH, round(self.step / self.epoch))
-            due = self.step % length == 0 or self.step == self.settings.steps
             judged = self.judged_now()
-            if due or judged:
+            if judged or self.told_now():
                 seconds = (time.perf_counter() - start) / (self.taken - taken_before)
                 row = self.row({n: v / self.taken for n, v in self.sums.items()}, seconds)
                 self.sums, self.taken = {}, 0
                 self.finish_stretch(row, judged, reporter)
                 start, taken_before = time.perf_counter(), 0
-            elif self.step % self.settings.save_every == 0 or self.interrupted:
+            if judged or self.step % self.settings.save_every == 0:
                 self.save()
         if self.interrupted:
             self.save()
@@ -149,6 +148,12 @@ class Loop:
         if self.trainee.last_bad:
             reporter.say(f"skipped: {self.trainee.last_bad}")
             self.trainee.last_bad = ""
+
+    def told_now(self) -> bool:
+        """Say whether a line follows: of the first step, where the run begins, or of a stretch."""
+        length = min(round(self.step / self.epoch), self.settings.steps // STRETCHES)
+        regular = self.step % max(LEAST_STRETCH, length) == 0
+        return regular or self.step in (1, self.settings.steps)
 
     def judged_now(self) -> bool:
         """Say whether this step is followed by a validation."""
@@ -168,7 +173,7 @@ class Loop:
         }
 
     def finish_stretch(self, row: dict[str, object], judged: bool, reporter: Reporter) -> None:
-        """Validate if it is time; log, print, draw and save."""
+        """Validate if it is time; log, print and draw."""
         first = FirstProcessWorks(self.fabric)
         if not self.fabric.is_global_zero:
             self.had_enough = judged and first.wait() == ENOUGH
@@ -180,7 +185,6 @@ class Loop:
             logger.log(numbers_of(row), self.step)
         reporter.row(row)
         draw_curves(self.folder.rows(), self.folder.path / "curves.png")
-        self.save()
 
     def judge(self, first: FirstProcessWorks, reporter: Reporter) -> dict[str, object]:
         """Score the averaged weights, keep them if they are the best, and say whether to go on."""

@@ -113,7 +113,7 @@ def train(
     checkpoint, pretrained, words = starting_point(model, dataset.labels, tasks, settings, resume)
     if (channels := checkpoint.config.backbone.in_channels) != RGB:  # known as the labels are
         dataset, validation = open_splits(data, names, format, channels)
-    settings = choices.rest(settings, checkpoint, pretrained, len(dataset))
+    settings = choices.rest(settings, checkpoint, pretrained, len(dataset), len(validation))
     fabric = launch(device, settings)
     loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
     facts = {"model": model, "task": task, "data": str(data), "labels": dataset.labels.names}

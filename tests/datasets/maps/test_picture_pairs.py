@@ -10,6 +10,7 @@ from PIL import Image
 
 from unimask.datasets import check_tasks, describe, open_dataset, widest_task
 from unimask.errors import DataError, TaskError
+from unimask.label_sets import known_labels
 
 
 def labels_in(sample):
@@ -39,6 +40,41 @@ def test_odd_names_of_folders_tell_the_split(tmp_path):
     assert dataset.labels.names == tuple(STREETS[:4])
     expected = draw_blocks(1, 5).astype(int)
     assert (labels_in(dataset[1]) == np.where(expected == 4, -1, expected)).all()
+
+
+def test_camvid_of_segnet_is_known_without_a_table(tmp_path):
+    folder = map_layouts.segnet_camvid(tmp_path)
+    dataset = open_dataset(folder, "val")
+    camvid = known_labels("camvid")
+    assert dataset.labels == camvid and (camvid.names[0], camvid.names[10]) == ("sky", "bicyclist")
+    expected = draw_blocks(1, 12).astype(int)
+    assert (labels_in(dataset[1]) == np.where(expected == 11, -1, expected)).all()
+    assert "names of CamVid" in describe(dataset) and "ignored: void" in describe(dataset)
+    assert [len(open_dataset(folder, s)) for s in ("train", "val", "test")] == [2, 2, 2]
+    names = tuple("abcdefghijk")
+    assert open_dataset(folder, names=names).labels.names == names
+    for path in folder.rglob("*.png"):
+        path.rename(path.with_name(f"other_{path.name}"))
+    assert len(open_dataset(folder, "val").labels) == 12
+
+
+def test_aerial_colours_are_known_where_the_table_has_others(tmp_path):
+    dataset = open_dataset(map_layouts.dubai_tiles(tmp_path))
+    assert dataset.labels == known_labels("dubai_aerial")
+    expected = draw_blocks(11, 7).astype(int)
+    assert (labels_in(dataset[0]) == np.where(expected > 4, -1, expected)).all()
+    assert "aerial pictures of Dubai, ignored: void" in describe(dataset)
+
+
+def test_names_that_say_void_are_ignored(tmp_path):
+    folder = map_layouts.prepped_streets(tmp_path)
+    dataset = open_dataset(folder, names=("sky", "Void", "road", "car"))
+    assert dataset.labels.names == ("sky", "road", "car")
+    expected = np.array([0, -1, 1, 2])[draw_blocks(0, 4)]
+    assert (labels_in(dataset[0]) == expected).all()
+    assert "ignored: 255, ignored: Void" not in describe(dataset) and "Void" in describe(dataset)
+    with pytest.raises(DataError, match="all names mean that nothing is known"):
+        open_dataset(folder, names=("void", "unknown", "ignore", "void "))
 
 
 def test_suffixes_and_a_table_in_csv(tmp_path):

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from unimask.datasets.maps.class_table import ClassTable, Row, is_void
 from unimask.datasets.maps.kinds import COLOURS, PAIR, Glimpse, Kind
+from unimask.datasets.maps.known_maps import known_maps
 from unimask.datasets.maps.label_map import LOSSY, Codes, hex_of, read_colours, read_numbers
 from unimask.datasets.packed import File, path_of
 from unimask.errors import DataError
@@ -109,7 +110,11 @@ def classes_of(
     else:
         values = values_in(files, coloured=False)
         two = kind == "binary" and len(values) <= PAIR
-        classes = of_binary(seen, ()) if two else as_found(values, coloured=False)
+        known = known_maps(values, list(map(path_of, files)), coloured=False)
+        if known is not None and (names is None or len(names) < len(values)):
+            classes = of_rows(known.rows(), known.name, coloured=False)
+        else:
+            classes = of_binary(seen, ()) if two else as_found(values, coloured=False)
     return classes if names is None else renamed(classes, names)
 
 
@@ -122,10 +127,15 @@ def has_all(table: ClassTable, seen: Sequence[Glimpse]) -> bool:
 def by_colours(table: ClassTable | None, seen: Sequence[Glimpse], files: Sequence[File]) -> Classes:
     """Take the colours of a table, or those found if there is none or it is not of these maps."""
     if table is not None and share_of(table, seen) >= FITTING:
-        return of_rows(table, [(row, row.colour or 0) for row in table.rows], coloured=True)
+        rows = [(row, row.colour or 0) for row in table.rows]
+        return of_rows(rows, str(table.path), coloured=True)
+    values = values_in(files, coloured=True)
+    known = known_maps(values, list(map(path_of, files)), coloured=True)
+    if known is not None:
+        return of_rows(known.rows(), known.name, coloured=True)
     rows = () if table is None else table.rows
-    known = {row.colour: row.name for row in rows if row.colour is not None}
-    found = as_found(values_in(files, coloured=True), coloured=True, known=known)
+    named = {row.colour: row.name for row in rows if row.colour is not None}
+    found = as_found(values, coloured=True, known=named)
     if table is None:
         return found
     told = f"colours as found: most are not those of {table.path.name}, {found.told}"
@@ -151,7 +161,7 @@ def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[File])
     """
     rows = [(row, at if row.value is None else row.value) for at, row in enumerate(table.rows)]
     if sorted(code for _, code in rows) != list(range(len(rows))):
-        return of_rows(table, rows, coloured=False)
+        return of_rows(rows, str(table.path), coloured=False)
     if any(row.value is None for row in table.rows):
         values = values_in(files, coloured=False)
     else:
@@ -161,14 +171,23 @@ def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[File])
         known = recognise([row.name for row, _ in rows]) is not None
         first = Row("unlabelled" if known else "background")
         rows = [(first, 0), *((row, code + 1) for row, code in rows)]
-    return of_rows(table, rows, coloured=False)
+    return of_rows(rows, str(table.path), coloured=False)
 
 
-def of_rows(table: ClassTable, rows: Sequence[tuple[Row, int]], *, coloured: bool) -> Classes:
-    """Give classes by name: rows of one name are one class, "void" and its like are ignored."""
+def of_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> Classes:
+    """Give classes by name: rows of one name are one class, "void" and its like are ignored.
+
+    Args:
+        rows: Each with its value or packed colour.
+        source: Who says so: a table's file, or whose maps they are.
+        coloured: Whether the codes are colours.
+
+    Raises:
+        DataError: All rows are void.
+    """
     names = list(dict.fromkeys(row.name for row, _ in rows if not is_void(row.name)))
     if not names:
-        raise DataError(f"{table.path} names no class: give one name per line")
+        raise DataError(f"{source} names no class: give one name per line")
     label_of: dict[int, int] = {} if coloured else dict.fromkeys(NOTHING, IGNORED)
     for row, code in rows:
         label_of[code] = IGNORED if is_void(row.name) else names.index(row.name)
@@ -176,7 +195,8 @@ def of_rows(table: ClassTable, rows: Sequence[tuple[Row, int]], *, coloured: boo
     paint = tuple(None if (c := colours[name]) is None else unpacked(c) for name in names)
     voids = [row.name for row, _ in rows if is_void(row.name)]
     ignored = [*voids, *([] if coloured or len(rows) > IGNORE_LABEL else [str(IGNORE_LABEL)])]
-    told = f"names of {table.path.name}" + (f", ignored: {', '.join(ignored)}" if ignored else "")
+    told = f"names of {Path(source).name}"
+    told += f", ignored: {', '.join(dict.fromkeys(ignored))}" if ignored else ""
     labels = LabelSet(tuple(names), (False,) * len(names), paint if any(paint) else ())
     return Classes(labels, label_of, coloured, told)
 
@@ -272,9 +292,21 @@ def check_colours(count: int, where: File) -> None:
 
 
 def renamed(classes: Classes, names: tuple[str, ...]) -> Classes:
-    """Give the classes other names."""
+    """Give the classes other names; those that are called "void" or the like are ignored.
+
+    Raises:
+        DataError: They are not as many, or all are void.
+    """
     old = classes.labels
     if len(names) != len(old):
         raise DataError(f"{len(names)} names, but the maps have {len(old)} classes: give as many")
-    labels = LabelSet(names, old.is_thing, old.colours)
-    return Classes(labels, classes.label_of, classes.coloured, classes.told, classes.cut)
+    kept = [place for place, name in enumerate(names) if not is_void(name)]
+    if not kept:
+        raise DataError(f"all names mean that nothing is known: {', '.join(names)}")
+    colours = tuple(old.colours[place] for place in kept) if old.colours else ()
+    labels = LabelSet(tuple(names[p] for p in kept), tuple(old.is_thing[p] for p in kept), colours)
+    places = {place: number for number, place in enumerate(kept)}
+    label_of = {code: places.get(place, IGNORED) for code, place in classes.label_of.items()}
+    voids = [name for name in names if is_void(name)]
+    told = classes.told + (f", and {', '.join(voids)}" if voids else "")
+    return Classes(labels, label_of, classes.coloured, told, classes.cut)

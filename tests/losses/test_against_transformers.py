@@ -4,11 +4,12 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from torch import nn
+from conftest import TINY_ONEFORMER
 
 from unimask.config import CriterionConfig, DenseCriterionConfig
 from unimask.losses import Criterion, DenseCriterion
 from unimask.losses.criterion import PointSampler
+from unimask.modeling.build import build_segmenter
 from unimask.modeling.text_encoder import TextMapper
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
@@ -16,6 +17,7 @@ transformers = pytest.importorskip("transformers")
 
 CLASSES, QUERIES, LAYERS, POINTS, WIDTH = 4, 12, 3, 40, 6
 WEIGHTS = {"cross_entropy": 2, "mask": 5, "dice": 5, "contrastive": 0.5}
+TERMS = ("cross_entropy", "mask", "dice")
 OBJECTS = pytest.mark.parametrize("objects", [(5, 3), (12, 12), (1,)], ids=str)
 
 
@@ -130,14 +132,14 @@ def their_maskformer():
 
 def weighed(terms):
     """Their total: every layer's terms times their weights."""
-    return torch.stack(
-        [WEIGHTS[name.split("_", 1)[1].rstrip("_012")] * term for name, term in terms.items()]
-    ).sum()
+    return sum(
+        WEIGHTS[name.split("_", 1)[1].rstrip("_012")] * term.sum() for name, term in terms.items()
+    )
 
 
 def assert_same(ours, theirs, inputs, scales=((), ())):
     """Compare terms, total and gradients; `scales` are parameters of ours and of theirs."""
-    last = torch.stack([theirs[f"loss_{name}"] for name in ("cross_entropy", "mask", "dice")])
+    last = torch.stack([theirs[f"loss_{name}"].sum() for name in TERMS])
     torch.testing.assert_close(torch.stack(ours[1:4]), last, rtol=1e-5, atol=1e-6)
     total = weighed(theirs)
     torch.testing.assert_close(ours.total, total, rtol=1e-5, atol=0)
@@ -169,7 +171,7 @@ def test_oneformers_losses_are_those_of_transformers_with_the_contrast(objects, 
     assert len(theirs) == 3 * LAYERS + 1
     # Their loss has the scale, which in ours is the mapper's: it makes the texts as long as that.
     monkeypatch.setattr(TextMapper, "encode", lambda mapper, sentences: example.texts)
-    mapper = TextMapper(encoder=nn.Identity(), projector=nn.Identity(), context=1, dim=WIDTH)  # type: ignore[arg-type]
+    mapper = build_segmenter(TINY_ONEFORMER).text_mapper
     texts = mapper(torch.zeros(len(objects), 1, 1, dtype=torch.long))
     output = example.output._replace(queries=example.queries, texts=texts)
     ours = Criterion(CLASSES, CriterionConfig())(output, example.targets, sampler=example.sampler)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import albumentations
+import albumentations  # pyright: ignore[reportMissingImports]
 import numpy as np
 import torch
 import transformers

@@ -23,9 +23,9 @@ PICTURE = ROOT / "docs" / "pictures" / "training_beside_transformers.png"
 WAYS = {
     "unimask": ("unimask", "judged", "#1b7f5c", "-"),
     "transformers, our optimiser": ("transformers", "judged", "#c2571a", "-"),
-    "… its weights in our predictor": ("transformers", "judged by our rules", "#c2571a", ":"),
+    "its weights in our predictor": ("transformers", "judged by our rules", "#c2571a", ":"),
     "transformers, the example's optimiser": ("example", "judged", "#8a8a8a", "-"),
-    "…  its weights in our predictor": ("example", "judged by our rules", "#8a8a8a", ":"),
+    "those weights in our predictor": ("example", "judged by our rules", "#8a8a8a", ":"),
 }
 """Lines of the table: whose runs, which of their scores, colour, dashes."""
 
@@ -38,6 +38,7 @@ ENDS = (
     ("example", "our rules", "the example's optimiser, our rules"),
     ("example", "their rules", "the example's optimiser, its own rules"),
 )
+NAME, NONE = "beside transformers", "Not measured yet."
 METRICS = ("PQ", "SQ", "RQ", "PQ_things", "PQ_stuff")
 
 
@@ -52,12 +53,14 @@ def gather(out: Path) -> dict[str, list[dict]]:
 
 def table(found: dict[str, list[dict]]) -> str:
     """Write the quality at each judged step, averaged over seeds, and over the last third."""
+    if not any(found.values()):
+        return NONE
     lines = [
         "| | at 4/6 | at 5/6 | at the end | last third | by seed |",
         "|---|---|---|---|---|---|",
     ]
     for name, (whose, which, *_) in WAYS.items():
-        runs = [run[which] for run in found[whose]]
+        runs = [run[which] for run in found.get(whose, ())]
         if runs:
             steps = [f"{mean(scores):.1f}" for scores in zip(*runs, strict=True)]
             each = ", ".join(f"{mean(run):.1f}" for run in runs)
@@ -65,7 +68,7 @@ def table(found: dict[str, list[dict]]) -> str:
             lines.append(f"| {name} | {' | '.join(steps)} | **{whole:.1f}** | {each} |")
     lines += ["", f"| at the end | {' | '.join(METRICS)} |", "|---" * (1 + len(METRICS)) + "|"]
     for whose, which, name in ENDS:
-        runs = [run["end"][which] for run in found[whose]]
+        runs = [run["end"][which] for run in found.get(whose, ())]
         if runs:
             values = (mean(run[metric] or 0.0 for run in runs) for metric in METRICS)
             told = f"{'unimask' if whose == 'unimask' else 'transformers'}: {name}"
@@ -73,11 +76,16 @@ def table(found: dict[str, list[dict]]) -> str:
     return "\n".join(lines)
 
 
+def kept() -> dict[str, list[dict]]:
+    """Read the scores that are kept, none before the first measurement."""
+    return json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+
+
 def draw(found: dict[str, list[dict]]) -> None:
     """Draw the mean of the seeds at each judged step, and each seed as a dot."""
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for name, (whose, which, colour, dashes) in WAYS.items():
-        runs = [run[which] for run in found[whose]]
+        runs = [run[which] for run in found.get(whose, ())]
         if not runs:
             continue
         shares = [4 / 6, 5 / 6, 1][: len(runs[0])]
@@ -95,10 +103,10 @@ def main() -> None:
     """Keep, draw, write."""
     if len(sys.argv) > 1:
         KEPT.write_text(json.dumps(gather(Path(sys.argv[1])), indent=1) + "\n")
-    found = json.loads(KEPT.read_text())
+    found = kept()
     print(table(found))
     draw(found)
-    DOCUMENT.write_text(with_table(DOCUMENT.read_text(), "beside transformers", table(found)))
+    DOCUMENT.write_text(with_table(DOCUMENT.read_text(), NAME, table(found)))
 
 
 if __name__ == "__main__":

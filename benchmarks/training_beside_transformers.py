@@ -17,6 +17,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from peer_start import POINTS, SIDE, shared_settings, write_start
 from torch import nn
 
 import unimask
+from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.datasets import Dataset, open_dataset
 from unimask.evaluation import evaluate_predictor
 from unimask.formats.atomic import atomic_path
@@ -69,17 +71,25 @@ def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Sco
     with (run.folder / "metrics.csv").open() as stream:
         found = {int(row["step"]): row["score"] for row in csv.DictReader(stream) if row["score"]}
     dataset, weights = open_dataset(data, "val"), run.folder / "weights" / "last"
-    last = unimask.load(weights, device="cpu")
-    by_rules = quality(last, dataset), peer_example.judge(*theirs_of(weights), dataset)
-    last.network.load_state_dict(torch.load(place / "state.pt", weights_only=True)["network"])
+    averaged = read_huggingface(weights)
+    state = torch.load(place / "state.pt", weights_only=True)["network"]
     return {
         "judged": [float(found[step]) for step in judged_steps(steps)],
         "end": {
-            "our rules": by_rules[0],
-            "their rules": by_rules[1],
-            "our rules, weights of the last step": quality(last, dataset),
+            "our rules": quality(unimask.load(weights, device="cpu"), dataset),
+            "their rules": peer_example.judge(*theirs_of(weights), dataset),
+            "our rules, weights of the last step": quality(
+                predictor_of(replace(averaged, state=state)), dataset
+            ),
         },
     }
+
+
+def predictor_of(checkpoint: Checkpoint) -> Predictor:
+    """Load what somebody might have saved."""
+    with tempfile.TemporaryDirectory() as place:
+        write_huggingface(Path(place), checkpoint)
+        return unimask.load(place, device="cpu")
 
 
 def theirs_of(folder: Path) -> tuple[nn.Module, Any]:

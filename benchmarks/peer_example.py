@@ -80,8 +80,8 @@ class Pictures(TorchDataset):
         classes = {number: int(label) for number, label in enumerate(sample.label_ids)}
         inputs = self.processor(
             images=[changed["image"]],
-            segmentation_maps=[changed["mask"]],
-            instance_id_to_semantic_id=classes,
+            segmentation_maps=[changed["mask"]],  # pyright: ignore[reportCallIssue]
+            instance_id_to_semantic_id=classes,  # pyright: ignore[reportCallIssue]
             return_tensors="pt",
         )
         return {name: inputs[name][0] for name in ("pixel_values", "mask_labels", "class_labels")}

@@ -1,6 +1,6 @@
 """Train one network here and with `transformers`, side by side, and score both alike.
 
-    python benchmarks/training_beside_transformers.py OUT [--seeds 3] [--steps 600] [--data FOLDER]
+    python benchmarks/training_beside_transformers.py OUT [--seeds 3] [--steps 1500] [--data FOLDER]
 
 All start from the same weights and take as many steps of as many pictures, with the same peak
 rate and number of points. Ours is `unimask.train` with its defaults; beside it the example of
@@ -146,7 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--data", type=Path)
     told = parser.parse_args()
     hush()

@@ -6,12 +6,12 @@ Each table stands between two marks in the document, and a table without results
 """
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from marked_tables import with_table
 from matplotlib.patches import Rectangle
 from peer_cases import CLASSES, FLOAT, HALF, MAIN, QUERIES, SIDES, TRAINING
 
@@ -255,12 +255,7 @@ def main() -> None:
     found = results()
     text = DOCUMENT.read_text()
     for name, write in TABLES.items():
-        marks = f"<!-- table: {name} -->", f"<!-- end: {name} -->"
-        pattern = re.escape(marks[0]) + r".*?" + re.escape(marks[1])
-        body = f"{marks[0]}\n\n{write(found)}\n\n{marks[1]}"
-        text, count = re.subn(pattern, lambda _, body=body: body, text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"{DOCUMENT}: the marks of {name!r} stand there {count} times")
+        text = with_table(text, name, write(found))
     DOCUMENT.write_text(text)
     texts = [f"{name}\n\n{write(found)}\n" for name, write in TABLES.items()]
     (RESULTS / "peers.txt").write_text("\n".join(texts))

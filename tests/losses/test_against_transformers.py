@@ -1,16 +1,24 @@
-"""The same predictions, targets and points give the losses that `transformers` gives."""
+"""The same predictions, targets and points give the pairs and losses that `transformers` gives."""
+
+from contextlib import contextmanager
 
 import pytest
 import torch
+from conftest import TINY_ONEFORMER
 
-from unimask.config import CriterionConfig
-from unimask.losses import Criterion
+from unimask.config import CriterionConfig, DenseCriterionConfig
+from unimask.losses import Criterion, DenseCriterion
 from unimask.losses.criterion import PointSampler
+from unimask.modeling.build import build_segmenter
+from unimask.modeling.text_encoder import TextMapper
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 transformers = pytest.importorskip("transformers")
 
-CLASSES, QUERIES, LAYERS, POINTS = 4, 12, 3, 40
+CLASSES, QUERIES, LAYERS, POINTS, WIDTH = 4, 12, 3, 40, 6
+WEIGHTS = {"cross_entropy": 2, "mask": 5, "dice": 5, "contrastive": 0.5}
+TERMS = ("cross_entropy", "mask", "dice")
+OBJECTS = pytest.mark.parametrize("objects", [(5, 3), (12, 12), (1,)], ids=str)
 
 
 class TwoSets(PointSampler):
@@ -26,72 +34,181 @@ class TwoSets(PointSampler):
         return self.sets[1].expand(len(logits), -1, -1)
 
 
-def their_losses(layers, targets, sampler, monkeypatch):
+class Example:
+    """Layers of predictions, targets and points, all drawn."""
+
+    def __init__(self, objects):
+        generator = torch.Generator().manual_seed(len(objects))
+        shapes = (len(objects), QUERIES, CLASSES + 1), (len(objects), QUERIES, 8, 10)
+        self.layers = [
+            LayerPrediction(
+                torch.randn(shapes[0], generator=generator).requires_grad_(),
+                torch.randn(shapes[1], generator=generator).mul(4).requires_grad_(),
+            )
+            for _ in range(LAYERS)
+        ]
+        self.targets = [
+            Target(
+                torch.randint(CLASSES, (count,), generator=generator),
+                torch.rand(count, 32, 40, generator=generator) > 0.6,
+            )
+            for count in objects
+        ]
+        points = torch.rand(2, POINTS, 2, generator=generator)
+        self.sampler = TwoSets(*points)
+        both = torch.randn(2, len(objects), QUERIES, WIDTH, generator=generator)
+        self.queries, self.texts = (each.requires_grad_() for each in both)
+
+    @property
+    def output(self):
+        return SegmenterOutput(*self.layers[-1], auxiliary=tuple(self.layers[:-1]))
+
+    @property
+    def inputs(self):
+        return [logits for layer in self.layers for logits in layer]
+
+    def theirs(self, **more):
+        """The arguments of all their losses."""
+        names = ("class_queries_logits", "masks_queries_logits")
+        return {
+            **dict(zip(names, self.layers[-1], strict=True)),
+            "mask_labels": [target.masks.float() for target in self.targets],
+            "class_labels": [target.labels for target in self.targets],
+            "auxiliary_predictions": [
+                dict(zip(names, layer, strict=True)) for layer in self.layers[:-1]
+            ],
+            **more,
+        }
+
+    @contextmanager
+    def points_in(self, loss, monkeypatch):
+        """Let their loss read our points."""
+        matching, judged = self.sampler.sets
+        with monkeypatch.context() as patch:
+            patch.setattr(torch, "rand", lambda *size, **_: matching.expand(*size))
+            patch.setattr(
+                loss,
+                "sample_points_using_uncertainty",
+                lambda logits, *_: judged.expand(len(logits), -1, -1),
+            )
+            yield
+
+
+def their_mask2former():
     module = transformers.models.mask2former.modeling_mask2former
     config = transformers.Mask2FormerConfig(
         num_labels=CLASSES, num_queries=QUERIES, train_num_points=POINTS
     )
-    loss = module.Mask2FormerLoss(config, weight_dict={})
-    matching, judged = sampler.sets
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "rand", lambda *size, **_: matching.expand(*size))
-        patch.setattr(
-            loss,
-            "sample_points_using_uncertainty",
-            lambda logits, *_: judged.expand(len(logits), -1, -1),
-        )
-        return loss(
-            masks_queries_logits=layers[-1].mask_logits,
-            class_queries_logits=layers[-1].class_logits,
-            mask_labels=[target.masks.float() for target in targets],
-            class_labels=[target.labels for target in targets],
-            auxiliary_predictions=[
-                {
-                    "masks_queries_logits": layer.mask_logits,
-                    "class_queries_logits": layer.class_logits,
-                }
-                for layer in layers[:-1]
-            ],
-        )
+    return module.Mask2FormerLoss(config, weight_dict={})
 
 
-@pytest.mark.parametrize("objects", [(5, 3), (12, 12), (1,)], ids=str)
-def test_losses_and_gradients_are_those_of_transformers(objects, monkeypatch):
-    generator = torch.Generator().manual_seed(len(objects))
-    layers = [
-        LayerPrediction(
-            torch.randn(len(objects), QUERIES, CLASSES + 1, generator=generator).requires_grad_(),
-            torch.randn(len(objects), QUERIES, 8, 10, generator=generator).mul(4).requires_grad_(),
-        )
-        for _ in range(LAYERS)
-    ]
-    targets = [
-        Target(
-            torch.randint(CLASSES, (count,), generator=generator),
-            torch.rand(count, 32, 40, generator=generator) > 0.6,
-        )
-        for count in objects
-    ]
-    sampler = TwoSets(
-        torch.rand(POINTS, 2, generator=generator), torch.rand(POINTS, 2, generator=generator)
+def their_oneformer():
+    """Put together as their network does, from the configuration's numbers."""
+    module = transformers.models.oneformer.modeling_oneformer
+    told = transformers.OneFormerConfig()
+    matcher = module.OneFormerHungarianMatcher(
+        cost_class=told.class_weight,
+        cost_mask=told.mask_weight,
+        cost_dice=told.dice_weight,
+        num_points=POINTS,
     )
-    theirs = their_losses(layers, targets, sampler, monkeypatch)
-    weights = {"cross_entropy": 2, "mask": 5, "dice": 5}
-    their_total = torch.stack(
-        [weights[name.split("_", 1)[1].rstrip("_012")] * term for name, term in theirs.items()]
-    ).sum()
-    output = SegmenterOutput(*layers[-1], auxiliary=tuple(layers[:-1]))
-    ours = Criterion(CLASSES, CriterionConfig())(output, targets, sampler=sampler)
-
-    last = [theirs[f"loss_{name}"] for name in weights]
-    torch.testing.assert_close(torch.stack(ours[1:4]), torch.stack(last), rtol=1e-5, atol=1e-6)
-    assert len(theirs) == 3 * LAYERS
-    torch.testing.assert_close(ours.total, their_total, rtol=1e-5, atol=0)
-    inputs = [logits for layer in layers for logits in layer]
-    pairs = zip(
-        torch.autograd.grad(ours.total, inputs),
-        torch.autograd.grad(their_total, inputs),
-        strict=True,
+    return module.OneFormerLoss(
+        CLASSES,
+        matcher,
+        weight_dict={},
+        eos_coef=told.no_object_weight,
+        num_points=POINTS,
+        oversample_ratio=told.oversample_ratio,
+        importance_sample_ratio=told.importance_sample_ratio,
+        contrastive_temperature=told.contrastive_temperature,
     )
-    for our_gradient, their_gradient in pairs:
+
+
+def their_maskformer():
+    module = transformers.models.maskformer.modeling_maskformer
+    matcher = module.MaskFormerHungarianMatcher(cost_class=1.0, cost_dice=1.0, cost_mask=20.0)
+    return module.MaskFormerLoss(CLASSES, matcher, weight_dict={}, eos_coef=0.1)
+
+
+def weighed(terms):
+    """Their total: every layer's terms times their weights."""
+    return sum(
+        WEIGHTS[name.split("_", 1)[1].rstrip("_012")] * term.sum() for name, term in terms.items()
+    )
+
+
+def assert_same(ours, theirs, inputs, scales=((), ())):
+    """Compare terms, total and gradients; `scales` are parameters of ours and of theirs."""
+    last = torch.stack([theirs[f"loss_{name}"].sum() for name in TERMS])
+    torch.testing.assert_close(torch.stack(ours[1:4]), last, rtol=1e-5, atol=1e-6)
+    total = weighed(theirs)
+    torch.testing.assert_close(ours.total, total, rtol=1e-5, atol=0)
+    our_grads = torch.autograd.grad(ours.total, [*inputs, *scales[0]])
+    their_grads = torch.autograd.grad(total, [*inputs, *scales[1]])
+    for our_gradient, their_gradient in zip(our_grads, their_grads, strict=True):
+        their_gradient = their_gradient.to(our_gradient.dtype)
         torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-4, atol=1e-6)
+
+
+@OBJECTS
+def test_losses_and_gradients_are_those_of_transformers(objects, monkeypatch):
+    example, loss = Example(objects), their_mask2former()
+    with example.points_in(loss, monkeypatch):
+        theirs = loss(**example.theirs())
+    assert len(theirs) == 3 * LAYERS
+    ours = Criterion(CLASSES, CriterionConfig())(
+        example.output, example.targets, sampler=example.sampler
+    )
+    assert_same(ours, theirs, example.inputs)
+
+
+@OBJECTS
+def test_oneformers_losses_are_those_of_transformers_with_the_contrast(objects, monkeypatch):
+    example, loss = Example(objects), their_oneformer()
+    contrast = {"contrastive_queries_logits": example.queries, "text_queries": example.texts}
+    with example.points_in(loss, monkeypatch):
+        theirs = loss(**example.theirs(**contrast))
+    assert len(theirs) == 3 * LAYERS + 1
+    # Their loss has the scale, which in ours is the mapper's: it makes the texts as long as that.
+    monkeypatch.setattr(TextMapper, "encode", lambda mapper, sentences: example.texts)
+    mapper = build_segmenter(TINY_ONEFORMER).text_mapper
+    texts = mapper(torch.zeros(len(objects), 1, 1, dtype=torch.long))
+    output = example.output._replace(queries=example.queries, texts=texts)
+    ours = Criterion(CLASSES, CriterionConfig())(output, example.targets, sampler=example.sampler)
+    scales = [mapper.logit_scale], [loss.logit_scale]
+    assert_same(ours, theirs, [*example.inputs, example.queries, example.texts], scales)
+
+
+FAMILIES = {
+    "mask2former": (their_mask2former, Criterion(CLASSES, CriterionConfig())),
+    "oneformer": (their_oneformer, Criterion(CLASSES, CriterionConfig())),
+    "maskformer": (their_maskformer, DenseCriterion(CLASSES, DenseCriterionConfig())),
+}
+
+
+@OBJECTS
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pairs_are_those_of_transformers(family, objects, monkeypatch):
+    make, criterion = FAMILIES[family]
+    example, loss = Example(objects), make()
+    truth = criterion.lay_out(example.targets, (8, 10))
+    told = example.theirs()
+    if family == "maskformer":
+        compared = [criterion.in_cells(target, (8, 10)) for target in example.targets]
+        points_in = monkeypatch.context
+    else:
+        compared = [
+            criterion.sample(target, index, truth, example.sampler)
+            for index, target in enumerate(example.targets)
+        ]
+        points_in = lambda: example.points_in(loss, monkeypatch)  # noqa: E731
+    for layer in example.layers:
+        with points_in():
+            theirs = loss.matcher(
+                layer.mask_logits, layer.class_logits, told["mask_labels"], told["class_labels"]
+            )
+        for index, pairs in enumerate(theirs):
+            ours = criterion.matcher.match(
+                layer.class_logits[index], layer.mask_logits[index], compared[index]
+            )
+            assert [pair.tolist() for pair in ours] == [pair.tolist() for pair in pairs]

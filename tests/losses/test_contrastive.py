@@ -1,11 +1,14 @@
 """The contrast of queries and texts, alone and over two processes."""
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
+from losses.test_criterion import CLASSES, CONFIG, QUERIES, FixedPoints, example, golden
 from torch.nn.functional import normalize
 
+from unimask.losses import Criterion
 from unimask.losses.contrastive import contrastive_loss
 
 
@@ -15,16 +18,36 @@ def draw(pictures: int) -> tuple[torch.Tensor, torch.Tensor]:
     return queries, 14 * normalize(texts.flatten(1), dim=-1).unflatten(-1, (3, 5))
 
 
+def contrast(queries: np.ndarray, texts: np.ndarray) -> float:
+    """The symmetric cross entropy in float64: of normalised queries, and texts with their scale."""
+    queries, texts = (each.astype(np.float64).reshape(len(each), -1) for each in (queries, texts))
+    logits = queries / np.linalg.norm(queries, axis=1, keepdims=True) @ texts.T
+    own = np.arange(len(logits))
+    tables = (logits, logits.T)
+    return sum((np.log(np.exp(t).sum(1)) - t[own, own]).mean() for t in tables)
+
+
 def test_it_is_the_symmetric_cross_entropy():
-    queries, texts = (tensor.numpy() for tensor in draw(4))
-    rows = queries.reshape(4, -1) / np.linalg.norm(queries.reshape(4, -1), axis=1, keepdims=True)
-    logits = rows @ texts.reshape(4, -1).T
-    expected = 0.0
-    for table in (logits, logits.T):
-        for row in range(4):
-            expected += (np.log(np.exp(table[row]).sum()) - table[row, row]) / 4
-    found = contrastive_loss(*draw(4))
-    assert abs(float(found) - expected) < 1e-5
+    queries, texts = draw(4)
+    found = contrastive_loss(queries, texts)
+    assert abs(float(found) - contrast(queries.numpy(), texts.numpy())) < 1e-5
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("objects", [(2, 0, 3), (5, 5), (1,)], ids=str)
+def test_oneformers_loss_is_that_of_the_rules(seed, objects):
+    """Class, mask and dice loss of every layer, and half the contrast, once."""
+    output, targets, layers = example(seed, objects)
+    generator = torch.Generator().manual_seed(seed)
+    points = torch.rand(30, 2, generator=generator)
+    queries, texts = torch.randn(2, len(objects), QUERIES, 8, generator=generator)
+    texts = 14 * normalize(texts.flatten(1), dim=-1).unflatten(-1, (QUERIES, 8))
+    told = output._replace(queries=queries, texts=texts)
+    losses = Criterion(CLASSES, CONFIG)(told, targets, sampler=FixedPoints(points))
+    numbers = [(c.double().numpy(), m.double().numpy()) for c, m in layers]
+    total, *terms = golden(numbers, targets, points.double().numpy())
+    total += 0.5 * contrast(queries.numpy(), texts.numpy())
+    np.testing.assert_allclose([float(value) for value in losses], (total, *terms), rtol=1e-5)
 
 
 def learn(rank: int, world: int, folder: str) -> None:

@@ -1,0 +1,18 @@
+"""docs/training.md says what was measured beside `transformers`: its table is of saved scores."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_table_is_that_of_the_saved_scores(monkeypatch):
+    pytest.importorskip("matplotlib").use("agg")
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    import training_beside_report as report
+
+    _, _, rest = report.DOCUMENT.read_text().partition(f"<!-- table: {report.NAME} -->")
+    told, end, _ = rest.partition(f"<!-- end: {report.NAME} -->")
+    assert end and told.strip() == report.table(report.kept()), "run training_beside_report.py"

@@ -10,9 +10,12 @@ from peer_process import timed
 from torch import Tensor, nn
 
 from unimask.checkpoints import read_huggingface
+from unimask.kernels.memory import keep_freed_memory
 from unimask.losses.build import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import Target
+from unimask.training.optimizer import build_optimizer
+from unimask.training.settings import TrainingSettings
 
 RATE = 1e-6
 """So low that the losses of all steps can be compared with each other."""
@@ -23,7 +26,7 @@ def prepare(system: str, kind: str, case: TrainingCase, folder: Path) -> dict[st
     hush()
     torch.manual_seed(0)
     loss_of = STEPS[system](case, folder)
-    optimizer = torch.optim.AdamW(loss_of.parameters(), lr=RATE)
+    optimizer = OPTIMIZERS[system](loss_of)
     losses: list[float] = []
 
     def step() -> None:
@@ -56,6 +59,7 @@ class Ours(nn.Module):
 
     def __init__(self, case: TrainingCase, folder: Path) -> None:
         super().__init__()
+        keep_freed_memory()
         checkpoint = read_huggingface(folder)
         self.network = build_segmenter(checkpoint.config).train()
         self.network.load_state_dict(checkpoint.state)
@@ -101,4 +105,11 @@ class Theirs(nn.Module):
 STEPS: dict[str, Callable[[TrainingCase, Path], nn.Module]] = {
     "unimask": Ours,
     "transformers": Theirs,
+}
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "unimask": lambda network: build_optimizer(
+        network, TrainingSettings(learning_rate=RATE), pretrained=False
+    ),
+    "transformers": lambda network: torch.optim.AdamW(network.parameters(), lr=RATE),
 }

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unimask.kernels.rows import rows_at_a_time
+
 
 @dataclass(frozen=True)
 class Band:
@@ -37,6 +39,14 @@ class Band:
     def clear(self, x: Float[Tensor, "b j w c"]) -> Float[Tensor, "b i w c"]:
         """Undo `fill`."""
         return x if self.slots is None else x.index_select(1, self.slots.to(x.device))
+
+
+def bands_in_cache(x: Float[Tensor, "b h w c"], window: int, shift: int) -> tuple[Band, ...]:
+    """Give the bands to treat a map in: one for all of it, unless blocks of rows are smaller."""
+    b, h, w, _ = x.shape
+    lines = -(-rows_at_a_time(x, h * w, pictures=b) // (window * w))
+    whole, *parts = bands(h, window, shift, lines)
+    return tuple(parts) or (whole,)
 
 
 @lru_cache(maxsize=256)

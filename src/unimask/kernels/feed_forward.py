@@ -67,7 +67,7 @@ class _FeedForward(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])
         out, kept = rows.new_empty(rows.shape, dtype=dtype), []
         with torch.autocast("cpu", enabled=False):
-            widen, narrow = ready_product(*own[:2]), ready_product(*own[2:])
+            widen, narrow = ready_product(own[0], own[1]), ready_product(own[2], own[3])
             for block in blocks(len(rows), len(own[0]), dtype):
                 read = prepared(rows[block], norm).rows.to(dtype)
                 hidden = widen(read)
@@ -109,7 +109,7 @@ class _FeedForward(torch.autograd.Function):
 
 def norm_of(kind: Kind, given: Sequence[Tensor]) -> Norm | None:
     """Give the norm whose weight and bias come after the layers' parameters."""
-    return None if kind.eps is None else Norm(*given[4:], kind.eps)
+    return None if kind.eps is None else Norm(given[4], given[5], kind.eps)
 
 
 def blocks(rows: int, hidden: int, dtype: torch.dtype) -> Iterator[slice]:

@@ -51,7 +51,7 @@ class _WindowAttention(torch.autograd.Function):
         ctx: Any, x: Tensor, sizes: tuple[int, int, float], *given: Tensor
     ) -> Float[Tensor, "b h w c"]:
         (*at, eps), dtype = sizes, arithmetic(x)
-        norm, parameters = Norm(*given[:2], eps), Parameters(*given[2:])
+        norm, parameters = Norm(given[0], given[1], eps), Parameters(*given[2:])
         # Of a mask that wants gradients PyTorch would take another path, which keeps all scores.
         own = Parameters(*(part.detach().to(dtype) for part in parameters))
         out, kept = torch.empty_like(x, dtype=dtype), []
@@ -72,7 +72,7 @@ class _WindowAttention(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, to_out: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (*at, eps), (x, *others) = ctx.sizes, ctx.saved_tensors
-        norm, parameters = Norm(*others[:2], eps), Parameters(*others[2:7])
+        norm, parameters = Norm(others[0], others[1], eps), Parameters(*others[2:7])
         qkvs, mixeds = others[7::2], others[8::2]
         first, second = Gradients(*parameters[:2]), Gradients(*parameters[2:4])
         back = [ready_product(weight.to(to_out.dtype).T) for weight in parameters[:4:2]]

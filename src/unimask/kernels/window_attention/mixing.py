@@ -53,7 +53,7 @@ def mix_gradients(
     scores.view(-1, *added.shape).add_(added)
     weights = scores.softmax(-1).view(t * m, n, n)
     to_weights = torch.bmm(to_heads, value.transpose(1, 2))
-    to_scores = torch._softmax_backward_data(to_weights, weights, -1, wide)
+    to_scores = torch.ops.aten._softmax_backward_data(to_weights, weights, -1, wide)
     to_parts = torch.empty_like(parts, memory_format=torch.contiguous_format)
     to_query, to_key, to_value = to_parts.view(3, t * m, n, -1)
     torch.bmm(to_scores, key, out=to_query).mul_(scale)

@@ -10,9 +10,12 @@ from peer_process import timed
 from torch import Tensor, nn
 
 from unimask.checkpoints import read_huggingface
+from unimask.kernels.memory import keep_freed_memory
 from unimask.losses.build import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import Target
+from unimask.training.optimizer import build_optimizer
+from unimask.training.settings import TrainingSettings
 
 CPU = torch.device("cpu")
 
@@ -38,7 +41,7 @@ def stepper(
     """Give a function that takes a training step and tells its loss."""
     torch.manual_seed(0)
     loss_of = STEPS[system](case, folder, device)
-    optimizer = torch.optim.AdamW(loss_of.parameters(), lr=RATE)
+    optimizer = OPTIMIZERS[system](loss_of)
 
     def step() -> float:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=kind == HALF):
@@ -68,6 +71,7 @@ class Ours(nn.Module):
 
     def __init__(self, case: TrainingCase, folder: Path, device: torch.device) -> None:
         super().__init__()
+        keep_freed_memory()
         checkpoint = read_huggingface(folder)
         self.network = build_segmenter(checkpoint.config).train()
         self.network.load_state_dict(checkpoint.state)
@@ -115,4 +119,11 @@ class Theirs(nn.Module):
 STEPS: dict[str, Callable[[TrainingCase, Path, torch.device], nn.Module]] = {
     "unimask": Ours,
     "transformers": Theirs,
+}
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "unimask": lambda network: build_optimizer(
+        network, TrainingSettings(learning_rate=RATE), pretrained=False
+    ),
+    "transformers": lambda network: torch.optim.AdamW(network.parameters(), lr=RATE),
 }

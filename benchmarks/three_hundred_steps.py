@@ -33,9 +33,11 @@ def run_one(data: Path, model: str, out: Path, steps: int, size: int) -> dict[st
     """Train on one folder, or go on with a run that was started, and score it."""
     folder = out / f"{data.name}_{model}".replace(" ", "_")
     started = (folder / "state.pt").is_file()
-    said = {} if started else {"steps": steps, "size": size}
     start = time.perf_counter()
-    train(data, model, out=folder, resume=started, device="cpu", **said)
+    if started:
+        train(data, model, out=folder, resume=True, device="cpu")
+    else:
+        train(data, model, out=folder, device="cpu", steps=steps, size=size)
     minutes = (time.perf_counter() - start) / 60
     rows = RunFolder(folder).rows()
     first, last = rows[0], rows[-1]
@@ -92,7 +94,7 @@ def table(rows: list[dict]) -> str:
 
 def main() -> None:
     """Run all, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", default="nuclei,mask2former-nano")

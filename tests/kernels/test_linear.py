@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unimask.kernels.linear import packs, ready_linear
+from unimask.kernels.linear import ready_linear, ready_linear_of_sum
+from unimask.kernels.linear.packed import packs
 
 MEANING = {"none": lambda x: x, "relu": torch.relu, "gelu": F.gelu}
 
@@ -53,3 +54,46 @@ def test_only_what_needs_no_gradients_is_packed():
         assert packs(weight) and packs(weight.bfloat16()) and not packs(weight.double())
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert not packs(weight)
+
+
+@pytest.mark.parametrize("biased", [True, False], ids=["biased", "unbiased"])
+@pytest.mark.parametrize("rows", [(2, 5), (2, 700)], ids=["few", "many"])
+@pytest.mark.parametrize("sizes", [(24, 40), (40, 24)], ids=str)
+def test_gradients_are_those_of_pytorch(biased, rows, sizes):
+    inputs = [tensor.requires_grad_() for tensor in example(torch.float32, rows, *sizes)]
+    inputs = inputs if biased else inputs[:2]
+    found, expected = ready_linear(*[*inputs[1:], None][:2])(inputs[0]), F.linear(*inputs)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(found.shape)
+    pairs = (torch.autograd.grad(out, inputs, weights) for out in (found, expected))
+    for one, other in zip(*pairs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
+
+
+def test_gradients_of_a_sum_need_not_keep_it():
+    x, weight, bias = (t.requires_grad_() for t in example(torch.float64, (2, 5)))
+    added = torch.randn(5, 24, dtype=torch.float64, requires_grad=True)
+    inputs = [x, added, weight, bias]
+
+    def summed(x, added, weight, bias):
+        return ready_linear_of_sum(weight, bias)(x, added)
+
+    torch.testing.assert_close(summed(*inputs), F.linear(x + added, weight, bias))
+    assert torch.autograd.gradcheck(summed, inputs)
+
+
+def test_under_autocast_products_are_half_and_gradients_full():
+    x, weight, bias = (t.requires_grad_() for t in example(torch.float32))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = ready_linear(weight, bias)(x)
+    assert found.dtype == torch.bfloat16
+    pairs = (torch.autograd.grad(out.sum(), [x, weight]) for out in (found, F.linear(x, weight)))
+    for one, other in zip(*pairs, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, atol=0.1, rtol=0.02)
+
+
+def test_compilers_and_transforms_see_plain_products():
+    x, weight, bias = example(torch.float32)
+    slope = torch.func.grad(lambda weight: ready_linear(weight, bias)(x).sum())(weight)
+    torch.testing.assert_close(slope, x.sum((0, 1)).expand(40, -1))

@@ -17,9 +17,9 @@ from conftest import (
 from torch import nn
 
 from unimask.checkpoints.skeleton import build_skeleton
+from unimask.kernels.positions import sine_positions
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.layers.masks import MaskFeatures, blocked_positions
-from unimask.modeling.layers.position import sine_positions
 from unimask.presets import PRESETS, preset
 
 NETWORKS = {

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from unimask.kernels import rows
 from unimask.kernels.shifted_windows import strangers
-from unimask.kernels.window_bands import bands
+from unimask.kernels.window_attention.bands import bands
 from unimask.modeling.backbones.swin import (
     PatchMerging,
     Swin,

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from unimask.kernels.positions import sine_positions
 from unimask.modeling.layers.detr import DetrEncoderLayer
-from unimask.modeling.layers.position import sine_positions
 from unimask.modeling.pixel_decoders import FPNPixelDecoder, MapEncoder, PyramidStep
 
 CHANNELS = (8, 12, 16, 20)

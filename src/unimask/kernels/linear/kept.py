@@ -48,3 +48,8 @@ def seen(weight: Tensor) -> tuple[StorageWeakRef, int]:
     A weak reference keeps no memory, yet no other storage is taken for this one once it is gone.
     """
     return StorageWeakRef(weight.untyped_storage()), weight._version
+
+
+def forget(module: nn.Module) -> None:
+    """Forget what was kept of a module whose weights learn from here on."""
+    made.pop(module, None)

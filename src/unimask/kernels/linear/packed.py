@@ -1,4 +1,4 @@
-"""Linear layers by oneDNN, which reads weights in an order of its own, or else by PyTorch."""
+"""Products with a weight that many calls share, brought into oneDNN's order once."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 Activation = Literal["none", "relu", "gelu"]
 
@@ -14,34 +14,24 @@ BATCH = 2048
 """Rows of a call, roughly: what the packed form is made for. Others give the same numbers."""
 
 
-def ready_linear(
-    weight: Float[Tensor, "d c"], bias: Float[Tensor, " d"] | None, activation: Activation = "none"
+def ready_product(
+    weight: Float[Tensor, "d c"],
+    bias: Float[Tensor, " d"] | None = None,
+    activation: Activation = "none",
 ) -> Callable[[Float[Tensor, "... c"]], Float[Tensor, "... d"]]:
     """Give `activation(x @ weight.T + bias)` as a function of x, made ready for many calls.
 
-    Without gradients on a CPU oneDNN multiplies: it reads the weight in an order of its own,
+    No gradients flow through what oneDNN multiplies. It reads the weight in an order of its own,
     into which it is brought here, and adds bias and activation before the product leaves the
     cache. PyTorch's functions take 10 % longer, and one and a half times as long with GELU.
     The weight may change between two calls of this function, not between those of its result.
-
-    Args:
-        weight: In the order of `nn.Linear`.
-        bias: None adds nothing.
-        activation: "none", "relu" or "gelu" (the exact one).
     """
     if not packs(weight):
         return lambda x: activate(F.linear(x, weight, bias), activation)
-    order = torch.ops.mkldnn._reorder_linear_weight(weight, BATCH)
+    order = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), BATCH)
     algorithm = "none" if activation == "gelu" else ""
     multiply = torch.ops.mkldnn._linear_pointwise.default
     return lambda x: multiply(x, order, bias, activation, [], algorithm)
-
-
-def ready_layer(
-    layer: nn.Linear, activation: Activation = "none"
-) -> Callable[[Float[Tensor, "... c"]], Float[Tensor, "... d"]]:
-    """Give a linear layer, then an activation, as `ready_linear` does."""
-    return ready_linear(layer.weight, layer.bias, activation)
 
 
 def packs(weight: Tensor) -> bool:

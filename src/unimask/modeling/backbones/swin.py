@@ -7,10 +7,19 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import kept, ready_layer
-from unimask.kernels.rows import rows_at_a_time
-from unimask.kernels.shifted_windows import relative_position_index, roll, strangers
-from unimask.kernels.window_bands import Band, bands
+from unimask.kernels.layer_norm import Norm
+from unimask.kernels.linear import forget, kept, learns, ready_layer
+from unimask.kernels.shifted_windows import relative_position_index, roll
+from unimask.kernels.window_attention import (
+    Band,
+    Parameters,
+    bands_in_cache,
+    cut,
+    join,
+    learn_window_attention,
+    mix,
+    strangers_of,
+)
 from unimask.modeling.layers.drop_path import DropPath
 from unimask.modeling.layers.feed_forward import FeedForward
 
@@ -96,26 +105,7 @@ class WindowAttention(nn.Module):
         qkv, proj, bias = kept(
             self, lambda: (ready_layer(self.qkv), ready_layer(self.proj), self.bias())
         )
-        return lambda windows, blocked: proj(self.mix(qkv(windows), bias, blocked))
-
-    def mix(
-        self,
-        qkv: Float[Tensor, "b n d"],
-        bias: Float[Tensor, "m n n"],
-        blocked: Bool[Tensor, "w n n"] | None,
-    ) -> Float[Tensor, "b n c"]:
-        """Mix the values of each window, by the likeness of queries and keys."""
-        b, n, d = qkv.shape
-        qkv = qkv.view(b, n, 3, self.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        bias = bias.to(qkv.dtype)[None]
-        if blocked is not None:
-            # -100 and not minus infinity: the released weights were trained with it.
-            bias = bias + blocked.to(qkv.dtype)[:, None] * -100.0
-            # One picture needs no copy of it; flattening copies only for more.
-            bias = bias.expand(b // len(blocked), -1, -1, -1, -1).flatten(0, 1)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return mixed.transpose(1, 2).reshape(b, n, d // 3)
+        return lambda windows, blocked: proj(mix(qkv(windows), bias, blocked))
 
 
 class SwinBlock(nn.Module):
@@ -150,41 +140,39 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
         """Mix tokens within windows, then channels; on a CPU a band of windows at a time."""
-        b, h, w, _ = x.shape
-        lines = -(-rows_at_a_time(x, h * w, pictures=b) // (self.window * w))
-        whole, *parts = bands(h, self.window, self.shift, lines)
+        if learns(x):
+            x = x + self.drop_path(self.learn_attention(x))
+            return x + self.drop_path(self.mlp(x, self.norm2))
+        parts = bands_in_cache(x, self.window, self.shift)
         attention, feed_forward = self.attn.ready(), self.mlp.ready()
 
-        def mix(x: Tensor, band: Band) -> Tensor:
+        def finish(x: Tensor, band: Band) -> Tensor:
             x = x + self.drop_path(self.attend(self.norm1(x), band, attention))
             return x + self.drop_path(feed_forward(self.norm2(x)))
 
-        if not parts:
-            turn = 0 if isinstance(whole.rows, slice) else self.shift
-            return roll(mix(roll(x, -turn, 1), whole), turn, 1)
+        if len(parts) == 1:
+            turn = 0 if isinstance(parts[0].rows, slice) else self.shift
+            return roll(finish(roll(x, -turn, 1), parts[0]), turn, 1)
         out = torch.empty_like(x)
         for band in parts:
-            out[:, band.rows] = mix(x[:, band.rows], band)
+            out[:, band.rows] = finish(x[:, band.rows], band)
         return out
+
+    def learn_attention(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Normalise and attend, so that gradients find what they need."""
+        forget(self.attn)
+        qkv, proj = self.attn.qkv, self.attn.proj
+        own = Parameters(qkv.weight, qkv.bias, proj.weight, proj.bias, self.attn.bias())
+        norm = Norm(self.norm1.weight, self.norm1.bias, self.norm1.eps)
+        return learn_window_attention(x, norm, own, self.window, self.shift)
 
     def attend(
         self, x: Float[Tensor, "b i w c"], band: Band, attention: Callable[..., Tensor]
     ) -> Float[Tensor, "b i w c"]:
         """Cut a band into (shifted) windows, attend, and put it together again."""
-        b, _, w, c = x.shape
-        window, shift = self.window, self.shift
-        x = roll(band.fill(F.pad(x, (0, 0, 0, -w % window))), -shift, 2)
-        height, width = x.shape[1:3]
-        blocked = None
-        if shift:
-            tiles = strangers(band.height, width, window, shift, x.device)
-            blocked = tiles.unflatten(0, (-1, width // window))[band.lines].flatten(0, 1)
-        tiles = x.view(b, height // window, window, width // window, window, c)
-        tiles = tiles.transpose(2, 3).reshape(-1, window * window, c)
-        tiles = attention(tiles, blocked)
-        tiles = tiles.view(b, height // window, width // window, window, window, c)
-        x = roll(tiles.transpose(2, 3).reshape(b, height, width, c), shift, 2)
-        return band.clear(x)[:, :, :w]
+        size, columns = (self.window, self.shift), x.shape[2]
+        blocked = strangers_of(band, columns, *size, x.device)
+        return join(attention(cut(x, band, *size), blocked), band, columns, *size)
 
 
 class SwinStage(nn.Module):

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.kernels.deformable_attention import sampler
-from unimask.kernels.linear import kept, ready_layer, ready_linear
+from unimask.kernels.linear import kept, ready_layer, ready_linear_of_sum
 from unimask.kernels.rows import by_rows
 
 
@@ -67,7 +67,7 @@ class DeformableAttention(nn.Module):
             self,
             lambda: (
                 ready_layer(self.value_proj),
-                ready_linear(*self.choice()),
+                ready_linear_of_sum(*self.choice()),
                 ready_layer(self.output_proj),
             ),
         )
@@ -75,7 +75,7 @@ class DeformableAttention(nn.Module):
         sample, parts = sampler(value, shapes), (3, self.num_heads, self.num_levels, -1)
 
         def read(rows: Tensor, codes: Tensor, centres: Tensor) -> Tensor:
-            planes = choose(rows + codes).unflatten(-1, parts)
+            planes = choose(rows, codes).unflatten(-1, parts)
             # Coordinates stay two planes under a view: their arithmetic then runs over whole rows.
             return output(sample(centres, planes[:, :, :2].movedim(2, -1), planes[:, :, 2]))
 

@@ -54,7 +54,7 @@ class MaskHead(nn.Module):
         queries = self.norm(torch.cat(states, dim=1) if len(states) > 1 else states[0])
         count = states[0].shape[1]
         classes = self.class_embed(queries).split(count, dim=1)
-        masks = mask_features.masks(self.mask_embed(queries)).split(count, dim=1)
+        masks = mask_features.of_layers(self.mask_embed(queries), count)
         placed = [
             self.place(layer_masks, layer_queries, anchors)
             for layer_masks, layer_queries in zip(masks, queries.split(count, dim=1), strict=True)

@@ -7,6 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from unimask.kernels.linear import learns
+from unimask.kernels.mask_product import mask_product
+
 
 class MaskFeatures(NamedTuple):
     """Features of every cell, before their last, pointwise projection (Mask2Former, 3.2).
@@ -24,12 +27,25 @@ class MaskFeatures(NamedTuple):
 
     def masks(self, embed: Float[Tensor, "b q d"]) -> Float[Tensor, "b q h w"]:
         """Score every cell against every query: one dot product per pair."""
-        cells = self.maps.flatten(2)
+        embed, own = self.project(embed)
+        return torch.baddbmm(own, embed, self.maps.flatten(2)).unflatten(-1, self.maps.shape[-2:])
+
+    def of_layers(
+        self, embed: Float[Tensor, "b q d"], count: int
+    ) -> tuple[Float[Tensor, "b _ h w"], ...]:
+        """Do the same for layers with `count` queries each."""
+        if learns(embed):
+            return mask_product(*self.project(embed), self.maps, count)
+        return self.masks(embed).split(count, dim=1)
+
+    def project(
+        self, embed: Float[Tensor, "b q d"]
+    ) -> tuple[Float[Tensor, "b q c"], Float[Tensor, "b q 1"]]:
+        """Give embeddings for the maps as they are, and what is added to each mask."""
         if self.projection is None:
-            return torch.bmm(embed, cells).unflatten(-1, self.maps.shape[-2:])
+            return embed, embed.new_zeros(*embed.shape[:2], 1)
         weight, bias = self.projection.weight.flatten(1), self.projection.bias
-        own = (embed @ bias)[..., None]  # type: ignore[operator]
-        return torch.baddbmm(own, embed @ weight, cells).unflatten(-1, self.maps.shape[-2:])
+        return embed @ weight, (embed @ bias)[..., None]  # type: ignore[operator]
 
     def projected(self) -> Float[Tensor, "b d h w"]:
         """Give the features of every cell."""

@@ -7,11 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import kept, ready_layer
+from unimask.kernels.feed_forward import Parameters, feed_forward
+from unimask.kernels.layer_norm import Norm
+from unimask.kernels.linear import kept, learns, ready_layer
+from unimask.kernels.positions import cell_centres, level_positions
 from unimask.kernels.rows import by_rows
 from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.masks import MaskFeatures
-from unimask.modeling.layers.position import cell_centres, level_positions
 from unimask.modeling.layers.pyramid import (
     group_norm,
     lateral_convolution,
@@ -67,6 +69,12 @@ class DeformableEncoderLayer(nn.Module):
             self, lambda: (ready_layer(self.linear1, "relu"), ready_layer(self.linear2))
         )
         read = self.self_attn.reader(memory, shapes)
+        if learns(memory) and not (self.training and self.dropout.p):
+            one, two = self.linear1, self.linear2
+            own = Parameters(one.weight, one.bias, two.weight, two.bias)
+            norm = Norm(self.norm1.weight, self.norm1.bias, self.norm1.eps)
+            placed = memory + read(memory, positions, centres)
+            return self.norm2(feed_forward(placed, own, "relu", norm, residual=True))
 
         def mix(rows: Tensor, codes: Tensor, centres: Tensor) -> Tensor:
             rows = self.norm1(rows + self.dropout(read(rows, codes, centres)))

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.positions import level_positions
 from unimask.modeling.layers.convolution import Convolution3x3
 from unimask.modeling.layers.detr import DetrEncoderLayer
 from unimask.modeling.layers.masks import MaskFeatures
-from unimask.modeling.layers.position import level_positions
 from unimask.modeling.layers.pyramid import (
     lateral_convolution,
     output_convolution,

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from unimask.kernels.positions import level_positions
 from unimask.modeling.layers.attention import Attention
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.masks import blocked_positions
-from unimask.modeling.layers.position import level_positions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders.queries import LearnedQueries, PictureMaps
 from unimask.modeling.transformer_decoders.task_queries import TaskQueries

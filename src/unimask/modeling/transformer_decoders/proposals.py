@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.positions import cell_centres
 from unimask.modeling.layers.anchors import Anchors
 from unimask.modeling.layers.mask_head import MaskHead
-from unimask.modeling.layers.position import cell_centres
 
 FINEST = 8
 """Stride of the finest map that cells bid on, in pixels of the network's input."""

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from unimask.kernels.positions import level_positions
 from unimask.modeling.layers.detr import DetrDecoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
-from unimask.modeling.layers.position import level_positions
 from unimask.modeling.transformer_decoders.queries import PictureMaps, Queries
 
 

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from unimask.kernels.rows import rows_at_a_time
+
 
 @dataclass(frozen=True)
 class Band:
@@ -43,6 +45,14 @@ class Band:
         if not self.lacking:
             return x
         return torch.cat([x[:, : self.upper], x[:, self.upper + self.lacking :]], dim=1)
+
+
+def bands_in_cache(x: Float[Tensor, "b h w c"], window: int, shift: int) -> tuple[Band, ...]:
+    """Give the bands to treat a map in: one for all of it, unless blocks of rows are smaller."""
+    b, h, w, _ = x.shape
+    lines = -(-rows_at_a_time(x, h * w, pictures=b) // (window * w))
+    whole, *parts = bands(h, window, shift, lines)
+    return tuple(parts) or (whole,)
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,75 @@
+"""Masks as products of embeddings and features, whose gradients cost what few masks have."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from unimask.kernels.linear.learning import arithmetic
+
+
+def mask_product(
+    embed: Float[Tensor, "b q d"],
+    own: Float[Tensor, "b q 1"],
+    features: Float[Tensor, "b d h w"],
+    count: int,
+) -> tuple[Float[Tensor, "b _ h w"], ...]:
+    """Score every cell against every query: one dot product per pair, plus what is a query's own.
+
+    A loss that judges matched masks alone gives all others a gradient of zeros, most of them. In
+    the backward pass those are left out, and the gradients of `count` queries each need not be
+    joined first.
+
+    Args:
+        embed: Of the queries of all layers.
+        own: Added to all cells of a query.
+        features: Of the cells.
+        count: Queries of a layer.
+    """
+    return _MaskProduct.apply(embed, own, features, count)  # type: ignore[return-value]
+
+
+class _MaskProduct(torch.autograd.Function):
+    """See `mask_product`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, embed: Tensor, own: Tensor, features: Tensor, count: int
+    ) -> tuple[Tensor, ...]:
+        dtype, size = arithmetic(features), features.shape[-2:]
+        ctx.save_for_backward(embed, features)
+        ctx.count = count
+        ctx.set_materialize_grads(False)
+        with torch.autocast("cpu", enabled=False):
+            factors = own.to(dtype), embed.to(dtype), features.flatten(2).to(dtype)
+            return torch.baddbmm(*factors).unflatten(-1, size).split(count, dim=1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *to_masks: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        embed, features = ctx.saved_tensors
+        to_embed, to_own = torch.zeros_like(embed), embed.new_zeros(*embed.shape[:2], 1)
+        to_features = torch.zeros_like(features, memory_format=torch.channels_last)
+        given = [layer for layer in to_masks if layer is not None]
+        # Of layers that nobody asked for there is none: their queries are left out as well.
+        places = [i * ctx.count for i, layer in enumerate(to_masks) if layer is not None]
+        for b in range(len(embed) if given else 0):
+            used = [touched(layer[b]) for layer in given]
+            queries = torch.cat(
+                [found.nonzero()[:, 0] + at for found, at in zip(used, places, strict=True)]
+            )
+            rows = torch.cat([layer[b][found] for layer, found in zip(given, used, strict=True)])
+            rows = rows.flatten(1)
+            cells = features[b].flatten(1).to(rows.dtype)
+            to_embed[b, queries] = (rows @ cells.T).to(embed.dtype)
+            to_own[b, queries] = rows.sum(1, keepdim=True).to(embed.dtype)
+            found = rows.T @ embed[b, queries].to(rows.dtype)
+            to_features[b].flatten(1).copy_(found.T)
+        return to_embed, to_own, to_features, None
+
+
+def touched(masks: Float[Tensor, "q h w"]) -> Bool[Tensor, " q"]:
+    """Mark the masks that are not zero everywhere."""
+    rows = masks.flatten(1)
+    return (rows.amax(1) != 0) | (rows.amin(1) != 0)

@@ -1,0 +1,68 @@
+"""The feed-forward part that learns in blocks, against PyTorch's functions."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from unimask.kernels import feed_forward as kernel
+from unimask.kernels.feed_forward import Parameters, feed_forward
+from unimask.kernels.layer_norm import Norm
+
+MEANING = {"relu": torch.relu, "gelu": F.gelu}
+
+
+def plain(x, activation, residual, widen, widen_bias, narrow, narrow_bias, *norm):
+    rows = F.layer_norm(x, x.shape[-1:], *norm, 1e-5) if norm else x
+    hidden = MEANING[activation](F.linear(rows, widen, widen_bias))
+    return F.linear(hidden, narrow, narrow_bias) + (rows if residual else 0)
+
+
+def ours(x, activation, residual, *given):
+    norm = Norm(*given[4:], 1e-5) if given[4:] else None
+    return feed_forward(x, Parameters(*given[:4]), activation, norm, residual=residual)
+
+
+def example(*, normed, dtype=torch.float32, rows=(2, 3, 5)):
+    torch.manual_seed(0)
+    shapes = [(*rows, 6), (10, 6), (10,), (6, 10), (6,)] + [(6,), (6,)] * normed
+    return [torch.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+@pytest.mark.parametrize("activation", MEANING)
+@pytest.mark.parametrize("normed", [True, False], ids=["normed", "bare"])
+@pytest.mark.parametrize("residual", [True, False], ids=["residual", "alone"])
+@pytest.mark.parametrize("block", [40, 280, 40_000])
+def test_values_and_gradients_are_those_of_pytorch(
+    monkeypatch, activation, normed, residual, block
+):
+    monkeypatch.setattr(kernel, "BLOCK", block)
+    x, *given = example(normed=normed)
+    found = ours(x, activation, residual, *given)
+    expected = plain(x, activation, residual, *given)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(found.shape)
+    pairs = (torch.autograd.grad(out, [x, *given], weights) for out in (found, expected))
+    for of_ours, of_pytorch in zip(*pairs, strict=True):
+        torch.testing.assert_close(of_ours, of_pytorch, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("activation", MEANING)
+def test_gradients_are_those_of_the_values(activation):
+    inputs = example(normed=True, dtype=torch.float64, rows=(4,))
+    assert torch.autograd.gradcheck(lambda *t: ours(t[0], activation, True, *t[1:]), inputs)
+
+
+def test_autocast_multiplies_in_half_precision_and_sums_in_full():
+    x, *given = example(normed=True, rows=(300,))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = ours(x, "gelu", False, *given)
+    expected = plain(x, "gelu", False, *given)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=0.2, rtol=0.05)
+    weights = torch.randn(found.shape)
+    of_ours = torch.autograd.grad(found, [x, *given], weights.bfloat16())
+    for one, other in zip(
+        of_ours, torch.autograd.grad(expected, [x, *given], weights), strict=True
+    ):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() < 0.02 * other.norm()

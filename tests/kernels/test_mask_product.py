@@ -1,0 +1,53 @@
+"""Masks whose gradients leave out those that no loss judged."""
+
+import pytest
+import torch
+
+from unimask.kernels.mask_product import mask_product
+
+
+def example(dtype=torch.float64):
+    torch.manual_seed(0)
+    shapes = (2, 6, 5), (2, 6, 1), (2, 5, 3, 4)
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+def plain(embed, own, features, count):
+    product = torch.baddbmm(own, embed, features.flatten(2)).unflatten(-1, features.shape[-2:])
+    return product.split(count, dim=1)
+
+
+def test_gradients_are_those_of_the_values():
+    assert torch.autograd.gradcheck(lambda *t: mask_product(*t, 2), example())
+
+
+@pytest.mark.parametrize("judged", [[0, 2], [1], [2, 1, 0]], ids=str)
+def test_what_is_not_judged_adds_nothing(judged):
+    """Layers, and masks of a layer, that the loss leaves out."""
+    inputs = example()
+    found, expected = mask_product(*inputs, 2), plain(*inputs, 2)
+    losses = []
+    for masks in (found, expected):
+        losses.append(sum((masks[layer][0, 1] * masks[layer][1, 0]).sum() for layer in judged))
+    torch.testing.assert_close(losses[0], losses[1])
+    pairs = (torch.autograd.grad(loss, inputs) for loss in losses)
+    for one, other in zip(*pairs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_gradients_that_are_not_numbers_are_told():
+    embed, own, features = example()
+    (to_embed,) = torch.autograd.grad(
+        (mask_product(embed, own, features, 6)[0] * torch.nan).sum(), [embed]
+    )
+    assert to_embed.isnan().all()
+
+
+def test_under_autocast_masks_are_half_and_gradients_full():
+    inputs = example(torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        (masks,) = mask_product(*inputs, 6)
+    assert masks.dtype == torch.bfloat16
+    expected = torch.autograd.grad(plain(*inputs, 6)[0].sum(), inputs)
+    for one, other in zip(torch.autograd.grad(masks.sum(), inputs), expected, strict=True):
+        assert one.dtype == torch.float32 and (one - other).norm() <= 0.02 * other.norm()

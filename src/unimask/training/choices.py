@@ -13,6 +13,7 @@ from PIL import Image
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
 from unimask.datasets.found import open_picture
+from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
 from unimask.inference.load import quickest_dtype
 from unimask.processing.preprocess import input_size
@@ -33,6 +34,10 @@ backbone at the full rate: it was trained on nothing larger (`recipes/nuclei.py`
 
 PASSES, LEAST_STEPS, MOST_STEPS = 50, 1000, {"cpu": 3000, "gpu": 90_000}
 """The papers' passes over COCO, within what small data need and what a day allows."""
+
+PLAIN_PASSES, STEADY_COLOUR = 15, 0.1
+"""Passes up to which pictures keep their scale, and nearly their colours: until all was seen a few
+times, every change of it is one more thing to learn (docs/training.md, beside `transformers`)."""
 
 VALIDATIONS, JUDGED = 10, 0.25
 """Validations of a run; fewer, where they would judge more than this share of what it learns from:
@@ -155,7 +160,11 @@ class Choices:
             "precision": "bfloat16" if machine.bfloat16 else "float32",
             "workers": min(2 if machine.kind == "cpu" else 8, machine.cores),
         }
-        return replace(settings, **{k: v for k, v in chosen.items() if k not in said})
+        settings = replace(settings, **{k: v for k, v in chosen.items() if k not in said})
+        if "augmentation" in said:
+            return settings
+        changed = for_passes(settings.augmentation, steps * batch / pictures)
+        return replace(settings, augmentation=changed)
 
     def in_words(self, settings: TrainingSettings, pictures: int, judged: int) -> str:
         """Say how a run goes, and which options say otherwise.
@@ -180,7 +189,8 @@ class Choices:
             f"{pictures} pictures to learn from, {judged} to judge by\n"
             f"{settings.steps} steps of {batch} pictures ({', '.join(parts)}), "
             f"{settings.steps * batch / pictures:.1f} epochs; "
-            f"squares of {settings.augmentation.crop}; "
+            f"squares of {settings.augmentation.crop} at {settings.augmentation.min_scale:.2g} to "
+            f"{settings.augmentation.max_scale:.2g} times the size of prediction; "
             f"learning rate {settings.learning_rate:.1e}; {settings.precision}; "
             f"judged every {settings.evaluate_every or settings.steps} steps"
         )
@@ -207,6 +217,20 @@ def with_changes(settings: TrainingSettings, changes: Mapping[str, Any]) -> Trai
 def with_square(settings: TrainingSettings, side: int) -> TrainingSettings:
     """Give the settings another training square."""
     return replace(settings, augmentation=replace(settings.augmentation, crop=side))
+
+
+def for_passes(augmentation: Augmentation, passes: float) -> Augmentation:
+    """Give an augmentation the changes of scale and colour that fit so many passes over the data.
+
+    Its own from the papers' passes on, fewer in shorter runs.
+    """
+    share = min(max(0.0, (passes - PLAIN_PASSES) / (PASSES - PLAIN_PASSES)), 1.0)
+    return replace(
+        augmentation,
+        min_scale=augmentation.min_scale**share,
+        max_scale=augmentation.max_scale**share,
+        colour=STEADY_COLOUR + share * (augmentation.colour - STEADY_COLOUR),
+    )
 
 
 def square(sizes: list[tuple[int, int]], machine: Machine) -> int:

@@ -19,3 +19,18 @@ def test_with_and_without_gradients_it_is_the_plain_convolution(channels, bias, 
         found = layer(x)
     torch.testing.assert_close(learning, F.conv2d(x, layer.weight, layer.bias, padding=1))
     torch.testing.assert_close(found, learning.detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_fused_optimizer_between_two_predictions_is_noticed():
+    """It changes weights without PyTorch's count of changes: the pass before it must tell."""
+    torch.manual_seed(0)
+    layer, x = Convolution3x3(WIDE, WIDE, bias=False), torch.randn(1, WIDE, 6, 7)
+    with torch.no_grad():
+        layer(x)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)
+    layer(x).square().sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        found = layer(x)
+    expected = F.conv2d(x, layer.weight, padding=1).detach()
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)

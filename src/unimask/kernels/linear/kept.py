@@ -52,4 +52,5 @@ def seen(weight: Tensor) -> tuple[StorageWeakRef, int]:
 
 def forget(module: nn.Module) -> None:
     """Forget what was kept of a module whose weights learn from here on."""
-    made.pop(module, None)
+    if not torch.compiler.is_compiling():
+        made.pop(module, None)

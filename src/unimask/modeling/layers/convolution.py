@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import kept, packs
+from unimask.kernels.linear import forget, kept, packs
 from unimask.kernels.winograd import transform_filters, winograd
 
 WIDE = 192
@@ -27,6 +27,7 @@ class Convolution3x3(nn.Conv2d):
         """Convolve."""
         wide = min(self.in_channels, self.out_channels) >= WIDE
         if not wide or input.dtype != torch.float32 or not packs(self.weight):
+            forget(self)
             return super().forward(input)
         out = winograd(input, kept(self, lambda: transform_filters(self.weight)))
         return out if self.bias is None else out.add_(self.bias[:, None, None])

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
+from unimask.evaluation.absent import Scores, absent_in_words, split_absent
 from unimask.metrics.cityscapes_precision import LEAST_AREA
-
-Scores = Mapping[str, float | None]
 
 KINDS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
 AREAS = {"s": "small", "m": "medium", "l": "large"}
@@ -26,8 +25,17 @@ def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table
     if rest:
         tables.append(rows_of("score", {name: {"value": value} for name, value in rest.items()}))
     if per_class:
-        tables.append(rows_of("class", per_class))
+        tables.append(class_table(per_class))
     return tables
+
+
+def class_table(per_class: Mapping[str, Scores]) -> Table:
+    """Give a row per class that has a score, and name the others below."""
+    scored, absent = split_absent(per_class)
+    table = rows_of("class", scored) if scored else Table("class", box=None, pad_edge=False)
+    table.caption = absent_in_words(absent, len(per_class)) or None
+    table.caption_justify, table.caption_style = "left", "none"
+    return table
 
 
 def panoptic_table(metrics: Scores) -> Table:

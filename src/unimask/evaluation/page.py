@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from unimask.evaluation.absent import Scores, absent_in_words, split_absent
 from unimask.evaluation.gallery import Exhibit
 from unimask.formats.atomic import atomic_path
 from unimask.labels import LabelSet
 from unimask.visualization.palette import class_colour
-
-Scores = Mapping[str, float | None]
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;
@@ -117,16 +116,18 @@ def headline_row(metrics: Scores) -> str:
 
 
 def class_table(per_class: Mapping[str, Scores]) -> str:
-    """Show scores by class."""
+    """Show scores by class, and name the classes that have none."""
+    scored, absent = split_absent(per_class)
     names = list(next(iter(per_class.values())))
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = (
         f"<tr><td>{escape(label)}</td>{''.join(f'<td>{percent(s[n])}</td>' for n in names)}</tr>"
-        for label, s in per_class.items()
+        for label, s in scored.items()
     )
     return (
         f"<div class=scroll><table><thead><tr><th></th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"<p class=of>{escape(absent_in_words(absent, len(per_class)))}</p>"
     )
 
 

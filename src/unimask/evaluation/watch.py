@@ -9,14 +9,22 @@ from unimask.datasets import Sample
 from unimask.evaluation.answers import Answers
 from unimask.evaluation.confusion import Confusion
 from unimask.evaluation.gallery import Gallery
+from unimask.evaluation.objects import true_objects
 from unimask.evaluation.page import Page
-from unimask.evaluation.scorers import CityscapesScorer, InstanceScorer, Scorer, scorer_for
+from unimask.evaluation.scorers import (
+    CityscapesScorer,
+    InstanceScorer,
+    Scorer,
+    add_matched,
+    scorer_for,
+)
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
+from unimask.metrics import MatchedPrecision
 from unimask.results import Result
 
 PICTURE_SCORE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"}
-"""What pictures are ranked by."""
+"""What pictures are ranked by: of instances not COCO's AP, which needs many pictures."""
 
 
 class Watch:
@@ -36,11 +44,19 @@ class Watch:
         """Look at a picture; of instances, at those that a user would be shown."""
         shown = surest(result)
         self.confusion.add(shown, sample)
-        alone = scorer_for(self.task, self.labels)
-        alone.add(result, sample)
-        score = alone.metrics()[PICTURE_SCORE[self.task]]
+        score = self.score(result, sample)
         if score is not None:
             self.gallery.add(shown, sample, score)
+
+    def score(self, result: Result, sample: Sample) -> float | None:
+        """Score one picture alone, in percent."""
+        if self.task == "instance":
+            matched = MatchedPrecision()
+            add_matched(matched, result, true_objects(sample, self.labels))
+            return matched.compute()[PICTURE_SCORE[self.task]]
+        alone = scorer_for(self.task, self.labels)
+        alone.add(result, sample)
+        return alone.metrics()[PICTURE_SCORE[self.task]]
 
 
 def page_of(answers: Answers, scorer: Scorer, watch: Watch, split: str | None) -> Page:

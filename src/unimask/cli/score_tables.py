@@ -11,9 +11,12 @@ KINDS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
 AREAS = {"s": "small", "m": "medium", "l": "large"}
 
 
-def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table]:
-    """Lay out a report's scores, in percent (HD95 in pixels), "-" where one is not defined."""
-    tables = []
+def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table | str]:
+    """Lay out a report's scores, in percent (HD95 in pixels), "-" where one is not defined.
+
+    Classes without any are named in a last line.
+    """
+    tables: list[Table | str] = []
     rest = dict(metrics)
     if "PQ" in rest:
         tables.append(panoptic_table(rest))
@@ -24,18 +27,9 @@ def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table
         tables.append(rows(coco))
     if rest:
         tables.append(rows_of("score", {name: {"value": value} for name, value in rest.items()}))
-    if per_class:
-        tables.append(class_table(per_class))
-    return tables
-
-
-def class_table(per_class: Mapping[str, Scores]) -> Table:
-    """Give a row per class that has a score, and name the others below."""
     scored, absent = split_absent(per_class)
-    table = rows_of("class", scored) if scored else Table("class", box=None, pad_edge=False)
-    table.caption = absent_in_words(absent, len(per_class)) or None
-    table.caption_justify, table.caption_style = "left", "none"
-    return table
+    tables += [rows_of("class", scored)] if scored else []
+    return [*tables, absent_in_words(absent, len(per_class))] if absent else tables
 
 
 def panoptic_table(metrics: Scores) -> Table:

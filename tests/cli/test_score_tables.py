@@ -1,0 +1,16 @@
+from unimask.cli.score_tables import score_tables
+from unimask.evaluation.absent import absent_in_words
+
+PER_CLASS = {
+    "cat": {"AP": 12.5, "APs": None},
+    "zebra": {"AP": None, "APs": None},
+    "kite": {"AP": None, "APs": None},
+    "dog": {"AP": 0.0, "APs": 0.0},
+}
+
+
+def test_the_terminal_has_no_rows_of_dashes():
+    table, line = score_tables({}, PER_CLASS)
+    assert table.row_count == 2 and line == absent_in_words(["zebra", "kite"], 4)
+    assert score_tables({}, {"cat": {"AP": None}}) == [absent_in_words(["cat"], 1)]
+    assert [type(part) for part in score_tables({}, {"cat": {"AP": 1.0}})] == [type(table)]

@@ -20,7 +20,7 @@ from unimask.datasets import open_dataset
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError, TrainingError
 from unimask.modeling.build import build_backbone, build_segmenter
-from unimask.training import TrainingSettings, steps, train
+from unimask.training import TrainingSettings, loop, steps, train
 from unimask.training.run_folder import RunFolder
 from unimask.training.start import CLASS_HEADS, starting_point
 
@@ -54,6 +54,11 @@ def run(data, out, **changes):
     resume = changes.pop("resume", False)
     settings = replace(SETTINGS, **changes)
     return train(data, "tiny", out=out, settings=settings, resume=resume, device="cpu", quiet=True)
+
+
+def rows_of(folder):
+    with (folder / "metrics.csv").open() as stream:
+        return list(csv.DictReader(stream))
 
 
 def weights(folder):
@@ -109,6 +114,32 @@ def test_a_resumed_run_ends_with_the_same_weights(discs, tmp_path, monkeypatch):
     for name, tensor in whole["average"]["state"].items():
         assert torch.equal(tensor, again["average"]["state"][name]), name
     assert whole["best"] == again["best"]
+
+
+@pytest.mark.parametrize("when", [1, 2])
+def test_a_run_that_is_stopped_while_it_judges_judges_when_it_goes_on(
+    discs, tmp_path, monkeypatch, when
+):
+    run(discs, tmp_path / "whole", evaluate_every=4)
+    real, calls = loop.validate, []
+
+    def interrupt(*arguments):
+        calls.append(arguments)
+        if len(calls) == when:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "validate", interrupt)
+    broken = run(discs, tmp_path / "broken", evaluate_every=4)
+    assert not broken.finished and weights(tmp_path / "broken")["step"] == 4 * when
+    assert len([row for row in rows_of(tmp_path / "broken") if row["score"]]) == when - 1
+    assert run(discs, tmp_path / "broken", resume=True).finished
+    whole, again = rows_of(tmp_path / "whole"), rows_of(tmp_path / "broken")
+    for row in (*whole, *again):
+        assert float(row.pop("seconds_per_step")) > 0
+    assert whole == again
+    best = [weights(tmp_path / name)["best"] for name in ("whole", "broken")]
+    assert best[0] == best[1] >= 0
 
 
 def test_workers_change_nothing(discs, tmp_path):

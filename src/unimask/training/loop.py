@@ -24,7 +24,7 @@ from unimask.training.settings import TrainingSettings
 from unimask.training.steps import Trainee, update
 from unimask.training.unreadable import UNREADABLE, Unreadable, readable
 from unimask.training.validation import draw_samples, predictor_of, validate
-from unimask.training.waiting import DONE, ENOUGH, FirstProcessWorks
+from unimask.training.waiting import DONE, ENOUGH, LEFT, AskedToStop, FirstProcessWorks
 
 LEAST_STRETCH, STRETCHES = 20, 15
 """Steps that a line sums up at least, where an epoch is shorter; lines of a run whose epochs are
@@ -47,6 +47,8 @@ class Loop:
         best: The best score so far.
         sums: Of the losses of the stretch that the next line sums up.
         taken: Its steps so far.
+        spent: Seconds that they took.
+        unjudged: The validation of the last step is still to come.
         worse: Validations since it.
         had_enough: The score stopped rising.
         asked_to_stop: A signal reached this process.
@@ -65,6 +67,8 @@ class Loop:
     best: float = -1.0
     sums: dict[str, float] = field(default_factory=dict)
     taken: int = 0
+    spent: float = 0.0
+    unjudged: bool = False
     worse: int = 0
     had_enough: bool = False
     asked_to_stop: bool = False
@@ -82,6 +86,11 @@ class Loop:
         settings = self.settings
         pictures = settings.batch_size * settings.accumulate * self.fabric.world_size
         return self.step * pictures / len(self.examples.dataset)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.had_enough or (self.step == self.settings.steps and not self.unjudged)
 
     def run(self, *, quiet: bool) -> None:
         """Train from the current step to the end, or until a signal asks to stop."""
@@ -107,7 +116,7 @@ class Loop:
                 logger.close()
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """Ask the loop to end after the current step."""
+        """Ask the loop to end after the current step, or in the middle of a validation."""
         self.asked_to_stop = True
 
     def agree_to_stop(self) -> None:
@@ -118,28 +127,29 @@ class Loop:
     def stretches(self, stream, reporter: Reporter) -> None:
         """Take steps, and sum them up from time to time."""
         self.trainee.network.train()
-        start, taken_before = time.perf_counter(), self.taken
-        while self.step < self.settings.steps and not (self.interrupted or self.had_enough):
-            known = len(self.trainee.unreadable.told)
-            with told_in_one_line(self.step + 1, self.settings):
-                losses = update(self.fabric, self.trainee, stream, self.step, self.settings)
-            self.tell_skipped(known, reporter)
-            self.agree_to_stop()
-            self.step += 1
-            self.taken += 1
-            self.sums = {name: self.sums.get(name, 0.0) + v for name, v in losses.items()}
-            reporter.step(losses["loss"])
-            judged = self.judged_now()
-            if judged or self.told_now():
-                seconds = (time.perf_counter() - start) / (self.taken - taken_before)
-                row = self.row({n: v / self.taken for n, v in self.sums.items()}, seconds)
-                self.sums, self.taken = {}, 0
-                self.finish_stretch(row, judged, reporter)
-                start, taken_before = time.perf_counter(), 0
-            if judged or self.step % self.settings.save_every == 0:
+        while not (self.interrupted or self.finished):
+            if not self.unjudged:
+                self.take_step(stream, reporter)
+            self.unjudged = self.judged_now()
+            if not self.unjudged and self.told_now():
+                self.tell({}, reporter)
+            elif self.unjudged and not self.interrupted:
+                self.judge(reporter)
+            if self.interrupted or self.judged_now() or self.step % self.settings.save_every == 0:
                 self.save()
-        if self.interrupted:
-            self.save()
+
+    def take_step(self, stream, reporter: Reporter) -> None:
+        """Change the weights once, and note what it cost."""
+        start, known = time.perf_counter(), len(self.trainee.unreadable.told)
+        with told_in_one_line(self.step + 1, self.settings):
+            losses = update(self.fabric, self.trainee, stream, self.step, self.settings)
+        self.tell_skipped(known, reporter)
+        self.agree_to_stop()
+        self.step += 1
+        self.taken += 1
+        self.spent += time.perf_counter() - start
+        self.sums = {name: self.sums.get(name, 0.0) + v for name, v in losses.items()}
+        reporter.step(losses["loss"])
 
     def tell_skipped(self, known: int, reporter: Reporter) -> None:
         """Say which pictures could not be read, after the `known` ones, and which step was bad."""
@@ -160,34 +170,49 @@ class Loop:
         every = self.settings.evaluate_every
         return self.step == self.settings.steps or bool(every and self.step % every == 0)
 
-    def row(self, means: dict[str, float], seconds: float) -> dict[str, object]:
+    def row(self) -> dict[str, object]:
         """Sum up a stretch of steps."""
+        means = {name: value / self.taken for name, value in self.sums.items()}
         return {
             "step": self.step,
             "epoch": round(self.epoch, 3),
             "learning_rate": self.settings.learning_rate * rate_at(self.step - 1, self.settings),
             **{name: round(value, 6) for name, value in means.items()},
-            "seconds_per_step": round(seconds, 4),
+            "seconds_per_step": round(self.spent / self.taken, 4),
             "skipped": self.trainee.bad_steps,
             "unreadable": self.trainee.unreadable.times,
         }
 
-    def finish_stretch(self, row: dict[str, object], judged: bool, reporter: Reporter) -> None:
-        """Validate if it is time; log, print and draw."""
-        first = FirstProcessWorks(self.fabric)
-        if not self.fabric.is_global_zero:
-            self.had_enough = judged and first.wait() == ENOUGH
-            return
-        if judged:
-            row |= self.judge(first, reporter)
-        self.folder.log(row)
-        for logger in self.loggers:
-            logger.log(numbers_of(row), self.step)
-        reporter.row(row)
-        draw_curves(self.folder.rows(), self.folder.path / "curves.png")
+    def tell(self, judgement: dict[str, object], reporter: Reporter) -> None:
+        """Log, print and draw a stretch, and begin the next one."""
+        if self.fabric.is_global_zero:
+            row = self.row() | judgement
+            self.folder.log(row)
+            for logger in self.loggers:
+                logger.log(numbers_of(row), self.step)
+            reporter.row(row)
+            draw_curves(self.folder.rows(), self.folder.path / "curves.png")
+        self.sums, self.taken, self.spent = {}, 0, 0.0
 
-    def judge(self, first: FirstProcessWorks, reporter: Reporter) -> dict[str, object]:
-        """Score the averaged weights, keep them if they are the best, and say whether to go on."""
+    def judge(self, reporter: Reporter) -> None:
+        """Let the first process judge, and tell the stretch; a stop leaves both for later."""
+        first = FirstProcessWorks(self.fabric, lambda: self.asked_to_stop)
+        judgement: dict[str, object] = {}
+        if self.fabric.is_global_zero:
+            try:
+                judgement = self.judgement(first, reporter)
+                word = first.say(ENOUGH if self.had_enough else DONE)
+            except AskedToStop:
+                word = first.say(LEFT)
+        else:
+            word = first.wait()
+        self.had_enough, self.interrupted = word == ENOUGH, word == LEFT
+        if word != LEFT:
+            self.unjudged = False
+            self.tell(judgement, reporter)
+
+    def judgement(self, first: FirstProcessWorks, reporter: Reporter) -> dict[str, object]:
+        """Score the averaged weights, keep them if they are the best, and say if it is enough."""
         state = self.trainee.average.state
         predictor = predictor_of(self.checkpoint, state, self.fabric.device, str(self.folder.path))
         metric, score = self.score(predictor, first, reporter)
@@ -198,7 +223,6 @@ class Loop:
             self.folder.write_weights("best", self.averaged())
         patience = self.settings.patience
         self.had_enough = bool(patience) and self.worse >= patience
-        first.say(ENOUGH if self.had_enough else DONE)
         return {"metric": metric, "score": score}
 
     def score(
@@ -242,6 +266,8 @@ class Loop:
                 "had_enough": self.had_enough,
                 "sums": self.sums,
                 "taken": self.taken,
+                "spent": self.spent,
+                "unjudged": self.unjudged,
                 "network": network.state_dict(),
                 "optimizer": self.trainee.optimizer.state_dict(),
                 "average": self.trainee.average.state_dict(),
@@ -261,6 +287,7 @@ class Loop:
             self.trainee.bad_in_a_row = state["bad_in_a_row"]
             self.trainee.unreadable = Unreadable(**state["unreadable"])
             self.sums, self.taken = state["sums"], state["taken"]
+            self.spent, self.unjudged = state["spent"], state["unjudged"]
             self.worse, self.had_enough = state["worse"], state["had_enough"]
             network = getattr(self.trainee.network, "module", self.trainee.network)
             network.load_state_dict(state["network"])

@@ -123,7 +123,7 @@ def train(
         crowding = told_crowding(dataset, most_queries(checkpoint.config), tasks)
         print(f"{words}\n{describe(dataset)}\n{told_choices}{crowding}")
     loop.run(quiet=quiet)
-    return Run(folder.path, {"best": loop.best}, loop.had_enough or loop.step == settings.steps)
+    return Run(folder.path, {"best": loop.best}, loop.finished)
 
 
 def open_folder(path: Path, *, resume: bool) -> RunFolder:

@@ -1,15 +1,21 @@
 """Work of one process that the others wait for, however long it takes."""
 
 import time
+from collections.abc import Callable
 
 import torch
 from lightning_fabric import Fabric
 
-BUSY, DONE, ENOUGH = 1.0, 2.0, 3.0
-"""What the first process says: that it still works, that training goes on, that it ends."""
+BUSY, DONE, ENOUGH, LEFT = 1.0, 2.0, 3.0, 4.0
+"""What the first process says: that it still works, that training goes on, that it ends, that the
+work was left undone because somebody asked to stop."""
 
 SECONDS = 30.0
 """Between two words of it: a process group gives up after minutes without any."""
+
+
+class AskedToStop(Exception):
+    """The work is left undone."""
 
 
 class FirstProcessWorks:
@@ -20,14 +26,21 @@ class FirstProcessWorks:
 
     Args:
         fabric: The processes.
+        stops: Says whether the work shall be left undone.
     """
 
-    def __init__(self, fabric: Fabric) -> None:
-        self.fabric = fabric
+    def __init__(self, fabric: Fabric, stops: Callable[[], bool]) -> None:
+        self.fabric, self.stops = fabric, stops
         self.last = time.monotonic()
 
     def tick(self, done: int = 0, total: int = 0) -> None:
-        """Say that the work goes on, if nothing was said for a while."""
+        """Say that the work goes on, if nothing was said for a while.
+
+        Raises:
+            AskedToStop: It does not.
+        """
+        if self.stops():
+            raise AskedToStop
         if time.monotonic() - self.last > SECONDS:
             self.say(BUSY)
 

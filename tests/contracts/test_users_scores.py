@@ -1,6 +1,7 @@
 """What people suffer from elsewhere when they judge a model: a test for each, named after it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from unimask.checkpoints import write_huggingface
 from unimask.datasets import open_dataset
 from unimask.evaluation.peak_memory import PeakMemory, told_by_linux
 from unimask.formats.run_length import RunLength
+from unimask.inference import Predictor
 from unimask.training import loop
 
 TASKS = ("panoptic", "instance", "semantic")
@@ -103,6 +105,20 @@ def test_scores_lie_between_0_and_100(predictor, discs, tmp_path, task):
         values = numbers_in(report)
         assert any(value is not None for value in values)
         assert all(value is None or 0 <= value <= 100 for value in values)
+
+
+def test_a_panoptic_score_of_nothing_says_why(predictor, discs):
+    """Elsewhere a PQ of 0 leaves open whether data, code or the length of training is wrong."""
+    unsure = Predictor(predictor.network, with_threshold(predictor.checkpoint, 1.0), "unsure")
+    (note,) = unimask.evaluate(discs, unsure, task="panoptic")["notes"]
+    assert note.startswith("nothing was found: in no picture a query was surer of its class than 1")
+    sure = Predictor(predictor.network, with_threshold(predictor.checkpoint, 0.0), "sure")
+    assert not unimask.evaluate(discs, sure, task="panoptic")["notes"]
+
+
+def with_threshold(checkpoint, least):
+    rules = replace(checkpoint.postprocessing, object_threshold=least, overlap_threshold=0.0)
+    return replace(checkpoint, postprocessing=rules)
 
 
 def test_objects_inside_of_others_are_both_found(tmp_path):

@@ -84,10 +84,18 @@ def test_the_gallery_keeps_the_best_and_the_worst():
         )
     assert [shown.name for shown in gallery.best] == ["90.png", "70.png"]
     assert [shown.name for shown in gallery.worst] == ["10.png", "20.png"]
+
+
+def test_few_pictures_are_halved():
     few = Gallery(LABELS, each=3)
-    for score in (50, 10):
+    assert not few.best and not few.worst
+    for score in (50, 10, 0, 20, 0):
         few.add(prediction("instance"), truth((LEFT, 0), name=f"{score}.png"), score)
-    assert [shown.name for shown in few.best] == ["50.png", "10.png"] and not few.worst
+    assert [shown.score for shown in few.best] == [50, 20, 10]
+    assert [shown.score for shown in few.worst] == [0, 0]
+    one = Gallery(LABELS, each=3)
+    one.add(prediction("instance"), truth((LEFT, 0)), 0)
+    assert len(one.best) == 1 and not one.worst
 
 
 class Reader(HTMLParser):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from unimask.datasets import Sample
+from unimask.errors import SettingsError
 from unimask.evaluation.scorers import scorer_for
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
@@ -135,3 +136,8 @@ def test_outlines_on_request():
     assert semantic.per_class()["dog"] == dict.fromkeys(perfect)
     assert semantic.metrics()["HD95"] == 0
     assert "mBIoU" not in scorer_for("semantic", LABELS).metrics()
+
+
+def test_panoptic_does_not_pass_over_the_wish_for_outlines():
+    with pytest.raises(SettingsError, match="choose one of them with --task"):
+        scorer_for("panoptic", LABELS, boundaries=True)

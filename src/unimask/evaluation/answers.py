@@ -56,15 +56,25 @@ class Predictions:
         self.classes = classes_in_common(predictor, dataset, self.task)
         self.labels = self.classes.labels
         self.threshold = 0.0 if self.task == "instance" else None  # curves need all scores
+        self.asked = self.empty = 0
 
     def of(self, index: int, sample: Sample) -> Result:
         """Predict a picture."""
         result = self.predictor.predict(sample.image, self.task, threshold=self.threshold)
+        self.asked += 1
+        self.empty += not result.segments
         return self.classes.renumber(result)
 
     def notes(self) -> list[str]:
-        """Say which of the model's classes the data does not have."""
-        return self.classes.notes()
+        """Say which of the model's classes the data lacks, and if nothing was ever found."""
+        notes = self.classes.notes()
+        if self.task == "panoptic" and 0 < self.asked == self.empty:
+            least = self.predictor.checkpoint.postprocessing.object_threshold
+            notes.append(
+                f"nothing was found: in no picture a query was surer of its class than {least:g}; "
+                "train longer, or see with `unimask predict --threshold 0.2` what it would be"
+            )
+        return notes
 
 
 class FromFiles:

@@ -62,20 +62,32 @@ class Gallery:
             return
         truth = truth_result(sample, self.labels, result.task)
         exhibit = Exhibit(sample.path.name, score, drawn(truth), drawn(result))
+        number = next(self.numbers)
         for heap in sides:
-            entry = (score if heap is self.highest else -score, next(self.numbers), exhibit)
+            entry = (score if heap is self.highest else -score, number, exhibit)
             (heapq.heappush if len(heap) < self.each else heapq.heappushpop)(heap, entry)
 
     @property
     def best(self) -> list[Exhibit]:
-        """The best, best first."""
-        return [exhibit for *_, exhibit in sorted(self.highest, reverse=True)]
+        """The best, best first; of few pictures the better half."""
+        return self.ranked()[: self.shown]
 
     @property
     def worst(self) -> list[Exhibit]:
-        """The worst that are not among the best, worst first."""
-        ranked = [exhibit for *_, exhibit in sorted(self.lowest, reverse=True)]
-        return [exhibit for exhibit in ranked if exhibit not in self.best]
+        """The worst, worst first; of few pictures the worse half."""
+        return self.ranked()[self.shown :][::-1][: self.each]
+
+    @property
+    def shown(self) -> int:
+        """How many of those that were kept are among the best."""
+        return min(self.each, -(-len(self.ranked()) // 2))
+
+    def ranked(self) -> list[Exhibit]:
+        """Give all that were kept, best first, each of them once."""
+        kept = {number: (score, shown) for score, number, shown in self.highest}
+        kept |= {number: (-rank, shown) for rank, number, shown in self.lowest}
+        order = sorted(kept, key=lambda number: (-kept[number][0], number))
+        return [kept[number][1] for number in order]
 
 
 def drawn(result: Result) -> str:

@@ -283,12 +283,17 @@ def scorer_for(
     boundaries: bool = False,
     ap: Rule = "coco",
 ) -> Scorer:
-    """Give the scorer of a task; panoptic has no score of boundaries.
+    """Give the scorer of a task.
 
     Raises:
-        SettingsError: Cityscapes' AP is asked to do what only COCO's does.
+        SettingsError: Cityscapes' AP is asked to do what only COCO's does, or panoptic to score
+            boundaries.
     """
     if task == "panoptic":
+        if boundaries:
+            raise SettingsError(
+                "--boundaries scores instance or semantic: choose one of them with --task"
+            )
         return PanopticScorer(labels, least_area)
     if task == "semantic":
         return SemanticScorer(labels, boundaries)

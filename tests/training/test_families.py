@@ -85,7 +85,7 @@ def test_queries_that_are_classes_start_anew_for_other_classes(tmp_path):
     checkpoint = replace(tiny_checkpoint(TINY_PER_PIXEL_PLUS), tasks=("semantic",))
     write_huggingface(tmp_path, checkpoint)
     labels = LabelSet(("ground", "cell", "rim"), (False, False, False))
-    found, _, told = starting_point(str(tmp_path), labels, ("semantic",), SETTINGS)
+    found, _, told, *_ = starting_point(str(tmp_path), labels, ("semantic",), SETTINGS)
     assert "head for 2 classes is new, for 3" in told
     build_segmenter(found.config).load_state_dict(found.state)
     changed = {n for n, t in checkpoint.state.items() if not torch.equal(t, found.state[n])}

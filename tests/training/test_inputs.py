@@ -99,7 +99,7 @@ def test_backbones_of_imagenet_are_fitted_to_the_channels(discs, tmp_path):
     trained = build_backbone(replace(TINY_RESNET.backbone, norm="frozen_batch")).state_dict()
     torch.save(trained, tmp_path / "resnet.pth")
     settings = replace(SETTINGS, channels=4, backbone_weights=str(tmp_path / "resnet.pth"))
-    checkpoint, pretrained, _ = starting_point("tiny", labels, ("panoptic",), settings)
+    checkpoint, pretrained, *_ = starting_point("tiny", labels, ("panoptic",), settings)
     first = checkpoint.state["backbone.stem.conv1.weight"]
     assert pretrained and torch.equal(first[:, :3], trained["stem.conv1.weight"])
     assert first.shape[1] == 4 and not first[:, 3].any()

@@ -113,7 +113,7 @@ def test_a_preset_starts_with_any_number(monkeypatch):
         unimask.presets.PRESETS, "tiny", lambda classes: replace(TINY_RESNET, num_classes=classes)
     )
     settings = replace(SETTINGS, num_queries=5)
-    checkpoint, _, _ = starting_point("tiny", NUCLEI, ("panoptic",), settings)
+    checkpoint, *_ = starting_point("tiny", NUCLEI, ("panoptic",), settings)
     assert checkpoint.config.transformer_decoder.num_queries == 5
     assert checkpoint.state[TABLES[0]].shape[0] == 5
     assert checkpoint.postprocessing.top_k == 5

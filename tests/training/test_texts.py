@@ -37,7 +37,7 @@ def test_trained_texts_are_kept_with_the_words_they_were_trained_on(published):
     before = tiny_checkpoint(
         replace(TINY_ONEFORMER, text=replace(TINY_ONEFORMER.text, vocabulary=END + 1))
     )
-    found, _, told = starting_point(str(published), NUCLEI, TASKS, TrainingSettings())
+    found, _, told, *_ = starting_point(str(published), NUCLEI, TASKS, TrainingSettings())
     assert "text branch" not in told
     for name, tensor in texts_of(before).items():
         assert torch.equal(texts_of(found)[name], tensor)
@@ -48,7 +48,7 @@ def test_without_their_files_texts_start_anew_from_bytes(published, tmp_path):
     shutil.copytree(published, alone)
     (alone / "merges.txt").unlink()
     assert tokenizer_for(str(alone), "auto") == "bytes"
-    found, _, told = starting_point(str(alone), NUCLEI, TASKS, TrainingSettings())
+    found, _, told, *_ = starting_point(str(alone), NUCLEI, TASKS, TrainingSettings())
     assert "its text branch is new, for bytes" in told and found.config.text.vocabulary == 259
 
 

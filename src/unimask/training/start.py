@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -35,13 +36,29 @@ CLASS_QUERIES = ("transformer_decoder.query_positions.",)
 """The head of networks whose every query is a class."""
 
 
+class Start(NamedTuple):
+    """What is trained from.
+
+    Attributes:
+        checkpoint: Architecture, weights, classes and rules.
+        pretrained: Whether its backbone was trained before.
+        words: A line for a person.
+        other_classes: Whether it is trained, and its class head is new.
+    """
+
+    checkpoint: Checkpoint
+    pretrained: bool
+    words: str
+    other_classes: bool = False
+
+
 def starting_point(
     model: str,
     labels: LabelSet,
     tasks: tuple[Task, ...],
     settings: TrainingSettings,
     resumed: bool = False,
-) -> tuple[Checkpoint, bool, str]:
+) -> Start:
     """Give the checkpoint to train from.
 
     Args:
@@ -50,9 +67,6 @@ def starting_point(
         tasks: What is trained.
         settings: Preprocessing, tokenizer, seed, and the backbone's weights.
         resumed: Whether a saved state brings all weights, so that the backbone's file is not read.
-
-    Returns:
-        The checkpoint, whether its backbone was trained before, and a line for a person.
 
     Raises:
         CheckpointError: Weights cannot be read, or do not fit.
@@ -65,7 +79,7 @@ def starting_point(
         start = untrained(model, labels, settings, resumed=resumed)
     else:
         start = trained(model, labels, tasks, settings)
-    checkpoint, pretrained, told = start
+    checkpoint, told = start.checkpoint, start.words
     for task in tasks:
         check_task(model, checkpoint.config, task)
     if checkpoint.config.task_queries is not None:
@@ -82,12 +96,13 @@ def starting_point(
     known, rules = tasks_of(checkpoint.config, tasks), checkpoint.postprocessing
     if known != ("semantic",):
         rules = replace(rules, resize="masks")  # scores are the rule of semantic networks alone
-    return replace(checkpoint, tasks=known, postprocessing=rules), pretrained, told
+    checkpoint = replace(checkpoint, tasks=known, postprocessing=rules)
+    return start._replace(checkpoint=checkpoint, words=told)
 
 
 def trained(
     model: str, labels: LabelSet, tasks: tuple[Task, ...], settings: TrainingSettings
-) -> tuple[Checkpoint, bool, str]:
+) -> Start:
     """Give trained weights, with a new class head for other classes, and more queries if asked."""
     for name in ("backbone", "pixel_decoder", "backbone_weights"):
         given = getattr(settings, name)
@@ -98,7 +113,8 @@ def trained(
         labels = checkpoint.labels
     rules, which = rules_for(checkpoint, labels, tasks)
     checkpoint = replace(checkpoint, postprocessing=rules)
-    if checkpoint.labels != labels:
+    other_classes = checkpoint.labels != labels
+    if other_classes:
         old = len(checkpoint.labels)
         checkpoint = replace_head(checkpoint, labels)
         told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
@@ -110,12 +126,10 @@ def trained(
         more += f", its first layer is changed for {settings.channels} channels"
     if settings.preprocessing is not None:
         checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
-    return checkpoint, True, told + more
+    return Start(checkpoint, True, told + more, other_classes)
 
 
-def untrained(
-    model: str, labels: LabelSet, settings: TrainingSettings, *, resumed: bool
-) -> tuple[Checkpoint, bool, str]:
+def untrained(model: str, labels: LabelSet, settings: TrainingSettings, *, resumed: bool) -> Start:
     """Give a network with random weights, but for the backbone's if there are any.
 
     A preset predicts at the size of training, a published configuration at its authors' test size.
@@ -142,7 +156,7 @@ def untrained(
         rules = replace(rules, top_k=most_queries(config))
     before = settings.preprocessing or before
     checkpoint = replace(checkpoint, preprocessing=before, postprocessing=rules)
-    return checkpoint, file is not None, told
+    return Start(checkpoint, file is not None, told)
 
 
 def usual_task(model: str, dataset: Dataset) -> str:

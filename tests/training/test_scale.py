@@ -1,0 +1,116 @@
+"""Pictures become as large as training squares where what is labelled would not fit in."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import TINY_RESNET, tiny_checkpoint
+from PIL import Image
+
+import unimask
+from unimask.checkpoints import write_huggingface
+from unimask.config import PreprocessingConfig
+from unimask.datasets import open_dataset
+from unimask.training import TrainingSettings
+from unimask.training.scale import regions_of, scale_for, usual_side
+
+SQUARE = replace(TrainingSettings(), augmentation=replace(TrainingSettings().augmentation, crop=64))
+LARGER = PreprocessingConfig(shortest_edge=128, longest_edge=256)
+
+
+def maps(folder, *pictures):
+    """Write a folder of label maps."""
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for number, values in enumerate(pictures):
+        Image.fromarray(np.full((*values.shape, 3), 90, np.uint8)).save(
+            folder / "images" / f"{number}.png"
+        )
+        Image.fromarray(values).save(folder / "masks" / f"{number}.png")
+    return folder
+
+
+def halves() -> np.ndarray:
+    values = np.zeros((100, 120), np.uint8)
+    values[:, 60:], values[:10, :10] = 1, 2
+    return values
+
+
+def spots() -> np.ndarray:
+    values = np.zeros((100, 120), np.uint8)
+    values[5::20, 5::20] = values[6::20, 5::20] = 1
+    return values
+
+
+def test_half_of_what_things_cover_lies_in_larger_ones(discs):
+    dataset = open_dataset(discs, "train")
+    sides = []
+    for sample in dataset:
+        things = np.flatnonzero(np.array(dataset.labels.is_thing)[sample.label_ids]) + 1
+        areas = np.array([(sample.id_maps == thing).sum() for thing in things])
+        sides += [(np.sqrt(area) / 96, area) for area in areas]
+    sides.sort()
+    half = np.cumsum([area for _, area in sides]) >= sum(area for _, area in sides) / 2
+    assert usual_side(dataset) == pytest.approx(sides[int(half.argmax())][0])
+
+
+def test_stuff_counts_by_its_regions(tmp_path):
+    dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
+    assert sorted(area for _, area in regions_of(dataset[0])) == [100, 5900, 6000]
+    assert usual_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.01)
+
+
+def test_of_two_classes_the_ground_does_not_count(tmp_path):
+    dataset = open_dataset(maps(tmp_path, spots()), None, names=("ground", "crack"))
+    assert usual_side(dataset) == pytest.approx(np.sqrt(2) / 100)
+
+
+def test_large_regions_are_measured_alike_in_large_pictures(tmp_path):
+    grown = np.kron(halves(), np.ones((8, 8), np.uint8))
+    dataset = open_dataset(maps(tmp_path, grown), None, names=("road", "grass", "pole"))
+    assert usual_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.02)
+
+
+def test_large_things_ask_for_smaller_pictures(tmp_path):
+    dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
+    settings, told = scale_for(dataset, LARGER, SQUARE)
+    assert settings.preprocessing == replace(LARGER, shortest_edge=64, longest_edge=128)
+    assert told.strip().startswith("it sees pictures at 64 pixels from now on, instead of 128")
+    for same in (replace(LARGER, shortest_edge=64), replace(LARGER, squash=(128, 128))):
+        assert scale_for(dataset, same, SQUARE) == (SQUARE, "")
+
+
+def test_small_things_keep_the_scale(tmp_path, discs):
+    assert scale_for(open_dataset(discs, "train"), LARGER, SQUARE) == (SQUARE, "")
+    spotted = open_dataset(maps(tmp_path, spots()), None, names=("ground", "crack"))
+    assert scale_for(spotted, LARGER, SQUARE) == (SQUARE, "")
+
+
+def test_what_cannot_be_read_is_passed_over(tmp_path):
+    folder = maps(tmp_path, halves(), halves())
+    dataset = open_dataset(folder, None, names=("road", "grass", "pole"))
+    (folder / "images" / "0.png").write_bytes(b"no picture")
+    assert usual_side(dataset) > 0.5
+    (folder / "images" / "1.png").write_bytes(b"no picture")
+    assert usual_side(dataset) == 0
+
+
+@pytest.mark.parametrize(("asked", "edge"), [({}, 64), ({"settings": SQUARE}, 128)])
+def test_a_run_keeps_to_what_it_chose(tmp_path, asked, edge, capsys):
+    pytest.importorskip("lightning_fabric")
+    data = maps(tmp_path / "data", *[halves()] * 8)
+    model = replace(tiny_checkpoint(TINY_RESNET), preprocessing=LARGER)
+    write_huggingface(tmp_path / "model", model)
+    changes = {"size": 64} if not asked else {}
+    out = tmp_path / "run"
+    for resume in (False, True):
+        unimask.train(
+            data, str(tmp_path / "model"), names=("road", "grass", "pole"), out=out,
+            device="cpu", resume=resume, **({} if resume else {"steps": 1, "workers": 0}),
+            **({} if resume else changes), **({} if resume else asked),
+        )  # fmt: skip
+        assert unimask.load(out).checkpoint.preprocessing.shortest_edge == edge
+    assert ("instead of 128" in capsys.readouterr().out) == (edge == 64)
+    told = json.loads((out / "settings.json").read_text())
+    assert edge == 128 or "64" in json.dumps(told)

@@ -10,10 +10,8 @@ import torch.distributed as dist
 
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion
-from unimask.losses.build import own_losses
 from unimask.losses.criterion import PointSampler
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
-from unimask.presets import PRESETS
 
 CONFIG = CriterionConfig(num_points=50)
 CLASSES, QUERIES = 3, 5
@@ -312,11 +310,3 @@ def test_the_same_generator_gives_the_same_loss():
     output, targets, _ = example(0)
     first, second = (judged(output, targets, CONFIG) for _ in range(2))
     assert torch.equal(first.total, second.total)
-
-
-@pytest.mark.parametrize(
-    ("preset", "weight"),
-    [("unimask-nano", 0.4), ("mask2former-nano", 0.1)],
-)
-def test_networks_that_propose_weigh_no_object_more(preset, weight):
-    assert own_losses(PRESETS[preset](3)).no_object_weight == weight

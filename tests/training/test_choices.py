@@ -8,7 +8,7 @@ from conftest import tiny_checkpoint
 
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError
-from unimask.training.choices import Choices, Machine, for_passes, pictures_at_once, square
+from unimask.training.choices import Choices, Machine, for_length, pictures_at_once, square
 
 CPU = Machine(kind="cpu", memory_gb=None, bfloat16=False, cores=2, processes=1)
 GPU = Machine(kind="gpu", memory_gb=12.0, bfloat16=True, cores=16, processes=1)
@@ -128,14 +128,22 @@ def test_what_cannot_be_meant_is_refused(said, told):
 
 
 @pytest.mark.parametrize(
-    ("passes", "scale", "colour"), [(3, 1.0, 0.1), (15, 1.0, 0.1), (50, 2.0, 0.3), (500, 2.0, 0.3)]
+    ("steps", "passes", "scale", "colour"),
+    [
+        (9000, 3, 1.0, 0.1),
+        (9000, 15, 1.0, 0.1),
+        (1000, 50, 2.0, 0.3),
+        (9000, 500, 2.0, 0.3),
+        (300, 500, 1.0, 0.1),
+        (700, 500, 2**0.5, 0.2),
+    ],
 )
-def test_short_runs_see_pictures_as_they_are_predicted(passes, scale, colour):
-    found = for_passes(Augmentation(), passes)
+def test_short_runs_see_pictures_as_they_are_predicted(steps, passes, scale, colour):
+    found = for_length(Augmentation(), steps, passes)
     assert found.max_scale == pytest.approx(scale) and found.min_scale == pytest.approx(1 / scale)
     assert found.colour == pytest.approx(colour)
 
 
 def test_changes_grow_with_the_passes():
-    found = [for_passes(Augmentation(), passes) for passes in range(15, 51)]
+    found = [for_length(Augmentation(), 3000, passes) for passes in range(15, 51)]
     assert [each.max_scale for each in found] == sorted({each.max_scale for each in found})

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY_RESNET, tiny_checkpoint
+from conftest import TINY_PROPOSALS, TINY_RESNET, tiny_checkpoint
 from PIL import Image
 
 import unimask
 from unimask.checkpoints import write_huggingface
-from unimask.config import PreprocessingConfig
+from unimask.config import CriterionConfig, PreprocessingConfig
 from unimask.datasets import open_dataset
 from unimask.training import TrainingSettings
-from unimask.training.scale import regions_of, scale_for, usual_side
+from unimask.training.scale import fit_squares, regions_of, usual_side
 
 SQUARE = replace(TrainingSettings(), augmentation=replace(TrainingSettings().augmentation, crop=64))
 LARGER = PreprocessingConfig(shortest_edge=128, longest_edge=256)
@@ -29,6 +29,10 @@ def maps(folder, *pictures):
         )
         Image.fromarray(values).save(folder / "masks" / f"{number}.png")
     return folder
+
+
+def seeing(preprocessing):
+    return replace(tiny_checkpoint(TINY_RESNET), preprocessing=preprocessing)
 
 
 def halves() -> np.ndarray:
@@ -74,17 +78,44 @@ def test_large_regions_are_measured_alike_in_large_pictures(tmp_path):
 
 def test_large_things_ask_for_smaller_pictures(tmp_path):
     dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
-    settings, told = scale_for(dataset, LARGER, SQUARE)
+    settings, told = fit_squares(dataset, seeing(LARGER), SQUARE, True)
     assert settings.preprocessing == replace(LARGER, shortest_edge=64, longest_edge=128)
     assert told.strip().startswith("it sees pictures at 64 pixels from now on, instead of 128")
     for same in (replace(LARGER, shortest_edge=64), replace(LARGER, squash=(128, 128))):
-        assert scale_for(dataset, same, SQUARE) == (SQUARE, "")
+        assert fit_squares(dataset, seeing(same), SQUARE, True) == (SQUARE, "")
+    assert fit_squares(dataset, seeing(LARGER), SQUARE, False) == (SQUARE, "")
+    said = replace(SQUARE, preprocessing=LARGER)
+    assert fit_squares(dataset, seeing(LARGER), said, True) == (said, "")
 
 
 def test_small_things_keep_the_scale(tmp_path, discs):
-    assert scale_for(open_dataset(discs, "train"), LARGER, SQUARE) == (SQUARE, "")
+    dataset = open_dataset(discs, "train")
+    assert fit_squares(dataset, seeing(LARGER), SQUARE, True) == (SQUARE, "")
     spotted = open_dataset(maps(tmp_path, spots()), None, names=("ground", "crack"))
-    assert scale_for(spotted, LARGER, SQUARE) == (SQUARE, "")
+    assert fit_squares(spotted, seeing(LARGER), SQUARE, True) == (SQUARE, "")
+
+
+@pytest.mark.parametrize(
+    ("picture", "edge", "other", "weight"),
+    [
+        (halves, 64, False, 0.1),
+        (halves, 128, False, 0.4),  # four squares' queries
+        (halves, 512, False, 0.4),
+        (halves, 96, False, 0.225),
+        (halves, 128, True, 0.1),  # pictures become as small as squares
+        (spots, 64, False, 0.4),
+        (spots, 64, True, 0.4),
+    ],
+)
+def test_no_object_weighs_more_where_more_queries_doubt(tmp_path, picture, edge, other, weight):
+    names = ("road", "grass", "pole")[: picture().max() + 1]
+    dataset = open_dataset(maps(tmp_path, picture()), None, names=names)
+    seen = replace(LARGER, shortest_edge=edge)
+    model = replace(tiny_checkpoint(TINY_PROPOSALS), preprocessing=seen)
+    settings, _ = fit_squares(dataset, model, SQUARE, other)
+    assert settings.criterion == CriterionConfig(no_object_weight=pytest.approx(weight))
+    said = replace(SQUARE, criterion=CriterionConfig())
+    assert fit_squares(dataset, model, said, other)[0].criterion == CriterionConfig()
 
 
 def test_what_cannot_be_read_is_passed_over(tmp_path):

@@ -4,7 +4,6 @@ from unimask.config import (
     CriterionConfig,
     DenseCriterionConfig,
     LossConfig,
-    MaskedDecoderConfig,
     PerPixelConfig,
     PerPixelPlusConfig,
     SegmenterConfig,
@@ -14,10 +13,6 @@ from unimask.errors import SettingsError
 from unimask.losses.criterion import Criterion
 from unimask.losses.dense import DenseCriterion
 from unimask.losses.per_pixel import PixelCriterion
-
-PROPOSED_NO_OBJECT = 0.4
-"""Weight of "no object" where queries are cells of the picture (`recipes/nuclei.py`): hundreds of
-them that answer it with a doubt outvote, summed up over a pixel, the few that are right."""
 
 
 def build_criterion(
@@ -44,9 +39,5 @@ def build_criterion(
 
 def own_losses(network: SegmenterConfig) -> LossConfig:
     """Give the losses of a network's authors, for one that has queries."""
-    decoder = network.transformer_decoder
-    if isinstance(decoder, StandardDecoderConfig):
-        return DenseCriterionConfig()
-    if isinstance(decoder, MaskedDecoderConfig) and decoder.proposals:
-        return CriterionConfig(no_object_weight=PROPOSED_NO_OBJECT)
-    return CriterionConfig()
+    maskformer = isinstance(network.transformer_decoder, StandardDecoderConfig)
+    return DenseCriterionConfig() if maskformer else CriterionConfig()

@@ -35,9 +35,10 @@ backbone at the full rate: it was trained on nothing larger (`recipes/nuclei.py`
 PASSES, LEAST_STEPS, MOST_STEPS = 50, 1000, {"cpu": 3000, "gpu": 90_000}
 """The papers' passes over COCO, within what small data need and what a day allows."""
 
-PLAIN_PASSES, STEADY_COLOUR = 15, 0.1
-"""Passes up to which pictures keep their scale, and nearly their colours: until all was seen a few
-times, every change of it is one more thing to learn (docs/training.md, beside `transformers`)."""
+PLAIN_PASSES, PLAIN_STEPS, STEADY_COLOUR = 15, 400, 0.1
+"""Passes, and steps, up to which pictures keep their scale, and nearly their colours: until all was
+seen a few times, every change of it is one more thing to learn (docs/training.md, beside
+`transformers`)."""
 
 VALIDATIONS, JUDGED = 10, 0.25
 """Validations of a run; fewer, where they would judge more than this share of what it learns from:
@@ -163,7 +164,7 @@ class Choices:
         settings = replace(settings, **{k: v for k, v in chosen.items() if k not in said})
         if "augmentation" in said:
             return settings
-        changed = for_passes(settings.augmentation, steps * batch / pictures)
+        changed = for_length(settings.augmentation, steps, steps * batch / pictures)
         return replace(settings, augmentation=changed)
 
     def in_words(self, settings: TrainingSettings, pictures: int, judged: int) -> str:
@@ -219,12 +220,17 @@ def with_square(settings: TrainingSettings, side: int) -> TrainingSettings:
     return replace(settings, augmentation=replace(settings.augmentation, crop=side))
 
 
-def for_passes(augmentation: Augmentation, passes: float) -> Augmentation:
-    """Give an augmentation the changes of scale and colour that fit so many passes over the data.
+def for_length(augmentation: Augmentation, steps: int, passes: float) -> Augmentation:
+    """Give an augmentation the changes of scale and colour that fit a run's length.
 
-    Its own from the papers' passes on, fewer in shorter runs.
+    Its own from the papers' passes over the data and the least steps of a run on, fewer in shorter
+    ones.
     """
-    share = min(max(0.0, (passes - PLAIN_PASSES) / (PASSES - PLAIN_PASSES)), 1.0)
+    shares = (
+        (passes - PLAIN_PASSES) / (PASSES - PLAIN_PASSES),
+        (steps - PLAIN_STEPS) / (LEAST_STEPS - PLAIN_STEPS),
+    )
+    share = min(max(0.0, min(shares)), 1.0)
     return replace(
         augmentation,
         min_scale=augmentation.min_scale**share,

@@ -1,51 +1,87 @@
-"""At which size trained weights predict once they learn other classes."""
+"""How much of a picture a training square shows: sizes of prediction, and what depends on both."""
 
 from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
 
-from unimask.config import PreprocessingConfig
+from unimask.checkpoints import Checkpoint
+from unimask.config import CriterionConfig, MaskedDecoderConfig, PreprocessingConfig
 from unimask.datasets import Dataset, Sample
 from unimask.errors import UnimaskError
 from unimask.training.settings import TrainingSettings
 
 LARGE = 0.5
-"""Of a training square's side: what is larger does not fit into most squares."""
+"""Of a training square's side: what is larger does not fit into most squares. Squares smaller
+than pictures show parts of them. Where what is labelled is small, nuclei or cracks, parts are as
+good, and weights know things at their own scale; a street or a dog would be learned in pieces and
+asked for as a whole."""
+
+SMALL, MOST_TIMES = 0.1, 4.0
+"""Of a square's side: of such things there are many. How much heavier "no object" becomes at most,
+as `recipes/nuclei.py` has it."""
 
 LOOKED_AT, LOOK = 20, 256
 """Pictures that are read, evenly spaced, and pixels of their shorter side that regions take."""
 
 
-def scale_for(
-    dataset: Dataset, preprocessing: PreprocessingConfig, settings: TrainingSettings
+def fit_squares(
+    dataset: Dataset, checkpoint: Checkpoint, settings: TrainingSettings, other_classes: bool
 ) -> tuple[TrainingSettings, str]:
-    """Let pictures be as large as training squares where parts of them would not do.
-
-    Squares smaller than pictures show parts of them. Where what is labelled is small, nuclei or
-    cracks, parts are as good, and the weights know things at their own scale: it stays. A street or
-    a dog would be learned in pieces and asked for as a whole.
+    """Let what squares teach be what pictures ask for.
 
     Args:
         dataset: To learn from.
-        preprocessing: Of the weights.
-        settings: Of the run.
+        checkpoint: The network, and its size of prediction.
+        settings: Of the run; what they say of preprocessing and criterion stays.
+        other_classes: Whether trained weights learn classes of others.
 
     Returns:
-        The settings, and a line on what changed; empty if nothing did.
+        The settings, and a line on what a person should know; empty if there is nothing.
     """
-    own, crop = preprocessing.shortest_edge, settings.augmentation.crop
-    if preprocessing.squash is not None or crop >= own:
+    own, crop = checkpoint.preprocessing.shortest_edge, settings.augmentation.crop
+    scales = other_classes and settings.preprocessing is None and crop < own
+    doubts = settings.criterion is None and proposes(checkpoint)
+    if checkpoint.preprocessing.squash is not None or not (scales or doubts):
         return settings, ""
-    if usual_side(dataset) * own <= LARGE * crop:
-        return settings, ""
-    longest = round(preprocessing.longest_edge * crop / own)
-    fitting = replace(preprocessing, shortest_edge=crop, longest_edge=longest)
-    told = (
-        f"\nit sees pictures at {crop} pixels from now on, instead of {own}: what is labelled is "
-        "too large for training squares else"
-    )
-    return replace(settings, preprocessing=fitting), told
+    side, told = usual_side(dataset), ""
+    if scales and side * own > LARGE * crop:
+        settings = replace(settings, preprocessing=at_edge(checkpoint.preprocessing, crop))
+        told = (
+            f"\nit sees pictures at {crop} pixels from now on, instead of {own}: what is labelled "
+            "is too large for training squares else"
+        )
+        own = crop
+    if doubts:
+        weight = no_object_weight(own / crop, side * own / crop)
+        settings = replace(settings, criterion=CriterionConfig(no_object_weight=weight))
+    return settings, told
+
+
+def proposes(checkpoint: Checkpoint) -> bool:
+    """Say whether queries are taken from the picture: the larger it is, the more."""
+    decoder = checkpoint.config.transformer_decoder
+    return isinstance(decoder, MaskedDecoderConfig) and decoder.proposals > 0
+
+
+def at_edge(preprocessing: PreprocessingConfig, edge: int) -> PreprocessingConfig:
+    """Give the same for smaller pictures."""
+    longest = round(preprocessing.longest_edge * edge / preprocessing.shortest_edge)
+    return replace(preprocessing, shortest_edge=edge, longest_edge=longest)
+
+
+def no_object_weight(larger: float, side: float) -> float:
+    """Give the weight of "no object" where queries are taken from the picture.
+
+    A picture of four squares has four times the queries of a square: their doubts, summed up over
+    a pixel, would outvote the few that are right. Among small things neighbours bid for the same.
+
+    Args:
+        larger: Side of pictures in prediction, in squares.
+        side: Of what is labelled, in squares.
+    """
+    times = MOST_TIMES if side <= SMALL else min(max(larger**2, 1.0), MOST_TIMES)
+    return times * CriterionConfig().no_object_weight
 
 
 def usual_side(dataset: Dataset) -> float:

@@ -27,7 +27,7 @@ from unimask.training.optimizer import build_optimizer
 from unimask.training.queries import most_queries, told_crowding
 from unimask.training.recompute import recompute_layers
 from unimask.training.run_folder import RunFolder
-from unimask.training.scale import scale_for
+from unimask.training.scale import fit_squares
 from unimask.training.settings import TrainingSettings
 from unimask.training.start import starting_point, usual_task
 from unimask.training.texts import tokenizer_for
@@ -116,12 +116,10 @@ def train(
     if (channels := checkpoint.config.backbone.in_channels) != RGB:  # known as the labels are
         dataset, validation = open_splits(data, names, format, channels)
     settings = choices.rest(settings, checkpoint, pretrained, len(dataset), len(validation))
-    if other_classes and told is None and settings.preprocessing is None:
-        settings, why = scale_for(dataset, checkpoint.preprocessing, settings)
-        checkpoint = replace(
-            checkpoint, preprocessing=settings.preprocessing or checkpoint.preprocessing
-        )
-        words += why
+    if told is None:
+        settings, why = fit_squares(dataset, checkpoint, settings, other_classes)
+        seen = settings.preprocessing or checkpoint.preprocessing
+        checkpoint, words = replace(checkpoint, preprocessing=seen), words + why
     fabric = launch(device, settings)
     loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
     facts = {"model": model, "task": task, "data": str(data), "labels": dataset.labels.names}

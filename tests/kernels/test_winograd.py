@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unimask.kernels import winograd as kernel
-from unimask.kernels.winograd import transform_filters, winograd
+from unimask.kernels.winograd import learn_winograd, transform_filters, winograd
 
 SIDES = st.integers(1, 23)
 
@@ -34,3 +34,36 @@ def test_in_float32_the_error_stays_around_a_millionth_of_the_spread():
     exact = F.conv2d(x, weight, padding=1)
     found = winograd(x.float(), transform_filters(weight.float()))
     assert (found - exact).std() < 4e-6 * exact.std()
+
+
+@pytest.mark.parametrize(("maps", "filters"), [(True, True), (True, False), (False, True)])
+def test_gradients_are_those_of_the_plain_convolution(maps, filters):
+    x, weight = example(2, 3, 5, 7, 9)
+    x.requires_grad_(maps), weight.requires_grad_(filters)
+    torch.autograd.gradcheck(learn_winograd, (x, weight))
+    wanted = [tensor for tensor in (x, weight) if tensor.requires_grad]
+    towards = torch.randn(2, 5, 7, 9, dtype=torch.float64)
+    found = torch.autograd.grad(learn_winograd(x, weight), wanted, towards)
+    expected = torch.autograd.grad(F.conv2d(x, weight, padding=1), wanted, towards)
+    torch.testing.assert_close(found, expected)
+
+
+@given(h=SIDES, w=SIDES, tiles=st.integers(1, 8))
+def test_any_size_gives_the_plain_gradients(h, w, tiles):
+    x, weight = (tensor.requires_grad_() for tensor in example(2, 3, 4, h, w))
+    towards = torch.linspace(-1, 1, 2 * 4 * h * w, dtype=torch.float64).view(2, 4, h, w)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "TILES", tiles)
+        found = torch.autograd.grad(learn_winograd(x, weight), (x, weight), towards)
+    expected = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), towards)
+    torch.testing.assert_close(found, expected)
+
+
+def test_gradients_in_float32_err_by_some_millionths_of_their_spread():
+    x, weight = (tensor.requires_grad_() for tensor in example(1, 256, 256, 24, 36))
+    towards = torch.randn(1, 256, 24, 36, generator=torch.Generator().manual_seed(1)).double()
+    exact = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), towards)
+    small = [tensor.detach().float().requires_grad_() for tensor in (x, weight)]
+    found = torch.autograd.grad(learn_winograd(*small), small, towards.float())
+    for one, other in zip(found, exact, strict=True):
+        assert (one - other).std() < 6e-6 * other.std()

@@ -38,4 +38,5 @@ def build_optimizer(
             for (rate, decay), parameters in groups.items()
         ],
         lr=settings.learning_rate,
+        fused=True,
     )

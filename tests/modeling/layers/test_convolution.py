@@ -17,8 +17,22 @@ def test_with_and_without_gradients_it_is_the_plain_convolution(channels, bias, 
     learning = layer(x)
     with torch.no_grad():
         found = layer(x)
-    torch.testing.assert_close(learning, F.conv2d(x, layer.weight, layer.bias, padding=1))
+    expected = F.conv2d(x, layer.weight, layer.bias, padding=1)
+    torch.testing.assert_close(learning, expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found, learning.detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_wide_maps_learn_the_quick_way_only_in_float32():
+    layer, x = Convolution3x3(WIDE, WIDE, bias=True), torch.randn(1, WIDE, 6, 7)
+    assert "Winograd" in ancestors(layer(x))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert "Winograd" not in ancestors(layer(x))
+    assert "Winograd" not in ancestors(layer.double()(x.double()))
+
+
+def ancestors(out) -> str:
+    step = out.grad_fn
+    return " ".join(str(node) for node in (step, *(n for n, _ in step.next_functions)))
 
 
 def test_a_fused_optimizer_between_two_predictions_is_noticed():

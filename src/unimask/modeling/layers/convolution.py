@@ -4,15 +4,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import forget, kept, packs
-from unimask.kernels.winograd import transform_filters, winograd
+from unimask.kernels.linear import arithmetic, forget, kept, learns, packs
+from unimask.kernels.winograd import learn_winograd, transform_filters, winograd
 
 WIDE = 192
 """Channels from which on the quick way pays."""
 
 
 class Convolution3x3(nn.Conv2d):
-    """A convolution that keeps the map's size; without gradients on a CPU by Winograd's filters.
+    """A convolution that keeps the map's size; on a CPU by Winograd's filters.
 
     Args:
         inputs: Channels of the map.
@@ -26,8 +26,11 @@ class Convolution3x3(nn.Conv2d):
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Convolve."""
         wide = min(self.in_channels, self.out_channels) >= WIDE
-        if not wide or input.dtype != torch.float32 or not packs(self.weight):
-            forget(self)
-            return super().forward(input)
-        out = winograd(input, kept(self, lambda: transform_filters(self.weight)))
-        return out if self.bias is None else out.add_(self.bias[:, None, None])
+        if wide and input.dtype == torch.float32 and packs(self.weight):
+            out = winograd(input, kept(self, lambda: transform_filters(self.weight)))
+            return out if self.bias is None else out.add_(self.bias[:, None, None])
+        forget(self)
+        if wide and arithmetic(input) == torch.float32 and learns(input):
+            out = learn_winograd(input, self.weight)
+            return out if self.bias is None else out + self.bias[:, None, None]
+        return super().forward(input)

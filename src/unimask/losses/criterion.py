@@ -9,13 +9,12 @@ from torch import Tensor
 
 from unimask.config import CriterionConfig
 from unimask.losses.contrastive import contrastive_loss
-from unimask.losses.mask_losses import binary_loss, dice_loss
 from unimask.losses.matched import Losses, MatchedCriterion, Truth
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
+from unimask.losses.point_losses import point_losses
 from unimask.losses.points import (
     known_map,
     known_weights,
-    sample_logits,
     sample_logits_shared,
     sample_masks,
     sample_masks_shared,
@@ -157,8 +156,7 @@ class Criterion(MatchedCriterion):
         losses = []
         for (logits, points, known), true in zip(answers, masks, strict=True):
             true.mul_(known)
-            sampled = sample_logits(logits, points)
-            both = binary_loss(sampled, true, known), dice_loss(sampled, true, known)
+            both = point_losses(logits, points, true, known)
             losses.append((both[0] / truth.num_masks, both[1] / truth.num_masks))
         return losses
 

@@ -49,7 +49,7 @@ def fit_squares(
         settings = replace(settings, preprocessing=at_edge(checkpoint.preprocessing, crop))
         told = (
             f"\nit sees pictures at {crop} pixels from now on, instead of {own}: what is labelled "
-            "is too large for training squares else"
+            f"is too large for training squares else (--size {own} would keep it)"
         )
         own = crop
     if doubts:

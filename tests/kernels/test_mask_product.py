@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from unimask.kernels.mask_product import mask_product
+from unimask.kernels import mask_product as kernel
+from unimask.kernels.mask_product import groups, mask_product
 
 
 def example(dtype=torch.float64):
@@ -21,9 +22,11 @@ def test_gradients_are_those_of_the_values():
     assert torch.autograd.gradcheck(lambda *t: mask_product(*t, 2), example())
 
 
+@pytest.mark.parametrize("at_once", [0, 40, 2**25])
 @pytest.mark.parametrize("judged", [[0, 2], [1], [2, 1, 0]], ids=str)
-def test_what_is_not_judged_adds_nothing(judged):
-    """Layers, and masks of a layer, that the loss leaves out."""
+def test_what_is_not_judged_adds_nothing(judged, at_once, monkeypatch):
+    """Layers, and masks of a layer, that the loss leaves out; however many are copied at a time."""
+    monkeypatch.setattr(kernel, "AT_ONCE", at_once)
     inputs = example()
     found, expected = mask_product(*inputs, 2), plain(*inputs, 2)
     losses = []
@@ -33,6 +36,13 @@ def test_what_is_not_judged_adds_nothing(judged):
     pairs = (torch.autograd.grad(loss, inputs) for loss in losses)
     for one, other in zip(*pairs, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_layers_share_a_product_as_long_as_their_copies_are_small():
+    few, many = torch.arange(600) < 20, torch.arange(600) < 500
+    assert groups([few] * 10, 256**2) == [list(range(10))]
+    assert groups([many] * 3 + [few, few], 256**2) == [[0], [1], [2], [3, 4]]
+    assert groups([few & False, many], 256**2) == [[0, 1]]
 
 
 def test_gradients_that_are_not_numbers_are_told():

@@ -8,6 +8,10 @@ from torch import Tensor
 
 from unimask.kernels.linear.learning import arithmetic
 
+AT_ONCE = 2**25
+"""Values of judged masks that are copied at a time: copies of five hundred objects in all layers
+would be the largest part of a step's memory."""
+
 
 def mask_product(
     embed: Float[Tensor, "b q d"],
@@ -56,17 +60,36 @@ class _MaskProduct(torch.autograd.Function):
         places = [i * ctx.count for i, layer in enumerate(to_masks) if layer is not None]
         for b in range(len(embed) if given else 0):
             used = [touched(layer[b]) for layer in given]
-            queries = torch.cat(
-                [found.nonzero()[:, 0] + at for found, at in zip(used, places, strict=True)]
-            )
-            rows = torch.cat([layer[b][found] for layer, found in zip(given, used, strict=True)])
-            rows = rows.flatten(1)
-            cells = features[b].flatten(1).to(rows.dtype)
-            to_embed[b, queries] = (rows @ cells.T).to(embed.dtype)
-            to_own[b, queries] = rows.sum(1, keepdim=True).to(embed.dtype)
-            found = rows.T @ embed[b, queries].to(rows.dtype)
-            to_features[b].flatten(1).copy_(found.T)
+            cells, total = features[b].flatten(1), None
+            for group in groups(used, cells.shape[1]):
+                queries = torch.cat([used[i].nonzero()[:, 0] + places[i] for i in group])
+                rows = torch.cat([given[i][b][used[i]] for i in group]).flatten(1)
+                to_embed[b, queries] = (rows @ cells.to(rows.dtype).T).to(embed.dtype)
+                to_own[b, queries] = rows.sum(1, keepdim=True).to(embed.dtype)
+                part = (rows.T @ embed[b, queries].to(rows.dtype)).to(features.dtype)
+                total = part if total is None else total.add_(part)
+            if total is not None:
+                to_features[b].flatten(1).copy_(total.T)
         return to_embed, to_own, to_features, None
+
+
+def groups(used: list[Bool[Tensor, " q"]], cells: int) -> list[list[int]]:
+    """Join layers into products: all of them where few masks were judged, for one has less to do.
+
+    Args:
+        used: The judged masks of each layer.
+        cells: Of a mask.
+    """
+    joined: list[list[int]] = [[]]
+    taken = 0
+    masks = torch.stack([found.sum() for found in used]).tolist()
+    for layer, count in enumerate(cells * judged for judged in masks):
+        if joined[-1] and taken + count > AT_ONCE:
+            joined.append([])
+            taken = 0
+        joined[-1].append(layer)
+        taken += count
+    return joined
 
 
 def touched(masks: Float[Tensor, "q h w"]) -> Bool[Tensor, " q"]:

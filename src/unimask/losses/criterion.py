@@ -25,12 +25,14 @@ from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 
 class Answer(NamedTuple):
-    """What one layer says of every object of the batch, and where that is judged.
+    """Which of a layer's queries answer for the objects of the batch, and where that is judged.
 
     `known` is 0 at points of unknown truth, and at all points of an object that no query answers.
+    The masks themselves are left where they are: copies of all layers' would be the largest part
+    of what many objects take.
     """
 
-    logits: Float[Tensor, "n h w"]
+    queries: Int[Tensor, " n"]
     points: Float[Tensor, "n p 2"]
     known: Float[Tensor, "n p"]
 
@@ -154,8 +156,9 @@ class Criterion(MatchedCriterion):
         ]
         masks = sample_masks(truth.masks, [answer.points for answer in answers])
         losses = []
-        for (logits, points, known), true in zip(answers, masks, strict=True):
+        for layer, (queries, points, known), true in zip(layers, answers, masks, strict=True):
             true.mul_(known)
+            logits = layer.mask_logits[truth.pictures, queries].float()
             both = point_losses(logits, points, true, known)
             losses.append((both[0] / truth.num_masks, both[1] / truth.num_masks))
         return losses
@@ -167,16 +170,16 @@ class Criterion(MatchedCriterion):
         pairs: list[Match],
         sampler: PointSampler,
     ) -> Answer:
-        """Put the matched masks in the order of the objects, and draw their points."""
+        """Put the matched queries in the order of the objects, and draw their masks' points."""
         queries = torch.zeros_like(truth.pictures)
         answered = mask_logits.new_zeros(len(queries), 1, dtype=torch.float32)
         for start, (picture_queries, objects) in zip(truth.starts, pairs, strict=True):
             queries[start + objects] = picture_queries
             answered[start + objects] = 1
-        logits = mask_logits[truth.pictures, queries].float()
         with torch.no_grad():
+            logits = mask_logits[truth.pictures, queries].float()
             points = sampler.loss(logits, truth.known, truth.pictures)
             known = answered.expand(points.shape[:2])
             if truth.known is not None:
                 known = known * known_weights(truth.known, points, truth.pictures)
-        return Answer(logits, points, known)
+        return Answer(queries, points, known)

@@ -192,9 +192,14 @@ def series(found: dict[str, Result], name: str, kind: str) -> dict[str, list[tup
 
 
 def draw_growth(found: dict[str, Result]) -> None:
-    """Draw time over picture side, queries and classes."""
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
-    for axis, name in zip(axes, GROWTH, strict=True):
+    """Draw time over picture side, queries and classes, as far as they are measured."""
+    names = [name for name in GROWTH if series(found, name, FLOAT)]
+    if not names:
+        return
+    size = (4 * len(names), 3.8)
+    figure, row = plt.subplots(1, len(names), figsize=size, layout="constrained", squeeze=False)
+    axes = row[0]
+    for axis, name in zip(axes, names, strict=True):
         for kind, style in ((FLOAT, "-"), (HALF, "--")):
             for system, points in series(found, name, kind).items():
                 axis.plot(
@@ -210,8 +215,7 @@ def draw_growth(found: dict[str, Result]) -> None:
             axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("seconds a picture")
-    if axes[0].lines:
-        axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=8)
     figure.suptitle("Mask2Former, Swin-T; queries and classes at 512x512", fontsize=11)
     figure.savefig(PICTURES / "speed_growth.png", dpi=110)
 

@@ -1,5 +1,5 @@
 from unimask.cli.score_tables import score_tables
-from unimask.evaluation.absent import absent_in_words
+from unimask.metrics.absent import absent_in_words
 
 PER_CLASS = {
     "cat": {"AP": 12.5, "APs": None},

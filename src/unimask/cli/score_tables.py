@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from unimask.evaluation.absent import Scores, absent_in_words, split_absent
+from unimask.metrics.absent import Scores, absent_in_words, split_absent
 from unimask.metrics.cityscapes_precision import LEAST_AREA
 
 KINDS = {"All": "", "Things": "_things", "Stuff": "_stuff"}

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from unimask.evaluation.absent import Scores, absent_in_words, split_absent
 from unimask.evaluation.gallery import Exhibit
 from unimask.formats.atomic import atomic_path
 from unimask.labels import LabelSet
+from unimask.metrics.absent import Scores, absent_in_words, split_absent
 from unimask.visualization.palette import class_colour
 
 STYLE = """

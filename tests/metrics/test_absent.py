@@ -1,4 +1,4 @@
-from unimask.evaluation.absent import absent_in_words, split_absent
+from unimask.metrics.absent import absent_in_words, split_absent
 
 PER_CLASS = {
     "cat": {"AP": 12.5, "APs": None},

@@ -111,7 +111,9 @@ def test_a_panoptic_score_of_nothing_says_why(predictor, discs):
     """Elsewhere a PQ of 0 leaves open whether data, code or the length of training is wrong."""
     unsure = Predictor(predictor.network, with_threshold(predictor.checkpoint, 1.0), "unsure")
     (note,) = unimask.evaluate(discs, unsure, task="panoptic")["notes"]
-    assert note.startswith("nothing was found: in no picture a query was surer of its class than 1")
+    assert note.startswith(
+        "nothing was found: queries less sure of their class than 1 are left out"
+    )
     sure = Predictor(predictor.network, with_threshold(predictor.checkpoint, 0.0), "sure")
     assert not unimask.evaluate(discs, sure, task="panoptic")["notes"]
 

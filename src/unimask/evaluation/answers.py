@@ -71,8 +71,9 @@ class Predictions:
         if self.task == "panoptic" and 0 < self.asked == self.empty:
             least = self.predictor.checkpoint.postprocessing.object_threshold
             notes.append(
-                f"nothing was found: in no picture a query was surer of its class than {least:g}; "
-                "train longer, or see with `unimask predict --threshold 0.2` what it would be"
+                f"nothing was found: queries less sure of their class than {least:g} are left out, "
+                "and masks that others cover; train longer, or see with `unimask predict "
+                "--threshold 0.2` what it would be"
             )
         return notes
 

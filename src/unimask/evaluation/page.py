@@ -118,6 +118,7 @@ def headline_row(metrics: Scores) -> str:
 def class_table(per_class: Mapping[str, Scores]) -> str:
     """Show scores by class, and name the classes that have none."""
     scored, absent = split_absent(per_class)
+    told = escape(absent_in_words(absent, len(per_class)))
     names = list(next(iter(per_class.values())))
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = (
@@ -127,7 +128,7 @@ def class_table(per_class: Mapping[str, Scores]) -> str:
     return (
         f"<div class=scroll><table><thead><tr><th></th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
-        f"<p class=of>{escape(absent_in_words(absent, len(per_class)))}</p>"
+        f"{f'<p class=of>{told}</p>' if told else ''}"
     )
 
 

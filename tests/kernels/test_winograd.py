@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unimask.kernels import winograd as kernel
-from unimask.kernels.winograd import learn_winograd, transform_filters, winograd
+from unimask.kernels.winograd import learn_winograd, ready_filters, winograd
 
 SIDES = st.integers(1, 23)
 
@@ -24,7 +24,7 @@ def test_any_size_gives_the_plain_convolution(h, w, b, tiles):
     x, weight = example(b, 3, 5, h, w)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "TILES", tiles)
-        found = winograd(x, transform_filters(weight))
+        found = winograd(x, ready_filters(weight))
     torch.testing.assert_close(found, F.conv2d(x, weight, padding=1))
     assert found.is_contiguous(memory_format=torch.channels_last)
 
@@ -32,7 +32,7 @@ def test_any_size_gives_the_plain_convolution(h, w, b, tiles):
 def test_in_float32_the_error_stays_around_a_millionth_of_the_spread():
     x, weight = example(1, 256, 256, 24, 36)
     exact = F.conv2d(x, weight, padding=1)
-    found = winograd(x.float(), transform_filters(weight.float()))
+    found = winograd(x.float(), ready_filters(weight.float()))
     assert (found - exact).std() < 4e-6 * exact.std()
 
 

@@ -7,18 +7,20 @@ times that of a direct convolution in float32, around 2e-6 of the results' sprea
 channels are many, so that products weigh more than transforms.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unimask.kernels.linear.packed import ready_product
+
 TILE, REACH = 4, 6
 """Results and pixels of a tile, along each side."""
 
-TILES = 272
-"""Tiles at a time, roughly: their 36 matrices of 256 channels then fit the outer cache."""
+TILES = 544
+"""Tiles at a time, roughly: six of their 36 matrices of 256 channels then fit the inner caches."""
 
 FILTER = (
     (1 / 4, 0, 0),
@@ -31,32 +33,58 @@ FILTER = (
 """The paper's matrix G."""
 
 
-def transform_filters(weight: Float[Tensor, "d c 3 3"]) -> Float[Tensor, "36 c d"]:
+class Filters(NamedTuple):
+    """A convolution's weight, made ready for many products."""
+
+    products: Sequence[Callable[[Float[Tensor, "n c"]], Float[Tensor, "n d"]]]
+    """Functions of the pixels that each of its 36 matrices multiplies."""
+    channels: int
+    """Of the results."""
+
+
+def transform_filters(weight: Float[Tensor, "d c 3 3"]) -> Float[Tensor, "36 d c"]:
     """Give a convolution's weight as 36 matrices."""
     across = torch.tensor(FILTER, dtype=torch.float64)
-    filters = torch.einsum("ik,dckl,jl->ijcd", across, weight.double(), across)
-    return filters.flatten(0, 1).to(weight.dtype).contiguous()
+    filters = torch.einsum("ik,dckl,jl->ijdc", across, weight.double(), across)
+    return filters.flatten(0, 1).to(weight.dtype)
 
 
-def winograd(
-    x: Float[Tensor, "b c h w"], filters: Float[Tensor, "36 c d"]
-) -> Float[Tensor, "b d h w"]:
+def ready_filters(weight: Float[Tensor, "d c 3 3"]) -> Filters:
+    """Transform a convolution's weight; no gradients flow through."""
+    return Filters([ready_product(matrix) for matrix in transform_filters(weight)], len(weight))
+
+
+def winograd(x: Float[Tensor, "b c h w"], filters: Filters) -> Float[Tensor, "b d h w"]:
     """Convolve with zeros around the map, in steps of one pixel; channels come last in memory.
 
     Args:
         x: Maps.
-        filters: What `transform_filters` makes of the weight.
+        filters: What `ready_filters` makes of the weight.
     """
     b, _, h, w = x.shape
-    out = x.new_empty(b, h, w, filters.shape[2])
+    out = x.new_empty(b, h, w, filters.channels)
     tiles = -(-w // TILE)
     for picture, result in zip(x.permute(0, 2, 3, 1), out, strict=True):
         for start, count in bands(h, tiles):
-            products = torch.bmm(pixels(picture, start, count, tiles), filters)
-            rows = results(products.unflatten(0, (REACH, REACH)), count, tiles)
+            rows = convolve_band(pixel_lines(picture, start, count, tiles), filters)
             band = slice(start * TILE, min(h, (start + count) * TILE))
             result[band] = rows[: band.stop - band.start, :w]
     return out.permute(0, 3, 1, 2)
+
+
+def convolve_band(lines: Float[Tensor, "6 i j c"], filters: Filters) -> Float[Tensor, "h w d"]:
+    """Give the results of some lines of tiles, which `pixel_lines` gave; six products at a time."""
+    count, tiles, d = lines.shape[1], lines.shape[2] // TILE, filters.channels
+    columns = lines.new_empty(REACH, count, tiles, TILE, d)
+    pixels = lines.new_empty(REACH, count, tiles, lines.shape[-1])
+    for i, (line, column) in enumerate(zip(lines, columns, strict=True)):
+        spread_columns(line, pixels)
+        six = filters.products[i * REACH : (i + 1) * REACH]
+        products = [multiply(part) for multiply, part in zip(six, pixels, strict=True)]
+        gather(products, column.unbind(2))
+    rows = lines.new_empty(count, TILE, tiles * TILE, d)
+    gather(columns.view(REACH, count, tiles * TILE, d).unbind(0), rows.unbind(1))
+    return rows.view(count * TILE, tiles * TILE, d)
 
 
 def weight_gradient(
@@ -65,14 +93,19 @@ def weight_gradient(
     """Give a weight's gradient: the steps of `winograd` and `transform_filters`, turned round."""
     h, w = x.shape[2:]
     tiles = -(-w // TILE)
-    total = x.new_zeros(REACH * REACH, x.shape[1], to_out.shape[1])
+    total = x.new_zeros(REACH, REACH, x.shape[1], to_out.shape[1])
     for picture, towards in zip(x.permute(0, 2, 3, 1), to_out.permute(0, 2, 3, 1), strict=True):
         for start, count in bands(h, tiles):
-            read = pixels(picture, start, count, tiles).transpose(1, 2)
-            total.baddbmm_(read, towards_products(towards, start, count, tiles))
+            lines = pixel_lines(picture, start, count, tiles)
+            to_lines = gradient_lines(towards, start, count, tiles)
+            pixels = lines.new_empty(REACH, count, tiles, lines.shape[-1])
+            to_products = lines.new_empty(REACH, count, tiles, to_lines.shape[-1])
+            for sums, line, to_line in zip(total, lines, to_lines, strict=True):
+                spread_columns(line, pixels)
+                ungather(to_line.unflatten(1, (tiles, TILE)).unbind(2), to_products.unbind(0))
+                sums.baddbmm_(pixels.flatten(1, 2).transpose(1, 2), to_products.flatten(1, 2))
     across = torch.tensor(FILTER, dtype=torch.float64)
-    products = total.unflatten(0, (REACH, REACH)).double()
-    return torch.einsum("ik,ijcd,jl->dckl", across, products, across).to(x.dtype)
+    return torch.einsum("ik,ijcd,jl->dckl", across, total.double(), across).to(x.dtype)
 
 
 def bands(height: int, tiles: int) -> list[tuple[int, int]]:
@@ -94,7 +127,7 @@ class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return winograd(x, transform_filters(weight))
+        return winograd(x, ready_filters(weight))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -102,51 +135,44 @@ class _Winograd(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         to_x = to_weight = None
         if ctx.needs_input_grad[0]:
-            to_x = winograd(out, transform_filters(weight.flip(2, 3).transpose(0, 1)))
+            turned = weight.flip(2, 3).transpose(0, 1)
+            to_x = winograd(out, ready_filters(turned))
         if ctx.needs_input_grad[1]:
             to_weight = weight_gradient(x, out)
         return to_x, to_weight
 
 
-def pixels(
+def pixel_lines(
     picture: Float[Tensor, "h w c"], start: int, count: int, tiles: int
-) -> Float[Tensor, "36 n c"]:
-    """Transform the pixels of some lines of tiles (the paper's matrix B, along both axes)."""
+) -> Float[Tensor, "6 i j c"]:
+    """Transform the pixels of some lines of tiles from line to line, with zeros around the map."""
     h, w, c = picture.shape
     top, height, width = start * TILE - 1, count * TILE + 2, tiles * TILE + 2
     band = picture.new_zeros(height, width, c)
     above, below = max(top, 0), min(top + height, h)
     band[above - top : below - top, 1 : w + 1] = picture[above:below]
-    rows = band.new_empty(REACH, count, width, c)
-    spread([band[i : height - 5 + i : TILE] for i in range(REACH)], rows.unbind(0))
-    both = band.new_empty(REACH, REACH, count, tiles, c)
-    spread([rows[:, :, i : width - 5 + i : TILE] for i in range(REACH)], both.unbind(1))
-    return both.view(REACH * REACH, count * tiles, c)
+    lines = band.new_empty(REACH, count, width, c)
+    spread([band[i : height - 5 + i : TILE] for i in range(REACH)], lines.unbind(0))
+    return lines
 
 
-def results(products: Float[Tensor, "6 6 n d"], count: int, tiles: int) -> Float[Tensor, "h w d"]:
-    """Read the results off the products (the paper's matrix A, along both axes)."""
-    d = products.shape[-1]
-    columns = products.new_empty(REACH, count, tiles, TILE, d)
-    gather(products.view(REACH, REACH, count, tiles, d).unbind(1), columns.unbind(3))
-    rows = products.new_empty(count, TILE, tiles * TILE, d)
-    gather(columns.view(REACH, count, tiles * TILE, d).unbind(0), rows.unbind(1))
-    return rows.view(count * TILE, tiles * TILE, d)
+def spread_columns(line: Float[Tensor, "i j c"], out: Float[Tensor, "6 i t c"]) -> None:
+    """Transform pixels along their line."""
+    width = line.shape[1]
+    spread([line[:, i : width - 5 + i : TILE] for i in range(REACH)], out.unbind(0))
 
 
-def towards_products(
+def gradient_lines(
     towards: Float[Tensor, "h w d"], start: int, count: int, tiles: int
-) -> Float[Tensor, "36 n d"]:
-    """Turn `results` round: the gradients of some lines of tiles as those of their products."""
+) -> Float[Tensor, "6 i j d"]:
+    """Turn the last step of `convolve_band` round for the gradients of some lines of tiles."""
     d = towards.shape[2]
     band = towards.new_zeros(count * TILE, tiles * TILE, d)
     part = towards[start * TILE : (start + count) * TILE]
     band[: part.shape[0], : part.shape[1]] = part
-    rows = band.new_empty(REACH, count, tiles * TILE, d)
-    ungather(band.view(count, TILE, tiles * TILE, d).unbind(1), rows.unbind(0))
-    both = band.new_empty(REACH, REACH, count, tiles, d)
-    ungather(rows.view(REACH, count, tiles, TILE, d).unbind(3), both.unbind(1))
-    return both.view(REACH * REACH, count * tiles, d)
+    lines = band.new_empty(REACH, count, tiles * TILE, d)
+    ungather(band.view(count, TILE, tiles * TILE, d).unbind(1), lines.unbind(0))
+    return lines
 
 
 def spread(six: Sequence[Tensor], out: Sequence[Tensor]) -> None:

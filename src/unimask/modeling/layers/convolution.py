@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.kernels.linear import arithmetic, forget, kept, learns, packs
-from unimask.kernels.winograd import learn_winograd, transform_filters, winograd
+from unimask.kernels.winograd import learn_winograd, ready_filters, winograd
 
 WIDE = 192
 """Channels from which on the quick way pays."""
@@ -27,7 +27,7 @@ class Convolution3x3(nn.Conv2d):
         """Convolve."""
         wide = min(self.in_channels, self.out_channels) >= WIDE
         if wide and input.dtype == torch.float32 and packs(self.weight):
-            out = winograd(input, kept(self, lambda: transform_filters(self.weight)))
+            out = winograd(input, kept(self, lambda: ready_filters(self.weight)))
             return out if self.bias is None else out.add_(self.bias[:, None, None])
         forget(self)
         if wide and arithmetic(input) == torch.float32 and learns(input):

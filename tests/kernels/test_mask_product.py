@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unimask.kernels import mask_product as kernel
-from unimask.kernels.mask_product import groups, mask_product
+from unimask.kernels.mask_product import groups, mask_product, masks_of
 
 
 def example(dtype=torch.float64):
@@ -16,6 +16,19 @@ def example(dtype=torch.float64):
 def plain(embed, own, features, count):
     product = torch.baddbmm(own, embed, features.flatten(2)).unflatten(-1, features.shape[-2:])
     return product.split(count, dim=1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_quick_products_are_the_plain_ones(dtype, layout, pictures):
+    inputs = [tensor[:pictures] for tensor in example(dtype)]
+    inputs[2] = inputs[2].contiguous(memory_format=layout)
+    with torch.no_grad():
+        found, exact = masks_of(*inputs), masks_of(*(tensor.double() for tensor in inputs))
+    expected = torch.cat(plain(*(tensor.double() for tensor in inputs), 2), dim=1)
+    torch.testing.assert_close(exact, expected)
+    assert (found - exact).abs().max() <= 2 * torch.finfo(dtype).eps * exact.abs().max()
 
 
 def test_gradients_are_those_of_the_values():

@@ -7,10 +7,30 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from unimask.kernels.linear.learning import arithmetic
+from unimask.kernels.linear.packed import packs
 
 AT_ONCE = 2**25
 """Values of judged masks that are copied at a time: copies of five hundred objects in all layers
 would be the largest part of a step's memory."""
+
+
+def masks_of(
+    embed: Float[Tensor, "b q d"], own: Float[Tensor, "b q 1"], features: Float[Tensor, "b d h w"]
+) -> Float[Tensor, "b q h w"]:
+    """Score every cell against every query: one dot product per pair, plus what is a query's own.
+
+    Cells are many and queries few: oneDNN takes half of the time of PyTorch's product if the
+    cells play the part of a layer's weight. It knows no gradients.
+    """
+    cells = features.flatten(2).transpose(1, 2)
+    if not (packs(embed) and cells.is_contiguous()):
+        masks = torch.baddbmm(own, embed, cells.transpose(1, 2))
+    else:
+        multiply = torch.ops.mkldnn._linear_pointwise.default
+        pairs = zip(embed.split(1), cells, strict=True)
+        parts = [multiply(queries, weight, None, "none", [], "") for queries, weight in pairs]
+        masks = (parts[0] if len(parts) == 1 else torch.cat(parts)).add_(own)
+    return masks.unflatten(-1, features.shape[-2:])
 
 
 def mask_product(
@@ -19,7 +39,7 @@ def mask_product(
     features: Float[Tensor, "b d h w"],
     count: int,
 ) -> tuple[Float[Tensor, "b _ h w"], ...]:
-    """Score every cell against every query: one dot product per pair, plus what is a query's own.
+    """Give `masks_of`, with gradients.
 
     A loss that judges matched masks alone gives all others a gradient of zeros, most of them. In
     the backward pass those are left out, and the gradients of `count` queries each need not be
@@ -41,13 +61,13 @@ class _MaskProduct(torch.autograd.Function):
     def forward(
         ctx: Any, embed: Tensor, own: Tensor, features: Tensor, count: int
     ) -> tuple[Tensor, ...]:
-        dtype, size = arithmetic(features), features.shape[-2:]
+        dtype = arithmetic(features)
         ctx.save_for_backward(embed, features)
         ctx.count = count
         ctx.set_materialize_grads(False)
         with torch.autocast("cpu", enabled=False):
-            factors = own.to(dtype), embed.to(dtype), features.flatten(2).to(dtype)
-            return torch.baddbmm(*factors).unflatten(-1, size).split(count, dim=1)
+            factors = (part.to(dtype) for part in (embed, own, features))
+            return masks_of(*factors).split(count, dim=1)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

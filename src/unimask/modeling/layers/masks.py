@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from unimask.kernels.linear import learns
-from unimask.kernels.mask_product import mask_product
+from unimask.kernels.mask_product import mask_product, masks_of
 
 
 class MaskFeatures(NamedTuple):
@@ -27,8 +26,7 @@ class MaskFeatures(NamedTuple):
 
     def masks(self, embed: Float[Tensor, "b q d"]) -> Float[Tensor, "b q h w"]:
         """Score every cell against every query: one dot product per pair."""
-        embed, own = self.project(embed)
-        return torch.baddbmm(own, embed, self.maps.flatten(2)).unflatten(-1, self.maps.shape[-2:])
+        return masks_of(*self.project(embed), self.maps)
 
     def of_layers(
         self, embed: Float[Tensor, "b q d"], count: int

@@ -15,7 +15,7 @@ def biases(
     """Give what is added to the scores of a picture's windows; one for all without strangers."""
     if blocked is None:
         return bias[None]
-    return bias + blocked.to(bias.dtype)[:, None] * STRANGE
+    return torch.add(bias, blocked[:, None], alpha=STRANGE)
 
 
 def mix(

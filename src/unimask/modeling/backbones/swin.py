@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unimask.kernels.layer_norm import Norm
 from unimask.kernels.linear import forget, kept, learns, ready_layer
+from unimask.kernels.rows import by_rows
 from unimask.kernels.shifted_windows import relative_position_index, roll
 from unimask.kernels.window_attention import (
     Band,
@@ -63,8 +64,10 @@ class PatchMerging(nn.Module):
         h, w = x.shape[1:3]
         if h % 2 or w % 2:
             x = F.pad(x, (0, 0, 0, w % 2, 0, h % 2))
-        corners = [x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        return self.reduction(self.norm(torch.cat(corners, dim=-1)))
+        joined = torch.cat([x[:, row::2, column::2] for column in (0, 1) for row in (0, 1)], dim=-1)
+        reduce = kept(self, lambda: ready_layer(self.reduction))
+        merged = by_rows(lambda rows: reduce(self.norm(rows)), joined.flatten(1, 2))
+        return merged.unflatten(1, joined.shape[1:3])
 
 
 class WindowAttention(nn.Module):

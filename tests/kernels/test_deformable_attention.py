@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from unimask.errors import SettingsError
+from unimask.kernels import rows
 from unimask.kernels.deformable_attention import (
     deformable_attention,
     deformable_attention_reference,
     gather,
+    sampler,
     use,
 )
 
@@ -148,6 +150,7 @@ def test_many_blocks_give_what_one_does(monkeypatch):
     inputs = example()
     whole = all_of(attend, inputs)
     monkeypatch.setattr(gather, "BLOCK", 1)
+    monkeypatch.setattr(gather, "LEARNED", 1)
     for found, expected in zip(all_of(attend, inputs), whole, strict=True):
         assert torch.equal(found, expected)
 
@@ -234,6 +237,19 @@ def test_inputs_need_not_be_contiguous(device):
             torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("block", [1, 7, 4096])
+@pytest.mark.parametrize("learned", [False, True])
+def test_values_may_be_made_some_lines_after_the_others(monkeypatch, block, learned):
+    monkeypatch.setattr(rows, "BLOCK", block)
+    value, *points = example()
+    project = torch.nn.Linear(8, 8)
+    memory = value.flatten(2)
+    with torch.set_grad_enabled(learned):
+        found = sampler(project, memory, 2, SHAPES)(*points)
+    expected = define((project(memory).view(value.shape), *points))
+    torch.testing.assert_close(found, expected)
+
+
 def test_inputs_are_left_as_they_were(device):
     inputs = learning(example())
     copies = [tensor.clone() for tensor in inputs]
@@ -260,7 +276,8 @@ def test_sums_keep_their_order_where_that_is_asked_for(card):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_cpu_gives_equal_bits_to_all_threads_and_in_every_run(monkeypatch, threads):
-    monkeypatch.setattr(gather, "BLOCK", 40)  # some runs of queries, some of heads
+    monkeypatch.setattr(gather, "BLOCK", 40)  # some runs of queries
+    monkeypatch.setattr(gather, "LEARNED", 40)  # some runs of heads
     inputs = example(heads=4, queries=30)
     expected = all_of(attend, inputs)
     torch.set_num_threads(threads)

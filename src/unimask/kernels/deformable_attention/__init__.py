@@ -7,10 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unimask.kernels.deformable_attention.gather import gather_sampler
+from unimask.kernels.deformable_attention.gather import sample
 from unimask.kernels.deformable_attention.operator import operator
 from unimask.kernels.deformable_attention.paths import chosen, exporting_plainly, find, use
+from unimask.kernels.deformable_attention.points import bordered_projection
 from unimask.kernels.deformable_attention.reference import deformable_attention_reference
+from unimask.kernels.rows import by_rows
 
 __all__ = ["deformable_attention", "deformable_attention_reference", "sampler", "use"]
 
@@ -38,14 +40,25 @@ def deformable_attention(
 
 
 def sampler(
-    value: Float[Tensor, "b n m c"], shapes: list[tuple[int, int]]
+    project: Callable[[Float[Tensor, "b q d"]], Float[Tensor, "b q d"]],
+    memory: Float[Tensor, "b n d"],
+    heads: int,
+    shapes: list[tuple[int, int]],
 ) -> Callable[[Tensor, Tensor, Tensor], Float[Tensor, "b q d"]]:
-    """Give `deformable_attention` of one value as a function of centres, offsets and logits.
+    """Give `deformable_attention` of projected memory as a function of centres, offsets, logits.
 
     On a CPU without gradients, who asks for some queries after the others pays only once for what
-    is made of the value.
+    is made of the values, and these go where they are read from straight away.
+
+    Args:
+        project: Gives the values of some positions, those of all heads side by side.
+        memory: All positions.
+        heads: They divide the values.
+        shapes: Height and width of each level.
     """
     captured = exporting_plainly() or torch.compiler.is_compiling()
-    if captured or torch.is_grad_enabled() or chosen(value) != "gather":
+    if captured or torch.is_grad_enabled() or chosen(memory) != "gather":
+        value = by_rows(project, memory).unflatten(-1, (heads, -1))
         return partial(deformable_attention, value, shapes)
-    return gather_sampler(value, shapes)
+    tables = bordered_projection(project, memory, heads, shapes)
+    return lambda *points: sample(tables, shapes, *points).to(memory.dtype)

@@ -11,7 +11,7 @@ caches, one for large pictures; the backward pass makes it again rather than kee
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import product
@@ -35,8 +35,11 @@ from unimask.kernels.deformable_attention.points import (
     without_border,
 )
 
-BLOCK = 2**16
-"""Sampling points whose place is found at a time: each step of it then fits the inner caches."""
+BLOCK = 2**18
+"""Sampling points whose place is found at a time: each step of it then fits the caches."""
+
+LEARNED = 2**16
+"""The same with gradients, where threads share the heads: they get one each of large pictures."""
 
 
 def gather_values(
@@ -47,18 +50,8 @@ def gather_values(
     logits: Float[Tensor, "b q m l p"],
 ) -> Float[Tensor, "b q d"]:
     """Give what `deformable_attention_reference` defines."""
-    return gather_sampler(value, shapes)(centres, offsets, logits)
-
-
-def gather_sampler(
-    value: Float[Tensor, "b n m c"], shapes: list[tuple[int, int]]
-) -> Callable[[Tensor, Tensor, Tensor], Float[Tensor, "b q d"]]:
-    """Give `gather_values` of one value as a function of centres, offsets and logits.
-
-    The arithmetic is float32 or wider: on a CPU half precision would be slower here.
-    """
     tables = bordered(value.to(torch.promote_types(value.dtype, torch.float32)), shapes)
-    return lambda *points: sample(tables, shapes, *points).to(value.dtype)
+    return sample(tables, shapes, centres, offsets, logits).to(value.dtype)
 
 
 def sample(
@@ -68,14 +61,17 @@ def sample(
     offsets: Float[Tensor, "b q m l p 2"],
     logits: Float[Tensor, "b q m l p"],
 ) -> Float[Tensor, "b q d"]:
-    """Read the tables of values where the points are."""
+    """Read the tables of values where the points are.
+
+    The arithmetic is float32 or wider: on a CPU half precision would be slower here.
+    """
     dtype = tables.dtype
     steps_x, steps_y, scores = (part.to(dtype) for part in planes(offsets, logits))
     (b, q, m, k), centres = scores.shape, centres.to(dtype)
     out = tables.new_empty(b, q, m, tables.shape[3])
     grid = lay_grid(tuple(shapes), m, k // len(shapes), tables.device)
     for picture, table in enumerate(tables.flatten(1, 2)):
-        for block in runs(q, m * k):
+        for block in runs(q, m * k, BLOCK):
             part = picture, block
             points = locate(grid, centres[block], steps_x[part], steps_y[part])
             matrix, rows = entries(points, softmax_of_few(scores[part])), neighbours(grid, points)
@@ -104,7 +100,7 @@ def gather_gradients(
     to_tables, to_scores = torch.empty_like(tables), tables.new_empty(scores.shape)
     to_steps = tables.new_empty(b, q, 2, m, k)
     to_bags = to_out.to(dtype).unflatten(2, (m, -1))
-    parts = list(product(range(b), runs(m, q * k)))
+    parts = list(product(range(b), runs(m, q * k, LEARNED)))
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(threads) as pool:
         for batch in (parts[i : i + threads] for i in range(0, len(parts), threads)):
@@ -129,9 +125,9 @@ def gather_gradients(
     return to_value, *from_planes(to_steps, to_scores, offsets, logits)
 
 
-def runs(things: int, points: int) -> Iterator[slice]:
-    """Cut things of so many points each into equal runs of up to about `BLOCK` points."""
-    count = max(1, -(-things * points // BLOCK))
+def runs(things: int, points: int, most: int) -> Iterator[slice]:
+    """Cut things of so many points each into equal runs of up to about `most` points."""
+    count = max(1, -(-things * points // most))
     step = max(1, -(-things // count))
     return (slice(start, min(start + step, things)) for start in range(0, things, step))
 

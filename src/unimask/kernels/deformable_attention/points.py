@@ -3,12 +3,15 @@
 The maps of a head are listed row by row, each within a border of zeros, one head after the other.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from unimask.kernels.rows import rows_at_a_time
 
 BORDER = 2
 """Zeros around each map: a point clamped to them has four neighbours, and all of them are zero."""
@@ -73,6 +76,26 @@ def bordered(
     return tables
 
 
+def bordered_projection(
+    project: Callable[[Float[Tensor, "b q d"]], Float[Tensor, "b q d"]],
+    memory: Float[Tensor, "b n d"],
+    heads: int,
+    shapes: list[tuple[int, int]],
+) -> Float[Tensor, "b m r c"]:
+    """Give `bordered` of values that a layer makes, in float32 at least, without all of these."""
+    (b, _, d), dtype = memory.shape, torch.promote_types(memory.dtype, torch.float32)
+    rows = sum(h * w for h, w in with_border(shapes))
+    tables = memory.new_zeros(b, heads, rows, d // heads, dtype=dtype)
+    parts = memory.split([h * w for h, w in shapes], dim=1)
+    for inside, part, (h, w) in zip(insides(tables, shapes), parts, shapes, strict=True):
+        step = max(1, rows_at_a_time(memory, h * w, pictures=b) // w)
+        for start in range(0, h, step):
+            value = project(part[:, start * w : (start + step) * w])
+            lines = value.unflatten(-1, (heads, -1)).transpose(1, 2).unflatten(2, (-1, w))
+            inside[:, :, start : start + step] = lines
+    return tables
+
+
 def without_border(
     tables: Float[Tensor, "b m r c"], shapes: list[tuple[int, int]], positions: int
 ) -> Float[Tensor, "b n m c"]:
@@ -90,13 +113,22 @@ def maps(
     shapes: list[tuple[int, int]],
 ) -> list[tuple[Float[Tensor, "b m h w c"], Float[Tensor, "b m h w c"]]]:
     """Give every map as it lies in both."""
-    outer = with_border(shapes)
-    levels = tables.split([h * w for h, w in outer], dim=2)
     own = value.transpose(1, 2).split([h * w for h, w in shapes], dim=2)
-    inner = slice(BORDER, -BORDER)
     return [
-        (level.unflatten(2, around)[:, :, inner, inner], pixels.unflatten(2, size))
-        for level, around, pixels, size in zip(levels, outer, own, shapes, strict=True)
+        (inside, pixels.unflatten(2, size))
+        for inside, pixels, size in zip(insides(tables, shapes), own, shapes, strict=True)
+    ]
+
+
+def insides(
+    tables: Float[Tensor, "b m r c"], shapes: list[tuple[int, int]]
+) -> list[Float[Tensor, "b m h w c"]]:
+    """Give every map in its border."""
+    outer, inner = with_border(shapes), slice(BORDER, -BORDER)
+    levels = tables.split([h * w for h, w in outer], dim=2)
+    return [
+        level.unflatten(2, around)[:, :, inner, inner]
+        for level, around in zip(levels, outer, strict=True)
     ]
 
 

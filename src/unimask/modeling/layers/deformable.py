@@ -71,8 +71,8 @@ class DeformableAttention(nn.Module):
                 ready_layer(self.output_proj),
             ),
         )
-        value = by_rows(project, memory).unflatten(-1, (self.num_heads, -1))
-        sample, parts = sampler(value, shapes), (3, self.num_heads, self.num_levels, -1)
+        sample = sampler(project, memory, self.num_heads, shapes)
+        parts = 3, self.num_heads, self.num_levels, -1
 
         def read(rows: Tensor, codes: Tensor, centres: Tensor) -> Tensor:
             planes = choose(rows, codes).unflatten(-1, parts)

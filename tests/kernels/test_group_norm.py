@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from unimask.kernels import group_norm as kernel
 from unimask.modeling.layers.group_norm import GroupNorm
 
 
@@ -12,6 +13,7 @@ def test_digits_are_kept_where_the_mean_is_large(layout, size, mean):
     generator = torch.Generator().manual_seed(0)
     x = (torch.randn(*size, generator=generator) + mean).contiguous(memory_format=layout)
     layer = GroupNorm(8, 24)
+    torch.manual_seed(0)
     nn.init.normal_(layer.weight)
     nn.init.normal_(layer.bias)
     exact = nn.functional.group_norm(
@@ -35,6 +37,7 @@ def test_half_precision_is_normalised_in_full():
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("size", [(2, 6, 1, 1), (1, 6, 3, 5), (3, 6, 9, 7)], ids=str)
 def test_gradients_are_those_of_pytorch(layout, size):
+    torch.manual_seed(0)
     x = torch.randn(*size).add(2).contiguous(memory_format=layout)
     layer, exact = GroupNorm(2, 6), nn.GroupNorm(2, 6).double()
     nn.init.normal_(layer.weight)
@@ -49,6 +52,33 @@ def test_gradients_are_those_of_pytorch(layout, size):
         pairs.append(torch.autograd.grad((out.square() * weights).mean(), [picture, *parts]))
     for found, expected in zip(*pairs, strict=True):
         torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+@pytest.mark.parametrize("learned", [False, True])
+def test_what_comes_next_is_done_to_some_lines_after_the_others(monkeypatch, rectified, learned):
+    monkeypatch.setattr(kernel, "BLOCK", 21)  # three lines at a time
+    x, more = torch.randn(2, 6, 10, 7), torch.randn(2, 6, 10, 7, requires_grad=learned)
+    layer = GroupNorm(2, 6, rectified=rectified).requires_grad_(learned)
+    with torch.set_grad_enabled(learned):
+        found = layer(x.clone(), lambda lines: more[:, :, lines])
+    expected = nn.functional.group_norm(x, 2) + more
+    expected = expected.relu() if rectified else expected
+    torch.testing.assert_close(found, expected)
+    if learned:
+        towards = torch.randn_like(x)
+        grads = (torch.autograd.grad(out, more, towards)[0] for out in (found, expected))
+        torch.testing.assert_close(*grads)
+
+
+def test_what_is_added_may_learn_while_the_layer_does_not(monkeypatch):
+    monkeypatch.setattr(kernel, "BLOCK", 7)  # a line at a time
+    x, more = torch.randn(1, 6, 5, 7), torch.randn(1, 6, 5, 7, requires_grad=True)
+    layer = GroupNorm(2, 6).requires_grad_(False)
+    found = layer(x.clone(), lambda lines: more[:, :, lines])
+    torch.testing.assert_close(found, nn.functional.group_norm(x, 2) + more)
+    (gradient,) = torch.autograd.grad(found.sum(), more)
+    assert torch.equal(gradient, torch.ones_like(more))
 
 
 def test_the_input_survives_where_gradients_are_wanted():

@@ -1,5 +1,6 @@
 """Group normalisation, exact and quick for maps whose channels come last in memory."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +9,12 @@ from torch import Tensor
 
 from unimask.kernels.rows import BLOCK
 
+SUMMED = 2048
+"""Cells whose moments float32 takes at a time: over twice as many it loses digits."""
+
+Finish = Callable[[Float[Tensor, "b c i w"], slice], object]
+"""Changes lines of normalised maps in place, given these and which lines they are."""
+
 
 def group_norm(
     x: Float[Tensor, "b c h w"],
@@ -15,21 +22,62 @@ def group_norm(
     weight: Float[Tensor, " c"],
     bias: Float[Tensor, " c"],
     eps: float,
+    finish: Finish = lambda lines, where: None,
 ) -> Float[Tensor, "b c h w"]:
     """Normalise groups of channels; without gradients the result takes the memory of `x`.
 
     With channels last PyTorch's own takes the variance as a difference of two large sums: it
     loses two digits where the mean is far from zero.
+
+    Args:
+        x: Maps.
+        groups: They divide the channels.
+        weight: By channel.
+        bias: Likewise.
+        eps: Added to the variance.
+        finish: What comes next, done to some lines after the others while the cache holds them.
     """
     if torch.compiler.is_compiling() or x.device.type != "cpu":
         # Unlike the one in `functional`, this takes maps of one pixel too.
-        return torch.group_norm(x.contiguous(), groups, weight, bias, eps)
+        out = torch.group_norm(x.contiguous(), groups, weight, bias, eps)
+        finish(out, slice(0, x.shape[2]))
+        return out
     mean, variance = moments(x)
     means, variances = mean.unflatten(1, (groups, -1)), variance.unflatten(1, (groups, -1))
     middle = means.mean(2, keepdim=True)
     spread = (variances + (means - middle) ** 2).mean(2, keepdim=True)
     middle, inverse = middle.expand_as(means), (spread + eps).rsqrt().expand_as(means)
-    return _GroupNorm.apply(x, weight, bias, middle.flatten(1), inverse.flatten(1), groups)
+    given = x, weight, bias, middle.flatten(1), inverse.flatten(1)
+    if not torch.is_grad_enabled():
+        return scaled(*given, x, finish)
+    out = _GroupNorm.apply(*given, groups)
+    finish(out, slice(0, x.shape[2]))  # type: ignore[arg-type]
+    return out  # type: ignore[return-value]
+
+
+def scaled(
+    x: Float[Tensor, "b c h w"],
+    weight: Float[Tensor, " c"],
+    bias: Float[Tensor, " c"],
+    mean: Float[Tensor, "b c"],
+    inverse: Float[Tensor, "b c"],
+    out: Float[Tensor, "b c h w"],
+    finish: Finish,
+) -> Float[Tensor, "b c h w"]:
+    """Write normalised and finished maps to `out`, a block of lines after the other."""
+    scale = weight * inverse
+    shift = (bias - mean * scale).to(x.dtype)[..., None, None]
+    scale = scale.to(x.dtype)[..., None, None]
+    step = max(1, BLOCK // x.shape[3])
+    for start in range(0, x.shape[2], step):
+        where = slice(start, min(start + step, x.shape[2]))
+        lines = out[:, :, where]
+        for picture, result, factor, summand in zip(
+            x[:, :, where], lines, scale, shift, strict=True
+        ):
+            torch.addcmul(summand, picture, factor, out=result)
+        finish(lines, where)
+    return out
 
 
 class _GroupNorm(torch.autograd.Function):
@@ -45,19 +93,10 @@ class _GroupNorm(torch.autograd.Function):
         inverse: Tensor,
         groups: int,
     ) -> Tensor:
-        scale = weight * inverse
-        shift = bias - mean * scale
-        learns = any(ctx.needs_input_grad)
-        if learns:
-            ctx.save_for_backward(x, weight, mean, inverse)
-            ctx.groups = groups
-        out = torch.empty_like(x) if learns else x
-        for picture, result, *line in zip(
-            x, out, scale.to(x.dtype), shift.to(x.dtype), strict=True
-        ):
-            factor, summand = (part[:, None, None] for part in line)
-            torch.addcmul(summand, picture, factor, out=result)
-        return out
+        ctx.save_for_backward(x, weight, mean, inverse)
+        ctx.groups = groups
+        out = torch.empty_like(x)
+        return scaled(x, weight, bias, mean, inverse, out, lambda lines, where: None)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -87,8 +126,8 @@ def moments(x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "b c"], Float[Te
     Blocks of rows are measured one by one and joined (Chan, Golub and LeVeque 1979): float32
     sums over a whole map would lose digits.
     """
-    lines = max(1, BLOCK // x.shape[3])
-    blocks = [block[None] for picture in x for block in picture.float().split(lines, dim=1)]
+    step = max(1, SUMMED // x.shape[3])
+    blocks = [block[None] for picture in x for block in picture.float().split(step, dim=1)]
     stats = [torch.batch_norm_update_stats(block, None, None, 0.0) for block in blocks]
     counts = [block.shape[2] for block in blocks[: len(blocks) // len(x)]]
     share = torch.tensor(counts, dtype=torch.float64)[:, None] / x.shape[2]

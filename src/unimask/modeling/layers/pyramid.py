@@ -15,14 +15,12 @@ def lateral_convolution(inputs: int, dim: int) -> nn.Sequential:
 
 def output_convolution(inputs: int, dim: int) -> nn.Sequential:
     """Give a 3x3 convolution, normalised and rectified: it smooths a sum of two maps."""
-    return nn.Sequential(
-        Convolution3x3(inputs, dim, bias=False), group_norm(dim), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(Convolution3x3(inputs, dim, bias=False), group_norm(dim, rectified=True))
 
 
-def group_norm(dim: int) -> GroupNorm:
+def group_norm(dim: int, *, rectified: bool = False) -> GroupNorm:
     """Give 32 groups, or as many of them as divide the channels."""
-    return GroupNorm(math.gcd(32, dim), dim)
+    return GroupNorm(math.gcd(32, dim), dim, rectified=rectified)
 
 
 def start_convolutions(part: nn.Module) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -12,6 +11,7 @@ from unimask.kernels.layer_norm import Norm
 from unimask.kernels.linear import kept, learns, ready_layer
 from unimask.kernels.positions import cell_centres, level_positions
 from unimask.kernels.rows import by_rows
+from unimask.kernels.upsampling import upsampled_lines
 from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.pyramid import (
@@ -136,10 +136,9 @@ class DeformablePixelDecoder(nn.Module):
             for project, feature in zip(self.input_proj, reversed(others), strict=True)
         ]
         refined = self.encode(maps)
-        upsampled = F.interpolate(
-            refined[-1], finest.shape[-2:], mode="bilinear", align_corners=False
-        )
-        pyramid = self.output(upsampled.add_(self.lateral(finest)))
+        project, norm = self.lateral
+        lines = upsampled_lines(refined[-1], (finest.shape[-2], finest.shape[-1]))
+        pyramid = self.output(norm(project(finest), lines))
         return PixelDecoderOutput(
             MaskFeatures(pyramid, self.mask_features), tuple(refined), refined[0]
         )

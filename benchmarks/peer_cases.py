@@ -65,7 +65,7 @@ GROWTH = (
             name=f"side-{side}",
             network=TINY,
             size=(side, side),
-            peers=BESIDE if side < 4096 else EAGER,
+            peers=BESIDE if side < 2048 else EAGER,
             rounds=5 if side < 2048 else 3,
         )
         for side in SIDES

@@ -146,9 +146,10 @@ def half_table(_: dict[str, Result]) -> str:
     return table(head, rows)
 
 
-def postprocessing_table(_: dict[str, Result]) -> str:
-    """Quote what `benchmarks/postprocessing.py` printed."""
-    return f"```\n{(RESULTS / 'postprocessing.txt').read_text().strip()}\n```"
+def quote(script: str) -> str:
+    """Quote what a script printed."""
+    path = RESULTS / f"{script}.txt"
+    return f"```\n{path.read_text().strip()}\n```" if path.is_file() else NONE
 
 
 def machines(found: dict[str, Result]) -> str:
@@ -171,7 +172,9 @@ TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
     "floors": floors_table,
     "growth": growth_table,
     "training": training_table,
-    "post-processing": postprocessing_table,
+    "profiles": lambda _: quote("profiles"),
+    "compiled": lambda _: quote("compiled"),
+    "post-processing": lambda _: quote("postprocessing"),
     "half precision": half_table,
 }
 

@@ -1,0 +1,125 @@
+"""Where the time of a pass and of a training step goes on this machine's processor.
+
+    python benchmarks/profiles.py > benchmarks/results/profiles.txt
+
+In an environment of `benchmarks/requirements.txt`. Operators are put together by what they do, by
+the time that they take themselves; products are counted, so that their rate can be compared with
+the machine's best, measured in the same run.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from peer_cases import CASES, FLOAT, TRAINING, Network
+from peer_inference import CPU
+from peer_networks import hush, pictures, write
+from peer_training import stepper
+from peers import MODELS
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+import unimask
+from unimask.evaluation.machine import describe_machine
+from unimask.evaluation.rates import matrix_rate
+from unimask.evaluation.stages import uncounted
+
+PASSES = 3
+
+KINDS = {
+    "products and convolutions": (
+        "_linear_pointwise", "addmm", "mm", "bmm", "baddbmm", "convolution", "_reorder_linear",
+    ),
+    "attention, fused": ("_scaled_dot_product", "_softmax"),
+    "reading sampling points of deformable attention": ("_embedding_bag", "sparse", "deformable"),
+    "sampling points of losses, choosing among them": ("grid_sampler", "topk", "sort"),
+    "norms": ("native_layer_norm", "native_group_norm", "batch_norm"),
+    "resizing": ("upsample",),
+    "copies, fresh memory": ("copy_", "cat", "fill_", "zero_", "empty", "index", "pad"),
+}  # fmt: skip
+"""Operators by how their names begin, `aten::` and `mkldnn_` left out."""
+
+REST = "sums, activations and all else"
+
+
+def kind_of(operator: str) -> str:
+    """Say what an operator does."""
+    name = operator.rpartition("::")[2].removeprefix("mkldnn_")
+    return next((kind for kind, begins in KINDS.items() if name.startswith(begins)), REST)
+
+
+def count(run: Callable[[], object]) -> float:
+    """Give the GFLOP of a run's products; the counter leaves out those that work in place."""
+    aten = torch.ops.aten
+    in_place = {
+        aten.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1],
+        aten.baddbmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * a[2] * b[2],
+    }
+    with FlopCounterMode(display=False, custom_mapping={**uncounted(), **in_place}) as counter:
+        run()
+    return counter.get_total_flops() / 1e9
+
+
+def tell(name: str, run: Callable[[], object]) -> None:
+    """Profile a few runs, after two that warm up, and print what they took."""
+    gflop = count(run)
+    run()
+    start = time.perf_counter()
+    for _ in range(PASSES):
+        run()
+    seconds = (time.perf_counter() - start) / PASSES
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        for _ in range(PASSES):
+            run()
+    spent: dict[str, float] = defaultdict(float)
+    for event in profiler.key_averages():
+        spent[kind_of(event.key)] += event.self_cpu_time_total / 1e6 / PASSES
+    products = gflop / spent["products and convolutions"]
+    best = matrix_rate(CPU, torch.float32) / 1e9
+    print(f"\n{name}: {seconds:.2f} s; {gflop:.0f} GFLOP of products at {products:.0f} GFLOP/s")
+    print(f"(the machine's best: {best:.0f} GFLOP/s, {gflop / best:.2f} s for all of them)")
+    whole = sum(spent.values())
+    for kind, part in sorted(spent.items(), key=lambda pair: -pair[1]):
+        print(f"{kind:50} {part:6.2f} s {100 * part / whole:4.0f} %")
+
+
+def prepared(network: Network, models: Path) -> Path:
+    """Write a network unless it is there, and give its folder."""
+    folder = models / network.name
+    write(network, folder)
+    return folder
+
+
+def profile_pass(models: Path) -> None:
+    """Profile Swin-T on one picture."""
+    case = CASES["swin-tiny-800x1088"]
+    network = unimask.load(prepared(case.network, models), device="cpu").network
+    pixel_values = pictures(1, case.size)
+    with torch.inference_mode():
+        tell(f"one pass of {case.name}, {FLOAT}", lambda: network(pixel_values, "panoptic"))
+
+
+def profile_step(models: Path) -> None:
+    """Profile a training step of Swin-T."""
+    case = TRAINING["training-step"]
+    step = stepper("unimask", FLOAT, case, prepared(case.network, models), CPU)
+    tell(f"one {case.name}, {FLOAT}", step)
+
+
+def main() -> None:
+    """Profile and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--models", type=Path, default=MODELS, help="where networks are kept")
+    models = parser.parse_args().models
+    hush()
+    for name, value in describe_machine(CPU).items():
+        print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+    profile_pass(models)
+    profile_step(models)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as processes
 from losses.test_criterion import CLASSES, CONFIG, QUERIES, FixedPoints, example, golden
+from process_group import process_group
 from torch.nn.functional import normalize
 
 from unimask.losses import Criterion
@@ -52,17 +52,13 @@ def test_oneformers_loss_is_that_of_the_rules(seed, objects):
 
 def learn(rank: int, world: int, folder: str) -> None:
     """One process's share of the gradients."""
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world
-    )
-    torch.set_num_threads(1)
-    queries, texts = draw(4)
-    share = slice(rank * 4 // world, (rank + 1) * 4 // world)
-    queries, texts = queries[share].requires_grad_(), texts[share].requires_grad_()
-    loss = contrastive_loss(queries, texts)
-    loss.backward()
-    torch.save((loss.detach(), queries.grad, texts.grad), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    with process_group(rank, folder, world=world):
+        queries, texts = draw(4)
+        share = slice(rank * 4 // world, (rank + 1) * 4 // world)
+        queries, texts = queries[share].requires_grad_(), texts[share].requires_grad_()
+        loss = contrastive_loss(queries, texts)
+        loss.backward()
+        torch.save((loss.detach(), queries.grad, texts.grad), f"{folder}/{rank}.pt")
 
 
 def test_two_processes_learn_what_one_would(tmp_path):

@@ -1,12 +1,10 @@
 """Two processes learn from their halves of a batch what one learns from the whole."""
 
-import os
-
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as processes
 from losses.test_criterion import CLASSES, FixedPoints, example
+from process_group import process_group
 
 from unimask.config import CriterionConfig, DenseCriterionConfig
 from unimask.losses import Criterion, DenseCriterion, PixelCriterion
@@ -39,16 +37,11 @@ def judge(kind: str, objects: tuple[int, ...], share: slice, *, apart: bool = Fa
 
 def learn(rank: int, folder: str) -> None:
     """One process's half of every batch."""
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
-    )
-    torch.set_num_threads(1)
     half = slice(2 * rank, 2 * rank + 2)
-    found = {(kind, o): judge(kind, o, half) for kind in KINDS for o in OBJECTS}
-    found["apart"] = judge("points", OBJECTS[0], half, apart=True)
-    torch.save(found, f"{folder}/{rank}.pt")
-    dist.barrier()
-    os._exit(0)  # threads of gloo now and then abort a process that leaves in order
+    with process_group(rank, folder):
+        found = {(kind, o): judge(kind, o, half) for kind in KINDS for o in OBJECTS}
+        found["apart"] = judge("points", OBJECTS[0], half, apart=True)
+        torch.save(found, f"{folder}/{rank}.pt")
 
 
 @pytest.fixture(scope="module")

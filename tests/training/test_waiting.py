@@ -1,12 +1,12 @@
 """Work of the first process outlasts the process group's time, and nobody gives up."""
 
 import time
-from datetime import timedelta
 from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as processes
+from process_group import process_group
 
 from unimask.training import waiting
 
@@ -20,26 +20,21 @@ def reduce(tensor, reduce_op):
 
 def work(rank: int, folder: str) -> None:
     """The first process works for longer than the group waits for a word."""
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2,
-        timeout=timedelta(seconds=TIMEOUT),
-    )  # fmt: skip
-    torch.set_num_threads(1)
     waiting.SECONDS = 0.5
     fabric = SimpleNamespace(
         world_size=2, is_global_zero=rank == 0, device=torch.device("cpu"), all_reduce=reduce
     )
     first = waiting.FirstProcessWorks(fabric, lambda: False)
-    if rank == 0:
-        end = time.monotonic() + WORK
-        while time.monotonic() < end:
-            time.sleep(0.05)
-            first.tick(1, 2)
-        word = first.say(waiting.ENOUGH)
-    else:
-        word = first.wait()
-    torch.save(word, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    with process_group(rank, folder, seconds=TIMEOUT):
+        if rank == 0:
+            end = time.monotonic() + WORK
+            while time.monotonic() < end:
+                time.sleep(0.05)
+                first.tick(1, 2)
+            word = first.say(waiting.ENOUGH)
+        else:
+            word = first.wait()
+        torch.save(word, f"{folder}/{rank}.pt")
 
 
 def test_the_others_wait_for_as_long_as_the_first_works(tmp_path):

@@ -1,5 +1,7 @@
 """What losses ask of the other processes of a run, so that many learn what one would."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from jaxtyping import Float
@@ -27,9 +29,24 @@ def mean_over_processes(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 
 
 def everywhere(rows: Float[Tensor, "b c"]) -> Float[Tensor, "n c"]:
-    """Give the rows of all processes, in the order of their ranks, with gradients."""
-    if count_processes() == 1:
-        return rows
-    from torch.distributed.nn.functional import all_gather
+    """Give the rows of all processes, in the order of their ranks, with gradients.
 
-    return torch.cat(all_gather(rows))
+    Every process gives equally many rows.
+    """
+    return rows if count_processes() == 1 else _Gather.apply(rows)
+
+
+class _Gather(torch.autograd.Function):
+    """The rows of all processes; what all of them ask of a row is its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows) for _ in range(count_processes())]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+        asked = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(asked)
+        return asked.chunk(count_processes())[dist.get_rank()]

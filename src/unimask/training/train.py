@@ -1,6 +1,5 @@
 """From a folder of labelled pictures to weights, in one call."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,8 @@ from jaxtyping import Float
 from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, check_classes, check_tasks, describe, open_dataset
-from unimask.errors import MissingExtraError, SettingsError
+from unimask.errors import SettingsError
 from unimask.inference import Predictor, load
-from unimask.kernels.memory import keep_freed_memory
 from unimask.labels import TASKS, Task, parse_task
 from unimask.losses import PixelCriterion, build_criterion
 from unimask.losses.matched import MatchedCriterion
@@ -24,6 +22,7 @@ from unimask.training.balance import class_weights, count_objects, repeat_factor
 from unimask.training.choices import Choices, find_machine, picture_sizes
 from unimask.training.loggers import open_loggers
 from unimask.training.optimizer import build_optimizer
+from unimask.training.processes import launch
 from unimask.training.queries import most_queries, told_crowding
 from unimask.training.recompute import recompute_layers
 from unimask.training.run_folder import RunFolder
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from unimask.training.loop import Loop
-
-PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 @dataclass(frozen=True)
@@ -120,7 +117,7 @@ def train(
         settings, why = fit_squares(dataset, checkpoint, settings, other_classes)
         seen = settings.preprocessing or checkpoint.preprocessing
         checkpoint, words = replace(checkpoint, preprocessing=seen), words + why
-    fabric = launch(device, settings)
+    fabric = launch(device, settings.precision)
     loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
     facts = {"model": model, "task": task, "data": str(data), "labels": dataset.labels.names}
     begin(loop, facts, resume=resume)
@@ -186,30 +183,6 @@ def open_splits(
     )
     check_classes(train, val)
     return train, val
-
-
-def launch(device: str, settings: TrainingSettings) -> "Fabric":
-    """Join the processes that `torchrun` started, or stand alone.
-
-    Raises:
-        MissingExtraError: The extra `train` is not installed.
-    """
-    try:
-        from lightning_fabric import Fabric
-    except ImportError:
-        raise MissingExtraError("lightning-fabric", "train") from None
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
-    everywhere = int(os.environ.get("WORLD_SIZE", here))
-    fabric = Fabric(
-        accelerator=device,
-        devices=here or (1 if device == "cpu" else "auto"),
-        num_nodes=everywhere // here if here else 1,
-        precision=PRECISIONS[settings.precision],
-    )
-    fabric.launch()
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
-    return fabric
 
 
 def prepare(

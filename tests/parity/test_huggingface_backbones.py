@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from parity.theirs import assert_same_logits
 from torch import nn
 
 from unimask.checkpoints import read_huggingface, write_huggingface
@@ -117,10 +118,8 @@ def test_what_they_save_predicts_the_same_here(pair):
     with torch.no_grad():
         wanted, found = theirs(pictures), ours(pictures)
     assert found.mask_logits.std() > 0.05
-    torch.testing.assert_close(found.mask_logits, wanted.masks_queries_logits, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(
-        found.class_logits, wanted.class_queries_logits, atol=1e-4, rtol=1e-4
-    )
+    assert_same_logits(found.mask_logits, wanted.masks_queries_logits)
+    assert_same_logits(found.class_logits, wanted.class_queries_logits)
 
 
 @pytest.mark.filterwarnings("ignore")

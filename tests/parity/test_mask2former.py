@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint
-from parity.theirs import random_weights, resnet, swin
+from parity.theirs import assert_same_logits, random_weights, resnet, swin
 
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.modeling.build import build_segmenter
@@ -60,20 +60,12 @@ def compare(theirs, ours, pixel_values) -> None:
         expected = theirs(pixel_values, output_auxiliary_logits=True)
         found = ours(pixel_values, auxiliary=True)
     assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
-    torch.testing.assert_close(
-        found.class_logits, expected.class_queries_logits, atol=1e-4, rtol=1e-4
-    )
-    torch.testing.assert_close(
-        found.mask_logits, expected.masks_queries_logits, atol=1e-4, rtol=1e-4
-    )
+    assert_same_logits(found.class_logits, expected.class_queries_logits)
+    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
     assert len(found.auxiliary) == len(expected.auxiliary_logits)
     for layer, other in zip(found.auxiliary, expected.auxiliary_logits, strict=True):
-        torch.testing.assert_close(
-            layer.class_logits, other["class_queries_logits"], atol=1e-4, rtol=1e-4
-        )
-        torch.testing.assert_close(
-            layer.mask_logits, other["masks_queries_logits"], atol=1e-4, rtol=1e-4
-        )
+        assert_same_logits(layer.class_logits, other["class_queries_logits"])
+        assert_same_logits(layer.mask_logits, other["masks_queries_logits"])
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from parity.theirs import random_weights, resnet, swin
+from parity.theirs import assert_same_logits, random_weights, resnet, swin
 
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.modeling.build import build_segmenter
@@ -16,7 +16,6 @@ BACKBONES = {
     "resnet-basic": resnet("basic"),
 }
 SIZES = [(75, 109), (96, 130), (64, 64), (33, 200)]
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
 @pytest.fixture(scope="module", params=BACKBONES, ids=str)
@@ -81,12 +80,12 @@ def test_logits_of_every_layer_are_theirs_at_any_size(pair, size):
     with torch.no_grad():
         found = ours(pixel_values, auxiliary=True)
     assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
-    torch.testing.assert_close(found.class_logits, expected.class_queries_logits, **CLOSE)
-    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits, **CLOSE)
+    assert_same_logits(found.class_logits, expected.class_queries_logits)
+    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
     assert len(found.auxiliary) == 3
     for layer, (classes, masks) in zip(found.auxiliary, earlier, strict=True):
-        torch.testing.assert_close(layer.class_logits, classes, **CLOSE)
-        torch.testing.assert_close(layer.mask_logits, masks, **CLOSE)
+        assert_same_logits(layer.class_logits, classes)
+        assert_same_logits(layer.mask_logits, masks)
 
 
 def test_a_batch_gives_what_each_picture_gives_alone(pair):
@@ -96,8 +95,8 @@ def test_a_batch_gives_what_each_picture_gives_alone(pair):
         together = ours(pictures)
         for index in range(3):
             alone = ours(pictures[index : index + 1])
-            torch.testing.assert_close(together.mask_logits[index], alone.mask_logits[0], **CLOSE)
-            torch.testing.assert_close(together.class_logits[index], alone.class_logits[0], **CLOSE)
+            assert_same_logits(together.mask_logits[index], alone.mask_logits[0])
+            assert_same_logits(together.class_logits[index], alone.class_logits[0])
 
 
 @pytest.mark.filterwarnings("ignore")

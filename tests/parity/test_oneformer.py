@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from parity.theirs import random_weights, swin
+from parity.theirs import assert_same_logits, random_weights, swin
 
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.labels import TASKS
@@ -11,8 +11,6 @@ from unimask.modeling.build import build_segmenter
 from unimask.text.task_sentences import task_tokens
 
 transformers = pytest.importorskip("transformers")
-
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
 def config_of(**changes) -> "transformers.OneFormerConfig":
@@ -77,14 +75,14 @@ def test_logits_are_theirs_for_a_batch_of_tasks(pair, size):
     with torch.no_grad():
         found = ours(pixel_values, TASKS, auxiliary=True)
     assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
-    torch.testing.assert_close(found.class_logits, expected.class_queries_logits, **CLOSE)
-    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits, **CLOSE)
+    assert_same_logits(found.class_logits, expected.class_queries_logits)
+    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
     others = expected.transformer_decoder_auxiliary_predictions
     for layer, other in zip(found.auxiliary, others, strict=True):
-        torch.testing.assert_close(layer.class_logits, other["class_queries_logits"], **CLOSE)
-        torch.testing.assert_close(layer.mask_logits, other["masks_queries_logits"], **CLOSE)
+        assert_same_logits(layer.class_logits, other["class_queries_logits"])
+        assert_same_logits(layer.mask_logits, other["masks_queries_logits"])
     queries = expected.transformer_decoder_contrastive_queries
-    torch.testing.assert_close(found.queries, queries, **CLOSE)
+    assert_same_logits(found.queries, queries)
 
 
 def test_the_task_is_heard(pair):
@@ -119,11 +117,11 @@ def test_texts_are_theirs_once_they_are_causal(pair, monkeypatch):
     sentences[:, 5:] = sentences[:, 4:5]  # the same text again, as in most pictures
     with torch.no_grad():
         expected = theirs.model.text_mapper(sentences)
-        torch.testing.assert_close(ours.text_mapper.encode(sentences), expected, **CLOSE)
+        assert_same_logits(ours.text_mapper.encode(sentences), expected)
         scaled = ours.text_mapper(sentences)
     scale = theirs.criterion.logit_scale.exp().clamp(max=100)
     directions = F.normalize(expected.flatten(1), dim=-1)
-    torch.testing.assert_close(scaled.flatten(1), scale * directions, **CLOSE)
+    assert_same_logits(scaled.flatten(1), scale * directions)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -135,5 +133,5 @@ def test_what_we_save_loads_there(pair, tmp_path):
     with torch.no_grad():
         found = ours(pixel_values, "instance")
     expected = run_theirs(back, pixel_values, ["instance"])
-    torch.testing.assert_close(found.class_logits, expected.class_queries_logits, **CLOSE)
-    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits, **CLOSE)
+    assert_same_logits(found.class_logits, expected.class_queries_logits)
+    assert_same_logits(found.mask_logits, expected.masks_queries_logits)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from conftest import TINY_ONEFORMER
 from parity.test_backbones import without_natten
-from parity.test_oneformer import CLOSE, run_theirs
+from parity.test_oneformer import run_theirs
+from parity.theirs import assert_same_logits
 
 from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.checkpoints.huggingface import names_of
@@ -77,8 +78,8 @@ def test_a_folder_of_ours_predicts_the_same_there(exported, size):
     with torch.no_grad():
         found = ours(pixel_values, TASKS)
     assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
-    torch.testing.assert_close(found.class_logits, expected.class_queries_logits, **CLOSE)
-    torch.testing.assert_close(found.mask_logits, expected.masks_queries_logits, **CLOSE)
+    assert_same_logits(found.class_logits, expected.class_queries_logits)
+    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
 
 
 def test_the_folder_loads_here_again_with_equal_logits(exported):

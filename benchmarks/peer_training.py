@@ -83,7 +83,7 @@ class Ours(nn.Module):
 
     def forward(self) -> Tensor:
         """Give the loss; like Fabric's, predictions leave autocast as float32."""
-        output = self.network(self.pixel_values)
+        output = self.network(self.pixel_values, factored=self.criterion.takes_factors)
         with torch.autocast(self.pixel_values.device.type, enabled=False):
             return self.criterion(in_float(output), self.targets).total
 

@@ -33,6 +33,46 @@ class SegmenterOutput(NamedTuple):
     texts: Float[Tensor, "b q c"] | None = None
 
 
+class MaskFactors:
+    """Masks of all layers as what they are products of, to be drawn a few at a time.
+
+    Drawn, the masks of every query of every layer are the most that a training step holds, and its
+    losses look at few of them. Not a tuple: whoever turns outputs into another type, as training
+    in half precision does, leaves it as it is.
+
+    Args:
+        embed: Of the queries of all layers, one layer after the other.
+        own: What is added to all cells of a query.
+        features: Of the cells, at a quarter of the input's height and width.
+    """
+
+    __slots__ = ("embed", "features", "own")
+
+    def __init__(
+        self,
+        embed: Float[Tensor, "b n c"],
+        own: Float[Tensor, "b n 1"],
+        features: Float[Tensor, "b c h w"],
+    ) -> None:
+        self.embed, self.own, self.features = embed, own, features
+
+
+class FactoredOutput(NamedTuple):
+    """Predictions of all layers for losses that draw masks themselves.
+
+    Attributes:
+        class_logits: Of each layer, the last one last; the last column is "no object".
+        masks: Of all layers.
+        queries: The bare queries.
+        texts: What the picture's texts mean, as many as queries; OneFormer alone has them.
+    """
+
+    class_logits: tuple[Float[Tensor, "b q k"], ...]
+    masks: MaskFactors
+    queries: Float[Tensor, "b q c"] | None = None
+    texts: Float[Tensor, "b q c"] | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
     """The truth of one picture, at the size of the network's input.

@@ -220,9 +220,9 @@ def test_a_class_counts_in_matching_as_the_authors_have_it(preset, weights):
     """Elsewhere the matcher's class cost is 1 whatever the configuration says."""
     criterion = build_criterion(PRESETS[preset](3))
     assert criterion.weights == weights
-    target = ComparedTarget(torch.tensor([1]), torch.ones(1, 4), lambda masks: masks.flatten(1))
+    target = ComparedTarget(torch.tensor([1]), torch.ones(1, 4))
     logits = torch.tensor([[1.0, 2.0, 0.5, 0.0], [0.0, -1.0, 0.0, 3.0]])
-    cost = criterion.matcher.costs(logits, torch.zeros(2, 2, 2), target)[:, 0]
+    cost = criterion.matcher.costs(logits, torch.zeros(2, 4), target)[:, 0]
     apart = logits.softmax(-1)[0, 1] - logits.softmax(-1)[1, 1]
     torch.testing.assert_close(cost[1] - cost[0], weights[0] * apart)
 

@@ -9,6 +9,7 @@ from conftest import TINY_ONEFORMER
 from unimask.config import CriterionConfig, DenseCriterionConfig
 from unimask.losses import Criterion, DenseCriterion
 from unimask.losses.criterion import PointSampler
+from unimask.losses.points import sample_logits_shared
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.text_encoder import TextMapper
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
@@ -30,7 +31,7 @@ class TwoSets(PointSampler):
     def matching(self, device):
         return self.sets[0]
 
-    def loss(self, logits, known, pictures):
+    def loss(self, logits, known):
         return self.sets[1].expand(len(logits), -1, -1)
 
 
@@ -191,16 +192,16 @@ FAMILIES = {
 def test_pairs_are_those_of_transformers(family, objects, monkeypatch):
     make, criterion = FAMILIES[family]
     example, loss = Example(objects), make()
-    truth = criterion.lay_out(example.targets, (8, 10))
     told = example.theirs()
     if family == "maskformer":
-        compared = [criterion.in_cells(target, (8, 10)) for target in example.targets]
+        compared = [criterion.in_cells(target, (8, 10))[0] for target in example.targets]
+        read = lambda masks: masks.flatten(1)  # noqa: E731
         points_in = monkeypatch.context
     else:
         compared = [
-            criterion.sample(target, index, truth, example.sampler)
-            for index, target in enumerate(example.targets)
+            criterion.sample(target, None, example.sampler)[0] for target in example.targets
         ]
+        read = lambda masks: sample_logits_shared(masks, example.sampler.sets[0])  # noqa: E731
         points_in = lambda: example.points_in(loss, monkeypatch)  # noqa: E731
     for layer in example.layers:
         with points_in():
@@ -209,6 +210,6 @@ def test_pairs_are_those_of_transformers(family, objects, monkeypatch):
             )
         for index, pairs in enumerate(theirs):
             ours = criterion.matcher.match(
-                layer.class_logits[index], layer.mask_logits[index], compared[index]
+                layer.class_logits[index], read(layer.mask_logits[index]), compared[index]
             )
             assert [pair.tolist() for pair in ours] == [pair.tolist() for pair in pairs]

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion
 from unimask.losses.criterion import PointSampler
+from unimask.losses.points import sample_logits_shared
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 CONFIG = CriterionConfig(num_points=50)
@@ -26,7 +27,7 @@ class FixedPoints(PointSampler):
     def matching(self, device):
         return self.points
 
-    def loss(self, logits, known, pictures):
+    def loss(self, logits, known):
         return self.points.expand(len(logits), -1, -1)
 
 
@@ -137,9 +138,9 @@ def test_costs_are_those_of_the_rules():
     output, targets, _ = example(0, (4,))
     points = torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
     criterion = Criterion(CLASSES, CONFIG)
-    truth = criterion.lay_out(targets, (6, 8))
-    sampled = criterion.sample(targets[0], 0, truth, FixedPoints(points))
-    costs = criterion.matcher.costs(output.class_logits[0], output.mask_logits[0], sampled)
+    sampled, _ = criterion.sample(targets[0], None, FixedPoints(points))
+    logits = sample_logits_shared(output.mask_logits[0], points)
+    costs = criterion.matcher.costs(output.class_logits[0], logits, sampled)
     probs = softmax(output.class_logits[0].double().numpy())
     drawn = at_points(output.mask_logits[0].double().numpy(), points.double().numpy())
     true = at_points(targets[0].masks.numpy(), points.double().numpy())
@@ -158,8 +159,9 @@ def test_a_query_that_is_not_finite_is_matched_last():
     output.mask_logits[0, 2] = float("nan")
     criterion = Criterion(CLASSES, CONFIG)
     sampler = PointSampler(CONFIG, torch.Generator().manual_seed(0))
-    sampled = criterion.sample(targets[0], 0, criterion.lay_out(targets, (6, 8)), sampler)
-    queries, _ = criterion.matcher.match(output.class_logits[0], output.mask_logits[0], sampled)
+    sampled, points = criterion.sample(targets[0], None, sampler)
+    logits = sample_logits_shared(output.mask_logits[0], points)
+    queries, _ = criterion.matcher.match(output.class_logits[0], logits, sampled)
     assert queries.tolist() == [0, 1, 3, 4]
 
 
@@ -290,10 +292,9 @@ def test_matching_is_float32_under_autocast():
     output, targets, _ = example(0)
     criterion = Criterion(CLASSES, CONFIG)
     points = torch.rand(30, 2)
-    sampler = FixedPoints(points)
-    truth = criterion.lay_out(targets, (6, 8))
-    sampled = criterion.sample(targets[0], 0, truth, sampler)
-    arguments = (output.class_logits[0], output.mask_logits[0], sampled)
+    sampled, _ = criterion.sample(targets[0], None, FixedPoints(points))
+    logits = sample_logits_shared(output.mask_logits[0], points)
+    arguments = (output.class_logits[0], logits, sampled)
     plain = criterion.matcher.costs(*arguments)
     with torch.autocast("cpu", torch.bfloat16):
         cast = criterion.matcher.costs(*arguments)

@@ -16,6 +16,11 @@ BLOCK = 2**22
 """Bytes of hidden numbers at a time: they and their gradients then stay in the cache."""
 
 
+NARROW = 192
+"""Channels up to which hidden numbers are made again rather than kept: the product takes about as
+long as a way to the memory and back, and the first stages have the most of them."""
+
+
 class Parameters(NamedTuple):
     """Of the two layers, in the order of `nn.Linear`."""
 
@@ -44,7 +49,8 @@ def feed_forward(
     """Give `narrow(activation(widen(norm(x))))`, one product after the other, block by block.
 
     Autograd would keep the normalised rows, and what goes into GELU beside what comes out. Here
-    only x and what is hidden are kept; the rest is made again, which costs no product.
+    only x and what is hidden are kept; the rest is made again, which costs no product. Of narrow
+    rows x alone is kept.
 
     Args:
         x: Rows.
@@ -71,10 +77,9 @@ class _FeedForward(torch.autograd.Function):
             for block in blocks(len(rows), len(own[0]), dtype):
                 read = prepared(rows[block], norm).rows.to(dtype)
                 hidden = widen(read)
-                if any(ctx.needs_input_grad):
+                if any(ctx.needs_input_grad) and rows.shape[1] > NARROW:
                     kept.append(hidden)
-                relu = kind.activation == "relu"
-                found = narrow(hidden.relu_() if relu else F.gelu(hidden))
+                found = narrow(activate(hidden, kind.activation))
                 out[block] = found.add_(read) if kind.residual else found
         ctx.save_for_backward(rows, *given, *kept)
         ctx.kind, ctx.given, ctx.shape = kind, len(given), x.shape
@@ -88,12 +93,14 @@ class _FeedForward(torch.autograd.Function):
         parameters, norm = Parameters(*given[:4]), norm_of(kind, given)
         first, second = Gradients(*parameters[:2]), Gradients(*parameters[2:])
         to_out = to_out.reshape(rows.shape)
-        back = [ready_product(weight.to(to_out.dtype).T) for weight in parameters[::2]]
+        own = [part.to(to_out.dtype) for part in parameters]
+        widen = ready_product(own[0], own[1])
+        back = [ready_product(weight.T) for weight in own[::2]]
         to_x, to_norm = torch.empty_like(rows), [torch.zeros_like(part) for part in given[4:]]
-        cut = blocks(len(rows), len(parameters.widen), to_out.dtype)
-        for block, hidden in zip(cut, kept, strict=True):
+        for number, block in enumerate(blocks(len(rows), len(own[0]), to_out.dtype)):
             done = prepared(rows[block], norm)
-            second.add(to_out[block], hidden if kind.activation == "relu" else F.gelu(hidden))
+            hidden = kept[number] if kept else widen(done.rows.to(to_out.dtype))
+            second.add(to_out[block], activate(hidden, kind.activation))
             to_hidden = activation_gradient(back[1](to_out[block]), hidden, kind.activation)
             first.add(to_hidden, done.rows.to(to_hidden.dtype))
             to_rows = back[0](to_hidden)
@@ -121,6 +128,11 @@ def blocks(rows: int, hidden: int, dtype: torch.dtype) -> Iterator[slice]:
 def prepared(rows: Float[Tensor, "n c"], norm: Norm | None) -> Normalised:
     """Give what the first layer reads."""
     return Normalised(rows, rows, rows) if norm is None else normalise(rows, norm)
+
+
+def activate(hidden: Float[Tensor, "n d"], activation: Activation) -> Float[Tensor, "n d"]:
+    """Give what the second layer reads; ReLU happens in place, so that its result is kept."""
+    return hidden.relu_() if activation == "relu" else F.gelu(hidden)
 
 
 def activation_gradient(

@@ -80,17 +80,32 @@ class _MaskProduct(torch.autograd.Function):
         places = [i * ctx.count for i, layer in enumerate(to_masks) if layer is not None]
         for b in range(len(embed) if given else 0):
             used = [touched(layer[b]) for layer in given]
-            cells, total = features[b].flatten(1), None
+            cells, to_cells = features[b].flatten(1), to_features[b].flatten(1)
             for group in groups(used, cells.shape[1]):
                 queries = torch.cat([used[i].nonzero()[:, 0] + places[i] for i in group])
                 rows = torch.cat([given[i][b][used[i]] for i in group]).flatten(1)
-                to_embed[b, queries] = (rows @ cells.to(rows.dtype).T).to(embed.dtype)
-                to_own[b, queries] = rows.sum(1, keepdim=True).to(embed.dtype)
-                part = (rows.T @ embed[b, queries].to(rows.dtype)).to(features.dtype)
-                total = part if total is None else total.add_(part)
-            if total is not None:
-                to_features[b].flatten(1).copy_(total.T)
+                found = go_back(rows, embed[b, queries], cells, to_cells)
+                to_embed[b, queries], to_own[b, queries] = found
         return to_embed, to_own, to_features, None
+
+
+def go_back(
+    to_masks: Float[Tensor, "n p"],
+    embed: Float[Tensor, "n d"],
+    cells: Float[Tensor, "d p"],
+    to_cells: Float[Tensor, "d p"],
+) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n 1"]]:
+    """Give the gradients of masks' embeddings and of what is their own, those of cells in place.
+
+    Everything is multiplied in the masks' type.
+    """
+    kind = to_masks.dtype
+    if cells.dtype == embed.dtype == kind:
+        to_cells.T.addmm_(to_masks.T, embed)
+    else:
+        to_cells.T.add_(to_masks.T @ embed.to(kind))
+    to_embed = to_masks @ cells.to(kind).T
+    return to_embed.to(embed.dtype), to_masks.sum(1, keepdim=True).to(embed.dtype)
 
 
 def groups(used: list[Bool[Tensor, " q"]], cells: int) -> list[list[int]]:

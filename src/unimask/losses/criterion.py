@@ -1,6 +1,6 @@
 """Mask2Former's loss: masks compared at points (Mask2Former, 3.3)."""
 
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,32 +9,29 @@ from torch import Tensor
 
 from unimask.config import CriterionConfig
 from unimask.losses.contrastive import contrastive_loss
-from unimask.losses.matched import Losses, MatchedCriterion, Truth
+from unimask.losses.layered_masks import LayeredMasks, layered_masks
+from unimask.losses.matched import Losses, MatchedCriterion
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
 from unimask.losses.point_losses import point_losses
 from unimask.losses.points import (
     known_map,
     known_weights,
-    sample_logits_shared,
     sample_masks,
     sample_masks_shared,
     uncertain_points,
     uniform_points,
 )
-from unimask.outputs import LayerPrediction, SegmenterOutput, Target
+from unimask.outputs import FactoredOutput, SegmenterOutput, Target
 
 
 class Answer(NamedTuple):
-    """Which of a layer's queries answer for the objects of the batch, and where that is judged.
+    """Which of a layer's queries answers for each object of a picture.
 
-    `known` is 0 at points of unknown truth, and at all points of an object that no query answers.
-    The masks themselves are left where they are: copies of all layers' would be the largest part
-    of what many objects take.
+    `given` is 0 for objects that none answers for.
     """
 
     queries: Int[Tensor, " n"]
-    points: Float[Tensor, "n p 2"]
-    known: Float[Tensor, "n p"]
+    given: Float[Tensor, "n 1"]
 
 
 class PointSampler:
@@ -55,13 +52,12 @@ class PointSampler:
     def loss(
         self,
         logits: Float[Tensor, "n h w"],
-        known: Bool[Tensor, "b i j"] | None,
-        pictures: Int[Tensor, " n"],
+        known: Bool[Tensor, "i j"] | None,
     ) -> Float[Tensor, "n p 2"]:
-        """Draw each mask's points: mostly where it is undecided, the rest anywhere.
+        """Draw the points of a picture's masks: mostly where they are undecided, the rest anywhere.
 
-        The masks of a layer choose among the same candidates: what each of them sees is
-        distributed as if it had its own, and sixty masks draw as fast as one.
+        They choose among the same candidates: what each of them sees is distributed as if it had
+        its own, and sixty masks draw as fast as one.
         """
         config, rows, device = self.config, len(logits), logits.device
         candidates = uniform_points(
@@ -69,9 +65,7 @@ class PointSampler:
         )
         unknown = None
         if known is not None:
-            each = torch.arange(len(known), device=device)
-            unknown = known_weights(known, candidates.expand(len(known), -1, -1), each) == 0
-            unknown = unknown[pictures]
+            unknown = known_weights(known, candidates[None])[0] == 0
         count = int(config.num_points * config.importance_ratio)
         chosen = uncertain_points(logits, candidates, unknown, count)
         rest = uniform_points(config.num_points - count, device, self.generator)
@@ -86,13 +80,15 @@ class Criterion(MatchedCriterion):
         config: Weights and points.
     """
 
+    takes_factors = True
+
     def __init__(self, num_classes: int, config: CriterionConfig) -> None:
         super().__init__(num_classes, config, HungarianMatcher(config))
         self.config = config
 
     def forward(
         self,
-        output: SegmenterOutput,
+        output: SegmenterOutput | FactoredOutput,
         targets: list[Target],
         *,
         generator: torch.Generator | None = None,
@@ -101,20 +97,20 @@ class Criterion(MatchedCriterion):
         """Judge a batch.
 
         Args:
-            output: The network's output, with auxiliary predictions for deep supervision.
+            output: The network's output, with auxiliary predictions for deep supervision, or
+                with masks as factors, which takes less time and memory.
             targets: One per picture; a picture without objects is welcome.
             generator: Source of the random points.
             sampler: In place of random points.
         """
         sampler = sampler or PointSampler(self.config, generator)
-        height, width = output.mask_logits.shape[-2:]
-        truth = self.lay_out(targets, (height, width))
-        sampled = [self.sample(t, i, truth, sampler) for i, t in enumerate(targets)]
+        masks = layered_masks(output)
+        known = self.known(targets, masks.size)
         losses = self.judge(
-            output,
+            classes_of_layers(output),
             targets,
-            sampled,
-            lambda layers, matches: self.mask_losses(layers, truth, matches, sampler),
+            self.compare(masks, targets, known, sampler),
+            lambda matches: self.mask_losses(masks, targets, known, matches, sampler),
         )
         if output.texts is None or output.queries is None:
             return losses
@@ -123,26 +119,38 @@ class Criterion(MatchedCriterion):
         return losses._replace(total=total)
 
     def known(
-        self, ignored: Bool[Tensor, "b h w"], logits_size: tuple[int, int]
-    ) -> Bool[Tensor, "b i j"]:
-        """Mark where a point's truth is known."""
-        return known_map(ignored, logits_size)
+        self, targets: list[Target], logits_size: tuple[int, int]
+    ) -> list[Bool[Tensor, "i j"] | None]:
+        """Mark where each picture's truth is known; None for everywhere."""
+        ignored = self.ignored(targets)
+        return [None] * len(targets) if ignored is None else [*known_map(ignored, logits_size)]
+
+    def compare(
+        self,
+        masks: LayeredMasks,
+        targets: list[Target],
+        known: list[Bool[Tensor, "i j"] | None],
+        sampler: PointSampler,
+    ) -> Iterator[tuple[ComparedTarget, Iterable[Float[Tensor, "q p"]]]]:
+        """Read truth and masks of one picture after the other where they are compared."""
+        for picture, (target, seen) in enumerate(zip(targets, known, strict=True)):
+            told, points = self.sample(target, seen, sampler)
+            yield told, masks.at(picture, points)
 
     def sample(
-        self, target: Target, picture: int, truth: Truth, sampler: PointSampler
-    ) -> ComparedTarget:
-        """Read one picture's truth where its masks are compared."""
+        self, target: Target, known: Bool[Tensor, "i j"] | None, sampler: PointSampler
+    ) -> tuple[ComparedTarget, Float[Tensor, "p 2"]]:
+        """Read one picture's truth where its masks are compared; say where that is."""
         points = sampler.matching(target.labels.device)
-        if truth.known is not None:
-            row = torch.tensor([picture], device=points.device)
-            points = points[known_weights(truth.known, points[None], row)[0] > 0]
-        masks = sample_masks_shared(target.masks, points)
-        return ComparedTarget(target.labels, masks, partial(sample_logits_shared, points=points))
+        if known is not None:
+            points = points[known_weights(known, points[None])[0] > 0]
+        return ComparedTarget(target.labels, sample_masks_shared(target.masks, points)), points
 
     def mask_losses(
         self,
-        layers: list[LayerPrediction],
-        truth: Truth,
+        masks: LayeredMasks,
+        targets: list[Target],
+        known: list[Bool[Tensor, "i j"] | None],
         matches: list[list[Match]],
         sampler: PointSampler,
     ) -> list[tuple[Float[Tensor, ""], Float[Tensor, ""]]]:
@@ -151,35 +159,39 @@ class Criterion(MatchedCriterion):
         Without objects they are zero, yet part of the graph: every process has gradients.
         """
         answers = [
-            self.answer(layer.mask_logits, truth, pairs, sampler)
-            for layer, pairs in zip(layers, matches, strict=True)
+            [answer(len(target.labels), layer[picture]) for layer in matches]
+            for picture, target in enumerate(targets)
         ]
-        masks = sample_masks(truth.masks, [answer.points for answer in answers])
-        losses = []
-        for layer, (queries, points, known), true in zip(layers, answers, masks, strict=True):
-            true.mul_(known)
-            logits = layer.mask_logits[truth.pictures, queries].float()
-            both = point_losses(logits, points, true, known)
-            losses.append((both[0] / truth.num_masks, both[1] / truth.num_masks))
-        return losses
+        queries = [[layer.queries for layer in layers] for layers in answers]
+        judged = masks.judge(queries, lambda picture, _, drawn: sampler.loss(drawn, known[picture]))
+        sums: list[list[tuple[Tensor, Tensor]]] = [[] for _ in matches]
+        for target, seen, layers, given in zip(targets, known, judged, answers, strict=True):
+            truth = sample_masks(target.masks, [points for _, points in layers])
+            for index, ((logits, points), true) in enumerate(zip(layers, truth, strict=True)):
+                weights = given[index].given.expand(logits.shape)
+                if seen is not None:
+                    weights = weights * known_weights(seen, points)
+                sums[index].append(point_losses(logits, true.mul_(weights), weights))
+        num_masks = self.masks_per_process(sum(len(target.labels) for target in targets))
+        return [
+            (torch.stack(binary).sum() / num_masks, torch.stack(dice).sum() / num_masks)
+            for binary, dice in (zip(*layer, strict=True) for layer in sums)
+        ]
 
-    def answer(
-        self,
-        mask_logits: Float[Tensor, "b q h w"],
-        truth: Truth,
-        pairs: list[Match],
-        sampler: PointSampler,
-    ) -> Answer:
-        """Put the matched queries in the order of the objects, and draw their masks' points."""
-        queries = torch.zeros_like(truth.pictures)
-        answered = mask_logits.new_zeros(len(queries), 1, dtype=torch.float32)
-        for start, (picture_queries, objects) in zip(truth.starts, pairs, strict=True):
-            queries[start + objects] = picture_queries
-            answered[start + objects] = 1
-        with torch.no_grad():
-            logits = mask_logits[truth.pictures, queries].float()
-            points = sampler.loss(logits, truth.known, truth.pictures)
-            known = answered.expand(points.shape[:2])
-            if truth.known is not None:
-                known = known * known_weights(truth.known, points, truth.pictures)
-        return Answer(queries, points, known)
+
+def classes_of_layers(
+    output: SegmenterOutput | FactoredOutput,
+) -> Sequence[Float[Tensor, "b q k"]]:
+    """Give the class logits of every layer, the last one last."""
+    if isinstance(output, FactoredOutput):
+        return output.class_logits
+    return [*(layer.class_logits for layer in output.auxiliary), output.class_logits]
+
+
+def answer(objects: int, pairs: Match) -> Answer:
+    """Put the matched queries in the order of the objects."""
+    queries = pairs[0].new_zeros(objects)
+    given = pairs[0].new_zeros(objects, 1, dtype=torch.float32)
+    queries[pairs[1]] = pairs[0]
+    given[pairs[1]] = 1
+    return Answer(queries, given)

@@ -1,6 +1,8 @@
 """MaskFormer's loss: masks compared at every pixel (MaskFormer, 3.2; `mask_former/modeling`)."""
 
+from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +12,25 @@ from torch.utils.checkpoint import checkpoint
 
 from unimask.config import DenseCriterionConfig
 from unimask.losses.mask_losses import dice_loss, focal_cost, focal_loss
-from unimask.losses.matched import Losses, MatchedCriterion, Truth
+from unimask.losses.matched import Losses, MatchedCriterion
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
 from unimask.losses.points import known_pixels, rows_at_once
-from unimask.outputs import SegmenterOutput, Target
+from unimask.outputs import LayerPrediction, SegmenterOutput, Target
+
+
+class Truth(NamedTuple):
+    """The targets of a batch, laid out once for all layers.
+
+    `masks` holds all pictures' objects one after the other, and `pictures` says whose each is;
+    object i of picture j is row `starts[j] + i`. `known` marks the pixels whose truth is known;
+    None for all of them.
+    """
+
+    masks: Bool[Tensor, "n h w"]
+    pictures: Int[Tensor, " n"]
+    starts: list[int]
+    known: Bool[Tensor, "b h w"] | None
+    num_masks: float
 
 
 class DenseCriterion(MatchedCriterion):
@@ -49,34 +66,53 @@ class DenseCriterion(MatchedCriterion):
         """
         size = (output.mask_logits.shape[-2], output.mask_logits.shape[-1])
         truth = self.lay_out(targets, size)
+        layers = [*output.auxiliary, LayerPrediction(output.class_logits, output.mask_logits)]
         return self.judge(
-            output,
+            [layer.class_logits for layer in layers],
             targets,
-            [self.in_cells(target, size) for target in targets],
-            lambda layers, matches: [
+            self.read(layers, targets),
+            lambda matches: [
                 self.mask_losses(layer.mask_logits, truth, pairs)
                 for layer, pairs in zip(layers, matches, strict=True)
             ],
         )
 
-    def known(
-        self, ignored: Bool[Tensor, "b h w"], logits_size: tuple[int, int]
-    ) -> Bool[Tensor, "b h w"]:
-        """Mark where a pixel's truth is known."""
-        return known_pixels(ignored, logits_size)
+    def lay_out(self, targets: list[Target], logits_size: tuple[int, int]) -> Truth:
+        """Put the batch's masks in one tensor and count them over all processes."""
+        counts = [len(target.labels) for target in targets]
+        starts = [sum(counts[:index]) for index in range(len(counts))]
+        masks = targets[0].masks if len(targets) == 1 else torch.cat([t.masks for t in targets])
+        ignored = self.ignored(targets)
+        known = None if ignored is None else known_pixels(ignored, logits_size)
+        pictures = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        return Truth(
+            masks, pictures.to(masks.device), starts, known, self.masks_per_process(sum(counts))
+        )
 
-    def in_cells(self, target: Target, size: tuple[int, int]) -> ComparedTarget:
-        """Read the truth of the pixel nearest to each cell, as the authors do to save memory."""
+    def read(
+        self, layers: list[LayerPrediction], targets: list[Target]
+    ) -> Iterator[tuple[ComparedTarget, Iterable[Float[Tensor, "q p"]]]]:
+        """Read truth and masks of one picture after the other, in cells whose truth is known."""
+        for picture, target in enumerate(targets):
+            masks = [layer.mask_logits[picture].detach() for layer in layers]
+            told, cells = self.in_cells(target, (masks[0].shape[-2], masks[0].shape[-1]))
+            rows = (mask.flatten(1) for mask in masks)
+            yield told, rows if cells is None else (row.index_select(1, cells) for row in rows)
+
+    def in_cells(
+        self, target: Target, size: tuple[int, int]
+    ) -> tuple[ComparedTarget, Int[Tensor, " p"] | None]:
+        """Read the truth of the pixel nearest to each cell, as the authors do to save memory.
+
+        Returns:
+            The truth, and the cells where it is known; None for all of them.
+        """
         masks = nearest(target.masks, size).flatten(1)
         if target.ignored is None or not self.ignore_void:
-            return ComparedTarget(target.labels, masks.float(), lambda logits: logits.flatten(1))
+            return ComparedTarget(target.labels, masks.float()), None
         # Numbers of cells, found once: a GPU is waited for wherever marks choose.
         (known,) = (~nearest(target.ignored[None], size)).flatten().nonzero(as_tuple=True)
-        return ComparedTarget(
-            target.labels,
-            masks.index_select(1, known).float(),
-            lambda logits: logits.flatten(1).index_select(1, known),
-        )
+        return ComparedTarget(target.labels, masks.index_select(1, known).float()), known
 
     def mask_losses(
         self, mask_logits: Float[Tensor, "b q h w"], truth: Truth, pairs: list[Match]

@@ -1,7 +1,7 @@
 """What losses have in common whose masks are matched to objects."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unimask.config import LossConfig
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
 from unimask.losses.processes import count_processes, mean_over_processes
-from unimask.outputs import LayerPrediction, SegmenterOutput, Target
+from unimask.outputs import Target
 
 
 class Losses(NamedTuple):
@@ -29,26 +29,8 @@ class Losses(NamedTuple):
     headline: Float[Tensor, ""]
 
 
-class Truth(NamedTuple):
-    """The targets of a batch, laid out once for all layers.
-
-    `masks` holds all pictures' objects one after the other, and `pictures` says whose each is;
-    object i of picture j is row `starts[j] + i`. `known` marks where the truth is known, on a grid
-    of the loss's own; None for everywhere.
-    """
-
-    masks: Bool[Tensor, "n h w"]
-    pictures: Int[Tensor, " n"]
-    starts: list[int]
-    known: Bool[Tensor, "b i j"] | None
-    num_masks: float
-
-
-MaskLosses = Callable[
-    [list[LayerPrediction], list[list[Match]]],
-    list[tuple[Float[Tensor, ""], Float[Tensor, ""]]],
-]
-"""Predictions and matches of every layer to its mask and dice loss, without their weights."""
+MaskLosses = Callable[[list[list[Match]]], list[tuple[Float[Tensor, ""], Float[Tensor, ""]]]]
+"""Matches of every layer, picture by picture, to its mask and dice loss, without their weights."""
 
 
 class MatchedCriterion(nn.Module):
@@ -59,6 +41,9 @@ class MatchedCriterion(nn.Module):
         config: Weights.
         matcher: Pairs queries and objects.
     """
+
+    takes_factors: ClassVar[bool] = False
+    """Whether it judges masks that are left as factors (`Segmenter.forward`), too."""
 
     class_weights: Tensor
 
@@ -83,33 +68,31 @@ class MatchedCriterion(nn.Module):
 
     def judge(
         self,
-        output: SegmenterOutput,
+        class_logits: Sequence[Float[Tensor, "b q k"]],
         targets: list[Target],
-        compared: Sequence[ComparedTarget],
+        compared: Iterable[tuple[ComparedTarget, Iterable[Float[Tensor, "q p"]]]],
         mask_losses: MaskLosses,
     ) -> Losses:
         """Match and judge every layer.
 
         Args:
-            output: The network's output.
+            class_logits: Of every layer.
             targets: One per picture.
-            compared: The same, read where the matcher compares masks.
+            compared: The same, read where the matcher compares masks, and the mask logits of
+                every layer there.
             mask_losses: Judges the masks of all layers.
         """
-        layers = [*output.auxiliary, LayerPrediction(output.class_logits, output.mask_logits)]
         found = self.matcher.match_all(
-            [
-                (layer.class_logits[i], layer.mask_logits[i], target)
-                for layer in layers
-                for i, target in enumerate(compared)
-            ]
+            (classes[picture], masks, target)
+            for picture, (target, layers) in enumerate(compared)
+            for classes, masks in zip(class_logits, layers, strict=True)
         )
-        count = len(compared)
-        matches = [found[start : start + count] for start in range(0, len(found), count)]
-        classes = self.class_losses(layers, targets, matches)
+        matches = [found[layer :: len(class_logits)] for layer in range(len(class_logits))]
         terms = [
             (of_classes, *of_masks)
-            for of_classes, of_masks in zip(classes, mask_losses(layers, matches), strict=True)
+            for of_classes, of_masks in zip(
+                self.class_losses(class_logits, targets, matches), mask_losses(matches), strict=True
+            )
         ]
         weighted = [
             torch.stack([w * term for w, term in zip(self.weights, layer, strict=True)]).sum()
@@ -119,27 +102,13 @@ class MatchedCriterion(nn.Module):
         total = torch.stack(weighted).sum()
         return Losses(total, of_class, of_mask, of_dice, weighted[-1].detach())
 
-    def lay_out(self, targets: list[Target], logits_size: tuple[int, int]) -> Truth:
-        """Put the batch's masks in one tensor and count them over all processes."""
-        counts = [len(target.labels) for target in targets]
-        starts = [sum(counts[:index]) for index in range(len(counts))]
-        masks = targets[0].masks if len(targets) == 1 else torch.cat([t.masks for t in targets])
+    def ignored(self, targets: list[Target]) -> Bool[Tensor, "b h w"] | None:
+        """Give the pixels that count nowhere; None if all of them count."""
         ignored = [target.ignored for target in targets]
-        known = None
-        if self.ignore_void and any(void is not None and void.any() for void in ignored):
-            nothing = masks.new_zeros(masks.shape[-2:])
-            voids = torch.stack([nothing if void is None else void for void in ignored])
-            known = self.known(voids, logits_size)
-        pictures = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-        return Truth(
-            masks, pictures.to(masks.device), starts, known, self.masks_per_process(sum(counts))
-        )
-
-    def known(
-        self, ignored: Bool[Tensor, "b h w"], logits_size: tuple[int, int]
-    ) -> Bool[Tensor, "b i j"]:
-        """Mark where the truth is known, on the grid that the losses look it up in."""
-        raise NotImplementedError
+        if not (self.ignore_void and any(void is not None and void.any() for void in ignored)):
+            return None
+        nothing = targets[0].masks.new_zeros(targets[0].masks.shape[-2:])
+        return torch.stack([nothing if void is None else void for void in ignored])
 
     def masks_per_process(self, count: int) -> float:
         """Average the number of masks over all processes; the batch has at least one mask.
@@ -151,7 +120,7 @@ class MatchedCriterion(nn.Module):
 
     def class_losses(
         self,
-        layers: list[LayerPrediction],
+        layers: Sequence[Float[Tensor, "b q k"]],
         targets: list[Target],
         matches: list[list[Match]],
     ) -> list[Float[Tensor, ""]]:
@@ -160,17 +129,17 @@ class MatchedCriterion(nn.Module):
         The mean is over the pictures of all processes; the authors' is over each one's own.
         """
         wanted = [
-            self.wanted(layer.class_logits, targets, pairs)
-            for layer, pairs in zip(layers, matches, strict=True)
+            self.wanted(logits, targets, pairs)
+            for logits, pairs in zip(layers, matches, strict=True)
         ]
         sums = [
             F.cross_entropy(
-                layer.class_logits.float().transpose(1, 2),
+                logits.float().transpose(1, 2),
                 classes,
                 self.class_weights,
                 reduction="sum",
             )
-            for layer, classes in zip(layers, wanted, strict=True)
+            for logits, classes in zip(layers, wanted, strict=True)
         ]
         norms = torch.stack([self.class_weights[classes].sum() for classes in wanted])
         if not self.per_process_means:

@@ -1,6 +1,6 @@
 """Which query answers for which object."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,12 +30,10 @@ class ComparedTarget(NamedTuple):
     Attributes:
         labels: Label id per object.
         masks: Truth per object and place.
-        read: Gives mask logits at the same places.
     """
 
     labels: Int[Tensor, " n"]
     masks: Float[Tensor, "n p"]
-    read: Callable[[Float[Tensor, "q h w"]], Float[Tensor, "q p"]]
 
 
 class HungarianMatcher:
@@ -56,12 +54,18 @@ class HungarianMatcher:
     def costs(
         self,
         class_logits: Float[Tensor, "q k"],
-        mask_logits: Float[Tensor, "q h w"],
+        mask_logits: Float[Tensor, "q p"],
         target: ComparedTarget,
     ) -> Float[Tensor, "q n"]:
-        """Give the cost of every pair of one picture, in float32 also under autocast."""
+        """Give the cost of every pair of one picture, in float32 also under autocast.
+
+        Args:
+            class_logits: Of every query.
+            mask_logits: Of every query, where the target's masks were read.
+            target: The truth.
+        """
         with torch.autocast(class_logits.device.type, enabled=False):
-            logits = target.read(mask_logits.float())
+            logits = mask_logits.float()
             return (
                 self.config.class_weight * class_cost(class_logits.float(), target.labels)
                 + self.config.mask_weight * self.mask_cost(logits, target.masks)
@@ -71,13 +75,13 @@ class HungarianMatcher:
     def match(
         self,
         class_logits: Float[Tensor, "q k"],
-        mask_logits: Float[Tensor, "q h w"],
+        mask_logits: Float[Tensor, "q p"],
         target: ComparedTarget,
     ) -> Match:
         """Give the cheapest pairs; as many as there are objects, or queries if those are fewer."""
         return self.match_all([(class_logits, mask_logits, target)])[0]
 
-    def match_all(self, questions: Sequence[tuple[Tensor, Tensor, ComparedTarget]]) -> list[Match]:
+    def match_all(self, questions: Iterable[tuple[Tensor, Tensor, ComparedTarget]]) -> list[Match]:
         """Give what `match` gives, for many predictions at once.
 
         The host solves them when all costs are known: it waits once for a GPU, not for each.

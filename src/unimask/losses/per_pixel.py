@@ -1,5 +1,7 @@
 """The loss of per-pixel classification: cross entropy (MaskFormer, 3.1)."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -20,6 +22,8 @@ class PixelCriterion(nn.Module):
     The network tells one query per class (`modeling/transformer_decoders/per_pixel.py`); its mask
     logits are resized to the truth, as the authors do.
     """
+
+    takes_factors: ClassVar[bool] = False
 
     def forward(
         self,

@@ -1,6 +1,7 @@
 """Points inside masks, so that no loss ever sees a mask at full size (PointRend, 3.1)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,43 @@ def sample_logits(
     grid = (2 * points - 1)[:, :, None]
     sampled = F.grid_sample(logits[:, None], grid, "bilinear", "zeros", align_corners=False)
     return sampled[:, 0, :, 0]
+
+
+def sample_lean(
+    logits: Float[Tensor, "n h w"], points: Float[Tensor, "n p 2"]
+) -> Float[Tensor, "n p"]:
+    """Do what `sample_logits` does, and keep no more than the points for the gradient."""
+    return _SampleLean.apply(logits, points)  # type: ignore[return-value]
+
+
+class _SampleLean(torch.autograd.Function):
+    """See `sample_lean`."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, points: Tensor) -> Tensor:
+        ctx.save_for_backward(points)
+        ctx.size = logits.shape[1:]
+        return sample_logits(logits, points)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, to_sampled: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        (points,) = ctx.saved_tensors
+        return gradient_of_maps(to_sampled, points, ctx.size), None
+
+
+def gradient_of_maps(
+    to_sampled: Float[Tensor, "n p"], points: Float[Tensor, "n p 2"], size: tuple[int, int]
+) -> Float[Tensor, "n h w"]:
+    """Give the gradient of maps of which `sample_logits` read some points."""
+    # Only the size of what was sampled matters to its own gradient.
+    sizes = to_sampled.new_zeros(()).expand(len(to_sampled), 1, *size)
+    grid = (2 * points - 1)[:, :, None].to(to_sampled.dtype)
+    bilinear = zeros = 0
+    to_maps, _ = torch.ops.aten.grid_sampler_2d_backward(
+        to_sampled[:, None, :, None], sizes, grid, bilinear, zeros, False, (True, False)
+    )
+    return to_maps[:, 0]
 
 
 def sample_logits_shared(
@@ -140,30 +178,26 @@ def read_cells(count: int, length: int) -> Int[Tensor, "t n"]:
 
 
 def known_weights(
-    known: Bool[Tensor, "b i j"] | None,
-    points: Float[Tensor, "n p 2"],
-    pictures: Int[Tensor, " n"],
+    known: Bool[Tensor, "i j"] | None, points: Float[Tensor, "n p 2"]
 ) -> Float[Tensor, "n p"]:
     """Give 1 to points whose truth is known and 0 to the others.
 
     Args:
-        known: From `known_map`; None where everything is known.
+        known: A picture's, from `known_map`; None where everything is known.
         points: Points (x, y) from 0 to 1.
-        pictures: Which picture each row of points belongs to.
     """
     if known is None:
         return points.new_ones(1, 1).expand(points.shape[:2])
-    _, height, width = known.shape
+    height, width = known.shape
     column = (points[..., 0] * width).long().clamp(0, width - 1)
     row = (points[..., 1] * height).long().clamp(0, height - 1)
-    index = pictures[:, None] * (height * width) + row * width + column
-    return known.reshape(-1)[index].to(points.dtype)
+    return known.flatten()[row * width + column].to(points.dtype)
 
 
 def uncertain_points(
     logits: Float[Tensor, "n h w"],
     candidates: Float[Tensor, "c 2"],
-    unknown: Bool[Tensor, "n c"] | None,
+    unknown: Bool[Tensor, " c"] | None,
     count: int,
 ) -> Float[Tensor, "n p 2"]:
     """Keep for each map the candidates where it is closest to undecided.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from unimask.labels import Task
 from unimask.modeling.task_encoder import TaskEncoder
 from unimask.modeling.text_encoder import TextMapper
-from unimask.outputs import SegmenterOutput
+from unimask.outputs import FactoredOutput, SegmenterOutput
 
 
 class Segmenter(nn.Module):
@@ -46,7 +46,8 @@ class Segmenter(nn.Module):
         *,
         sentences: Int[Tensor, "b n t"] | None = None,
         auxiliary: bool | None = None,
-    ) -> SegmenterOutput:
+        factored: bool = False,
+    ) -> SegmenterOutput | FactoredOutput:
         """Give class and mask logits of every query.
 
         Args:
@@ -56,6 +57,8 @@ class Segmenter(nn.Module):
             sentences: Tokens of texts about the pictures, to train OneFormer with.
             auxiliary: Whether to give the earlier layers' predictions too; None gives them
                 while training.
+            factored: Give all layers' predictions with their masks as factors, where the decoder
+                can: for losses that draw masks themselves (`Criterion.takes_factors`).
 
         Returns:
             Logits; mask logits have a quarter of the input's height and width, rounded up.
@@ -69,7 +72,7 @@ class Segmenter(nn.Module):
             token = self.task_encoder(
                 [asked] * len(pixel_values) if isinstance(asked, str) else asked
             )
-        output: SegmenterOutput = self.transformer_decoder(pixels, token, auxiliary=wanted)
+        output = self.transformer_decoder(pixels, token, auxiliary=wanted, factored=factored)
         if self.text_mapper is not None and sentences is not None:
             output = output._replace(texts=self.text_mapper(sentences))
         return output

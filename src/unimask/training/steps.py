@@ -106,7 +106,12 @@ def headline(losses: Losses) -> dict[str, Tensor]:
 def forward(fabric: Fabric, trainee: Trainee, batch: Batch, generator: torch.Generator) -> Losses:
     """Predict and judge one batch."""
     sentences = None if batch.sentences is None else fabric.to_device(batch.sentences)
-    output = trainee.network(fabric.to_device(batch.pixel_values), batch.tasks, sentences=sentences)
+    output = trainee.network(
+        fabric.to_device(batch.pixel_values),
+        batch.tasks,
+        sentences=sentences,
+        factored=trainee.criterion.takes_factors,
+    )
     targets = [target.to(fabric.device) for target in batch.targets]
     return trainee.criterion(output, targets, generator=generator)
 

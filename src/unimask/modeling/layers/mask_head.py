@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from unimask.modeling.layers.anchors import Anchors, EllipseHead
 from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.mlp import MLP
-from unimask.outputs import LayerPrediction
+from unimask.outputs import FactoredOutput, LayerPrediction
 
 
 class MaskHead(nn.Module):
@@ -60,6 +60,14 @@ class MaskHead(nn.Module):
             for layer_masks, layer_queries in zip(masks, queries.split(count, dim=1), strict=True)
         ]
         return tuple(LayerPrediction(*pair) for pair in zip(classes, placed, strict=True))
+
+    def factored(
+        self, states: list[Float[Tensor, "b q c"]], mask_features: MaskFeatures
+    ) -> FactoredOutput:
+        """Predict for the queries of several layers, and draw no mask."""
+        queries = self.norm(torch.cat(states, dim=1))
+        classes = self.class_embed(queries).split(states[0].shape[1], dim=1)
+        return FactoredOutput(tuple(classes), mask_features.factors(self.mask_embed(queries)))
 
     def classes(self, queries: Float[Tensor, "b q c"]) -> Float[Tensor, "b q k"]:
         """Predict classes alone."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from unimask.kernels.linear import learns
 from unimask.kernels.mask_product import mask_product, masks_of
+from unimask.outputs import MaskFactors
 
 
 class MaskFeatures(NamedTuple):
@@ -35,6 +36,10 @@ class MaskFeatures(NamedTuple):
         if learns(embed):
             return mask_product(*self.project(embed), self.maps, count)
         return self.masks(embed).split(count, dim=1)
+
+    def factors(self, embed: Float[Tensor, "b n d"]) -> MaskFactors:
+        """Give the masks of all layers' queries undrawn."""
+        return MaskFactors(*self.project(embed), self.maps)
 
     def project(
         self, embed: Float[Tensor, "b q d"]

@@ -14,7 +14,7 @@ from unimask.modeling.layers.masks import blocked_positions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders.queries import LearnedQueries, PictureMaps
 from unimask.modeling.transformer_decoders.task_queries import TaskQueries
-from unimask.outputs import SegmenterOutput
+from unimask.outputs import FactoredOutput, SegmenterOutput
 
 
 class MaskedDecoderLayer(nn.Module):
@@ -105,8 +105,12 @@ class MaskedAttentionDecoder(nn.Module):
         task_token: Float[Tensor, "b c"] | None = None,
         *,
         auxiliary: bool,
-    ) -> SegmenterOutput:
-        """Give the last prediction; with `auxiliary` those before it too, bare queries first."""
+        factored: bool = False,
+    ) -> SegmenterOutput | FactoredOutput:
+        """Give the last prediction; with `auxiliary` those before it too, bare queries first.
+
+        With `factored`, all of them with masks as factors; those of anchored queries are drawn.
+        """
         maps = self.lay_out(pixels)
         bare, places, anchors = self.queries(maps, self.head, task_token)
         coarse = [maps.mask_features.at_size(size) for size in maps.sizes]
@@ -117,6 +121,8 @@ class MaskedAttentionDecoder(nn.Module):
             with torch.no_grad():
                 blocked = blocked_positions(self.head.masks(states[-1], coarse[level], anchors))
             states.append(layer(states[-1], places, keys[level], maps.memories[level], blocked))
+        if factored and anchors is None:
+            return self.head.factored(states, maps.mask_features)._replace(queries=bare)
         told = states if auxiliary else states[-1:]
         *earlier, last = self.head.of_layers(told, maps.mask_features, anchors)
         first_queries = bare if auxiliary else None

@@ -41,8 +41,9 @@ class PerPixelHead(nn.Module):
         task_token: Float[Tensor, "b c"] | None = None,
         *,
         auxiliary: bool,
+        factored: bool = False,
     ) -> SegmenterOutput:
-        """Give one query per class; there are no earlier predictions to give."""
+        """Give one query per class; no earlier predictions, nor masks as factors."""
         return SegmenterOutput(*as_queries(self.classify(pixels.mask_features.projected())))
 
 

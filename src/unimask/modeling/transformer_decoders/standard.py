@@ -52,8 +52,12 @@ class StandardDecoder(nn.Module):
         task_token: Float[Tensor, "b c"] | None = None,
         *,
         auxiliary: bool,
+        factored: bool = False,
     ) -> SegmenterOutput:
-        """Give the last layer's prediction; with `auxiliary` those of earlier layers too."""
+        """Give the last layer's prediction; with `auxiliary` those of earlier layers too.
+
+        Masks are always drawn, `factored` or not.
+        """
         size = (pixels.coarse.shape[-2], pixels.coarse.shape[-1])
         memory = self.input_proj(pixels.coarse).flatten(2).transpose(1, 2)
         (positions,) = level_positions([size], memory.shape[-1], memory, local=False)

@@ -46,7 +46,8 @@ def targets():
 def learned(network, criterion, pixel_values, truth):
     """Give losses and gradients, one after the other."""
     generator = torch.Generator().manual_seed(0)
-    losses = criterion(network(pixel_values, auxiliary=True), truth, generator=generator)
+    output = network(pixel_values, auxiliary=True, factored=criterion.takes_factors)
+    losses = criterion(output, truth, generator=generator)
     losses.total.backward()
     slopes = [part.grad for part in network.parameters() if part.grad is not None]
     return [losses.total.detach(), torch.cat([slope.flatten() for slope in slopes])]

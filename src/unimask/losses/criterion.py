@@ -12,7 +12,7 @@ from unimask.losses.contrastive import contrastive_loss
 from unimask.losses.layered_masks import LayeredMasks, layered_masks
 from unimask.losses.matched import Losses, MatchedCriterion
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
-from unimask.losses.point_losses import point_losses
+from unimask.losses.point_losses import MaskTerms, point_losses
 from unimask.losses.points import (
     known_map,
     known_weights,
@@ -153,8 +153,8 @@ class Criterion(MatchedCriterion):
         known: list[Bool[Tensor, "i j"] | None],
         matches: list[list[Match]],
         sampler: PointSampler,
-    ) -> list[tuple[Float[Tensor, ""], Float[Tensor, ""]]]:
-        """Give every layer's mask and dice loss, without their weights.
+    ) -> list[MaskTerms]:
+        """Give the losses of every layer's masks.
 
         Without objects they are zero, yet part of the graph: every process has gradients.
         """
@@ -164,18 +164,19 @@ class Criterion(MatchedCriterion):
         ]
         queries = [[layer.queries for layer in layers] for layers in answers]
         judged = masks.judge(queries, lambda picture, _, drawn: sampler.loss(drawn, known[picture]))
-        sums: list[list[tuple[Tensor, Tensor]]] = [[] for _ in matches]
+        terms: list[list[MaskTerms]] = [[] for _ in matches]
         for target, seen, layers, given in zip(targets, known, judged, answers, strict=True):
             truth = sample_masks(target.masks, [points for _, points in layers])
             for index, ((logits, points), true) in enumerate(zip(layers, truth, strict=True)):
                 weights = given[index].given.expand(logits.shape)
                 if seen is not None:
                     weights = weights * known_weights(seen, points)
-                sums[index].append(point_losses(logits, true.mul_(weights), weights))
+                true.mul_(weights)
+                terms[index].append(point_losses(logits, true, weights, self.weights[1:]))
         num_masks = self.masks_per_process(sum(len(target.labels) for target in targets))
         return [
-            (torch.stack(binary).sum() / num_masks, torch.stack(dice).sum() / num_masks)
-            for binary, dice in (zip(*layer, strict=True) for layer in sums)
+            MaskTerms(*(torch.stack(parts).sum() / num_masks for parts in zip(*layer, strict=True)))
+            for layer in terms
         ]
 
 

@@ -14,6 +14,7 @@ from unimask.config import DenseCriterionConfig
 from unimask.losses.mask_losses import dice_loss, focal_cost, focal_loss
 from unimask.losses.matched import Losses, MatchedCriterion
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
+from unimask.losses.point_losses import MaskTerms
 from unimask.losses.points import known_pixels, rows_at_once
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
@@ -116,8 +117,8 @@ class DenseCriterion(MatchedCriterion):
 
     def mask_losses(
         self, mask_logits: Float[Tensor, "b q h w"], truth: Truth, pairs: list[Match]
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Give a layer's focal and dice loss, without their weights.
+    ) -> MaskTerms:
+        """Give the focal and dice loss of a layer's masks.
 
         Without objects they are zero, yet part of the graph: every process has gradients.
         """
@@ -133,7 +134,8 @@ class DenseCriterion(MatchedCriterion):
                 self.compare, some, truth, part, use_reentrant=False, preserve_rng_state=False
             )
             focal, dice = focal + sums[0], dice + sums[1]
-        return focal / truth.num_masks, dice / truth.num_masks
+        focal, dice = focal / truth.num_masks, dice / truth.num_masks
+        return MaskTerms(self.weights[1] * focal + self.weights[2] * dice, focal, dice)
 
     def compare(
         self, logits: Float[Tensor, "n h w"], truth: Truth, rows: Int[Tensor, " n"]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from unimask.config import LossConfig
 from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
+from unimask.losses.point_losses import MaskTerms
 from unimask.losses.processes import count_processes, mean_over_processes
 from unimask.outputs import Target
 
@@ -29,8 +30,8 @@ class Losses(NamedTuple):
     headline: Float[Tensor, ""]
 
 
-MaskLosses = Callable[[list[list[Match]]], list[tuple[Float[Tensor, ""], Float[Tensor, ""]]]]
-"""Matches of every layer, picture by picture, to its mask and dice loss, without their weights."""
+MaskLosses = Callable[[list[list[Match]]], list[MaskTerms]]
+"""Matches of every layer, picture by picture, to the losses of its masks."""
 
 
 class MatchedCriterion(nn.Module):
@@ -88,19 +89,17 @@ class MatchedCriterion(nn.Module):
             for classes, masks in zip(class_logits, layers, strict=True)
         )
         matches = [found[layer :: len(class_logits)] for layer in range(len(class_logits))]
-        terms = [
-            (of_classes, *of_masks)
-            for of_classes, of_masks in zip(
-                self.class_losses(class_logits, targets, matches), mask_losses(matches), strict=True
-            )
-        ]
+        of_classes = self.class_losses(class_logits, targets, matches)
+        of_masks = mask_losses(matches)
         weighted = [
-            torch.stack([w * term for w, term in zip(self.weights, layer, strict=True)]).sum()
-            for layer in terms
+            self.weights[0] * classes + masks.weighted
+            for classes, masks in zip(of_classes, of_masks, strict=True)
         ]
-        of_class, of_mask, of_dice = (term.detach() for term in terms[-1])
-        total = torch.stack(weighted).sum()
-        return Losses(total, of_class, of_mask, of_dice, weighted[-1].detach())
+        last, total = of_masks[-1], torch.stack(weighted).sum()
+        return Losses(
+            total, of_classes[-1].detach(), last.mask.detach(), last.dice.detach(),
+            weighted[-1].detach(),
+        )  # fmt: skip
 
     def ignored(self, targets: list[Target]) -> Bool[Tensor, "b h w"] | None:
         """Give the pixels that count nowhere; None if all of them count."""

@@ -167,8 +167,10 @@ class Criterion(MatchedCriterion):
         terms: list[list[MaskTerms]] = [[] for _ in matches]
         for target, seen, layers, given in zip(targets, known, judged, answers, strict=True):
             truth = sample_masks(target.masks, [points for _, points in layers])
-            for index, ((logits, points), true) in enumerate(zip(layers, truth, strict=True)):
-                weights = given[index].given.expand(logits.shape)
+            for index, (_, answered) in enumerate(given):
+                # Let go of each: those of five hundred objects in all layers are half a gigabyte.
+                (logits, points), true = layers.pop(0), truth.pop(0)
+                weights = answered.expand(logits.shape)
                 if seen is not None:
                     weights = weights * known_weights(seen, points)
                 true.mul_(weights)

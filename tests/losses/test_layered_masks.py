@@ -131,6 +131,18 @@ def test_no_mask_is_kept_for_the_gradient():
     assert not masks and not any(t.shape[-1] == 6 * 8 for t in kept if t.ndim)
 
 
+def test_layers_that_nobody_weighs_have_no_say():
+    factors, _, _ = example((2, 3))
+    queries = [[torch.arange(count)] * LAYERS for count in (2, 3)]
+    masks = module.FactoredMasks(MaskFactors(*factors), LAYERS)
+    judged = masks.judge(queries, lambda p, _, drawn: torch.full((len(drawn), 4, 2), 0.4))
+    grads = torch.autograd.grad(judged[1][2][0].sum(), factors)
+    expected = drawn(factors, [factors[0][:, :QUERIES]] * LAYERS).auxiliary[2].mask_logits
+    sampled = sample_logits(expected[1, :3], torch.full((3, 4, 2), 0.4))
+    for one, other in zip(grads, torch.autograd.grad(sampled.sum(), factors), strict=True):
+        torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_numbers_that_are_not_finite_are_reported_not_raised(value):
     (embed, own, features), classes, targets = example((2, 5))

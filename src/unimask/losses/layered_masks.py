@@ -163,13 +163,14 @@ class _Judge(torch.autograd.Function):
                     points = choose(picture, layer, logits)
                     given += [sample_logits(logits, points), points]
         ctx.queries = queries
+        ctx.set_materialize_grads(False)  # those of points would be as large as the points
         ctx.mark_non_differentiable(*given[1::2])
         ctx.save_for_backward(embed, features, *given[1::2])
         return tuple(given)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         embed, features, *points = ctx.saved_tensors
         to_embed, to_own = torch.zeros_like(embed), embed.new_zeros(*embed.shape[:2], 1)
         to_features = torch.zeros_like(features, memory_format=torch.channels_last)
@@ -179,9 +180,11 @@ class _Judge(torch.autograd.Function):
             cells, to_cells = features[picture].flatten(1), to_features[picture].flatten(1)
             for run in runs(len(rows), rows.shape[1] * cells.shape[1]):
                 asked = rows[run].flatten()
-                maps = features.new_empty(*rows[run].shape, *size, dtype=grads[0].dtype)
+                maps = embed.new_zeros(*rows[run].shape, *size, dtype=torch.float32)
                 for part in maps:
-                    part.copy_(gradient_of_maps(*next(pairs), size))
+                    to_sampled, places = next(pairs)
+                    if to_sampled is not None:
+                        part.copy_(gradient_of_maps(to_sampled, places, size))
                 found = go_back(
                     maps.flatten(0, 1).flatten(1), embed[picture, asked], cells, to_cells
                 )

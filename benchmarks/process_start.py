@@ -1,0 +1,83 @@
+"""How long from the start of a process to the first result of `nuclei`?
+
+    python benchmarks/process_start.py > benchmarks/results/process_start.txt
+
+Each run is a process of its own: Python starts, imports, loads the weights, segments a rendered
+field of 512x512 and ends. The first runs find no file in the system's cache, if this user may
+empty it (root on Linux); the others find all of them there.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from PIL import Image
+
+from unimask.datasets.rendered_nuclei import render_nuclei
+from unimask.evaluation.machine import describe_machine
+
+COLD, WARM = 3, 9
+CACHES = Path("/proc/sys/vm/drop_caches")
+
+
+def main() -> None:
+    """Time both ways to a result."""
+    for name, value in describe_machine(torch.device("cpu")).items():
+        print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "field.png"
+        Image.fromarray(render_nuclei(seed=7, size=(512, 512)).image).save(picture)
+        call = f"import unimask; print(len(unimask.load('nuclei')({str(picture)!r}).segments))"
+        ways = {
+            "import, load, call": [sys.executable, "-c", call],
+            "unimask predict": [
+                sys.executable, "-m", "unimask", "predict", str(picture),
+                "--model", "nuclei", "--out", str(Path(folder) / "out"),
+            ],
+        }  # fmt: skip
+        for name, command in ways.items():
+            report(name, command)
+
+
+def report(name: str, command: list[str]) -> None:
+    """Print the times of one way."""
+    cold = [timed(command) for _ in range(COLD) if empty_caches()]
+    timed(command)
+    warm = [timed(command) for _ in range(WARM)]
+    print(f"\n{name}")
+    print(
+        f"  files unread: {told(cold) if cold else 'not measured: this user may not empty caches'}"
+    )
+    print(f"  files in the cache: {told(warm)}", flush=True)
+
+
+def empty_caches() -> bool:
+    """Let the system forget all files; say whether it did."""
+    subprocess.run(["sync"], check=True)
+    try:
+        CACHES.write_text("3")
+    except OSError:
+        return False
+    return True
+
+
+def timed(command: list[str]) -> float:
+    """Give the seconds of a process."""
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def told(times: list[float]) -> str:
+    """Give the median, and the range."""
+    return (
+        f"{median(times):.2f} s, the median of {len(times)}; {min(times):.2f} to {max(times):.2f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -32,10 +32,12 @@ def example(*, normed, dtype=torch.float32, rows=(2, 3, 5)):
 @pytest.mark.parametrize("normed", [True, False], ids=["normed", "bare"])
 @pytest.mark.parametrize("residual", [True, False], ids=["residual", "alone"])
 @pytest.mark.parametrize("block", [40, 280, 40_000])
+@pytest.mark.parametrize("narrow", [0, 192], ids=["kept", "made again"])
 def test_values_and_gradients_are_those_of_pytorch(
-    monkeypatch, activation, normed, residual, block
+    monkeypatch, activation, normed, residual, block, narrow
 ):
     monkeypatch.setattr(kernel, "BLOCK", block)
+    monkeypatch.setattr(kernel, "NARROW", narrow)
     x, *given = example(normed=normed)
     found = ours(x, activation, residual, *given)
     expected = plain(x, activation, residual, *given)
@@ -44,6 +46,14 @@ def test_values_and_gradients_are_those_of_pytorch(
     pairs = (torch.autograd.grad(out, [x, *given], weights) for out in (found, expected))
     for of_ours, of_pytorch in zip(*pairs, strict=True):
         torch.testing.assert_close(of_ours, of_pytorch, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("narrow", "kept"), [(0, 1), (192, 0)], ids=["kept", "made again"])
+def test_hidden_rows_of_narrow_ones_are_not_kept(monkeypatch, narrow, kept):
+    monkeypatch.setattr(kernel, "NARROW", narrow)
+    x, *given = example(normed=True)
+    found = ours(x, "gelu", False, *given).grad_fn.saved_tensors
+    assert len(found) == 1 + len(given) + kept
 
 
 @pytest.mark.parametrize("activation", MEANING)

@@ -15,10 +15,9 @@ from unimask.kernels.linear.packed import Activation, ready_product
 BLOCK = 2**22
 """Bytes of hidden numbers at a time: they and their gradients then stay in the cache."""
 
-
 NARROW = 192
-"""Channels up to which hidden numbers are made again rather than kept: the product takes about as
-long as a way to the memory and back, and the first stages have the most of them."""
+"""Channels up to which hidden numbers are made again rather than kept: those of a backbone's first
+stages take the most memory for the least arithmetic."""
 
 
 class Parameters(NamedTuple):

@@ -37,3 +37,17 @@ def test_a_background_after_things_is_known():
         (("background", "cat", "dog"), (False, True, True)),
     ):
         assert not are_with_background(LabelSet(names, kinds), things)
+
+
+def test_category_ids_are_those_of_the_dataset_or_the_label_ids():
+    names, kinds = ("cat", "dog"), (True, True)
+    assert [LabelSet(names, kinds).category_id(i) for i in range(2)] == [0, 1]
+    numbered = LabelSet(names, kinds, category_ids=(18, 17))
+    assert [numbered.category_id(i) for i in range(2)] == [18, 17]
+    assert numbered == LabelSet(names, kinds)
+
+
+@pytest.mark.parametrize("ids", [(1,), (1, 1), (1, 2, 3)])
+def test_category_ids_that_do_not_name_each_class_are_refused(ids):
+    with pytest.raises(SettingsError, match="different category ids"):
+        LabelSet(("cat", "dog"), (True, True), category_ids=ids)

@@ -21,24 +21,28 @@ Colour = tuple[int, int, int]
 class LabelSet:
     """Names of the classes, in the order of the network's outputs.
 
-    Sets of the same names and things are equal, whatever their colours.
+    Sets of the same names and things are equal, whatever their colours and category ids.
 
     Attributes:
         names: One name per class; the index is the label id, counted from 0.
         is_thing: Per class: True where objects are counted one by one, False for stuff.
         colours: Per class what drawings paint it with, None for drawings to choose; empty where
             they choose all.
+        category_ids: Per class the id that its dataset's files use ("category_id" of COCO), which
+            results are written with; empty where the label ids are all that is known.
     """
 
     names: tuple[str, ...]
     is_thing: tuple[bool, ...]
     colours: tuple[Colour | None, ...] = field(default=(), compare=False)
+    category_ids: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         """Refuse sets that no network could be trained for.
 
         Raises:
-            SettingsError: The set is empty, the tuples differ in length, or a colour is none.
+            SettingsError: The set is empty, the tuples differ in length, a colour is not valid, or
+                two classes share a category id.
         """
         if not self.names:
             raise SettingsError("a label set needs at least one name")
@@ -50,7 +54,11 @@ class LabelSet:
             raise SettingsError(
                 f"{len(self.names)} names, but {len(self.colours)} colours: give as many, or none"
             )
-
+        if self.category_ids and len(set(self.category_ids)) != len(self.names):
+            raise SettingsError(
+                f"{len(self.names)} names, but {len(set(self.category_ids))} different category "
+                "ids: give one per name, or none"
+            )
         for colour in self.colours:
             if colour is not None and not is_colour(colour):
                 raise SettingsError(f"{colour} is no colour: give red, green and blue, 0 to 255")
@@ -61,6 +69,10 @@ class LabelSet:
     def colour(self, label_id: int) -> Colour | None:
         """Give what drawings paint a class with; None where they choose."""
         return self.colours[label_id] if self.colours else None
+
+    def category_id(self, label_id: int) -> int:
+        """Return the dataset's own id of a class; the label id where that is unknown."""
+        return self.category_ids[label_id] if self.category_ids else label_id
 
     @property
     def things(self) -> tuple[int, ...]:

@@ -1,18 +1,21 @@
 """JSON files with long lists, item by item: the file is never in memory as a whole."""
 
 import json
+import re
 from collections.abc import Iterator
-from io import TextIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from unimask.errors import DataError
 
 CHUNK = 1 << 22
 """Characters that are read at once."""
 
-BLANK = " \t\r\n"
-AFTER = frozenset(BLANK + ",:]}")
+LONGEST = 1 << 30
+"""Characters of the longest single value."""
+
+BLANK = re.compile(r"[ \t\r\n]*")
+AFTER = frozenset(" \t\r\n,:]}")
 """What may follow a value."""
 
 
@@ -29,7 +32,7 @@ def stream_lists(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]
         DataError: The file cannot be read, is no JSON, or its value is no object.
     """
     try:
-        with path.open(encoding="utf-8-sig") as stream:
+        with open_json(path) as stream:
             yield from Reader(stream).object_items(keys)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
@@ -37,16 +40,34 @@ def stream_lists(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]
         raise DataError(f"{path} is not the JSON it should be ({error}): export it again") from None
 
 
+def open_json(path: Path) -> TextIO:
+    """Open a JSON file as text: UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    with path.open("rb") as stream:
+        encoding = json.detect_encoding(stream.read(4))
+    return path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
+
+
 class Reader:
     """A window that moves over the text.
 
     Args:
         stream: The text.
+        longest: Characters of the longest value that is read.
     """
 
-    def __init__(self, stream: TextIOBase) -> None:
-        self.stream, self.text, self.place = stream, "", 0
+    def __init__(self, stream: TextIO, longest: int = LONGEST) -> None:
+        self.stream, self.longest = stream, longest
+        self.text, self.place, self.passed = "", 0, 0
         self.decode = json.JSONDecoder().raw_decode
+
+    @property
+    def offset(self) -> int:
+        """Characters of the text that have been read so far."""
+        return self.passed + self.place
 
     def object_items(self, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         """Walk over one object and over the lists that are asked for."""
@@ -73,12 +94,20 @@ class Reader:
         self.expect("]")
 
     def value(self) -> Any:
-        """Read one value, with as much of the file as it takes."""
+        """Read one value, with as much of the file as it takes.
+
+        Raises:
+            ValueError: It is no JSON, or longer than `longest`.
+        """
         self.peek()
         while True:
             try:
                 value, end = self.decode(self.text, self.place)
             except ValueError:
+                if len(self.text) - self.place > self.longest:
+                    raise ValueError(
+                        f"a value of more than {self.longest} characters at {self.offset}"
+                    ) from None
                 if not self.more():
                     raise
                 continue
@@ -88,12 +117,16 @@ class Reader:
                 return value
 
     def peek(self) -> str:
-        """Give the next character that is not blank."""
+        """Return the next character that is not blank.
+
+        Raises:
+            ValueError: There is none.
+        """
         while True:
-            while self.place < len(self.text):
-                if self.text[self.place] not in BLANK:
-                    return self.text[self.place]
-                self.place += 1
+            blank = BLANK.match(self.text, self.place)
+            self.place = self.place if blank is None else blank.end()
+            if self.place < len(self.text):
+                return self.text[self.place]
             if not self.more():
                 raise ValueError("it ends too early")
 
@@ -111,5 +144,6 @@ class Reader:
         """Read on: as much again as is unfinished, so that long values take few readings."""
         rest = self.text[self.place :]
         read = self.stream.read(max(CHUNK, len(rest)))
+        self.passed += self.place
         self.text, self.place = rest + read, 0
         return bool(read)

@@ -1,4 +1,4 @@
-"""The top level of JSON files: keys and the first items, in any encoding, without reading it all."""
+"""The top level of JSON files: keys and first items, in any encoding, without reading it all."""
 
 import json
 import time

@@ -1,0 +1,196 @@
+"""Values in JSON files of other tools: ids, flags, numbers and text in one normal form."""
+
+import re
+from collections.abc import Callable, Mapping
+from math import isfinite, isnan
+from typing import Any, TypeVar
+
+import msgspec
+
+from unimask.errors import DataError
+
+Id = int | float | str
+"""The types that ids come in; records declare their ids so and pass them to `normalized_id`."""
+
+Flag = bool | int | float | str | None
+"""The types that flags come in; records declare their flags so and pass them to `parsed_flag`."""
+
+Number = int | float | str | None
+"""The types that numbers come in: text too, because spreadsheets and VIA write such."""
+
+LARGEST_ID = 2**63 - 1
+"""Ids are counted in 64 bits."""
+
+WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,18})(?:\.0{1,18})?", re.ASCII)
+"""Text that is an integer. "01" is not: names of files and of slides begin with zeros."""
+
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""NUL, and halves of surrogate pairs, which JSON can write and no file can hold."""
+
+LONGEST_NUMBER = 64
+"""Characters of a number in text, at most."""
+
+TRUE_WORDS = frozenset(("1", "1.0", "true", "t", "yes", "y"))
+FALSE_WORDS = frozenset(("", "0", "0.0", "false", "f", "no", "n", "nan", "none", "null"))
+
+Record = TypeVar("Record")
+
+
+class JsonValueError(DataError, ValueError):
+    """A value that is not what it should be; its message is the end of a sentence.
+
+    It is a ValueError so that msgspec reports it with the place of its record.
+    """
+
+
+def normalized_id(value: object) -> int | str:
+    """Return an id in its normal form, in which equal ids are equal.
+
+    1, 1.0, "1", " 1 " and "1.0" are the integer 1. "01" and any other text stay text, without
+    the blanks around them.
+
+    Raises:
+        JsonValueError: It is no whole number of 64 bits and no text, or text that no file can hold.
+    """
+    if isinstance(value, str):
+        text = plain_text(value).strip()
+        if not text:
+            raise JsonValueError("is an empty id: expected a whole number or text")
+        if not WHOLE.fullmatch(text):
+            return text
+        number: object = int(text.partition(".")[0])
+    else:
+        number = value
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int) or abs(number) > LARGEST_ID:
+        raise JsonValueError(f"is {shown(value)}: expected an id, a whole number or text")
+    return number
+
+
+def parsed_flag(value: object) -> bool:
+    """Return a flag that is written as a boolean, a number or text.
+
+    What is absent is False: None, NaN, "", "nan", "none" and "null".
+
+    Raises:
+        JsonValueError: It is neither true nor false.
+    """
+    if value is None or value in (0, 1):
+        return bool(value)
+    if isinstance(value, float) and isnan(value):
+        return False
+    word = value.strip().lower() if isinstance(value, str) else None
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise JsonValueError(f"is {shown(value)}: expected 0 or 1")
+
+
+def whole_number(value: object, largest: int, smallest: int = 0) -> int:
+    """Return a whole number, which may be written as 48, 48.0 or "48".
+
+    Raises:
+        JsonValueError: It is none, or is not between `smallest` and `largest`.
+    """
+    number = real_number(value)
+    if isfinite(number) and number.is_integer() and smallest <= number <= largest:
+        return int(value) if isinstance(value, int) else int(number)
+    raise JsonValueError(f"is {shown(value)}: expected a whole number from {smallest} to {largest}")
+
+
+def real_number(value: object) -> float:
+    """Return a number that is written as such or as text; NaN where it is absent.
+
+    Raises:
+        JsonValueError: It is none, or too large for a float.
+    """
+    if value is None:
+        return float("nan")
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            if not isinstance(value, str):
+                return float(value)
+            if len(value) <= LONGEST_NUMBER:
+                return float(value) if value.strip() else float("nan")
+        except (ValueError, OverflowError):
+            pass
+    raise JsonValueError(f"is {shown(value)}: expected a number")
+
+
+def plain_text(value: object) -> str:
+    """Return text that can be a name: without NUL and without halves of surrogate pairs.
+
+    Raises:
+        JsonValueError: It is none.
+    """
+    if not isinstance(value, str):
+        raise JsonValueError(f"is {shown(value)}: expected text")
+    if NO_TEXT.search(value):
+        raise JsonValueError(f"is {shown(value)}: expected text of valid characters")
+    return value
+
+
+def text_or_number(value: object) -> str:
+    """Return a name of a class; whole numbers are names too.
+
+    Raises:
+        JsonValueError: It is neither.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(normalized_id(value))
+    return plain_text(value)
+
+
+def normalize_fields(
+    record: msgspec.Struct, normal_form: Mapping[str, Callable[[object], object]]
+) -> None:
+    """Replace fields of a record by their normal form.
+
+    Args:
+        record: It is changed; `__post_init__` is the place to call this from.
+        normal_form: A function of this module by the name of each field.
+
+    Raises:
+        JsonValueError: A field has a value that its function refuses; the message names it.
+    """
+    for field, function in normal_form.items():
+        try:
+            setattr(record, field, function(getattr(record, field)))
+        except JsonValueError as error:
+            raise JsonValueError(f"{field} {error}") from None
+
+
+def shown(value: object) -> str:
+    """Return the beginning of a value as messages show it."""
+    if isinstance(value, int) and abs(value) > LARGEST_ID:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, str):
+        return ascii(value[:40])
+    return ascii(value)[:40] if not isinstance(value, dict | list) else type_name(value)
+
+
+def type_name(value: object) -> str:
+    """Return what JSON calls the type of a value."""
+    return {dict: "an object", list: "an array"}.get(type(value), type(value).__name__)
+
+
+def read_record(value: Any, record: type[Record]) -> Record:
+    """Return parsed JSON as a record: a `msgspec.Struct`, whose fields have the declared types.
+
+    Raises:
+        JsonValueError: A field is missing or of another type; the message begins with its name.
+    """
+    try:
+        return msgspec.convert(value, record)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).rpartition(" - at `$")
+        if not message:
+            message, place = str(error), ""
+        field = place.removesuffix("`").removeprefix(".")
+        message = message.replace("Object missing required", "lacks the").replace("`", "")
+        message = message[:1].lower() + message[1:]
+        raise JsonValueError(f"{field}: {message}" if field else message) from None
+    except RecursionError:
+        raise JsonValueError("is nested too deeply") from None

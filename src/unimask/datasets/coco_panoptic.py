@@ -8,11 +8,13 @@ from jaxtyping import Int
 from PIL import Image
 
 from unimask.datasets.found import About, Found, Opener, Wish, only
+from unimask.datasets.maps.label_map import check_size
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import decode_ids
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
+from unimask.processing.orientation import upright
 from unimask.processing.pictures import read_picture
 
 FORMAT = "COCO panoptic"
@@ -72,11 +74,7 @@ class CocoPanoptic:
         path, entry = self.entries[index]
         image = read_picture(path, channels=self.channels)
         ids = self.read_ids(entry)
-        if ids.shape != image.shape[:2]:
-            raise DataError(
-                f"{self.masks / entry['file_name']} is {ids.shape[0]} x {ids.shape[1]}, but "
-                f"{path.name} is {image.shape[0]} x {image.shape[1]}: export it at that size"
-            )
+        check_size(ids, self.masks / entry["file_name"], image.shape[:2], path)
         segments = entry["segments_info"]
         numbers = self.number(ids, segments, entry)
         return Sample(
@@ -104,7 +102,8 @@ class CocoPanoptic:
             with Image.open(path) as picture:
                 if picture.mode not in ("RGB", "RGBA"):
                     raise DataError(f"{path} is a {picture.mode} picture; COCO panoptic uses RGB")
-                return decode_ids(np.asarray(picture.convert("RGB")))
+                picture.load()
+                return decode_ids(np.asarray(upright(picture, str(path)).convert("RGB")))
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}): export it again") from error
 

@@ -8,6 +8,7 @@ from jaxtyping import Int
 from unimask.datasets.annotations import Annotations, Origin
 from unimask.datasets.found import About
 from unimask.datasets.layers import stack_masks
+from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.packed import File, Stream, open_file, path_of, read_file
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
@@ -100,10 +101,11 @@ class ObjectPictures:
         """Refuse a picture that is not as large as its labels say."""
         height, width = self.annotations.sizes[index].tolist()
         if (height, width) not in (size, (0, 0)):
-            turned = " (turned upright by its EXIF tag)" if (width, height) == size else ""
+            turned = explain_mismatch(self.pictures[index], size, (height, width))
             raise DataError(
-                f"{self.paths[index]} has {size[1]} x {size[0]} pixels{turned}, but its labels in "
-                f"{self.name} are for {width} x {height}: export labels and pictures together"
+                f"{self.paths[index]} has {size[1]} x {size[0]} pixels, but its labels in "
+                f"{self.name} are for {width} x {height}"
+                f"{turned or ': export labels and images together'}"
             )
 
     def mask(self, index: int, number: int, size: tuple[int, int]) -> RunLength:

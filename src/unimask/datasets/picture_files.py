@@ -7,10 +7,11 @@ from pathlib import Path, PureWindowsPath
 from PIL import Image
 
 from unimask.errors import DataError
+from unimask.processing.orientation import SWAPS_SIDES, read_orientation
 from unimask.processing.pictures import SUFFIXES, is_picture, no_limit_of_pil, read_picture
 
-ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)
-"""The EXIF tag, and its values that swap height and width."""
+TIFF_WIDTH, TIFF_HEIGHT = 256, 257
+"""Tags of the stored size; newer releases of pillow tell the upright one as `size`."""
 
 DEEPEST = 3
 """Levels of folders that are searched for pictures."""
@@ -110,8 +111,11 @@ def picture_size(path: Path, channels: int) -> tuple[int, int]:
         with no_limit_of_pil():
             picture = Image.open(path)
         with picture:
-            width, height = picture.size
-            turned = picture.getexif().get(ORIENTATION) in TURNED
+            tags = getattr(picture, "tag_v2", {})
+            width = tags.get(TIFF_WIDTH, picture.width)
+            height = tags.get(TIFF_HEIGHT, picture.height)
+        with path.open("rb") as stream:
+            turned = read_orientation(stream) in SWAPS_SIDES
     except Exception:  # decoders raise whatever their format suggests; the reader says it well
         height, width = read_picture(path, channels=channels).shape[:2]
         return height, width

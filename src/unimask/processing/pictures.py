@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError
 from unimask.processing.intensities import PictureWarning, Window, stretch
+from unimask.processing.orientation import upright
 from unimask.processing.stacks import (
     MEND,
     RGB,
@@ -24,7 +25,6 @@ from unimask.processing.stacks import (
     read_array,
     stack_of,
     stretch_channels,
-    upright,
 )
 
 MAX_PIXELS = 200_000_000

@@ -1,15 +1,15 @@
 """Pictures with other channels than RGB: out of arrays and files, and as something to look at."""
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
-from PIL import Image, ImageOps, ImageSequence
+from PIL import Image, ImageSequence
 
 from unimask.errors import ImageError
-from unimask.processing.intensities import PictureWarning, Window, stretch
+from unimask.processing.intensities import Window, stretch
+from unimask.processing.orientation import upright
 
 RGB = 3
 
@@ -56,16 +56,6 @@ def layers_of(picture: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h
         if page.size != size or len(page.getbands()) != 1:  # before it is decoded
             raise ImageError(f"{name} has pages of several channels or sizes: {MEND}")
         yield np.array(page)
-
-
-def upright(picture: Image.Image, name: str) -> Image.Image:
-    """Turn a picture as its EXIF data say; damaged data leave it as stored, with a warning."""
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception as error:  # EXIF is parsed by many hands, and raises as many kinds
-        told = f"{name}: its EXIF data cannot be read ({error}); it is left as stored"
-        warnings.warn(told, PictureWarning, stacklevel=4)
-        return picture
 
 
 def check_channels(found: int, channels: int, name: str, kind: str) -> None:

@@ -235,7 +235,7 @@ def test_what_a_table_lacks_is_refused_with_file_and_count(tmp_path):
 def test_a_map_of_another_size_is_refused(tmp_path):
     folder = map_layouts.segnet_streets(tmp_path)
     save(folder / "trainannot" / "0001TP_train000.png", draw_blocks(0, 5)[:40])
-    with pytest.raises(DataError, match=r"0001TP_train000\.png is 40 x 64, but its picture"):
+    with pytest.raises(DataError, match=r"0001TP_train000\.png is 40 x 64, but its image"):
         open_dataset(folder)[0]
 
 

@@ -117,7 +117,7 @@ def read_both(objects: Path, file: File) -> Integer[np.ndarray, "h w"]:
     stuff = read_numbers(file).astype(np.int64)
     beside = objects / path_of(file).name
     things = read_channels(beside)
-    check_size(things[..., 0], beside, stuff.shape, path_of(file))
+    check_size(things[..., 0], beside, stuff.shape, file)
     is_stuff = np.array([False, *(not thing for thing in known_labels("ade20k").is_thing)])
     stuff[(stuff < len(is_stuff)) & ~is_stuff[np.minimum(stuff, len(is_stuff) - 1)]] = 0
     thing, number = things[..., 0].astype(np.int64), things[..., 1].astype(np.int64)

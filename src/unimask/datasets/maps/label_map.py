@@ -1,13 +1,13 @@
 """Reading one label map: numbers, or colours packed into numbers."""
 
-from pathlib import Path
-
 import numpy as np
 from jaxtyping import Int, Integer, Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 
+from unimask.datasets.orientation import check_orientation, explain_mismatch
 from unimask.datasets.packed import File, open_file, path_of
 from unimask.errors import DataError
+from unimask.processing.orientation import upright
 from unimask.processing.stacks import read_array
 
 LOSSY = frozenset({".jpg", ".jpeg", ".jfif", ".webp"})
@@ -78,9 +78,10 @@ def stored(file: File) -> Stored:
     try:
         with open_file(file) as stream, Image.open(stream) as picture:
             picture.load()
-            mode = picture.mode
-            palette = np.array(picture.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
-            pixels = np.asarray(picture, np.uint8 if mode == "1" else None)
+            turned = upright(picture, str(file))
+            mode = turned.mode
+            palette = np.array(turned.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+            pixels = np.asarray(turned, np.uint8 if mode == "1" else None)
     except UnidentifiedImageError:
         raise DataError(
             f"{file} cannot be read as a mask: it is no picture of a known kind"
@@ -114,14 +115,16 @@ def hex_of(code: int) -> str:
     return f"#{code:06x}"
 
 
-def check_size(codes: Codes, file: File, size: tuple[int, int], picture: Path) -> None:
-    """Refuse a map of another size than its picture.
+def check_size(codes: Codes, file: File, size: tuple[int, int], picture: File) -> None:
+    """Refuse a map of another size than its image, or for which EXIF leaves two meanings.
 
     Raises:
-        DataError: It is.
+        DataError: It is, and why.
     """
-    if codes.shape != size:
-        raise DataError(
-            f"{file} is {codes.shape[0]} x {codes.shape[1]}, but its picture {picture.name} is "
-            f"{size[0]} x {size[1]}: export the mask again at the picture's size"
-        )
+    if codes.shape == size:
+        return check_orientation(picture, size, file)
+    turned = explain_mismatch(picture, size, codes.shape)
+    raise DataError(
+        f"{file} is {codes.shape[0]} x {codes.shape[1]}, but its image {path_of(picture).name} is "
+        f"{size[0]} x {size[1]}{turned or ': export the mask again at the size of the image'}"
+    )

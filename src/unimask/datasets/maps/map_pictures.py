@@ -73,7 +73,7 @@ class MapPictures:
         """
         path, map_file = self.paths[index], self.maps[index]
         image, objects = read_file(self.pictures[index], self.channels), self.read(map_file)
-        check_size(objects.numbers, map_file, image.shape[:2], path)
+        check_size(objects.numbers, map_file, image.shape[:2], self.pictures[index])
         unknown = objects.numbers == 0
         return Sample(
             image=image,

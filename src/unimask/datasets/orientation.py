@@ -1,0 +1,64 @@
+"""Labels beside images with an EXIF orientation: whether both mean the same pixels.
+
+Images are turned upright when they are read, and a mask with an orientation of its own likewise.
+Labels of another size than the upright image are refused. Where turning keeps the size, only the
+mask's own orientation can tell for which pixels it was made.
+"""
+
+from unimask.datasets.packed import File, open_file, path_of
+from unimask.errors import DataError
+from unimask.processing.orientation import SWAPS_SIDES, read_orientation
+
+Size = tuple[int, int]
+"""Height and width."""
+
+
+def file_orientation(file: File) -> int | None:
+    """Read the EXIF orientation of an image file; None where it has none."""
+    try:
+        with open_file(file) as stream:
+            return read_orientation(stream)
+    except (DataError, OSError):
+        return None
+
+
+def explain_mismatch(image: File, image_size: Size, labels_size: Size) -> str:
+    """Return what EXIF has to do with labels of another size than their image, if anything.
+
+    Args:
+        image: The image's file.
+        image_size: Of the upright image.
+        labels_size: For which the labels were made.
+    """
+    orientation = file_orientation(image)
+    if orientation not in SWAPS_SIDES or labels_size != image_size[::-1]:
+        return ""
+    return (
+        f" (the image is turned upright by its EXIF orientation {orientation}, and the labels fit "
+        "it as it is stored: turn them upright too, or take the tag out of the image, for example "
+        "by exiftool -Orientation=)"
+    )
+
+
+def check_orientation(image: File, size: Size, mask: File) -> None:
+    """Refuse a mask that fits its image both as stored and as turned by EXIF.
+
+    Args:
+        image: The image's file.
+        size: Of the upright image and of the mask.
+        mask: The mask's file; an orientation of its own says what it was made for.
+
+    Raises:
+        DataError: Nothing tells for which of the two the mask was made.
+    """
+    orientation = file_orientation(image)
+    if orientation in (None, 1) or file_orientation(mask) is not None:
+        return
+    if orientation in SWAPS_SIDES and size[0] != size[1]:
+        return  # a mask of the stored pixels would have another size
+    raise DataError(
+        f"{path_of(image)} is turned upright by its EXIF orientation {orientation}, and its mask "
+        f"{mask} has the same size either way: if the mask fits the image as viewers show it, save "
+        "the image upright without the tag (mogrify -auto-orient), else take the tag out of the "
+        "image (exiftool -Orientation=)"
+    )

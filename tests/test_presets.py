@@ -5,15 +5,17 @@ import pytest
 import torch
 
 from unimask.errors import SettingsError
+from unimask.inference.untrained import named_backbone
 from unimask.modeling.build import build_backbone
 from unimask.presets import BACKBONES, PRESETS, preset
 
 MILLIONS = {
-    "resnet50": 26, "resnet101": 45, "resnet101c": 45,
+    "resnet18": 12, "resnet34": 22, "resnet50": 26, "resnet101": 45, "resnet101c": 45,
+    "resnet152": 60,
     "swin-tiny": 28, "swin-small": 50, "swin-base": 88, "swin-large": 197,
     "convnext-tiny": 29, "convnext-small": 50, "convnext-base": 89, "convnext-large": 198,
     "convnext-xlarge": 350,
-    "dinat-tiny": 28, "dinat-small": 51, "dinat-base": 90, "dinat-large": 201,
+    "dinat-mini": 20, "dinat-tiny": 28, "dinat-small": 51, "dinat-base": 90, "dinat-large": 201,
 }  # fmt: skip
 """Parameters of the classifiers of ImageNet's thousand classes, as their authors tell them."""
 
@@ -27,6 +29,28 @@ def test_backbones_have_the_published_parameters(name):
     last = BACKBONES[name].channels[-1] if "resnet" in name else state["norm3.weight"].numel()
     norm = 0 if "resnet" in name else 2 * last
     assert round((counted + norm + 1000 * (last + 1)) / 1e6) == MILLIONS[name]
+
+
+SIZES = {
+    "resnet": ("18", "34", "50", "101", "152"),
+    "swin-": ("tiny", "small", "base", "large"),
+    "convnext-": ("tiny", "small", "base", "large", "xlarge"),
+    "dinat-": ("mini", "tiny", "small", "base", "large"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", [family + size for family, sizes in SIZES.items() for size in sizes]
+)
+def test_every_published_size_of_a_backbone_is_a_name_that_presets_take(name):
+    assert named_backbone(name) == BACKBONES[name]
+
+
+def test_the_smallest_dinat_has_its_authors_numbers():
+    mini = BACKBONES["dinat-mini"]
+    assert (mini.embed_dim, mini.num_heads, mini.depths) == (64, (2, 4, 8, 16), (3, 4, 6, 5))
+    assert (mini.mlp_ratio, mini.kernel_size, mini.drop_path) == (3.0, 7, 0.2)
+    assert mini.dilations == ((1, 16, 1), (1, 4, 1, 8), (1, 2, 1, 3, 1, 4), (1, 2, 1, 2, 1))
 
 
 @pytest.mark.parametrize("name", PRESETS)

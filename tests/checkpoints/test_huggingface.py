@@ -2,14 +2,17 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 import torch
-from conftest import tiny_checkpoint
+from conftest import TINY_RESNET, tiny_checkpoint
 from huggingface_hub import save_torch_state_dict
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.checkpoints.huggingface import names_in
+from unimask.checkpoints.keymap import to_theirs
 from unimask.errors import CheckpointError
 
 
@@ -66,3 +69,17 @@ def test_weights_can_be_read_by_whoever_can_read_their_description(tmp_path):
         os.umask(before)
     modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {0o644}
+
+
+def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_here(tmp_path):
+    frozen = replace(TINY_RESNET, backbone=replace(TINY_RESNET.backbone, norm="frozen_batch"))
+    write_huggingface(tmp_path, tiny_checkpoint(frozen))
+    expected = tiny_checkpoint().state
+    save_file(to_theirs(expected, names_in("mask2former")), tmp_path / "model.safetensors")
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_type"] == "mask2former"
+    config["unimask"] |= {"norm": "group", "num_points": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = read_huggingface(tmp_path)
+    assert found.config == TINY_RESNET
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in expected.items())

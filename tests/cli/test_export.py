@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 
 import torch
-from conftest import TINY_ONEFORMER
+from conftest import TINY_ONEFORMER, TINY_SWIN, tiny_checkpoint
 
 import unimask
-from unimask.checkpoints import read_huggingface
+from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.oneformer_names import NAMES
 from unimask.config import DiNATConfig, TaskQueriesConfig
@@ -15,13 +15,25 @@ from unimask.modeling.build import build_segmenter
 from unimask.presets import USUAL
 
 
-def test_an_exported_model_is_the_same(command, tiny_model, tmp_path):
+def test_an_exported_model_is_the_same(command, tmp_path):
+    tiny_model = tmp_path / "model"
+    write_huggingface(tiny_model, tiny_checkpoint(TINY_SWIN))
     code, printed, _ = command("export", tiny_model, "--out", tmp_path / "out")
     assert code == 0 and "2 classes" in printed
     one, other = read_huggingface(tiny_model), read_huggingface(tmp_path / "out")
     assert one.config == other.config and one.labels == other.labels
     assert all(torch.equal(other.state[name], value) for name, value in one.state.items())
     assert unimask.load(tmp_path / "out", device="cpu").tasks == one.tasks
+
+
+def test_what_transformers_would_run_wrongly_is_not_exported(
+    command, one_line, tiny_model, tmp_path
+):
+    code, _, err = command("export", tiny_model, "--out", tmp_path / "out")
+    one_line(code, err, "cannot be written for transformers", "backbone.norm is 'group'")
+    assert not (tmp_path / "out" / "config.json").exists()
+    code, _, err = command("export", "nuclei", "--out", tmp_path / "out", "--format", "huggingface")
+    one_line(code, err, "nuclei cannot be written for transformers")
 
 
 def test_a_model_is_not_overwritten_and_formats_are_named(command, one_line, tiny_model, tmp_path):

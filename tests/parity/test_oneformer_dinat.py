@@ -10,7 +10,7 @@ from parity.test_oneformer import run_theirs
 from parity.theirs import assert_same_logits
 
 from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
-from unimask.checkpoints.huggingface import names_of
+from unimask.checkpoints.huggingface import names_in
 from unimask.checkpoints.huggingface_config import write_config
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.skeleton import build_skeleton
@@ -103,12 +103,13 @@ def test_the_published_size_has_their_names_and_shapes(texts):
         config, labels_of(150), TASKS, PreprocessingConfig(), PostprocessingConfig()
     )
     told = {key: value for key, value in written.items() if key != "unimask"}
+    told["is_training"] = texts  # as whoever trains there says
     with without_natten(), torch.device("meta"):
         theirs = transformers.OneFormerForUniversalSegmentation(
             transformers.OneFormerConfig.from_dict(told)
         )
     wanted = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
-    state = to_theirs(build_skeleton(config).state_dict(), names_of(config))
+    state = to_theirs(build_skeleton(config).state_dict(), names_in("oneformer"))
     ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
     assert ours.items() <= wanted.items()
     assert wanted.keys() - ours.keys() <= LOSS

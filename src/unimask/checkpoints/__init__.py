@@ -4,6 +4,7 @@ from unimask.checkpoints.authors import read_authors
 from unimask.checkpoints.channels import fit_channels, read_channels
 from unimask.checkpoints.checkpoint import Checkpoint
 from unimask.checkpoints.huggingface import Preprocessing, read_huggingface, write_huggingface
+from unimask.checkpoints.huggingface_fit import misfit
 from unimask.checkpoints.imagenet import read_backbone
 from unimask.checkpoints.timm_weights import timm_normalisation
 
@@ -11,6 +12,7 @@ __all__ = [
     "Checkpoint",
     "Preprocessing",
     "fit_channels",
+    "misfit",
     "read_authors",
     "read_backbone",
     "read_channels",

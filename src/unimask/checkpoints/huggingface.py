@@ -13,7 +13,6 @@ from torch import Tensor
 from unimask.checkpoints.checkpoint import Checkpoint
 from unimask.checkpoints.huggingface_backbone_names import BACKBONES
 from unimask.checkpoints.huggingface_config import (
-    Schema,
     read_architecture,
     read_labels,
     read_names,
@@ -21,9 +20,9 @@ from unimask.checkpoints.huggingface_config import (
     read_preprocessing,
     read_tasks,
     write_config,
-    write_decoders,
     write_preprocessor,
 )
+from unimask.checkpoints.huggingface_fit import Schema, schema_of, write_decoders
 from unimask.checkpoints.huggingface_generations import older_names
 from unimask.checkpoints.huggingface_maskformer import MASKFORMER
 from unimask.checkpoints.huggingface_names import MASK2FORMER, NO_WEIGHTS
@@ -75,7 +74,7 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
         tensors = older_names(tensors)
         architecture = read_architecture(config, tensors, folder)
         wanted = wanted_tensors(architecture, tensors)
-        state = to_ours(tensors, wanted, names_of(architecture), ignored=NO_WEIGHTS)
+        state = to_ours(tensors, wanted, names_in(schema_of(config)), ignored=NO_WEIGHTS)
         publication = publication_of_names(architecture, read_names(config), folder)
         default = publication.preprocessing(architecture)
         read = read_as_written if preprocessing == "hub" else read_preprocessing
@@ -187,7 +186,8 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
         checkpoint.preprocessing,
         checkpoint.postprocessing,
     )
-    state = to_theirs(checkpoint.state, names_of(checkpoint.config))
+    schema, _, _ = write_decoders(checkpoint.config)
+    state = to_theirs(checkpoint.state, names_in(schema))
     with atomic_path(folder / "model.safetensors") as path:
         path.touch()
         mode = path.stat().st_mode
@@ -202,9 +202,8 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
         path.write_text(json.dumps(write_preprocessor(checkpoint.preprocessing), indent=2) + "\n")
 
 
-def names_of(architecture: SegmenterConfig) -> Rules:
-    """Give the table of the network's names on disk."""
-    schema, _, _ = write_decoders(architecture)
+def names_in(schema: Schema) -> Rules:
+    """Return the table of a network's names in folders of a schema."""
     return (*NAMES[schema], *BACKBONES)
 
 

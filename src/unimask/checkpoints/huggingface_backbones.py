@@ -180,23 +180,13 @@ def write_dinat(backbone: DiNATConfig) -> Json:
 
 
 def kept_of(backbone: BackboneConfig) -> Json:
-    """Give what the schema has no place for."""
+    """Return what the schema has no place for."""
     if not isinstance(backbone, ResNetConfig):
         return {}
-    kept: Json = {"norm": backbone.norm}
-    if not in_schema(backbone):
-        kept |= {"stem": backbone.stem, "last_dilations": list(backbone.last_dilations)}
-    return kept
-
-
-def in_schema(backbone: BackboneConfig) -> bool:
-    """Say whether `transformers` has such a backbone, and runs it alike.
-
-    It knows no DeepLab stem and no dilations, and pads no pictures for models of timm.
-    """
-    if isinstance(backbone, ResNetConfig):
-        return backbone.stem == "basic" and not backbone.last_dilations
-    return not isinstance(backbone, TimmConfig)
+    usual = ResNetConfig()
+    names = ("norm", "stem", "last_dilations")
+    told = {name: getattr(backbone, name) for name in names}
+    return {name: value for name, value in told.items() if value != getattr(usual, name)}
 
 
 def write_resnet(backbone: ResNetConfig) -> Json:

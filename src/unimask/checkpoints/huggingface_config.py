@@ -6,43 +6,32 @@ What that schema has no place for stands under the key `unimask`.
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
 
 from torch import Tensor
 
 from unimask.checkpoints.huggingface_backbones import (
     expect,
-    in_schema,
     kept_of,
     read_backbone,
     write_backbone,
 )
 from unimask.checkpoints.huggingface_defaults import UNNAMED
-from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
-from unimask.checkpoints.huggingface_maskformer import read_maskformer, write_maskformer
-from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
-from unimask.checkpoints.huggingface_own import read_own, write_own
+from unimask.checkpoints.huggingface_fit import OURS, write_decoders
+from unimask.checkpoints.huggingface_mask2former import read_mask2former
+from unimask.checkpoints.huggingface_maskformer import read_maskformer
+from unimask.checkpoints.huggingface_oneformer import read_oneformer
+from unimask.checkpoints.huggingface_own import read_own
 from unimask.checkpoints.plausible import check, check_preprocessing
 from unimask.config import (
-    DeformablePixelDecoderConfig,
-    FPNPixelDecoderConfig,
-    MaskedDecoderConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     SegmenterConfig,
-    StandardDecoderConfig,
 )
 from unimask.errors import CheckpointError
 from unimask.labels import Colour, LabelSet, Task, parse_task
 from unimask.published.publication import Publication
 
 Json = dict
-
-Schema = Literal["mask2former", "oneformer", "maskformer", "own"]
-"""Whose names and numbers a folder has."""
-
-OURS = "unimask"
-"""The model type of what `transformers` would run wrongly."""
 
 
 def read_architecture(config: Json, tensors: dict[str, Tensor], folder: Path) -> SegmenterConfig:
@@ -201,11 +190,7 @@ def write_config(
     preprocessing: PreprocessingConfig,
     postprocessing: PostprocessingConfig,
 ) -> Json:
-    """Give config.json.
-
-    Raises:
-        CheckpointError: The decoders have different numbers of heads, which the schema cannot say.
-    """
+    """Return config.json."""
     _, decoders, more = write_decoders(architecture)
     kept = {
         "is_thing": list(labels.is_thing),
@@ -223,39 +208,6 @@ def write_config(
         "label2id": {name: index for index, name in enumerate(labels.names)},
         "unimask": kept,
     }
-
-
-def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
-    """Give the decoders' part of config.json, in another's schema where that suffices.
-
-    Returns:
-        Whose names and numbers they are, the numbers, and what stands beside the schema.
-    """
-    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
-    ours = {"architectures": ["Segmenter"], "model_type": OURS}
-    if not in_schema(architecture.backbone):
-        return "own", ours, {"decoders": write_own(architecture)}
-    match pixels, queries:
-        case DeformablePixelDecoderConfig(), MaskedDecoderConfig(task_queries=None):
-            kept = {"num_points": pixels.num_points}
-            config = write_mask2former(pixels, queries)
-            if queries.local_positions or queries.proposals:  # transformers would run it wrongly
-                config |= ours
-                kept |= {
-                    name: getattr(queries, name)
-                    for name in ("local_positions", "proposals", "max_proposals")
-                }
-            return "mask2former", config, kept
-        # Their OneFormer neither saves nor loads projections of the maps.
-        case DeformablePixelDecoderConfig(), MaskedDecoderConfig(
-            local_positions=False, proposals=0.0, enforce_input_proj=False
-        ) if pixels.dim == queries.dim:
-            config = write_oneformer(pixels, queries, architecture.text)
-            return "oneformer", config, {"num_points": pixels.num_points}
-        case FPNPixelDecoderConfig(encoder=None), StandardDecoderConfig() if pixels.dim % 32 == 0:
-            return "maskformer", write_maskformer(pixels, queries), {}
-        case _:
-            return "own", ours, {"decoders": write_own(architecture)}
 
 
 def write_preprocessor(preprocessing: PreprocessingConfig) -> Json:

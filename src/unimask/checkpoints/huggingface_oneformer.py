@@ -8,7 +8,6 @@ from unimask.config import (
     TaskQueriesConfig,
     TextConfig,
 )
-from unimask.errors import CheckpointError
 
 Json = dict
 
@@ -62,14 +61,12 @@ def read_text(config: Json) -> TextConfig:
 def write_oneformer(
     pixels: DeformablePixelDecoderConfig, queries: MaskedDecoderConfig, text: TextConfig | None
 ) -> Json:
-    """Give the schema's numbers.
+    """Return the schema's numbers; all parts share heads and dropout there.
 
-    Raises:
-        CheckpointError: The decoders differ in what the schema says once for both.
+    `is_training` would ask for texts and drop features in the pixel decoder even when predicting,
+    so it is false; whoever trains a folder there turns it on, and finds the text branch's tensors.
     """
     task = queries.task_queries or TaskQueriesConfig()
-    if pixels.num_heads != queries.num_heads or pixels.dropout != task.dropout:
-        raise CheckpointError("the schema has one num_heads and one dropout for all parts")
     return {
         "architectures": ["OneFormerForUniversalSegmentation"],
         "model_type": "oneformer",
@@ -86,16 +83,14 @@ def write_oneformer(
         "query_dec_layers": task.num_layers,
         "task_seq_len": task.task_length,
         "use_task_norm": task.task_norm,
-        **write_text(text),
+        "is_training": False,
+        **({} if text is None else write_text(text)),
     }
 
 
-def write_text(text: TextConfig | None) -> Json:
-    """Give the schema's numbers of the text branch."""
-    if text is None:
-        return {"is_training": False}
+def write_text(text: TextConfig) -> Json:
+    """Return the schema's numbers of the text branch."""
     return {
-        "is_training": True,
         "text_encoder_width": text.dim,
         "text_encoder_context_length": text.length,
         "text_encoder_num_layers": text.num_layers,

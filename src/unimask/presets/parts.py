@@ -40,13 +40,20 @@ SMALL: Dilations = ((1, 16, 1), (1, 4, 1, 8), CITYSCAPES[2], CITYSCAPES[3])
 """What the authors of DiNAT train T, S and B with on squares of 512 pixels of ADE20K
 (`segmentation/configs/dinat`)."""
 
+MINI: Dilations = (*SMALL[:2], (1, 2, 1, 3, 1, 4), SMALL[3])
+"""What they train Mini with there, which has fewer blocks."""
+
+BASIC_RESNET = (64, 128, 256, 512)
 DEEP_RESNET = (3, 4, 23, 3)
 DEEP_SWIN = (2, 2, 18, 2)
 DEEP_CONVNEXT = (3, 3, 27, 3)
 
 BACKBONES: dict[str, BackboneConfig] = {
+    "resnet18": ResNetConfig(block="basic", channels=BASIC_RESNET, depths=(2, 2, 2, 2)),
+    "resnet34": ResNetConfig(block="basic", channels=BASIC_RESNET),
     "resnet50": ResNetConfig(),
     "resnet101": ResNetConfig(depths=DEEP_RESNET),
+    "resnet152": ResNetConfig(depths=(3, 8, 36, 3)),
     "resnet101c": ResNetConfig(
         stem="deeplab", stem_channels=128, depths=DEEP_RESNET, last_dilations=(1, 2, 4)
     ),
@@ -69,6 +76,7 @@ BACKBONES: dict[str, BackboneConfig] = {
     "convnext-xlarge": ConvNeXtConfig(
         dims=(256, 512, 1024, 2048), depths=DEEP_CONVNEXT, layer_scale=1.0
     ),
+    "dinat-mini": DiNATConfig(dilations=MINI),
     "dinat-tiny": DiNATConfig(dilations=SMALL, drop_path=0.3),
     "dinat-small": DiNATConfig(
         embed_dim=96, num_heads=(3, 6, 12, 24), dilations=SMALL, mlp_ratio=2.0, drop_path=0.5

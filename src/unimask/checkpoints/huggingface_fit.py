@@ -1,0 +1,144 @@
+"""Whether `transformers` has a network, and the schema that a network is written in."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from unimask.checkpoints.huggingface_backbones import read_backbone, write_backbone
+from unimask.checkpoints.huggingface_mask2former import read_mask2former, write_mask2former
+from unimask.checkpoints.huggingface_maskformer import read_maskformer, write_maskformer
+from unimask.checkpoints.huggingface_oneformer import read_oneformer, write_oneformer
+from unimask.checkpoints.huggingface_own import write_own
+from unimask.config import (
+    DeformablePixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MaskedDecoderConfig,
+    ResNetConfig,
+    SegmenterConfig,
+    StandardDecoderConfig,
+    SwinConfig,
+    TimmConfig,
+)
+
+Json = dict
+
+Schema = Literal["mask2former", "oneformer", "maskformer", "own"]
+"""Whose names and numbers a folder has."""
+
+OURS = "unimask"
+"""The model type of what `transformers` would run wrongly."""
+
+THEIR_GROUPS = 32
+"""Groups of every normalisation in their pixel decoders; ours take fewer for other widths."""
+
+
+def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
+    """Return the decoders' part of config.json, in another's schema where that suffices.
+
+    Returns:
+        Whose names and numbers they are, the numbers, and what stands beside the schema.
+    """
+    schema, values = their_decoders(architecture)
+    if schema == "own" or misfit(architecture) is not None:
+        ours = {"architectures": ["Segmenter"], "model_type": OURS}
+        return "own", ours, {"decoders": write_own(architecture)}
+    return schema, values, {}
+
+
+def their_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
+    """Return the decoders' numbers in the schema of the family that has such decoders.
+
+    The schema may lack a place for some of them: `misfit` compares.
+    """
+    match architecture.pixel_decoder, architecture.transformer_decoder:
+        case DeformablePixelDecoderConfig() as pixels, MaskedDecoderConfig() as queries:
+            if queries.task_queries is None:
+                return "mask2former", write_mask2former(pixels, queries)
+            return "oneformer", write_oneformer(pixels, queries, architecture.text)
+        case FPNPixelDecoderConfig() as pixels, StandardDecoderConfig() as queries:
+            return "maskformer", write_maskformer(pixels, queries)
+        case _:
+            return "own", {}
+
+
+def misfit(architecture: SegmenterConfig) -> str | None:
+    """Return why `transformers` would run another network than this; None where it runs this.
+
+    What its schema holds of a network is read back without our own keys: a number that comes back
+    different has no place there. Then come differences that no number shows.
+    """
+    schema, values = their_decoders(architecture)
+    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
+    if schema == "own":
+        return f"no model there has a {pixels.kind!r} pixel decoder beside a {queries.kind!r} one"
+    if isinstance(architecture.backbone, TimmConfig):
+        return f"backbone.name is {architecture.backbone.name!r}: pictures are not padded there"
+    different = first_difference(architecture, read_back(architecture, schema, values))
+    if different is not None:
+        return different
+    if pixels.dim % THEIR_GROUPS:
+        return f"pixel_decoder.dim is {pixels.dim}: only multiples of {THEIR_GROUPS} exist there"
+    if schema == "maskformer" and not isinstance(architecture.backbone, ResNetConfig | SwinConfig):
+        return f"backbone.kind is {architecture.backbone.kind!r}, which MaskFormer lacks there"
+    match pixels, queries:
+        case DeformablePixelDecoderConfig(), MaskedDecoderConfig() if schema == "oneformer":
+            return oneformer_misfit(pixels, queries.dim)
+        case _:
+            return None
+
+
+def oneformer_misfit(pixels: DeformablePixelDecoderConfig, width: int) -> str | None:
+    """Return why their OneFormer runs another network though it has all numbers of this.
+
+    Theirs neither saves nor loads projections of the maps, and has no masks of another width.
+    """
+    for name in ("dim", "mask_dim"):
+        found = getattr(pixels, name)
+        if found != width:
+            return (
+                f"pixel_decoder.{name} is {found} and transformer_decoder.dim {width}: only equal"
+            )
+    return None
+
+
+def read_back(architecture: SegmenterConfig, schema: Schema, values: Json) -> SegmenterConfig:
+    """Return the network that the schema's numbers describe without our own keys."""
+    if schema == "mask2former":
+        decoders = read_mask2former(values, {})
+    elif schema == "oneformer":
+        decoders = read_oneformer(values, {})
+    else:
+        decoders = read_maskformer(values)
+    backbone = read_backbone(
+        {"backbone_config": write_backbone(architecture.backbone)}, {}, Path("config.json")
+    )
+    return SegmenterConfig(backbone=backbone, num_classes=architecture.num_classes, **decoders)
+
+
+def first_difference(ours: Any, theirs: Any, name: str = "") -> str | None:
+    """Return the first number in which a configuration differs from what the schema says of it."""
+    if type(ours) is not type(theirs) or not is_dataclass(ours):
+        return None if ours == theirs else f"{name} is {shown(ours)}, and {shown(theirs)} there"
+    inner = f"{name}." if name else ""
+    for field in fields(ours):
+        told = first_difference(
+            getattr(ours, field.name), getattr(theirs, field.name), f"{inner}{field.name}"
+        )
+        if told is not None:
+            return told
+    return None
+
+
+def shown(value: Any) -> str:
+    """Return a number or a part of a configuration in few words."""
+    return f"a {type(value).__name__}" if is_dataclass(value) else repr(value)
+
+
+def schema_of(config: Mapping[str, Any]) -> Schema:
+    """Return whose names the tensors beside a config.json have."""
+    kept = config.get("unimask")
+    if isinstance(kept, dict) and "decoders" in kept:
+        return "own"
+    family = config.get("model_type")
+    return family if family in ("oneformer", "maskformer") else "mask2former"

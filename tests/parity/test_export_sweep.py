@@ -1,0 +1,223 @@
+"""Every preset with every number changed: `transformers` runs the same network, or none.
+
+A folder that says it is a Mask2Former, OneFormer or MaskFormer must give the same logits there; all
+others say that they are ours, and come back here unchanged.
+"""
+
+import json
+from dataclasses import fields, is_dataclass, replace
+
+import pytest
+import torch
+from parity.test_backbones import without_natten
+from parity.test_oneformer_dinat import labels_of
+from parity.theirs import random_weights
+
+from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
+from unimask.checkpoints.huggingface_fit import misfit
+from unimask.checkpoints.skeleton import build_skeleton
+from unimask.config import (
+    MapEncoderConfig,
+    PostprocessingConfig,
+    PreprocessingConfig,
+    TaskQueriesConfig,
+    TextConfig,
+)
+from unimask.presets import PRESETS
+from unimask.text.task_sentences import task_tokens
+
+transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers.models.dinat.modeling_dinat")
+
+TINY = {
+    "dim": 32, "mask_dim": 32, "num_layers": 1, "num_heads": 4, "ffn_dim": 16, "num_queries": 6,
+    "num_groups": 4, "vocabulary": 99, "context": 2, "length": 77, "num_classes": 3,
+    "embed_dim": 8, "depths": (1, 1, 2, 1), "window_size": 3, "kernel_size": 3,
+    "dilations": ((1,), (2,), (1, 3), (1,)), "channels": (8, 16, 16, 32), "dims": (8, 12, 24, 16),
+    "stem_channels": 8,
+}  # fmt: skip
+"""Numbers of sizes, none of which changes how a network is made."""
+
+OTHER = {
+    "dim": 64, "mask_dim": 48, "num_layers": 2, "num_heads": 2, "num_points": 2, "ffn_dim": 24,
+    "num_queries": 9, "num_groups": 8, "vocabulary": 120, "context": 3, "length": 50,
+    "num_classes": 1, "embed_dim": 16, "depths": (1, 2, 1, 2), "window_size": 4, "kernel_size": 5,
+    "dilations": ((1, 2), (1,), (2,), (1,)), "channels": (16, 24, 32, 48),
+    "dims": (12, 16, 20, 24), "stem_channels": 12, "max_proposals": 20, "in_channels": 4,
+    "mlp_ratio": 2.5, "drop_path": 0.07, "dropout": 0.37, "layer_scale": 0.5, "task_length": 50,
+    "projector_layers": 3, "proposals": 0.3, "last_dilations": (2,),
+}  # fmt: skip
+"""What numbers are changed to; booleans are turned round."""
+
+PAIRS = {
+    "block": ("basic", "bottleneck"), "stem": ("basic", "deeplab"),
+    "norm": ("frozen_batch", "group"),
+}  # fmt: skip
+"""What there are two of."""
+
+WHOLE = {
+    "task_queries": TaskQueriesConfig(num_layers=1),
+    "text": TextConfig(dim=32, num_layers=1, vocabulary=99, context=2),
+    "encoder": MapEncoderConfig(num_layers=1, num_heads=4, ffn_dim=16),
+}
+"""Parts that stand where there are none."""
+
+
+HEADS = (1, 2, 2, 4)
+
+
+def shrink(part):
+    """The same structure in few numbers."""
+    told = {
+        field.name: shrink(value) if is_dataclass(value) else TINY.get(field.name, value)
+        for field in fields(part)
+        if (value := getattr(part, field.name)) is not None
+    }
+    if isinstance(getattr(part, "num_heads", None), tuple):
+        told["num_heads"] = HEADS
+    return replace(part, **told)
+
+
+def other(name, value):
+    """A number that is not `value`."""
+    if name == "num_heads" and isinstance(value, tuple):
+        return HEADS[::-1]
+    if name in PAIRS:
+        return next(one for one in PAIRS[name] if one != value)
+    return not value if isinstance(value, bool) else OTHER[name]
+
+
+def changed(part, path=""):
+    """The part with each of its numbers changed in turn, and where that number is."""
+    for field in fields(part):
+        value, name, where = getattr(part, field.name), field.name, f"{path}{field.name}"
+        if name == "kind" or (name == "text" and part.task_queries is None):
+            continue
+        if is_dataclass(value):
+            for inner, new in changed(value, f"{where}."):
+                yield inner, replace(part, **{name: new})
+            if name in WHOLE:
+                yield where, replace(part, **{name: None})
+        else:
+            yield (
+                where,
+                replace(part, **{name: WHOLE[name] if value is None else other(name, value)}),
+            )
+
+
+def structure(config):
+    """The kinds of a network's parts."""
+    parts = config.backbone, config.pixel_decoder, config.transformer_decoder
+    return *(type(part).__name__ for part in parts), config.task_queries is not None
+
+
+def variants(*, every: bool):
+    """Small networks of all presets and, number by number, what they become when it changes.
+
+    A number is changed in one preset of those that have the same kinds of parts around it, or in
+    `every` preset.
+    """
+    found, seen = {}, set()
+    for name, make in PRESETS.items():
+        tiny = shrink(make(3))
+        found.setdefault(tiny, name)
+        for where, config in changed(tiny):
+            kinds = structure(tiny)
+            around = kinds if where.startswith("backbone") else kinds[1:]
+            if every or (where, around) not in seen:
+                found.setdefault(config, f"{name} {where}")
+            seen.add((where, around))
+    return found
+
+
+def random_checkpoint(config):
+    """A network all of whose numbers matter; ids of the task are large, so they count less."""
+    network = build_skeleton(config).eval()
+    random_weights(network)
+    if network.task_encoder is not None:
+        network.task_encoder.linear1.weight.data.mul_(1e-3)
+    return network, Checkpoint(
+        config=config,
+        state=network.state_dict(),
+        labels=labels_of(config.num_classes),
+        tasks=("semantic",),
+        preprocessing=PreprocessingConfig().for_channels(config.backbone.in_channels),
+        postprocessing=PostprocessingConfig(),
+    )
+
+
+MODELS = {
+    "mask2former": transformers.Mask2FormerForUniversalSegmentation,
+    "oneformer": transformers.OneFormerForUniversalSegmentation,
+    "maskformer": transformers.MaskFormerForInstanceSegmentation,
+}
+CHECKED, EVERY = variants(every=False), variants(every=True)
+
+
+def check_folder(config, folder):
+    """Hold a written folder to what it says it is; in float64, since rounding is not the question.
+
+    Some of their steps stay in float32, so logits may differ in their fourth digit.
+    """
+    network, checkpoint = random_checkpoint(config)
+    write_huggingface(folder, checkpoint)
+    again = read_huggingface(folder)
+    assert again.config == config
+    assert all(torch.equal(again.state[name], value) for name, value in checkpoint.state.items())
+    family = json.loads((folder / "config.json").read_text())["model_type"]
+    if family == "unimask":
+        assert misfit(config)
+        return
+    assert misfit(config) is None
+    pictures = torch.randn(
+        2,
+        config.backbone.in_channels,
+        *(64, 96),
+        generator=torch.Generator().manual_seed(1),
+        dtype=torch.float64,
+    )
+    task = config.task_queries
+    asked = ["instance"] * 2 if task else None
+    tokens = (
+        [torch.tensor([task_tokens("instance", task.task_length)] * 2).double()] if task else []
+    )
+    with without_natten(), torch.no_grad():
+        theirs = MODELS[family].from_pretrained(folder).double().eval()
+        expected, found = theirs(pictures, *tokens), network.double()(pictures, asked)
+    for one, other in (
+        (found.class_logits, expected.class_queries_logits),
+        (found.mask_logits, expected.masks_queries_logits),
+    ):
+        assert one.std() > 0.01
+        torch.testing.assert_close(one, other.to(one.dtype), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("config", CHECKED, ids=CHECKED.values())
+def test_transformers_runs_the_exported_network_or_knows_that_it_is_ours(config, tmp_path):
+    check_folder(config, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("config", EVERY, ids=EVERY.values())
+def test_so_it_is_with_every_number_of_every_preset(config, tmp_path):
+    check_folder(config, tmp_path)
+
+
+THEIRS = {
+    "mask2former-resnet50", "mask2former-swin-large", "mask2former-swin-nano", "oneformer-resnet50",
+    "oneformer-swin-large", "oneformer-convnext-xlarge", "oneformer-dinat-large",
+    "maskformer-swin-base",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_transformers_has_is_written_for_it_and_nothing_else(name):
+    why = misfit(PRESETS[name](3))
+    if name in THEIRS:
+        assert why is None
+    if name in ("mask2former-nano", "oneformer-nano", "unimask-nano"):
+        assert why == "backbone.norm is 'group', and 'frozen_batch' there"
+    if name == "maskformer-resnet101c":
+        assert why == "backbone.stem is 'deeplab', and 'basic' there"

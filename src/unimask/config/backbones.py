@@ -82,9 +82,9 @@ class ConvNeXtConfig:
 class DiNATConfig:
     """A DiNAT (Hassani and Shi 2022) with one LayerNorm per output map.
 
-    The default is DiNAT-T with its dilations for ImageNet. Mini has 6 blocks in its third stage, all
-    others 18; S, B and L have a `mlp_ratio` of 2 and an `embed_dim` of 96, 128 and 192. A head has
-    32 channels.
+    The default is DiNAT-T with its dilations for ImageNet. Mini has 6 blocks in its third stage,
+    all others 18; S, B and L have a `mlp_ratio` of 2 and an `embed_dim` of 96, 128 and 192. A head
+    has 32 channels.
 
     Attributes:
         embed_dim: Channels of the first stage; each later stage doubles them.

@@ -62,6 +62,31 @@ def write_json(path: Path, content: object) -> Path:
     return path
 
 
+def beside(folder, content):
+    """Write a COCO JSON among its pictures."""
+    for image in content["images"]:
+        draw(folder, image["file_name"])
+    write_json(folder / "labels.json", content)
+    return folder
+
+
+def annotated(segmentation, **changes):
+    """Return the COCO JSON of one picture with one object."""
+    content = coco_content({"a.png": [("cat", [SQUARE])]})
+    content["annotations"][0] |= {"segmentation": segmentation} | changes
+    return content
+
+
+def outline(polygon):
+    """Draw a polygon as pycocotools does."""
+    from pycocotools import mask as coco
+
+    from unimask.formats.run_length import RunLength
+
+    (drawn,) = coco.frPyObjects([flat(polygon)], *SIZE)
+    return RunLength.from_coco(drawn).to_mask()
+
+
 def write_coco(folder: Path) -> Path:
     """As COCO has it: annotations/instances_SPLIT2017.json beside SPLIT2017/."""
     for split in ("train2017", "val2017"):

@@ -63,7 +63,9 @@ def test_objects_are_found_by_picture_whatever_their_order():
         ([1, 1, 9, 1, 9, float("nan")], "no place"),
         ([1, 1, 9, 1, 9, 1e12], "no place"),
         ([1, 1, 9, 1, 9, 9, 9], "no list x0, y0"),
-        ([[1, 1], [9, 1], [9, 9]], "no list x0, y0"),
+        ([[1, 1, 0], [9, 1, 0], [9, 9, 0]], "no list x0, y0"),
+        ([1, 1, 9, 1, 9, 10**400], "no numbers"),
+        ([1, 1, 9, 1, 9, None], "no place"),
         ({"all_points_x": [1]}, "no numbers"),
     ],
 )

@@ -9,9 +9,12 @@ from outlines import (
     PICTURES,
     SIZE,
     SQUARE,
+    annotated,
+    beside,
     coco_content,
     draw,
     flat,
+    outline,
     write_coco,
     write_json,
     write_roboflow,
@@ -25,27 +28,7 @@ from unimask.datasets.sample import build_target
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 
-coco = pytest.importorskip("pycocotools.mask")
-
-
-def beside(folder, content):
-    """A JSON among its pictures."""
-    for image in content["images"]:
-        draw(folder, image["file_name"])
-    write_json(folder / "labels.json", content)
-    return folder
-
-
-def annotated(segmentation, **changes):
-    """One picture with one object."""
-    content = coco_content({"a.png": [("cat", [SQUARE])]})
-    content["annotations"][0] |= {"segmentation": segmentation} | changes
-    return content
-
-
-def outline(polygon):
-    (drawn,) = coco.frPyObjects([flat(polygon)], *SIZE)
-    return RunLength.from_coco(drawn).to_mask()
+pytest.importorskip("pycocotools.mask")
 
 
 def test_two_nested_objects_stay_two_masks_and_the_smaller_is_in_front(tmp_path):
@@ -123,7 +106,10 @@ def test_objects_of_which_only_a_box_is_known_are_ignored(tmp_path):
     content = coco_content()
     content["annotations"][0] |= {"segmentation": [[1, 1, 9, 9]], "bbox": [1, 1, 8, 8]}
     content["annotations"][1] |= {"segmentation": [], "bbox": [0, 0, 0, 0]}
-    with pytest.warns(DataWarning, match="1 objects have no outline .*annotation 100"):
+    with (
+        pytest.warns(DataWarning, match="1 objects have no outline .*annotation 100"),
+        pytest.warns(DataWarning, match="1 annotations have neither .*annotation 101"),
+    ):
         sample = open_dataset(beside(tmp_path, content))[0]
     assert sample.crowds.tolist() == [True, False] and sample.mask(1).sum() == 64
 
@@ -133,14 +119,14 @@ def test_objects_of_which_only_a_box_is_known_are_ignored(tmp_path):
     [
         (lambda c: c["annotations"][1].update(category_id=3), "annotation 101 has category_id 3"),
         (lambda c: c["annotations"][1].update(image_id=3), "annotation 101 has image_id 3"),
-        (lambda c: c["images"][1].update(id=0), "two pictures of id 0"),
+        (lambda c: c["images"][1].update(id=0), "two images of id 0"),
         (lambda c: c["categories"][1].update(id=7), "two categories of id 7"),
         (lambda c: c.pop("categories"), "lists no categories"),
-        (lambda c: c.update(images=[]), "lists no pictures"),
-        (lambda c: c["images"][0].pop("file_name"), "among its images is not .*'file_name'"),
-        (lambda c: c.update(annotations=[3]), "3 among its annotations is not"),
-        (lambda c: c["annotations"][1].update(image_id=[3]), "among its annotations is not"),
-        (lambda c: c["annotations"][1].update(area="wide"), "among its annotations is not"),
+        (lambda c: c.update(images=[]), "lists no images"),
+        (lambda c: c["images"][0].pop("file_name"), r"images\[0\]: lacks the field file_name"),
+        (lambda c: c.update(annotations=[3]), r"annotations\[0\]: expected object, got int"),
+        (lambda c: c["annotations"][1].update(image_id=[3]), r"annotations\[1\]\.image_id: "),
+        (lambda c: c["annotations"][1].update(area="wide"), r"annotations\[1\]: area is 'wide'"),
         (lambda c: c["annotations"][1].update(segmentation=7), "annotation 101 has neither"),
         (lambda c: c["annotations"][1].update(segmentation={"size": [1]}), "101 has no mask"),
         (lambda c: c["annotations"][1].update(segmentation=[["x"] * 6]), "101 has coordinates"),

@@ -132,7 +132,7 @@ class Collector:
         self.crowds.append(crowd)
         self.areas.append(area)
         self.run_lengths.append(isinstance(mask, RunLength))
-        parts = [run_length_part(mask)] if isinstance(mask, RunLength) else map(to_fifths, mask)
+        parts = [run_length_part(mask)] if isinstance(mask, RunLength) else mask
         before = len(self.lengths)
         for part in parts:
             self.lengths.append(len(part))
@@ -142,8 +142,14 @@ class Collector:
             self.flush()
 
     def flush(self) -> None:
-        """Join the small arrays."""
-        self.blocks.append(np.concatenate([np.empty(0, np.int32), *self.pending]))
+        """Join the small arrays; polygons, which are floats, are rounded together."""
+        floats = [part.dtype.kind == "f" for part in self.pending]
+        if floats and all(floats):
+            self.blocks.append(to_fifths(np.concatenate(self.pending)))
+        else:
+            parts = zip(self.pending, floats, strict=True)
+            whole = [to_fifths(part) if polygon else part for part, polygon in parts]
+            self.blocks.append(np.concatenate([np.empty(0, np.int32), *whole]))
         self.pending.clear()
 
     def renumber(self, pictures: Int[np.ndarray, " k"], labels: Int[np.ndarray, " c"]) -> None:
@@ -204,27 +210,63 @@ def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Ori
     height, width = done.sizes[pictures].T
     start = done.parts[:-1]
     mine = np.repeat(np.arange(len(pictures)), np.diff(done.first_part))
-    sides = width, height
-    limits = np.maximum(OUTSIDE * np.maximum(*sides), 1)[mine] * FIFTHS
     bad = np.zeros(len(mine), bool)
-    for axis, side in enumerate(sides):
+    for axis in range(2):
         along = done.values[axis::2]
         low = np.minimum.reduceat(along, start // 2)
         high = np.maximum.reduceat(along, start // 2)
-        far = FIFTHS * side[mine]
-        bad |= (low < -limits) | (high > far + limits) | (high < 0) | (low > far)
+        bad |= is_outside(low, high, (height[mine], width[mine]), axis)
     other_size = (done.values[start] != height[mine]) | (done.values[start + 1] != width[mine])
     bad = np.where(done.run_lengths[mine], other_size, bad) & (height[mine] > 0)
     if bad.any():
         part = int(bad.argmax())
         index = int(mine[part])
         where = origin(int(pictures[index]), int(done.names[index]))
-        told = f"its picture has {width[index]} x {height[index]} pixels"
+        size = int(height[index]), int(width[index])
         if done.run_lengths[index]:
             mask = done.values[start[part]], done.values[start[part] + 1]
-            raise DataError(f"{where} has a mask of {mask[1]} x {mask[0]} pixels, {told}: redo it")
-        points = done.part(part).reshape(-1, 2) / FIFTHS
-        worst = points[np.argmax(np.abs(points - (width[index] / 2, height[index] / 2)).max(1))]
-        raise DataError(
-            f"{where} reaches ({worst[0]:g}, {worst[1]:g}), but {told}: export labels of that size"
-        )
+            raise DataError(
+                f"{where} has a mask of {mask[1]} x {mask[0]} pixels, its picture has {size[1]} x "
+                f"{size[0]} pixels: redo it"
+            )
+        raise outside(where, done.part(part), size)
+
+
+def check_picture(done: Annotations, picture: int, size: tuple[int, int], origin: Origin) -> None:
+    """Refuse polygons outside of a picture whose size its labels do not tell.
+
+    Raises:
+        DataError: The first such polygon; to draw it could take any memory.
+    """
+    for index in done.of(picture).tolist():
+        if done.run_lengths[index]:
+            continue
+        for part in map(done.part, range(done.first_part[index], done.first_part[index + 1])):
+            spans = [(part[axis::2].min(), part[axis::2].max()) for axis in range(2)]
+            if any(is_outside(low, high, size, axis) for axis, (low, high) in enumerate(spans)):
+                raise outside(origin(picture, int(done.names[index])), part, size)
+
+
+def is_outside(low: Any, high: Any, size: tuple[Any, Any], axis: int) -> Any:
+    """Return whether polygons reach too far out of their pictures, or lie outside of them.
+
+    Args:
+        low: The least coordinate of each, in fifths of a pixel.
+        high: The greatest.
+        size: Height and width of its picture.
+        axis: 0 for x, 1 for y.
+    """
+    limit = np.maximum(OUTSIDE * np.maximum(*size), 1) * FIFTHS
+    far = FIFTHS * size[1 - axis]
+    return (low < -limit) | (high > far + limit) | (high < 0) | (low > far)
+
+
+def outside(where: str, fifths: Int[np.ndarray, " v"], size: tuple[int, int]) -> DataError:
+    """Return the error of a polygon that is outside of its picture."""
+    points = fifths.reshape(-1, 2) / FIFTHS
+    middle = size[1] / 2, size[0] / 2
+    worst = points[np.argmax(np.abs(points - middle).max(1))]
+    return DataError(
+        f"{where} reaches ({worst[0]:g}, {worst[1]:g}), but its picture has {size[1]} x {size[0]} "
+        "pixels: export labels of that size"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unimask.datasets.annotations import Annotations
-from unimask.datasets.coco_reader import CocoReader
+from unimask.datasets.coco_reader import CocoReader, called
 from unimask.datasets.found import WHOLE, Found, Opener, Wish
 from unimask.datasets.objects import ObjectPictures, object_labels
 from unimask.datasets.packed import File
@@ -83,13 +83,13 @@ def listed_objects(
     reader.objects.renumber(
         inverse(pictures, len(reader.image_numbers)), inverse(kept, len(reader.category_numbers))
     )
-    called = [reader.images[number][0] for number in pictures]
+    names = [reader.images[number][0] for number in pictures]
 
     def origin(picture: int, name: int) -> str:
-        return f"{reader.path}: annotation {name} of {called[picture]}"
+        return f"{reader.path}: {called(name)} of {names[picture]}"
 
     sizes = np.array([reader.images[number][1:] for number in pictures], np.int64)
-    labels = object_labels([reader.categories[number]["name"] for number in kept])
+    labels = object_labels([str(reader.categories[number].name) for number in kept])
     done: Annotations = reader.objects.finish(sizes, origin)
     dataset = CocoInstances(format, name, labels, files, done, origin, wish.channels)
     image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)

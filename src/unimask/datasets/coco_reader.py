@@ -1,15 +1,18 @@
-"""What COCO says of objects, taken item by item: pictures, categories, annotations."""
+"""COCO's images, categories and annotations, read item by item."""
 
-from collections.abc import Hashable, Mapping
-from math import nan
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from math import isnan
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from unimask.datasets.annotations import Collector
+from unimask.datasets.coco_records import CocoAnnotation, CocoCategory, CocoImage
 from unimask.datasets.found import tell
 from unimask.datasets.outlines import Mask, read_polygons, rectangle
 from unimask.errors import DataError
 from unimask.formats.json_stream import stream_lists
+from unimask.formats.json_values import JsonValueError, read_record, real_number
 from unimask.formats.run_length import RunLength
 
 LISTS = ("images", "annotations", "categories")
@@ -19,7 +22,7 @@ MOST_PIXELS = 2**31 - 1
 
 
 class CocoReader:
-    """Takes a COCO JSON apart, item by item, in whatever order its lists come.
+    """Reader of the items of a COCO JSON, in whatever order its lists come.
 
     Args:
         path: The file.
@@ -30,103 +33,132 @@ class CocoReader:
         self.image_numbers: dict[Hashable, int] = {}
         self.category_numbers: dict[Hashable, int] = {}
         self.images: dict[int, tuple[str, int, int]] = {}
-        self.categories: dict[int, Mapping[str, Any]] = {}
+        self.categories: dict[int, CocoCategory] = {}
+        self.spelled: dict[tuple[str, int], object] = {}
         self.objects = Collector()
-        self.boxes: list[object] = []
+        self.boxes: list[str] = []
+        self.bare: list[str] = []
+        self.taken: Counter[str] = Counter()
+        self.takes: dict[str, tuple[type[Any], Callable[[Any, Any], None]]] = {
+            "images": (CocoImage, self.image),
+            "annotations": (CocoAnnotation, self.annotation),
+            "categories": (CocoCategory, self.category),
+        }
 
     def read(self) -> None:
         """Read the whole file.
 
         Raises:
-            DataError: It is not what it should be.
+            DataError: It is no valid COCO JSON.
         """
         for key, item in stream_lists(self.path, LISTS):
             self.take(key, item)
         self.check()
+        self.drop_repeated_images()
 
     def take(self, key: str, item: Any) -> None:
-        """Take an item of one of the lists.
+        """Read an item of one of the lists.
 
         Raises:
-            DataError: It is not what COCO has there.
+            DataError: It lacks a field, or has one of another type.
         """
-        takes = (self.image, self.annotation, self.category)
+        record, take = self.takes[key]
         try:
-            takes[LISTS.index(key)](item)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise DataError(
-                f"{self.path}: {str(item)[:60]} among its {key} is not what COCO has there "
-                f"({type(error).__name__} {error}): export it again"
-            ) from None
+            take(read_record(item, record, f"{key}[{self.taken[key]}]"), item)
+        except JsonValueError as error:
+            raise DataError(f"{self.path}: {error}; export it again") from None
+        self.taken[key] += 1
 
     def check(self) -> None:
-        """Check what only the whole tells.
+        """Check what only the whole file shows.
 
         Raises:
             DataError: Something is missing, or is named but not listed.
         """
-        for what, listed in (("pictures", self.images), ("categories", self.categories)):
+        for what, listed in (("images", self.images), ("categories", self.categories)):
             if not listed:
                 raise DataError(f"{self.path} lists no {what}: it is no COCO instances JSON")
-        if self.boxes:
-            self.judge_boxes()
+        self.check_outlines()
         self.check_listed()
 
-    def image(self, item: Mapping[str, Any]) -> None:
-        """Take a picture."""
-        number = self.image_numbers.setdefault(item["id"], len(self.image_numbers))
-        if number in self.images:
-            raise DataError(f"{self.path} lists two pictures of id {item['id']!r}: renumber one")
-        size = int(item.get("height") or 0), int(item.get("width") or 0)
-        self.images[number] = str(item["file_name"]), *size
+    def image(self, image: CocoImage, item: Mapping[str, Any]) -> None:
+        """Add an image."""
+        number = self.image_numbers.setdefault(image.id, len(self.image_numbers))
+        self.check_new("images", number, number in self.images, item["id"])
+        size = int(image.height or 0), int(image.width or 0)
+        self.images[number] = image.file_name, *(size if all(size) else (0, 0))
 
-    def category(self, item: Mapping[str, Any]) -> None:
-        """Take a class."""
-        number = self.category_numbers.setdefault(item["id"], len(self.category_numbers))
-        if number in self.categories:
-            raise DataError(f"{self.path} lists two categories of id {item['id']!r}: renumber one")
-        parent = item.get("supercategory")
-        self.categories[number] = {"id": item["id"], "name": str(item["name"]), "parent": parent}
+    def category(self, category: CocoCategory, item: Mapping[str, Any]) -> None:
+        """Add a class."""
+        number = self.category_numbers.setdefault(category.id, len(self.category_numbers))
+        self.check_new("categories", number, number in self.categories, item["id"])
+        self.categories[number] = category
 
-    def annotation(self, item: Mapping[str, Any]) -> None:
-        """Take an object; where only its box is known, the box is unknown truth, as a crowd is."""
-        name, image, category = item.get("id"), item["image_id"], item["category_id"]
-        try:
-            outline = read_mask(item.get("segmentation"))
-            mask = outline or read_polygons([box_polygon(item.get("bbox"))])
-        except DataError as error:
-            raise DataError(f"{self.path}: annotation {name} {error}") from None
-        if mask:
-            area = item.get("area")
-            self.boxes += [] if outline else [name]
-            self.objects.add(
-                self.image_numbers.setdefault(image, len(self.image_numbers)),
-                self.category_numbers.setdefault(category, len(self.category_numbers)),
-                name if isinstance(name, int) else -1,
-                mask,
-                crowd=bool(item.get("iscrowd")) or not outline,
-                area=nan if area is None else float(area),
-            )
-
-    def judge_boxes(self) -> None:
-        """Tell which objects have no outline.
+    def check_new(self, key: str, number: int, listed: bool, spelled: object) -> None:
+        """Refuse an id that another item has, perhaps in another spelling, "0" beside 0.
 
         Raises:
-            DataError: None has.
+            DataError: One has; the message shows both spellings.
         """
-        first = f"the first is annotation {self.boxes[0]}"
-        if len(self.boxes) >= len(self.objects.labels):
-            raise DataError(
-                f"{self.path} has boxes only ({first}), but segmentation needs outlines: label "
-                "polygons, or export the dataset as segmentation"
+        first = self.spelled.setdefault((key, number), spelled)
+        if listed:
+            told = (
+                f"id {first!r}" if repr(first) == repr(spelled) else f"ids {first!r}, {spelled!r}"
             )
-        tell(
-            f"{self.path}: {len(self.boxes)} objects have no outline of three points or more "
-            f"({first}); what is in their boxes is ignored"
-        )
+            raise DataError(f"{self.path} lists two {key} of {told}, which is one id: renumber one")
+
+    def annotation(self, annotation: CocoAnnotation, item: Mapping[str, Any]) -> None:
+        """Add an object.
+
+        Where only its box is known, its pixels are unknown truth, as those of a crowd are.
+        """
+        del item
+        place = self.taken["annotations"]
+        name = annotation.id if isinstance(annotation.id, int) and annotation.id >= 0 else ~place
+        try:
+            outline = read_mask(annotation.segmentation)
+            mask = outline or read_polygons([box_polygon(annotation.bbox)])
+        except DataError as error:
+            raise DataError(f"{self.path}: {called(name)} {error}") from None
+        if not outline:
+            (self.boxes if mask else self.bare).append(called(name))
+        if mask:
+            self.objects.add(
+                self.image_numbers.setdefault(annotation.image_id, len(self.image_numbers)),
+                self.category_numbers.setdefault(
+                    annotation.category_id, len(self.category_numbers)
+                ),
+                name,
+                mask,
+                crowd=bool(annotation.iscrowd) or not outline,
+                area=real_number(annotation.area),
+            )
+
+    def check_outlines(self) -> None:
+        """Warn of objects without an outline.
+
+        Raises:
+            DataError: None of the objects has one.
+        """
+        if (self.boxes or self.bare) and len(self.boxes) >= len(self.objects.labels):
+            what = "boxes only" if self.boxes else "annotations without outlines only"
+            raise DataError(
+                f"{self.path} has {what} (the first is {[*self.boxes, *self.bare][0]}), but "
+                "segmentation needs outlines: label polygons, or export the dataset as segmentation"
+            )
+        if self.boxes:
+            tell(
+                f"{self.path}: {len(self.boxes)} objects have no outline of three points or more "
+                f"(the first is {self.boxes[0]}); what is in their boxes is ignored"
+            )
+        if self.bare:
+            tell(
+                f"{self.path}: {len(self.bare)} annotations have neither an outline nor a box (the "
+                f"first is {self.bare[0]}): left out"
+            )
 
     def check_listed(self) -> None:
-        """Refuse objects of pictures or categories that are not listed.
+        """Refuse objects of images or categories that are not listed.
 
         Raises:
             DataError: The first such object.
@@ -139,33 +171,65 @@ class CocoReader:
                 if number not in listed:
                     name = self.objects.names[given.index(number)]
                     raise DataError(
-                        f"{self.path}: annotation {name} has {what} {value!r}, which the file does "
+                        f"{self.path}: {called(name)} has {what} {value!r}, which the file does "
                         "not list: add it, or remove the annotation"
                     )
 
+    def drop_repeated_images(self) -> None:
+        """Keep one of several entries of one file, if no other has objects.
+
+        Raises:
+            DataError: Several have: objects of the one would be background of the other.
+        """
+        used, entries = set(self.objects.pictures), dict[str, list[int]]()
+        for number, (name, *_) in self.images.items():
+            entries.setdefault(PureWindowsPath(name).as_posix(), []).append(number)
+        repeated = {name: numbers for name, numbers in entries.items() if len(numbers) > 1}
+        ids = list(self.image_numbers)
+        for name, numbers in repeated.items():
+            labelled = [number for number in numbers if number in used] or numbers[:1]
+            if len(labelled) > 1:
+                raise DataError(
+                    f"{self.path} lists {name!r} as image {ids[labelled[0]]!r} and as image "
+                    f"{ids[labelled[1]]!r}, both with objects: list it once, under one id"
+                )
+            for number in set(numbers) - set(labelled):
+                del self.images[number]
+        if repeated:
+            tell(
+                f"{self.path} lists {len(repeated)} images more than once, such as "
+                f"{next(iter(repeated))!r}: entries without objects are left out"
+            )
+
     def kept_categories(self) -> list[int]:
-        """Give the classes by id, without the group that Roboflow puts first.
+        """Return the classes by id, without the group that Roboflow puts first.
 
         It is no class: it has no objects, no parent, and is the parent of others.
         """
-        ids = {number: category["id"] for number, category in self.categories.items()}
+        ids = {number: category.id for number, category in self.categories.items()}
         by_id = sorted(ids, key=lambda number: (isinstance(ids[number], str), ids[number]))
         used = set(self.objects.labels)
-        parents = {category["parent"] for category in self.categories.values()}
+        parents = [category.supercategory for category in self.categories.values()]
         kept = []
         for number in by_id:
             category = self.categories[number]
-            if number in used or category["parent"] != "none" or category["name"] not in parents:
+            group = category.supercategory == "none" and category.name in parents
+            if number in used or not group:
                 kept.append(number)
             else:
-                tell(f"{self.path}: category {category['name']!r} only groups others: left out")
+                tell(f"{self.path}: category {category.name!r} only groups others: left out")
         return kept
 
 
-def read_mask(outline: Any) -> Mask:
-    """Read what COCO calls a segmentation: polygons, or run lengths, compressed or not.
+def called(name: int) -> str:
+    """Return what messages call an annotation: by its id, or ~ its place where it has none."""
+    return f"annotation {name}" if name >= 0 else f"annotations[{~name}]"
 
-    Nothing is an empty list.
+
+def read_mask(outline: Any) -> Mask:
+    """Read a COCO segmentation: polygons, or run lengths, compressed or not.
+
+    None, NaN and text without characters are no outline: an empty list.
 
     Raises:
         DataError: It is neither; the message is the end of a sentence.
@@ -178,15 +242,29 @@ def read_mask(outline: Any) -> Mask:
             raise DataError(f"{mask.size[0]} x {mask.size[1]} pixels are too many")
         except DataError as error:
             raise DataError(f"has no mask that can be read: {error}") from None
-    if not outline:
+    if not outline or (isinstance(outline, float) and isnan(outline)):
         return []
     if not isinstance(outline, list):
         raise DataError("has neither polygons nor run lengths: export it again")
-    return read_polygons(outline if isinstance(outline[0], list) else [outline])
+    if not isinstance(outline[0], list) or are_points(outline):
+        return read_polygons([outline])
+    return read_polygons(outline)
+
+
+def are_points(polygons: list[Any]) -> bool:
+    """Return whether a list holds points, [[x, y], [x, y], [x, y]], where polygons should be."""
+    return len(polygons) >= 3 and all(
+        isinstance(point, list) and len(point) == 2 and not isinstance(point[0], list)
+        for point in polygons
+    )
 
 
 def box_polygon(box: Any) -> list[float]:
-    """Give COCO's x, y, width, height as a polygon; none if it has no extent."""
-    if not isinstance(box, list) or len(box) != 4 or not (box[2] > 0 and box[3] > 0):
+    """Return COCO's x, y, width, height as a polygon; none if it has no extent."""
+    if not isinstance(box, list) or len(box) != 4:
         return []
-    return rectangle(box[0], box[1], box[0] + box[2], box[1] + box[3])
+    try:
+        left, top, width, height = map(real_number, box)
+    except JsonValueError:
+        return []
+    return rectangle(left, top, left + width, top + height) if width > 0 and height > 0 else []

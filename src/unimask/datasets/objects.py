@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from unimask.datasets.annotations import Annotations, Origin
+from unimask.datasets.annotations import Annotations, Origin, check_picture
 from unimask.datasets.found import About
 from unimask.datasets.layers import stack_masks
 from unimask.datasets.orientation import explain_mismatch
@@ -100,7 +100,9 @@ class ObjectPictures:
     def check_size(self, index: int, size: tuple[int, int]) -> None:
         """Refuse a picture that is not as large as its labels say."""
         height, width = self.annotations.sizes[index].tolist()
-        if (height, width) not in (size, (0, 0)):
+        if (height, width) == (0, 0):
+            check_picture(self.annotations, index, size, self.origin)
+        elif (height, width) != size:
             turned = explain_mismatch(self.pictures[index], size, (height, width))
             raise DataError(
                 f"{self.paths[index]} has {size[1]} x {size[0]} pixels, but its labels in "

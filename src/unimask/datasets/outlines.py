@@ -26,6 +26,9 @@ SAGITTA = 0.05
 def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
     """Read polygons; those of one or two points are left out.
 
+    Args:
+        polygons: Each a list x0, y0, x1, y1, ... or a list of points.
+
     Raises:
         DataError: A coordinate is none; the message is the end of a sentence.
     """
@@ -33,8 +36,10 @@ def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
     for polygon in polygons:
         try:
             points = np.asarray(polygon, np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError("has coordinates that are no numbers: draw it again") from None
+        if points.ndim == 2 and points.shape[1] == 2:
+            points = points.ravel()
         if points.ndim != 1 or len(points) % 2:
             raise DataError("has a polygon that is no list x0, y0, x1, y1, ...: export it again")
         if not np.abs(points).max(initial=0) < FARTHEST:

@@ -1,7 +1,10 @@
 """JSON files with long lists, item by item: the file is never in memory as a whole."""
 
+import errno
 import json
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,6 +18,12 @@ LONGEST = 1 << 30
 """Characters of the longest single value."""
 
 BLANK = re.compile(r"[ \t\r\n]*")
+COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=[^ \t\r\n\]])")
+"""What separates two items of a list."""
+
+TOKEN = 16
+"""Characters of the longest token that an error may lie in if the text ends too early."""
+
 AFTER = frozenset(" \t\r\n,:]}")
 """What may follow a value."""
 
@@ -36,7 +45,9 @@ def stream_lists(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]
             yield from Reader(stream).object_items(keys)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise DataError(f"{path} is nested too deeply for labels: export it again") from None
+    except ValueError as error:
         raise DataError(f"{path} is not the JSON it should be ({error}): export it again") from None
 
 
@@ -46,6 +57,8 @@ def open_json(path: Path) -> TextIO:
     Raises:
         OSError: The file cannot be opened.
     """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
     with path.open("rb") as stream:
         encoding = json.detect_encoding(stream.read(4))
     return path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
@@ -76,19 +89,32 @@ class Reader:
             key = self.value()
             self.expect(":")
             if key not in keys:
-                self.value()
+                self.skip()
             elif self.peek() == "[":
                 yield from ((key, item) for item in self.list_items())
             else:
                 yield key, self.value()
             if self.peek() != "}":
                 self.expect(",")
+        self.expect("}")
+        self.expect_end()
+
+    def skip(self) -> None:
+        """Step over a value; of a list, no more than one item is in memory."""
+        if self.peek() == "[":
+            for _ in self.list_items():
+                pass
+        else:
+            self.value()
 
     def list_items(self) -> Iterator[Any]:
         """Walk over one list."""
         self.expect("[")
         while self.peek() != "]":
             yield self.value()
+            while comma := COMMA.match(self.text, self.place):  # the usual case, without calls
+                self.place = comma.end()
+                yield self.value()
             if self.peek() != "]":
                 self.expect(",")
         self.expect("]")
@@ -103,13 +129,16 @@ class Reader:
         while True:
             try:
                 value, end = self.decode(self.text, self.place)
-            except ValueError:
+            except json.JSONDecodeError as error:
+                unfinished = error.msg.startswith("Unterminated string")
+                if not unfinished and error.pos + TOKEN < len(self.text):
+                    raise ValueError(f"{error.msg}, character {self.passed + error.pos}") from None
                 if len(self.text) - self.place > self.longest:
                     raise ValueError(
                         f"a value of more than {self.longest} characters at {self.offset}"
                     ) from None
                 if not self.more():
-                    raise
+                    raise ValueError(f"{error.msg}, character {self.passed + error.pos}") from None
                 continue
             # A number at the end of the window may go on behind it: "1", "1.", "1.5e", "1.5e-3".
             if self.text[end : end + 1] in AFTER or not self.more():
@@ -139,6 +168,18 @@ class Reader:
         if self.peek() != character:
             raise ValueError(f"{self.text[self.place]!r} where {character!r} should be")
         self.place += 1
+
+    def expect_end(self) -> None:
+        """Check that nothing follows.
+
+        Raises:
+            ValueError: Something does, such as a second object.
+        """
+        while BLANK.fullmatch(self.text, self.place):
+            self.place = len(self.text)
+            if not self.more():
+                return
+        raise ValueError(f"{self.text[self.place :].lstrip()[:1]!r} after the end of the object")
 
     def more(self) -> bool:
         """Read on: as much again as is unfinished, so that long values take few readings."""

@@ -33,6 +33,15 @@ LONGEST_NUMBER = 64
 TRUE_WORDS = frozenset(("1", "1.0", "true", "t", "yes", "y"))
 FALSE_WORDS = frozenset(("", "0", "0.0", "false", "f", "no", "n", "nan", "none", "null"))
 
+PLAIN = {
+    "Object missing required": "lacks the",
+    "`bool | int | float | str | null`": "0 or 1",
+    "`int | float | str | null`": "a number",
+    "`int | float | str`": "a whole number or text",
+    "`": "",
+}
+"""How messages of msgspec are worded."""
+
 Record = TypeVar("Record")
 
 
@@ -52,6 +61,8 @@ def normalized_id(value: object) -> int | str:
     Raises:
         JsonValueError: It is no whole number of 64 bits and no text, or text that no file can hold.
     """
+    if type(value) is int and abs(value) <= LARGEST_ID:
+        return value
     if isinstance(value, str):
         text = plain_text(value).strip()
         if not text:
@@ -77,7 +88,7 @@ def parsed_flag(value: object) -> bool:
         JsonValueError: It is neither true nor false.
     """
     if value is None or value in (0, 1):
-        return bool(value)
+        return value == 1
     if isinstance(value, float) and isnan(value):
         return False
     word = value.strip().lower() if isinstance(value, str) else None
@@ -106,6 +117,8 @@ def real_number(value: object) -> float:
     Raises:
         JsonValueError: It is none, or too large for a float.
     """
+    if type(value) is float:
+        return value
     if value is None:
         return float("nan")
     if isinstance(value, int | float | str) and not isinstance(value, bool):
@@ -155,11 +168,12 @@ def normalize_fields(
     Raises:
         JsonValueError: A field has a value that its function refuses; the message names it.
     """
-    for field, function in normal_form.items():
-        try:
+    field = ""
+    try:
+        for field, function in normal_form.items():
             setattr(record, field, function(getattr(record, field)))
-        except JsonValueError as error:
-            raise JsonValueError(f"{field} {error}") from None
+    except JsonValueError as error:
+        raise JsonValueError(f"{field} {error}") from None
 
 
 def shown(value: object) -> str:
@@ -176,11 +190,16 @@ def type_name(value: object) -> str:
     return {dict: "an object", list: "an array"}.get(type(value), type(value).__name__)
 
 
-def read_record(value: Any, record: type[Record]) -> Record:
+def read_record(value: Any, record: type[Record], where: str = "") -> Record:
     """Return parsed JSON as a record: a `msgspec.Struct`, whose fields have the declared types.
 
+    Args:
+        value: As `json` parses it.
+        record: Its type.
+        where: The place of the value in its file, "images[3]".
+
     Raises:
-        JsonValueError: A field is missing or of another type; the message begins with its name.
+        JsonValueError: A field is missing or of another type; the message begins with its place.
     """
     try:
         return msgspec.convert(value, record)
@@ -188,9 +207,12 @@ def read_record(value: Any, record: type[Record]) -> Record:
         message, _, place = str(error).rpartition(" - at `$")
         if not message:
             message, place = str(error), ""
-        field = place.removesuffix("`").removeprefix(".")
-        message = message.replace("Object missing required", "lacks the").replace("`", "")
+        for technical, plain in PLAIN.items():
+            message = message.replace(technical, plain)
         message = message[:1].lower() + message[1:]
+        field = f"{where}{place.removesuffix('`')}".removeprefix(".")
         raise JsonValueError(f"{field}: {message}" if field else message) from None
+    except UnicodeError:
+        raise JsonValueError(f"{where} has a key of invalid characters") from None
     except RecursionError:
-        raise JsonValueError("is nested too deeply") from None
+        raise JsonValueError(f"{where} is nested too deeply") from None

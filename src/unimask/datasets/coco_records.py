@@ -1,0 +1,135 @@
+"""Records of COCO's JSON files: images, categories, annotations, segments.
+
+Fields that nothing reads are not declared, and other tools may put into them what they like.
+"""
+
+from math import isnan
+from typing import Any, ClassVar
+
+import msgspec
+
+from unimask.datasets.outlines import FARTHEST
+from unimask.formats.json_values import (
+    Flag,
+    Id,
+    Number,
+    normalize_fields,
+    normalized_id,
+    parsed_flag,
+    plain_text,
+    real_number,
+    text_or_number,
+    whole_number,
+)
+
+
+def side_length(value: object) -> int:
+    """Return a height or a width; 0 where it is absent."""
+    return 0 if isnan(real_number(value)) else whole_number(value, int(FARTHEST))
+
+
+def optional_id(value: object) -> int | str | None:
+    """Return an id; None where it is absent."""
+    return None if value is None else normalized_id(value)
+
+
+def file_area(value: object) -> float:
+    """Return an area; NaN where it is absent, negative or infinite, so that the mask's counts."""
+    area = real_number(value)
+    return area if 0 <= area < float("inf") else float("nan")
+
+
+class CocoRecord(msgspec.Struct):
+    """A record whose fields are in their normal form."""
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        normalize_fields(self, self.NORMAL_FORM)
+
+
+class CocoImage(CocoRecord):
+    """An image; height and width are 0 where the file lacks them."""
+
+    id: Id
+    file_name: str
+    height: Number = None
+    width: Number = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "id": normalized_id,
+        "file_name": plain_text,
+        "height": side_length,
+        "width": side_length,
+    }
+
+
+class CocoCategory(CocoRecord):
+    """A class."""
+
+    id: Id
+    name: Id
+    supercategory: Any = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {"id": normalized_id, "name": text_or_number}
+
+
+class CocoPanopticCategory(CocoRecord):
+    """A class of COCO panoptic."""
+
+    id: Id
+    name: Id
+    isthing: Flag
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "id": normalized_id,
+        "name": text_or_number,
+        "isthing": parsed_flag,
+    }
+
+
+class CocoAnnotation(CocoRecord):
+    """An object. Its outline is read by `coco_reader.read_mask`: it has many forms."""
+
+    image_id: Id
+    category_id: Id
+    id: Id | None = None
+    segmentation: Any = None
+    bbox: Any = None
+    area: Number = None
+    iscrowd: Flag = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "image_id": normalized_id,
+        "category_id": normalized_id,
+        "id": optional_id,
+        "area": file_area,
+        "iscrowd": parsed_flag,
+    }
+
+
+class CocoSegment(CocoRecord):
+    """A segment of COCO panoptic."""
+
+    id: Number
+    category_id: Id
+    iscrowd: Flag = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "id": lambda value: whole_number(value, 256**3 - 1, 1),
+        "category_id": normalized_id,
+        "iscrowd": parsed_flag,
+    }
+
+
+class CocoPanopticImage(CocoRecord):
+    """What COCO panoptic lists under "annotations": the segments of one image."""
+
+    image_id: Id
+    file_name: str
+    segments_info: list[CocoSegment]
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "image_id": normalized_id,
+        "file_name": plain_text,
+    }

@@ -85,8 +85,9 @@ class CocoReader:
         """Add an image."""
         number = self.image_numbers.setdefault(image.id, len(self.image_numbers))
         self.check_new("images", number, number in self.images, item["id"])
-        size = int(image.height or 0), int(image.width or 0)
-        self.images[number] = image.file_name, *(size if all(size) else (0, 0))
+        height, width = int(image.height or 0), int(image.width or 0)
+        known = height > 0 and width > 0
+        self.images[number] = (image.file_name, height * known, width * known)
 
     def category(self, category: CocoCategory, item: Mapping[str, Any]) -> None:
         """Add a class."""

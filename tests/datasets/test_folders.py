@@ -1,6 +1,5 @@
 """Folders to samples: what is recognised, and what is refused."""
 
-import json
 from shutil import rmtree
 
 import numpy as np
@@ -10,7 +9,6 @@ from PIL import Image
 
 from unimask.datasets import open_dataset
 from unimask.errors import DataError, ImageError
-from unimask.formats.panoptic_png import encode_ids
 
 
 def one_folder(folder, ids, image=None, name="a.png"):
@@ -104,79 +102,6 @@ def test_masks_that_are_none_are_named(tmp_path):
     (folder / "images" / "a.png").write_bytes(b"")
     with pytest.raises(ImageError, match="0 bytes"):
         open_ids(folder)[0]
-
-
-@pytest.fixture
-def coco(tmp_path):
-    """Two cats (one a crowd) and a sky; one column has no segment."""
-    for kind in ("images", "panoptic"):
-        (tmp_path / kind).mkdir()
-    ids = np.zeros((4, 6), np.int32)
-    ids[:, 0], ids[:, 1:3], ids[:, 3:5] = 70000, 8, 9
-    Image.new("RGB", (6, 4)).save(tmp_path / "images" / "a.jpg")
-    Image.fromarray(encode_ids(ids)).save(tmp_path / "panoptic" / "a.png")
-    content = {
-        "images": [{"id": 5, "file_name": "a.jpg"}],
-        "categories": [
-            {"id": 200, "name": "sky", "isthing": 0},
-            {"id": 17, "name": "cat", "isthing": 1},
-        ],
-        "annotations": [
-            {
-                "image_id": 5,
-                "file_name": "a.png",
-                "segments_info": [
-                    {"id": 70000, "category_id": 17, "iscrowd": 0},
-                    {"id": 8, "category_id": 17, "iscrowd": 1},
-                    {"id": 9, "category_id": 200, "iscrowd": 0},
-                ],
-            }
-        ],
-    }
-    (tmp_path / "panoptic.json").write_text(json.dumps(content))
-    return tmp_path, content
-
-
-def test_coco_panoptic_keeps_things_crowds_and_void(coco):
-    folder, _ = coco
-    dataset = open_dataset(folder)
-    assert dataset.labels.names == ("cat", "sky") and dataset.labels.is_thing == (True, False)
-    sample = dataset[0]
-    assert sample.label_ids.tolist() == [0, 0, 1] and sample.crowds.tolist() == [False, True, False]
-    assert sample.mask(1)[:, 0].all() and sample.mask(3).sum() == 8
-    assert sample.ignored[:, 5].all() and sample.ignored.sum() == 4
-
-
-def rewrite(folder, content, change):
-    change(content)
-    (folder / "panoptic.json").write_text(json.dumps(content))
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda c: c["annotations"][0]["segments_info"].pop(0), "has segment 70000"),
-        (lambda c: c["annotations"][0]["segments_info"][0].update(category_id=3), "category 3"),
-        (lambda c: c.pop("categories"), "lacks 'categories'"),
-        (lambda c: c["annotations"].clear(), "no annotations"),
-        (lambda c: c["annotations"][0].update(file_name="b.png"), r"b\.png cannot be read"),
-    ],
-)
-def test_coco_panoptic_that_contradicts_itself_is_refused(coco, change, reason):
-    folder, content = coco
-    rewrite(folder, content, change)
-    with pytest.raises(DataError, match=reason):
-        open_dataset(folder)[0]
-
-
-def test_coco_layout_of_the_official_files(coco, tmp_path):
-    folder, content = coco
-    official = tmp_path / "official"
-    (official / "annotations").mkdir(parents=True)
-    (folder / "panoptic").rename(official / "annotations" / "panoptic_val")
-    (folder / "images").rename(official / "val")
-    (official / "annotations" / "panoptic_val.json").write_text(json.dumps(content))
-    assert len(open_dataset(official, "val")) == 1
 
 
 def test_real_panoptic_photographs(real_data):

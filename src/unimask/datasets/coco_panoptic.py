@@ -1,29 +1,45 @@
 """COCO panoptic: one JSON, and a PNG per picture whose colours are segment ids."""
 
-import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
+from unimask.datasets.coco_records import (
+    CocoImage,
+    CocoPanopticCategory,
+    CocoPanopticImage,
+    CocoSegment,
+)
 from unimask.datasets.found import About, Found, Opener, Wish, only
-from unimask.datasets.maps.label_map import check_size
+from unimask.datasets.maps.class_table import is_void
+from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
+from unimask.formats.json_stream import stream_lists
+from unimask.formats.json_values import JsonValueError, read_record
 from unimask.formats.panoptic_png import decode_ids
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
-from unimask.processing.orientation import upright
-from unimask.processing.pictures import read_picture
+from unimask.processing.pictures import no_limit_of_pil, read_picture
 
 FORMAT = "COCO panoptic"
+LISTS: Mapping[str, type[Any]] = {
+    "images": CocoImage,
+    "annotations": CocoPanopticImage,
+    "categories": CocoPanopticCategory,
+}
 
 
 class CocoPanoptic:
     """Pictures with segments of things and stuff; pixels without a segment are unknown.
 
-    Label ids count the categories in the order of the JSON's category ids.
+    Label ids count the categories in the order of the JSON's category ids. Segments of categories
+    that are called "void", "unlabeled" or the like are unknown too.
 
     Args:
         annotations: The JSON.
@@ -38,28 +54,26 @@ class CocoPanoptic:
     def __init__(self, annotations: Path, masks: Path, images: Path, channels: int = 3) -> None:
         self.channels = channels
         self.annotations, self.masks = annotations, masks
-        self.about = About(FORMAT, told="pixels without a segment are ignored")
         self.name = annotations.stem if annotations.stem != "panoptic" else annotations.parent.name
-        content = read_json(annotations)
-        try:
-            categories = sorted(content["categories"], key=lambda category: category["id"])
-            names = tuple(str(category["name"]) for category in categories)
-            things = tuple(bool(category["isthing"]) for category in categories)
-            self.labels = in_known_colours(LabelSet(names, things))
-            self.category_ids = {c["id"]: index for index, c in enumerate(categories)}
-            files = {image["id"]: image["file_name"] for image in content["images"]}
-            self.entries = [
-                (images / files[entry["image_id"]], entry) for entry in content["annotations"]
-            ]
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                f"{annotations} lacks {error}: it should be a COCO panoptic JSON with images, "
-                "annotations and categories"
-            ) from error
-        if not self.entries:
-            raise DataError(f"{annotations} has no annotations")
-        self.entries.sort(key=lambda entry: entry[0])
-        self.paths = [path for path, _ in self.entries]
+        records = read_lists(annotations)
+        categories = sorted(
+            by_id(annotations, "categories", records["categories"]).values(), key=place_of
+        )
+        classes = [category for category in categories if not is_void(str(category.name))]
+        voids = [str(category.name) for category in categories if is_void(str(category.name))]
+        if not classes:
+            raise DataError(f"{annotations} lists no categories: it is no COCO panoptic JSON")
+        names = tuple(str(category.name) for category in classes)
+        things = tuple(bool(category.isthing) for category in classes)
+        self.labels = in_known_colours(LabelSet(names, things))
+        self.category_ids = {category.id: label for label, category in enumerate(classes)}
+        self.void_ids = {category.id for category in categories} - self.category_ids.keys()
+        ignored = "".join(f", and so is {name}" for name in voids)
+        self.about = About(FORMAT, told=f"pixels without a segment are ignored{ignored}")
+        files = by_id(annotations, "images", records["images"])
+        self.entries = entries_of(annotations, files, records["annotations"])
+        self.entries.sort(key=lambda entry: images / entry[0].file_name)
+        self.paths = [images / image.file_name for image, _ in self.entries]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -71,64 +85,156 @@ class CocoPanoptic:
             DataError: The PNG is missing, of another size, or holds ids that the JSON lacks.
             ImageError: The picture cannot be read.
         """
-        path, entry = self.entries[index]
+        path, (_, entry) = self.paths[index], self.entries[index]
         image = read_picture(path, channels=self.channels)
-        ids = self.read_ids(entry)
-        check_size(ids, self.masks / entry["file_name"], image.shape[:2], path)
-        segments = entry["segments_info"]
+        labels = [self.label_of(segment) for segment in entry.segments_info]
+        ids = self.read_ids(entry, path, image.shape[:2])
+        labelled = list(zip(entry.segments_info, labels, strict=True))
+        segments = [segment for segment, label in labelled if label is not None]
+        voids = [segment.id for segment, label in labelled if label is None]
+        ids[np.isin(ids, np.array(voids, np.int64))] = 0
         numbers = self.number(ids, segments, entry)
         return Sample(
             image=image,
             id_maps=numbers[None],
-            label_ids=np.array([self.label_of(segment) for segment in segments], np.int64),
-            crowds=np.array([bool(segment.get("iscrowd")) for segment in segments], bool),
+            label_ids=np.array([label for label in labels if label is not None], np.int64),
+            crowds=np.array([segment.iscrowd for segment in segments], bool),
             ignored=numbers == 0 if (numbers == 0).any() else None,
             path=path,
         )
 
     def count_things(self) -> Int[np.ndarray, " n"]:
-        """Give the objects of thing classes in each picture, crowds left out."""
+        """Return the number of objects of thing classes in each picture, crowds left out."""
         of_thing = {id: self.labels.is_thing[label] for id, label in self.category_ids.items()}
         counts = [
-            sum(of_thing.get(s["category_id"], False) and not s.get("iscrowd") for s in segments)
-            for segments in (entry["segments_info"] for _, entry in self.entries)
+            sum(of_thing.get(s.category_id, False) and not s.iscrowd for s in entry.segments_info)
+            for _, entry in self.entries
         ]
         return np.array(counts, np.int64)
 
-    def read_ids(self, entry: dict) -> np.ndarray:
-        """Read the PNG of one annotation."""
-        path = self.masks / entry["file_name"]
-        try:
-            with Image.open(path) as picture:
-                if picture.mode not in ("RGB", "RGBA"):
-                    raise DataError(f"{path} is a {picture.mode} picture; COCO panoptic uses RGB")
-                picture.load()
-                return decode_ids(np.asarray(upright(picture, str(path)).convert("RGB")))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(f"{path} cannot be read ({error}): export it again") from error
+    def read_ids(
+        self, entry: CocoPanopticImage, image: Path, size: tuple[int, int]
+    ) -> Int[np.ndarray, "h w"]:
+        """Read the PNG of one annotation.
 
-    def number(self, ids: np.ndarray, segments: list[dict], entry: dict) -> np.ndarray:
+        Raises:
+            DataError: It cannot be read, or is not of the size of its image.
+        """
+        path = self.masks / entry.file_name
+        try:
+            with no_limit_of_pil():
+                picture = Image.open(path)
+            with picture:
+                found = picture.height, picture.width
+                if found == size and picture.mode in ("RGB", "RGBA"):
+                    return decode_ids(np.asarray(picture.convert("RGB")))
+                mode = picture.mode
+        except Exception as error:  # decoders raise many kinds of errors
+            reason = str(error).strip() or type(error).__name__
+            raise DataError(f"{path} cannot be read ({reason}): export it again") from error
+        if found != size:
+            turned = explain_mismatch(image, size, found)
+            raise DataError(
+                f"{path} is {found[0]} x {found[1]}, but {image.name} is {size[0]} x {size[1]}"
+                f"{turned or ': export it at that size'}"
+            )
+        raise DataError(f"{path} is a {mode} image; COCO panoptic uses RGB")
+
+    def number(
+        self, ids: np.ndarray, segments: Sequence[CocoSegment], entry: CocoPanopticImage
+    ) -> np.ndarray:
         """Replace segment ids by 1..n in the order of the JSON."""
-        known = np.array([0, *(segment["id"] for segment in segments)], np.int64)
+        known = np.array([0, *(segment.id for segment in segments)], np.int64)
         order = np.argsort(known)
         place = np.searchsorted(known[order], ids).clip(0, len(known) - 1)
         if (known[order][place] != ids).any():
             stray = int(ids[known[order][place] != ids][0])
             raise DataError(
-                f"{self.masks / entry['file_name']} has segment {stray}, which "
+                f"{self.masks / entry.file_name} has segment {stray}, which "
                 f"{self.annotations.name} does not list: export both together"
             )
         return order[place].astype(np.int32)
 
-    def label_of(self, segment: dict) -> int:
-        """Give the label id of a segment's category."""
-        category = segment["category_id"]
-        if category not in self.category_ids:
+    def label_of(self, segment: CocoSegment) -> int | None:
+        """Return the label id of a segment's category; None for one that is ignored.
+
+        Raises:
+            DataError: The category is not listed.
+        """
+        category = segment.category_id
+        if category not in self.category_ids and category not in self.void_ids:
             raise DataError(
                 f"{self.annotations} has a segment of category {category}, which is not among its "
                 f"{len(self.category_ids)} categories: add it or mend the segment"
             )
-        return self.category_ids[category]
+        return self.category_ids.get(category)
+
+
+def read_lists(annotations: Path) -> dict[str, list[Any]]:
+    """Read the images, annotations and categories of a COCO panoptic JSON.
+
+    Raises:
+        DataError: It cannot be read, lacks one of these, or an item is no valid record.
+    """
+    records: dict[str, list[Any]] = {key: [] for key in LISTS}
+    for key, item in stream_lists(annotations, tuple(LISTS)):
+        try:
+            records[key].append(read_record(item, LISTS[key], f"{key}[{len(records[key])}]"))
+        except JsonValueError as error:
+            raise DataError(f"{annotations}: {error}; export it again") from None
+    for key, found in records.items():
+        if not found:
+            raise DataError(
+                f"{annotations} has no {key}: it should be a COCO panoptic JSON with images, "
+                "annotations and categories"
+            )
+    return records
+
+
+def by_id(annotations: Path, key: str, records: Sequence[Any]) -> dict[Any, Any]:
+    """Return records by their ids.
+
+    Raises:
+        DataError: Two have one id.
+    """
+    found: dict[Any, Any] = {}
+    for record in records:
+        if found.setdefault(record.id, record) is not record:
+            raise DataError(
+                f"{annotations} lists two {key} whose id is {record.id!r}: renumber one"
+            )
+    return found
+
+
+def place_of(category: CocoPanopticCategory) -> tuple[bool, Any]:
+    """Return what categories are sorted by: numbers first."""
+    return isinstance(category.id, str), category.id
+
+
+def entries_of(
+    annotations: Path, images: Mapping[Any, CocoImage], records: Sequence[CocoPanopticImage]
+) -> list[tuple[CocoImage, CocoPanopticImage]]:
+    """Return each image with its segments.
+
+    Raises:
+        DataError: An image is not listed, or has segments twice, or two segments have one id.
+    """
+    entries: dict[Any, tuple[CocoImage, CocoPanopticImage]] = {}
+    for number, record in enumerate(records):
+        where, image = f"{annotations}: annotations[{number}]", images.get(record.image_id)
+        if image is None:
+            raise DataError(
+                f"{where} has image_id {record.image_id!r}, which the file does not list: add the "
+                "image, or remove the annotation"
+            )
+        if record.image_id in entries:
+            raise DataError(f"{where} is the second of image {record.image_id!r}: remove one")
+        ids = [segment.id for segment in record.segments_info]
+        if len(set(ids)) < len(ids):
+            twice = Counter(ids).most_common(1)[0][0]
+            raise DataError(f"{where} lists segment {twice} twice: export it again")
+        entries[record.image_id] = image, record
+    return list(entries.values())
 
 
 def find_coco_panoptic(folder: Path) -> Found | None:
@@ -159,17 +265,3 @@ def images_of(folder: Path, split: str) -> Path:
     """Give COCO's folder of pictures for a split, as COCO itself has it if there is none."""
     candidates = (folder / split, folder / "images" / split, folder / "images")
     return next((path for path in candidates if path.is_dir()), candidates[0])
-
-
-def read_json(path: Path) -> dict:
-    """Read a JSON file.
-
-    Raises:
-        DataError: It is missing, or no JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON ({error})") from error

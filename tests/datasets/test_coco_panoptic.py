@@ -170,7 +170,7 @@ def test_a_huge_png_is_refused_by_its_header(coco):
     sums = [struct.pack(">I", zlib.crc32(chunk)) for chunk in (header, b"IDAT")]
     png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + sums[0]
     (folder / "panoptic" / "a.png").write_bytes(png + struct.pack(">I", 0) + b"IDAT" + sums[1])
-    with pytest.raises(DataError, match=r"a\.png is 20000 x 20000, but a\.jpg is 4 x 6: export"):
+    with pytest.raises(DataError, match=r"a\.png is 20000 x 20000, but its image a\.jpg is 4 x 6"):
         open_dataset(folder)[0]
 
 

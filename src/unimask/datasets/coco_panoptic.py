@@ -17,7 +17,7 @@ from unimask.datasets.coco_records import (
 )
 from unimask.datasets.found import About, Found, Opener, Wish, only
 from unimask.datasets.maps.class_table import is_void
-from unimask.datasets.orientation import explain_mismatch
+from unimask.datasets.maps.label_map import check_size
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.json_stream import stream_lists
@@ -25,6 +25,7 @@ from unimask.formats.json_values import JsonValueError, read_record
 from unimask.formats.panoptic_png import decode_ids
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
+from unimask.processing.orientation import upright
 from unimask.processing.pictures import no_limit_of_pil, read_picture
 
 FORMAT = "COCO panoptic"
@@ -125,20 +126,19 @@ class CocoPanoptic:
             with no_limit_of_pil():
                 picture = Image.open(path)
             with picture:
-                found = picture.height, picture.width
-                if found == size and picture.mode in ("RGB", "RGBA"):
-                    return decode_ids(np.asarray(picture.convert("RGB")))
-                mode = picture.mode
+                if picture.mode not in ("RGB", "RGBA"):
+                    raise DataError(f"is a {picture.mode} image; COCO panoptic uses RGB")
+                ids = np.broadcast_to(np.int32(0), (picture.height, picture.width))
+                if ids.size == size[0] * size[1]:
+                    picture.load()
+                    ids = decode_ids(np.asarray(upright(picture, str(path)).convert("RGB")))
+        except DataError as error:
+            raise DataError(f"{path} {error}") from None
         except Exception as error:  # decoders raise many kinds of errors
             reason = str(error).strip() or type(error).__name__
             raise DataError(f"{path} cannot be read ({reason}): export it again") from error
-        if found != size:
-            turned = explain_mismatch(image, size, found)
-            raise DataError(
-                f"{path} is {found[0]} x {found[1]}, but {image.name} is {size[0]} x {size[1]}"
-                f"{turned or ': export it at that size'}"
-            )
-        raise DataError(f"{path} is a {mode} image; COCO panoptic uses RGB")
+        check_size(ids, path, size, image)
+        return ids
 
     def number(
         self, ids: np.ndarray, segments: Sequence[CocoSegment], entry: CocoPanopticImage

@@ -111,7 +111,7 @@ def test_pictures_that_are_missing_are_found_before_the_first_step(command, one_
     data = write_coco(tmp_path / "data")
     (data / "train2017" / "b.png").unlink()
     code, _, err = command("check", data, "--picture", tmp_path / "board.png")
-    one_line(code, err, "instances_train2017.json names 'b.png'", "1 of 5 pictures are missing")
+    one_line(code, err, "instances_train2017.json names 'b.png'", "1 of 5 images are missing")
 
 
 def test_more_objects_than_queries_are_told_before_the_first_step(command, tmp_path):

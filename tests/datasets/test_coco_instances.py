@@ -148,11 +148,11 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path, change, reason):
 def test_missing_pictures_are_counted_and_named(tmp_path):
     beside(tmp_path, coco_content())
     (tmp_path / "b.png").unlink()
-    with pytest.raises(DataError, match=r"'b\.png', .*1 of 5 pictures are missing"):
+    with pytest.raises(DataError, match=r"'b\.png', .*1 of 5 images are missing"):
         open_dataset(tmp_path)
     for path in tmp_path.glob("*.png"):
         path.unlink()
-    with pytest.raises(DataError, match="5 of 5 pictures are missing"):
+    with pytest.raises(DataError, match="5 of 5 images are missing"):
         open_dataset(tmp_path)
 
 

@@ -91,7 +91,7 @@ def test_what_is_not_there_is_named(tmp_path):
 def test_masks_that_are_none_are_named(tmp_path):
     folder = one_folder(tmp_path / "size", np.ones((4, 4), np.uint8))
     Image.fromarray(np.ones((5, 4), np.uint8)).save(folder / "masks" / "a.png")
-    with pytest.raises(DataError, match=r"a\.png is 5 x 4, but its picture a\.png is 4 x 4"):
+    with pytest.raises(DataError, match=r"a\.png is 5 x 4, but its image a\.png is 4 x 4"):
         open_ids(folder)[0]
     Image.new("RGB", (4, 4), "red").save(folder / "masks" / "a.png")
     with pytest.raises(DataError, match="one channel"):

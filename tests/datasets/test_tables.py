@@ -259,7 +259,7 @@ def test_rows_without_a_map_are_left_out_and_broken_cells_are_named(tmp_path):
     folder = saved(tmp_path / "broken", {"train": rows})
     dataset = open_dataset(folder)
     assert len(dataset) == 3 and "1 pictures have no map" in describe(dataset)
-    with pytest.raises(DataError, match=r"annotation/000002.png is 9 x 9, but its picture"):
+    with pytest.raises(DataError, match=r"annotation/000002.png is 9 x 9, but its image"):
         dataset[1]
     with pytest.raises(ImageError, match=r"train/image/000003.jpg is (damaged|not a picture)"):
         dataset[2]

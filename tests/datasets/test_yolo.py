@@ -1,12 +1,15 @@
 """YOLO segmentation: written here or elsewhere, with and without a YAML."""
 
+import time
+
 import numpy as np
 import pytest
 from outlines import SIZE, draw, write_plain_yolo, write_yolo, write_yolo_of_roboflow
 from PIL import Image
 
-from unimask.datasets import open_dataset
-from unimask.errors import DataError
+from unimask.datasets import open_dataset, split_names
+from unimask.datasets.found import Wish, about_of
+from unimask.errors import DataError, SettingsError
 
 coco = pytest.importorskip("pycocotools.mask")
 
@@ -23,7 +26,7 @@ def test_lists_of_pictures_and_several_folders(tmp_path):
     (data / "train.txt").write_text("./images/train/a.png\n/elsewhere/images/train/b.png\n")
     text = "train: train.txt\nval: [images/val, images/train]\nnames: [cat, cap]"
     (data / "data.yaml").write_text(text)
-    with pytest.raises(DataError, match=r"train\.txt names '/elsewhere/.*1 of 2 pictures"):
+    with pytest.raises(DataError, match=r"train\.txt names '/elsewhere/.*1 of 2 images"):
         open_dataset(data, "train")
     (data / "train.txt").write_text("./images/train/a.png\n./images/train/b.png\n")
     assert len(open_dataset(data, "train")) == 2 and len(open_dataset(data, "val")) == 10
@@ -54,7 +57,6 @@ def test_shares_count_from_the_picture_as_it_is_seen(tmp_path):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("0 0.5 0.5 0.2 0.2", r"a\.txt: line 2 is a box, .*export as YOLO segmentation"),
         ("0 0.5 0.5 0.2", "line 2 is no class followed by"),
         ("0 0.1 0.1 0.2 0.1 0.2", "line 2 is no class followed by"),
         ("2 0.1 0.1 0.2 0.1 0.2 0.2", "line 2 is of class 2, but 2 are named"),
@@ -75,7 +77,7 @@ def test_lines_that_are_no_objects_are_named(tmp_path, line, reason):
     ("text", "reason"),
     [
         ("train: images/gone\nnames: [cat, cap]", "names 'images/gone', which is not there"),
-        ("train: labels\nnames: [cat, cap]", "train is labels, where no pictures are"),
+        ("train: labels\nnames: [cat, cap]", "train is 'labels', where no images are"),
         ("train: images/train\nnames: {0: cat, 2: cap}", "number them from 0 on"),
         ("train: images/train\nnames: 3", "names should list the classes"),
         ("train: images/train\nnames: [", "cannot be read as YAML"),
@@ -96,3 +98,138 @@ def test_labels_that_are_nowhere_are_told(tmp_path):
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.txt").write_text("")
     assert np.array_equal(open_dataset(tmp_path)[0].label_ids, [1])
+
+
+def notes(dataset):
+    return about_of(dataset).told
+
+
+def test_lines_that_are_boxes_beside_outlines_are_ignored_and_counted(tmp_path):
+    """Elsewhere one box turns a whole dataset into boxes, and all outlines are dropped."""
+    data = write_plain_yolo(tmp_path)
+    (data / "labels" / "a.txt").write_text("0 0 0 0.5 0 0.5 0.5 0 0.5\n1 0.75 0.75 0.25 0.5\n")
+    dataset = open_dataset(data)
+    sample = dataset[0]
+    assert sample.crowds.tolist() == [False, True, False]
+    assert sample.mask(1).sum() == 24 * 32 and sample.mask(2).sum() == 24 * 16
+    assert "1 objects are boxes without outline" in notes(dataset)
+    assert "a.txt: line 2): ignored" in notes(dataset)
+
+
+def test_boxes_alone_are_refused(tmp_path):
+    data = write_plain_yolo(tmp_path)
+    for file in (data / "labels").iterdir():
+        file.write_text("0 0.5 0.5 0.2 0.2\n")
+    with pytest.raises(DataError, match=r"a\.txt: line 1 is a box, .*export as YOLO segmentation"):
+        open_dataset(data)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_is_no_part_of_the_first_class(tmp_path, encoding):
+    data = write_yolo(tmp_path / "data")
+    for file in [data / "data.yaml", *data.glob("labels/*/*.txt")]:
+        file.write_bytes(file.read_text().encode(encoding))
+    dataset = open_dataset(data, "val")
+    assert dataset.labels.names == ("cat", "cap", "background")
+    assert [len(sample.label_ids) for sample in dataset] == [3, 2, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("picture", "label"),
+    [
+        ("caf\u00e9.png", "cafe\u0301.txt"),
+        ("my cup.png", "my%20cup.txt"),
+        ("CUP.PNG", "cup.txt"),
+        ("cup.v1.png", "cup.v1.TXT"),
+    ],
+)
+def test_labels_whose_names_are_written_otherwise_are_not_lost(tmp_path, picture, label):
+    """Elsewhere the picture counts as one without objects, and nobody says so."""
+    data = write_plain_yolo(tmp_path)
+    Image.new("RGB", SIZE[::-1]).save(data / "images" / picture)
+    (data / "labels" / label).write_text("0 0 0 0.5 0 0.5 0.5 0 0.5")
+    found = {sample.path.name: sample.label_ids.tolist() for sample in open_dataset(data)}
+    assert found[picture] == [0, 2]
+
+
+def test_labels_without_an_image_are_counted(tmp_path):
+    data = write_plain_yolo(tmp_path)
+    (data / "labels" / "gone.txt").write_text("0 0 0 0.5 0 0.5 0.5 0 0.5")
+    assert "1 label files have no image" in notes(open_dataset(data))
+    assert "label files" not in notes(open_dataset(write_yolo(tmp_path / "data"), "train"))
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{after}: &{after} [{', '.join([f'*{before}'] * 9)}]\n"
+    for before, after in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (BOMB + "train: images/train\nnames: *i\n", "its aliases stand for more than"),
+        ("train: images/train\nnames: " + "[" * 5000, "cannot be read as YAML"),
+        (f"train: {'x' * 100_000}\nnames: [cat, cap]", r"names 'x{79}\.\.\., which is not there"),
+        ('train: "a\\0b"\nnames: [cat, cap]', "which is not there"),
+        ("train: images/train\nnc: 3\nnames: [cat, cap]", "nc is 3, but 2 names are listed"),
+        ("train: images/train\nnc: 3\nnames: &n [*n]", "nc is 3, but 1 names are listed"),
+        ("train:\nnames: [cat, cap]", "train is None, where no images are"),
+    ],
+)
+def test_a_hostile_yaml_is_one_line_at_once(tmp_path, text, reason):
+    data = write_yolo(tmp_path / "data")
+    (data / "data.yaml").write_text(text)
+    begin = time.perf_counter()
+    with pytest.raises(DataError, match=reason) as caught:
+        open_dataset(data, "train")
+    assert time.perf_counter() - begin < 10 and len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [
+        ("val: images/val\ntest:\n", "test of data.yaml is empty: left out"),
+        (
+            "val: images/val\ntest: images/test\n",
+            "test of data.yaml is 'images/test', which is not",
+        ),
+        ("val: images/val\ntest: ''\n", "test of data.yaml is empty: left out"),
+    ],
+)
+def test_a_test_split_that_is_not_there_is_left_out(tmp_path, rest, told):
+    """Ultralytics' and Roboflow's YAMLs name one, whether it was exported or not."""
+    data = write_yolo(tmp_path / "data")
+    (data / "data.yaml").write_text(f"train: images/train\n{rest}names: [cat, cap]\n")
+    assert split_names(data, Wish()) == ("train", "val")
+    dataset = open_dataset(data, "val")
+    assert len(dataset) == 5 and told in notes(dataset)
+
+
+@pytest.mark.parametrize("val", ["val:\n", "val: []\n", "val: nowhere\n", ""])
+def test_without_a_validation_split_images_are_set_aside(tmp_path, val):
+    data = write_yolo(tmp_path / "data")
+    (data / "data.yaml").write_text(f"train: images/train\n{val}names: [cat, cap]\n")
+    assert [len(open_dataset(data, split)) for split in ("train", "val")] == [4, 1]
+
+
+def test_names_that_are_too_few_for_the_yaml_are_an_error(tmp_path):
+    data = write_yolo(tmp_path / "data")
+    assert open_dataset(data, "val", names=("a", "b")).labels.names == ("a", "b", "background")
+    with pytest.raises(SettingsError, match=r"--names gives 1 names, but .*data\.yaml has 2"):
+        open_dataset(data, "val", names=("a",))
+
+
+def test_classes_that_are_only_counted_are_numbered(tmp_path):
+    data = write_yolo(tmp_path / "data")
+    (data / "data.yaml").write_text("train: images/train\nval: images/val\nnc: 2\n")
+    assert open_dataset(data, "val").labels.names == ("class 0", "class 1", "background")
+
+
+def test_images_beside_their_labels(tmp_path):
+    data = write_plain_yolo(tmp_path)
+    for file in [*(data / "images").iterdir(), *(data / "labels").iterdir()]:
+        file.rename(data / file.name)
+    for name in ("images", "labels"):
+        (data / name).rmdir()
+    assert [len(sample.label_ids) for sample in open_dataset(data)] == [3, 2, 3, 2, 1]

@@ -1,6 +1,5 @@
 """COCO instances: one JSON with the outlines of all objects, and a folder of pictures."""
 
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,22 +7,13 @@ import numpy as np
 
 from unimask.datasets.annotations import Annotations
 from unimask.datasets.coco_reader import CocoReader, called
-from unimask.datasets.found import WHOLE, Found, Opener, Wish
+from unimask.datasets.found import Wish
 from unimask.datasets.objects import ObjectPictures, object_labels
 from unimask.datasets.packed import File
 from unimask.datasets.picture_files import find_pictures
-from unimask.datasets.splits import SPLITS, split_named
+from unimask.datasets.splits import SPLITS
 
 FORMAT = "COCO instances"
-LOOK = 1 << 16
-"""Bytes at the beginning of a file that tell what it is."""
-
-FIRST_KEY = re.compile(rb'\s*\{\s*"(images|annotations|categories|info|licenses|licences|type)"')
-OTHERS = ("panoptic", "captions", "person_keypoints", "stuff", "image_info")
-"""How COCO's own files of other labels begin."""
-
-PLACES = ("images", "JPEGImages", "imgs", "img", "data")
-"""What a folder of pictures is called beside its JSON."""
 
 
 class CocoInstances(ObjectPictures):
@@ -112,57 +102,3 @@ def named(annotations: Path) -> str:
     if annotations.stem not in general:
         return annotations.stem
     return folder.parent.name if folder.name.lower() in SPLITS else folder.name
-
-
-def find_coco_instances(folder: Path) -> Found | None:
-    """Look for `annotations/instances_SPLIT.json` as COCO has them, or for any COCO JSON.
-
-    A single JSON is the whole folder; several are splits, by their names.
-    """
-    official = sorted(folder.glob("annotations/instances_*.json"))
-    if official:
-        splits: dict[str, Opener] = {}
-        for file in official:
-            name = file.stem.removeprefix("instances_")
-            split = split_named(name) or name
-            splits[name if split in splits else split] = opener(folder, file, name)
-        return Found(FORMAT, splits)
-    files = [
-        file
-        for place in (folder, folder / "annotations", folder / "labels")
-        for file in sorted(place.glob("*.json"))
-        if is_coco(file)
-    ]
-    if len(files) == 1:
-        return Found(FORMAT, {WHOLE: opener(folder, files[0], "")})
-    named_files = {split_named(file.stem) or file.stem: file for file in files}
-    if "train" not in named_files:
-        return None
-    return Found(FORMAT, {split: opener(folder, f, split) for split, f in named_files.items()})
-
-
-def is_coco(file: Path) -> bool:
-    """Say whether a JSON begins as those of COCO instances do."""
-    if file.name.startswith(OTHERS):
-        return False
-    try:
-        with file.open("rb") as stream:
-            beginning = stream.read(LOOK)
-    except OSError:
-        return False
-    return bool(FIRST_KEY.match(beginning)) and b'"segments_info"' not in beginning
-
-
-def opener(folder: Path, annotations: Path, split: str) -> Opener:
-    """Say how to open one JSON."""
-    beside = annotations.parent
-    own = [name for name in (split, split_named(split)) if name]
-    folders = [
-        *(folder / name for name in own),
-        *(folder / "images" / name for name in own),
-        beside,
-        *(beside / name for name in PLACES),
-        *(folder / name for name in PLACES),
-        folder,
-    ]
-    return lambda wish: open_coco_instances(annotations, folders, wish)

@@ -15,7 +15,7 @@ from unimask.datasets.coco_records import (
     CocoPanopticImage,
     CocoSegment,
 )
-from unimask.datasets.found import About, Found, Opener, Wish, only
+from unimask.datasets.found import About
 from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.maps.label_map import check_size
 from unimask.datasets.sample import Sample
@@ -235,33 +235,3 @@ def entries_of(
             raise DataError(f"{where} lists segment {twice} twice: export it again")
         entries[record.image_id] = image, record
     return list(entries.values())
-
-
-def find_coco_panoptic(folder: Path) -> Found | None:
-    """Look for `panoptic.json`, or for `annotations/panoptic_SPLIT.json` as COCO has them."""
-    if (folder / "panoptic.json").is_file():
-        return only(
-            FORMAT, opener(folder / "panoptic.json", folder / "panoptic", folder / "images")
-        )
-    splits = {}
-    for file in sorted(folder.glob("annotations/panoptic_*.json")):
-        name = file.stem.removeprefix("panoptic_")
-        splits[name.removesuffix("2017")] = opener(
-            file, file.with_suffix(""), images_of(folder, name)
-        )
-    return Found(FORMAT, splits) if splits else None
-
-
-def opener(annotations: Path, masks: Path, images: Path) -> Opener:
-    """Say how to open one set of pictures."""
-
-    def open_it(wish: Wish) -> CocoPanoptic:
-        return CocoPanoptic(annotations, masks, images, wish.channels)
-
-    return open_it
-
-
-def images_of(folder: Path, split: str) -> Path:
-    """Give COCO's folder of pictures for a split, as COCO itself has it if there is none."""
-    candidates = (folder / split, folder / "images" / split, folder / "images")
-    return next((path for path in candidates if path.is_dir()), candidates[0])

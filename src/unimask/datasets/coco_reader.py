@@ -8,7 +8,7 @@ from typing import Any
 
 from unimask.datasets.annotations import Collector
 from unimask.datasets.coco_records import CocoAnnotation, CocoCategory, CocoImage
-from unimask.datasets.found import tell
+from unimask.datasets.found import UnlabelledError, tell
 from unimask.datasets.outlines import Mask, read_polygons, rectangle
 from unimask.errors import DataError
 from unimask.formats.json_stream import stream_lists
@@ -139,11 +139,11 @@ class CocoReader:
         """Warn of objects without an outline.
 
         Raises:
-            DataError: None of the objects has one.
+            UnlabelledError: None of the objects has one.
         """
         if (self.boxes or self.bare) and len(self.boxes) >= len(self.objects.labels):
             what = "boxes only" if self.boxes else "annotations without outlines only"
-            raise DataError(
+            raise UnlabelledError(
                 f"{self.path} has {what} (the first is {[*self.boxes, *self.bare][0]}), but "
                 "segmentation needs outlines: label polygons, or export the dataset as segmentation"
             )

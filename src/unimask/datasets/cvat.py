@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
 from unimask.datasets.annotations import Collector
-from unimask.datasets.found import WHOLE, Found, Wish, tell
+from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
 from unimask.datasets.objects import ObjectPictures, object_labels
 from unimask.datasets.outlines import (
     Mask,
@@ -19,13 +20,16 @@ from unimask.datasets.outlines import (
     rectangle,
     turned,
 )
-from unimask.datasets.picture_files import find_pictures
+from unimask.datasets.picture_files import find_pictures, is_passed_over
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
 from unimask.labels import Colour
 
 FORMAT = "CVAT for images"
-SUBSET = re.compile(rb'<image\b[^>]*\bsubset="([^"]*)"')
+LOOK = 1 << 12
+"""Bytes at the beginning of a file that tell whether it is CVAT's."""
+
+SUBSET = re.compile(rb'<image\b[^<>]*?\bsubset="([^"<]*)"')
 SHAPED = ("polygon", "mask", "box", "ellipse")
 SHAPELESS = ("points", "polyline", "cuboid", "skeleton", "tag")
 """Shapes, and types of labels, that have no pixels."""
@@ -38,23 +42,24 @@ AXES = ("cx", "cy", "rx", "ry")
 def find_cvat(folder: Path) -> Found | None:
     """Look for an XML that begins as CVAT's; subsets of a project are splits."""
     for file in sorted(folder.glob("*.xml")):
-        content = file.read_bytes()
-        if b"<annotations>" in content[:1024]:
+        content = b"" if is_passed_over(file.name) else file.read_bytes()
+        if b"<annotations>" in content[:LOOK].replace(b"\0", b""):  # UTF-16 has zeros
             splits = subsets_of(content)
-
-            def opener(subset: str | None, file: Path = file):
-                return lambda wish: open_cvat(file, subset, wish)
-
-            return Found(FORMAT, {split: opener(name) for split, name in splits.items()})
+            return Found(
+                FORMAT,
+                {split: partial(open_cvat, file, name) for split, name in splits.items()},
+                (),
+                Evidence.CONTENT,
+                f"{file.name} begins as CVAT's",
+                names_classes=True,
+            )
     return None
 
 
 def subsets_of(content: bytes) -> dict[str, str | None]:
-    """Give the splits of an XML and how it calls them; one without a name if it has no train."""
-    told: list[str] = sorted({name.decode("utf-8", "replace") for name in SUBSET.findall(content)})
-    splits: dict[str, str | None] = {}
-    for name in told:
-        splits[SPLITS.get(name.lower(), name)] = name
+    """Return the splits of an XML and how it calls them; one without a name if it has no train."""
+    names = sorted({name.decode("utf-8", "replace") for name in SUBSET.findall(content)})
+    splits: dict[str, str | None] = {SPLITS.get(name.lower(), name): name for name in names}
     return splits if "train" in splits else {WHOLE: None}
 
 

@@ -1,35 +1,260 @@
-"""Which dataset lies in a folder."""
+"""Opening the dataset that lies in a folder, and the splits of it."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unimask.datasets.coco_instances import find_coco_instances
-from unimask.datasets.coco_panoptic import find_coco_panoptic
-from unimask.datasets.cvat import find_cvat
-from unimask.datasets.found import WHOLE, Dataset, Found, Wish
-from unimask.datasets.labelme import find_labelme
-from unimask.datasets.maps.ade20k import find_ade20k
-from unimask.datasets.maps.cityscapes import find_cityscapes
-from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
-from unimask.datasets.maps.picture_pairs import find_picture_pairs
-from unimask.datasets.splits import EVERY, Subset, split_indices, splits_in
-from unimask.datasets.tables.find import find_on_hub, find_tables_in, is_on_hub
-from unimask.datasets.yolo import find_yolo
-from unimask.errors import DataError
-
-FORMATS: tuple[tuple[Callable[[Path], Found | None], str], ...] = (
-    (find_ade20k, "images/training + annotations/training + objectInfo150.txt (ADE20K)"),
-    (find_cityscapes, "leftImg8bit/ + gtFine/ (Cityscapes)"),
-    (find_mapillary_vistas, "config.json + training/ + validation/ (Mapillary Vistas)"),
-    (find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
-    (find_coco_instances, "a COCO JSON + pictures (COCO instances, Roboflow)"),
-    (find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
-    (find_cvat, "annotations.xml + images/ (CVAT for images)"),
-    (find_labelme, "a JSON per picture (LabelMe)"),
-    (find_tables_in, "*.parquet, or what save_to_disk writes (Hugging Face dataset)"),
-    (find_picture_pairs, "images/ + masks/ of any names (label maps: classes, or instance ids)"),
+from unimask.datasets.candidates import (
+    MAP_KINDS,
+    expected,
+    find_candidates,
+    in_words,
+    parse_format,
 )
-"""Who knows a format, in the order of asking, and what a folder of it holds."""
+from unimask.datasets.coco_find import PANOPTIC
+from unimask.datasets.describe import check_classes
+from unimask.datasets.found import (
+    WHOLE,
+    Dataset,
+    Evidence,
+    Found,
+    UnlabelledError,
+    Wish,
+    add_notes,
+)
+from unimask.datasets.groups import Parts, part_by_rule
+from unimask.datasets.splits import EVERY, Subset
+from unimask.errors import DataError, SettingsError, UnimaskError
+
+KNOWN_SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class DatasetFolder:
+    """A folder of labelled images: its format is chosen once, and each split is read once.
+
+    Formats are tried in the order of `find_candidates`. The first of which some split can be opened
+    is the folder's. Where a format's files are there but cannot be opened, label maps that only
+    names suggest are not tried in its place: they would be another truth.
+
+    Attributes:
+        path: The folder, or a dataset's name on the Hub.
+        wish: What somebody says of it.
+        datasets: The splits that were opened, each with all its images.
+        parts: Of the split that is parted by rule, which images are for training.
+    """
+
+    path: Path
+    wish: Wish = field(default_factory=Wish)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+    parts: Parts | None = None
+
+    def __post_init__(self) -> None:
+        """Ask all formats about the folder.
+
+        Raises:
+            DataError: There is no such folder, or it holds nothing that is known.
+            SettingsError: The wish names a format that is not known.
+        """
+        if self.wish.format is not None:
+            self.wish = replace(self.wish, format=parse_format(self.wish.format))
+        self.candidates = find_candidates(self.path, self.wish.format)
+        if not self.candidates.found and not self.candidates.refusals:
+            raise DataError(expected(self.path))
+        self.chosen: Found | None = None
+
+    def found(self, first: str | None = None) -> Found:
+        """Return the folder's format.
+
+        Args:
+            first: The split that is wanted, so that no other one needs to be opened.
+
+        Raises:
+            DataError: None can be opened; the message says what was tried, and why it did not fit.
+        """
+        if self.chosen is None:
+            self.chosen = self.choose(first)
+        return self.chosen
+
+    def choose(self, first: str | None) -> Found:
+        """Return the first format of which some split can be opened."""
+        refusals: list[tuple[str, UnimaskError]] = list(self.candidates.refusals)
+        damaged = False
+        for found in self.candidates.found:
+            if damaged and found.evidence < Evidence.CONTENT:
+                continue
+            reason = None
+            for split in in_order(found, first):
+                try:
+                    self.datasets[split] = self.open_whole(found, split, refusals)
+                except DataError as error:
+                    reason = reason or error
+                else:
+                    return found
+            if reason is not None:
+                refusals.append((found.format, reason))
+                damaged = damaged or is_damage(found, reason)
+        raise refusal(self.path, refusals)
+
+    def open_whole(
+        self, found: Found, split: str, refusals: list[tuple[str, UnimaskError]] | None = None
+    ) -> Dataset:
+        """Open all images of one of the folder's own splits.
+
+        Raises:
+            DataError: It cannot be opened, or has no images.
+            SettingsError: Its files name their classes, and the wish names others.
+        """
+        kind = self.wish.format if self.wish.format in MAP_KINDS else None
+        names = None if found.names_classes else self.wish.names
+        dataset = found.splits[split](replace(self.wish, format=kind, names=names))
+        if not len(dataset):
+            raise UnlabelledError(f"{self.path} has no images with labels in {split}: add some")
+        if found.names_classes:
+            check_names(self.path, dataset, self.wish.names)
+        passed = [
+            f"passed over as {name}: {error}"
+            for name, error in refusals or ()
+            if not isinstance(error, UnlabelledError) or found.evidence < Evidence.CONTENT
+        ]
+        add_notes(dataset, [*found.notes, *self.rivals(found), *passed])
+        return dataset
+
+    def rivals(self, found: Found) -> list[str]:
+        """Return a sentence that names the other formats that lie in the folder."""
+        own = (found.format, *(MAP_KINDS if found.format == PANOPTIC else ()))  # its masks are maps
+        names = dict.fromkeys(
+            each.format
+            for each in self.candidates.found
+            if each.format not in own and each.evidence > Evidence.EMPTY
+        )
+        if not names or self.wish.format is not None:
+            return []
+        listed = " and ".join(names)
+        return [f"labels as {listed} are there too and not read: --format takes them instead"]
+
+    def whole(self, split: str) -> Dataset:
+        """Return all images of one of the folder's own splits."""
+        found = self.found(split)
+        if split not in self.datasets:
+            self.datasets[split] = self.open_whole(found, split)
+        return self.datasets[split]
+
+    @property
+    def main(self) -> str | None:
+        """What "train" and "val" are made of where they are not both there; None for nothing.
+
+        It is all images of a folder without splits, "train", or a folder's only split, unless that
+        is made to judge by.
+        """
+        splits = self.found().splits
+        for name in (WHOLE, "train"):
+            if name in splits:
+                return name
+        only = next(iter(splits))
+        return only if len(splits) == 1 and only not in KNOWN_SPLITS else None
+
+    def open(self, split: str | None = None) -> Dataset:
+        """Open one split, or what there is to learn from; see `open_dataset`.
+
+        Raises:
+            DataError: There is no such split, or it cannot be opened.
+        """
+        found = self.found(split)
+        ruled = "val" not in found.splits and self.main is not None
+        if split in ("train", "val") and ruled:
+            return self.part(str(self.main), split)
+        if split in found.splits:
+            return self.whole(str(split))
+        if split is None and (self.main or len(found.splits) == 1):
+            return self.whole(self.main or next(iter(found.splits)))
+        if split is not None and is_inside(self.path, split):
+            return DatasetFolder(self.path / split, self.wish).open()
+        raise DataError(self.missing(split))
+
+    def part(self, source: str, split: str) -> Dataset:
+        """Return the part of a split that is for training, or that is set aside to judge by.
+
+        Raises:
+            DataError: There are too few images to set one aside.
+        """
+        dataset = self.whole(source)
+        if len(dataset) < EVERY:
+            raise DataError(
+                f"{self.path} has {len(dataset)} images, too few to set some aside: add a val/"
+            )
+        if self.parts is None:
+            self.parts = part_by_rule(dataset)
+        subset = Subset(dataset, self.parts.train if split == "train" else self.parts.val)
+        add_notes(subset, self.parts.notes)
+        return subset
+
+    def missing(self, split: str | None) -> str:
+        """Return what is said of a split that is not there."""
+        names = ", ".join(self.found().splits)
+        if split in (None, "train"):
+            return (
+                f"{self.path} has no split 'train': it has {names}; name one of them by --split, "
+                "or add a folder train/"
+            )
+        return (
+            f"{self.path} has no split {split!r}: it has {names}; use one of these, or add a "
+            f"folder {split}/"
+        )
+
+    def split_names(self) -> tuple[str | None, ...]:
+        """Return the splits that can be opened: the folder's own, or those made by rule.
+
+        None stands for what there is to learn from, where that is too few to set any aside.
+        """
+        splits, main = self.found().splits, self.main
+        if "val" in splits or main is None:
+            return tuple(splits)
+        others = (name for name in splits if name != main)
+        if len(self.whole(main)) < EVERY:
+            return (None, *others)
+        return ("train", "val", *others)
+
+
+def in_order(found: Found, first: str | None) -> Iterator[str]:
+    """Return the splits of a format, the wanted one first, then what is learned from."""
+    names = dict.fromkeys([first or WHOLE, WHOLE, "train", *found.splits])
+    return (name for name in names if name in found.splits)
+
+
+def is_damage(found: Found, reason: DataError) -> bool:
+    """Return whether a format's files are there and hold labels, but cannot be opened."""
+    return found.evidence >= Evidence.CONTENT and not isinstance(reason, UnlabelledError)
+
+
+def is_inside(folder: Path, split: str) -> bool:
+    """Return whether there is a folder of that name inside."""
+    try:
+        return bool(split) and (folder / split).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def refusal(folder: Path, refusals: list[tuple[str, UnimaskError]]) -> UnimaskError:
+    """Return the error that tells why nothing could be opened."""
+    if len(refusals) == 1:
+        return refusals[0][1]
+    return DataError(f"{folder} cannot be opened {in_words(refusals)}")
+
+
+def check_names(folder: Path, dataset: Dataset, names: tuple[str, ...] | None) -> None:
+    """Refuse names for classes that the files themselves name otherwise.
+
+    Raises:
+        SettingsError: They differ; the message lists the files' own.
+    """
+    own = dataset.labels.names
+    given = own[:-1] if own[-1] == "background" else own
+    if names is not None and names not in (own, given):
+        raise SettingsError(
+            f"--names cannot rename or choose classes here: {folder} names its own "
+            f"({', '.join(own)}); leave --names out, or change them in its files"
+        )
 
 
 def open_dataset(
@@ -42,42 +267,75 @@ def open_dataset(
 ) -> Dataset:
     """Open the dataset in a folder, or one split of it.
 
-    The format is recognised by the names of files and folders (`FORMATS`), and that of label maps
-    by a look at some of them (`maps/kinds.py`); `describe` says what was found. A split is what the
-    dataset calls so ("valid" and "validation" are "val"), or the folder of that name. Where there
-    is no "val", every fifth picture by name is "val" and the others are "train". None is all
-    pictures of a folder without splits, else "train".
+    All formats are asked, and the likeliest that can be opened is taken (`candidates.py`);
+    `describe` says which, and what else is there. A split is what the dataset calls so ("valid" and
+    "validation" are "val"), or the folder of that name. Where there is no "val", images are set
+    aside by rule (`groups.py`), and the others are "train". None is all images of a folder without
+    splits, else "train"; the only split of another name is the whole folder.
 
     Args:
         path: The folder; or "owner/name" for a dataset of the Hub, where no such folder is.
         split: "train", "val", another of the dataset's own splits, or None.
         names: Names of the classes, for formats that only number them.
-        channels: Of the pictures, 3 for RGB.
-        format: What the labels are called, if the look is wrong: "semantic maps", "instance ids"
-            or "class and object channels".
+        channels: Of the images, 3 for RGB.
+        format: The format to take, by its name ("coco", "yolo", "semantic maps", ...).
 
     Raises:
-        DataError: There is nothing that can be recognised; the message lists what is looked for.
+        DataError: No format can be opened; the message says what was tried, or what is looked for.
+        SettingsError: `format` is not known, or `names` cannot be honoured.
         MissingExtraError: It is one of Hugging Face's, and the extra `datasets` is not installed.
     """
-    folder = Path(path)
-    splits, wish = recognise(folder, format).splits, Wish(names, channels, format)
-    whole = WHOLE if WHOLE in splits else "train"
-    if split in ("train", "val") and "val" not in splits and whole in splits:
-        dataset = splits[whole](wish)
-        return Subset(dataset, split_indices(len(dataset), split, folder))
-    if (split or whole) in splits:
-        return splits[split or whole](wish)
-    if split is not None and (folder / split).is_dir():
-        return open_dataset(folder / split, names=names, channels=channels, format=format)
-    raise DataError(
-        f"{folder} has no split {split!r}: it has {', '.join(splits)}; use one of these, or add "
-        f"a folder {split}/"
-    )
+    return DatasetFolder(Path(path), Wish(names, channels, format)).open(split)
+
+
+def open_train_and_val(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    val_split: str | None = None,
+    names: tuple[str, ...] | None = None,
+    channels: int = 3,
+    format: str | None = None,
+) -> tuple[Dataset, Dataset]:
+    """Open what is learned from and what is judged by.
+
+    Args:
+        path: The folder, or a dataset's name on the Hub.
+        split: What is learned from; None for "train".
+        val_split: What is judged by. None is the folder's "val", else what is set aside by rule of
+            what is learned from.
+        names: Names of the classes, for formats that only number them.
+        channels: Of the images, 3 for RGB.
+        format: The format to take.
+
+    Raises:
+        DataError: One cannot be opened, or their classes differ.
+        SettingsError: Both are the same split, or an option cannot be honoured.
+    """
+    folder = DatasetFolder(Path(path), Wish(names, channels, format))
+    own = folder.found(split or val_split).splits
+    if val_split in own:
+        train = folder.whole(split) if split in own and split else folder.open(split)
+        val = folder.whole(str(val_split))
+    elif val_split is not None:
+        train, val = folder.open(split or "train"), folder.open(val_split)
+    elif split in (None, "train") or "val" in own:
+        train, val = folder.open(split or "train"), folder.open("val")
+    elif split in own:
+        train, val = folder.part(str(split), "train"), folder.part(str(split), "val")
+    else:
+        raise DataError(folder.missing(split))
+    if train is val:
+        raise SettingsError(
+            f"{path}: training and validation are both {val_split or split or 'all images'}: give "
+            "two different splits by --split and --val-split"
+        )
+    check_classes(train, val)
+    return train, val
 
 
 def recognise(folder: Path, format: str | None = None) -> Found:
-    """Say which format a folder has, and its splits.
+    """Return the format of a folder, and its splits.
 
     Args:
         folder: The dataset's.
@@ -86,35 +344,9 @@ def recognise(folder: Path, format: str | None = None) -> Found:
     Raises:
         DataError: None that is known here, or another one.
     """
-    if not folder.is_dir() and not is_on_hub(folder):
-        raise DataError(
-            f"{folder} is not a folder: give the folder that holds the dataset, or the name of one "
-            "on the Hub (owner/name)"
-        )
-    others: list[str] = []
-    for find, _ in FORMATS if folder.is_dir() else ((find_on_hub, ""),):
-        found = find(folder) or splits_in(folder, find)
-        if found is not None and format in (None, found.format, *found.kinds):
-            return found
-        others += [] if found is None else [found.format, *found.kinds]
-    if others:
-        raise DataError(f"{folder} is no {format}: it may be {' or '.join(others)}")
-    raise DataError(
-        f"{folder} holds no dataset that is known here: expected "
-        + ", or ".join(what for _, what in FORMATS)
-    )
+    return DatasetFolder(folder, Wish(format=format)).found()
 
 
 def split_names(folder: Path, wish: Wish) -> tuple[str | None, ...]:
-    """Give the splits that `open_dataset` can open: the folder's own, or those made by rule.
-
-    None stands for what there is to learn from, where that is too few to set any aside.
-    """
-    splits = recognise(folder, wish.format).splits
-    whole = WHOLE if WHOLE in splits else "train"
-    if "val" in splits or whole not in splits:
-        return tuple(splits)
-    others = (name for name in splits if name != whole)
-    if len(splits[whole](wish)) < EVERY:
-        return (None, *others)
-    return ("train", "val", *others)
+    """Return the splits that `open_dataset` can open; see `DatasetFolder.split_names`."""
+    return DatasetFolder(folder, wish).split_names()

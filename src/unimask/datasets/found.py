@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ from jaxtyping import Int
 
 from unimask.datasets.packed import Stream, open_file
 from unimask.datasets.sample import Sample
+from unimask.errors import DataError
 from unimask.labels import TASKS, LabelSet, Task
 
 
@@ -115,24 +117,63 @@ WHOLE = "all"
 """The split of a folder that has none."""
 
 
+class Evidence(IntEnum):
+    """What a finder's answer rests on, the weakest first."""
+
+    EMPTY = 0
+    """Files of the format that hold no labels."""
+
+    NAMES = 1
+    """Names of files and folders."""
+
+    CONTENT = 2
+    """Content of files that only this format has."""
+
+    LAYOUT = 3
+    """The layout of one published dataset."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A folder whose format is known. Little but names of files has been looked at so far.
+    """A format that a folder may have, by names and by the beginnings of files.
 
     Attributes:
         format: What a person calls it, "COCO panoptic".
         splits: Name to what opens it: "train", "val", "test", or only `WHOLE`.
         kinds: What else its labels may be, as their files tell when they are opened.
+        evidence: What the answer rests on.
+        because: The evidence in words, such as "annotations.json lists annotations".
+        notes: What is left out or passed over, one sentence each.
+        names_classes: Its files name their classes, so that nobody else can (`Wish.names`).
     """
 
     format: str
     splits: Mapping[str, Opener]
     kinds: tuple[str, ...] = ()
+    evidence: Evidence = Evidence.NAMES
+    because: str = ""
+    notes: tuple[str, ...] = ()
+    names_classes: bool = False
+
+    def is_called(self, format: str) -> bool:
+        """Return whether the labels are, or may turn out to be, of a format."""
+        return format in (self.format, *self.kinds)
 
 
-def only(format: str, opener: Opener) -> Found:
-    """Give a folder that is one set of pictures."""
-    return Found(format, {WHOLE: opener})
+class UnlabelledError(DataError):
+    """Files are of a format, but hold nothing that segmentation can learn from.
+
+    Boxes without outlines, or images without annotations: another format in the same folder may
+    hold the labels.
+    """
+
+
+def add_notes(dataset: Dataset, notes: Sequence[str]) -> None:
+    """Add sentences to what a dataset says of itself."""
+    if notes:
+        about = about_of(dataset)
+        told = "; ".join(part for part in (about.told, *notes) if part)
+        dataset.about = replace(about, told=told)  # type: ignore[attr-defined]
 
 
 class DataWarning(UserWarning):

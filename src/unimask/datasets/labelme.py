@@ -3,8 +3,8 @@
 import base64
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -12,28 +12,39 @@ import numpy as np
 from PIL import Image
 
 from unimask.datasets.annotations import Collector
-from unimask.datasets.found import WHOLE, Found, Wish, tell
+from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
 from unimask.datasets.objects import ObjectPictures, object_labels
 from unimask.datasets.outlines import Mask, ellipse, join, placed, read_polygons, rectangle
-from unimask.datasets.picture_files import files_below
+from unimask.datasets.picture_files import files_below, files_with
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
+from unimask.formats.json_outline import json_outline
 from unimask.processing.pictures import SUFFIXES
 
 FORMAT = "LabelMe"
-LOOK = 1 << 10
-"""Bytes at the beginning of a file that tell whether it is LabelMe's."""
+LOOK = 1 << 16
+"""Characters at the beginning of a file that tell whether it is LabelMe's."""
 
-KEYS = b"version|flags|shapes|lineColor|fillColor|imagePath|imageData|imageHeight|imageWidth"
-BEGINNING = re.compile(rb'\s*\{\s*"(' + KEYS + rb')"\s*:')
+KEYS = frozenset(
+    (
+        *("version", "flags", "shapes", "lineColor", "fillColor"),
+        *("imagePath", "imageData", "imageHeight", "imageWidth"),
+    )
+)
+"""What LabelMe writes at the top level."""
+
 SHAPELESS = {"point", "points", "line", "linestrip"}
 """Shapes without pixels."""
 
 
 def find_labelme(folder: Path) -> Found | None:
-    """Look for JSONs with shapes, in the folder and below it; folders may be splits."""
-    files = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
-    if not files or not is_labelme(files[0]):
+    """Look for JSONs with shapes, in the folder and below it; folders may be splits.
+
+    JSONs of other kinds are passed over, and that is noted.
+    """
+    jsons = files_with(folder, ".json")
+    files = [file for file in jsons if is_labelme(file)]
+    if not files:
         return None
     splits: dict[str, list[Path]] = {}
     for file in files:
@@ -42,18 +53,31 @@ def find_labelme(folder: Path) -> Found | None:
         splits.setdefault(split, []).append(file)
     if len(splits) > 1 and WHOLE in splits:
         splits.pop(WHOLE)
-
-    def opener(split: str):
-        return lambda wish: open_labelme(folder, splits, split, wish)
-
-    return Found(FORMAT, {split: opener(split) for split in splits})
+    others = sorted(set(jsons) - set(files))
+    note = (
+        f"JSON files of other kinds are passed over: {len(others)}, such as {others[0].name}"
+        if others
+        else ""
+    )
+    return Found(
+        FORMAT,
+        {split: partial(open_labelme, folder, splits, split) for split in splits},
+        (),
+        Evidence.CONTENT,
+        f"{files[0].name} lists shapes",
+        (note,) if note else (),
+        names_classes=True,
+    )
 
 
 def is_labelme(file: Path) -> bool:
-    """Say whether a JSON begins as LabelMe's do."""
-    with file.open("rb") as stream:
-        beginning = stream.read(LOOK)
-    return bool(BEGINNING.match(beginning))
+    """Return whether a JSON lists shapes, as LabelMe's and those of its kin do."""
+    outline = json_outline(file, LOOK)
+    if not outline.complete and outline.may_have("shapes") and outline.keys.keys() <= KEYS:
+        outline = json_outline(file)  # the image is in front of the shapes
+    others = outline.keys.keys() & KEYS - {"shapes"}
+    pointed = "points" in outline.item_keys("shapes")
+    return outline.keys.get("shapes") == "list" and (pointed or bool(others))
 
 
 def open_labelme(

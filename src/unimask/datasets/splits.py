@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from unimask.datasets.found import (
     open_picture,
 )
 from unimask.datasets.packed import Stream
+from unimask.datasets.picture_files import is_passed_over
 from unimask.datasets.sample import Sample
-from unimask.errors import DataError
 
 EVERY = 5
 """Without a split of its own, each fifth picture (by name) of a folder is for validation."""
@@ -76,24 +77,24 @@ class Subset:
         return open_picture(self.dataset, self.indices[index])
 
 
-def split_indices(count: int, split: str, folder: Path) -> list[int]:
-    """Give the samples of a split that is made by rule.
+def splits_in(
+    folder: Path, find: Callable[[Path], Found | None], *, any_name: bool = False
+) -> Found | None:
+    """Look for one format in each folder that is called like a split.
 
-    Raises:
-        DataError: There are too few pictures to set one aside.
+    Args:
+        folder: The dataset's.
+        find: Looks for the format in one folder.
+        any_name: Take folders of all other names too, each as a split of its name.
     """
-    if count < EVERY:
-        raise DataError(f"{folder} has {count} pictures, too few to set some aside: add a val/")
-    return [i for i in range(count) if (i % EVERY == EVERY - 1) == (split == "val")]
-
-
-def splits_in(folder: Path, find: Callable[[Path], Found | None]) -> Found | None:
-    """Look for one format in each folder that is called like a split."""
     splits: dict[str, Opener] = {}
-    format = ""
+    first: Found | None = None
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        found = find(inner) if inner.name.lower() in SPLITS else None
+        split = SPLITS.get(inner.name.lower(), inner.name if any_name else None)
+        if split is None or is_passed_over(inner.name):
+            continue
+        found = find(inner)
         if found is not None and WHOLE in found.splits:
-            format = found.format
-            splits[SPLITS[inner.name.lower()]] = found.splits[WHOLE]
-    return Found(format, splits) if splits else None
+            first = first or found
+            splits[inner.name if split in splits else split] = found.splits[WHOLE]
+    return None if first is None else replace(first, splits=splits)

@@ -1,132 +1,259 @@
-"""YOLO segmentation: `data.yaml`, pictures in `images/`, and in `labels/` a line per object."""
+"""YOLO segmentation: `data.yaml`, images in `images/`, and in `labels/` a line per object."""
 
 import re
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import yaml
-
-from unimask.datasets.annotations import Collector
-from unimask.datasets.found import WHOLE, Found, Opener, Wish
-from unimask.datasets.objects import ObjectPictures, object_labels
-from unimask.datasets.outlines import CORNERS
-from unimask.datasets.picture_files import find_pictures, picture_size, pictures_below
+from unimask.datasets.found import WHOLE, Dataset, Evidence, Found, Wish
+from unimask.datasets.picture_files import find_pictures, is_passed_over, pictures_below, walk
 from unimask.datasets.splits import SPLITS
-from unimask.errors import DataError
+from unimask.datasets.yolo_labels import FORMAT, is_label_line, open_yolo
+from unimask.errors import DataError, SettingsError
+from unimask.formats.text_file import LARGEST_YAML, read_text, read_yaml
+from unimask.processing.pictures import SUFFIXES, is_picture
 
-FORMAT = "YOLO segmentation"
-KEYS = re.compile(r"^(train|val|test)\s*:", re.MULTILINE)
-BOX = 5
-"""Fields of a line that is a box: class, x, y, width, height."""
+SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLITS)})['\"]?[ \t]*:", re.MULTILINE)
+CLASS_KEY = re.compile(r"^['\"]?(names|nc)['\"]?[ \t]*:", re.MULTILINE)
 
-FARTHEST = 100.0
-"""Shares of a picture's sides; the collector judges what is nearer."""
+USUAL = ("data", "dataset")
+"""What the YAML of a dataset is usually called."""
+
+LISTS = ("classes.txt", "obj.names", "classes.names", "predefined_classes.txt")
+"""Files that name the classes where no YAML does, one a line."""
+
+LOOKED_AT = 50
+"""Label files that are looked into until one has a line."""
+
+SHOWN = 80
+"""Characters of a value that a message shows."""
 
 Names = tuple[str, ...]
 
 
 def find_yolo(folder: Path) -> Found | None:
-    """Look for a YAML that names classes and splits, or for text files in `labels/`."""
-    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        text = file.read_text(errors="replace")
-        keys = dict.fromkeys(KEYS.findall(text))
-        if keys and re.search(r"^names\s*:", text, re.MULTILINE):
-            return Found(FORMAT, {key: yaml_opener(file, key) for key in keys})
-    images, labels = folder / "images", folder / "labels"
-    if not images.is_dir() or next(labels.rglob("*.txt"), None) is None:
-        return None
-    inner = {SPLITS[p.name.lower()]: p for p in images.iterdir() if p.name.lower() in SPLITS}
-    splits = inner or {WHOLE: images}
-    return Found(FORMAT, {split: opener(folder, place) for split, place in splits.items()})
+    """Look for a YAML that names classes and splits, or for labels line by line."""
+    files = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
+    files = sorted(file for file in files if not is_passed_over(file.name))
+    files.sort(key=lambda file: file.stem.lower() not in USUAL)
+    described = [file for file in files if describes(file)]
+    if not described:
+        return find_folders(folder)
+    splits, notes = splits_of(described[0])
+    if len(described) > 1:
+        notes.append(f"{described[1].name} describes a dataset too and is not read")
+    openers = {split: partial(open_described, described[0], key) for split, key in splits.items()}
+    because = f"{described[0].name} names splits and classes"
+    return Found(FORMAT, openers, (), Evidence.CONTENT, because, tuple(notes))
 
 
-def yaml_opener(file: Path, key: str) -> Opener:
-    """Say how to open a split that a YAML tells of."""
-
-    def open_it(wish: Wish) -> ObjectPictures:
-        content = read_yaml(file)
-        names = wish.names or read_names(file, content.get("names"))
-        return open_yolo(file.absolute().parent.name, pictures_of(file, content, key), names, wish)
-
-    return open_it
+def describes(file: Path) -> bool:
+    """Return whether a YAML names splits and classes."""
+    try:
+        text = read_text(file, LARGEST_YAML)
+    except DataError:
+        return False
+    return bool(SPLIT_KEY.search(text) and CLASS_KEY.search(text))
 
 
-def opener(folder: Path, images: Path) -> Opener:
-    """Say how to open pictures whose classes are named in no YAML."""
+def splits_of(file: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the splits of a YAML and the key of each, and notes on those that are left out.
 
-    def open_it(wish: Wish) -> ObjectPictures:
-        names = wish.names or listed_names(folder)
-        return open_yolo(folder.absolute().name, pictures_below(images), names, wish)
-
-    return open_it
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """Read a YAML file of keys and values.
-
-    Raises:
-        DataError: It is none.
+    An empty or absent split is left out, unless it is the one to learn from: whoever opens that is
+    told what is wrong.
     """
     try:
-        content = yaml.safe_load(file.read_text())
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"{file} cannot be read as YAML ({error}): mend it") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{file} should say path, train, val and names, each after its key")
-    return content
+        content = read_yaml(file)
+    except DataError:  # told when it is opened
+        return {"train": "train"}, []
+    splits: dict[str, str] = {}
+    notes: list[str] = []
+    for key in map(str, content):
+        split = SPLITS.get(key.lower())
+        if split is None or split in splits:
+            continue
+        try:
+            empty = not any(has_images(place) for place in places_of(file, content, key))
+            reason = "has no images" if content.get(key) else "is empty"
+        except DataError:
+            empty, reason = True, f"is {shortened(content[key])}, which is not there"
+        if empty and split != "train":
+            notes.append(f"{key} of {file.name} {reason}: left out")
+        else:
+            splits[split] = key
+    return splits or {"train": "train"}, notes
 
 
-def read_names(file: Path, names: Any) -> Names:
-    """Give the classes, listed or numbered.
-
-    Raises:
-        DataError: They are neither, or a number is left out.
-    """
-    if isinstance(names, dict) and sorted(names, key=str) == sorted(range(len(names)), key=str):
-        names = [names[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names:
-        raise DataError(f"{file}: names should list the classes, or number them from 0 on")
-    return tuple(str(name) for name in names)
+def has_images(place: Path) -> bool:
+    """Return whether a folder holds images, or a list names some."""
+    if place.is_dir():
+        return any(
+            is_picture(folder / name, SUFFIXES) for folder, names in walk(place) for name in names
+        )
+    return place.stat().st_size > 0
 
 
-def listed_names(folder: Path) -> Names:
-    """Read `classes.txt`, which labelling tools write beside YOLO's files.
+def find_folders(folder: Path) -> Found | None:
+    """Look for label files in `labels/`, or beside images, whose classes no YAML names."""
+    images, labels = inner_folder(folder, "images"), inner_folder(folder, "labels")
+    beside = labels or inner_folder(folder, "obj_train_data") or folder
+    if labels is None and not any((folder / name).is_file() for name in LISTS):
+        return None
+    file = next((file for file in label_files(beside) if is_labels(file)), None)
+    if file is None:
+        return None
+    images = images or (folder if labels else beside)
+    inner = {SPLITS[p.name.lower()]: p for p in images.iterdir() if is_split(p)}
+    if not inner and not has_images(images):
+        return None
+    splits = inner or {WHOLE: images}
+    openers = {split: partial(open_named, folder, place) for split, place in splits.items()}
+    return Found(FORMAT, openers, (), Evidence.CONTENT, f"{file.name} has lines of numbers")
 
-    Raises:
-        DataError: There is none.
-    """
-    for place in (folder, folder / "labels", folder.parent, folder.parent / "labels"):
-        for name in ("classes.txt", "obj.names"):
-            if (place / name).is_file():
-                lines = (place / name).read_text(errors="replace").splitlines()
-                return tuple(line.strip() for line in lines if line.strip())
-    raise DataError(
-        f"{folder} has YOLO labels, but nothing names their classes: add a data.yaml, or a "
-        "classes.txt with one name a line, or give names (--names)"
+
+def inner_folder(folder: Path, name: str) -> Path | None:
+    """Return a folder inside, whatever the case of its letters."""
+    exact = folder / name
+    if exact.is_dir():
+        return exact
+    return next((p for p in folder.iterdir() if p.name.lower() == name and p.is_dir()), None)
+
+
+def is_split(path: Path) -> bool:
+    """Return whether a folder is called like a split."""
+    return path.name.lower() in SPLITS and path.is_dir()
+
+
+def label_files(folder: Path) -> Iterator[Path]:
+    """Return the text files below a folder that may be labels."""
+    return (
+        place / name
+        for place, names in walk(folder)
+        for name in names
+        if name.lower().endswith(".txt") and name.lower() not in LISTS and name not in SPLIT_LISTS
     )
 
 
-def pictures_of(file: Path, content: dict[str, Any], key: str) -> list[Path]:
-    """Give the pictures of a split: folders of them, or text files that list them.
+SPLIT_LISTS = frozenset(f"{name}.txt" for name in SPLITS)
+"""Text files that list the images of a split."""
+
+
+def is_labels(file: Path) -> bool:
+    """Return whether the first line of a file is a class and coordinates."""
+    lines = (line for line in read_text(file).splitlines() if line.strip())
+    first = next(lines, None)
+    return first is not None and is_label_line(first)
+
+
+def open_described(file: Path, key: str, wish: Wish) -> Dataset:
+    """Open a split that a YAML describes.
+
+    Raises:
+        DataError: The YAML or a label is not what it should be.
+        SettingsError: Somebody gave too few or too many names.
+    """
+    content = read_yaml(file)
+    names = chosen_names(wish, read_names(file, content), file)
+    pictures, listed = pictures_of(file, content, key)
+    return open_yolo(file.absolute().parent.name, pictures, names, wish, listed=listed)
+
+
+def open_named(folder: Path, images: Path, wish: Wish) -> Dataset:
+    """Open images whose classes are named in no YAML.
+
+    Raises:
+        DataError: A label is not what it should be, or nothing names the classes.
+        SettingsError: Somebody gave too few or too many names.
+    """
+    file = names_file(folder)
+    if file is not None:
+        lines = [line.strip() for line in read_text(file).splitlines()]
+        names = chosen_names(wish, tuple(filter(None, lines)), file)
+    elif wish.names is not None:
+        names = wish.names
+    else:
+        raise DataError(
+            f"{folder} has YOLO labels, but nothing names their classes: add a data.yaml, or a "
+            "classes.txt with one name a line, or give names (--names)"
+        )
+    return open_yolo(folder.absolute().name, pictures_below(images), names, wish)
+
+
+def names_file(folder: Path) -> Path | None:
+    """Return the list of classes that labelling tools write beside YOLO's files."""
+    for place in (folder, folder / "labels", folder.parent, folder.parent / "labels"):
+        for name in LISTS:
+            if (place / name).is_file():
+                return place / name
+    return None
+
+
+def chosen_names(wish: Wish, names: Names, file: Path) -> Names:
+    """Return the names that somebody gave in place of a file's.
+
+    Raises:
+        SettingsError: They are not as many.
+    """
+    if wish.names is not None and len(wish.names) != len(names):
+        raise SettingsError(
+            f"--names gives {len(wish.names)} names, but {file} has {len(names)} classes: give as "
+            "many"
+        )
+    return wish.names or names
+
+
+def read_names(file: Path, content: dict[Any, Any]) -> Names:
+    """Return the classes of a YAML, listed or numbered.
+
+    Raises:
+        DataError: They are neither, a number is left out, or `nc` is another number.
+    """
+    names, count = content.get("names"), content.get("nc")
+    if names is None and isinstance(count, int) and 0 < count <= LARGEST_YAML:
+        names = [f"class {number}" for number in range(count)]
+    if isinstance(names, dict):
+        numbered = {str(number): name for number, name in names.items()}
+        if len(numbered) == len(names) and set(numbered) == set(map(str, range(len(names)))):
+            names = [numbered[str(number)] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{file}: names should list the classes, or number them from 0 on")
+    if isinstance(count, int) and count != len(names):
+        raise DataError(f"{file}: nc is {count}, but {len(names)} names are listed: mend one")
+    return tuple(str(name) for name in names)
+
+
+def pictures_of(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Path], bool]:
+    """Return the images of a split, and whether text files list them.
 
     Raises:
         DataError: They are not there.
     """
-    value = content.get(key)
-    places = value if isinstance(value, list) else [value]
     pictures: list[Path] = []
-    for place in places:
-        found = located(file, str(content.get("path") or ""), str(place))
-        if found.is_dir():
-            pictures += pictures_below(found)
+    listed = False
+    for place in places_of(file, content, key):
+        if place.is_dir():
+            pictures += pictures_below(place)
         else:
-            lines = [line.strip() for line in found.read_text(errors="replace").splitlines()]
-            names = [line for line in lines if line]
-            pictures += find_pictures(names, (found.parent, file.parent), found)
+            names = [line.strip() for line in read_text(place).splitlines() if line.strip()]
+            pictures += find_pictures(names, (place.parent, file.parent), place)
+            listed = True
     if not pictures:
-        raise DataError(f"{file}: {key} is {value}, where no pictures are: mend the path")
-    return sorted(pictures)
+        value = shortened(content.get(key))
+        raise DataError(f"{file}: {key} is {value}, where no images are: mend the path")
+    return sorted(set(pictures)), listed
+
+
+def places_of(file: Path, content: dict[Any, Any], key: str) -> list[Path]:
+    """Return the folders and lists that a YAML names for a split.
+
+    Raises:
+        DataError: One of them is not there.
+    """
+    value = content.get(key)
+    values = value if isinstance(value, list) else [value]
+    root = str(content.get("path") or "")
+    return [located(file, root, str(place)) for place in values if place not in (None, "", {})]
 
 
 def located(file: Path, root: str, place: str) -> Path:
@@ -139,75 +266,25 @@ def located(file: Path, root: str, place: str) -> Path:
         DataError: It is nowhere.
     """
     parts = [part for part in place.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    ends = [file.parent.joinpath(*parts[start:]) for start in range(len(parts))]
+    ends = [file.parent.joinpath(*parts[start:]) for start in range(min(len(parts), LOOKED_AT))]
     rooted = [file.parent / root / place] if root else []
     for candidate in (*rooted, *ends, file.parent / place):
-        if candidate.exists():
+        if is_there(candidate):
             return candidate
-    raise DataError(f"{file} names {place!r}, which is not there: mend path, train and val in it")
+    raise DataError(
+        f"{file} names {shortened(place)}, which is not there: mend path, train and val in it"
+    )
 
 
-def label_file(picture: Path) -> Path:
-    """Give the labels of a picture: in `labels/` for the last `images/` of its path, or beside."""
-    parts = list(picture.parent.parts)
-    if "images" in parts:
-        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-    return Path(*parts, f"{picture.stem}.txt")
-
-
-def open_yolo(name: str, pictures: list[Path], names: Names, wish: Wish) -> ObjectPictures:
-    """Read the labels of all pictures; one without a file has no objects.
-
-    Args:
-        name: Of the dataset.
-        pictures: Files.
-        names: Classes.
-        wish: The pictures' channels.
-
-    Raises:
-        DataError: A line is not what it should be, or there are no labels at all.
-    """
-    objects, sizes, found = Collector(), [], 0
-    files = [label_file(picture) for picture in pictures]
-    for number, (picture, file) in enumerate(zip(pictures, files, strict=True)):
-        height, width = size = picture_size(picture, wish.channels)
-        sizes.append(size)
-        if not file.is_file():
-            continue
-        found += 1
-        for line, text in enumerate(file.read_text(errors="replace").splitlines(), start=1):
-            if text.strip():
-                label, points = read_line(f"{file}: line {line}", text, len(names))
-                scaled = (points.reshape(-1, 2) * (width, height)).ravel()
-                objects.add(number, label, line, [scaled])
-    if not found:
-        raise DataError(f"{files[0]} is missing, and so are all other labels: add them")
-
-    def origin(picture: int, line: int) -> str:
-        return f"{files[picture]}: line {line}"
-
-    done = objects.finish(np.array(sizes, np.int64), origin)
-    return ObjectPictures(FORMAT, name, object_labels(names), pictures, done, origin, wish.channels)
-
-
-def read_line(where: str, text: str, classes: int) -> tuple[int, np.ndarray]:
-    """Read one object: its class, and x and y in turns, as shares of width and height.
-
-    Raises:
-        DataError: It is none; the message begins with `where`.
-    """
+def is_there(path: Path) -> bool:
+    """Return whether a path exists; one that is too long for a path does not."""
     try:
-        values = np.array(text.split(), np.float64)
-    except ValueError:
-        raise DataError(f"{where} holds more than numbers: export it again") from None
-    if len(values) == BOX:
-        raise DataError(
-            f"{where} is a box, but segmentation needs outlines: export as YOLO segmentation"
-        )
-    if len(values) < 1 + 2 * CORNERS or len(values) % 2 == 0:
-        raise DataError(f"{where} is no class followed by x and y of three points or more: mend it")
-    if not np.abs(values[1:]).max() < FARTHEST:
-        raise DataError(f"{where} has coordinates that are no shares of width and height: mend it")
-    if not 0 <= values[0] < classes or values[0] % 1:
-        raise DataError(f"{where} is of class {values[0]:g}, but {classes} are named, from 0 on")
-    return int(values[0]), values[1:]
+        return path.is_dir() or path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def shortened(value: object) -> str:
+    """Return the beginning of a value, as a message shows it."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -30,7 +30,9 @@ def test_colour_masks_in_nested_tiles(tmp_path):
     assert (dataset[2].ignored == (expected == 3)).all()
     told = describe(dataset)
     assert "a colour per class" in told and "classes.json" in told and "ignored: Unlabeled" in told
-    assert [len(open_dataset(folder, split)) for split in ("train", "val")] == [5, 1]
+    training, validation = (open_dataset(folder, split) for split in ("train", "val"))
+    assert len(training) == 4 and len(validation) == 2, "a whole tile of a scene is set aside"
+    assert len({path.parts[-3] for path in validation.paths}) == 1
 
 
 def test_odd_names_of_folders_tell_the_split(tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from unimask.datasets.coco_panoptic import CocoPanoptic
-from unimask.datasets.found import About, Dataset, Found, Wish
+from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import check_size, read_channels, read_numbers
 from unimask.datasets.maps.partners import Pairs
@@ -49,7 +49,8 @@ def find_ade20k(folder: Path) -> Found | None:
             if (folder / images / inner).is_dir() and has_maps(folder, images, inner)
         }
         if splits:
-            return Found(FORMAT, splits)
+            because = f"{images}/ and annotations of ADE20K"
+            return Found(FORMAT, splits, (), Evidence.LAYOUT, because, names_classes=True)
     return None
 
 

@@ -7,7 +7,7 @@ of a class, or 1000 times that and the number of an object.
 from functools import partial
 from pathlib import Path
 
-from unimask.datasets.found import About, Dataset, Found, Wish
+from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
@@ -34,7 +34,9 @@ def find_cityscapes(folder: Path) -> Found | None:
         return None
     both = [s for s in ("train", "val", "test") if (folder / TRUTH / s).is_dir()]
     openers = {s: partial(open_split, folder, s) for s in both if (folder / PICTURES / s).is_dir()}
-    return Found(FORMAT, openers) if openers else None
+    because = f"{PICTURES}/ beside {TRUTH}/"
+    found = Found(FORMAT, openers, (), Evidence.LAYOUT, because, names_classes=True)
+    return found if openers else None
 
 
 def open_split(folder: Path, split: str, wish: Wish) -> Dataset:

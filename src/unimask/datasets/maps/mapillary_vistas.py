@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.found import About, Dataset, Found, Wish
+from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
@@ -39,7 +39,8 @@ def find_mapillary_vistas(folder: Path) -> Found | None:
             and any((folder / inner / release / kind).is_dir() for kind in ("instances", "labels"))
         }
         if here and (folder / name).is_file():
-            return Found(FORMAT, here)
+            because = f"{name} beside folders of splits"
+            return Found(FORMAT, here, (), Evidence.LAYOUT, because, names_classes=True)
     return None
 
 

@@ -1,0 +1,218 @@
+"""The formats that a folder may have, the likeliest first.
+
+All formats are asked. Those of published layouts come first, then those whose files were looked
+into, then those that only names of files and folders suggest; among equals, the order of `FORMATS`
+decides, which puts what says more of an image before what says less: panoptic labels before
+objects, outlines with holes before those without, and lists of objects before label maps.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from unimask.datasets.coco_find import find_coco_instances, find_coco_panoptic
+from unimask.datasets.cvat import find_cvat
+from unimask.datasets.found import Evidence, Found
+from unimask.datasets.labelme import find_labelme
+from unimask.datasets.maps import channels, instance_ids, semantic
+from unimask.datasets.maps.ade20k import find_ade20k
+from unimask.datasets.maps.cityscapes import find_cityscapes
+from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
+from unimask.datasets.maps.picture_pairs import KINDS, find_picture_pairs
+from unimask.datasets.picture_files import is_passed_over
+from unimask.datasets.splits import splits_in
+from unimask.datasets.tables.find import find_on_hub, find_tables_in, is_on_hub
+from unimask.datasets.yolo import find_yolo
+from unimask.errors import DataError, MissingExtraError, SettingsError
+
+Find = Callable[[Path], Found | None]
+
+FORMATS: tuple[tuple[str, Find, str], ...] = (
+    ("ADE20K", find_ade20k, "images/training + annotations/training + objectInfo150.txt (ADE20K)"),
+    ("Cityscapes", find_cityscapes, "leftImg8bit/ + gtFine/ (Cityscapes)"),
+    (
+        "Mapillary Vistas",
+        find_mapillary_vistas,
+        "config.json + training/ + validation/ (Mapillary Vistas)",
+    ),
+    ("COCO panoptic", find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
+    ("COCO instances", find_coco_instances, "a COCO JSON + pictures (COCO instances, Roboflow)"),
+    ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
+    ("CVAT for images", find_cvat, "annotations.xml + images/ (CVAT for images)"),
+    ("LabelMe", find_labelme, "a JSON per picture (LabelMe)"),
+    (
+        "Hugging Face dataset",
+        find_tables_in,
+        "*.parquet, or what save_to_disk writes (Hugging Face dataset)",
+    ),
+    (
+        semantic.FORMAT,
+        find_picture_pairs,
+        "images/ + masks/ of any names (label maps: classes, or instance ids)",
+    ),
+)
+"""Each format, who looks for it, and what a folder of it holds."""
+
+COSTLY = find_tables_in
+"""A look at tables loads them, so they are asked only if no other format's files are there."""
+
+MAP_KINDS = (semantic.FORMAT, *KINDS)
+"""What label maps may be, which only a look at them tells apart."""
+
+SPELLINGS = {
+    "ADE20K": "ade ade20k",
+    "Cityscapes": "cityscape",
+    "Mapillary Vistas": "mapillary vistas vista",
+    "COCO panoptic": "panoptic cocopanopticsegmentation",
+    "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",
+    "YOLO segmentation": "yolo yoloseg yolov5 yolov8 yolo11 ultralytics",
+    "CVAT for images": "cvat cvatxml cvatimages cvatforimages11",
+    "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",
+    semantic.FORMAT: "semantic semanticmap semanticmasks labelmaps maps masks",
+    instance_ids.FORMAT: "instanceid idmaps objectids instancemaps",
+    channels.FORMAT: "channels classandobjectchannel",
+}
+"""Other spellings of formats, without punctuation and in small letters."""
+
+MOST_INNER = 64
+"""Inner folders that are looked into where a folder itself holds nothing that is known."""
+
+
+@dataclass
+class Candidates:
+    """What a folder may be.
+
+    Attributes:
+        found: Formats, the likeliest first.
+        refusals: Formats that could not even be looked for, and why.
+    """
+
+    found: list[Found] = field(default_factory=list)
+    refusals: list[tuple[str, DataError | MissingExtraError]] = field(default_factory=list)
+
+    def ask(self, format: str, find: Find, folder: Path) -> None:
+        """Look for one format in a folder, or in folders in it that are called like splits."""
+        try:
+            found = find(folder) or splits_in(folder, find)
+        except (DataError, MissingExtraError) as error:
+            self.refusals.append((format, error))
+        except OSError as error:
+            where = error.filename or folder
+            reason = DataError(f"{where} cannot be read: {error.strerror or error}")
+            self.refusals.append((format, reason))
+        else:
+            self.found += [] if found is None else [found]
+
+    @property
+    def are_sure(self) -> bool:
+        """Return whether files of a format were looked into."""
+        return any(each.evidence >= Evidence.CONTENT for each in self.found)
+
+
+def parse_format(text: str) -> str:
+    """Return the format that somebody means.
+
+    Raises:
+        SettingsError: There is none of that name; the message lists them.
+    """
+    names = [*(name for name, _, _ in FORMATS), *KINDS]
+    plain = {squeezed(name): name for name in names}
+    for name, others in SPELLINGS.items():
+        plain.update(dict.fromkeys(others.split(), name))
+    if (found := plain.get(squeezed(text))) is None:
+        raise SettingsError(f"--format {text!r} is not known: give one of {', '.join(names)}")
+    return found
+
+
+def squeezed(name: str) -> str:
+    """Return a name in small letters, without punctuation."""
+    return re.sub(r"[\W_]+", "", name).lower()
+
+
+def find_candidates(folder: Path, format: str | None) -> Candidates:
+    """Ask all formats about a folder.
+
+    Args:
+        folder: The dataset's, or its name on the Hub.
+        format: The only one that it may have (see `parse_format`); None for any.
+
+    Raises:
+        DataError: The folder is not there, or has another format than `format`.
+    """
+    if not is_folder(folder) and not is_on_hub(folder):
+        raise DataError(
+            f"{folder} is not a folder: give the folder that holds the dataset, or the name of one "
+            "on the Hub (owner/name)"
+        )
+    if not folder.is_dir():
+        candidates = Candidates()
+        candidates.ask("Hugging Face dataset", find_on_hub, folder)
+    else:
+        candidates = look_in(folder, format)
+        if not candidates.found and not candidates.refusals:
+            candidates = look_further(folder, format)
+    candidates.found.sort(key=lambda each: -each.evidence)
+    if format is not None:
+        check_format(candidates, folder, format)
+    return candidates
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder; what can be no path is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def look_in(folder: Path, format: str | None) -> Candidates:
+    """Ask each format about a folder, the costly one only where it must be."""
+    candidates = Candidates()
+    for name, find, _ in FORMATS:
+        if find is not COSTLY or not candidates.are_sure or format == name:
+            candidates.ask(name, find, folder)
+    return candidates
+
+
+def look_further(folder: Path, format: str | None) -> Candidates:
+    """Look into the inner folders, whatever they are called.
+
+    A single one is the dataset: an archive often unpacks into a folder in a folder. Several of one
+    format are splits of their names.
+    """
+    inner = [p for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name)]
+    if len(inner) == 1:
+        return look_in(inner[0], format)
+    candidates = Candidates()
+    if len(inner) <= MOST_INNER:
+        for name, find, _ in FORMATS:
+            if find is not COSTLY:
+                candidates.ask(name, partial(splits_in, find=find, any_name=True), folder)
+    return candidates
+
+
+def check_format(candidates: Candidates, folder: Path, format: str) -> None:
+    """Keep the candidates of one format.
+
+    Raises:
+        DataError: There is none, so that the folder has another format.
+    """
+    others = candidates.found
+    candidates.found = [each for each in others if each.is_called(format)]
+    candidates.refusals = [each for each in candidates.refusals if each[0] == format]
+    if not candidates.found and not candidates.refusals and others:
+        names = dict.fromkeys(name for each in others for name in (each.format, *each.kinds))
+        raise DataError(f"{folder} is no {format}: it may be {' or '.join(names)}")
+
+
+def expected(folder: Path) -> str:
+    """Return what is said of a folder in which no format was found."""
+    listed = ", or ".join(what for _, _, what in FORMATS)
+    return f"{folder} holds no dataset that is known here: expected {listed}"
+
+
+def in_words(refusals: Sequence[tuple[str, Exception]]) -> str:
+    """Return which formats were tried, and why each did not fit."""
+    return "; ".join(f"as {format}: {error}" for format, error in refusals)

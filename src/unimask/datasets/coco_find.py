@@ -1,0 +1,225 @@
+"""Which COCO JSONs lie in a folder, and where their images and masks are."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from unimask.datasets.coco_instances import open_coco_instances
+from unimask.datasets.coco_panoptic import CocoPanoptic
+from unimask.datasets.found import WHOLE, Dataset, Evidence, Found, Opener, UnlabelledError, Wish
+from unimask.datasets.picture_files import is_passed_over
+from unimask.datasets.splits import split_named
+from unimask.formats.json_outline import JsonOutline, json_outline
+from unimask.formats.json_stream import stream_lists
+
+INSTANCES, PANOPTIC = "COCO instances", "COCO panoptic"
+
+PLACES = ("annotations", "annotation", "labels", "label", "anns", "ann")
+"""Folders, beside the dataset's own, in which JSONs may be."""
+
+OTHERS = ("captions", "person_keypoints", "stuff", "image_info")
+"""How COCO's own files of other labels begin."""
+
+IMAGES = ("images", "JPEGImages", "imgs", "img", "data", "input_images")
+"""What a folder of images is called beside its JSON."""
+
+DEEPEST = 2
+"""Levels of folders that are searched for the images and masks of a panoptic JSON."""
+
+Kind = Literal["instances", "panoptic", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class CocoJson:
+    """A JSON that has lists of COCO.
+
+    Attributes:
+        path: The file.
+        kind: What it lists; "nothing" if it lacks images or annotations.
+        lacks: What it lacks, in words.
+        empty: It has a list of annotations, and nothing is in it.
+    """
+
+    path: Path
+    kind: Kind
+    lacks: str = ""
+    empty: bool = False
+
+    @property
+    def split(self) -> str | None:
+        """What its name says of the split, as its author calls it: "train2017", "default"."""
+        stem = self.path.stem
+        for kind in ("instances_", "panoptic_"):
+            if stem.startswith(kind) and len(stem) > len(kind):
+                return stem.removeprefix(kind)
+        return None
+
+
+def coco_jsons(folder: Path) -> list[CocoJson]:
+    """Return the JSONs of COCO in a folder, and in those in it that are called after labels."""
+    inner = [path for path in sorted(folder.iterdir()) if path.name.lower() in PLACES]
+    found = []
+    for place in (folder, *filter(Path.is_dir, inner)):
+        for file in sorted(place.glob("*.json")):
+            if not is_passed_over(file.name) and (json := coco_json(file)) is not None:
+                found.append(json)
+    return found
+
+
+def coco_json(file: Path) -> CocoJson | None:
+    """Return what a JSON of COCO lists; None if it has no list of COCO."""
+    outline = json_outline(file)
+    if outline.kind != "object" or "shapes" in outline.keys:
+        return None
+    items = outline.item_keys("annotations")
+    empty = outline.complete and outline.counts.get("annotations") == 0
+    if "segments_info" in items or (empty and "isthing" in outline.item_keys("categories")):
+        return CocoJson(file, "panoptic")
+    if not outline.keys.keys() & {"images", "annotations", "categories"}:
+        return None
+    if lacks := missing_list(outline):
+        return CocoJson(file, "nothing", lacks)
+    if items and not items & {"segmentation", "bbox", "category_id"}:
+        return CocoJson(file, "nothing", "its annotations have no segmentation")
+    return CocoJson(file, "instances", empty=empty)
+
+
+def missing_list(outline: JsonOutline) -> str:
+    """Return which list a JSON lacks; empty if it has, or may have, images and annotations."""
+    for key in ("images", "annotations"):
+        if not outline.may_have(key) or outline.keys.get(key, "list") != "list":
+            return f"it lists no {key}"
+    if not outline.counts.get("images", 1) and outline.complete:
+        return "it lists no images"
+    return ""
+
+
+def find_coco_instances(folder: Path) -> Found | None:
+    """Look for `annotations/instances_SPLIT.json` as COCO has them, or for any COCO JSON.
+
+    A single JSON is the whole folder, unless its name says that it is made to judge by; several are
+    splits, by their names.
+    """
+    jsons = coco_jsons(folder)
+    files = [json for json in jsons if json.kind == "instances"]
+    files = [json for json in files if not json.path.name.startswith(OTHERS)] or files
+    official = [json for json in files if json.split is not None]
+    files = official or files
+    if not files:
+        return without_labels([json for json in jsons if json.kind == "nothing"])
+    alone = len(files) == 1 and not official
+    splits = {WHOLE: files[0]} if alone else by_split(files, folder)
+    openers = {split: opener(folder, json.path, json.split or "") for split, json in splits.items()}
+    because = f"{files[0].path.name} lists images and annotations"
+    evidence = Evidence.EMPTY if all(json.empty for json in files) else Evidence.CONTENT
+    return Found(INSTANCES, openers, (), evidence, because, names_classes=True)
+
+
+def without_labels(jsons: Sequence[CocoJson]) -> Found | None:
+    """Return a format that can only tell why it cannot be opened; None if there is no JSON."""
+    if not jsons:
+        return None
+    first = jsons[0]
+
+    def refuse(wish: Wish) -> Dataset:
+        raise UnlabelledError(
+            f"{first.path} is no dataset of COCO: {first.lacks}; add the JSON that has the labels"
+        )
+
+    because = f"{first.path.name} has lists of COCO"
+    return Found(INSTANCES, {WHOLE: refuse}, (), Evidence.EMPTY, because)
+
+
+def by_split(jsons: Sequence[CocoJson], folder: Path) -> dict[str, CocoJson]:
+    """Call each JSON as its name calls its split; of several of one split, the first."""
+    splits: dict[str, CocoJson] = {}
+    for json in jsons:
+        called = json.split or json.path.stem
+        names = (split_named(called), called, json.path.stem, str(json.path.relative_to(folder)))
+        splits[next(name for name in names if name and name not in splits)] = json
+    return splits
+
+
+def opener(folder: Path, annotations: Path, split: str) -> Opener:
+    """Return what opens one JSON; images are looked for in folders that are called after it."""
+    beside = annotations.parent
+    called = split or annotations.stem
+    own = [name for name in (split, split_named(called)) if name]
+    places = [
+        *(folder / name for name in own),
+        *(folder / "images" / name for name in own),
+        beside,
+        *(beside / name for name in IMAGES),
+        *(folder / name for name in IMAGES),
+        folder,
+    ]
+    return partial(open_coco_instances, annotations, places)
+
+
+def find_coco_panoptic(folder: Path) -> Found | None:
+    """Look for JSONs whose annotations list segments: `panoptic.json`, `panoptic_SPLIT.json`."""
+    files = [json for json in coco_jsons(folder) if json.kind == "panoptic"]
+    if not files:
+        return None
+    alone = len(files) == 1 and files[0].split is None
+    splits = {WHOLE: files[0]} if alone else by_split(files, folder)
+    openers = {split: partial(open_panoptic, folder, json) for split, json in splits.items()}
+    because = f"the annotations of {files[0].path.name} list segments"
+    return Found(PANOPTIC, openers, (), Evidence.CONTENT, because, names_classes=True)
+
+
+def open_panoptic(folder: Path, json: CocoJson, wish: Wish) -> CocoPanoptic:
+    """Open one panoptic JSON; its images and masks are in the folders that hold the first ones."""
+    file, split = json.path, json.split or ""
+    first = first_names(file)
+    own = [name for name in (split, split_named(split or file.stem)) if name]
+    near = [path for place in (file.parent, folder) for path in (place, *folders_below(place))]
+    masks = [file.with_suffix(""), folder / file.stem, file.with_name("panoptic"), *near]
+    images = [
+        *(folder / name for name in own),
+        *(folder / "images" / name for name in own),
+        *(place / name for place in (folder, file.parent) for name in IMAGES),
+        *near,
+    ]
+    return CocoPanoptic(
+        file,
+        holding(first.get("annotations"), masks),
+        holding(first.get("images"), images, but=holding(first.get("annotations"), masks)),
+        wish.channels,
+    )
+
+
+def first_names(file: Path) -> dict[str, str]:
+    """Return the file name of the first image and of the first annotation, as far as there are."""
+    first: dict[str, str] = {}
+    for key, item in stream_lists(file, ("images", "annotations")):
+        name: Any = item.get("file_name") if isinstance(item, dict) else None
+        if isinstance(name, str):
+            first.setdefault(key, name)
+        if len(first) == 2:
+            break
+    return first
+
+
+def holding(name: str | None, folders: Iterable[Path], but: Path | None = None) -> Path:
+    """Return the first folder that holds a file; the first that is there if none does."""
+    places = list(dict.fromkeys(folders))
+    try:
+        fitting = [place for place in places if name and place != but and (place / name).is_file()]
+    except (OSError, ValueError):
+        fitting = []
+    there = (place for place in places if place.is_dir() and place != but)
+    return fitting[0] if fitting else next(there, places[0])
+
+
+def folders_below(folder: Path, levels: int = DEEPEST) -> list[Path]:
+    """Return the folders below a folder, the nearest first."""
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if not is_passed_over(e.name) and e.is_dir())
+    inner = [folder / name for name in names]
+    if levels > 1:
+        inner += [below for path in inner for below in folders_below(path, levels - 1)]
+    return inner

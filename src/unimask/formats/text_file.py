@@ -1,0 +1,102 @@
+"""Small text files that any program wrote: lists of names, labels line by line, YAML."""
+
+import codecs
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unimask.errors import DataError
+
+LARGEST = 1 << 28
+"""Bytes of the longest text file that is read."""
+
+LARGEST_YAML = 1 << 20
+"""Bytes of the longest YAML."""
+
+MOST_VALUES = 1 << 17
+"""Values of a YAML, each alias counted as all that it stands for."""
+
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: Path, largest: int = LARGEST) -> str:
+    """Read a text file: UTF-8, or what its byte order mark says.
+
+    Bytes that are no text become replacement characters.
+
+    Raises:
+        DataError: The file cannot be read, or is longer than `largest`.
+    """
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(largest + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read: {reason}") from None
+    if len(content) > largest:
+        raise DataError(f"{path} has more than {largest} bytes: it is no list that belongs here")
+    marks = (name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark))
+    return content.decode(next(marks, "utf-8"), "replace").removeprefix("\ufeff")
+
+
+class BoundedLoader(yaml.SafeLoader):
+    """Reads plain values, and refuses a YAML whose aliases stand for very many."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.values = 0
+        self.sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Compose one value, and count what it holds.
+
+        Raises:
+            ValueError: The file has too many values.
+        """
+        is_alias, before = self.check_event(yaml.AliasEvent), self.values
+        node = super().compose_node(parent, index)
+        self.values += self.sizes.get(id(node), 1) if is_alias else 1
+        self.sizes.setdefault(id(node), self.values - before)
+        if self.values > MOST_VALUES:
+            raise ValueError(f"its aliases stand for more than {MOST_VALUES} values")
+        return node
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse a YAML of plain values, in time and memory that its length bounds.
+
+    Raises:
+        ValueError: It is none, or its aliases stand for too many values.
+    """
+    try:
+        loader = BoundedLoader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_yaml(path: Path) -> dict[Any, Any]:
+    """Read a YAML file of keys and values.
+
+    Raises:
+        DataError: It is none.
+    """
+    try:
+        content = parse_yaml(read_text(path, LARGEST_YAML))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise DataError(f"{path} cannot be read as YAML ({error}): mend it") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path} should say path, train, val and names, each after its key")
+    return content

@@ -58,7 +58,8 @@ def find_cvat(folder: Path) -> Found | None:
 
 def subsets_of(content: bytes) -> dict[str, str | None]:
     """Return the splits of an XML and how it calls them; one without a name if it has no train."""
-    names = sorted({name.decode("utf-8", "replace") for name in SUBSET.findall(content)})
+    found: set[bytes] = set(SUBSET.findall(content))
+    names = sorted(name.decode("utf-8", "replace") for name in found)
     splits: dict[str, str | None] = {SPLITS.get(name.lower(), name): name for name in names}
     return splits if "train" in splits else {WHOLE: None}
 

@@ -165,7 +165,7 @@ class Result:
         `STEM_overlay.png` is the drawing. `STEM_ids.png` is the id map: panoptic as COCO's RGB
         ids, semantic as label id (8-bit, 255 for none; 16-bit and 65535 from 255 classes on),
         instance as 16-bit ids. `STEM.json` holds task, size, labels, speed and per segment id,
-        label, label_id, is_thing, score, area, box and the mask as COCO run lengths.
+        label, label_id, category_id, is_thing, score, area, box and the mask as COCO run lengths.
 
         Args:
             folder: Made if missing.
@@ -210,12 +210,14 @@ class Result:
             "picture": None if self.path is None else str(self.path),
             "size": list(self.size),
             "labels": list(self.labels.names),
+            "is_thing": list(self.labels.is_thing),
             "speed": {stage: round(ms, 3) for stage, ms in self.speed.items()},
             "segments": [
                 {
                     "id": s.id,
                     "label": s.label,
                     "label_id": s.label_id,
+                    "category_id": self.labels.category_id(s.label_id),
                     "is_thing": s.is_thing,
                     "score": None if s.score is None else round(s.score, 6),
                     "area": s.area,
@@ -226,15 +228,22 @@ class Result:
             ],
         }
 
-    def to_coco(self, image_id: int | str = 0) -> list[dict[str, object]]:
-        """Give COCO results: one entry per segment; box as x, y, width, height.
+    def to_coco(self, image_id: int | str | None = None) -> list[dict[str, object]]:
+        """Return COCO results: one entry per segment; box as x, y, width, height.
 
-        `category_id` is the label id; map it where your ground truth numbers otherwise.
+        `category_id` is the number that the dataset of the model's training gives the class, its
+        label id where the dataset gives none.
+
+        Args:
+            image_id: The image's id in its dataset. By default the name of its file without the
+                suffix, which `unimask evaluate` finds it by, or 0 if it came from no file.
         """
+        if image_id is None:
+            image_id = self.path.stem if self.path else 0
         return [
             {
                 "image_id": image_id,
-                "category_id": s.label_id,
+                "category_id": self.labels.category_id(s.label_id),
                 "segmentation": s.rle.to_coco(),
                 "score": 1.0 if s.score is None else s.score,
                 "bbox": [s.box[0], s.box[1], s.box[2] - s.box[0], s.box[3] - s.box[1]],
@@ -244,7 +253,9 @@ class Result:
         ]
 
     def to_panoptic(self) -> tuple[UInt8[np.ndarray, "h w 3"], list[dict[str, object]]]:
-        """Give COCO panoptic: the RGB picture of ids, and its `segments_info`.
+        """Return COCO panoptic: the RGB image of ids, and its `segments_info`.
+
+        `category_id` is that of `to_coco`.
 
         Where instances overlap, the higher score is on top, and one wholly covered is left out.
         """
@@ -253,7 +264,7 @@ class Result:
         info: list[dict[str, object]] = [
             {
                 "id": s.id,
-                "category_id": s.label_id,
+                "category_id": self.labels.category_id(s.label_id),
                 "isthing": int(s.is_thing),
                 "area": int((ids == s.id).sum()),
                 "score": s.score,

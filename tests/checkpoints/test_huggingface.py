@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY_RESNET, tiny_checkpoint
+from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint
 from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file, save_file
 
@@ -14,6 +14,7 @@ from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.checkpoints.huggingface import names_in
 from unimask.checkpoints.keymap import to_theirs
 from unimask.errors import CheckpointError
+from unimask.labels import LabelSet
 
 
 @pytest.fixture
@@ -83,3 +84,60 @@ def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_her
     found = read_huggingface(tmp_path)
     assert found.config == TINY_RESNET
     assert all(torch.equal(found.state[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_folder_remembers_the_category_ids_of_its_data(tmp_path):
+    labels = LabelSet(("nucleus", "background"), (True, False), category_ids=(17, 3))
+    write_huggingface(tmp_path, replace(tiny_checkpoint(), labels=labels))
+    assert read_huggingface(tmp_path).labels.category_ids == (17, 3)
+    write_huggingface(tmp_path, tiny_checkpoint())
+    assert read_huggingface(tmp_path).labels.category_ids == ()
+
+
+ODD = (3, {}, "", "panoptic", [[], []], [7, "a"], [1], [2**64, 1], [None, 7], [[1, 2], True])
+
+
+@pytest.mark.parametrize("key", ["category_ids", "is_thing", "colours", "tasks"])
+def test_odd_lists_among_our_own_keys_are_one_line(tmp_path, key):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    for value in ODD:
+        config["unimask"][key] = value
+        path.write_text(json.dumps(config))
+        with pytest.raises(CheckpointError, match=tmp_path.name) as told:
+            read_huggingface(tmp_path)
+        assert "\n" not in str(told.value) and len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ({"tasks": []}, "tasks"),
+        ({"tasks": ["semantic", "semantic"]}, "tasks"),
+        ({"tasks": ["depth"]}, "unknown task 'depth'"),
+        ({"postprocessing": {"object_threshold": 5}}, "object_threshold"),
+        ({"postprocessing": {"overlap_threshold": -1}}, "overlap_threshold"),
+        ({"postprocessing": {"top_k": 0}}, "top_k"),
+        ({"postprocessing": []}, "another kind"),
+        ({"preprocessing": {"size_divisor": -3}}, "size_divisor"),
+        ({"preprocessing": 3}, "another kind"),
+        ({"norm": "layer"}, "norm"),
+        ({"last_dilations": [0]}, "last_dilations"),
+        ({"num_points": 10**9}, "num_points"),
+        ({"proposals": "many"}, "proposals"),
+    ],
+    ids=str,
+)
+def test_our_own_keys_are_checked_before_anything_is_built(tmp_path, kept, message):
+    write_huggingface(tmp_path, tiny_checkpoint(TINY_SWIN if "num_points" in kept else TINY_RESNET))
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["unimask"] |= kept
+    path.write_text(json.dumps(config))
+    if "proposals" in kept:
+        config["unimask"]["decoders"]["transformer_decoder"] |= kept
+        path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=message) as told:
+        read_huggingface(tmp_path)
+    assert "\n" not in str(told.value) and str(tmp_path) in str(told.value)

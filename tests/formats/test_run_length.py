@@ -104,3 +104,59 @@ def test_maps_without_pixels(shape):
 def test_what_is_no_run_length_is_refused(coco):
     with pytest.raises(DataError):
         RunLength.from_coco(coco)
+
+
+HUGE = 2**63 + 6
+"""Two of these and the rest add up to 64 bits and 12: to 12 where sums wrap."""
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [2**62, 2**62, 2**62, 2**62, 12],
+        [HUGE, 2**63 - 6, 12],
+        [2**64, 12],
+        [12, 2**64],
+        [10**400],
+        [-4, 16],
+        [float("nan")],
+        [float("inf")],
+        [6.5, 5.5],
+        [True, 11],
+        ["12"],
+        [[12]],
+        {"12": 12},
+        None,
+    ],
+    ids=str,
+)
+def test_counts_whose_sum_wraps_to_the_size_are_refused(counts):
+    with pytest.raises(DataError, match="run length") as told:
+        RunLength.from_coco({"size": [3, 4], "counts": counts})
+    assert "\n" not in str(told.value) and len(str(told.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "size",
+    [[float("inf"), 4], [float("nan"), 4], [2**64, 2**64], [65536, 65536], [-3, -4], [12], [3, 4, 1],
+     ["3", "4"], "34", None, {"3": 4}, [True, 12], [3.5, 4]],
+    ids=str,
+)  # fmt: skip
+def test_sizes_beyond_any_mask_are_refused(size):
+    with pytest.raises(DataError, match="run length|too many"):
+        RunLength.from_coco({"size": size, "counts": [12]})
+
+
+def test_whole_floats_and_arrays_are_sizes_and_counts():
+    expected = RunLength((3, 4), np.array([5, 7], np.uint32))
+    for size, counts in (([3.0, 4.0], [5.0, 7.0]), (np.array([3, 4]), np.array([5, 7]))):
+        assert RunLength.from_coco({"size": size, "counts": counts}) == expected
+
+
+@given(st.text("0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmno", max_size=60))
+def test_any_compressed_text_is_a_mask_of_its_size_or_refused(text):
+    try:
+        rle = RunLength.from_coco({"size": [5, 7], "counts": text})
+    except DataError:
+        return
+    assert int(rle.counts.astype(object).sum()) == 35 and rle.to_mask().shape == (5, 7)

@@ -82,3 +82,16 @@ def test_files_are_read_only_when_asked_for():
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert printed.stdout.split() == ["0", "False"], printed.stderr
+
+
+def test_coco_has_its_official_category_ids():
+    panoptic, instance, stuff = map(known_labels, ("coco_panoptic", "coco_instance", "coco_stuff"))
+    for labels in (panoptic, instance, stuff):
+        ids = dict(zip(labels.names, labels.category_ids, strict=True))
+        assert (ids["person"], ids["stop sign"], ids["toothbrush"]) == (1, 13, 90)
+        gaps = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
+        assert set(labels.category_ids[:80]) == set(range(1, 91)) - gaps
+    ids = dict(zip(panoptic.names, panoptic.category_ids, strict=True))
+    assert (ids["banner"], ids["water-other"], ids["rug-merged"]) == (92, 178, 200)
+    assert stuff.category_ids[80:] == tuple(range(92, 183)) and stuff.names[-1] == "wood"
+    assert known_labels("ade20k").category_ids == ()

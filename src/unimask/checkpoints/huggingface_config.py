@@ -4,6 +4,7 @@ What that schema has no place for stands under the key `unimask`.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,14 +22,14 @@ from unimask.checkpoints.huggingface_mask2former import read_mask2former
 from unimask.checkpoints.huggingface_maskformer import read_maskformer
 from unimask.checkpoints.huggingface_oneformer import read_oneformer
 from unimask.checkpoints.huggingface_own import read_own
-from unimask.checkpoints.plausible import check, check_preprocessing
+from unimask.checkpoints.plausible import check_postprocessing, check_preprocessing
 from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,
     SegmenterConfig,
 )
 from unimask.errors import CheckpointError
-from unimask.labels import Colour, LabelSet, Task, parse_task
+from unimask.labels import TASKS, Colour, LabelSet, Task, parse_task
 from unimask.published.publication import Publication
 
 Json = dict
@@ -83,20 +84,53 @@ def read_names(config: Json) -> tuple[str, ...]:
 
 
 def read_labels(config: Json, publication: Publication) -> LabelSet:
-    """Read names, things and colours; without our keys a known set's, else every class is a thing.
+    """Read names, things, colours and category ids; without our keys those of a known set.
+
+    Every class of a set that is not known is a thing.
 
     Raises:
-        CheckpointError: A colour is none.
-        SettingsError: There are more or fewer things or colours than names.
+        CheckpointError: A colour or a category id is none.
+        SettingsError: There are more or fewer of them than names.
     """
     names, kept = read_names(config), extras(config)
     known = publication.label_set(len(names))
-    things = tuple(bool(thing) for thing in kept.get("is_thing", known.is_thing))
-    if "colours" not in kept:
-        return LabelSet(names, things, known.colours)
-    if not isinstance(kept["colours"], list):
-        raise CheckpointError(f"config.json has the colours {kept['colours']!r}: expected a list")
-    return LabelSet(names, things, tuple(read_colour(colour) for colour in kept["colours"]))
+    things = tuple(listed(kept, "is_thing", known.is_thing))
+    if any(type(thing) is not bool for thing in things):
+        raise CheckpointError(f"config.json has is_thing of {str(things)[:60]}: expected booleans")
+    own = "is_thing" in kept  # a folder of ours without the other keys has none of them
+    colours = tuple(map(read_colour, listed(kept, "colours", ())))
+    ids = tuple(map(read_category_id, listed(kept, "category_ids", ())))
+    return LabelSet(
+        names,
+        things,
+        colours if "colours" in kept else known.colours,
+        ids if own else known.category_ids,
+    )
+
+
+def listed(kept: Json, key: str, default: Sequence[object]) -> Sequence[object]:
+    """Return what our keys list under `key`.
+
+    Raises:
+        CheckpointError: It is no list.
+    """
+    found = kept.get(key, default)
+    if not isinstance(found, list | tuple):
+        raise CheckpointError(f"config.json has {key} of {str(found)[:60]!r}: expected a list")
+    return found
+
+
+def read_category_id(value: object) -> int:
+    """Return a category id.
+
+    Raises:
+        CheckpointError: It is no whole number of 64 bits.
+    """
+    if type(value) is not int or abs(value) >= 2**63:
+        raise CheckpointError(
+            f"config.json has the category id {str(value)[:60]!r}: expected a whole number"
+        )
+    return value
 
 
 def read_colour(text: object) -> Colour | None:
@@ -115,8 +149,18 @@ def write_colour(colour: Colour | None) -> str | None:
 
 
 def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
-    """Read the tasks; without our key those published for these labels, else all three."""
-    return tuple(parse_task(task) for task in extras(config).get("tasks", publication.tasks))
+    """Read the tasks; without our key those published for these labels, else all three.
+
+    Raises:
+        CheckpointError: There are none, or one is listed twice.
+        TaskError: One of them is no task.
+    """
+    tasks = tuple(parse_task(str(t)) for t in listed(extras(config), "tasks", publication.tasks))
+    if not tasks or len(set(tasks)) < len(tasks):
+        raise CheckpointError(
+            f"config.json has tasks of {list(tasks)}: expected {', '.join(TASKS)}, or some of them"
+        )
+    return tasks
 
 
 def read_preprocessing(
@@ -173,9 +217,7 @@ def read_postprocessing(config: Json, published: PostprocessingConfig) -> Postpr
     kept = extras(config).get("postprocessing")
     if kept is None:
         return published
-    rules = PostprocessingConfig(**kept)
-    check(rules, "the postprocessing")
-    return rules
+    return check_postprocessing(PostprocessingConfig(**kept))
 
 
 def tuples(values: Json) -> Json:
@@ -195,6 +237,7 @@ def write_config(
     kept = {
         "is_thing": list(labels.is_thing),
         **({"colours": [write_colour(c) for c in labels.colours]} if labels.colours else {}),
+        **({"category_ids": list(labels.category_ids)} if labels.category_ids else {}),
         "tasks": list(tasks),
         **more,
         "preprocessing": asdict(preprocessing),

@@ -95,7 +95,11 @@ def read_mmdetection(
     checkpoint = Checkpoint(
         config=config,
         state={name: by_patch(name, value) for name, value in renamed.items()},
-        labels=LabelSet(names or labels.names, things or labels.is_thing),
+        labels=LabelSet(
+            names or labels.names,
+            things or labels.is_thing,
+            category_ids=labels.category_ids,
+        ),
         tasks=publication.tasks,
         preprocessing=preprocessing,
         postprocessing=publication.postprocessing(config),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
+    PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
     SegmenterConfig,
@@ -81,6 +82,19 @@ def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:
     edges = (config.shortest_edge, config.longest_edge, *(config.squash or ()))
     if max(edges) > LARGEST_EDGE or min(config.std) <= 0:
         raise CheckpointError("the preprocessing has edges beyond any use, or no deviation")
+    return config
+
+
+def check_postprocessing(config: PostprocessingConfig) -> PostprocessingConfig:
+    """Return how logits become segments, if that can be done.
+
+    Raises:
+        CheckpointError: A value is of another type, or a share or score is not between 0 and 1.
+    """
+    check(config, "the postprocessing")
+    for name in ("object_threshold", "overlap_threshold", "min_visible"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise CheckpointError(f"{name} of the postprocessing is {getattr(config, name)}")
     return config
 
 

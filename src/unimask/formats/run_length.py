@@ -9,6 +9,12 @@ import numpy as np
 from jaxtyping import Bool, Int, Integer
 
 from unimask.errors import DataError
+from unimask.formats.json_values import shown
+
+FORM = 'a run length is {"size": [h, w], "counts": ...}: rewrite it'
+
+MOST_PIXELS = 2**31 - 1
+"""Of a mask; what differences of counts in 32 bits can say."""
 
 MOST_DIGITS = 7
 """Base-32 digits of the largest difference of two 32-bit counts."""
@@ -116,20 +122,69 @@ class RunLength:
     def from_coco(cls, coco: Mapping[str, Any]) -> "RunLength":
         """Read COCO's form, compressed or as a list of counts.
 
+        Numbers are compared as Python's integers: sums of huge counts would come back to the size
+        in arithmetic of 64 bits.
+
         Raises:
             DataError: Size or counts are missing, or the counts do not add up to the size.
         """
         try:
-            height, width = (int(side) for side in coco["size"])
+            height, width = sides_of(coco["size"])
             counts = coco["counts"]
-            if isinstance(counts, bytes):
-                counts = counts.decode("utf-8", "replace")
-            numbers = expand(counts) if isinstance(counts, str) else np.asarray(counts, np.int64)
-        except (KeyError, TypeError, ValueError):
-            raise DataError('a run length is {"size": [h, w], "counts": ...}: rewrite it') from None
-        if numbers.ndim != 1 or (numbers < 0).any() or numbers.sum() != height * width:
+        except (KeyError, TypeError):
+            raise DataError(FORM) from None
+        if isinstance(counts, bytes):
+            counts = counts.decode("utf-8", "replace")
+        pixels = height * width
+        numbers = expand(counts) if isinstance(counts, str) else plain_counts(counts, pixels)
+        # Each is at most the image, and there are fewer than 2^31 of them: no sum overflows.
+        fits = not len(numbers) or (numbers.min() >= 0 and numbers.max() <= pixels)
+        if not fits or int(numbers.sum()) != pixels:
             raise DataError(f"run lengths do not add up to {height} x {width} pixels; rewrite them")
         return cls((height, width), numbers.astype(np.uint32))
+
+
+def sides_of(size: object) -> tuple[int, int]:
+    """Return a height and a width; whole floats are as good as integers.
+
+    Raises:
+        DataError: They are no two sides of an image whose pixels 32 bits can count.
+    """
+    sides = list(size) if isinstance(size, list | tuple | np.ndarray) else []
+    whole = [int(side) for side in sides if is_count(side, MOST_PIXELS)]
+    if len(sides) != 2 or len(whole) != 2:
+        raise DataError(FORM)
+    if whole[0] * whole[1] > MOST_PIXELS:
+        raise DataError(f"{whole[0]} x {whole[1]} pixels are too many for a mask")
+    return whole[0], whole[1]
+
+
+def plain_counts(counts: object, pixels: int) -> Int[np.ndarray, " n"]:
+    """Return a list of counts as an array.
+
+    Raises:
+        DataError: It is no list of counts of up to so many pixels.
+    """
+    if isinstance(counts, np.ndarray):
+        counts = counts.tolist()
+    if not isinstance(counts, list | tuple):
+        raise DataError(FORM)
+    plain = set(map(type, counts)) <= {int} and 0 <= min(counts, default=0)
+    if not (plain and max(counts, default=0) <= pixels):
+        for count in counts:
+            if not is_count(count, pixels):
+                raise DataError(
+                    f"the run length {shown(count)} is no whole number of up to {pixels} pixels; "
+                    "rewrite the mask"
+                )
+    return np.array(counts, np.int64)
+
+
+def is_count(value: object, most: int) -> bool:
+    """Check whether a value is a whole number from 0 to `most`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return False
+    return bool(0 <= value <= most and value == int(value))
 
 
 def compress(counts: Integer[np.ndarray, " n"]) -> str:

@@ -1,7 +1,8 @@
 """Names, things and colours of public datasets' classes, read when somebody asks for them.
 
 Each file beside this one lists a set's classes in the order of the published networks' outputs:
-name, "thing" or "stuff", and the colour its dataset gives it, if any. The facts are those of
+name, "thing" or "stuff", and the colour and the category id that its dataset gives it, if any. The
+facts are those of
 detectron2's `builtin_meta.py` (COCO, Cityscapes) and of Mask2Former's `data/datasets/register_*.py`
 (ADE20K, Mapillary Vistas, COCO-Stuff); COCO's are panopticapi's `panoptic_coco_categories.json`;
 CamVid's those of SegNet's `test_segmentation_camvid.py`; Dubai's those that Humans in the Loop tell
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from unimask.labels import Colour, LabelSet
 
@@ -38,19 +40,40 @@ LIKENESS = 0.75
 """Share of the names that must agree: ADE20K is published under names that differ in ten places."""
 
 
+class KnownClass(NamedTuple):
+    """A class of a public dataset.
+
+    Attributes:
+        name: As its dataset calls it.
+        is_thing: True where objects are counted.
+        colour: As #rrggbb, if it has one.
+        category_id: Its number in the dataset's files, if that is not its place in the list.
+    """
+
+    name: str
+    is_thing: bool
+    colour: str | None = None
+    category_id: int | None = None
+
+
 @lru_cache
-def read_classes(name: str) -> tuple[tuple[str, bool, str | None], ...]:
-    """Give each class's name, whether it is a thing, and its colour as #rrggbb."""
+def read_classes(name: str) -> tuple[KnownClass, ...]:
+    """Read the classes of a set, in the order of the published networks' outputs."""
     if name in THINGS_OF:
-        return tuple(entry for entry in read_classes(THINGS_OF[name]) if entry[1])
+        return tuple(entry for entry in read_classes(THINGS_OF[name]) if entry.is_thing)
     rows = json.loads((Path(__file__).parent / f"{name}.json").read_text())
-    return tuple((row[0], row[1] == "thing", row[2] if len(row) > 2 else None) for row in rows)
+    return tuple(KnownClass(row[0], row[1] == "thing", *row[2:]) for row in rows)
 
 
 def known_labels(name: str) -> LabelSet:
-    """Give the label set called `name`, one of `SIZES`, in the colours of its dataset."""
-    names, things, colours = zip(*read_classes(name), strict=True)
-    return LabelSet(names, things, tuple(c and rgb(c) for c in colours) if any(colours) else ())
+    """Return the label set called `name`, one of `SIZES`, with its dataset's colours and ids."""
+    names, things, colours, ids = zip(*read_classes(name), strict=True)
+    return LabelSet(
+        names,
+        things,
+        tuple(colour and rgb(colour) for colour in colours) if any(colours) else (),
+        tuple(ids) if None not in ids else (),
+    )
 
 
 def rgb(colour: str) -> Colour:
@@ -71,7 +94,7 @@ def recognise(names: Sequence[str]) -> str | None:
         if size != len(names):
             continue
         pairs = zip(names, read_classes(name), strict=True)
-        alike = sum(first_word(given) == first_word(entry[0]) for given, entry in pairs)
+        alike = sum(first_word(given) == first_word(entry.name) for given, entry in pairs)
         if alike >= LIKENESS * size:
             return name
     return None

@@ -109,6 +109,7 @@ def trained(
         if given is not None:
             raise SettingsError(f"{model} is trained: {name} {given} goes with a preset")
     checkpoint, told = read_source(model), f"{model}: trained weights"
+    ids = labels.category_ids
     if tasks == ("instance",) and are_with_background(labels, checkpoint.labels):
         labels = checkpoint.labels
     rules, which = rules_for(checkpoint, labels, tasks)
@@ -119,6 +120,9 @@ def trained(
         checkpoint = replace_head(checkpoint, labels)
         told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
         told += f" (expect a first class loss near {fresh_class_loss(checkpoint.config):.1f})"
+    elif ids:  # results are for the data at hand, which may number the same classes differently
+        numbered = replace(checkpoint.labels, category_ids=ids[: len(checkpoint.labels)])
+        checkpoint = replace(checkpoint, labels=numbered)
     told += which
     checkpoint, more = raise_queries(model, checkpoint, settings.num_queries)
     before, checkpoint = checkpoint, read_channels(model, checkpoint, settings.channels)

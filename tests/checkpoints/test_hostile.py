@@ -422,3 +422,36 @@ def test_spoilt_descriptions_fail_with_our_errors_alone(tmp_path_factory, config
     finally:
         for other_name, text in kept.items():
             (place / other_name).write_text(text)
+
+
+def places_of_numbers(value, place=()):
+    """Where whole numbers are in a description."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        if isinstance(inner, dict | list):
+            yield from places_of_numbers(inner, (*place, key))
+        elif type(inner) is int:
+            yield (*place, key)
+
+
+@pytest.mark.parametrize(
+    "config", [TINY_SWIN, TINY_MASKFORMER, TINY_ONEFORMER], ids=["a", "b", "c"]
+)
+def test_no_number_of_a_description_takes_memory_before_it_is_refused(config, bounded, tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint(config))
+    path = tmp_path / "config.json"
+    text = path.read_text()
+    for place in places_of_numbers(json.loads(text)):
+        if place[:2] == ("unimask", "preprocessing") or place[0] == "label2id":
+            continue
+        for huge in (2**16, 2**12):
+            description = json.loads(text)
+            part = description
+            for key in place[:-1]:
+                part = part[key]
+            part[place[-1]] = huge
+            path.write_text(json.dumps(description))
+            if "top_k" in place or "max_proposals" in place:
+                read_huggingface(tmp_path)
+            else:
+                refused(read_huggingface, tmp_path)

@@ -1,28 +1,42 @@
 """Networks without weights: for those that follow at once, or for names and shapes alone."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from unimask.config import SegmenterConfig
+from unimask.errors import CheckpointError
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.segmenter import Segmenter
 
 
-def build_skeleton(config: SegmenterConfig) -> Segmenter:
+def build_skeleton(config: SegmenterConfig, most_numbers: float = math.inf) -> Segmenter:
     """Build a network whose weights hold whatever was in memory.
 
     Random ones take seconds to draw for a large network. Memory that nobody writes to costs
     nothing, and the "meta" device would start PyTorch's compiler, which takes a second.
+
+    Args:
+        config: The network.
+        most_numbers: That its tensors may hold together.
+
+    Raises:
+        CheckpointError: They would hold more; nothing of that size is allocated.
     """
-    with UndrawnWeights():
+    with UndrawnWeights(most_numbers):
         return build_segmenter(config)
 
 
 class UndrawnWeights(TorchFunctionMode):
-    """Leave out what fills tensors with random numbers."""
+    """Skip what fills tensors with random numbers, and count the numbers that tensors hold.
+
+    Args:
+        most_numbers: That may be asked for.
+    """
 
     DRAWS = frozenset(
         {
@@ -33,14 +47,29 @@ class UndrawnWeights(TorchFunctionMode):
             nn.init.uniform_,
         }
     )
+    ALLOCATIONS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.randn})
+
+    def __init__(self, most_numbers: float) -> None:
+        super().__init__()
+        self.left = most_numbers
 
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
     ) -> object:
-        """Skip a draw."""
+        """Skip a draw; count an allocation before it is made."""
         kwargs = kwargs or {}
         if func in self.DRAWS:
             return args[0] if args else kwargs["tensor"]
+        if func in self.ALLOCATIONS:
+            self.left -= numbers_asked_for(*args, **kwargs)
+            if self.left < 0:
+                raise CheckpointError("the network is described as far larger than its weights")
         if func is torch.randn:
             return torch.empty(*args, **kwargs)
         return func(*args, **kwargs)
+
+
+def numbers_asked_for(*size: Any, **options: Any) -> int:
+    """Return how many numbers a tensor would hold, from what `torch.empty` is called with."""
+    first = size[0] if size else options["size"]
+    return math.prod(first if isinstance(first, Sequence) else size)

@@ -169,7 +169,7 @@ def plain_counts(counts: object, pixels: int) -> Int[np.ndarray, " n"]:
         counts = counts.tolist()
     if not isinstance(counts, list | tuple):
         raise DataError(FORM)
-    plain = set(map(type, counts)) <= {int} and 0 <= min(counts, default=0)
+    plain = set(map(type, counts)) <= {int} and min(counts, default=0) >= 0
     if not (plain and max(counts, default=0) <= pixels):
         for count in counts:
             if not is_count(count, pixels):

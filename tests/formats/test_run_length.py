@@ -138,12 +138,12 @@ def test_counts_whose_sum_wraps_to_the_size_are_refused(counts):
 
 @pytest.mark.parametrize(
     "size",
-    [[float("inf"), 4], [float("nan"), 4], [2**64, 2**64], [65536, 65536], [-3, -4], [12], [3, 4, 1],
-     ["3", "4"], "34", None, {"3": 4}, [True, 12], [3.5, 4]],
+    [[float("inf"), 4], [float("nan"), 4], [2**64, 2**64], [65536, 65536], [-3, -4], [12],
+     [3, 4, 1], ["3", "4"], "34", None, {"3": 4}, [True, 12], [3.5, 4]],
     ids=str,
 )  # fmt: skip
 def test_sizes_beyond_any_mask_are_refused(size):
-    with pytest.raises(DataError, match="run length|too many"):
+    with pytest.raises(DataError, match=r"run length|too many"):
         RunLength.from_coco({"size": size, "counts": [12]})
 
 

@@ -28,7 +28,7 @@ LARGEST_EDGE = 2**14
 MAY_BE_ZERO = frozenset({"num_layers", "size_divisor", "context", "max_proposals"})
 
 SPARE = 2**24
-"""Numbers that a network may hold beyond its file's: positions, or a text branch that is left out."""
+"""Numbers that a network may hold beyond twice its file's: a text branch that is left out."""
 
 MOST_LAYERS = 500
 WIDEST_WINDOW = 64

@@ -173,3 +173,19 @@ def test_real_photographs(real_data):
     assert len(dataset) == 61 and len(dataset.labels) == 18
     sample = dataset[0]
     assert sample.label_ids[-1] == 17 and sample.id_maps.max() == len(sample.label_ids)
+
+
+def test_the_category_ids_of_the_file_reach_the_label_set(tmp_path):
+    assert open_dataset(write_coco(tmp_path), "train").labels.category_ids == (7, 17, 0)
+
+
+def test_a_background_takes_a_category_id_that_is_free(tmp_path):
+    content = coco_content()
+    swap = {7: 0, 17: 1}
+    for item in (*content["categories"], *content["annotations"]):
+        key = "category_id" if "category_id" in item else "id"
+        item[key] = swap[item[key]]
+    for name in PICTURES:
+        draw(tmp_path, name)
+    write_json(tmp_path / "labels.json", content)
+    assert open_dataset(tmp_path).labels.category_ids == (0, 1, 2)

@@ -1,6 +1,8 @@
 """`Result` in every form users ask of it, full and empty."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,3 +117,19 @@ def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
         result().save(tmp_path / "file" / "out")
+
+
+def test_results_have_the_category_ids_of_their_dataset():
+    labels = LabelSet(("cat", "sky"), (True, False), category_ids=(17, 3))
+    found = replace(result("panoptic", (*TWO_CATS[:1], (1, 0.8, box(4, 6, 0, 8)))), labels=labels)
+    assert [entry["category_id"] for entry in found.to_coco()] == [17, 3]
+    assert [entry["category_id"] for entry in found.to_panoptic()[1]] == [17, 3]
+    assert [entry["category_id"] for entry in found.to_dict()["segments"]] == [17, 3]
+    assert [entry["label_id"] for entry in found.to_dict()["segments"]] == [0, 1]
+    assert [entry["category_id"] for entry in result().to_coco()] == [0, 0]
+
+
+def test_results_name_their_image_so_that_they_can_be_scored():
+    found = replace(result(), path=Path("somewhere/left_01.png"))
+    assert {entry["image_id"] for entry in found.to_coco()} == {"left_01"}
+    assert {entry["image_id"] for entry in result().to_coco()} == {0}

@@ -50,7 +50,7 @@ def test_a_folder_of_labels_trains(name, tmp_path, monkeypatch):
 
 def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path):
     """A model of COCO's 80 things goes on with COCO's instances, and is judged by them."""
-    labels = LabelSet(("cat", "cap"), (True, True))
+    labels = LabelSet(("cat", "cap"), (True, True), category_ids=(1, 2))
     start = replace(tiny_checkpoint(), labels=labels, tasks=("instance",))
     write_huggingface(tmp_path / "start", start)
     data = WRITERS["COCO instances"](tmp_path / "data")
@@ -58,6 +58,7 @@ def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path):
     settings = replace(SETTINGS, weigh_classes=True)
     run = train(data, model, task="instance", out=out, settings=settings, device="cpu", quiet=True)
     assert run.predictor.labels == ("cat", "cap")
+    assert run.predictor.checkpoint.labels.category_ids == (7, 17)  # the data's
     scores = unimask.evaluate(data, run.predictor, task="instance", split="train")
     assert set(scores["per_class"]) == {"cat", "cap"}
     with pytest.raises(DataError, match="must be the same"):

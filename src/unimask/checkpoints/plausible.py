@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
+    DiNATConfig,
     PostprocessingConfig,
     PreprocessingConfig,
     ResNetConfig,
@@ -45,6 +46,7 @@ def wanted_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> di
         CheckpointError: There is no such network, or it is not the file's.
     """
     check(config, "the network")
+    check_heads(config)
     layers = sum(numbers_called(config, "num_layers", "projector_layers"))
     layers += sum(getattr(config.backbone, "depths", ()))
     windows = numbers_called(config, "window_size", "kernel_size")
@@ -74,6 +76,26 @@ def check(value: Any, name: str) -> None:
             raise CheckpointError(f"{field.name} of {name} is {str(found)[:60]!r}")
         if is_dataclass(found):
             check(found, field.name)
+
+
+def check_heads(config: SegmenterConfig) -> None:
+    """Check that attention heads divide the width that they share; no weight's shape shows it.
+
+    Raises:
+        CheckpointError: Some do not.
+    """
+    pixels, backbone = config.pixel_decoder, config.backbone
+    encoder = getattr(pixels, "encoder", None)
+    shared = [(getattr(part, "dim", 0), part) for part in (pixels, config.transformer_decoder)]
+    pairs = [
+        (width, getattr(part, "num_heads", 1))
+        for width, part in (*shared, (getattr(pixels, "dim", 0), encoder))
+    ]
+    if isinstance(backbone, SwinConfig | DiNATConfig):
+        pairs += [(backbone.embed_dim * 2**i, heads) for i, heads in enumerate(backbone.num_heads)]
+    for width, heads in pairs:
+        if width % heads:
+            raise CheckpointError(f"num_heads is {heads}, which does not divide the width {width}")
 
 
 def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:

@@ -7,6 +7,7 @@ import numpy as np
 
 from unimask.datasets.annotations import Annotations
 from unimask.datasets.coco_reader import CocoReader, called
+from unimask.datasets.coco_records import numeric_ids
 from unimask.datasets.found import Wish
 from unimask.datasets.objects import ObjectPictures, object_labels
 from unimask.datasets.packed import File
@@ -79,7 +80,11 @@ def listed_objects(
         return f"{reader.path}: {called(name)} of {names[picture]}"
 
     sizes = np.array([reader.images[number][1:] for number in pictures], np.int64)
-    labels = object_labels([str(reader.categories[number].name) for number in kept])
+    kinds = [reader.categories[number] for number in kept]
+    labels = object_labels(
+        [str(category.name) for category in kinds],
+        category_ids=numeric_ids([category.id for category in kinds]),
+    )
     done: Annotations = reader.objects.finish(sizes, origin)
     dataset = CocoInstances(format, name, labels, files, done, origin, wish.channels)
     image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)

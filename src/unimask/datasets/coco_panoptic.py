@@ -14,6 +14,7 @@ from unimask.datasets.coco_records import (
     CocoPanopticCategory,
     CocoPanopticImage,
     CocoSegment,
+    numeric_ids,
 )
 from unimask.datasets.found import About
 from unimask.datasets.maps.class_table import is_void
@@ -66,7 +67,8 @@ class CocoPanoptic:
             raise DataError(f"{annotations} lists no categories: it is no COCO panoptic JSON")
         names = tuple(str(category.name) for category in classes)
         things = tuple(bool(category.isthing) for category in classes)
-        self.labels = in_known_colours(LabelSet(names, things))
+        ids = numeric_ids([category.id for category in classes])
+        self.labels = in_known_colours(LabelSet(names, things, category_ids=ids))
         self.category_ids = {category.id: label for label, category in enumerate(classes)}
         self.void_ids = {category.id for category in categories} - self.category_ids.keys()
         ignored = "".join(f", and so is {name}" for name in voids)

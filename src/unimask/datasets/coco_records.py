@@ -3,6 +3,7 @@
 Fields that nothing reads are not declared, and other tools may put into them what they like.
 """
 
+from collections.abc import Sequence
 from math import isnan
 from typing import Any, ClassVar
 
@@ -37,6 +38,12 @@ def file_area(value: object) -> float:
     """Return an area; NaN where it is absent, negative or infinite, so that the mask's counts."""
     area = real_number(value)
     return area if 0 <= area < float("inf") else float("nan")
+
+
+def numeric_ids(ids: Sequence[int | str]) -> tuple[int, ...]:
+    """Return ids that are numbers, none if one of them is text."""
+    numbers = tuple(id for id in ids if isinstance(id, int))
+    return numbers if len(numbers) == len(ids) else ()
 
 
 class CocoRecord(msgspec.Struct):

@@ -1,6 +1,7 @@
 """Pictures with lists of objects, whichever file they were read from."""
 
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from jaxtyping import Int
@@ -131,22 +132,30 @@ class ObjectPictures:
         return [(int(place) + 1, masks[place]) for place in np.lexsort(keys)]
 
 
-def object_labels(names: Sequence[str], colours: tuple[Colour | None, ...] = ()) -> LabelSet:
-    """Give the label set of named objects: things, and "background", a stuff.
+def object_labels(
+    names: Sequence[str],
+    colours: tuple[Colour | None, ...] = (),
+    category_ids: tuple[int, ...] = (),
+) -> LabelSet:
+    """Return the label set of named objects: things, and "background", a stuff.
 
-    A class that is itself called background is the stuff; otherwise one is added at the end.
+    A class that is itself called background is the stuff; otherwise one is added at the end. Its
+    category id is the least that the others leave free.
 
     Args:
         names: Classes.
         colours: Of each; those of a known set if there are none.
+        category_ids: Of each; none where the dataset has none.
     """
     plain = [name.strip("_ ").lower() for name in names]
     if BACKGROUND in plain:
         stuff = plain.index(BACKGROUND)
         things = tuple(index != stuff for index in range(len(names)))
-        return LabelSet(tuple(names), things, colours)
+        return LabelSet(tuple(names), things, colours, category_ids)
     if not names:
         return LabelSet((BACKGROUND,), (False,))
     things = in_known_colours(LabelSet(tuple(names), (True,) * len(names), colours))
     known = (*things.colours, None) if things.colours else ()
-    return LabelSet((*names, BACKGROUND), (*things.is_thing, False), known)
+    free = next(number for number in count() if number not in category_ids)
+    ids = (*category_ids, free) if category_ids else ()
+    return LabelSet((*names, BACKGROUND), (*things.is_thing, False), known, ids)

@@ -16,10 +16,11 @@ from unimask.datasets.coco_panoptic import CocoPanoptic
 from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import check_size, read_channels, read_numbers
+from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.segments import Meaning, segment_maps
 from unimask.datasets.maps.semantic import semantic_maps
-from unimask.datasets.packed import File, path_of
+from unimask.datasets.packed import path_of
 from unimask.label_sets import known_labels
 from unimask.labels import IGNORE_LABEL
 
@@ -109,16 +110,16 @@ def pairs_of(images: Path, maps: Path) -> Pairs:
     return pairs
 
 
-def read_both(objects: Path, file: File) -> Integer[np.ndarray, "h w"]:
+def read_both(objects: Path, file: MapFile) -> Integer[np.ndarray, "h w"]:
     """Read a map of classes and the instances beside it as numbers of segments.
 
     Raises:
         DataError: One cannot be read, or they differ in size.
     """
     stuff = read_numbers(file).astype(np.int64)
-    beside = objects / path_of(file).name
+    beside = objects / path_of(first_file(file)).name
     things = read_channels(beside)
-    check_size(things[..., 0], beside, stuff.shape, file)
+    check_size(things[..., 0], beside, stuff.shape, first_file(file))
     is_stuff = np.array([False, *(not thing for thing in known_labels("ade20k").is_thing)])
     stuff[(stuff < len(is_stuff)) & ~is_stuff[np.minimum(stuff, len(is_stuff) - 1)]] = 0
     thing, number = things[..., 0].astype(np.int64), things[..., 1].astype(np.int64)

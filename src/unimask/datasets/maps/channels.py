@@ -13,13 +13,13 @@ from jaxtyping import Int
 
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.class_table import ClassTable, is_void
-from unimask.datasets.maps.classes import NOTHING, SCANNED
-from unimask.datasets.maps.kinds import Glimpse
+from unimask.datasets.maps.glimpses import Glimpse
 from unimask.datasets.maps.label_map import read_channels
 from unimask.datasets.maps.map_pictures import MapPictures
+from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
+from unimask.datasets.maps.scanned_values import NOTHING, SCANNED
 from unimask.datasets.maps.segments import Meaning, segment_maps
-from unimask.datasets.packed import File
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 
@@ -45,7 +45,7 @@ def are_channels(seen: Sequence[Glimpse]) -> bool:
     return not (values & 255).any() and len(greens) >= COUNTED * (int(greens.max()) + 1)
 
 
-def read_codes(file: File) -> Int[np.ndarray, "h w"]:
+def read_codes(file: MapFile) -> Int[np.ndarray, "h w"]:
     """Read a map as numbers of class and object.
 
     Raises:
@@ -79,7 +79,7 @@ class ChannelClasses:
 
 
 def channel_maps(
-    pairs: Pairs, files: Sequence[File], folder: Path, tables: Sequence[ClassTable], wish: Wish
+    pairs: Pairs, files: Sequence[MapFile], folder: Path, tables: Sequence[ClassTable], wish: Wish
 ) -> MapPictures:
     """Give pictures with objects and regions.
 
@@ -133,7 +133,7 @@ def names_of(reds: list[int], tables: Sequence[ClassTable]) -> tuple[dict[int, s
     return names, f"names of {tables[0].path.name}"
 
 
-def codes_in(files: Sequence[File]) -> set[int]:
+def codes_in(files: Sequence[MapFile]) -> set[int]:
     """Give all numbers of class and object that maps hold.
 
     Raises:
@@ -144,6 +144,6 @@ def codes_in(files: Sequence[File]) -> set[int]:
         return {code for found in pool.map(codes_of, chosen) for code in found}
 
 
-def codes_of(file: File) -> list[int]:
+def codes_of(file: MapFile) -> list[int]:
     """Give the numbers of one map."""
     return np.flatnonzero(np.bincount(read_codes(file).ravel())).tolist()

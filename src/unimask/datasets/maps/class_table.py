@@ -38,6 +38,19 @@ MEANT = frozenset(
 LARGEST = 2**20
 """Bytes of a table at most: annotations are larger."""
 
+MOST_ROWS, LONGEST_LINE = 10_000, 1_000
+"""Classes of a table at most, and characters of a line."""
+
+BYTE = r"(\d{1,3})"
+COLOUR_FIRST = re.compile(rf"{BYTE}[\s,;]+{BYTE}[\s,;]+{BYTE}[\s,;:]+(\S.*)")
+COLOUR_LAST_REVERSED = re.compile(rf"[:;,\s]*{BYTE}[\s,;]+{BYTE}[\s,;]+{BYTE}[\s,;:]+(\S.*)")
+"""Matched against the reversed line, so that the time is linear in its length."""
+HEX_LAST_REVERSED = re.compile(r"([0-9a-fA-F]{6})#[\s,;:]+(\S.*)")
+VALUE_FIRST = re.compile(r"(\d{1,9})[\s,;:]+(\S.*)")
+
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, csv.Error)
+"""What parsing raises where a file holds no table."""
+
 VOID = frozenset(
     [
         "void",
@@ -53,6 +66,13 @@ VOID = frozenset(
         "dont care",
         "don't care",
         "out of roi",
+        "unclassified",
+        "undefined",
+        "unspecified",
+        "not annotated",
+        "no label",
+        "no data",
+        "nodata",
     ]
 )
 """Names of what is no class: such pixels are ignored."""
@@ -120,10 +140,12 @@ def is_candidate(path: Path) -> bool:
 
 
 def names_things(path: Path) -> bool:
-    """Say whether a JSON names the thing and the stuff of a folder of instance ids."""
+    """Return whether a JSON names the thing and the stuff of a folder of instance ids."""
     try:
+        if path.stat().st_size > LARGEST:
+            return False
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and {"thing", "stuff"} <= content.keys()
 
@@ -134,8 +156,11 @@ def read_rows(path: Path) -> list[Row]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         rows = readers.get(path.suffix.lower(), from_lines)(text)
-    except (OSError, ValueError, TypeError, KeyError, csv.Error):
+    except UNREADABLE:
         return []
+    if len(rows) > MOST_ROWS:
+        return []
+    rows = [row for row in rows if row.value is None or row.value >= 0]  # no pixel is negative
     values = {row.value for row in rows if row.value is not None}
     if len(values) != len(rows) or max(values, default=0) > 255:
         rows = [Row(row.name, row.colour) for row in rows]  # numbers of a data base, not of pixels
@@ -151,29 +176,57 @@ def from_json(text: str) -> list[Row]:
         content = next((content[key] for key in LISTS if key in content), content)
     if isinstance(content, dict):
         return [from_item(key, value) for key, value in content.items()]
+    if not isinstance(content, list):
+        raise TypeError("a table is a list or an object")
     return [from_entry(entry) for entry in content]
+
+
+def name_from(value: Any) -> str:
+    """Return the name of a class.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is empty, or holds what no file can be written with.
+    """
+    if not isinstance(value, str):
+        raise TypeError("a name is text")
+    value.encode()
+    if not value.strip():
+        raise ValueError("a name is empty")
+    return value
+
+
+def whole(value: Any) -> int:
+    """Return a value that stands for a class, as a number or as text.
+
+    Raises:
+        TypeError, ValueError: It is no whole number.
+    """
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise TypeError("a value is a whole number")
+    return int(value)
 
 
 def from_item(key: str, value: Any) -> Row:
     """Read {"name": colour}, {"name": value} or {"value": name}."""
     if isinstance(value, str) and key.isdecimal():
-        return Row(value, None, int(key))
-    if isinstance(value, int):
-        return Row(key, None, value)
-    return Row(key, colour_of(value))
+        return Row(name_from(value), None, int(key))
+    if isinstance(value, int | float):
+        return Row(name_from(key), None, whole(value))
+    return Row(name_from(key), colour_of(value))
 
 
 def from_entry(entry: Any) -> Row:
     """Read one entry of a list: a name, or an object with a name and more."""
     if isinstance(entry, str):
-        return Row(entry)
+        return Row(name_from(entry))
     if not isinstance(entry, dict):
         raise TypeError("an entry is a name or an object")
     fields = {str(key).lower(): value for key, value in entry.items()}
     name = fields[next((key for key in NAMES if key in fields), NAMES[0])]
     colour = next((colour_of(fields[key]) for key in COLOURS if fields.get(key)), None)
-    value = next((int(fields[key]) for key in VALUES if key in fields), None)
-    return Row(str(name), colour, value)
+    value = next((whole(fields[key]) for key in VALUES if fields.get(key) is not None), None)
+    return Row(name_from(name), colour, value)
 
 
 def colour_of(value: Any) -> int:
@@ -186,21 +239,29 @@ def colour_of(value: Any) -> int:
         found = re.fullmatch(r"#?([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?", value.strip())
         if found:
             return int(found[1], 16)
-        value = [int(part) for part in re.findall(r"\d+", value)]
-    red, green, blue = [int(part) for part in value][:3]
+        value = re.findall(r"\d+", value)
+    red, green, blue = [whole(part) for part in value][:3]
     if not all(0 <= part <= 255 for part in (red, green, blue)):
         raise ValueError("a colour has values from 0 to 255")
     return red << 16 | green << 8 | blue
 
 
 def from_csv(text: str) -> list[Row]:
-    """Read lines under a header that names them: name, r, g, b; or name and colour, or value."""
-    lines = [[cell.strip() for cell in line] for line in csv.reader(text.splitlines()) if any(line)]
-    header = [cell.lower() for cell in lines[0]] if lines else []
+    """Read lines under a header that names them: name, r, g, b; or name and colour, or value.
+
+    Cells are divided by commas, semicolons or tabs, whichever the first line has most of.
+    """
+    lines = limited_lines(text)
+    first = lines[0] if lines else ""
+    delimiter = max(",;\t", key=first.count)
+    cells = [[cell.strip() for cell in line] for line in csv.reader(lines, delimiter=delimiter)]
+    header = [cell.lower() for cell in cells[0]] if cells else []
     if not any(name in header for name in NAMES):
         return from_lines(text)
     rows = []
-    for line in lines[1:]:
+    for line in cells[1:]:
+        if not any(line):
+            continue
         fields: dict[str, Any] = dict(zip(header, line, strict=False))
         channels = next((c for c in CHANNELS if set(c) <= fields.keys()), None)
         if channels:
@@ -211,22 +272,45 @@ def from_csv(text: str) -> list[Row]:
 
 def from_lines(text: str) -> list[Row]:
     """Read one class per line: a name, alone or with its colour or value before or after it."""
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in limited_lines(text)]
     return [from_line(line) for line in lines if line and not line.startswith("#")]
+
+
+def limited_lines(text: str) -> list[str]:
+    """Return the lines of a table.
+
+    Raises:
+        ValueError: There are too many, or one is too long, for a table of classes.
+    """
+    lines = text.splitlines()
+    if len(lines) > MOST_ROWS or max(map(len, lines), default=0) > LONGEST_LINE:
+        raise ValueError("no table of classes is so large")
+    return lines
 
 
 def from_line(line: str) -> Row:
     """Read "name", "64 128 64 name", "name 64 128 64", "name:64,128,64::" or "7 name"."""
-    byte = r"(\d{1,3})"
-    colour = rf"{byte}[\s,]+{byte}[\s,]+{byte}"
-    for pattern, order in ((rf"{colour}[\s,:]+(.+)", 3), (rf"(.+?)[\s,:]+{colour}[:\s,]*", 0)):
-        found = re.fullmatch(pattern, line)
-        if found:
-            groups = list(found.groups())
-            name = groups.pop(order)
-            return Row(name.strip(), colour_of(groups))
-    found = re.fullmatch(r"(\d+)[\s:,]+(.*\D.*)", line)
-    return Row(found[2].strip(), None, int(found[1])) if found else Row(line)
+    found = COLOUR_FIRST.fullmatch(line)
+    if found:
+        return Row(name_from(unquoted(found[4])), colour_of(found.groups()[:3]))
+    found = COLOUR_LAST_REVERSED.fullmatch(line[::-1])
+    if found:
+        *colour, name = (group[::-1] for group in found.groups())
+        return Row(name_from(unquoted(name)), colour_of(colour[::-1]))
+    found = HEX_LAST_REVERSED.fullmatch(line[::-1])
+    if found:
+        return Row(name_from(unquoted(found[2][::-1])), colour_of(found[1][::-1]))
+    found = VALUE_FIRST.fullmatch(line)
+    if found and not found[2].isdecimal():
+        return Row(name_from(unquoted(found[2])), None, int(found[1]))
+    return Row(name_from(unquoted(line)))
+
+
+def unquoted(name: str) -> str:
+    """Return a name without the quotes around it."""
+    name = name.strip()
+    quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "\"'"
+    return name[1:-1] if quoted else name
 
 
 def folders_above(files: Sequence[File], folder: Path) -> list[Path]:

@@ -1,30 +1,25 @@
 """Which class each value or colour of label maps means: by a table, else as found in the maps."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
 from unimask.datasets.maps.class_table import ClassTable, Row, is_void
-from unimask.datasets.maps.kinds import COLOURS, PAIR, Glimpse, Kind
+from unimask.datasets.maps.glimpses import Glimpse
+from unimask.datasets.maps.kinds import PAIR, Reading
 from unimask.datasets.maps.known_maps import known_maps
-from unimask.datasets.maps.label_map import LOSSY, Codes, hex_of, read_colours, read_numbers
-from unimask.datasets.packed import File, path_of
+from unimask.datasets.maps.label_map import hex_of, read_colours, read_numbers
+from unimask.datasets.maps.mask_set import MapFile, first_file
+from unimask.datasets.maps.scanned_values import NOTHING, are_greys, unknown_values, values_in
+from unimask.datasets.packed import path_of
 from unimask.errors import DataError
 from unimask.label_sets import recognise
 from unimask.labels import IGNORE_LABEL, Colour, LabelSet
 
-SCANNED = 2000
-"""Maps that are searched for values at most, spread over all of them."""
-
 IGNORED, UNKNOWN = -1, -2
-
-NOTHING: tuple[int, ...] = (IGNORE_LABEL, 65535)
-"""Values that mean that nothing is known, in maps of 8 and of 16 bits."""
 
 FITTING = 0.5
 """Share of the pixels that must have a colour of the table for it to be the maps' table."""
@@ -48,7 +43,7 @@ class Classes:
     told: str
     cut: int | None = None
 
-    def read(self, file: File) -> Int[np.ndarray, "h w"]:
+    def read(self, file: MapFile) -> Int[np.ndarray, "h w"]:
         """Read a map as label ids, `IGNORED` where nothing is known.
 
         Raises:
@@ -56,7 +51,8 @@ class Classes:
         """
         codes = read_colours(file) if self.coloured else read_numbers(file)
         if self.cut is not None:
-            return (codes >= self.cut).astype(np.int32)
+            ids = np.array([label for _, label in sorted(self.label_of.items())], np.int32)
+            return ids[(codes >= self.cut).astype(np.int32)]
         known = np.array(sorted(self.label_of), np.int64)
         ids = np.array([self.label_of[code] for code in known.tolist()], np.int32)
         if known[-1] < 2**16:
@@ -70,7 +66,7 @@ class Classes:
             raise self.stranger(file, codes[labels == UNKNOWN])
         return labels
 
-    def stranger(self, file: File, codes: np.ndarray) -> DataError:
+    def stranger(self, file: MapFile, codes: np.ndarray) -> DataError:
         """Name a file with a value or colour that means nothing."""
         values, counts = np.unique(codes, return_counts=True)
         worst = int(values[counts.argmax()])
@@ -83,40 +79,51 @@ class Classes:
 
 
 def classes_of(
-    kind: Kind,
+    reading: Reading,
     seen: Sequence[Glimpse],
-    files: Sequence[File],
+    files: Sequence[MapFile],
     tables: Sequence[ClassTable],
     names: tuple[str, ...] | None,
 ) -> Classes:
-    """Give the classes of maps of one kind.
+    """Return the classes of maps of one kind.
 
     Args:
-        kind: "index", "colour" or "binary".
+        reading: What their values are: "index", "colour" or "binary".
         seen: Some maps.
         files: All maps.
         tables: Tables beside them, the likeliest first.
-        names: Names that somebody gave, in the order of the values or colours.
+        names: Names that the user gave, in the order of the values or colours.
 
     Raises:
         DataError: A table does not fit the maps, or the number of names the classes.
     """
     painted = next((t for t in tables if t.coloured and has_all(t, seen)), None)
-    if kind == "colour" or painted is not None:
+    if reading.kind == "colour" or painted is not None:
         classes = by_colours(painted or next((t for t in tables if t.coloured), None), seen, files)
-    elif kind == "binary" and (tables or is_cut(seen)):
-        classes = of_binary(seen, tables)
+    elif reading.kind == "binary" and (tables or reading.cut is not None):
+        classes = of_binary(reading, seen, tables)
     elif tables:
         classes = by_values(tables[0], seen, files)
     else:
-        values = values_in(files, coloured=False)
-        two = kind == "binary" and len(values) <= PAIR
-        known = known_maps(values, list(map(path_of, files)), coloured=False)
-        if known is not None and (names is None or len(names) < len(values)):
-            classes = of_rows(known.rows(), known.name, coloured=False)
-        else:
-            classes = of_binary(seen, ()) if two else as_found(values, coloured=False)
+        classes = unnamed(reading, seen, files, names)
     return classes if names is None else renamed(classes, names)
+
+
+def unnamed(
+    reading: Reading,
+    seen: Sequence[Glimpse],
+    files: Sequence[MapFile],
+    names: tuple[str, ...] | None,
+) -> Classes:
+    """Return the classes of maps of numbers that no table names."""
+    values = values_in(files, coloured=False)
+    known = known_maps(values, [path_of(first_file(file)) for file in files], coloured=False)
+    if known is not None and (names is None or len(names) < len(values)):
+        return of_rows(known.rows(), known.name, coloured=False)
+    if reading.kind == "binary" and len(values) <= PAIR:
+        return of_binary(reading, seen, ())
+    ignored = unknown_values(values, seen, names)
+    return as_found(values, coloured=False, ignored=ignored, evidence=reading.evidence)
 
 
 def has_all(table: ClassTable, seen: Sequence[Glimpse]) -> bool:
@@ -125,13 +132,15 @@ def has_all(table: ClassTable, seen: Sequence[Glimpse]) -> bool:
     return all(set(each.shown.tolist()) <= colours for each in seen)
 
 
-def by_colours(table: ClassTable | None, seen: Sequence[Glimpse], files: Sequence[File]) -> Classes:
+def by_colours(
+    table: ClassTable | None, seen: Sequence[Glimpse], files: Sequence[MapFile]
+) -> Classes:
     """Take the colours of a table, or those found if there is none or it is not of these maps."""
     if table is not None and share_of(table, seen) >= FITTING:
         rows = [(row, row.colour or 0) for row in table.rows]
         return of_rows(rows, str(table.path), coloured=True)
     values = values_in(files, coloured=True)
-    known = known_maps(values, list(map(path_of, files)), coloured=True)
+    known = known_maps(values, [path_of(first_file(file)) for file in files], coloured=True)
     if known is not None:
         return of_rows(known.rows(), known.name, coloured=True)
     rows = () if table is None else table.rows
@@ -150,7 +159,7 @@ def share_of(table: ClassTable, seen: Sequence[Glimpse]) -> float:
     return known / max(1, sum(int(each.counts.sum()) for each in seen))
 
 
-def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[File]) -> Classes:
+def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[MapFile]) -> Classes:
     """Take the values of a table: as it states them, else counted from 0.
 
     Where n names that count from 0 meet maps whose largest value is n, they leave out the
@@ -165,6 +174,9 @@ def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[File])
         return of_rows(rows, str(table.path), coloured=False)
     if any(row.value is None for row in table.rows):
         values = values_in(files, coloured=False)
+        if len(values) == len(rows) and are_greys(values):
+            ordered = [(row, value) for (row, _), value in zip(rows, values, strict=True)]
+            return of_rows(ordered, str(table.path), coloured=False)
     else:
         values = sorted({value for each in seen for value in each.values.tolist()})
     largest = max((value for value in values if value not in NOTHING), default=0)
@@ -202,39 +214,40 @@ def of_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> 
     return Classes(labels, label_of, coloured, told)
 
 
-def of_binary(seen: Sequence[Glimpse], tables: Sequence[ClassTable]) -> Classes:
-    """Give a class and its background; two names of a table are theirs."""
+def of_binary(reading: Reading, seen: Sequence[Glimpse], tables: Sequence[ClassTable]) -> Classes:
+    """Return a class and its background; two names of a table are theirs."""
     names = ("background", "foreground")
-    told = f"{names[0]} is 0"
+    notes = f"{names[0]} is 0"
     table = next((t for t in tables if len(t.rows) in (1, 2)), None)
     if table is not None:
         given = tuple(row.name for row in table.rows)
         names = given if len(given) == 2 else (names[0], *given)
-        told = f"names of {table.path.name}"
-    lossy = is_cut(seen)
+        notes = f"names of {table.path.name}"
     top = max(int(each.values[-1]) for each in seen if each.values.size)
-    told += ", cut at 128 because files are lossy" if lossy else f", {names[1]} is {top}"
-    labels = LabelSet(names, (False, False))
-    return Classes(labels, {0: 0, top: 1}, False, told, 128 if lossy else None)
-
-
-def is_cut(seen: Sequence[Glimpse]) -> bool:
-    """Say whether files may blur their values, so that these are to be cut."""
-    return any(each.file.suffix.lower() in LOSSY for each in seen)
+    notes += f", {reading.evidence}" if reading.cut is not None else f", {names[1]} is {top}"
+    classes = Classes(LabelSet(names, (False, False)), {0: 0, top: 1}, False, notes, reading.cut)
+    return renamed(classes, names) if any(map(is_void, names)) else classes
 
 
 def as_found(
-    values: Sequence[int], *, coloured: bool, known: Mapping[int, str] | None = None
+    values: Sequence[int],
+    *,
+    coloured: bool,
+    known: Mapping[int, str] | None = None,
+    ignored: Sequence[int] = (),
+    evidence: str = "",
 ) -> Classes:
-    """Make each value or colour that maps have a class, named after itself; 255 is ignored.
+    """Make each value or colour that maps have a class, named after itself.
 
-    Raises:
-        DataError: There are more colours than a label map has.
+    Args:
+        values: All values or packed colours.
+        coloured: Whether they are colours.
+        known: Names of some of them.
+        ignored: Values that mean that nothing is known.
+        evidence: Why they are classes.
     """
     known = known or {}
-    ignored = [
-        v for v in values if (v == IGNORE_LABEL and not coloured) or is_void(known.get(v, ""))
-    ]
+    ignored = [value for value in values if value in ignored or is_void(known.get(value, ""))]
     kept = [value for value in values if value not in ignored]
     written = hex_of if coloured else "class {}".format
     labels = LabelSet(
@@ -243,53 +256,19 @@ def as_found(
         tuple(unpacked(value) for value in kept) if coloured else (),
     )
     label_of = dict.fromkeys(ignored, IGNORED) | {v: i for i, v in enumerate(kept)}
-    if not coloured:
+    unused = not coloured and IGNORE_LABEL not in values
+    if unused:
         label_of[IGNORE_LABEL] = IGNORED
-    told = f"named by {'colour' if coloured else 'value'}, for no table names them"
-    if ignored or not coloured:
-        told += f", ignored: {', '.join(known.get(v, str(v)) for v in ignored or [IGNORE_LABEL])}"
-    return Classes(labels, label_of, coloured, told)
+    notes = f"named by {'colour' if coloured else 'value'}, for no table names them"
+    voids = [known.get(v, str(v)) for v in ignored] or [str(IGNORE_LABEL)] * unused
+    notes += f", ignored: {', '.join(voids)}" if voids else ""
+    notes += f"; {evidence}" if evidence else ""
+    return Classes(labels, label_of, coloured, notes)
 
 
 def unpacked(code: int) -> Colour:
     """Give red, green and blue of a packed colour."""
     return code >> 16, code >> 8 & 255, code & 255
-
-
-def values_in(files: Sequence[File], *, coloured: bool) -> list[int]:
-    """Give all values or packed colours of maps, in order.
-
-    Raises:
-        DataError: A map cannot be read, or has more colours than a label map has.
-    """
-    found: set[int] = set()
-    with ThreadPoolExecutor() as pool:
-        chosen = files[:: -(-len(files) // SCANNED)]
-        for values in pool.map(partial(values_of, coloured=coloured), chosen):
-            found.update(values)
-    if coloured:
-        check_colours(len(found), path_of(files[0]).parent)
-    return sorted(found)
-
-
-def values_of(file: File, *, coloured: bool) -> list[int]:
-    """Give the values or packed colours of one map."""
-    codes: Codes = read_colours(file) if coloured else read_numbers(file)
-    starts = np.ones(codes.shape, bool)
-    starts[:, 1:] = codes[:, 1:] != codes[:, :-1]  # few are left to sort
-    values = np.unique(codes[starts])
-    if coloured:
-        check_colours(len(values), file)
-    return values.tolist()
-
-
-def check_colours(count: int, where: File) -> None:
-    """Refuse what has more colours than a label map."""
-    if count > COLOURS:
-        raise DataError(
-            f"{where} has {count} colours, too many for label maps: save them as PNG, neither "
-            "smoothed nor as JPEG"
-        )
 
 
 def renamed(classes: Classes, names: tuple[str, ...]) -> Classes:

@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int, Integer
 
 from unimask.datasets.found import About, Wish
+from unimask.datasets.maps.class_table import is_void, name_from
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.map_pictures import MapPictures, Objects
+from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.packed import File, path_of
+from unimask.datasets.packed import path_of
 from unimask.errors import DataError
 from unimask.labels import UNNAMED, LabelSet
 
@@ -21,7 +24,9 @@ KINDS = (True, False)
 """The thing, and the stuff around it."""
 
 
-def instance_ids(pairs: Pairs, folder: Path, places: Sequence[Path], wish: Wish) -> MapPictures:
+def instance_ids(
+    pairs: Pairs, folder: Path, places: Sequence[Path], wish: Wish, evidence: str = ""
+) -> MapPictures:
     """Give pictures whose maps number the objects of one class; 0 is background.
 
     The objects are a thing, the background a stuff, so that all three tasks are defined. Names
@@ -33,6 +38,7 @@ def instance_ids(pairs: Pairs, folder: Path, places: Sequence[Path], wish: Wish)
         folder: Of the dataset.
         places: Folders in which `labels.json` may be.
         wish: Names of the thing and the stuff, in place of the file's, and the channels.
+        evidence: Why values are objects.
 
     Raises:
         DataError: A picture has no map, or `labels.json` is not what it should be.
@@ -41,16 +47,25 @@ def instance_ids(pairs: Pairs, folder: Path, places: Sequence[Path], wish: Wish)
         raise DataError(f"{folder}: instance ids have a thing and a stuff, so give two names")
     if pairs.unlabelled:
         raise DataError(
-            f"{pairs.unlabelled[0]} has no mask in {path_of(pairs.maps[0]).parent} "
+            f"{pairs.unlabelled[0]} has no mask in {path_of(first_file(pairs.maps[0])).parent} "
             f"({len(pairs.unlabelled)} lack one): add them or remove the pictures"
         )
-    labels = LabelSet(wish.names or read_names(places), KINDS)
-    about = About(FORMAT, told="each value above 0 is an object")
-    return MapPictures(pairs, folder, labels, read_objects, about, wish)
+    names = wish.names or read_names(places)
+    unknown = is_void(names[1])
+    labels = LabelSet(names[:1], KINDS[:1]) if unknown else LabelSet(names, KINDS)
+    notes = "each value above 0 is an object"
+    notes += f": {evidence}" if evidence else ""
+    notes += ", 0 is ignored" if unknown else ""
+    read = partial(read_objects, ignore_background=unknown)
+    return MapPictures(pairs, folder, labels, read, About(FORMAT, told=notes), wish)
 
 
-def read_objects(file: File) -> Objects:
+def read_objects(file: MapFile, *, ignore_background: bool = False) -> Objects:
     """Read a map: its objects, and the background if there is any.
+
+    Args:
+        file: The map.
+        ignore_background: Whether 0 means that nothing is known.
 
     Raises:
         DataError: It cannot be read.
@@ -58,7 +73,7 @@ def read_objects(file: File) -> Objects:
     numbers, count = renumber(read_numbers(file))
     label_ids = np.zeros(count, np.int64)
     background = numbers == 0
-    if background.any():
+    if background.any() and not ignore_background:
         numbers[background] = count + 1
         label_ids = np.append(label_ids, 1)
     return Objects(numbers, label_ids, np.zeros(len(label_ids), bool))
@@ -87,9 +102,9 @@ def read_names(places: Sequence[Path]) -> tuple[str, str]:
         if not path.is_file():
             continue
         try:
-            names = json.loads(path.read_text())
-            return str(names["thing"]), str(names["stuff"])
-        except (ValueError, KeyError, TypeError):
+            names = json.loads(path.read_text(encoding="utf-8-sig"))
+            return name_from(names["thing"]), name_from(names["stuff"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise DataError(
                 f'{path} should read {{"thing": "nucleus", "stuff": "background"}}'
             ) from None

@@ -9,8 +9,9 @@ from jaxtyping import Bool, Int
 
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.label_map import check_size
+from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.packed import File, Stream, open_file, path_of, read_file
+from unimask.datasets.packed import Stream, open_file, path_of, read_file
 from unimask.datasets.sample import Sample
 from unimask.datasets.splits import SPLITS
 from unimask.labels import LabelSet
@@ -32,7 +33,7 @@ class Objects(NamedTuple):
     foreign: Bool[np.ndarray, "h w"] | None = None
 
 
-ReadObjects = Callable[[File], Objects]
+ReadObjects = Callable[[MapFile], Objects]
 
 
 class MapPictures:

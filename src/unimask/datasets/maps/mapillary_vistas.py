@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
+from unimask.datasets.maps.class_table import UNREADABLE, name_from, whole
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.segments import Meaning, segment_maps
 from unimask.datasets.maps.semantic import semantic_maps
-from unimask.errors import DataError
+from unimask.errors import DataError, SettingsError
 from unimask.labels import LabelSet
 
 FORMAT = "Mapillary Vistas"
@@ -24,7 +25,7 @@ CONFIGURATIONS = (("config.json", ""), ("config_v1.2.json", "v1.2"), ("config_v2
 """Files of classes, and in which folder of a split their maps lie. Release 1.2 comes first: its
 classes are those that published weights know."""
 
-SPLITS = {"training": "train", "validation": "val"}
+SPLITS = {"training": "train", "validation": "val", "train": "train", "val": "val"}
 
 OBJECTS = 256
 
@@ -76,16 +77,18 @@ def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
         DataError: The file is not what it should be.
     """
     try:
-        entries: list[dict[str, Any]] = json.loads(path.read_text())["labels"]
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        entries: list[dict[str, Any]] = content["labels"]
         judged = [place for place, entry in enumerate(entries) if entry["evaluate"]]
         labels = LabelSet(
-            tuple(str(entries[place]["readable"]) for place in judged),
+            tuple(name_from(entries[place]["readable"]) for place in judged),
             tuple(bool(entries[place]["instances"]) for place in judged),
             tuple(triple(entries[place]["color"]) for place in judged),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (*UNREADABLE, SettingsError) as error:
+        reason = " ".join(str(error).split())[:120]
         raise DataError(
-            f"{path} is not Mapillary's configuration ({error}): download it again"
+            f"{path} is not Mapillary's configuration ({reason}): download it again"
         ) from error
     label_of = dict.fromkeys(range(len(entries)), IGNORED)
     return labels, label_of | {place: label for label, place in enumerate(judged)}
@@ -93,7 +96,7 @@ def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
 
 def triple(colour: list[int]) -> tuple[int, int, int]:
     """Give a colour of three numbers."""
-    red, green, blue = colour
+    red, green, blue = map(whole, colour)
     return red, green, blue
 
 

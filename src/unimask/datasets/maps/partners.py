@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path, PurePath
 
 from unimask.datasets.found import WHOLE
+from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.words import Role, is_painted, key_of, role_of, split_of
 from unimask.datasets.packed import File, path_of
 from unimask.datasets.splits import SPLITS
+from unimask.errors import DataError
 from unimask.processing.pictures import SUFFIXES
 
 SHARED = 0.5
@@ -62,7 +64,7 @@ class Pairs:
     """Pictures, the label map of each, and pictures beside them that have none."""
 
     pictures: list[File] = field(default_factory=list)
-    maps: list[File] = field(default_factory=list)
+    maps: list[MapFile] = field(default_factory=list)
     unlabelled: list[File] = field(default_factory=list)
 
     @property
@@ -135,7 +137,10 @@ def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
 
 def listed(path: Path) -> set[str]:
     """Give the names that a list holds: the first word of each line, without folder and suffix."""
-    lines = path.read_text(errors="replace").split("\n")
+    try:
+        lines = path.read_text(errors="replace").split("\n")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): mend it") from error
     return {key_of(PurePath(line.split()[0]).stem)[0] for line in lines if line.strip()}
 
 

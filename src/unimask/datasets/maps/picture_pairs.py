@@ -8,11 +8,13 @@ from unimask.datasets.found import About, Dataset, Found, Wish
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.class_table import ClassTable, find_tables, folders_above, names_things
 from unimask.datasets.maps.classes import classes_of
-from unimask.datasets.maps.kinds import glimpses, kind_of, looks_like_maps
+from unimask.datasets.maps.glimpses import glimpses, looks_like_maps
+from unimask.datasets.maps.kinds import read_meaning
 from unimask.datasets.maps.map_pictures import MapPictures
+from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.meaning import in_words
 from unimask.datasets.maps.partners import Pairs, find_pairs
-from unimask.datasets.packed import File
+from unimask.datasets.maps.scanned_values import informative_glimpses
 
 MEANINGS = {
     "index": "a value per class",
@@ -42,14 +44,14 @@ def open_pairs(folder: Path, splits: dict[str, Pairs], split: str, wish: Wish) -
         DataError: A map cannot be read, or a table of classes does not fit.
     """
     files = [file for each in splits.values() for file in each.maps]
-    places = folders_above(files, folder)
+    places = folders_above([first_file(file) for file in files], folder)
     naming = [*reversed(places), folder.parent]
     return open_maps(splits[split], files, folder, naming, partial(find_tables, places), wish)
 
 
 def open_maps(
     pairs: Pairs,
-    files: Sequence[File],
+    files: Sequence[MapFile],
     folder: Path,
     naming: Sequence[Path],
     find: Callable[[], list[ClassTable]],
@@ -73,15 +75,22 @@ def open_maps(
     tables = find()
     if wish.format == channels.FORMAT:
         return channels.channel_maps(pairs, files, folder, tables, wish)
-    seen = glimpses(files)
     thinged = wish.format is None and any(names_things(p / "labels.json") for p in naming)
-    kind = kind_of(seen, classes=len(tables[0].rows) if tables else 0, thinged=thinged)
-    if kind == "ids" and wish.format is None:
-        return instance_ids.instance_ids(pairs, folder, naming, wish)
+    named = bool(tables) or thinged or wish.names is not None
+    seen = glimpses(files) if named else informative_glimpses(files)
+    reading = read_meaning(
+        seen,
+        classes=len(tables[0].rows) if tables else 0,
+        thinged=thinged,
+        semantic=wish.format == semantic.FORMAT,
+    )
+    if reading.kind == "ids":
+        return instance_ids.instance_ids(pairs, folder, naming, wish, reading.evidence)
     painted = any(table.coloured for table in tables)
-    if kind == "colour" and not painted and wish.format is None and channels.are_channels(seen):
+    unpainted = reading.kind == "colour" and not painted and wish.format is None
+    if unpainted and channels.are_channels(seen):
         return channels.channel_maps(pairs, files, folder, tables, wish)
-    classes = classes_of(kind, seen, files, tables, wish.names)
+    classes = classes_of(reading, seen, files, tables, wish.names)
     told = classes.told + in_words(classes, seen) + pairs.left_out
-    about = About(f"{semantic.FORMAT} ({MEANINGS[kind]})", ("semantic",), told)
+    about = About(f"{semantic.FORMAT} ({MEANINGS[reading.kind]})", ("semantic",), told)
     return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, about, wish)

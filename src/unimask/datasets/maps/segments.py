@@ -9,16 +9,19 @@ from jaxtyping import Integer
 
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.map_pictures import MapPictures, Objects
+from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.packed import File
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 
-ReadSegments = Callable[[File], Integer[np.ndarray, "h w"]]
+ReadSegments = Callable[[MapFile], Integer[np.ndarray, "h w"]]
 """Gives numbers of segments, from 0 to less than 2^24."""
 
 Meaning = tuple[int, bool] | None
 """Label id of a segment and whether it stands for many objects; None where nothing is known."""
+
+MOST_SEGMENTS = 2**24
+"""Numbers of segments are smaller than this."""
 
 FOREIGN = -1
 """Label id of objects whose class is not among the labels: ignored, and `Sample.foreign`."""
@@ -51,13 +54,17 @@ def segment_maps(
     return MapPictures(pairs, folder, labels, read_objects, about, wish)
 
 
-def read_segments(read: ReadSegments, meaning_of: MeaningOf, format: str, file: File) -> Objects:
+def read_segments(read: ReadSegments, meaning_of: MeaningOf, format: str, file: MapFile) -> Objects:
     """Read a map: an object per number that means something.
 
     Raises:
         DataError: It cannot be read, or has a number that means nothing.
     """
     codes = read(file)
+    if codes.size and codes.max() >= MOST_SEGMENTS:
+        raise DataError(
+            f"{file} has value {codes.max()}, which means nothing in {format}: export the map again"
+        )
     counts = np.bincount(codes.ravel())
     known: list[tuple[int, tuple[int, bool]]] = []
     foreign: list[int] = []

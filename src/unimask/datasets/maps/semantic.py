@@ -9,13 +9,13 @@ from jaxtyping import Int
 
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.map_pictures import MapPictures, Objects
+from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.packed import File
 from unimask.labels import LabelSet
 
 FORMAT = "semantic maps"
 
-ReadMap = Callable[[File], Int[np.ndarray, "h w"]]
+ReadMap = Callable[[MapFile], Int[np.ndarray, "h w"]]
 """Gives label ids, negative where nothing is known."""
 
 
@@ -35,7 +35,7 @@ def semantic_maps(
     return MapPictures(pairs, folder, labels, partial(read_classes, read), about, wish)
 
 
-def read_classes(read: ReadMap, file: File) -> Objects:
+def read_classes(read: ReadMap, file: MapFile) -> Objects:
     """Read a map: one object per class.
 
     Raises:

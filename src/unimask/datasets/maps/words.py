@@ -37,6 +37,12 @@ MAP_WORDS = frozenset(
         "labelid",
         "labelids",
         "labeltrainids",
+        "manual",
+        "instance",
+        "instances",
+        "panoptic",
+        "bitmask",
+        "bitmasks",
     ]
 )
 PICTURE_WORDS = frozenset(
@@ -64,9 +70,26 @@ PICTURE_WORDS = frozenset(
     ]
 )
 PAINTED_WORDS = frozenset(
-    ["color", "colour", "colors", "colours", "rgb", "vis", "visual", "overlay", "preview", "viz"]
+    [
+        "color",
+        "colour",
+        "colors",
+        "colours",
+        "rgb",
+        "vis",
+        "visual",
+        "overlay",
+        "preview",
+        "viz",
+        "colormap",
+        "colormaps",
+    ]
 )
 """Maps that are drawn for people; where the same labels are there as numbers, those are taken."""
+
+OBJECT_WORDS = frozenset(["instance", "instances", "inst", "object", "objects", "ids"])
+CLASS_WORDS = frozenset(["semantic", "class", "classes", "segmentationclass", "category"])
+"""Names of maps whose values number objects, and of maps whose values are classes."""
 
 MARKS = MAP_WORDS | PICTURE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
 """What a file is called before or after the name that it shares with its partner."""
@@ -111,6 +134,16 @@ def role_of(names: tuple[str, ...]) -> Role | None:
             return "map"
         if words & PICTURE_WORDS:
             return "picture"
+    return None
+
+
+def reading_named(names: tuple[str, ...]) -> tuple[str, Literal["ids", "index"]] | None:
+    """Return the word that says what the values of maps are, and what it says; None for none."""
+    for word in (word for name in names for word in words_in(name)):
+        if word in OBJECT_WORDS:
+            return word, "ids"
+        if word in CLASS_WORDS:
+            return word, "index"
     return None
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from unimask.datasets.found import About, Dataset, Wish
 from unimask.datasets.maps.class_table import ClassTable
+from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.picture_pairs import open_maps
-from unimask.datasets.packed import File
 from unimask.datasets.tables.class_names import in_lists
 from unimask.datasets.tables.columns import Columns
 from unimask.datasets.tables.packing import Tables, filled_rows, packed_files
@@ -36,7 +36,7 @@ def open_packed_maps(
         DataError: There is no map, one cannot be read, or names do not fit.
     """
     pairs = {name: pairs_of(tables, name, place, columns) for name in tables}
-    files: list[File] = [file for each in pairs.values() for file in each.maps]
+    files: list[MapFile] = [file for each in pairs.values() for file in each.maps]
     if not pairs[split].maps:
         raise DataError(f"{place} has nothing in column {columns.map} of {split}: give another")
 

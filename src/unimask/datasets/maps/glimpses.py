@@ -1,0 +1,127 @@
+"""A look at some label maps: their values, how these lie, and whether a file may blur them."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+from scipy import ndimage
+
+from unimask.datasets.maps.label_map import LOSSY, Codes, is_grey, packed, stored
+from unimask.datasets.maps.map_array import to_whole_numbers
+from unimask.datasets.maps.map_file import ARRAYS, COLOURS
+from unimask.datasets.maps.mask_set import MapFile
+from unimask.labels import IGNORE_LABEL
+
+LOOKED_AT = 16
+"""Maps that are opened to tell what they hold."""
+
+FLAT = 0.75
+"""Share of equal neighbours from which on an image may be a label map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What one map shows.
+
+    Attributes:
+        file: The map.
+        values: Its values, or its packed colours.
+        counts: Pixels of each.
+        flat: Pixels of each whose four neighbours have the same value; empty for colours.
+        coloured: Whether they are colours.
+        shown: The packed colour in which each is seen, by the palette or as a grey.
+        deep: Whether its numbers are wider than 8 bits.
+        pieces: Connected pieces per value above 0, of number maps.
+        paged: Whether its numbers count the pages of the file, each a mask.
+    """
+
+    file: MapFile
+    values: np.ndarray
+    counts: np.ndarray
+    flat: np.ndarray
+    coloured: bool
+    shown: np.ndarray
+    deep: bool
+    pieces: np.ndarray
+    paged: bool = False
+
+
+def glimpses(files: Sequence[MapFile], count: int = LOOKED_AT) -> list[Glimpse]:
+    """Look at some maps, spread over all of them.
+
+    Raises:
+        DataError: One cannot be read.
+    """
+    chosen = list(files)[:: -(-len(files) // count)]
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(glimpse, chosen))
+
+
+def glimpse(file: MapFile) -> Glimpse:
+    """Look at one map."""
+    pixels, palette, paged = stored(file)
+    coloured = pixels.ndim == 3 and not is_grey(pixels)
+    if coloured:
+        codes = packed(pixels)
+    else:
+        codes = to_whole_numbers(pixels[..., 0] if pixels.ndim == 3 else pixels, file)
+    values, counts = np.unique(codes, return_counts=True)
+    few = not coloured and len(values) <= 4 * COLOURS
+    pieces = count_pieces(codes, values) if few else np.zeros(0, np.int64)
+    flat = count_flat(codes, values) if few else np.zeros(0, np.int64)
+    deep = codes.dtype.itemsize > 1 and file.suffix.lower() not in ARRAYS  # wide by habit
+    deep = not coloured and (deep or bool(values.size and values[-1] > IGNORE_LABEL))
+    shown = values if coloured else values.astype(np.int64) * 0x010101
+    if palette is not None:
+        shown = packed(palette)[values]
+    return Glimpse(file, values, counts, flat, coloured, shown, deep, pieces, paged)
+
+
+def count_pieces(codes: Codes, values: np.ndarray) -> np.ndarray:
+    """Count the connected pieces of each value above 0; touching corners connect."""
+    found = ndimage.find_objects(np.searchsorted(values, codes).astype(np.int32) + 1)
+    pieces = [
+        count_regions(codes[box] == value)
+        for value, box in zip(values.tolist(), found, strict=True)
+        if value != 0 and box is not None
+    ]
+    return np.array(pieces, np.int64)
+
+
+def count_regions(mask: Bool[np.ndarray, "h w"]) -> int:
+    """Count the connected pieces of a mask."""
+    _, count = ndimage.label(mask, np.ones((3, 3)))  # type: ignore[misc]
+    return int(count)
+
+
+def count_flat(codes: Codes, values: np.ndarray) -> np.ndarray:
+    """Count the pixels of each value that have no other value above, below, left or right."""
+    flat = np.ones(codes.shape, bool)
+    down, right = codes[1:] == codes[:-1], codes[:, 1:] == codes[:, :-1]
+    flat[1:] &= down
+    flat[:-1] &= down
+    flat[:, 1:] &= right
+    flat[:, :-1] &= right
+    return np.bincount(np.searchsorted(values, codes[flat]), minlength=len(values))
+
+
+def looks_like_maps(paths: Sequence[Path]) -> bool:
+    """Return whether files are label maps rather than photographs: most neighbours are equal.
+
+    Files that cannot be read, and those that may blur labels, are none.
+    """
+    return all(path.suffix.lower() not in LOSSY and is_flat(path) for path in paths)
+
+
+def is_flat(path: Path) -> bool:
+    """Return whether most pixels have the value of their right neighbour, and values are few."""
+    try:
+        pixels = stored(path).pixels
+    except Exception:  # whatever it is, it is no label map
+        return False
+    codes = packed(pixels) if pixels.ndim == 3 else pixels
+    few = len(np.unique(codes)) <= COLOURS
+    return few and bool((codes[:, 1:] == codes[:, :-1]).mean() >= FLAT) if codes.size else False

@@ -1,0 +1,119 @@
+"""Label maps that are numpy arrays: shapes and types are checked before a value is read."""
+
+import zipfile
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from unimask.datasets.packed import File, open_file, path_of
+from unimask.errors import DataError, ImageError
+from unimask.processing.pictures import MAX_PIXELS
+from unimask.processing.stacks import read_array
+
+RGB, RGBA = 3, 4
+
+MEMBER = "arr_0.npy"
+"""What `numpy.savez` calls an array without a name."""
+
+
+def read_map_array(file: File) -> Shaped[np.ndarray, "h w ..."]:
+    """Read a map of numbers (h, w) or of 8-bit colours (h, w, 3) that numpy saved.
+
+    Raises:
+        DataError: The file cannot be read, or its array is no map.
+    """
+    if file.suffix.lower() == ".npz":
+        array = open_archive(file)
+    else:
+        try:
+            array = read_array(path_of(file))
+        except ImageError as error:
+            raise DataError(str(error)) from error
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{file} holds {array.dtype}, not numbers: save an array of whole numbers")
+    return np.asarray(as_plane(array, file))
+
+
+def as_plane(array: Shaped[np.ndarray, "..."], file: File) -> Shaped[np.ndarray, "h w ..."]:
+    """Drop an axis of length 1, and refuse what is neither a plane nor colours."""
+    shape = array.shape
+    if array.ndim == 3 and 1 in (shape[0], shape[2]):
+        array = array[..., 0] if shape[2] == 1 else array[0]
+    coloured = array.ndim == 3 and array.shape[2] in (RGB, RGBA) and array.dtype == np.uint8
+    if array.ndim != 2 and not coloured:
+        raise DataError(
+            f"{file} has shape {shape}: a label map is (h, w) or (h, w, 1); number objects or "
+            "classes in one plane"
+        )
+    if 0 in shape:
+        raise DataError(f"{file} has shape {shape}, and so no pixels: export it again")
+    if array.shape[0] * array.shape[1] > MAX_PIXELS:
+        raise DataError(f"{file} has shape {shape}, more than {MAX_PIXELS:,} pixels: cut it")
+    if coloured and array.shape[2] == RGBA and not (array[..., RGB] == 255).all():
+        raise DataError(f"{file} has an alpha channel: save (h, w) numbers, or (h, w, 3) colours")
+    return array[..., :RGB] if coloured else array
+
+
+def open_archive(file: File) -> Shaped[np.ndarray, "..."]:
+    """Read the only array of a .npz file; its shape is checked before it is unpacked.
+
+    Raises:
+        DataError: The archive is damaged, or holds several arrays or one that is too large.
+    """
+    try:
+        with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
+            names = archive.namelist()
+            if MEMBER not in names and len(names) != 1:
+                raise DataError(f"{file} holds {len(names)} arrays: save one map per file")
+            with archive.open(MEMBER if MEMBER in names else names[0]) as member:
+                check_header(member, file)
+            with archive.open(MEMBER if MEMBER in names else names[0]) as member:
+                return np.lib.format.read_array(member, allow_pickle=False)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # zip and numpy raise whatever a damaged file suggests
+        reason = " ".join((str(error) or type(error).__name__).split())[:120]
+        raise DataError(f"{file} is no array of numbers ({reason}): save it again") from error
+
+
+def check_header(member: Any, file: File) -> None:
+    """Refuse an array of objects or of too many values by its header alone."""
+    version = np.lib.format.read_magic(member)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read(member)
+    size = 1
+    for length in shape:
+        size *= length
+    if dtype.hasobject or size > RGBA * MAX_PIXELS:
+        raise DataError(f"{file} has shape {shape} of {dtype}: save a label map (h, w) of numbers")
+
+
+def to_whole_numbers(pixels: Shaped[np.ndarray, "h w"], file: object) -> Integer[np.ndarray, "h w"]:
+    """Return numbers from 0 as integers, whatever type they are stored in.
+
+    Raises:
+        DataError: There are negative, fractional, infinite or absurdly large values.
+    """
+    kind = pixels.dtype.kind
+    if kind == "b":
+        return pixels.astype(np.uint8)
+    if kind == "u" and pixels.dtype.itemsize < 8:
+        return pixels
+    if kind == "f" and not (np.isfinite(pixels).all() and (np.trunc(pixels) == pixels).all()):
+        raise DataError(
+            f"{file} has negative or fractional values, or NaN: save whole numbers from 0; cut "
+            "probabilities first (mask > 0.5)"
+        )
+    if pixels.size and pixels.min() < 0:
+        raise DataError(
+            f"{file} has negative or fractional values, the least {pixels.min():g}: number from "
+            "0, and write 255 where nothing is known"
+        )
+    if pixels.size and float(pixels.max()) >= 2**31:
+        raise DataError(f"{file} has the value {pixels.max():g}: number classes or objects from 0")
+    return pixels.astype(np.int32)

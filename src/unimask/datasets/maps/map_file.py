@@ -1,0 +1,195 @@
+"""Pixels of one map file as they are stored: each channel and page is read, or the file refused."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int, Shaped, UInt8
+from PIL import Image, ImageSequence, UnidentifiedImageError
+
+from unimask.datasets.maps.map_array import read_map_array
+from unimask.datasets.packed import File, open_file
+from unimask.errors import DataError
+from unimask.processing.orientation import upright
+from unimask.processing.pictures import MAX_PIXELS, no_limit_of_pil
+
+ARRAYS = frozenset({".npy", ".npz"})
+
+COLOURS = 256
+"""Colours of a label map at most."""
+
+PAGED = frozenset({"TIFF", "GIF", "PNG", "WEBP"})
+"""Formats whose further pages or frames are read."""
+
+MAX_PAGES = 10_000
+
+REDUCED = 254
+"""TIFF tag whose lowest bit marks a page as a smaller copy of another."""
+
+OVERLAPPING = 0.5
+"""Share of the pixels of one-object pages that may lie on several pages."""
+
+
+class StoredMap(NamedTuple):
+    """What a map file holds.
+
+    Attributes:
+        pixels: Numbers (h, w), or colours (h, w, 3).
+        palette: Colour of each number, if the file has a palette.
+        paged: Whether the numbers count pages, each of which is the mask of one object.
+    """
+
+    pixels: Shaped[np.ndarray, "h w ..."]
+    palette: UInt8[np.ndarray, "k 3"] | None = None
+    paged: bool = False
+
+
+def read_map_file(file: File) -> StoredMap:
+    """Read a map file without dropping any of its channels and pages.
+
+    Raises:
+        DataError: The file cannot be read, is no map, or holds information that no map has.
+    """
+    if file.suffix.lower() in ARRAYS:
+        return StoredMap(read_map_array(file))
+    try:
+        with open_file(file) as stream:
+            with no_limit_of_pil():
+                image = Image.open(stream)
+            with image:
+                return decode(image, file)
+    except (DataError, MemoryError):
+        raise
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{file} cannot be read as a mask: it is no image of a known kind"
+        ) from None
+    except Exception as error:  # decoders raise whatever their format suggests
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise DataError(f"{file} cannot be read as a mask ({reason}): export it again") from error
+
+
+def decode(image: Image.Image, file: File) -> StoredMap:
+    """Decode an open image, all of its pages."""
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(
+            f"{file} has {image.height} x {image.width} pixels, more than {MAX_PIXELS:,}: "
+            "cut it into tiles"
+        )
+    stored = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    if not image.mode.startswith("I") and ";16" in stored:
+        raise DataError(
+            f"{file} has several channels of 16 bits, of which only 8 can be read: save it as a "
+            "16-bit image of one channel, or as .npy"
+        )
+    if image.format in PAGED and getattr(image, "is_animated", False):
+        masks = list(enumerate_pages(image, file))
+        if len(masks) > 1:
+            return StoredMap(stack_pages(masks, (image.height, image.width), file), paged=True)
+        image.seek(0)
+    image.load()
+    image = upright(image, str(file))
+    mode = image.mode
+    palette = np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
+    pixels = np.asarray(image, np.uint8 if mode == "1" else None)
+    if mode == "P":
+        return StoredMap(pixels, np.pad(palette, ((0, 256 - len(palette)), (0, 0))))
+    if mode in ("LA", "PA", "RGBA"):
+        return StoredMap(merge_alpha(pixels[..., :-1], pixels[..., -1], file))
+    if mode not in ("1", "L", "RGB", "F") and not mode.startswith("I"):
+        raise DataError(f"{file} is a {mode} image: a label map has one channel, or RGB colours")
+    return StoredMap(pixels)
+
+
+def merge_alpha(
+    colours: UInt8[np.ndarray, "h w c"], alpha: UInt8[np.ndarray, "h w"], file: File
+) -> UInt8[np.ndarray, "h w ..."]:
+    """Return the channels that hold the labels: the colours, or alpha where only alpha tells.
+
+    Alpha is the map if the colours are the same everywhere, or are those of a photograph. It is
+    left out if it is the same everywhere, or follows from the colours.
+
+    Raises:
+        DataError: Colours and alpha both vary, and neither follows from the other.
+    """
+    plain = colours[..., 0] if colours.shape[2] == 1 else colours
+    if not alpha.size or (alpha == 255).all():
+        return plain
+    packed = np.zeros(alpha.shape, np.int64)
+    for channel in range(colours.shape[2]):
+        packed = packed << 8 | colours[..., channel]
+    distinct = len(np.unique(packed))
+    if distinct == 1 or (distinct > COLOURS and alpha.min() < alpha.max()):
+        return alpha
+    if len(np.unique(packed << 8 | alpha)) == distinct:
+        return plain
+    raise DataError(
+        f"{file} has an alpha channel that tells apart what its colours do not: save the labels "
+        "in one channel, or as colours without alpha"
+    )
+
+
+def enumerate_pages(image: Image.Image, file: File) -> Iterator[Bool[np.ndarray, "h w"]]:
+    """Yield the mask on each page; smaller copies of a page are left out.
+
+    Raises:
+        DataError: There are too many pages, or one has another size or more than two values.
+    """
+    size = image.size
+    for number, page in enumerate(ImageSequence.Iterator(image)):
+        if getattr(page, "tag_v2", {}).get(REDUCED, 0) & 1:
+            continue
+        if number >= MAX_PAGES or page.size != size:
+            what = f"more than {MAX_PAGES}" if number >= MAX_PAGES else "differently large"
+            raise DataError(f"{file} has {what} pages: save one map per file")
+        grey = page if len(page.getbands()) == 1 and page.mode != "P" else page.convert("L")
+        pixels = np.asarray(grey)
+        mask = pixels != 0
+        if mask.any() and pixels[mask].min() != pixels.max():
+            raise DataError(
+                f"{file} has several pages, and page {number + 1} more than two values: a map has "
+                "one page, or on each page the black and white mask of one object"
+            )
+        yield mask
+
+
+def stack_pages(
+    masks: list[Bool[np.ndarray, "h w"]], size: tuple[int, int], file: File
+) -> Int[np.ndarray, "h w"]:
+    """Number the objects of pages that hold one each.
+
+    Raises:
+        DataError: They overlap like slices of a volume.
+    """
+    filled = [mask for mask in masks if mask.any()]
+    numbers, shared = stack_masks(enumerate(filled, start=1), size)
+    if shared > OVERLAPPING:
+        raise DataError(
+            f"{file} has {len(masks)} pages that overlap, like slices of a volume or masks of "
+            "several annotators: save one map per file"
+        )
+    return numbers
+
+
+def stack_masks(
+    masks: Iterable[tuple[int, Bool[np.ndarray, "h w"]]], size: tuple[int, int]
+) -> tuple[Int[np.ndarray, "h w"], float]:
+    """Draw masks into one map; where several overlap, the smaller one is in front.
+
+    Args:
+        masks: Number and mask of each.
+        size: Height and width.
+
+    Returns:
+        The numbers, 0 where no mask is, and the share of the masks' pixels in several of them.
+    """
+    numbers = np.zeros(size[0] * size[1], np.int32)
+    areas = np.full(numbers.shape, np.iinfo(np.int32).max, np.int32)
+    total = 0
+    for number, mask in masks:
+        inside = np.flatnonzero(mask)
+        total += len(inside)
+        inside = inside[areas[inside] > len(inside)]
+        numbers[inside], areas[inside] = number, int(mask.sum())
+    covered = int(np.count_nonzero(numbers))
+    return numbers.reshape(size), (total - covered) / max(1, covered)

@@ -1,0 +1,101 @@
+"""Several black and white masks of one image, read as one map of numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from unimask.datasets.maps.map_array import to_whole_numbers
+from unimask.datasets.maps.map_file import StoredMap, read_map_file, stack_masks
+from unimask.datasets.packed import File
+from unimask.errors import DataError
+
+BLACK, WHITE = 24, 231
+"""Values up to and from which blurred masks count as black and as white."""
+
+CUT = 128
+"""Value from which on pixels of a blurred mask belong to the object."""
+
+BLURRED = 0.25
+"""Share of the pixels of a blurred mask that may be neither black nor white."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskSet:
+    """Masks of one image.
+
+    Attributes:
+        parts: Number that the pixels of a mask get, and its file.
+    """
+
+    parts: tuple[tuple[int, File], ...]
+
+    def __str__(self) -> str:
+        more = len(self.parts) - 1
+        return f"{self.parts[0][1]}" + (f" (and {more} more)" if more else "")
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the first file."""
+        return self.parts[0][1].suffix
+
+
+MapFile = File | MaskSet
+
+
+def first_file(file: MapFile) -> File:
+    """Return a map's file, the first one if it has several."""
+    return file.parts[0][1] if isinstance(file, MaskSet) else file
+
+
+def read_mask_set(masks: MaskSet) -> StoredMap:
+    """Read masks as one map: 0 where no mask is, and the smaller one where several overlap.
+
+    Raises:
+        DataError: A mask cannot be read, is not black and white, or has another size.
+    """
+    read = [(number, read_mask(file)) for number, file in masks.parts]
+    size = read[0][1].shape
+    for (_, mask), (_, file) in zip(read, masks.parts, strict=True):
+        if mask.shape != size:
+            raise DataError(
+                f"{file} is {mask.shape[0]} x {mask.shape[1]}, but {masks.parts[0][1]} of the same "
+                f"image is {size[0]} x {size[1]}: export the masks again in one size"
+            )
+    numbers, _ = stack_masks(read, (size[0], size[1]))
+    return StoredMap(numbers)
+
+
+def read_mask(file: File) -> Bool[np.ndarray, "h w"]:
+    """Read a black and white mask.
+
+    Raises:
+        DataError: It cannot be read, or has more than two values.
+    """
+    mask = as_mask(read_map_file(file).pixels, file)
+    if mask is None:
+        raise DataError(
+            f"{file} is one of several masks of its image, and not black and white: give --masks "
+            "(masks=) the one folder or ending to read"
+        )
+    return mask
+
+
+def as_mask(pixels: Shaped[np.ndarray, "h w ..."], file: File) -> Bool[np.ndarray, "h w"] | None:
+    """Return the pixels of a mask that are not black; None if it has more than two values.
+
+    Greys between black and white, as resizing and lossy files leave them, are cut at 128.
+    """
+    if pixels.ndim == 3:
+        equal = (pixels == pixels[..., :1]).all()
+        if not equal and len(np.unique(pixels[pixels.any(axis=2)], axis=0)) > 1:
+            return None
+        pixels = pixels.max(axis=2)
+    values = np.unique(to_whole_numbers(pixels, file))
+    if len(values) - (0 in values) <= 1:
+        return pixels != 0
+    between = (pixels > BLACK) & (pixels < WHITE)
+    if values[0] > BLACK or values[-1] < WHITE or values[-1] > 255:
+        return None
+    strays = len(values) > 3 or bool(((values > BLACK) & (values < WHITE)).sum() == 0)
+    return pixels >= CUT if strays and between.mean() <= BLURRED else None

@@ -1,0 +1,139 @@
+"""All values or colours of label maps, and which of the values mean that nothing is known."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from unimask.datasets.maps.glimpses import LOOKED_AT, Glimpse, glimpses
+from unimask.datasets.maps.kinds import totals
+from unimask.datasets.maps.label_map import Codes, hex_of, read_colours, read_numbers, stored
+from unimask.datasets.maps.map_file import COLOURS
+from unimask.datasets.maps.mask_set import MapFile, first_file
+from unimask.datasets.packed import path_of
+from unimask.errors import DataError
+from unimask.labels import IGNORE_LABEL
+
+SCANNED = 2000
+"""Maps that are searched for values at most, spread over all of them."""
+
+NOTHING: tuple[int, ...] = (IGNORE_LABEL, 65535)
+"""Values that mean that nothing is known, in maps of 8 and of 16 bits."""
+
+GREYS = 8
+"""Classes at most that are drawn as greys from black to white."""
+
+SPREAD, UNEVEN = 16, 4
+"""Least distance of such greys, and how many times the least the largest may be."""
+
+
+def values_in(files: Sequence[MapFile], *, coloured: bool) -> list[int]:
+    """Return all values or packed colours of maps, in order.
+
+    Raises:
+        DataError: A map cannot be read, or has more colours than a label map has.
+    """
+    found: set[int] = set()
+    with ThreadPoolExecutor() as pool:
+        chosen = files[:: -(-len(files) // SCANNED)]
+        for values in pool.map(partial(values_of, coloured=coloured), chosen):
+            found.update(values)
+    if coloured:
+        check_colours(len(found), path_of(first_file(files[0])).parent)
+    return sorted(found)
+
+
+def values_of(file: MapFile, *, coloured: bool) -> list[int]:
+    """Return the values or packed colours of one map."""
+    codes: Codes = read_colours(file) if coloured else read_numbers(file)
+    starts = np.ones(codes.shape, bool)
+    starts[:, 1:] = codes[:, 1:] != codes[:, :-1]  # few are left to sort
+    values = np.unique(codes[starts])
+    if coloured:
+        check_colours(len(values), file)
+    return values.tolist()
+
+
+def check_colours(count: int, where: object) -> None:
+    """Refuse what has more colours than a label map."""
+    if count > COLOURS:
+        raise DataError(
+            f"{where} has {count} colours, too many for label maps: save them as PNG, neither "
+            "smoothed nor as JPEG"
+        )
+
+
+def informative_glimpses(files: Sequence[MapFile]) -> list[Glimpse]:
+    """Look at some maps, and at others if all pixels of these are alike.
+
+    Raises:
+        DataError: A map cannot be read, or all pixels of all maps are alike.
+    """
+    seen = glimpses(files)
+    if len(np.unique(np.concatenate([each.shown for each in seen]))) > 1:
+        return seen
+    first = np.asarray(stored(seen[0].file).pixels[0, 0])
+    with ThreadPoolExecutor() as pool:
+        chosen = files[:: -(-len(files) // SCANNED)]
+        found = pool.map(partial(differs, first=first), chosen)
+        others = [file for file, other in zip(chosen, found, strict=True) if other]
+    if others:
+        return [*seen, *glimpses(others[:LOOKED_AT])]
+    usual = int(seen[0].values[0])
+    what = f"colour {hex_of(usual)}" if seen[0].coloured else f"value {usual}"
+    raise DataError(
+        f"nothing is labelled in {path_of(first_file(files[0])).parent}: every pixel of its "
+        f"{len(files)} maps has {what}; check the export"
+    )
+
+
+def differs(file: MapFile, first: np.ndarray) -> bool:
+    """Return whether some pixel of a map has another value or colour than `first`."""
+    pixels = stored(file).pixels
+    return pixels.ndim - 2 != first.ndim or bool((pixels != first).any())
+
+
+def are_greys(values: Sequence[int]) -> bool:
+    """Return whether values are a few greys spread from black to white, as trimaps have."""
+    gaps = np.diff(values)
+    if len(gaps) < 2 or gaps.min() < SPREAD or gaps.max() > UNEVEN * gaps.min():
+        return False
+    return len(values) <= GREYS and values[0] == 0 and values[-1] == IGNORE_LABEL
+
+
+def unknown_values(
+    values: Sequence[int], seen: Sequence[Glimpse], names: tuple[str, ...] | None
+) -> list[int]:
+    """Return the values that mean that nothing is known: 255, or 65535 in maps of 16 bits.
+
+    255 is a class where it is the last of a few greys, the only value beside one other, or has a
+    name of its own.
+
+    Args:
+        values: All values of the maps.
+        seen: Some maps.
+        names: Names that the user gave in the order of the values.
+
+    Raises:
+        DataError: There are two other values, and 255 covers as much as the second of them: it
+            may be the object itself.
+    """
+    found = [value for value in NOTHING if value in values]
+    others = [value for value in values if value not in found]
+    if not found or (names is not None and len(names) == len(values)):
+        return []
+    if len(others) < 2 or are_greys(values):
+        return []
+    if len(others) == 2 and names is None and found == [IGNORE_LABEL]:
+        held, counts, _ = totals(seen)
+        area = {int(value): int(count) for value, count in zip(held, counts, strict=True)}
+        if area.get(IGNORE_LABEL, 0) > area.get(others[1], 0):
+            share = [100 * area.get(value, 0) / sum(area.values()) for value in values]
+            told = ", ".join(f"{v} ({s:.1f} %)" for v, s in zip(values, share, strict=True))
+            raise DataError(
+                f"{path_of(first_file(seen[0].file)).parent} holds maps of the values {told}: 255 "
+                "may be the object itself or mean that nothing is known; give --names (names=) "
+                "with one name per value, in their order, and 'void' for what is unknown"
+            )
+    return found

@@ -1,0 +1,400 @@
+"""What users suffer from when labels are images: a test for each, named after it."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from map_layouts import draw_photo, save
+from PIL import Image
+
+from unimask.datasets import describe, open_dataset
+from unimask.datasets.maps.class_table import read_rows
+from unimask.errors import DataError, UnimaskError
+
+SIZE = (48, 64)
+RECTANGLES = (
+    ((4, 4, 20, 16), (34, 20, 18, 20)),
+    ((10, 8, 24, 24),),
+    ((2, 2, 12, 30), (30, 6, 20, 12)),
+    ((8, 20, 30, 20),),
+    ((5, 5, 15, 15), (40, 28, 16, 14)),
+    ((20, 10, 24, 26),),
+)
+"""Objects of six images: x, y, width and height of each."""
+
+AREAS = [sum(w * h for *_, w, h in objects) for objects in RECTANGLES]
+
+
+def draw_ids(index, dtype=np.uint8):
+    """Number the objects of an image from 1."""
+    ids = np.zeros(SIZE, dtype)
+    for number, (x, y, w, h) in enumerate(RECTANGLES[index], start=1):
+        ids[y : y + h, x : x + w] = number
+    return ids
+
+
+def write_dataset(folder, draw, suffix=".png", masks="masks"):
+    """Write six images of noise and what `draw` makes of each index as their maps."""
+    for index in range(len(RECTANGLES)):
+        save(folder / "images" / f"a{index}.png", draw_photo(index, SIZE))
+        path = folder / masks / f"a{index}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        labels = draw(index)
+        if suffix == ".npy":
+            np.save(path, labels, allow_pickle=labels.dtype == object)
+        else:
+            save(path, labels)
+    return folder
+
+
+def black_and_white(index):
+    return (draw_ids(index) > 0).astype(np.uint8) * 255
+
+
+def areas_of(dataset, index=0):
+    """Count the pixels of each class in an image by name; None for what is ignored."""
+    sample = dataset[index]
+    labels = np.array([-1, *sample.label_ids])[sample.id_maps[0]]
+    names = [*dataset.labels.names, None]
+    return {names[i]: int((labels == i).sum()) for i in np.unique(labels).tolist()}
+
+
+def smoothed(index):
+    mask = Image.fromarray(black_and_white(index))
+    return np.array(mask.resize((41, 31), Image.BILINEAR).resize((64, 48), Image.BICUBIC))
+
+
+def strayed(index):
+    x, y, w, _ = RECTANGLES[index][0]
+    mask = black_and_white(index)
+    mask[y, x : x + w], mask[y + 1, x] = 254, 1
+    return mask
+
+
+@pytest.mark.parametrize(("draw", "area"), [(smoothed, None), (strayed, AREAS[0] - 1)])
+def test_masks_that_were_resized_or_smoothed_keep_their_object(tmp_path, draw, area):
+    """Elsewhere each grey becomes a class, and 255, the object itself, is ignored."""
+    dataset = open_dataset(write_dataset(tmp_path, draw))
+    assert dataset.labels.names == ("background", "foreground")
+    assert "cut at 128" in describe(dataset) and "ignored" not in describe(dataset)
+    expected = int((draw(0) >= 128).sum())
+    assert areas_of(dataset)["foreground"] == expected == (area or expected)
+    assert abs(expected - AREAS[0]) < 20
+
+
+def test_classes_that_are_drawn_as_greys_are_not_cut(tmp_path):
+    """Elsewhere a rule for smoothed masks swallows maps of many classes."""
+    levels = np.array([0, 40, 90, 130, 170, 200, 240, 255], np.uint8)
+    stripes = levels[np.arange(SIZE[1]) // 8 % 8]
+    dataset = open_dataset(write_dataset(tmp_path, lambda _: np.tile(stripes, (SIZE[0], 1))))
+    assert len(dataset.labels) in (7, 8) and "cut" not in describe(dataset)
+
+
+def trimap(index):
+    x, y, w, _ = RECTANGLES[index][0]
+    mask = black_and_white(index)
+    mask[y, x : x + w] = 128
+    return mask
+
+
+def test_the_object_of_a_trimap_is_not_ignored(tmp_path):
+    """Elsewhere 255 means "ignored", which in a trimap is the object."""
+    dataset = open_dataset(write_dataset(tmp_path, trimap))
+    assert dataset.labels.names == ("class 0", "class 128", "class 255")
+    assert areas_of(dataset) == {"class 0": 48 * 64 - 680, "class 128": 20, "class 255": 660}
+    names = ("outside", "void", "cell")
+    named = open_dataset(tmp_path, names=names)
+    assert areas_of(named) == {"outside": 48 * 64 - 680, None: 20, "cell": 660}
+    (tmp_path / "classes.txt").write_text("outside\n__ignore__\ncell\n")
+    assert areas_of(open_dataset(tmp_path)) == areas_of(named)
+
+
+def test_trimaps_of_1_2_3_keep_their_three_classes(tmp_path):
+    """Oxford Pets: 1 is the pet, 2 the background, 3 the border."""
+    dataset = open_dataset(
+        write_dataset(tmp_path, lambda i: np.array([2, 3, 1], np.uint8)[trimap(i) // 127])
+    )
+    assert areas_of(dataset) == {"class 1": 660, "class 2": 48 * 64 - 680, "class 3": 20}
+
+
+def test_whether_255_is_the_object_is_asked_where_areas_do_not_tell(tmp_path):
+    """Elsewhere 255 is silently ignored, and with it most of what was labelled."""
+    edged = write_dataset(tmp_path / "a", lambda i: np.where(trimap(i) == 128, 1, trimap(i)))
+    with pytest.raises(DataError, match=r"0 \(.*1 \(.*255 \(.*--names"):
+        open_dataset(edged)
+    assert areas_of(open_dataset(edged, names=("out", "edge", "cell")))["cell"] == 660
+    assert areas_of(open_dataset(edged, names=("out", "edge")))[None] == 660
+    bordered = write_dataset(
+        tmp_path / "b", lambda i: np.array([0, 255, 1], np.uint8)[trimap(i) // 127]
+    )
+    dataset = open_dataset(bordered)
+    assert areas_of(dataset) == {"class 0": 48 * 64 - 680, "class 1": 660, None: 20}
+    assert "ignored: 255" in describe(dataset)
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_masks_in_the_alpha_channel_are_read(tmp_path, colour):
+    """Elsewhere alpha is dropped, and what is left is one colour."""
+
+    def draw(index):
+        return np.dstack([np.full((*SIZE, 3), colour, np.uint8), black_and_white(index)])
+
+    dataset = open_dataset(write_dataset(tmp_path, draw))
+    assert areas_of(dataset) == {"background": 48 * 64 - 680, "foreground": 680}
+
+
+def test_alpha_that_colours_do_not_tell_is_refused(tmp_path):
+    """Elsewhere numbers of objects that lie in alpha are lost without a word."""
+
+    def draw(index):
+        ids = draw_ids(index)
+        red = (ids > 0).astype(np.uint8) * 7
+        return np.dstack([red, 0 * red, 0 * red, ids + 1])
+
+    folder = write_dataset(tmp_path / "told", draw)
+    with pytest.raises(DataError, match=r"a0\.png has an alpha channel that tells apart"):
+        open_dataset(folder)
+
+    def painted(index):
+        ids = draw_ids(index)
+        return np.dstack([ids * 60, 0 * ids, ids * 100, (ids > 0) * np.uint8(255)])
+
+    dataset = open_dataset(write_dataset(tmp_path / "plain", painted))
+    assert areas_of(dataset) == {"#000000": 48 * 64 - 680, "#3c0064": 320, "#7800c8": 360}
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_maps_in_which_nothing_is_labelled_are_refused(tmp_path, value):
+    """Elsewhere a run starts, and learns nothing."""
+    folder = write_dataset(tmp_path, lambda _: np.full(SIZE, value, np.uint8))
+    with pytest.raises(DataError, match=rf"nothing is labelled .* 6 maps has value {value}"):
+        open_dataset(folder)
+
+
+def test_objects_that_are_rare_are_found_behind_empty_maps(tmp_path):
+    """Elsewhere a look at the first maps says that all are empty."""
+    for index in range(40):
+        mask = black_and_white(0) if index == 39 else np.zeros(SIZE, np.uint8)
+        save(tmp_path / "images" / f"{index:02}.png", draw_photo(index, SIZE))
+        save(tmp_path / "masks" / f"{index:02}.png", mask)
+    dataset = open_dataset(tmp_path)
+    assert areas_of(dataset, 39) == {"background": 48 * 64 - 680, "foreground": 680}
+
+
+def write_pages(path, pages):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, *rest = [Image.fromarray(page) for page in pages]
+    first.save(path, save_all=True, append_images=rest)
+
+
+def test_objects_on_pages_of_their_own_are_all_read(tmp_path):
+    """Elsewhere the first page is read, and the objects of the others become background."""
+    for index in range(4):
+        save(tmp_path / "images" / f"a{index}.tif", draw_photo(index, SIZE))
+        pages = [np.zeros(SIZE, np.uint8) for _ in range(5 + index)]
+        for number, page in enumerate(pages):
+            x, y = number % 4 * 16 + 1, number // 4 * 14 + 1
+            page[y : y + 9, x : x + 11] = 255
+        write_pages(tmp_path / "masks" / f"a{index}.tif", pages)
+    dataset = open_dataset(tmp_path)
+    assert [int((dataset[i].label_ids == 0).sum()) for i in range(4)] == [5, 6, 7, 8]
+    assert [(dataset[3].id_maps[0] == n).sum() for n in range(1, 9)] == [99] * 8
+    assert "each page of a file is the mask of one object" in describe(dataset)
+    semantic = open_dataset(tmp_path, format="semantic maps")
+    assert areas_of(semantic, 1)["foreground"] == 6 * 99
+    slices = [black_and_white(0)] * 3
+    write_pages(tmp_path / "masks" / "a2.tif", slices)
+    with pytest.raises(DataError, match=r"a2\.tif has 3 pages that overlap"):
+        dataset[2]
+    write_pages(tmp_path / "masks" / "a2.tif", [draw_ids(0), draw_ids(2)])
+    with pytest.raises(DataError, match=r"a2\.tif has several pages, and page 1 more than two"):
+        dataset[2]
+
+
+def test_few_objects_per_image_are_not_taken_for_classes(tmp_path):
+    """Penn-Fudan: elsewhere the second pedestrian of an image is another class than the first."""
+    folder = write_dataset(tmp_path, draw_ids)
+    question = r"without gaps in 6 of 6 maps, 100 % .* 1 to 2 per map.*'instance ids' or --format"
+    with pytest.raises(DataError, match=question):
+        open_dataset(folder)
+    objects = open_dataset(folder, format="instance ids")
+    assert sum(int((s.label_ids == 0).sum()) for s in objects) == 9
+    classes = open_dataset(folder, format="semantic maps")
+    assert areas_of(classes)["class 2"] == 360
+    (folder / "masks").rename(folder / "instance_masks")
+    dataset = open_dataset(folder)
+    assert dataset.labels.is_thing == (True, False)
+    assert "called instance" in describe(dataset)
+
+
+def test_objects_that_count_up_without_gaps_are_objects(tmp_path):
+    """Elsewhere it takes eight objects in an image until numbers are no classes."""
+
+    def draw(index):
+        row = np.repeat(np.arange(8), 8)
+        return np.tile(np.where(row <= index, row, 0).astype(np.uint8), (SIZE[0], 1))
+
+    dataset = open_dataset(write_dataset(tmp_path, draw))
+    assert dataset.labels.is_thing == (True, False) and len(dataset[5].label_ids) == 6
+    assert "without gaps in 5 of 5 maps" in describe(dataset)
+
+
+def test_a_class_in_the_upper_digits_of_a_number_is_not_dropped(tmp_path):
+    """Elsewhere `1000 * class + object` becomes objects of one class."""
+
+    def draw(index):
+        ids = draw_ids(index, np.uint16)
+        return np.where(ids > 0, 24000 + 2000 * (ids == 2) + ids, 0).astype(np.uint16)
+
+    folder = write_dataset(tmp_path, draw)
+    with pytest.raises(DataError, match=r"look like 1000 \* class \+ number"):
+        open_dataset(folder)
+    assert len(open_dataset(folder, format="instance ids")[0].label_ids) == 3
+
+
+ARRAYS = {
+    "bool": lambda m: m > 0,
+    "float": lambda m: (m > 0).astype(np.float64),
+    "half": lambda m: (m > 0).astype(np.float16),
+    "uint64": lambda m: (m > 0).astype(np.uint64),
+    "big_endian": lambda m: (m > 0).astype(">i4"),
+    "fortran": lambda m: np.asfortranarray(m > 0),
+    "one_channel": lambda m: (m > 0)[..., None],
+    "one_page": lambda m: (m > 0).astype(np.uint8)[None],
+    "white": lambda m: (m > 0).astype(np.int64) * 255,
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_masks_that_numpy_saved_are_read_whatever_their_type(tmp_path, kind):
+    """Elsewhere `np.save(path, mask > 0.5)` ends in a traceback."""
+    dataset = open_dataset(write_dataset(tmp_path, lambda i: ARRAYS[kind](draw_ids(i)), ".npy"))
+    assert areas_of(dataset) == {"background": 48 * 64 - 680, "foreground": 680}
+
+
+REFUSED = {
+    "probabilities": (lambda m: m * 0.3, "fractional values"),
+    "nan": (lambda m: np.where(m > 0, np.nan, 0), "fractional values, or NaN"),
+    "negative": (lambda m: m.astype(np.int64) - 1, "the least -1"),
+    "huge": (lambda m: m.astype(np.uint64) * 2**40, "has the value"),
+    "objects": (lambda m: m.astype(object), "array"),
+    "structured": (lambda m: np.zeros(SIZE, [("a", "u1"), ("b", "u1")]), "not numbers"),
+    "complex": (lambda m: m.astype(np.complex64), "not numbers"),
+    "text": (lambda m: m.astype(str), "not numbers"),
+    "stack": (lambda m: np.stack([m == 1, m == 2]), r"shape \(2, 48, 64\): a label map is"),
+    "line": (lambda m: m.ravel(), r"shape \(3072,\)"),
+    "nothing": (lambda m: m[:0], "no pixels"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_arrays_that_are_no_maps_are_refused_in_one_line(tmp_path, kind):
+    draw, message = REFUSED[kind]
+    folder = write_dataset(tmp_path, lambda i: draw(draw_ids(i)), ".npy")
+    with pytest.raises(DataError, match=message) as raised:
+        open_dataset(folder)[0]
+    assert "masks/a0.npy" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_an_array_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_path):
+    """Elsewhere a sparse file of a few bytes fills the memory."""
+    folder = write_dataset(tmp_path, draw_ids, ".npy")
+    header = {"descr": "<f8", "fortran_order": False, "shape": (200_000, 200_000)}
+    with (folder / "masks" / "a0.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 8 * 200_000**2)
+    before = time.monotonic()
+    with pytest.raises(DataError, match="pixels: cut it"):
+        open_dataset(folder)
+    assert time.monotonic() - before < 2
+
+
+def test_names_that_mean_void_are_ignored_in_each_kind_of_table(tmp_path):
+    """Elsewhere `__ignore__` is a class like any other."""
+    folder = write_dataset(tmp_path, black_and_white)
+    (folder / "classes.txt").write_text("__ignore__\ncell\n")
+    dataset = open_dataset(folder)
+    assert areas_of(dataset) == {None: 48 * 64 - 680, "cell": 680}
+    (folder / "classes.txt").unlink()
+    (folder / "labels.json").write_text('{"thing": "cell", "stuff": "void"}')
+    dataset = open_dataset(folder)
+    assert dataset.labels.names == ("cell",) and areas_of(dataset) == areas_of(dataset)
+    assert dataset[0].ignored.sum() == 48 * 64 - 680
+
+
+HOSTILE_LINES = (
+    "a" + "," * 200_000,
+    "1" * 100_000,
+    "a " * 100_000,
+    ("1," * 50_000) + "x",
+    ": " * 9,
+)
+
+
+@pytest.mark.parametrize("name", ["classes.txt", "classes.csv", "labels.json"])
+def test_a_hostile_table_of_classes_takes_no_time(tmp_path, name):
+    """Elsewhere a line of commas keeps a regular expression busy for hours."""
+    texts = [*HOSTILE_LINES, "\n".join(["a,,,,b"] * 100_000), "[" * 100_000, '{"a":' * 50_000]
+    before = time.process_time()
+    for text in texts:
+        (tmp_path / name).write_text(text)
+        assert all(row.name for row in read_rows(tmp_path / name))
+    assert time.process_time() - before < 1
+
+
+@settings(max_examples=60, deadline=1000)
+@given(st.text("a1, ;:\t#\"'[]{}\n\u00e9", max_size=400), st.sampled_from(["txt", "csv", "json"]))
+def test_any_text_is_a_table_or_none(tmp_path_factory, text, suffix):
+    path = tmp_path_factory.getbasetemp() / f"classes.{suffix}"
+    path.write_text(text)
+    assert all(isinstance(row.name, str) and row.name for row in read_rows(path))
+
+
+ODD_JSON = (
+    '{"thing": ["cell"], "stuff": "x"}',
+    '{"thing": null, "stuff": "x"}',
+    '{"thing": "a", "stuff": "\\ud800"}',
+    '{"classes": 5}',
+    '{"classes": [{"name": ["a"], "color": [1, 2, 3]}]}',
+    '{"classes": [{"name": "a", "id": 1e400}]}',
+    '{"classes": [{"name": "a", "id": NaN}]}',
+    '{"classes": [{"name": "a", "color": [1e300, 0, 0]}]}',
+    '{"a": true}',
+    '["\\ud800"]',
+    '["", ""]',
+    "null",
+    "[" * 2000 + "]" * 2000,
+)
+
+
+@pytest.mark.parametrize("text", ODD_JSON)
+def test_odd_jsons_beside_maps_are_one_line(tmp_path, text):
+    """Elsewhere they are a traceback."""
+    folder = write_dataset(tmp_path, black_and_white)
+    (folder / "labels.json").write_text(text)
+    with pytest.raises(UnimaskError, match=r"labels\.json"):
+        open_dataset(folder)[0]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        None,
+        {},
+        [None],
+        [{"readable": "a", "evaluate": False, "instances": True, "color": [1, 2, 3]}],
+        [{"readable": ["a"], "evaluate": True, "instances": True, "color": [1, 2, 3]}],
+        [{"readable": "a", "evaluate": True, "instances": True, "color": [1, 2, 1e300]}],
+        [{"readable": "a", "evaluate": True, "instances": True, "color": "red"}],
+        [{"readable": "\ud800", "evaluate": True, "instances": True, "color": [1, 2, 3]}],
+    ],
+)
+def test_a_damaged_configuration_of_mapillary_is_one_line(tmp_path, labels):
+    (tmp_path / "config.json").write_text(json.dumps({"labels": labels}))
+    for kind in ("images", "labels"):
+        save(tmp_path / "training" / kind / "0.png", draw_ids(0))
+    with pytest.raises(UnimaskError, match=r"config\.json is not Mapillary's configuration"):
+        open_dataset(tmp_path)

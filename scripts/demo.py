@@ -21,7 +21,7 @@ from rich.table import Table
 
 from unimask.datasets.rendered_nuclei import Field, render_nuclei
 from unimask.errors import UnimaskError
-from unimask.formats.atomic import atomic_path
+from unimask.formats.output_folder import output_folder
 from unimask.metrics import MatchedPrecision
 
 SEED = 7
@@ -39,7 +39,7 @@ def main() -> None:
     picture, out, field = arguments.picture, arguments.out, None
     if picture is None:
         picture, field = out / "field.png", render_nuclei(seed=SEED)
-        with atomic_path(picture) as path:
+        with output_folder(out).writing(picture.name) as path:
             Image.fromarray(field.image).save(path)
         console.print(f"rendered a fluorescence field of {field.ids.max()} nuclei: {picture}")
     predict(console, picture, out)

@@ -111,6 +111,7 @@ WIDE_CALLS = {
     ("evaluation", "benchmark"),
     ("evaluation", "compare"),
     ("cli", "benchmark"),
+    ("cli", "check"),
     ("cli", "predict"),
     ("cli", "train"),
     ("cli", "evaluate"),

@@ -6,12 +6,20 @@
     ├── CheckpointError     weights or their configuration
     ├── TaskError           a task that these weights or these labels cannot do
     ├── OutputError         a result that cannot be written
+    │   └── StorageError    nothing more can be written there: the disk is full, or read-only
     ├── SettingsError       an option, or a combination of options
     ├── MissingExtraError   an optional dependency that is not installed
     └── TrainingError       a run that cannot go on
 
 Each message names the file or the value and says how to mend it, on one line.
 """
+
+
+def printable(text: str) -> str:
+    """Return text with escapes in place of control, direction and other invisible characters."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class UnimaskError(Exception):
@@ -24,7 +32,7 @@ class UnimaskError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__("".join(c if c.isprintable() else ascii(c)[1:-1] for c in message))
+        super().__init__(printable(message))
 
 
 class ImageError(UnimaskError):
@@ -45,6 +53,10 @@ class TaskError(UnimaskError):
 
 class OutputError(UnimaskError):
     """A result cannot be written where it was asked for."""
+
+
+class StorageError(OutputError):
+    """The disk is full, a quota is used up, or it is read-only: the next file fails as well."""
 
 
 class SettingsError(UnimaskError):

@@ -4,13 +4,14 @@ import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from unimask.errors import OutputError
-from unimask.formats.atomic import atomic_path
+from unimask.formats.output_folder import output_folder
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet, Task
@@ -63,6 +64,13 @@ class Segment:
         return self.rle.to_mask()
 
 
+class Candidate(NamedTuple):
+    """A class with the score of an object or region that was not found."""
+
+    label: str
+    score: float
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """What the network found in one picture.
@@ -76,6 +84,7 @@ class Result:
         image: The picture, RGB, if kept; where it has other channels, the first three, each
             scaled between its own 0.1 and 99.9 percentiles.
         speed: Milliseconds per stage: preprocess, network, postprocess.
+        candidates: Where nothing was found, the highest scores that were considered.
     """
 
     task: Task
@@ -85,6 +94,7 @@ class Result:
     path: Path | None = None
     image: UInt8[np.ndarray, "h w 3"] | None = None
     speed: dict[str, float] = field(default_factory=dict)
+    candidates: tuple[Candidate, ...] = ()
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -167,30 +177,30 @@ class Result:
         instance as 16-bit ids. `STEM.json` holds task, size, labels, speed and per segment id,
         label, label_id, category_id, is_thing, score, area, box and the mask as COCO run lengths.
 
+        Files of an earlier call are replaced if they are as they were written. `unimask.json`
+        lists them with their hashes; all other files stay.
+
         Args:
-            folder: Made if missing.
-            stem: Start of the names; the picture's own by default.
+            folder: New, empty, or one that results were written to before.
+            stem: Start of the names, which may lie in subfolders ("left/001"); the image's own
+                by default.
 
         Returns:
             The paths written, under "overlay", "ids" and "json".
 
         Raises:
-            OutputError: The folder cannot be written to.
+            OutputError: The folder holds other files, or cannot be written to.
         """
-        stem = stem or (self.path.stem if self.path else "result")
-        folder = Path(folder)
-        paths = {
-            "overlay": folder / f"{stem}_overlay.png",
-            "ids": folder / f"{stem}_ids.png",
-            "json": folder / f"{stem}.json",
-        }
-        with atomic_path(paths["overlay"]) as path:
+        names = result_names(stem or (self.path.stem if self.path else "result"))
+        place = output_folder(folder)
+        place.check(names.values())
+        with place.writing(names["overlay"]) as path:
             self.plot().save(path, compress_level=3)
-        with atomic_path(paths["ids"]) as path:
+        with place.writing(names["ids"]) as path:
             Image.fromarray(self.id_picture()).save(path, compress_level=3)
-        with atomic_path(paths["json"]) as path:
+        with place.writing(names["json"]) as path:
             path.write_text(json.dumps(self.to_dict()))
-        return paths
+        return {kind: Path(folder) / name for kind, name in names.items()}
 
     def id_picture(self) -> np.ndarray:
         """Give the id map as a picture, in the form that `save` describes."""
@@ -273,3 +283,8 @@ class Result:
             if s.id in visible
         ]
         return encode_ids(ids), info
+
+
+def result_names(stem: str) -> dict[str, str]:
+    """Return the names of the files that `Result.save` writes."""
+    return {"overlay": f"{stem}_overlay.png", "ids": f"{stem}_ids.png", "json": f"{stem}.json"}

@@ -326,7 +326,7 @@ class TestLists:
     @pytest.mark.parametrize(
         ("pattern", "expected"),
         [
-            ("", ["a.JPG", "b.png"]),
+            ("", ["a.JPG", "b.png", "inner/c.tif"]),
             ("*", ["a.JPG", "b.png"]),
             ("*.png", ["b.png"]),
             ("*.t*", ["notes.txt"]),
@@ -339,6 +339,21 @@ class TestLists:
     def test_pictures_of_a_folder_or_pattern(self, folder, pattern, expected):
         found = list_pictures(f"{folder}/{pattern}")
         assert [str(path.relative_to(folder)) for path in found] == expected
+
+    def test_subfolders_are_left_out_on_request(self, folder):
+        found = list_pictures(folder, recursive=False)
+        assert [path.name for path in found] == ["a.JPG", "b.png"]
+
+    def test_hidden_folders_results_and_links_back_are_passed_over(self, folder):
+        for name in (".cache/x.png", "results/x_overlay.png", "inner/deep/d.png"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).touch()
+        (folder / "results" / "unimask.json").write_text("{}")
+        (folder / "inner" / "deep" / "up").symlink_to(folder)
+        found = [str(path.relative_to(folder)) for path in list_pictures(folder)]
+        assert found == ["a.JPG", "b.png", "inner/c.tif", "inner/deep/d.png"]
+        inside = list_pictures(folder / "results")  # asked for by its name
+        assert [path.name for path in inside] == ["x_overlay.png"]
 
     def test_a_name_with_brackets_is_a_name(self, folder):
         (folder / "x[1].png").touch()

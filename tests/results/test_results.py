@@ -82,7 +82,7 @@ def test_saved_files_hold_the_result(tmp_path):
     with Image.open(paths["ids"]) as picture:
         assert np.array_equal(decode_ids(np.asarray(picture)), found.segmentation)
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
-        "x.json", "x_ids.png", "x_overlay.png",
+        "unimask.json", "x.json", "x_ids.png", "x_overlay.png",
     ]  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """Folders in the Hugging Face schema: config.json, model.safetensors, preprocessor_config.json."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -36,8 +36,15 @@ from unimask.checkpoints.tensor_files import read_safetensors, read_tensors
 from unimask.config import PreprocessingConfig, SegmenterConfig
 from unimask.errors import CheckpointError, MissingExtraError, UnimaskError
 from unimask.formats.atomic import atomic_path
+from unimask.formats.output_folder import output_folder
 
 Json = dict
+
+Writing = Callable[[str], AbstractContextManager[Path]]
+"""Yields the temporary path of a file by its name."""
+
+FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
+"""What a model folder consists of."""
 
 Preprocessing = Literal["authors", "hub"]
 """How pictures are treated: at the authors' test size, or as the folder's description says."""
@@ -173,12 +180,18 @@ def check_normalisation(architecture: SegmenterConfig, preprocessing: Preprocess
         )
 
 
-def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
+def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = False) -> None:
     """Write a model folder; each file appears whole or not at all.
 
+    Args:
+        folder: New, empty, or one that unimask wrote a model to, which is replaced.
+        checkpoint: The model.
+        owned: Whether the folder is part of a training run, whose weights are always replaced.
+
     Raises:
-        OutputError: The folder cannot be written to.
+        OutputError: The folder holds other files, or cannot be written to.
     """
+    writing = owned_files(folder) if owned else model_files(folder)
     config = write_config(
         checkpoint.config,
         checkpoint.labels,
@@ -188,7 +201,7 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
     )
     schema, _, _ = write_decoders(checkpoint.config)
     state = to_theirs(checkpoint.state, names_in(schema))
-    with atomic_path(folder / "model.safetensors") as path:
+    with writing("model.safetensors") as path:
         path.touch()
         mode = path.stat().st_mode
         try:
@@ -196,10 +209,26 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint) -> None:
         except SafetensorError as error:
             raise OSError(" ".join(str(error).split())) from error
         path.chmod(mode)  # safetensors makes files that only their owner may read
-    with atomic_path(folder / "config.json") as path:
+    with writing("config.json") as path:
         path.write_text(json.dumps(config, indent=2) + "\n")
-    with atomic_path(folder / "preprocessor_config.json") as path:
+    with writing("preprocessor_config.json") as path:
         path.write_text(json.dumps(write_preprocessor(checkpoint.preprocessing), indent=2) + "\n")
+
+
+def model_files(folder: Path) -> Writing:
+    """Return what writes the files of a model where nothing but files of ours is replaced.
+
+    Raises:
+        OutputError: Other files are in the way.
+    """
+    place = output_folder(folder)
+    place.check(FILES)
+    return place.writing
+
+
+def owned_files(folder: Path) -> Writing:
+    """Return what writes the files of a model into a folder that is wholly ours."""
+    return lambda name: atomic_path(folder / name)
 
 
 def names_in(schema: Schema) -> Rules:

@@ -1,17 +1,17 @@
 """`unimask benchmark`: how fast a model is on this machine, and how fast it could be."""
 
-import json as json_format
 import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.main import CompileOption, app, check_writable
+from unimask.cli.main import CompileOption, OverwriteOption, app
 from unimask.errors import SettingsError
+from unimask.formats.output_file import check_output_files, write_report
+from unimask.formats.terminal import Terminal
 
 COLUMNS = ("stage", "median ms", "least ms", "GFLOP", "floor ms", "of the floor")
 
@@ -28,18 +28,17 @@ def benchmark(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures per pass.")] = 1,
     runs: Annotated[int, typer.Option(min=5, help="Passes that are timed.")] = 7,
     json: Annotated[Path | None, typer.Option(help="File to write the numbers to.")] = None,
+    overwrite: OverwriteOption = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
     compile: CompileOption = False,
 ) -> None:
     """Time a model stage by stage, beside what this machine could do at best."""
     wanted = parse_size(size)
-    if json is not None:
-        check_writable(json.parent)
+    check_output_files(json, overwrite=overwrite)
     from unimask.evaluation import benchmark as run_benchmark
-    from unimask.formats.atomic import atomic_path
 
-    console = Console(highlight=False)
+    console = Terminal()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         row = bar.add_task("loading", total=None)
         report = run_benchmark(
@@ -57,8 +56,7 @@ def benchmark(
         )
     print_report(console, report)
     if json is not None:
-        with atomic_path(json) as path:
-            path.write_text(json_format.dumps(report, indent=2) + "\n")
+        write_report(json, report, overwrite=overwrite)
         console.print(f"written to {json}", soft_wrap=True)
 
 
@@ -76,7 +74,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-def print_report(console: Console, report: dict[str, Any]) -> None:
+def print_report(console: Terminal, report: dict[str, Any]) -> None:
     """Print what was measured, on what, and how it compares with the floor."""
     machine, rates, memory = report["machine"], report["rates"], report["memory"]
     height, width = report["input_size"]

@@ -1,16 +1,15 @@
 """`unimask check`: a dataset looked over before an hour is spent on it."""
 
-import json as json_format
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from unimask.cli.main import DataArgument, FormatOption, app, check_writable
+from unimask.cli.main import DataArgument, FormatOption, OverwriteOption, app
 from unimask.cli.progress import part_bars
-from unimask.formats.atomic import atomic_path
+from unimask.formats.output_file import check_image_suffix, check_output_files, write_report
+from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
     from unimask.curation.check import Report
@@ -35,35 +34,36 @@ def check(
     format: FormatOption = None,
     channels: Annotated[int, typer.Option(min=1, help="Of the pictures, 3 for RGB.")] = 3,
     picture: Annotated[
-        Path, typer.Option(help="Where samples are drawn with their labels.")
-    ] = Path("runs/check.png"),
+        Path | None, typer.Option(help="Image to draw samples with their labels into.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="File to write everything to.")] = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Look a dataset over: exit code 0 if it is sound, 1 if something severe was found."""
-    for path in (picture, json):
-        if path is not None:
-            check_writable(path.parent)
+    check_output_files(picture, json, overwrite=overwrite)
+    if picture is not None:
+        check_image_suffix(picture)
     from unimask.cli.train import parse_names
     from unimask.curation import check as run_check
     from unimask.curation.board import draw_board
     from unimask.datasets import open_dataset
 
-    console = Console(highlight=False)
+    console = Terminal()
     said: dict[str, Any] = {"names": parse_names(names), "channels": channels, "format": format}
     with part_bars(console) as progress:
         report = run_check(data, split=split, queries=queries, progress=progress, **said)
     print_report(console, report)
-    shown = open_dataset(data, split, **said)
-    if drawn := draw_board(shown, picture):
-        console.print(f"{drawn} pictures with their labels: {picture}", soft_wrap=True)
+    if picture is not None:
+        shown = open_dataset(data, split, **said)
+        if drawn := draw_board(shown, picture, overwrite=overwrite):
+            console.print(f"{drawn} images with their labels: {picture}", soft_wrap=True)
     if json is not None:
-        with atomic_path(json) as path:
-            path.write_text(json_format.dumps(report.to_dict(), indent=2) + "\n")
+        write_report(json, report.to_dict(), overwrite=overwrite)
     if not report.sound:
         raise typer.Exit(UNSOUND)
 
 
-def print_report(console: Console, report: "Report") -> None:
+def print_report(console: Terminal, report: "Report") -> None:
     """Print what was counted, and what was found."""
     told = ", ".join(map(told_split, report.surveys))
     console.print(f"{report.format}: {told}", soft_wrap=True)
@@ -117,7 +117,7 @@ def told_size(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def print_classes(console: Console, report: "Report") -> None:
+def print_classes(console: Terminal, report: "Report") -> None:
     """Print objects and share of the pixels of each class, split by split."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class", no_wrap=True)
@@ -140,7 +140,7 @@ def print_classes(console: Console, report: "Report") -> None:
             share = 100 * int(survey.areas[index]) / max(survey.pixels, 1)
             cells += [str(survey.objects[index]), str(survey.shown[index]), f"{share:.2f}"]
         table.add_row(name, "thing" if thing else "stuff", *cells)
-    needed = Console(width=1000).measure(table).maximum  # numbers are of no use if they are cut
-    Console(highlight=False, width=max(console.width, needed)).print(table)
+    needed = Terminal(width=1000).measure(table).maximum  # numbers are of no use if they are cut
+    Terminal(width=max(console.width, needed)).print(table)
     if absent:
         console.print(f"{absent} of {len(labels)} classes are nowhere")

@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from unimask.cli.main import app, check_writable
+from unimask.cli.main import OverwriteOption, app
 from unimask.cli.progress import part_bars
+from unimask.formats.output_file import check_output_files
+from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
     from unimask.evaluation.bootstrap import Difference
@@ -30,15 +31,15 @@ def compare(
     ] = None,
     resamples: Annotated[int, typer.Option(min=1, help="Draws behind the intervals.")] = 1000,
     json: Annotated[Path | None, typer.Option(help="File to write the comparison to.")] = None,
+    overwrite: OverwriteOption = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
 ) -> None:
     """Score two models, with 95 % intervals of their differences (paired bootstrap)."""
-    if json is not None:
-        check_writable(json.parent)
+    check_output_files(json, overwrite=overwrite)
     from unimask.evaluation import compare as run_compare
 
-    console = Console(highlight=False)
+    console = Terminal()
     with part_bars(console) as progress:
         found = run_compare(
             first,
@@ -51,6 +52,7 @@ def compare(
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
             json=json,
+            overwrite=overwrite,
             progress=progress,
         )
     console.print(f"{found.task} on {found.pictures} pictures of {data}/{split}", soft_wrap=True)

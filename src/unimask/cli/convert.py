@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from unimask.cli.main import DataArgument, FormatOption, app, check_writable
+from unimask.cli.main import DataArgument, FormatOption, app
 from unimask.cli.progress import part_bars
+from unimask.formats.atomic import check_writable
+from unimask.formats.terminal import Terminal
 
 
 @app.command()
@@ -31,7 +32,7 @@ def convert(
     from unimask.cli.train import parse_names
     from unimask.curation import convert as run_convert
 
-    console = Console(highlight=False)
+    console = Terminal()
     with part_bars(console) as progress:
         written = run_convert(
             data,

@@ -4,18 +4,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from unimask.cli.main import (
     CompileOption,
     DataArgument,
     FormatOption,
+    OverwriteOption,
     PreprocessingOption,
     app,
-    check_writable,
 )
 from unimask.cli.score_tables import score_tables
+from unimask.formats.output_file import check_output_files
+from unimask.formats.terminal import Terminal
 
 
 @app.command()
@@ -45,18 +46,17 @@ def evaluate(
     page: Annotated[
         Path | None, typer.Option(help="HTML to write: curves, confusion, best and worst pictures.")
     ] = None,
+    overwrite: OverwriteOption = False,
     preprocessing: PreprocessingOption = "authors",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
     compile: CompileOption = False,
 ) -> None:
     """Score a model, or results that any program wrote; all but HD95 (pixels) are percentages."""
-    for path in (json, page):
-        if path is not None:
-            check_writable(path.parent)
+    check_output_files(json, page, overwrite=overwrite)
     from unimask.evaluation import evaluate as run_evaluation
 
-    console = Console(highlight=False)
+    console = Terminal()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         row = bar.add_task("evaluating", total=None)
         report = run_evaluation(
@@ -75,12 +75,13 @@ def evaluate(
             format=format,
             json=json,
             page=page,
+            overwrite=overwrite,
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
     console.print(report["about"])
     console.print(f"{report['task']} on {report['images']} pictures of {report['data']}/{split}")
     for note in report["notes"]:  # type: ignore[attr-defined]
-        console.print(note, markup=False)
+        console.print(note)
     for table in score_tables(report["metrics"], report["per_class"]):  # type: ignore[arg-type]
         console.print()
         console.print(table)

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.main import app, check_writable
+from unimask.cli.main import app
 from unimask.errors import SettingsError
+from unimask.formats.atomic import check_writable
+from unimask.formats.terminal import Terminal
 
 FORMATS = ("huggingface",)
 
@@ -22,10 +24,14 @@ def export(
     """Write a model as a folder for another program, or refuse where that has no such network."""
     if format not in FORMATS:
         raise SettingsError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    if (out / "config.json").exists():
-        raise SettingsError(f"{out} already holds a model: give another folder")
     check_writable(out)
     from unimask.checkpoints import misfit, write_huggingface
+    from unimask.checkpoints.huggingface import FILES
+    from unimask.formats.output_folder import output_folder
+
+    if all((out / name).exists() for name in FILES):
+        raise SettingsError(f"{out} already holds a model: give another folder")
+    output_folder(out).check(FILES)
     from unimask.inference.load import read_source
 
     checkpoint = read_source(model)
@@ -37,4 +43,5 @@ def export(
         )
     write_huggingface(out, checkpoint)
     millions = sum(tensor.numel() for tensor in checkpoint.state.values()) / 1e6
-    print(f"{out}: {len(checkpoint.labels)} classes, {millions:.1f} million parameters")
+    counts = f"{len(checkpoint.labels)} classes, {millions:.1f} million parameters"
+    Terminal().print(f"{out}: {counts}", soft_wrap=True)

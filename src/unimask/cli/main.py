@@ -2,16 +2,16 @@
 
 import atexit
 import gc
+import io
 import os
 import sys
 import warnings
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Annotated, NoReturn, cast
 
 import typer
 
-from unimask.errors import OutputError, UnimaskError
+from unimask.errors import UnimaskError, printable
 from unimask.version import __version__
 
 app = typer.Typer(
@@ -47,6 +47,11 @@ CompileOption = Annotated[
     typer.Option("--compile", help="Compile the network for sizes that come more than once."),
 ]
 
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace output files even if unimask did not write them."),
+]
+
 INTERRUPTED = 130
 OUT_OF_MEMORY = "out of memory: give smaller pictures, a smaller --batch-size, or another --device"
 
@@ -70,6 +75,8 @@ def options(
 def main() -> None:
     """Run a command; every foreseen failure is one line, exit code 2."""
     warnings.showwarning = show_warning
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what it cannot encode
     # PyTorch leaves 10^5 objects: looking for garbage among them takes the exit 0.3 s.
     atexit.register(gc.freeze)
     try:
@@ -127,24 +134,9 @@ def fail(message: str) -> NoReturn:
 
 def print_error(message: str) -> None:
     """Print one failure as one line."""
-    print(f"unimask: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"unimask: error: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Print a warning as one line."""
-    print(f"unimask: warning: {' '.join(str(message).split())}", file=sys.stderr)
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before the work whether its results can be written.
-
-    Raises:
-        OutputError: The folder cannot be made, or nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"cannot write to {folder}: {reason}; choose another place") from error
+    print(f"unimask: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)

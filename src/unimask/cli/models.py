@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from unimask.cli.main import app
 from unimask.errors import SettingsError
+from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
     from unimask.published.zoo import PublishedModel
@@ -45,7 +45,7 @@ def models(
         rows = [{"name": model.name, **asdict(model), "tasks": model.tasks} for model in found]
         print(json_format.dumps(rows, indent=2))
         return
-    console = Console(highlight=False, width=max(Console().width, WIDTH))
+    console = Terminal(width=max(Terminal().width, WIDTH))
     for name in bundled:
         console.print(f"{name}: bundled, loads by this name, works offline")
     if found:
@@ -54,7 +54,7 @@ def models(
         console.print(f"published without weights, to be trained by name: {', '.join(bare)}")
 
 
-def print_published(console: Console, found: Sequence["PublishedModel"]) -> None:
+def print_published(console: Terminal, found: Sequence["PublishedModel"]) -> None:
     """Print models with their scores, and how to load them."""
     table = Table("model", *HEADLINE, "million", "licence", "load", box=None, pad_edge=False)
     for model in found:

@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,8 +16,10 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from unimask.cli.main import CompileOption, PreprocessingOption, app, check_writable, print_error
-from unimask.errors import ImageError, SettingsError, UnimaskError
+from unimask.cli.main import CompileOption, PreprocessingOption, app, print_error
+from unimask.errors import ImageError, SettingsError, StorageError, UnimaskError
+from unimask.formats.atomic import check_writable
+from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
     from unimask.processing.pictures import Window
     from unimask.results import Result
 
-PICTURE_ENDINGS = ("_overlay.png", "_ids.png")
-"""What `Result.save` adds to a stem for the two pictures that it writes."""
-
 WRITTEN_AT_A_TIME = 2
 """Results that may wait for their files; each holds its picture."""
+
+MOST_EMPTY = 5
+"""Images without results whose best scores are printed."""
 
 COLUMNS = (
     TextColumn("{task.description}"),
@@ -57,7 +58,13 @@ def predict(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least score of what is kept.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("out"),
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for results: new, empty, or used before."),
+    ] = Path("out"),
+    recursive: Annotated[
+        bool, typer.Option(help="Search the subfolders of folders, and keep their names in --out.")
+    ] = True,
     window: Annotated[
         str | None, typer.Option(help="LOW,HIGH: values that become black and white; or auto.")
     ] = None,
@@ -74,10 +81,14 @@ def predict(
 ) -> None:
     """Segment pictures and write overlay, id map and JSON of each."""
     limits = parse_window(window)
+    from unimask.formats.output_folder import output_folder
+    from unimask.results import result_names
+
     check_writable(out)
+    folder = output_folder(out)
     failures: list[str] = []
-    stems = unique_stems(expand(sources, failures))
-    refuse_to_overwrite(stems, out)
+    stems = unique_stems(expand(sources, recursive, failures))
+    folder.check(name for stem in stems.values() for name in result_names(stem).values())
     from unimask.inference.load import load
 
     predictor = load(
@@ -140,15 +151,19 @@ def write_results(
     out: Path,
     failures: list[str],
 ) -> None:
-    """Write and list results as they come; failures are reported when all are done."""
+    """Write and list results as they come; failures are reported when all are done.
+
+    A disk that is full ends the work: no later result could be written either.
+    """
     from unimask.inference.ahead import ahead
 
     def write(item: tuple[str, "Result"]) -> None:
         path, result = item
         result.save(out, stems[path])
 
-    console = Console(highlight=False)
-    table = Table("picture", "size", "found", "ms", box=None, pad_edge=False)
+    console = Terminal()
+    table = Table("image", "size", "found", "ms", box=None, pad_edge=False)
+    empty: list[str] = []
     with (
         Progress(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar,
         closing(ahead(results, write, WRITTEN_AT_A_TIME)) as written,
@@ -157,22 +172,57 @@ def write_results(
         for (path, result), future in written:
             try:
                 future.result()
+            except StorageError as error:
+                failures.append(storage_failure(error, table.row_count, len(stems)))
+                break
             except UnimaskError as error:
                 failures.append(str(error))
                 continue
             finally:
                 bar.advance(row)
                 bar.update(row, rate=told_rate(bar.tasks[row].speed))
-            height, width = result.size
-            milliseconds = f"{sum(result.speed.values()):.0f}"
-            table.add_row(Path(path).name, f"{height}x{width}", found_in(result), milliseconds)
-    if table.row_count:
-        console.print(table)
-        console.print(f"written to {out}/", soft_wrap=True)
+            table.add_row(*cells(path, stems[path], result))
+            if result.candidates:
+                empty.append(best_scores(path, result))
+    print_results(console, table, out, empty)
     for failure in failures:
         print_error(failure)
     if failures:
         raise typer.Exit(2)
+
+
+def print_results(console: Terminal, table: Table, out: Path, empty: list[str]) -> None:
+    """Print the table of results, and what came closest where nothing was found."""
+    if not table.row_count:
+        return
+    console.print(table)
+    for line in empty[:MOST_EMPTY]:
+        console.print(line, soft_wrap=True)
+    if len(empty) > MOST_EMPTY:
+        console.print(f"and {len(empty) - MOST_EMPTY} more images in which nothing was found")
+    console.print(f"written to {out}/", soft_wrap=True)
+
+
+def storage_failure(error: StorageError, written: int, total: int) -> str:
+    """Describe how far the work came, and how to go on."""
+    return (
+        f"{error}. Stopped after {written} of {total} results: make room and run the same command "
+        "again, or give another --out"
+    )
+
+
+def cells(path: str, stem: str, result: "Result") -> tuple[str, str, str, str]:
+    """Return a result's row of the table."""
+    name = PurePosixPath(stem).parent / Path(path).name
+    height, width = result.size
+    milliseconds = sum(result.speed.values())
+    return str(name), f"{height}x{width}", found_in(result), f"{milliseconds:.0f}"
+
+
+def best_scores(path: str, result: "Result") -> str:
+    """Describe what came closest to being found."""
+    scores = ", ".join(f"{label} {score:.2f}" for label, score in result.candidates)
+    return f"{Path(path).name}: nothing was found; highest scores: {scores} (see --threshold)"
 
 
 def told_rate(speed: float | None) -> str:
@@ -186,46 +236,46 @@ def found_in(result: "Result") -> str:
     return ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing"
 
 
-def expand(sources: list[str], failures: list[str]) -> Iterator[str]:
-    """Give the pictures that the arguments name; those that name none are failures."""
+def expand(sources: list[str], recursive: bool, failures: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the images that the arguments name, each with the name of its results.
+
+    Images of a folder keep the names of its subfolders. Arguments that name none are failures.
+    """
     from unimask.processing.pictures import list_pictures
 
     for source in sources:
         if source.startswith(("http://", "https://")):
-            yield source
+            yield source, Path(source).stem
             continue
+        folder = Path(source) if Path(source).is_dir() else None
         try:
-            yield from map(str, list_pictures(source))
+            for path in list_pictures(source, recursive=recursive):
+                inner = Path(path.name) if folder is None else path.relative_to(folder)
+                yield str(path), inner.with_suffix("").as_posix()
         except UnimaskError as error:
             failures.append(str(error))
 
 
-def unique_stems(paths: Iterable[str]) -> dict[str, str]:
-    """Name the results of each picture, so that none overwrites another's.
+def unique_stems(images: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Name the results of each image, so that none overwrites another's, or the folder's record.
 
     Names that differ in case only count as one: some file systems do not tell them apart.
     """
+    from unimask.formats.output_folder import RECORD
+
     used: set[str] = set()
-    stems = {}
-    for path in dict.fromkeys(paths):
-        first = stem = Path(path).stem or "picture"
+    stems: dict[str, str] = {}
+    for path, stem in images:
+        if path in stems:
+            continue
+        first = stem = stem or "image"
         number = 1
-        while stem.casefold() in used:
+        while stem.casefold() in used or f"{PurePosixPath(stem).name}.json".casefold() == RECORD:
             number += 1
             stem = f"{first}_{number}"
         used.add(stem.casefold())
         stems[path] = stem
     return stems
-
-
-def refuse_to_overwrite(stems: dict[str, str], out: Path) -> None:
-    """Find out before the work whether a result would take the place of a picture."""
-    pictures = {Path(path).resolve() for path in stems}
-    for stem in stems.values():
-        for ending in PICTURE_ENDINGS:
-            path = out / f"{stem}{ending}"
-            if path.resolve() in pictures:
-                raise SettingsError(f"a result would overwrite the picture {path}: change --out")
 
 
 def parse_window(text: str | None) -> "Window":

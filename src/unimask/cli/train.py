@@ -7,6 +7,7 @@ import typer
 
 from unimask.cli.main import DataArgument, FormatOption, app
 from unimask.errors import SettingsError
+from unimask.formats.terminal import Terminal
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", help="A preset or published name, untrained; or weights.")
@@ -130,7 +131,7 @@ def train(
     )
     if not run.finished:
         raise typer.Exit(130)
-    print(f"best weights: {run.folder / 'weights' / 'best'}")
+    Terminal().print(f"best weights: {run.folder / 'weights' / 'best'}", soft_wrap=True)
 
 
 def parse_names(text: str | None) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from PIL import Image
 from unimask.datasets import Dataset
 from unimask.datasets.truth import truth_result
 from unimask.errors import UnimaskError
-from unimask.formats.atomic import atomic_path
+from unimask.formats.output_file import write_image
 from unimask.labels import LabelSet, Task
 
 ROWS, COLUMNS = 3, 4
@@ -18,24 +18,24 @@ TILE = 420
 GAP, GROUND = 6, (24, 24, 24)
 
 
-def draw_board(dataset: Dataset, path: Path) -> int:
+def draw_board(dataset: Dataset, path: Path, *, overwrite: bool = False) -> int:
     """Draw pictures from all over a dataset with their labels, and give how many.
 
     Pictures that cannot be read are passed over. Nothing is written where none can be.
 
     Args:
         dataset: Labelled pictures.
-        path: The picture to write.
+        path: The image to write.
+        overwrite: Whether it may replace a file that unimask did not write.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: It would replace a file that unimask did not write, or cannot be written.
     """
     tiles = readable_tiles(dataset, ROWS * COLUMNS)
     if not tiles:
         return 0
     board = pasted([tiles[i : i + COLUMNS] for i in range(0, len(tiles), COLUMNS)])
-    with atomic_path(path) as temporary:
-        board.save(temporary)
+    write_image(path, board, overwrite=overwrite)
     return len(tiles)
 
 

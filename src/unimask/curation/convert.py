@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,8 @@ from unimask.curation.writers.yolo import YoloWriter
 from unimask.datasets import Dataset, open_dataset, split_names
 from unimask.datasets.found import WHOLE, Wish, open_picture
 from unimask.errors import OutputError, SettingsError
+from unimask.formats.atomic import atomic_folder
+from unimask.formats.output_folder import foreign_entries
 from unimask.labels import LabelSet
 
 FORMATS: dict[str, Callable[[Path, LabelSet], Writer]] = {
@@ -145,22 +146,13 @@ def unused_name(path: Path, taken: set[str]) -> str:
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `target`, moved into its place when the block ends well.
+    """Yield a temporary folder beside `target`, moved into its place when the block succeeds.
 
     Raises:
         OutputError: `target` holds something, or cannot be written.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise OutputError(f"{target} is not empty: give a new folder")
-    temporary = target.with_name(f".partial-{uuid.uuid4().hex[:12]}")
-    try:
-        temporary.mkdir(parents=True)
+    found = foreign_entries(target)
+    if found:
+        raise OutputError(f"{target} is not empty (it holds {found[0]}): give a new folder")
+    with atomic_folder(target) as temporary:
         yield temporary
-        if target.exists():
-            target.rmdir()
-        os.replace(temporary, target)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"cannot write {target}: {reason}; choose another place") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,6 +1,5 @@
 """Two models side by side on the same labelled pictures."""
 
-import json as json_format
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from unimask.evaluation.answers import Answers, FromFiles, are_results, predicti
 from unimask.evaluation.bootstrap import Difference, paired_bootstrap
 from unimask.evaluation.pooling import pool_of
 from unimask.evaluation.scorers import Scorer, rule_of, scorer_for
-from unimask.formats.atomic import atomic_path
+from unimask.formats.output_file import check_output_files, write_report
 from unimask.inference import Dtype, Predictor, load
 from unimask.labels import Task
 
@@ -61,6 +60,7 @@ def compare(
     device: str = "auto",
     dtype: Dtype = "float32",
     json: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
     """Score two models on the same pictures, with intervals of their differences.
@@ -84,12 +84,15 @@ def compare(
         device: Where models that are loaded here run.
         dtype: What they compute in.
         json: File to write the comparison to.
+        overwrite: Whether it may replace a file that unimask did not write.
         progress: Told after each picture and each draw.
 
     Raises:
         DataError: The dataset cannot be read, or its classes are not the models'.
+        OutputError: The file cannot be written, or would replace one that unimask did not write.
         TaskError: The models have no task in common.
     """
+    check_output_files(json, overwrite=overwrite)
     load_it = partial(load, device=device, dtype=dtype)
     predictors = [
         None if are_results(it) else it if isinstance(it, Predictor) else load_it(it)
@@ -126,8 +129,7 @@ def compare(
         resamples=resamples,
     )
     if json is not None:
-        with atomic_path(Path(json)) as path:
-            path.write_text(json_format.dumps(comparison.to_dict(), indent=2) + "\n")
+        write_report(json, comparison.to_dict(), overwrite=overwrite)
     return comparison
 
 

@@ -1,6 +1,5 @@
 """Predict labelled pictures and score them, picture by picture."""
 
-import json as json_format
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from unimask.evaluation.answers import Answers, FromFiles, Predictions, predicti
 from unimask.evaluation.page import write_page
 from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, rule_of, scorer_for
 from unimask.evaluation.watch import Watch, page_of
-from unimask.formats.atomic import atomic_path
+from unimask.formats.output_file import check_output_files, write_report
 from unimask.inference import Dtype, Predictor, load
 
 Progress = Callable[[int, int], None]
@@ -35,6 +34,7 @@ def evaluate(
     compile: bool = False,
     json: str | Path | None = None,
     page: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Score a model on labelled pictures, or results for them that any program wrote.
@@ -60,6 +60,7 @@ def evaluate(
         compile: Whether a model that is loaded here is compiled, as `load` takes it.
         json: File to write the scores to.
         page: HTML file to write: scores, curves, confusion, best and worst pictures.
+        overwrite: Whether `json` and `page` may replace files that unimask did not write.
         progress: Told after each picture.
 
     Returns:
@@ -68,11 +69,13 @@ def evaluate(
 
     Raises:
         DataError: Dataset, results or model cannot be read, or do not belong together.
+        OutputError: A file cannot be written, or would replace one that unimask did not write.
         SettingsError: There is neither a model nor results, or both; or no such AP.
         TaskError: Model, results or labels cannot do the task.
     """
     if model is not None and results is not None:
         raise SettingsError("a model and results: score one of them at a time")
+    check_output_files(json, page, overwrite=overwrite)
     answers: Answers
     if results is not None:
         answers = FromFiles(results, open_dataset(data, split, format=format), task)
@@ -96,16 +99,10 @@ def evaluate(
         **scores,
     }
     if json is not None:
-        write_report(report, Path(json))
+        write_report(json, report, overwrite=overwrite)
     if page is not None and watch is not None:
-        write_page(Path(page), page_of(answers, scorer, watch, split))
+        write_page(Path(page), page_of(answers, scorer, watch, split), overwrite=overwrite)
     return report
-
-
-def write_report(report: dict[str, object], path: Path) -> None:
-    """Write a report as JSON."""
-    with atomic_path(path) as file:
-        file.write_text(json_format.dumps(report, indent=2) + "\n")
 
 
 def predictor_for(

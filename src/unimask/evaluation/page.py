@@ -1,15 +1,16 @@
 """What a model scored, as one HTML file: tables, curves, confusion, best and worst pictures."""
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from unimask.errors import printable
 from unimask.evaluation.gallery import Exhibit
-from unimask.formats.atomic import atomic_path
+from unimask.formats.output_file import GENERATOR, META, write_text
 from unimask.labels import LabelSet
 from unimask.metrics.absent import Scores, absent_in_words, split_absent
 from unimask.visualization.palette import class_colour
@@ -73,11 +74,11 @@ class Page:
     worst: Sequence[Exhibit]
 
 
-def write_page(path: Path, page: Page) -> None:
+def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
     """Write the page: one file without scripts, which needs nothing from anywhere.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: It would replace a file that unimask did not write, or cannot be written.
     """
     parts = [
         f"<h1>{escape(page.title)}</h1><p class=of>{escape(page.of)}</p>",
@@ -91,11 +92,17 @@ def write_page(path: Path, page: Page) -> None:
     ]
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'{META}{GENERATOR.removeprefix("unimask ")}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(page.title)}</title><style>{STYLE}</style></head><body>"
     )
-    with atomic_path(path) as temporary:
-        temporary.write_text(head + "\n".join(filter(None, parts)) + "</body></html>\n", "utf-8")
+    content = head + "\n".join(filter(None, parts)) + "</body></html>\n"
+    write_text(path, content, overwrite=overwrite)
+
+
+def escape(text: str) -> str:
+    """Return text as HTML that shows it, with escapes for characters that do not print."""
+    return html.escape(printable(text))
 
 
 def section(title: str, body: str) -> str:

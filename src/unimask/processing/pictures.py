@@ -3,6 +3,7 @@
 import glob
 import http.client
 import io
+import os
 import threading
 import urllib.request
 import warnings
@@ -16,6 +17,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError
+from unimask.formats.output_folder import RECORD
 from unimask.processing.intensities import PictureWarning, Window, stretch
 from unimask.processing.orientation import upright
 from unimask.processing.stacks import (
@@ -246,18 +248,27 @@ def names_many(source: str | Path) -> bool:
     return path.is_dir() or (any(mark in str(source) for mark in "*?[") and not path.exists())
 
 
-def list_pictures(source: str | Path) -> list[Path]:
-    """Give the pictures that a path, a folder or a glob pattern names, in order.
+def list_pictures(source: str | Path, *, recursive: bool = True) -> list[Path]:
+    """List the images that a path, a folder or a glob pattern names, in order.
 
-    Hidden files are left out. A pattern whose last part has no suffix ("scans/*") gives files
+    Hidden files and folders are left out, and so are subfolders that unimask wrote results into.
+    A pattern whose last part has no suffix ("scans/*") gives files
     with the suffix of a picture only.
+
+    Args:
+        source: A path, a folder or a pattern.
+        recursive: Whether the subfolders of a folder are searched as well.
 
     Raises:
         ImageError: There are none.
     """
     path, known = Path(source), " ".join(sorted(SUFFIXES))
     if path.is_dir():
-        found = [entry for entry in path.iterdir() if is_picture(entry, SUFFIXES)]
+        folders = [path, *(subfolders(path) if recursive else ())]
+        try:
+            found = [e for folder in folders for e in folder.iterdir() if is_picture(e, SUFFIXES)]
+        except OSError as error:
+            raise ImageError(f"{path} cannot be listed ({error}): check its permissions") from error
         if not found:
             raise ImageError(f"{path} holds no pictures ({known}): give another folder")
         return sorted(found)
@@ -269,6 +280,21 @@ def list_pictures(source: str | Path) -> list[Path]:
             raise ImageError(f"no picture fits {source}: check the pattern")
         return sorted(found)
     return [path]
+
+
+def subfolders(folder: Path) -> Iterator[Path]:
+    """Yield the visible folders below a folder, but for those that hold results of ours."""
+    seen = {os.path.realpath(folder)}
+    for place, inner, _ in os.walk(folder, followlinks=True):
+        chosen = []
+        for name in sorted(inner):
+            path = Path(place, name)
+            real = os.path.realpath(path)
+            if not name.startswith(".") and real not in seen and not (path / RECORD).exists():
+                seen.add(real)  # a link may lead back to a folder above
+                chosen.append(name)
+                yield path
+        inner[:] = chosen
 
 
 def is_picture(path: Path, suffixes: frozenset[str] | None) -> bool:

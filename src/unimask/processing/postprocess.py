@@ -11,11 +11,12 @@ from torch import Tensor
 from unimask.errors import SettingsError
 from unimask.formats.run_length import runs_of
 from unimask.labels import LabelSet, Task, parse_task
+from unimask.processing.candidates import instance_candidates, panoptic_candidates
 from unimask.processing.instance import Instance, instances, visible
 from unimask.processing.panoptic import PanopticSegment, panoptic
 from unimask.processing.resize import Resizer, Size
 from unimask.processing.semantic import semantic_map
-from unimask.results import Result, Segment
+from unimask.results import Candidate, Result, Segment
 
 
 @torch.no_grad()
@@ -64,6 +65,7 @@ def postprocess(
     check_threshold(task, threshold)
     logits_size = (mask_logits.shape[1], mask_logits.shape[2])
     resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
+    candidates: tuple[Candidate, ...] = ()
     if task == "semantic":
         scores = Resizer.linear(input_size, original_size) if resize == "scores" else None
         if scores is not None:
@@ -75,10 +77,13 @@ def postprocess(
         rules = (least, overlap_threshold, uncertain_pixels)
         found = panoptic(class_logits, mask_logits, resizer, label_set.is_thing, *rules)
         segments = panoptic_segments(found, label_set)
+        candidates = () if segments else panoptic_candidates(class_logits, label_set)
     else:
-        best = instances(class_logits, mask_logits, resizer, label_set.is_thing, top_k, threshold)
+        logits = class_logits, mask_logits, resizer
+        best = instances(*logits, label_set.is_thing, top_k, threshold)
         segments = instance_segments(visible(best, min_visible), label_set)
-    return Result(task=task, size=original_size, labels=label_set, segments=segments)
+        candidates = () if segments else instance_candidates(*logits, label_set, top_k)
+    return Result(task, original_size, label_set, segments, candidates=candidates)
 
 
 def check_threshold(task: Task, threshold: float | None) -> None:

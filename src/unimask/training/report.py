@@ -1,7 +1,9 @@
 """What a person sees of a run: a bar that moves, and one line per stretch of steps."""
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from unimask.formats.terminal import Terminal
 
 
 class Reporter:
@@ -14,7 +16,7 @@ class Reporter:
     """
 
     def __init__(self, total: int, done: int, *, quiet: bool = False) -> None:
-        self.console = Console(quiet=quiet, highlight=False)
+        self.console = Terminal(quiet=quiet)
         self.bar = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -40,13 +42,13 @@ class Reporter:
         """Move the bar."""
         self.bar.update(self.task, advance=1, loss=f"loss {loss:.2f}")
 
-    def say(self, line: str) -> None:
+    def say(self, line: str | Text) -> None:
         """Print a line above the bar."""
         self.console.print(line, soft_wrap=True)
 
     def row(self, row: dict[str, object]) -> None:
         """Print a stretch of steps in one line."""
-        parts = [f"step {row['step']:>6}  epoch {row['epoch']:>7.2f}"]
+        parts: list[str | Text] = [f"step {row['step']:>6}  epoch {row['epoch']:>7.2f}"]
         parts += [f"{name} {row[name]:.4f}" for name in ("loss", "class", "mask", "dice")]
         parts.append(f"lr {row['learning_rate']:.1e}  {row['seconds_per_step']:.2f} s/step")
         if row.get("skipped"):
@@ -54,5 +56,5 @@ class Reporter:
         if row.get("unreadable"):
             parts.append(f"unreadable {row['unreadable']}")
         if "score" in row:
-            parts.append(f"[bold]{row['metric']} {row['score']:.1f}[/bold]")
-        self.say("  ".join(parts))
+            parts.append(Text(f"{row['metric']} {row['score']:.1f}", style="bold"))
+        self.say(Text("  ").join(Text(p) if isinstance(p, str) else p for p in parts))

@@ -167,7 +167,7 @@ class RunFolder:
 
     def write_weights(self, name: str, checkpoint: Checkpoint) -> None:
         """Write `weights/NAME` in the Hugging Face schema."""
-        write_huggingface(self.path / "weights" / name, checkpoint)
+        write_huggingface(self.path / "weights" / name, checkpoint, owned=True)
 
 
 def one_line(error: Exception) -> str:

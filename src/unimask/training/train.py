@@ -11,6 +11,7 @@ from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, check_classes, check_tasks, describe, open_dataset
 from unimask.errors import SettingsError
+from unimask.formats.terminal import Terminal
 from unimask.inference import Predictor, load
 from unimask.labels import TASKS, Task, parse_task
 from unimask.losses import PixelCriterion, build_criterion
@@ -124,7 +125,8 @@ def train(
     if not quiet and fabric.is_global_zero:
         told_choices = choices.in_words(settings, len(dataset), len(validation))
         crowding = told_crowding(dataset, most_queries(checkpoint.config), tasks)
-        print(f"{words}\n{describe(dataset)}\n{told_choices}{crowding}")
+        start = f"{words}\n{describe(dataset)}\n{told_choices}{crowding}"
+        Terminal().print(start, soft_wrap=True)
     loop.run(quiet=quiet)
     return Run(folder.path, {"best": loop.best}, loop.finished)
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
+from unimask.errors import printable
 from unimask.labels import Colour
 from unimask.visualization.chips import (
     Chip,
@@ -27,6 +28,10 @@ FEW = 12
 
 MOST_CHIPS = 60
 """With more counted objects, labels would hide the picture: the legend counts them."""
+
+
+MOST_CHARACTERS = 60
+"""Of a name: a legend is no wider than that."""
 
 
 class Shape(NamedTuple):
@@ -55,7 +60,8 @@ def draw_overlay(
     image: UInt8[np.ndarray, "h w 3"], shapes: list[Shape], *, legend: bool = True
 ) -> Image.Image:
     """Draw fills, contours, labels and a legend; large shapes lie below small ones."""
-    order = sorted(shapes, key=lambda shape: (shape.counted, -shape.area))
+    named = [shape._replace(name=drawn_name(shape.name)) for shape in shapes]
+    order = sorted(named, key=lambda shape: (shape.counted, -shape.area))
     colours = colours_of(order)
     height, width = image.shape[:2]
     factor = max(1, round(SMALL / max(height, width)))
@@ -71,6 +77,12 @@ def draw_overlay(
     if not legend:
         return picture
     return add_legend(picture, entries_of(order, height * width), font_size)
+
+
+def drawn_name(name: str) -> str:
+    """Return a name as one short line: in files, names may hold anything."""
+    text = printable(name)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
 
 
 def opacity_of(shape: Shape) -> float:

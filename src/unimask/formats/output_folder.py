@@ -1,0 +1,327 @@
+"""Folders of results: only files that unimask wrote, and nobody changed, are ever replaced."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from unimask.errors import OutputError
+from unimask.formats.atomic import atomic_path, is_partial, partial_path, write_error
+from unimask.version import __version__
+
+RECORD = "unimask.json"
+"""Lists the files that unimask wrote into a folder, with the SHA-256 of each."""
+
+LOCK = ".unimask.lock"
+LOCK_SECONDS, POLL_SECONDS = 60.0, 0.002
+
+JUNK = {".DS_Store", ".directory", ".gitkeep", ".keep", "Thumbs.db", "desktop.ini", "lost+found"}
+"""What systems put into empty folders by themselves, and placeholders for version control."""
+
+HEAD = f'{{\n"unimask": "{__version__}",\n"files": {{\n'
+TAIL = "\n}}\n"
+BETWEEN = ",\n"
+
+MOST_REPEATS = 4
+"""Entries for each file from which on the record is shortened."""
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+LISTED = 3
+"""Foreign files that a message names."""
+
+
+class OutputFolder:
+    """A folder whose files are recorded in `unimask.json` as they are written.
+
+    A file is recorded before it appears, by adding a line at the end of the record: a process that
+    is killed leaves nothing that the next one would take for a user's file. Processes and threads
+    may write into one folder at the same time.
+
+    Args:
+        path: A folder that is new, empty, or holds `unimask.json`.
+
+    Raises:
+        OutputError: It holds other files, or its record is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, set[str]] = {}
+        if len(self.read_record()) > MOST_REPEATS * len(self.known):
+            self.shorten_record()
+
+    def check(self, names: Iterable[str]) -> None:
+        """Test that files can be written without replacing any that are not ours.
+
+        Args:
+            names: Paths relative to the folder.
+
+        Raises:
+            OutputError: One is in the way; the message says how many there are.
+        """
+        wanted = dict.fromkeys(names)
+        folders = {str(parent) for name in wanted for parent in PurePosixPath(name).parents}
+        obstacles: list[str] = []
+        for name in wanted:
+            reason = "is the name of a folder too" if name in folders else self.obstacle(name)
+            if reason:
+                obstacles.append(f"{self.path / name} {reason}")
+        if obstacles:
+            more = f" (and {len(obstacles) - 1} more)" if len(obstacles) > 1 else ""
+            raise OutputError(f"{obstacles[0]}{more}: give another folder, or move it away")
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield a temporary path; record the file and move it into place when the block succeeds.
+
+        Raises:
+            OutputError: It would replace a file that is not ours, or it cannot be written.
+        """
+        if not (self.path / RECORD).exists():
+            self.create_record()
+        self.check([name])
+        target = self.path / name
+        with partial_path(target) as temporary:
+            yield temporary
+            digest = sha256_of(temporary)
+            with self.locked():
+                self.append(name, digest)
+                os.replace(temporary, target)
+
+    def obstacle(self, name: str) -> str:
+        """Return what forbids to write a file, as the end of a sentence; "" where nothing does."""
+        if PurePosixPath(name).name in (RECORD, LOCK) or not is_inside(name):
+            return "cannot be the name of a result"
+        target = self.path / name
+        try:
+            for parent in [*target.parents][: len(PurePosixPath(name).parts) - 1]:
+                if parent.is_symlink() or (parent.exists() and not parent.is_dir()):
+                    return f"needs a folder where the link or file {parent.name} is"
+            if not os.path.lexists(target):
+                return ""
+            if target.is_symlink() or not target.is_file():
+                return "is in the way: it is a link or a folder"
+            digest = sha256_of(target)
+        except OSError as error:
+            return f"cannot be written ({error.strerror or error})"
+        if digest in self.known.get(name, ()):
+            return ""
+        self.read_record()  # another process may have written it
+        if name not in self.known:
+            return "was not written by unimask and is not replaced"
+        changed = "was changed since unimask wrote it and is not replaced"
+        return "" if digest in self.known[name] else changed
+
+    def read_record(self) -> list[tuple[str, str]]:
+        """Read which files are ours, as names with hashes, the later ones last.
+
+        Raises:
+            OutputError: The folder holds files, but no record, or a damaged one.
+        """
+        path = self.path / RECORD
+        if not os.path.lexists(path):
+            self.refuse_foreign()
+            return []
+        try:
+            pairs = None if path.is_symlink() else parse_record(path.read_text(encoding="utf-8"))
+        except ValueError:
+            pairs = None
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        if pairs is None:
+            raise OutputError(
+                f"{path} is damaged, or was not written by unimask: give another folder"
+            )
+        for name, digest in pairs:
+            self.known.setdefault(name, set()).add(digest)
+        return pairs
+
+    def shorten_record(self) -> None:
+        """Keep the last two hashes of each file: it may be the older one after a kill."""
+        with self.locked():
+            latest: dict[str, list[str]] = {}
+            for name, digest in reversed(self.read_record()):
+                hashes = latest.setdefault(name, [])
+                if digest not in hashes and len(hashes) < 2:
+                    hashes.insert(0, digest)
+            self.write_record([(name, one) for name, two in latest.items() for one in two])
+
+    def refuse_foreign(self) -> None:
+        """Refuse a folder that holds anything but junk.
+
+        Raises:
+            OutputError: It does.
+        """
+        found = foreign_entries(self.path)
+        if found and RECORD not in found:
+            shown = ", ".join(found[:LISTED]) + (", ..." if len(found) > LISTED else "")
+            raise OutputError(
+                f"{self.path} holds files that unimask did not write ({shown}): give a new or "
+                "empty folder"
+            )
+
+    def create_record(self) -> None:
+        """Write a record without files.
+
+        Raises:
+            OutputError: The folder holds files, or cannot be written.
+        """
+        self.refuse_foreign()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self.locked():
+                if not (self.path / RECORD).exists():
+                    self.write_record([])
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def write_record(self, pairs: list[tuple[str, str]]) -> None:
+        """Write the record anew."""
+        with atomic_path(self.path / RECORD) as temporary:
+            lines = BETWEEN.join(record_line(*pair) for pair in pairs)
+            temporary.write_text(HEAD + lines + TAIL, encoding="utf-8")
+
+    def append(self, name: str, digest: str) -> None:
+        """Add a file at the end of the record, whatever its length; the lock must be held."""
+        self.known.setdefault(name, set()).add(digest)
+        path = self.path / RECORD
+        tail = TAIL.encode()
+        with path.open("r+b", buffering=0) as stream:
+            end = stream.seek(0, os.SEEK_END) - len(tail)
+            start = max(end - len(BETWEEN), 0)
+            stream.seek(start)
+            before, after = stream.read(end - start), stream.read()
+            if after == tail:
+                line = record_line(name, digest)
+                line = line if before.endswith(b"{\n") else BETWEEN + line
+                append_or_restore(stream, end, line.encode() + tail, tail)
+                return
+        pairs = parse_record(path.read_text(encoding="utf-8")) or []  # cut short by a kill
+        self.write_record([*pairs, (name, digest)])
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock, which keeps other processes and threads from the record.
+
+        Raises:
+            OutputError: Another process does not give it back.
+        """
+        from filelock import FileLock, Timeout  # 50 ms that reading results need not take
+
+        lock = FileLock(self.path / LOCK, timeout=LOCK_SECONDS, poll_interval=POLL_SECONDS)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise OutputError(
+                f"{self.path / LOCK} is held by another process for {LOCK_SECONDS:.0f} s: stop it"
+            ) from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                os.unlink(self.path / LOCK)  # while it is held: who waits for it makes a new one
+            lock.release()
+
+
+@lru_cache(maxsize=64)
+def cached_folder(path: str) -> OutputFolder:
+    """Open a folder once per process."""
+    return OutputFolder(Path(path))
+
+
+def output_folder(path: str | Path) -> OutputFolder:
+    """Return a folder to write results into: new, empty, or with a record of ours.
+
+    The record is read once per process, so that many results are written in linear time.
+
+    Raises:
+        OutputError: It holds files that unimask did not write.
+    """
+    folder = cached_folder(os.path.realpath(path))
+    if not (folder.path / RECORD).exists():
+        folder.refuse_foreign()
+    return folder
+
+
+def append_or_restore(stream, end: int, content: bytes, tail: bytes) -> None:
+    """Write over the end of a file in one piece; on failure write the old end again."""
+    stream.seek(end)
+    try:
+        written = stream.write(content)
+        if written != len(content):
+            stream.write(content[written:])
+    except OSError:
+        stream.seek(end)
+        stream.truncate()
+        stream.write(tail)
+        raise
+
+
+def record_line(name: str, digest: str) -> str:
+    """Write one entry of the record."""
+    return f"{json.dumps(name)}: {json.dumps(digest)}"
+
+
+def parse_record(text: str) -> list[tuple[str, str]] | None:
+    """Return the names and hashes of a record; None where it is none.
+
+    A file that was written again is listed again. A last line that was cut short is left out.
+    """
+    without_last = text.rpartition("\n")[0]
+    for candidate in (text, *(part.rstrip(BETWEEN) + TAIL for part in (text, without_last))):
+        try:
+            content = dict(json.loads(candidate, object_pairs_hook=list))
+            pairs = content["files"]
+            if isinstance(content["unimask"], str) and all(is_entry(*pair) for pair in pairs):
+                return pairs
+        except (ValueError, TypeError, LookupError, RecursionError):
+            continue
+    return None
+
+
+def is_entry(name: object, digest: object) -> bool:
+    """Return True for a path inside the folder with a SHA-256."""
+    return (
+        isinstance(name, str)
+        and isinstance(digest, str)
+        and is_inside(name)
+        and SHA256.fullmatch(digest) is not None
+    )
+
+
+def is_inside(name: str) -> bool:
+    """Return True for a relative path that stays within its folder."""
+    path = PurePosixPath(name)
+    rooted = path.is_absolute() or bool(PureWindowsPath(name).drive)
+    return bool(path.parts) and not rooted and ".." not in path.parts and "\0" not in name
+
+
+def foreign_entries(folder: Path) -> list[str]:
+    """Return the names in a folder that are neither junk nor temporary files of ours.
+
+    Raises:
+        OutputError: It is no folder, or cannot be listed.
+    """
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise write_error(folder, error) from error
+    return [name for name in names if not is_junk(name)]
+
+
+def is_junk(name: str) -> bool:
+    """Return True for files that make no folder anybody's."""
+    return name in JUNK or name == LOCK or name.startswith("._") or is_partial(name)
+
+
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

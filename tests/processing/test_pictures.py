@@ -234,7 +234,10 @@ class TestDepth:
             assert read_picture(values, window=(150.0, 200.0))[0, :, 0].tolist() == [0, 0, 255]
 
     def test_negative_values_are_not_clipped_silently(self):
-        with pytest.warns(PictureWarning, match="clipped"):
+        with (
+            pytest.warns(PictureWarning, match="clipped"),
+            pytest.warns(PictureWarning, match="from -5 to 5 use little of the range"),
+        ):
             read_picture(np.array([[-5, 5]], np.int16))
 
     def test_a_window_stretches_8_bits_too(self, tmp_path):

@@ -6,7 +6,7 @@ The Hub's Mask2Formers say 384 x 384, which comes from their conversion, not fro
 
 from dataclasses import replace
 
-from unimask.checkpoints.huggingface_config import read_preprocessing
+from unimask.checkpoints.huggingface_config import extras, read_preprocessing, tuples
 from unimask.checkpoints.plausible import check_preprocessing
 from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError
@@ -25,7 +25,7 @@ def read_as_written(
     description has none); a folder that gives edges is read by them.
 
     Args:
-        config: config.json; what we keep there beside the schema does not count.
+        config: config.json; of what we keep there beside the schema only the window counts.
         preprocessor: preprocessor_config.json, if the folder has it.
         default: For what it does not say.
 
@@ -42,11 +42,14 @@ def read_as_written(
             f"preprocessor_config.json asks for {' and '.join(asked)}, which is not here: leave "
             "preprocessing at authors"
         )
+    window = tuples(extras(config).get("preprocessing", {})).get("window")
     by_edges = read_preprocessing({**config, "unimask": {}}, preprocessor, default)
     size = preprocessor.get("size")
     if not isinstance(size, dict) or not {"height", "width"} <= size.keys():
-        return by_edges
+        return check_preprocessing(replace(by_edges, window=window))
     usual = 1 if config.get("model_type") == "oneformer" else 32
     step = max(1, preprocessor.get("size_divisor", usual))
     height, width = (-(-size[side] // step) * step for side in ("height", "width"))
-    return check_preprocessing(replace(by_edges, squash=(height, width), size_divisor=step))
+    return check_preprocessing(
+        replace(by_edges, squash=(height, width), size_divisor=step, window=window)
+    )

@@ -26,6 +26,9 @@ LARGEST = 2**16
 LARGEST_EDGE = 2**14
 """Of pictures, in pixels; the largest published is 5120."""
 
+LARGEST_FLOAT = 1e10
+"""Of other numbers: a window may lie anywhere among 32-bit values."""
+
 MAY_BE_ZERO = frozenset({"num_layers", "size_divisor", "context", "max_proposals"})
 
 SPARE = 2**24
@@ -108,6 +111,9 @@ def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:
     edges = (config.shortest_edge, config.longest_edge, *(config.squash or ()))
     if max(edges) > LARGEST_EDGE or min(config.std) <= 0:
         raise CheckpointError("the preprocessing has edges beyond any use, or no deviation")
+    window = config.window
+    if isinstance(window, tuple) and not window[0] < window[1]:
+        raise CheckpointError(f"the preprocessing has the window {window}: LOW must be below HIGH")
     return config
 
 
@@ -134,7 +140,9 @@ def fits(value: object, hint: Any, whole: range = range(1, LARGEST + 1)) -> bool
     if kind is tuple:
         return isinstance(value, tuple) and fits_tuple(value, parts, whole)
     if hint is float:
-        return isinstance(value, int | float) and abs(value) < 1e6 and math.isfinite(value)
+        return (
+            isinstance(value, int | float) and abs(value) < LARGEST_FLOAT and math.isfinite(value)
+        )
     if hint is int:
         return type(value) is int and value in whole
     return isinstance(value, hint)

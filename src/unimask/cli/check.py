@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from unimask.cli.main import DataArgument, FormatOption, OverwriteOption, app
+from unimask.cli.main import DataArgument, FormatOption, OverwriteOption, WindowOption, app
 from unimask.cli.progress import part_bars
+from unimask.cli.windows import parse_window
 from unimask.formats.output_file import check_image_suffix, check_output_files, write_report
 from unimask.formats.terminal import Terminal
 
@@ -32,6 +33,7 @@ def check(
         str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
     ] = None,
     format: FormatOption = None,
+    window: WindowOption = None,
     channels: Annotated[int, typer.Option(min=1, help="Of the pictures, 3 for RGB.")] = 3,
     picture: Annotated[
         Path | None, typer.Option(help="Image to draw samples with their labels into.")
@@ -47,15 +49,21 @@ def check(
     from unimask.curation import check as run_check
     from unimask.curation.board import draw_board
     from unimask.datasets import open_dataset
+    from unimask.datasets.windows import use_window
+    from unimask.processing.value_ranges import collect_range_warnings
 
-    console = Terminal()
+    console, limits = Terminal(), parse_window(window)
     said: dict[str, Any] = {"names": parse_names(names), "channels": channels, "format": format}
     with part_bars(console) as progress:
-        report = run_check(data, split=split, queries=queries, progress=progress, **said)
+        report = run_check(
+            data, split=split, queries=queries, window=limits, progress=progress, **said
+        )
     print_report(console, report)
     if picture is not None:
-        shown = open_dataset(data, split, **said)
-        if drawn := draw_board(shown, picture, overwrite=overwrite):
+        shown = use_window(open_dataset(data, split, **said), limits)
+        with collect_range_warnings():  # they are among the findings
+            drawn = draw_board(shown, picture, overwrite=overwrite)
+        if drawn:
             console.print(f"{drawn} images with their labels: {picture}", soft_wrap=True)
     if json is not None:
         write_report(json, report.to_dict(), overwrite=overwrite)

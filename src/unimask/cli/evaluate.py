@@ -12,9 +12,11 @@ from unimask.cli.main import (
     FormatOption,
     OverwriteOption,
     PreprocessingOption,
+    WindowOption,
     app,
 )
 from unimask.cli.score_tables import score_tables
+from unimask.cli.windows import one_line_per_range, parse_window
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
 
@@ -42,6 +44,7 @@ def evaluate(
         typer.Option(help="coco or cityscapes: whose AP of instances; the dataset's by default."),
     ] = None,
     format: FormatOption = None,
+    window: WindowOption = None,
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
     page: Annotated[
         Path | None, typer.Option(help="HTML to write: curves, confusion, best and worst pictures.")
@@ -57,7 +60,10 @@ def evaluate(
     from unimask.evaluation import evaluate as run_evaluation
 
     console = Terminal()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with (
+        one_line_per_range(),
+        Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
+    ):
         row = bar.add_task("evaluating", total=None)
         report = run_evaluation(
             data,
@@ -73,6 +79,7 @@ def evaluate(
             preprocessing=preprocessing,  # type: ignore[arg-type]
             compile=compile,
             format=format,
+            window=parse_window(window),
             json=json,
             page=page,
             overwrite=overwrite,

@@ -42,6 +42,14 @@ PreprocessingOption = Annotated[
     ),
 ]
 
+WindowOption = Annotated[
+    str | None,
+    typer.Option(
+        help="LOW,HIGH: values of deep images that become black and white; or auto, for each "
+        "image's own. Trained models keep theirs."
+    ),
+]
+
 CompileOption = Annotated[
     bool,
     typer.Option("--compile", help="Compile the network for sizes that come more than once."),

@@ -16,7 +16,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from unimask.cli.main import CompileOption, PreprocessingOption, app, print_error
+from unimask.cli.main import CompileOption, PreprocessingOption, WindowOption, app, print_error
+from unimask.cli.windows import one_line_per_range, parse_window
 from unimask.errors import ImageError, SettingsError, StorageError, UnimaskError
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from unimask.inference.predictor import Pending
-    from unimask.processing.pictures import Window
     from unimask.results import Result
 
 WRITTEN_AT_A_TIME = 2
@@ -65,9 +65,7 @@ def predict(
     recursive: Annotated[
         bool, typer.Option(help="Search the subfolders of folders, and keep their names in --out.")
     ] = True,
-    window: Annotated[
-        str | None, typer.Option(help="LOW,HIGH: values that become black and white; or auto.")
-    ] = None,
+    window: WindowOption = None,
     max_pixels: Annotated[
         int, typer.Option(min=1, help="Larger pictures are refused.")
     ] = 200_000_000,
@@ -106,7 +104,10 @@ def predict(
     def run(batch: list["Pending"]) -> Iterator["Result"]:
         return predictor.run(batch, chosen, threshold)
 
-    with closing(segmented(stems, read, run, batch_size, failures)) as results:
+    with (
+        one_line_per_range(),
+        closing(segmented(stems, read, run, batch_size, failures)) as results,
+    ):
         write_results(results, stems, out, failures)
 
 
@@ -276,18 +277,3 @@ def unique_stems(images: Iterable[tuple[str, str]]) -> dict[str, str]:
         used.add(stem.casefold())
         stems[path] = stem
     return stems
-
-
-def parse_window(text: str | None) -> "Window":
-    """Read LOW,HIGH or auto."""
-    if text is None:
-        return None
-    if text == "auto":
-        return "auto"
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise SettingsError(f"--window {text!r}: give LOW,HIGH such as 0,4095, or auto") from None
-    if high <= low:
-        raise SettingsError(f"--window {text}: LOW must be below HIGH")
-    return low, high

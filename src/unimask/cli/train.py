@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.main import DataArgument, FormatOption, app
+from unimask.cli.main import DataArgument, FormatOption, WindowOption, app
+from unimask.cli.windows import parse_window
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
 
@@ -69,6 +70,7 @@ def train(
     recompute: RecomputeOption = False,
     names: NamesOption = None,
     format: FormatOption = None,
+    window: WindowOption = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
     tokenizer: TokenizerOption = "auto",
     seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
@@ -123,6 +125,7 @@ def train(
         "repeat_rare": repeat_rare,
         "weigh_classes": weigh_classes,
         "loggers": tuple(logger or ()),
+        "window": parse_window(window),
     }
     changes = {name: value for name, value in said.items() if value is not None}
     told = {"names": parse_names(names), "format": format}

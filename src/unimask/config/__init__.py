@@ -26,6 +26,7 @@ from unimask.config.pixel_decoders import (
 from unimask.config.rules import (
     PostprocessingConfig,
     PreprocessingConfig,
+    Window,
 )
 from unimask.config.segmenter import (
     SegmenterConfig,
@@ -65,4 +66,5 @@ __all__ = [
     "TextConfig",
     "TimmConfig",
     "TransformerDecoderConfig",
+    "Window",
 ]

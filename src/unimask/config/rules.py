@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+Window = tuple[float, float] | Literal["auto"] | None
+"""Values that become black and white; "auto" takes them from each image; None from its type."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreprocessingConfig:
@@ -18,6 +21,9 @@ class PreprocessingConfig:
         std: Per channel of the picture, on the scale 0 to 255.
         stretch: Map each picture's own 0.1 and 99.9 percentiles to black and white first, as
             microscopy needs; photographs do not.
+        window: Values of deep images that become black and white when they are read, in training
+            as in prediction; "auto" takes each image's own 0.1 and 99.9 percentiles, None the
+            range of its type.
     """
 
     shortest_edge: int = 800
@@ -27,6 +33,7 @@ class PreprocessingConfig:
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     stretch: bool = False
+    window: Window = None
 
     def for_channels(self, channels: int) -> "PreprocessingConfig":
         """Give the rule for pictures with so many channels.

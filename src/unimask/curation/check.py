@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.curation.findings import Finding, findings
+from unimask.config import Window
+from unimask.curation.findings import Finding, findings, range_findings
 from unimask.curation.survey import Survey, survey
 from unimask.datasets import open_dataset, recognise, split_names
 from unimask.datasets.found import Wish, about_of
+from unimask.datasets.windows import use_window
+from unimask.processing.value_ranges import collect_range_warnings
 
 QUERIES = 100
 """Masks per picture of most published networks."""
@@ -57,6 +60,7 @@ def check(
     channels: int = 3,
     format: str | None = None,
     queries: int | None = None,
+    window: Window = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
     """Read every picture and label of a dataset, and say what training would stumble over.
@@ -75,6 +79,7 @@ def check(
         format: Of the labels, as `open_dataset` takes it.
         queries: Masks per picture of the network that is to be trained: more objects are severe.
             None tells of pictures with more than 100, as most published networks have.
+        window: Values that become black and white when images are read, or "auto".
         progress: Told after each picture: split, pictures done, pictures in all.
 
     Raises:
@@ -83,20 +88,22 @@ def check(
     folder, wish = Path(data), Wish(names, channels, format)
     found = recognise(folder, format)
     surveys, about = [], None
-    for name in (split,) if split is not None else split_names(folder, wish):
-        dataset = open_dataset(folder, name, names=names, channels=channels, format=format)
-        about = about or about_of(dataset)
-        surveys.append(
-            survey(
-                dataset,
-                name or "all",
-                queries=queries or QUERIES,
-                progress=None
-                if progress is None
-                else lambda done, total, name=name: progress(name or "all", done, total),
+    with collect_range_warnings() as ranges:
+        for name in (split,) if split is not None else split_names(folder, wish):
+            dataset = open_dataset(folder, name, names=names, channels=channels, format=format)
+            about = about or about_of(dataset)
+            surveys.append(
+                survey(
+                    use_window(dataset, window),
+                    name or "all",
+                    queries=queries or QUERIES,
+                    progress=None
+                    if progress is None
+                    else lambda done, total, name=name: progress(name or "all", done, total),
+                )
             )
-        )
     told = findings(surveys, queries or QUERIES, limited=queries is not None)
+    told = sorted(told + range_findings(ranges), key=lambda finding: not finding.severe)
     classes = "" if about is None else about.told
     return Report(found.format, tuple(surveys), tuple(told), classes)
 

@@ -9,6 +9,7 @@ import numpy as np
 from unimask.curation.survey import Survey
 from unimask.datasets.describe import difference
 from unimask.labels import mean_the_same
+from unimask.processing.value_ranges import RangeWarning, group_range_warnings, summarise
 
 FEW = 10
 """Objects of a thing class that are too few to learn it from."""
@@ -82,6 +83,18 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
             )
         )
     return found
+
+
+def range_findings(found: Sequence[RangeWarning]) -> list[Finding]:
+    """Report images that use little of the range that becomes 0..255; black ones are severe."""
+    return [
+        Finding(
+            group[0].kind == "black",
+            summarise(group),
+            tuple(dict.fromkeys(warning.name for warning in group)),
+        )
+        for group in group_range_warnings(found)
+    ]
 
 
 def twins(surveys: Sequence[Survey]) -> list[Finding]:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
+from unimask.config import Window
 from unimask.datasets.coco_records import (
     CocoImage,
     CocoPanopticCategory,
@@ -55,6 +56,7 @@ class CocoPanoptic:
 
     def __init__(self, annotations: Path, masks: Path, images: Path, channels: int = 3) -> None:
         self.channels = channels
+        self.window: Window = None
         self.annotations, self.masks = annotations, masks
         self.name = annotations.stem if annotations.stem != "panoptic" else annotations.parent.name
         records = read_lists(annotations)
@@ -89,7 +91,7 @@ class CocoPanoptic:
             ImageError: The picture cannot be read.
         """
         path, (_, entry) = self.paths[index], self.entries[index]
-        image = read_picture(path, channels=self.channels)
+        image = read_picture(path, channels=self.channels, window=self.window)
         labels = [self.label_of(segment) for segment in entry.segments_info]
         ids = self.read_ids(entry, path, image.shape[:2])
         labelled = list(zip(entry.segments_info, labels, strict=True))

@@ -6,6 +6,7 @@ from itertools import count
 import numpy as np
 from jaxtyping import Int
 
+from unimask.config import Window
 from unimask.datasets.annotations import Annotations, Origin, check_picture
 from unimask.datasets.found import About
 from unimask.datasets.layers import stack_masks
@@ -51,6 +52,7 @@ class ObjectPictures:
         self.name, self.labels, self.pictures = name, labels, pictures
         self.paths = list(map(path_of, pictures))
         self.annotations, self.origin, self.channels = annotations, origin, channels
+        self.window: Window = None
         self.about = About(format, told="objects may overlap; what none covers is background")
 
     def __len__(self) -> int:
@@ -65,7 +67,7 @@ class ObjectPictures:
             MissingExtraError: The extra `train` is not installed.
         """
         path = self.paths[index]
-        image = read_file(self.pictures[index], self.channels)
+        image = read_file(self.pictures[index], self.channels, self.window)
         size = image.shape[:2]
         self.check_size(index, size)
         objects = self.annotations.of(index)

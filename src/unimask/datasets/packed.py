@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from unimask.errors import DataError
-from unimask.processing.pictures import MAX_PIXELS, Picture, Wanted, read_picture, read_stream
+from unimask.processing.pictures import (
+    MAX_PIXELS,
+    Picture,
+    Wanted,
+    Window,
+    read_picture,
+    read_stream,
+)
 
 Stream = io.BytesIO | io.BufferedReader
 
@@ -77,7 +84,7 @@ def open_file(file: File) -> Stream:
     return file.open() if isinstance(file, PackedFile) else file.open("rb")
 
 
-def read_file(file: File, channels: int) -> Picture:
+def read_file(file: File, channels: int, window: Window = None) -> Picture:
     """Read a picture; see `read_picture`.
 
     Raises:
@@ -85,6 +92,6 @@ def read_file(file: File, channels: int) -> Picture:
         ImageError: It cannot be read.
     """
     if isinstance(file, Path):
-        return read_picture(file, channels=channels)
+        return read_picture(file, channels=channels, window=window)
     with file.open() as stream:
-        return read_stream(stream, str(file), Wanted(None, MAX_PIXELS, channels))
+        return read_stream(stream, str(file), Wanted(window, MAX_PIXELS, channels))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
+from unimask.config import Window
 from unimask.datasets.found import (
     WHOLE,
     Dataset,
@@ -20,6 +21,7 @@ from unimask.datasets.found import (
 from unimask.datasets.packed import Stream
 from unimask.datasets.picture_files import is_passed_over
 from unimask.datasets.sample import Sample
+from unimask.datasets.windows import use_window
 
 EVERY = 5
 """Without a split of its own, each fifth picture (by name) of a folder is for validation."""
@@ -66,6 +68,15 @@ class Subset:
     def __getitem__(self, index: int) -> Sample:
         """Read one sample."""
         return self.dataset[self.indices[index]]
+
+    @property
+    def window(self) -> Window:
+        """Values that become black and white; see `use_window`."""
+        return self.dataset.window  # type: ignore[attr-defined]
+
+    @window.setter
+    def window(self, window: Window) -> None:
+        use_window(self.dataset, window)
 
     def count_things(self) -> Int[np.ndarray, " n"] | None:
         """Give the objects of thing classes in each picture; None if only the pictures tell."""

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Protocol
 
+from unimask.config import Window
 from unimask.datasets import Dataset, Sample, check_tasks, open_dataset
 from unimask.datasets.found import about_of
+from unimask.datasets.windows import use_window
 from unimask.evaluation.classes import classes_in_common
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
 from unimask.labels import LabelSet, Task, widest
+from unimask.processing.intensities import EIGHT_BITS
 from unimask.results import Result
 
 
@@ -60,7 +63,9 @@ class Predictions:
 
     def of(self, index: int, sample: Sample) -> Result:
         """Predict a picture."""
-        result = self.predictor.predict(sample.image, self.task, threshold=self.threshold)
+        result = self.predictor.predict(
+            sample.image, self.task, threshold=self.threshold, window=EIGHT_BITS
+        )
         self.asked += 1
         self.empty += not result.segments
         return self.classes.renumber(result)
@@ -112,9 +117,11 @@ def predictions(
     split: str | None,
     task: str | None,
     format: str | None = None,
+    window: Window = None,
 ) -> Predictions:
-    """Let a model answer for a dataset, opened with the channels that it reads."""
+    """Let a model answer for a dataset, opened with the channels and the window that it reads."""
     dataset = open_dataset(data, split, channels=predictor.channels, format=format)
+    use_window(dataset, window or predictor.checkpoint.preprocessing.window)
     return Predictions(predictor, dataset, task)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from unimask.checkpoints import Preprocessing
+from unimask.config import Window
 from unimask.datasets import Dataset, describe, open_dataset
 from unimask.errors import SettingsError
 from unimask.evaluation.answers import Answers, FromFiles, Predictions, predictions
@@ -25,6 +26,7 @@ def evaluate(
     task: str | None = None,
     split: str | None = "val",
     format: str | None = None,
+    window: Window = None,
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
     ap: str | None = None,
@@ -50,6 +52,8 @@ def evaluate(
         task: By default the model's widest that the labels can judge; what results answer.
         split: Part of the dataset; None for all pictures.
         format: Of the labels, as `open_dataset` takes it, where only a look at maps tells.
+        window: Values that become black and white when images are read, or "auto"; None takes
+            what the model was trained with.
         max_detections: Instance: the surest of a class in a picture, which alone count.
         boundaries: Score outlines too: instance AP_boundary; semantic mBIoU, Dice, HD95.
         ap: Instance: "coco" or "cityscapes", whose average precision; by default Cityscapes' for
@@ -81,7 +85,7 @@ def evaluate(
         answers = FromFiles(results, open_dataset(data, split, format=format), task)
     else:
         predictor = predictor_for(model, device, dtype, preprocessing, compile)
-        answers = predictions(predictor, data, split, task, format)
+        answers = predictions(predictor, data, split, task, format, window)
     watch = None if page is None else Watch(answers.labels, answers.task)
     scorer = scorer_for(
         answers.task,

@@ -160,7 +160,8 @@ class Predictor:
             threshold: Least score. None: instance keeps scores from 0.5 on, panoptic takes the
                 checkpoint's own; semantic has none.
             batch_size: Pictures that may share a pass.
-            window: Values that become black and white, or "auto"; see `read_picture`.
+            window: Values that become black and white, or "auto"; see `read_picture`. None takes
+                what the model was trained with, if anything; (0, 255) leaves 8-bit images alone.
             max_pixels: Larger pictures are refused.
 
         Returns:
@@ -212,8 +213,10 @@ class Predictor:
     def prepare(self, source: Source, window: Window, max_pixels: int) -> Pending:
         """Read a picture and make it a tensor."""
         start = time.perf_counter()
-        image = read_picture(source, window=window, max_pixels=max_pixels, channels=self.channels)
-        ready = preprocess(image, self.checkpoint.preprocessing)
+        rules = self.checkpoint.preprocessing
+        chosen = rules.window if window is None else window
+        image = read_picture(source, window=chosen, max_pixels=max_pixels, channels=self.channels)
+        ready = preprocess(image, rules)
         return Pending(source, image, ready, 1000 * (time.perf_counter() - start))
 
     @torch.inference_mode()

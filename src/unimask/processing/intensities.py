@@ -1,69 +1,159 @@
 """Mapping pixel values of any type and range linearly to 0..255."""
 
 import warnings
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
+from unimask.config import Window
 from unimask.errors import ImageError
-
-Window = tuple[float, float] | Literal["auto"] | None
+from unimask.processing.value_ranges import (
+    Extent,
+    PictureWarning,
+    RangeWarning,
+    measure,
+    range_problem,
+    shown,
+    value_strips,
+)
 
 PERCENTILES = (0.1, 99.9)
 """What "auto" makes black and white: a few hot or dead pixels decide nothing."""
 
-
-class PictureWarning(UserWarning):
-    """A picture was read, but something of it was changed or lost on the way."""
+EIGHT_BITS = (0.0, 255.0)
+"""The window that leaves 8-bit values as they are."""
 
 
 def stretch(
     values: Shaped[np.ndarray, "h w c"], window: Window, name: str
 ) -> UInt8[np.ndarray, "h w c"]:
-    """Map values linearly to 0..255, and warn where some fell outside the window.
+    """Map values linearly to 0..255.
+
+    Warns where values fall outside the window, and where they use little of it.
 
     Raises:
         ImageError: The window is empty, or the values are no numbers with a known range.
     """
-    low, high = limits(values, window, name)
-    if high <= low:  # "auto" on a flat picture
-        return np.zeros(values.shape, np.uint8)
-    outside = np.count_nonzero((values < low) | (values > high)) / values.size
-    if outside > 0 and window != "auto":
-        warnings.warn(
-            f"{name}: {outside:.1%} of the values lie outside {low:g},{high:g} and were clipped",
-            PictureWarning,
-            stacklevel=4,
-        )
+    extent = checked_extent(values, name)
+    low, high = limits(values, extent, window, name)
+    if window != "auto":
+        warn_of_range([extent], (low, high), name)
+    return scale([values], [(low, high)], name, warns=window != "auto")
+
+
+def stretch_channels(
+    values: Shaped[np.ndarray, "h w c"], window: Window, name: str
+) -> UInt8[np.ndarray, "h w c"]:
+    """Map values to 0..255; "auto" looks at each channel alone, for sensors differ in range."""
+    channels = [values[..., i : i + 1] for i in range(values.shape[2])]
+    extents = [checked_extent(channel, name) for channel in channels]
+    if window == "auto":
+        windows = [
+            limits(channel, extent, window, name)
+            for channel, extent in zip(channels, extents, strict=True)
+        ]
+        return scale(channels, windows, name, warns=False)
+    highest = max(extent.highest for extent in extents)
+    lowest = min(extent.lowest for extent in extents)
+    one = limits(values, Extent(lowest, highest, lowest, highest), window, name)
+    warn_of_range(extents, one, name)
+    return scale([values], [one], name, warns=True)
+
+
+def scale(
+    parts: Sequence[Shaped[np.ndarray, "h w _"]],
+    windows: Sequence[tuple[float, float]],
+    name: str,
+    *,
+    warns: bool,
+) -> UInt8[np.ndarray, "h w c"]:
+    """Map groups of channels between their windows, some rows at a time."""
+    height, width = parts[0].shape[:2]
+    scaled = np.zeros((height, width, sum(part.shape[2] for part in parts)), np.uint8)
+    first = outside = 0
+    for part, (low, high) in zip(parts, windows, strict=True):
+        target = scaled[..., first : first + part.shape[2]]
+        first += part.shape[2]
+        if high <= low:  # "auto" on a flat picture
+            continue
+        for rows in value_strips(part):
+            strip = np.asarray(part[rows])
+            outside += np.count_nonzero((strip < low) | (strip > high)) if warns else 0
+            target[rows] = scaled_strip(strip, low, high)
+    if outside:
+        share = outside / scaled.size
+        warn(RangeWarning(name, "clipped", (share, share), windows[0]))
+    return scaled
+
+
+def scaled_strip(
+    values: Shaped[np.ndarray, "h w c"], low: float, high: float
+) -> UInt8[np.ndarray, "h w c"]:
+    """Map values between `low` and `high` to 0..255."""
     precise = np.float64 if values.dtype.itemsize > 2 else np.float32
     scaled = (values.astype(precise) - low) * (255 / (high - low))
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def limits(values: Shaped[np.ndarray, "h w c"], window: Window, name: str) -> tuple[float, float]:
-    """Choose the values that become black and white."""
+def checked_extent(values: Shaped[np.ndarray, "h w c"], name: str) -> Extent:
+    """Measure values.
+
+    Raises:
+        ImageError: They are no real numbers, or not finite.
+    """
     if values.dtype.kind not in "iuf":
         raise ImageError(f"{name} has values of type {values.dtype}: give integers or floats")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    extent = measure(values)
+    if not np.isfinite((extent.lowest, extent.highest)).all():
         raise ImageError(f"{name} has values that are not finite: replace them first")
+    return extent
+
+
+def limits(
+    values: Shaped[np.ndarray, "h w c"], extent: Extent, window: Window, name: str
+) -> tuple[float, float]:
+    """Choose the values that become black and white."""
     if window == "auto":
-        low, high = np.percentile(values, PERCENTILES)
+        low, high = percentiles(values)
         if low == high:  # nearly flat: then the few others count
-            low, high = values.min(), values.max()
-        return float(low), float(high)
+            low, high = extent.lowest, extent.highest
+        return low, high
     if window is not None:
         return checked(window, name)
     if values.dtype.kind == "f":
-        if values.min() < 0 or values.max() > 1:
+        if extent.lowest < 0 or extent.highest > 1:
+            used = f"{shown(extent.lowest)} to {shown(extent.highest)}"
             raise ImageError(
-                f"{name} has floats outside 0..1: say which are black and white (window, --window)"
+                f"{name} has floats outside 0..1, from {used}: say which are black and white "
+                "(--window LOW,HIGH or --window auto; window= in Python)"
             )
         return 0.0, 1.0
     largest = np.iinfo(values.dtype).max
-    if values.dtype == np.int32 and values.max() <= 65535:
+    if values.dtype == np.int32 and extent.highest <= 65535:
         largest = 65535  # PIL opens some 16-bit files as 32-bit integers
     return 0.0, float(largest)
+
+
+def percentiles(values: Shaped[np.ndarray, "h w c"]) -> tuple[float, float]:
+    """Compute the values that "auto" makes black and white, as `np.percentile` does.
+
+    Values of up to 16 bits are counted, which needs no sorted copy of the image.
+    """
+    if values.dtype.kind == "f" or values.dtype.itemsize > 2:
+        low, high = np.percentile(values, PERCENTILES)
+        return float(low), float(high)
+    offset = min(0, int(np.iinfo(values.dtype).min))
+    counts = np.zeros(2 ** (8 * values.dtype.itemsize), np.int64)
+    for rows in value_strips(values):
+        strip = np.asarray(values[rows]).astype(np.int64).ravel()
+        counts += np.bincount(strip - offset, minlength=len(counts))
+    ranks = counts.cumsum()
+    places = np.array(PERCENTILES) / 100 * (values.size - 1)
+    below = np.searchsorted(ranks, np.floor(places), side="right") + offset
+    above = np.searchsorted(ranks, np.ceil(places), side="right") + offset
+    low, high = below + (above - below) * (places - np.floor(places))
+    return float(low), float(high)
 
 
 def checked(window: object, name: str) -> tuple[float, float]:
@@ -77,3 +167,18 @@ def checked(window: object, name: str) -> tuple[float, float]:
             f'{name}: {window!r} is no window; give "auto" or LOW,HIGH, LOW below HIGH'
         )
     return low, high
+
+
+def warn_of_range(extents: Sequence[Extent], window: tuple[float, float], name: str) -> None:
+    """Warn of values that use little of the range that becomes 0..255."""
+    problem = range_problem(extents, window, name)
+    if problem is not None:
+        warn(problem)
+
+
+def warn(warning: PictureWarning) -> None:
+    """Warn, once for each image: the text names it."""
+    warnings.warn(warning, stacklevel=5)
+
+
+__all__ = ["PictureWarning", "Window", "checked", "stretch", "stretch_channels", "warn_of_range"]

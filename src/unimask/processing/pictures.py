@@ -18,7 +18,14 @@ from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError
 from unimask.formats.output_folder import RECORD
-from unimask.processing.intensities import PictureWarning, Window, stretch
+from unimask.processing.intensities import (
+    EIGHT_BITS,
+    PictureWarning,
+    Window,
+    stretch,
+    stretch_channels,
+    warn_of_range,
+)
 from unimask.processing.orientation import upright
 from unimask.processing.stacks import (
     MEND,
@@ -26,8 +33,8 @@ from unimask.processing.stacks import (
     check_channels,
     read_array,
     stack_of,
-    stretch_channels,
 )
+from unimask.processing.value_ranges import measure
 
 MAX_PIXELS = 200_000_000
 """Larger pictures are refused from their header alone, unless the caller allows more."""
@@ -178,7 +185,9 @@ def check_size(height: int, width: int, name: str, max_pixels: int) -> None:
 def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
     """Turn any PIL picture upright and into uint8."""
     check_size(picture.height, picture.width, name, wanted.max_pixels)
-    warn_of_depth(picture, name, wanted.window)
+    deep = has_deep_colours(picture)
+    if deep and wanted.window not in (None, "auto"):
+        tell(f"{name}: of its 16 bits a channel 8 are read; the window counts from 0 to 255")
     try:
         picture.load()
     except MemoryError:
@@ -193,7 +202,11 @@ def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
     if "transparency" in picture.info:
         picture = picture.convert("RGBA")
     pixels = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    return pixels if wanted.window is None else stretch(pixels, wanted.window, name)
+    if wanted.window not in (None, EIGHT_BITS):
+        return stretch(pixels, wanted.window, name)
+    if deep:
+        warn_of_range([measure(pixels)], EIGHT_BITS, name)
+    return pixels
 
 
 def stored_channels(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
@@ -206,11 +219,10 @@ def stored_channels(picture: Image.Image, name: str, channels: int) -> Shaped[np
         raise damaged(name, error) from error
 
 
-def warn_of_depth(picture: Image.Image, name: str, window: Window) -> None:
-    """Tell that a window meets colours of which PIL reads the upper bits only."""
+def has_deep_colours(picture: Image.Image) -> bool:
+    """Return whether an undecoded image has colours of 16 bits, of which PIL reads 8."""
     stored = " ".join(str(tile[3]) for tile in getattr(picture, "tile", ()))
-    if not picture.mode.startswith("I") and ";16" in stored and window not in (None, "auto"):
-        tell(f"{name}: of its 16 bits a channel 8 are read; the window counts from 0 to 255")
+    return not picture.mode.startswith("I") and ";16" in stored
 
 
 def tell(message: str) -> None:
@@ -233,7 +245,7 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> P
     array = array[..., :RGB] if usual else array
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * 255
-    if array.dtype != np.uint8 or wanted.window is not None:
+    if array.dtype != np.uint8 or wanted.window not in (None, EIGHT_BITS):
         scale = stretch if usual else stretch_channels
         array = scale(array, wanted.window, name)
     repeats = RGB if usual and array.shape[2] == 1 else 1

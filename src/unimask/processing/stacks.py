@@ -8,7 +8,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageSequence
 
 from unimask.errors import ImageError
-from unimask.processing.intensities import Window, stretch
+from unimask.processing.intensities import stretch_channels
 from unimask.processing.orientation import upright
 
 RGB = 3
@@ -76,16 +76,6 @@ def read_array(path: Path) -> Shaped[np.ndarray, "..."]:
     except Exception as error:  # numpy reads the header as Python text, and raises what that raises
         reason = " ".join(str(error).split())[:120]
         raise ImageError(f"{path} is no array of numbers ({reason}): save it again") from error
-
-
-def stretch_channels(
-    values: Shaped[np.ndarray, "h w c"], window: Window, name: str
-) -> UInt8[np.ndarray, "h w c"]:
-    """Map values to 0..255; "auto" looks at each channel alone, for sensors differ in range."""
-    if window != "auto":
-        return stretch(values, window, name)
-    layers = [stretch(values[..., i : i + 1], window, name) for i in range(values.shape[2])]
-    return np.concatenate(layers, axis=2)
 
 
 def visible(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,5 +1,6 @@
 """Pictures in the order and the shape of training: a function of seed, step and place alone."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from unimask.errors import DataError, UnimaskError
 from unimask.labels import Task
 from unimask.outputs import Target
 from unimask.processing.preprocess import normalise
+from unimask.processing.value_ranges import RangeWarning
 from unimask.training.balance import shuffled
 from unimask.training.settings import TrainingSettings
 from unimask.training.texts import PictureTexts
@@ -146,6 +148,7 @@ def batches(
         batch_sampler=numbers,
         num_workers=settings.workers,
         collate_fn=collate,
+        worker_init_fn=start_worker,
         persistent_workers=False,
         generator=torch.Generator(),  # else it draws from the global one, which drop path follows
     )
@@ -153,6 +156,11 @@ def batches(
         yield from loader
     except UnimaskError as error:
         raise as_raised(error) from error
+
+
+def start_worker(_: int) -> None:
+    """Leave warnings of the range of values to the process that trains."""
+    warnings.simplefilter("ignore", RangeWarning)
 
 
 def as_raised(error: UnimaskError) -> UnimaskError:

@@ -1,11 +1,12 @@
 """What a run may be told: one dataclass, the same in Python and on the command line."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from unimask.config import LossConfig, PreprocessingConfig
+from unimask.config import LossConfig, PreprocessingConfig, Window
 from unimask.datasets.transforms import Augmentation
-from unimask.errors import SettingsError
+from unimask.errors import ImageError, SettingsError
+from unimask.processing.intensities import checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +61,8 @@ class TrainingSettings:
         max_bad_steps: Steps in a row without finite losses after which the run stops.
         preprocessing: How pictures are predicted; None keeps the weights' own, or lets the
             shorter side be `augmentation.crop` for a network from scratch.
+        window: Values of deep images that become black and white when they are read, or "auto"; the
+            weights remember it, and predict with it. None keeps the weights' own.
         augmentation: How pictures are changed before the network learns from them.
         criterion: Weights of the losses and where they look; None takes the authors' for the
             network.
@@ -94,6 +97,7 @@ class TrainingSettings:
     loggers: tuple[str, ...] = ()
     max_bad_steps: int = 10
     preprocessing: PreprocessingConfig | None = None
+    window: Window = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     criterion: LossConfig | None = None
 
@@ -115,3 +119,21 @@ class TrainingSettings:
             raise SettingsError(f"ema_decay is {self.ema_decay}: give 0 or a share below 1")
         if self.augmentation.crop < 32 or self.augmentation.crop % 32:
             raise SettingsError(f"crop is {self.augmentation.crop}: give a multiple of 32")
+        check_window(self.window)
+        if self.window is not None and self.preprocessing is not None:
+            both = replace(self.preprocessing, window=self.window)
+            object.__setattr__(self, "preprocessing", both)
+
+
+def check_window(window: object) -> None:
+    """Refuse what is no window.
+
+    Raises:
+        SettingsError: It is neither "auto" nor two finite numbers, the lower first.
+    """
+    if window in (None, "auto"):
+        return
+    try:
+        checked(window, "the images")
+    except ImageError as error:
+        raise SettingsError(str(error)) from None

@@ -96,7 +96,9 @@ def starting_point(
     known, rules = tasks_of(checkpoint.config, tasks), checkpoint.postprocessing
     if known != ("semantic",):
         rules = replace(rules, resize="masks")  # scores are the rule of semantic networks alone
-    checkpoint = replace(checkpoint, tasks=known, postprocessing=rules)
+    before = checkpoint.preprocessing
+    before = replace(before, window=before.window if settings.window is None else settings.window)
+    checkpoint = replace(checkpoint, tasks=known, preprocessing=before, postprocessing=rules)
     return start._replace(checkpoint=checkpoint, words=told)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, check_classes, check_tasks, describe, open_dataset
+from unimask.datasets.windows import check_value_ranges, use_window, warn_of_ranges
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
 from unimask.inference import Predictor, load
@@ -17,6 +18,7 @@ from unimask.labels import TASKS, Task, parse_task
 from unimask.losses import PixelCriterion, build_criterion
 from unimask.losses.matched import MatchedCriterion
 from unimask.modeling.build import build_segmenter
+from unimask.processing.value_ranges import ignore_range_warnings
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.average import WeightAverage
 from unimask.training.balance import class_weights, count_objects, repeat_factors
@@ -127,7 +129,8 @@ def train(
         crowding = told_crowding(dataset, most_queries(checkpoint.config), tasks)
         start = f"{words}\n{describe(dataset)}\n{told_choices}{crowding}"
         Terminal().print(start, soft_wrap=True)
-    loop.run(quiet=quiet)
+    with ignore_range_warnings():  # some were read before, and warned of
+        loop.run(quiet=quiet)
     return Run(folder.path, {"best": loop.best}, loop.finished)
 
 
@@ -198,6 +201,11 @@ def prepare(
     pretrained: bool,
 ) -> "Loop":
     """Put the parts of a run together."""
+    for images in (dataset, validation):
+        use_window(images, checkpoint.preprocessing.window)
+    ranges = check_value_ranges(dataset)
+    if fabric.is_global_zero:
+        warn_of_ranges(ranges)
     from unimask.training.batches import Examples
     from unimask.training.loop import Loop
     from unimask.training.steps import Trainee
@@ -238,7 +246,8 @@ def balance(
     """
     if not settings.repeat_rare and not settings.weigh_classes:
         return None
-    counts = folder.class_counts(lambda: count_objects(dataset))
+    with ignore_range_warnings():
+        counts = folder.class_counts(lambda: count_objects(dataset))
     if settings.weigh_classes:
         if not isinstance(criterion, MatchedCriterion):
             raise SettingsError("weigh_classes goes with networks of queries, not of pixels")

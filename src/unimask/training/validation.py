@@ -16,6 +16,7 @@ from unimask.formats.atomic import atomic_path
 from unimask.inference import Predictor
 from unimask.labels import Task
 from unimask.modeling.build import build_segmenter
+from unimask.processing.intensities import EIGHT_BITS
 from unimask.results import Result
 from unimask.training.run_folder import RunFolder
 
@@ -53,7 +54,7 @@ def draw_samples(
     for index in range(min(SAMPLES, len(dataset))):
         sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
         truth = truth_result(sample, labels, task)
-        prediction = predictor.predict(sample.image, task)
+        prediction = predictor.predict(sample.image, task, window=EIGHT_BITS)
         target = folder.path / "samples" / f"{index}_step{step:06d}.png"
         with atomic_path(target) as path:
             side_by_side(truth, prediction).save(path)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
+from unimask.config import Window
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.label_map import check_size
 from unimask.datasets.maps.mask_set import MapFile
@@ -61,6 +62,7 @@ class MapPictures:
         self.paths = list(map(path_of, pairs.pictures))
         self.name, self.labels, self.about = name_of(folder), labels, about
         self.read, self.channels = read, wish.channels
+        self.window: Window = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -73,7 +75,8 @@ class MapPictures:
             ImageError: The picture cannot be read.
         """
         path, map_file = self.paths[index], self.maps[index]
-        image, objects = read_file(self.pictures[index], self.channels), self.read(map_file)
+        image = read_file(self.pictures[index], self.channels, self.window)
+        objects = self.read(map_file)
         check_size(objects.numbers, map_file, image.shape[:2], self.pictures[index])
         unknown = objects.numbers == 0
         return Sample(

@@ -1,0 +1,50 @@
+"""The option --window, and what is printed where images use little of their range."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from unimask.errors import SettingsError
+
+if TYPE_CHECKING:
+    from unimask.config import Window
+
+
+def parse_window(text: str | None) -> "Window":
+    """Parse LOW,HIGH or auto.
+
+    Raises:
+        SettingsError: It is neither, or LOW is not below HIGH.
+    """
+    if text is None or text == "auto":
+        return text  # type: ignore[return-value]
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise SettingsError(f"--window {text!r}: give LOW,HIGH such as 0,4095, or auto")
+    if high <= low:
+        raise SettingsError(f"--window {text}: LOW must be below HIGH")
+    return low, high
+
+
+@contextmanager
+def one_line_per_range() -> Iterator[None]:
+    """Print one warning for all images that lose their range in the same way, at the end."""
+    from unimask.processing.value_ranges import (
+        PictureWarning,
+        collect_range_warnings,
+        group_range_warnings,
+        summarise,
+    )
+
+    found = []
+    try:
+        with collect_range_warnings() as found:
+            yield
+    finally:
+        for group in group_range_warnings(found):
+            warnings.warn(summarise(group), PictureWarning, stacklevel=2)

@@ -1,0 +1,69 @@
+"""Which values of deep images become black and white: the same for training and prediction."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+from unimask.config import Window
+from unimask.datasets.found import Dataset
+from unimask.errors import DataError, SettingsError, UnimaskError
+from unimask.processing.value_ranges import (
+    PictureWarning,
+    RangeWarning,
+    collect_range_warnings,
+    group_range_warnings,
+    summarise,
+)
+
+SAMPLED_IMAGES = 8
+"""Images that are read before training to find out whether they become black."""
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A dataset that reads its images between two values."""
+
+    window: Window
+
+
+AnyDataset = TypeVar("AnyDataset", bound=Dataset)
+
+
+def use_window(dataset: AnyDataset, window: Window) -> AnyDataset:
+    """Make a dataset read its images between the values of `window`.
+
+    Raises:
+        SettingsError: It reads its images in a way of its own.
+    """
+    if window is not None:
+        if not isinstance(dataset, Windowed):
+            raise SettingsError(f"{dataset.name} reads its images itself: it takes no window")
+        dataset.window = window
+    return dataset
+
+
+def check_value_ranges(dataset: Dataset) -> list[RangeWarning]:
+    """Read a few images, and return how they lose the range of their values.
+
+    Raises:
+        DataError: All of them become black.
+    """
+    count = min(SAMPLED_IMAGES, len(dataset))
+    read = 0
+    with collect_range_warnings() as found:
+        for number in range(count):
+            try:
+                dataset[number * len(dataset) // count]
+            except UnimaskError:
+                continue  # unreadable images are handled where they are learned from
+            read += 1
+    black = [warning for warning in found if warning.kind == "black"]
+    if black and len({warning.name for warning in black}) == read:
+        raise DataError(summarise(black))
+    return found
+
+
+def warn_of_ranges(found: Sequence[RangeWarning]) -> None:
+    """Show collected warnings in one line per kind."""
+    for group in group_range_warnings(found):
+        warnings.warn(summarise(group), PictureWarning, stacklevel=2)

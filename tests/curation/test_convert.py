@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import write_discs
+from outlines import write_roboflow, write_yolo
 from PIL import Image
 
 from unimask.curation import convert
@@ -201,11 +202,52 @@ def test_yolo_keeps_parts_and_holes_to_the_pixel(tmp_path):
     }
 
 
+@pytest.mark.parametrize("write", [write_yolo, write_roboflow], ids=["YOLO", "Roboflow"])
+@pytest.mark.parametrize("to", ["coco", "yolo"])
+@pytest.mark.filterwarnings("ignore::unimask.datasets.found.DataWarning")
+def test_the_background_that_outlines_imply_is_no_loss(tmp_path, write, to):
+    """Elsewhere each image counts as a region that was lost."""
+    data = write(tmp_path / "data")
+    written = convert(data, tmp_path / "out", to=to)
+    assert not any("regions of stuff" in line for line in written.told)
+    assert open_dataset(tmp_path / "out", "train").labels.names[-1] == "background"
+
+
+def test_stuff_beside_a_background_is_still_lost(tmp_path):
+    labels = LabelSet(("cell", "Background"), (True, False))
+    for named, lost in ((LABELS, 1), (labels, 0)):
+        for writer in (CocoWriter(tmp_path, named), YoloWriter(tmp_path, named)):
+            writer.add("train", overlapping(), "a.png")
+            assert writer.lost["regions of stuff"] == lost
+
+
+def test_junk_and_leftovers_do_not_fill_a_folder(tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".gitkeep").touch()
+    convert(data, tmp_path / "out", to="coco-panoptic")
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {".gitkeep", "annotations", "train"}
+    with pytest.raises(OutputError, match=r"is not empty .*: give a new folder"):
+        convert(data, tmp_path / "out", to="coco-panoptic")
+
+
+def test_an_interrupted_conversion_leaves_nothing(tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert(data, tmp_path / "out", to="coco-panoptic", progress=interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["discs"]
+    assert convert(data, tmp_path / "out", to="coco-panoptic").pictures == {"train": 2, "val": 1}
+
+
 def test_yolo_there_and_back(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
     Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / "train" / "masks" / "1.png")
     written = convert(data, tmp_path / "out", to="yolo", names=("disc", "background"))
-    assert written.told == ["lost: 3 regions of stuff"]
+    assert written.told == []  # what no object covers is background again
     for split in ("train", "val"):
         back = open_dataset(tmp_path / "out", split)
         assert back.labels == LabelSet(("disc", "background"), (True, False))

@@ -134,6 +134,11 @@ class ObjectPictures:
         return [(int(place) + 1, masks[place]) for place in np.lexsort(keys)]
 
 
+def is_background(name: str) -> bool:
+    """Return True for the class of what no object covers, however it is spelled."""
+    return name.strip("_ ").lower() == BACKGROUND
+
+
 def object_labels(
     names: Sequence[str],
     colours: tuple[Colour | None, ...] = (),
@@ -149,9 +154,8 @@ def object_labels(
         colours: Of each; those of a known set if there are none.
         category_ids: Of each; none where the dataset has none.
     """
-    plain = [name.strip("_ ").lower() for name in names]
-    if BACKGROUND in plain:
-        stuff = plain.index(BACKGROUND)
+    stuff = next((index for index, name in enumerate(names) if is_background(name)), None)
+    if stuff is not None:
         things = tuple(index != stuff for index in range(len(names)))
         return LabelSet(tuple(names), things, colours, category_ids)
     if not names:

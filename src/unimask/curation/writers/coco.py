@@ -7,6 +7,7 @@ from pathlib import Path
 from unimask.curation.writers.writer import (
     categories,
     corner_and_size,
+    lost_stuff,
     object_masks,
     write_json,
 )
@@ -20,7 +21,7 @@ class CocoWriter:
     """COCO instances: `annotations/instances_SPLIT.json` with run lengths, pictures in `SPLIT/`.
 
     Every object stays whole under those that overlap it, with the area that its own file told.
-    Stuff has no place.
+    Stuff has no place, but for a background, which is what no object covers.
 
     Args:
         out: The dataset's folder.
@@ -37,6 +38,7 @@ class CocoWriter:
                 "choose --to semantic, or give the objects with --things"
             )
         self.out, self.labels, self.lost = out, labels, Counter[str]()
+        self.lost_stuff = lost_stuff(labels)
         self.images: list[dict] = []
         self.annotations: list[dict] = []
 
@@ -52,7 +54,7 @@ class CocoWriter:
         for object_number, rle in object_masks(sample).items():
             label = int(sample.label_ids[object_number - 1])
             if not self.labels.is_thing[label]:
-                self.lost["regions of stuff"] += 1
+                self.lost["regions of stuff"] += label in self.lost_stuff
                 continue
             self.annotations.append(
                 {

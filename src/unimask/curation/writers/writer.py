@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from unimask.datasets import Sample
+from unimask.datasets.objects import is_background
 from unimask.formats.run_length import RunLength, run_lengths_of_ids
 from unimask.labels import LabelSet
 from unimask.visualization.palette import class_colour
@@ -33,6 +34,18 @@ class Writer(Protocol):
     def finish(self, split: str) -> None:
         """Write what is common to a split."""
         ...
+
+
+def lost_stuff(labels: LabelSet) -> frozenset[int]:
+    """Return the stuff that lists of objects have no place for.
+
+    A background is none of it: what no object covers is read as background again.
+    """
+    return frozenset(
+        label
+        for label, name in enumerate(labels.names)
+        if not labels.is_thing[label] and not is_background(name)
+    )
 
 
 def object_masks(sample: Sample) -> dict[int, RunLength]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from unimask.curation.writers.writer import object_masks
+from unimask.curation.writers.writer import lost_stuff, object_masks
 from unimask.datasets import Sample
 from unimask.datasets.found import WHOLE
 from unimask.errors import DataError
@@ -24,7 +24,8 @@ class YoloWriter:
     An object is one polygon through the corners of its pixels. YOLO has no place for several parts
     or holes: they are joined by bridges without width, as Ultralytics joins the parts of COCO's
     objects. Who fills polygons gets the mask to the pixel; who draws their outlines too, as
-    Ultralytics does, sees bridges one pixel wide. Crowds and stuff have no place.
+    Ultralytics does, sees bridges one pixel wide. Crowds have no place, and stuff
+    has none, but for a background, which is what no object covers.
 
     Args:
         out: The dataset's folder.
@@ -42,6 +43,7 @@ class YoloWriter:
             )
         self.out, self.labels, self.lost = out, labels, Counter[str]()
         self.number_of = {label: number for number, label in enumerate(labels.things)}
+        self.lost_stuff = lost_stuff(labels)
         self.splits: dict[str, str] = {}
 
     def pictures(self, split: str) -> Path:
@@ -56,7 +58,7 @@ class YoloWriter:
         for number, rle in object_masks(sample).items():
             label = int(sample.label_ids[number - 1])
             if label not in self.number_of:
-                self.lost["regions of stuff"] += 1
+                self.lost["regions of stuff"] += label in self.lost_stuff
             elif sample.crowds[number - 1]:
                 self.lost["crowds"] += 1
             else:

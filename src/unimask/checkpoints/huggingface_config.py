@@ -94,8 +94,8 @@ def read_labels(config: Json, publication: Publication) -> LabelSet:
     """
     names, kept = read_names(config), extras(config)
     known = publication.label_set(len(names))
-    things = tuple(listed(kept, "is_thing", known.is_thing))
-    if any(type(thing) is not bool for thing in things):
+    things = tuple(thing is True for thing in listed(kept, "is_thing", known.is_thing))
+    if any(not isinstance(thing, bool) for thing in listed(kept, "is_thing", ())):
         raise CheckpointError(f"config.json has is_thing of {str(things)[:60]}: expected booleans")
     own = "is_thing" in kept  # a folder of ours without the other keys has none of them
     colours = tuple(map(read_colour, listed(kept, "colours", ())))
@@ -155,7 +155,8 @@ def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
         CheckpointError: There are none, or one is listed twice.
         TaskError: One of them is no task.
     """
-    tasks = tuple(parse_task(str(t)) for t in listed(extras(config), "tasks", publication.tasks))
+    told = listed(extras(config), "tasks", publication.tasks)
+    tasks: tuple[Task, ...] = tuple(parse_task(str(task)) for task in told)
     if not tasks or len(set(tasks)) < len(tasks):
         raise CheckpointError(
             f"config.json has tasks of {list(tasks)}: expected {', '.join(TASKS)}, or some of them"

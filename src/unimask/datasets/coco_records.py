@@ -40,7 +40,7 @@ def file_area(value: object) -> float:
     return area if 0 <= area < float("inf") else float("nan")
 
 
-def numeric_ids(ids: Sequence[int | str]) -> tuple[int, ...]:
+def numeric_ids(ids: Sequence[Id]) -> tuple[int, ...]:
     """Return ids that are numbers, none if one of them is text."""
     numbers = tuple(id for id in ids if isinstance(id, int))
     return numbers if len(numbers) == len(ids) else ()

@@ -36,6 +36,16 @@ def void_of(sample: Sample) -> RunLength | None:
     return RunLength.from_mask(sample.ignored & ~sample.foreign)
 
 
+def unknown_pixels(sample: Sample) -> RunLength | None:
+    """Return the pixels of unknown truth: ignored ones, and those of crowds; None for none."""
+    if sample.ignored is None and not sample.crowds.any():
+        return None
+    unknown = np.zeros(sample.size, bool) if sample.ignored is None else sample.ignored.copy()
+    for layer in sample.id_maps:
+        unknown |= np.isin(layer, np.flatnonzero(sample.crowds) + 1)
+    return RunLength.from_mask(unknown)
+
+
 def found_objects(result: Result) -> Objects:
     """Give the things of a prediction with their scores; one without a score is certain."""
     things = [segment for segment in result.segments if segment.is_thing]

@@ -11,7 +11,13 @@ from unimask.curation.writers.coco_panoptic import segments_of
 from unimask.datasets import Dataset, Sample
 from unimask.datasets.found import about_of
 from unimask.errors import SettingsError
-from unimask.evaluation.objects import disjoint_masks, found_objects, true_objects, void_of
+from unimask.evaluation.objects import (
+    disjoint_masks,
+    found_objects,
+    true_objects,
+    unknown_pixels,
+    void_of,
+)
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
 from unimask.metrics import (
@@ -25,12 +31,16 @@ from unimask.metrics import (
     SurfaceAgreement,
     boundary_ious,
     mask_ious,
+    shared_with,
 )
 from unimask.results import Result
 
 Scores = dict[str, float | None]
 
 MAX_DETECTIONS = 100
+
+MOST_VOID = 0.5
+"""Share of a found object that may lie on unknown truth before it counts nowhere."""
 
 Rule = Literal["coco", "cityscapes"]
 """Whose average precision."""
@@ -179,13 +189,13 @@ class InstanceScorer:
         self.matched = MatchedPrecision()
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Add a picture; to matched precision crowds are no objects."""
+        """Add an image."""
         truth = true_objects(sample, self.labels)
         found = found_objects(result)
         self.average.update(found, truth)
         if self.boundaries:
             self.rims.update(found, truth)
-        add_matched(self.matched, result, truth)
+        add_matched(self.matched, result, sample, truth)
 
     def metrics(self) -> Scores:
         """Give the percentages."""
@@ -226,7 +236,7 @@ class CityscapesScorer:
         """Add a picture; crowds are groups, and ignored pixels void."""
         truth = true_objects(sample, self.labels)
         self.average.update(found_objects(result), truth, void_of(sample))
-        add_matched(self.matched, result, truth)
+        add_matched(self.matched, result, sample, truth)
 
     def metrics(self) -> Scores:
         """Give the percentages."""
@@ -242,12 +252,18 @@ class CityscapesScorer:
         return ["AP and AP50 are those of Cityscapes' own evaluation, not COCO's"]
 
 
-def add_matched(matched: MatchedPrecision, result: Result, truth: Objects) -> None:
-    """Add a picture to matched precision; crowds, and what has no pixel, are no objects."""
+def add_matched(matched: MatchedPrecision, result: Result, sample: Sample, truth: Objects) -> None:
+    """Add an image to matched precision; what has no pixel is no object.
+
+    Crowds and ignored pixels are unknown truth: what is found there, to more than one half of its
+    pixels, is not wrong, as PQ has it.
+    """
     drawn = np.array([mask.area > 0 for mask in truth.masks], bool)
     single = truth.take(np.flatnonzero(~truth.crowds & drawn))
     clear = disjoint_masks(result, INSTANCE_THRESHOLD)
-    matched.add(mask_ious(Objects.of_masks(clear, [0] * len(clear)), single))
+    found = Objects.of_masks(clear, [0] * len(clear))
+    on_void = shared_with(found, unknown_pixels(sample)) > MOST_VOID * found.areas
+    matched.add(mask_ious(found, single), on_void)
 
 
 def overlap_notes(pictures: int) -> list[str]:

@@ -52,7 +52,7 @@ class Watch:
         """Score one picture alone, in percent."""
         if self.task == "instance":
             matched = MatchedPrecision()
-            add_matched(matched, result, true_objects(sample, self.labels))
+            add_matched(matched, result, sample, true_objects(sample, self.labels))
             return matched.compute()[PICTURE_SCORE[self.task]]
         alone = scorer_for(self.task, self.labels)
         alone.add(result, sample)

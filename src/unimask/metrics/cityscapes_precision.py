@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int, Integer
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 from unimask.metrics.average_precision import RECALLS
-from unimask.metrics.object_ious import boxes_meet, shared_pixels, shares
+from unimask.metrics.object_ious import boxes_meet, shared_pixels, shared_with, shares
 from unimask.metrics.objects import Objects
 from unimask.metrics.panoptic_quality import mean_percent
 
@@ -167,12 +167,3 @@ def curve(
 def pixels_of(objects: Objects) -> Float[np.ndarray, " n"]:
     """Count the pixels of each mask; `areas` are what a file says of them."""
     return np.array([mask.area for mask in objects.masks], np.float64)
-
-
-def shared_with(objects: Objects, region: RunLength | None) -> Int[np.ndarray, " n"]:
-    """Count the pixels of each object that lie in a region; None is nowhere."""
-    if region is None or not region.area:
-        return np.zeros(len(objects), np.int64)
-    whole = Objects.of_masks([region], [0])
-    near = boxes_meet(objects.boxes, whole.boxes)
-    return shared_pixels(objects.masks, whole.masks, near)[:, 0]

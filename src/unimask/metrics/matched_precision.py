@@ -5,7 +5,7 @@ their IoU exceeds t; a picture scores TP / (TP + FP + FN), and pictures are aver
 """
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
 from unimask.metrics.overlaps import overlaps
@@ -34,18 +34,27 @@ class MatchedPrecision:
         """
         return self.add(iou_table(predicted, truth))
 
-    def add(self, ious: Float[np.ndarray, "p t"]) -> dict[float, float]:
-        """Add a picture by the IoUs of its predicted and true objects; either may overlap.
+    def add(
+        self, ious: Float[np.ndarray, "p t"], on_void: Bool[np.ndarray, " p"] | None = None
+    ) -> dict[float, float]:
+        """Add an image by the IoUs of its predicted and true objects; either may overlap.
+
+        Args:
+            ious: Of every pair.
+            on_void: Predicted objects that lie where the truth is unknown: they are not wrong if
+                they match nothing. None for none.
 
         Returns:
             As `update` does.
         """
         found, true = ious.shape
+        void = np.zeros(found, bool) if on_void is None else on_void
         scores = []
         for threshold in self.thresholds:
-            matches = count_matches(ious, threshold)
-            errors = found + true - 2 * matches
-            scores.append(matches / (matches + errors) if matches + errors else 1.0)
+            matched = matched_rows(ious, threshold)
+            matches = int(matched.sum())
+            counted = found - int((void & ~matched).sum()) + true - matches
+            scores.append(matches / counted if counted else 1.0)
         self.pictures.append(scores)
         return dict(zip(self.thresholds, scores, strict=True))
 
@@ -68,11 +77,13 @@ def iou_table(
     return (shared / union)[found_ids != 0][:, true_ids != 0]
 
 
-def count_matches(ious: Float[np.ndarray, "p t"], threshold: float) -> int:
-    """Count the most pairs above the threshold that share no object."""
+def matched_rows(ious: Float[np.ndarray, "p t"], threshold: float) -> Bool[np.ndarray, " p"]:
+    """Mark the predicted objects of the most pairs above the threshold that share no object."""
     good = ious > threshold
     if good.sum(0).max(initial=0) <= 1 and good.sum(1).max(initial=0) <= 1:
         # Above one half, at the latest, that is so of objects that do not overlap.
-        return int(good.sum())
+        return np.any(good, axis=1)
     rows, columns = linear_sum_assignment(-good.astype(np.float64) - 1e-9 * ious)
-    return int(good[rows, columns].sum())
+    matched = np.zeros(len(ious), bool)
+    matched[rows] = good[rows, columns]
+    return matched

@@ -85,6 +85,15 @@ def shared_pixels(
     return shared
 
 
+def shared_with(objects: Objects, region: RunLength | None) -> Int[np.ndarray, " n"]:
+    """Count the pixels of each object that lie in a region; None is nowhere."""
+    if region is None or not region.area:
+        return np.zeros(len(objects), np.int64)
+    whole = Objects.of_masks([region], [0])
+    near = boxes_meet(objects.boxes, whole.boxes)
+    return shared_pixels(objects.masks, whole.masks, near)[:, 0]
+
+
 def run_ends(mask: RunLength) -> Int[np.ndarray, " ends"]:
     """Give the start and the end of each run of ones, column-major."""
     starts, lengths = mask.runs

@@ -54,7 +54,7 @@ class CocoResults:
             task="instance",
             size=size,
             labels=self.labels,
-            segments=tuple(segment for segment in segments if segment.area),
+            segments=tuple(segments),
             path=self.paths[index],
         )
 

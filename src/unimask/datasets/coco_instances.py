@@ -9,6 +9,7 @@ from unimask.datasets.annotations import Annotations
 from unimask.datasets.coco_reader import CocoReader, called
 from unimask.datasets.coco_records import numeric_ids
 from unimask.datasets.found import Wish
+from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.objects import ObjectPictures, object_labels
 from unimask.datasets.packed import File
 from unimask.datasets.picture_files import find_pictures
@@ -89,7 +90,8 @@ def listed_objects(
     dataset = CocoInstances(format, name, labels, files, done, origin, wish.channels)
     image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)
     dataset.image_ids = [image_ids[number] for number in pictures]
-    dataset.category_ids = {category_ids[number]: label for label, number in enumerate(kept)}
+    classes = [number for number in kept if not is_void(str(reader.categories[number].name))]
+    dataset.category_ids = {category_ids[number]: label for label, number in enumerate(classes)}
     return dataset
 
 

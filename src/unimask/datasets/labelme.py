@@ -1,25 +1,29 @@
 """LabelMe: a JSON per picture, with its shapes."""
 
-import base64
-import io
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path, PureWindowsPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from unimask.datasets.annotations import Collector
 from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
+from unimask.datasets.labelme_images import find_images, size_of
+from unimask.datasets.labelme_records import (
+    SHAPELESS,
+    LabelmeFile,
+    LabelmeShape,
+    read_labelme,
+    shape_mask,
+)
 from unimask.datasets.objects import ObjectPictures, object_labels
-from unimask.datasets.outlines import Mask, ellipse, join, placed, read_polygons, rectangle
+from unimask.datasets.orientation import explain_mismatch
+from unimask.datasets.outlines import Mask, join
+from unimask.datasets.packed import File, path_of
 from unimask.datasets.picture_files import files_below, files_with
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
 from unimask.formats.json_outline import json_outline
-from unimask.processing.pictures import SUFFIXES
 
 FORMAT = "LabelMe"
 LOOK = 1 << 16
@@ -32,9 +36,6 @@ KEYS = frozenset(
     )
 )
 """What LabelMe writes at the top level."""
-
-SHAPELESS = {"point", "points", "line", "linestrip"}
-"""Shapes without pixels."""
 
 
 def find_labelme(folder: Path) -> Found | None:
@@ -96,90 +97,112 @@ def open_labelme(
     Raises:
         DataError: A file is not what it should be, or a picture is missing.
     """
-    files, known = splits[split], files_below([folder])
-    objects, sizes, paths, shapeless = Collector(), [], [], 0
-    labels: dict[str, int] = {}
-    for other in (file for name, others in splits.items() if name != split for file in others):
-        for shape in read_shapes(other)[0]:
-            labels.setdefault(str(shape["label"]), len(labels))
-    for number, file in enumerate(files):
-        shapes, size, named = read_shapes(file)
-        sizes.append(size)
-        paths.append(picture_of(file, named, known))
-        for place, members in groups_of(shapes).items():
-            kept = [shape for shape in members if shape.get("shape_type") not in SHAPELESS]
-            shapeless += len(members) - len(kept)
-            if kept:
-                label = labels.setdefault(str(kept[0]["label"]), len(labels))
-                objects.add(number, label, place, read_group(file, place, kept, size))
-    if shapeless:
-        tell(f"{folder}: {shapeless} points and lines have no pixels: left out")
+    files = splits[split]
+    reader = LabelmeReader(files)
+    for other in (file for name, more in splits.items() if name != split for file in more):
+        reader.name_classes(read_labelme(other))
+    reader.read(files_below([folder]), wish.channels)
+    if reader.left_out:
+        tell(f"{folder}: {reader.left_out} points and lines have no pixels: left out")
 
     def origin(picture: int, place: int) -> str:
         return f"{files[picture]}: shape {place}"
 
-    names = sorted(labels)
-    places = [names.index(label) for label in labels]
-    objects.renumber(np.arange(len(files)), np.array(places, np.int32))
-    done = objects.finish(np.array(sizes, np.int64), origin)
-    name = folder.absolute().name
-    return ObjectPictures(FORMAT, name, object_labels(names), paths, done, origin, wish.channels)
+    names = sorted(reader.labels)
+    places = [names.index(label) for label in reader.labels]
+    reader.objects.renumber(np.arange(len(files)), np.array(places, np.int32))
+    done = reader.objects.finish(np.array(reader.sizes, np.int64), origin)
+    name, labels = folder.absolute().name, object_labels(names)
+    return ObjectPictures(FORMAT, name, labels, reader.images, done, origin, wish.channels)
 
 
-def read_shapes(file: Path) -> tuple[list[dict[str, Any]], tuple[int, int], str]:
-    """Read the shapes of a picture, its size, and its name.
+class LabelmeReader:
+    """Reader of the JSONs of a split, one at a time.
 
-    Raises:
-        DataError: The file is not LabelMe's.
+    Args:
+        files: The JSONs.
     """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-        shapes = content["shapes"]
-        size = int(content["imageHeight"]), int(content["imageWidth"])
-        if not all({"label", "points"} <= shape.keys() for shape in shapes):
-            raise KeyError("label or points")
-        return shapes, size, str(content["imagePath"])
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(
-            f"{file} is not what LabelMe writes ({type(error).__name__} {error}): it should have "
-            "shapes with label and points, imagePath, imageHeight and imageWidth"
-        ) from None
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+        self.labels: dict[str, int] = {}
+        self.objects, self.left_out = Collector(), 0
+        self.images: list[File] = []
+        self.sizes: list[tuple[int, int]] = []
+
+    def read(self, known: Mapping[str, Path], channels: int) -> None:
+        """Read all files. Those with masks are read again when their images are known.
+
+        Args:
+            known: Files of the dataset by name.
+            channels: Of the images.
+
+        Raises:
+            DataError: A file is not what it should be, or an image is missing.
+        """
+        heads, masked = [], []
+        for number, file in enumerate(self.files):
+            content = read_labelme(file)
+            self.name_classes(content)
+            self.left_out += len(content.shapes) - len(outlined(content))
+            if any(shape.kind == "mask" for shape in content.shapes):
+                masked.append(number)
+            else:
+                self.add(number, content, content.size)
+            heads.append(content.head())
+        self.images = find_images(self.files, heads, known)
+        self.sizes = [head.size for head in heads]
+        for number in {*masked, *(row for row, size in enumerate(self.sizes) if size == (0, 0))}:
+            self.sizes[number] = size_of(self.images[number], channels)
+        for number in masked:
+            self.check_size(number, heads[number].size)
+            self.add(number, read_labelme(self.files[number]), self.sizes[number])
+
+    def name_classes(self, content: LabelmeFile) -> None:
+        """Add the labels of a file to the classes."""
+        for shape in outlined(content):
+            self.labels.setdefault(str(shape.label), len(self.labels))
+
+    def add(self, number: int, content: LabelmeFile, size: tuple[int, int]) -> None:
+        """Add the objects of a file."""
+        for place, members in groups_of(content.shapes).items():
+            mask = read_group(self.files[number], place, members, size)
+            self.objects.add(number, self.labels[str(members[0].label)], place, mask)
+
+    def check_size(self, number: int, told: tuple[int, int]) -> None:
+        """Refuse masks for another size than their image has.
+
+        Raises:
+            DataError: The JSON tells another size.
+        """
+        size, image = self.sizes[number], self.images[number]
+        if told not in (size, (0, 0)):
+            turned = explain_mismatch(image, size, told)
+            raise DataError(
+                f"{path_of(image)} has {size[1]} x {size[0]} pixels, but its labels in "
+                f"{self.files[number]} are for {told[1]} x {told[0]}"
+                f"{turned or ': export labels and images together'}"
+            )
 
 
-def picture_of(file: Path, named: str, known: Mapping[str, Path]) -> Path:
-    """Give the picture of a JSON: the one it names, else the one of its own name beside it.
-
-    Raises:
-        DataError: Neither is there.
-    """
-    plain = PureWindowsPath(named).as_posix()
-    last = plain.rsplit("/", 1)[-1]
-    for candidate in (file.parent / plain, file.parent / last):
-        if candidate.is_file():
-            return candidate
-    for suffix in sorted(SUFFIXES):
-        if file.with_suffix(suffix).is_file():
-            return file.with_suffix(suffix)
-    if last in known:
-        return known[last]
-    raise DataError(f"{file} names the picture {named!r}, which is not there: put it beside it")
+def outlined(content: LabelmeFile) -> list[LabelmeShape]:
+    """Return the shapes that have pixels."""
+    return [shape for shape in content.shapes if shape.kind not in SHAPELESS]
 
 
-def groups_of(shapes: Sequence[dict[str, Any]]) -> dict[int, list[dict[str, Any]]]:
+def groups_of(shapes: Sequence[LabelmeShape]) -> dict[int, list[LabelmeShape]]:
     """Join shapes of one label and one group id; each group goes by its first shape's number."""
     first: dict[object, int] = {}
-    groups: dict[int, list[dict[str, Any]]] = {}
+    groups: dict[int, list[LabelmeShape]] = {}
     for number, shape in enumerate(shapes, start=1):
-        group = shape.get("group_id")
-        key = number if group is None else (str(shape["label"]), str(group))
-        groups.setdefault(first.setdefault(key, number), []).append(shape)
+        if shape.kind not in SHAPELESS:
+            key = number if shape.group_id is None else (shape.label, shape.group_id)
+            groups.setdefault(first.setdefault(key, number), []).append(shape)
     return groups
 
 
 def read_group(
-    file: Path, place: int, shapes: Sequence[dict[str, Any]], size: tuple[int, int]
+    file: Path, place: int, shapes: Sequence[LabelmeShape], size: tuple[int, int]
 ) -> Mask:
     """Read the shapes of one object.
 
@@ -187,48 +210,6 @@ def read_group(
         DataError: One of them is none.
     """
     try:
-        return join([read_shape(shape, size) for shape in shapes], size)
+        return join([shape_mask(shape, size) for shape in shapes], size)
     except DataError as error:
-        raise DataError(f"{file}: shape {place} ({shapes[0]['label']}) {error}") from None
-
-
-def read_shape(shape: dict[str, Any], size: tuple[int, int]) -> Mask:
-    """Read one shape.
-
-    Raises:
-        DataError: It is none; the message is the end of a sentence.
-    """
-    kind = shape.get("shape_type") or "polygon"
-    try:
-        points = np.array(shape["points"], np.float64).reshape(-1, 2)
-    except (TypeError, ValueError):
-        raise DataError("has points that are no pairs of x and y: draw it again") from None
-    if not np.isfinite(points).all():
-        raise DataError("has points that are no numbers: draw it again")
-    flat = points.ravel().tolist()
-    if kind in ("rectangle", "circle", "mask") and len(points) < 2:
-        raise DataError(f"is a {kind} of fewer than two points: draw it again")
-    if kind == "mask":
-        return placed(read_png(shape.get("mask")), flat[0], flat[1], size)
-    if kind == "rectangle" and len(points) == 2:
-        flat = rectangle(*flat)
-    elif kind == "circle":
-        radius = float(np.hypot(*(points[1] - points[0])))
-        flat = ellipse(flat[0], flat[1], radius, radius)
-    polygons = read_polygons([flat])
-    if not polygons:
-        raise DataError(f"is a {kind} of {len(points)} points, three make one: draw it again")
-    return polygons
-
-
-def read_png(text: Any) -> np.ndarray:
-    """Read a mask that LabelMe's AI drew.
-
-    Raises:
-        DataError: It is no picture; the message is the end of a sentence.
-    """
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(text))) as picture:
-            return np.asarray(picture.convert("L")) > 0
-    except Exception as error:  # decoders raise whatever their format suggests
-        raise DataError(f"has a mask that is no picture ({error}): draw it again") from None
+        raise DataError(f"{file}: shape {place} ({shapes[0].label}) {error}") from None

@@ -1,16 +1,19 @@
 """Pictures with lists of objects, whichever file they were read from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from unimask.config import Window
 from unimask.datasets.annotations import Annotations, Origin, check_picture
 from unimask.datasets.found import About
 from unimask.datasets.layers import stack_masks
+from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.orientation import explain_mismatch
+from unimask.datasets.outlines import union
 from unimask.datasets.packed import File, Stream, open_file, path_of, read_file
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
@@ -19,6 +22,8 @@ from unimask.label_sets import in_known_colours
 from unimask.labels import Colour, LabelSet
 
 BACKGROUND = "background"
+VOID = -1
+"""Label id of objects whose pixels are ignored, because their class is called so."""
 
 
 class ObjectPictures:
@@ -49,11 +54,12 @@ class ObjectPictures:
         origin: Origin,
         channels: int = 3,
     ) -> None:
-        self.name, self.labels, self.pictures = name, labels, pictures
-        self.paths = list(map(path_of, pictures))
-        self.annotations, self.origin, self.channels = annotations, origin, channels
+        self.name, self.pictures, self.paths = name, pictures, list(map(path_of, pictures))
+        self.labels, self.annotations, told = without_void(labels, annotations)
+        self.origin, self.channels = origin, channels
         self.window: Window = None
-        self.about = About(format, told="objects may overlap; what none covers is background")
+        told = f"objects may overlap; what none covers is background{told}"
+        self.about = About(format, told=told)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -71,11 +77,16 @@ class ObjectPictures:
         size = image.shape[:2]
         self.check_size(index, size)
         objects = self.annotations.of(index)
+        known = self.annotations.label_ids[objects] != VOID
+        voids, objects = objects[~known], objects[known]
         masks = [self.mask(index, int(number), size) for number in objects]
         label_ids = self.annotations.label_ids[objects].astype(np.int64)
         crowds, areas = self.annotations.crowds[objects], self.annotations.areas[objects]
         id_maps = stack_masks(self.from_behind(objects, masks), size)
         bare = ~id_maps.any(axis=0)
+        ignored = self.covered(index, voids, size) & bare if len(voids) else None
+        if ignored is not None:
+            bare &= ~ignored
         if bare.any():
             id_maps[0][bare] = len(objects) + 1
             label_ids = np.append(label_ids, self.labels.is_thing.index(False))
@@ -85,14 +96,14 @@ class ObjectPictures:
             id_maps=id_maps,
             label_ids=label_ids,
             crowds=crowds,
-            ignored=None,
+            ignored=ignored,
             path=path,
             areas=None if np.isnan(areas).all() else areas,
         )
 
     def count_things(self) -> Int[np.ndarray, " n"]:
-        """Give the objects of thing classes in each picture, crowds left out."""
-        annotations, things = self.annotations, np.array(self.labels.is_thing)
+        """Return the number of objects of thing classes in each picture, crowds left out."""
+        annotations, things = self.annotations, np.array((*self.labels.is_thing, False))
         counted = (things[annotations.label_ids] & ~annotations.crowds)[annotations.order]
         return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first])
 
@@ -124,6 +135,12 @@ class ObjectPictures:
                 "and pictures together"
             ) from None
 
+    def covered(
+        self, index: int, objects: Int[np.ndarray, " n"], size: tuple[int, int]
+    ) -> Bool[np.ndarray, "h w"]:
+        """Return the pixels that some objects cover."""
+        return union([self.mask(index, int(number), size) for number in objects]).to_mask()
+
     def from_behind(
         self, objects: Int[np.ndarray, " n"], masks: list[RunLength]
     ) -> list[tuple[int, RunLength]]:
@@ -137,6 +154,38 @@ class ObjectPictures:
 def is_background(name: str) -> bool:
     """Return True for the class of what no object covers, however it is spelled."""
     return name.strip("_ ").lower() == BACKGROUND
+
+
+def without_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, Annotations, str]:
+    """Take classes such as "__ignore__", "void" and "unlabeled" for what they say.
+
+    Pixels of their objects are neither object nor background, unless an object of another class
+    covers them.
+
+    Returns:
+        The classes without them, the objects with the label ids of these or `VOID`, and the end of
+        a sentence about what is ignored.
+    """
+    kept = [index for index, name in enumerate(labels.names) if not is_void(name)]
+    if len(kept) == len(labels):
+        return labels, annotations, ""
+    voids = [name for name in labels.names if is_void(name)]
+    label_ids = np.full(len(labels), VOID, np.int32)
+    label_ids[kept] = np.arange(len(kept))
+    renumbered = replace(annotations, label_ids=label_ids[annotations.label_ids])
+    ignored = int((renumbered.label_ids == VOID).sum())
+    told = f"; {ignored} objects of {', '.join(voids)} are neither object nor background"
+    return take_labels(labels, kept), renumbered, told
+
+
+def take_labels(labels: LabelSet, kept: Sequence[int]) -> LabelSet:
+    """Return some classes of a label set."""
+    return LabelSet(
+        tuple(labels.names[index] for index in kept),
+        tuple(labels.is_thing[index] for index in kept),
+        tuple(labels.colours[index] for index in kept) if labels.colours else (),
+        tuple(labels.category_ids[index] for index in kept) if labels.category_ids else (),
+    )
 
 
 def object_labels(

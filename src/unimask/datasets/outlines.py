@@ -73,35 +73,44 @@ def turned(polygon: list[float], degrees: float) -> list[float]:
 
 
 def placed(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -> RunLength:
-    """Give a mask of a part of a picture as one of the whole; what sticks out is cut off.
+    """Return a mask of a part of an image as one of the whole; what sticks out is cut off.
 
     Raises:
-        DataError: No part of it is in the picture, or the picture is absurdly large; the message
-            is the end of a sentence.
+        DataError: No part of it is in the image, or the image is absurdly large; the message is
+            the end of a sentence.
     """
     if size[0] * size[1] > MAX_PIXELS:
         raise DataError(f"is in a picture of {size[1]} x {size[0]}, which is too large: check it")
     x, y = round(left), round(top)
-    whole = np.zeros(size, bool)
-    rows, columns = slice(max(y, 0), y + inside.shape[0]), slice(max(x, 0), x + inside.shape[1])
-    target = whole[rows, columns]
-    if x <= -inside.shape[1] or y <= -inside.shape[0] or not target.size:
+    part = inside[max(-y, 0) : max(size[0] - y, 0), max(-x, 0) : max(size[1] - x, 0)]
+    if not part.size:
         raise DataError(f"has a mask at ({x}, {y}), outside of its picture: draw it again")
-    part = inside[max(-y, 0) :, max(-x, 0) :]
-    target[:] = part[: target.shape[0], : target.shape[1]]
-    return RunLength.from_mask(whole)
+    # A row of zeros ends every column, so that no run goes on in the next.
+    flat = np.pad(part, ((0, 1), (0, 0))).ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat, prepend=False))
+    columns, rows = np.divmod(edges[::2], part.shape[0] + 1)
+    starts = (columns + max(x, 0)) * size[0] + rows + max(y, 0)
+    return RunLength.from_runs(size, starts, edges[1::2] - edges[::2])
 
 
 def join(masks: Sequence[Mask], size: tuple[int, int]) -> Mask:
-    """Make one object of several parts."""
+    """Return one object of several parts.
+
+    Raises:
+        DataError: A polygon beside a mask reaches far out of the image; the message is the end of
+            a sentence.
+        MissingExtraError: The extra `train` is not installed.
+    """
     polygons = [polygon for mask in masks if isinstance(mask, list) for polygon in mask]
     whole = [mask for mask in masks if isinstance(mask, RunLength)]
     if not whole:
         return polygons
     if len(masks) == 1:
         return whole[0]
-    drawn = [draw(polygons, size)] if polygons else []
-    return RunLength.from_mask(np.any([mask.to_mask() for mask in [*whole, *drawn]], axis=0))
+    for polygon in polygons:
+        if np.abs(polygon).max() > 2 * max(*size):
+            raise DataError("reaches far out of its picture: draw it again")
+    return union([*whole, draw(polygons, size)] if polygons else whole)
 
 
 def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunLength:
@@ -110,9 +119,29 @@ def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunL
     Raises:
         MissingExtraError: The extra `train` is not installed.
     """
-    try:
-        from pycocotools import mask as coco
-    except ImportError:
-        raise MissingExtraError("pycocotools", "train") from None
+    coco = pycocotools_masks()
     drawn = coco.frPyObjects(cast(Any, polygons), size[0], size[1])
     return RunLength.from_coco(drawn[0] if len(drawn) == 1 else coco.merge(drawn))
+
+
+def union(masks: Sequence[RunLength]) -> RunLength:
+    """Return what any of some masks covers, without a look at single pixels.
+
+    Raises:
+        MissingExtraError: The extra `train` is not installed.
+    """
+    coco = pycocotools_masks()
+    return RunLength.from_coco(coco.merge([cast(Any, mask.to_coco()) for mask in masks]))
+
+
+def pycocotools_masks() -> Any:
+    """Return the module of pycocotools that draws and joins masks.
+
+    Raises:
+        MissingExtraError: The extra `train` is not installed.
+    """
+    try:
+        from pycocotools import mask
+    except ImportError:
+        raise MissingExtraError("pycocotools", "train") from None
+    return mask

@@ -43,12 +43,30 @@ def stream_lists(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]
     try:
         with open_json(path) as stream:
             yield from Reader(stream).object_items(keys)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except RecursionError:
-        raise DataError(f"{path} is nested too deeply for labels: export it again") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not the JSON it should be ({error}): export it again") from None
+    except (OSError, RecursionError, ValueError) as error:
+        raise unreadable(path, error) from error
+
+
+def load_json(path: Path) -> Any:
+    """Read a JSON file as a whole.
+
+    Raises:
+        DataError: It cannot be read, or is no JSON.
+    """
+    try:
+        with open_json(path) as stream:
+            return json.load(stream)
+    except (OSError, RecursionError, ValueError) as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    """Return the error of a file that cannot be read as JSON."""
+    if isinstance(error, OSError):
+        return DataError(f"{path} cannot be read: {error.strerror}")
+    if isinstance(error, RecursionError):
+        return DataError(f"{path} is nested too deeply for labels: export it again")
+    return DataError(f"{path} is not the JSON it should be ({error}): export it again")
 
 
 def open_json(path: Path) -> TextIO:

@@ -213,6 +213,6 @@ def read_record(value: Any, record: type[Record], where: str = "") -> Record:
         field = f"{where}{place.removesuffix('`')}".removeprefix(".")
         raise JsonValueError(f"{field}: {message}" if field else message) from None
     except UnicodeError:
-        raise JsonValueError(f"{where} has a key of invalid characters") from None
+        raise JsonValueError(f"{where} has a key of invalid characters".lstrip()) from None
     except RecursionError:
-        raise JsonValueError(f"{where} is nested too deeply") from None
+        raise JsonValueError(f"{where} is nested too deeply".lstrip()) from None

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from unimask.datasets.labelme_records import LabelmeFile, embedded_image
 from unimask.datasets.packed import File, PackedFile, path_of, read_file
-from unimask.datasets.picture_files import picture_size
+from unimask.datasets.picture_files import is_file, picture_size, plain_name
 from unimask.errors import DataError, ImageError
 from unimask.processing.pictures import RGB, SUFFIXES
 
@@ -46,7 +46,7 @@ def find_images(
     images: list[File] = []
     for row, (file, content) in enumerate(zip(files, contents, strict=True)):
         found, own = named[row], image_beside(file)
-        last = plain_name(content).rsplit("/", 1)[-1]
+        last = plain_name(content.imagePath or "").rsplit("/", 1)[-1]
         if found is not None and own is not None and found != own:
             images.append(chosen(file, content, found, own, shared=claims[found] > 1))
         elif found is not None or own is not None:
@@ -65,14 +65,9 @@ def find_images(
     return images
 
 
-def plain_name(content: LabelmeFile) -> str:
-    """Return the image's path with slashes."""
-    return PureWindowsPath(content.imagePath or "").as_posix().removeprefix("./").rstrip(".")
-
-
 def named_image(file: Path, content: LabelmeFile) -> Path | None:
     """Return the image that `imagePath` names, or of its last part beside the JSON."""
-    plain = plain_name(content)
+    plain = plain_name(content.imagePath or "")
     for candidate in (file.parent / plain, file.parent / plain.rsplit("/", 1)[-1]):
         if plain and is_file(candidate):
             return candidate
@@ -83,14 +78,6 @@ def image_beside(file: Path) -> Path | None:
     """Return the image that has the JSON's name."""
     beside = (file.with_suffix(suffix) for suffix in sorted(SUFFIXES))
     return next((path for path in beside if is_file(path)), None)
-
-
-def is_file(path: Path) -> bool:
-    """Return whether a file is there; what can be no path is none."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def chosen(file: Path, content: LabelmeFile, named: Path, own: Path, *, shared: bool) -> Path:

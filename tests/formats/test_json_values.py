@@ -126,7 +126,7 @@ def test_any_value_is_read_or_refused_in_one_line(value):
         ({"id": 1, "crowd": "some"}, "shapes[1]: crowd is 'some': expected 0 or 1"),
         ({}, "shapes[1]: lacks the field id"),
         ([], "shapes[1]: expected object, got array"),
-        ({"id": 1, "\ud800": 1}, " has a key of invalid characters"),
+        ({"id": 1, "\ud800": 1}, "has a key of invalid characters"),
     ],
 )
 def test_a_record_names_the_place_of_what_is_wrong(shape, message):

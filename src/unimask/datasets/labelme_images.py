@@ -54,7 +54,7 @@ def find_images(
         elif last in known:
             images.append(known[last])
         elif content.imageData:
-            called = file.parent / (last or f"{file.stem}.png")
+            called = file.parent / (last if last != "." else f"{file.stem}.png")
             images.append(PackedFile(embedded, row, called))
         else:
             raise DataError(

@@ -11,6 +11,7 @@ from typing import Any
 from unimask.datasets.packed import File, path_of
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
+from unimask.formats.json_outline import json_outline
 
 NAMES = ("name", "title", "class", "class_name", "label", "label_name", "readable", "category")
 COLOURS = ("color", "colour", "rgb", "hex", "color_rgb", "color_hex")
@@ -124,7 +125,7 @@ def find_tables(folders: Sequence[Path]) -> list[ClassTable]:
         table, meant = ClassTable(path, tuple(read_rows(path))), path.name.lower() in MEANT
         if table.rows and (meant or table.coloured):
             found.append(table)
-        elif meant and not names_things(path):
+        elif meant and not names_things(path) and not lists_objects(path):
             raise DataError(
                 f"{path} is no table of classes: give one name per line, name,r,g,b under a "
                 'header, or {"classes": [{"name": ..., "color": ...}]}'
@@ -148,6 +149,12 @@ def names_things(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and {"thing", "stuff"} <= content.keys()
+
+
+def lists_objects(path: Path) -> bool:
+    """Return whether a JSON is one of another format of labels, such as COCO or LabelMe."""
+    keys = json_outline(path).keys.keys() if path.suffix.lower() == ".json" else ()
+    return bool({"images", "annotations", "shapes"} & set(keys))
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from unimask.curation import check
 from unimask.curation.board import draw_board
-from unimask.datasets import check_classes, open_dataset
+from unimask.datasets import check_classes, check_teaching, open_dataset
 from unimask.datasets.describe import difference
 from unimask.errors import DataError
 from unimask.labels import LabelSet
@@ -97,7 +97,8 @@ def test_classes_that_training_never_shows_are_severe(tmp_path):
     for index in range(2):
         Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / f"train/masks/{index}.png")
     severe = [finding.told for finding in check(data).findings if finding.severe]
-    assert severe == ["val has 1 class that train never shows: object; split anew"]
+    assert "val has 1 class that train never shows: object; split anew" in severe
+    assert [line for line in severe if "teaches nothing for instance" in line]
 
 
 def coco_splits(folder, train, val):
@@ -165,3 +166,107 @@ def test_the_board_passes_over_what_cannot_be_read(tmp_path):
     for path in (data / "train" / "images").iterdir():
         path.write_bytes(b"")
     assert draw_board(dataset, tmp_path / "none.png") == 0 and not (tmp_path / "none.png").exists()
+
+
+def one_json(folder, change=lambda content: None):
+    """Write a COCO JSON of eight images, changed, with its images."""
+    shapes = [("cat", [outlines.SQUARE]), ("cap", [outlines.INSIDE])]
+    pictures = {f"{index}.png": shapes for index in range(8)}
+    content = outlines.coco_content(pictures)
+    change(content)
+    outlines.write_json(folder / "labels.json", content)
+    for index, name in enumerate(pictures):
+        noise = np.random.default_rng(index).integers(0, 256, (*outlines.SIZE, 3), np.uint8)
+        Image.fromarray(noise).save(folder / name)
+    return folder
+
+
+def change_all(**changes):
+    return lambda content: [annotation.update(changes) for annotation in content["annotations"]]
+
+
+def severe_lines(folder):
+    return [finding.told for finding in check(folder).findings if finding.severe]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (change_all(iscrowd=1), "(14 crowds: some tools export brush masks with iscrowd 1"),
+        (lambda content: content["annotations"].clear(), "no object of a thing class has a pixel"),
+        (change_all(segmentation=[[1, 1, 1, 1, 1, 1]]), "no object of a thing class has a pixel"),
+    ],
+    ids=["crowds", "no annotations", "no area"],
+)
+def test_labels_that_teach_nothing_are_severe_and_not_trained_on(tmp_path, change, told):
+    """Elsewhere a run of hours ends with a network that finds nothing, and nobody says why."""
+    data = one_json(tmp_path, change)
+    lines = severe_lines(data)
+    assert [line for line in lines if "train teaches nothing for instance: no" in line]
+    assert all(told in line for line in lines if told[0] == "(" or "for instance" in line)
+    assert [line for line in lines if "for semantic, panoptic: all labelled pixels are" in line]
+    if told[0] == "(":
+        for task, reason in (("instance", "no object of a thing"), ("panoptic", "all labelled")):
+            with pytest.raises(DataError, match=f"teaches nothing for {task}: {reason}"):
+                check_teaching(open_dataset(data, "train"), (task,))
+    check_teaching(open_dataset(one_json(tmp_path / "sound"), "train"), ("panoptic", "instance"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_all(segmentation=[]),
+        change_all(segmentation=None, bbox=None),
+        lambda content: content.pop("annotations"),
+    ],
+    ids=["boxes", "neither outline nor box", "images alone"],
+)
+def test_what_has_no_outlines_is_refused(tmp_path, change):
+    with pytest.raises(DataError, match=r"labels\.json "):
+        check(one_json(tmp_path, change))
+
+
+def test_maps_of_one_class_teach_nothing(tmp_path):
+    data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
+    for path in data.glob("*/masks/*.png"):
+        Image.fromarray(np.zeros((96, 128), np.uint8)).save(path)
+    (data / "classes.txt").write_text("road\nsky\n")
+    report = check(data, format="semantic maps")
+    lines = [finding.told for finding in report.findings if finding.severe]
+    assert [line for line in lines if line.startswith("train teaches nothing for semantic: all")]
+
+
+def test_what_is_there_twice_is_told(tmp_path):
+    def double(content):
+        content["annotations"].append({**content["annotations"][0]})
+        content["categories"][1]["name"] = content["categories"][0]["name"]
+
+    report = check(one_json(tmp_path, double))
+    lines = [finding.told for finding in report.findings]
+    assert report.sound
+    assert "2 classes are called cat: give each its own name, or merge them" in lines
+    assert "all: 1 annotation id used more than once: 100; renumber them" in lines
+    (doubled,) = [line for line in lines if "with the very mask and class" in line]
+    assert doubled.startswith("train: 1 object with")
+
+
+def test_frames_of_one_video_on_both_sides_are_told(tmp_path):
+    """Elsewhere the score is that of a network that has seen the neighbours of every picture."""
+    data = tmp_path / "data"
+    whole = write_discs(tmp_path / "discs", {"train": 16}) / "train"
+    for index in range(16):
+        split = "val" if index % 4 == 3 else "train"
+        for kind in ("images", "masks"):
+            (data / split / kind).mkdir(parents=True, exist_ok=True)
+            name = f"video{index // 4}_{index % 4:04}.png"
+            shutil.copy(whole / kind / f"{index}.png", data / split / kind / name)
+    (finding,) = [f for f in check(data, format="instance ids").findings if "share" in f.told]
+    assert not finding.severe
+    assert finding.told.startswith(
+        "val and train share 4 groups of images by their names: video0, video1, video2, video3; if"
+    )
+    shutil.copytree(data / "train", tmp_path / "again", dirs_exist_ok=True)
+    shutil.copytree(data / "val", tmp_path / "again", dirs_exist_ok=True)
+    again = check(tmp_path / "again", format="instance ids")
+    assert [s.pictures for s in again.surveys] == [12, 4]
+    assert not [f for f in again.findings if "share" in f.told], "the rule parts whole groups"

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from unimask.config import Window
-from unimask.curation.findings import Finding, findings, range_findings
+from unimask.curation.findings import Finding, counted, findings, range_findings, shortened
 from unimask.curation.survey import Survey, survey
-from unimask.datasets import open_dataset, recognise, split_names
+from unimask.datasets import Dataset
+from unimask.datasets.coco_instances import CocoInstances
+from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.found import Wish, about_of
 from unimask.datasets.windows import use_window
 from unimask.processing.value_ranges import collect_range_warnings
@@ -65,11 +67,12 @@ def check(
 ) -> Report:
     """Read every picture and label of a dataset, and say what training would stumble over.
 
-    Told are pictures and labels that are missing, corrupt, or do not fit; labels out of range;
-    pictures without objects, or with more than a network has queries; objects without a pixel;
-    equal pictures (by their pixels) within and between splits; classes that are rare in training,
-    or that it never sees. Annotations that contradict themselves, such as an id that is used
-    twice, are refused when the folder is opened.
+    Reported are images and labels that are missing, corrupt, or do not fit; labels out of range;
+    images without objects, or with more than a network has queries; objects without a pixel, or
+    equal to another; ids of annotations and names of classes that are used twice; equal images (by
+    their pixels) and groups of images (by their names) on both sides of a split; classes that are
+    rare in training, or that it never sees; labels that teach nothing for a task. Files that
+    contradict themselves, such as two images of one id, are refused when the folder is opened.
 
     Args:
         data: Folder of the dataset.
@@ -85,12 +88,11 @@ def check(
     Raises:
         DataError: There is no dataset, or it cannot even be opened.
     """
-    folder, wish = Path(data), Wish(names, channels, format)
-    found = recognise(folder, format)
+    folder = DatasetFolder(Path(data), Wish(names, channels, format))
     surveys, about = [], None
     with collect_range_warnings() as ranges:
-        for name in (split,) if split is not None else split_names(folder, wish):
-            dataset = open_dataset(folder, name, names=names, channels=channels, format=format)
+        for name in (split,) if split is not None else folder.split_names():
+            dataset = folder.open(name)
             about = about or about_of(dataset)
             surveys.append(
                 survey(
@@ -103,9 +105,23 @@ def check(
                 )
             )
     told = findings(surveys, queries or QUERIES, limited=queries is not None)
+    told += [f for name, opened in folder.datasets.items() for f in repeated_ids(name, opened)]
     told = sorted(told + range_findings(ranges), key=lambda finding: not finding.severe)
     classes = "" if about is None else about.told
-    return Report(found.format, tuple(surveys), tuple(told), classes)
+    return Report(folder.found().format, tuple(surveys), tuple(told), classes)
+
+
+def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
+    """Find ids that several annotations of a COCO JSON have."""
+    if not isinstance(dataset, CocoInstances):
+        return []
+    names = dataset.annotations.names
+    ids, counts = np.unique(names[names >= 0], return_counts=True)
+    twice = ids[counts > 1].tolist()
+    if not twice:
+        return []
+    told = f"{split}: {counted(len(twice), 'annotation id')} used more than once: "
+    return [Finding(False, f"{told}{shortened(list(map(str, twice)))}; renumber them")]
 
 
 def plain(found: Survey) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What is wrong with a dataset, or at least worth knowing before an hour of training."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 
 from unimask.curation.survey import Survey
 from unimask.datasets.describe import difference
-from unimask.labels import mean_the_same
+from unimask.datasets.groups import shared_groups
+from unimask.datasets.teaching import teaches_nothing, why_nothing
+from unimask.labels import Task, mean_the_same
 from unimask.processing.value_ranges import RangeWarning, group_range_warnings, summarise
 
 FEW = 10
@@ -39,7 +42,8 @@ def findings(surveys: Sequence[Survey], queries: int, *, limited: bool) -> list[
         limited: The network to be trained has no more of them.
     """
     found = [finding for survey in surveys for finding in within(survey, queries, limited)]
-    found += twins(surveys) + unlike(surveys) + unlearned(surveys)
+    found += twins(surveys) + neighbours(surveys) + unlike(surveys) + unlearned(surveys)
+    found += untaught(learned_from(surveys)) + named_alike(learned_from(surveys))
     return sorted(found, key=lambda finding: not finding.severe)
 
 
@@ -71,6 +75,15 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
                 f"{split}: {counted(sum(count for _, count in survey.hidden), 'object')} without "
                 "a pixel, which teach nothing: remove them or draw them larger",
                 tuple(f"{path}: {count}" for path, count in survey.hidden),
+            )
+        )
+    if survey.doubled:
+        found.append(
+            Finding(
+                False,
+                f"{split}: {counted(sum(count for _, count in survey.doubled), 'object')} with the "
+                "very mask and class of another: remove one of each",
+                tuple(f"{path}: {count}" for path, count in survey.doubled),
             )
         )
     if survey.empty:
@@ -123,6 +136,56 @@ def twins(surveys: Sequence[Survey]) -> list[Finding]:
                     )
                 )
     return found
+
+
+def neighbours(surveys: Sequence[Survey]) -> list[Finding]:
+    """Find groups of images (frames, slices, tiles) that published splits have on both sides."""
+    train, found = learned_from(surveys), []
+    for survey in surveys:
+        if survey is train or survey.by_rule:
+            continue
+        shared = shared_groups(train.paths, survey.paths, train.labels.names)
+        if shared:
+            found.append(
+                Finding(
+                    False,
+                    f"{survey.name} and {train.name} share {counted(len(shared), 'group')} of "
+                    f"images by their names: {shortened(shared)}; if these are frames, slices or "
+                    "tiles of one thing, scores are too good: split by whole groups",
+                )
+            )
+    return found
+
+
+def untaught(survey: Survey) -> list[Finding]:
+    """Find tasks for which the split that is learned from teaches nothing."""
+    things = int(survey.visible[list(survey.labels.things)].sum())
+    classes = int(np.count_nonzero(survey.visible))
+    reasons: dict[str, list[Task]] = {}
+    for task in survey.tasks:
+        if reason := why_nothing(task, things=things, classes=classes):
+            reasons.setdefault(reason, []).append(task)
+    crowds = (
+        f" ({counted(survey.crowds, 'crowd')}: some tools export brush masks with iscrowd 1, set "
+        "it to 0)"
+        if survey.crowds
+        else ""
+    )
+    return [
+        Finding(True, teaches_nothing(survey.name, tasks, reason + crowds))
+        for reason, tasks in reasons.items()
+        if survey.sizes
+    ]
+
+
+def named_alike(survey: Survey) -> list[Finding]:
+    """Find classes that share a name."""
+    times = Counter(survey.labels.names)
+    return [
+        Finding(False, f"{count} classes are called {name}: give each its own name, or merge them")
+        for name, count in times.items()
+        if count > 1
+    ]
 
 
 def unlike(surveys: Sequence[Survey]) -> list[Finding]:

@@ -1,6 +1,6 @@
 """A split of a dataset, looked at picture by picture: many at once, and only numbers are kept."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,7 +12,9 @@ from jaxtyping import Int
 
 from unimask.curation.facts import Facts, Unreadable, look_at
 from unimask.datasets import Dataset
-from unimask.labels import LabelSet
+from unimask.datasets.found import about_of
+from unimask.datasets.splits import Subset
+from unimask.labels import TASKS, LabelSet, Task
 
 Progress = Callable[[int, int], None]
 """Called with the pictures done and the pictures in all."""
@@ -27,7 +29,11 @@ class Survey:
         labels: Its classes.
         pictures: How many there are.
         unreadable: Those that could not be read, with the reasons.
+        tasks: What its labels are for.
+        paths: Its images.
+        by_rule: It was made by rule, not by whoever published the dataset.
         objects: Objects of each class, crowds left out.
+        visible: Of these, the objects that have a pixel.
         areas: Pixels of each class.
         shown: Pictures that show each class.
         sizes: Height and width of each picture that was read.
@@ -35,6 +41,7 @@ class Survey:
         empty: Pictures without any object.
         crowded: Pictures with more things than there are queries.
         hidden: Pictures with objects that have no pixel.
+        doubled: Pictures with objects that have the mask and the class of another.
         crowds: Objects that stand for many.
         ignored: Pixels of unknown truth.
         overlapping: Pixels of more than one object.
@@ -44,8 +51,12 @@ class Survey:
     name: str
     labels: LabelSet
     pictures: int
+    tasks: tuple[Task, ...] = TASKS
+    paths: Sequence[Path] = ()
+    by_rule: bool = False
     unreadable: list[Unreadable] = field(default_factory=list)
     objects: Int[np.ndarray, " k"] = field(init=False)
+    visible: Int[np.ndarray, " k"] = field(init=False)
     areas: Int[np.ndarray, " k"] = field(init=False)
     shown: Int[np.ndarray, " k"] = field(init=False)
     sizes: list[tuple[int, int]] = field(default_factory=list)
@@ -53,14 +64,15 @@ class Survey:
     empty: list[Path] = field(default_factory=list)
     crowded: list[tuple[Path, int]] = field(default_factory=list)
     hidden: list[tuple[Path, int]] = field(default_factory=list)
+    doubled: list[tuple[Path, int]] = field(default_factory=list)
     crowds: int = 0
     ignored: int = 0
     overlapping: int = 0
     digests: dict[bytes, list[Path]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.objects, self.areas, self.shown = (
-            np.zeros(len(self.labels), np.int64) for _ in range(3)
+        self.objects, self.visible, self.areas, self.shown = (
+            np.zeros(len(self.labels), np.int64) for _ in range(4)
         )
 
     @property
@@ -74,6 +86,7 @@ class Survey:
             self.unreadable.append(facts)
             return
         self.objects += facts.objects
+        self.visible += facts.visible
         self.areas += facts.areas
         self.shown += facts.objects > 0
         self.sizes.append(facts.size)
@@ -87,8 +100,9 @@ class Survey:
             self.empty.append(facts.path)
         if facts.things > queries:
             self.crowded.append((facts.path, facts.things))
-        if facts.hidden:
-            self.hidden.append((facts.path, facts.hidden))
+        for count, pictures in ((facts.hidden, self.hidden), (facts.doubled, self.doubled)):
+            if count:
+                pictures.append((facts.path, count))
 
 
 def is_labelled(facts: Facts, labels: LabelSet) -> bool:
@@ -105,7 +119,14 @@ def survey(dataset: Dataset, name: str, *, queries: int, progress: Progress | No
         queries: Masks that a network proposes per picture.
         progress: Told after each picture.
     """
-    found = Survey(name, dataset.labels, len(dataset))
+    found = Survey(
+        name,
+        dataset.labels,
+        len(dataset),
+        about_of(dataset).tasks,
+        [Path(path) for path in dataset.paths],
+        isinstance(dataset, Subset),
+    )
     for done, facts in enumerate(in_order(dataset), start=1):
         found.add(facts, queries)
         if progress is not None:

@@ -1,17 +1,20 @@
 """Folders on disk to samples."""
 
 from unimask.datasets.describe import check_classes, check_tasks, describe, widest_task
-from unimask.datasets.folder import open_dataset, recognise, split_names
+from unimask.datasets.folder import open_dataset, open_train_and_val, recognise, split_names
 from unimask.datasets.found import Dataset
 from unimask.datasets.sample import Sample
+from unimask.datasets.teaching import check_teaching
 
 __all__ = [
     "Dataset",
     "Sample",
     "check_classes",
     "check_tasks",
+    "check_teaching",
     "describe",
     "open_dataset",
+    "open_train_and_val",
     "recognise",
     "split_names",
     "widest_task",

@@ -1,0 +1,51 @@
+"""Whether labels teach anything for a task: a network that never sees an object finds none."""
+
+from collections.abc import Sequence
+
+from unimask.datasets.found import Dataset, count_things
+from unimask.errors import DataError
+from unimask.labels import LabelSet, Task
+
+NO_OBJECTS = "no object of a thing class has a pixel, crowds left out"
+ONE_CLASS = "all labelled pixels are of one class"
+
+
+def why_nothing(task: Task, *, things: int, classes: int) -> str:
+    """Return why labels teach nothing for a task; empty if they teach something.
+
+    Args:
+        task: What is to be learned.
+        things: Objects of thing classes that have a pixel, crowds left out.
+        classes: Classes that have a pixel.
+    """
+    if task == "instance" or classes < 1:
+        return "" if things else NO_OBJECTS
+    if classes < 2 and not (task == "panoptic" and things):
+        return ONE_CLASS
+    return ""
+
+
+def check_teaching(dataset: Dataset, tasks: Sequence[Task]) -> None:
+    """Refuse a dataset whose labels say, without a look at images, that they teach nothing.
+
+    Raises:
+        DataError: There is nothing to learn for one of the tasks.
+    """
+    counts = count_things(dataset)
+    if counts is None or counts.sum():
+        return
+    for task in tasks:
+        if reason := why_nothing(task, things=0, classes=count_stuff(dataset.labels)):
+            raise DataError(teaches_nothing(dataset.name, (task,), reason))
+
+
+def count_stuff(labels: LabelSet) -> int:
+    """Return the number of stuff classes."""
+    return len(labels) - len(labels.things)
+
+
+def teaches_nothing(name: str, tasks: Sequence[Task], reason: str) -> str:
+    """Return what is said of labels that teach nothing for some tasks."""
+    return (
+        f"{name} teaches nothing for {', '.join(tasks)}: {reason}; label objects, or check --format"
+    )

@@ -68,24 +68,14 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
                 tuple(f"{path}: {count} objects" for path, count in survey.crowded),
             )
         )
-    if survey.hidden:
-        found.append(
-            Finding(
-                False,
-                f"{split}: {counted(sum(count for _, count in survey.hidden), 'object')} without "
-                "a pixel, which teach nothing: remove them or draw them larger",
-                tuple(f"{path}: {count}" for path, count in survey.hidden),
-            )
-        )
-    if survey.doubled:
-        found.append(
-            Finding(
-                False,
-                f"{split}: {counted(sum(count for _, count in survey.doubled), 'object')} with the "
-                "very mask and class of another: remove one of each",
-                tuple(f"{path}: {count}" for path, count in survey.doubled),
-            )
-        )
+    for pictures, what in (
+        (survey.hidden, "without a pixel, which teach nothing: remove them or draw them larger"),
+        (survey.doubled, "with the very mask and class of another: remove one of each"),
+    ):
+        if pictures:
+            count = counted(sum(times for _, times in pictures), "object")
+            files = tuple(f"{path}: {times}" for path, times in pictures)
+            found.append(Finding(False, f"{split}: {count} {what}", files))
     if survey.empty:
         found.append(
             Finding(

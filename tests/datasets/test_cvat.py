@@ -1,5 +1,7 @@
 """CVAT for images: shapes of all kinds, and who is in front."""
 
+import time
+
 import numpy as np
 import pytest
 from outlines import INSIDE, PICTURES, SQUARE, cvat_text, draw, write_cvat
@@ -92,3 +94,96 @@ def test_videos_are_told(tmp_path):
     (tmp_path / "annotations.xml").write_text('<annotations><track id="0"/></annotations>')
     with pytest.raises(DataError, match="is CVAT for video: export the task as"):
         open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "reason"),
+    [
+        (f'<mask label="cat" rle="{2**63 - 1}, {2**63 - 1}, 8" left="0" top="0" width="3" '
+         'height="2"/>', "run lengths that do not add up to 3 x 2"),
+        ('<mask label="cat" rle="-5, 11" left="0" top="0" width="3" height="2"/>', "not add up"),
+        (f'<mask label="cat" rle="{"9" * 5000}" left="0" top="0" width="3" height="2"/>',
+         "is no mask: rle='9999"),
+        ('<mask label="cat" rle="6" left="0" top="1e400" width="3" height="2"/>',
+         "mask, shape 1 of image 1: top is inf: expected a place in an image"),
+        ('<mask label="cat" rle="6" left="0" top="0" width="3"/>', "is no mask: it lacks height"),
+        ('<box label="cat" xtl="1" ytl="x" xbr="2" ybr="3"/>', "ytl is 'x': expected a number"),
+        ('<box label="cat" xtl="1" ytl="nan" xbr="2" ybr="3"/>', "is no box: it lacks ytl"),
+        ('<ellipse label="cat" cx="1" cy="1" rx="1e300" ry="3"/>', "rx is 1e\\+300: expected a"),
+        ('<polygon points="1,1;2,2;3,1"/>', "polygon, shape 1 of image 1: lacks the field label"),
+        ('<polygon label="cat" points="1e300,1;2,2;3,1"/>', "coordinates that are no place"),
+        ('<polygon label="cat" outside="maybe" points="1,1;2,2;3,1"/>', "outside is 'maybe'"),
+        ("<a>" * 100, "is nested too deeply"),
+    ],
+)  # fmt: skip
+def test_attributes_that_are_none_are_named_in_one_line(tmp_path, shapes, reason):
+    with pytest.raises(DataError, match=reason) as caught:
+        open_dataset(one(tmp_path, shapes))
+    assert "annotations.xml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('<?xml version="1.0" encoding="a"?><annotations></annotations>', "cannot be read as XML"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', "has a document type"),
+        ("<annotations>" + "<image " * 10**5, "cannot be read as XML"),
+        ("<annotations></annotations>", "lists no pictures"),
+    ],
+)
+def test_bombs_and_unknown_encodings_are_one_line(tmp_path, text, reason):
+    (tmp_path / "annotations.xml").write_text(text)
+    start = time.perf_counter()
+    with pytest.raises(DataError, match=reason):
+        open_dataset(tmp_path)
+    assert time.perf_counter() - start < 5
+
+
+def test_a_file_in_utf_16_is_read(tmp_path):
+    draw(tmp_path / "images", "a.png")
+    text = cvat_text({"a.png": [("cat", [SQUARE])]}).replace("utf-8", "utf-16")
+    (tmp_path / "annotations.xml").write_bytes(text.encode("utf-16"))
+    assert open_dataset(tmp_path)[0].label_ids.tolist() == [0, 2]
+
+
+def test_shapes_outside_and_without_pixels_are_left_out(tmp_path):
+    box = '<box label="cat" xtl="10" ytl="5" xbr="30" ybr="20"{}/>'
+    skeleton = '<skeleton label="cat"><points label="eye" points="1,1"/></skeleton>'
+    cuboid = '<cuboid label="cat" xtl1="1" ytl1="2"/>'
+    shapes = box.format(' outside="1"') + skeleton + cuboid + box.format(' z_order="nan"')
+    with pytest.warns(DataWarning, match="2 points, lines, cuboids and skeletons"):
+        sample = open_dataset(one(tmp_path, shapes))[0]
+    assert sample.label_ids.tolist() == [0, 2] and sample.mask(1).sum() == 300
+
+
+def test_labels_called_ignore_are_neither_object_nor_background(tmp_path):
+    data = one(tmp_path, '<box label="ignore" xtl="10" ytl="5" xbr="30" ybr="20"/>')
+    file = data / "annotations.xml"
+    file.write_text(file.read_text().replace("<name>cap</name>", "<name>ignore</name>"))
+    dataset = open_dataset(data)
+    assert dataset.labels.names == ("cat", "background")
+    assert dataset.labels.colours == ((16, 128, 255), None)
+    assert dataset[0].ignored.sum() == 300 and dataset.count_things().tolist() == [0]
+
+
+def test_images_without_size_or_listed_twice_are_named(tmp_path):
+    data = one(tmp_path, "")
+    text = (data / "annotations.xml").read_text()
+    for change, told in (
+        (('width="64"', ""), "image 1: lacks the field width"),
+        (('width="64"', 'width="-64"'), "image 1: width is '-64': expected a whole number"),
+        (('width="64"', 'width="1e30"'), "image 1: width is '1e30': expected a whole number"),
+        (("</annotations>", text[text.index("<image") :]), "lists a.png 2 times"),
+    ):
+        (data / "annotations.xml").write_text(text.replace(*change))
+        with pytest.raises(DataError) as refused:
+            open_dataset(data)
+        assert told in str(refused.value)
+
+
+def test_masks_for_an_image_of_another_size_are_refused(tmp_path):
+    data = one(tmp_path, '<mask label="cat" rle="6" left="0" top="0" width="3" height="2"/>')
+    file = data / "annotations.xml"
+    file.write_text(file.read_text().replace('width="64"', 'width="9000"'))
+    with pytest.raises(DataError, match=r"a\.png has 64 x 48 pixels, .*xml are for 9000 x 48"):
+        open_dataset(data)

@@ -1,16 +1,26 @@
 """CVAT for images 1.1: one XML with the shapes of all pictures."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
+from math import isnan
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 
 from unimask.datasets.annotations import Collector
+from unimask.datasets.cvat_xml import (
+    SHAPELESS,
+    CvatHead,
+    CvatShape,
+    Elements,
+    read_head,
+    read_shapes,
+)
 from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
 from unimask.datasets.objects import ObjectPictures, object_labels
+from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.outlines import (
     Mask,
     ellipse,
@@ -20,19 +30,14 @@ from unimask.datasets.outlines import (
     rectangle,
     turned,
 )
-from unimask.datasets.picture_files import find_pictures, is_passed_over
+from unimask.datasets.picture_files import find_pictures, is_passed_over, picture_size
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
-from unimask.labels import Colour
+from unimask.formats.json_values import real_number
 
 FORMAT = "CVAT for images"
 LOOK = 1 << 12
 """Bytes at the beginning of a file that tell whether it is CVAT's."""
-
-SUBSET = re.compile(rb'<image\b[^<>]*?\bsubset="([^"<]*)"')
-SHAPED = ("polygon", "mask", "box", "ellipse")
-SHAPELESS = ("points", "polyline", "cuboid", "skeleton", "tag")
-"""Shapes, and types of labels, that have no pixels."""
 
 PLACE = ("left", "top", "width", "height")
 ENDS = ("xtl", "ytl", "xbr", "ybr")
@@ -42,9 +47,8 @@ AXES = ("cx", "cy", "rx", "ry")
 def find_cvat(folder: Path) -> Found | None:
     """Look for an XML that begins as CVAT's; subsets of a project are splits."""
     for file in sorted(folder.glob("*.xml")):
-        content = b"" if is_passed_over(file.name) else file.read_bytes()
-        if b"<annotations>" in content[:LOOK].replace(b"\0", b""):  # UTF-16 has zeros
-            splits = subsets_of(content)
+        if not is_passed_over(file.name) and is_cvat(file):
+            splits = subsets_of(file)
             return Found(
                 FORMAT,
                 {split: partial(open_cvat, file, name) for split, name in splits.items()},
@@ -56,10 +60,22 @@ def find_cvat(folder: Path) -> Found | None:
     return None
 
 
-def subsets_of(content: bytes) -> dict[str, str | None]:
+def is_cvat(file: Path) -> bool:
+    """Return whether an XML begins as CVAT's do."""
+    try:
+        with file.open("rb") as stream:
+            beginning = stream.read(LOOK)
+    except OSError:
+        return False
+    return b"<annotations>" in beginning.replace(b"\0", b"")  # UTF-16 has zeros
+
+
+def subsets_of(file: Path) -> dict[str, str | None]:
     """Return the splits of an XML and how it calls them; one without a name if it has no train."""
-    found: set[bytes] = set(SUBSET.findall(content))
-    names = sorted(name.decode("utf-8", "replace") for name in found)
+    try:
+        names = sorted({image.subset for image in read_head(file).images} - {""})
+    except DataError:  # the reader says it, if no other format fits
+        return {WHOLE: None}
     splits: dict[str, str | None] = {SPLITS.get(name.lower(), name): name for name in names}
     return splits if "train" in splits else {WHOLE: None}
 
@@ -75,41 +91,31 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
     Raises:
         DataError: The file is not what it should be, or a picture is missing.
     """
-    try:
-        root = ElementTree.parse(file).getroot()
-    except (OSError, ElementTree.ParseError) as error:
-        raise DataError(f"{file} cannot be read as XML ({error}): export it again") from None
-    if root.find("track") is not None:
-        raise DataError(f"{file} is CVAT for video: export the task as 'CVAT for images 1.1'")
-    images = [i for i in root.iter("image") if subset is None or i.get("subset") == subset]
-    images.sort(key=lambda image: image.get("name", ""))
-    names = [image.get("name", "") for image in images]
-    if not names:
+    head = read_head(file)
+    if not head.images:
         raise DataError(f"{file} lists no pictures: export the task as 'CVAT for images 1.1'")
+    if not head.labels:
+        raise DataError(f"{file} lists no labels under meta: export it again")
+    chosen = [i for i, image in enumerate(head.images) if subset in (None, image.subset)]
+    chosen.sort(key=lambda index: head.images[index].name)
+    names = [head.images[index].name for index in chosen]
     folder = file.parent
     places = (folder / "images" / (subset or ""), folder / "images", folder)
     paths = find_pictures(names, places, file)
-    labels = read_labels(file, root)
-    index = {label: number for number, label in enumerate(labels)}
-    objects, sizes = Collector(), []
-    for number, image in enumerate(images):
-        size = read_size(f"{file}: {names[number]}", image)
-        sizes.append(size)
-        for place, members in groups_of(image).items():
-            where = f"{file}: shape {place} of {names[number]}"
-            label = members[0].get("label")
-            if label not in index:
-                raise DataError(f"{where} has the label {label!r}, which the XML does not list")
-            objects.add(
-                number, index[label], place, read_group(where, members, size), depth=depth(members)
-            )
-    left_out = sum(len(image.findall(kind)) for image in images for kind in SHAPELESS[:-1])
-    if left_out:
-        tell(f"{file}: {left_out} points, lines, cuboids and skeletons have no pixels: left out")
+    check_distinct(file, paths)
+    reader = CvatReader(file, head, chosen, paths, wish.channels)
+    read_shapes(file, reader.image)
+    if reader.left_out:
+        tell(
+            f"{file}: {reader.left_out} points, lines, cuboids and skeletons have no pixels: left "
+            "out"
+        )
+    objects, labels = reader.objects, head.labels
 
     def origin(picture: int, place: int) -> str:
         return f"{file}: shape {place} of {names[picture]}"
 
+    sizes = [head.images[index].size for index in chosen]
     colours = tuple(labels.values()) if any(labels.values()) else ()
     done = objects.finish(np.array(sizes, np.int64), origin)
     name = folder.absolute().name
@@ -117,107 +123,158 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
     return ObjectPictures(FORMAT, name, known, paths, done, origin, wish.channels)
 
 
-def read_labels(file: Path, root: ElementTree.Element) -> Mapping[str, Colour | None]:
-    """Give the labels that may have pixels, with their colours, in the order of the file.
+class CvatReader:
+    """Reader of the shapes of some images.
+
+    Args:
+        file: The XML.
+        head: Its images and labels.
+        chosen: The images that are wanted, by their numbers in the file.
+        paths: Their files.
+        channels: Of the images.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        head: CvatHead,
+        chosen: Sequence[int],
+        paths: Sequence[Path],
+        channels: int,
+    ) -> None:
+        self.file, self.head, self.paths, self.channels = file, head, paths, channels
+        self.places = {number: place for place, number in enumerate(chosen)}
+        self.labels = {label: number for number, label in enumerate(head.labels)}
+        self.objects, self.left_out = Collector(), 0
+
+    def image(self, number: int, shapes: Elements) -> None:
+        """Add the shapes of an image, if it is wanted.
+
+        Raises:
+            DataError: One of them is none.
+        """
+        place = self.places.get(number)
+        if place is None:
+            return
+        image = self.head.images[number]
+        self.left_out += sum(tag in SHAPELESS[:-1] for tag, _ in shapes)
+        if any(tag == "mask" for tag, _ in shapes):
+            self.check_size(place, image.size)
+        for first, members in groups_of(shapes).items():
+            where, label = f"{self.file}: shape {first} of {image.name}", members[0][1].label
+            if label not in self.labels:
+                raise DataError(f"{where} has the label {label!r}, which the XML does not list")
+            mask = read_group(where, members, image.size)
+            depth = -max(int(shape.z_order or 0) for _, shape in members)
+            self.objects.add(place, self.labels[label], first, mask, depth=depth)
+
+    def check_size(self, place: int, told: tuple[int, int]) -> None:
+        """Refuse masks for another size than their image has: they are drawn at once.
+
+        Raises:
+            DataError: The image has another size.
+            ImageError: It cannot be read.
+        """
+        size = picture_size(self.paths[place], self.channels)
+        if size != told:
+            turned = explain_mismatch(self.paths[place], size, told)
+            raise DataError(
+                f"{self.paths[place]} has {size[1]} x {size[0]} pixels, but its labels in "
+                f"{self.file} are for {told[1]} x {told[0]}"
+                f"{turned or ': export labels and images together'}"
+            )
+
+
+def check_distinct(file: Path, paths: Sequence[Path]) -> None:
+    """Refuse two entries of one image: objects of the one would be background of the other.
 
     Raises:
-        DataError: There are none.
+        DataError: There are two.
     """
-    labels: dict[str, Colour | None] = {}
-    for label in root.iterfind("meta//labels/label"):
-        if label.findtext("type") not in SHAPELESS and label.find("parent") is None:
-            digits = re.fullmatch("#([0-9a-fA-F]{6})", label.findtext("color") or "")
-            red, green, blue = bytes.fromhex(digits[1]) if digits else (0, 0, 0)
-            name = (label.findtext("name") or "").strip()
-            labels.setdefault(name, (red, green, blue) if digits else None)
-    if not labels:
-        raise DataError(f"{file} lists no labels under meta: export it again")
-    return labels
+    for path, count in Counter(paths).most_common(1):
+        if count > 1:
+            raise DataError(f"{file} lists {path.name} {count} times: export each image once")
 
 
-def read_size(where: str, image: ElementTree.Element) -> tuple[int, int]:
-    """Read height and width of a picture.
-
-    Raises:
-        DataError: They are not told.
-    """
-    try:
-        return int(image.get("height", "")), int(image.get("width", ""))
-    except ValueError:
-        raise DataError(f"{where} has no width and height: export it again") from None
-
-
-def groups_of(image: ElementTree.Element) -> dict[int, list[ElementTree.Element]]:
+def groups_of(shapes: Elements) -> dict[int, list[tuple[str, CvatShape]]]:
     """Join shapes of one label and one group; each group goes by its first shape's number."""
     first: dict[object, int] = {}
-    groups: dict[int, list[ElementTree.Element]] = {}
-    for number, shape in enumerate(image, start=1):
-        if shape.tag in SHAPED:
-            group = shape.get("group_id", "0")
-            key = number if group == "0" else (shape.get("label"), group)
-            groups.setdefault(first.setdefault(key, number), []).append(shape)
+    groups: dict[int, list[tuple[str, CvatShape]]] = {}
+    for number, (tag, shape) in enumerate(shapes, start=1):
+        if shape is not None and not shape.outside:
+            key = (shape.label, shape.group_id) if shape.group_id else number
+            groups.setdefault(first.setdefault(key, number), []).append((tag, shape))
     return groups
 
 
-def depth(shapes: Sequence[ElementTree.Element]) -> int:
-    """Give how far behind the others an object lies: the greater `z_order` is nearer."""
-    orders = [shape.get("z_order", "0") for shape in shapes]
-    return -max(int(order) if re.fullmatch(r"-?\d{1,9}", order) else 0 for order in orders)
-
-
-def read_group(where: str, shapes: Sequence[ElementTree.Element], size: tuple[int, int]) -> Mask:
-    """Read the shapes of one object.
+def read_group(where: str, shapes: Sequence[tuple[str, CvatShape]], size: tuple[int, int]) -> Mask:
+    """Return the shapes of one object as a mask.
 
     Raises:
         DataError: One of them is none; the message begins with `where`.
     """
     try:
-        return join([read_shape(shape, size) for shape in shapes], size)
+        return join([read_shape(tag, shape, size) for tag, shape in shapes], size)
     except DataError as error:
         raise DataError(f"{where} {error}") from None
-    except ValueError:
-        told = ", ".join(f"{key}={value[:20]!r}" for key, value in shapes[0].items())
-        raise DataError(f"{where} is no {shapes[0].tag}: {told}; draw it again") from None
 
 
-def read_shape(shape: ElementTree.Element, size: tuple[int, int]) -> Mask:
-    """Read one shape.
+def read_shape(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
+    """Return one shape as a mask.
+
+    Args:
+        tag: Its kind, one of `SHAPED`.
+        shape: Its attributes.
+        size: Height and width of its image.
 
     Raises:
         DataError: It encloses nothing, or lies outside; the message is the end of a sentence.
-        ValueError: An attribute is missing, or no number.
     """
-    if shape.tag == "mask":
-        left, top, width, height = (int(number) for number in numbers(shape, PLACE))
-        counts = np.array(shape.get("rle", "").split(","), np.int64)
-        if not (0 < height <= size[0] and 0 < width <= size[1]):
-            raise DataError(f"has a mask of {width} x {height}, no part of its picture: redo it")
-        if (counts < 0).any() or counts.sum() != width * height:
-            raise DataError(f"has run lengths that do not add up to {width} x {height}: redo it")
-        # Unlike COCO's, these run along the rows of the mask's box.
-        inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
-        return placed(inside, left, top, size)
-    if shape.tag == "polygon":
-        points = re.split("[,;]", shape.get("points", ""))
-        flat = [float(value) for value in points]
-    elif shape.tag == "box":
-        flat = rectangle(*numbers(shape, ENDS))
+    if tag == "mask":
+        left, top, width, height = numbers(tag, shape, PLACE)
+        inside = read_runs(shape.rle, int(width), int(height), size)
+        return placed(inside, int(left), int(top), size)
+    if tag == "polygon":
+        try:
+            flat = [float(value) for value in re.split("[,;]", shape.points)]
+        except ValueError:
+            raise DataError(f"is no polygon: points={shape.points[:20]!r}; draw it again") from None
+    elif tag == "box":
+        flat = rectangle(*numbers(tag, shape, ENDS))
     else:
-        flat = ellipse(*numbers(shape, AXES))
-    degrees = float(shape.get("rotation", "0"))
-    polygons = read_polygons([turned(flat, degrees) if degrees else flat])
+        flat = ellipse(*numbers(tag, shape, AXES))
+    degrees = real_number(shape.rotation)
+    polygons = read_polygons([flat])
     if not polygons:
         raise DataError(f"has {len(flat) // 2} points, but a polygon takes three: draw it again")
-    return polygons
+    return read_polygons([turned(flat, degrees)]) if degrees else polygons
 
 
-def numbers(shape: ElementTree.Element, keys: tuple[str, str, str, str]) -> list[float]:
-    """Read attributes that are numbers.
+def read_runs(rle: str, width: int, height: int, size: tuple[int, int]) -> np.ndarray:
+    """Return the mask of a box. Unlike COCO's, its runs go along the rows.
 
     Raises:
-        ValueError: One is missing, or none.
+        DataError: The runs do not fill the box; the message is the end of a sentence.
     """
-    values = [float(shape.get(key, "")) for key in keys]
-    if not np.isfinite(values).all():
-        raise ValueError(f"{keys} are no numbers")
+    if not (0 < height <= size[0] and 0 < width <= size[1]):
+        raise DataError(f"has a mask of {width} x {height}, no part of its picture: redo it")
+    try:
+        counts = [int(count) for count in rle.split(",")]
+    except ValueError:
+        raise DataError(f"is no mask: rle={rle[:20]!r}; draw it again") from None
+    if min(counts) < 0 or sum(counts) != width * height:
+        raise DataError(f"has run lengths that do not add up to {width} x {height}: redo it")
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
+
+
+def numbers(tag: str, shape: CvatShape, keys: tuple[str, str, str, str]) -> list[float]:
+    """Return attributes that are numbers.
+
+    Raises:
+        DataError: One is missing; the message is the end of a sentence.
+    """
+    values = [real_number(getattr(shape, key)) for key in keys]
+    absent = [key for key, value in zip(keys, values, strict=True) if isnan(value)]
+    if absent:
+        raise DataError(f"is no {tag}: it lacks {', '.join(absent)}; draw it again")
     return values

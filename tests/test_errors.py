@@ -25,3 +25,11 @@ def test_messages_stay_on_one_line_and_send_nothing_to_the_terminal(kind):
 def test_errors_pass_between_processes(kind):
     error = pickle.loads(pickle.dumps(kind("a.png: cut off")))
     assert type(error) is kind and str(error) == "a.png: cut off"
+
+
+def test_warnings_are_safe_to_print_too():
+    from unimask.datasets.found import DataWarning
+    from unimask.processing.value_ranges import PictureWarning
+
+    for kind in (DataWarning, PictureWarning):
+        assert str(kind("red\x1b[31m \ud800\nline")) == "red\\x1b[31m \\ud800\\nline"

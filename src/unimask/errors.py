@@ -35,6 +35,13 @@ class UnimaskError(Exception):
         super().__init__(printable(message))
 
 
+class UnimaskWarning(UserWarning):
+    """Anything that unimask warns of; its message is safe to print, as that of an error is."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
 class ImageError(UnimaskError):
     """A picture is missing, corrupt, of an unknown kind, or absurdly large."""
 

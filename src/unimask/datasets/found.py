@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from unimask.datasets.packed import Stream, open_file
 from unimask.datasets.sample import Sample
-from unimask.errors import DataError
+from unimask.errors import DataError, UnimaskWarning
 from unimask.labels import TASKS, LabelSet, Task
 
 
@@ -176,7 +176,7 @@ def add_notes(dataset: Dataset, notes: Sequence[str]) -> None:
         dataset.about = replace(about, told=told)  # type: ignore[attr-defined]
 
 
-class DataWarning(UserWarning):
+class DataWarning(UnimaskWarning):
     """Something in a dataset is left out."""
 
 

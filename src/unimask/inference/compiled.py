@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from unimask.errors import SettingsError
+from unimask.errors import SettingsError, UnimaskWarning
 from unimask.labels import Task
 from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
@@ -26,7 +26,7 @@ MENDS = {
 Kind = tuple[torch.Size, Task | None]
 
 
-class CompileWarning(UserWarning):
+class CompileWarning(UnimaskWarning):
     """Pictures have more sizes than are compiled."""
 
 

@@ -9,7 +9,7 @@ import torch
 
 from unimask.checkpoints import Checkpoint, Preprocessing, read_authors, read_huggingface
 from unimask.checkpoints.skeleton import build_skeleton
-from unimask.errors import CheckpointError, SettingsError
+from unimask.errors import CheckpointError, SettingsError, UnimaskWarning
 from unimask.inference.hub import PREPROCESSORS, HubAccess, download, is_hub_id
 from unimask.inference.names import EXAMPLES, is_untrained, where_trained
 from unimask.inference.predictor import Predictor
@@ -23,7 +23,7 @@ WEIGHT_FILES = (".pkl", ".pth", ".pt", ".safetensors")
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 
 
-class LoadWarning(UserWarning):
+class LoadWarning(UnimaskWarning):
     """Something was chosen or assumed while a model was loaded."""
 
 

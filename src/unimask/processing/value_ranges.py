@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
+from unimask.errors import UnimaskWarning
+
 Kind = Literal["black", "dark", "flat", "clipped"]
 
 STRIP_VALUES = 2**20
@@ -27,7 +29,7 @@ BLACK_LEVEL = 1
 """An image whose brightest value becomes this or less shows nothing."""
 
 
-class PictureWarning(UserWarning):
+class PictureWarning(UnimaskWarning):
     """A picture was read, but something of it was changed or lost on the way."""
 
 

@@ -1,0 +1,52 @@
+"""Where a new run may start: a folder that is new, empty, or holds a run of ours."""
+
+import json
+from pathlib import Path
+
+from unimask.errors import OutputError
+from unimask.formats.output_folder import RECORD, OutputFolder, foreign_entries
+
+RUN_FILES = frozenset(
+    f"{RECORD} .lock .lock.json settings.json dataset.json classes.npy metrics.csv curves.png "
+    "state.pt samples weights tokenizer tensorboard wandb mlruns".split()
+)
+"""What a run writes."""
+
+SETTINGS = {"model", "task", "data", "labels", "settings"}
+"""Keys of our own settings.json, by which folders of earlier releases are known."""
+
+LISTED = 3
+MOST_BYTES = 2**24
+
+
+def claim_folder(path: Path) -> None:
+    """Make the folder of a new run, and mark it as ours.
+
+    Raises:
+        OutputError: It holds files that are none of a run's, or cannot be made.
+    """
+    found = foreign_entries(path)
+    foreign = [name for name in found if name not in RUN_FILES]
+    if foreign or (found and not is_ours(path, found)):
+        names = foreign or found
+        shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+        raise OutputError(
+            f"{path} holds files that unimask did not write ({shown}): give a new or empty folder"
+        )
+    if not found:
+        OutputFolder(path).create_record()
+
+
+def is_ours(path: Path, found: list[str]) -> bool:
+    """Return True for the folder of a run, even one that was killed before its first state."""
+    if RECORD in found:
+        OutputFolder(path)  # refuses a record that is none
+        return True
+    if found == ["samples"]:
+        return not any((path / "samples").iterdir())
+    try:
+        file = path / "settings.json"
+        content = json.loads(file.read_text()) if file.stat().st_size < MOST_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and content.keys() >= SETTINGS

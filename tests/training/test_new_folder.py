@@ -1,0 +1,70 @@
+"""A new run starts in no folder of somebody else."""
+
+import json
+
+import pytest
+
+from unimask.errors import OutputError
+from unimask.formats.output_folder import OutputFolder
+from unimask.training.new_folder import claim_folder
+
+OURS = {"model": "x", "task": "instance", "data": "d", "labels": [], "settings": {}}
+
+
+def test_a_new_folder_is_marked_as_ours(tmp_path):
+    claim_folder(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "unimask.json").read_text())["files"] == {}
+    (tmp_path / "run" / "samples").mkdir()
+    (tmp_path / "run" / "metrics.csv").write_text("step\n")
+    claim_folder(tmp_path / "run")  # killed before its first state, and started again
+
+
+def earlier(folder):
+    (folder / "settings.json").write_text(json.dumps(OURS))
+    (folder / "samples").mkdir()
+
+
+ACCEPTED = {
+    "empty": lambda folder: None,
+    "junk": lambda folder: (folder / ".DS_Store").touch(),
+    "nothing but an empty folder of samples": lambda folder: (folder / "samples").mkdir(),
+    "a run of an earlier release": earlier,
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_folders_without_files_of_others_are_taken(tmp_path, case):
+    ACCEPTED[case](tmp_path)
+    claim_folder(tmp_path)
+
+
+def results(folder):
+    with OutputFolder(folder).writing("a.json") as path:
+        path.write_text("{}")
+
+
+def filled_since(folder):
+    claim_folder(folder)
+    (folder / "notes.txt").write_text("mine")
+
+
+FOREIGN = {
+    "images": lambda folder: (folder / "a.png").touch(),
+    "settings of an editor": lambda folder: (folder / "settings.json").write_text('{"a": 1}'),
+    "metrics of another program": lambda folder: (folder / "metrics.csv").write_text("step\n"),
+    "samples of another program": lambda folder: (
+        (folder / "samples").mkdir(),
+        (folder / "samples" / "a.png").touch(),
+    ),
+    "results of predict": results,
+    "a run with notes": filled_since,
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_files_of_others_are_left_alone(tmp_path, case):
+    FOREIGN[case](tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match=r"unimask did not write .*: give a new or empty folder"):
+        claim_folder(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before

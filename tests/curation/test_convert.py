@@ -142,6 +142,14 @@ def test_pictures_of_one_name_in_several_folders_stay_apart():
     ]
 
 
+def test_no_image_takes_the_place_of_another_in_any_file_system():
+    taken = set()
+    paths = [Path("a/x.png"), Path("b/X.png"), Path("a/x.jpg"), Path("a/x.jpg"), Path("x.png")]
+    names = [unused_name(path, taken) for path in paths]
+    assert names == ["x.png", "b_X.png", "a_x.jpg", "a_x_2.jpg", "x_2.png"]
+    assert "/" not in unused_name(Path("/x.png"), taken) + unused_name(Path("/x.png"), taken)
+
+
 def test_stuff_of_one_folder_and_things_of_another(tmp_path):
     """Ground everywhere but where `stuff` says disc: there an object decides, or nothing does."""
     stuff = write_discs(tmp_path / "stuff", {"train": 2, "val": 1})

@@ -136,11 +136,18 @@ def link_picture(path: Path, target: Path) -> None:
 
 
 def unused_name(path: Path, taken: set[str]) -> str:
-    """Give a picture's name, with its folders' names before it where others have the same stem."""
+    """Return an image's name, with its folders' names before it where others have the same stem.
+
+    Stems that differ in case only count as the same: some file systems do not tell them apart.
+    """
     stem, parents = path.stem, list(path.parts[:-1])
-    while stem in taken and parents:
-        stem = f"{parents.pop()}_{stem}"
-    taken.add(stem)
+    while stem.casefold() in taken and parents:
+        stem = f"{parents.pop()}_{stem}".replace(os.sep, "")
+    longest, number = stem, 1
+    while stem.casefold() in taken:
+        number += 1
+        stem = f"{longest}_{number}"
+    taken.add(stem.casefold())
     return stem + path.suffix
 
 

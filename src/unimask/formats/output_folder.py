@@ -66,14 +66,15 @@ class OutputFolder:
         """
         wanted = dict.fromkeys(names)
         folders = {str(parent) for name in wanted for parent in PurePosixPath(name).parents}
-        obstacles: list[str] = []
-        for name in wanted:
-            reason = "is the name of a folder too" if name in folders else self.obstacle(name)
-            if reason:
-                obstacles.append(f"{self.path / name} {reason}")
+        obstacles = self.obstacles(wanted, folders)
+        if obstacles:
+            self.read_record()  # another process may have written them
+            obstacles = self.obstacles(obstacles, folders)
         if obstacles:
             more = f" (and {len(obstacles) - 1} more)" if len(obstacles) > 1 else ""
-            raise OutputError(f"{obstacles[0]}{more}: give another folder, or move it away")
+            raise OutputError(
+                f"{next(iter(obstacles.values()))}{more}: give another folder, or move it away"
+            )
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -93,6 +94,15 @@ class OutputFolder:
                 self.append(name, digest)
                 os.replace(temporary, target)
 
+    def obstacles(self, names: Iterable[str], folders: set[str]) -> dict[str, str]:
+        """Return what forbids to write files, as sentences by their names."""
+        found = {}
+        for name in names:
+            reason = "is the name of a folder too" if name in folders else self.obstacle(name)
+            if reason:
+                found[name] = f"{self.path / name} {reason}"
+        return found
+
     def obstacle(self, name: str) -> str:
         """Return what forbids to write a file, as the end of a sentence; "" where nothing does."""
         if PurePosixPath(name).name in (RECORD, LOCK) or not is_inside(name):
@@ -109,9 +119,6 @@ class OutputFolder:
             digest = sha256_of(target)
         except OSError as error:
             return f"cannot be written ({error.strerror or error})"
-        if digest in self.known.get(name, ()):
-            return ""
-        self.read_record()  # another process may have written it
         if name not in self.known:
             return "was not written by unimask and is not replaced"
         changed = "was changed since unimask wrote it and is not replaced"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from unimask.curation import check
 from unimask.curation.board import draw_board
-from unimask.datasets import check_classes, check_teaching, open_dataset
+from unimask.datasets import check_classes, check_teaching, open_dataset, open_train_and_val
 from unimask.datasets.describe import difference
 from unimask.errors import DataError
 from unimask.labels import LabelSet
@@ -209,6 +209,8 @@ def test_labels_that_teach_nothing_are_severe_and_not_trained_on(tmp_path, chang
         for task, reason in (("instance", "no object of a thing"), ("panoptic", "all labelled")):
             with pytest.raises(DataError, match=f"teaches nothing for {task}: {reason}"):
                 check_teaching(open_dataset(data, "train"), (task,))
+        with pytest.raises(DataError, match="teaches nothing for semantic, instance, panoptic: "):
+            open_train_and_val(data)
     check_teaching(open_dataset(one_json(tmp_path / "sound"), "train"), ("panoptic", "instance"))
 
 

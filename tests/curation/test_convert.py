@@ -270,3 +270,12 @@ def test_a_format_that_is_given_is_taken(tmp_path):
     assert open_dataset(tmp_path / "out", "train").labels.names[:2] == ("class 0", "class 1")
     with pytest.raises(DataError, match="may be semantic maps"):
         convert(data, tmp_path / "again", to="semantic", format="LabelMe")
+
+
+def test_things_without_objects_are_an_error(tmp_path):
+    """Elsewhere the option does nothing, and what is written lacks all objects."""
+    data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
+    convert(data, tmp_path / "maps", to="semantic")
+    with pytest.raises(SettingsError, match="has no thing classes, only object, background"):
+        convert(tmp_path / "maps", tmp_path / "out", to="coco-panoptic", things=tmp_path / "maps")
+    assert not (tmp_path / "out").exists()

@@ -31,7 +31,8 @@ DataArgument = Annotated[
 FormatOption = Annotated[
     str | None,
     typer.Option(
-        help="Of label maps: 'semantic maps', 'instance ids' or 'class and object channels'."
+        help="Format of the labels, if it is not the one that is found: coco, coco-panoptic, yolo, "
+        "labelme, cvat, 'semantic maps', 'instance ids', 'class and object channels', ..."
     ),
 ]
 PreprocessingOption = Annotated[

@@ -14,7 +14,8 @@ from unimask.curation.writers.instance_ids import InstanceIdWriter
 from unimask.curation.writers.semantic import SemanticWriter
 from unimask.curation.writers.writer import Writer
 from unimask.curation.writers.yolo import YoloWriter
-from unimask.datasets import Dataset, open_dataset, split_names
+from unimask.datasets import Dataset, check_classes
+from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.found import WHOLE, Wish, open_picture
 from unimask.errors import OutputError, SettingsError
 from unimask.formats.atomic import atomic_folder
@@ -87,13 +88,17 @@ def convert(
     if to not in FORMATS:
         raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")
     target, written = Path(out), Written(Path(out))
-    splits = (split,) if split is not None else split_names(Path(data), Wish(names, format=format))
+    source = DatasetFolder(Path(data), Wish(names, format=format))
+    above = None if things is None else DatasetFolder(Path(things))
+    splits = (split,) if split is not None else source.split_names()
     with whole_folder(target) as folder:
-        writer: Writer | None = None
+        writer, first = None, None
         for name in splits:
-            dataset: Dataset = open_dataset(data, name, names=names, format=format)
-            if things is not None:
-                dataset = Combined(dataset, open_dataset(things, name))
+            dataset: Dataset = source.open(name)
+            if above is not None:
+                dataset = Combined(dataset, with_things(above.open(name)))
+            first = first or dataset
+            check_classes(first, dataset)
             writer = writer or FORMATS[to](folder, dataset.labels)
             part = name or WHOLE
             write_split(writer, dataset, part, link, progress)
@@ -101,6 +106,20 @@ def convert(
         if writer is not None:
             written.told = [f"lost: {count} {what}" for what, count in writer.lost.items() if count]
     return written
+
+
+def with_things(dataset: Dataset) -> Dataset:
+    """Return a dataset that has thing classes.
+
+    Raises:
+        SettingsError: It has none, so that nothing of it could be put over other labels.
+    """
+    if not dataset.labels.things:
+        raise SettingsError(
+            f"--things {dataset.name} has no thing classes, only "
+            f"{', '.join(dataset.labels.names)}: give a dataset of objects"
+        )
+    return dataset
 
 
 def write_split(

@@ -24,6 +24,7 @@ from unimask.datasets.found import (
 )
 from unimask.datasets.groups import Parts, part_by_rule
 from unimask.datasets.splits import EVERY, Subset
+from unimask.datasets.teaching import check_teaching
 from unimask.errors import DataError, SettingsError, UnimaskError
 
 KNOWN_SPLITS = ("train", "val", "test")
@@ -309,7 +310,7 @@ def open_train_and_val(
         format: The format to take.
 
     Raises:
-        DataError: One cannot be opened, or their classes differ.
+        DataError: One cannot be opened, their classes differ, or there is nothing to learn.
         SettingsError: Both are the same split, or an option cannot be honoured.
     """
     folder = DatasetFolder(Path(path), Wish(names, channels, format))
@@ -331,6 +332,7 @@ def open_train_and_val(
             "two different splits by --split and --val-split"
         )
     check_classes(train, val)
+    check_teaching(train)
     return train, val
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from unimask.datasets.found import Dataset, count_things
+from unimask.datasets.found import Dataset, about_of, count_things
 from unimask.errors import DataError
 from unimask.labels import LabelSet, Task
 
@@ -25,18 +25,25 @@ def why_nothing(task: Task, *, things: int, classes: int) -> str:
     return ""
 
 
-def check_teaching(dataset: Dataset, tasks: Sequence[Task]) -> None:
+def check_teaching(dataset: Dataset, tasks: Sequence[Task] | None = None) -> None:
     """Refuse a dataset whose labels say, without a look at images, that they teach nothing.
 
+    Args:
+        dataset: What is to be learned from.
+        tasks: What is to be learned, all of it; None for any one of what the labels are for.
+
     Raises:
-        DataError: There is nothing to learn for one of the tasks.
+        DataError: There is nothing to learn.
     """
     counts = count_things(dataset)
     if counts is None or counts.sum():
         return
-    for task in tasks:
-        if reason := why_nothing(task, things=0, classes=count_stuff(dataset.labels)):
-            raise DataError(teaches_nothing(dataset.name, (task,), reason))
+    stuff = count_stuff(dataset.labels)
+    wanted = about_of(dataset).tasks if tasks is None else tuple(tasks)
+    reasons = {task: why_nothing(task, things=0, classes=stuff) for task in wanted}
+    barren = [task for task, reason in reasons.items() if reason]
+    if barren and (tasks is not None or len(barren) == len(wanted)):
+        raise DataError(teaches_nothing(dataset.name, barren, reasons[barren[0]]))
 
 
 def count_stuff(labels: LabelSet) -> int:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from unimask.datasets.maps.class_table import ClassTable, Row, read_rows
+from unimask.formats.text_file import LARGEST_YAML, parse_yaml
 
 KEYS = ("id2label", "label2id")
 """What a card's head may say."""
@@ -22,8 +21,8 @@ def in_card(path: Path) -> list[ClassTable]:
     """Read the classes that a dataset's card names in its head; nothing if it names none."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
-        head = yaml.safe_load(text.split("---")[1]) if text.startswith("---") else None
-    except (OSError, IndexError, yaml.YAMLError, RecursionError):
+        head = parse_yaml(text.split("---", 2)[1][:LARGEST_YAML]) if text[:3] == "---" else None
+    except (OSError, IndexError, ValueError, TypeError, OverflowError):
         return []
     content = head if isinstance(head, dict) else {}
     for key in KEYS:

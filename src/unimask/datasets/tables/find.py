@@ -143,11 +143,13 @@ def open_split(
     """Open one split.
 
     Raises:
-        DataError: Its labels cannot be understood.
+        DataError: Its labels cannot be understood, or are objects where maps are asked for.
     """
     columns = find_columns(tables[split].features, place)
     if columns.map is not None:
         return open_packed_maps(tables, split, place, columns, named, wish)
+    if wish.format is not None:
+        raise DataError(f"{place} lists objects in {columns.objects}: it has no {wish.format}")
     return open_packed_objects(tables, split, place, columns, named, wish)
 
 

@@ -24,7 +24,9 @@ from unimask.losses import Criterion, build_criterion
 from unimask.losses.matcher import ComparedTarget
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS
+from unimask.processing.postprocess import NonFiniteLogitsError
 from unimask.training import TrainingSettings, steps
+from unimask.training.curves import draw_curves
 from unimask.training.run_folder import RunFolder
 
 pytest.importorskip("lightning_fabric")
@@ -52,10 +54,10 @@ def tiny_presets(monkeypatch):
         )
 
 
-def run(data, out, model="tiny", *, task=None, quiet=True, **changes):
+def run(data, out, model="tiny", *, task=None, names=None, quiet=True, **changes):
     settings = replace(SETTINGS, **changes)
     return unimask.train(
-        data, model, task=task, out=out, settings=settings, device="cpu", quiet=quiet
+        data, model, task=task, out=out, names=names, settings=settings, device="cpu", quiet=quiet
     )
 
 
@@ -109,7 +111,10 @@ def test_a_diverging_loss_ends_the_run_with_its_pictures_named(discs, tmp_path, 
     changes = {"learning_rate": 1e30, "steps": 20, "max_bad_steps": 3, "precision": precision}
     with pytest.raises(TrainingError, match=r"^3 steps in a row up to step \d") as failed:
         run(discs, tmp_path, quiet=False, **changes)
-    assert "train/images/" in str(failed.value) and "lower --learning-rate" in str(failed.value)
+    message = str(failed.value)
+    assert "train/images/" in message and "lower --learning-rate (now 1e+30)" in message
+    assert "nan" in message or "inf" in message  # which numbers they were
+    assert ("--precision float32" in message) == (precision == "bfloat16")
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped: ")]
     assert len(told) == 2 and all(".png" in line and "not finite" in line for line in told)
     assert all(tensor.isfinite().all() for tensor in state_of(tmp_path)["network"].values())
@@ -135,6 +140,62 @@ def test_one_bad_step_leaves_the_weights_alone_and_is_reported(
     state = state_of(tmp_path)
     assert state["bad_steps"] == 1 and state["average"]["updates"] == 3
     assert all(tensor.isfinite().all() for tensor in state["network"].values())
+
+
+def test_a_validation_of_a_diverged_network_names_the_learning_rate(discs, tmp_path, monkeypatch):
+    """Elsewhere its numbers are clipped and scored; here float32 was advised to who had it."""
+
+    def diverged(*_):
+        raise NonFiniteLogitsError("the logits hold NaN or infinity")
+
+    monkeypatch.setattr("unimask.training.loop.validate", diverged)
+    words = r"after step 2 .* in float32, its largest weight being [\d.e+]+: .* \(now 0\.001\)"
+    with pytest.raises(TrainingError, match=words):
+        run(discs, tmp_path)
+
+
+def test_names_of_classes_are_printed_as_they_are(discs, tmp_path, capsys):
+    """Elsewhere they are taken for markup, or end the run at its first line."""
+    run(discs, tmp_path, names=("[/b]", "x\ud800\x1b[31m"), steps=1, quiet=False)
+    printed = capsys.readouterr().out
+    assert "[/b]" in printed and "\\ud800" in printed and "\x1b" not in printed
+
+
+def test_metrics_that_somebody_damages_do_not_end_the_run(discs, tmp_path, monkeypatch, capsys):
+    """Elsewhere a spreadsheet that saves the file costs the rest of the run."""
+    real = steps.update
+
+    def damage(fabric, trainee, stream, step, settings):
+        (tmp_path / "metrics.csv").write_bytes(b"\0\xff;\n")
+        return real(fabric, trainee, stream, step, settings)
+
+    monkeypatch.setattr("unimask.training.loop.update", damage)
+    assert run(discs, tmp_path, steps=3, evaluate_every=1, quiet=False).finished
+    assert capsys.readouterr().out.count("curves are not drawn any more") == 1
+    with pytest.raises(TrainingError, match=r"metrics\.csv is damaged"):
+        unimask.train(out=tmp_path, resume=True, steps=4)
+    (tmp_path / "metrics.csv").unlink()
+    monkeypatch.setattr("unimask.training.loop.update", real)
+    assert unimask.train(out=tmp_path, resume=True, steps=4, quiet=True).finished
+
+
+def test_a_log_without_a_terminal_tells_what_remains(discs, tmp_path, capsys):
+    """Elsewhere the bar is all that tells, and a batch system's log has none."""
+    run(discs, tmp_path, steps=3, evaluate_every=1, quiet=False)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert len(lines) == 3 and all(" left, ends " in line for line in lines[:2])
+    assert " left" not in lines[2]
+
+
+def test_curves_at_zero_stand_on_the_axis(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig", lambda self, path, **_: figures.append(self)
+    )
+    row = dict.fromkeys(("loss", "class", "mask", "dice"), "1") | {"metric": "PQ", "score": "0"}
+    monkeypatch.setattr("os.replace", lambda *_: None)
+    draw_curves([row | {"step": "1"}, row | {"step": "2"}], tmp_path / "curves.png")
+    assert figures[0].axes[1].get_ylim()[0] == 0
 
 
 @pytest.fixture(scope="module")

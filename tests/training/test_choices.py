@@ -98,6 +98,19 @@ def test_squares_are_as_large_as_the_pictures():
     assert square([], GPU) == 512  # no file is a picture to Pillow
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "words"),
+    [
+        (1.0, 1.0, "squares of 64 at the size of prediction;"),
+        (0.5, 0.5, "squares of 64 at 0.5 times the size of prediction;"),
+        (0.5, 2.0, "squares of 64 at 0.5 to 2 times the size of prediction;"),
+    ],
+)
+def test_one_scale_is_told_as_one(least, most, words):
+    augmentation = Augmentation(crop=64, min_scale=least, max_scale=most)
+    assert words in choose(CPU, augmentation=augmentation)[1]
+
+
 def test_what_is_said_stays():
     said = {
         "steps": 7, "batch_size": 3, "accumulate": 2, "learning_rate": 3e-3, "size": 64,

@@ -1,16 +1,27 @@
 """A run's own files, spoilt: one line, never a traceback."""
 
 import json
+import math
 from dataclasses import asdict
 
 import pytest
-from conftest import TINY_RESNET
+import torch
+from conftest import TINY_RESNET, tiny_checkpoint
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import nn, optim
 
 from unimask.config import CriterionConfig, PreprocessingConfig
+from unimask.datasets import open_dataset
 from unimask.errors import TrainingError
-from unimask.training.run_folder import RunFolder
+from unimask.inference.untrained import describe_untrained
+from unimask.labels import LabelSet
+from unimask.presets import PRESETS
+from unimask.training import run_folder
+from unimask.training.fingerprint import take_fingerprint
+from unimask.training.run_folder import COLUMNS, RunFolder
+from unimask.training.run_record import ModelRecord, RunRecord
+from unimask.training.saved_state import LOSSES, SavedState
 from unimask.training.settings import TrainingSettings
 
 TOLD = TrainingSettings(
@@ -52,11 +63,160 @@ def test_settings_that_are_none_are_named(tmp_path, text):
         RunFolder(tmp_path).read_settings()
 
 
-@pytest.mark.parametrize("text", ["step\nmany\n", "epoch\n1\n", "step,loss\n,1\n"])
-def test_spoilt_metrics_are_named(tmp_path, text):
-    (tmp_path / "metrics.csv").write_text(text)
-    with pytest.raises(TrainingError, match=r"metrics\.csv is damaged"):
+ROW = dict.fromkeys(COLUMNS, "") | {
+    "step": 1, "epoch": 0.5, "learning_rate": 1e-4, "loss": 2.0, "score": 0.0, "metric": "PQ",
+}  # fmt: skip
+HEADER, LINE = ",".join(COLUMNS), ",".join(str(ROW[name]) for name in COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"step\nmany\n",
+        b"epoch\n1\n",
+        b"step,loss\n,1\n",
+        f"x{HEADER}\n{LINE}\n".encode(),  # a column of another name
+        f"{HEADER},more\n{LINE},1\n".encode(),
+        f"{HEADER},loss\n{LINE},1\n".encode(),
+        f"{HEADER}\n{LINE},1,2\n".encode(),
+        f"{HEADER}\n1,2\n".encode(),
+        f"{HEADER}\n{LINE.replace('2.0', 'two')}\n".encode(),
+        f"{HEADER}\n{LINE.replace('1', 'one', 1)}\n".encode(),
+        f"{HEADER}\n{LINE}\0\n".encode(),
+        f'{HEADER}\n"{LINE}\n'.encode(),
+        f"{HEADER};\n".replace(",", ";").encode(),
+        b"\xff\xfe\0\x01\n",
+        b"\0" * 100 + b"\n",
+        f"{HEADER}\n{'9' * 200_000}{LINE}\n".encode(),
+    ],
+)
+def test_spoilt_metrics_are_named_and_stay(tmp_path, content):
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"metrics\.csv is damaged .* move it away") as failed:
         RunFolder(tmp_path).forget_after(3)
+    assert "\n" not in str(failed.value)
+    assert (tmp_path / "metrics.csv").read_bytes() == content
+
+
+def test_huge_metrics_are_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_folder, "LARGEST_METRICS", 10)
+    (tmp_path / "metrics.csv").write_text(f"{HEADER}\n")
+    with pytest.raises(TrainingError, match="it has more than"):
+        RunFolder(tmp_path).rows()
+
+
+def test_lines_with_fewer_columns_are_of_earlier_releases(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,epoch,learning_rate,loss\n1,0.5,0.1,2\n9,1,0,0\n")
+    RunFolder(tmp_path).forget_after(3)
+    (row,) = RunFolder(tmp_path).rows()
+    assert row["loss"] == "2" and row["score"] == ""
+
+
+def state(network: nn.Module, optimizer: optim.Optimizer) -> dict:
+    weights = network.state_dict()
+    return {
+        "step": 3, "best": 1.5, "bad_steps": 0, "bad_in_a_row": 0, "worse": 0, "taken": 1,
+        "unreadable": {"times": 1, "told": ["a.png"]}, "had_enough": False, "unjudged": False,
+        "sums": dict.fromkeys(LOSSES, 1.0), "spent": 0.5, "network": weights,
+        "optimizer": optimizer.state_dict(), "average": {"updates": 3, "state": weights},
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def learner():
+    network = nn.Linear(2, 3)
+    optimizer = optim.AdamW(network.parameters())
+    network(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    return network, optimizer
+
+
+def test_a_state_comes_back(tmp_path, learner):
+    folder, (network, optimizer) = RunFolder(tmp_path), learner
+    folder.save_state(state(*learner))
+    found = folder.read_state()
+    found.check_shapes(network.state_dict())
+    found.restore_optimizer(optimizer)
+    assert (found.step, found.best, found.unreadable.told) == (3, 1.5, ["a.png"])
+
+
+WRONG = [
+    None, 3, [], {}, "x", {"step": -1}, {"step": "3"}, {"step": 10**30}, {"step": 2.5},
+    {"step": True}, {"best": None}, {"best": math.nan}, {"worse": [1]}, {"unjudged": 1},
+    {"unreadable": {}}, {"unreadable": {"times": 1, "told": "a"}}, {"sums": {"loss": "x"}},
+    {"sums": {}}, {"taken": 0}, {"network": {}}, {"network": {"weight": 3}}, {"network": []},
+    {"network": {"weight": torch.ones(3, 3), "bias": torch.ones(3)}}, {"average": None},
+    {"average": {"updates": 3, "state": {"weight": torch.ones(1)}}}, {"optimizer": {}},
+    {"optimizer": {"state": {}, "param_groups": []}},
+    {"optimizer": {"state": {}, "param_groups": [{"params": [0, 1, 2]}]}},
+    {"optimizer": {"state": {7: {"exp_avg": torch.ones(1)}}, "param_groups": [{"params": [0, 1]}]}},
+    {"optimizer": {"state": {0: {"exp_avg": torch.ones(9)}}, "param_groups": [{"params": [0, 1]}]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda value: str(value)[:40])
+def test_states_of_wrong_types_or_shapes_are_none(tmp_path, learner, wrong):
+    network, optimizer = learner
+    content = state(*learner) | wrong if isinstance(wrong, dict) and wrong else wrong
+    torch.save(content, tmp_path / "state.pt")
+    with pytest.raises((TrainingError, ValueError)) as failed:
+        found = RunFolder(tmp_path).read_state()
+        found.check_shapes(network.state_dict())
+        found.restore_optimizer(optimizer)
+    assert "\n" not in str(failed.value)
+
+
+@pytest.mark.parametrize("name", sorted(SavedState.__struct_fields__))
+def test_states_without_one_of_their_parts_are_damaged(tmp_path, learner, name):
+    content = state(*learner)
+    del content[name]
+    torch.save(content, tmp_path / "state.pt")
+    with pytest.raises(TrainingError, match=rf"state\.pt is damaged .*{name}"):
+        RunFolder(tmp_path).read_state()
+
+
+@pytest.mark.parametrize("name", [*PRESETS, "mask2former-swin-tiny-coco-instance"])
+def test_every_network_comes_back_from_a_record(name):
+    labels = LabelSet(("a", "[/b]\ud800"), (True, False), ((0, 0, 255), None), (0, 90))
+    checkpoint = describe_untrained(name, labels)
+    network = ModelRecord.from_checkpoint(checkpoint, pretrained=True)
+    record = RunRecord(model=name, names=("a", "b"), processes=2, network=network)
+    again = RunRecord.from_json(json.loads(json.dumps(record.to_json())))
+    assert again == record and again.network.labels.category_ids == (0, 90)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_spoilt_records_fail_with_our_errors_alone(tmp_path, data):
+    network = ModelRecord.from_checkpoint(tiny_checkpoint(), pretrained=False)
+    record = RunRecord(model="tiny", task="all", data="x", network=network)
+    content = json.loads(json.dumps(record.to_json() | {"settings": asdict(TOLD)}))
+    inner = content
+    while True:
+        key = data.draw(st.sampled_from(sorted(inner)))
+        if not (isinstance(inner[key], dict) and inner[key] and data.draw(st.booleans())):
+            break
+        inner = inner[key]
+    inner[key] = data.draw(JSON)
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    try:
+        RunFolder(tmp_path).read_record()
+    except TrainingError as error:
+        assert "settings.json is damaged" in str(error) and "\n" not in str(error)
+
+
+def test_a_fingerprint_comes_back_and_a_spoilt_one_is_named(tmp_path, discs):
+    folder = RunFolder(tmp_path)
+    assert folder.read_fingerprint() is None
+    parts = [open_dataset(discs, split) for split in ("train", "val")]
+    fingerprint = take_fingerprint(*parts, discs)
+    folder.write_fingerprint(fingerprint)
+    assert folder.read_fingerprint() == fingerprint and len(fingerprint.train.files) == 6
+    assert "train/images/0.png" in fingerprint.train.files
+    for text in ("", "[]", "{}", '{"train": 3}', "\0"):
+        (tmp_path / "dataset.json").write_text(text)
+        with pytest.raises(TrainingError, match=r"dataset\.json is damaged"):
+            folder.read_fingerprint()
 
 
 def test_spoilt_states_are_named(tmp_path):

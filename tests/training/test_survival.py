@@ -43,9 +43,10 @@ def tiny_preset(monkeypatch):
 
 
 def run(data, out, **changes):
-    resume = changes.pop("resume", False)
+    if changes.pop("resume", False):
+        return train(out=out, resume=True, quiet=True, **changes)
     settings = replace(SETTINGS, **changes)
-    return train(data, "tiny", out=out, settings=settings, resume=resume, device="cpu", quiet=True)
+    return train(data, "tiny", out=out, settings=settings, device="cpu", quiet=True)
 
 
 def execute(data, out, death=-1, where="step") -> int:

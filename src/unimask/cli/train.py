@@ -1,17 +1,40 @@
 """`unimask train`: labelled pictures to weights."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unimask.cli.main import DataArgument, FormatOption, WindowOption, app
+from unimask.cli.main import FormatOption, WindowOption, app
 from unimask.cli.windows import parse_window
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
 
+DEFAULT_MODEL = "mask2former-nano"
+
+DataArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[DATA]",
+        help="Folder of the dataset, or its name on the Hub; a resumed run knows it.",
+    ),
+]
 ModelOption = Annotated[
-    str, typer.Option("--model", "-m", help="A preset or published name, untrained; or weights.")
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A preset or published name, untrained; or weights.",
+        show_default=DEFAULT_MODEL,
+    ),
+]
+SplitOption = Annotated[
+    str | None, typer.Option(help="Split to train on.", show_default="train, or everything")
+]
+ValSplitOption = Annotated[
+    str | None,
+    typer.Option(help="Split to validate on.", show_default="val, or images that are set aside"),
 ]
 TaskOption = Annotated[
     str | None,
@@ -42,7 +65,10 @@ RecomputeOption = Annotated[
     bool, typer.Option("--recompute", help="Half the memory for a third more time.")
 ]
 TokenizerOption = Annotated[
-    str, typer.Option(help="OneFormer's texts: bytes, or CLIP's tokenizer.json; the model's own.")
+    str | None,
+    typer.Option(
+        help="OneFormer's texts: bytes, or CLIP's tokenizer.json.", show_default="the model's own"
+    ),
 ]
 
 BadPictureOption = Annotated[
@@ -52,8 +78,8 @@ BadPictureOption = Annotated[
 
 @app.command()
 def train(
-    data: DataArgument,
-    model: ModelOption = "mask2former-nano",
+    data: DataArgument = None,
+    model: ModelOption = None,
     task: TaskOption = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Updates of the weights.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the data, instead.")] = None,
@@ -71,9 +97,13 @@ def train(
     names: NamesOption = None,
     format: FormatOption = None,
     window: WindowOption = None,
+    split: SplitOption = None,
+    val_split: ValSplitOption = None,
     evaluate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
-    tokenizer: TokenizerOption = "auto",
-    seed: Annotated[int, typer.Option(help="Of every random draw.")] = 0,
+    tokenizer: TokenizerOption = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of all random numbers.", show_default="0")
+    ] = None,
     repeat_rare: Annotated[
         float | None, typer.Option(help="Share of pictures below which classes are shown more.")
     ] = None,
@@ -89,15 +119,22 @@ def train(
     ] = None,
     on_bad_picture: BadPictureOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out, which needs nothing else.")
+    ] = False,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", show_default="auto")
+    ] = None,
 ) -> None:
     """Train a network, from scratch or from weights; interrupt and resume at will.
 
-    What is not said is chosen for the data and the machine, and told at the start.
+    Options you leave out are chosen from the data and the hardware, and printed at the start.
     """
     from unimask.training import train as run_training
+    from unimask.training.processes import is_first_process
 
+    if not is_first_process():
+        warnings.simplefilter("ignore")  # the first one shows them
     if precision not in (None, "float32", "bfloat16"):
         raise SettingsError(f"--precision {precision}: give float32 or bfloat16")
     if on_bad_picture not in (None, "stop", "skip"):
@@ -115,7 +152,7 @@ def train(
         "channels": channels,
         "num_queries": queries,
         "precision": precision,
-        "recompute": recompute,
+        "recompute": recompute or None,
         "evaluate_every": evaluate_every,
         "tokenizer": tokenizer,
         "seed": seed,
@@ -123,18 +160,34 @@ def train(
         "workers": workers,
         "on_bad_picture": on_bad_picture,
         "repeat_rare": repeat_rare,
-        "weigh_classes": weigh_classes,
-        "loggers": tuple(logger or ()),
+        "weigh_classes": weigh_classes or None,
+        "loggers": tuple(logger) if logger else None,
         "window": parse_window(window),
     }
     changes = {name: value for name, value in said.items() if value is not None}
-    told = {"names": parse_names(names), "format": format}
     run = run_training(
-        data, model, task=task, out=out, resume=resume, device=device, **told, **changes
+        data,
+        model if resume else model or DEFAULT_MODEL,
+        task=task,
+        out=out,
+        resume=resume,
+        names=parse_names(names),
+        format=format,
+        split=split,
+        val_split=val_split,
+        device=device,
+        **changes,
     )
     if not run.finished:
         raise typer.Exit(130)
-    Terminal().print(f"best weights: {run.folder / 'weights' / 'best'}", soft_wrap=True)
+    if is_first_process():
+        print_weights(run.folder)
+
+
+def print_weights(folder: Path) -> None:
+    """Print where the weights of a finished run are; the best ones if any were validated."""
+    kind = "best" if (folder / "weights" / "best").is_dir() else "last"
+    Terminal().print(f"{kind} weights: {folder / 'weights' / kind}", soft_wrap=True)
 
 
 def parse_names(text: str | None) -> tuple[str, ...] | None:

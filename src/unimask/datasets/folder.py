@@ -324,6 +324,9 @@ def open_train_and_val(
         train, val = folder.open(split or "train"), folder.open("val")
     elif split in own:
         train, val = folder.part(str(split), "train"), folder.part(str(split), "val")
+    elif is_inside(folder.path, str(split)):
+        inner = DatasetFolder(folder.path / str(split), folder.wish)
+        train, val = inner.open("train"), inner.open("val")
     else:
         raise DataError(folder.missing(split))
     if train is val:

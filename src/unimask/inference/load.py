@@ -202,9 +202,17 @@ def choose_device(device: str) -> torch.device:
     try:
         place = torch.device(device)
         torch.empty(1, device=place).item()  # "meta" has no values, other devices may be absent
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise SettingsError(f"device {device!r} does not exist here: try cpu or auto") from None
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError, TypeError):
+        here = ", ".join(("auto", *available_devices()))
+        raise SettingsError(f"device {device!r}: this machine has {here}") from None
     return place
+
+
+def available_devices() -> tuple[str, ...]:
+    """Return the names of this machine's devices, without touching any."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cuda = ["cuda", *(f"cuda:{index}" for index in range(count))] if count else []
+    return ("cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else []))
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:

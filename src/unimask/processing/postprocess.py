@@ -19,6 +19,10 @@ from unimask.processing.semantic import semantic_map
 from unimask.results import Candidate, Result, Segment
 
 
+class NonFiniteLogitsError(SettingsError):
+    """The network's outputs are NaN or infinite."""
+
+
 @torch.no_grad()
 def postprocess(
     class_logits: Float[Tensor, "q k"],
@@ -113,7 +117,10 @@ def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
     # Extremes show both in one pass, and make nothing of the logits' own size.
     extremes = torch.stack([*class_logits.aminmax(), *mask_logits.aminmax()])
     if not extremes.isfinite().all():
-        raise SettingsError("the logits hold NaN or infinity: run the network in float32")
+        raise NonFiniteLogitsError(
+            "the logits hold NaN or infinity: the weights are damaged, or the dtype is too narrow "
+            "(run the network in float32)"
+        )
 
 
 def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tuple[Segment, ...]:

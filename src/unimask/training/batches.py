@@ -126,6 +126,27 @@ def collate(examples: list[Example]) -> Batch:
     )
 
 
+class ExampleNumbers:
+    """The numbers of the examples in each batch of one process.
+
+    Args:
+        settings: Steps, passes and batch size.
+        first_step: Step to begin with.
+        rank: Number of the process.
+        world: Number of processes.
+    """
+
+    def __init__(self, settings: TrainingSettings, first_step: int, rank: int, world: int) -> None:
+        self.size, self.rank, self.world = settings.batch_size, rank, world
+        passes = settings.accumulate
+        self.passes = range(first_step * passes, settings.steps * passes)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for index in self.passes:
+            first = (index * self.world + self.rank) * self.size
+            yield list(range(first, first + self.size))
+
+
 def batches(
     examples: Examples, settings: TrainingSettings, *, first_step: int, rank: int, world: int
 ) -> Iterator[Batch]:
@@ -135,17 +156,9 @@ def batches(
         DataError: A picture's labels cannot be read.
         ImageError: A picture cannot be read.
     """
-    passes = range(first_step * settings.accumulate, settings.steps * settings.accumulate)
-    numbers = [
-        [
-            (index * world + rank) * settings.batch_size + place
-            for place in range(settings.batch_size)
-        ]
-        for index in passes
-    ]
     loader = DataLoader(
         examples,
-        batch_sampler=numbers,
+        batch_sampler=ExampleNumbers(settings, first_step, rank, world),  # type: ignore[arg-type]
         num_workers=settings.workers,
         collate_fn=collate,
         worker_init_fn=start_worker,

@@ -17,7 +17,7 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
 from unimask.inference.load import quickest_dtype
 from unimask.processing.preprocess import input_size
-from unimask.training.settings import TrainingSettings
+from unimask.training.settings import TrainingSettings, check_real, check_whole
 
 NOMINAL_BATCH = {"cpu": 4, "gpu": 16}
 """Pictures per update: the papers' 16; on a CPU more small steps learn more per hour."""
@@ -74,10 +74,10 @@ def find_machine(device: str) -> Machine:
     """Look at the machine.
 
     Args:
-        device: "auto", or what Lightning Fabric calls an accelerator.
+        device: As `check_device` takes it.
     """
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    on_cuda = device in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    on_cuda = device.partition(":")[0] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     on_mps = not on_cuda and device in ("auto", "gpu", "mps") and torch.backends.mps.is_available()
     place = torch.device("cuda" if on_cuda else "mps" if on_mps else "cpu")
     memory = torch.cuda.get_device_properties(0).total_memory / 1e9 if on_cuda else None
@@ -190,8 +190,7 @@ class Choices:
             f"{pictures} pictures to learn from, {judged} to judge by\n"
             f"{settings.steps} steps of {batch} pictures ({', '.join(parts)}), "
             f"{settings.steps * batch / pictures:.1f} epochs; "
-            f"squares of {settings.augmentation.crop} at {settings.augmentation.min_scale:.2g} to "
-            f"{settings.augmentation.max_scale:.2g} times the size of prediction; "
+            f"squares of {settings.augmentation.crop} at {scale_range(settings.augmentation)}; "
             f"learning rate {settings.learning_rate:.1e}; {settings.precision}; "
             f"judged every {settings.evaluate_every or settings.steps} steps"
         )
@@ -216,8 +215,21 @@ def with_changes(settings: TrainingSettings, changes: Mapping[str, Any]) -> Trai
 
 
 def with_square(settings: TrainingSettings, side: int) -> TrainingSettings:
-    """Give the settings another training square."""
+    """Return the settings with another training square.
+
+    Raises:
+        SettingsError: The side is no whole number.
+    """
+    check_whole("size", side, 32, 16_384)
     return replace(settings, augmentation=replace(settings.augmentation, crop=side))
+
+
+def scale_range(augmentation: Augmentation) -> str:
+    """Describe the scales at which images are seen."""
+    least, most = (f"{scale:.2g}" for scale in (augmentation.min_scale, augmentation.max_scale))
+    if least == most:
+        return "the size of prediction" if least == "1" else f"{least} times the size of prediction"
+    return f"{least} to {most} times the size of prediction"
 
 
 def for_length(augmentation: Augmentation, steps: int, passes: float) -> Augmentation:
@@ -288,7 +300,14 @@ def pictures_at_once(side: int, parameters: int, machine: Machine) -> int:
 
 
 def count_steps(pictures: int, batch: int, epochs: float | None, machine: Machine) -> int:
-    """Give the updates of a run: as many passes as said; else the papers' 50, within bounds."""
+    """Return the updates of a run: those of `epochs`, else of the papers' 50, within bounds.
+
+    Raises:
+        SettingsError: `epochs` is no positive number, or far too many.
+    """
     if epochs is not None:
+        check_real("epochs", epochs, 0.0, 1e9, "a positive number, such as 50")
+        if epochs == 0:
+            raise SettingsError("epochs is 0: give a positive number, such as 50")
         return max(1, round(epochs * pictures / batch))
     return min(max(LEAST_STEPS, round(PASSES * pictures / batch)), MOST_STEPS[machine.kind])

@@ -31,6 +31,7 @@ def draw_curves(rows: list[dict[str, str]], target: Path) -> None:
     right.plot([int(r["step"]) for r in scores], [float(r["score"]) for r in scores], marker="o")
     name = scores[-1]["metric"] if scores else "score"
     right.set(title=f"{name} on validation (%)", xlabel="step")
+    right.set_ylim(bottom=0)  # no score is below 0, and a curve at 0 would be centred
     right.grid(alpha=0.25)
     with atomic_path(target) as path:
         figure.savefig(path, dpi=110)

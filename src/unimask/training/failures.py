@@ -44,6 +44,6 @@ def told_in_one_line(step: int, settings: TrainingSettings) -> Iterator[None]:
         raise TrainingError(
             f"step {step}: out of memory: lower --batch-size (now {settings.batch_size}; "
             f"--accumulate, now {settings.accumulate}, keeps the pictures per update), --size "
-            f"(now {settings.augmentation.crop}) or --queries{queries}, or give --recompute; "
-            "the last saved state is kept"
+            f"(now {settings.augmentation.crop}) or --queries{queries}, or give --recompute; the "
+            "last saved state is kept, and --resume takes all of these but --size and --queries"
         ) from error

@@ -1,6 +1,7 @@
 """Other people's places for a run's curves, beside its own metrics.csv."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -80,22 +81,35 @@ class MLflow:
 LOGGERS = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases, "mlflow": MLflow}
 
 
+def check_loggers(names: Sequence[str]) -> None:
+    """Refuse loggers that cannot be opened, before anything else is done.
+
+    Raises:
+        MissingExtraError: What one of them needs is not installed.
+        SettingsError: There is none of that name.
+    """
+    for name in names:
+        if name not in LOGGERS:
+            raise SettingsError(f"no logger {name!r}: choose of {', '.join(LOGGERS)}")
+        if find_spec(name) is None:
+            raise MissingExtraError(name, name)
+
+
 def open_loggers(names: Sequence[str], folder: Path, facts: Mapping[str, Any]) -> list[Logger]:
     """Open the places that a run is logged to.
 
     Args:
         names: Of `LOGGERS`.
         folder: The run's.
-        facts: What the run was told.
+        facts: How the run was started.
 
     Raises:
         MissingExtraError: What one of them needs is not installed.
         SettingsError: There is none of that name.
     """
+    check_loggers(names)
     opened: list[Logger] = []
     for name in names:
-        if name not in LOGGERS:
-            raise SettingsError(f"no logger {name!r}: choose of {', '.join(LOGGERS)}")
         try:
             opened.append(LOGGERS[name](folder, facts))
         except ImportError:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field, replace
 from types import FrameType
 
+import msgspec
 import torch
 from lightning_fabric import Fabric
 
@@ -13,12 +14,16 @@ from unimask.datasets import Dataset
 from unimask.errors import TrainingError
 from unimask.inference import Predictor
 from unimask.labels import Task, widest
+from unimask.processing.postprocess import NonFiniteLogitsError
 from unimask.training.batches import Examples, batches
 from unimask.training.curves import draw_curves
 from unimask.training.failures import told_in_one_line
 from unimask.training.loggers import Logger, numbers_of
+from unimask.training.processes import resume_command
+from unimask.training.remaining_time import RemainingTime
 from unimask.training.report import Reporter
-from unimask.training.run_folder import RunFolder
+from unimask.training.run_folder import RunFolder, one_line
+from unimask.training.saved_state import SavedState
 from unimask.training.schedule import rate_at
 from unimask.training.settings import TrainingSettings
 from unimask.training.steps import Trainee, update
@@ -54,6 +59,8 @@ class Loop:
         asked_to_stop: A signal reached this process.
         interrupted: A signal reached one of the processes, and all know it.
         loggers: Where curves go beside the folder.
+        remaining: Estimates the time that remains.
+        drawn: Whether curves can be drawn, which a damaged metrics.csv prevents.
     """
 
     fabric: Fabric
@@ -74,6 +81,18 @@ class Loop:
     asked_to_stop: bool = False
     interrupted: bool = False
     loggers: list[Logger] = field(default_factory=list)
+    drawn: bool = True
+    remaining: RemainingTime = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin to measure."""
+        settings = self.settings
+        self.remaining = RemainingTime(
+            steps=settings.steps,
+            every=settings.evaluate_every,
+            images_per_step=settings.batch_size * settings.accumulate,
+            images_per_validation=len(self.validation),
+        )
 
     @property
     def task(self) -> Task:
@@ -107,8 +126,8 @@ class Loop:
             with Reporter(self.settings.steps, self.step, quiet=quiet) as reporter:
                 self.stretches(stream, reporter)
                 if self.interrupted:
-                    told = f"interrupted after step {self.step}; continue with --resume --out"
-                    reporter.say(f"{told} {self.folder.path}")
+                    command = resume_command(self.folder.path)
+                    reporter.say(f"interrupted after step {self.step}; continue with: {command}")
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -147,7 +166,9 @@ class Loop:
         self.agree_to_stop()
         self.step += 1
         self.taken += 1
-        self.spent += time.perf_counter() - start
+        seconds = time.perf_counter() - start
+        self.spent += seconds
+        self.remaining.add_step(seconds)
         self.sums = {name: self.sums.get(name, 0.0) + v for name, v in losses.items()}
         reporter.step(losses["loss"])
 
@@ -190,17 +211,30 @@ class Loop:
             self.folder.log(row)
             for logger in self.loggers:
                 logger.log(numbers_of(row), self.step)
-            reporter.row(row)
-            draw_curves(self.folder.rows(), self.folder.path / "curves.png")
+            reporter.row(row, self.remaining.describe(self.step))
+            self.draw(reporter)
         self.sums, self.taken, self.spent = {}, 0, 0.0
+
+    def draw(self, reporter: Reporter) -> None:
+        """Draw the curves; leave them as they are once metrics.csv was changed by others."""
+        try:
+            rows = self.folder.rows()
+        except TrainingError as error:
+            if self.drawn:
+                reporter.say(f"curves are not drawn any more: {error}")
+            self.drawn = False
+            return
+        draw_curves(rows, self.folder.path / "curves.png")
 
     def judge(self, reporter: Reporter) -> None:
         """Let the first process judge, and tell the stretch; a stop leaves both for later."""
         first = FirstProcessWorks(self.fabric, lambda: self.asked_to_stop)
         judgement: dict[str, object] = {}
         if self.fabric.is_global_zero:
+            start = time.perf_counter()
             try:
                 judgement = self.judgement(first, reporter)
+                self.remaining.add_validation(time.perf_counter() - start)
                 word = first.say(ENOUGH if self.had_enough else DONE)
             except AskedToStop:
                 word = first.say(LEFT)
@@ -231,6 +265,13 @@ class Loop:
         """Score on the pictures that can be read; go without the others, if that is asked."""
         try:
             return validate(predictor, self.validation, self.task, first.tick)
+        except NonFiniteLogitsError as error:
+            size, rate = largest(self.trainee.average.state), self.settings.learning_rate
+            raise TrainingError(
+                f"the validation after step {self.step} got NaN or infinity from the network, in "
+                f"float32, its largest weight being {size:.3g}: the run has diverged; start anew "
+                f"with a lower --learning-rate (now {rate:g})"
+            ) from error
         except UNREADABLE:
             if self.settings.on_bad_picture == "stop":
                 raise
@@ -275,25 +316,32 @@ class Loop:
         )
         self.folder.write_weights("last", self.averaged())
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: SavedState) -> None:
         """Continue where a saved state left off.
 
         Raises:
-            TrainingError: It is of another network, or damaged.
+            TrainingError: It is of another network.
         """
+        trainee, patience = self.trainee, self.settings.patience
+        self.step, self.best, self.worse = state.step, state.best, state.worse
+        self.had_enough = bool(patience) and state.worse >= patience
+        self.sums, self.taken, self.spent = dict(state.sums), state.taken, state.spent
+        self.unjudged = state.unjudged
+        trainee.bad_steps, trainee.bad_in_a_row = state.bad_steps, state.bad_in_a_row
+        trainee.unreadable = Unreadable(state.unreadable.times, list(state.unreadable.told))
         try:
-            self.step, self.best = state["step"], state["best"]
-            self.trainee.bad_steps = state["bad_steps"]
-            self.trainee.bad_in_a_row = state["bad_in_a_row"]
-            self.trainee.unreadable = Unreadable(**state["unreadable"])
-            self.sums, self.taken = state["sums"], state["taken"]
-            self.spent, self.unjudged = state["spent"], state["unjudged"]
-            self.worse, self.had_enough = state["worse"], state["had_enough"]
-            network = getattr(self.trainee.network, "module", self.trainee.network)
-            network.load_state_dict(state["network"])
-            self.trainee.optimizer.load_state_dict(state["optimizer"])
-            self.trainee.average.load_state_dict(state["average"])
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            told = " ".join(str(error).split())[:120]
-            where = self.folder.state_path
-            raise TrainingError(f"{where} is of another network, or damaged ({told})") from error
+            network = getattr(trainee.network, "module", trainee.network)
+            network.load_state_dict(state.network)
+            state.restore_optimizer(trainee.optimizer)
+            trainee.average.load_state_dict(msgspec.structs.asdict(state.average))
+        except (ValueError, RuntimeError) as error:
+            raise TrainingError(
+                f"{self.folder.state_path} is of another network, or damaged ({one_line(error)}): "
+                "start anew"
+            ) from error
+
+
+def largest(state: dict[str, torch.Tensor]) -> float:
+    """Return the largest absolute value of weights; NaN if one is."""
+    sizes = [tensor.abs().amax() for tensor in state.values() if tensor.is_floating_point()]
+    return float(torch.stack([size.float().cpu() for size in sizes]).amax())

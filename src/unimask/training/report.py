@@ -46,8 +46,13 @@ class Reporter:
         """Print a line above the bar."""
         self.console.print(line, soft_wrap=True)
 
-    def row(self, row: dict[str, object]) -> None:
-        """Print a stretch of steps in one line."""
+    def row(self, row: dict[str, object], remaining: str = "") -> None:
+        """Print a stretch of steps in one line.
+
+        Args:
+            row: Its numbers.
+            remaining: How long the run still takes.
+        """
         parts: list[str | Text] = [f"step {row['step']:>6}  epoch {row['epoch']:>7.2f}"]
         parts += [f"{name} {row[name]:.4f}" for name in ("loss", "class", "mask", "dice")]
         parts.append(f"lr {row['learning_rate']:.1e}  {row['seconds_per_step']:.2f} s/step")
@@ -57,4 +62,5 @@ class Reporter:
             parts.append(f"unreadable {row['unreadable']}")
         if "score" in row:
             parts.append(Text(f"{row['metric']} {row['score']:.1f}", style="bold"))
+        parts += [remaining] if remaining else []
         self.say(Text("  ").join(Text(p) if isinstance(p, str) else p for p in parts))

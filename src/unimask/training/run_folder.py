@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import get_type_hints
@@ -17,8 +17,11 @@ from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.checkpoints.plausible import fits
 from unimask.config import CriterionConfig, DenseCriterionConfig, LossConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
-from unimask.errors import OutputError, SettingsError, TrainingError
+from unimask.errors import CheckpointError, OutputError, SettingsError, TrainingError
 from unimask.formats.atomic import atomic_path
+from unimask.training.fingerprint import Fingerprint
+from unimask.training.run_record import ANY_INTEGER, RunRecord, build
+from unimask.training.saved_state import SavedState, parse_state
 from unimask.training.settings import TrainingSettings
 
 COLUMNS: tuple[str, ...] = (
@@ -37,8 +40,16 @@ COLUMNS: tuple[str, ...] = (
     "score",
 )
 
+DATASET = "dataset.json"
+"""The fingerprint of the dataset."""
 
-ANY_INTEGER = range(-(2**63), 2**63)
+COUNTS, TOKENIZER = "classes.npy", "tokenizer"
+"""The objects of each class, and a folder with the files of the tokenizer."""
+
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
+
+LARGEST_METRICS = 64_000_000
+"""Bytes of metrics.csv; a hundred thousand steps make less than one million."""
 
 NOT_AS_WRITTEN = (
     ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError
@@ -65,38 +76,105 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"cannot make {path}: {error.strerror}; choose another") from error
 
-    def write_settings(self, settings: TrainingSettings, facts: dict[str, object]) -> None:
-        """Keep what the run was told, and what it found."""
+    @classmethod
+    def existing(cls, path: Path) -> "RunFolder":
+        """Open the folder of a run that is there.
+
+        Raises:
+            TrainingError: There is none.
+        """
+        if not (path / "settings.json").is_file():
+            raise TrainingError(f"{path} holds no run to resume: start it without --resume")
+        return cls(path)
+
+    def write_settings(self, settings: TrainingSettings, facts: Mapping[str, object]) -> None:
+        """Write the settings of the run, and the record of how it was started."""
         with atomic_path(self.path / "settings.json") as path:
             path.write_text(json.dumps({**facts, "settings": asdict(settings)}, indent=2) + "\n")
 
-    def class_counts(self, count: Callable[[], np.ndarray]) -> Int[np.ndarray, "n k"]:
-        """Give the objects of each class in each picture: counted once, the same when resumed."""
-        file = self.path / "classes.npy"
-        if not file.is_file():
+    def write_fingerprint(self, fingerprint: Fingerprint) -> None:
+        """Write what the dataset was when the run started."""
+        with atomic_path(self.path / DATASET) as path:
+            path.write_text(json.dumps(fingerprint.to_json(), indent=0) + "\n")
+
+    def read_fingerprint(self) -> Fingerprint | None:
+        """Read what the dataset was; None in folders of earlier releases.
+
+        Raises:
+            TrainingError: The file is damaged.
+        """
+        path = self.path / DATASET
+        if not path.is_file():
+            return None
+        try:
+            return build(Fingerprint, json.loads(path.read_text(encoding="utf-8")), "dataset")
+        except (OSError, *NOT_AS_WRITTEN) as error:
+            raise TrainingError(
+                f"{path} is damaged ({one_line(error)}): remove it if the dataset is still the same"
+            ) from error
+
+    def keep_tokenizer(self, place: str) -> None:
+        """Copy the files of a tokenizer, which a resumed run needs."""
+        source = Path(place).expanduser()
+        files = {name: source / name for name in TOKENIZER_FILES}
+        if source.is_file():
+            files = {TOKENIZER_FILES[0]: source}
+        for name, file in files.items():
+            if file.is_file():
+                with atomic_path(self.path / TOKENIZER / name) as path:
+                    shutil.copyfile(file, path)
+
+    def tokenizer(self, place: str) -> str:
+        """Return where the tokenizer is: in this folder, if it was copied here."""
+        copy = self.path / TOKENIZER
+        return str(copy) if copy.is_dir() else place
+
+    def class_counts(
+        self, count: Callable[[], np.ndarray], shape: tuple[int, int], *, new: bool
+    ) -> Int[np.ndarray, "n k"]:
+        """Return the objects of each class in each image: counted once, the same when resumed.
+
+        Args:
+            count: Counts them.
+            shape: Number of images and of classes.
+            new: Whether the run is; a file that is there belongs to another one.
+
+        Raises:
+            TrainingError: The file of the counts is damaged, or of another dataset.
+        """
+        file = self.path / COUNTS
+        if new or not file.is_file():
             counts = count()
             with atomic_path(file) as path:
                 np.save(path, counts)
             return counts
         try:
-            return np.load(file, allow_pickle=False)
+            counts = np.load(file, allow_pickle=False)
+            if counts.shape != shape or counts.dtype.kind not in "iu":
+                raise ValueError(f"{counts.dtype} of shape {counts.shape}, not of {shape}")
+            return counts
         except (OSError, *NOT_AS_WRITTEN) as error:
             raise TrainingError(
-                f"{file} is damaged ({error}): remove it, it is counted again"
+                f"{file} is damaged ({one_line(error)}): remove it, it is counted again"
             ) from error
 
     def read_settings(self) -> TrainingSettings:
-        """Read what the run was told.
+        """Read the settings of the run; see `read_record`."""
+        return self.read_record()[1]
+
+    def read_record(self) -> tuple[RunRecord, TrainingSettings]:
+        """Read how the run was started, and its settings.
 
         Raises:
-            TrainingError: There is no run to resume, or its settings are damaged.
+            TrainingError: There is no run to resume, or the file is damaged.
         """
         path = self.path / "settings.json"
         if not path.is_file():
             raise TrainingError(f"{self.path} holds no run to resume: start it without --resume")
         try:
-            return settings_of(json.loads(path.read_text(encoding="utf-8"))["settings"])
-        except (*NOT_AS_WRITTEN, SettingsError) as error:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return RunRecord.from_json(values), settings_of(values["settings"])
+        except (*NOT_AS_WRITTEN, OSError, SettingsError, CheckpointError) as error:
             raise TrainingError(f"{path} is damaged ({one_line(error)}): start anew") from error
 
     def log(self, row: dict[str, object]) -> None:
@@ -116,11 +194,23 @@ class RunFolder:
             raise OutputError(f"cannot write {self.metrics_path}: {error.strerror}") from error
 
     def rows(self) -> list[dict[str, str]]:
-        """Read metrics.csv, but for a last line that was cut short as the run was."""
+        """Read metrics.csv, but for a last line that was cut short as the run was.
+
+        Raises:
+            TrainingError: It is not what `log` wrote.
+        """
         if not self.metrics_path.is_file():
             return []
-        text = self.metrics_path.read_text(encoding="utf-8")
-        return list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+        try:
+            if self.metrics_path.stat().st_size > LARGEST_METRICS:
+                raise ValueError(f"it has more than {LARGEST_METRICS / 1e6:.0f} MB")
+            text = self.metrics_path.read_text(encoding="utf-8")
+            return parse_rows(text[: text.rfind("\n") + 1])
+        except (OSError, csv.Error, *NOT_AS_WRITTEN) as error:
+            raise TrainingError(
+                f"{self.metrics_path} is damaged ({one_line(error)}): move it away, and the run "
+                "goes on with a new one"
+            ) from None
 
     def forget_after(self, step: int) -> None:
         """Drop lines of steps that a resumed run will take again.
@@ -128,13 +218,9 @@ class RunFolder:
         Raises:
             TrainingError: The lines are damaged.
         """
-        try:
-            kept = [row for row in self.rows() if int(row["step"]) <= step]
-        except NOT_AS_WRITTEN as error:
-            told = f"{self.metrics_path} is damaged ({one_line(error)}): move it away"
-            raise TrainingError(told) from None
+        kept = [row for row in self.rows() if int(row["step"]) <= step]
         with atomic_path(self.metrics_path) as path, path.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS)
+            writer = csv.DictWriter(stream, COLUMNS, restval="")
             writer.writeheader()
             writer.writerows(kept)
 
@@ -151,7 +237,7 @@ class RunFolder:
                 free = shutil.disk_usage(self.path).free / 1e6
                 raise OSError(f"it broke off, with {free:.0f} MB free there") from error
 
-    def read_state(self) -> dict:
+    def read_state(self) -> SavedState:
         """Read the resumable state.
 
         Raises:
@@ -160,7 +246,8 @@ class RunFolder:
         if not self.state_path.is_file():
             raise TrainingError(f"{self.path} has no saved state yet: start it without --resume")
         try:
-            return torch.load(self.state_path, weights_only=True, map_location="cpu")
+            found = torch.load(self.state_path, weights_only=True, map_location="cpu")
+            return parse_state(found)
         except Exception as error:  # torch raises many kinds for a damaged file
             told = f"{self.state_path} is damaged ({one_line(error)}): start anew"
             raise TrainingError(told) from error
@@ -168,6 +255,27 @@ class RunFolder:
     def write_weights(self, name: str, checkpoint: Checkpoint) -> None:
         """Write `weights/NAME` in the Hugging Face schema."""
         write_huggingface(self.path / "weights" / name, checkpoint, owned=True)
+
+
+def parse_rows(text: str) -> list[dict[str, str]]:
+    """Parse the lines of metrics.csv.
+
+    Raises:
+        ValueError: The header has other columns, or a line has other values than it should.
+        csv.Error: It is no CSV.
+    """
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    names = list(reader.fieldnames or ())
+    if names and (not {*COLUMNS[:4]} <= {*names} <= {*COLUMNS} or len({*names}) < len(names)):
+        raise ValueError("its first line is not the one that training writes")
+    rows = list(reader)
+    for row in rows:
+        if len(row) != len(names) or None in row.values():
+            raise ValueError(f"line {reader.line_num} or before has more or fewer values")
+        int(row["step"])
+        for name in {*names} - {"metric"}:
+            float(row[name] or 0)
+    return rows
 
 
 def one_line(error: Exception) -> str:

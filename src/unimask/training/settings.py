@@ -1,7 +1,8 @@
 """What a run may be told: one dataclass, the same in Python and on the command line."""
 
+import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args, get_type_hints
 
 from unimask.config import LossConfig, PreprocessingConfig, Window
 from unimask.datasets.transforms import Augmentation
@@ -105,24 +106,82 @@ class TrainingSettings:
         """Refuse values that cannot be meant.
 
         Raises:
-            SettingsError: A count is not positive, a share is outside its range, or the crop is not
-                a multiple of 32.
+            SettingsError: A value is of another type, or outside its range.
         """
-        for name in ("steps", "batch_size", "accumulate", "save_every", "max_bad_steps"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} is {getattr(self, name)}: give at least 1")
-        if self.learning_rate <= 0:
-            raise SettingsError(f"learning_rate is {self.learning_rate}: give a positive number")
-        if not 0 <= self.repeat_rare <= 1:
-            raise SettingsError(f"repeat_rare is {self.repeat_rare}: give a share from 0 to 1")
-        if not 0 <= self.ema_decay < 1:
-            raise SettingsError(f"ema_decay is {self.ema_decay}: give 0 or a share below 1")
-        if self.augmentation.crop < 32 or self.augmentation.crop % 32:
-            raise SettingsError(f"crop is {self.augmentation.crop}: give a multiple of 32")
+        for name, (least, most) in WHOLE.items():
+            check_whole(name, getattr(self, name), least, most)
+        for name in ("channels", "num_queries"):
+            if getattr(self, name) is not None:
+                check_whole(name, getattr(self, name), 1, 4096 if name == "channels" else 65_536)
+        for name, (least, most, words) in REAL.items():
+            check_real(name, getattr(self, name), least, most, words)
+        for name in ("learning_rate", "clip_norm"):
+            if getattr(self, name) == 0:
+                raise SettingsError(f"{name} is 0: give a positive number")
+        for name in ("schedule", "precision", "on_bad_picture"):
+            choices = get_args(get_type_hints(TrainingSettings)[name])
+            if getattr(self, name) not in choices:
+                raise SettingsError(
+                    f"{name} is {getattr(self, name)!r}: give {' or '.join(choices)}"
+                )
+        check_whole("size", self.augmentation.crop, 32, 16_384)
+        if self.augmentation.crop % 32:
+            raise SettingsError(f"size is {self.augmentation.crop}: give a multiple of 32")
         check_window(self.window)
         if self.window is not None and self.preprocessing is not None:
             both = replace(self.preprocessing, window=self.window)
             object.__setattr__(self, "preprocessing", both)
+
+
+WHOLE = {
+    "steps": (1, 10**9),
+    "batch_size": (1, 65_536),
+    "accumulate": (1, 65_536),
+    "warmup_steps": (0, 10**9),
+    "seed": (0, 2**63 - 1),
+    "workers": (0, 1024),
+    "evaluate_every": (0, 10**9),
+    "patience": (0, 10**9),
+    "save_every": (1, 10**9),
+    "max_bad_steps": (1, 10**9),
+}
+"""Least and greatest value of settings that are whole numbers."""
+
+REAL = {
+    "learning_rate": (0.0, math.inf, "a positive number"),
+    "backbone_rate": (0.0, math.inf, "0 or a positive number"),
+    "weight_decay": (0.0, math.inf, "0 or a positive number"),
+    "clip_norm": (0.0, math.inf, "a positive number"),
+    "ema_decay": (0.0, math.nextafter(1.0, 0.0), "0 or a share below 1"),
+    "repeat_rare": (0.0, 1.0, "a share from 0 to 1"),
+}
+"""Least and greatest value of settings that are finite numbers, and what they are."""
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> None:
+    """Refuse what is no whole number of a range.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise SettingsError(f"{name} is {value!r}: give a whole number")
+    if value < least:
+        raise SettingsError(f"{name} is {value}: give at least {least}")
+    if value > most:
+        raise SettingsError(f"{name} is {value}: give at most {most}")
+
+
+def check_real(name: str, value: object, least: float, most: float, words: str) -> None:
+    """Refuse what is no finite number of a range.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise SettingsError(f"{name} is {value!r}: give {words}")
+    if not math.isfinite(value) or not least <= value <= most:
+        raise SettingsError(f"{name} is {value}: give {words}")
 
 
 def check_window(window: object) -> None:

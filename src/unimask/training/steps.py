@@ -61,7 +61,8 @@ def update(
         TrainingError: That happened `max_bad_steps` times in a row.
     """
     # Dropout and stochastic depth draw from here: a resumed run draws the same.
-    torch.manual_seed(settings.seed * 1_000_003 + step * fabric.world_size + fabric.global_rank)
+    seed = settings.seed * 1_000_003 + step * fabric.world_size + fabric.global_rank
+    torch.manual_seed(seed % 2**63)
     generator = torch.Generator().manual_seed(torch.initial_seed() % 2**31)
     for group in trainee.optimizer.param_groups:
         group["lr"] = settings.learning_rate * group["rate"] * rate_at(step, settings)
@@ -87,7 +88,8 @@ def update(
         trainee.average.update(getattr(trainee.network, "module", trainee.network))
         trainee.bad_in_a_row = 0
     else:
-        count_bad(trainee, step, bad or seen, settings)
+        reason = non_finite_reason(sums, float(norm))
+        count_bad(trainee, step, bad or seen, settings, reason)
     trainee.optimizer.zero_grad()
     return sums
 
@@ -123,8 +125,18 @@ def everywhere_finite(fabric: Fabric, norm: Tensor, loss: float) -> bool:
     return float(agreed) == 1.0  # type: ignore[arg-type]
 
 
+def non_finite_reason(losses: dict[str, float], norm: float) -> str:
+    """Describe which number of a step is not finite."""
+    terms = [f"{name} {value:g}" for name, value in losses.items() if not math.isfinite(value)]
+    if terms:
+        return f"losses are not finite ({', '.join(terms)})"
+    if not math.isfinite(norm):
+        return f"the losses are finite, but the norm of the gradients is {norm:g}"
+    return "another process had losses or gradients that are not finite"
+
+
 def count_bad(
-    trainee: Trainee, step: int, pictures: Sequence[Path], settings: TrainingSettings
+    trainee: Trainee, step: int, pictures: Sequence[Path], settings: TrainingSettings, reason: str
 ) -> None:
     """Count a skipped step and put it in words; give up after too many in a row.
 
@@ -133,6 +145,7 @@ def count_bad(
         step: Counted from 0.
         pictures: Those whose loss is no number; all of this process, where only gradients are none.
         settings: How many are too many.
+        reason: Which number is not finite.
 
     Raises:
         TrainingError: They are.
@@ -144,7 +157,12 @@ def count_bad(
     trainee.last_bad = f"step {step + 1}, its loss or gradients are not finite: {names}"
     if trainee.bad_in_a_row >= settings.max_bad_steps:
         raise TrainingError(
-            f"{trainee.bad_in_a_row} steps in a row up to step {step + 1} had losses that are not "
-            f"finite, the last with {names}: lower --learning-rate, or train in float32; the last "
-            "saved state is kept"
+            f"{trainee.bad_in_a_row} steps in a row up to step {step + 1} were skipped, the last "
+            f"with {names}, as {reason}: {remedy(settings)}; the last saved state is kept"
         )
+
+
+def remedy(settings: TrainingSettings) -> str:
+    """Return what may help a run whose numbers are not finite."""
+    rate = f"lower --learning-rate (now {settings.learning_rate:g})"
+    return rate if settings.precision == "float32" else f"{rate}, or give --precision float32"

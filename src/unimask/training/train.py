@@ -1,20 +1,16 @@
-"""From a folder of labelled pictures to weights, in one call."""
+"""From a folder of labelled images to weights, in one call."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
-from unimask.checkpoints import Checkpoint
-from unimask.checkpoints.channels import RGB
-from unimask.datasets import Dataset, check_classes, check_tasks, describe, open_dataset
 from unimask.datasets.windows import check_value_ranges, use_window, warn_of_ranges
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
 from unimask.inference import Predictor, load
-from unimask.labels import TASKS, Task, parse_task
 from unimask.losses import PixelCriterion, build_criterion
 from unimask.losses.matched import MatchedCriterion
 from unimask.modeling.build import build_segmenter
@@ -22,17 +18,17 @@ from unimask.processing.value_ranges import ignore_range_warnings
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.average import WeightAverage
 from unimask.training.balance import class_weights, count_objects, repeat_factors
-from unimask.training.choices import Choices, find_machine, picture_sizes
+from unimask.training.fingerprint import take_fingerprint
 from unimask.training.loggers import open_loggers
 from unimask.training.optimizer import build_optimizer
-from unimask.training.processes import launch
-from unimask.training.queries import most_queries, told_crowding
+from unimask.training.plan import Plan, new_plan
+from unimask.training.processes import is_first_process, launch
 from unimask.training.recompute import recompute_layers
+from unimask.training.request import Request, chosen_tasks, open_splits
+from unimask.training.resume import is_over, resumed_plan
 from unimask.training.run_folder import RunFolder
-from unimask.training.scale import fit_squares
+from unimask.training.run_lock import end_with_launcher, lock_folder
 from unimask.training.settings import TrainingSettings
-from unimask.training.start import starting_point, usual_task
-from unimask.training.texts import tokenizer_for
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -61,149 +57,142 @@ class Run:
 
 
 def train(
-    data: str | Path,
-    model: str,
+    data: str | Path | None = None,
+    model: str | None = None,
     *,
     task: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     names: tuple[str, ...] | None = None,
     format: str | None = None,
+    split: str | None = None,
+    val_split: str | None = None,
     settings: TrainingSettings | None = None,
-    device: str = "auto",
+    device: str | None = None,
     quiet: bool = False,
     **changes: Any,
 ) -> Run:
-    """Train a network on a folder of labelled pictures.
+    """Train a network on a folder of labelled images.
 
     The run's folder holds settings, metrics, curves, samples, `weights/best` and `weights/last`
     (averaged, loadable), and `state.pt`, from which an interrupted run continues with the result
-    of an uninterrupted one.
+    of an uninterrupted one. `train(resume=True, out=FOLDER)` needs nothing else. One process at a
+    time can train in a folder.
 
     Args:
-        data: Folder of the dataset, with splits "train" and "val".
+        data: Folder of the dataset, or its name on the Hub. A resumed run takes a moved copy.
         model: A preset or published configuration by name, untrained; or whatever `load` takes.
         task: "panoptic" trains a Mask2Former for all three tasks; "all" a OneFormer, which is told
-            for each picture what is asked. By default a configuration's own, else panoptic if the
+            for each image what is asked. By default a configuration's own, else panoptic if the
             labels can teach it.
         out: The run's folder; `runs/TASK` by default.
-        resume: Continue the run in `out`, with the settings it was started with.
+        resume: Continue the run in `out` as it was started. Of everything else only the settings in
+            `resume.MAY_CHANGE` may be given anew; what contradicts the run is refused.
         names: Of the classes, as `open_dataset` takes them.
         format: Of the labels, as `open_dataset` takes it.
+        split: Split to train on; "train" by default, or everything where there are no splits.
+        val_split: Split to validate on; "val" by default, or images that are set aside.
         settings: Everything else. None chooses what fits the data and the machine
-            (`unimask.training.choices`), and says what it chose.
+            (`unimask.training.choices`), and prints what it chose.
         changes: Fields of `TrainingSettings` by name, which override either; besides `size`, the
             side of the training square, and `epochs` in place of `steps`.
-        device: "auto", or what Lightning Fabric calls an accelerator.
+        device: "auto" (the default; a resumed run has its own), "cpu", "cuda", "cuda:1" or "mps".
         quiet: Print nothing.
 
     Raises:
         DataError, TaskError: The dataset cannot be read, or cannot teach the task.
         MissingExtraError: The extra `train` is not installed.
-        SettingsError: The folder already holds a run, or the model is unknown.
-        TrainingError: The run cannot be resumed, or its losses stay not finite.
+        SettingsError: The folder already holds a run, an argument has no use or contradicts the run
+            that is resumed, or the model is unknown.
+        TrainingError: The run cannot be resumed, another process is at it, or its losses stay not
+            finite.
     """
-    dataset, validation = open_splits(data, names, format)
-    task, tasks = chosen_tasks(task, model, dataset)
-    folder = open_folder(Path(out or Path("runs") / task), resume=resume)
-    told = folder.read_settings() if resume else settings
-    sizes, said = picture_sizes(dataset), {} if resume else changes
-    choices = Choices(said, told, sizes, find_machine(device))
-    settings = choices.first()
-    settings = replace(settings, tokenizer=tokenizer_for(model, settings.tokenizer))
-    start = starting_point(model, dataset.labels, tasks, settings, resume)
-    checkpoint, pretrained, words, other_classes = start
-    if (channels := checkpoint.config.backbone.in_channels) != RGB:  # known as the labels are
-        dataset, validation = open_splits(data, names, format, channels)
-    settings = choices.rest(settings, checkpoint, pretrained, len(dataset), len(validation))
-    if told is None:
-        settings, why = fit_squares(dataset, checkpoint, settings, other_classes)
-        seen = settings.preprocessing or checkpoint.preprocessing
-        checkpoint, words = replace(checkpoint, preprocessing=seen), words + why
-    fabric = launch(device, settings.precision)
-    loop = prepare(fabric, dataset, validation, checkpoint, tasks, folder, settings, pretrained)
-    facts = {"model": model, "task": task, "data": str(data), "labels": dataset.labels.names}
-    begin(loop, facts, resume=resume)
+    request = Request(
+        data=data,
+        model=model,
+        task=task,
+        out=None if out is None else Path(out),
+        names=names,
+        format=format,
+        split=split,
+        val_split=val_split,
+        settings=settings,
+        device=device,
+        changes=changes,
+    )
+    request.check(resume=resume)
+    end_with_launcher()
+    return continue_run(request, quiet=quiet) if resume else start_run(request, quiet=quiet)
+
+
+def start_run(request: Request, *, quiet: bool) -> Run:
+    """Train in a new folder."""
+    splits = open_splits(request)
+    task, tasks = chosen_tasks(request.task, str(request.model), splits[0])
+    folder = RunFolder(request.out or Path("runs") / task)
+    with lock_folder(folder.path):
+        refuse_run(folder)
+        return execute(new_plan(request, splits, task, tasks), folder, quiet=quiet)
+
+
+def refuse_run(folder: RunFolder) -> None:
+    """Refuse a folder that holds a run already.
+
+    Raises:
+        SettingsError: It does.
+    """
+    if folder.state_path.exists():
+        raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
+
+
+def continue_run(request: Request, *, quiet: bool) -> Run:
+    """Continue the run of a folder."""
+    assert request.out is not None
+    folder = RunFolder.existing(request.out)
+    with lock_folder(folder.path):
+        plan = resumed_plan(request, folder)
+        if over := is_over(plan):
+            if not quiet and is_first_process():
+                Terminal().print(over, soft_wrap=True)
+            return Run(folder.path, {"best": plan.best}, finished=True)
+        return execute(plan, folder, quiet=quiet)
+
+
+def execute(plan: Plan, folder: RunFolder, *, quiet: bool) -> Run:
+    """Carry out a plan."""
+    fabric = launch(plan.device, plan.settings.precision)
+    loop = assemble(fabric, plan, folder)
+    begin(loop, plan)
     if not quiet and fabric.is_global_zero:
-        told_choices = choices.in_words(settings, len(dataset), len(validation))
-        crowding = told_crowding(dataset, most_queries(checkpoint.config), tasks)
-        start = f"{words}\n{describe(dataset)}\n{told_choices}{crowding}"
-        Terminal().print(start, soft_wrap=True)
+        Terminal().print(plan.words, soft_wrap=True)
     with ignore_range_warnings():  # some were read before, and warned of
         loop.run(quiet=quiet)
     return Run(folder.path, {"best": loop.best}, loop.finished)
 
 
-def open_folder(path: Path, *, resume: bool) -> RunFolder:
-    """Open the run's folder.
-
-    Raises:
-        SettingsError: It holds a run already, which is not to be resumed.
-    """
-    folder = RunFolder(path)
-    if not resume and folder.state_path.exists():
-        raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
-    return folder
-
-
-def begin(loop: "Loop", facts: dict[str, object], *, resume: bool) -> None:
-    """Restore the run that is resumed, or write down what a new one was told."""
-    folder = loop.folder
-    if resume:
-        loop.restore(folder.read_state())
+def begin(loop: "Loop", plan: Plan) -> None:
+    """Restore the run that is resumed, and write how it is carried out."""
+    folder, state = loop.folder, plan.state
+    if state is not None:
+        loop.restore(state)
     if not loop.fabric.is_global_zero:
         return
-    loop.loggers = open_loggers(loop.settings.loggers, folder.path, facts)
-    if resume:
-        folder.forget_after(loop.step)
-    else:
-        folder.write_settings(loop.settings, facts)
-        folder.forget_after(0)  # of a run that was killed before its first state
+    folder.forget_after(loop.step)  # refuses damaged lines before anything is written
+    loop.loggers = open_loggers(loop.settings.loggers, folder.path, plan.record.summary())
+    place = Path(str(plan.record.data))
+    folder.write_fingerprint(take_fingerprint(plan.dataset, plan.validation, place))
+    if plan.checkpoint.config.text is not None and state is None:
+        folder.keep_tokenizer(plan.settings.tokenizer)
+    folder.write_settings(loop.settings, plan.record.to_json())
+    if state is None:
         loop.save()  # so that it can be resumed from any moment on, and a full disk is found now
 
 
-def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, tuple[Task, ...]]:
-    """Give what is trained, as somebody calls it and task by task.
-
-    Raises:
-        TaskError: The task is unknown, or the labels cannot teach it.
-    """
-    task = task or usual_task(model, dataset)
-    tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
-    check_tasks(dataset, tasks)
-    return task, tasks
-
-
-def open_splits(
-    data: str | Path, names: tuple[str, ...] | None, format: str | None, channels: int = RGB
-) -> tuple[Dataset, Dataset]:
-    """Open what is learned from and what is judged by.
-
-    Raises:
-        DataError: One cannot be opened, or their classes differ.
-    """
-    train, val = (
-        open_dataset(data, split, names=names, channels=channels, format=format)
-        for split in ("train", "val")
-    )
-    check_classes(train, val)
-    return train, val
-
-
-def prepare(
-    fabric: "Fabric",
-    dataset: Dataset,
-    validation: Dataset,
-    checkpoint: Checkpoint,
-    tasks: tuple[Task, ...],
-    folder: RunFolder,
-    settings: TrainingSettings,
-    pretrained: bool,
-) -> "Loop":
-    """Put the parts of a run together."""
-    for images in (dataset, validation):
-        use_window(images, checkpoint.preprocessing.window)
-    ranges = check_value_ranges(dataset)
+def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
+    """Build the parts of a run."""
+    for images in (plan.dataset, plan.validation):
+        use_window(images, plan.checkpoint.preprocessing.window)
+    ranges = check_value_ranges(plan.dataset)
     if fabric.is_global_zero:
         warn_of_ranges(ranges)
     from unimask.training.batches import Examples
@@ -211,22 +200,24 @@ def prepare(
     from unimask.training.steps import Trainee
     from unimask.training.texts import PictureTexts
 
+    checkpoint, settings, dataset = plan.checkpoint, plan.settings, plan.dataset
     network = build_segmenter(checkpoint.config)
     network.load_state_dict(checkpoint.state)
-    optimizer = build_optimizer(network, settings, pretrained=pretrained)
+    optimizer = build_optimizer(network, settings, pretrained=plan.pretrained)
     average = WeightAverage(network.to(fabric.device), settings.ema_decay)
     if settings.recompute:
         recompute_layers(network)
     network, optimizer = fabric.setup(network, optimizer)
-    tokenizer = open_tokenizer(settings.tokenizer) if checkpoint.config.text else None
+    place = folder.tokenizer(settings.tokenizer)
+    tokenizer = open_tokenizer(place) if checkpoint.config.text else None
     texts = PictureTexts.of(checkpoint.config, tokenizer, dataset.labels)
     criterion = build_criterion(checkpoint.config, settings.criterion)
-    factors = balance(criterion, folder, dataset, settings)
+    factors = balance(criterion, folder, plan)
     return Loop(
         fabric=fabric,
         trainee=Trainee(network, optimizer, average, criterion.to(fabric.device)),
-        examples=Examples(dataset, tasks, settings, checkpoint.preprocessing, texts, factors),
-        validation=validation,
+        examples=Examples(dataset, plan.tasks, settings, checkpoint.preprocessing, texts, factors),
+        validation=plan.validation,
         checkpoint=checkpoint,
         folder=folder,
         settings=settings,
@@ -236,18 +227,19 @@ def prepare(
 def balance(
     criterion: MatchedCriterion | PixelCriterion,
     folder: RunFolder,
-    dataset: Dataset,
-    settings: TrainingSettings,
+    plan: Plan,
 ) -> Float[np.ndarray, " n"] | None:
-    """Let rare classes count more if that is asked; give how often each picture is shown.
+    """Weigh rare classes more if that is asked; return how often each image is shown.
 
     Raises:
         SettingsError: The network classifies pixels, whose loss knows no weights of classes.
     """
+    settings, dataset = plan.settings, plan.dataset
     if not settings.repeat_rare and not settings.weigh_classes:
         return None
+    shape = len(dataset), len(dataset.labels)
     with ignore_range_warnings():
-        counts = folder.class_counts(lambda: count_objects(dataset))
+        counts = folder.class_counts(lambda: count_objects(dataset), shape, new=plan.state is None)
     if settings.weigh_classes:
         if not isinstance(criterion, MatchedCriterion):
             raise SettingsError("weigh_classes goes with networks of queries, not of pixels")

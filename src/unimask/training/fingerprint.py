@@ -1,0 +1,128 @@
+"""What a dataset was when a run started on it, so that a resumed run does not learn another one."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from unimask.datasets import Dataset
+from unimask.datasets.found import about_of, count_things
+
+NAMED = 3
+"""Files that a message names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitFingerprint:
+    """The images of one split.
+
+    Attributes:
+        files: Their names relative to the dataset's folder, in the order of the dataset.
+        objects: Number of objects of things, where the labels tell it without the images.
+    """
+
+    files: tuple[str, ...]
+    objects: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fingerprint:
+    """What must stay the same while a run is interrupted; where the folder lies may change.
+
+    Attributes:
+        format: Format of the labels.
+        classes: Names of the classes.
+        things: Per class, whether it is a thing.
+        train: Images that are trained on.
+        val: Images that are validated on.
+    """
+
+    format: str
+    classes: tuple[str, ...]
+    things: tuple[bool, ...]
+    train: SplitFingerprint
+    val: SplitFingerprint
+
+    def to_json(self) -> dict[str, object]:
+        """Return the fingerprint as values that JSON has."""
+        return asdict(self)
+
+
+def take_fingerprint(train: Dataset, val: Dataset, folder: Path) -> Fingerprint:
+    """Return the fingerprint of what a run learns from and is validated on.
+
+    Args:
+        train: The images that are trained on.
+        val: The images that are validated on.
+        folder: The dataset's; names of files are relative to it.
+    """
+    return Fingerprint(
+        format=about_of(train).format,
+        classes=train.labels.names,
+        things=train.labels.is_thing,
+        train=split_fingerprint(train, folder),
+        val=split_fingerprint(val, folder),
+    )
+
+
+def split_fingerprint(dataset: Dataset, folder: Path) -> SplitFingerprint:
+    """Return the fingerprint of one split."""
+    root, counts = os.path.abspath(folder), count_things(dataset)
+    files = tuple(relative_name(path, root) for path in dataset.paths)
+    return SplitFingerprint(files=files, objects=None if counts is None else int(counts.sum()))
+
+
+def relative_name(path: Path, root: str) -> str:
+    """Return a file's name within a folder; its own name alone if it lies elsewhere."""
+    whole = os.path.abspath(path)
+    inside = whole.startswith(root.rstrip(os.sep) + os.sep)
+    return Path(os.path.relpath(whole, root)).as_posix() if inside else Path(path).name
+
+
+def describe_change(before: Fingerprint, now: Fingerprint) -> str:
+    """Describe what differs between two fingerprints; empty if nothing does."""
+    parts = []
+    if before.format != now.format:
+        parts.append(f"its labels were {before.format} and are now {now.format}")
+    if (before.classes, before.things) != (now.classes, now.things):
+        parts.append(class_change(before, now))
+    for split in ("train", "val"):
+        parts += split_change(split, getattr(before, split), getattr(now, split))
+    return "; ".join(parts)
+
+
+def class_change(before: Fingerprint, now: Fingerprint) -> str:
+    """Describe how the classes differ."""
+    gone = [name for name in before.classes if name not in now.classes]
+    added = [name for name in now.classes if name not in before.classes]
+    parts = [f"{kind} {listed(names)}" for kind, names in (("lost", gone), ("new", added)) if names]
+    if not parts:
+        same = before.classes == now.classes
+        parts = ["other things and stuff" if same else "another order"]
+    return f"its classes differ ({', '.join(parts)})"
+
+
+def split_change(split: str, before: SplitFingerprint, now: SplitFingerprint) -> list[str]:
+    """Describe how the images of a split differ."""
+    known, found = set(before.files), set(now.files)
+    gone = [name for name in before.files if name not in found]
+    added = [name for name in now.files if name not in known]
+    counts = f"{split} had {len(before.files)} images and has {len(now.files)}"
+    if gone or added:
+        changes = [
+            f"{len(names)} {kind}: {listed(names)}"
+            for kind, names in (("missing", gone), ("new", added))
+            if names
+        ]
+        return [f"{counts} ({', '.join(changes)})"]
+    if before.files != now.files:
+        return [f"{split} has its images in another order"]
+    if before.objects != now.objects:
+        return [f"{split} had {before.objects} objects and has {now.objects}"]
+    return []
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}"

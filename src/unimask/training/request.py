@@ -1,0 +1,106 @@
+"""What a caller asks of a run, and the images that follow from it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unimask.checkpoints.channels import RGB
+from unimask.datasets import Dataset, check_tasks
+from unimask.datasets.folder import open_train_and_val
+from unimask.errors import SettingsError
+from unimask.labels import TASKS, Task, parse_task
+from unimask.training.loggers import check_loggers
+from unimask.training.processes import check_device, require_extra
+from unimask.training.settings import TrainingSettings
+from unimask.training.start import usual_task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """The arguments of `train`; None stands for what was not given.
+
+    Attributes:
+        data: Folder of the dataset, or its name on the Hub.
+        model: What training starts from.
+        task: What is trained.
+        out: The run's folder.
+        names: Names of the classes.
+        format: Format of the labels.
+        split: Split to train on.
+        val_split: Split to validate on.
+        settings: All settings at once.
+        device: Where to compute.
+        changes: Single settings by name.
+    """
+
+    data: str | Path | None = None
+    model: str | None = None
+    task: str | None = None
+    out: Path | None = None
+    names: tuple[str, ...] | None = None
+    format: str | None = None
+    split: str | None = None
+    val_split: str | None = None
+    settings: TrainingSettings | None = None
+    device: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse what can be refused before anything is opened.
+
+        Raises:
+            MissingExtraError: The extra `train`, or that of a logger, is not installed.
+            SettingsError: Something is missing, or this machine has no such device.
+        """
+        require_extra()
+        check_device("auto" if self.device is None else self.device)
+        settings = self.settings or TrainingSettings()
+        check_loggers(self.changes.get("loggers") or settings.loggers)
+        if resume and self.out is None:
+            raise SettingsError("--resume needs --out, the folder of the run that goes on")
+        if not resume and self.data is None:
+            raise SettingsError("give DATA, the folder of the dataset (only --resume knows it)")
+        if not resume and self.model is None:
+            raise SettingsError("give a model: a preset such as mask2former-nano, or weights")
+
+    def place(self) -> str:
+        """Return where the dataset lies: the absolute path of a folder, or its name on the Hub."""
+        return whole_path(str(self.data))
+
+
+def whole_path(name: str) -> str:
+    """Return a name as an absolute path if something of this name is on the disk."""
+    path = Path(name).expanduser()
+    return os.path.abspath(path) if path.exists() else name
+
+
+def open_splits(request: Request, channels: int = RGB) -> tuple[Dataset, Dataset]:
+    """Open the images that are trained on, and those that are validated on.
+
+    Raises:
+        DataError: One cannot be opened, or their classes differ.
+        SettingsError: Both are the same, or an option cannot be honoured.
+    """
+    assert request.data is not None
+    return open_train_and_val(
+        request.data,
+        split=request.split,
+        val_split=request.val_split,
+        names=request.names,
+        channels=channels,
+        format=request.format,
+    )
+
+
+def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, tuple[Task, ...]]:
+    """Return what is trained, by the name of the option and task by task.
+
+    Raises:
+        TaskError: The task is unknown, or the labels cannot teach it.
+    """
+    task = task or usual_task(model, dataset)
+    tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
+    check_tasks(dataset, tasks)
+    return task, tasks

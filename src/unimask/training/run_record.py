@@ -1,0 +1,171 @@
+"""What a run's folder records of its start, so that a resumed run needs nothing else."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+from torch import Tensor
+
+from unimask.checkpoints import Checkpoint
+from unimask.checkpoints.plausible import check, check_postprocessing, check_preprocessing, fits
+from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterConfig
+from unimask.labels import LabelSet, Task
+
+ANY_INTEGER = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelRecord:
+    """A checkpoint without its weights; see `Checkpoint`."""
+
+    config: SegmenterConfig
+    labels: LabelSet
+    tasks: tuple[Task, ...]
+    preprocessing: PreprocessingConfig
+    postprocessing: PostprocessingConfig
+    pretrained: bool
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, *, pretrained: bool) -> "ModelRecord":
+        """Return the record of a checkpoint."""
+        names = [field.name for field in fields(cls) if field.name != "pretrained"]
+        return cls(**{n: getattr(checkpoint, n) for n in names}, pretrained=pretrained)
+
+    def with_weights(self, state: dict[str, Tensor]) -> Checkpoint:
+        """Return the checkpoint of these weights."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "pretrained"}
+        return Checkpoint(**values, state=state)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """How a run was started, beside its `TrainingSettings`.
+
+    Every field but the first three is unknown (None) in folders of earlier releases.
+
+    Attributes:
+        model: Name or path of the model that training started from.
+        task: One of the three tasks, or "all".
+        data: Path of the dataset's folder, absolute, or its name on the Hub.
+        labels: Names of the dataset's classes.
+        split: Split that is trained on.
+        val_split: Split that is validated on; None where the dataset's own "val" or a part that
+            was set aside is.
+        names: Names that were given for the classes.
+        format: Format that was given for the labels.
+        device: Device that was asked for.
+        processes: Number of processes, whose batches make up an update together.
+        network: The network and the rules of its predictions.
+    """
+
+    model: str | None = None
+    task: str | None = None
+    data: str | None = None
+    labels: tuple[str, ...] = ()
+    split: str | None = None
+    val_split: str | None = None
+    names: tuple[str, ...] | None = None
+    format: str | None = None
+    device: str | None = None
+    processes: int | None = None
+    network: ModelRecord | None = None
+
+    def summary(self) -> dict[str, object]:
+        """Return what loggers show of a run."""
+        return {
+            "model": self.model,
+            "task": self.task,
+            "data": self.data,
+            "labels": list(self.labels),
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """Return the record as values that JSON has."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "RunRecord":
+        """Build the record that `to_json` wrote.
+
+        Raises:
+            ValueError: A value is missing, unknown, or of another type.
+            CheckpointError: The network is none.
+        """
+        known = {field.name for field in fields(cls)}
+        record = build(cls, {key: value for key, value in values.items() if key in known}, "run")
+        if record.network is not None:
+            check(record.network.config, "the network")
+            check_preprocessing(record.network.preprocessing)
+            check_postprocessing(record.network.postprocessing)
+        return record
+
+
+def build(kind: Any, value: Any, name: str) -> Any:
+    """Build a value of a type from what JSON has.
+
+    Args:
+        kind: A type hint of a configuration: dataclasses, unions, tuples and plain types.
+        value: Dictionaries for dataclasses, whose unions differ in `kind`; lists for tuples.
+        name: Name of the field, for messages.
+
+    Raises:
+        ValueError: The value is not of that type.
+    """
+    if get_origin(kind) in (Union, UnionType):
+        return build(union_member(get_args(kind), value, name), value, name)
+    if is_dataclass(kind):
+        return build_dataclass(kind, value, name)  # type: ignore[arg-type]
+    if get_origin(kind) is tuple and isinstance(value, list):
+        parts = get_args(kind)
+        kinds = parts[:1] * len(value) if parts[1:] == (...,) else parts
+        if len(kinds) == len(value):
+            value = tuple(build(k, v, name) for k, v in zip(kinds, value, strict=True))
+    if not fits(value, kind, ANY_INTEGER):
+        raise ValueError(f"{name} is {str(value)[:60]!r}")
+    return value
+
+
+def build_dataclass(kind: Callable[..., Any], values: Any, name: str) -> Any:
+    """Build a dataclass from a dictionary of its fields.
+
+    Raises:
+        ValueError: A field is missing, unknown, or of another type.
+    """
+    hints = get_type_hints(kind)
+    if not isinstance(values, dict):
+        raise ValueError(f"{name} is {str(values)[:60]!r}")
+    if unknown := sorted(set(values) - set(hints)):
+        raise ValueError(f"{name} has {unknown[0]!r}, which this release does not know")
+    needed = {f.name for f in fields(kind) if f.default is f.default_factory is MISSING}  # type: ignore[arg-type]
+    if missing := sorted(needed - set(values)):
+        raise ValueError(f"{name} lacks {missing[0]!r}")
+    return kind(**{field: build(hints[field], value, field) for field, value in values.items()})
+
+
+def union_member(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
+    """Return the member of a union that a value belongs to.
+
+    Raises:
+        ValueError: There is none.
+    """
+    if value is None and NoneType in kinds:
+        return NoneType
+    others = [kind for kind in kinds if kind is not NoneType]
+    if len(others) == 1:
+        return others[0]
+    found = value.get("kind") if isinstance(value, dict) else None
+    for kind in others:
+        if is_dataclass(kind):
+            if default_kind(kind) == found:
+                return kind
+        elif fits(value, kind, ANY_INTEGER) or (
+            get_origin(kind) is tuple and isinstance(value, list)
+        ):
+            return kind
+    raise ValueError(f"{name} is {str(found or value)[:60]!r}")
+
+
+def default_kind(config: Any) -> object:
+    """Return the `kind` that a configuration's dataclass writes."""
+    return next((field.default for field in fields(config) if field.name == "kind"), None)

@@ -1,0 +1,107 @@
+"""The state that a run goes on from, checked before anything is built by it."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from torch import Tensor, optim
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+LOSSES = {"loss", "class", "mask", "dice", "auxiliary"}
+"""What is summed up between two lines of a run."""
+
+
+class AverageState(msgspec.Struct, frozen=True):
+    """The averaged weights."""
+
+    updates: Count
+    state: dict[str, Tensor]
+
+
+class SkippedImages(msgspec.Struct, frozen=True):
+    """Images that could not be read; see `Unreadable`."""
+
+    times: Count
+    told: list[str]
+
+
+class OptimizerState(msgspec.Struct, frozen=True):
+    """The moments of each parameter, and which parameters each group has."""
+
+    state: dict[int, dict[str, Tensor]]
+    param_groups: list[dict[str, object]]
+
+
+class SavedState(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of `state.pt`; the attributes are those of `Loop` and `Trainee`."""
+
+    step: Count
+    best: float
+    bad_steps: Count
+    bad_in_a_row: Count
+    unreadable: SkippedImages
+    worse: Count
+    had_enough: bool
+    sums: dict[str, float]
+    taken: Count
+    spent: float
+    unjudged: bool
+    network: dict[str, Tensor]
+    optimizer: OptimizerState
+    average: AverageState
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no run has.
+
+        Raises:
+            ValueError: The score is none, or sums are missing, or summed up over no step.
+        """
+        if not math.isfinite(self.best):
+            raise ValueError(f"its best score is {self.best}")
+        if set(self.sums) != (LOSSES if self.taken else set()):
+            raise ValueError("its sums are not those of the losses")
+
+    def check_shapes(self, wanted: Mapping[str, Tensor]) -> None:
+        """Refuse weights of another network.
+
+        Args:
+            wanted: Names and shapes of the network's tensors.
+
+        Raises:
+            ValueError: A tensor is missing, unknown, or of another shape.
+        """
+        for where, found in (("network", self.network), ("average", self.average.state)):
+            for name in sorted(set(wanted) ^ set(found)):
+                raise ValueError(f"its {where} {'lacks' if name in wanted else 'has'} {name}")
+            for name, tensor in wanted.items():
+                if found[name].shape != tensor.shape:
+                    shapes = tuple(found[name].shape), tuple(tensor.shape)
+                    raise ValueError(f"{name} is {shapes[0]}, the network needs {shapes[1]}")
+
+    def restore_optimizer(self, optimizer: optim.Optimizer) -> None:
+        """Load the moments; rates and decays stay those of the settings.
+
+        Raises:
+            ValueError: They are those of other parameters.
+        """
+        groups = optimizer.state_dict()["param_groups"]
+        found = [group.get("params") for group in self.optimizer.param_groups]
+        if found != [group["params"] for group in groups]:
+            raise ValueError("its optimizer has other groups of parameters")
+        shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
+        for number, moments in self.optimizer.state.items():
+            for name, tensor in moments.items():
+                if not 0 <= number < len(shapes) or tensor.shape not in (shapes[number], ()):
+                    raise ValueError(f"its optimizer's {name} of parameter {number} does not fit")
+        optimizer.load_state_dict({"state": self.optimizer.state, "param_groups": groups})
+
+
+def parse_state(value: object) -> SavedState:
+    """Check what a file holds.
+
+    Raises:
+        ValueError: A value is missing, or of another type.
+    """
+    return msgspec.convert(value, SavedState)  # its ValidationError is a ValueError

@@ -1,0 +1,319 @@
+"""A run goes on from its folder alone: as what it was, on the data that it had."""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_ONEFORMER, TINY_RESNET, write_discs
+
+import unimask
+from unimask.checkpoints import read_huggingface
+from unimask.config import CriterionConfig
+from unimask.datasets.transforms import Augmentation
+from unimask.errors import SettingsError, TrainingError
+from unimask.training import TrainingSettings, steps, train
+from unimask.training.processes import resume_command
+from unimask.training.resume import MAY_CHANGE
+from unimask.training.run_folder import RunFolder
+
+pytest.importorskip("lightning_fabric")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+SETTINGS = TrainingSettings(
+    steps=2,
+    batch_size=2,
+    learning_rate=1e-3,
+    warmup_steps=1,
+    workers=0,
+    augmentation=Augmentation(crop=64),
+    criterion=CriterionConfig(num_points=64),
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_presets(monkeypatch):
+    for name, config in (("tiny", TINY_RESNET), ("one", TINY_ONEFORMER)):
+        monkeypatch.setitem(
+            unimask.presets.PRESETS,
+            name,
+            lambda classes, config=config: replace(config, num_classes=classes),
+        )
+
+
+def start(data, out, model="tiny", *, stop_after=None, monkeypatch=None, **given):
+    """Start a run; let a signal stop it after some steps."""
+    real = steps.update
+
+    def stopped(fabric, trainee, stream, step, settings):
+        losses = real(fabric, trainee, stream, step, settings)
+        if step + 1 == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses
+
+    given = {"settings": SETTINGS, "device": "cpu", "quiet": True} | given
+    if stop_after is None:
+        return train(data, model, out=out, **given)
+    with monkeypatch.context() as patch:
+        patch.setattr("unimask.training.loop.update", stopped)
+        return train(data, model, out=out, **given)
+
+
+def go_on(out, **given):
+    return train(out=out, resume=True, **{"quiet": True} | given)
+
+
+def state_of(out) -> dict:
+    return torch.load(out / "state.pt", weights_only=True)
+
+
+def digests(out) -> dict[str, str]:
+    """Give a hash of each file but the lock's."""
+    files = [p for p in sorted(out.rglob("*")) if p.is_file() and not p.name.startswith(".lock")]
+    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("tiny", "semantic"), ("weights", "instance"), ("one", "all"), ("nuclei", None)],
+)
+def test_a_run_goes_on_as_what_it_was_and_needs_only_its_folder(
+    discs, tiny_model, tmp_path, monkeypatch, model, task
+):
+    """Task, network, names and data come from the folder; the model that it began with is gone."""
+    data, given = tmp_path / "data", {"task": task, "names": ("cell", "ground")}
+    shutil.copytree(discs, data)
+    if model == "weights":
+        model = str(tmp_path / "weights")
+        shutil.copytree(tiny_model, model)
+    start(data, tmp_path / "whole", model, **given)
+    out = tmp_path / "broken"
+    assert not start(data, out, model, stop_after=1, monkeypatch=monkeypatch, **given).finished
+    shutil.rmtree(tmp_path / "weights", ignore_errors=True)
+    before = (out / "settings.json").read_text()
+    monkeypatch.chdir(tmp_path / "whole")
+    assert go_on(out).finished
+    assert (out / "settings.json").read_text() == before
+    whole, again = state_of(tmp_path / "whole"), state_of(out)
+    for name, tensor in whole["network"].items():
+        assert torch.equal(tensor, again["network"][name]), name
+    for name, tensor in whole["average"]["state"].items():
+        assert torch.equal(tensor, again["average"]["state"][name]), name
+    weights = read_huggingface(out / "weights" / "last")
+    assert weights.labels.names == ("cell", "ground")
+    expected = {
+        "semantic": ("semantic",),
+        "instance": ("instance",),
+        "all": ("panoptic", "instance", "semantic"),
+        None: ("panoptic", "instance", "semantic"),
+    }
+    assert weights.tasks == expected[task]
+
+
+@pytest.fixture(scope="module")
+def finished(discs, tmp_path_factory):
+    """A run of two steps that is over, and must stay as it is."""
+    out = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            unimask.presets.PRESETS, "tiny", lambda n: replace(TINY_RESNET, num_classes=n)
+        )
+        start(discs, out, task="semantic", seed=7)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"task": "panoptic"}, "--task panoptic contradicts .* which has semantic"),
+        ({"model": "mask2former-nano"}, "--model mask2former-nano contradicts .* has tiny"),
+        ({"names": ("a", "b")}, "--names a,b contradicts .* has None"),
+        ({"format": "semantic maps"}, "--format semantic maps contradicts"),
+        ({"split": "test"}, "--split test contradicts"),
+        ({"val_split": "test"}, "--val-split test contradicts"),
+        ({"seed": 8}, "--seed 8 contradicts .* which has 7"),
+        ({"size": 96}, "--size 96 contradicts .* which has 64"),
+        ({"num_queries": 30}, "--queries 30 contradicts .* which has None"),
+        ({"backbone": "swin-tiny"}, "--backbone swin-tiny contradicts"),
+        ({"settings": replace(SETTINGS, ema_decay=0.5)}, r"--ema-decay 0\.5 contradicts"),
+        ({"learning_rats": 1}, "'learning_rats' is no setting"),
+        ({"steps": 3, "epochs": 2}, "--steps or --epochs, not both"),
+        ({"batch_size": 1, "steps": 9}, "takes 2 images, this would take 1 .* --accumulate 2"),
+        ({"accumulate": 2}, "takes 2 images, this would take 4"),
+        ({"epochs": float("nan")}, "epochs is nan"),
+    ],
+)
+def test_what_contradicts_a_run_is_refused_by_name(finished, given, words):
+    before = digests(finished)
+    with pytest.raises(SettingsError, match=words) as failed:
+        go_on(finished, **given)
+    assert "\n" not in str(failed.value)
+    if "contradicts" in words:  # what may change is named
+        assert all(option in str(failed.value) for option in ("--workers", "--epochs", "--device"))
+    assert digests(finished) == before
+
+
+def test_what_a_run_has_may_be_said_again(finished, discs, capsys):
+    same = {"model": "tiny", "task": "semantic", "seed": 7, "size": 64, "tokenizer": "auto"}
+    assert go_on(finished, data=discs, quiet=False, **same).finished
+    assert "has taken 2 steps, and 2 are asked for" in capsys.readouterr().out
+
+
+def test_every_setting_is_either_the_runs_or_may_change():
+    known = {field for field in TrainingSettings.__slots__} | {"epochs", "device"}
+    assert set(MAY_CHANGE) <= known
+    assert {"seed", "augmentation", "criterion", "tokenizer"} & set(MAY_CHANGE) == set()
+
+
+def test_a_run_is_lengthened_and_its_batches_are_cut(discs, finished, tmp_path, capsys):
+    """Pictures per update stay; where they are computed, and how, may change."""
+    out = tmp_path / "run"
+    shutil.copytree(finished, out)
+    given = {"steps": 4, "batch_size": 1, "accumulate": 2, "evaluate_every": 1, "patience": 5}
+    assert go_on(out, quiet=False, **given).finished
+    printed = capsys.readouterr().out
+    assert "tiny: goes on after step 2 of 4; steps is now 4, not 2; batch_size is now 1" in printed
+    assert [int(row["step"]) for row in RunFolder(out).rows() if row["score"]] == [2, 3, 4]
+    settings = RunFolder(out).read_settings()
+    assert (settings.steps, settings.batch_size, settings.seed) == (4, 1, 7)
+    assert go_on(out, epochs=2).finished and state_of(out)["step"] == 6  # six images, two a step
+
+
+def test_fewer_steps_than_were_taken_leave_a_run_as_it_is(finished, command):
+    before = digests(finished)
+    code, printed, err = command("train", "--resume", "--out", finished, "--steps", 1)
+    assert (code, err) == (0, "")
+    assert "has taken 2 steps, and 1 are asked for: nothing is left to do" in printed
+    assert f"best weights: {finished}" in printed
+    assert digests(finished) == before
+
+
+def test_a_run_that_patience_ended_goes_on_with_more(discs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("unimask.training.loop.validate", lambda *_: ("PQ", 1.0))
+    settings = replace(SETTINGS, steps=6, evaluate_every=1, patience=1)
+    start(discs, tmp_path, settings=settings)
+    assert state_of(tmp_path)["step"] == 2
+    assert go_on(tmp_path, quiet=False).finished and state_of(tmp_path)["step"] == 2
+    assert "raise --patience" in capsys.readouterr().out
+    assert go_on(tmp_path, patience=2).finished and state_of(tmp_path)["step"] == 3
+
+
+def test_data_that_moved_are_found_where_they_are_said_to_be(discs, finished, tmp_path):
+    out, moved = tmp_path / "run", tmp_path / "elsewhere" / "discs"
+    shutil.copytree(finished, out)
+    shutil.copytree(discs, moved)
+    content = json.loads((out / "settings.json").read_text())
+    (out / "settings.json").write_text(json.dumps(content | {"data": str(tmp_path / "gone")}))
+    with pytest.raises(TrainingError, match="gone, which is gone: give its new place"):
+        go_on(out)
+    assert go_on(out, data=moved, steps=3).finished
+    assert json.loads((out / "settings.json").read_text())["data"] == str(moved)
+    assert go_on(out, steps=4).finished
+
+
+def spoil_names(data: Path) -> None:
+    for kind in ("images", "masks"):
+        (data / "train" / kind / "3.png").rename(data / "train" / kind / "x.png")
+
+
+def spoil_counts(data: Path) -> None:
+    for kind in ("images", "masks"):
+        (data / "val" / kind / "1.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            spoil_names,
+            r"train had 6 images and has 6 \(1 missing: train/images/3\.png, 1 new: "
+            r"train/images/x\.png\)",
+        ),
+        (spoil_counts, r"val had 2 images and has 1 \(1 missing: val/images/1\.png\)"),
+    ],
+)
+def test_other_data_are_refused_with_what_changed(discs, finished, tmp_path, spoil, words):
+    shutil.copytree(discs, tmp_path / "data")
+    spoil(tmp_path / "data")
+    before = digests(finished)
+    with pytest.raises(TrainingError, match=words) as failed:
+        go_on(finished, data=tmp_path / "data")
+    assert "\n" not in str(failed.value) and digests(finished) == before
+
+
+def test_a_folder_of_an_earlier_release_goes_on_with_what_it_recorded(discs, tmp_path, monkeypatch):
+    """It kept model, task, data and settings; names were not, and are asked for."""
+    start(discs, tmp_path, stop_after=1, monkeypatch=monkeypatch, names=("cell", "ground"))
+    content = json.loads((tmp_path / "settings.json").read_text())
+    old = {name: content[name] for name in ("model", "task", "data", "labels", "settings")}
+    (tmp_path / "settings.json").write_text(json.dumps(old))
+    (tmp_path / "dataset.json").unlink()
+    with pytest.raises(TrainingError, match="classes cell, ground; the dataset has object, back"):
+        go_on(tmp_path)
+    with pytest.raises(SettingsError, match="--task semantic contradicts"):
+        go_on(tmp_path, task="semantic")
+    assert go_on(tmp_path, names=("cell", "ground"), device="cpu").finished
+    assert go_on(tmp_path, steps=3).finished  # by now the folder has all of it
+
+
+def test_resuming_needs_the_folder(tmp_path):
+    with pytest.raises(SettingsError, match="--resume needs --out"):
+        train(resume=True)
+    with pytest.raises(TrainingError, match="holds no run to resume"):
+        go_on(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+    with pytest.raises(SettingsError, match="give DATA"):
+        train(model="tiny", out=tmp_path)
+    with pytest.raises(SettingsError, match="give a model"):
+        train(tmp_path, out=tmp_path)
+
+
+def test_the_line_at_an_interruption_works_when_it_is_pasted(
+    discs, tmp_path, monkeypatch, capsys, command
+):
+    out = tmp_path / "it's [b]a run"
+    start(discs, out, stop_after=1, monkeypatch=monkeypatch, quiet=False)
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("interrupted"))
+    program, *arguments = shlex.split(line.split("continue with: ")[1])
+    assert program == "unimask" and str(out) in arguments
+    code, printed, err = command(*arguments)
+    assert (code, err) == (0, "") and f"best weights: {out}" in printed
+
+
+def test_the_line_names_torchrun_where_it_is_needed(monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    command = resume_command(Path("runs/a b"))
+    assert command == (
+        "torchrun --standalone --nproc-per-node 2 -m unimask train --resume --out 'runs/a b'"
+    )
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert "on each machine" in resume_command(Path("runs/a"))
+
+
+def test_splits_of_other_names_are_trained_and_validated_on(tmp_path, monkeypatch):
+    data = write_discs(tmp_path / "data", {"fold1": 5, "fold2": 2})
+    out = tmp_path / "run"
+    given = {"split": "fold1", "val_split": "fold2", "stop_after": 1, "monkeypatch": monkeypatch}
+    start(data, out, **given)
+    content = json.loads((out / "dataset.json").read_text())
+    assert [len(content[part]["files"]) for part in ("train", "val")] == [5, 2]
+    assert all("fold2" in name for name in content["val"]["files"])
+    assert go_on(out, split="fold1").finished
+    start(data, tmp_path / "one", split="fold1")  # which has nothing to validate on beside it
+    content = json.loads((tmp_path / "one" / "dataset.json").read_text())
+    assert [len(content[part]["files"]) for part in ("train", "val")] == [4, 1]
+
+
+def test_a_whole_dataset_is_trained_on_where_another_split_is_validated_on(tmp_path):
+    data = write_discs(tmp_path / "data", {"train": 5, "test": 2})
+    start(data, tmp_path / "run", val_split="test")
+    content = json.loads((tmp_path / "run" / "dataset.json").read_text())
+    assert [len(content[part]["files"]) for part in ("train", "val")] == [5, 2]

@@ -76,7 +76,7 @@ def test_epochs_that_are_none_are_named(epochs):
         ("--workers", "-1", "--workers"),
         ("--seed", "9" * 30, "seed is 999"),
         ("--repeat-rare", "nan", "repeat_rare is nan"),
-        ("--precision", "float16", "--precision float16: give float32 or bfloat16"),
+        ("--precision", "float16", "precision is 'float16': give float32 or bfloat16"),
         ("--device", "foo", "--device foo: this machine has auto, cpu"),
         ("--logger", "paper", "no logger 'paper'"),
     ],

@@ -118,7 +118,7 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         fail(OUT_OF_MEMORY)
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and os.environ.get("RANK", "0") == "0":  # of many processes one says so
         print("unimask: stopped", file=sys.stderr)
     sys.exit(code)
 

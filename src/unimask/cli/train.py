@@ -133,12 +133,6 @@ def train(
     from unimask.training import train as run_training
     from unimask.training.processes import is_first_process
 
-    if not is_first_process():
-        warnings.simplefilter("ignore")  # the first one shows them
-    if precision not in (None, "float32", "bfloat16"):
-        raise SettingsError(f"--precision {precision}: give float32 or bfloat16")
-    if on_bad_picture not in (None, "stop", "skip"):
-        raise SettingsError(f"--on-bad-picture {on_bad_picture}: give stop or skip")
     said = {
         "steps": steps,
         "epochs": epochs,
@@ -165,22 +159,17 @@ def train(
         "window": parse_window(window),
     }
     changes = {name: value for name, value in said.items() if value is not None}
+    first = is_first_process()
+    if not first:
+        warnings.simplefilter("ignore")  # the first of several processes shows them
     run = run_training(
-        data,
-        model if resume else model or DEFAULT_MODEL,
-        task=task,
-        out=out,
-        resume=resume,
-        names=parse_names(names),
-        format=format,
-        split=split,
-        val_split=val_split,
-        device=device,
+        data, model if resume else model or DEFAULT_MODEL, task=task, out=out, resume=resume,
+        names=parse_names(names), format=format, split=split, val_split=val_split, device=device,
         **changes,
-    )
+    )  # fmt: skip
     if not run.finished:
         raise typer.Exit(130)
-    if is_first_process():
+    if first:
         print_weights(run.folder)
 
 

@@ -1,5 +1,6 @@
 """Other people's places for a run's curves, beside its own metrics.csv."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,7 +92,7 @@ def check_loggers(names: Sequence[str]) -> None:
     for name in names:
         if name not in LOGGERS:
             raise SettingsError(f"no logger {name!r}: choose of {', '.join(LOGGERS)}")
-        if find_spec(name) is None:
+        if name not in sys.modules and find_spec(name) is None:
             raise MissingExtraError(name, name)
 
 

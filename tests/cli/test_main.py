@@ -34,8 +34,14 @@ WRONG = {
     "no such option": (("predict", "x.png", "--scale", "2"), "unimask predict --help"),
     "no number": (("predict", "x.png", "--threshold", "much"), "unimask predict --help"),
     "out of range": (("predict", "x.png", "--threshold", "2"), "unimask predict --help"),
-    "no device": (("predict", "x.png", "-m", "nuclei", "--device", "abacus"), "this machine has auto, cpu"),
-    "no values": (("predict", "x.png", "-m", "nuclei", "--device", "meta"), "this machine has auto, cpu"),
+    "no device": (
+        ("predict", "x.png", "-m", "nuclei", "--device", "abacus"),
+        "this machine has auto, cpu",
+    ),
+    "no values": (
+        ("predict", "x.png", "-m", "nuclei", "--device", "meta"),
+        "this machine has auto, cpu",
+    ),
     "no dtype": (("predict", "x.png", "-m", "nuclei", "--dtype", "int8"), "bfloat16"),
     "no window": (("predict", "x.png", "--window", "wide"), "LOW,HIGH"),
 }

@@ -17,7 +17,7 @@ import unimask
 from unimask.checkpoints import read_huggingface
 from unimask.config import CriterionConfig
 from unimask.datasets.transforms import Augmentation
-from unimask.errors import SettingsError, TrainingError
+from unimask.errors import OutputError, SettingsError, TrainingError
 from unimask.training import TrainingSettings, steps, train
 from unimask.training.processes import resume_command
 from unimask.training.resume import MAY_CHANGE
@@ -260,6 +260,13 @@ def test_a_folder_of_an_earlier_release_goes_on_with_what_it_recorded(discs, tmp
         go_on(tmp_path, task="semantic")
     assert go_on(tmp_path, names=("cell", "ground"), device="cpu").finished
     assert go_on(tmp_path, steps=3).finished  # by now the folder has all of it
+
+
+def test_a_new_run_leaves_files_of_others_alone(discs, tmp_path):
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(OutputError, match="unimask did not write"):
+        start(discs, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
 
 
 def test_resuming_needs_the_folder(tmp_path):

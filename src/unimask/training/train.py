@@ -20,6 +20,7 @@ from unimask.training.average import WeightAverage
 from unimask.training.balance import class_weights, count_objects, repeat_factors
 from unimask.training.fingerprint import take_fingerprint
 from unimask.training.loggers import open_loggers
+from unimask.training.new_folder import claim_folder
 from unimask.training.optimizer import build_optimizer
 from unimask.training.plan import Plan, new_plan
 from unimask.training.processes import is_first_process, launch
@@ -129,7 +130,10 @@ def start_run(request: Request, *, quiet: bool) -> Run:
     """Train in a new folder."""
     splits = open_splits(request)
     task, tasks = chosen_tasks(request.task, str(request.model), splits[0])
-    folder = RunFolder(request.out or Path("runs") / task)
+    path = request.out or Path("runs") / task
+    if is_first_process():
+        claim_folder(path)
+    folder = RunFolder(path)
     with lock_folder(folder.path):
         refuse_run(folder)
         return execute(new_plan(request, splits, task, tasks), folder, quiet=quiet)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,13 @@ def test_coco_keeps_objects_whole_that_others_cover(tmp_path):
     assert content["annotations"][1]["bbox"] == [1, 1, 6, 6]
     assert [c["name"] for c in content["categories"]] == ["cell"]
     assert writer.lost == {"regions of stuff": 1}
+
+
+def test_coco_has_no_place_for_pixels_of_unknown_truth(tmp_path):
+    """Read back, they are background: at least that is told."""
+    writer, sample = CocoWriter(tmp_path, LABELS), overlapping()
+    writer.add("train", replace(sample, ignored=np.eye(*sample.size) > 0), "a.png")
+    assert writer.lost["pixels of unknown truth"] == min(sample.size)
 
 
 def test_label_maps_with_many_classes_have_16_bits(tmp_path):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from outlines import (
+    CORNER,
     INSIDE,
     SIZE,
     SQUARE,
@@ -17,7 +18,7 @@ from outlines import (
     write_json,
 )  # fmt: skip
 
-from unimask.datasets import open_dataset
+from unimask.datasets import describe, open_dataset
 from unimask.datasets.coco_reader import CocoReader
 from unimask.datasets.found import DataWarning
 from unimask.errors import DataError
@@ -221,3 +222,38 @@ def test_a_picture_in_no_folder_of_the_dataset_is_named(tmp_path):
     write_json(tmp_path / "labels.json", coco_content({"a.png": [("cat", [INSIDE])]}))
     with pytest.raises(DataError, match=r"labels\.json names 'a\.png'"):
         open_dataset(tmp_path)
+
+
+def test_categories_called_ignore_are_no_classes_and_no_objects(tmp_path):
+    content = annotated([flat(SQUARE)])
+    content["categories"] += [{"id": 30, "name": "__ignore__"}, {"id": 31, "name": "Void"}]
+    content["annotations"] += [
+        content["annotations"][0] | {"id": 1, "category_id": 30, "segmentation": [flat(CORNER)]},
+        content["annotations"][0] | {"id": 2, "category_id": 31, "segmentation": [flat(INSIDE)]},
+    ]
+    dataset = open_dataset(beside(tmp_path, content))
+    assert dataset.labels.names == ("cat", "cap", "background")
+    assert dataset.category_ids == {7: 0, 17: 1}
+    assert "2 objects of __ignore__, Void are neither object nor background" in describe(dataset)
+    sample = dataset[0]
+    assert sample.label_ids.tolist() == [0, 2]
+    assert np.array_equal(sample.ignored, outline(CORNER))  # the other is within the cat
+    assert np.array_equal(sample.mask(2), ~outline(CORNER) & ~outline(SQUARE))
+    assert dataset.count_things().tolist() == [1]
+
+
+def test_objects_that_pile_up_are_refused_before_they_fill_the_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("unimask.datasets.layers.MOST_VALUES", 3 * SIZE[0] * SIZE[1])
+    content = annotated([flat(SQUARE)])
+    data = beside(tmp_path, content)
+    for count, told in (
+        (3, ""),
+        (4, r"a\.png: 4 objects lie over one another .* 64 x 48"),
+    ):
+        content["annotations"] = [content["annotations"][0]] * count
+        write_json(data / "labels.json", content)
+        if told:
+            with pytest.raises(DataError, match=told):
+                open_dataset(data)[0]
+        else:
+            assert open_dataset(data)[0].label_ids.tolist() == [0, 0, 0, 2]

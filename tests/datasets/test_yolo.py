@@ -233,3 +233,16 @@ def test_images_beside_their_labels(tmp_path):
     for name in ("images", "labels"):
         (data / name).rmdir()
     assert [len(sample.label_ids) for sample in open_dataset(data)] == [3, 2, 3, 2, 1]
+
+
+def test_classes_called_ignore_are_neither_object_nor_background(tmp_path):
+    (tmp_path / "labels").mkdir()
+    draw(tmp_path / "images", "a.png")
+    boxes = ((0, "0 0 0.5 0 0.5 0.5 0 0.5"), (1, "0.5 0 1 0 1 0.5 0.5 0.5"))
+    (tmp_path / "labels" / "a.txt").write_text("".join(f"{c} {box}\n" for c, box in boxes))
+    (tmp_path / "classes.txt").write_text("__ignore__\ncat\n")
+    dataset = open_dataset(tmp_path)
+    assert dataset.labels.names == ("cat", "background")
+    sample = dataset[0]
+    assert sample.label_ids.tolist() == [0, 1] and sample.mask(1).sum() == 32 * 24
+    assert sample.ignored[:24, :32].all() and sample.ignored.sum() == 32 * 24

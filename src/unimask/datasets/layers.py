@@ -5,7 +5,11 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Int
 
+from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
+
+MOST_VALUES = 2**29
+"""Of all layers of an image: they take four bytes each."""
 
 
 def stack_masks(
@@ -22,6 +26,9 @@ def stack_masks(
 
     Returns:
         The numbers, 0 for none, as int32; one empty layer if there is no mask.
+
+    Raises:
+        DataError: So many masks lie over one another that their layers would fill the memory.
     """
     # Column by column, the order of run lengths: a mask is one stretch of memory.
     layers = [np.zeros(size[0] * size[1], np.int32)]
@@ -32,6 +39,11 @@ def stack_masks(
         while level and not (layers[level - 1][place] * inside).any():
             level -= 1
         if level == len(layers):
+            if (level + 1) * layers[0].size > MOST_VALUES:
+                raise DataError(
+                    f"{level + 1} objects lie over one another in an image of {size[1]} x "
+                    f"{size[0]}: remove duplicates, or cut the image into tiles"
+                )
             layers.append(np.zeros_like(layers[0]))
         np.copyto(layers[level][place], number, where=inside)
     return np.stack([layer.reshape(size[1], size[0]).T for layer in layers])

@@ -82,7 +82,7 @@ class ObjectPictures:
         masks = [self.mask(index, int(number), size) for number in objects]
         label_ids = self.annotations.label_ids[objects].astype(np.int64)
         crowds, areas = self.annotations.crowds[objects], self.annotations.areas[objects]
-        id_maps = stack_masks(self.from_behind(objects, masks), size)
+        id_maps = self.layers(index, self.from_behind(objects, masks), size)
         bare = ~id_maps.any(axis=0)
         ignored = self.covered(index, voids, size) & bare if len(voids) else None
         if ignored is not None:
@@ -134,6 +134,15 @@ class ObjectPictures:
                 f"{where} {error}, but {self.paths[index]} is {size[0]} x {size[1]}: export labels "
                 "and pictures together"
             ) from None
+
+    def layers(
+        self, index: int, masks: list[tuple[int, RunLength]], size: tuple[int, int]
+    ) -> Int[np.ndarray, "l h w"]:
+        """Put numbered masks on layers; see `stack_masks`."""
+        try:
+            return stack_masks(masks, size)
+        except DataError as error:
+            raise DataError(f"{self.paths[index]}: {error}") from None
 
     def covered(
         self, index: int, objects: Int[np.ndarray, " n"], size: tuple[int, int]

@@ -50,6 +50,8 @@ class CocoWriter:
         """Write one picture's objects; see `Writer`."""
         number = len(self.images) + 1
         height, width = sample.size
+        if sample.ignored is not None:
+            self.lost["pixels of unknown truth"] += int(sample.ignored.sum())
         self.images.append({"id": number, "file_name": file, "height": height, "width": width})
         for object_number, rle in object_masks(sample).items():
             label = int(sample.label_ids[object_number - 1])

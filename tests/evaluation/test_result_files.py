@@ -1,6 +1,7 @@
 """Anyone's results: matched to pictures, scored, or refused in one line."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ from conftest import draw_discs
 from PIL import Image
 
 from unimask.datasets import open_dataset
+from unimask.datasets.truth import truth_result
 from unimask.errors import DataError, SettingsError, TaskError
 from unimask.evaluation import evaluate
 from unimask.evaluation.result_files import open_results
 from unimask.formats.panoptic_png import encode_ids
-from unimask.formats.run_length import run_lengths_of_ids
+from unimask.formats.run_length import RunLength, run_lengths_of_ids
+from unimask.labels import LabelSet
 
 SKY, CELL = 7, 3
 """Category ids, which are no label ids: those are 1 and 0."""
@@ -132,7 +135,20 @@ WRONG = {
     "no mask": ({"segmentation": [[1, 2, 3, 4, 5, 6]]}, "no run length"),
     "other size": ({"segmentation": {"size": [2, 3], "counts": [6]}}, "2 x 3"),
     "torn": ({"segmentation": {"size": [96, 128], "counts": "zzz"}}, "entry 0"),
-    "score": ({"score": float("nan")}, "score nan"),
+    "score": ({"score": float("nan")}, "holds NaN, which is no number"),
+    "infinite score": ({"score": float("inf")}, "holds Infinity, which is no number"),
+    "huge score": ({"score": 10**400}, "entry 0: score is a number of"),
+    "text for a score": ({"score": "high"}, "entry 0: score is 'high'"),
+    "infinite size": ({"segmentation": {"size": [1e300 * 1e10, 3], "counts": [6]}}, "Infinity"),
+    "huge size": ({"segmentation": {"size": [10**400, 3], "counts": [6]}}, "entry 0"),
+    "sums that wrap": (
+        {"segmentation": {"size": [96, 128], "counts": [2**62, 2**62, 2**62, 2**62, 12288]}},
+        "entry 0: the run length 4611686018427387904 is no whole number",
+    ),
+    "huge counts": ({"segmentation": {"size": [96, 128], "counts": [2**64, 12288]}}, "entry 0"),
+    "a list of categories": ({"category_id": [3]}, "entry 0: category_id"),
+    "no image": ({"image_id": None}, "entry 0: image_id"),
+    "nothing for a mask": ({"segmentation": None}, "no run length"),
     "category": ({"category_id": 5}, "category 5"),
     "nobody": ({"image_id": 1234}, "no result for any"),
 }
@@ -196,3 +212,179 @@ def test_a_segment_that_the_json_lacks(cells, tmp_path):
     (tmp_path / "panoptic").symlink_to(cells / "panoptic")
     with pytest.raises(DataError, match="does not list"):
         evaluate(cells, results=write(tmp_path / "r.json", content), split=None)
+
+
+def as_saved(folder, data, task, labels=None, **changes):
+    """Write the truth of every image as `unimask predict` writes results."""
+    dataset = open_dataset(data)
+    for sample in (dataset[index] for index in range(len(dataset))):
+        found = truth_result(sample, labels or dataset.labels, task)
+        if task != "semantic":  # a segment of a prediction has a score
+            found = replace(found, segments=tuple(replace(s, score=0.9) for s in found.segments))
+        found.save(folder, changes.get("stem", sample.path.stem))
+    return folder
+
+
+PERFECT = {"instance": ("AP", "AP_match"), "panoptic": ("PQ",), "semantic": ("mIoU",)}
+
+
+@pytest.mark.parametrize("task", PERFECT)
+def test_what_predict_wrote_is_scored_as_it_is(cells, tmp_path, task):
+    out = as_saved(tmp_path / "out", cells, task)
+    report = evaluate(cells, results=out, task=task, split=None)
+    assert [report["metrics"][name] for name in PERFECT[task]] == pytest.approx(
+        [100] * len(PERFECT[task])
+    )
+    assert not any("left out" in note or "no result" in note for note in report["notes"])
+    other = next(name for name in PERFECT if name != task)
+    with pytest.raises(TaskError, match=f"holds {task} results, not {other}"):
+        evaluate(cells, results=out, task=other, split=None)
+
+
+def test_saved_results_are_matched_by_the_names_of_classes_and_other_files_are_no_matter(
+    cells, tmp_path
+):
+    ours = LabelSet(("sky", "cell"), (False, True))
+    assert open_dataset(cells).labels.names == ("cell", "sky")
+    out = as_saved(tmp_path / "out", cells, "instance")
+    (out / "notes.json").write_text('{"a": 1}')
+    for path in out.glob("photo*.json"):
+        content = json.loads(path.read_text())
+        content |= {"labels": list(ours.names), "is_thing": list(ours.is_thing)}
+        for segment in content["segments"]:
+            segment["label_id"] = 1
+        path.write_text(json.dumps(content))
+    assert evaluate(cells, results=out, split=None)["metrics"]["AP"] == pytest.approx(100)
+    with pytest.raises(SettingsError, match="names its classes"):
+        evaluate(cells, results=out, split=None, categories="data")
+
+
+def test_saved_results_in_subfolders_belong_to_the_images_of_these(tmp_path):
+    data = tmp_path / "data"
+    for place in ("left", "right"):
+        for kind in ("images", "masks"):
+            (data / kind / place).mkdir(parents=True)
+        for index in range(2):
+            image, ids = draw_discs(index + (7 if place == "left" else 0), count=4)
+            Image.fromarray(image).save(data / "images" / place / f"{index}.png")
+            Image.fromarray(ids).save(data / "masks" / place / f"{index}.png")
+    dataset = open_dataset(data)
+    out = tmp_path / "out"
+    for sample in (dataset[index] for index in range(len(dataset))):
+        found = truth_result(sample, dataset.labels, "instance")
+        found = replace(found, path=None)  # as on another machine
+        found.save(out / sample.path.parent.name, sample.path.stem)
+    report = evaluate(data, results=out, split=None, task="instance")
+    assert report["images"] == 4 and report["metrics"]["AP"] == pytest.approx(100)
+
+
+def one_segment(label_id, size, count):
+    return {"label_id": label_id, "rle": {"size": size, "counts": [count]}}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"task": "depth"}, "task"),
+        ({"labels": []}, "at least one name"),
+        ({"labels": 3}, "labels"),
+        ({"segments": [one_segment(9, [96, 128], 12288)]}, "label_id 9"),
+        ({"segments": [one_segment(0, [96, 128], 2**64)]}, "segment 1"),
+        ({"segments": [one_segment(0, [6, 8], 48)]}, "6 x 8"),
+        ({"segments": [3]}, "segments"),
+        ({"labels": ["cell", "tree"]}, "must be the same"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_damaged_saved_results_are_one_line(cells, tmp_path, change, told):
+    out = as_saved(tmp_path / "out", cells, "panoptic")
+    for path in out.glob("*.json"):
+        if path.name != "unimask.json":
+            path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError, match=told) as failed:
+        evaluate(cells, results=out, split=None)
+    assert "\n" not in str(failed.value)
+
+
+KINDS = ("cat", "dog", "cow")
+
+
+def coco_of_kinds(folder, kinds):
+    """COCO data of ids 1, 2, 3, one object of each of `kinds` an image, and its perfect results."""
+    folder.mkdir()
+    content = {
+        "categories": [{"id": i + 1, "name": name} for i, name in enumerate(KINDS)],
+        "images": [], "annotations": [],
+    }  # fmt: skip
+    found = []
+    for index, kind in enumerate(kinds):
+        image, _ = draw_discs(index, (40, 60), count=1)
+        Image.fromarray(image).save(folder / f"{index}.png")
+        content["images"].append(
+            {"id": index, "file_name": f"{index}.png", "height": 40, "width": 60}
+        )
+        x = 5 + 10 * (index % 3)
+        mask = np.zeros((40, 60), bool)
+        mask[5:25, x : x + 20] = True
+        outline = [x, 5, x + 20, 5, x + 20, 25, x, 25]
+        shape = {"image_id": index, "category_id": KINDS.index(kind) + 1}
+        content["annotations"].append(
+            {**shape, "id": index + 1, "segmentation": [outline], "bbox": [x, 5, 20, 20],
+             "area": 400, "iscrowd": 0}
+        )  # fmt: skip
+        rle = RunLength.from_mask(mask).to_coco()
+        found.append({**shape, "segmentation": rle, "score": 0.9})
+    (folder / "labels.json").write_text(json.dumps(content))
+    return found
+
+
+@pytest.mark.parametrize("kinds", [KINDS, ("dog", "cow"), ("cat", "dog"), ("dog",)], ids=str)
+def test_both_numberings_of_classes_are_recognised_and_told(tmp_path, kinds):
+    """By the data's ids, or from 0: elsewhere the one or the other is scored 0 without a word."""
+    found = coco_of_kinds(tmp_path / "data", kinds)
+    from_zero = [entry | {"category_id": entry["category_id"] - 1} for entry in found]
+    for entries, told in ((found, None), (from_zero, "label ids from 0")):
+        path = write(tmp_path / "r.json", entries)
+        report = evaluate(tmp_path / "data", results=path, split=None)
+        assert report["metrics"]["AP"] == pytest.approx(100)
+        assert told is None or any(told in note for note in report["notes"])
+
+
+def test_where_nothing_tells_the_numbering_it_is_asked_for(tmp_path):
+    found = coco_of_kinds(tmp_path / "data", ("cat", "cow"))
+    for entry in found:  # by the one numbering the first is right, by the other the second
+        entry["category_id"] = {1: 1, 3: 2}[entry["category_id"]]
+    path = write(tmp_path / "r.json", found)
+    with pytest.raises(DataError, match=r"1 of 2 results .* --categories data") as failed:
+        evaluate(tmp_path / "data", results=path, split=None)
+    assert "\n" not in str(failed.value)
+    for categories in ("data", "labels"):
+        report = evaluate(tmp_path / "data", results=path, split=None, categories=categories)
+        assert report["metrics"]["AP"] == pytest.approx(50)
+    with pytest.raises(SettingsError, match="choose data or labels"):
+        evaluate(tmp_path / "data", results=path, split=None, categories="names")
+    with pytest.raises(SettingsError, match="goes with results"):
+        evaluate(tmp_path / "data", "nuclei", categories="data")
+
+
+def test_results_of_ours_are_scored_on_the_coco_data_that_they_came_from(tmp_path):
+    coco_of_kinds(tmp_path / "data", ("dog", "cow"))
+    dataset = open_dataset(tmp_path / "data")
+    found = []
+    for sample in (dataset[index] for index in range(2)):
+        found += truth_result(sample, dataset.labels, "instance").to_coco()
+    assert {entry["category_id"] for entry in found} == {2, 3}
+    path = write(tmp_path / "r.json", found)
+    assert evaluate(tmp_path / "data", results=path, split=None)["metrics"]["AP"] == pytest.approx(
+        100
+    )
+
+
+def test_panoptic_results_by_label_ids_are_recognised(cells, tmp_path):
+    content = json.loads((cells / "panoptic.json").read_text())
+    for entry in content["annotations"]:
+        for segment in entry["segments_info"]:
+            segment["category_id"] = {CELL: 0, SKY: 1}[segment["category_id"]]
+    (tmp_path / "panoptic").symlink_to(cells / "panoptic")
+    report = evaluate(cells, results=write(tmp_path / "r.json", content), split=None)
+    assert report["metrics"]["PQ"] == 100 and "label ids from 0" in report["notes"][0]

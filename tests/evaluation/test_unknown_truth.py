@@ -77,7 +77,7 @@ CASES = {
     "found where there is another class": (
         TRUE,
         (*FOUND, ON_RIGHT),
-        {"AP": 25, "AR100": 50, "AP_match": 100, "cityscapes AP": 12.5, "PQ": 50,
+        {"AP": 25, "AR100": 50, "AP_match": 100, "cityscapes AP": 12.5, "PQ": 500 / 9,
          "mIoU": (50 + 0 + 100) / 3, "mACC": (100 + 0 + 100) / 3},
     ),
     "nothing found": (

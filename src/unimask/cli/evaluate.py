@@ -29,7 +29,16 @@ def evaluate(
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="In place of a model: COCO results, COCO panoptic, a folder of maps."),
+        typer.Option(
+            help="In place of a model: what predict wrote, COCO results, COCO panoptic, or maps."
+        ),
+    ] = None,
+    categories: Annotated[
+        str | None,
+        typer.Option(
+            help="What category_id of --results numbers: data (its category ids) or labels (from "
+            "0). Found out by default."
+        ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The model's widest by default.")] = None,
     split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
@@ -69,6 +78,7 @@ def evaluate(
             data,
             model,
             results=results,
+            categories=categories,
             task=task,
             split=split,
             max_detections=max_detections,

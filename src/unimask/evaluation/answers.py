@@ -90,14 +90,22 @@ class FromFiles:
         results: Whatever `open_results` takes.
         dataset: The pictures.
         task: What they answer, where their kind does not tell.
+        categories: As `open_results` takes it.
 
     Raises:
         DataError: The results cannot be read, or are of other pictures or classes.
         TaskError: They answer another task.
     """
 
-    def __init__(self, results: str | Path, dataset: Dataset, task: str | None) -> None:
-        self.source, self.dataset = open_results(results, dataset, task), dataset
+    def __init__(
+        self,
+        results: str | Path,
+        dataset: Dataset,
+        task: str | None,
+        categories: str | None = None,
+    ) -> None:
+        self.source = open_results(results, dataset, task, categories)
+        self.dataset = dataset
         self.name, self.labels = Path(results).name, dataset.labels
         self.task: Task = self.source.task
         check_tasks(dataset, (self.task,))

@@ -58,20 +58,34 @@ def classes_in_common(predictor: Predictor, dataset: Dataset, task: Task) -> Cla
     Raises:
         DataError: They have not.
     """
-    ours, theirs = predictor.checkpoint.labels, dataset.labels
+    return match_classes(predictor.name, predictor.checkpoint.labels, dataset.labels, task)
+
+
+def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Classes:
+    """Match the classes of results with those of data, as `classes_in_common` describes.
+
+    Args:
+        name: Whose results they are, for messages.
+        ours: Classes of the results.
+        theirs: Classes of the data.
+        task: What is asked.
+
+    Raises:
+        DataError: They cannot be matched.
+    """
     if mean_the_same(ours, theirs):
         return Classes(ours)
     judged = theirs.things if task == "instance" else range(len(theirs))
     places = {theirs.names[label]: label for label in judged}
     kinds = dict(zip(ours.names, ours.is_thing, strict=True))
     missing = [
-        name
-        for name, label in places.items()
-        if name not in kinds or (task == "panoptic" and kinds[name] != theirs.is_thing[label])
+        known
+        for known, label in places.items()
+        if known not in kinds or (task == "panoptic" and kinds[known] != theirs.is_thing[label])
     ]
-    beyond = tuple(name for name in ours.names if name not in places)
+    beyond = tuple(known for known in ours.names if known not in places)
     if missing or (beyond and task != "instance"):
-        raise DataError(difference(predictor.name, ours, theirs, missing, beyond))
+        raise DataError(difference(name, ours, theirs, missing, beyond))
     return Classes(theirs, tuple(map(places.get, ours.names)), beyond)
 
 

@@ -23,6 +23,7 @@ def evaluate(
     model: str | Path | Predictor | None = None,
     *,
     results: str | Path | None = None,
+    categories: str | None = None,
     task: str | None = None,
     split: str | None = "val",
     format: str | None = None,
@@ -49,6 +50,8 @@ def evaluate(
         data: Folder of the dataset.
         model: A predictor, or whatever `load` takes.
         results: In place of a model, whatever `open_results` takes.
+        categories: What `category_id` of results numbers, "data" or "labels" (from 0); by default
+            found out.
         task: By default the model's widest that the labels can judge; what results answer.
         split: Part of the dataset; None for all pictures.
         format: Of the labels, as `open_dataset` takes it, where only a look at maps tells.
@@ -79,10 +82,12 @@ def evaluate(
     """
     if model is not None and results is not None:
         raise SettingsError("a model and results: score one of them at a time")
+    if results is None and categories is not None:
+        raise SettingsError("categories goes with results: a model knows its classes by name")
     check_output_files(json, page, overwrite=overwrite)
     answers: Answers
     if results is not None:
-        answers = FromFiles(results, open_dataset(data, split, format=format), task)
+        answers = FromFiles(results, open_dataset(data, split, format=format), task, categories)
     else:
         predictor = predictor_for(model, device, dtype, preprocessing, compile)
         answers = predictions(predictor, data, split, task, format, window)

@@ -1,12 +1,21 @@
 """COCO results: one JSON list with an entry for each instance found."""
 
 from collections import defaultdict
-from math import isfinite
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from unimask.datasets import Dataset
 from unimask.errors import DataError
+from unimask.evaluation.result_files.numbering import (
+    LOOKED_AT,
+    Finding,
+    choose_numbering,
+    true_label,
+)
+from unimask.evaluation.result_files.records import InstanceEntry
 from unimask.evaluation.result_files.source import Directory, partner_notes
+from unimask.formats.json_values import JsonValueError, read_record, shown
 from unimask.formats.run_length import RunLength
 from unimask.labels import Task
 from unimask.results import Result, Segment
@@ -15,40 +24,65 @@ ENTRY = '{"image_id", "category_id", "segmentation": {"size", "counts"}, "score"
 
 
 class CocoResults:
-    """Instances with scores and masks as run lengths.
+    """Instances with scores and masks as run lengths; a mask may be empty.
 
     Args:
         path: The file, for messages.
         content: What it holds.
-        dataset: The pictures that the results are of.
+        dataset: The images that the results are of.
+        categories: What categories number, "data" or "labels"; None to find out.
 
     Raises:
-        DataError: An entry is not what it should be, or none is of a picture of the dataset.
+        DataError: An entry is not what it should be, or none is of an image of the dataset.
     """
 
     task: Task = "instance"
 
-    def __init__(self, path: Path, content: list, dataset: Dataset) -> None:
+    def __init__(
+        self, path: Path, content: Sequence[Any], dataset: Dataset, categories: str | None = None
+    ) -> None:
         self.path, self.labels, self.paths = path, dataset.labels, dataset.paths
-        self.directory = Directory(dataset, path)
-        self.entries: dict[int, list[int]] = defaultdict(list)
-        self.content = content
+        directory = Directory(dataset)
+        self.entries: dict[int, list[tuple[int, InstanceEntry]]] = defaultdict(list)
         strangers = 0
-        for number, entry in enumerate(content):
-            if not isinstance(entry, dict) or "image_id" not in entry:
-                raise DataError(f"{path}: entry {number} should be {ENTRY}")
-            index = self.directory.picture(entry["image_id"])
+        for number, item in enumerate(content):
+            entry = self.read(number, item)
+            index = directory.picture(entry.image_id)
             if index is None:
                 strangers += 1
             else:
-                self.entries[index].append(number)
+                self.entries[index].append((number, entry))
         self.told = partner_notes(len(dataset), len(self.entries), strangers, path)
+        used = {entry.category_id for group in self.entries.values() for _, entry in group}
+        self.numbering = choose_numbering(
+            dataset, used, path, categories, lambda: self.findings(dataset)
+        )
+
+    def read(self, number: int, item: Any) -> InstanceEntry:
+        """Read one entry.
+
+        Raises:
+            DataError: It is not what it should be.
+        """
+        try:
+            return read_record(item, InstanceEntry)
+        except JsonValueError as error:
+            raise DataError(f"{self.path}: entry {number}: {error}; it should be {ENTRY}") from None
+
+    def findings(self, dataset: Dataset) -> Iterator[Finding]:
+        """Yield the categories of results that lie on a true object, and that object's label id."""
+        for index in sorted(self.entries)[:LOOKED_AT]:
+            sample = dataset[index]
+            for number, entry in self.entries[index]:
+                label = true_label(self.mask(number, entry), sample)
+                if label is not None:
+                    yield entry.category_id, label
 
     def of(self, index: int, size: tuple[int, int]) -> Result:
-        """Give the instances of a picture, in the order of the file."""
+        """Return the instances of an image, in the order of the file."""
         segments = [
-            self.segment(number, size, place)
-            for place, number in enumerate(self.entries.get(index, []), start=1)
+            self.segment(number, entry, size, place)
+            for place, (number, entry) in enumerate(self.entries.get(index, []), start=1)
         ]
         return Result(
             task="instance",
@@ -58,34 +92,35 @@ class CocoResults:
             path=self.paths[index],
         )
 
-    def segment(self, number: int, size: tuple[int, int], place: int) -> Segment:
-        """Read one entry."""
-        entry = self.content[number]
-        try:
-            score, outline, category = entry["score"], entry["segmentation"], entry["category_id"]
-        except KeyError as error:
+    def segment(
+        self, number: int, entry: InstanceEntry, size: tuple[int, int], place: int
+    ) -> Segment:
+        """Return one entry as a segment."""
+        rle = self.mask(number, entry)
+        if rle.size != size:
             raise DataError(
-                f"{self.path}: entry {number} lacks {error}; it should be {ENTRY}"
-            ) from None
-        if isinstance(score, bool) or not isinstance(score, int | float) or not isfinite(score):
-            raise DataError(f"{self.path}: entry {number} has the score {score!r}: give a number")
-        if not isinstance(outline, dict):
+                f"{self.path}: the mask of entry {number} is {rle.size[0]} x {rle.size[1]}, but "
+                f"{shown(entry.image_id)} is {size[0]} x {size[1]}: write masks at the image's size"
+            )
+        label = self.numbering.label(entry.category_id)
+        return Segment.of(self.labels, label, rle, id=place, score=float(entry.score or 0))
+
+    def mask(self, number: int, entry: InstanceEntry) -> RunLength:
+        """Read the mask of an entry.
+
+        Raises:
+            DataError: It is none.
+        """
+        if not isinstance(entry.segmentation, dict):
             raise DataError(
                 f"{self.path}: the mask of entry {number} is no run length: write "
                 'segmentations as {"size": [h, w], "counts": ...}'
             )
         try:
-            rle = RunLength.from_coco(outline)
+            return RunLength.from_coco(entry.segmentation)
         except DataError as error:
             raise DataError(f"{self.path}: entry {number}: {error}") from None
-        if rle.size != size:
-            raise DataError(
-                f"{self.path}: the mask of entry {number} is {rle.size[0]} x {rle.size[1]}, but "
-                f"{entry['image_id']!r} is {size[0]} x {size[1]}: write masks at the picture's size"
-            )
-        label = self.directory.label(category)
-        return Segment.of(self.labels, label, rle, id=place, score=float(score))
 
     def notes(self) -> list[str]:
-        """Say which results or pictures have no partner."""
-        return self.told
+        """Return which results or images have no partner, and what categories number."""
+        return [*self.told, *filter(None, [self.numbering.note])]

@@ -40,7 +40,7 @@ class MapResults:
                 f"{folder} numbers objects, but of which of {len(self.labels.things)} classes they "
                 "are it does not tell: give COCO results"
             )
-        directory = Directory(dataset, folder)
+        directory = Directory(dataset)
         self.files: dict[int, Path] = {}
         strangers = 0
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):

@@ -1,5 +1,6 @@
 """COCO panoptic results: a JSON, and a PNG per picture whose colours are segment ids."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,21 @@ from PIL import Image
 
 from unimask.datasets import Dataset
 from unimask.errors import DataError
+from unimask.evaluation.result_files.numbering import (
+    LOOKED_AT,
+    Finding,
+    choose_numbering,
+    true_label,
+)
+from unimask.evaluation.result_files.records import PanopticEntry
 from unimask.evaluation.result_files.source import Directory, partner_notes
+from unimask.formats.json_values import Id, JsonValueError, read_record
 from unimask.formats.panoptic_png import decode_ids
 from unimask.formats.run_length import run_lengths_of_ids
 from unimask.labels import Task
 from unimask.results import Result, Segment
+
+FORM = '{"annotations": [{"image_id", "file_name", "segments_info": [{"id", "category_id"}]}]}'
 
 
 class PanopticResults:
@@ -20,38 +31,71 @@ class PanopticResults:
     Args:
         path: The JSON. Its PNGs are in the folder of its name, in `panoptic/`, or beside it.
         content: What it holds.
-        dataset: The pictures that the results are of.
+        dataset: The images that the results are of.
+        categories: What categories number, "data" or "labels"; None to find out.
 
     Raises:
-        DataError: An entry is not what it should be, or none is of a picture of the dataset.
+        DataError: An entry is not what it should be, or none is of an image of the dataset.
     """
 
     task: Task = "panoptic"
 
-    def __init__(self, path: Path, content: dict, dataset: Dataset) -> None:
+    def __init__(
+        self, path: Path, content: dict, dataset: Dataset, categories: str | None = None
+    ) -> None:
         self.path, self.labels, self.paths = path, dataset.labels, dataset.paths
-        self.directory = Directory(dataset, path)
-        self.entries: dict[int, dict[int, int]] = {}
+        directory = Directory(dataset)
+        self.entries: dict[int, dict[int, Id]] = {}
         self.files: dict[int, str] = {}
         strangers = 0
-        try:
-            for entry in content["annotations"]:
-                name = str(entry["file_name"])
-                index = self.directory.picture(entry.get("image_id"), name, Path(name).stem)
-                if index is None:
-                    strangers += 1
-                    continue
-                self.files[index] = name
-                self.entries[index] = {
-                    int(segment["id"]): segment["category_id"] for segment in entry["segments_info"]
-                }
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(
-                f'{path} lacks {error}: it should be {{"annotations": [{{"image_id", "file_name", '
-                '"segments_info": [{"id", "category_id"}]}]}'
-            ) from None
+        for number, item in enumerate(self.listed(content)):
+            entry = self.read(number, item)
+            name = entry.file_name
+            index = directory.picture(entry.image_id, name, Path(name).stem)
+            if index is None:
+                strangers += 1
+                continue
+            self.files[index] = name
+            self.entries[index] = {int(s.id or 0): s.category_id for s in entry.segments_info}
         self.told = partner_notes(len(dataset), len(self.entries), strangers, path)
         self.folder = self.find_folder()
+        used = {category for known in self.entries.values() for category in known.values()}
+        self.numbering = choose_numbering(
+            dataset, used, path, categories, lambda: self.findings(dataset)
+        )
+
+    def listed(self, content: dict) -> list:
+        """Return what the JSON lists under "annotations".
+
+        Raises:
+            DataError: It is no list.
+        """
+        if not isinstance(content["annotations"], list):
+            raise DataError(f"{self.path}: annotations is no list; it should be {FORM}")
+        return content["annotations"]
+
+    def read(self, number: int, item: object) -> PanopticEntry:
+        """Read one entry.
+
+        Raises:
+            DataError: It is not what it should be.
+        """
+        try:
+            return read_record(item, PanopticEntry)
+        except JsonValueError as error:
+            raise DataError(
+                f"{self.path}: annotations[{number}]: {error}; it should be {FORM}"
+            ) from None
+
+    def findings(self, dataset: Dataset) -> Iterator[Finding]:
+        """Yield the categories of segments that lie on a true one, and that one's label id."""
+        for index in sorted(self.files)[:LOOKED_AT]:
+            sample, known = dataset[index], self.entries[index]
+            ids = read_ids(self.folder / self.files[index], sample.size)
+            for id, rle in run_lengths_of_ids(ids).items():
+                label = true_label(rle, sample)
+                if label is not None and id in known:
+                    yield known[id], label
 
     def find_folder(self) -> Path:
         """Find the PNGs by the first of them."""
@@ -76,7 +120,7 @@ class PanopticResults:
                         f"{path} has segment {id}, which {self.path.name} does not list: "
                         "write both together"
                     )
-                label = self.directory.label(known[id])
+                label = self.numbering.label(known[id])
                 segments.append(Segment.of(self.labels, label, rle, id=id, score=None))
         return Result(
             task="panoptic",
@@ -87,8 +131,8 @@ class PanopticResults:
         )
 
     def notes(self) -> list[str]:
-        """Say which results or pictures have no partner."""
-        return self.told
+        """Return which results or images have no partner, and what categories number."""
+        return [*self.told, *filter(None, [self.numbering.note])]
 
 
 def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:

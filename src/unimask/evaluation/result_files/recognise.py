@@ -1,77 +1,84 @@
 """What kind of results lies in a file or a folder."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from unimask.datasets import Dataset
-from unimask.errors import DataError, TaskError
+from unimask.errors import DataError, SettingsError, TaskError
 from unimask.evaluation.result_files.coco import CocoResults
+from unimask.evaluation.result_files.json_file import read_json
 from unimask.evaluation.result_files.maps import MapResults
 from unimask.evaluation.result_files.panoptic import PanopticResults
+from unimask.evaluation.result_files.saved import SavedResults, saved_files
 from unimask.evaluation.result_files.source import ResultSource
 from unimask.labels import parse_task
 
 
-def open_results(path: str | Path, dataset: Dataset, task: str | None = None) -> ResultSource:
+def open_results(
+    path: str | Path, dataset: Dataset, task: str | None = None, categories: str | None = None
+) -> ResultSource:
     """Open results that any program wrote.
 
-    A JSON list is COCO results (instance). A JSON object with annotations, or a folder that holds
+    What `Result.save` and `unimask predict --out` wrote is read as it is, subfolders included. A
+    JSON list is COCO results (instance). A JSON object with annotations, or a folder that holds
     one, is COCO panoptic with its PNGs. Any other folder is maps: of label ids (semantic), or of
     object numbers with `task="instance"`.
 
     Args:
         path: The file or the folder.
-        dataset: The pictures that the results are of.
+        dataset: The images that the results are of.
         task: What they answer; follows from the kind of files otherwise.
+        categories: What `category_id` numbers, "data" (its category ids) or "labels" (label ids
+            from 0); by default found out.
 
     Raises:
-        DataError: They cannot be read, or are of no picture of the dataset.
+        DataError: They cannot be read, or are of no image of the dataset.
+        SettingsError: These results have no categories.
         TaskError: They answer another task.
     """
     place = Path(path)
     wanted = None if task is None else parse_task(task)
-    file = json_of(place)
-    if file is None:
+    if not place.exists():
+        raise DataError(f"{place} does not exist: give the file or the folder of the results")
+    found = listed_results(place, dataset, categories)
+    if found is None:
+        if categories is not None:
+            raise SettingsError(f"{place} has no categories: leave --categories out")
         if wanted == "panoptic":
             raise DataError(f"{place} holds no JSON of COCO panoptic: it tells the classes")
         return MapResults(place, dataset, wanted or "semantic")
-    content = read_json(file)
-    found: ResultSource
-    if isinstance(content, list):
-        found = CocoResults(file, content, dataset)
-    elif isinstance(content, dict) and "annotations" in content:
-        found = PanopticResults(file, content, dataset)
-    else:
-        raise DataError(
-            f"{file} is neither COCO results (a list) nor COCO panoptic (with annotations)"
-        )
     if wanted not in (None, found.task):
-        raise TaskError(f"{file} holds {found.task} results, not {wanted}: leave --task away")
+        raise TaskError(f"{place} holds {found.task} results, not {wanted}: leave --task away")
     return found
 
 
+def listed_results(place: Path, dataset: Dataset, categories: str | None) -> ResultSource | None:
+    """Open results that JSONs list; None for a folder without any.
+
+    Raises:
+        DataError: They are not what they should be.
+        SettingsError: Results that name their classes are asked for the meaning of categories.
+    """
+    saved = saved_files(place)
+    if saved:
+        if categories is not None:
+            raise SettingsError(f"{place} names its classes: leave --categories out")
+        return SavedResults(place, saved, dataset)
+    file = json_of(place)
+    if file is None:
+        return None
+    content = read_json(file)
+    if isinstance(content, list):
+        return CocoResults(file, content, dataset, categories)
+    if isinstance(content, dict) and "annotations" in content:
+        return PanopticResults(file, content, dataset, categories)
+    raise DataError(f"{file} is neither COCO results (a list) nor COCO panoptic (with annotations)")
+
+
 def json_of(place: Path) -> Path | None:
-    """Give the file itself, or the only JSON in a folder; None for a folder without one."""
+    """Return the file itself, or the only JSON in a folder; None for a folder without one."""
     if place.is_file():
         return place
-    if not place.is_dir():
-        raise DataError(f"{place} does not exist: give the file or the folder of the results")
     files = sorted(place.glob("*.json"))
     if len(files) > 1:
         raise DataError(f"{place} holds {len(files)} JSON files: name the one with the results")
     return files[0] if files else None
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        DataError: It cannot be read, or is no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON ({error}): write it again") from None

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from unimask.datasets import Dataset
 from unimask.errors import DataError
+from unimask.formats.json_values import Id
 from unimask.labels import Task
 from unimask.results import Result
 
@@ -51,19 +52,16 @@ class KnowsPictures(Protocol):
 
 
 class Directory:
-    """Finds the picture and the class that a result is of.
+    """Finds the image that a result is of.
 
-    A picture is known by the dataset's own id; else by its file's name or stem; else by the number
-    that its file's name ends in, as COCO's do. A class is known by the dataset's own number, or by
-    its label id where the dataset has no other.
+    An image is known by the dataset's own id; else by its file's name or stem; else by the number
+    that its file's name ends in, as COCO's do.
 
     Args:
-        dataset: The pictures and classes.
-        source: The file of the results, for messages.
+        dataset: The images.
     """
 
-    def __init__(self, dataset: Dataset, source: Path) -> None:
-        self.source, self.labels = source, dataset.labels
+    def __init__(self, dataset: Dataset) -> None:
         self.names: dict[int | str, int | None] = {}
         ids = image_ids_of(dataset)
         for index, path in enumerate(dataset.paths):
@@ -72,10 +70,6 @@ class Directory:
                 # A name that two pictures share stands for neither.
                 self.names[name] = None if name in self.names else index
         self.names |= {name: index for index, name in enumerate(ids)}
-        whole = dataset.dataset if isinstance(dataset, Part) else dataset
-        self.categories: Mapping[int, int] = {label: label for label in range(len(dataset.labels))}
-        if isinstance(whole, KnowsCategories):
-            self.categories = whole.category_ids
 
     def picture(self, *names: object) -> int | None:
         """Give the index of the picture that has one of these names, None if there is none."""
@@ -84,19 +78,11 @@ class Directory:
                 return self.names[name]
         return None
 
-    def label(self, category: object) -> int:
-        """Give the label id of a category.
 
-        Raises:
-            DataError: There is no such category.
-        """
-        if isinstance(category, int) and category in self.categories:
-            return self.categories[category]
-        known = sorted(self.categories)
-        raise DataError(
-            f"{self.source} has results of category {category!r}, but the data has "
-            f"{len(known)} categories from {known[0]} to {known[-1]}: renumber the results"
-        )
+def categories_of(dataset: Dataset) -> Mapping[Id, int] | None:
+    """Return the label ids of a dataset's own categories; None if it has none."""
+    whole = dataset.dataset if isinstance(dataset, Part) else dataset
+    return whole.category_ids if isinstance(whole, KnowsCategories) else None
 
 
 def image_ids_of(dataset: Dataset) -> Sequence[int | str]:

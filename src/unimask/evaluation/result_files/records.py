@@ -1,0 +1,107 @@
+"""Records of result files: COCO results, COCO panoptic, and what `Result.save` writes."""
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any, ClassVar
+
+import msgspec
+
+from unimask.formats.json_values import (
+    Id,
+    JsonValueError,
+    Number,
+    normalize_fields,
+    normalized_id,
+    plain_text,
+    real_number,
+    shown,
+    whole_number,
+)
+from unimask.labels import Task
+
+LARGEST_SEGMENT = 256**3 - 1
+"""What the colours of a PNG can number."""
+
+
+def finite_number(value: object) -> float:
+    """Return a score.
+
+    Raises:
+        JsonValueError: It is no finite number.
+    """
+    number = real_number(value)
+    if not isfinite(number):
+        raise JsonValueError(f"is {shown(value)}: expected a finite number")
+    return number
+
+
+def segment_number(value: object) -> int:
+    """Return the id of a segment."""
+    return whole_number(value, LARGEST_SEGMENT)
+
+
+class ResultRecord(msgspec.Struct):
+    """A record whose fields are in their normal form."""
+
+    NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {}
+
+    def __post_init__(self) -> None:
+        normalize_fields(self, self.NORMAL_FORM)
+
+
+class InstanceEntry(ResultRecord):
+    """An entry of COCO results. The mask is read by `RunLength.from_coco`."""
+
+    image_id: Id
+    category_id: Id
+    segmentation: Any
+    score: Number
+
+    NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {
+        "image_id": normalized_id,
+        "category_id": normalized_id,
+        "score": finite_number,
+    }
+
+
+class PanopticSegment(ResultRecord):
+    """A segment of COCO panoptic."""
+
+    id: Number
+    category_id: Id
+
+    NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {
+        "id": segment_number,
+        "category_id": normalized_id,
+    }
+
+
+class PanopticEntry(ResultRecord):
+    """The segments of an image, as COCO panoptic lists them."""
+
+    file_name: str
+    segments_info: list[PanopticSegment]
+    image_id: Id | None = None
+
+    NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {
+        "file_name": plain_text,
+        "image_id": lambda value: None if value is None else normalized_id(value),
+    }
+
+
+class SavedSegment(msgspec.Struct):
+    """A segment as `Result.save` writes it."""
+
+    label_id: int
+    rle: dict[str, Any]
+    score: float | None = None
+
+
+class SavedResult(msgspec.Struct):
+    """The JSON that `Result.save` writes for an image."""
+
+    task: Task
+    labels: list[str]
+    segments: list[SavedSegment]
+    picture: str | None = None
+    is_thing: list[bool] | None = None

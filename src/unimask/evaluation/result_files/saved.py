@@ -1,0 +1,188 @@
+"""What `Result.save` and `unimask predict --out` wrote: a JSON per image, with names of classes."""
+
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from unimask.datasets import Dataset
+from unimask.errors import DataError, SettingsError, TaskError
+from unimask.evaluation.classes import Classes, match_classes
+from unimask.evaluation.result_files.json_file import read_json
+from unimask.evaluation.result_files.records import SavedResult, SavedSegment
+from unimask.evaluation.result_files.source import partner_notes
+from unimask.formats.json_outline import json_outline
+from unimask.formats.json_values import JsonValueError, read_record
+from unimask.formats.run_length import RunLength
+from unimask.labels import LabelSet, Task
+from unimask.results import Result, Segment
+
+KEYS = ("task", "labels", "segments", "size")
+"""Of the JSON of a result."""
+
+SUFFIX_PARTS = 8
+"""Folders above an image by which images of one name are told apart, at most."""
+
+
+class SavedResults:
+    """Results as this package writes them; classes are matched by their names.
+
+    An image is known by the path that its result tells, else by as much of the end of that path, or
+    of the result's own, as no other image shares.
+
+    Args:
+        root: The folder, or the only file.
+        files: JSONs of results.
+        dataset: The images that the results are of.
+
+    Raises:
+        DataError: A file is not what it should be, or none is of an image of the dataset.
+        TaskError: The results answer different tasks.
+    """
+
+    def __init__(self, root: Path, files: Sequence[Path], dataset: Dataset) -> None:
+        self.root, self.labels, self.paths = root, dataset.labels, dataset.paths
+        self.matched: dict[tuple[str, ...], Classes] = {}
+        images, tasks = ImageNames(dataset.paths), set[Task]()
+        self.files: dict[int, Path] = {}
+        strangers = 0
+        for path in files:
+            saved = read_saved(path)
+            tasks.add(saved.task)
+            index = images.find(saved.picture, path, root)
+            if index is None:
+                strangers += 1
+            elif index in self.files:
+                raise DataError(
+                    f"{self.files[index]} and {path} are both results for {self.paths[index].name}:"
+                    " keep one"
+                )
+            else:
+                self.files[index] = path
+        if len(tasks) != 1:
+            raise TaskError(f"{root} holds results of several tasks ({', '.join(sorted(tasks))})")
+        self.task: Task = tasks.pop()
+        self.told = partner_notes(len(dataset), len(self.files), strangers, root)
+
+    def of(self, index: int, size: tuple[int, int]) -> Result:
+        """Return the result for an image, in the data's classes."""
+        if index not in self.files:
+            return Result(self.task, size, self.labels, (), path=self.paths[index])
+        path = self.files[index]
+        saved = read_saved(path)
+        labels = labels_of(path, saved, self.labels)
+        segments = [
+            segment_of(path, place, found, labels, size)
+            for place, found in enumerate(saved.segments, start=1)
+        ]
+        key = (*saved.labels, str(labels.is_thing))
+        if key not in self.matched:
+            self.matched[key] = match_classes(self.root.name, labels, self.labels, self.task)
+        result = Result(self.task, size, labels, tuple(segments), path=self.paths[index])
+        return self.matched[key].renumber(result)
+
+    def notes(self) -> list[str]:
+        """Return which results, images or classes have no partner."""
+        classes = [note for classes in self.matched.values() for note in classes.notes()]
+        return [*self.told, *dict.fromkeys(classes)]
+
+
+class ImageNames:
+    """Images by the ends of their paths; an end that two of them share stands for neither.
+
+    Args:
+        paths: Of the images.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.by_path = {str(path.absolute()): index for index, path in enumerate(paths)}
+        self.by_end: dict[tuple[str, ...], int | None] = {}
+        for index, path in enumerate(paths):
+            for parts in (path.parts, path.with_suffix("").parts):
+                for count in range(1, SUFFIX_PARTS + 1):
+                    end = parts[-count:]
+                    taken = self.by_end.setdefault(end, index)
+                    self.by_end[end] = index if taken == index else None
+
+    def find(self, picture: str | None, path: Path, root: Path) -> int | None:
+        """Return the index of the image that a result is of; None for none.
+
+        Args:
+            picture: The path that the result tells.
+            path: The result's own.
+            root: The folder of all results.
+        """
+        inner = path.relative_to(root) if path != root else Path(path.name)
+        ends = [inner.with_suffix("").parts]
+        if picture is not None:
+            index = self.by_path.get(str(Path(picture).absolute()))
+            if index is not None:
+                return index
+            told = PurePath(picture)
+            ends = [told.parts, told.with_suffix("").parts if told.name else (), *ends]
+        for parts in ends:
+            for count in range(min(len(parts), SUFFIX_PARTS), 0, -1):
+                index = self.by_end.get(parts[-count:])
+                if index is not None:
+                    return index
+        return None
+
+
+def saved_files(place: Path) -> list[Path]:
+    """Return the JSONs of saved results in a folder and its subfolders, or the file itself."""
+    files = [place] if place.is_file() else sorted(place.rglob("*.json"))
+    return [path for path in files if is_saved(path)]
+
+
+def is_saved(path: Path) -> bool:
+    """Check by its first keys whether a JSON is a saved result."""
+    outline = json_outline(path)
+    return outline.kind == "object" and set(KEYS) <= set(outline.keys)
+
+
+def read_saved(path: Path) -> SavedResult:
+    """Read the JSON of a result.
+
+    Raises:
+        DataError: It is not what it should be.
+    """
+    try:
+        return read_record(read_json(path), SavedResult)
+    except JsonValueError as error:
+        raise DataError(f"{path}: {error}: predict the image again") from None
+
+
+def labels_of(path: Path, saved: SavedResult, data: LabelSet) -> LabelSet:
+    """Return the classes of a result; those of earlier releases do not tell which are things.
+
+    Raises:
+        DataError: They are no label set.
+    """
+    kinds = dict(zip(data.names, data.is_thing, strict=True))
+    things = saved.is_thing
+    if things is None:
+        things = [kinds.get(name, True) for name in saved.labels]
+    try:
+        return LabelSet(tuple(saved.labels), tuple(things))
+    except SettingsError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def segment_of(
+    path: Path, place: int, found: SavedSegment, labels: LabelSet, size: tuple[int, int]
+) -> Segment:
+    """Return one segment.
+
+    Raises:
+        DataError: Its class or its mask is none.
+    """
+    if not 0 <= found.label_id < len(labels):
+        raise DataError(f"{path}: segment {place} has the label_id {found.label_id}, which is none")
+    try:
+        rle = RunLength.from_coco(found.rle)
+    except DataError as error:
+        raise DataError(f"{path}: segment {place}: {error}") from None
+    if rle.size != size:
+        raise DataError(
+            f"{path}: the masks are {rle.size[0]} x {rle.size[1]}, but the image is {size[0]} x "
+            f"{size[1]}: predict the image again"
+        )
+    return Segment.of(labels, found.label_id, rle, id=place, score=found.score)

@@ -22,6 +22,15 @@ from unimask.results import Result
 LABELME = '{"version": "5.0", "shapes": [], "imagePath": "img.png"}'
 
 
+PLOT = Result.plot
+
+
+@pytest.fixture(autouse=True)
+def small_drawings(monkeypatch):
+    """Draw nothing: what is tested here is which files are written."""
+    monkeypatch.setattr(Result, "plot", lambda self, **_: Image.new("RGB", (2, 2)))
+
+
 @pytest.fixture
 def images(tmp_path):
     """A folder of small images, some of them in a subfolder."""
@@ -244,7 +253,7 @@ def test_names_of_any_kind_can_be_drawn_and_shown_on_a_page(tmp_path):
         Segment.of(labels, index, RunLength.from_mask(mask), id=index + 1, score=0.5)
         for index in range(4)
     )
-    drawn = Result("panoptic", (40, 40), labels, segments).plot()
+    drawn = PLOT(Result("panoptic", (40, 40), labels, segments))
     assert drawn.width < 3000
     assert escape("<b>\ud800\u202e") == "&lt;b&gt;\\ud800\\u202e"
 
@@ -254,6 +263,8 @@ import sys
 from unimask.cli import main
 from unimask.formats.output_folder import OutputFolder
 from contextlib import contextmanager
+from PIL import Image
+from unimask.results import Result
 import time
 
 real = OutputFolder.writing
@@ -267,6 +278,7 @@ def slow(self, name):
             time.sleep(1.0)
 
 OutputFolder.writing = slow
+Result.plot = lambda self: Image.new("RGB", (2, 2))
 sys.argv = ["unimask", *sys.argv[1:]]
 main()
 """

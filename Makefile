@@ -4,31 +4,38 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 IMAGE ?=
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 export PYTHONWARNINGS ?=
 
-.PHONY: demo test fuzz check format bench clean
+.PHONY: help demo test test-all fuzz fuzz-draws check format clean
+
+help:  ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(VENV)/.installed  ## segment a rendered field of nuclei, or IMAGE=your.png
 	$(BIN)/python scripts/demo.py $(IMAGE)
 
-test: $(VENV)/.installed-dev  ## the tests, under ten minutes on two cores, no network
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not network"
+test: $(VENV)/.installed-dev  ## run the core tests: under ten minutes on two cores, no network
+	$(PYTEST) -m "not (slow or extra or network)"
 
-fuzz: $(VENV)/.installed-dev  ## the tests whose inputs are drawn, with new draws at every run
-	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -m "hypothesis and not slow"
+test-all: $(VENV)/.installed-all  ## run what `make test` leaves out: slow tests, optional packages, network
+	$(PYTEST) --fail-on-skip -m "slow or extra or network"
 
-check: $(VENV)/.installed-dev  ## format, lint, types, spelling
+fuzz: $(VENV)/.installed-dev  ## read 20,000 mutated inputs with each reader; takes about an hour on two cores
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m fuzzing --inputs 20000 --workers 2
+
+fuzz-draws: $(VENV)/.installed-dev  ## run the tests whose inputs are drawn, with new draws each time
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) -m "hypothesis and not slow"
+
+check: $(VENV)/.installed-dev  ## check format, lint, types and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/codespell src tests docs recipes benchmarks scripts README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md
 
-format: $(VENV)/.installed-dev  ## apply format and the safe fixes
+format: $(VENV)/.installed-dev  ## apply the format and the safe fixes of the linter
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-
-bench: $(VENV)/.installed-dev  ## the slow tests, among them full presets against transformers
-	$(BIN)/python -m pytest -m slow
 
 $(VENV)/bin/python:
 	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('unimask needs Python 3.11 or newer; this is ' + sys.version.split()[0] + ': run make PYTHON=python3.11')"
@@ -41,6 +48,10 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --constraint constraints.txt --editable ".[dev]"
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-all: $(VENV)/.installed-dev
+	$(PIP) install --constraint constraints.txt --editable ".[dev,timm]" triton
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo build dist src/*.egg-info .pytest_cache .ruff_cache

@@ -35,6 +35,8 @@ from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
 from unimask.text.task_sentences import START
 
+pytest_plugins = ["skips"]
+
 torch.set_num_threads(1)
 # The same cases at every run, so that a change is judged by itself; `make fuzz` looks for new ones.
 settings.register_profile("same", deadline=None, derandomize=True)
@@ -137,6 +139,20 @@ def write_discs(folder: Path, counts: dict[str, int], *, objects: int = 6) -> Pa
             Image.fromarray(ids).save(folder / split / "masks" / f"{index}.png")
             seed += 1
     return folder
+
+
+@pytest.fixture
+def drawings():
+    """Let runs in this test draw their curves and samples."""
+
+
+@pytest.fixture(autouse=True)
+def no_drawings(request, monkeypatch):
+    """Let runs draw nothing unless the test asks for `drawings`: it takes most of a short run."""
+    loop = sys.modules.get("unimask.training.loop")
+    if loop is not None and "drawings" not in request.fixturenames:
+        monkeypatch.setattr(loop, "draw_curves", lambda rows, target: None)
+        monkeypatch.setattr(loop, "draw_samples", lambda *arguments: None)
 
 
 @pytest.fixture(scope="session")

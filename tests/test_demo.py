@@ -2,9 +2,11 @@
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,11 +36,25 @@ def test_the_demo_tells_what_it_found_and_how_right_it_is(tmp_path):
         assert overlay.height == 512
 
 
-def test_the_demo_takes_a_picture_of_yours(tmp_path):
+def test_the_demo_takes_a_picture_of_yours(tmp_path, monkeypatch, command, capsys):
+    """In this process: the demo above starts its own."""
+    demo, errors = runpy.run_path(str(DEMO))["main"], []
+
+    def predict(words):
+        code, _, err = command(*words[3:])  # python -m unimask
+        errors.append(err)
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setitem(demo.__globals__, "subprocess", SimpleNamespace(run=predict))
     Image.fromarray(np.zeros((40, 60), np.uint8)).save(tmp_path / "dark.png")
-    done = run(tmp_path / "dark.png", out=tmp_path / "demo")
-    assert done.returncode == 0 and "truth" not in done.stdout
+    monkeypatch.setattr(
+        sys, "argv", ["demo", str(tmp_path / "dark.png"), "--out", str(tmp_path / "demo")]
+    )
+    demo()
+    assert "truth" not in capsys.readouterr().out and errors == [""]
     assert (tmp_path / "demo" / "dark.json").exists()
-    gone = run(tmp_path / "gone.png", out=tmp_path / "demo")
-    assert gone.returncode == 2
-    assert gone.stderr.startswith("unimask: error: ") and gone.stderr.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path / "gone.png")])
+    with pytest.raises(SystemExit) as left:
+        demo()
+    assert left.value.code == 2
+    assert errors[1].startswith("unimask: error: ") and errors[1].count("\n") == 1

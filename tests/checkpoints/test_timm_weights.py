@@ -1,6 +1,7 @@
 """Networks on backbones of timm, with a module that stands for it: files and folders."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import unimask
 from unimask.checkpoints import read_backbone, read_huggingface, write_huggingface
 from unimask.checkpoints.timm_weights import timm_normalisation
 from unimask.config import PreprocessingConfig, TimmConfig
-from unimask.errors import CheckpointError, MissingExtraError
+from unimask.errors import CheckpointError, MissingExtraError, SettingsError
 from unimask.modeling.build import build_segmenter
 
 pytestmark = pytest.mark.usefixtures("timm")
@@ -92,3 +93,15 @@ def test_pictures_are_normalised_as_the_weights_want():
         "mask2former-nano", labels=("a",), backbone="timm:pyramid.tagged", channels=4, device="cpu"
     )
     assert predictor.checkpoint.preprocessing.mean == (127.5, 63.75, 0.0, 63.75)
+
+
+def test_weights_that_timm_does_not_know_are_one_line(monkeypatch):
+    """Recent releases of timm raise where older ones return None."""
+
+    def fail(name):
+        raise RuntimeError(f"Invalid pretrained tag (nobody)\nfor {name}")
+
+    monkeypatch.setattr(sys.modules["timm"], "get_pretrained_cfg", fail)
+    with pytest.raises(SettingsError, match=r"'pyramid\.nobody': Invalid pretrained tag") as failed:
+        timm_normalisation(TimmConfig(name="pyramid.nobody"), PreprocessingConfig())
+    assert "\n" not in str(failed.value)

@@ -336,11 +336,11 @@ network, criterion = build_segmenter(config), build_criterion(config)
 with PeakMemory(torch.device("cpu")) as start:
     peaks = []
 for count in map(int, sys.argv[1:]):
-    numbers = torch.arange(512 * 512).view(1, 512, 512) // 64 % count
+    numbers = torch.arange(256 * 256).view(1, 256, 256) // 16 % count
     masks = numbers == torch.arange(count)[:, None, None]
     target = Target(torch.zeros(count, dtype=torch.long), masks)
     with PeakMemory(torch.device("cpu")) as memory:
-        output = network(torch.randn(1, 3, 512, 512), ["instance"])
+        output = network(torch.randn(1, 3, 256, 256), ["instance"])
         criterion(output, [target]).total.backward()
     del output
     peaks.append(memory.peak - start.before)
@@ -351,7 +351,7 @@ print(peaks[-1] / peaks[-2])
 def test_five_hundred_objects_train_where_twenty_do():
     """Elsewhere every mask is compared at full size, and memory grows with what a picture holds.
 
-    Here it grows by the points of each mask, threefold from 20 objects to 500 at 512 x 512; with a
+    Here it grows by the points of each mask, threefold from 20 objects to 500 at 256 x 256; with a
     number and its gradient per pixel and layer it would be more than tenfold.
     """
     paths = os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])

@@ -77,8 +77,12 @@ def hub(tmp_path):
     server.server_close()
 
 
-def load(hub, tmp_path, name, arguments=None, **environment):
-    """Load in a process of its own: huggingface_hub reads its settings when it is imported."""
+def load(hub, tmp_path, *wanted, **environment):
+    """Load one model after the other, and return a line for each.
+
+    Each is a name, or a name with arguments. In a process of its own, as huggingface_hub reads its
+    settings when it is imported.
+    """
     settings = {
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
         "HF_HOME": str(tmp_path / "home"),
@@ -88,16 +92,17 @@ def load(hub, tmp_path, name, arguments=None, **environment):
     }
     code = (
         "import json, sys, unimask, unimask.errors\n"
-        "told = json.loads(sys.argv[2])\n"
-        "try: print(unimask.load(sys.argv[1], device='cpu', **told).labels)\n"
-        "except unimask.errors.UnimaskError as error: print(error)"
+        "for name, options in json.loads(sys.argv[1]):\n"
+        "    try: print(unimask.load(name, device='cpu', **options).labels)\n"
+        "    except unimask.errors.UnimaskError as error: print(error)"
     )
+    calls = [(one, {}) if isinstance(one, str) else one for one in wanted]
     done = subprocess.run(
-        [sys.executable, "-c", code, name, json.dumps(arguments or {})],
+        [sys.executable, "-c", code, json.dumps(calls)],
         env=os.environ | settings | environment, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout.strip()
+    return done.stdout.splitlines()
 
 
 LABELS = "('nucleus', 'background')"
@@ -108,47 +113,47 @@ def tokens(hub):
 
 
 def test_a_model_is_fetched_once_with_its_token_and_works_offline(hub, tmp_path):
-    assert load(hub, tmp_path, "owner/model", HF_TOKEN="hf_secret") == LABELS
+    assert load(hub, tmp_path, "owner/model", HF_TOKEN="hf_secret") == [LABELS]
     fetched = {path for method, path, _ in hub.asked if method == "GET" and "resolve" in path}
     assert {path.rsplit("/", 1)[1] for path in fetched} == {
         "config.json", "model.safetensors", "preprocessor_config.json",
     }  # fmt: skip
     assert tokens(hub) == {"Bearer hf_secret"}
     hub.asked.clear()
-    assert load(hub, tmp_path, "owner/model", HF_HUB_OFFLINE="1") == LABELS
+    assert load(hub, tmp_path, "owner/model", HF_HUB_OFFLINE="1") == [LABELS]
     assert hub.asked == []
 
 
 def test_arguments_go_before_the_environment(hub, tmp_path):
     cache = tmp_path / "mine"
     told = {"token": "hf_mine", "cache_dir": str(cache), "revision": "v1"}
-    assert load(hub, tmp_path, "owner/model", told, HF_TOKEN="hf_other") == LABELS
+    assert load(hub, tmp_path, ("owner/model", told), HF_TOKEN="hf_other") == [LABELS]
     assert tokens(hub) == {"Bearer hf_mine"}
     assert any("/revision/v1" in path for _, path, _ in hub.asked)
     assert (cache / "models--owner--model" / "refs" / "v1").read_text() == COMMIT
     assert not (tmp_path / "home" / "hub" / "models--owner--model").exists()
     hub.asked.clear()
-    assert load(hub, tmp_path, "owner/model", told, HF_HUB_OFFLINE="1") == LABELS
+    there, missing = load(
+        hub, tmp_path, ("owner/model", told), ("owner/model", {"revision": "v1"}),
+        HF_HUB_OFFLINE="1",
+    )  # fmt: skip
     assert hub.asked == []
-    missing = load(hub, tmp_path, "owner/model", {"revision": "v1"}, HF_HUB_OFFLINE="1")
-    assert "it is not in the cache" in missing and missing.count("\n") == 0
+    assert there == LABELS and "it is not in the cache" in missing
 
 
 def test_a_revision_is_asked_for_by_name(hub, tmp_path):
-    assert load(hub, tmp_path, "owner/model@v1") == LABELS
-    assert any("/revision/v1" in path for _, path, _ in hub.asked)
-    assert "no revision 'v9'" in load(hub, tmp_path, "owner/model@v9")
-    assert "no revision 'v9'" in load(hub, tmp_path, "owner/model", {"revision": "v9"})
+    missing = ("owner/model", {"revision": "v9"})
+    there, *gone = load(hub, tmp_path, "owner/model@v1", "owner/model@v9", missing)
+    assert there == LABELS and any("/revision/v1" in path for _, path, _ in hub.asked)
+    assert len(gone) == 2 and all("no revision 'v9'" in line for line in gone)
 
 
-def test_what_the_hub_does_not_have_is_said(hub, tmp_path):
-    assert "the Hub has no such model" in load(hub, tmp_path, "owner/other")
-
-
-def test_a_cache_that_cannot_be_written_is_one_line(hub, tmp_path):
+def test_what_cannot_be_fetched_is_one_line(hub, tmp_path):
     (tmp_path / "file").touch()
-    told = load(hub, tmp_path, "owner/model", {"cache_dir": str(tmp_path / "file" / "x")})
-    assert "owner/model is no folder here; it cannot be fetched" in told and "\n" not in told
+    unwritable = ("owner/model", {"cache_dir": str(tmp_path / "file" / "x")})
+    (gone, unwritten) = load(hub, tmp_path, "owner/other", unwritable)
+    assert "the Hub has no such model" in gone
+    assert "owner/model is no folder here; it cannot be fetched" in unwritten
 
 
 def test_two_revisions_are_refused():

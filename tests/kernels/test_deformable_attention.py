@@ -26,7 +26,12 @@ if TRITON and not CUDA:
 
 TRITON_PATHS = [
     pytest.param(
-        ("triton", "cpu"), marks=pytest.mark.skipif(CUDA or not TRITON, reason="needs Triton")
+        ("triton", "cpu"),
+        marks=[
+            pytest.mark.extra,
+            pytest.mark.skipif(not TRITON, reason="needs Triton"),
+            *([pytest.mark.gpu, pytest.mark.skip(reason="interprets nothing beside a GPU")] * CUDA),
+        ],
     ),
     pytest.param(
         ("triton", "cuda"),

@@ -35,6 +35,7 @@ for kernel in (attend, go_back):
 """
 
 
+@pytest.mark.extra
 @pytest.mark.compile
 @pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
 @pytest.mark.parametrize(("kind", "capability"), [("fp32", 90), ("bf16", 80)])

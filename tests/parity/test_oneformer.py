@@ -106,10 +106,14 @@ def attend_to_earlier_tokens(layer, hidden_states, key_padding_mask=None):
     return hidden_states + layer.mlp(layer.layer_norm2(hidden_states))
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [{}, {"use_task_norm": False}],
+    ids=["whole", "without task norm"],
+    indirect=True,
+)
 def test_texts_are_theirs_once_they_are_causal(pair, monkeypatch):
     theirs, _, ours = pair
-    if ours.text_mapper is None:
-        pytest.skip("trained without texts")
     layer = transformers.models.oneformer.modeling_oneformer.OneFormerTextTransformerLayer
     monkeypatch.setattr(layer, "forward", attend_to_earlier_tokens)
     generator = torch.Generator().manual_seed(2)

@@ -1,6 +1,7 @@
 """Real models of timm, where it can be imported: maps, weights, and folders."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -15,10 +16,38 @@ from unimask.errors import CheckpointError, MissingExtraError, SettingsError
 from unimask.modeling.backbones.timm import import_timm
 from unimask.modeling.build import build_backbone, build_segmenter
 
-try:
-    timm = import_timm()
-except MissingExtraError as error:
-    pytest.skip(str(error), allow_module_level=True)
+
+def declare_missing_operators() -> None:
+    """Declare the operators that torchvision cannot load beside PyTorch's builds for CPUs.
+
+    PyPI's torchvision is linked against CUDA. Without that library its import fails at the first
+    operator that it describes; timm imports torchvision, but uses none of its operators.
+    """
+    library = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    LIBRARIES.append(library)  # which undeclares them when it is garbage
+
+
+LIBRARIES: list[torch.library.Library] = []
+
+pytestmark = [
+    pytest.mark.extra,
+    pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm"),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def timm():
+    """The real package, beside whichever build of PyTorch is installed."""
+    try:
+        return import_timm()
+    except MissingExtraError as error:
+        if "torchvision::nms" not in str(error.__cause__):
+            raise
+    declare_missing_operators()
+    return import_timm()
+
 
 # Small ones: maps from stride 2 on, from stride 4 on, channels last, several branches, batch norms.
 MODELS = ("resnet18", "convnextv2_atto", "mambaout_femto", "hrnet_w18_small", "repvit_m0_9",
@@ -26,7 +55,7 @@ MODELS = ("resnet18", "convnextv2_atto", "mambaout_femto", "hrnet_w18_small", "r
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_maps_are_theirs(name):
+def test_maps_are_theirs(name, timm):
     torch.manual_seed(0)
     backbone = build_backbone(TimmConfig(name=name)).eval()
     theirs = timm.create_model(name, features_only=True).eval()
@@ -69,7 +98,7 @@ def test_a_folder_predicts_the_same_again(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnextv2_atto"])
-def test_their_file_gives_their_features(name, tmp_path):
+def test_their_file_gives_their_features(name, tmp_path, timm):
     torch.manual_seed(1)
     whole = timm.create_model(name)
     save_file(whole.state_dict(), tmp_path / "model.safetensors")
@@ -88,7 +117,7 @@ def test_their_file_gives_their_features(name, tmp_path):
     assert "\n" not in str(failed.value)
 
 
-def test_presets_take_the_backbone_and_its_normalisation():
+def test_presets_take_the_backbone_and_its_normalisation(timm):
     predictor = unimask.build(
         "maskformer-swin-tiny", labels=("a", "b"), backbone="timm:mobilevit_s", device="cpu"
     )

@@ -1,12 +1,16 @@
-"""A run that kills itself, as no handler can catch; see test_survival.py.
+"""Runs that kill themselves, as no handler can catch, and are resumed; see test_survival.py.
 
-Arguments: data, folder of the run, the step in which it dies (-1 for never), where in it: "step"
-after the update, "save" in the middle of writing the state, or "metrics" after a torn line.
+Arguments: data, a folder for the runs, and "STEP-WHERE" for each run that dies: in that step,
+"step" after the update, "save" in the middle of writing the state, "metrics" after a torn line.
+Prints the exit code of each process as JSON. Each run is a fork of this process, so that all
+imports are paid once.
 """
 
+import json
 import os
 import signal
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +37,7 @@ SETTINGS = TrainingSettings(
     criterion=CriterionConfig(num_points=64),
 )
 
-data, out, death, where = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+data, runs = sys.argv[1], Path(sys.argv[2])
 torch.set_num_threads(1)
 unimask.presets.PRESETS["tiny"] = lambda classes: replace(
     TINY_SWIN, num_classes=classes, backbone=replace(TINY_SWIN.backbone, drop_path=0.3)
@@ -46,25 +50,48 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def update(fabric, trainee, stream, step, settings):
-    losses = real_update(fabric, trainee, stream, step, settings)
-    now["step"] = step
-    if step == death and where == "metrics":
-        with (out / "metrics.csv").open("a") as torn:
-            torn.write("6,1.")
-    if step == death and where != "save":
-        die()
-    return losses
+def prepare_death(out: Path, death: int, where: str) -> None:
+    """Let this process die in the step `death`."""
+
+    def update(fabric, trainee, stream, step, settings):
+        losses = real_update(fabric, trainee, stream, step, settings)
+        now["step"] = step
+        if step == death and where == "metrics":
+            with (out / "metrics.csv").open("a") as torn:
+                torn.write("6,1.")
+        if step == death and where != "save":
+            die()
+        return losses
+
+    def save(state, path):
+        real_save(state, path)
+        if now["step"] >= death and where == "save":
+            with open(path, "r+b") as stream:
+                stream.truncate(1000)
+            die()
+
+    loop.update, run_folder.torch.save = update, save
 
 
-def save(state, path):
-    real_save(state, path)
-    if now["step"] >= death >= 0 and where == "save":
-        with open(path, "r+b") as stream:
-            stream.truncate(1000)
-        die()
+def run_in_fork(out: Path, death: int | None = None, where: str = "") -> int:
+    """Train in a process of its own, and return its exit code."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if death is not None:
+                prepare_death(out, death, where)
+            resume = (out / "state.pt").exists()
+            train(data, "tiny", out=out, resume=resume, settings=SETTINGS, device="cpu", quiet=True)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-loop.update, run_folder.torch.save = update, save
-resume = (out / "state.pt").exists()
-train(data, "tiny", out=out, resume=resume, settings=SETTINGS, device="cpu", quiet=True)
+codes = {"whole": [run_in_fork(runs / "whole")]}
+for name in sys.argv[3:]:
+    death, where = name.split("-")
+    killed = run_in_fork(runs / name, int(death), where)
+    codes[name] = [killed, run_in_fork(runs / name)]
+print(json.dumps(codes))

@@ -1,7 +1,8 @@
 """One of several processes of a run that `torchrun` started; see test_processes.py.
 
 Arguments: data, folder of the run, the step that process 1 spoils, the step at which process 1 is
-told to stop (-1 for never).
+told to stop. The run is then resumed to its end; what was known at the stop is in `rankN.pt`, what
+at the end in `endN.pt`.
 """
 
 import os
@@ -53,14 +54,15 @@ def update(fabric, trainee, stream, step, settings):
 torch.set_num_threads(1)
 unimask.presets.PRESETS["tiny"] = lambda num_classes: replace(TINY_RESNET, num_classes=num_classes)
 steps.forward, loop.update = forward, update
-run = train(data, "tiny", out=out, settings=SETTINGS, device="cpu", quiet=True)
-trainee = seen["trainee"]
-torch.save(
-    {
-        "weights": trainee.network.module.state_dict(),
-        "bad": trainee.bad_steps,
-        "updates": trainee.average.updates,
-        "finished": run.finished,
-    },
-    f"{out}/rank{rank}.pt",
-)
+for name, resume in (("rank", False), ("end", True)):
+    run = train(data, "tiny", out=out, settings=SETTINGS, resume=resume, device="cpu", quiet=True)
+    trainee = seen["trainee"]
+    torch.save(
+        {
+            "weights": trainee.network.module.state_dict(),
+            "bad": trainee.bad_steps,
+            "updates": trainee.average.updates,
+            "finished": run.finished,
+        },
+        f"{out}/{name}{rank}.pt",
+    )

@@ -68,10 +68,10 @@ def test_a_given_loss_is_kept_in_the_settings(discs, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["per-pixel", "per-pixel-plus"])
-def test_the_baselines_learn_every_pixel_and_refuse_objects(discs, tmp_path, model):
+def test_the_baselines_learn_every_pixel_and_refuse_objects(discs, tmp_path, model, drawings):
     with pytest.raises(SettingsError, match=f"{model} cannot learn panoptic, only semantic"):
         run(discs, tmp_path / "refused", model)
-    predictor = run(discs, tmp_path / "run", model, "semantic", steps=60).predictor
+    predictor = run(discs, tmp_path / "run", model, "semantic", steps=40).predictor
     result = predictor.predict(np.zeros((40, 50, 3), np.uint8), "semantic")
     assert (result.segmentation >= 0).all()
     with pytest.raises(TaskError, match="was not trained for instance; it does semantic"):

@@ -48,7 +48,7 @@ def test_a_folder_of_labels_trains(name, tmp_path, monkeypatch):
     assert run.finished and set(run.predictor.labels) == {"cat", "cap", "background"}
 
 
-def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path):
+def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path, drawings):
     """A model of COCO's 80 things goes on with COCO's instances, and is judged by them."""
     labels = LabelSet(("cat", "cap"), (True, True), category_ids=(1, 2))
     start = replace(tiny_checkpoint(), labels=labels, tasks=("instance",))

@@ -49,9 +49,10 @@ def stacks(request, tmp_path_factory):
     return folder
 
 
-def test_a_run_learns_from_the_channel_that_tells(stacks, tmp_path):
+@pytest.mark.parametrize("stacks", ["tif"], indirect=True)
+def test_a_run_learns_from_the_channel_that_tells(stacks, tmp_path, drawings):
     settings = replace(
-        SETTINGS, steps=40, channels=5,
+        SETTINGS, steps=25, channels=5,
         augmentation=replace(SETTINGS.augmentation, blur=1.0, grey=0.5, gamma=0.2),
     )  # fmt: skip
     run = train(stacks, "tiny", out=tmp_path / "run", settings=settings, device="cpu", quiet=True)

@@ -13,31 +13,42 @@ pytest.importorskip("lightning_fabric")
 PROGRAM = Path(__file__).with_name("one_process.py")
 
 
-def train_with_two(data, out, *, spoil=-1, stop=-1):
-    """Give what each of two processes ended with."""
+SPOILED, STOPPED = 1, 2
+"""The step that is bad in one process, and the step after which one process is told to stop."""
+
+
+@pytest.fixture(scope="module")
+def two(discs, tmp_path_factory):
+    """Return the folder of a run of two processes that was stopped and resumed."""
+    out = tmp_path_factory.mktemp("two") / "run"
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(PROGRAM), str(data), str(out), str(spoil), str(stop),
+        str(PROGRAM), str(discs), str(out), str(SPOILED), str(STOPPED),
     ]  # fmt: skip
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(out / f"rank{rank}.pt") for rank in (0, 1)]
+    return out
 
 
-def test_a_step_that_is_bad_in_one_process_is_skipped_in_both(discs, tmp_path):
-    first, second = train_with_two(discs, tmp_path / "run", spoil=1)
+def ended(out, name):
+    """Return what each of the two processes knew at the stop ("rank") or at the end ("end")."""
+    return [torch.load(out / f"{name}{rank}.pt") for rank in (0, 1)]
+
+
+def test_a_signal_to_one_process_stops_both_after_the_same_step(two):
+    first, second = ended(two, "rank")
+    assert not first["finished"] and not second["finished"]
+    assert first["updates"] == second["updates"] == STOPPED  # of the steps 0 to 2 one was bad
+
+
+def test_a_step_that_is_bad_in_one_process_is_skipped_in_both(two):
+    first, second = ended(two, "end")
     assert first["finished"] and second["finished"]
     assert first["bad"] == second["bad"] == 1
     assert first["updates"] == second["updates"] == 3
     for name, tensor in first["weights"].items():
         assert torch.equal(tensor, second["weights"][name]), name
         assert tensor.isfinite().all(), name
-
-
-def test_a_signal_to_one_process_stops_both_after_the_same_step(discs, tmp_path):
-    first, second = train_with_two(discs, tmp_path / "run", stop=1)
-    assert not first["finished"] and not second["finished"]
-    assert first["updates"] == second["updates"] == 2
-    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 2
+    assert torch.load(two / "state.pt", weights_only=True)["step"] == 4

@@ -1,5 +1,6 @@
 """What happens to runs: kill -9, full disks, pictures that vanish or rot, too little memory."""
 
+import json
 import os
 import resource
 import shutil
@@ -49,35 +50,32 @@ def run(data, out, **changes):
     return train(data, "tiny", out=out, settings=settings, device="cpu", quiet=True)
 
 
-def execute(data, out, death=-1, where="step") -> int:
-    """Run until it ends or dies, and give how."""
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    return subprocess.run(
-        [sys.executable, str(PROGRAM), str(data), str(out), str(death), where],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        timeout=300,
-    ).returncode
+DEATHS = ("0-step", "4-metrics", "3-save")
 
 
 @pytest.fixture(scope="module")
-def whole(discs, tmp_path_factory):
-    """A run that nobody disturbs."""
-    out = tmp_path_factory.mktemp("whole")
-    assert execute(discs, out) == 0
-    return out
-
-
-@pytest.mark.parametrize(("death", "where"), [(0, "step"), (4, "metrics"), (3, "save")])
-def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(
-    whole, discs, tmp_path, death, where
-):
-    """Drop path, points, augmentation, accumulation and averages: bit for bit."""
-    assert execute(discs, tmp_path, death, where) == -signal.SIGKILL
-    assert execute(discs, tmp_path) == 0
-    expected, found = (
-        torch.load(folder / "state.pt", weights_only=True) for folder in (whole, tmp_path)
+def killed(discs, tmp_path_factory):
+    """The folder of an undisturbed run and of killed and resumed ones, with their exit codes."""
+    folder = tmp_path_factory.mktemp("killed")
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), str(discs), str(folder), *DEATHS],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=900,
     )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads(done.stdout), done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(killed, death):
+    """Drop path, points, augmentation, accumulation and averages: bit for bit."""
+    folder, codes, err = killed
+    whole, resumed = folder / "whole", folder / death
+    assert codes["whole"] == [0] and codes[death] == [-signal.SIGKILL, 0], err
+    expected, found = (torch.load(run / "state.pt", weights_only=True) for run in (whole, resumed))
     for part in ("network", "average"):
         tensors = (s[part] if part == "network" else s[part]["state"] for s in (expected, found))
         for (name, one), other in zip(*(t.items() for t in tensors), strict=True):
@@ -85,7 +83,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(
     assert found["step"] == 7 and found["best"] == expected["best"]
     rows = [
         [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in folder.rows()]
-        for folder in (RunFolder(whole), RunFolder(tmp_path))
+        for folder in (RunFolder(whole), RunFolder(resumed))
     ]
     assert rows[0] == rows[1]
 

@@ -66,14 +66,14 @@ def weights(folder):
     return torch.load(folder / "state.pt", weights_only=True)
 
 
-def test_a_run_learns_and_leaves_its_papers(discs, tmp_path):
-    result = run(discs, tmp_path / "run", steps=60, evaluate_every=30)
+def test_a_run_learns_and_leaves_its_papers(discs, tmp_path, drawings):
+    result = run(discs, tmp_path / "run", steps=40, evaluate_every=20)
     assert result.finished
     with (tmp_path / "run" / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert float(rows[-1]["loss"]) < 0.8 * float(rows[0]["loss"])
     assert [row["metric"] for row in rows if row["score"]] == ["PQ", "PQ"]
-    assert json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]["steps"] == 60
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]["steps"] == 40
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
     assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 4
     for name in ("best", "last"):
@@ -83,9 +83,9 @@ def test_a_run_learns_and_leaves_its_papers(discs, tmp_path):
 
 
 def test_the_first_step_has_a_line_of_its_own(discs, tmp_path):
-    run(discs, tmp_path / "run", steps=30)
+    run(discs, tmp_path / "run", steps=21)
     rows = RunFolder(tmp_path / "run").rows()
-    assert [int(row["step"]) for row in rows] == [1, 20, 30]  # an epoch is shorter than 20
+    assert [int(row["step"]) for row in rows] == [1, 20, 21]  # an epoch is shorter than 20
     run(discs, tmp_path / "one", steps=1)
     (alone,) = RunFolder(tmp_path / "one").rows()
     assert [rows[0][name] for name in ("loss", "class", "mask")] == [
@@ -144,8 +144,8 @@ def test_a_run_that_is_stopped_while_it_judges_judges_when_it_goes_on(
 
 
 def test_workers_change_nothing(discs, tmp_path):
-    run(discs, tmp_path / "alone", steps=3)
-    run(discs, tmp_path / "helped", steps=3, workers=2)
+    run(discs, tmp_path / "alone", steps=2)
+    run(discs, tmp_path / "helped", steps=2, workers=2)
     alone, helped = weights(tmp_path / "alone"), weights(tmp_path / "helped")
     for name, tensor in alone["network"].items():
         assert torch.equal(tensor, helped["network"][name]), name
@@ -155,7 +155,7 @@ def test_a_oneformer_learns_all_tasks_and_keeps_its_texts(discs, tmp_path, monke
     monkeypatch.setitem(
         unimask.presets.PRESETS, "one", lambda n: replace(TINY_ONEFORMER, num_classes=n)
     )
-    settings = replace(SETTINGS, steps=40, evaluate_every=0, save_every=20)
+    settings = replace(SETTINGS, steps=25, evaluate_every=0, save_every=20)
     out = tmp_path / "run"
     result = train(discs, "one", task="all", out=out, settings=settings, device="cpu", quiet=True)
     with (out / "metrics.csv").open() as stream:

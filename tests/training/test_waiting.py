@@ -10,7 +10,7 @@ from process_group import process_group
 
 from unimask.training import waiting
 
-TIMEOUT, WORK = 4.0, 7.0
+TIMEOUT, WORK = 2.0, 3.5
 
 
 def reduce(tensor, reduce_op):
@@ -20,7 +20,7 @@ def reduce(tensor, reduce_op):
 
 def work(rank: int, folder: str) -> None:
     """The first process works for longer than the group waits for a word."""
-    waiting.SECONDS = 0.5
+    waiting.SECONDS = 0.25
     fabric = SimpleNamespace(
         world_size=2, is_global_zero=rank == 0, device=torch.device("cpu"), all_reduce=reduce
     )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unimask.checkpoints.tensor_files import read_tensors
 from unimask.config import PreprocessingConfig, TimmConfig
-from unimask.errors import CheckpointError
+from unimask.errors import CheckpointError, SettingsError
 from unimask.modeling.backbones.timm import import_timm
 
 DOWNLOAD = Path("timm")
@@ -17,8 +17,16 @@ DOWNLOAD = Path("timm")
 def timm_normalisation(
     config: TimmConfig, preprocessing: PreprocessingConfig
 ) -> PreprocessingConfig:
-    """Take mean and deviation of RGB from timm's description of the model's weights."""
-    told = import_timm().get_pretrained_cfg(config.name)
+    """Return the preprocessing with mean and deviation of RGB as timm describes the weights.
+
+    Raises:
+        SettingsError: timm has no weights of this name.
+    """
+    try:
+        told = import_timm().get_pretrained_cfg(config.name)
+    except RuntimeError as error:  # older releases return None
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"timm has no weights {config.name!r}: {reason}") from error
     if told is None:
         return preprocessing
     mean, std = (tuple(255 * value for value in values) for values in (told.mean, told.std))

@@ -36,7 +36,7 @@ LEAST_STRETCH, STRETCHES = 20, 15
 longer than that many parts of it."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)  # `signal` formats its handler, and with it all weights
 class Loop:
     """A run in progress.
 

@@ -1,0 +1,28 @@
+"""`make test-all` fails on skips that are neither a GPU's nor the network's."""
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+TESTS = """
+import pytest
+
+def test_without_a_package():
+    pytest.importorskip("no_such_package")
+
+@pytest.mark.gpu
+def test_on_a_gpu():
+    pytest.skip("no GPU")
+
+@pytest.mark.xfail
+def test_of_a_known_fault():
+    assert False
+"""
+
+
+@pytest.mark.parametrize(("option", "failed", "skipped"), [("--fail-on-skip", 1, 1), ("-q", 0, 2)])
+def test_a_skip_fails_unless_it_is_a_gpus(pytester, option, failed, skipped):
+    pytester.makeini("[pytest]\nmarkers = gpu\n network")
+    pytester.makepyfile(TESTS)
+    found = pytester.runpytest("-p", "skips", "-p", "no:xdist", option)
+    found.assert_outcomes(failed=failed, skipped=skipped, xfailed=1)

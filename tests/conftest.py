@@ -38,7 +38,7 @@ from unimask.text.task_sentences import START
 pytest_plugins = ["skips"]
 
 torch.set_num_threads(1)
-# The same cases at every run, so that a change is judged by itself; `make fuzz-draws` looks for new ones.
+# The same cases at every run, so that a change is judged by itself; `make fuzz-draws` has new ones.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

@@ -174,6 +174,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ('train: "a\\0b"\nnames: [cat, cap]', "which is not there"),
         ("train: images/train\nnc: 3\nnames: [cat, cap]", "nc is 3, but 2 names are listed"),
         ("train: images/train\nnc: 3\nnames: &n [*n]", "nc is 3, but 1 names are listed"),
+        ("train: !!timestamp 2001-99-99x\nnames: [cat, cap]", "cannot be read as YAML"),
         ("train:\nnames: [cat, cap]", "train is None, where no images are"),
     ],
 )

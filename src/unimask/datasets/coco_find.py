@@ -26,6 +26,9 @@ OTHERS = ("captions", "person_keypoints", "stuff", "image_info")
 IMAGES = ("images", "JPEGImages", "imgs", "img", "data", "input_images")
 """What a folder of images is called beside its JSON."""
 
+LOOK = 1 << 20
+"""Characters at the beginning of a JSON that most often tell what it lists."""
+
 DEEPEST = 2
 """Levels of folders that are searched for the images and masks of a panoptic JSON."""
 
@@ -71,7 +74,9 @@ def coco_jsons(folder: Path) -> list[CocoJson]:
 
 def coco_json(file: Path) -> CocoJson | None:
     """Return what a JSON of COCO lists; None if it has no list of COCO."""
-    outline = json_outline(file)
+    outline = json_outline(file, LOOK)
+    if not outline.complete and not outline.item_keys("annotations"):
+        outline = json_outline(file)  # long lists come before the annotations
     if outline.kind != "object" or "shapes" in outline.keys:
         return None
     items = outline.item_keys("annotations")

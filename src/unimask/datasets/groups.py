@@ -233,7 +233,10 @@ def strip(stem: str, most: int = DEEPEST) -> Name:
         stem: The name of an image, without suffix.
         most: Numbers that are taken off.
     """
-    rest, numbers, counter, plain = MARK.sub("", COPY.sub("", stem)), [], "", 0
+    if stem.isdecimal():  # most often, and so without patterns
+        return Name("", (int(stem[:18]),))
+    rest, numbers, counter, plain = COPY.sub("", stem) if ".rf." in stem else stem, [], "", 0
+    rest = rest if rest[-1:].isdecimal() else MARK.sub("", rest)
     while len(numbers) < most:
         if (found := COUNTER.search(rest)) is not None:
             counter = counter if numbers else found[1].lower()

@@ -41,7 +41,7 @@ def check_teaching(dataset: Dataset, tasks: Sequence[Task] | None = None) -> Non
     stuff = count_stuff(dataset.labels)
     wanted: tuple[Task, ...] = about_of(dataset).tasks if tasks is None else tuple(tasks)
     reasons = {task: why_nothing(task, things=0, classes=stuff) for task in wanted}
-    barren = [task for task in wanted if reasons[task]]
+    barren: list[Task] = [task for task in wanted if reasons[task]]
     if barren and (tasks is not None or len(barren) == len(wanted)):
         raise DataError(teaches_nothing(dataset.name, barren, reasons[barren[0]]))
 

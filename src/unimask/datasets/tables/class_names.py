@@ -22,7 +22,7 @@ def in_card(path: Path) -> list[ClassTable]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
         head = parse_yaml(text.split("---", 2)[1][:LARGEST_YAML]) if text[:3] == "---" else None
-    except (OSError, IndexError, ValueError, TypeError, OverflowError):
+    except (OSError, IndexError, ValueError):
         return []
     content = head if isinstance(head, dict) else {}
     for key in KEYS:

@@ -4,13 +4,14 @@ Fields that nothing reads are not declared, and other tools may put into them wh
 """
 
 from collections.abc import Sequence
-from math import isnan
+from math import inf, isnan
 from typing import Any, ClassVar
 
 import msgspec
 
 from unimask.datasets.outlines import FARTHEST
 from unimask.formats.json_values import (
+    LARGEST_ID,
     Flag,
     Id,
     Number,
@@ -113,6 +114,14 @@ class CocoAnnotation(CocoRecord):
         "area": file_area,
         "iscrowd": parsed_flag,
     }
+
+    def __post_init__(self) -> None:
+        """Skip what is in its normal form already, as almost all of a file's annotations are."""
+        ids = self.image_id, self.category_id, self.id
+        plain = all(type(id) is int and 0 <= id < LARGEST_ID for id in ids)
+        area = self.area
+        if not (plain and self.iscrowd in (0, 1) and type(area) is float and 0 <= area < inf):
+            normalize_fields(self, self.NORMAL_FORM)
 
 
 class CocoSegment(CocoRecord):

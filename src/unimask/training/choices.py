@@ -17,7 +17,7 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
 from unimask.inference.load import quickest_dtype
 from unimask.processing.preprocess import input_size
-from unimask.training.settings import TrainingSettings, check_real, check_whole
+from unimask.training.settings import TrainingSettings, check_choices, check_real, check_whole
 
 NOMINAL_BATCH = {"cpu": 4, "gpu": 16}
 """Pictures per update: the papers' 16; on a CPU more small steps learn more per hour."""
@@ -210,6 +210,7 @@ def with_changes(settings: TrainingSettings, changes: Mapping[str, Any]) -> Trai
     for pair in (("steps", "epochs"), ("augmentation", "size")):
         if set(pair) <= set(changes):
             raise SettingsError(f"give --{pair[0]} or --{pair[1]}, not both")
+    check_choices(changes)
     settings = replace(settings, **{name: changes[name] for name in changes if name in known})
     return with_square(settings, changes["size"]) if "size" in changes else settings
 

@@ -1,6 +1,7 @@
 """What a run may be told: one dataclass, the same in Python and on the command line."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args, get_type_hints
 
@@ -118,12 +119,7 @@ class TrainingSettings:
         for name in ("learning_rate", "clip_norm"):
             if getattr(self, name) == 0:
                 raise SettingsError(f"{name} is 0: give a positive number")
-        for name in ("schedule", "precision", "on_bad_picture"):
-            choices = get_args(get_type_hints(TrainingSettings)[name])
-            if getattr(self, name) not in choices:
-                raise SettingsError(
-                    f"{name} is {getattr(self, name)!r}: give {' or '.join(choices)}"
-                )
+        check_choices({name: getattr(self, name) for name in CHOICES})
         check_whole("size", self.augmentation.crop, 32, 16_384)
         if self.augmentation.crop % 32:
             raise SettingsError(f"size is {self.augmentation.crop}: give a multiple of 32")
@@ -156,6 +152,22 @@ REAL = {
     "repeat_rare": (0.0, 1.0, "a share from 0 to 1"),
 }
 """Least and greatest value of settings that are finite numbers, and what they are."""
+
+
+CHOICES = ("schedule", "precision", "on_bad_picture")
+"""Settings that are one of a few words."""
+
+
+def check_choices(values: Mapping[str, object]) -> None:
+    """Refuse words that a setting does not know.
+
+    Raises:
+        SettingsError: There is one.
+    """
+    for name in CHOICES:
+        choices = get_args(get_type_hints(TrainingSettings)[name])
+        if name in values and values[name] not in choices:
+            raise SettingsError(f"{name} is {values[name]!r}: give {' or '.join(choices)}")
 
 
 def check_whole(name: str, value: object, least: int, most: int) -> None:

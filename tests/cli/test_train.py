@@ -1,0 +1,41 @@
+"""`unimask train` where several processes are one run."""
+
+from pathlib import Path
+
+import pytest
+
+import unimask.training
+from unimask.training.train import Run
+
+
+@pytest.mark.parametrize(("rank", "times"), [(None, 1), ("0", 1), ("1", 0), ("7", 0)])
+def test_one_of_several_processes_prints_where_the_weights_are(
+    command, monkeypatch, tmp_path, rank, times
+):
+    """Elsewhere each of eight processes prints the same line."""
+    pytest.importorskip("lightning_fabric")
+    (tmp_path / "weights" / "best").mkdir(parents=True)
+    monkeypatch.setattr(unimask.training, "train", lambda *_, **__: Run(tmp_path, {}, True))
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    code, printed, _ = command("train", tmp_path)
+    assert code == 0 and printed.count("best weights: ") == times
+
+
+@pytest.mark.parametrize(("rank", "times"), [("0", 1), ("1", 0)])
+def test_one_of_several_processes_says_that_it_was_stopped(
+    command, monkeypatch, tmp_path, rank, times
+):
+    monkeypatch.setattr(unimask.training, "train", lambda *_, **__: Run(Path(tmp_path), {}, False))
+    monkeypatch.setenv("RANK", rank)
+    code, _, err = command("train", tmp_path)
+    assert code == 130 and err.count("unimask: stopped") == times
+
+
+def test_data_may_be_left_out_only_to_resume(command, one_line, tmp_path):
+    code, _, err = command("train", "--out", tmp_path)
+    one_line(code, err, "give DATA", "--resume")
+    code, _, err = command("train", "--resume")
+    one_line(code, err, "--resume needs --out")
+    code, _, err = command("train", "--resume", "--out", tmp_path / "none")
+    one_line(code, err, "holds no run to resume")

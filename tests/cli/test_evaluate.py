@@ -57,7 +57,8 @@ def test_failures_are_one_line(command, one_line, discs, tiny_model, tmp_path):
     code, _, err = command("evaluate", discs, "-m", tiny_model, "--results", tmp_path)
     one_line(code, err, "one of them")
     file = tmp_path / "results.json"
-    file.write_text('[{"image_id": "else"}]')
+    entry = '{"image_id": "else", "category_id": 0, "segmentation": {}, "score": 1}'
+    file.write_text(f"[{entry}]")
     code, _, err = command("evaluate", discs, "--results", file)
     one_line(code, err, "results.json", "no result for any of the 2 pictures")
 

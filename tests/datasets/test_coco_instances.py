@@ -189,3 +189,9 @@ def test_a_background_takes_a_category_id_that_is_free(tmp_path):
         draw(tmp_path, name)
     write_json(tmp_path / "labels.json", content)
     assert open_dataset(tmp_path).labels.category_ids == (0, 1, 2)
+
+
+def test_links_to_themselves_are_passed_over(tmp_path):
+    folder = write_single_coco(tmp_path)
+    (folder / "loop").symlink_to("loop")
+    assert len(open_dataset(folder)) == len(PICTURES)

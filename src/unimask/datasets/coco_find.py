@@ -223,8 +223,8 @@ def holding(name: str | None, folders: Iterable[Path], but: Path | None = None) 
 def folders_below(folder: Path, levels: int = DEEPEST) -> list[Path]:
     """Return the folders below a folder, the nearest first."""
     with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if not is_passed_over(e.name) and e.is_dir())
-    inner = [folder / name for name in names]
+        names = sorted(entry.name for entry in entries if not is_passed_over(entry.name))
+    inner = [folder / name for name in names if (folder / name).is_dir()]  # a link may be a loop
     if levels > 1:
         inner += [below for path in inner for below in folders_below(path, levels - 1)]
     return inner

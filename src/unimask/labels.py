@@ -110,7 +110,7 @@ def parse_task(task: str) -> Task:
         TaskError: It is none of them.
     """
     for known in TASKS:
-        if task == known:
+        if isinstance(task, str) and task == known:
             return known
     raise TaskError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
 

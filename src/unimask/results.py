@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 from PIL import Image
 
 from unimask.errors import OutputError
 from unimask.formats.output_folder import output_folder
-from unimask.formats.panoptic_png import encode_ids
+from unimask.formats.panoptic_png import encode_ids, ids_to_image
 from unimask.formats.run_length import RunLength
+from unimask.kernels.memory import release_freed_memory
 from unimask.labels import LabelSet, Task
-from unimask.visualization.overlay import Shape, draw_overlay
+from unimask.visualization.overlay import Shape, draw_overlay, paint_runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,13 +107,20 @@ class Result:
         Panoptic: the segment's id, 0 for void. Semantic: the label id, -1 for none. Instance:
         the segment's id, 0 for none, the higher score on top where masks overlap.
         """
-        ids = np.full(self.size[::-1], -1 if self.task == "semantic" else 0, np.int32)
-        flat = ids.reshape(-1)  # column-major, the order of run lengths
+        return np.ascontiguousarray(self.transposed_ids(np.int32).T)
+
+    def transposed_ids(self, kind: type[np.integer]) -> Integer[np.ndarray, "w h"]:
+        """Compute `segmentation` in a smaller type, with the columns as rows.
+
+        Args:
+            kind: Of the numbers; -1 becomes the largest of an unsigned one.
+        """
+        nobody = np.array(-1 if self.task == "semantic" else 0).astype(kind)
+        ids = np.full(self.size[::-1], nobody, kind)
         for segment in sorted(self.segments, key=lambda segment: segment.score or 0.0):
             value = segment.label_id if self.task == "semantic" else segment.id
-            for start, length in zip(*segment.rle.runs, strict=True):
-                flat[start : start + length] = value
-        return np.ascontiguousarray(ids.T)
+            paint_runs(ids, value, *segment.rle.runs)
+        return ids
 
     @property
     def masks(self) -> Bool[np.ndarray, "n h w"]:
@@ -196,22 +204,28 @@ class Result:
         place.check(names.values())
         with place.writing(names["overlay"]) as path:
             self.plot().save(path, compress_level=3)
+        release_freed_memory(self.size[0] * self.size[1])
         with place.writing(names["ids"]) as path:
-            Image.fromarray(self.id_picture()).save(path, compress_level=3)
+            self.id_picture().save(path, compress_level=3)
+        release_freed_memory(self.size[0] * self.size[1])
         with place.writing(names["json"]) as path:
             path.write_text(json.dumps(self.to_dict()))
         return {kind: Path(folder) / name for kind, name in names.items()}
 
-    def id_picture(self) -> np.ndarray:
-        """Give the id map as a picture, in the form that `save` describes."""
-        ids = self.segmentation
+    def id_picture(self) -> Image.Image:
+        """Draw the id map, in the form that `save` describes.
+
+        Raises:
+            OutputError: There are more ids than the form has.
+        """
+        largest = max((s.id for s in self.segments), default=0)
         if self.task == "panoptic":
-            return encode_ids(ids)
+            return ids_to_image(self.transposed_ids(np.uint16 if largest < 2**16 else np.int32))
         if self.task == "semantic" and len(self.labels) < 255:
-            return np.where(ids < 0, 255, ids).astype(np.uint8)
-        if ids.max(initial=0) > 65534:
-            raise OutputError(f"{ids.max()} ids do not fit into a 16-bit picture: use to_coco()")
-        return np.where(ids < 0, 65535, ids).astype(np.uint16)
+            return Image.fromarray(np.ascontiguousarray(self.transposed_ids(np.uint8).T))
+        if (len(self.labels) if self.task == "semantic" else largest) > 65534:
+            raise OutputError(f"{largest} ids do not fit into a 16-bit picture: use to_coco()")
+        return Image.fromarray(np.ascontiguousarray(self.transposed_ids(np.uint16).T))
 
     def to_dict(self) -> dict[str, object]:
         """Give everything but pixels as plain values, ready for JSON."""

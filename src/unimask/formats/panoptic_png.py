@@ -1,11 +1,15 @@
 """COCO panoptic pictures: the id of a segment in the colour of its pixels."""
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Integer, UInt8
+from PIL import Image
 
 from unimask.errors import OutputError
 
 LARGEST_ID = 256**3 - 1
+
+STRIP_PIXELS = 2**20
+"""Pixels that are coloured at a time."""
 
 
 def encode_ids(ids: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
@@ -17,6 +21,21 @@ def encode_ids(ids: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     if ids.size and (ids.min() < 0 or ids.max() > LARGEST_ID):
         raise OutputError(f"segment ids must lie between 0 and {LARGEST_ID}; renumber them")
     return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
+
+
+def ids_to_image(transposed: Integer[np.ndarray, "w h"]) -> Image.Image:
+    """Draw ids by the same rule, some rows at a time.
+
+    Args:
+        transposed: The id map, with its columns as rows.
+    """
+    width, height = transposed.shape
+    image = Image.new("RGB", (width, height))
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        strip = transposed[:, top : top + rows].T.astype(np.int32)
+        image.paste(Image.fromarray(encode_ids(strip)), (0, top))
+    return image
 
 
 def decode_ids(colours: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:

@@ -13,14 +13,15 @@ from PIL import Image
 from torch import Tensor
 
 from unimask.checkpoints import Checkpoint, write_huggingface
-from unimask.errors import SettingsError, TaskError
+from unimask.errors import TaskError
 from unimask.inference.ahead import ahead
 from unimask.inference.compiled import CompiledSegmenter
-from unimask.kernels.memory import keep_freed_memory
+from unimask.kernels.memory import keep_freed_memory, release_freed_memory
 from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
+from unimask.processing.arguments import check_count
 from unimask.processing.pictures import (
     MAX_PIXELS,
     Picture,
@@ -30,6 +31,7 @@ from unimask.processing.pictures import (
     names_many,
     read_picture,
 )
+from unimask.processing.postprocess import check_threshold
 from unimask.processing.preprocess import Preprocessed, preprocess
 from unimask.processing.stacks import visible
 from unimask.results import Result
@@ -170,12 +172,14 @@ class Predictor:
 
         Raises:
             ImageError: A picture cannot be used.
-            SettingsError: The batch size is not positive, or semantic got a threshold.
+            SettingsError: Batch size, threshold or largest number of pixels is out of range, or
+                semantic got a threshold.
             TaskError: These weights cannot do the task.
         """
         chosen = self.task_of(task)
-        if batch_size < 1:
-            raise SettingsError(f"batch_size is {batch_size}: give 1 or more")
+        check_threshold(chosen, threshold)
+        check_count("batch_size", batch_size)
+        check_count("max_pixels", max_pixels)
 
         def prepare(source: Source) -> Pending:
             return self.prepare(source, window, max_pixels)
@@ -216,7 +220,9 @@ class Predictor:
         rules = self.checkpoint.preprocessing
         chosen = rules.window if window is None else window
         image = read_picture(source, window=chosen, max_pixels=max_pixels, channels=self.channels)
+        release_freed_memory(image.shape[0] * image.shape[1])  # of the decoder
         ready = preprocess(image, rules)
+        release_freed_memory(image.shape[0] * image.shape[1])
         return Pending(source, image, ready, 1000 * (time.perf_counter() - start))
 
     @torch.inference_mode()
@@ -230,6 +236,7 @@ class Predictor:
         for index, item in enumerate(batch):
             start = time.perf_counter()
             result = self.postprocess(output, index, item.ready, task, threshold)
+            release_freed_memory(item.image.shape[0] * item.image.shape[1])
             speed = {
                 "preprocess": item.milliseconds,
                 "network": network_ms,

@@ -2,11 +2,37 @@
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cache
 
 GIGABYTE = 2**30
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Numbers of `mallopt` (glibc's `malloc.h`)."""
+
+
+LARGE_PIXELS = 2**24
+"""Images of more pixels leave so much freed memory behind that it is returned."""
+
+
+def release_freed_memory(pixels: int) -> None:
+    """Return freed memory to the system after work on a large image.
+
+    Args:
+        pixels: Of the image; for small ones nothing is done, since the next finds the memory.
+    """
+    if pixels > LARGE_PIXELS:
+        trim = malloc_trim()
+        if trim is not None:
+            trim(0)
+
+
+@cache
+def malloc_trim() -> Callable[[int], int] | None:
+    """Return glibc's function of that name; None where the C library is another one."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return None
 
 
 @cache

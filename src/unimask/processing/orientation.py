@@ -4,6 +4,8 @@ import io
 import struct
 import warnings
 
+import numpy as np
+from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
 from unimask.processing.intensities import PictureWarning
@@ -52,11 +54,37 @@ def has_metadata(stream: Stream) -> bool:
         stream.seek(position)
 
 
+def picture_orientation(picture: Image.Image, name: str) -> int:
+    """Return the orientation of a decoded image; 1, with a warning, where its EXIF is damaged."""
+    try:
+        orientation = picture.getexif().get(ORIENTATION, 1)
+    except Exception as error:  # EXIF parsers raise many kinds of errors
+        warn_of_exif(name, error)
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def stored_view(
+    pixels: Shaped[np.ndarray, "h w c"], orientation: int
+) -> Shaped[np.ndarray, "i j c"]:
+    """Return a view of upright pixels in the order of a file with that orientation."""
+    if orientation in SWAPS_SIDES:
+        pixels = pixels.swapaxes(0, 1)
+    down = -1 if orientation in (3, 4, 6, 7) else 1
+    across = -1 if orientation in (2, 3, 7, 8) else 1
+    return pixels[::down, ::across]
+
+
 def upright(picture: Image.Image, name: str) -> Image.Image:
     """Turn an image as its EXIF data ask; damaged data leave it as stored, with a warning."""
     try:
         return ImageOps.exif_transpose(picture)
     except Exception as error:  # EXIF parsers raise many kinds of errors
-        message = f"{name}: its EXIF data cannot be read ({error}); it is left as stored"
-        warnings.warn(message, PictureWarning, stacklevel=4)
+        warn_of_exif(name, error)
         return picture
+
+
+def warn_of_exif(name: str, error: Exception) -> None:
+    """Warn that an image is not turned upright."""
+    message = f"{name}: its EXIF data cannot be read ({error}); it is left as stored"
+    warnings.warn(message, PictureWarning, stacklevel=5)

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError
 from unimask.formats.output_folder import RECORD
+from unimask.processing.decoded import rgb_pixels, upright_pixels
 from unimask.processing.intensities import (
     EIGHT_BITS,
     PictureWarning,
@@ -26,7 +27,6 @@ from unimask.processing.intensities import (
     stretch_channels,
     warn_of_range,
 )
-from unimask.processing.orientation import upright
 from unimask.processing.stacks import (
     MEND,
     RGB,
@@ -196,12 +196,9 @@ def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
         raise damaged(name, error) from error
     if wanted.channels != RGB:
         return from_array(stored_channels(picture, name, wanted.channels), name, wanted)
-    picture = upright(picture, name)
     if picture.mode.startswith("I") or picture.mode == "F":
-        return from_array(np.asarray(picture), name, wanted)
-    if "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-    pixels = np.array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+        return from_array(upright_pixels(picture, name), name, wanted)
+    pixels = rgb_pixels(picture, name)
     if wanted.window not in (None, EIGHT_BITS):
         return stretch(pixels, wanted.window, name)
     if deep:
@@ -243,13 +240,15 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> P
     if not usual:
         check_channels(array.shape[2], wanted.channels, name, "channels")
     array = array[..., :RGB] if usual else array
+    given = array
     if array.dtype == np.bool_:
-        array = array.astype(np.uint8) * 255
+        array = array.astype(np.uint8) * np.uint8(255)
     if array.dtype != np.uint8 or wanted.window not in (None, EIGHT_BITS):
         scale = stretch if usual else stretch_channels
         array = scale(array, wanted.window, name)
-    repeats = RGB if usual and array.shape[2] == 1 else 1
-    return np.ascontiguousarray(np.repeat(array, repeats, axis=2))
+    if usual and array.shape[2] == 1:
+        return np.repeat(array, RGB, axis=2)
+    return np.array(array, order="C") if array is given else array
 
 
 def names_many(source: str | Path) -> bool:

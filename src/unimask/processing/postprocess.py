@@ -1,7 +1,7 @@
 """Logits of one picture to a `Result`: works on anyone's logits."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -11,9 +11,17 @@ from torch import Tensor
 from unimask.errors import SettingsError
 from unimask.formats.run_length import runs_of
 from unimask.labels import LabelSet, Task, parse_task
+from unimask.processing.arguments import (
+    check_choice,
+    check_count,
+    check_share,
+    check_tensors,
+    checked_labels,
+    checked_sizes,
+)
 from unimask.processing.candidates import instance_candidates, panoptic_candidates
 from unimask.processing.instance import Instance, instances, visible
-from unimask.processing.panoptic import PanopticSegment, panoptic
+from unimask.processing.panoptic import PanopticSegment, Uncertain, panoptic
 from unimask.processing.resize import Resizer, Size
 from unimask.processing.semantic import semantic_map
 from unimask.results import Candidate, Result, Segment
@@ -64,9 +72,15 @@ def postprocess(
     Raises:
         TaskError, SettingsError: The arguments do not fit together.
     """
-    task, label_set = parse_task(task), LabelSet(tuple(labels), tuple(is_thing))
+    check_tensors(class_logits, mask_logits)
+    task, label_set = parse_task(task), checked_labels(labels, is_thing)
     check(class_logits, mask_logits, label_set)
+    sizes = checked_sizes(padded_size, input_size, original_size)
+    padded_size, input_size, original_size = sizes
     check_threshold(task, threshold)
+    check_rules(object_threshold, overlap_threshold, min_visible, top_k)
+    check_choice("uncertain_pixels", uncertain_pixels, get_args(Uncertain))
+    check_choice("resize", resize, ("masks", "scores"))
     logits_size = (mask_logits.shape[1], mask_logits.shape[2])
     resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
     candidates: tuple[Candidate, ...] = ()
@@ -90,8 +104,19 @@ def postprocess(
     return Result(task, original_size, label_set, segments, candidates=candidates)
 
 
-def check_threshold(task: Task, threshold: float | None) -> None:
-    """Refuse a threshold where every pixel gets a class."""
+def check_rules(
+    object_threshold: object, overlap_threshold: object, min_visible: object, top_k: object
+) -> None:
+    """Refuse rules outside their range."""
+    check_share("object_threshold", object_threshold)
+    check_share("overlap_threshold", overlap_threshold)
+    check_share("min_visible", min_visible)
+    check_count("top_k", top_k)
+
+
+def check_threshold(task: Task, threshold: object) -> None:
+    """Refuse a threshold outside 0..1, or where every pixel gets a class."""
+    check_share("threshold", threshold, optional=True)
     if task == "semantic" and threshold is not None:
         raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
 

@@ -12,6 +12,9 @@ from unimask.config import PreprocessingConfig
 
 Size = tuple[int, int]
 
+STRIP_PIXELS = 2**21
+"""Pixels of larger pictures that are converted at a time."""
+
 ROWS = 64
 """Rows that are normalised at a time."""
 
@@ -57,11 +60,12 @@ def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -
     colour.
     """
     original = (image.shape[0], image.shape[1])
-    if config.stretch:
-        image = stretch_intensities(image)
+    table = intensity_table(image) if config.stretch else None
     size = input_size(original, config)
-    if size != original:
-        image = resize_picture(image, size)
+    if size == original:
+        image = image if table is None else table[image]
+    else:
+        image = resize_picture(image, size, table=table)
     padded = padded_size(size, config.size_divisor)
     return Preprocessed(normalise(image, config, padded), padded, size, original)
 
@@ -70,31 +74,59 @@ def resize_picture(
     image: UInt8[np.ndarray, "h w c"],
     size: Size,
     box: tuple[float, float, float, float] | None = None,
+    table: UInt8[np.ndarray, "256"] | None = None,
 ) -> UInt8[np.ndarray, "i j c"]:
     """Resize a picture, or the part of it in a box (x0, y0, x1, y1 in pixels).
 
     Other channels than RGB are resized one by one: PIL would take the second or fourth for alpha.
+
+    Args:
+        image: The picture.
+        size: The new height and width.
+        box: The part.
+        table: What each value becomes before; None leaves them.
     """
     layers = [image] if image.shape[2] == 3 else np.moveaxis(image, 2, 0)
     resized = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(layer)).resize(
-                (size[1], size[0]), Image.Resampling.BILINEAR, box
-            )
-        )
+        np.asarray(to_pil(layer, table).resize((size[1], size[0]), Image.Resampling.BILINEAR, box))
         for layer in layers
     ]
     return resized[0] if image.shape[2] == 3 else np.stack(resized, axis=2)
 
 
+def to_pil(
+    layer: UInt8[np.ndarray, "h w *c"], table: UInt8[np.ndarray, "256"] | None
+) -> Image.Image:
+    """Convert RGB or one channel to a PIL image, some rows at a time; `table` changes values."""
+    height, width = layer.shape[:2]
+    rows = max(1, STRIP_PIXELS // width)
+    if rows >= height:
+        changed = layer if table is None else table[layer]
+        return Image.fromarray(np.ascontiguousarray(changed))
+    picture = Image.new("RGB" if layer.ndim == 3 else "L", (width, height))
+    for top in range(0, height, rows):
+        picture.paste(to_pil(layer[top : top + rows], table), (0, top))
+    return picture
+
+
 def stretch_intensities(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:
     """Map the picture's 0.1 and 99.9 percentiles to 0 and 255, all channels alike."""
-    share = np.cumsum(np.bincount(image.ravel(), minlength=256)) / image.size
+    table = intensity_table(image)
+    return image if table is None else table[image]
+
+
+def intensity_table(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "256"] | None:
+    """Return what each value becomes by that rule; None where all stay as they are."""
+    counts = np.zeros(256, np.int64)
+    rows = max(1, STRIP_PIXELS // image.shape[1])
+    for top in range(0, image.shape[0], rows):
+        counts += np.bincount(image[top : top + rows].ravel(), minlength=256)
+    share = np.cumsum(counts) / image.size
     low, high = np.searchsorted(share, (0.001, 0.999))
     if high <= low:
-        return image
+        return None
     table = (np.arange(256) - low) * (255 / (high - low))
-    return np.clip(np.rint(table), 0, 255).astype(np.uint8)[image]
+    return np.clip(np.rint(table), 0, 255).astype(np.uint8)
 
 
 def normalise(

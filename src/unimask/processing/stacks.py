@@ -8,8 +8,8 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageSequence
 
 from unimask.errors import ImageError
+from unimask.processing.decoded import upright_pixels
 from unimask.processing.intensities import stretch_channels
-from unimask.processing.orientation import upright
 
 RGB = 3
 
@@ -33,7 +33,7 @@ def stack_of(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarra
     pages = getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1
     if pages > 1:
         check_channels(pages, channels, name, "pages")
-        return np.stack(list(layers_of(picture, name)), axis=-1)
+        return stacked(layers_of(picture, name), picture.size, pages)
     stored = getattr(picture, "tag_v2", {}).get(SAMPLES_PER_PIXEL, 1)
     if picture.mode in ("P", "1"):
         picture = picture.convert("RGB" if picture.mode == "P" else "L")
@@ -41,8 +41,25 @@ def stack_of(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarra
     if stored > bands:
         raise ImageError(f"of the {stored} channels of {name} pillow reads only {bands}: {MEND}")
     check_channels(bands, channels, name, "channels")
-    pixels = np.array(upright(picture, name))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+    return upright_pixels(picture, name)
+
+
+def stacked(
+    layers: Iterator[Shaped[np.ndarray, "h w"]], size: tuple[int, int], count: int
+) -> Shaped[np.ndarray, "h w c"]:
+    """Lay pages side by side as channels, one decoded at a time.
+
+    Args:
+        layers: The pages.
+        size: Their width and height.
+        count: How many there are.
+    """
+    first = next(layers)
+    pixels = np.empty((size[1], size[0], count), first.dtype)
+    pixels[..., 0] = first
+    for channel, layer in enumerate(layers, start=1):
+        pixels[..., channel] = layer
+    return pixels
 
 
 def layers_of(picture: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h w"]]:

@@ -1,5 +1,6 @@
 """Which part of its range the values of an image use, and warnings where that is little of it."""
 
+import mmap
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -67,26 +68,31 @@ def value_strips(values: Shaped[np.ndarray, "h w c"]) -> Iterator[slice]:
     rows = max(1, STRIP_VALUES // max(1, values[:1].size))
     for top in range(0, len(values), rows):
         yield slice(top, top + rows)
+        pages = getattr(values, "_mmap", None)  # of an array that lies in a file
+        if pages is not None and hasattr(pages, "madvise"):
+            pages.madvise(mmap.MADV_DONTNEED)  # pages that were read count as memory
 
 
 def measure(values: Shaped[np.ndarray, "h w c"]) -> Extent:
     """Find the extremes and the bulk of an image; NaN where a value is NaN."""
-    parts = [values[rows] for rows in value_strips(values)]
-    lowest = min_or_nan([part.min() for part in parts])
-    highest = -min_or_nan([-float(part.max()) for part in parts])
-    flat = values.reshape(-1) if values.flags.c_contiguous else values[::8].reshape(-1)
-    sample = flat[:: max(1, flat.size // SAMPLE_VALUES)]
+    bounds = [(float(part.min()), -float(part.max())) for part in strips_of(values)]
+    lowest, highest = np.array(bounds).min(axis=0) * (1, -1)
+    step = max(1, values.size // SAMPLE_VALUES)
+    if values.flags.c_contiguous:
+        sample = np.asarray(values).reshape(-1)[::step]
+    else:
+        sample = np.asarray(values[:: min(step, 8)]).reshape(-1)
     low, high = np.percentile(sample.astype(np.float64), SAMPLE_PERCENTILES)
     if low == high:  # nearly empty: the few other values are the image
         low, high = lowest, highest
     if values.dtype.kind != "f":
         low, high = np.floor(low), np.ceil(high)
-    return Extent(lowest, highest, float(low), float(high))
+    return Extent(float(lowest), float(highest), float(low), float(high))
 
 
-def min_or_nan(values: Sequence[float | np.generic]) -> float:
-    """Return the least value; NaN if there is one."""
-    return float(np.min(np.array(values, np.float64)))
+def strips_of(values: Shaped[np.ndarray, "h w c"]) -> Iterator[Shaped[np.ndarray, "i w c"]]:
+    """Cut an image into arrays of some rows."""
+    return (np.asarray(values[rows]) for rows in value_strips(values))
 
 
 def range_problem(

@@ -24,34 +24,61 @@ class Entry:
     amount: str
 
 
-def add_legend(picture: Image.Image, entries: list[Entry], font_size: float) -> Image.Image:
-    """Put a panel to the right of the picture; lines that find no room are counted."""
-    if not entries:
-        return picture
-    font = font_of(font_size)
-    line = font_size * 1.7
-    room = max(1, int((picture.height - line) // line))
-    hidden = len(entries) - room
-    if hidden > 0:
-        entries = entries[: room - 1] if room > 1 else entries[:1]
-        hidden_text = f"and {hidden + 1} more"
-    else:
-        hidden_text = ""
-    names = max([font.getlength(entry.name) for entry in entries] + [font.getlength(hidden_text)])
-    amounts = max(font.getlength(entry.amount) for entry in entries)
-    width = int(names + amounts + 4.2 * line)
-    height = max(picture.height, int(line * (len(entries) + bool(hidden_text) + 1)))
-    board = Image.new("RGB", (picture.width + width, height), BACKGROUND)
-    board.paste(picture, (0, 0))
-    draw = ImageDraw.Draw(board)
-    x, y = picture.width + line * 0.7, line
-    for entry in entries:
-        swatch = (x, y - line * 0.28, x + line * 0.56, y + line * 0.28)
-        edge = FAINT if max(entry.colour) < DARK else None
-        draw.rounded_rectangle(swatch, line * 0.12, fill=entry.colour, outline=edge)
-        draw.text((x + line * 0.95, y), entry.name, TEXT, font, anchor="lm")
-        draw.text((board.width - line * 0.7, y), entry.amount, FAINT, font, anchor="rm")
-        y += line
-    if hidden_text:
-        draw.text((x + line * 0.95, y), hidden_text, FAINT, font, anchor="lm")
-    return board
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """A panel to the right of a drawing.
+
+    Attributes:
+        entries: Its lines.
+        hidden: Line that counts the entries beyond the panel's height; empty if all fit.
+        width: In pixels.
+        height: In pixels, at least that of the drawing.
+        font_size: Of the lines.
+    """
+
+    entries: list[Entry]
+    hidden: str
+    width: int
+    height: int
+    font_size: float
+
+    @classmethod
+    def fit(cls, entries: list[Entry], height: int, font_size: float) -> "Legend":
+        """Choose the lines of a panel beside a drawing of that height."""
+        font, line = font_of(font_size), font_size * 1.7
+        most = max(1, int((height - line) // line))
+        hidden, text = len(entries) - most, ""
+        if hidden > 0:
+            entries = entries[: most - 1] if most > 1 else entries[:1]
+            text = f"and {hidden + 1} more"
+        names = max([font.getlength(entry.name) for entry in entries] + [font.getlength(text)])
+        amounts = max(font.getlength(entry.amount) for entry in entries)
+        return cls(
+            entries,
+            text,
+            int(names + amounts + 4.2 * line),
+            max(height, int(line * (len(entries) + bool(text) + 1))),
+            font_size,
+        )
+
+    def board(self, size: tuple[int, int]) -> Image.Image:
+        """Make an empty board for a drawing of that height and width with the panel beside it."""
+        return Image.new("RGB", (size[1] + self.width, self.height), BACKGROUND)
+
+    def draw(self, board: Image.Image, size: tuple[int, int]) -> None:
+        """Draw the panel, and clear what was drawn beyond the drawing's height and width."""
+        font, line = font_of(self.font_size), self.font_size * 1.7
+        draw = ImageDraw.Draw(board)
+        draw.rectangle((size[1], 0, *board.size), BACKGROUND)
+        if size[0] < board.height:
+            draw.rectangle((0, size[0], *board.size), BACKGROUND)
+        x, y = size[1] + line * 0.7, line
+        for entry in self.entries:
+            swatch = (x, y - line * 0.28, x + line * 0.56, y + line * 0.28)
+            edge = FAINT if max(entry.colour) < DARK else None
+            draw.rounded_rectangle(swatch, line * 0.12, fill=entry.colour, outline=edge)
+            draw.text((x + line * 0.95, y), entry.name, TEXT, font, anchor="lm")
+            draw.text((board.width - line * 0.7, y), entry.amount, FAINT, font, anchor="rm")
+            y += line
+        if self.hidden:
+            draw.text((x + line * 0.95, y), self.hidden, FAINT, font, anchor="lm")

@@ -1,10 +1,11 @@
 """Segments drawn over their picture."""
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Integer, UInt8
 from PIL import Image
 
 from unimask.errors import printable
@@ -17,11 +18,14 @@ from unimask.visualization.chips import (
     font_of,
     place_chips,
 )
-from unimask.visualization.legend import Entry, add_legend
+from unimask.visualization.legend import Entry, Legend
 from unimask.visualization.palette import class_colour, shade
 
 SMALL = 720
 """Pictures whose longer side is shorter are enlarged by a whole factor."""
+
+STRIP_PIXELS = 2**19
+"""Pixels that are tinted at a time."""
 
 FEW = 12
 """With more counted objects, only those that can carry a label inside get one."""
@@ -62,21 +66,65 @@ def draw_overlay(
     """Draw fills, contours, labels and a legend; large shapes lie below small ones."""
     named = [shape._replace(name=drawn_name(shape.name)) for shape in shapes]
     order = sorted(named, key=lambda shape: (shape.counted, -shape.area))
-    colours = colours_of(order)
     height, width = image.shape[:2]
     factor = max(1, round(SMALL / max(height, width)))
-    index = paint(order, (height, width)).repeat(factor, 0).repeat(factor, 1)
-    canvas = enlarge(image, factor)
-    thickness = max(1, round(max(canvas.shape[:2]) / 700))
+    size = (height * factor, width * factor)
+    font_size = float(np.clip(max(size) / 55, 12, 60))
+    entries = entries_of(order, height * width) if legend else []
+    panel = Legend.fit(entries, size[0], font_size) if entries else None
+    board = panel.board(size) if panel else Image.new("RGB", size[::-1])
+    tint_image(board, enlarge(image, factor), paint(order, (height, width)), order, factor)
+    add_chips(board, size, order, colours_of(order), factor, font_size)
+    if panel:
+        panel.draw(board, size)
+    return board
+
+
+def tint_image(
+    board: Image.Image,
+    canvas: UInt8[np.ndarray, "h w 3"],
+    index: Integer[np.ndarray, "i j"],
+    order: list[Shape],
+    factor: int,
+) -> None:
+    """Paint the tinted image into the board, some rows at a time.
+
+    Args:
+        board: Its top left becomes the drawing.
+        canvas: The image, enlarged.
+        index: The topmost shape of each pixel, transposed and not enlarged.
+        order: The shapes.
+        factor: By which the image is enlarged.
+    """
+    tints = np.array([(0, 0, 0), *colours_of(order)], np.float32)
     opacity = np.array([0.0, *map(opacity_of, order)], np.float32)
-    tints = np.array([(0, 0, 0), *colours], np.float32)
-    blended = blend(canvas, index, tints, opacity, thickness)
-    picture = Image.fromarray(blended)
-    font_size = float(np.clip(max(canvas.shape[:2]) / 55, 12, 60))
-    add_chips(picture, order, colours, factor, font_size)
-    if not legend:
-        return picture
-    return add_legend(picture, entries_of(order, height * width), font_size)
+    height, width = canvas.shape[:2]
+    thickness = max(1, round(max(height, width) / 700))
+    strips = list(strips_with_border(height, max(1, STRIP_PIXELS // width), thickness))
+    within = ((rows, enlarged_rows(index, rows, factor)) for rows, _ in strips)
+    contours = contour_colours(canvas, tints, within)
+    for rows, wider in strips:
+        shapes = enlarged_rows(index, wider, factor)
+        border = inner_border(shapes, thickness)
+        inner = slice(rows.start - wider.start, rows.stop - wider.start)
+        blended = blend(canvas[rows], shapes[inner], border[inner], tints, contours, opacity)
+        board.paste(Image.fromarray(blended), (0, rows.start))
+
+
+def strips_with_border(height: int, rows: int, border: int) -> Iterator[tuple[slice, slice]]:
+    """Cut rows into strips, each with the strip that is wider by `border` rows on both sides."""
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        yield slice(top, bottom), slice(max(0, top - border), min(height, bottom + border))
+
+
+def enlarged_rows(
+    index: Integer[np.ndarray, "w h"], rows: slice, factor: int
+) -> Int[np.ndarray, "i j"]:
+    """Return some rows of a transposed map that is enlarged by a factor."""
+    first, last = rows.start // factor, -(-rows.stop // factor)
+    part = index[:, first:last].T.astype(np.int32).repeat(factor, 0).repeat(factor, 1)
+    return np.ascontiguousarray(part[rows.start - first * factor : rows.stop - first * factor])
 
 
 def drawn_name(name: str) -> str:
@@ -104,14 +152,31 @@ def colours_of(shapes: list[Shape]) -> list[Colour]:
     return colours
 
 
-def paint(shapes: list[Shape], size: tuple[int, int]) -> Int[np.ndarray, "h w"]:
-    """Give the number (from 1) of the topmost shape per pixel, 0 for none."""
-    index = np.zeros(size[::-1], np.int32)
-    flat = index.reshape(-1)
+def paint(shapes: list[Shape], size: tuple[int, int]) -> Integer[np.ndarray, "w h"]:
+    """Return the number (from 1) of the topmost shape per pixel, 0 for none; transposed."""
+    index = np.zeros(size[::-1], np.min_scalar_type(len(shapes)))
     for number, shape in enumerate(shapes, start=1):
-        for start, length in zip(shape.starts.tolist(), shape.lengths.tolist(), strict=True):
-            flat[start : start + length] = number
-    return np.ascontiguousarray(index.T)
+        paint_runs(index, number, shape.starts, shape.lengths)
+    return index
+
+
+def paint_runs(
+    target: Integer[np.ndarray, "w h"],
+    value: int,
+    starts: Int[np.ndarray, " n"],
+    lengths: Int[np.ndarray, " n"],
+) -> None:
+    """Write a value into the runs of a mask.
+
+    Args:
+        target: A transposed map, changed in place.
+        value: What is written.
+        starts: Where the runs start, down the columns.
+        lengths: How long they are.
+    """
+    flat = target.reshape(-1)
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        flat[start : start + length] = value
 
 
 def enlarge(image: UInt8[np.ndarray, "h w 3"], factor: int) -> UInt8[np.ndarray, "i j 3"]:
@@ -125,34 +190,43 @@ def enlarge(image: UInt8[np.ndarray, "h w 3"], factor: int) -> UInt8[np.ndarray,
 def blend(
     canvas: UInt8[np.ndarray, "h w 3"],
     index: Int[np.ndarray, "h w"],
+    border: Bool[np.ndarray, "h w"],
     colours: Float[np.ndarray, "n 3"],
+    contours: Float[np.ndarray, "n 3"],
     opacity: Float[np.ndarray, " n"],
-    thickness: int,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Tint every shape and draw its inner border, bright on dark and dark on bright ground."""
     strength = opacity[index][..., None]
     blended = canvas * (1 - strength) + colours[index] * strength
-    border = inner_border(index, thickness)
-    blended[border] = 0.1 * blended[border] + 0.9 * contour_colours(canvas, index, colours)[border]
+    blended[border] = 0.1 * blended[border] + 0.9 * contours[index[border]]
     return np.clip(np.rint(blended), 0, 255).astype(np.uint8)
 
 
 def contour_colours(
     canvas: UInt8[np.ndarray, "h w 3"],
-    index: Int[np.ndarray, "h w"],
     colours: Float[np.ndarray, "n 3"],
-) -> Float[np.ndarray, "h w 3"]:
-    """Give contours that stand out: lighter than the fill on dark shapes, darker on bright."""
-    brightness = canvas.mean(2).ravel()
-    counts = np.bincount(index.ravel(), minlength=len(colours)).clip(min=1)
-    mean = np.bincount(index.ravel(), brightness, minlength=len(colours)) / counts
+    strips: Iterable[tuple[slice, Int[np.ndarray, "_ _"]]],
+) -> Float[np.ndarray, "n 3"]:
+    """Return contours that stand out: lighter than the fill on dark shapes, darker on bright.
+
+    Args:
+        canvas: The image.
+        colours: Of no shape, and of each.
+        strips: Rows, and the shapes in them.
+    """
+    totals, counts = np.zeros(len(colours)), np.zeros(len(colours), np.int64)
+    for rows, index in strips:
+        flat = index.ravel()
+        totals += np.bincount(flat, canvas[rows].sum(2).ravel(), minlength=len(colours))
+        counts += np.bincount(flat, minlength=len(colours))
+    mean = totals / (3 * counts.clip(min=1))
     # A dark colour takes more light, and already on a grey ground none: our own are all bright.
     dark = colours.mean(1) < 80
     light = np.where(dark, 0.65 - colours.mean(1) / 200, 0.25)[:, None]
     lighter = colours + (255 - colours) * light
     darker = colours * 0.62
     bright_from = np.where(dark, (lighter + darker).mean(1) / 2, 140)
-    return np.where((mean < bright_from)[:, None], lighter, darker)[index]
+    return np.where((mean < bright_from)[:, None], lighter, darker)
 
 
 def inner_border(index: Int[np.ndarray, "h w"], thickness: int) -> Bool[np.ndarray, "h w"]:
@@ -169,7 +243,8 @@ def inner_border(index: Int[np.ndarray, "h w"], thickness: int) -> Bool[np.ndarr
 
 
 def add_chips(
-    picture: Image.Image,
+    board: Image.Image,
+    size: tuple[int, int],
     shapes: list[Shape],
     colours: list[Colour],
     factor: int,
@@ -190,7 +265,7 @@ def add_chips(
     font = font_of(font_size)
     if len(chips) > FEW:
         chips = [chip for chip in chips if fits_inside(chip, font)]
-    draw_chips(picture, place_chips(chips, font, (picture.height, picture.width)), font)
+    draw_chips(board, place_chips(chips, font, size), font)
 
 
 def fits_inside(chip: Chip, font: Font) -> bool:

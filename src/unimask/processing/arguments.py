@@ -1,0 +1,126 @@
+"""Checks of what callers give to prediction and post-processing: one line, whatever it is."""
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+import numpy as np
+from torch import Tensor
+
+from unimask.errors import SettingsError
+from unimask.labels import LabelSet
+
+Size = tuple[int, int]
+"""Height and width."""
+
+MOST_PIXELS = 2**32 - 1
+"""Of a result: run lengths count in 32 bits."""
+
+
+def check_share(name: str, value: object, *, optional: bool = False) -> None:
+    """Refuse what is no number from 0 to 1.
+
+    Raises:
+        SettingsError: It is none; numbers that are not finite, booleans and text are none.
+    """
+    if value is None and optional:
+        return
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if not is_number or not 0 <= float(value) <= 1:  # type: ignore[arg-type]
+        raise SettingsError(f"{name} is {shortened(value)}: give a number from 0 to 1")
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number of at least `least`.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise SettingsError(f"{name} is {shortened(value)}: give a whole number, {least} or more")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Refuse what is none of some words.
+
+    Raises:
+        SettingsError: It is none of them.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise SettingsError(f"{name} is {shortened(value)}: give {' or '.join(map(repr, choices))}")
+
+
+def checked_sizes(
+    padded_size: object, input_size: object, original_size: object
+) -> tuple[Size, Size, Size]:
+    """Return sizes as whole numbers, if each is one and they fit together.
+
+    Raises:
+        SettingsError: A side is no positive number, the input is larger than the padded input, or
+            the result would have more pixels than run lengths can count.
+    """
+    named = {
+        "padded_size": padded_size,
+        "input_size": input_size,
+        "original_size": original_size,
+    }
+    for name, size in named.items():
+        if not isinstance(size, tuple | list) or len(size) != 2:
+            raise SettingsError(f"{name} is {shortened(size)}: give height and width")
+        for side in size:
+            check_count(f"a side of {name}", side)
+    padded, shown, original = (
+        (int(size[0]), int(size[1]))  # type: ignore[index]
+        for size in named.values()
+    )
+    if shown[0] > padded[0] or shown[1] > padded[1]:
+        raise SettingsError(
+            f"input_size {shown} is larger than padded_size {padded}: padding only adds pixels"
+        )
+    if original[0] * original[1] > MOST_PIXELS:
+        raise SettingsError(f"original_size {original} has more than {MOST_PIXELS:,} pixels")
+    return padded, shown, original
+
+
+def checked_labels(labels: object, is_thing: object) -> LabelSet:
+    """Build the label set of names and kinds.
+
+    Raises:
+        SettingsError: They are no sequences, or not equally many.
+    """
+    for name, values in (("labels", labels), ("is_thing", is_thing)):
+        if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+            raise SettingsError(f"{name} is {shortened(values)}: give a sequence, one per class")
+    names, things = tuple(labels), tuple(is_thing)  # type: ignore[arg-type]
+    if len(names) != len(things):
+        raise SettingsError(
+            f"{len(names)} labels, but is_thing has {len(things)} values: give one per class"
+        )
+    if not all(
+        isinstance(thing, bool | np.bool_ | Integral) and thing in (0, 1) for thing in things
+    ):
+        raise SettingsError(f"is_thing is {shortened(things)}: give True or False per class")
+    if not all(isinstance(name, str) for name in names):
+        raise SettingsError(f"labels are {shortened(names)}: give the classes' names as text")
+    return LabelSet(names, tuple(map(bool, things)))
+
+
+def check_tensors(class_logits: object, mask_logits: object) -> None:
+    """Refuse logits that are no tensors of floating point numbers on one device.
+
+    Raises:
+        SettingsError: They are not.
+    """
+    for name, logits in (("class_logits", class_logits), ("mask_logits", mask_logits)):
+        if not isinstance(logits, Tensor):
+            raise SettingsError(f"{name} is a {type(logits).__name__}: give a tensor")
+        if not logits.is_floating_point():
+            kind = str(logits.dtype).removeprefix("torch.")
+            raise SettingsError(f"{name} holds {kind} numbers: give logits as floats")
+    if class_logits.device != mask_logits.device:  # type: ignore[union-attr]
+        raise SettingsError("class_logits and mask_logits lie on two devices: bring them to one")
+
+
+def shortened(value: object) -> str:
+    """Write a value in one short line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

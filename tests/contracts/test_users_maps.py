@@ -398,3 +398,184 @@ def test_a_damaged_configuration_of_mapillary_is_one_line(tmp_path, labels):
         save(tmp_path / "training" / kind / "0.png", draw_ids(0))
     with pytest.raises(UnimaskError, match=r"config\.json is not Mapillary's configuration"):
         open_dataset(tmp_path)
+
+
+def write_masks(folder, name, draw, numbers=range(6)):
+    """Write the masks of some images, each called after its image by `name`."""
+    for index in numbers:
+        mask = draw(index)
+        if mask.any():
+            save(folder / name.format(index), mask.astype(np.uint8) * 255)
+
+
+def write_images(folder, name="images/a{}.png", count=6):
+    for index in range(count):
+        save(folder / name.format(index), draw_photo(index, SIZE))
+    return folder
+
+
+def first(index):
+    return draw_ids(index) == 1
+
+
+def second(index):
+    return draw_ids(index) == 2
+
+
+CLASS_LAYOUTS = {
+    "folders": ("images/a{}.png", "masks/cat/a{}.png", "masks/dog/a{}.png"),
+    "outer folders": ("images/a{}.png", "cat_masks/a{}.png", "dog_masks/a{}.png"),
+    "endings": ("images/a{}.png", "masks/a{}_cat.png", "masks/a{}_dog.png"),
+    "folders and endings": (
+        "images/train/a{}.png",
+        "groundtruths/train/1. cat/a{}_CA.png",
+        "groundtruths/train/2. dog/a{}_DO.png",
+    ),
+    "beside": ("data/a{}.jpg", "data/a{}_mask_cat.png", "data/a{}_mask_dog.png"),
+}
+
+
+@pytest.mark.parametrize("layout", CLASS_LAYOUTS)
+def test_masks_of_one_class_each_are_all_read(tmp_path, layout):
+    """Elsewhere one folder is read, and the other classes are taught as background."""
+    images, cats, dogs = CLASS_LAYOUTS[layout]
+    write_images(tmp_path, images)
+    write_masks(tmp_path, cats, first)
+    write_masks(tmp_path, dogs, second)
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == 6 and dataset.labels.names == ("background", "cat", "dog")
+    assert areas_of(dataset) == {"background": 48 * 64 - 680, "cat": 320, "dog": 360}
+    assert areas_of(dataset, 1) == {"background": 48 * 64 - 576, "cat": 576}
+    named = open_dataset(tmp_path, names=("Katze", "Hund"))
+    assert areas_of(named)["Hund"] == 360
+
+
+def test_where_classes_overlap_the_smaller_mask_is_in_front(tmp_path):
+    """The cup of an eye lies in its disc."""
+    write_images(tmp_path)
+    cup = np.zeros(SIZE, bool)
+    cup[5:10, 5:10] = True
+    write_masks(tmp_path, "masks/cup/a{}.png", lambda _: cup)
+    write_masks(tmp_path, "masks/disc/a{}.png", first)
+    save(tmp_path / "masks" / "cup" / "a1.png", np.zeros(SIZE, np.uint8))
+    dataset = open_dataset(tmp_path)
+    assert areas_of(dataset) == {"background": 48 * 64 - 320, "cup": 25, "disc": 295}
+    assert "the smaller one is in front" in describe(dataset)
+
+
+def write_second_masks(folder):
+    write_images(folder, "benign/benign ({}).png")
+    write_masks(folder, "benign/benign ({})_mask.png", first)
+    write_masks(folder, "benign/benign ({})_mask_1.png", second)
+    return folder
+
+
+def test_second_masks_of_an_image_are_read_too(tmp_path):
+    """Elsewhere `x_mask_1.png` is an image without a map, and its object background."""
+    dataset = open_dataset(write_second_masks(tmp_path))
+    assert len(dataset) == 6 and dataset.labels.names == ("background", "foreground")
+    assert [areas_of(dataset, i)["foreground"] for i in range(6)] == AREAS
+    assert "3 images have several masks, joined into one" in describe(dataset)
+    assert "no map" not in describe(dataset)
+    objects = open_dataset(tmp_path, format="instance ids")
+    assert sum(int((sample.label_ids == 0).sum()) for sample in objects) == 9
+
+
+def test_numbered_masks_that_show_the_same_are_not_joined(tmp_path):
+    """Elsewhere what one annotator left out is labelled because another did not."""
+    write_images(tmp_path)
+    write_masks(tmp_path, "masks/a{}_mask_1.png", first)
+    write_masks(tmp_path, "masks/a{}_mask_2.png", first)
+    with pytest.raises(DataError, match="masks of one image that show the same"):
+        open_dataset(tmp_path)
+
+
+def test_a_field_of_view_is_not_taken_for_the_truth(tmp_path):
+    """DRIVE: elsewhere the mask of the camera, equal in all images, is learned."""
+    view = np.zeros(SIZE, bool)
+    view[3:45, 3:61] = True
+    for part, numbers in (("training", range(4)), ("test", range(4, 6))):
+        for index in numbers:
+            save(tmp_path / part / "images" / f"{index}_{part}.tif", draw_photo(index, SIZE))
+        write_masks(tmp_path, f"{part}/1st_manual/{{}}_manual1.gif", lambda i: draw_ids(i), numbers)
+        write_masks(tmp_path, f"{part}/mask/{{}}_{part}_mask.gif", lambda _: view, numbers)
+    for index in range(6):
+        part = "training" if index < 4 else "test"
+        mask = (draw_ids(index) > 0).astype(np.uint8) * 255
+        save(tmp_path / part / "1st_manual" / f"{index}_manual1.gif", mask)
+    test = open_dataset(tmp_path, "test")
+    assert [areas_of(test, i)["foreground"] for i in range(2)] == AREAS[4:]
+    assert "mask is not read: it is the same for every image" in describe(test)
+    seen = open_dataset(tmp_path, "test", masks="mask")
+    assert areas_of(seen)["foreground"] == 42 * 58
+
+
+def test_two_annotators_are_asked_about(tmp_path, command, one_line):
+    """Elsewhere one of them is read, and nobody says which."""
+    write_images(tmp_path, "Image_{}L.jpg")
+    write_masks(tmp_path, "Image_{}L_1stHO.png", lambda i: draw_ids(i) > 0)
+    write_masks(tmp_path, "Image_{}L_2ndHO.png", first)
+    with pytest.raises(DataError, match=r"several maps for one image.*1stHO, 2ndHO; .*--masks"):
+        open_dataset(tmp_path)
+    assert areas_of(open_dataset(tmp_path, masks="_1stHO"))["foreground"] == 680
+    assert areas_of(open_dataset(tmp_path, masks="2ndho"))["foreground"] == 320
+    with pytest.raises(DataError, match=r"no maps called '3rd'.* 1stHO, 2ndHO"):
+        open_dataset(tmp_path, masks="3rd")
+    code, _, err = command("check", tmp_path)
+    one_line(code, err, "--masks 1stHO")
+    code, out, _ = command("check", tmp_path, "--masks", "1stHO")
+    assert code in (0, 1) and "foreground" in out
+
+
+def test_rivals_whose_values_are_no_masks_are_asked_about(tmp_path):
+    """Elsewhere the first folder by name is read."""
+    write_images(tmp_path)
+    for index in range(6):
+        save(tmp_path / "labels" / "semantic" / f"a{index}.png", draw_ids(index))
+        save(tmp_path / "labels" / "instances" / f"a{index}.png", draw_ids(index) * 3)
+    with pytest.raises(
+        DataError, match=r"labels/instances, labels/semantic; choose one by --masks"
+    ):
+        open_dataset(tmp_path)
+    assert areas_of(open_dataset(tmp_path, masks="semantic"))["class 2"] == 360
+
+
+def test_copies_of_maps_are_no_rivals(tmp_path):
+    write_dataset(tmp_path, black_and_white)
+    write_dataset(tmp_path, black_and_white, ".npy", "masks_npy")
+    dataset = open_dataset(tmp_path)
+    assert areas_of(dataset)["foreground"] == 680 and "it equals" in describe(dataset)
+
+
+def test_a_folder_of_masks_per_image_is_read_as_objects(tmp_path):
+    """Elsewhere the raw Data Science Bowl is no dataset."""
+    for index in range(6):
+        save(tmp_path / f"id{index}" / "images" / f"id{index}.png", draw_photo(index, SIZE))
+        for number in np.unique(draw_ids(index))[1:]:
+            mask = (draw_ids(index) == number).astype(np.uint8) * 255
+            save(tmp_path / f"id{index}" / "masks" / f"{index}b{number}f.png", mask)
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == 6 and dataset.labels.is_thing == (True, False)
+    assert sum(int((sample.label_ids == 0).sum()) for sample in dataset) == 9
+    assert sorted(areas_of(dataset).values()) == [680, 48 * 64 - 680]
+    assert areas_of(open_dataset(tmp_path, format="semantic maps"))["foreground"] == 680
+
+
+def test_splits_may_call_their_maps_differently(tmp_path):
+    for split, kind in (("train", "masks"), ("val", "labels")):
+        for index in range(6):
+            save(tmp_path / split / "images" / f"{index}.png", draw_photo(index, SIZE))
+            save(tmp_path / split / kind / f"{index}.png", black_and_white(index))
+    assert [len(open_dataset(tmp_path, split)) for split in ("train", "val")] == [6, 6]
+
+
+def test_classes_of_voc_are_read_and_its_objects_are_named(tmp_path):
+    write_dataset(tmp_path, lambda i: np.where(draw_ids(i) > 0, 15, 0).astype(np.uint8))
+    (tmp_path / "masks").rename(tmp_path / "SegmentationClass")
+    for index in range(6):
+        save(tmp_path / "SegmentationObject" / f"a{index}.png", draw_ids(index))
+    dataset = open_dataset(tmp_path)
+    assert areas_of(dataset)["class 15"] == 680
+    assert "SegmentationObject is not read (--masks SegmentationObject" in describe(dataset)
+    objects = open_dataset(tmp_path, masks="SegmentationObject")
+    assert objects.labels.is_thing == (True, False) and len(objects[0].label_ids) == 3

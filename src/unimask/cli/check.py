@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from unimask.cli.main import DataArgument, FormatOption, OverwriteOption, WindowOption, app
+from unimask.cli.main import (
+    DataArgument,
+    FormatOption,
+    MasksOption,
+    OverwriteOption,
+    WindowOption,
+    app,
+)
 from unimask.cli.progress import part_bars
 from unimask.cli.windows import parse_window
 from unimask.formats.output_file import check_image_suffix, check_output_files, write_report
@@ -33,6 +40,7 @@ def check(
         str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
     ] = None,
     format: FormatOption = None,
+    masks: MasksOption = None,
     window: WindowOption = None,
     channels: Annotated[int, typer.Option(min=1, help="Of the pictures, 3 for RGB.")] = 3,
     picture: Annotated[
@@ -53,7 +61,12 @@ def check(
     from unimask.processing.value_ranges import collect_range_warnings
 
     console, limits = Terminal(), parse_window(window)
-    said: dict[str, Any] = {"names": parse_names(names), "channels": channels, "format": format}
+    said: dict[str, Any] = {
+        "names": parse_names(names),
+        "channels": channels,
+        "format": format,
+        "masks": masks,
+    }
     with part_bars(console) as progress:
         report = run_check(
             data, split=split, queries=queries, window=limits, progress=progress, **said

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.main import DataArgument, FormatOption, app
+from unimask.cli.main import DataArgument, FormatOption, MasksOption, app
 from unimask.cli.progress import part_bars
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
@@ -25,6 +25,7 @@ def convert(
         str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
     ] = None,
     format: FormatOption = None,
+    masks: MasksOption = None,
     link: Annotated[bool, typer.Option("--link", help="Link pictures instead of copying.")] = False,
 ) -> None:
     """Write a dataset in another format; where objects overlap, a format may need one on top."""
@@ -42,6 +43,7 @@ def convert(
             split=split,
             names=parse_names(names),
             format=format,
+            masks=masks,
             link=link,
             progress=progress,
         )

@@ -10,6 +10,7 @@ from unimask.cli.main import (
     CompileOption,
     DataArgument,
     FormatOption,
+    MasksOption,
     OverwriteOption,
     PreprocessingOption,
     WindowOption,
@@ -53,6 +54,7 @@ def evaluate(
         typer.Option(help="coco or cityscapes: whose AP of instances; the dataset's by default."),
     ] = None,
     format: FormatOption = None,
+    masks: MasksOption = None,
     window: WindowOption = None,
     json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
     page: Annotated[
@@ -89,6 +91,7 @@ def evaluate(
             preprocessing=preprocessing,  # type: ignore[arg-type]
             compile=compile,
             format=format,
+            masks=masks,
             window=parse_window(window),
             json=json,
             page=page,

@@ -35,6 +35,13 @@ FormatOption = Annotated[
         "labelme, cvat, 'semantic maps', 'instance ids', 'class and object channels', ..."
     ),
 ]
+MasksOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or ending of the label maps to read, where images have several; "
+        "A,B,... reads masks of one class each."
+    ),
+]
 PreprocessingOption = Annotated[
     str,
     typer.Option(

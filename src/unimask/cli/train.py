@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.main import FormatOption, WindowOption, app
+from unimask.cli.main import FormatOption, MasksOption, WindowOption, app
 from unimask.cli.windows import parse_window
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
@@ -96,6 +96,7 @@ def train(
     recompute: RecomputeOption = False,
     names: NamesOption = None,
     format: FormatOption = None,
+    masks: MasksOption = None,
     window: WindowOption = None,
     split: SplitOption = None,
     val_split: ValSplitOption = None,
@@ -164,8 +165,8 @@ def train(
         warnings.simplefilter("ignore")  # the first of several processes shows them
     run = run_training(
         data, model if resume else model or DEFAULT_MODEL, task=task, out=out, resume=resume,
-        names=parse_names(names), format=format, split=split, val_split=val_split, device=device,
-        **changes,
+        names=parse_names(names), format=format, masks=masks, split=split, val_split=val_split,
+        device=device, **changes,
     )  # fmt: skip
     if not run.finished:
         raise typer.Exit(130)

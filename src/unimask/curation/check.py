@@ -61,6 +61,7 @@ def check(
     names: tuple[str, ...] | None = None,
     channels: int = 3,
     format: str | None = None,
+    masks: str | None = None,
     queries: int | None = None,
     window: Window = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -80,6 +81,7 @@ def check(
         names: Names of the classes, for formats that only number them.
         channels: Of the pictures, 3 for RGB.
         format: Of the labels, as `open_dataset` takes it.
+        masks: Label maps to read, as `open_dataset` takes them.
         queries: Masks per picture of the network that is to be trained: more objects are severe.
             None tells of pictures with more than 100, as most published networks have.
         window: Values that become black and white when images are read, or "auto".
@@ -88,7 +90,7 @@ def check(
     Raises:
         DataError: There is no dataset, or it cannot even be opened.
     """
-    folder = DatasetFolder(Path(data), Wish(names, channels, format))
+    folder = DatasetFolder(Path(data), Wish(names, channels, format, masks))
     surveys, about = [], None
     with collect_range_warnings() as ranges:
         for name in (split,) if split is not None else folder.split_names():

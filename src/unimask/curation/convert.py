@@ -58,6 +58,7 @@ def convert(
     split: str | None = None,
     names: tuple[str, ...] | None = None,
     format: str | None = None,
+    masks: str | None = None,
     link: bool = False,
     progress: Progress | None = None,
 ) -> Written:
@@ -77,6 +78,7 @@ def convert(
         split: Only this one; None for all.
         names: Names of the classes, for formats that only number them.
         format: Of `data`'s labels, as `open_dataset` takes it.
+        masks: Label maps to read, as `open_dataset` takes them.
         link: Link pictures in place of copying them: quick, and takes no room.
         progress: Told after each picture.
 
@@ -88,7 +90,7 @@ def convert(
     if to not in FORMATS:
         raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")
     target, written = Path(out), Written(Path(out))
-    source = DatasetFolder(Path(data), Wish(names, format=format))
+    source = DatasetFolder(Path(data), Wish(names, format=format, masks=masks))
     above = None if things is None else DatasetFolder(Path(things))
     splits = (split,) if split is not None else source.split_names()
     with whole_folder(target) as folder:

@@ -59,7 +59,12 @@ class DatasetFolder:
         """
         if self.wish.format is not None:
             self.wish = replace(self.wish, format=parse_format(self.wish.format))
-        self.candidates = find_candidates(self.path, self.wish.format)
+        if self.wish.masks is not None and self.wish.format not in (None, *MAP_KINDS):
+            raise SettingsError(
+                f"--masks chooses label maps, and there are none in {self.wish.format}"
+            )
+        only_maps = MAP_KINDS[0] if self.wish.masks is not None else None
+        self.candidates = find_candidates(self.path, self.wish.format or only_maps)
         if not self.candidates.found and not self.candidates.refusals:
             raise DataError(expected(self.path))
         self.chosen: Found | None = None
@@ -265,6 +270,7 @@ def open_dataset(
     names: tuple[str, ...] | None = None,
     channels: int = 3,
     format: str | None = None,
+    masks: str | None = None,
 ) -> Dataset:
     """Open the dataset in a folder, or one split of it.
 
@@ -280,13 +286,15 @@ def open_dataset(
         names: Names of the classes, for formats that only number them.
         channels: Of the images, 3 for RGB.
         format: The format to take, by its name ("coco", "yolo", "semantic maps", ...).
+        masks: Folder or ending of the label maps to read, where images have several; several
+            between commas are black and white masks of one class each.
 
     Raises:
         DataError: No format can be opened; the message says what was tried, or what is looked for.
         SettingsError: `format` is not known, or `names` cannot be honoured.
         MissingExtraError: It is one of Hugging Face's, and the extra `datasets` is not installed.
     """
-    return DatasetFolder(Path(path), Wish(names, channels, format)).open(split)
+    return DatasetFolder(Path(path), Wish(names, channels, format, masks)).open(split)
 
 
 def open_train_and_val(
@@ -297,6 +305,7 @@ def open_train_and_val(
     names: tuple[str, ...] | None = None,
     channels: int = 3,
     format: str | None = None,
+    masks: str | None = None,
 ) -> tuple[Dataset, Dataset]:
     """Open what is learned from and what is judged by.
 
@@ -308,12 +317,13 @@ def open_train_and_val(
         names: Names of the classes, for formats that only number them.
         channels: Of the images, 3 for RGB.
         format: The format to take.
+        masks: Label maps to read, as `open_dataset` takes them.
 
     Raises:
         DataError: One cannot be opened, their classes differ, or there is nothing to learn.
         SettingsError: Both are the same split, or an option cannot be honoured.
     """
-    folder = DatasetFolder(Path(path), Wish(names, channels, format))
+    folder = DatasetFolder(Path(path), Wish(names, channels, format, masks))
     own = folder.found(split or val_split).splits
     if val_split in own:
         train = folder.whole(split) if split in own and split else folder.open(split)

@@ -83,11 +83,14 @@ class Wish:
         names: Names of the classes, for formats that only number them.
         channels: Of the pictures, 3 for RGB.
         format: One of the formats that only a look at the labels tells apart.
+        masks: Folder or ending of the maps to read, where images have several; several between
+            commas are masks of one class each.
     """
 
     names: tuple[str, ...] | None = None
     channels: int = 3
     format: str | None = None
+    masks: str | None = None
 
 
 def about_of(dataset: Dataset) -> About:

@@ -126,9 +126,10 @@ def predictions(
     task: str | None,
     format: str | None = None,
     window: Window = None,
+    masks: str | None = None,
 ) -> Predictions:
     """Let a model answer for a dataset, opened with the channels and the window that it reads."""
-    dataset = open_dataset(data, split, channels=predictor.channels, format=format)
+    dataset = open_dataset(data, split, channels=predictor.channels, format=format, masks=masks)
     use_window(dataset, window or predictor.checkpoint.preprocessing.window)
     return Predictions(predictor, dataset, task)
 

@@ -27,6 +27,7 @@ def evaluate(
     task: str | None = None,
     split: str | None = "val",
     format: str | None = None,
+    masks: str | None = None,
     window: Window = None,
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
@@ -55,6 +56,7 @@ def evaluate(
         task: By default the model's widest that the labels can judge; what results answer.
         split: Part of the dataset; None for all pictures.
         format: Of the labels, as `open_dataset` takes it, where only a look at maps tells.
+        masks: Label maps to read, as `open_dataset` takes them.
         window: Values that become black and white when images are read, or "auto"; None takes
             what the model was trained with.
         max_detections: Instance: the surest of a class in a picture, which alone count.
@@ -87,10 +89,11 @@ def evaluate(
     check_output_files(json, page, overwrite=overwrite)
     answers: Answers
     if results is not None:
-        answers = FromFiles(results, open_dataset(data, split, format=format), task, categories)
+        dataset = open_dataset(data, split, format=format, masks=masks)
+        answers = FromFiles(results, dataset, task, categories)
     else:
         predictor = predictor_for(model, device, dtype, preprocessing, compile)
-        answers = predictions(predictor, data, split, task, format, window)
+        answers = predictions(predictor, data, split, task, format, window, masks)
     watch = None if page is None else Watch(answers.labels, answers.task)
     scorer = scorer_for(
         answers.task,

@@ -102,6 +102,7 @@ def new_plan(
         val_split=request.val_split,
         names=request.names,
         format=request.format,
+        masks=request.masks,
         device=request.device,
         processes=machine.processes,
         network=ModelRecord.from_checkpoint(checkpoint, pretrained=pretrained),

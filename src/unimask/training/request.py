@@ -28,6 +28,7 @@ class Request:
         out: The run's folder.
         names: Names of the classes.
         format: Format of the labels.
+        masks: Label maps to read.
         split: Split to train on.
         val_split: Split to validate on.
         settings: All settings at once.
@@ -41,6 +42,7 @@ class Request:
     out: Path | None = None
     names: tuple[str, ...] | None = None
     format: str | None = None
+    masks: str | None = None
     split: str | None = None
     val_split: str | None = None
     settings: TrainingSettings | None = None
@@ -91,6 +93,7 @@ def open_splits(request: Request, channels: int = RGB) -> tuple[Dataset, Dataset
         names=request.names,
         channels=channels,
         format=request.format,
+        masks=request.masks,
     )
 
 

@@ -61,6 +61,7 @@ def resumed_plan(request: Request, folder: RunFolder) -> Plan:
         device=request.device or record.device,
         names=record.names or request.names,
         format=record.format or request.format,
+        masks=record.masks or request.masks,
         split=record.split,
         val_split=record.val_split,
     )
@@ -221,7 +222,7 @@ def contradictions(
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield the name of each contradicting option, what was given, and what the run has."""
     old = record.network is None
-    for name in ("model", "task", "names", "format", "split", "val_split"):
+    for name in ("model", "task", "names", "format", "masks", "split", "val_split"):
         given, own = getattr(request, name), getattr(record, name)
         unknown = old and own is None  # by a run of an earlier release
         if given is not None and not unknown and not same_place(given, own):

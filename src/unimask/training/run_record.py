@@ -54,6 +54,7 @@ class RunRecord:
             was set aside is.
         names: Names that were given for the classes.
         format: Format that was given for the labels.
+        masks: Label maps that were chosen.
         device: Device that was asked for.
         processes: Number of processes, whose batches make up an update together.
         network: The network and the rules of its predictions.
@@ -67,6 +68,7 @@ class RunRecord:
     val_split: str | None = None
     names: tuple[str, ...] | None = None
     format: str | None = None
+    masks: str | None = None
     device: str | None = None
     processes: int | None = None
     network: ModelRecord | None = None

@@ -66,6 +66,7 @@ def train(
     resume: bool = False,
     names: tuple[str, ...] | None = None,
     format: str | None = None,
+    masks: str | None = None,
     split: str | None = None,
     val_split: str | None = None,
     settings: TrainingSettings | None = None,
@@ -91,6 +92,7 @@ def train(
             `resume.MAY_CHANGE` may be given anew; what contradicts the run is refused.
         names: Of the classes, as `open_dataset` takes them.
         format: Of the labels, as `open_dataset` takes it.
+        masks: Label maps to read, as `open_dataset` takes them.
         split: Split to train on; "train" by default, or everything where there are no splits.
         val_split: Split to validate on; "val" by default, or images that are set aside.
         settings: Everything else. None chooses what fits the data and the machine
@@ -115,6 +117,7 @@ def train(
         out=None if out is None else Path(out),
         names=names,
         format=format,
+        masks=masks,
         split=split,
         val_split=val_split,
         settings=settings,

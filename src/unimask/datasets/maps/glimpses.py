@@ -12,7 +12,7 @@ from scipy import ndimage
 from unimask.datasets.maps.label_map import LOSSY, Codes, is_grey, packed, stored
 from unimask.datasets.maps.map_array import to_whole_numbers
 from unimask.datasets.maps.map_file import ARRAYS, COLOURS
-from unimask.datasets.maps.mask_set import MapFile
+from unimask.datasets.maps.mask_set import MapFile, MaskSet
 from unimask.labels import IGNORE_LABEL
 
 LOOKED_AT = 16
@@ -72,7 +72,8 @@ def glimpse(file: MapFile) -> Glimpse:
     few = not coloured and len(values) <= 4 * COLOURS
     pieces = count_pieces(codes, values) if few else np.zeros(0, np.int64)
     flat = count_flat(codes, values) if few else np.zeros(0, np.int64)
-    deep = codes.dtype.itemsize > 1 and file.suffix.lower() not in ARRAYS  # wide by habit
+    wide_by_habit = file.suffix.lower() in ARRAYS or isinstance(file, MaskSet) or paged
+    deep = codes.dtype.itemsize > 1 and not wide_by_habit
     deep = not coloured and (deep or bool(values.size and values[-1] > IGNORE_LABEL))
     shown = values if coloured else values.astype(np.int64) * 0x010101
     if palette is not None:

@@ -1,19 +1,18 @@
 """Pictures and their label maps in any tree of folders, found by the names that they share."""
 
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
 
 from unimask.datasets.found import WHOLE
+from unimask.datasets.maps.file_sets import FileSet, attach_endings, file_sets, told_apart
 from unimask.datasets.maps.mask_set import MapFile
-from unimask.datasets.maps.words import Role, is_painted, key_of, role_of, split_of
+from unimask.datasets.maps.words import is_painted, key_of
 from unimask.datasets.packed import File, path_of
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
-from unimask.processing.pictures import SUFFIXES
 
 SHARED = 0.5
 """Two sets belong together if at least this share of one has a partner in the other."""
@@ -23,40 +22,6 @@ LISTS = (".", "ImageSets/Segmentation", "splits")
 
 Looks = Callable[[Sequence[Path]], bool]
 """Says whether some files look like label maps."""
-
-
-@dataclass(frozen=True, slots=True)
-class FileSet:
-    """Files of one folder that are of one kind.
-
-    Attributes:
-        folders: Names of the folders they lie in, below the dataset's.
-        marks: What their names say beside the name that partners share ("mask").
-        mixed: Whether the folder holds files of other kinds too.
-        files: By the name that partners share.
-        outer: How many of the folders all files of the dataset lie in: they tell no role.
-    """
-
-    folders: tuple[str, ...]
-    marks: str
-    mixed: bool
-    files: Mapping[str, Path]
-    outer: int = 0
-
-    @property
-    def role(self) -> Role | None:
-        """What names say that the files are.
-
-        Marks tell the files of one folder apart; else the folder knows better, where "image_1.png"
-        is the mask of "image_1.jpg".
-        """
-        folders, marks = self.folders[self.outer :], (self.marks,)
-        return role_of(folders + marks if self.mixed else marks + folders)
-
-    @property
-    def split(self) -> str | None:
-        """What names of folders say of the split."""
-        return split_of(self.folders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +38,7 @@ class Pairs:
         count = len(self.unlabelled)
         return f"; {count} pictures have no map: left out, {self.unlabelled[0]}" if count else ""
 
-    def add(self, pictures: Mapping[str, Path], maps: Mapping[str, Path]) -> None:
+    def add(self, pictures: Mapping[str, Path], maps: Mapping[str, MapFile]) -> None:
         """Put pictures beside the maps of the same key, in the order of their names."""
         for key, path in sorted(pictures.items(), key=lambda item: item[1]):
             if key in maps:
@@ -83,38 +48,86 @@ class Pairs:
                 self.unlabelled.append(path)
 
 
-def find_pairs(folder: Path, look: Looks) -> dict[str, Pairs]:
-    """Give the pictures with label maps below a folder, by split; `WHOLE` where it has none.
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Images and the maps that may be theirs.
 
-    Names decide what is a picture and what a map, else a look at some files. Where several sets
-    of maps share a picture's name, the nearest folder's are taken, and numbers before what is
-    painted.
+    Attributes:
+        photos: The images.
+        rivals: Sets of maps, each of which has the names of the images, the likeliest first.
+        whole: Whether the only set holds the masks of the objects of one image.
     """
-    pictures, maps = by_role(told_apart(list(file_sets(folder))), look)
+
+    photos: FileSet
+    rivals: tuple[FileSet, ...]
+    whole: bool = False
+
+
+MapsOf = Callable[[Match], Mapping[str, MapFile]]
+"""Gives the map of each image by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Images and maps of a folder, before it is decided which of several maps are read."""
+
+    folder: Path
+    matches: tuple[Match, ...]
+
+    def pairs(self, maps_of: MapsOf) -> dict[str, Pairs]:
+        """Pair images with maps, by split; `WHOLE` where the folder has none."""
+        splits: dict[str, Pairs] = defaultdict(Pairs)
+        for match in self.matches:
+            splits[match.photos.split or WHOLE].add(match.photos.files, maps_of(match))
+        if splits.keys() == {WHOLE}:
+            return by_lists(self.folder, splits[WHOLE])
+        if WHOLE in splits:
+            rest = splits.pop(WHOLE)  # folders of another name are reached by that name
+            splits.setdefault("train", rest)
+        return dict(splits)
+
+
+def find_layout(folder: Path, look: Looks) -> Layout:
+    """Find images with label maps below a folder.
+
+    Names decide what is an image and what a map, else a look at some files. Maps of an image are
+    those of the nearest folder, numbers before what is painted; several sets of them are rivals.
+    """
+    images, maps = by_role(told_apart(list(file_sets(folder))), look)
     beside: dict[tuple[str, ...], list[FileSet]] = defaultdict(list)
     named: dict[str, list[FileSet]] = defaultdict(list)
     for labels in maps:
-        for place in {labels.folders, labels.folders[:-1]}:
+        for place in {labels.folders, labels.folders[:-1], labels.folders[:-2]}:
             beside[place].append(labels)
         for key in labels.files:
             named[key].append(labels)
-    found: list[tuple[FileSet, FileSet]] = []
-    for photos in pictures:
-        near = beside[photos.folders] + beside[photos.folders[:-1]]
-        labels = best_partner(photos, near) or best_partner(photos, sharing(photos, named))
-        if labels is not None:
-            found.append((photos, labels))
-    sure = {id(labels) for photos, labels in found if photos.role == "picture"}
-    splits: dict[str, Pairs] = defaultdict(Pairs)
-    for photos, labels in found:
-        if photos.role == "picture" or id(labels) not in sure:  # "depth/" beside "images/" is none
-            splits[photos.split or WHOLE].add(photos.files, labels.files)
-    if splits.keys() == {WHOLE}:
-        return by_lists(folder, splits[WHOLE])
-    if WHOLE in splits:
-        rest = splits.pop(WHOLE)  # folders of another name are reached by that name
-        splits.setdefault("train", rest)
-    return dict(splits)
+    found: list[Match] = []
+    for photos in images:
+        near = [*beside[photos.folders], *beside[photos.folders[:-1]]]
+        near = list({id(labels): labels for labels in near}.values())
+        rivals = rivals_for(photos, near) or rivals_for(photos, sharing(photos, named))
+        if rivals:
+            found.append(Match(photos, tuple(rivals)))
+        elif (
+            photos.role == "picture"
+            and len(photos.files) == 1
+            and (masks := masks_of_one(photos, near)) is not None
+        ):
+            found.append(Match(photos, (masks,), whole=True))
+    sure = {id(match.rivals[0]) for match in found if match.photos.role == "picture"}
+    kept = [  # "depth/" beside "images/" is none
+        match
+        for match in found
+        if match.photos.role == "picture" or id(match.rivals[0]) not in sure
+    ]
+    return Layout(folder, tuple(kept))
+
+
+def masks_of_one(photos: FileSet, near: Sequence[FileSet]) -> FileSet | None:
+    """Return the masks of one image's objects: the only maps in the folder beside its own."""
+    beside = [e for e in near if e.folders[:-1] == photos.folders[:-1] and len(e.folders) > 1]
+    named = [each for each in beside if each.role == "map"]
+    return named[0] if len(named) == 1 and photos.folders[:-1] else None
 
 
 def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
@@ -144,59 +157,30 @@ def listed(path: Path) -> set[str]:
     return {key_of(PurePath(line.split()[0]).stem)[0] for line in lines if line.strip()}
 
 
-def file_sets(folder: Path) -> Iterator[FileSet]:
-    """Give all pictures and maps below a folder, those of one folder and kind together."""
-    seen: set[str] = set()
-    for path, inner, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(path)
-        inner[:] = [] if real in seen else sorted(n for n in inner if not n.startswith("."))
-        names = [n for n in names if os.path.splitext(n)[1].lower() in SUFFIXES and n[0] != "."]
-        if real in seen or not names:
-            continue
-        seen.add(real)
-        yield from sets_of(Path(path), Path(path).relative_to(folder).parts, sorted(names))
-
-
-def told_apart(sets: list[FileSet]) -> list[FileSet]:
-    """Count the outer folders that all files lie in."""
-    columns = list(zip(*(each.folders for each in sets), strict=False))
-    outer = next((i for i, names in enumerate(columns) if len(set(names)) > 1), 0)
-    return [replace(each, outer=outer) for each in sets]
-
-
 def sharing(photos: FileSet, named: Mapping[str, list[FileSet]]) -> list[FileSet]:
     """Give the maps that share a name with some of the pictures, wherever they lie."""
     found = {id(maps): maps for key in photos.files for maps in named.get(key, ())}
     return list(found.values())
 
 
-def sets_of(path: Path, folders: tuple[str, ...], names: list[str]) -> Iterator[FileSet]:
-    """Part the files of one folder by their marks and, where names repeat, by their suffix."""
-    by_marks: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for name in names:
-        key, marks = key_of(os.path.splitext(name)[0])
-        by_marks[marks].append((key, name))
-    for marks, named in by_marks.items():
-        repeated = len({key for key, _ in named}) < len(named)
-        by_suffix: dict[str, dict[str, Path]] = defaultdict(dict)
-        for key, name in named:
-            files = by_suffix[os.path.splitext(name)[1].lower() if repeated else ""]
-            files[name if key in files else key] = path / name
-        for files in by_suffix.values():
-            mixed = len(by_marks) > 1 or len(by_suffix) > 1
-            yield FileSet(folders, marks, mixed, files)
-
-
 def by_role(sets: list[FileSet], look: Looks) -> tuple[list[FileSet], list[FileSet]]:
-    """Say which sets are pictures and which are maps.
+    """Part files into images and maps.
 
-    Where names tell maps, the rest are pictures; where they tell none, a look at files does.
+    Where names tell maps, the rest are images; where they tell none, a look at files does.
     """
-    if any(each.role == "map" for each in sets):
-        maps = [each for each in sets if each.role == "map"]
-    else:
-        unclear = [each for each in sets if each.role is None or each.mixed]
-        maps = [each for each in unclear if look(some_of(each))]
+    named = attach_endings(sets)
+    if any(each.role == "map" for each in named):
+        return parted(named, [each for each in named if each.role == "map"])
+    unclear = [each for each in sets if each.role is None or each.mixed]
+    maps = [each for each in unclear if look(some_of(each))]
+    if not maps:
+        sets = attach_endings(sets, unnamed=True)
+        maps = [each for each in sets if each.mixed and each.marks and look(some_of(each))]
+    return parted(sets, maps)
+
+
+def parted(sets: list[FileSet], maps: list[FileSet]) -> tuple[list[FileSet], list[FileSet]]:
+    """Part files into those that are no maps, and maps."""
     chosen = {id(each) for each in maps}
     return [each for each in sets if id(each) not in chosen], maps
 
@@ -207,15 +191,25 @@ def some_of(each: FileSet, count: int = 3) -> list[Path]:
     return files[:: -(-len(files) // count)]
 
 
-def best_partner(photos: FileSet, candidates: Sequence[FileSet]) -> FileSet | None:
-    """Give the maps of some pictures: of the same split, in the nearest folder."""
+def rivals_for(photos: FileSet, candidates: Sequence[FileSet]) -> list[FileSet]:
+    """Return the maps of some images, of the same split and the nearest folder, likeliest first."""
     fitting = [
         labels
         for labels in candidates
         if {photos.split, labels.split} in ({photos.split}, {photos.split, None})
         and shared(photos, labels) >= SHARED
     ]
-    return min(fitting, key=partial(order, photos), default=None)
+    fitting.sort(key=partial(order, photos))
+    plain = [labels for labels in fitting if not is_painted((*labels.folders, labels.marks))]
+    likely = plain or fitting[:1]
+    nearest = max((common(photos, labels) for labels in likely), default=0)
+    least = min(nearest, max(0, len(photos.folders) - 1))
+    return [labels for labels in likely if common(photos, labels) >= least]
+
+
+def common(photos: FileSet, labels: FileSet) -> int:
+    """Count the folders of maps that are folders of the images too."""
+    return sum(name in photos.folders for name in labels.folders)
 
 
 def shared(photos: FileSet, labels: FileSet) -> float:
@@ -226,8 +220,7 @@ def shared(photos: FileSet, labels: FileSet) -> float:
 
 def order(photos: FileSet, labels: FileSet) -> tuple[int, bool, int, str]:
     """Rank maps for some pictures: nearest folder, not painted, most partners, then by name."""
-    common = sum(name in photos.folders for name in labels.folders)
-    distance = len(photos.folders) + len(labels.folders) - 2 * common
+    distance = len(photos.folders) + len(labels.folders) - 2 * common(photos, labels)
     partners = sum(key in labels.files for key in photos.files)
     names = (*labels.folders, labels.marks)
     return distance, is_painted(names), -partners, "/".join(names)

@@ -4,17 +4,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from unimask.datasets.found import About, Dataset, Found, Wish
+from unimask.datasets.found import About, Dataset, Found, Wish, add_notes
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.class_table import ClassTable, find_tables, folders_above, names_things
-from unimask.datasets.maps.classes import classes_of
+from unimask.datasets.maps.classes import Classes, classes_of, renamed
 from unimask.datasets.maps.glimpses import glimpses, looks_like_maps
 from unimask.datasets.maps.kinds import read_meaning
 from unimask.datasets.maps.map_pictures import MapPictures
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.meaning import in_words
-from unimask.datasets.maps.partners import Pairs, find_pairs
+from unimask.datasets.maps.partners import Layout, Pairs, find_layout
+from unimask.datasets.maps.rivals import resolve
 from unimask.datasets.maps.scanned_values import informative_glimpses
+from unimask.errors import DataError
+from unimask.labels import LabelSet
 
 MEANINGS = {
     "index": "a value per class",
@@ -30,23 +33,52 @@ KINDS = (instance_ids.FORMAT, channels.FORMAT)
 
 def find_picture_pairs(folder: Path) -> Found | None:
     """Look for label maps that share the names of pictures, in folders of any name."""
-    splits = find_pairs(folder, looks_like_maps)
-    if not splits:
+    layout = find_layout(folder, looks_like_maps)
+    if not layout.matches:
         return None
-    openers = {split: partial(open_pairs, folder, splits, split) for split in splits}
+    splits = layout.pairs(lambda match: match.rivals[0].files)
+    openers = {split: partial(open_layout, folder, layout, split) for split in splits}
     return Found(semantic.FORMAT, openers, KINDS)
 
 
-def open_pairs(folder: Path, splits: dict[str, Pairs], split: str, wish: Wish) -> Dataset:
+def open_layout(folder: Path, layout: Layout, split: str, wish: Wish) -> Dataset:
     """Open one split; what maps mean is found by those of all splits together.
 
     Raises:
-        DataError: A map cannot be read, or a table of classes does not fit.
+        DataError: A map cannot be read, images have several maps, or a table does not fit.
     """
+    resolution = resolve(layout, wish.masks, wish.format)
+    splits = layout.pairs(resolution.maps_of)
     files = [file for each in splits.values() for file in each.maps]
+    if split not in splits or not splits[split].maps:
+        raise DataError(f"{folder} has no maps called {', '.join(resolution.names)} in {split}")
     places = folders_above([first_file(file) for file in files], folder)
     naming = [*reversed(places), folder.parent]
-    return open_maps(splits[split], files, folder, naming, partial(find_tables, places), wish)
+    if resolution.classes:
+        dataset = class_masks(splits[split], folder, resolution.classes, wish)
+    elif resolution.separate:
+        dataset = instance_ids.instance_ids(splits[split], folder, naming, wish)
+    else:
+        find = partial(find_tables, places)
+        dataset = open_maps(splits[split], files, folder, naming, find, wish)
+    add_notes(dataset, resolution.notes)
+    return dataset
+
+
+def class_masks(pairs: Pairs, folder: Path, names: Sequence[str], wish: Wish) -> MapPictures:
+    """Open images with a mask per class, which are numbered from 1; 0 is the background.
+
+    Raises:
+        DataError: The user gave another number of names.
+    """
+    labels = LabelSet(("background", *names), (False,) * (len(names) + 1))
+    notes = "0 in all masks is background"
+    classes = Classes(labels, {i: i for i in range(len(labels))}, False, notes)
+    if wish.names is not None:
+        given = wish.names if len(wish.names) == len(labels) else ("background", *wish.names)
+        classes = renamed(classes, given)
+    about = About(f"{semantic.FORMAT} (a mask per class)", ("semantic",), notes + pairs.left_out)
+    return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, about, wish)
 
 
 def open_maps(

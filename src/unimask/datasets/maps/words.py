@@ -26,6 +26,7 @@ MAP_WORDS = frozenset(
         "gts",
         "groundtruth",
         "truth",
+        "groundtruths",
         "segmentation",
         "segmentations",
         "segmentationclass",
@@ -81,6 +82,8 @@ PAINTED_WORDS = frozenset(
         "overlay",
         "preview",
         "viz",
+        "visualization",
+        "visualisation",
         "colormap",
         "colormaps",
     ]
@@ -90,6 +93,69 @@ PAINTED_WORDS = frozenset(
 OBJECT_WORDS = frozenset(["instance", "instances", "inst", "object", "objects", "ids"])
 CLASS_WORDS = frozenset(["semantic", "class", "classes", "segmentationclass", "category"])
 """Names of maps whose values number objects, and of maps whose values are classes."""
+
+ANNOTATOR_WORDS = frozenset(
+    [
+        "st",
+        "nd",
+        "rd",
+        "th",
+        "first",
+        "second",
+        "third",
+        "annotator",
+        "annotators",
+        "expert",
+        "experts",
+        "reader",
+        "rater",
+        "observer",
+        "doctor",
+        "manual",
+        "human",
+        "ho",
+    ]
+)
+VARIANT_WORDS = frozenset(
+    [
+        "edge",
+        "edges",
+        "contour",
+        "contours",
+        "boundary",
+        "boundaries",
+        "border",
+        "borders",
+        "outline",
+        "weight",
+        "weights",
+        "distance",
+        "fov",
+        "roi",
+        "field",
+        "view",
+        "old",
+        "new",
+        "backup",
+        "copy",
+        "fine",
+        "coarse",
+        "raw",
+        "version",
+        "v",
+        "superpixel",
+        "superpixels",
+        "skeleton",
+        "depth",
+        "all",
+        "full",
+        "clean",
+        "crop",
+        "cropped",
+        "resized",
+    ]
+)
+"""Names of several maps of one image that are no names of classes."""
 
 MARKS = MAP_WORDS | PICTURE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
 """What a file is called before or after the name that it shares with its partner."""
@@ -135,6 +201,23 @@ def role_of(names: tuple[str, ...]) -> Role | None:
         if words & PICTURE_WORDS:
             return "picture"
     return None
+
+
+def class_named(name: str) -> str | None:
+    """Return the class that a folder or ending of masks is named after ("1. cat_masks": "cat").
+
+    None if the name is none of a class: it says only that these are maps, whose, or which variant.
+    """
+    parts = re.split(r"[_\-./ ]+", re.sub(r"^\d+\W+", "", name))
+    split = [
+        word for part in parts for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", part) or [part]
+    ]
+    drop = MAP_WORDS | PAINTED_WORDS | CLASS_WORDS | OBJECT_WORDS | KNOWN
+    if any(word.lower() in ANNOTATOR_WORDS | VARIANT_WORDS for word in split):
+        return None
+    left = [part for part in parts if not {word for word in words_in(part)} & drop]
+    glued = [word for word in split if word.lower() not in drop and not word.isdecimal()]
+    return " ".join(left or glued) or None if glued else None
 
 
 def reading_named(names: tuple[str, ...]) -> tuple[str, Literal["ids", "index"]] | None:

@@ -1,0 +1,190 @@
+"""Image files of a tree of folders, parted by folder and by what their names say."""
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from unimask.datasets.maps.words import MAP_WORDS, Role, key_of, role_of, split_of
+from unimask.datasets.splits import SPLITS
+from unimask.processing.pictures import SUFFIXES
+
+MAP_SUFFIXES = SUFFIXES | {".npz"}
+
+SEPARATOR = re.compile(r"[_\-. ]+")
+"""What divides the words of a file's name."""
+
+COVERED = 0.5
+"""Share of the images of a folder that must have a file of an ending for it to be of a kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """Files of one folder that are of one kind.
+
+    Attributes:
+        folders: Names of the folders they lie in, below the dataset's.
+        marks: What their names say beside the name that partners share ("mask").
+        mixed: Whether the folder holds files of other kinds too.
+        files: By the name that partners share.
+        siblings: Further files of a name, as "x_mask_1" is beside "x_mask".
+        outer: How many of the folders all files of the dataset lie in: they tell no role.
+    """
+
+    folders: tuple[str, ...]
+    marks: str
+    mixed: bool
+    files: Mapping[str, Path]
+    siblings: Mapping[str, Sequence[Path]] = field(default_factory=dict)
+    outer: int = 0
+
+    @property
+    def role(self) -> Role | None:
+        """What names say that the files are.
+
+        Marks tell the files of one folder apart; else the folder knows better, where "image_1.png"
+        is the mask of "image_1.jpg".
+        """
+        folders, marks = self.folders[self.outer :], (self.marks,)
+        return role_of(folders + marks if self.mixed else marks + folders)
+
+    @property
+    def split(self) -> str | None:
+        """What names of folders say of the split."""
+        return split_of(self.folders)
+
+
+def file_sets(folder: Path) -> Iterator[FileSet]:
+    """Give all pictures and maps below a folder, those of one folder and kind together."""
+    seen: set[str] = set()
+    for path, inner, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(path)
+        inner[:] = [] if real in seen else sorted(n for n in inner if not n.startswith("."))
+        names = [n for n in names if os.path.splitext(n)[1].lower() in MAP_SUFFIXES and n[0] != "."]
+        if real in seen or not names:
+            continue
+        seen.add(real)
+        yield from sets_of(Path(path), Path(path).relative_to(folder).parts, sorted(names))
+
+
+def told_apart(sets: list[FileSet]) -> list[FileSet]:
+    """Count the outer folders that all files lie in."""
+    columns = list(zip(*(each.folders for each in sets), strict=False))
+    outer = next((i for i, names in enumerate(columns) if len(set(names)) > 1), 0)
+    return [replace(each, outer=outer) for each in sets]
+
+
+def sets_of(path: Path, folders: tuple[str, ...], names: list[str]) -> Iterator[FileSet]:
+    """Part the files of one folder by their marks and, where names repeat, by their suffix."""
+    by_marks: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for name in names:
+        key, marks = key_of(os.path.splitext(name)[0])
+        key = without_split(key, split_of(folders))
+        by_marks[marks].append((key, name))
+    for marks, named in by_marks.items():
+        repeated = len({key for key, _ in named}) < len(named)
+        by_suffix: dict[str, dict[str, Path]] = defaultdict(dict)
+        for key, name in named:
+            files = by_suffix[os.path.splitext(name)[1].lower() if repeated else ""]
+            files[name if key in files else key] = path / name
+        for files in by_suffix.values():
+            mixed = len(by_marks) > 1 or len(by_suffix) > 1
+            yield FileSet(folders, marks, mixed, files)
+
+
+def without_split(key: str, split: str | None) -> str:
+    """Drop a last word that only repeats the split of the folder ("21_training")."""
+    head, word = split_last(key)
+    return head if head and split is not None and SPLITS.get(word.lower()) == split else key
+
+
+def split_last(key: str) -> tuple[str, str]:
+    """Return a name without its last word, and that word; no name if it has one word alone."""
+    places = list(SEPARATOR.finditer(key))
+    return (key[: places[-1].start()], key[places[-1].end() :]) if places else ("", key)
+
+
+def attach_endings(sets: Sequence[FileSet], *, unnamed: bool = False) -> list[FileSet]:
+    """Give maps whose names go on behind those of images the names of these images.
+
+    "x_mask_1" is another map of "x", and "x_cat" in a folder of maps its map of cats. Files of one
+    ending become a set of their own; numbers are no endings but count siblings.
+
+    Args:
+        sets: All files.
+        unnamed: Whether endings that half of the images have tell maps where no name does.
+    """
+    counts = Counter(key for each in sets for key in each.files)
+    done: list[FileSet] = []
+    for each in sets:
+        groups: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+        for key in each.files:
+            owner, ending = owner_of(key, counts) if counts[key] == 1 else ("", "")
+            words = [word for word in ending.split("_") if word and not word.isdecimal()]
+            is_map = each.role == "map" or bool(MAP_WORDS & {word.lower() for word in words})
+            numbered = not words and owner in each.files  # "x_2" beside "x": another image's map
+            if owner and not numbered and (is_map or (unnamed and words)):
+                groups[" ".join(filter(None, (*words, each.marks)))][owner].append(key)
+        if unnamed:
+            images = len({owner for files in groups.values() for owner in files})
+            groups = {e: files for e, files in groups.items() if len(files) >= COVERED * images}
+        taken = {key for files in groups.values() for keys in files.values() for key in keys}
+        rest = {key: path for key, path in each.files.items() if key not in taken}
+        own = replace(each, files=rest, mixed=each.mixed or bool(groups))
+        for ending, files in groups.items():
+            known = own if ending == own.marks and own.role == "map" else None
+            made = ended_set(each, ending, files, known)
+            own = replace(own, files={}) if known is not None else own
+            done.append(made)
+        done += [own] if own.files else []
+    return joined_sets(done)
+
+
+def ended_set(
+    source: FileSet, ending: str, groups: Mapping[str, Sequence[str]], known: FileSet | None
+) -> FileSet:
+    """Return the files of one ending by the names of their images.
+
+    Args:
+        source: Where they come from.
+        ending: What their names have in common.
+        groups: The files' own names by those of their images.
+        known: Files of the same kind that have the images' names already.
+    """
+    files = {} if known is None else dict(known.files)
+    siblings: dict[str, tuple[Path, ...]] = {}
+    for owner, keys in groups.items():
+        paths = tuple(source.files[key] for key in keys)
+        siblings[owner] = paths if owner in files else paths[1:]
+        files.setdefault(owner, paths[0])
+    return replace(source, marks=ending, mixed=True, files=files, siblings=siblings)
+
+
+def joined_sets(sets: Sequence[FileSet]) -> list[FileSet]:
+    """Join sets of one folder and one kind: "x_mask" and "x_mask_1"."""
+    found: dict[tuple[object, ...], FileSet] = {}
+    for number, each in enumerate(sets):
+        place = (each.folders, each.marks) if each.role == "map" else (number,)
+        other = found.get(place)
+        if other is None or not (each.siblings or other.siblings):
+            found[place if other is None else (number,)] = each
+            continue
+        first, later = (other, each) if each.siblings else (each, other)
+        siblings = dict(later.siblings)
+        for key, path in later.files.items():
+            if key in first.files:
+                siblings[key] = (path, *siblings.get(key, ()))
+        files = {**later.files, **first.files}
+        found[place] = replace(first, files=files, siblings=siblings)
+    return list(found.values())
+
+
+def owner_of(key: str, names: Mapping[str, int]) -> tuple[str, str]:
+    """Return the longest other name that a name begins with, and what follows it."""
+    head = key
+    while head := split_last(head)[0]:
+        if head in names:
+            return head, SEPARATOR.sub("_", key[len(head) :]).strip("_")
+    return "", ""

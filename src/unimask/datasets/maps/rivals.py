@@ -1,0 +1,315 @@
+"""Which of several maps of one image are read: one of them, all as classes, or the user's choice.
+
+Masks are classes where folders or endings are named after classes, all are black and white, and
+most do not overlap. Maps that equal others, or that are the same for every image while others vary
+(a field of view), are left out, and the description says so. Else the maps are rivals, and the
+option `--masks` decides.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from unimask.datasets.maps.file_sets import FileSet
+from unimask.datasets.maps.map_file import read_map_file
+from unimask.datasets.maps.mask_set import MapFile, MaskSet, as_mask
+from unimask.datasets.maps.partners import Layout, Match
+from unimask.datasets.maps.words import PICTURE_WORDS, class_named
+from unimask.errors import DataError
+
+SAMPLED = 16
+"""Images whose maps are compared."""
+
+ALIKE = 0.5
+"""Intersection over union of masks from which on they show the same."""
+
+Images = list[dict[str, Path]]
+"""Maps of some images by the name of their set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Which maps are read.
+
+    Attributes:
+        names: Of the sets that are read; several are classes.
+        classes: Names of these classes; empty for one set.
+        joined: Whether images have several masks of one set.
+        separate: Whether each mask of an image is an object of its own.
+        explicit: Whether the user named the sets.
+        notes: What the user should know.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    joined: bool = False
+    separate: bool = False
+    explicit: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    def maps_of(self, match: Match) -> Mapping[str, MapFile]:
+        """Return the map of each image by name."""
+        if match.whole:
+            (key,) = match.photos.files
+            return {key: self.mask_set((1, path) for path in match.rivals[0].files.values())}
+        sets = dict(zip(set_names(match), match.rivals, strict=True))
+        chosen = [(number, sets[name]) for number, name in enumerate(self.names, 1) if name in sets]
+        if not chosen and len(match.rivals) == 1 and not (self.explicit or self.classes):
+            chosen = [(1, match.rivals[0])]
+        if not self.joined and not self.classes:
+            return chosen[0][1].files if chosen else {}
+        parts: dict[str, list[tuple[int, Path]]] = {}
+        for number, each in chosen:
+            for key in each.files:
+                parts.setdefault(key, []).extend((number, path) for path in files_of(each, key))
+        return {key: self.mask_set(files) for key, files in parts.items()}
+
+    def mask_set(self, parts: Iterable[tuple[int, Path]]) -> MaskSet:
+        """Return masks of one image with the number of each: its own if they are objects."""
+        counted = enumerate(parts, start=1)
+        return MaskSet(tuple((i if self.separate else n, path) for i, (n, path) in counted))
+
+
+def files_of(labels: FileSet, key: str) -> tuple[Path, ...]:
+    """Return the masks that a set has of one image."""
+    return labels.files[key], *labels.siblings.get(key, ())
+
+
+def set_names(match: Match) -> list[str]:
+    """Return what the sets of maps of some images are called: as short as tells them apart."""
+    sets = match.rivals
+    shared = set(match.photos.folders)
+    folders = [[n for n in e.folders[e.outer :] if n not in shared] for e in sets]
+    plain = ["/".join(names) for names in folders]
+    marked = [
+        "/".join(filter(None, (name, ending_of(each))))
+        for name, each in zip(plain, sets, strict=True)
+    ]
+    ended = [
+        f"{name}*{next(iter(each.files.values())).suffix}"
+        for name, each in zip(marked, sets, strict=True)
+    ]
+    unique = next((n for n in (plain, marked, ended) if len(set(n)) == len(n) and all(n)), ended)
+    return unique
+
+
+def ending_of(each: FileSet) -> str:
+    """Return what the names of a set's files end on, without words that only mean an image."""
+    words = each.marks.split()
+    return "_".join([word for word in words if word not in PICTURE_WORDS] or words)
+
+
+def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution:
+    """Decide which of several maps of one image are read.
+
+    Args:
+        layout: Images and their maps.
+        masks: Names of sets that the user gave, between commas; None for none.
+        format: What the user says that the maps are.
+
+    Raises:
+        DataError: There are rivals, or no set of that name.
+    """
+    names = list(dict.fromkeys(name for match in layout.matches for name in set_names(match)))
+    separate = format == "instance ids"
+    if all(match.whole for match in layout.matches):
+        note = "each file in an image's folder of masks is one object"
+        return Resolution(tuple(names), separate=format != "semantic maps", notes=(note,))
+    if masks is not None:
+        chosen = [find_name(part, names, layout.folder) for part in masks.split(",")]
+        return replace(finished(layout, chosen, separate, ()), explicit=True)
+    names = list(dict.fromkeys(n for m in layout.matches if m.rivals[1:] for n in set_names(m)))
+    if not names:
+        return finished(layout, (), separate, ())
+    images = sampled(layout)
+    left, notes = without_constant(images, names)
+    left, more = without_copies(images, left)
+    notes += more
+    voc = [name for name in left if "segmentationclass" in name.lower()]
+    if len(voc) == 1 and all("segmentation" in name.lower() for name in left):
+        others = ", ".join(name for name in left if name not in voc)
+        notes += [f"{others} is not read (--masks {others.split(', ')[0]} reads it instead)"]
+        left = voc
+    never = not any(len(image) > 1 for image in images) and not all(map(class_of, left))
+    if len(left) > 1 and (never or not are_classes(images, left)):
+        raise question(layout.folder, left, images)
+    return finished(layout, left, separate, notes)
+
+
+def finished(
+    layout: Layout, names: Sequence[str], separate: bool, notes: Sequence[str]
+) -> Resolution:
+    """Return what is read: one set, or several as classes.
+
+    Raises:
+        DataError: An image has several masks of a set, which show the same.
+    """
+    sets = [
+        each
+        for match in layout.matches
+        for each, name in zip(match.rivals, set_names(match), strict=True)
+        if name in names or len(match.rivals) == 1
+    ]
+    several = [(each, key) for each in sets for key in each.siblings if each.siblings[key]]
+    classes = tuple(class_of(name) or name for name in names) if len(names) > 1 else ()
+    all_notes = [*notes]
+    if classes:
+        all_notes.append("where masks of classes overlap, the smaller one is in front")
+    if several:
+        each, key = several[0]
+        check_siblings(several)
+        how = "read as objects" if separate else "joined into one"
+        all_notes.append(
+            f"{len(several)} images have several masks, {how}: {each.siblings[key][0].name}"
+        )
+    counts = Counter(classes)
+    classes = tuple(n if counts[n] > 1 else c for n, c in zip(names, classes, strict=False))
+    joined = bool(several)
+    return Resolution(tuple(names), classes, joined, separate and joined, notes=tuple(all_notes))
+
+
+def class_of(name: str) -> str | None:
+    """Return the class that a set of masks is named after; None if its name is none of a class."""
+    parts = name.split("*")[0].split("/")
+    return next((found for part in parts if (found := class_named(part))), None)
+
+
+def check_siblings(several: Sequence[tuple[FileSet, str]]) -> None:
+    """Refuse masks of one image that show the same: they are of several annotators.
+
+    Raises:
+        DataError: Most do.
+    """
+    chosen = several[:: -(-len(several) // SAMPLED)]
+    values = [
+        iou(*pair)
+        for each, key in chosen
+        for pair in combinations([read_or_none(path) for path in files_of(each, key)[:3]], 2)
+    ]
+    if np.median(values) > ALIKE:
+        files = files_of(*several[0])
+        raise DataError(
+            f"{files[0]} and {files[1].name} are masks of one image that show the same, as those "
+            "of several annotators do: keep one of them in the folder"
+        )
+
+
+def find_name(text: str, names: Sequence[str], folder: Path) -> str:
+    """Return the set of maps that the user means.
+
+    Raises:
+        DataError: There is none, or there are several.
+    """
+    wanted = text.strip().strip("_-. /").lower()
+    exact = [name for name in names if name.lower() == wanted]
+    parts = [n for n in names if wanted in n.lower().replace("*", "/").split("/")]
+    found = exact or parts
+    if len(found) != 1:
+        raise DataError(
+            f"{folder} has no maps called {text.strip()!r}: give --masks (masks=) one of "
+            f"{', '.join(names)}"
+        )
+    return found[0]
+
+
+def sampled(layout: Layout) -> Images:
+    """Return the maps of some images, those first that have several."""
+    images: Images = []
+    for match in layout.matches:
+        named = list(zip(set_names(match), match.rivals, strict=True))
+        for key in match.photos.files:
+            maps = {name: each.files[key] for name, each in named if key in each.files}
+            images += [maps] if maps else []
+    several = [maps for maps in images if len(maps) > 1] or images
+    return several[:: -(-len(several) // SAMPLED)]
+
+
+def pixels_or_none(path: Path) -> Shaped[np.ndarray, "h w ..."] | None:
+    """Read a map; None where that is not possible."""
+    try:
+        return read_map_file(path).pixels
+    except DataError:
+        return None
+
+
+def read_or_none(path: Path) -> Bool[np.ndarray, "h w"] | None:
+    """Read a black and white mask; None for other maps."""
+    pixels = pixels_or_none(path)
+    try:
+        return None if pixels is None else as_mask(pixels, path)
+    except DataError:
+        return None
+
+
+def is_equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    """Return whether two maps were read and are equal."""
+    return one is not None and other is not None and np.array_equal(one, other)
+
+
+def without_constant(images: Images, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Leave out sets whose map is the same for every image, where others vary."""
+    constant: list[str] = []
+    for name in names:
+        paths = [maps[name] for maps in images if name in maps]
+        first = pixels_or_none(paths[0]) if len(paths) > 1 else None
+        if first is not None and all(is_equal(first, pixels_or_none(path)) for path in paths[1:]):
+            constant.append(name)
+    left = [name for name in names if name not in constant]
+    if not left:
+        return list(names), []
+    return left, [f"{name} is not read: it is the same for every image" for name in constant]
+
+
+def without_copies(images: Images, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Leave out sets whose maps equal those of another set."""
+    left: list[str] = []
+    notes: list[str] = []
+    for name in names:
+        for other in left:
+            both = [maps for maps in images if name in maps and other in maps]
+            if both and all(
+                is_equal(pixels_or_none(maps[name]), pixels_or_none(maps[other])) for maps in both
+            ):
+                notes.append(f"{name} is not read: it equals {other}")
+                break
+        else:
+            left.append(name)
+    return left, notes
+
+
+def are_classes(images: Images, names: Sequence[str]) -> bool:
+    """Return whether sets are masks of one class each: by their names, values and overlaps."""
+    classes = [class_of(name) for name in names]
+    if None in classes or len(set(classes)) < len(classes):
+        return False
+    overlaps = []
+    for maps in images:
+        masks = [read_or_none(path) for name, path in maps.items() if name in names]
+        if any(mask is None for mask in masks):
+            return False
+        overlaps += [iou(one, other) for one, other in combinations(masks, 2)]
+    overlaps = [value for value in overlaps if not np.isnan(value)]
+    return not overlaps or float(np.median(overlaps)) <= ALIKE
+
+
+def iou(one: Bool[np.ndarray, "h w"] | None, other: Bool[np.ndarray, "h w"] | None) -> float:
+    """Compute the intersection over union of masks; NaN where one is empty or another size."""
+    if one is None or other is None or one.shape != other.shape or not (one.any() and other.any()):
+        return float("nan")
+    return float((one & other).sum() / (one | other).sum())
+
+
+def question(folder: Path, names: Sequence[str], images: Images) -> DataError:
+    """Return the error that lists rivals, and the option that decides."""
+    example = next(iter(images[0].values()))
+    listed = ", ".join(names)
+    classes = ",".join(names[:2])
+    return DataError(
+        f"{folder} has several maps for one image, such as {example.name}: {listed}; choose one by "
+        f"--masks {names[0]} (masks=), or read masks of one class each by --masks {classes}"
+    )

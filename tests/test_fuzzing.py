@@ -8,13 +8,14 @@ from fuzzing.readers import READERS, Reader
 
 from unimask.errors import DataError
 
-FEW = 12
+FEW = 15
 """Inputs of each reader here."""
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_mutated_files_are_read_or_refused_in_one_line(name, tmp_path):
     inputs = Inputs(name, tmp_path, seed=0)
+    inputs.warm_up()
     outcomes = [inputs.read(inputs.write(number)) for number in range(FEW)]
     failed = {number: found for number, found in enumerate(outcomes) if found.kind == "failed"}
     assert not failed, "\n".join(f"input {n}: {found.details}" for n, found in failed.items())
@@ -57,10 +58,10 @@ def crash(folder):
     [
         (lambda folder: None, "accepted", ""),
         (refuse("one line"), "refused", ""),
-        (refuse("two\nlines"), "failed", "DataError of several lines or none"),
+        (refuse(""), "failed", "DataError of several lines or none"),
         (crash, "failed", "KeyError at tests/test_fuzzing.py:"),
     ],
-    ids=["accepted", "refused", "two lines", "traceback"],
+    ids=["accepted", "refused", "no message", "traceback"],
 )
 def test_outcomes_are_told_apart(monkeypatch, tmp_path, read, kind, fault):
     monkeypatch.setitem(READERS, "played", reader_of(read))

@@ -80,6 +80,7 @@ def replay(options: argparse.Namespace, place: Path) -> int:
     """Read one input, print what became of it, and keep its folder."""
     (name,) = options.readers
     inputs = Inputs(name, place, options.seed)
+    inputs.warm_up()
     folder = inputs.write(options.replay)
     kept = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-{options.replay}-")) / "input"
     shutil.copytree(folder, kept, symlinks=True)

@@ -68,6 +68,20 @@ class Inputs:
         ]
         self.written = -1
 
+    def warm_up(self) -> None:
+        """Read the seeds as they are, so that no input pays for imports.
+
+        Raises:
+            UnimaskError: A seed is refused.
+        """
+        for which in range(len(self.seeds)):
+            self.written = -1
+            self.restore(which)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self.reader.read(self.current)
+        self.written = -1  # readers may write into it
+
     def write(self, number: int) -> Path:
         """Write the input of a number, and return its folder."""
         random = Random(f"{self.name} {self.seed} {number}")
@@ -89,7 +103,7 @@ class Inputs:
 
     def restore(self, which: int) -> None:
         """Make the folder a copy of one seed again."""
-        if self.written != which:
+        if self.written != which or self.reader.writes:
             shutil.rmtree(self.current, ignore_errors=True)
             shutil.copytree(self.seeds[which], self.current)
         else:

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import outlines
@@ -34,14 +35,17 @@ import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.mask2former_names import NAMES
+from unimask.config import CriterionConfig
 from unimask.curation import check
 from unimask.datasets import open_dataset
+from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import run_lengths_of_ids
 from unimask.processing.pictures import read_picture
 from unimask.text.task_sentences import END, START
 from unimask.text.tokenizers import ClipTokenizer
+from unimask.training import TrainingSettings, loop
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,13 @@ class Reader:
         write: Writes the seeds, each a folder inside the given one.
         read: Reads one such folder.
         pattern: The files that are changed.
+        writes: It writes into the folder, which is made anew for each input.
     """
 
     write: Callable[[Path], object]
     read: Callable[[Path], object]
     pattern: str = "*"
+    writes: bool = False
 
 
 def read_labelled_folder(folder: Path) -> None:
@@ -280,10 +286,6 @@ def read_tokenizer(folder: Path) -> None:
 
 def write_run(place: Path) -> None:
     """Write the folder of a run that ended, beside its data."""
-    from unimask.config import CriterionConfig
-    from unimask.datasets.transforms import Augmentation
-    from unimask.training import TrainingSettings
-
     data, start = write_discs(place / "a" / "data", {"train": 2, "val": 1}), place / "a" / "start"
     write_huggingface(start, tiny_checkpoint(TINY_RESNET))
     settings = TrainingSettings(
@@ -297,16 +299,8 @@ def write_run(place: Path) -> None:
 
 def read_run(folder: Path) -> None:
     """Resume a run, without a step."""
-    from unimask.training import loop
-
-    steps, loop.Loop.stretches = loop.Loop.stretches, lambda *_: None
-    try:
-        unimask.train(
-            folder / "data", str(folder / "start"), out=folder / "run", resume=True, device="cpu",
-            quiet=True,
-        )  # fmt: skip
-    finally:
-        loop.Loop.stretches = steps
+    with mock.patch.object(loop.Loop, "stretches", lambda *_: None):
+        unimask.train(resume=True, out=folder / "run", device="cpu", quiet=True)
 
 
 OBJECTS = outlines.WRITERS
@@ -336,6 +330,6 @@ READERS = {
     "weight-files": Reader(write_weights, read_file_of_weights),
     "images": Reader(write_images, read_images),
     "tokenizers": Reader(write_tokenizers, read_tokenizer),
-    "runs": Reader(write_run, read_run, "run/[sm]*.*"),
+    "runs": Reader(write_run, read_run, "run/[sm]*.*", writes=True),
 }  # fmt: skip
 """Every reader by name."""

@@ -133,6 +133,7 @@ def read_some(
 
     place.mkdir(parents=True, exist_ok=True)
     inputs = Inputs(name, place, seed)
+    inputs.warm_up()
     size = int(re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())[1]) * 1024  # type: ignore[index]
     resource.setrlimit(resource.RLIMIT_DATA, (size + ROOM, resource.RLIM_INFINITY))
     start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -12,7 +12,7 @@ from conftest import TINY_RESNET, draw_discs, tiny_checkpoint
 from contracts.test_backbones import TINY
 
 from unimask.inference import Predictor
-from unimask.kernels.deformable_attention import use
+from unimask.kernels.deformable_attention import force_implementation
 from unimask.losses.build import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import Target
@@ -59,7 +59,7 @@ def test_a_network_learns_on_its_device_alone(name):
     config = config_of(name)
     network, criterion = build_segmenter(config).eval().double(), build_criterion(config)
     pictures = torch.randn(2, 3, 64, 96, dtype=torch.float64)
-    with use("reference"):  # what other devices take that have no Triton
+    with force_implementation("reference"):  # what other devices take that have no Triton
         expected = learned(deepcopy(network), criterion, pictures, targets())
     with a_card() as card:
         truth = [target.to("card") for target in targets()]

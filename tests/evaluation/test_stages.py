@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from unimask.evaluation.stages import OBJECTS, PARTS, PartsClock, count_flops, staged_output
-from unimask.kernels.linear import ready_linear
+from unimask.kernels.linear import product
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
@@ -48,7 +48,7 @@ def test_products_are_counted_by_their_shapes():
             self.weight = nn.Parameter(torch.randn(40, 30), requires_grad=False)
 
         def forward(self, rows):
-            return ready_linear(self.weight, None)(rows)
+            return product(self.weight, None)(rows)
 
     network = Plain()
     with torch.no_grad():

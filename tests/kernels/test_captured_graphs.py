@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unimask.kernels.deformable_attention import deformable_attention, use
+from unimask.kernels.deformable_attention import deformable_attention, force_implementation
 from unimask.kernels.neighborhood_attention import neighborhood_attention
 
 SHAPES = [(2, 3), (4, 5)]
@@ -90,7 +90,7 @@ def test_exports_hold_one_operator_or_plain_ones():
     program = torch.export.export(module, tuple(inputs))
     assert module.name in operators(program.graph)
     torch.testing.assert_close(program.module()(*inputs), module(*inputs))
-    with use("reference"):
+    with force_implementation("reference"):
         program = torch.export.export(module, tuple(inputs))
     assert not any("unimask" in name for name in operators(program.graph))
     torch.testing.assert_close(program.module()(*inputs), module(*inputs))

@@ -13,9 +13,9 @@ from unimask.kernels import rows
 from unimask.kernels.deformable_attention import (
     deformable_attention,
     deformable_attention_reference,
+    force_implementation,
     gather,
-    sampler,
-    use,
+    value_sampler,
 )
 
 SHAPES = [(2, 3), (4, 5), (7, 1)]
@@ -47,7 +47,7 @@ TRITON_PATHS = [
 def device(request):
     """Give the device that a path runs on, and let it run."""
     name, device = request.param
-    with use(name):
+    with force_implementation(name):
         yield device
 
 
@@ -55,7 +55,7 @@ def device(request):
 def card(request):
     """The same, for Triton alone."""
     name, device = request.param
-    with use(name):
+    with force_implementation(name):
         yield device
 
 
@@ -155,7 +155,7 @@ def test_many_blocks_give_what_one_does(monkeypatch):
     inputs = example()
     whole = all_of(attend, inputs)
     monkeypatch.setattr(gather, "BLOCK", 1)
-    monkeypatch.setattr(gather, "LEARNED", 1)
+    monkeypatch.setattr(gather, "BACKWARD_BLOCK", 1)
     for found, expected in zip(all_of(attend, inputs), whole, strict=True):
         assert torch.equal(found, expected)
 
@@ -250,7 +250,7 @@ def test_values_may_be_made_some_lines_after_the_others(monkeypatch, block, lear
     project = torch.nn.Linear(8, 8)
     memory = value.flatten(2)
     with torch.set_grad_enabled(learned):
-        found = sampler(project, memory, 2, SHAPES)(*points)
+        found = value_sampler(project, memory, 2, SHAPES)(*points)
     expected = define((project(memory).view(value.shape), *points))
     torch.testing.assert_close(found, expected)
 
@@ -282,7 +282,7 @@ def test_sums_keep_their_order_where_that_is_asked_for(card):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_a_cpu_gives_equal_bits_to_all_threads_and_in_every_run(monkeypatch, threads):
     monkeypatch.setattr(gather, "BLOCK", 40)  # some runs of queries
-    monkeypatch.setattr(gather, "LEARNED", 40)  # some runs of heads
+    monkeypatch.setattr(gather, "BACKWARD_BLOCK", 40)  # some runs of heads
     inputs = example(heads=4, queries=30)
     expected = all_of(attend, inputs)
     torch.set_num_threads(threads)
@@ -311,16 +311,28 @@ def test_a_forked_process_gives_equal_bits():
 
 def test_a_path_that_does_not_run_is_refused(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(SettingsError, match="choose one of gather, reference, triton"), use("best"):
+    with (
+        pytest.raises(SettingsError, match="choose one of gather, reference, triton"),
+        force_implementation("best"),
+    ):
         pass
     if not TRITON:
-        with pytest.raises(SettingsError, match="pip install triton"), use("triton"):
+        with (
+            pytest.raises(SettingsError, match="pip install triton"),
+            force_implementation("triton"),
+        ):
             pass
     elif not CUDA:
-        with use("triton"), pytest.raises(SettingsError, match="TRITON_INTERPRET=1"):
+        with (
+            force_implementation("triton"),
+            pytest.raises(SettingsError, match="TRITON_INTERPRET=1"),
+        ):
             attend(example())
     elsewhere = [tensor.to("meta") for tensor in example()]
-    with use("gather"), pytest.raises(SettingsError, match="on a CPU, not on meta"):
+    with (
+        force_implementation("gather"),
+        pytest.raises(SettingsError, match="on a CPU, not on meta"),
+    ):
         deformable_attention(elsewhere[0], SHAPES, *elsewhere[1:])
 
 
@@ -328,8 +340,8 @@ def test_a_path_is_used_within_its_block_alone():
     inputs = example()
     usual, defined = attend(inputs), define(inputs)
     assert not torch.equal(usual, defined)
-    with use("reference"):
+    with force_implementation("reference"):
         assert torch.equal(attend(inputs), defined)
-        with use(None):
+        with force_implementation(None):
             assert torch.equal(attend(inputs), usual)
     assert torch.equal(attend(inputs), usual)

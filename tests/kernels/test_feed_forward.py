@@ -1,11 +1,17 @@
-"""The feed-forward part that learns in blocks, against PyTorch's functions."""
+"""The feed-forward part against PyTorch's functions, with and without gradients."""
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from unimask.kernels import feed_forward as kernel
-from unimask.kernels.feed_forward import Parameters, feed_forward
+from unimask.kernels.feed_forward import (
+    Weights,
+    feed_forward,
+    feed_forward_autograd,
+    post_norm_feed_forward,
+)
 from unimask.kernels.layer_norm import Norm
 
 MEANING = {"relu": torch.relu, "gelu": F.gelu}
@@ -19,7 +25,7 @@ def plain(x, activation, residual, widen, widen_bias, narrow, narrow_bias, *norm
 
 def ours(x, activation, residual, *given):
     norm = Norm(*given[4:], 1e-5) if given[4:] else None
-    return feed_forward(x, Parameters(*given[:4]), activation, norm, residual=residual)
+    return feed_forward_autograd(x, Weights(*given[:4]), activation, norm, residual=residual)
 
 
 def example(*, normed, dtype=torch.float32, rows=(2, 3, 5)):
@@ -36,8 +42,8 @@ def example(*, normed, dtype=torch.float32, rows=(2, 3, 5)):
 def test_values_and_gradients_are_those_of_pytorch(
     monkeypatch, activation, normed, residual, block, narrow
 ):
-    monkeypatch.setattr(kernel, "BLOCK", block)
-    monkeypatch.setattr(kernel, "NARROW", narrow)
+    monkeypatch.setattr(kernel, "BLOCK_BYTES", block)
+    monkeypatch.setattr(kernel, "MAX_RECOMPUTED_CHANNELS", narrow)
     x, *given = example(normed=normed)
     found = ours(x, activation, residual, *given)
     expected = plain(x, activation, residual, *given)
@@ -50,7 +56,7 @@ def test_values_and_gradients_are_those_of_pytorch(
 
 @pytest.mark.parametrize(("narrow", "kept"), [(0, 1), (192, 0)], ids=["kept", "made again"])
 def test_hidden_rows_of_narrow_ones_are_not_kept(monkeypatch, narrow, kept):
-    monkeypatch.setattr(kernel, "NARROW", narrow)
+    monkeypatch.setattr(kernel, "MAX_RECOMPUTED_CHANNELS", narrow)
     x, *given = example(normed=True)
     found = ours(x, "gelu", False, *given).grad_fn.saved_tensors
     assert len(found) == 1 + len(given) + kept
@@ -76,3 +82,47 @@ def test_autocast_multiplies_in_half_precision_and_sums_in_full():
     ):
         assert one.dtype == torch.float32
         assert (one - other).norm() < 0.02 * other.norm()
+
+
+def layers(dropout=0.0):
+    torch.manual_seed(0)
+    return nn.LayerNorm(6), nn.Linear(6, 10), nn.Linear(10, 6), nn.Dropout(dropout)
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no grad"])
+@pytest.mark.parametrize("normed", [True, False], ids=["normed", "bare"])
+def test_layers_give_the_same_with_and_without_gradients(grad, normed):
+    norm, expand, project, _ = layers()
+    x = torch.randn(2, 3, 5, 6)
+    with torch.set_grad_enabled(grad):
+        found = feed_forward(x, expand, project, "gelu", norm=norm if normed else None)
+    expected = project(F.gelu(expand(norm(x) if normed else x)))
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("grad", [True, False], ids=["grad", "no grad"])
+@pytest.mark.parametrize("rate", [0.0, 0.5])
+def test_after_a_norm_rows_are_added_and_dropout_is_applied(grad, rate):
+    norm, expand, project, dropout = layers(rate)
+    x = torch.randn(2, 5, 6)
+    torch.manual_seed(1)
+    with torch.set_grad_enabled(grad):
+        found = post_norm_feed_forward(x, norm, expand, project, dropout=dropout)
+    torch.manual_seed(1)
+    y = norm(x)
+    expected = y + dropout(project(dropout(torch.relu(expand(y)))))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_fused_optimizer_between_two_predictions_invalidates_cached_weights():
+    norm, expand, project, _ = layers()
+    parameters = [*norm.parameters(), *expand.parameters(), *project.parameters()]
+    x = torch.randn(1, 5, 6)
+    optimizer = torch.optim.AdamW(parameters, lr=0.1, fused=True)
+    with torch.no_grad():
+        feed_forward(x, expand, project, "gelu", norm=norm)
+    feed_forward(x, expand, project, "gelu", norm=norm).sum().backward()
+    optimizer.step()
+    with torch.no_grad():
+        found = feed_forward(x, expand, project, "gelu", norm=norm)
+        torch.testing.assert_close(found, project(F.gelu(expand(norm(x)))))

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unimask.kernels.linear import ready_linear, ready_linear_of_sum
-from unimask.kernels.linear.packed import packs
+from unimask.kernels.linear import product, product_of_sum
+from unimask.kernels.linear.prepacked import can_prepack
 
 MEANING = {"none": lambda x: x, "relu": torch.relu, "gelu": F.gelu}
 
@@ -27,7 +27,7 @@ def test_without_gradients_the_numbers_are_those_of_pytorch(activation, biased, 
     x, weight, bias = example(dtype, rows)
     bias = bias if biased else None
     with torch.no_grad():
-        found = ready_linear(weight, bias, activation)(x)
+        found = product(weight, bias, activation)(x)
         expected = MEANING[activation](F.linear(x, weight, bias))
     close = {"atol": 0.05, "rtol": 0.02} if dtype == torch.bfloat16 else {}
     torch.testing.assert_close(found, expected, **close)
@@ -36,24 +36,28 @@ def test_without_gradients_the_numbers_are_those_of_pytorch(activation, biased, 
 @pytest.mark.parametrize("activation", MEANING)
 def test_gradients_flow(activation):
     inputs = [tensor.double().requires_grad_() for tensor in example(torch.float64, rows=(4,))]
-    assert torch.autograd.gradcheck(lambda x, w, b: ready_linear(w, b, activation)(x), inputs)
+    assert torch.autograd.gradcheck(lambda x, w, b: product(w, b, activation)(x), inputs)
 
 
 def test_a_strided_input_is_read_as_it_lies():
     x, weight, bias = example(torch.float32, rows=(24, 37))
     x = x.transpose(0, 2)
     with torch.no_grad():
-        found = ready_linear(weight[:, :24], bias)(x)
+        found = product(weight[:, :24], bias)(x)
     torch.testing.assert_close(found, F.linear(x, weight[:, :24], bias))
 
 
-def test_only_what_needs_no_gradients_is_packed():
+def test_only_what_needs_no_gradients_is_prepacked():
     weight = torch.nn.Parameter(torch.zeros(2, 2))
-    assert not packs(weight) and not packs(weight.double())
+    assert not can_prepack(weight) and not can_prepack(weight.double())
     with torch.no_grad():
-        assert packs(weight) and packs(weight.bfloat16()) and not packs(weight.double())
+        assert (
+            can_prepack(weight)
+            and can_prepack(weight.bfloat16())
+            and not can_prepack(weight.double())
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            assert not packs(weight)
+            assert not can_prepack(weight)
 
 
 @pytest.mark.parametrize("biased", [True, False], ids=["biased", "unbiased"])
@@ -62,7 +66,7 @@ def test_only_what_needs_no_gradients_is_packed():
 def test_gradients_are_those_of_pytorch(biased, rows, sizes):
     inputs = [tensor.requires_grad_() for tensor in example(torch.float32, rows, *sizes)]
     inputs = inputs if biased else inputs[:2]
-    found, expected = ready_linear(*[*inputs[1:], None][:2])(inputs[0]), F.linear(*inputs)
+    found, expected = product(*[*inputs[1:], None][:2])(inputs[0]), F.linear(*inputs)
     torch.testing.assert_close(found, expected)
     weights = torch.randn(found.shape)
     pairs = (torch.autograd.grad(out, inputs, weights) for out in (found, expected))
@@ -76,7 +80,7 @@ def test_gradients_of_a_sum_need_not_keep_it():
     inputs = [x, added, weight, bias]
 
     def summed(x, added, weight, bias):
-        return ready_linear_of_sum(weight, bias)(x, added)
+        return product_of_sum(weight, bias)(x, added)
 
     torch.testing.assert_close(summed(*inputs), F.linear(x + added, weight, bias))
     assert torch.autograd.gradcheck(summed, inputs)
@@ -85,7 +89,7 @@ def test_gradients_of_a_sum_need_not_keep_it():
 def test_under_autocast_products_are_half_and_gradients_full():
     x, weight, bias = (t.requires_grad_() for t in example(torch.float32))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = ready_linear(weight, bias)(x)
+        found = product(weight, bias)(x)
     assert found.dtype == torch.bfloat16
     pairs = (torch.autograd.grad(out.sum(), [x, weight]) for out in (found, F.linear(x, weight)))
     for one, other in zip(*pairs, strict=True):
@@ -95,5 +99,5 @@ def test_under_autocast_products_are_half_and_gradients_full():
 
 def test_compilers_and_transforms_see_plain_products():
     x, weight, bias = example(torch.float32)
-    slope = torch.func.grad(lambda weight: ready_linear(weight, bias)(x).sum())(weight)
+    slope = torch.func.grad(lambda weight: product(weight, bias)(x).sum())(weight)
     torch.testing.assert_close(slope, x.sum((0, 1)).expand(40, -1))

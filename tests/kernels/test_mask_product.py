@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unimask.kernels import mask_product as kernel
-from unimask.kernels.mask_product import groups, mask_product, masks_of
+from unimask.kernels.mask_product import layer_groups, layer_mask_logits, mask_logits
 
 
 def example(dtype=torch.float64):
@@ -25,23 +25,23 @@ def test_quick_products_are_the_plain_ones(dtype, layout, pictures):
     inputs = [tensor[:pictures] for tensor in example(dtype)]
     inputs[2] = inputs[2].contiguous(memory_format=layout)
     with torch.no_grad():
-        found, exact = masks_of(*inputs), masks_of(*(tensor.double() for tensor in inputs))
+        found, exact = mask_logits(*inputs), mask_logits(*(tensor.double() for tensor in inputs))
     expected = torch.cat(plain(*(tensor.double() for tensor in inputs), 2), dim=1)
     torch.testing.assert_close(exact, expected)
     assert (found - exact).abs().max() <= 2 * torch.finfo(dtype).eps * exact.abs().max()
 
 
 def test_gradients_are_those_of_the_values():
-    assert torch.autograd.gradcheck(lambda *t: mask_product(*t, 2), example())
+    assert torch.autograd.gradcheck(lambda *t: layer_mask_logits(*t, 2), example())
 
 
 @pytest.mark.parametrize("at_once", [0, 40, 2**25])
 @pytest.mark.parametrize("judged", [[0, 2], [1], [2, 1, 0]], ids=str)
 def test_what_is_not_judged_adds_nothing(judged, at_once, monkeypatch):
     """Layers, and masks of a layer, that the loss leaves out; however many are copied at a time."""
-    monkeypatch.setattr(kernel, "AT_ONCE", at_once)
+    monkeypatch.setattr(kernel, "MAX_COPIED", at_once)
     inputs = example()
-    found, expected = mask_product(*inputs, 2), plain(*inputs, 2)
+    found, expected = layer_mask_logits(*inputs, 2), plain(*inputs, 2)
     losses = []
     for masks in (found, expected):
         losses.append(sum((masks[layer][0, 1] * masks[layer][1, 0]).sum() for layer in judged))
@@ -53,15 +53,15 @@ def test_what_is_not_judged_adds_nothing(judged, at_once, monkeypatch):
 
 def test_layers_share_a_product_as_long_as_their_copies_are_small():
     few, many = torch.arange(600) < 20, torch.arange(600) < 500
-    assert groups([few] * 10, 256**2) == [list(range(10))]
-    assert groups([many] * 3 + [few, few], 256**2) == [[0], [1], [2], [3, 4]]
-    assert groups([few & False, many], 256**2) == [[0, 1]]
+    assert layer_groups([few] * 10, 256**2) == [list(range(10))]
+    assert layer_groups([many] * 3 + [few, few], 256**2) == [[0], [1], [2], [3, 4]]
+    assert layer_groups([few & False, many], 256**2) == [[0, 1]]
 
 
 def test_gradients_that_are_not_numbers_are_told():
     embed, own, features = example()
     (to_embed,) = torch.autograd.grad(
-        (mask_product(embed, own, features, 6)[0] * torch.nan).sum(), [embed]
+        (layer_mask_logits(embed, own, features, 6)[0] * torch.nan).sum(), [embed]
     )
     assert to_embed.isnan().all()
 
@@ -69,7 +69,7 @@ def test_gradients_that_are_not_numbers_are_told():
 def test_under_autocast_masks_are_half_and_gradients_full():
     inputs = example(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        (masks,) = mask_product(*inputs, 6)
+        (masks,) = layer_mask_logits(*inputs, 6)
     assert masks.dtype == torch.bfloat16
     expected = torch.autograd.grad(plain(*inputs, 6)[0].sum(), inputs)
     for one, other in zip(torch.autograd.grad(masks.sum(), inputs), expected, strict=True):

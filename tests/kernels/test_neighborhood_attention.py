@@ -1,4 +1,4 @@
-"""Neighbourhood attention: both paths against the paper's words, pixel by pixel."""
+"""Neighborhood attention: both paths against the paper's words, pixel by pixel."""
 
 import math
 
@@ -121,16 +121,16 @@ def test_neither_squares_nor_steps_change_the_result(monkeypatch, side):
     inputs = [part.requires_grad_() for part in example((14, 17), 3, pictures=2)]
     out = neighborhood_attention_tiles(*inputs, dilation=2)
     slopes = torch.autograd.grad(out.cos().sum(), inputs)
-    monkeypatch.setattr(tiles, "SIDE", side)
-    monkeypatch.setattr(tiles, "WORK", {"other": 1 if side == 3 else 5000})
-    tiles.cut.cache_clear()
+    monkeypatch.setattr(tiles, "MAX_SIDE", side)
+    monkeypatch.setattr(tiles, "MAX_VALUES", {"other": 1 if side == 3 else 5000})
+    tiles.segment_arrays.cache_clear()
     try:
         again = neighborhood_attention_tiles(*inputs, dilation=2)
         torch.testing.assert_close(again, out)
         found = torch.autograd.grad(again.cos().sum(), inputs)
         torch.testing.assert_close(found, slopes)
     finally:
-        tiles.cut.cache_clear()
+        tiles.segment_arrays.cache_clear()
 
 
 class Largest(TorchDispatchMode):
@@ -147,7 +147,7 @@ class Largest(TorchDispatchMode):
 
 
 def test_no_tensor_holds_the_neighbours_of_every_pixel(monkeypatch):
-    monkeypatch.setattr(tiles, "WORK", {"other": 50_000})
+    monkeypatch.setattr(tiles, "MAX_VALUES", {"other": 50_000})
     inputs = [
         part.requires_grad_() for part in example((64, 64), 7, channels=8, dtype=torch.float32)
     ]
@@ -187,7 +187,7 @@ def test_half_precision_is_close_and_learns():
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     ("size", "kernel", "dilation", "reason"),
-    [((5, 9), 3, 2, "5 by 9 is too small"), ((9, 9), 4, 1, "odd")],
+    [((5, 9), 3, 2, "5x9 map is too small"), ((9, 9), 4, 1, "odd")],
     ids=str,
 )
 def test_what_has_no_meaning_is_refused(path, size, kernel, dilation, reason):

@@ -1,7 +1,7 @@
 import torch
 
 from unimask.kernels import rows
-from unimask.kernels.rows import by_rows
+from unimask.kernels.rows import rowwise
 
 
 def test_blocks_give_what_one_call_does(monkeypatch):
@@ -16,13 +16,13 @@ def test_blocks_give_what_one_call_does(monkeypatch):
     expected = mix(a, b, codes)
     monkeypatch.setattr(rows, "BLOCK", 8)
     with torch.no_grad():
-        assert torch.equal(by_rows(mix, a, b, codes), expected)
+        assert torch.equal(rowwise(mix)(a, b, codes), expected)
     assert calls == [11, 4, 4, 3]
-    assert torch.equal(by_rows(mix, a, b, codes), expected) and calls[-1] == 11
+    assert torch.equal(rowwise(mix)(a, b, codes), expected) and calls[-1] == 11
 
 
-def test_more_pictures_than_rows_still_move_on(monkeypatch):
+def test_more_images_than_rows_are_processed(monkeypatch):
     monkeypatch.setattr(rows, "BLOCK", 2)
     x = torch.randn(5, 3, 2)
     with torch.inference_mode():
-        assert torch.equal(by_rows(torch.neg, x), -x)
+        assert torch.equal(rowwise(torch.neg)(x), -x)

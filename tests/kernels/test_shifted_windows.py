@@ -1,12 +1,12 @@
 import torch
 
-from unimask.kernels.shifted_windows import relative_position_index, strangers
+from unimask.kernels.window_attention.geometry import relative_position_index, separated_pairs
 
 CPU = torch.device("cpu")
 
 
-def test_strangers_are_those_that_shifting_brought_together():
-    """Two tokens of a window know each other if rolling kept their distance."""
+def test_separated_pairs_are_those_that_the_shift_brought_together():
+    """Two tokens of a window are neighbours if rolling kept their distance."""
     height, width, window, shift = 8, 12, 4, 1
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     places = torch.stack([rows, columns], dim=-1)
@@ -14,7 +14,7 @@ def test_strangers_are_those_that_shifting_brought_together():
     moved = (rolled - places).view(height // window, window, width // window, window, 2)
     moved = moved.transpose(1, 2).reshape(-1, window * window, 2)
     expected = (moved[:, None] != moved[:, :, None]).any(-1)
-    found = strangers(height, width, window, shift, CPU)
+    found = separated_pairs(height, width, window, shift, CPU)
     assert torch.equal(found, expected) and found.any() and not found[0].any()
 
 

@@ -13,16 +13,16 @@ import triton
 import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from unimask.kernels.deformable_attention.triton_kernels import attend, go_back
+from unimask.kernels.deformable_attention.triton_kernels import backward_kernel, forward_kernel
 
 kind, capability = sys.argv[1], int(sys.argv[2])
 constants = dict(
     HEADS=8, LEVELS=3, POINTS=4, SLOTS=16, C=32, WIDE=tl.float32, ADD=True, Q=32
 )
-types = dict.fromkeys(["to_value", "to_steps", "to_scores", "centres"], "*fp32")
-types |= dict.fromkeys(["value", "steps_x", "steps_y", "scores", "out", "to_out"], "*" + kind)
+types = dict.fromkeys(["grad_value", "grad_steps", "grad_scores", "centres"], "*fp32")
+types |= dict.fromkeys(["value", "steps_x", "steps_y", "scores", "out", "grad_out"], "*" + kind)
 types["levels"] = "*i32"
-for kernel in (attend, go_back):
+for kernel in (backward_kernel, forward_kernel):
     names = kernel.arg_names
     own = {name: value for name, value in constants.items() if name in names}
     kinds = {name: "constexpr" if name in own else types.get(name, "i32") for name in names}

@@ -1,13 +1,14 @@
-"""Window attention that learns in bands, against the network's plain path."""
+"""Window attention with gradients, band by band, against PyTorch's autograd."""
 
 import pytest
 import torch
 from torch import nn
 
-from unimask.kernels import rows
-from unimask.kernels.shifted_windows import strangers
-from unimask.kernels.window_attention.mixing import mix, mix_gradients
-from unimask.modeling.backbones import swin
+from unimask.kernels import feed_forward, rows
+from unimask.kernels.linear import layers
+from unimask.kernels.window_attention import layer
+from unimask.kernels.window_attention.attention import attend, attend_backward
+from unimask.kernels.window_attention.geometry import separated_pairs
 from unimask.modeling.backbones.swin import SwinBlock
 
 
@@ -29,7 +30,8 @@ def test_values_and_gradients_are_those_of_the_plain_path(monkeypatch, size, shi
     weights = torch.randn(x.shape)
     wanted = [x, *made.parameters()]
     with monkeypatch.context() as plainly:
-        plainly.setattr(swin, "learns", lambda x: False)
+        for module in (feed_forward, layer, layers):
+            plainly.setattr(module, "uses_custom_autograd", lambda x: False)
         expected = made(x)
         expected_gradients = torch.autograd.grad(expected, wanted, weights)
     monkeypatch.setattr(rows, "BLOCK", lines)
@@ -52,14 +54,14 @@ def test_gradients_are_those_of_the_values(monkeypatch, shift):
 @pytest.mark.parametrize("shifted", [True, False])
 def test_mixing_of_half_precision_has_gradients_in_full(shifted):
     torch.manual_seed(0)
-    blocked = strangers(8, 8, 4, 2, torch.device("cpu")) if shifted else None
+    blocked = separated_pairs(8, 8, 4, 2, torch.device("cpu")) if shifted else None
     qkv, bias = torch.randn(8, 16, 24).bfloat16().float(), torch.randn(2, 16, 16)
     bias = bias.bfloat16().float().requires_grad_()
     weights = torch.randn(8, 16, 8)
     inputs = [qkv.requires_grad_(), bias]
-    expected = torch.autograd.grad(mix(qkv, bias, blocked), inputs, weights)
+    expected = torch.autograd.grad(attend(qkv, bias, blocked), inputs, weights)
     half = qkv.detach().bfloat16(), bias.detach().bfloat16()
-    found = mix_gradients(weights.bfloat16(), *half, blocked)
+    found = attend_backward(weights.bfloat16(), *half, blocked)
     for one, other in zip(found, expected, strict=True):
         assert (one.float() - other).norm() < 0.01 * other.norm()
 

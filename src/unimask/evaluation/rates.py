@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from unimask.kernels.linear import ready_linear
+from unimask.kernels.linear import product
 
 SHAPES = ((2048, 2048, 2048), (4096, 1024, 1024), (2048, 1024, 256), (2048, 256, 1024))
 """Rows, inner and outer width of products as segmenters have them on a CPU."""
@@ -38,8 +38,8 @@ def products(left: Tensor, weight: Tensor) -> list[Callable[[], object]]:
     """Give the ways to multiply."""
     transposed = weight.t().contiguous()
     out = left.new_empty(left.shape[0], weight.shape[0])
-    ready = ready_linear(weight, None)
-    return [lambda: torch.mm(left, transposed, out=out), lambda: ready(left)]
+    prepacked = product(weight, None)
+    return [lambda: torch.mm(left, transposed, out=out), lambda: prepacked(left)]
 
 
 def copy_rate(device: torch.device) -> float:

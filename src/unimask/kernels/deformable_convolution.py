@@ -12,16 +12,16 @@ def deformable_convolution(
     offsets: Float[Tensor, "b m p 2 h w"],
     modulation: Float[Tensor, "b m p h w"],
 ) -> Float[Tensor, "b d h w"]:
-    """Convolve with taps that are moved and weighted anew at every place.
+    """Convolve with taps whose offsets and weights vary from pixel to pixel.
 
-    One tap after the other: all samples at once would take as many maps as there are taps. The
-    sampling is float32 at least, as half precision cannot tell the pixels of a large map apart.
+    Taps are processed one after another: all samples at once would take one map per tap. Sampling
+    is float32 or wider, as half precision cannot resolve the pixels of a large map.
 
     Args:
-        x: The map; zero outside.
-        weight: One matrix per tap, i rows of j taps, both odd.
-        offsets: (x, y) in pixels that each tap is moved by, per group of channels.
-        modulation: Weight of each tap, per group of channels.
+        x: Maps; zero outside.
+        weight: Weight of the convolution, i rows of j taps, both odd.
+        offsets: Offset (x, y) of each tap in pixels, per group of channels.
+        modulation: Factor of each tap, per group of channels.
     """
     b, c, h, w = x.shape
     groups, (rows, columns) = offsets.shape[1], weight.shape[2:]
@@ -32,10 +32,10 @@ def deformable_convolution(
     total = x.new_zeros(())
     for tap in range(rows * columns):
         row, column = divmod(tap, columns)
-        moved = offsets[:, :, tap].to(dtype)
-        place_x = moved[:, :, 0] + across + (column - columns // 2)
-        place_y = moved[:, :, 1] + down + (row - rows // 2)
-        grid = torch.stack([(2 * place_x + 1) / w - 1, (2 * place_y + 1) / h - 1], dim=-1)
+        offset = offsets[:, :, tap].to(dtype)
+        x_position = offset[:, :, 0] + across + (column - columns // 2)
+        y_position = offset[:, :, 1] + down + (row - rows // 2)
+        grid = torch.stack([(2 * x_position + 1) / w - 1, (2 * y_position + 1) / h - 1], dim=-1)
         samples = F.grid_sample(maps, grid.flatten(0, 1), "bilinear", "zeros", align_corners=False)
         samples = samples * modulation[:, :, tap].to(dtype).flatten(0, 1)[:, None]
         matrix = weight[:, :, row, column, None, None]

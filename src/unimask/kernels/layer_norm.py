@@ -1,18 +1,18 @@
-"""Layer normalisation of rows as two plain functions, for gradients that are written by hand."""
+"""Layer normalization of rows as plain functions, for hand-written backward passes."""
 
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Norm(NamedTuple):
-    """The numbers of a layer normalisation.
+    """Parameters of a layer normalization.
 
     Attributes:
-        weight: Of each channel, after normalising.
-        bias: Likewise.
+        weight: Scale of each channel, applied after normalizing.
+        bias: Shift of each channel.
         eps: Added to the variance.
     """
 
@@ -20,24 +20,52 @@ class Norm(NamedTuple):
     bias: Float[Tensor, " c"]
     eps: float
 
+    @classmethod
+    def from_layer(cls, layer: nn.LayerNorm) -> "Norm":
+        """Return the parameters of a layer."""
+        return cls(layer.weight, layer.bias, layer.eps)
 
-class Normalised(NamedTuple):
-    """Normalised rows, and what their gradient asks for."""
+
+class Normalized(NamedTuple):
+    """Normalized rows with the statistics that their backward pass needs.
+
+    Attributes:
+        rows: The normalized rows.
+        mean: Mean of each input row.
+        inverse_std: Inverse standard deviation of each input row.
+    """
 
     rows: Float[Tensor, "... c"]
     mean: Float[Tensor, "... 1"]
-    inverse: Float[Tensor, "... 1"]
+    inverse_std: Float[Tensor, "... 1"]
 
 
-def normalise(rows: Float[Tensor, "... c"], norm: Norm) -> Normalised:
-    """Normalise each row."""
-    return Normalised(*torch.native_layer_norm(rows, rows.shape[-1:], *norm))
+def normalize(rows: Float[Tensor, "... c"], norm: Norm) -> Normalized:
+    """Normalize each row."""
+    return Normalized(*torch.native_layer_norm(rows, rows.shape[-1:], *norm))
 
 
-def norm_gradients(
-    to_out: Float[Tensor, "... c"], rows: Float[Tensor, "... c"], done: Normalised, norm: Norm
+def norm_backward(
+    grad_out: Float[Tensor, "... c"],
+    rows: Float[Tensor, "... c"],
+    normalized: Normalized,
+    norm: Norm,
 ) -> tuple[Float[Tensor, "... c"], Float[Tensor, " c"], Float[Tensor, " c"]]:
-    """Give the gradients of the rows, the weight and the bias."""
+    """Compute the gradients of the rows, the weight and the bias.
+
+    Args:
+        grad_out: Gradient of the normalized rows.
+        rows: Input of the normalization.
+        normalized: Result of `normalize` for these rows.
+        norm: Parameters of the normalization.
+    """
     return torch.ops.aten.native_layer_norm_backward(
-        to_out, rows, rows.shape[-1:], done.mean, done.inverse, norm.weight, norm.bias, [True] * 3
+        grad_out,
+        rows,
+        rows.shape[-1:],
+        normalized.mean,
+        normalized.inverse_std,
+        norm.weight,
+        norm.bias,
+        [True] * 3,
     )

@@ -1,4 +1,4 @@
-"""Memory that the next picture finds where the last one left it."""
+"""Settings of the memory allocator."""
 
 import ctypes
 import os
@@ -37,15 +37,15 @@ def malloc_trim() -> Callable[[int], int] | None:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let the process keep up to a gigabyte of memory that was freed, rather than return it.
+    """Keep up to a gigabyte of freed memory in the process for reuse.
 
-    PyTorch asks the C library for every tensor of a CPU, and glibc returns large ones to the
-    system at once: the next picture then gets pages that must be found and cleared again, a
-    tenth of the time of a forward pass. On GPUs PyTorch keeps memory in the same way. The
-    setting is the process's; `MALLOC_TRIM_THRESHOLD_` in the environment, if set, is left alone.
+    PyTorch allocates CPU tensors by the C library, and glibc returns large blocks to the system
+    when they are freed: the next image then needs new pages, which the kernel must clear, a tenth
+    of the time of a forward pass. On GPUs PyTorch caches memory in the same way. The setting holds
+    for the process; it is left alone if `MALLOC_TRIM_THRESHOLD_` is set in the environment.
 
     Returns:
-        Whether it was set: not where the C library is another one.
+        Whether the setting was made: False if the C library is not glibc.
     """
     if "MALLOC_TRIM_THRESHOLD_" in os.environ:
         return False
@@ -53,5 +53,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    kept = mallopt(M_MMAP_THRESHOLD, GIGABYTE), mallopt(M_TRIM_THRESHOLD, GIGABYTE)
-    return kept == (1, 1)
+    results = mallopt(M_MMAP_THRESHOLD, GIGABYTE), mallopt(M_TRIM_THRESHOLD, GIGABYTE)
+    return results == (1, 1)

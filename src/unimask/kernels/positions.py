@@ -1,4 +1,4 @@
-"""Sine position maps."""
+"""Sine position encodings and cell centres of feature maps."""
 
 import math
 from functools import lru_cache
@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 LOCAL_WAVE, LOCAL_RANGE = 64, 16
-"""Positions in pixels: the shortest wave, two cells of the coarsest map; longest over shortest."""
+"""Local encoding: shortest wavelength in pixels, two cells of the coarsest map; ratio of longest to
+shortest wavelength."""
 
 
 @lru_cache(maxsize=64)
@@ -20,20 +21,20 @@ def sine_positions(
     dtype: torch.dtype,
     wave: float | None = None,
 ) -> Float[Tensor, "c h w"]:
-    """Encode each cell of a map by sines of its row, then of its column (DETR, appendix A.4).
+    """Compute the sine encoding of each cell's row, then of its column (DETR, appendix A.4).
 
-    Rows and columns count from 1 and are scaled so that the last lies at 2 pi: the code
-    depends on the size of the (padded) map. With `wave` it depends on the distance from the top
-    left alone, and two cells of any picture differ by as much as two of a training square.
-    Maps of one size are computed once and shared, so the result must not be changed in place.
+    Rows and columns count from 1 and are scaled so that the last is 2 pi: the encoding depends on
+    the size of the (padded) map. With `wave` it depends on the distance from the top left only, so
+    that distances have the same encoding in images and in training crops of any size. Results are
+    cached by size and shared: do not modify them in place.
 
     Args:
         size: Height and width of the map.
-        dim: Channels; half for rows, half for columns, sine and cosine in turn.
-        device: Where the map is kept.
-        dtype: Type of the result; the arithmetic is float32.
-        wave: Cells of the shortest wave; the longest is 16 times as long. None: the size of the
-            map, and 10000 times that.
+        dim: Number of channels: half for rows, half for columns, sine and cosine alternating.
+        device: Device of the result.
+        dtype: Dtype of the result; the arithmetic is float32.
+        wave: Shortest wavelength in cells; the longest is 16 times as long. None for the size of
+            the map, and 10000 times that.
     """
     h, w = size
     half = dim // 2
@@ -48,7 +49,7 @@ def sine_positions(
 def interleaved_waves(
     length: int, periods: Float[Tensor, " c"], wave: float | None
 ) -> Float[Tensor, "n c"]:
-    """Give sine and cosine in turn at positions 1..length, of which `wave` are 2 pi."""
+    """Compute alternating sines and cosines at positions 1 to `length`, with period `wave`."""
     steps = torch.arange(1, length + 1, device=periods.device, dtype=torch.float32)
     turn = length + 1e-6 if wave is None else wave
     angles = (steps / turn * (2 * math.pi))[:, None] / periods
@@ -58,13 +59,13 @@ def interleaved_waves(
 def level_positions(
     sizes: list[tuple[int, int]], dim: int, like: Tensor, *, local: bool
 ) -> list[Float[Tensor, "_ c"]]:
-    """Give the codes of the maps' cells, row by row.
+    """Compute the position encodings of the cells of each map, row by row.
 
     Args:
         sizes: Height and width of the maps at strides 32, 16 and 8.
-        dim: Channels.
-        like: A tensor of the wanted device and type.
-        local: Measure positions in pixels instead of in shares of the picture.
+        dim: Number of channels.
+        like: Tensor whose device and dtype the result has.
+        local: Whether positions are measured in pixels instead of relative to the map's size.
     """
     strides = [2 ** (len(sizes) + 2 - level) for level in range(len(sizes))]
     waves = [LOCAL_WAVE / stride if local else None for stride in strides]
@@ -78,7 +79,7 @@ def level_positions(
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def cell_centres(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Float[Tensor, "n 2"]:
-    """Give the centre (x, y) of every cell of every map, from 0 to 1."""
+    """Return the centre (x, y) of every cell of every map, from 0 to 1."""
     centres = []
     for h, w in shapes:
         y = (torch.arange(h, device=device, dtype=torch.float32) + 0.5) / h

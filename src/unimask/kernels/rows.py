@@ -1,4 +1,4 @@
-"""Work on rows that do not look at one another, a cacheful at a time."""
+"""Row-wise functions evaluated on blocks of rows that fit the processor's cache."""
 
 from collections.abc import Callable
 
@@ -7,33 +7,37 @@ from jaxtyping import Float
 from torch import Tensor
 
 BLOCK = 4096
-"""Rows at a time: a thousand channels of them are 16 MB, which memory need never see."""
+"""Number of rows per block: with a thousand channels, their intermediate results take 16 MB."""
 
 
-def by_rows(
-    function: Callable[..., Float[Tensor, "b _ d"]], *inputs: Float[Tensor, "... n _"]
-) -> Float[Tensor, "b n d"]:
-    """Give `function(*inputs)`, for a function that treats every row (n) by itself.
+def rowwise(
+    function: Callable[..., Float[Tensor, "b _ d"]],
+) -> Callable[..., Float[Tensor, "b n d"]]:
+    """Evaluate a function that treats every row (axis -2 of its arguments) independently.
 
-    On a CPU, without gradients, it is called for a block of rows after the other: what it makes
-    in between then stays in the cache, and large pieces of memory need not be asked for and
-    returned, which costs as much as a third of the arithmetic.
+    On a CPU without gradients, the function is called for one block of rows after another. Its
+    intermediate results then stay in the cache, and no large temporaries are allocated and freed,
+    which would cost up to a third of the arithmetic.
     """
-    b, n = inputs[0].shape[0], inputs[0].shape[-2]
-    step = rows_at_a_time(inputs[0], n, pictures=b)
-    if step == n:
-        return function(*inputs)
-    first = function(*(rows[..., :step, :] for rows in inputs))
-    out = first.new_empty(b, n, first.shape[-1])
-    out[:, :step] = first
-    for start in range(step, n, step):
-        block = slice(start, start + step)
-        out[:, block] = function(*(rows[..., block, :] for rows in inputs))
-    return out
+
+    def evaluate(*inputs: Float[Tensor, "... n _"]) -> Float[Tensor, "b n d"]:
+        b, n = inputs[0].shape[0], inputs[0].shape[-2]
+        step = rows_per_block(inputs[0], n, batch=b)
+        if step == n:
+            return function(*inputs)
+        first = function(*(rows[..., :step, :] for rows in inputs))
+        out = first.new_empty(b, n, first.shape[-1])
+        out[:, :step] = first
+        for start in range(step, n, step):
+            block = slice(start, start + step)
+            out[:, block] = function(*(rows[..., block, :] for rows in inputs))
+        return out
+
+    return evaluate
 
 
-def rows_at_a_time(like: Tensor, rows: int, *, pictures: int) -> int:
-    """Say how many of a picture's rows to treat at a time: all, but on a CPU without gradients."""
-    if torch.is_grad_enabled() or torch.compiler.is_compiling() or like.device.type != "cpu":
+def rows_per_block(x: Tensor, rows: int, *, batch: int) -> int:
+    """Return the number of an image's rows per block: all of them unless on a CPU without grad."""
+    if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
         return rows
-    return min(rows, max(1, BLOCK // pictures))
+    return min(rows, max(1, BLOCK // batch))

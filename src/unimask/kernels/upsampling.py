@@ -1,4 +1,4 @@
-"""A map at a finer size, some lines after the others."""
+"""Bilinear upsampling evaluated block of rows by block of rows."""
 
 from collections.abc import Callable
 
@@ -7,32 +7,32 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def upsampled_lines(
+def upsampled_rows(
     x: Float[Tensor, "b c i j"], size: tuple[int, int]
 ) -> Callable[[slice], Float[Tensor, "b c k w"]]:
-    """Give bilinear interpolation as a function of the lines that are wanted.
+    """Return bilinear interpolation as a function of the requested rows of the larger map.
 
-    The finer map need not exist, if it is twice as large. Then a line mixes two, of which one may
-    be that before or after: some lines of the map, with one more at either end, give the same
-    numbers as all of it.
+    If the map is exactly twice as large, it is never held in memory: an output row mixes two input
+    rows, so a block of input rows with one more at either end gives the same values as the whole
+    map.
 
     Args:
-        x: A map.
-        size: Height and width of the finer one.
+        x: Map to resize.
+        size: Height and width of the larger map.
     """
     height, width = x.shape[2:]
     if size != (2 * height, 2 * width):
-        whole = resize(x, size)
-        return lambda lines: whole[:, :, lines]
+        resized = resize(x, size)
+        return lambda rows: resized[:, :, rows]
 
-    def interpolate(lines: slice) -> Tensor:
-        above, below = max(0, lines.start // 2 - 1), min(height, (lines.stop + 1) // 2 + 1)
-        finer = resize(x[:, :, above:below], (2 * (below - above), 2 * width))
-        return finer[:, :, lines.start - 2 * above : lines.stop - 2 * above]
+    def interpolate(rows: slice) -> Float[Tensor, "b c k w"]:
+        start, stop = max(0, rows.start // 2 - 1), min(height, (rows.stop + 1) // 2 + 1)
+        block = resize(x[:, :, start:stop], (2 * (stop - start), 2 * width))
+        return block[:, :, rows.start - 2 * start : rows.stop - 2 * start]
 
     return interpolate
 
 
 def resize(x: Float[Tensor, "b c i j"], size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
-    """Interpolate as PyTorch does with half a cell between a corner and its cell's centre."""
+    """Resize bilinearly with `align_corners=False`."""
     return F.interpolate(x, size, mode="bilinear", align_corners=False)

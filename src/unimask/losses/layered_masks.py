@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unimask.kernels.mask_product import go_back, masks_of
+from unimask.kernels.mask_product import mask_logits, mask_logits_backward
 from unimask.losses.points import (
     gradient_of_maps,
     sample_lean,
@@ -157,7 +157,7 @@ class _Judge(torch.autograd.Function):
             for run in runs(len(rows), rows.shape[1] * cells[0].numel()):
                 asked = rows[run].flatten()
                 some, plus = (part[picture, asked].to(cells.dtype) for part in (embed, own))
-                drawn = masks_of(some[None], plus[None], cells[None])[0]
+                drawn = mask_logits(some[None], plus[None], cells[None])[0]
                 for layer, logits in enumerate(drawn.unflatten(0, rows[run].shape), run.start):
                     logits = logits.float()
                     points = choose(picture, layer, logits)
@@ -185,7 +185,7 @@ class _Judge(torch.autograd.Function):
                     to_sampled, places = next(pairs)
                     if to_sampled is not None:
                         part.copy_(gradient_of_maps(to_sampled, places, size))
-                found = go_back(
+                found = mask_logits_backward(
                     maps.flatten(0, 1).flatten(1), embed[picture, asked], cells, to_cells
                 )
                 to_embed[picture].index_add_(0, asked, found[0])

@@ -1,14 +1,15 @@
-"""The convolution that has a quick way against the plain one."""
+"""The convolution by Winograd's algorithm against PyTorch's."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from unimask.modeling.layers.convolution import WIDE, Convolution3x3
+from unimask.kernels.convolution import MIN_CHANNELS
+from unimask.modeling.layers.convolution import Convolution3x3
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("channels", [8, WIDE])
+@pytest.mark.parametrize("channels", [8, MIN_CHANNELS])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_with_and_without_gradients_it_is_the_plain_convolution(channels, bias, dtype):
     torch.manual_seed(0)
@@ -22,8 +23,11 @@ def test_with_and_without_gradients_it_is_the_plain_convolution(channels, bias, 
     torch.testing.assert_close(found, learning.detach(), rtol=1e-4, atol=1e-4)
 
 
-def test_wide_maps_learn_the_quick_way_only_in_float32():
-    layer, x = Convolution3x3(WIDE, WIDE, bias=True), torch.randn(1, WIDE, 6, 7)
+def test_winograd_is_used_with_gradients_only_in_float32():
+    layer, x = (
+        Convolution3x3(MIN_CHANNELS, MIN_CHANNELS, bias=True),
+        torch.randn(1, MIN_CHANNELS, 6, 7),
+    )
     assert "Winograd" in ancestors(layer(x))
     with torch.autocast("cpu", torch.bfloat16):
         assert "Winograd" not in ancestors(layer(x))
@@ -36,9 +40,12 @@ def ancestors(out) -> str:
 
 
 def test_a_fused_optimizer_between_two_predictions_is_noticed():
-    """It changes weights without PyTorch's count of changes: the pass before it must tell."""
+    """It modifies weights without changing their version: the training pass drops the cache."""
     torch.manual_seed(0)
-    layer, x = Convolution3x3(WIDE, WIDE, bias=False), torch.randn(1, WIDE, 6, 7)
+    layer, x = (
+        Convolution3x3(MIN_CHANNELS, MIN_CHANNELS, bias=False),
+        torch.randn(1, MIN_CHANNELS, 6, 7),
+    )
     with torch.no_grad():
         layer(x)
     optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)

@@ -1,13 +1,12 @@
-"""Deformable attention on a CPU: every sample is four weighted rows of one embedding bag.
+"""Deformable attention on a CPU as an embedding bag: a sample is four weighted rows of a table.
 
-Seen as algebra, the samples are one sparse matrix: a row for each query and head, and in it the
-weights of the value rows that it reads. The output is that matrix times the values; the gradient
-of the values is its transpose times the gradient of the output; the gradient of its entries is
-one dot product each. All three run over memory once, without the tensor of samples that
-`grid_sample` writes and reads again.
+The samples are one sparse matrix: a row for each query and head, whose entries are the weights of
+the value rows that it reads. The output is that matrix times the values; the gradient of the values
+is its transpose times the gradient of the output; the gradient of each entry is one dot product.
+All three pass over memory once, without the tensor of samples that `grid_sample` writes and reads.
 
-A head reads rows of its own alone. So the matrix is made for as many heads at a time as fit the
-caches, one for large pictures; the backward pass makes it again rather than keep it.
+Each head reads its own rows only. So the matrix is built for as many heads at a time as fit the
+cache, one for large images; the backward pass rebuilds it instead of saving it.
 """
 
 import warnings
@@ -22,35 +21,35 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from unimask.kernels.deformable_attention.points import (
-    bordered,
-    entries,
-    from_planes,
-    lay_grid,
+from unimask.kernels.deformable_attention.sampling_points import (
+    add_border,
+    gradients_from_planes,
+    input_gradients,
     locate,
-    neighbours,
+    neighbour_rows,
+    neighbour_weights,
     planes,
-    softmax_of_few,
-    to_inputs,
-    without_border,
+    remove_border,
+    short_softmax,
+    table_grid,
 )
 
 BLOCK = 2**18
-"""Sampling points whose place is found at a time: each step of it then fits the caches."""
+"""Number of sampling points per block: the arithmetic on their locations then fits the cache."""
 
-LEARNED = 2**16
-"""The same with gradients, where threads share the heads: they get one each of large pictures."""
+BACKWARD_BLOCK = 2**16
+"""The same in the backward pass, where threads share the heads: one head each for large images."""
 
 
-def gather_values(
+def gather_forward(
     value: Float[Tensor, "b n m c"],
     shapes: list[tuple[int, int]],
     centres: Float[Tensor, "q 2"],
     offsets: Float[Tensor, "b q m l p 2"],
     logits: Float[Tensor, "b q m l p"],
 ) -> Float[Tensor, "b q d"]:
-    """Give what `deformable_attention_reference` defines."""
-    tables = bordered(value.to(torch.promote_types(value.dtype, torch.float32)), shapes)
+    """Compute `deformable_attention_reference`."""
+    tables = add_border(value.to(torch.promote_types(value.dtype, torch.float32)), shapes)
     return sample(tables, shapes, centres, offsets, logits).to(value.dtype)
 
 
@@ -61,7 +60,7 @@ def sample(
     offsets: Float[Tensor, "b q m l p 2"],
     logits: Float[Tensor, "b q m l p"],
 ) -> Float[Tensor, "b q d"]:
-    """Read the tables of values where the points are.
+    """Sample tables of values at the sampling points.
 
     The arithmetic is float32 or wider: on a CPU half precision would be slower here.
     """
@@ -69,75 +68,78 @@ def sample(
     steps_x, steps_y, scores = (part.to(dtype) for part in planes(offsets, logits))
     (b, q, m, k), centres = scores.shape, centres.to(dtype)
     out = tables.new_empty(b, q, m, tables.shape[3])
-    grid = lay_grid(tuple(shapes), m, k // len(shapes), tables.device)
-    for picture, table in enumerate(tables.flatten(1, 2)):
-        for block in runs(q, m * k, BLOCK):
-            part = picture, block
+    grid = table_grid(tuple(shapes), m, k // len(shapes), tables.device)
+    for image, table in enumerate(tables.flatten(1, 2)):
+        for block in equal_blocks(q, m * k, BLOCK):
+            part = image, block
             points = locate(grid, centres[block], steps_x[part], steps_y[part])
-            matrix, rows = entries(points, softmax_of_few(scores[part])), neighbours(grid, points)
+            matrix = neighbour_weights(points, short_softmax(scores[part]))
+            rows = neighbour_rows(grid, points)
             bags = F.embedding_bag(rows, table, mode="sum", per_sample_weights=matrix)
             out[part] = bags.view(-1, m, out.shape[3])
     return out.flatten(2)
 
 
-def gather_gradients(
-    to_out: Float[Tensor, "b q d"],
+def gather_backward(
+    grad_out: Float[Tensor, "b q d"],
     value: Float[Tensor, "b n m c"],
     shapes: list[tuple[int, int]],
     centres: Float[Tensor, "q 2"],
     offsets: Float[Tensor, "b q m l p 2"],
     logits: Float[Tensor, "b q m l p"],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the gradients of `value`, `offsets` and `logits`.
+    """Compute the gradients of `value`, `offsets` and `logits`.
 
-    SciPy knows one thread, so as many transposed products run at once as PyTorch has threads.
-    Each has heads of its own: their number changes no bit.
+    SciPy is single-threaded, so as many transposed products run at once as PyTorch has threads.
+    Each works on its own heads: the number of threads does not change the result.
     """
     dtype = torch.promote_types(value.dtype, torch.float32)
     steps_x, steps_y, scores = (part.to(dtype) for part in planes(offsets, logits))
     (b, q, m, k), centres = scores.shape, centres.to(dtype)
-    tables = bordered(value.to(dtype), shapes)
-    to_tables, to_scores = torch.empty_like(tables), tables.new_empty(scores.shape)
-    to_steps = tables.new_empty(b, q, 2, m, k)
-    to_bags = to_out.to(dtype).unflatten(2, (m, -1))
-    parts = list(product(range(b), runs(m, q * k, LEARNED)))
+    tables = add_border(value.to(dtype), shapes)
+    grad_tables, grad_scores = torch.empty_like(tables), tables.new_empty(scores.shape)
+    grad_steps = tables.new_empty(b, q, 2, m, k)
+    grad_bags = grad_out.to(dtype).unflatten(2, (m, -1))
+    parts = list(product(range(b), equal_blocks(m, q * k, BACKWARD_BLOCK)))
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(threads) as pool:
         for batch in (parts[i : i + threads] for i in range(0, len(parts), threads)):
             factors = []
-            for picture, heads in batch:
-                part = picture, slice(None), heads
-                table = tables[picture, heads].flatten(0, 1)
-                grid = lay_grid(tuple(shapes), len(range(m)[heads]), k // len(shapes), value.device)
+            for image, heads in batch:
+                part = image, slice(None), heads
+                table = tables[image, heads].flatten(0, 1)
+                num_heads = len(range(m)[heads])
+                grid = table_grid(tuple(shapes), num_heads, k // len(shapes), value.device)
                 points = locate(grid, centres, steps_x[part], steps_y[part])
-                weights, rows = softmax_of_few(scores[part]), neighbours(grid, points)
-                bags = to_bags[part].flatten(0, 1).contiguous()
+                weights, rows = short_softmax(scores[part]), neighbour_rows(grid, points)
+                bags = grad_bags[part].flatten(0, 1).contiguous()
                 dots = dot_products(rows, bags, table).view(q, -1, 4, k)
-                to_x, to_y = to_steps[picture, :, :, heads].unbind(1)
-                to_inputs(points, weights, dots, (to_x, to_y, to_scores[part]))
-                factors.append((rows, entries(points, weights), bags, len(table)))
+                grad_x, grad_y = grad_steps[image, :, :, heads].unbind(1)
+                input_gradients(points, weights, dots, (grad_x, grad_y, grad_scores[part]))
+                factors.append((rows, neighbour_weights(points, weights), bags, len(table)))
             run = pool.map if len(batch) > 1 else map
-            for (picture, heads), found in zip(
-                batch, run(transposed_product, factors), strict=True
-            ):
-                to_tables[picture, heads].copy_(found.view(to_tables[picture, heads].shape))
-    to_value = without_border(to_tables, shapes, value.shape[1]).to(value.dtype)
-    return to_value, *from_planes(to_steps, to_scores, offsets, logits)
+            for (image, heads), grad in zip(batch, run(transposed_product, factors), strict=True):
+                grad_tables[image, heads].copy_(grad.view(grad_tables[image, heads].shape))
+    grad_value = remove_border(grad_tables, shapes, value.shape[1]).to(value.dtype)
+    return grad_value, *gradients_from_planes(grad_steps, grad_scores, offsets, logits)
 
 
-def runs(things: int, points: int, most: int) -> Iterator[slice]:
-    """Cut things of so many points each into equal runs of up to about `most` points."""
-    count = max(1, -(-things * points // most))
-    step = max(1, -(-things // count))
-    return (slice(start, min(start + step, things)) for start in range(0, things, step))
+def equal_blocks(items: int, points: int, limit: int) -> Iterator[slice]:
+    """Split items of `points` points each into equal blocks of up to about `limit` points."""
+    count = max(1, -(-items * points // limit))
+    step = max(1, -(-items // count))
+    return (slice(start, min(start + step, items)) for start in range(0, items, step))
 
 
 def transposed_product(
     factors: tuple[Int[Tensor, "n j"], Float[Tensor, "n j"], Float[Tensor, "n c"], int],
 ) -> Float[Tensor, "r c"]:
-    """Add each bag to the rows that it read, weighted: rows, matrix, bags, number of all rows.
+    """Multiply the transposed sparse matrix by the bags.
 
-    SciPy does it in one pass; PyTorch's own ways sort the rows first and take five times longer.
+    SciPy needs one pass; PyTorch sorts the rows first and takes five times longer.
+
+    Args:
+        factors: Row numbers and entries of the matrix, the bags, and the number of table rows.
     """
     rows, matrix, bags, length = factors
     parts = (matrix.flatten().numpy(), rows.flatten().numpy(), row_starts(rows).numpy())
@@ -148,9 +150,9 @@ def transposed_product(
 def dot_products(
     rows: Int[Tensor, "n j"], bags: Float[Tensor, "n c"], table: Float[Tensor, "r c"]
 ) -> Float[Tensor, "n j"]:
-    """Multiply each bag with the rows that it read."""
-    silence_beta_notice()
-    out = bags.new_zeros(rows.numel())  # what is there is multiplied by 0: it must be a number
+    """Compute the dot product of each bag with each of the rows that it reads."""
+    suppress_csr_warning()
+    out = bags.new_zeros(rows.numel())  # multiplied by beta = 0: must not be NaN
     sparse = torch.sparse_csr_tensor(
         row_starts(rows), rows.flatten(), out, (len(rows), len(table)), check_invariants=False
     )
@@ -159,13 +161,13 @@ def dot_products(
 
 
 def row_starts(rows: Int[Tensor, "n j"]) -> Int[Tensor, " k"]:
-    """Give the first entry of each row of a sparse matrix with equally long rows."""
+    """Return the index of the first entry of each row of a sparse matrix with equally long rows."""
     return torch.arange(0, rows.numel() + 1, rows.shape[1], dtype=rows.dtype)
 
 
 @cache
-def silence_beta_notice() -> None:
-    """Let PyTorch say here, where nobody hears it, what it says once: CSR tensors are in beta."""
+def suppress_csr_warning() -> None:
+    """Trigger PyTorch's one-time warning about CSR tensors here and suppress it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         zero = torch.zeros(1, dtype=torch.int32)

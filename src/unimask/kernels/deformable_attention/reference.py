@@ -1,4 +1,4 @@
-"""The meaning of multi-scale deformable attention (Zhu et al. 2021, eq. 3), via `grid_sample`."""
+"""Definition of multi-scale deformable attention (Zhu et al. 2021, eq. 3), by `grid_sample`."""
 
 import torch
 import torch.nn.functional as F
@@ -13,15 +13,15 @@ def deformable_attention_reference(
     offsets: Float[Tensor, "b q m l p 2"],
     logits: Float[Tensor, "b q m l p"],
 ) -> Float[Tensor, "b q d"]:
-    """Sum bilinear samples around each query, weighted, head by head; `d` is `m * c`.
+    """Sum weighted bilinear samples around each query for every head; `d` is `m * c`.
 
     Args:
-        value: Flattened maps, level after level, row-major.
-        shapes: Height and width per level; their products add up to `n`.
-        centres: Place (x, y) of each query from 0 to 1 over every map, from its outer edges.
-        offsets: Steps (x, y) from there to the sampling points, in pixels of the level's map;
-            outside the map is zero.
-        logits: Their softmax over the points of all levels weighs the samples.
+        value: Values of all heads, maps flattened row by row, level after level.
+        shapes: Height and width of each level; their products add up to `n`.
+        centres: Centre (x, y) of each query relative to every map: 0 to 1 from edge to edge.
+        offsets: Offsets (x, y) of the sampling points from the centre, in pixels of the level's
+            map; samples outside the map are zero.
+        logits: Attention logits; their softmax over the points of all levels weights the samples.
     """
     b, _, m, c = value.shape
     q = offsets.shape[1]

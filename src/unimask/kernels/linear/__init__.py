@@ -1,18 +1,28 @@
-"""Linear layers that many calls share: one meaning, several implementations."""
+"""Linear layers: one definition, several implementations."""
 
-from unimask.kernels.linear.kept import forget, kept
-from unimask.kernels.linear.learning import arithmetic, learns
-from unimask.kernels.linear.packed import Activation, packs
-from unimask.kernels.linear.ready import ready_layer, ready_linear, ready_linear_of_sum
+from unimask.kernels.linear.autograd import compute_dtype, uses_custom_autograd
+from unimask.kernels.linear.cache import cached_for_weights, drop_cached
+from unimask.kernels.linear.layers import (
+    joint_projections,
+    linear,
+    linear_function,
+    norm_linear,
+    product,
+    product_of_sum,
+)
+from unimask.kernels.linear.prepacked import Activation, can_prepack
 
 __all__ = [
     "Activation",
-    "arithmetic",
-    "forget",
-    "kept",
-    "learns",
-    "packs",
-    "ready_layer",
-    "ready_linear",
-    "ready_linear_of_sum",
+    "cached_for_weights",
+    "can_prepack",
+    "compute_dtype",
+    "drop_cached",
+    "joint_projections",
+    "linear",
+    "linear_function",
+    "norm_linear",
+    "product",
+    "product_of_sum",
+    "uses_custom_autograd",
 ]

@@ -1,4 +1,4 @@
-"""Neighbourhood attention: one meaning, several implementations."""
+"""Neighborhood attention: one definition, several implementations."""
 
 from unimask.kernels.neighborhood_attention.reference import neighborhood_attention_reference
 from unimask.kernels.neighborhood_attention.tiles import neighborhood_attention_tiles
@@ -10,4 +10,4 @@ __all__ = [
 ]
 
 neighborhood_attention = neighborhood_attention_tiles
-"""The fastest path; its meaning and arguments are those of `neighborhood_attention_reference`."""
+"""The fastest implementation; `neighborhood_attention_reference` defines result and arguments."""

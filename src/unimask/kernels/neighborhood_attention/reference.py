@@ -1,4 +1,4 @@
-"""The meaning of neighbourhood attention (Hassani et al. 2023), dilated (Hassani and Shi 2022)."""
+"""Definition of neighborhood attention (Hassani et al. 2023), dilated (Hassani and Shi 2022)."""
 
 import torch
 from jaxtyping import Float, Int
@@ -13,20 +13,20 @@ def neighborhood_attention_reference(
     *,
     dilation: int,
 ) -> Float[Tensor, "b h w m c"]:
-    """Let each pixel attend to the k by k pixels nearest to it, `dilation` apart.
+    """Attend from each pixel to its k by k nearest pixels, `dilation` apart.
 
-    Along an axis the neighbours of a pixel are among those that lie a multiple of `dilation` away.
-    The window is centred on the pixel where that is possible; at a border it is moved inwards
-    until it lies inside, and has k pixels there too. The rule is NATTEN's up to 0.14
+    Along an axis the neighbours of a pixel lie a multiple of `dilation` away. The window is centred
+    on the pixel where possible; at a border it is moved inwards until it lies inside the map, and
+    keeps its k pixels. The rule is NATTEN's up to 0.14
     (`get_window_start` and `get_pb_start` of `natten_commons.cuh`).
 
     Args:
-        query: One vector per pixel and head; the dot products are scaled by the root of `c` here.
-        key: Likewise.
-        value: Likewise.
-        bias: Added to the dot products, by rows and columns from the pixel to the neighbour, from
-            -(k - 1) to k - 1: `r` is 2 k - 1, with k odd.
-        dilation: Distance of neighbours.
+        query: Query of each pixel and head, not yet scaled by the root of `c`.
+        key: Key of each pixel and head.
+        value: Value of each pixel and head.
+        bias: Bias of the logits by row and column offset from pixel to neighbour, from -(k - 1)
+            to k - 1: `r` is 2 k - 1, with k odd.
+        dilation: Distance between neighbours in pixels.
 
     Raises:
         ValueError: The map is smaller than k times `dilation`, or k is even.
@@ -47,7 +47,7 @@ def neighborhood_attention_reference(
 
 
 def neighbours(length: int, k: int, dilation: int) -> Int[Tensor, "n k"]:
-    """List the neighbours of every position along an axis, in order."""
+    """Return the neighbours of every position along an axis, in order."""
     position = torch.arange(length)
     offset, step = position % dilation, position // dilation
     steps = (length - offset + dilation - 1) // dilation  # positions with that offset
@@ -56,16 +56,16 @@ def neighbours(length: int, k: int, dilation: int) -> Int[Tensor, "n k"]:
 
 
 def kernel_size(h: int, w: int, bias: Float[Tensor, "m r r"], dilation: int) -> int:
-    """Give k, the side of the window.
+    """Return k, the side of the window.
 
     Raises:
         ValueError: The map is smaller than k times `dilation`, or k is even.
     """
     k = (bias.shape[-1] + 1) // 2
     if k % 2 == 0:
-        raise ValueError(f"the window's side should be odd, not {k}")
+        raise ValueError(f"the side of the window must be odd, not {k}")
     if min(h, w) < k * dilation:
         raise ValueError(
-            f"a map of {h} by {w} is too small for {k} by {k} neighbours {dilation} apart: pad it"
+            f"a {h}x{w} map is too small for {k}x{k} neighbours {dilation} apart: pad it"
         )
     return k

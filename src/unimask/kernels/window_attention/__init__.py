@@ -1,17 +1,6 @@
-"""Attention within windows of a map: one meaning, several implementations."""
+"""Attention within (shifted) windows of a map: one definition, several implementations."""
 
-from unimask.kernels.window_attention.bands import Band, bands_in_cache
-from unimask.kernels.window_attention.learning import Parameters, learn_window_attention
-from unimask.kernels.window_attention.mixing import mix
-from unimask.kernels.window_attention.windows import cut, join, strangers_of
+from unimask.kernels.window_attention.geometry import relative_position_index
+from unimask.kernels.window_attention.layer import window_attention
 
-__all__ = [
-    "Band",
-    "Parameters",
-    "bands_in_cache",
-    "cut",
-    "join",
-    "learn_window_attention",
-    "mix",
-    "strangers_of",
-]
+__all__ = ["relative_position_index", "window_attention"]

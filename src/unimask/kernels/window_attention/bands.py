@@ -1,4 +1,4 @@
-"""A Swin block's map in bands of windows, so that a band at a time stays in the cache."""
+"""Horizontal bands of a map, each a few rows of windows, so that one band fits the cache."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,81 +8,85 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from unimask.kernels.rows import rows_at_a_time
+from unimask.kernels.rows import rows_per_block
 
 
 @dataclass(frozen=True)
 class Band:
-    """Some of the lines of windows of a map that was moved up, and filled with zeros below.
+    """Some rows of windows of a map that was shifted up cyclically and padded with zeros below.
 
     Attributes:
-        lines: Which lines of windows.
-        rows: The map's own rows in them, in their order.
-        upper: How many of these rows lie above those that the band lacks.
-        lacking: How many rows it lacks there.
-        below: How many more it lacks below all of them.
-        height: Rows of the whole map, filled.
+        window_rows: Which rows of windows the band covers.
+        rows: Rows of the unpadded map that lie in these windows, in their order.
+        rows_above_gap: Number of these rows above the band's gap.
+        gap: Number of padding rows in the middle of the band: below the map's last row, above its
+            rows that the shift wrapped around.
+        padding_below: Number of padding rows at the end of the band.
+        padded_height: Height of the whole padded map.
     """
 
-    lines: slice
+    window_rows: slice
     rows: slice | Int[Tensor, " i"]
-    upper: int
-    lacking: int
-    below: int
-    height: int
+    rows_above_gap: int
+    gap: int
+    padding_below: int
+    padded_height: int
 
-    def fill(self, x: Float[Tensor, "b i w c"]) -> Float[Tensor, "b j w c"]:
-        """Put rows of zeros where the map has none."""
-        if not self.lacking:
-            return F.pad(x, (0, 0, 0, 0, 0, self.below)) if self.below else x
+    def pad(self, x: Float[Tensor, "b i w c"]) -> Float[Tensor, "b j w c"]:
+        """Insert rows of zeros where the map has none."""
+        if not self.gap:
+            return F.pad(x, (0, 0, 0, 0, 0, self.padding_below)) if self.padding_below else x
         b, _, w, c = x.shape
-        gap, end = (x.new_zeros(b, count, w, c) for count in (self.lacking, self.below))
-        return torch.cat([x[:, : self.upper], gap, x[:, self.upper :], end], dim=1)
+        gap, end = (x.new_zeros(b, count, w, c) for count in (self.gap, self.padding_below))
+        above, below = x[:, : self.rows_above_gap], x[:, self.rows_above_gap :]
+        return torch.cat([above, gap, below, end], dim=1)
 
-    def clear(self, x: Float[Tensor, "b j w c"]) -> Float[Tensor, "b i w c"]:
-        """Undo `fill`."""
-        x = x[:, : x.shape[1] - self.below]
-        if not self.lacking:
+    def crop(self, x: Float[Tensor, "b j w c"]) -> Float[Tensor, "b i w c"]:
+        """Remove the rows that `pad` inserted."""
+        x = x[:, : x.shape[1] - self.padding_below]
+        if not self.gap:
             return x
-        return torch.cat([x[:, : self.upper], x[:, self.upper + self.lacking :]], dim=1)
+        return torch.cat([x[:, : self.rows_above_gap], x[:, self.rows_above_gap + self.gap :]], 1)
 
 
 def bands_in_cache(x: Float[Tensor, "b h w c"], window: int, shift: int) -> tuple[Band, ...]:
-    """Give the bands to treat a map in: one for all of it, unless blocks of rows are smaller."""
+    """Return the bands to process a map in; one for the whole map unless it exceeds a block."""
     b, h, w, _ = x.shape
-    lines = -(-rows_at_a_time(x, h * w, pictures=b) // (window * w))
-    whole, *parts = bands(h, window, shift, lines)
+    window_rows = -(-rows_per_block(x, h * w, batch=b) // (window * w))
+    whole, *parts = bands(h, window, shift, window_rows)
     return tuple(parts) or (whole,)
 
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def bands(rows: int, window: int, shift: int, lines: int) -> tuple[Band, ...]:
-    """Give the whole map as one band and, if it has more lines than that, bands of `lines`."""
-    height = -(-rows // window) * window
-    count = height // window
-    cut = [slice(0, count)]
-    if lines < count:
-        cut += [slice(start, min(start + lines, count)) for start in range(0, count, lines)]
-    return tuple(cut_band(part, rows, window, shift, height) for part in cut)
+def bands(height: int, window: int, shift: int, window_rows: int) -> tuple[Band, ...]:
+    """Return the whole map as one band and, if it is higher, its bands of `window_rows` each."""
+    padded_height = -(-height // window) * window
+    count = padded_height // window
+    parts = [slice(0, count)]
+    if window_rows < count:
+        starts = range(0, count, window_rows)
+        parts += [slice(start, min(start + window_rows, count)) for start in starts]
+    return tuple(make_band(part, height, window, shift, padded_height) for part in parts)
 
 
-def cut_band(lines: slice, rows: int, window: int, shift: int, height: int) -> Band:
-    """Give the band of some lines of a map moved up by `shift`; rows past the last are empty.
+def make_band(window_rows: slice, height: int, window: int, shift: int, padded_height: int) -> Band:
+    """Return the band of some rows of windows of a map that is shifted up by `shift` rows.
 
-    Numbers and lists alone decide: for those who trace networks they are constants.
+    Only Python numbers and lists are used: to tracers of networks they are constants.
     """
-    start, stop = lines.start * window + shift, lines.stop * window + shift
-    straight = range(start, min(stop, rows))
-    wrapped = range(max(start, height) - height, min(max(stop, height) - height, rows))
-    own = [*straight, *wrapped]
-    taken = slice(own[0], own[-1] + 1) if own and own[-1] - own[0] == len(own) - 1 else None
-    lower = wrapped.start + height - start if wrapped else len(straight)
+    start, stop = window_rows.start * window + shift, window_rows.stop * window + shift
+    straight = range(start, min(stop, height))
+    wrapped_stop = min(max(stop, padded_height) - padded_height, height)
+    wrapped = range(max(start, padded_height) - padded_height, wrapped_stop)
+    rows = [*straight, *wrapped]
+    contiguous = bool(rows) and rows[-1] - rows[0] == len(rows) - 1
+    above_wrapped = wrapped.start + padded_height - start if wrapped else len(straight)
     return Band(
-        lines,
-        torch.tensor(own, dtype=torch.long) if taken is None else taken,
+        window_rows,
+        slice(rows[0], rows[-1] + 1) if contiguous else torch.tensor(rows, dtype=torch.long),
         len(straight),
-        lower - len(straight),
-        stop - start - lower - len(wrapped),
-        height,
+        above_wrapped - len(straight),
+        stop - start - above_wrapped - len(wrapped),
+        padded_height,
     )

@@ -1,24 +1,23 @@
-"""Multi-head attention on top of PyTorch's fused kernels."""
+"""Multi-head attention by PyTorch's fused kernels."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import kept, ready_linear
-from unimask.kernels.rows import by_rows
+from unimask.kernels.linear import joint_projections
 
 
 class Attention(nn.Module):
-    """Multi-head attention whose parameters are named as those of `nn.MultiheadAttention`.
+    """Multi-head attention with the parameter names of `nn.MultiheadAttention`.
 
-    Unlike that module it never materialises the weights, and takes a mask for each picture
-    rather than for each picture and head.
+    Unlike that module it never materializes the attention weights, and takes one mask per image
+    instead of one per image and head.
 
     Args:
-        dim: Width of queries, keys and values.
-        num_heads: Heads.
-        dropout: Dropout of the attention weights while training.
+        dim: Number of channels of queries, keys and values.
+        num_heads: Number of heads.
+        dropout: Dropout rate of the attention weights in training.
     """
 
     def __init__(self, dim: int, *, num_heads: int, dropout: float = 0.0) -> None:
@@ -38,13 +37,17 @@ class Attention(nn.Module):
         *,
         blocked: Bool[Tensor, "b q n"] | None = None,
     ) -> Float[Tensor, "b q c"]:
-        """Mix `value` by the likeness of `query` and `key`; True in `blocked` forbids a pair."""
-        pairs = zip(self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
-        projections = kept(self, lambda: [ready_linear(*pair) for pair in pairs])
-        heads = [
-            by_rows(project, x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for x, project in zip((query, key, value), projections, strict=True)
-        ]
+        """Compute the attention of queries to keys.
+
+        Args:
+            query: Queries before projection.
+            key: Keys before projection.
+            value: Values before projection.
+            blocked: True for pairs of query and key that must not attend; None blocks none.
+        """
+        inputs = query, key, value
+        projected = joint_projections(self, self.in_proj_weight, self.in_proj_bias, inputs)
+        heads = [x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected]
         allowed = None if blocked is None else ~blocked[:, None]
         dropout = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(*heads, attn_mask=allowed, dropout_p=dropout)

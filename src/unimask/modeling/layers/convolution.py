@@ -1,23 +1,18 @@
-"""Convolutions of 3x3 between wide maps."""
+"""3x3 convolutions with stride 1."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import arithmetic, forget, kept, learns, packs
-from unimask.kernels.winograd import learn_winograd, ready_filters, winograd
-
-WIDE = 192
-"""Channels from which on the quick way pays."""
+from unimask.kernels.convolution import convolution_3x3
 
 
 class Convolution3x3(nn.Conv2d):
-    """A convolution that keeps the map's size; on a CPU by Winograd's filters.
+    """3x3 convolution that keeps the size of the map.
 
     Args:
-        inputs: Channels of the map.
-        outputs: Channels of the result.
-        bias: Whether to add one.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        bias: Whether the convolution has a bias.
     """
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool) -> None:
@@ -25,12 +20,4 @@ class Convolution3x3(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Convolve."""
-        wide = min(self.in_channels, self.out_channels) >= WIDE
-        if wide and input.dtype == torch.float32 and packs(self.weight):
-            out = winograd(input, kept(self, lambda: ready_filters(self.weight)))
-            return out if self.bias is None else out.add_(self.bias[:, None, None])
-        forget(self)
-        if wide and arithmetic(input) == torch.float32 and learns(input):
-            out = learn_winograd(input, self.weight)
-            return out if self.bias is None else out + self.bias[:, None, None]
-        return super().forward(input)
+        return convolution_3x3(input, self)

@@ -1,4 +1,4 @@
-"""Group normalisation as a layer."""
+"""Group normalization as a layer."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from unimask.kernels.group_norm import group_norm
 
 
 class GroupNorm(nn.GroupNorm):
-    """`nn.GroupNorm` by our own kernel; without gradients its input is used up.
+    """`nn.GroupNorm`, optionally followed by ReLU; without gradients the input is overwritten.
 
     Args:
-        groups: They divide the channels.
-        channels: Of the map.
-        rectified: Whether values below zero become zero.
+        groups: Number of groups; divides the number of channels.
+        channels: Number of channels.
+        rectified: Whether ReLU follows.
     """
 
     def __init__(self, groups: int, channels: int, *, rectified: bool = False) -> None:
@@ -26,12 +26,17 @@ class GroupNorm(nn.GroupNorm):
         input: Float[Tensor, "b c h w"],
         added: Callable[[slice], Float[Tensor, "b c i w"]] | None = None,
     ) -> Float[Tensor, "b c h w"]:
-        """Normalise each group of channels; add another map, whose lines are asked for."""
+        """Normalize each group of channels, then add another map.
 
-        def finish(lines: Tensor, where: slice) -> None:
+        Args:
+            input: Maps.
+            added: Function that returns the given rows of the map to add; None adds nothing.
+        """
+
+        def finish(rows: Tensor, where: slice) -> None:
             if added is not None:
-                lines += added(where)
+                rows += added(where)
             if self.rectified:
-                lines.relu_()
+                rows.relu_()
 
         return group_norm(input, self.num_groups, self.weight, self.bias, self.eps, finish)

@@ -38,10 +38,10 @@ class MaskHead(nn.Module):
         anchors: Anchors | None = None,
     ) -> LayerPrediction:
         """Predict classes and masks; anchors belong to the last queries."""
-        (prediction,) = self.of_layers([queries], mask_features, anchors)
+        (prediction,) = self.predict_layers([queries], mask_features, anchors)
         return prediction
 
-    def of_layers(
+    def predict_layers(
         self,
         states: list[Float[Tensor, "b q c"]],
         mask_features: MaskFeatures,
@@ -54,7 +54,7 @@ class MaskHead(nn.Module):
         queries = self.norm(torch.cat(states, dim=1) if len(states) > 1 else states[0])
         count = states[0].shape[1]
         classes = self.class_embed(queries).split(count, dim=1)
-        masks = mask_features.of_layers(self.mask_embed(queries), count)
+        masks = mask_features.layer_masks(self.mask_embed(queries), count)
         placed = [
             self.place(layer_masks, layer_queries, anchors)
             for layer_masks, layer_queries in zip(masks, queries.split(count, dim=1), strict=True)

@@ -1,4 +1,4 @@
-"""Mask arithmetic: what masks are made of, and what they forbid."""
+"""Mask logits from mask features, and the positions that masks block in attention."""
 
 from typing import NamedTuple
 
@@ -6,59 +6,57 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from unimask.kernels.linear import learns
-from unimask.kernels.mask_product import mask_product, masks_of
+from unimask.kernels.mask_product import layer_mask_logits, mask_logits
 from unimask.outputs import MaskFactors
 
 
 class MaskFeatures(NamedTuple):
-    """Features of every cell, before their last, pointwise projection (Mask2Former, 3.2).
+    """Mask features before their last, pointwise projection (Mask2Former, 3.2).
 
-    A mask is a dot product of features and an embedding. Both are linear, so the projection may
-    go to the embeddings instead: they are hundreds, the cells tens of thousands.
+    A mask is the dot product of features and an embedding. Both are linear, so the projection can
+    be applied to the embeddings instead: there are hundreds of them, and tens of thousands of
+    pixels.
 
     Attributes:
-        maps: What the projection reads, or the features themselves.
-        projection: None: there is none.
+        maps: Input of the projection, or the mask features themselves.
+        projection: The projection; None if there is none.
     """
 
     maps: Float[Tensor, "b c h w"]
     projection: nn.Conv2d | None = None
 
     def masks(self, embed: Float[Tensor, "b q d"]) -> Float[Tensor, "b q h w"]:
-        """Score every cell against every query: one dot product per pair."""
-        return masks_of(*self.project(embed), self.maps)
+        """Compute the mask logits of every query."""
+        return mask_logits(*self.project(embed), self.maps)
 
-    def of_layers(
+    def layer_masks(
         self, embed: Float[Tensor, "b q d"], count: int
     ) -> tuple[Float[Tensor, "b _ h w"], ...]:
-        """Do the same for layers with `count` queries each."""
-        if learns(embed):
-            return mask_product(*self.project(embed), self.maps, count)
-        return self.masks(embed).split(count, dim=1)
+        """Compute the mask logits of several layers with `count` queries each."""
+        return layer_mask_logits(*self.project(embed), self.maps, count)
 
     def factors(self, embed: Float[Tensor, "b n d"]) -> MaskFactors:
-        """Give the masks of all layers' queries undrawn."""
+        """Return embeddings and features whose products are the masks, without computing these."""
         return MaskFactors(*self.project(embed), self.maps)
 
     def project(
         self, embed: Float[Tensor, "b q d"]
     ) -> tuple[Float[Tensor, "b q c"], Float[Tensor, "b q 1"]]:
-        """Give embeddings for the maps as they are, and what is added to each mask."""
+        """Apply the transposed projection to embeddings; return them and the bias of each mask."""
         if self.projection is None:
             return embed, embed.new_zeros(*embed.shape[:2], 1)
         weight, bias = self.projection.weight.flatten(1), self.projection.bias
         return embed @ weight, (embed @ bias)[..., None]  # type: ignore[operator]
 
     def projected(self) -> Float[Tensor, "b d h w"]:
-        """Give the features of every cell."""
+        """Compute the mask features."""
         return self.maps if self.projection is None else self.projection(self.maps)
 
     def at_size(self, size: tuple[int, int]) -> "MaskFeatures":
-        """Resize to a coarser map, without gradients.
+        """Resize the features to a coarser map, without gradients.
 
-        Masks are linear in the features: those of resized features are the resized masks, and
-        resizing features once costs less than the masks of every query in every layer.
+        Masks are linear in the features: the masks of resized features are the resized masks, and
+        resizing features once costs less than resizing the masks of every query in every layer.
         """
         maps = F.interpolate(self.maps.detach(), size, mode="bilinear", align_corners=False)
         return self._replace(maps=maps)
@@ -67,8 +65,8 @@ class MaskFeatures(NamedTuple):
 def blocked_positions(mask_logits: Float[Tensor, "b q h w"]) -> Bool[Tensor, "b q n"]:
     """Mark the memory positions that each query may not attend to.
 
-    A query looks only inside the mask it drew at the previous layer (Mask2Former, 3.2.1).
-    One whose mask is empty looks everywhere: a fully blocked row would make softmax NaN.
+    A query attends inside the mask that the previous layer predicted for it (Mask2Former, 3.2.1).
+    A query with an empty mask attends everywhere: a fully blocked row would make the softmax NaN.
     """
     # As released: not `< 0`, which rounds differently.
     blocked = mask_logits.detach().sigmoid().flatten(2) < 0.5

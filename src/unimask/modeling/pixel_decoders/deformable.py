@@ -6,12 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.kernels.feed_forward import Parameters, feed_forward
-from unimask.kernels.layer_norm import Norm
-from unimask.kernels.linear import kept, learns, ready_layer
+from unimask.kernels.feed_forward import post_norm_feed_forward
 from unimask.kernels.positions import cell_centres, level_positions
-from unimask.kernels.rows import by_rows
-from unimask.kernels.upsampling import upsampled_lines
+from unimask.kernels.rows import rowwise
+from unimask.kernels.upsampling import upsampled_rows
 from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.pyramid import (
@@ -24,15 +22,15 @@ from unimask.modeling.pixel_decoders.output import PixelDecoderOutput
 
 
 class DeformableEncoderLayer(nn.Module):
-    """Deformable attention, then a feed-forward part, each normalised after its sum.
+    """Deformable self-attention and feed-forward part, each followed by add and norm.
 
     Args:
-        dim: Width of a position.
-        num_levels: Maps.
-        num_heads: Heads.
-        num_points: Points per head and level.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of both parts.
+        dim: Number of channels.
+        num_levels: Number of levels (maps).
+        num_heads: Number of heads.
+        num_points: Number of sampling points per head and level.
+        ffn_dim: Number of hidden channels of the feed-forward part.
+        dropout: Dropout rate of both parts.
     """
 
     def __init__(
@@ -64,34 +62,36 @@ class DeformableEncoderLayer(nn.Module):
         centres: Float[Tensor, "n 2"],
         shapes: list[tuple[int, int]],
     ) -> Float[Tensor, "b n c"]:
-        """Mix positions, then channels."""
-        widen, narrow = kept(
-            self, lambda: (ready_layer(self.linear1, "relu"), ready_layer(self.linear2))
-        )
-        read = self.self_attn.reader(memory, shapes)
-        if learns(memory) and not (self.training and self.dropout.p):
-            one, two = self.linear1, self.linear2
-            own = Parameters(one.weight, one.bias, two.weight, two.bias)
-            norm = Norm(self.norm1.weight, self.norm1.bias, self.norm1.eps)
-            placed = memory + read(memory, positions, centres)
-            return self.norm2(feed_forward(placed, own, "relu", norm, residual=True))
+        """Refine the features of all levels (Deformable DETR, 4.1).
 
-        def mix(rows: Tensor, codes: Tensor, centres: Tensor) -> Tensor:
-            rows = self.norm1(rows + self.dropout(read(rows, codes, centres)))
-            return self.norm2(rows + self.dropout(narrow(self.dropout(widen(rows)))))
+        Args:
+            memory: Features of all positions, level after level.
+            positions: Position and level encodings.
+            centres: Centre (x, y) of each position, from 0 to 1.
+            shapes: Height and width of each level.
+        """
+        sample = self.self_attn.value_sampler(memory, shapes)
 
-        return by_rows(mix, memory, positions, centres)
+        @rowwise
+        def layer(rows: Tensor, positions: Tensor, centres: Tensor) -> Tensor:
+            rows = rows + self.dropout(self.self_attn(rows, positions, centres, sample))
+            rows = post_norm_feed_forward(
+                rows, self.norm1, self.linear1, self.linear2, dropout=self.dropout
+            )
+            return self.norm2(rows)
+
+        return layer(memory, positions, centres)
 
 
 class DeformablePixelDecoder(nn.Module):
-    """Refine strides 32, 16 and 8 together, then add stride 4 by one step of an FPN.
+    """Refine the maps at strides 32, 16 and 8 together, then add stride 4 by one step of an FPN.
 
     Args:
-        input_channels: Channels of the backbone's maps, fine to coarse.
-        dim: Width of the pyramid.
-        mask_dim: Channels of the mask features.
-        layers: Of the encoder over the maps at strides 32, 16 and 8.
-        local_positions: Measure positions in pixels instead of in shares of the picture.
+        input_channels: Number of channels of the backbone's maps, fine to coarse.
+        dim: Number of channels of the pyramid.
+        mask_dim: Number of channels of the mask features.
+        layers: Encoder layers over the maps at strides 32, 16 and 8.
+        local_positions: Whether positions are measured in pixels instead of relative to the image.
     """
 
     num_levels = 3
@@ -120,7 +120,7 @@ class DeformablePixelDecoder(nn.Module):
         self.initialise()
 
     def initialise(self) -> None:
-        """Start convolutions as the authors do: Xavier for inputs, Kaiming (a=1) for the FPN."""
+        """Initialize convolutions as the authors: Xavier for inputs, Kaiming (a=1) for the FPN."""
         for project in self.input_proj:
             convolution: nn.Conv2d = project[0]  # type: ignore[index]
             nn.init.xavier_uniform_(convolution.weight)
@@ -129,7 +129,7 @@ class DeformablePixelDecoder(nn.Module):
             start_convolutions(part)
 
     def forward(self, features: tuple[Tensor, ...]) -> PixelDecoderOutput:
-        """Give the mask features and the refined maps."""
+        """Compute the mask features and the refined maps."""
         finest, *others = features
         maps = [
             project(feature)
@@ -137,19 +137,19 @@ class DeformablePixelDecoder(nn.Module):
         ]
         refined = self.encode(maps)
         project, norm = self.lateral
-        lines = upsampled_lines(refined[-1], (finest.shape[-2], finest.shape[-1]))
-        pyramid = self.output(norm(project(finest), lines))
+        upsampled = upsampled_rows(refined[-1], (finest.shape[-2], finest.shape[-1]))
+        pyramid = self.output(norm(project(finest), upsampled))
         return PixelDecoderOutput(
             MaskFeatures(pyramid, self.mask_features), tuple(refined), refined[0]
         )
 
     def encode(self, maps: list[Tensor]) -> list[Tensor]:
-        """Let the positions of all maps attend to one another."""
+        """Apply the deformable encoder to the positions of all maps."""
         shapes = [(feature.shape[-2], feature.shape[-1]) for feature in maps]
         memory = torch.cat([feature.flatten(2).transpose(1, 2) for feature in maps], dim=1)
-        codes = level_positions(shapes, memory.shape[-1], memory, local=self.local_positions)
+        encodings = level_positions(shapes, memory.shape[-1], memory, local=self.local_positions)
         embeds = self.level_embed.to(memory.dtype)
-        positions = torch.cat([code + embed for code, embed in zip(codes, embeds, strict=True)])
+        positions = torch.cat([code + embed for code, embed in zip(encodings, embeds, strict=True)])
         centres = cell_centres(tuple(shapes), memory.device)
         for layer in self.layers:
             memory = layer(memory, positions, centres, shapes)

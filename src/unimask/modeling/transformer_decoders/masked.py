@@ -124,7 +124,7 @@ class MaskedAttentionDecoder(nn.Module):
         if factored and anchors is None:
             return self.head.factored(states, maps.mask_features)._replace(queries=bare)
         told = states if auxiliary else states[-1:]
-        *earlier, last = self.head.of_layers(told, maps.mask_features, anchors)
+        *earlier, last = self.head.predict_layers(told, maps.mask_features, anchors)
         first_queries = bare if auxiliary else None
         return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier), first_queries)
 

@@ -1,4 +1,4 @@
-"""Products with a weight that many calls share, brought into oneDNN's order once."""
+"""Matrix products with a weight that is reordered once for many calls (oneDNN's prepacking)."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -11,31 +11,35 @@ from torch import Tensor
 Activation = Literal["none", "relu", "gelu"]
 
 BATCH = 2048
-"""Rows of a call, roughly: what the packed form is made for. Others give the same numbers."""
+"""Number of rows per call for which oneDNN picks its layout; other numbers give equal results."""
 
 
-def ready_product(
+def prepacked_product(
     weight: Float[Tensor, "d c"],
     bias: Float[Tensor, " d"] | None = None,
     activation: Activation = "none",
 ) -> Callable[[Float[Tensor, "... c"]], Float[Tensor, "... d"]]:
-    """Give `activation(x @ weight.T + bias)` as a function of x, made ready for many calls.
+    """Prepack a weight; return `x -> activation(x @ weight.T + bias)`, without autograd support.
 
-    No gradients flow through what oneDNN multiplies. It reads the weight in an order of its own,
-    into which it is brought here, and adds bias and activation before the product leaves the
-    cache. PyTorch's functions take 10 % longer, and one and a half times as long with GELU.
-    The weight may change between two calls of this function, not between those of its result.
+    oneDNN reads the weight in a blocked layout, into which it is reordered here, and applies bias
+    and activation before the product leaves the cache. PyTorch's functions take 10 % longer, and
+    one and a half times as long with GELU. The returned function keeps the values that the weight
+    has now: prepack again after changing it.
     """
-    if not packs(weight):
+    if not can_prepack(weight):
         return lambda x: activate(F.linear(x, weight, bias), activation)
-    order = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), BATCH)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), BATCH)
     algorithm = "none" if activation == "gelu" else ""
     multiply = torch.ops.mkldnn._linear_pointwise.default
-    return lambda x: multiply(x, order, bias, activation, [], algorithm)
+    return lambda x: multiply(x, packed, bias, activation, [], algorithm)
 
 
-def packs(weight: Tensor) -> bool:
-    """Say whether oneDNN may take over: it knows no gradients, and no compiler looks inside."""
+def can_prepack(weight: Tensor) -> bool:
+    """Return whether oneDNN's prepacked product applies.
+
+    It needs a CPU tensor in float32 or bfloat16, no gradients, no autocast and no compiler, which
+    could not trace it.
+    """
     return (
         weight.device.type == "cpu"
         and weight.dtype in (torch.float32, torch.bfloat16)
@@ -48,7 +52,7 @@ def packs(weight: Tensor) -> bool:
 
 
 def activate(x: Float[Tensor, "... d"], activation: Activation) -> Float[Tensor, "... d"]:
-    """Apply an activation."""
+    """Apply an activation function out of place."""
     if activation == "gelu":
         return F.gelu(x)
     # Not in place: the product is a view, and its gradient would be copied.

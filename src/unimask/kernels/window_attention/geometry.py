@@ -1,4 +1,4 @@
-"""Which tokens of Swin's (shifted) windows are how far apart, and which were never neighbours."""
+"""Geometry of Swin's windows: relative positions, and pairs that a shift brings together."""
 
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def relative_position_index(window: int) -> Int[Tensor, "n n"]:
-    """Number the offsets between two tokens of a window, row of the position table by pair."""
+    """Return the row of the relative position bias table for each pair of tokens in a window."""
     axis = torch.arange(window)
     rows, columns = torch.meshgrid(axis, axis, indexing="ij")
     rows, columns = rows.flatten(), columns.flatten()
@@ -19,28 +19,28 @@ def relative_position_index(window: int) -> Int[Tensor, "n n"]:
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def strangers(
+def separated_pairs(
     height: int, width: int, window: int, shift: int, device: torch.device
 ) -> Bool[Tensor, "w n n"]:
-    """Mark pairs of tokens that share a shifted window but were never neighbours.
+    """Mark pairs of tokens that share a shifted window but are no neighbours in the map.
 
-    Cyclic shifting brings the picture's opposite borders together; such tokens may not attend
-    to each other (Swin, figure 4).
+    The cyclic shift brings opposite borders of the map together; such tokens must not attend to
+    each other (Swin, figure 4).
     """
-    region_rows = region_of(height, window, shift, device)
-    region_columns = region_of(width, window, shift, device)
-    regions = region_rows[:, None] * 3 + region_columns[None, :]
+    row_regions = region_ids(height, window, shift, device)
+    column_regions = region_ids(width, window, shift, device)
+    regions = row_regions[:, None] * 3 + column_regions[None, :]
     tiles = regions.view(height // window, window, width // window, window)
     tiles = tiles.transpose(1, 2).reshape(-1, window * window)
     return tiles[:, None, :] != tiles[:, :, None]
 
 
-def region_of(length: int, window: int, shift: int, device: torch.device) -> Int[Tensor, " n"]:
-    """Number the three stretches that cyclic shifting leaves along one axis."""
+def region_ids(length: int, window: int, shift: int, device: torch.device) -> Int[Tensor, " n"]:
+    """Number the three regions that the cyclic shift creates along one axis."""
     index = torch.arange(length, device=device)
     return (index >= length - window).long() + (index >= length - shift).long()
 
 
 def roll(x: Float[Tensor, "b h w c"], shift: int, dim: int) -> Float[Tensor, "b h w c"]:
-    """Move a map cyclically; by nothing, without a copy."""
+    """Shift a map cyclically; a shift of 0 makes no copy."""
     return x.roll(shift, dim) if shift else x

@@ -1,4 +1,4 @@
-"""What is made of weights is made again when they change, and only then."""
+"""Values derived from weights are recomputed when the weights change, and only then."""
 
 import copy
 import gc
@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from unimask.kernels.linear import kept, ready_linear
+from unimask.kernels.linear import cached_for_weights, product
 
 
-def product(layer, x):
-    """Give the layer's product by weights that are kept, and how often they were made by now."""
+def cached_product(layer, x):
+    """Return the layer's output by a cached weight, and how often it was prepacked in this call."""
     calls = []
 
     def make():
         calls.append(1)
-        return ready_linear(layer.weight, layer.bias)
+        return product(layer.weight, layer.bias)
 
-    return kept(layer, make)(x), len(calls)
+    return cached_for_weights(layer, make)(x), len(calls)
 
 
 def halve(layer):
@@ -33,7 +33,7 @@ def load(layer):
 def step(layer):
     with torch.enable_grad():
         optimizer = torch.optim.AdamW(layer.parameters(), lr=1.0, fused=True)
-        product(layer, torch.ones(1, 4))[0].sum().backward()
+        cached_product(layer, torch.ones(1, 4))[0].sum().backward()
         optimizer.step()
 
 
@@ -52,41 +52,41 @@ CHANGES = [halve, load, step, replace, round_trip]
 @torch.no_grad()
 def test_changed_weights_are_noticed(change):
     layer, x = nn.Linear(4, 3), torch.randn(2, 4)
-    assert product(layer, x)[1] == 1
-    assert product(layer, x)[1] == 0
+    assert cached_product(layer, x)[1] == 1
+    assert cached_product(layer, x)[1] == 0
     change(layer)
-    found, made = product(layer, x)
+    found, made = cached_product(layer, x)
     assert made == 1
     torch.testing.assert_close(found, layer(x))
 
 
 @torch.no_grad()
-def test_a_copy_has_its_own():
+def test_a_copy_has_its_own_cache():
     layer, x = nn.Linear(4, 3), torch.randn(2, 4)
-    product(layer, x)
+    cached_product(layer, x)
     other = copy.deepcopy(layer)
     halve(other)
-    torch.testing.assert_close(product(other, x)[0], other(x))
-    torch.testing.assert_close(product(layer, x)[0], layer(x))
+    torch.testing.assert_close(cached_product(other, x)[0], other(x))
+    torch.testing.assert_close(cached_product(layer, x)[0], layer(x))
 
 
-def test_with_gradients_nothing_is_kept():
+def test_with_gradients_nothing_is_cached():
     layer, x = nn.Linear(4, 3), torch.randn(2, 4)
     with torch.no_grad():
-        product(layer, x)
-    assert product(layer, x)[1] == product(layer, x)[1] == 1
+        cached_product(layer, x)
+    assert cached_product(layer, x)[1] == cached_product(layer, x)[1] == 1
 
 
-def test_weights_of_inference_mode_are_not_counted_and_not_kept():
+def test_weights_of_inference_mode_are_not_cached():
     with torch.inference_mode():
         layer, x = nn.Linear(4, 3), torch.randn(2, 4)
-        assert product(layer, x)[1] == product(layer, x)[1] == 1
+        assert cached_product(layer, x)[1] == cached_product(layer, x)[1] == 1
 
 
-def test_it_goes_with_its_module():
+def test_the_cache_does_not_keep_a_module_alive():
     layer = nn.Linear(4, 3)
     with torch.no_grad():
-        product(layer, torch.randn(2, 4))
+        cached_product(layer, torch.randn(2, 4))
     gone = weakref.ref(layer)
     del layer
     gc.collect()

@@ -1,4 +1,4 @@
-"""What passes between the rooms: predictions of the network, and targets to train it."""
+"""Types that packages exchange: predictions of the network, and targets to train it."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,22 +8,22 @@ from torch import Tensor
 
 
 class LayerPrediction(NamedTuple):
-    """What one decoder layer says of every query; the last class column is "no object"."""
+    """Prediction of one decoder layer for every query; the last class column is "no object"."""
 
     class_logits: Float[Tensor, "b q k"]
     mask_logits: Float[Tensor, "b q h w"]
 
 
 class SegmenterOutput(NamedTuple):
-    """The last layer's prediction, and where asked for what only training needs.
+    """Prediction of the last layer, and on request what only training needs.
 
     Attributes:
-        class_logits: The last column is "no object".
-        mask_logits: At a quarter of the input's height and width.
-        auxiliary: Predictions of the earlier layers, first those of bare queries if the decoder
-            judges them.
-        queries: The bare queries, where they are judged.
-        texts: What the picture's texts mean, as many as queries; OneFormer alone has them.
+        class_logits: Class logits; the last column is "no object".
+        mask_logits: Mask logits at a quarter of the input's height and width.
+        auxiliary: Predictions of the earlier layers; the first is that of the initial queries if
+            the decoder supervises them.
+        queries: Initial queries, if the decoder supervises them.
+        texts: Text queries of each image, as many as queries; OneFormer only.
     """
 
     class_logits: Float[Tensor, "b q k"]
@@ -34,37 +34,38 @@ class SegmenterOutput(NamedTuple):
 
 
 class MaskFactors:
-    """Masks of all layers as what they are products of, to be drawn a few at a time.
+    """Masks of all layers as the factors of their product, to be computed a few at a time.
 
-    Drawn, the masks of every query of every layer are the most that a training step holds, and its
-    losses look at few of them. Not a tuple: whoever turns outputs into another type, as training
-    in half precision does, leaves it as it is.
+    The masks of every query of every layer would take most of a training step's memory, and losses
+    read few of them. This is not a tuple, so that code which converts the dtype of outputs (mixed
+    precision training) leaves it unchanged.
 
     Args:
-        embed: Of the queries of all layers, one layer after the other.
-        own: What is added to all cells of a query.
-        features: Of the cells, at a quarter of the input's height and width.
+        embed: Mask embeddings of the queries of all layers, layer after layer.
+        bias: Added to all pixels of a query's mask.
+        features: Mask features at a quarter of the input's height and width.
     """
 
-    __slots__ = ("embed", "features", "own")
+    __slots__ = ("bias", "embed", "features")
 
     def __init__(
         self,
         embed: Float[Tensor, "b n c"],
-        own: Float[Tensor, "b n 1"],
+        bias: Float[Tensor, "b n 1"],
         features: Float[Tensor, "b c h w"],
     ) -> None:
-        self.embed, self.own, self.features = embed, own, features
+        self.embed, self.bias, self.features = embed, bias, features
 
 
 class FactoredOutput(NamedTuple):
-    """Predictions of all layers for losses that draw masks themselves.
+    """Predictions of all layers for losses that compute masks themselves.
 
     Attributes:
-        class_logits: Of each layer, the last one last; the last column is "no object".
-        masks: Of all layers.
-        queries: The bare queries.
-        texts: What the picture's texts mean, as many as queries; OneFormer alone has them.
+        class_logits: Class logits of each layer, the last layer last; their last column is "no
+            object".
+        masks: Masks of all layers as factors.
+        queries: Initial queries.
+        texts: Text queries of each image, as many as queries; OneFormer only.
     """
 
     class_logits: tuple[Float[Tensor, "b q k"], ...]
@@ -75,12 +76,13 @@ class FactoredOutput(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Target:
-    """The truth of one picture, at the size of the network's input.
+    """Ground truth of one image at the size of the network's input.
 
     Attributes:
         labels: Label id per object.
-        masks: Pixels per object; objects may overlap.
-        ignored: Pixels of unknown truth, which touch neither matching nor loss; None for none.
+        masks: Mask per object; objects may overlap.
+        ignored: True for pixels without ground truth, which neither matching nor losses use; None
+            if there are none.
     """
 
     labels: Int[Tensor, " n"]
@@ -88,6 +90,6 @@ class Target:
     ignored: Bool[Tensor, "h w"] | None = None
 
     def to(self, device: object) -> "Target":
-        """Give the target on `device`."""
+        """Return the target on `device`."""
         ignored = None if self.ignored is None else self.ignored.to(device)  # type: ignore[arg-type]
         return Target(self.labels.to(device), self.masks.to(device), ignored)  # type: ignore[arg-type]

@@ -183,7 +183,7 @@ def test_networks_leave_the_masks_they_would_draw(config):
     layers = [*(layer.class_logits for layer in output.auxiliary), output.class_logits]
     torch.testing.assert_close(list(factored.class_logits), layers)
     parts = factored.masks
-    masks = torch.baddbmm(parts.own, parts.embed, parts.features.flatten(2))
+    masks = torch.baddbmm(parts.bias, parts.embed, parts.features.flatten(2))
     expected = [*(layer.mask_logits for layer in output.auxiliary), output.mask_logits]
     torch.testing.assert_close(masks, torch.cat(expected, dim=1).flatten(2), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(factored.queries, output.queries)

@@ -85,7 +85,7 @@ class FactoredMasks:
 
         Masks are linear in the features: features are read there instead, a fraction of them.
         """
-        parts = self.factors.features, self.factors.embed, self.factors.own
+        parts = self.factors.features, self.factors.embed, self.factors.bias
         features, embed, own = (part.detach()[picture] for part in parts)
         read, inside = features_at(features, points)
         for some, plus in zip(embed.chunk(self.layers), own.chunk(self.layers), strict=True):
@@ -97,7 +97,7 @@ class FactoredMasks:
         """Read some masks at points of their own, with gradients: see `DrawnMasks.judge`."""
         count = self.factors.embed.shape[1] // self.layers
         rows = [torch.stack([q + i * count for i, q in enumerate(each)]) for each in queries]
-        parts = self.factors.embed, self.factors.own, self.factors.features
+        parts = self.factors.embed, self.factors.bias, self.factors.features
         with torch.autocast(parts[0].device.type, enabled=False):
             flat: Any = _Judge.apply(*parts, rows, choose)
         pairs = list(zip(flat[::2], flat[1::2], strict=True))

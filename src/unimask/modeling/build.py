@@ -1,4 +1,4 @@
-"""Configuration to module: the only place that knows both."""
+"""Build networks from configurations: the only module that knows both."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -61,7 +61,7 @@ BACKBONES: dict[type, type[nn.Module]] = {
 
 
 def arguments(config: BackboneConfig) -> dict[str, object]:
-    """Give the config's fields as constructor arguments; `kind` only names the class."""
+    """Return the config's fields as constructor arguments; `kind` only names the class."""
     return {f.name: getattr(config, f.name) for f in fields(config) if f.name != "kind"}
 
 
@@ -76,7 +76,7 @@ Layered = MapEncoderConfig | MaskedDecoderConfig | StandardDecoderConfig | PerPi
 
 
 def build_layers(kind: Callable[..., Layer], config: Layered, dim: int) -> list[Layer]:
-    """Build the layers of a transformer, each with weights of its own."""
+    """Build the layers of a transformer, each with its own weights."""
     return [
         kind(dim=dim, num_heads=config.num_heads, ffn_dim=config.ffn_dim, dropout=config.dropout)
         for _ in range(config.num_layers)
@@ -122,7 +122,7 @@ def build_deformable(
 def build_fpn(
     config: FPNPixelDecoderConfig | FaPNPixelDecoderConfig, input_channels: tuple[int, ...]
 ) -> FPNPixelDecoder:
-    """Build a pyramid on the backbone's maps."""
+    """Build the feature pyramid on the backbone's maps."""
     *finer, coarsest = input_channels
     encoder = (
         None if config.encoder is None else build_map_encoder(config.encoder, coarsest, config.dim)
@@ -140,7 +140,7 @@ def build_fpn(
 def build_step(
     config: FPNPixelDecoderConfig | FaPNPixelDecoderConfig, input_dim: int
 ) -> PyramidStep | AlignedStep:
-    """Build what joins the pyramid with a finer map of the backbone."""
+    """Build the step that adds a finer map of the backbone to the pyramid."""
     if isinstance(config, FaPNPixelDecoderConfig):
         return AlignedStep(input_dim=input_dim, dim=config.dim, num_groups=config.num_groups)
     return PyramidStep(input_dim=input_dim, dim=config.dim)
@@ -158,14 +158,16 @@ def build_queries(config: MaskedDecoderConfig, mask_dim: int) -> LearnedQueries 
     if task is None:
         proposals = None
         if config.proposals:
-            proposals = Proposals(dim=config.dim, share=config.proposals, most=config.max_proposals)
+            proposals = Proposals(
+                dim=config.dim, ratio=config.proposals, max_queries=config.max_proposals
+            )
         return LearnedQueries(num_queries=config.num_queries, dim=config.dim, proposals=proposals)
-    small = replace(config, num_layers=task.num_layers, dropout=task.dropout)
+    transformer = replace(config, num_layers=task.num_layers, dropout=task.dropout)
     return TaskQueries(
         num_queries=config.num_queries,
         dim=config.dim,
         mask_dim=mask_dim,
-        layers=build_layers(DetrDecoderLayer, small, config.dim),
+        layers=build_layers(DetrDecoderLayer, transformer, config.dim),
         task_norm=task.task_norm,
     )
 
@@ -173,7 +175,7 @@ def build_queries(config: MaskedDecoderConfig, mask_dim: int) -> LearnedQueries 
 def build_head(
     config: MaskedDecoderConfig | StandardDecoderConfig, mask_dim: int, num_classes: int
 ) -> MaskHead:
-    """Build what every layer of a decoder predicts with."""
+    """Build the prediction head of a decoder."""
     anchored = isinstance(config, MaskedDecoderConfig) and config.proposals > 0
     return MaskHead(dim=config.dim, mask_dim=mask_dim, num_classes=num_classes, anchored=anchored)
 
@@ -181,7 +183,7 @@ def build_head(
 def build_standard_decoder(
     config: StandardDecoderConfig | PerPixelPlusConfig, head: Head, coarse_dim: int, queries: int
 ) -> StandardDecoder:
-    """Build MaskFormer's decoder with so many queries over a map of `coarse_dim` channels."""
+    """Build MaskFormer's decoder with `queries` queries over a map of `coarse_dim` channels."""
     return StandardDecoder(
         input_dim=coarse_dim,
         dim=config.dim,
@@ -194,7 +196,7 @@ def build_standard_decoder(
 def build_per_pixel(
     queries: PerPixelConfig | PerPixelPlusConfig, config: SegmenterConfig, coarse_dim: int
 ) -> PerPixelHead | StandardDecoder:
-    """Build what classifies pixels, by learned weights or by those that queries make."""
+    """Build a per-pixel baseline: a linear classifier, or one with weights from queries."""
     mask_dim, classes = config.pixel_decoder.mask_dim, config.num_classes
     if isinstance(queries, PerPixelConfig):
         return PerPixelHead(mask_dim=mask_dim, num_classes=classes)
@@ -219,7 +221,7 @@ def build_masked_decoder(
 
 
 def build_text_mapper(config: TextConfig, dim: int) -> TextMapper:
-    """Build the text branch for queries of width `dim`; 64 channels make a head, as in CLIP."""
+    """Build the text branch for queries of `dim` channels, with 64 channels per head as in CLIP."""
     layers = [
         TextLayer(dim=config.dim, num_heads=max(1, config.dim // 64), depth=config.num_layers)
         for _ in range(config.num_layers)
@@ -232,7 +234,7 @@ def build_text_mapper(config: TextConfig, dim: int) -> TextMapper:
 
 
 def coarse_channels(config: PixelDecoderConfig, input_channels: tuple[int, ...]) -> int:
-    """Give the channels of the map that the pixel decoder stands on."""
+    """Return the number of channels of the pixel decoder's base map."""
     if isinstance(config, DeformablePixelDecoderConfig) or config.encoder is not None:
         return config.dim
     return input_channels[-1]
@@ -249,7 +251,7 @@ def build_segmenter(config: SegmenterConfig) -> Segmenter:
             pixel_decoder=build_pixel_decoder(pixels, channels),
             transformer_decoder=build_per_pixel(queries, config, coarse_channels(pixels, channels)),
         )
-    # The order in which parts are built decides which random weights a seed gives them.
+    # The order in which parts are built determines their random weights for a seed.
     head = build_head(queries, pixels.mask_dim, config.num_classes)
     pixel_decoder = build_pixel_decoder(pixels, channels)
     if isinstance(queries, StandardDecoderConfig):

@@ -1,4 +1,4 @@
-"""The whole network: backbone, pixel decoder, transformer decoder."""
+"""The network: backbone, pixel decoder, transformer decoder."""
 
 from collections.abc import Sequence
 
@@ -13,14 +13,14 @@ from unimask.outputs import FactoredOutput, SegmenterOutput
 
 
 class Segmenter(nn.Module):
-    """Propose masks with classes for a picture (Mask2Former, figure 2; OneFormer, figure 2).
+    """Mask classification network (Mask2Former, figure 2; OneFormer, figure 2).
 
     Args:
-        backbone: Pictures to features at strides 4 to 32.
-        pixel_decoder: Features to mask features and maps for the decoder.
-        transformer_decoder: Queries to class and mask logits.
-        task_encoder: Tells the queries what is asked; OneFormer alone has one.
-        text_mapper: Texts about the picture, which teach OneFormer's queries.
+        backbone: Module from images to features at strides 4 to 32.
+        pixel_decoder: Module from features to mask features and maps for the decoder.
+        transformer_decoder: Module from these to class and mask logits of queries.
+        task_encoder: Encoder of the task; OneFormer only.
+        text_mapper: Encoder of texts about the image for the contrastive loss; OneFormer only.
     """
 
     def __init__(
@@ -48,31 +48,31 @@ class Segmenter(nn.Module):
         auxiliary: bool | None = None,
         factored: bool = False,
     ) -> SegmenterOutput | FactoredOutput:
-        """Give class and mask logits of every query.
+        """Compute class and mask logits for every query.
 
         Args:
-            pixel_values: Normalised pictures of any height and width.
-            task: What is asked, of all pictures or of each. Only OneFormer listens; None asks
-                it for panoptic segmentation.
-            sentences: Tokens of texts about the pictures, to train OneFormer with.
-            auxiliary: Whether to give the earlier layers' predictions too; None gives them
-                while training.
-            factored: Give all layers' predictions with their masks as factors, where the decoder
-                can: for losses that draw masks themselves (`Criterion.takes_factors`).
+            pixel_values: Normalized images of any height and width.
+            task: Task of all images, or of each. Used by OneFormer only; None means panoptic.
+            sentences: Token ids of texts about the images, to train OneFormer.
+            auxiliary: Whether to return the predictions of earlier layers too; None returns them
+                in training mode.
+            factored: Whether to return the masks of all layers as factors, where the decoder can:
+                for losses that compute masks themselves (`Criterion.takes_factors`).
 
         Returns:
-            Logits; mask logits have a quarter of the input's height and width, rounded up.
+            Class logits, whose last column is "no object", and mask logits with a quarter of the
+            input's height and width, rounded up.
         """
         features = self.backbone(pixel_values.contiguous(memory_format=torch.channels_last))
         pixels = self.pixel_decoder(features)
-        wanted = self.training if auxiliary is None else auxiliary
+        auxiliary = self.training if auxiliary is None else auxiliary
         token = None
         if self.task_encoder is not None:
-            asked = task or "panoptic"
+            tasks = task or "panoptic"
             token = self.task_encoder(
-                [asked] * len(pixel_values) if isinstance(asked, str) else asked
+                [tasks] * len(pixel_values) if isinstance(tasks, str) else tasks
             )
-        output = self.transformer_decoder(pixels, token, auxiliary=wanted, factored=factored)
+        output = self.transformer_decoder(pixels, token, auxiliary=auxiliary, factored=factored)
         if self.text_mapper is not None and sentences is not None:
             output = output._replace(texts=self.text_mapper(sentences))
         return output

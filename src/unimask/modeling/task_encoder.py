@@ -1,4 +1,4 @@
-"""The task token of OneFormer (Jain et al. 2023, 3.1): what is asked, as one vector."""
+"""OneFormer's task token (Jain et al. 2023, 3.1)."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from unimask.text.task_sentences import task_tokens
 
 
 class TaskEncoder(nn.Module):
-    """Turn the sentence "The task is ..." into a token: its token ids, as numbers, pass two layers.
+    """Two linear layers from the token ids of "The task is ...", as numbers, to the task token.
 
-    There are three sentences, so a trained network has three tokens.
+    There are three sentences, so a trained network has three task tokens.
 
     Args:
-        length: Token ids per sentence, filled up with zeros.
-        dim: Width of the token.
+        length: Number of token ids per sentence, padded with zeros.
+        dim: Number of channels of the task token.
     """
 
     sentences: Tensor
@@ -31,7 +31,7 @@ class TaskEncoder(nn.Module):
         self.linear2 = nn.Linear(dim, dim)
 
     def forward(self, tasks: Sequence[Task]) -> Float[Tensor, "b c"]:
-        """Give one token per picture."""
+        """Compute one task token per image."""
         weight, bias = self.linear1.weight, self.linear1.bias
         ids = torch.stack([self.sentences[TASKS.index(task)] for task in tasks])
         with torch.autocast(weight.device.type, enabled=False):

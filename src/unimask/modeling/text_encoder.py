@@ -1,4 +1,4 @@
-"""The text branch of OneFormer, which only training needs (Jain et al. 2023, 3.2)."""
+"""OneFormer's text branch, which is used in training only (Jain et al. 2023, 3.2)."""
 
 import math
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from unimask.modeling.layers.attention import Attention
 from unimask.modeling.layers.mlp import MLP
 
-LARGEST_SCALE = 100.0
-"""Bound of the contrast's scale, as in CLIP."""
+MAX_LOGIT_SCALE = 100.0
+"""Upper bound of the contrastive logit scale, as in CLIP."""
 
 
 class TextLayer(nn.Module):
-    """Causal self-attention and a feed-forward part, normalised before each.
+    """Causal self-attention and feed-forward part, each on a normalized residual branch.
 
     Args:
-        dim: Width of a token.
-        num_heads: Heads.
-        depth: Layers of the encoder, which the first weights depend on.
+        dim: Number of channels of a token.
+        num_heads: Number of heads.
+        depth: Number of layers of the encoder, on which the initial weights depend.
     """
 
     def __init__(self, *, dim: int, num_heads: int, depth: int) -> None:
@@ -31,14 +31,14 @@ class TextLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.linear1 = nn.Linear(dim, 4 * dim)
         self.linear2 = nn.Linear(4 * dim, dim)
-        narrow = dim**-0.5 * (2 * depth) ** -0.5
+        projection_std = dim**-0.5 * (2 * depth) ** -0.5
         nn.init.normal_(self.attn.in_proj_weight, std=dim**-0.5)
-        nn.init.normal_(self.attn.out_proj.weight, std=narrow)
+        nn.init.normal_(self.attn.out_proj.weight, std=projection_std)
         nn.init.normal_(self.linear1.weight, std=(2 * dim) ** -0.5)
-        nn.init.normal_(self.linear2.weight, std=narrow)
+        nn.init.normal_(self.linear2.weight, std=projection_std)
 
     def forward(self, tokens: Float[Tensor, "b t c"]) -> Float[Tensor, "b t c"]:
-        """Mix each token with those before it."""
+        """Attend from each token to those before it, then apply the feed-forward part."""
         count = tokens.shape[1]
         later = torch.ones(count, count, dtype=torch.bool, device=tokens.device).triu(1)
         normed = self.norm1(tokens)
@@ -50,13 +50,13 @@ class TextLayer(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Encode sentences: the state at the end token, which has the highest id (CLIP's encoder).
+    """CLIP's text encoder: the state at the end token, which has the highest id.
 
     Args:
-        vocabulary: Token ids.
-        length: Tokens per sentence.
-        dim: Width.
-        layers: The encoder's layers.
+        vocabulary: Number of token ids.
+        length: Number of tokens per sentence.
+        dim: Number of channels.
+        layers: Layers of the encoder.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.positional_embedding, std=0.01)
 
     def forward(self, sentences: Int[Tensor, "n t"]) -> Float[Tensor, "n c"]:
-        """Give one vector per sentence."""
+        """Compute one vector per sentence."""
         tokens = self.token_embedding(sentences) + self.positional_embedding
         for layer in self.layers:
             tokens = layer(tokens)
@@ -80,14 +80,14 @@ class TextEncoder(nn.Module):
 
 
 class TextMapper(nn.Module):
-    """Turn the sentences of each picture into as many vectors as there are queries.
+    """Text queries of each image: its encoded sentences, followed by learned context vectors.
 
     Args:
-        encoder: Encodes a sentence.
-        projector: From its width to that of the queries.
-        context: Learned vectors that follow those of the sentences.
-        dim: Width of the queries.
-        temperature: Of the contrast between queries and texts, at the start.
+        encoder: Encoder of sentences.
+        projector: Projection from the encoder's channels to those of the queries.
+        context: Number of learned context vectors.
+        dim: Number of channels of the queries.
+        temperature: Initial temperature of the contrastive loss.
     """
 
     def __init__(
@@ -106,19 +106,19 @@ class TextMapper(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
 
     def forward(self, sentences: Int[Tensor, "b n t"]) -> Float[Tensor, "b q c"]:
-        """Give each picture's vectors, together as long as the contrast's learned scale.
+        """Compute text queries whose norm per image is the learned logit scale.
 
-        Most sentences of a batch are the same ("a panoptic photo"): each is encoded once.
+        Most sentences of a batch are equal ("a panoptic photo"); each is encoded once.
         """
         texts = self.encode(sentences)
         directions = F.normalize(texts.float().flatten(1), dim=-1)
-        scale = self.logit_scale.exp().clamp(max=LARGEST_SCALE)
+        scale = self.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE)
         return (scale * directions).unflatten(-1, texts.shape[1:])
 
     def encode(self, sentences: Int[Tensor, "b n t"]) -> Float[Tensor, "b q c"]:
-        """Give the vectors of sentences and context, without scale."""
-        different, place = sentences.flatten(0, 1).unique(dim=0, return_inverse=True)
-        vectors = self.projector(self.encoder(different))
-        vectors = vectors[place.view(sentences.shape[:2])]
+        """Compute the vectors of sentences and context before scaling."""
+        distinct, index = sentences.flatten(0, 1).unique(dim=0, return_inverse=True)
+        vectors = self.projector(self.encoder(distinct))
+        vectors = vectors[index.view(sentences.shape[:2])]
         context = self.context.to(vectors.dtype).expand(len(sentences), -1, -1)
         return torch.cat([vectors, context], dim=1)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unimask.modeling.layers.mask_head import MaskHead
-from unimask.modeling.transformer_decoders.proposals import Proposals, peaks
+from unimask.modeling.transformer_decoders.proposals import Proposals, demote_non_maxima
 
 SIZES = [(2, 3), (4, 6), (8, 12)]
 CELLS = sum(h * w for h, w in SIZES)
@@ -22,13 +22,13 @@ def maps(batch: int = 2, sizes=SIZES) -> tuple[list[torch.Tensor], list[torch.Te
 
 def test_a_better_neighbour_sends_a_cell_to_the_end():
     scores = torch.tensor([[0.9, 0.8, 0.1, 0.7, 0.2, 0.6]])
-    found = peaks(scores, [(1, 4), (1, 2)])
+    found = demote_non_maxima(scores, [(1, 4), (1, 2)])
     assert found[0].topk(6).indices.tolist() == [0, 3, 5, 1, 4, 2]
 
 
 def test_cells_are_places_in_the_picture(head):
-    proposals = Proposals(dim=8, share=1.0, most=1000)
-    places = proposals.places(SIZES, torch.device("cpu"))
+    proposals = Proposals(dim=8, ratio=1.0, max_queries=1000)
+    places = proposals.initial_circles(SIZES, torch.device("cpu"))
     assert places.shape == (CELLS, 3)
     assert places[0].tolist() == [16, 16, 48]
     assert places[5].tolist() == [80, 48, 48]
@@ -38,24 +38,26 @@ def test_cells_are_places_in_the_picture(head):
 
 def test_queries_carry_what_their_cells_hold(head):
     memories, positions = maps()
-    found = Proposals(dim=8, share=1.0, most=1000)(memories, positions, SIZES, head)
+    found = Proposals(dim=8, ratio=1.0, max_queries=1000)(memories, positions, SIZES, head)
     assert found.features.shape == (2, CELLS, 8)
     assert found.anchors.extent == (96, 64)
     # Every cell is chosen: a code of place tells which cell a query came from.
     where = torch.cdist(found.positions, torch.cat(positions)).argmin(-1)
     for picture in range(2):
         assert where[picture].sort().values.tolist() == list(range(CELLS))
-        places = Proposals(dim=8, share=1.0, most=1000).places(SIZES, torch.device("cpu"))
+        places = Proposals(dim=8, ratio=1.0, max_queries=1000).initial_circles(
+            SIZES, torch.device("cpu")
+        )
         assert torch.equal(found.anchors.centres[picture], places[where[picture], :2])
         assert torch.equal(found.anchors.radii[picture], places[where[picture], 2])
 
 
 def test_the_most_promising_peaks_become_queries(head):
     memories, positions = maps()
-    proposals = Proposals(dim=8, share=0.05, most=1000)
+    proposals = Proposals(dim=8, ratio=0.05, max_queries=1000)
     found = proposals(memories, positions, SIZES, head)
     bids = proposals.norm(proposals.project(torch.cat(memories, dim=1)))
-    scores = peaks(head.classes(bids).softmax(-1)[..., :-1].amax(-1), SIZES)
+    scores = demote_non_maxima(head.classes(bids).softmax(-1)[..., :-1].amax(-1), SIZES)
     chosen = scores.topk(found.features.shape[1], dim=1).indices
     for picture in range(2):
         torch.testing.assert_close(found.features[picture], bids[picture, chosen[picture]])
@@ -63,14 +65,14 @@ def test_the_most_promising_peaks_become_queries(head):
 
 @pytest.mark.parametrize(("share", "most", "count"), [(0.1, 600, 13), (0.5, 20, 20), (1e-9, 9, 1)])
 def test_their_number_grows_with_the_picture_up_to_a_limit(head, share, most, count):
-    found = Proposals(dim=8, share=share, most=most)(*maps(), SIZES, head)
+    found = Proposals(dim=8, ratio=share, max_queries=most)(*maps(), SIZES, head)
     assert found.features.shape[1] == count
 
 
 def test_bids_learn_from_what_becomes_of_them(head):
     memories, positions = maps()
     memories = [memory.requires_grad_() for memory in memories]
-    proposals = Proposals(dim=8, share=0.1, most=600)
+    proposals = Proposals(dim=8, ratio=0.1, max_queries=600)
     proposals(memories, positions, SIZES, head).features.square().sum().backward()
     assert all(parameter.grad is not None for parameter in proposals.parameters())
     assert sum(memory.grad.any(-1).sum() for memory in memories) == 2 * 13

@@ -1,4 +1,4 @@
-"""Pictures to features at strides 4, 8, 16 and 32."""
+"""Backbones: from images to features at strides 4, 8, 16 and 32."""
 
 from typing import Protocol
 
@@ -15,11 +15,11 @@ __all__ = ["Backbone", "ConvNeXt", "DiNAT", "ResNet", "Swin", "Timm"]
 
 
 class Backbone(Protocol):
-    """What every backbone promises."""
+    """Interface of every backbone."""
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
 
     def __call__(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
-        """Give one map per stride, of size ceil(h / stride) by ceil(w / stride)."""
+        """Compute one map per stride, of size ceil(h / stride) by ceil(w / stride)."""
         ...

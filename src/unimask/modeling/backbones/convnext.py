@@ -1,4 +1,4 @@
-"""ConvNeXt (Liu et al. 2022), with one normalisation per output map, as OneFormer uses it."""
+"""ConvNeXt (Liu et al. 2022), with one normalization per output map, as OneFormer uses it."""
 
 from itertools import pairwise
 
@@ -10,31 +10,31 @@ from torch import Tensor, nn
 from unimask.modeling.layers.drop_path import DropPath
 
 EPSILON = 1e-6
-"""Of every normalisation, as published; PyTorch's own default is ten times larger."""
+"""Epsilon of every normalization, as published; PyTorch's default is ten times larger."""
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Normalise the channels of each pixel.
+    """Layer normalization of the channels of each pixel.
 
     Args:
-        channels: Channels of the map.
+        channels: Number of channels.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=EPSILON)
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        """Give the map, normalised, in the order of memory that convolutions expect."""
+        """Normalize; the result is contiguous, as convolutions expect."""
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
 class ConvNeXtBlock(nn.Module):
-    """A 7x7 convolution within each channel, then two layers across channels (figure 4).
+    """7x7 depthwise convolution and two pointwise layers on a residual branch (figure 4).
 
     Args:
-        dim: Channels.
-        drop_path: Chance to drop the branch.
-        layer_scale: What each channel of the branch is multiplied with at first; 0 for no scale.
+        dim: Number of channels.
+        drop_path: Probability that the branch is dropped in training.
+        layer_scale: Initial scale of each channel of the branch; 0 for no scale.
     """
 
     def __init__(self, dim: int, *, drop_path: float, layer_scale: float) -> None:
@@ -55,14 +55,14 @@ class ConvNeXtBlock(nn.Module):
 
 
 class ConvNeXt(nn.Module):
-    """Give the normalised outputs of the four stages.
+    """ConvNeXt with normalized outputs of its four stages.
 
     Args:
-        dims: Channels per stage.
-        depths: Blocks per stage.
-        drop_path: Chance that the last block drops its branch; rises linearly from 0.
-        layer_scale: Initial scale of every branch; 0 for none.
-        in_channels: Channels of the picture.
+        dims: Number of channels per stage.
+        depths: Number of blocks per stage.
+        drop_path: Drop path rate of the last block; it rises linearly from 0.
+        layer_scale: Initial scale of every branch; 0 for no scale.
+        in_channels: Number of channels of the image.
     """
 
     strides = (4, 8, 16, 32)
@@ -81,8 +81,8 @@ class ConvNeXt(nn.Module):
         stem = nn.Sequential(nn.Conv2d(in_channels, dims[0], 4, stride=4), ChannelNorm(dims[0]))
         self.downsample_layers = nn.ModuleList([stem])
         for inputs, outputs in pairwise(dims):
-            halve = nn.Conv2d(inputs, outputs, 2, stride=2)
-            self.downsample_layers.append(nn.Sequential(ChannelNorm(inputs), halve))
+            convolution = nn.Conv2d(inputs, outputs, 2, stride=2)
+            self.downsample_layers.append(nn.Sequential(ChannelNorm(inputs), convolution))
         rates = iter(torch.linspace(0, drop_path, sum(depths), device="cpu").tolist())
         self.stages = nn.ModuleList()
         for stage, (dim, depth) in enumerate(zip(dims, depths, strict=True)):
@@ -92,14 +92,14 @@ class ConvNeXt(nn.Module):
             ]
             self.stages.append(nn.Sequential(*blocks))
             self.add_module(f"norm{stage}", ChannelNorm(dim))
-        self.apply(initialise)
+        self.apply(initialize)
 
     def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
-        """Give one map per stage, at strides 4, 8, 16 and 32.
+        """Compute one map per stage, at strides 4, 8, 16 and 32.
 
-        Sizes that 32 does not divide are filled up with zeros at the bottom and right, as the
-        authors do with their pictures; the maps are cut to what the picture touches. Without
-        that, each convolution would leave out the rest of its division.
+        Images are padded with zeros at the bottom and right to a multiple of 32, as the authors
+        pad theirs, and the maps are cropped to the image. Without padding, strided convolutions
+        would drop the last rows and columns.
         """
         h, w = pixel_values.shape[-2:]
         x = F.pad(pixel_values, (0, -w % self.strides[-1], 0, -h % self.strides[-1]))
@@ -111,10 +111,10 @@ class ConvNeXt(nn.Module):
         return tuple(maps)
 
 
-def initialise(module: nn.Module) -> None:
-    """Start convolutions and linear layers from a narrow normal distribution."""
+def initialize(module: nn.Module) -> None:
+    """Initialize convolutions and linear layers from a normal distribution (std 0.02)."""
     if isinstance(module, nn.Conv2d | nn.Linear):
-        # The published truncation lies a hundred deviations out: this is the same distribution.
+        # Published as truncated at 100 standard deviations: the same distribution.
         nn.init.normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

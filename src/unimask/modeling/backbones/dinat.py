@@ -1,4 +1,4 @@
-"""DiNAT (Hassani and Shi 2022): neighbourhood attention, dense and dilated in turn."""
+"""DiNAT (Hassani and Shi 2022): neighborhood attention, dense and dilated in turn."""
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +11,11 @@ from unimask.modeling.layers.feed_forward import FeedForward
 
 
 class ConvTokenizer(nn.Module):
-    """Two 3x3 convolutions, each of stride 2.
+    """Two 3x3 convolutions of stride 2.
 
     Args:
-        in_channels: Channels of the picture.
-        dim: Width of a token.
+        in_channels: Number of channels of the image.
+        dim: Number of channels of a token.
     """
 
     def __init__(self, in_channels: int, dim: int) -> None:
@@ -27,15 +27,15 @@ class ConvTokenizer(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> Float[Tensor, "b i j d"]:
-        """Give one token per four by four pixels."""
+        """Compute one token per 4x4 pixels."""
         return self.norm(self.proj(pixel_values).permute(0, 2, 3, 1))
 
 
 class ConvDownsampler(nn.Module):
-    """A 3x3 convolution of stride 2 that doubles the width.
+    """3x3 convolution of stride 2 that doubles the channels.
 
     Args:
-        dim: Width of a token before.
+        dim: Number of input channels.
     """
 
     def __init__(self, dim: int) -> None:
@@ -44,37 +44,37 @@ class ConvDownsampler(nn.Module):
         self.norm = nn.LayerNorm(2 * dim)
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b i j d"]:
-        """Give a quarter of the tokens."""
+        """Downsample by two along each axis."""
         return self.norm(self.reduction(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
 
 class NeighborhoodAttention(nn.Module):
-    """Attention of each token to its neighbours, with a learned bias per head and offset.
+    """Attention of each token to its neighbours, with a relative position bias per head.
 
     Args:
-        dim: Width of a token.
-        num_heads: Heads.
-        kernel_size: Side of the neighbourhood in tokens; odd.
-        dilation: Distance of neighbours.
+        dim: Number of channels of a token.
+        num_heads: Number of heads.
+        kernel_size: Side of the neighborhood in tokens; odd.
+        dilation: Distance between neighbours.
     """
 
     def __init__(self, dim: int, *, num_heads: int, kernel_size: int, dilation: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.dilation = dilation
-        self.least = kernel_size * dilation
+        self.min_size = kernel_size * dilation
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
         self.rpb = nn.Parameter(torch.zeros(num_heads, 2 * kernel_size - 1, 2 * kernel_size - 1))
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
-        """Mix tokens.
+        """Apply the attention.
 
-        Maps smaller than a neighbourhood are filled up with zeros at the bottom and right. They
-        are neighbours like any other (NATTEN 0.14, `natten2d.py`).
+        Maps smaller than a neighborhood are padded with zeros at the bottom and right, which are
+        attended to like any token (NATTEN 0.14, `natten2d.py`).
         """
         h, w = x.shape[1:3]
-        x = F.pad(x, (0, 0, 0, max(0, self.least - w), 0, max(0, self.least - h)))
+        x = F.pad(x, (0, 0, 0, max(0, self.min_size - w), 0, max(0, self.min_size - h)))
         qkv = self.qkv(x).unflatten(-1, (3, self.num_heads, -1))
         query, key, value = qkv.unbind(3)
         mixed = neighborhood_attention(query, key, value, self.rpb, dilation=self.dilation)
@@ -82,16 +82,16 @@ class NeighborhoodAttention(nn.Module):
 
 
 class DiNATBlock(nn.Module):
-    """Neighbourhood attention and a feed-forward part, each on a normalised residual branch.
+    """Neighborhood attention and feed-forward part, each on a normalized residual branch.
 
     Args:
-        dim: Width of a token.
-        num_heads: Heads.
-        kernel_size: Side of the neighbourhood.
-        dilation: Distance of neighbours.
-        mlp_ratio: Hidden width over width.
-        drop_path: Chance to drop a branch.
-        layer_scale: What each channel of a branch is multiplied with at first; 0 for no scale.
+        dim: Number of channels of a token.
+        num_heads: Number of heads.
+        kernel_size: Side of the neighborhood.
+        dilation: Distance between neighbours.
+        mlp_ratio: Ratio of hidden channels to channels.
+        drop_path: Probability that a branch is dropped in training.
+        layer_scale: Initial scale of each channel of a branch; 0 for no scale.
     """
 
     def __init__(
@@ -116,14 +116,14 @@ class DiNATBlock(nn.Module):
         self.layer_scale = nn.Parameter(torch.full((2, dim), layer_scale)) if layer_scale else None
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
-        """Mix tokens, then channels."""
+        """Apply attention and feed-forward part."""
         scales = (1.0, 1.0) if self.layer_scale is None else self.layer_scale
         x = x + self.drop_path(scales[0] * self.attn(self.norm1(x)))
         return x + self.drop_path(scales[1] * self.mlp(self.norm2(x)))
 
 
 class DiNATLevel(nn.Module):
-    """Blocks, then (but for the last level) downsampling."""
+    """Blocks, then downsampling except in the last level."""
 
     def __init__(self, blocks: list[DiNATBlock], downsample: ConvDownsampler | None) -> None:
         super().__init__()
@@ -133,23 +133,23 @@ class DiNATLevel(nn.Module):
     def forward(
         self, x: Float[Tensor, "b h w c"]
     ) -> tuple[Float[Tensor, "b h w c"], Float[Tensor, "b i j d"]]:
-        """Give the level's map and the next level's input."""
+        """Return the map of this level and the input of the next."""
         x = self.blocks(x)
         return x, x if self.downsample is None else self.downsample(x)
 
 
 class DiNAT(nn.Module):
-    """Give the normalised outputs of the four levels.
+    """DiNAT with normalized outputs of its four levels.
 
     Args:
-        embed_dim: Width of the first level.
-        num_heads: Heads per level.
-        kernel_size: Side of the neighbourhood; odd.
-        dilations: Distance of neighbours per level and block.
-        mlp_ratio: Hidden width over width.
-        drop_path: Chance that the last block drops a branch; rises linearly from 0.
-        layer_scale: Initial scale of every branch; 0 for none.
-        in_channels: Channels of the picture.
+        embed_dim: Number of channels of the first level.
+        num_heads: Number of heads per level.
+        kernel_size: Side of the neighborhood; odd.
+        dilations: Distance between neighbours per level and block.
+        mlp_ratio: Ratio of hidden channels to channels.
+        drop_path: Drop path rate of the last block; it rises linearly from 0.
+        layer_scale: Initial scale of every branch; 0 for no scale.
+        in_channels: Number of channels of the image.
     """
 
     strides = (4, 8, 16, 32)
@@ -187,10 +187,10 @@ class DiNAT(nn.Module):
             last = index == len(dilations) - 1
             self.levels.append(DiNATLevel(blocks, None if last else ConvDownsampler(dim)))
             self.add_module(f"norm{index}", nn.LayerNorm(dim))
-        self.apply(initialise)
+        self.apply(initialize)
 
     def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
-        """Give one map per level, at strides 4, 8, 16 and 32."""
+        """Compute one map per level, at strides 4, 8, 16 and 32."""
         x = self.patch_embed(pixel_values)
         maps = []
         for index, level in enumerate(self.levels):
@@ -200,10 +200,10 @@ class DiNAT(nn.Module):
         return tuple(maps)
 
 
-def initialise(module: nn.Module) -> None:
-    """Start linear layers and biases of positions from a narrow normal distribution."""
+def initialize(module: nn.Module) -> None:
+    """Initialize linear layers and position biases from a normal distribution (std 0.02)."""
     if isinstance(module, nn.Linear):
-        # The published truncation lies a hundred deviations out: this is the same distribution.
+        # Published as truncated at 100 standard deviations: the same distribution.
         nn.init.normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
     elif isinstance(module, NeighborhoodAttention):

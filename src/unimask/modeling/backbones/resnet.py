@@ -12,10 +12,10 @@ from unimask.modeling.layers.group_norm import GroupNorm
 
 
 class FrozenBatchNorm(nn.Module):
-    """Batch normalisation with statistics and affine part that never change.
+    """Batch normalization with fixed statistics and affine parameters.
 
     Args:
-        channels: Channels of the map.
+        channels: Number of channels.
     """
 
     weight: Tensor
@@ -33,24 +33,24 @@ class FrozenBatchNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Scale and shift each channel."""
-        scale, shift = (line.to(x.dtype)[:, None, None] for line in self.line())
+        scale, shift = (part.to(x.dtype)[:, None, None] for part in self.affine())
         return x * scale + shift
 
-    def line(self) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-        """Give factor and summand of every channel."""
+    def affine(self) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+        """Return scale and shift of every channel."""
         scale = self.weight * (self.running_var + self.eps).rsqrt()
         return scale, self.bias - self.running_mean * scale
 
 
 def build_norm(kind: Literal["frozen_batch", "group"], channels: int) -> nn.Module:
-    """Give a normalisation; groups are 32, or as many as divide the channels."""
+    """Build a normalization; group norm has 32 groups, or their gcd with the channels."""
     if kind == "frozen_batch":
         return FrozenBatchNorm(channels)
     return GroupNorm(math.gcd(32, channels), channels)
 
 
 class ConvNorm(nn.Conv2d):
-    """A convolution without bias, followed by its normalisation; "same" padding."""
+    """Convolution without bias and with "same" padding, followed by normalization."""
 
     def __init__(
         self, inputs: int, outputs: int, side: int, *, norm: str, stride: int = 1, dilation: int = 1
@@ -63,14 +63,14 @@ class ConvNorm(nn.Conv2d):
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d i j"]:  # noqa: D102
         if not isinstance(self.norm, FrozenBatchNorm):
             return self.norm(super().forward(input))
-        # Folded into the weight: a product less for every value of the map.
-        scale, shift = self.norm.line()
+        # Fold the normalization into the weight: one multiplication less per value.
+        scale, shift = self.norm.affine()
         weight = self.weight * scale.to(self.weight.dtype)[:, None, None, None]
         return self._conv_forward(input, weight, shift.to(input.dtype))
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
+    """Two 3x3 convolutions with a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str, dilation: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions around a shortcut; the inner width is a quarter."""
+    """1x1, 3x3 and 1x1 convolutions with a shortcut; inner channels are a quarter."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str, dilation: int) -> None:
         super().__init__()
@@ -100,14 +100,14 @@ class Bottleneck(nn.Module):
 
 
 def build_shortcut(inputs: int, outputs: int, *, stride: int, norm: str) -> nn.Module:
-    """Project the input only where its shape changes."""
+    """Build a shortcut: a projection where the shape changes, else the identity."""
     if inputs == outputs and stride == 1:
         return nn.Identity()
     return ConvNorm(inputs, outputs, 1, stride=stride, norm=norm)
 
 
 def build_stem(kind: str, in_channels: int, channels: int, *, norm: str) -> nn.Sequential:
-    """Convolve and pool to stride 4: one 7x7 convolution, or DeepLab's three 3x3 ("deeplab")."""
+    """Build the stem to stride 4: a 7x7 convolution, or three 3x3 ("deeplab"), and max pooling."""
     inner = (channels // 2, channels // 2) if kind == "deeplab" else ()
     stem, kernel = nn.Sequential(), 3 if inner else 7
     for index, (inputs, outputs) in enumerate(pairwise((in_channels, *inner, channels)), start=1):
@@ -121,17 +121,17 @@ BLOCKS = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
 class ResNet(nn.Module):
-    """Give the outputs of the four stages, `res2` to `res5`.
+    """ResNet with the outputs of its four stages, `res2` to `res5`.
 
     Args:
         block: "basic" or "bottleneck".
         stem: "basic" or "deeplab".
-        stem_channels: Width of the stem.
-        channels: Output channels per stage.
-        depths: Blocks per stage.
+        stem_channels: Number of channels of the stem.
+        channels: Number of output channels per stage.
+        depths: Number of blocks per stage.
         norm: "frozen_batch" or "group".
-        last_dilations: Of the 3x3 convolutions of the last stage's first blocks.
-        in_channels: Channels of the picture.
+        last_dilations: Dilations of the 3x3 convolutions of the last stage's first blocks.
+        in_channels: Number of channels of the image.
     """
 
     strides = (4, 8, 16, 32)
@@ -151,18 +151,20 @@ class ResNet(nn.Module):
         super().__init__()
         self.channels = tuple(channels)
         self.stem = build_stem(stem, in_channels, stem_channels, norm=norm)
-        width = stem_channels
+        inputs = stem_channels
         for stage, (outputs, depth) in enumerate(zip(channels, depths, strict=True)):
             blocks = []
             for index in range(depth):
                 stride = 2 if stage > 0 and index == 0 else 1
-                gap = 1 if stage < 3 else (*last_dilations, *[1] * depth)[index]
-                blocks.append(BLOCKS[block](width, outputs, stride=stride, norm=norm, dilation=gap))
-                width = outputs
+                dilation = 1 if stage < 3 else (*last_dilations, *[1] * depth)[index]
+                blocks.append(
+                    BLOCKS[block](inputs, outputs, stride=stride, norm=norm, dilation=dilation)
+                )
+                inputs = outputs
             self.add_module(f"res{stage + 2}", nn.Sequential(*blocks))
 
     def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
-        """Give one map per stage, at strides 4, 8, 16 and 32."""
+        """Compute one map per stage, at strides 4, 8, 16 and 32."""
         x = self.stem(pixel_values)
         maps = []
         for stage in range(2, 6):

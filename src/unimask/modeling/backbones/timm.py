@@ -1,4 +1,4 @@
-"""Backbones of timm (Wightman 2019), which the extra `timm` brings: any that gives feature maps."""
+"""Feature backbones of timm (Wightman 2019), which the extra `timm` installs."""
 
 from importlib import import_module
 from types import ModuleType
@@ -15,7 +15,7 @@ def import_timm() -> ModuleType:
     """Import timm.
 
     Raises:
-        MissingExtraError: It, or torchvision, which it needs, is missing or does not fit.
+        MissingExtraError: timm, or torchvision, which it needs, is missing or does not match torch.
     """
     try:
         return import_module("timm")
@@ -24,15 +24,15 @@ def import_timm() -> ModuleType:
 
 
 class Timm(nn.Module):
-    """Give the maps of a timm model at strides 4, 8, 16 and 32.
+    """Feature maps of a timm model at strides 4, 8, 16 and 32.
 
     Args:
-        name: What timm calls the model; what follows a dot names weights.
-        in_channels: Channels of the picture.
+        name: Name of the model in timm; a tag of pretrained weights may follow a dot.
+        in_channels: Number of channels of the image.
 
     Raises:
         MissingExtraError: timm cannot be imported.
-        SettingsError: It has no such model, or one that lacks a stride or any size of picture.
+        SettingsError: There is no such model, or it lacks a stride or has a fixed input size.
     """
 
     strides = (4, 8, 16, 32)
@@ -42,28 +42,29 @@ class Timm(nn.Module):
         create = import_timm().create_model
         try:
             self.model = create(name, pretrained=False, features_only=True, in_chans=in_channels)
-            found = list(self.model.feature_info.reduction())
-            suits = set(self.strides) <= set(found)
-            if suits and self.model.pretrained_cfg.get("fixed_input_size"):  # of these some are not
+            strides = list(self.model.feature_info.reduction())
+            has_strides = set(self.strides) <= set(strides)
+            # Some models that are marked as fixed accept other sizes.
+            if has_strides and self.model.pretrained_cfg.get("fixed_input_size"):
                 with torch.no_grad():
                     self.model.eval()(torch.zeros(1, in_channels, 64, 96))
         except Exception as error:  # its hundred families raise as many kinds
             reason = " ".join(str(error).split())
-            told = f"timm gives no feature maps of {name!r} for pictures of any size: {reason}"
-            raise SettingsError(told) from error
-        if not suits:
-            told = ", ".join(map(str, found))
-            raise SettingsError(f"timm's {name} has strides {told}; needed are 4, 8, 16 and 32")
+            message = f"timm has no feature maps of {name!r} for images of any size: {reason}"
+            raise SettingsError(message) from error
+        if not has_strides:
+            listed = ", ".join(map(str, strides))
+            raise SettingsError(f"timm's {name} has strides {listed}; 4, 8, 16 and 32 are needed")
         self.model.train()
-        self.places = [found.index(stride) for stride in self.strides]
+        self.indices = [strides.index(stride) for stride in self.strides]
         channels = self.model.feature_info.channels()
-        self.channels = tuple(channels[place] for place in self.places)
+        self.channels = tuple(channels[index] for index in self.indices)
 
     def forward(self, pixel_values: Float[Tensor, "b c h w"]) -> tuple[Tensor, ...]:
-        """Give one map per stride; pictures are filled up with zeros as for ConvNeXt."""
+        """Compute one map per stride; images are padded with zeros as for ConvNeXt."""
         h, w = pixel_values.shape[-2:]
         maps = self.model(F.pad(pixel_values, (0, -w % self.strides[-1], 0, -h % self.strides[-1])))
         if getattr(self.model, "output_fmt", "NCHW") == "NHWC":
             maps = [feature.permute(0, 3, 1, 2) for feature in maps]
-        chosen = zip((maps[place] for place in self.places), self.strides, strict=True)
-        return tuple(m[..., : -(-h // s), : -(-w // s)].contiguous() for m, s in chosen)
+        selected = zip((maps[index] for index in self.indices), self.strides, strict=True)
+        return tuple(m[..., : -(-h // s), : -(-w // s)].contiguous() for m, s in selected)

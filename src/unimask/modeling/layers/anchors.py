@@ -1,4 +1,4 @@
-"""Queries that belong to a place: an ellipse around it is where their masks begin."""
+"""Anchored queries: an ellipse around the anchor initializes their masks."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from unimask.modeling.layers.mlp import MLP
 
 STEEPNESS = 4.0
-"""Mask logit in the middle of an untrained ellipse; it falls to 0 at the rim."""
+"""Mask logit at the centre of an untrained ellipse; it decreases to 0 at the boundary."""
 
 
 class Anchors(NamedTuple):
-    """Where queries come from.
+    """Anchors of queries.
 
     Attributes:
-        centres: x and y in pixels of the network's input.
-        radii: In pixels too.
-        extent: Width and height of that input.
+        centres: Centres (x, y) in pixels of the network's input.
+        radii: Radii in pixels.
+        extent: Width and height of the network's input in pixels.
     """
 
     centres: Float[Tensor, "b q 2"]
@@ -27,14 +27,14 @@ class Anchors(NamedTuple):
 
 
 class EllipseHead(nn.Module):
-    """Draw a soft ellipse for each query: a cone of mask logits, 0 at the rim.
+    """Predicts an ellipse for each query: a cone of mask logits that is 0 at the boundary.
 
-    A mask that is a dot product alone must tell objects of one look apart by codes of place that
-    take long to learn. The ellipse gives the place from the first step, and the dot product is
-    left with the outline.
+    With dot products alone, the network separates objects of similar appearance only by position
+    encodings, which takes long to learn. The ellipse localizes the mask from the first step, and
+    the dot product refines its boundary.
 
     Args:
-        dim: Width of the queries.
+        dim: Number of channels of the queries.
     """
 
     def __init__(self, dim: int) -> None:
@@ -46,7 +46,7 @@ class EllipseHead(nn.Module):
     def forward(
         self, queries: Float[Tensor, "b q c"], anchors: Anchors, size: tuple[int, int]
     ) -> Float[Tensor, "b q h w"]:
-        """Give the logits at the centres of the cells of a map, in float32."""
+        """Compute the logits at the pixel centres of a map in float32."""
         with torch.autocast(queries.device.type, enabled=False):
             shape = self.shape(queries.to(next(self.shape.parameters()).dtype))
             return self.cone(shape.float(), anchors, size)
@@ -54,8 +54,15 @@ class EllipseHead(nn.Module):
     def cone(
         self, shape: Float[Tensor, "b q 6"], anchors: Anchors, size: tuple[int, int]
     ) -> Float[Tensor, "b q h w"]:
-        """Draw from shift (x, y), two inverse axes, slant and steepness, in units of the radius."""
-        shift, axes, slant, steep = shape.split([2, 2, 1, 1], dim=-1)
+        """Compute the cones of logits.
+
+        Args:
+            shape: Shift (x, y), logarithms of the inverse axes, shear and logarithm of the
+                steepness, in units of the radius.
+            anchors: Anchors of the queries.
+            size: Height and width of the map.
+        """
+        shift, axes, shear, steepness = shape.split([2, 2, 1, 1], dim=-1)
         centres = anchors.centres + shift * anchors.radii[..., None]
         inverse = axes.clamp(-4, 4).exp() / anchors.radii[..., None]
         width, height = anchors.extent
@@ -64,5 +71,5 @@ class EllipseHead(nn.Module):
         columns, rows = columns - centres[..., :1], rows - centres[..., 1:]
         across = (columns * inverse[..., :1])[..., None, :]
         down = (rows * inverse[..., 1:])[..., :, None]
-        distance = ((across + slant[..., None] * down).square() + down.square() + 1e-4).sqrt()
-        return STEEPNESS * steep.clamp(-4, 4).exp()[..., None] * (1 - distance)
+        distance = ((across + shear[..., None] * down).square() + down.square() + 1e-4).sqrt()
+        return STEEPNESS * steepness.clamp(-4, 4).exp()[..., None] * (1 - distance)

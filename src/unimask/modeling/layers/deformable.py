@@ -28,9 +28,9 @@ class DeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(dim, points)
         self.value_proj = nn.Linear(dim, dim)
         self.output_proj = nn.Linear(dim, dim)
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         """Initialize as the authors: sampling points in a ring of directions, equally weighted."""
         angles = torch.arange(self.num_heads, dtype=torch.float32) * (2 * math.pi / self.num_heads)
         ring = torch.stack([angles.cos(), angles.sin()], dim=-1)

@@ -8,14 +8,14 @@ from unimask.kernels.deformable_convolution import deformable_convolution
 
 
 class DeformableConvolution(nn.Module):
-    """A 3x3 deformable convolution whose taps another map guides.
+    """3x3 deformable convolution whose offsets and modulation are predicted from another map.
 
-    Offsets start at zero and all weights at one half: a plain convolution, halved.
+    Initial offsets are 0 and initial modulation is 0.5.
 
     Args:
-        dim: Channels of input and output.
-        guide_dim: Channels of the guiding map.
-        num_groups: Groups of channels whose taps move alike.
+        dim: Number of input and output channels.
+        guide_dim: Number of channels of the guiding map.
+        num_groups: Number of groups of channels with common offsets.
     """
 
     taps = 9
@@ -33,8 +33,8 @@ class DeformableConvolution(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], guide: Float[Tensor, "b d h w"]
     ) -> Float[Tensor, "b c h w"]:
-        """Convolve `x` with the taps where `guide` says."""
-        told = self.guide(guide).unflatten(1, (self.num_groups, self.taps, 3))
-        offsets, modulation = told[:, :, :, :2], told[:, :, :, 2].sigmoid()
-        moved = deformable_convolution(x, self.weight, offsets, modulation)
-        return moved + self.bias[:, None, None]
+        """Convolve `x` with offsets and modulation predicted from `guide`."""
+        predicted = self.guide(guide).unflatten(1, (self.num_groups, self.taps, 3))
+        offsets, modulation = predicted[:, :, :, :2], predicted[:, :, :, 2].sigmoid()
+        out = deformable_convolution(x, self.weight, offsets, modulation)
+        return out + self.bias[:, None, None]

@@ -1,4 +1,4 @@
-"""The layers of DETR (Carion et al. 2020, appendix A.3), which later networks kept."""
+"""The encoder and decoder layers of DETR (Carion et al. 2020, appendix A.3)."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -8,13 +8,13 @@ from unimask.modeling.layers.attention import Attention
 
 
 class DetrEncoderLayer(nn.Module):
-    """Self-attention, feed-forward; normalised after each sum.
+    """Self-attention and feed-forward part, each followed by add and norm.
 
     Args:
-        dim: Width of a position.
-        num_heads: Heads.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of every part.
+        dim: Number of channels.
+        num_heads: Number of heads.
+        ffn_dim: Number of hidden channels of the feed-forward part.
+        dropout: Dropout rate of every part.
     """
 
     def __init__(self, *, dim: int, num_heads: int, ffn_dim: int, dropout: float) -> None:
@@ -31,21 +31,21 @@ class DetrEncoderLayer(nn.Module):
     def forward(
         self, memory: Float[Tensor, "b n c"], positions: Float[Tensor, "n c"]
     ) -> Float[Tensor, "b n c"]:
-        """Let the positions attend to one another."""
-        placed = memory + positions
-        memory = self.norm1(memory + self.dropout(self.self_attn(placed, placed, memory)))
+        """Apply self-attention and feed-forward part."""
+        q = k = memory + positions
+        memory = self.norm1(memory + self.dropout(self.self_attn(q, k, memory)))
         hidden = self.dropout(F.relu(self.linear1(memory)))
         return self.norm2(memory + self.dropout(self.linear2(hidden)))
 
 
 class DetrDecoderLayer(nn.Module):
-    """Self-attention, cross-attention, feed-forward; normalised after each sum.
+    """Self-attention, cross-attention and feed-forward part, each followed by add and norm.
 
     Args:
-        dim: Width of the queries.
-        num_heads: Heads.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of every part.
+        dim: Number of channels.
+        num_heads: Number of heads.
+        ffn_dim: Number of hidden channels of the feed-forward part.
+        dropout: Dropout rate of every part.
     """
 
     def __init__(self, *, dim: int, num_heads: int, ffn_dim: int, dropout: float) -> None:
@@ -73,10 +73,10 @@ class DetrDecoderLayer(nn.Module):
         memory: Float[Tensor, "b n c"],
         memory_positions: Float[Tensor, "... n c"],
     ) -> Float[Tensor, "b q c"]:
-        """Let the queries agree, then read the memory."""
-        placed = queries + query_positions
-        queries = self.norm1(queries + self.dropout(self.self_attn(placed, placed, queries)))
-        read = self.cross_attn(queries + query_positions, memory + memory_positions, memory)
-        queries = self.norm2(queries + self.dropout(read))
+        """Apply self-attention, cross-attention and feed-forward part."""
+        q = k = queries + query_positions
+        queries = self.norm1(queries + self.dropout(self.self_attn(q, k, queries)))
+        attended = self.cross_attn(queries + query_positions, memory + memory_positions, memory)
+        queries = self.norm2(queries + self.dropout(attended))
         hidden = self.dropout(F.relu(self.linear1(queries)))
         return self.norm3(queries + self.dropout(self.linear2(hidden)))

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class DropPath(nn.Module):
-    """Drop a residual branch for whole samples while training (Huang et al. 2016).
+    """Drops a residual branch for whole samples in training (Huang et al. 2016).
 
     Args:
-        rate: Chance that a sample loses the branch; survivors are scaled up to keep the mean.
+        rate: Probability that a sample drops the branch; the others are scaled to keep the mean.
     """
 
     def __init__(self, rate: float) -> None:
@@ -17,7 +17,7 @@ class DropPath(nn.Module):
         self.rate = rate
 
     def forward(self, branch: Float[Tensor, "b ..."]) -> Float[Tensor, "b ..."]:
-        """Give the branch, zero for the samples that drop it."""
+        """Return the branch, with zeros for the samples that drop it."""
         if not self.training or self.rate == 0:
             return branch
         keep = 1 - self.rate

@@ -1,4 +1,4 @@
-"""Class and mask logits from queries."""
+"""The prediction head: class and mask logits from queries."""
 
 import torch
 from jaxtyping import Float
@@ -11,16 +11,14 @@ from unimask.outputs import FactoredOutput, LayerPrediction
 
 
 class MaskHead(nn.Module):
-    """Turn query features into class logits and mask logits.
-
-    One head serves every decoder layer, so all layers are supervised in the same space.
+    """Prediction head that all decoder layers share.
 
     Args:
-        dim: Width of the queries.
-        mask_dim: Channels of the mask features.
-        num_classes: Real classes; one more output is added for "no object".
-        anchored: Whether some queries have anchors; their masks are a dot product plus an
-            ellipse around the anchor.
+        dim: Number of channels of the queries.
+        mask_dim: Number of channels of the mask features.
+        num_classes: Number of classes; one more output is added for "no object".
+        anchored: Whether some queries have anchors; the logits of an ellipse around the anchor are
+            added to their masks.
     """
 
     def __init__(self, *, dim: int, mask_dim: int, num_classes: int, anchored: bool) -> None:
@@ -37,7 +35,13 @@ class MaskHead(nn.Module):
         mask_features: MaskFeatures,
         anchors: Anchors | None = None,
     ) -> LayerPrediction:
-        """Predict classes and masks; anchors belong to the last queries."""
+        """Predict classes and masks.
+
+        Args:
+            queries: Query features.
+            mask_features: Mask features.
+            anchors: Anchors of the last queries, or None.
+        """
         (prediction,) = self.predict_layers([queries], mask_features, anchors)
         return prediction
 
@@ -47,30 +51,31 @@ class MaskHead(nn.Module):
         mask_features: MaskFeatures,
         anchors: Anchors | None,
     ) -> tuple[LayerPrediction, ...]:
-        """Predict for the queries of several layers, in one product with the mask features.
+        """Predict classes and masks for the queries of several layers.
 
-        Their gradient then is one product too, and not a map of all features for each layer.
+        All masks are one product with the mask features, so that the backward pass computes the
+        gradient of the features once, not once per layer.
         """
         queries = self.norm(torch.cat(states, dim=1) if len(states) > 1 else states[0])
         count = states[0].shape[1]
         classes = self.class_embed(queries).split(count, dim=1)
         masks = mask_features.layer_masks(self.mask_embed(queries), count)
-        placed = [
-            self.place(layer_masks, layer_queries, anchors)
+        masks = [
+            self.add_ellipses(layer_masks, layer_queries, anchors)
             for layer_masks, layer_queries in zip(masks, queries.split(count, dim=1), strict=True)
         ]
-        return tuple(LayerPrediction(*pair) for pair in zip(classes, placed, strict=True))
+        return tuple(LayerPrediction(*pair) for pair in zip(classes, masks, strict=True))
 
     def factored(
         self, states: list[Float[Tensor, "b q c"]], mask_features: MaskFeatures
     ) -> FactoredOutput:
-        """Predict for the queries of several layers, and draw no mask."""
+        """Predict classes for the queries of several layers, and masks as factors."""
         queries = self.norm(torch.cat(states, dim=1))
         classes = self.class_embed(queries).split(states[0].shape[1], dim=1)
         return FactoredOutput(tuple(classes), mask_features.factors(self.mask_embed(queries)))
 
     def classes(self, queries: Float[Tensor, "b q c"]) -> Float[Tensor, "b q k"]:
-        """Predict classes alone."""
+        """Predict classes only."""
         return self.class_embed(self.norm(queries))
 
     def masks(
@@ -79,20 +84,20 @@ class MaskHead(nn.Module):
         mask_features: MaskFeatures,
         anchors: Anchors | None = None,
     ) -> Float[Tensor, "b q h w"]:
-        """Predict masks alone, for layers whose classes nobody asks for."""
+        """Predict masks only."""
         queries = self.norm(queries)
         mask_logits = mask_features.masks(self.mask_embed(queries))
-        return self.place(mask_logits, queries, anchors)
+        return self.add_ellipses(mask_logits, queries, anchors)
 
-    def place(
+    def add_ellipses(
         self,
         mask_logits: Float[Tensor, "b q h w"],
         queries: Float[Tensor, "b q c"],
         anchors: Anchors | None,
     ) -> Float[Tensor, "b q h w"]:
-        """Add their ellipses to the masks of normalised queries that have an anchor."""
+        """Add the logits of ellipses to the masks of normalized queries that have an anchor."""
         if anchors is None:
             return mask_logits
-        free = queries.shape[1] - anchors.radii.shape[1]
-        ellipses = self.ellipse(queries[:, free:], anchors, mask_logits.shape[-2:])
-        return torch.cat([mask_logits[:, :free], mask_logits[:, free:] + ellipses], dim=1)
+        first = queries.shape[1] - anchors.radii.shape[1]
+        ellipses = self.ellipse(queries[:, first:], anchors, mask_logits.shape[-2:])
+        return torch.cat([mask_logits[:, :first], mask_logits[:, first:] + ellipses], dim=1)

@@ -11,10 +11,10 @@ class MLP(nn.Module):
     """Linear layers with ReLU between them.
 
     Args:
-        in_dim: Width of the input.
-        hidden_dim: Width between the layers.
-        out_dim: Width of the output.
-        num_layers: Linear layers in all.
+        in_dim: Number of input channels.
+        hidden_dim: Number of hidden channels.
+        out_dim: Number of output channels.
+        num_layers: Number of linear layers.
     """
 
     def __init__(self, in_dim: int, hidden_dim: int, out_dim: int, *, num_layers: int) -> None:
@@ -23,7 +23,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... d"]:
-        """Map the last axis."""
+        """Apply the layers to the last axis."""
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         return self.layers[-1](x)

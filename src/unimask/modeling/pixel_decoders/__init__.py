@@ -1,4 +1,4 @@
-"""Features to mask features and a few maps for the transformer decoder."""
+"""Pixel decoders: from backbone features to mask features and maps for the transformer decoder."""
 
 from unimask.modeling.pixel_decoders.deformable import (
     DeformableEncoderLayer,

@@ -14,9 +14,9 @@ from unimask.modeling.layers.deformable import DeformableAttention
 from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.layers.pyramid import (
     group_norm,
+    initialize_convolutions,
     lateral_convolution,
     output_convolution,
-    start_convolutions,
 )
 from unimask.modeling.pixel_decoders.output import PixelDecoderOutput
 
@@ -117,16 +117,16 @@ class DeformablePixelDecoder(nn.Module):
         self.lateral = lateral_convolution(finest, dim)
         self.output = output_convolution(dim, dim)
         self.mask_features = nn.Conv2d(dim, mask_dim, 1)
-        self.initialise()
+        self.initialize()
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         """Initialize convolutions as the authors: Xavier for inputs, Kaiming (a=1) for the FPN."""
         for project in self.input_proj:
             convolution: nn.Conv2d = project[0]  # type: ignore[index]
             nn.init.xavier_uniform_(convolution.weight)
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
         for part in (self.lateral, self.output, self.mask_features):
-            start_convolutions(part)
+            initialize_convolutions(part)
 
     def forward(self, features: tuple[Tensor, ...]) -> PixelDecoderOutput:
         """Compute the mask features and the refined maps."""

@@ -1,4 +1,4 @@
-"""What every pixel decoder gives, for any transformer decoder to take its pick."""
+"""The output of every pixel decoder."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,12 @@ from unimask.modeling.layers.masks import MaskFeatures
 
 
 class PixelDecoderOutput(NamedTuple):
-    """The maps that masks are made of, and those that queries attend to.
+    """Mask features, and the maps that queries attend to.
 
     Attributes:
-        mask_features: At stride 4.
-        multi_scale_features: Refined maps at strides 32, 16 and 8; masked attention reads them.
-        coarse: The map at stride 32 before the pyramid is built on it; MaskFormer's decoder
-            reads it.
+        mask_features: Mask features at stride 4.
+        multi_scale_features: Refined maps at strides 32, 16 and 8, for masked attention.
+        coarse: Map at stride 32 that the pyramid is built on, for MaskFormer's decoder.
     """
 
     mask_features: MaskFeatures

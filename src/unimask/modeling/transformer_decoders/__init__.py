@@ -1,4 +1,4 @@
-"""Queries to class and mask logits."""
+"""Transformer decoders: from queries and feature maps to class and mask logits."""
 
 from unimask.modeling.transformer_decoders.masked import (
     MaskedAttentionDecoder,

@@ -12,19 +12,19 @@ from unimask.modeling.layers.attention import Attention
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.masks import blocked_positions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
-from unimask.modeling.transformer_decoders.queries import LearnedQueries, PictureMaps
+from unimask.modeling.transformer_decoders.queries import FlattenedMaps, LearnedQueries
 from unimask.modeling.transformer_decoders.task_queries import TaskQueries
 from unimask.outputs import FactoredOutput, SegmenterOutput
 
 
 class MaskedDecoderLayer(nn.Module):
-    """Cross-attention inside the mask, self-attention, feed-forward; normalised after each sum.
+    """Masked cross-attention, self-attention, feed-forward part; each followed by add and norm.
 
     Args:
-        dim: Width of the queries.
-        num_heads: Heads.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of every part.
+        dim: Number of channels of the queries.
+        num_heads: Number of heads.
+        ffn_dim: Number of hidden channels of the feed-forward part.
+        dropout: Dropout rate of every part.
     """
 
     def __init__(self, *, dim: int, num_heads: int, ffn_dim: int, dropout: float) -> None:
@@ -53,26 +53,37 @@ class MaskedDecoderLayer(nn.Module):
         memory: Float[Tensor, "b n c"],
         blocked: Bool[Tensor, "b q n"],
     ) -> Float[Tensor, "b q c"]:
-        """Read the memory, found by its keys, inside the masks; then let the queries agree."""
-        read = self.cross_attn(queries + query_positions, keys, memory, blocked=blocked)
-        queries = self.cross_norm(queries + self.dropout(read))
-        placed = queries + query_positions
-        queries = self.self_norm(queries + self.dropout(self.self_attn(placed, placed, queries)))
+        """Apply the three parts of the layer (Mask2Former, 3.2.1).
+
+        Args:
+            queries: Query features.
+            query_positions: Position embeddings of the queries.
+            keys: Memory plus its position encodings.
+            memory: Features of all positions of one map.
+            blocked: True where a query must not attend to a position.
+        """
+        # Masked cross-attention (equation 2).
+        attended = self.cross_attn(queries + query_positions, keys, memory, blocked=blocked)
+        queries = self.cross_norm(queries + self.dropout(attended))
+        # Self-attention.
+        q = k = queries + query_positions
+        queries = self.self_norm(queries + self.dropout(self.self_attn(q, k, queries)))
+        # Feed-forward part.
         hidden = self.dropout(F.relu(self.linear1(queries)))
         return self.ffn_norm(queries + self.dropout(self.linear2(hidden)))
 
 
 class MaskedAttentionDecoder(nn.Module):
-    """Refine queries layer by layer, each layer looking at one map in turn.
+    """Transformer decoder whose layers attend to the multi-scale maps in turn (figure 2).
 
     Args:
-        input_dim: Channels of the multi-scale features.
-        dim: Width of the queries.
-        queries: Where the queries come from.
-        layers: Layer i reads map i modulo 3, coarse to fine.
-        head: Turns queries into classes and masks, the same one after every layer.
-        enforce_input_proj: Project maps that are as wide as the queries, too.
-        local_positions: Measure positions in pixels instead of in shares of the picture.
+        input_dim: Number of channels of the multi-scale features.
+        dim: Number of channels of the queries.
+        queries: Source of the queries.
+        layers: Decoder layers; layer i attends to map i modulo 3, coarse to fine.
+        head: Prediction head, shared by all layers.
+        enforce_input_proj: Whether maps with as many channels as the queries are projected too.
+        local_positions: Whether positions are measured in pixels instead of relative to the image.
     """
 
     num_levels = 3
@@ -107,29 +118,37 @@ class MaskedAttentionDecoder(nn.Module):
         auxiliary: bool,
         factored: bool = False,
     ) -> SegmenterOutput | FactoredOutput:
-        """Give the last prediction; with `auxiliary` those before it too, bare queries first.
+        """Predict classes and masks of all queries.
 
-        With `factored`, all of them with masks as factors; those of anchored queries are drawn.
+        Args:
+            pixels: Output of the pixel decoder.
+            task_token: Token of each image's task (OneFormer), or None.
+            auxiliary: Whether to return the predictions of earlier layers too, first those of the
+                initial queries.
+            factored: Whether to return the masks of all layers as factors; masks of anchored
+                queries are computed.
         """
-        maps = self.lay_out(pixels)
-        bare, places, anchors = self.queries(maps, self.head, task_token)
-        coarse = [maps.mask_features.at_size(size) for size in maps.sizes]
+        maps = self.flatten_maps(pixels)
+        initial, query_positions, anchors = self.queries(maps, self.head, task_token)
+        resized = [maps.mask_features.at_size(size) for size in maps.sizes]
         keys = [memory + code for memory, code in zip(maps.memories, maps.positions, strict=True)]
-        states = [bare]
+        states = [initial]
         for index, layer in enumerate(self.layers):
             level = index % self.num_levels
             with torch.no_grad():
-                blocked = blocked_positions(self.head.masks(states[-1], coarse[level], anchors))
-            states.append(layer(states[-1], places, keys[level], maps.memories[level], blocked))
+                blocked = blocked_positions(self.head.masks(states[-1], resized[level], anchors))
+            states.append(
+                layer(states[-1], query_positions, keys[level], maps.memories[level], blocked)
+            )
         if factored and anchors is None:
-            return self.head.factored(states, maps.mask_features)._replace(queries=bare)
-        told = states if auxiliary else states[-1:]
-        *earlier, last = self.head.predict_layers(told, maps.mask_features, anchors)
-        first_queries = bare if auxiliary else None
-        return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier), first_queries)
+            return self.head.factored(states, maps.mask_features)._replace(queries=initial)
+        predicted = states if auxiliary else states[-1:]
+        *earlier, last = self.head.predict_layers(predicted, maps.mask_features, anchors)
+        queries = initial if auxiliary else None
+        return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier), queries)
 
-    def lay_out(self, pixels: PixelDecoderOutput) -> PictureMaps:
-        """Give each map's cells as a sequence, with their positions and the map's size."""
+    def flatten_maps(self, pixels: PixelDecoderOutput) -> FlattenedMaps:
+        """Project and flatten each map, with its position encodings and size."""
         features = pixels.multi_scale_features
         sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         memories = [
@@ -140,4 +159,4 @@ class MaskedAttentionDecoder(nn.Module):
         ]
         dim = memories[0].shape[-1]
         positions = level_positions(sizes, dim, memories[0], local=self.local_positions)
-        return PictureMaps(pixels.mask_features, memories, positions, sizes)
+        return FlattenedMaps(pixels.mask_features, memories, positions, sizes)

@@ -1,11 +1,13 @@
-"""Per-pixel classification, the baselines that MaskFormer compares itself with (4.1).
+"""Per-pixel classification: the baselines of MaskFormer (4.1).
 
-Scores are told as one query per class, that class for certain, whose mask logits are the logarithms
-of the pixels' class probabilities: whoever reads outputs needs no second kind. Mask logits differ
-from scores by a number that all classes of a pixel share, and resizing keeps it shared, so the best
-class of every pixel of any size, and the cross entropy there, are those of the resized scores.
-A sigmoid never changes which mask is highest: logarithms of probabilities stay below 0, where it
-rounds none to 1; small ones become 0 only where scores of neighbouring cells differ by over 170.
+Scores are returned as one query per class with that class at probability 1, whose mask logits
+are the logarithms of the pixels' class probabilities, so that outputs have one format.
+
+Mask logits differ from scores by a constant per pixel that all classes share, before and after
+resizing, so the best class of every pixel at any size, and the cross entropy, are those of the
+resized scores. The sigmoid of mask logits never changes their order: logarithms of probabilities
+are below 0, where no sigmoid rounds to 1; small ones round to 0 only where scores of adjacent
+pixels differ by over 170.
 """
 
 import torch
@@ -18,15 +20,15 @@ from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.outputs import LayerPrediction, SegmenterOutput
 
 CERTAIN = 1000.0
-"""A class logit this far above all others has the probability 1, to the bit, in any precision."""
+"""Difference of class logits at which the softmax is exactly 1 in any precision."""
 
 
 class PerPixelHead(nn.Module):
-    """Score the classes of every pixel of the mask features (`PerPixelBaselineHead`).
+    """Linear classifier of the mask features of every pixel (`PerPixelBaselineHead`).
 
     Args:
-        mask_dim: Channels of the mask features.
-        num_classes: Classes.
+        mask_dim: Number of channels of the mask features.
+        num_classes: Number of classes.
     """
 
     def __init__(self, *, mask_dim: int, num_classes: int) -> None:
@@ -43,16 +45,16 @@ class PerPixelHead(nn.Module):
         auxiliary: bool,
         factored: bool = False,
     ) -> SegmenterOutput:
-        """Give one query per class; no earlier predictions, nor masks as factors."""
+        """Predict one query per class; there are no earlier predictions, and masks are computed."""
         return SegmenterOutput(*as_queries(self.classify(pixels.mask_features.projected())))
 
 
 class PerClassHead(nn.Module):
-    """Score every pixel by weights that queries make, one per class (`PerPixelBaselinePlusHead`).
+    """Pixel classifier whose weights come from one query per class (`PerPixelBaselinePlusHead`).
 
     Args:
-        dim: Width of the queries.
-        mask_dim: Channels of the mask features.
+        dim: Number of channels of the queries.
+        mask_dim: Number of channels of the mask features.
     """
 
     def __init__(self, *, dim: int, mask_dim: int) -> None:
@@ -63,12 +65,12 @@ class PerClassHead(nn.Module):
     def forward(
         self, queries: Float[Tensor, "b k c"], mask_features: MaskFeatures
     ) -> LayerPrediction:
-        """Give one query per class."""
+        """Predict one query per class."""
         return as_queries(mask_features.masks(self.mask_embed(self.norm(queries))))
 
 
 def as_queries(scores: Float[Tensor, "b k h w"]) -> LayerPrediction:
-    """Tell class scores as one query per class."""
+    """Convert class scores of pixels to one query per class."""
     count = scores.shape[1]
     certain = CERTAIN * (torch.eye(count, count + 1, device=scores.device) - 1)
     classes = certain.to(scores.dtype).expand(len(scores), -1, -1)

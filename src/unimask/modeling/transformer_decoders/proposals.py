@@ -1,4 +1,4 @@
-"""Queries taken from the picture: query selection, after Mask DINO (Li et al. 2023, 3.3)."""
+"""Query selection from the image, after Mask DINO (Li et al. 2023, 3.3)."""
 
 from typing import NamedTuple
 
@@ -11,16 +11,16 @@ from unimask.kernels.positions import cell_centres
 from unimask.modeling.layers.anchors import Anchors
 from unimask.modeling.layers.mask_head import MaskHead
 
-FINEST = 8
-"""Stride of the finest map that cells bid on, in pixels of the network's input."""
+FINEST_STRIDE = 8
+"""Stride of the finest map whose cells are candidates."""
 
-REACH = 1.5
-"""Radius of a cell's first guess over the side of the cell: each map stands for sizes twice the
-last one's."""
+INITIAL_RADIUS = 1.5
+"""Initial radius of a cell's mask in cells: each map covers objects twice as large as the next
+finer one."""
 
 
 class ProposedQueries(NamedTuple):
-    """Features and position codes of the chosen cells, and where they lie."""
+    """Features, position encodings and anchors of the selected cells."""
 
     features: Float[Tensor, "b q c"]
     positions: Float[Tensor, "b q c"]
@@ -28,20 +28,20 @@ class ProposedQueries(NamedTuple):
 
 
 class Proposals(nn.Module):
-    """Let every cell bid to be an object, and make queries of the highest bids.
+    """Selection of the cells with the highest class scores as queries.
 
-    The decoder's own class head judges the bids, so they need no loss of their own: the first
-    prediction, from bare queries, is matched and supervised like that of every layer.
+    The decoder's own class head scores the cells, so they need no loss of their own: the first
+    prediction, from the initial queries, is matched and supervised like that of every layer.
 
     Args:
-        dim: Width of the queries.
-        share: Queries per cell.
-        most: Queries at most.
+        dim: Number of channels of the queries.
+        ratio: Number of queries per cell.
+        max_queries: Largest number of queries.
     """
 
-    def __init__(self, *, dim: int, share: float, most: int) -> None:
+    def __init__(self, *, dim: int, ratio: float, max_queries: int) -> None:
         super().__init__()
-        self.share, self.most = share, most
+        self.ratio, self.max_queries = ratio, max_queries
         self.project = nn.Linear(dim, dim)
         self.norm = nn.LayerNorm(dim)
 
@@ -52,32 +52,43 @@ class Proposals(nn.Module):
         sizes: list[tuple[int, int]],
         head: MaskHead,
     ) -> ProposedQueries:
-        """Choose among the cells of all maps."""
-        bids = self.norm(self.project(torch.cat(memories, dim=1)))
-        count = max(1, min(round(self.share * bids.shape[1]), self.most))
-        with torch.no_grad():
-            scores = head.classes(bids).float().softmax(-1)[..., :-1].amax(-1)
-            chosen = peaks(scores, sizes).topk(count, dim=1).indices
-        places = self.places(sizes, bids.device)[chosen]
-        features = bids.gather(1, chosen[..., None].expand(-1, -1, bids.shape[-1]))
-        codes = torch.cat(positions)[chosen]
-        extent = (sizes[-1][1] * FINEST, sizes[-1][0] * FINEST)
-        anchors = Anchors(places[..., :2], places[..., 2], extent)
-        return ProposedQueries(features, codes, anchors)
+        """Select queries among the cells of all maps.
 
-    def places(self, sizes: list[tuple[int, int]], device: torch.device) -> Float[Tensor, "n 3"]:
-        """Give every cell's centre (x, y) and the radius of its first guess, in pixels."""
-        height, width = (FINEST * side for side in sizes[-1])
+        Args:
+            memories: Cells of each map, coarse to fine.
+            positions: Position encodings of the cells.
+            sizes: Height and width of each map.
+            head: Prediction head, whose class scores rank the cells.
+        """
+        candidates = self.norm(self.project(torch.cat(memories, dim=1)))
+        count = max(1, min(round(self.ratio * candidates.shape[1]), self.max_queries))
+        with torch.no_grad():
+            scores = head.classes(candidates).float().softmax(-1)[..., :-1].amax(-1)
+            selected = demote_non_maxima(scores, sizes).topk(count, dim=1).indices
+        circles = self.initial_circles(sizes, candidates.device)[selected]
+        features = candidates.gather(1, selected[..., None].expand(-1, -1, candidates.shape[-1]))
+        encodings = torch.cat(positions)[selected]
+        extent = (sizes[-1][1] * FINEST_STRIDE, sizes[-1][0] * FINEST_STRIDE)
+        anchors = Anchors(circles[..., :2], circles[..., 2], extent)
+        return ProposedQueries(features, encodings, anchors)
+
+    def initial_circles(
+        self, sizes: list[tuple[int, int]], device: torch.device
+    ) -> Float[Tensor, "n 3"]:
+        """Return every cell's centre (x, y) and initial radius in pixels of the network's input."""
+        height, width = (FINEST_STRIDE * side for side in sizes[-1])
         centres = cell_centres(tuple(sizes), device)
-        radii = [centres.new_full((h * w, 1), REACH * height / h) for h, w in sizes]
+        radii = [centres.new_full((h * w, 1), INITIAL_RADIUS * height / h) for h, w in sizes]
         return torch.cat([centres * centres.new_tensor([width, height]), torch.cat(radii)], dim=1)
 
 
-def peaks(scores: Float[Tensor, "b n"], sizes: list[tuple[int, int]]) -> Float[Tensor, "b n"]:
-    """Send cells to the end of the queue that have a better neighbour on their map."""
-    kept = []
+def demote_non_maxima(
+    scores: Float[Tensor, "b n"], sizes: list[tuple[int, int]]
+) -> Float[Tensor, "b n"]:
+    """Subtract 1 from the scores of cells that have a neighbour with a higher score."""
+    ranked = []
     for part, size in zip(scores.split([h * w for h, w in sizes], dim=1), sizes, strict=True):
         grid = part.unflatten(1, size)
         best = F.max_pool2d(grid, 3, stride=1, padding=1)
-        kept.append(torch.where(grid == best, grid, grid - 1).flatten(1))
-    return torch.cat(kept, dim=1)
+        ranked.append(torch.where(grid == best, grid, grid - 1).flatten(1))
+    return torch.cat(ranked, dim=1)

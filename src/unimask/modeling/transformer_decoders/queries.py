@@ -1,4 +1,4 @@
-"""Where a decoder's queries come from: learned ones, and what every source gives."""
+"""Learned queries, and the format in which every source of queries returns them."""
 
 from typing import NamedTuple
 
@@ -12,13 +12,13 @@ from unimask.modeling.layers.masks import MaskFeatures
 from unimask.modeling.transformer_decoders.proposals import Proposals
 
 
-class PictureMaps(NamedTuple):
-    """What the pixel decoder says of a picture, laid out for queries.
+class FlattenedMaps(NamedTuple):
+    """Output of the pixel decoder, flattened for attention.
 
     Attributes:
-        mask_features: At stride 4.
-        memories: The cells of each map, coarse to fine.
-        positions: The position codes of the cells.
+        mask_features: Mask features at stride 4.
+        memories: Cells of each map, coarse to fine.
+        positions: Position encodings of the cells.
         sizes: Height and width of each map.
     """
 
@@ -29,7 +29,7 @@ class PictureMaps(NamedTuple):
 
 
 class Queries(NamedTuple):
-    """Queries and their position codes; anchors belong to the last of them."""
+    """Initial queries and their position embeddings; anchors belong to the last of them."""
 
     features: Float[Tensor, "b q c"]
     positions: Float[Tensor, "... q c"]
@@ -37,12 +37,12 @@ class Queries(NamedTuple):
 
 
 class LearnedQueries(nn.Module):
-    """The same queries for every picture (Mask2Former, 3.2.2); with `proposals`, others follow.
+    """Learned queries, equal for every image (Mask2Former, 3.2.2), and optionally proposals.
 
     Args:
-        num_queries: Learned queries.
-        dim: Their width.
-        proposals: Makes more queries of the picture.
+        num_queries: Number of learned queries.
+        dim: Number of channels.
+        proposals: Source of further queries that depend on the image, or None.
     """
 
     def __init__(self, *, num_queries: int, dim: int, proposals: Proposals | None = None) -> None:
@@ -52,16 +52,16 @@ class LearnedQueries(nn.Module):
         self.proposals = proposals
 
     def forward(
-        self, maps: PictureMaps, head: MaskHead, task_token: Float[Tensor, "b c"] | None
+        self, maps: FlattenedMaps, head: MaskHead, task_token: Float[Tensor, "b c"] | None
     ) -> Queries:
-        """Give the queries of a batch; the task does not matter to them."""
+        """Return the queries of a batch; they do not depend on the task."""
         features = self.features.expand(len(maps.memories[0]), -1, -1)
         if self.proposals is None:
             return Queries(features, self.positions)
-        found = self.proposals(maps.memories, maps.positions, maps.sizes, head)
-        places = self.positions.expand(len(features), -1, -1)
+        proposed = self.proposals(maps.memories, maps.positions, maps.sizes, head)
+        positions = self.positions.expand(len(features), -1, -1)
         return Queries(
-            torch.cat([features, found.features.to(features.dtype)], dim=1),
-            torch.cat([places, found.positions], dim=1),
-            found.anchors,
+            torch.cat([features, proposed.features.to(features.dtype)], dim=1),
+            torch.cat([positions, proposed.positions], dim=1),
+            proposed.anchors,
         )

@@ -9,25 +9,25 @@ from torch import Tensor, nn
 from unimask.kernels.positions import level_positions
 from unimask.modeling.layers.detr import DetrDecoderLayer
 from unimask.modeling.layers.mask_head import MaskHead
-from unimask.modeling.layers.pyramid import start_convolutions
+from unimask.modeling.layers.pyramid import initialize_convolutions
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders.per_pixel import PerClassHead
 from unimask.outputs import LayerPrediction, SegmenterOutput
 
 
 class StandardDecoder(nn.Module):
-    """Let queries read the whole map at stride 32, and predict after every layer.
+    """DETR's transformer decoder over the map at stride 32, with a prediction after every layer.
 
-    The queries start at zero and differ by their learned positions alone. Each layer's output is
-    normalised for its prediction only (in the head); the next layer reads it as it is
+    The queries start at zero and differ only by their learned positions. Each layer's output is
+    normalized for its prediction only (in the head), not for the next layer
     (`TransformerDecoder` in `mask_former/modeling/transformer/transformer.py`).
 
     Args:
-        input_dim: Channels of the map.
-        dim: Width of the queries.
-        num_queries: Queries.
+        input_dim: Number of channels of the map.
+        dim: Number of channels of the queries.
+        num_queries: Number of queries.
         layers: Decoder layers.
-        head: Turns queries into classes and masks, the same one after every layer.
+        head: Prediction head, shared by all layers.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class StandardDecoder(nn.Module):
         self.query_positions = nn.Embedding(num_queries, dim)
         self.layers = nn.ModuleList(layers)
         self.head = head
-        start_convolutions(self.input_proj)
+        initialize_convolutions(self.input_proj)
 
     def forward(
         self,
@@ -54,19 +54,23 @@ class StandardDecoder(nn.Module):
         auxiliary: bool,
         factored: bool = False,
     ) -> SegmenterOutput:
-        """Give the last layer's prediction; with `auxiliary` those of earlier layers too.
+        """Predict classes and masks of all queries.
 
-        Masks are always drawn, `factored` or not.
+        Args:
+            pixels: Output of the pixel decoder.
+            task_token: Ignored.
+            auxiliary: Whether to return the predictions of earlier layers too.
+            factored: Ignored: masks are always computed.
         """
         size = (pixels.coarse.shape[-2], pixels.coarse.shape[-1])
         memory = self.input_proj(pixels.coarse).flatten(2).transpose(1, 2)
         (positions,) = level_positions([size], memory.shape[-1], memory, local=False)
-        places = self.query_positions.weight
-        queries = torch.zeros_like(places).expand(len(memory), -1, -1)
+        query_positions = self.query_positions.weight
+        queries = torch.zeros_like(query_positions).expand(len(memory), -1, -1)
         earlier: list[LayerPrediction] = []
         for index, layer in enumerate(self.layers):
             if auxiliary and index:
                 earlier.append(self.head(queries, pixels.mask_features))
-            queries = layer(queries, places, memory, positions)
+            queries = layer(queries, query_positions, memory, positions)
         last: LayerPrediction = self.head(queries, pixels.mask_features)
         return SegmenterOutput(last.class_logits, last.mask_logits, tuple(earlier))

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 from conftest import TINY_ONEFORMER
+from losses.test_criterion import FixedCandidates
 
 from unimask.config import CriterionConfig, DenseCriterionConfig
 from unimask.losses import Criterion, DenseCriterion
-from unimask.losses.criterion import PointSampler
+from unimask.losses.point_sampler import PointSampler
 from unimask.losses.points import sample_logits_shared
 from unimask.modeling.build import build_segmenter
 from unimask.modeling.text_encoder import TextMapper
@@ -28,11 +29,11 @@ class TwoSets(PointSampler):
     def __init__(self, matching, loss):
         self.sets = matching, loss
 
-    def matching(self, device):
+    def matching_points(self, device):
         return self.sets[0]
 
-    def loss(self, logits, known):
-        return self.sets[1].expand(len(logits), -1, -1)
+    def candidates(self, known, device):
+        return FixedCandidates(self.sets[1], None, 0, self.sets[1])
 
 
 class Example:
@@ -194,12 +195,12 @@ def test_pairs_are_those_of_transformers(family, objects, monkeypatch):
     example, loss = Example(objects), make()
     told = example.theirs()
     if family == "maskformer":
-        compared = [criterion.in_cells(target, (8, 10))[0] for target in example.targets]
+        compared = [criterion.resize_target(target, (8, 10))[0] for target in example.targets]
         read = lambda masks: masks.flatten(1)  # noqa: E731
         points_in = monkeypatch.context
     else:
         compared = [
-            criterion.sample(target, None, example.sampler)[0] for target in example.targets
+            criterion.sample_target(target, None, example.sampler)[0] for target in example.targets
         ]
         read = lambda masks: sample_logits_shared(masks, example.sampler.sets[0])  # noqa: E731
         points_in = lambda: example.points_in(loss, monkeypatch)  # noqa: E731

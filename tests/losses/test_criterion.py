@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion
-from unimask.losses.criterion import PointSampler
+from unimask.losses.point_sampler import PointCandidates, PointSampler
 from unimask.losses.points import sample_logits_shared
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
@@ -18,17 +18,24 @@ CONFIG = CriterionConfig(num_points=50)
 CLASSES, QUERIES = 3, 5
 
 
+class FixedCandidates(PointCandidates):
+    """Points that every mask selects."""
+
+    def select(self, logits):
+        return self.others.expand(len(logits), -1, -1)
+
+
 class FixedPoints(PointSampler):
-    """The same points for every picture and mask."""
+    """The same points for every image and mask."""
 
     def __init__(self, points):
         self.points = points
 
-    def matching(self, device):
+    def matching_points(self, device):
         return self.points
 
-    def loss(self, logits, known):
-        return self.points.expand(len(logits), -1, -1)
+    def candidates(self, known, device):
+        return FixedCandidates(self.points, None, 0, self.points)
 
 
 def interpolate(grid: np.ndarray, x: float, y: float) -> float:
@@ -138,7 +145,7 @@ def test_costs_are_those_of_the_rules():
     output, targets, _ = example(0, (4,))
     points = torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
     criterion = Criterion(CLASSES, CONFIG)
-    sampled, _ = criterion.sample(targets[0], None, FixedPoints(points))
+    sampled, _ = criterion.sample_target(targets[0], None, FixedPoints(points))
     logits = sample_logits_shared(output.mask_logits[0], points)
     costs = criterion.matcher.costs(output.class_logits[0], logits, sampled)
     probs = softmax(output.class_logits[0].double().numpy())
@@ -159,7 +166,7 @@ def test_a_query_that_is_not_finite_is_matched_last():
     output.mask_logits[0, 2] = float("nan")
     criterion = Criterion(CLASSES, CONFIG)
     sampler = PointSampler(CONFIG, torch.Generator().manual_seed(0))
-    sampled, points = criterion.sample(targets[0], None, sampler)
+    sampled, points = criterion.sample_target(targets[0], None, sampler)
     logits = sample_logits_shared(output.mask_logits[0], points)
     queries, _ = criterion.matcher.match(output.class_logits[0], logits, sampled)
     assert queries.tolist() == [0, 1, 3, 4]
@@ -292,7 +299,7 @@ def test_matching_is_float32_under_autocast():
     output, targets, _ = example(0)
     criterion = Criterion(CLASSES, CONFIG)
     points = torch.rand(30, 2)
-    sampled, _ = criterion.sample(targets[0], None, FixedPoints(points))
+    sampled, _ = criterion.sample_target(targets[0], None, FixedPoints(points))
     logits = sample_logits_shared(output.mask_logits[0], points)
     arguments = (output.class_logits[0], logits, sampled)
     plain = criterion.matcher.costs(*arguments)

@@ -71,7 +71,7 @@ def golden(layers, targets):
 @pytest.mark.parametrize("at_once", [1, 2**20])
 @pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (5, 5)], ids=str)
 def test_losses_are_those_of_the_rules(objects, at_once, monkeypatch):
-    monkeypatch.setattr("unimask.losses.points.PIXELS_AT_ONCE", {"cpu": at_once})
+    monkeypatch.setattr("unimask.losses.points.MAX_FLOAT_PIXELS", {"cpu": at_once})
     output, targets, layers = example(0, objects)
     losses = DenseCriterion(CLASSES, CONFIG)(output, targets)
     expected = golden([(c.double().numpy(), m.double().numpy()) for c, m in layers], targets)
@@ -169,7 +169,7 @@ def test_numbers_that_are_not_finite_are_reported_not_raised():
 
 def test_only_a_few_matched_masks_exist_at_full_size(monkeypatch):
     """Neither all queries nor all matched masks are ever floats at the truth's size."""
-    monkeypatch.setattr("unimask.losses.points.PIXELS_AT_ONCE", {"cpu": 2 * 24 * 32})
+    monkeypatch.setattr("unimask.losses.points.MAX_FLOAT_PIXELS", {"cpu": 2 * 24 * 32})
     seen, kept = [], []
     real = dense_module.F.interpolate
 

@@ -1,4 +1,4 @@
-"""Losses of masks that are left as factors are those of drawn masks, their gradients too."""
+"""Losses of masks as factors equal those of computed masks, and so do their gradients."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ from conftest import TINY_ONEFORMER, TINY_RESNET, TINY_SWIN
 from unimask.config import CriterionConfig
 from unimask.losses import Criterion, DenseCriterion, PixelCriterion
 from unimask.losses import layered_masks as module
-from unimask.losses.criterion import PointSampler
-from unimask.losses.layered_masks import features_at, runs
+from unimask.losses.layered_masks import features_at, layer_runs
+from unimask.losses.point_sampler import PointCandidates, PointSampler
 from unimask.losses.points import sample_logits
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import (
@@ -59,41 +59,39 @@ def drawn(factors, classes):
     return SegmenterOutput(*layers[-1], tuple(layers[:-1]))
 
 
+class SeededCandidates(PointCandidates):
+    """Points of each mask that depend on the seed `num_selected`."""
+
+    def select(self, logits):
+        generator = torch.Generator().manual_seed(self.num_selected)
+        return torch.rand(len(logits), 40, 2, generator=generator)
+
+
 class Points(PointSampler):
-    """Different points for each picture, and for each number of masks shown so far."""
+    """Different points for each image and layer."""
 
-    def __init__(self, order):
-        self.order, self.matched = iter(order), 0
+    def __init__(self):
+        self.matched = self.drawn = 0
 
-    def matching(self, device):
+    def matching_points(self, device):
         self.matched += 1
         return torch.rand(60, 2, generator=torch.Generator().manual_seed(self.matched))
 
-    def loss(self, logits, known):
-        seed = next(self.order)
-        return torch.rand(len(logits), 40, 2, generator=torch.Generator().manual_seed(seed))
-
-
-def picture_major(pictures):
-    return [100 * picture + layer for picture in range(pictures) for layer in range(LAYERS)]
-
-
-def layer_major(pictures):
-    return [100 * picture + layer for layer in range(LAYERS) for picture in range(pictures)]
+    def candidates(self, known, device):
+        self.drawn += 1
+        return SeededCandidates(torch.zeros(1, 2), None, self.drawn, torch.zeros(1, 2))
 
 
 @pytest.mark.parametrize("at_once", [1, 2 * 3 * 48, 2**25])
 @pytest.mark.parametrize("ignored", [False, True])
 @pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (7, 2)], ids=str)
 def test_losses_and_gradients_are_those_of_drawn_masks(objects, ignored, at_once, monkeypatch):
-    monkeypatch.setattr(module, "CELLS_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "MAX_MASK_PIXELS", at_once)
     factors, classes, targets = example(objects, ignored=ignored)
     criterion, inputs = Criterion(CLASSES, CONFIG), [*factors, *classes]
     output = FactoredOutput(tuple(classes), MaskFactors(*factors))
-    found = criterion(output, targets, sampler=Points(picture_major(len(objects))))
-    expected = criterion(
-        drawn(factors, classes), targets, sampler=Points(layer_major(len(objects)))
-    )
+    found = criterion(output, targets, sampler=Points())
+    expected = criterion(drawn(factors, classes), targets, sampler=Points())
     torch.testing.assert_close(found, expected)
     pairs = (torch.autograd.grad(losses.total, inputs) for losses in (found, expected))
     for one, other in zip(*pairs, strict=True):
@@ -114,10 +112,10 @@ def test_features_are_read_as_masks_would_be(layout):
 
 
 def test_layers_are_drawn_together_as_long_as_they_are_small():
-    assert runs(10, 20 * 256**2) == [slice(0, 10)]
-    assert runs(3, 500 * 256**2) == [slice(0, 1), slice(1, 2), slice(2, 3)]
-    assert runs(4, 2**24) == [slice(0, 2), slice(2, 4)]
-    assert runs(2, 0) == [slice(0, 2)]
+    assert layer_runs(10, 20 * 256**2) == [slice(0, 10)]
+    assert layer_runs(3, 500 * 256**2) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+    assert layer_runs(4, 2**24) == [slice(0, 2), slice(2, 4)]
+    assert layer_runs(2, 0) == [slice(0, 2)]
 
 
 def test_no_mask_is_kept_for_the_gradient():
@@ -135,8 +133,9 @@ def test_layers_that_nobody_weighs_have_no_say():
     factors, _, _ = example((2, 3))
     queries = [[torch.arange(count)] * LAYERS for count in (2, 3)]
     masks = module.FactoredMasks(MaskFactors(*factors), LAYERS)
-    judged = masks.judge(queries, lambda p, _, drawn: torch.full((len(drawn), 4, 2), 0.4))
-    grads = torch.autograd.grad(judged[1][2][0].sum(), factors)
+    fixed = PointCandidates(torch.zeros(1, 2), None, 0, torch.full((4, 2), 0.4))
+    sampled = masks.sample_uncertain(queries, [[fixed] * LAYERS] * 2)
+    grads = torch.autograd.grad(sampled[1][2][0].sum(), factors)
     expected = drawn(factors, [factors[0][:, :QUERIES]] * LAYERS).auxiliary[2].mask_logits
     sampled = sample_logits(expected[1, :3], torch.full((3, 4, 2), 0.4))
     for one, other in zip(grads, torch.autograd.grad(sampled.sum(), factors), strict=True):
@@ -159,7 +158,7 @@ def test_half_precision_features_give_gradients_in_it():
     grads = []
     for parts in (half, exact):
         output = FactoredOutput(tuple(classes), MaskFactors(*parts))
-        sampler = Points(picture_major(2))
+        sampler = Points()
         grads.append(
             torch.autograd.grad(
                 Criterion(CLASSES, CONFIG)(output, targets, sampler=sampler)[0], parts

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from unimask.config import CriterionConfig
-from unimask.losses.criterion import PointSampler
+from unimask.losses.point_sampler import PointSampler
 from unimask.losses.points import (
     known_map,
     known_weights,
@@ -16,6 +16,7 @@ from unimask.losses.points import (
     uncertain_points,
 )
 
+CPU = torch.device("cpu")
 CONFIG = CriterionConfig(num_points=64)
 
 
@@ -44,10 +45,12 @@ def test_unknown_candidates_come_last():
 
 def test_what_a_mask_sees_does_not_depend_on_the_other_masks():
     logits = blobs(6)
-    together = PointSampler(CONFIG, torch.Generator().manual_seed(0)).loss(logits, None)
+    together = (
+        PointSampler(CONFIG, torch.Generator().manual_seed(0)).candidates(None, CPU).select(logits)
+    )
     for i in range(6):
         generator = torch.Generator().manual_seed(0)
-        alone = PointSampler(CONFIG, generator).loss(logits[i : i + 1], None)
+        alone = PointSampler(CONFIG, generator).candidates(None, CPU).select(logits[i : i + 1])
         assert torch.equal(alone[0], together[i])
 
 
@@ -58,7 +61,7 @@ def test_shared_candidates_leave_the_mean_of_every_mask_alone():
     sampler = PointSampler(CONFIG, generator)
     shared, own = [], []
     for _ in range(draws):
-        points = sampler.loss(logits, None)
+        points = sampler.candidates(None, CPU).select(logits)
         shared.append(sample_logits(logits, points).mean(1))
         each = torch.rand(3, 192, 2, generator=generator)
         order = sample_logits(logits, each).abs().argsort(dim=1)[:, :48]
@@ -73,7 +76,7 @@ def test_shared_candidates_leave_the_mean_of_every_mask_alone():
 
 @pytest.mark.parametrize("at_once", [1, 9 * 13 * 2, 2**22])
 def test_masks_are_read_as_floats_would_be(at_once, monkeypatch):
-    monkeypatch.setattr("unimask.losses.points.PIXELS_AT_ONCE", {"cpu": at_once})
+    monkeypatch.setattr("unimask.losses.points.MAX_FLOAT_PIXELS", {"cpu": at_once})
     masks = torch.rand(5, 9, 13) > 0.5
     layers = [1.2 * torch.rand(5, 40, 2) - 0.1 for _ in range(2)]
     for points, sampled in zip(layers, sample_masks(masks, layers), strict=True):
@@ -103,7 +106,7 @@ def test_most_points_lie_where_the_prediction_is_undecided():
     config = CriterionConfig(num_points=400)
     logits = torch.linspace(9, -9, 40).expand(1, 40, 40)  # undecided along the middle
     sampler = PointSampler(config, torch.Generator().manual_seed(0))
-    points = sampler.loss(logits, None)
+    points = sampler.candidates(None, CPU).select(logits)
     near = (points[0, :, 0] - 0.5).abs() < 0.2
     assert points.shape == (1, 400, 2)
     assert near.float().mean() > 0.75

@@ -72,7 +72,7 @@ def test_a_heavier_class_moves_the_class_loss_and_nothing_else():
     heavier[int(targets[0].labels[0])] = 3.0
     for weights in ([1.0] * CLASSES, heavier):
         criterion = Criterion(CLASSES, CriterionConfig())
-        criterion.weigh(weights)
+        criterion.set_class_weights(weights)
         found.append(criterion(output, targets, sampler=points))
     assert criterion.class_weights.tolist() == pytest.approx([*heavier, 0.1])
     assert found[0].class_loss != found[1].class_loss

@@ -1,4 +1,4 @@
-"""How wrong a prediction is: matching, and the losses of matched masks and classes."""
+"""Training losses: matching, and the losses of matched masks and classes."""
 
 from unimask.losses.build import build_criterion
 from unimask.losses.criterion import Criterion

@@ -1,4 +1,4 @@
-"""Configuration to loss."""
+"""Build losses from configurations."""
 
 from unimask.config import (
     CriterionConfig,
@@ -21,23 +21,23 @@ def build_criterion(
     """Build the loss that trains a network.
 
     Args:
-        network: What is trained.
-        config: Which loss, with its numbers; None takes that of the network's authors.
+        network: Configuration of the network.
+        config: Configuration of the loss; None for that of the network's authors.
 
     Raises:
-        SettingsError: A loss of matched masks is wanted for a network without queries.
+        SettingsError: A loss of matched masks is configured for a per-pixel network.
     """
     if isinstance(network.transformer_decoder, PerPixelConfig | PerPixelPlusConfig):
         if config is not None:
-            raise SettingsError("a per-pixel network has one loss: give no criterion")
+            raise SettingsError("a per-pixel network has only one loss: leave out criterion")
         return PixelCriterion()
-    config = config or own_losses(network)
+    config = config or default_losses(network)
     if isinstance(config, DenseCriterionConfig):
         return DenseCriterion(network.num_classes, config)
     return Criterion(network.num_classes, config)
 
 
-def own_losses(network: SegmenterConfig) -> LossConfig:
-    """Give the losses of a network's authors, for one that has queries."""
+def default_losses(network: SegmenterConfig) -> LossConfig:
+    """Return the authors' losses for a network with queries."""
     maskformer = isinstance(network.transformer_decoder, StandardDecoderConfig)
     return DenseCriterionConfig() if maskformer else CriterionConfig()

@@ -1,4 +1,4 @@
-"""The contrast between a picture's queries and its texts (OneFormer, 3.2; `criterion.py`)."""
+"""The query-text contrastive loss (OneFormer, 3.2; `criterion.py`)."""
 
 import torch
 import torch.distributed as dist
@@ -6,24 +6,24 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from unimask.losses.processes import count_processes, everywhere
+from unimask.losses.processes import count_processes, gather_rows
 
 
 def contrastive_loss(
     queries: Float[Tensor, "b q c"], texts: Float[Tensor, "b q c"]
 ) -> Float[Tensor, ""]:
-    """Ask each picture's queries which texts are theirs, and each picture's texts which queries.
+    """Sum the cross entropies of queries to texts and of texts to queries over the batch.
 
-    The pictures of all processes stand for choice, and gradients flow back to where they came
-    from, so that two processes learn what one with both batches would.
+    The batch is that of all processes, and gradients flow back to each of them, so that two
+    processes compute the gradients of one with both batches.
 
     Args:
-        queries: Any length; they are normalised here, in float32.
-        texts: As long as the contrast's scale.
+        queries: Queries of each image; they are normalized here, in float32.
+        texts: Text queries of each image, whose norm is the logit scale.
     """
-    pictures = F.normalize(queries.float().flatten(1), dim=-1)
-    words = texts.float().flatten(1)
-    first = len(pictures) * dist.get_rank() if count_processes() > 1 else 0
-    own = torch.arange(len(pictures), device=pictures.device) + first
-    to_text = F.cross_entropy(pictures @ everywhere(words).T, own)
-    return to_text + F.cross_entropy(words @ everywhere(pictures).T, own)
+    image_vectors = F.normalize(queries.float().flatten(1), dim=-1)
+    text_vectors = texts.float().flatten(1)
+    first = len(image_vectors) * dist.get_rank() if count_processes() > 1 else 0
+    pairs = torch.arange(len(image_vectors), device=image_vectors.device) + first
+    image_to_text = F.cross_entropy(image_vectors @ gather_rows(text_vectors).T, pairs)
+    return image_to_text + F.cross_entropy(text_vectors @ gather_rows(image_vectors).T, pairs)

@@ -1,6 +1,6 @@
-"""Mask2Former's loss: masks compared at points (Mask2Former, 3.3)."""
+"""Mask2Former's loss: masks compared at sampled points (Mask2Former, 3.3)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,73 +11,36 @@ from unimask.config import CriterionConfig
 from unimask.losses.contrastive import contrastive_loss
 from unimask.losses.layered_masks import LayeredMasks, layered_masks
 from unimask.losses.matched import Losses, MatchedCriterion
-from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
+from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match, assign
 from unimask.losses.point_losses import MaskTerms, point_losses
+from unimask.losses.point_sampler import PointSampler
 from unimask.losses.points import (
     known_map,
     known_weights,
     sample_masks,
     sample_masks_shared,
-    uncertain_points,
-    uniform_points,
 )
 from unimask.outputs import FactoredOutput, SegmenterOutput, Target
 
 
-class Answer(NamedTuple):
-    """Which of a layer's queries answers for each object of a picture.
+class MatchedQueries(NamedTuple):
+    """The query of a layer that is matched with each object of an image.
 
-    `given` is 0 for objects that none answers for.
+    Attributes:
+        queries: Query index of each object; 0 for objects without a match.
+        is_matched: 1 for objects with a match, 0 for the others.
     """
 
     queries: Int[Tensor, " n"]
-    given: Float[Tensor, "n 1"]
-
-
-class PointSampler:
-    """Draw the points at which masks are compared; tests put fixed points in its place.
-
-    Args:
-        config: How many points, and how they are chosen.
-        generator: Source of every draw; None is PyTorch's own.
-    """
-
-    def __init__(self, config: CriterionConfig, generator: torch.Generator | None = None) -> None:
-        self.config, self.generator = config, generator
-
-    def matching(self, device: torch.device) -> Float[Tensor, "p 2"]:
-        """Draw the points of one picture's matching, the same for every layer and mask."""
-        return uniform_points(self.config.num_points, device, self.generator)
-
-    def loss(
-        self,
-        logits: Float[Tensor, "n h w"],
-        known: Bool[Tensor, "i j"] | None,
-    ) -> Float[Tensor, "n p 2"]:
-        """Draw the points of a picture's masks: mostly where they are undecided, the rest anywhere.
-
-        They choose among the same candidates: what each of them sees is distributed as if it had
-        its own, and sixty masks draw as fast as one.
-        """
-        config, rows, device = self.config, len(logits), logits.device
-        candidates = uniform_points(
-            int(config.num_points * config.oversample_ratio), device, self.generator
-        )
-        unknown = None
-        if known is not None:
-            unknown = known_weights(known, candidates[None])[0] == 0
-        count = int(config.num_points * config.importance_ratio)
-        chosen = uncertain_points(logits, candidates, unknown, count)
-        rest = uniform_points(config.num_points - count, device, self.generator)
-        return torch.cat([chosen, rest.expand(rows, -1, -1)], dim=1)
+    is_matched: Float[Tensor, "n 1"]
 
 
 class Criterion(MatchedCriterion):
-    """Match queries to objects, then sum class, mask and dice losses over all layers.
+    """Match queries with objects; sum class, mask and dice losses over all layers.
 
     Args:
-        num_classes: Real classes.
-        config: Weights and points.
+        num_classes: Number of classes, without "no object".
+        config: Weights, and the number and choice of points.
     """
 
     takes_factors = True
@@ -94,54 +57,68 @@ class Criterion(MatchedCriterion):
         generator: torch.Generator | None = None,
         sampler: PointSampler | None = None,
     ) -> Losses:
-        """Judge a batch.
+        """Compute the losses of a batch.
 
         Args:
-            output: The network's output, with auxiliary predictions for deep supervision, or
-                with masks as factors, which takes less time and memory.
-            targets: One per picture; a picture without objects is welcome.
-            generator: Source of the random points.
-            sampler: In place of random points.
+            output: Output of the network, with auxiliary predictions for deep supervision, or with
+                masks as factors, which takes less time and memory.
+            targets: Ground truth of each image; images without objects are allowed.
+            generator: Random generator of the points; None for PyTorch's default.
+            sampler: Source of the points, in place of random ones.
         """
         sampler = sampler or PointSampler(self.config, generator)
-        masks = layered_masks(output)
-        known = self.known(targets, masks.size)
-        losses = self.judge(
-            classes_of_layers(output),
-            targets,
-            self.compare(masks, targets, known, sampler),
-            lambda matches: self.mask_losses(masks, targets, known, matches, sampler),
-        )
+        masks, class_logits = layered_masks(output), layer_class_logits(output)
+        known = self.known_maps(targets, masks.size)
+        # Match each layer's queries with the objects (DETR, equation 1).
+        matches = self.match(class_logits, masks, targets, known, sampler)
+        # Cross entropy of the classes, binary cross entropy and dice loss of the masks (3.3).
+        class_losses = self.class_losses(class_logits, targets, matches)
+        mask_losses = self.mask_losses(masks, targets, known, matches, sampler)
+        losses = self.sum_losses(class_losses, mask_losses)
         if output.texts is None or output.queries is None:
             return losses
+        # Query-text contrastive loss (OneFormer, equation 1).
         contrast = contrastive_loss(output.queries, output.texts)
         total = losses.total + self.config.contrastive_weight * contrast
         return losses._replace(total=total)
 
-    def known(
+    def known_maps(
         self, targets: list[Target], logits_size: tuple[int, int]
     ) -> list[Bool[Tensor, "i j"] | None]:
-        """Mark where each picture's truth is known; None for everywhere."""
-        ignored = self.ignored(targets)
+        """Mark where the ground truth of each image is known; None for everywhere."""
+        ignored = self.ignored_pixels(targets)
         return [None] * len(targets) if ignored is None else [*known_map(ignored, logits_size)]
 
-    def compare(
+    @torch.no_grad()
+    def match(
         self,
+        class_logits: Sequence[Float[Tensor, "b q k"]],
         masks: LayeredMasks,
         targets: list[Target],
         known: list[Bool[Tensor, "i j"] | None],
         sampler: PointSampler,
-    ) -> Iterator[tuple[ComparedTarget, Iterable[Float[Tensor, "q p"]]]]:
-        """Read truth and masks of one picture after the other where they are compared."""
-        for picture, (target, seen) in enumerate(zip(targets, known, strict=True)):
-            told, points = self.sample(target, seen, sampler)
-            yield told, masks.at(picture, points)
+    ) -> list[list[Match]]:
+        """Match the queries of every layer with the objects of every image.
 
-    def sample(
+        Returns:
+            Matches of each layer and image.
+        """
+        costs = []
+        for image, (target, known_here) in enumerate(zip(targets, known, strict=True)):
+            compared, points = self.sample_target(target, known_here, sampler)
+            for logits, sampled in zip(class_logits, masks.at_points(image, points), strict=True):
+                costs.append(self.matcher.costs(logits[image], sampled, compared))
+        pairs = assign(costs)
+        return [pairs[layer :: len(class_logits)] for layer in range(len(class_logits))]
+
+    def sample_target(
         self, target: Target, known: Bool[Tensor, "i j"] | None, sampler: PointSampler
     ) -> tuple[ComparedTarget, Float[Tensor, "p 2"]]:
-        """Read one picture's truth where its masks are compared; say where that is."""
-        points = sampler.matching(target.labels.device)
+        """Draw the points of an image's matching, and sample its ground truth there.
+
+        Points of unknown ground truth are left out.
+        """
+        points = sampler.matching_points(target.labels.device)
         if known is not None:
             points = points[known_weights(known, points[None])[0] > 0]
         return ComparedTarget(target.labels, sample_masks_shared(target.masks, points)), points
@@ -154,25 +131,30 @@ class Criterion(MatchedCriterion):
         matches: list[list[Match]],
         sampler: PointSampler,
     ) -> list[MaskTerms]:
-        """Give the losses of every layer's masks.
+        """Compute the mask and dice losses of each layer's matched masks at sampled points.
 
-        Without objects they are zero, yet part of the graph: every process has gradients.
+        Without objects they are zero, but depend on the network, so that every process has
+        gradients.
         """
-        answers = [
-            [answer(len(target.labels), layer[picture]) for layer in matches]
-            for picture, target in enumerate(targets)
+        matched = [
+            [matched_queries(len(target.labels), layer[image]) for layer in matches]
+            for image, target in enumerate(targets)
         ]
-        queries = [[layer.queries for layer in layers] for layers in answers]
-        judged = masks.judge(queries, lambda picture, _, drawn: sampler.loss(drawn, known[picture]))
+        device = targets[0].labels.device
+        candidates = [[sampler.candidates(each, device) for _ in matches] for each in known]
+        queries = [[layer.queries for layer in layers] for layers in matched]
+        sampled = masks.sample_uncertain(queries, candidates)
         terms: list[list[MaskTerms]] = [[] for _ in matches]
-        for target, seen, layers, given in zip(targets, known, judged, answers, strict=True):
+        for target, known_here, layers, matched_layers in zip(
+            targets, known, sampled, matched, strict=True
+        ):
             truth = sample_masks(target.masks, [points for _, points in layers])
-            for index, (_, answered) in enumerate(given):
-                # Let go of each: those of five hundred objects in all layers are half a gigabyte.
+            for index, (_, is_matched) in enumerate(matched_layers):
+                # Free each layer's tensors: with 500 objects they take half a gigabyte in all.
                 (logits, points), true = layers.pop(0), truth.pop(0)
-                weights = answered.expand(logits.shape)
-                if seen is not None:
-                    weights = weights * known_weights(seen, points)
+                weights = is_matched.expand(logits.shape)
+                if known_here is not None:
+                    weights = weights * known_weights(known_here, points)
                 true.mul_(weights)
                 terms[index].append(point_losses(logits, true, weights, self.weights[1:]))
         num_masks = self.masks_per_process(sum(len(target.labels) for target in targets))
@@ -182,19 +164,19 @@ class Criterion(MatchedCriterion):
         ]
 
 
-def classes_of_layers(
+def layer_class_logits(
     output: SegmenterOutput | FactoredOutput,
 ) -> Sequence[Float[Tensor, "b q k"]]:
-    """Give the class logits of every layer, the last one last."""
+    """Return the class logits of every layer, the last layer last."""
     if isinstance(output, FactoredOutput):
         return output.class_logits
     return [*(layer.class_logits for layer in output.auxiliary), output.class_logits]
 
 
-def answer(objects: int, pairs: Match) -> Answer:
-    """Put the matched queries in the order of the objects."""
+def matched_queries(objects: int, pairs: Match) -> MatchedQueries:
+    """Order the matched queries of an image by object."""
     queries = pairs[0].new_zeros(objects)
-    given = pairs[0].new_zeros(objects, 1, dtype=torch.float32)
+    is_matched = pairs[0].new_zeros(objects, 1, dtype=torch.float32)
     queries[pairs[1]] = pairs[0]
-    given[pairs[1]] = 1
-    return Answer(queries, given)
+    is_matched[pairs[1]] = 1
+    return MatchedQueries(queries, is_matched)

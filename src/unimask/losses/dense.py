@@ -1,6 +1,5 @@
 """MaskFormer's loss: masks compared at every pixel (MaskFormer, 3.2; `mask_former/modeling`)."""
 
-from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -13,36 +12,38 @@ from torch.utils.checkpoint import checkpoint
 from unimask.config import DenseCriterionConfig
 from unimask.losses.mask_losses import dice_loss, focal_cost, focal_loss
 from unimask.losses.matched import Losses, MatchedCriterion
-from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match
+from unimask.losses.matcher import ComparedTarget, HungarianMatcher, Match, assign
 from unimask.losses.point_losses import MaskTerms
-from unimask.losses.points import known_pixels, rows_at_once
+from unimask.losses.points import known_pixels, masks_per_chunk
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 
-class Truth(NamedTuple):
-    """The targets of a batch, laid out once for all layers.
+class BatchTruth(NamedTuple):
+    """Ground truth of a batch, concatenated once for all layers.
 
-    `masks` holds all pictures' objects one after the other, and `pictures` says whose each is;
-    object i of picture j is row `starts[j] + i`. `known` marks the pixels whose truth is known;
-    None for all of them.
+    Attributes:
+        masks: Masks of all images' objects; object i of image j is row `starts[j] + i`.
+        images: Image index of each object.
+        starts: First row of each image's objects.
+        known: Pixels with known ground truth; None for all of them.
+        num_masks: Number of objects, averaged over all processes.
     """
 
     masks: Bool[Tensor, "n h w"]
-    pictures: Int[Tensor, " n"]
+    images: Int[Tensor, " n"]
     starts: list[int]
     known: Bool[Tensor, "b h w"] | None
     num_masks: float
 
 
 class DenseCriterion(MatchedCriterion):
-    """Match at the logits' size, then judge matched masks at the truth's size.
+    """Match at the logits' size; compare matched masks at the ground truth's size.
 
-    Only matched masks ever exist at that size, a few at a time, and none of them waits for the
-    gradients: they are made again.
+    Only a few matched masks are resized at a time, and they are recomputed in the backward pass.
 
     Args:
-        num_classes: Real classes.
-        config: Weights, and the focal loss's numbers.
+        num_classes: Number of classes, without "no object".
+        config: Weights, and parameters of the focal loss.
     """
 
     def __init__(self, num_classes: int, config: DenseCriterionConfig) -> None:
@@ -58,87 +59,100 @@ class DenseCriterion(MatchedCriterion):
         *,
         generator: torch.Generator | None = None,
     ) -> Losses:
-        """Judge a batch.
+        """Compute the losses of a batch.
 
         Args:
-            output: The network's output, with auxiliary predictions for deep supervision.
-            targets: One per picture; a picture without objects is welcome.
-            generator: Not drawn from: every pixel counts.
+            output: Output of the network, with auxiliary predictions for deep supervision.
+            targets: Ground truth of each image; images without objects are allowed.
+            generator: Ignored: every pixel counts.
         """
         size = (output.mask_logits.shape[-2], output.mask_logits.shape[-1])
-        truth = self.lay_out(targets, size)
         layers = [*output.auxiliary, LayerPrediction(output.class_logits, output.mask_logits)]
-        return self.judge(
-            [layer.class_logits for layer in layers],
-            targets,
-            self.read(layers, targets),
-            lambda matches: [
-                self.mask_losses(layer.mask_logits, truth, pairs)
-                for layer, pairs in zip(layers, matches, strict=True)
-            ],
-        )
+        truth = self.concatenate(targets, size)
+        matches = self.match(layers, targets)
+        class_logits = [layer.class_logits for layer in layers]
+        class_losses = self.class_losses(class_logits, targets, matches)
+        mask_losses = [
+            self.mask_losses(layer.mask_logits, truth, pairs)
+            for layer, pairs in zip(layers, matches, strict=True)
+        ]
+        return self.sum_losses(class_losses, mask_losses)
 
-    def lay_out(self, targets: list[Target], logits_size: tuple[int, int]) -> Truth:
-        """Put the batch's masks in one tensor and count them over all processes."""
+    def concatenate(self, targets: list[Target], logits_size: tuple[int, int]) -> BatchTruth:
+        """Concatenate the batch's masks and count them over all processes."""
         counts = [len(target.labels) for target in targets]
         starts = [sum(counts[:index]) for index in range(len(counts))]
         masks = targets[0].masks if len(targets) == 1 else torch.cat([t.masks for t in targets])
-        ignored = self.ignored(targets)
+        ignored = self.ignored_pixels(targets)
         known = None if ignored is None else known_pixels(ignored, logits_size)
-        pictures = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-        return Truth(
-            masks, pictures.to(masks.device), starts, known, self.masks_per_process(sum(counts))
-        )
+        images = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        num_masks = self.masks_per_process(sum(counts))
+        return BatchTruth(masks, images.to(masks.device), starts, known, num_masks)
 
-    def read(
-        self, layers: list[LayerPrediction], targets: list[Target]
-    ) -> Iterator[tuple[ComparedTarget, Iterable[Float[Tensor, "q p"]]]]:
-        """Read truth and masks of one picture after the other, in cells whose truth is known."""
-        for picture, target in enumerate(targets):
-            masks = [layer.mask_logits[picture].detach() for layer in layers]
-            told, cells = self.in_cells(target, (masks[0].shape[-2], masks[0].shape[-1]))
-            rows = (mask.flatten(1) for mask in masks)
-            yield told, rows if cells is None else (row.index_select(1, cells) for row in rows)
-
-    def in_cells(
-        self, target: Target, size: tuple[int, int]
-    ) -> tuple[ComparedTarget, Int[Tensor, " p"] | None]:
-        """Read the truth of the pixel nearest to each cell, as the authors do to save memory.
+    @torch.no_grad()
+    def match(self, layers: list[LayerPrediction], targets: list[Target]) -> list[list[Match]]:
+        """Match the queries of every layer with the objects of every image.
 
         Returns:
-            The truth, and the cells where it is known; None for all of them.
+            Matches of each layer and image.
         """
-        masks = nearest(target.masks, size).flatten(1)
+        costs = []
+        for image, target in enumerate(targets):
+            height, width = layers[0].mask_logits.shape[-2:]
+            compared, pixels = self.resize_target(target, (height, width))
+            for layer in layers:
+                masks = layer.mask_logits[image].flatten(1)
+                masks = masks if pixels is None else masks.index_select(1, pixels)
+                costs.append(self.matcher.costs(layer.class_logits[image], masks, compared))
+        pairs = assign(costs)
+        return [pairs[layer :: len(layers)] for layer in range(len(layers))]
+
+    def resize_target(
+        self, target: Target, size: tuple[int, int]
+    ) -> tuple[ComparedTarget, Int[Tensor, " p"] | None]:
+        """Resize ground truth to the nearest pixels, as the authors do to save memory.
+
+        Returns:
+            The ground truth, and the indices of its known pixels; None for all of them.
+        """
+        masks = resize_nearest(target.masks, size).flatten(1)
         if target.ignored is None or not self.ignore_void:
             return ComparedTarget(target.labels, masks.float()), None
-        # Numbers of cells, found once: a GPU is waited for wherever marks choose.
-        (known,) = (~nearest(target.ignored[None], size)).flatten().nonzero(as_tuple=True)
+        # As indices, computed once: indexing by a boolean mask synchronizes with a GPU each time.
+        ignored = resize_nearest(target.ignored[None], size)
+        (known,) = (~ignored).flatten().nonzero(as_tuple=True)
         return ComparedTarget(target.labels, masks.index_select(1, known).float()), known
 
     def mask_losses(
-        self, mask_logits: Float[Tensor, "b q h w"], truth: Truth, pairs: list[Match]
+        self, mask_logits: Float[Tensor, "b q h w"], truth: BatchTruth, pairs: list[Match]
     ) -> MaskTerms:
-        """Give the focal and dice loss of a layer's masks.
+        """Compute the focal and dice losses of a layer's matched masks.
 
-        Without objects they are zero, yet part of the graph: every process has gradients.
+        Without objects they are zero, but depend on the network, so that every process has
+        gradients.
         """
-        queries = torch.cat([picture_queries for picture_queries, _ in pairs])
+        queries = torch.cat([image_queries for image_queries, _ in pairs])
         rows = torch.cat(
             [start + objects for start, (_, objects) in zip(truth.starts, pairs, strict=True)]
         )
-        logits = mask_logits[truth.pictures[rows], queries].float()
+        logits = mask_logits[truth.images[rows], queries].float()
         focal = dice = logits.flatten()[:0].sum()
-        at_once = rows_at_once(truth.masks)
-        for part, some in zip(rows.split(at_once), logits.split(at_once), strict=True):
+        chunk = masks_per_chunk(truth.masks)
+        for part, part_logits in zip(rows.split(chunk), logits.split(chunk), strict=True):
             sums: tuple[Tensor, Tensor] = checkpoint(  # type: ignore[assignment]
-                self.compare, some, truth, part, use_reentrant=False, preserve_rng_state=False
+                self.compare,
+                part_logits,
+                truth,
+                part,
+                use_reentrant=False,
+                preserve_rng_state=False,
             )
             focal, dice = focal + sums[0], dice + sums[1]
         focal, dice = focal / truth.num_masks, dice / truth.num_masks
         return MaskTerms(self.weights[1] * focal + self.weights[2] * dice, focal, dice)
 
     def compare(
-        self, logits: Float[Tensor, "n h w"], truth: Truth, rows: Int[Tensor, " n"]
+        self, logits: Float[Tensor, "n h w"], truth: BatchTruth, rows: Int[Tensor, " n"]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Sum the focal and the dice losses of some masks over all their known pixels."""
         masks = truth.masks[rows]
@@ -147,12 +161,12 @@ class DenseCriterion(MatchedCriterion):
         ).flatten(1)
         known = upsampled.new_ones(1, 1).expand(upsampled.shape)
         if truth.known is not None:
-            seen = truth.known[truth.pictures[rows]]
-            masks, known = masks & seen, seen.flatten(1).to(upsampled.dtype)
+            known_masks = truth.known[truth.images[rows]]
+            masks, known = masks & known_masks, known_masks.flatten(1).to(upsampled.dtype)
         true = masks.flatten(1).to(upsampled.dtype)
         return self.focal_loss(upsampled, true, known), dice_loss(upsampled, true, known)
 
 
-def nearest(masks: Bool[Tensor, "n h w"], size: tuple[int, int]) -> Bool[Tensor, "n i j"]:
+def resize_nearest(masks: Bool[Tensor, "n h w"], size: tuple[int, int]) -> Bool[Tensor, "n i j"]:
     """Resize masks to the nearest pixels, as bytes: floats would be four times as large."""
     return F.interpolate(masks[:, None].view(torch.uint8), size, mode="nearest")[:, 0].bool()

@@ -1,6 +1,6 @@
-"""Masks of all layers as losses read them: all at a few points, a few whole ones."""
+"""Masks of all decoder layers as losses read them: all at a few points, a few of them whole."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -9,185 +9,201 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unimask.kernels.mask_product import mask_logits, mask_logits_backward
+from unimask.losses.point_sampler import PointCandidates
 from unimask.losses.points import (
-    gradient_of_maps,
-    sample_lean,
+    map_gradients,
     sample_logits,
+    sample_logits_saving_points,
     sample_logits_shared,
 )
 from unimask.outputs import FactoredOutput, MaskFactors, SegmenterOutput
 
-CELLS_AT_ONCE = 2**25
-"""Cells of masks that are drawn at a time: those of five hundred objects in all layers would be
-the largest part of a step's memory."""
+MAX_MASK_PIXELS = 2**25
+"""Number of mask pixels that are computed at a time: the masks of five hundred objects in all
+layers would be the largest part of a training step's memory."""
 
-Choose = Callable[[int, int, Float[Tensor, "n h w"]], Float[Tensor, "n p 2"]]
-"""Gives the points, (x, y) from 0 to 1, at which masks of a picture (its number first) in a layer
-are judged."""
-
-Judged = tuple[Float[Tensor, "_ p"], Float[Tensor, "_ p 2"]]
-"""Logits at points, with gradients, and the points."""
+SampledLogits = tuple[Float[Tensor, "_ p"], Float[Tensor, "_ p 2"]]
+"""Mask logits at points, with gradients, and the points."""
 
 
-class DrawnMasks:
-    """Masks that are there.
+class ComputedMasks:
+    """Masks that the network has computed.
 
     Args:
-        layers: Of each layer.
+        layers: Mask logits of each layer.
     """
 
     def __init__(self, layers: Sequence[Float[Tensor, "b q h w"]]) -> None:
         self.layers = layers
         self.size = (layers[0].shape[-2], layers[0].shape[-1])
 
-    def at(self, picture: int, points: Float[Tensor, "p 2"]) -> Iterable[Float[Tensor, "q p"]]:
-        """Read all masks of a picture at the same points, layer by layer, without gradients."""
+    def at_points(self, image: int, points: Float[Tensor, "p 2"]) -> Iterable[Float[Tensor, "q p"]]:
+        """Sample all masks of an image at the same points, layer by layer, without gradients."""
         for masks in self.layers:
-            yield sample_logits_shared(masks[picture].detach().float(), points)
+            yield sample_logits_shared(masks[image].detach().float(), points)
 
-    def judge(self, queries: list[list[Int[Tensor, " _"]]], choose: Choose) -> list[list[Judged]]:
-        """Read some masks at points of their own, with gradients.
+    def sample_uncertain(
+        self, queries: list[list[Int[Tensor, " _"]]], candidates: list[list[PointCandidates]]
+    ) -> list[list[SampledLogits]]:
+        """Sample some masks at their most uncertain points, with gradients.
 
         Args:
-            queries: Of each picture, in each layer.
-            choose: Is shown the masks and gives the points.
+            queries: Query indices of the masks, per image and layer.
+            candidates: Points to select from, per image and layer.
 
         Returns:
-            Of each picture, in each layer.
+            Logits and points per image and layer.
         """
         counts = [len(layers[0]) for layers in queries]
-        pictures = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-        pictures = pictures.to(self.layers[0].device)
-        found: list[list[Judged]] = [[] for _ in counts]
+        images = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+        images = images.to(self.layers[0].device)
+        sampled: list[list[SampledLogits]] = [[] for _ in counts]
         for index, masks in enumerate(self.layers):
-            asked = torch.cat([layers[index] for layers in queries])
-            logits = masks[pictures, asked].float().split(counts)
-            for picture, some in enumerate(logits):
-                points = choose(picture, index, some.detach())
-                found[picture].append((sample_lean(some, points), points))
-        return found
+            selected = torch.cat([layers[index] for layers in queries])
+            for image, logits in enumerate(masks[images, selected].float().split(counts)):
+                points = candidates[image][index].select(logits.detach())
+                sampled[image].append((sample_logits_saving_points(logits, points), points))
+        return sampled
 
 
 class FactoredMasks:
-    """Masks that are drawn when they are read, and forgotten.
+    """Masks that are computed from their factors when they are read, and not saved.
 
     Args:
-        factors: Of all layers.
-        layers: Their number.
+        factors: Factors of the masks of all layers.
+        layers: Number of layers.
     """
 
     def __init__(self, factors: MaskFactors, layers: int) -> None:
         self.factors, self.layers = factors, layers
         self.size = (factors.features.shape[-2], factors.features.shape[-1])
 
-    def at(self, picture: int, points: Float[Tensor, "p 2"]) -> Iterable[Float[Tensor, "q p"]]:
-        """Read all masks of a picture at the same points, layer by layer, without gradients.
+    def at_points(self, image: int, points: Float[Tensor, "p 2"]) -> Iterable[Float[Tensor, "q p"]]:
+        """Sample all masks of an image at the same points, layer by layer, without gradients.
 
-        Masks are linear in the features: features are read there instead, a fraction of them.
+        Masks are linear in the features, so the features are sampled instead, which is cheaper.
         """
         parts = self.factors.features, self.factors.embed, self.factors.bias
-        features, embed, own = (part.detach()[picture] for part in parts)
-        read, inside = features_at(features, points)
-        for some, plus in zip(embed.chunk(self.layers), own.chunk(self.layers), strict=True):
-            with torch.autocast(read.device.type, enabled=False):
-                masks = some.to(read.dtype) @ read.T
-            yield masks.float().addr_(plus[:, 0].float(), inside.float())
+        features, embed, bias = (part.detach()[image] for part in parts)
+        sampled, inside = features_at(features, points)
+        for layer_embed, layer_bias in zip(
+            embed.chunk(self.layers), bias.chunk(self.layers), strict=True
+        ):
+            with torch.autocast(sampled.device.type, enabled=False):
+                masks = layer_embed.to(sampled.dtype) @ sampled.T
+            yield masks.float().addr_(layer_bias[:, 0].float(), inside.float())
 
-    def judge(self, queries: list[list[Int[Tensor, " _"]]], choose: Choose) -> list[list[Judged]]:
-        """Read some masks at points of their own, with gradients: see `DrawnMasks.judge`."""
+    def sample_uncertain(
+        self, queries: list[list[Int[Tensor, " _"]]], candidates: list[list[PointCandidates]]
+    ) -> list[list[SampledLogits]]:
+        """Sample masks at their most uncertain points; see `ComputedMasks.sample_uncertain`."""
         count = self.factors.embed.shape[1] // self.layers
         rows = [torch.stack([q + i * count for i, q in enumerate(each)]) for each in queries]
         parts = self.factors.embed, self.factors.bias, self.factors.features
         with torch.autocast(parts[0].device.type, enabled=False):
-            flat: Any = _Judge.apply(*parts, rows, choose)
+            flat: Any = _SampleUncertain.apply(*parts, rows, candidates)
         pairs = list(zip(flat[::2], flat[1::2], strict=True))
         return [pairs[i : i + self.layers] for i in range(0, len(pairs), self.layers)]
 
 
-LayeredMasks = DrawnMasks | FactoredMasks
+LayeredMasks = ComputedMasks | FactoredMasks
 
 
 def layered_masks(output: SegmenterOutput | FactoredOutput) -> LayeredMasks:
-    """Give the masks of an output's layers, the last one last."""
+    """Return the masks of an output's layers, the last layer last."""
     if isinstance(output, FactoredOutput):
         return FactoredMasks(output.masks, len(output.class_logits))
-    return DrawnMasks([*(layer.mask_logits for layer in output.auxiliary), output.mask_logits])
+    return ComputedMasks([*(layer.mask_logits for layer in output.auxiliary), output.mask_logits])
 
 
 def features_at(
     features: Float[Tensor, "c h w"], points: Float[Tensor, "p 2"]
 ) -> tuple[Float[Tensor, "p c"], Float[Tensor, " p"]]:
-    """Interpolate features at points, zero outside; say which share of each point is inside."""
+    """Interpolate features at points, zero outside the map.
+
+    Returns:
+        The features, and the sum of each point's interpolation weights inside the map.
+    """
     height, width = features.shape[1:]
-    corner = points * points.new_tensor([width, height]) - 0.5
-    first = corner.floor()
-    share = corner - first
+    location = points * points.new_tensor([width, height]) - 0.5
+    corner = location.floor()
+    fraction = location - corner
     steps = points.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
-    places = first[:, None] + steps
-    weights = (1 - steps - share[:, None] + 2 * steps * share[:, None]).prod(-1)
-    x, y = places.unbind(-1)
+    neighbours = corner[:, None] + steps
+    weights = (1 - steps - fraction[:, None] + 2 * steps * fraction[:, None]).prod(-1)
+    x, y = neighbours.unbind(-1)
     weights = weights * ((x >= 0) & (x < width) & (y >= 0) & (y < height))
     index = y.clamp(0, height - 1).long() * width + x.clamp(0, width - 1).long()
     table = features.flatten(1).T.contiguous()
-    read = F.embedding_bag(index, table, mode="sum", per_sample_weights=weights.to(table.dtype))
-    return read, weights.sum(-1)
+    sampled = F.embedding_bag(index, table, mode="sum", per_sample_weights=weights.to(table.dtype))
+    return sampled, weights.sum(-1)
 
 
-def runs(layers: int, cells: int) -> list[slice]:
-    """Join layers whose masks are drawn together, of so many cells in each."""
-    size = max(1, CELLS_AT_ONCE // max(1, cells))
+def layer_runs(layers: int, pixels: int) -> list[slice]:
+    """Split layers into runs whose masks are computed together.
+
+    Args:
+        layers: Number of layers.
+        pixels: Number of mask pixels per layer.
+    """
+    size = max(1, MAX_MASK_PIXELS // max(1, pixels))
     return [slice(start, min(start + size, layers)) for start in range(0, layers, size)]
 
 
-class _Judge(torch.autograd.Function):
-    """See `FactoredMasks.judge`: gives logits and points of every picture and layer in turn."""
+class _SampleUncertain(torch.autograd.Function):
+    """Autograd function of `FactoredMasks.sample_uncertain`.
+
+    It returns logits and points of every image and layer in turn; masks are not saved.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
         embed: Tensor,
-        own: Tensor,
+        bias: Tensor,
         features: Tensor,
         queries: list[Tensor],
-        choose: Choose,
+        candidates: list[list[PointCandidates]],
     ) -> tuple[Tensor, ...]:
-        given: list[Tensor] = []
-        for picture, rows in enumerate(queries):
-            cells = features[picture]
-            for run in runs(len(rows), rows.shape[1] * cells[0].numel()):
-                asked = rows[run].flatten()
-                some, plus = (part[picture, asked].to(cells.dtype) for part in (embed, own))
-                drawn = mask_logits(some[None], plus[None], cells[None])[0]
-                for layer, logits in enumerate(drawn.unflatten(0, rows[run].shape), run.start):
+        results: list[Tensor] = []
+        for image, rows in enumerate(queries):
+            pixels = features[image]
+            for run in layer_runs(len(rows), rows.shape[1] * pixels[0].numel()):
+                selected = rows[run].flatten()
+                own_embed, own_bias = (
+                    part[image, selected].to(pixels.dtype)[None] for part in (embed, bias)
+                )
+                masks = mask_logits(own_embed, own_bias, pixels[None])[0]
+                for layer, logits in enumerate(masks.unflatten(0, rows[run].shape), run.start):
                     logits = logits.float()
-                    points = choose(picture, layer, logits)
-                    given += [sample_logits(logits, points), points]
+                    points = candidates[image][layer].select(logits)
+                    results += [sample_logits(logits, points), points]
         ctx.queries = queries
         ctx.set_materialize_grads(False)  # those of points would be as large as the points
-        ctx.mark_non_differentiable(*given[1::2])
-        ctx.save_for_backward(embed, features, *given[1::2])
-        return tuple(given)
+        ctx.mark_non_differentiable(*results[1::2])
+        ctx.save_for_backward(embed, features, *results[1::2])
+        return tuple(results)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         embed, features, *points = ctx.saved_tensors
-        to_embed, to_own = torch.zeros_like(embed), embed.new_zeros(*embed.shape[:2], 1)
-        to_features = torch.zeros_like(features, memory_format=torch.channels_last)
+        grad_embed, grad_bias = torch.zeros_like(embed), embed.new_zeros(*embed.shape[:2], 1)
+        grad_features = torch.zeros_like(features, memory_format=torch.channels_last)
         pairs = iter(zip(grads[::2], points, strict=True))
         size = (features.shape[-2], features.shape[-1])
-        for picture, rows in enumerate(ctx.queries):
-            cells, to_cells = features[picture].flatten(1), to_features[picture].flatten(1)
-            for run in runs(len(rows), rows.shape[1] * cells.shape[1]):
-                asked = rows[run].flatten()
-                maps = embed.new_zeros(*rows[run].shape, *size, dtype=torch.float32)
-                for part in maps:
-                    to_sampled, places = next(pairs)
-                    if to_sampled is not None:
-                        part.copy_(gradient_of_maps(to_sampled, places, size))
-                found = mask_logits_backward(
-                    maps.flatten(0, 1).flatten(1), embed[picture, asked], cells, to_cells
+        for image, rows in enumerate(ctx.queries):
+            pixels, grad_pixels = features[image].flatten(1), grad_features[image].flatten(1)
+            for run in layer_runs(len(rows), rows.shape[1] * pixels.shape[1]):
+                selected = rows[run].flatten()
+                grad_masks = embed.new_zeros(*rows[run].shape, *size, dtype=torch.float32)
+                for layer in grad_masks:
+                    grad_sampled, layer_points = next(pairs)
+                    if grad_sampled is not None:
+                        layer.copy_(map_gradients(grad_sampled, layer_points, size))
+                to_embed, to_bias = mask_logits_backward(
+                    grad_masks.flatten(0, 1).flatten(1), embed[image, selected], pixels, grad_pixels
                 )
-                to_embed[picture].index_add_(0, asked, found[0])
-                to_own[picture].index_add_(0, asked, found[1])
-        return to_embed, to_own, to_features, None, None
+                grad_embed[image].index_add_(0, selected, to_embed)
+                grad_bias[image].index_add_(0, selected, to_bias)
+        return grad_embed, grad_bias, grad_features, None, None

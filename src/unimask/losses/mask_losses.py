@@ -1,4 +1,4 @@
-"""Losses and costs of masks at points or pixels (`modeling/{matcher,criterion}.py` of both)."""
+"""Losses and matching costs of masks (`modeling/{matcher,criterion}.py` of both papers' code)."""
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +24,11 @@ def focal_loss(
     """Sum over masks of the focal loss (Lin et al. 2017), averaged over each mask's known pixels.
 
     Args:
-        logits: Of each mask.
-        truth: 1 inside.
-        known: 0 where the truth is not known.
-        alpha: Weight of the inside; the outside has the rest.
-        gamma: Power of the error that weights each pixel.
+        logits: Logits of each mask.
+        truth: Ground truth of each mask: 1 inside, 0 outside.
+        known: 1 where the ground truth is known, 0 elsewhere.
+        alpha: Weight of pixels inside the mask; pixels outside have the weight 1 - alpha.
+        gamma: Exponent of the error that weights each pixel.
     """
     entropy = F.binary_cross_entropy_with_logits(logits, truth, weight=known, reduction="none")
     probs = logits.sigmoid()
@@ -40,9 +40,9 @@ def focal_loss(
 def dice_loss(
     logits: Float[Tensor, "n p"], truth: Float[Tensor, "n p"], known: Float[Tensor, "n p"]
 ) -> Float[Tensor, ""]:
-    """Sum over masks of one minus dice, with 1 added above and below (V-Net, smoothed).
+    """Sum over masks of 1 - dice, with 1 added to numerator and denominator (V-Net, smoothed).
 
-    The truth must be 0 where it is not known: masking it here would keep one more copy.
+    The ground truth must be 0 where it is not known: masking it here would save another copy.
     """
     probs = logits.sigmoid()
     overlap = 2 * (probs * truth).sum(1)
@@ -50,15 +50,15 @@ def dice_loss(
 
 
 def binary_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Float[Tensor, "q n"]:
-    """Give `binary_loss` of every pair: softplus(x) - x t, the products in one matrix product."""
-    against_nothing = F.softplus(logits).sum(1, keepdim=True)
-    return (against_nothing - logits @ truth.T) / max(truth.shape[1], 1)
+    """Compute `binary_loss` of every pair: softplus(x) - x t, as one matrix product."""
+    empty_mask_loss = F.softplus(logits).sum(1, keepdim=True)
+    return (empty_mask_loss - logits @ truth.T) / max(truth.shape[1], 1)
 
 
 def focal_cost(
     logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"], alpha: float, gamma: float
 ) -> Float[Tensor, "q n"]:
-    """Give `focal_loss` of every pair, as one matrix product."""
+    """Compute `focal_loss` of every pair, as one matrix product."""
     probs = logits.sigmoid()
     inside = alpha * (1 - probs) ** gamma * F.softplus(-logits)
     outside = (1 - alpha) * probs**gamma * F.softplus(logits)
@@ -67,12 +67,12 @@ def focal_cost(
 
 
 def dice_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Float[Tensor, "q n"]:
-    """Give `dice_loss` of every pair."""
+    """Compute `dice_loss` of every pair."""
     probs = logits.sigmoid()
     overlap = 2 * (probs @ truth.T)
     return 1 - (overlap + 1) / (probs.sum(1)[:, None] + truth.sum(1)[None, :] + 1)
 
 
 def class_cost(class_logits: Float[Tensor, "q k"], labels: Tensor) -> Float[Tensor, "q n"]:
-    """Give minus the probability of each target's class."""
+    """Return minus the probability of each object's class, for every query."""
     return -torch.softmax(class_logits, -1)[:, labels]

@@ -1,6 +1,6 @@
-"""Which query answers for which object."""
+"""Hungarian matching of queries and objects (DETR, 3.1)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,23 +13,23 @@ from unimask.config import LossConfig
 from unimask.losses.mask_losses import binary_cost, class_cost, dice_cost
 
 Match = tuple[Int[Tensor, " _"], Int[Tensor, " _"]]
-"""Query index and target index of each pair, in the order of the queries."""
+"""Query index and object index of each pair, ordered by query."""
 
 
-DEAR = 1e9
-"""In place of a cost that is not finite: above any other, yet their sum still tells 1e-7 apart."""
+NON_FINITE_COST = 1e9
+"""Replaces costs that are not finite: above all others, yet sums of costs still resolve 1e-7."""
 
 
 MaskCost = Callable[[Float[Tensor, "q p"], Float[Tensor, "n p"]], Float[Tensor, "q n"]]
-"""Costs of every pair of logits and truth, read at the same places."""
+"""Function of mask logits and ground truth at the same points to the cost of every pair."""
 
 
 class ComparedTarget(NamedTuple):
-    """The truth of one picture where masks are compared, all of it known.
+    """Ground truth of one image at the points where masks are compared.
 
     Attributes:
-        labels: Label id per object.
-        masks: Truth per object and place.
+        labels: Label id of each object.
+        masks: Ground truth of each object at each point.
     """
 
     labels: Int[Tensor, " n"]
@@ -37,14 +37,14 @@ class ComparedTarget(NamedTuple):
 
 
 class HungarianMatcher:
-    """Pair queries and objects so that the sum of costs is least.
+    """Minimum-cost assignment of queries to objects.
 
-    Unlike the loss, the class cost is a probability, not its logarithm: it stays on the scale of
-    the mask costs (DETR, 3.1).
+    Unlike the loss, the class cost is a probability, not its logarithm: it has the scale of the
+    mask costs (DETR, 3.1).
 
     Args:
-        config: Weights of the three costs, the same as those of the losses.
-        mask_cost: The second of them, which is the mask loss of every pair.
+        config: Weights of the three costs, equal to those of the losses.
+        mask_cost: Mask loss of every pair.
     """
 
     def __init__(self, config: LossConfig, mask_cost: MaskCost = binary_cost) -> None:
@@ -57,12 +57,12 @@ class HungarianMatcher:
         mask_logits: Float[Tensor, "q p"],
         target: ComparedTarget,
     ) -> Float[Tensor, "q n"]:
-        """Give the cost of every pair of one picture, in float32 also under autocast.
+        """Compute the cost of every pair of one image, in float32 also under autocast.
 
         Args:
-            class_logits: Of every query.
-            mask_logits: Of every query, where the target's masks were read.
-            target: The truth.
+            class_logits: Class logits of every query.
+            mask_logits: Mask logits of every query at the target's points.
+            target: Ground truth of the image.
         """
         with torch.autocast(class_logits.device.type, enabled=False):
             logits = mask_logits.float()
@@ -78,25 +78,29 @@ class HungarianMatcher:
         mask_logits: Float[Tensor, "q p"],
         target: ComparedTarget,
     ) -> Match:
-        """Give the cheapest pairs; as many as there are objects, or queries if those are fewer."""
-        return self.match_all([(class_logits, mask_logits, target)])[0]
+        """Match the queries and objects of one image; see `assign`."""
+        return assign([self.costs(class_logits, mask_logits, target)])[0]
 
-    def match_all(self, questions: Iterable[tuple[Tensor, Tensor, ComparedTarget]]) -> list[Match]:
-        """Give what `match` gives, for many predictions at once.
 
-        The host solves them when all costs are known: it waits once for a GPU, not for each.
-        Costs that are not finite count as very dear, so that a diverging network cannot stop the
-        assignment: its loss says so instead.
-        """
-        costs = [self.costs(*question) for question in questions]
-        flat = torch.cat([cost.flatten() for cost in costs])
-        known = torch.nan_to_num(flat, nan=DEAR, posinf=DEAR, neginf=DEAR).cpu()
-        parts = known.split([cost.numel() for cost in costs])
-        solved = [
-            linear_sum_assignment(part.view(cost.shape).numpy())
-            for part, cost in zip(parts, costs, strict=True)
-        ]
-        pairs = torch.from_numpy(np.concatenate([np.stack(both) for both in solved], axis=1))
-        lengths = [len(queries) for queries, _ in solved]
-        split = pairs.to(flat.device).split(lengths, dim=1)
-        return [(queries, objects) for queries, objects in (both.unbind() for both in split)]
+def assign(costs: Sequence[Float[Tensor, "_ _"]]) -> list[Match]:
+    """Solve several assignment problems; each yields min(queries, objects) pairs.
+
+    They are solved on the host when all costs are known, which synchronizes with a GPU once.
+    Costs that are not finite are replaced by a large number, so that a diverging network does not
+    stop the assignment: its loss reports it instead.
+
+    Args:
+        costs: Cost of every pair of query and object, per problem.
+    """
+    flat = torch.cat([cost.flatten() for cost in costs])
+    limit = NON_FINITE_COST
+    finite = torch.nan_to_num(flat, nan=limit, posinf=limit, neginf=limit).cpu()
+    parts = finite.split([cost.numel() for cost in costs])
+    solutions = [
+        linear_sum_assignment(part.view(cost.shape).numpy())
+        for part, cost in zip(parts, costs, strict=True)
+    ]
+    pairs = torch.from_numpy(np.concatenate([np.stack(both) for both in solutions], axis=1))
+    lengths = [len(queries) for queries, _ in solutions]
+    split = pairs.to(flat.device).split(lengths, dim=1)
+    return [(queries, objects) for queries, objects in (both.unbind() for both in split)]

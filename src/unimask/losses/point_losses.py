@@ -1,4 +1,4 @@
-"""Mask and dice loss at points, of which only the gradient is kept."""
+"""Mask and dice losses at points, with only the gradient saved for the backward pass."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,13 @@ from unimask.losses.mask_losses import binary_loss, dice_loss
 
 
 class MaskTerms(NamedTuple):
-    """The two losses of masks: their weighted sum with gradients, and each alone without."""
+    """Losses of masks.
+
+    Attributes:
+        weighted: Weighted sum of both losses, with gradients.
+        mask: Mask loss, without gradients.
+        dice: Dice loss, without gradients.
+    """
 
     weighted: Float[Tensor, ""]
     mask: Float[Tensor, ""]
@@ -23,34 +29,33 @@ def point_losses(
     known: Float[Tensor, "n p"],
     weights: tuple[float, float],
 ) -> MaskTerms:
-    """Give `binary_loss` and `dice_loss` of masks at their points.
+    """Compute `binary_loss` and `dice_loss` of masks at points.
 
-    All layers are judged before any gradient: what each keeps adds up. The gradient of the
-    weighted sum is known as soon as the sum is: this keeps nothing else. Gradients once, of the
-    logits.
+    The losses of all layers are computed before the backward pass, so what each saves adds up.
+    The gradient of the weighted sum is computed in the forward pass and nothing else is saved.
 
     Args:
-        sampled: Logits at the points.
-        truth: At the points, 0 where it is not known.
-        known: 0 where the truth is not known.
-        weights: Of the two losses.
+        sampled: Mask logits at the points.
+        truth: Ground truth at the points; 0 where it is not known.
+        known: 1 where the ground truth is known, 0 elsewhere.
+        weights: Weights of the two losses.
     """
     return MaskTerms(*_PointLosses.apply(sampled, truth, known, weights))  # type: ignore[misc]
 
 
 class _PointLosses(torch.autograd.Function):
-    """See `point_losses`."""
+    """Autograd function of `point_losses`."""
 
     @staticmethod
     def forward(
         ctx: Any, sampled: Tensor, truth: Tensor, known: Tensor, weights: tuple[float, float]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        learns = ctx.needs_input_grad[0]
-        with torch.set_grad_enabled(learns):
-            logits = sampled.detach().requires_grad_(learns)
+        needs_grad = ctx.needs_input_grad[0]
+        with torch.set_grad_enabled(needs_grad):
+            logits = sampled.detach().requires_grad_(needs_grad)
             mask, dice = binary_loss(logits, truth, known), dice_loss(logits, truth, known)
             weighted = weights[0] * mask + weights[1] * dice
-        if learns:
+        if needs_grad:
             ctx.save_for_backward(*torch.autograd.grad(weighted, logits))
         parts = weighted.detach(), mask.detach(), dice.detach()
         ctx.mark_non_differentiable(*parts[1:])
@@ -59,7 +64,7 @@ class _PointLosses(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(  # type: ignore[override]
-        ctx: Any, to_weighted: Tensor, *_: Tensor
+        ctx: Any, grad_weighted: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, ...]:
-        (to_sampled,) = ctx.saved_tensors
-        return to_weighted * to_sampled, None, None, None
+        (grad_sampled,) = ctx.saved_tensors
+        return grad_weighted * grad_sampled, None, None, None

@@ -1,4 +1,4 @@
-"""Points inside masks, so that no loss ever sees a mask at full size (PointRend, 3.1)."""
+"""Sampling of masks and logits at points (PointRend, 3.1)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,19 +8,19 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-PIXELS_AT_ONCE = {"cpu": 2**20, "cuda": 2**26}
-"""Pixels of masks that are floats at the same time: what a cache holds, what keeps a GPU busy."""
+MAX_FLOAT_PIXELS = {"cpu": 2**20, "cuda": 2**26}
+"""Number of mask pixels that are converted to floats at a time: a CPU's cache, a busy GPU."""
 
 
 def uniform_points(
     count: int, device: torch.device, generator: torch.Generator | None
 ) -> Float[Tensor, "p 2"]:
-    """Draw points (x, y) from 0 to 1 over the picture.
+    """Draw uniform points (x, y) from 0 to 1.
 
     Args:
-        count: Points.
-        device: Where they are needed.
-        generator: Source of every draw, on any device; None is the device's own.
+        count: Number of points.
+        device: Device of the result.
+        generator: Random generator on any device; None for the device's default.
     """
     source = device if generator is None else generator.device
     return torch.rand(count, 2, generator=generator, device=source).to(device)
@@ -29,21 +29,21 @@ def uniform_points(
 def sample_logits(
     logits: Float[Tensor, "n h w"], points: Float[Tensor, "n p 2"]
 ) -> Float[Tensor, "n p"]:
-    """Interpolate each row's map at its points; zero outside."""
+    """Interpolate each map bilinearly at its own points; zero outside."""
     grid = (2 * points - 1)[:, :, None]
     sampled = F.grid_sample(logits[:, None], grid, "bilinear", "zeros", align_corners=False)
     return sampled[:, 0, :, 0]
 
 
-def sample_lean(
+def sample_logits_saving_points(
     logits: Float[Tensor, "n h w"], points: Float[Tensor, "n p 2"]
 ) -> Float[Tensor, "n p"]:
-    """Do what `sample_logits` does, and keep no more than the points for the gradient."""
-    return _SampleLean.apply(logits, points)  # type: ignore[return-value]
+    """Compute `sample_logits`; only the points are saved for the backward pass."""
+    return _SampleLogits.apply(logits, points)  # type: ignore[return-value]
 
 
-class _SampleLean(torch.autograd.Function):
-    """See `sample_lean`."""
+class _SampleLogits(torch.autograd.Function):
+    """Autograd function of `sample_logits_saving_points`."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, points: Tensor) -> Tensor:
@@ -53,29 +53,29 @@ class _SampleLean(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, to_sampled: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_sampled: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (points,) = ctx.saved_tensors
-        return gradient_of_maps(to_sampled, points, ctx.size), None
+        return map_gradients(grad_sampled, points, ctx.size), None
 
 
-def gradient_of_maps(
-    to_sampled: Float[Tensor, "n p"], points: Float[Tensor, "n p 2"], size: tuple[int, int]
+def map_gradients(
+    grad_sampled: Float[Tensor, "n p"], points: Float[Tensor, "n p 2"], size: tuple[int, int]
 ) -> Float[Tensor, "n h w"]:
-    """Give the gradient of maps of which `sample_logits` read some points."""
-    # Only the size of what was sampled matters to its own gradient.
-    sizes = to_sampled.new_zeros(()).expand(len(to_sampled), 1, *size)
-    grid = (2 * points - 1)[:, :, None].to(to_sampled.dtype)
+    """Compute the gradient of the maps that `sample_logits` sampled."""
+    # Only the size of the sampled maps affects their gradient.
+    maps = grad_sampled.new_zeros(()).expand(len(grad_sampled), 1, *size)
+    grid = (2 * points - 1)[:, :, None].to(grad_sampled.dtype)
     bilinear = zeros = 0
-    to_maps, _ = torch.ops.aten.grid_sampler_2d_backward(
-        to_sampled[:, None, :, None], sizes, grid, bilinear, zeros, False, (True, False)
+    grad_maps, _ = torch.ops.aten.grid_sampler_2d_backward(
+        grad_sampled[:, None, :, None], maps, grid, bilinear, zeros, False, (True, False)
     )
-    return to_maps[:, 0]
+    return grad_maps[:, 0]
 
 
 def sample_logits_shared(
     logits: Float[Tensor, "n h w"], points: Float[Tensor, "p 2"]
 ) -> Float[Tensor, "n p"]:
-    """Interpolate every map at the same points: the maps are channels of one picture."""
+    """Interpolate all maps bilinearly at the same points, as channels of one image."""
     grid = (2 * points - 1)[None, :, None]
     sampled = F.grid_sample(logits[None], grid, "bilinear", "zeros", align_corners=False)
     return sampled[0, :, :, 0]
@@ -84,12 +84,12 @@ def sample_logits_shared(
 def sample_masks(
     masks: Bool[Tensor, "n h w"], layers: Sequence[Float[Tensor, "n p 2"]]
 ) -> list[Float[Tensor, "n p"]]:
-    """Interpolate each mask at its points, for all layers at once.
+    """Interpolate each mask at its own points, for all layers.
 
-    Equal to `sample_logits` on the masks as floats, but only a few masks are floats at a time,
-    and each of them once for all layers.
+    Equal to `sample_logits` of the masks as floats, but a few masks are converted at a time, once
+    for all layers.
     """
-    # Laid out first: results kept between the floats would fragment the heap by all masks' size.
+    # Allocated first: results between the floats would fragment the heap.
     sampled = [points.new_empty(points.shape[:2]) for points in layers]
     for rows in row_chunks(masks):
         floats = masks[rows].float()
@@ -101,7 +101,7 @@ def sample_masks(
 def sample_masks_shared(
     masks: Bool[Tensor, "n h w"], points: Float[Tensor, "p 2"]
 ) -> Float[Tensor, "n p"]:
-    """Interpolate every mask at the same points, a few masks at a time."""
+    """Interpolate all masks at the same points, a few masks at a time."""
     sampled = points.new_empty(len(masks), len(points))
     for rows in row_chunks(masks):
         sampled[rows] = sample_logits_shared(masks[rows].float(), points)
@@ -109,66 +109,68 @@ def sample_masks_shared(
 
 
 def row_chunks(masks: Bool[Tensor, "n h w"]) -> list[slice]:
-    """Cut the masks into runs of bounded size."""
-    size = rows_at_once(masks)
+    """Split masks into slices of `masks_per_chunk`."""
+    size = masks_per_chunk(masks)
     return [slice(start, start + size) for start in range(0, len(masks), size)]
 
 
-def rows_at_once(masks: Bool[Tensor, "n h w"]) -> int:
-    """Give the number of masks that may be floats at the same time."""
+def masks_per_chunk(masks: Bool[Tensor, "n h w"]) -> int:
+    """Return the number of masks that are converted to floats at a time."""
     _, height, width = masks.shape
-    return max(1, PIXELS_AT_ONCE.get(masks.device.type, 2**22) // (height * width))
+    return max(1, MAX_FLOAT_PIXELS.get(masks.device.type, 2**22) // (height * width))
 
 
 def known_map(
     ignored: Bool[Tensor, "b h w"], logits_size: tuple[int, int]
 ) -> Bool[Tensor, "b i j"]:
-    """Mark where a point's truth is known, on a grid of half pixels.
+    """Mark where the ground truth at a point is known, on a grid of half pixels.
 
-    A point is unknown if its interpolation reads an ignored pixel of the truth, or a cell of the
-    logits that lies wholly under ignored pixels: so what the network says there cannot matter.
-    Which neighbours an interpolation reads changes only at half pixels, hence the grid; where
-    the cells of the logits do not line up with it, all that a half pixel's points read counts.
+    A point is unknown if its interpolation reads an ignored pixel of the ground truth, or a pixel
+    of the logits that lies wholly under ignored pixels, so that the network's output there has no
+    influence. The neighbours that an interpolation reads change only at half pixels, hence the
+    grid; where the logits' pixels are not aligned with it, all neighbours of a half pixel's points
+    count.
 
     Args:
-        ignored: Pixels of unknown truth.
+        ignored: Pixels without ground truth.
         logits_size: Height and width of the mask logits.
     """
-    known_cells = F.adaptive_max_pool2d((~ignored).float()[:, None], logits_size)[:, 0] > 0
+    known_logits = F.adaptive_max_pool2d((~ignored).float()[:, None], logits_size)[:, 0] > 0
     height, width = (2 * side for side in ignored.shape[1:])
-    return reads_only(~ignored, height, width) & reads_only(known_cells, height, width)
+    return reads_only(~ignored, height, width) & reads_only(known_logits, height, width)
 
 
 def known_pixels(
     ignored: Bool[Tensor, "b h w"], logits_size: tuple[int, int]
 ) -> Bool[Tensor, "b h w"]:
-    """Mark the pixels that are not ignored and whose logits are made of known cells.
+    """Mark the pixels that are not ignored and whose resized logits depend on known logits only.
 
-    Where logits are resized to the pixels, a cell that lies wholly under ignored pixels must not
-    matter to its neighbours either.
+    Where logits are resized, one that lies wholly under ignored pixels must not influence its
+    neighbours either.
 
     Args:
-        ignored: Pixels of unknown truth.
+        ignored: Pixels without ground truth.
         logits_size: Height and width of the logits.
     """
-    cells = F.adaptive_max_pool2d((~ignored).float()[:, None], logits_size)[:, 0] > 0
-    return ~ignored & reads_only(cells, ignored.shape[1], ignored.shape[2])
+    known_logits = F.adaptive_max_pool2d((~ignored).float()[:, None], logits_size)[:, 0] > 0
+    return ~ignored & reads_only(known_logits, ignored.shape[1], ignored.shape[2])
 
 
 def reads_only(allowed: Bool[Tensor, "b h w"], height: int, width: int) -> Bool[Tensor, "b i j"]:
-    """Mark the cells of a finer grid whose points interpolate between allowed pixels alone."""
+    """Mark the cells of a finer grid whose points interpolate between allowed pixels only."""
     _, rows, columns = allowed.shape
-    down = [allowed[:, row] for row in read_cells(height, rows).to(allowed.device)]
-    tall = torch.stack(down).all(0)
-    across = [tall[:, :, column] for column in read_cells(width, columns).to(allowed.device)]
-    return torch.stack(across).all(0)
+    by_row = [allowed[:, row] for row in neighbour_indices(height, rows).to(allowed.device)]
+    resized = torch.stack(by_row).all(0)
+    indices = neighbour_indices(width, columns).to(allowed.device)
+    return torch.stack([resized[:, :, column] for column in indices]).all(0)
 
 
-def read_cells(count: int, length: int) -> Int[Tensor, "t n"]:
-    """Give the cells that interpolation reads along an axis of `length` cells.
+def neighbour_indices(count: int, length: int) -> Int[Tensor, "t n"]:
+    """Return the pixels that interpolation reads along an axis of `length` pixels.
 
-    Column n holds those of the points from n / count to (n + 1) / count of the axis, in integers
-    and so exactly: a point x reads the cell floor(x * length - 1 / 2) and the next.
+    Column n holds the pixels read by points from n / count to (n + 1) / count of the axis. The
+    arithmetic is in integers, hence exact: a point x reads the pixel floor(x * length - 1 / 2) and
+    the next.
     """
     start = 2 * torch.arange(count) * length - count
     first = torch.div(start, 2 * count, rounding_mode="floor")
@@ -180,10 +182,10 @@ def read_cells(count: int, length: int) -> Int[Tensor, "t n"]:
 def known_weights(
     known: Bool[Tensor, "i j"] | None, points: Float[Tensor, "n p 2"]
 ) -> Float[Tensor, "n p"]:
-    """Give 1 to points whose truth is known and 0 to the others.
+    """Return 1 for points with known ground truth and 0 for the others.
 
     Args:
-        known: A picture's, from `known_map`; None where everything is known.
+        known: Result of `known_map` for an image; None if everything is known.
         points: Points (x, y) from 0 to 1.
     """
     if known is None:
@@ -200,16 +202,16 @@ def uncertain_points(
     unknown: Bool[Tensor, " c"] | None,
     count: int,
 ) -> Float[Tensor, "n p 2"]:
-    """Keep for each map the candidates where it is closest to undecided.
+    """Select for each map the candidates where its logits are closest to 0.
 
     Args:
-        logits: Mask logits per row.
-        candidates: Points to choose from.
-        unknown: Candidates of unknown truth, which come last; None for none.
-        count: Candidates kept.
+        logits: Mask logits.
+        candidates: Points to select from.
+        unknown: Candidates without known ground truth, which are selected last; None for none.
+        count: Number of selected candidates.
     """
     certainty = sample_logits_shared(logits, candidates).abs_()
     if unknown is not None:
         certainty.masked_fill_(unknown, torch.inf)
-    chosen = certainty.topk(count, dim=1, largest=False, sorted=False).indices
-    return F.embedding(chosen, candidates)
+    selected = certainty.topk(count, dim=1, largest=False, sorted=False).indices
+    return F.embedding(selected, candidates)

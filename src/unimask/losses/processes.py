@@ -1,4 +1,4 @@
-"""What losses ask of the other processes of a run, so that many learn what one would."""
+"""Sums over the processes of a run, so that several compute the loss that one would."""
 
 from typing import Any
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 def count_processes() -> int:
-    """Count the processes of the run."""
+    """Return the number of processes of the run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def mean_over_processes(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Average numbers over all processes, without gradients.
 
-    A loss divided by such a mean, and its gradients averaged as data-parallel training does, is
-    the loss of all processes' pictures together.
+    If losses are divided by this mean, data-parallel training, which averages gradients, computes
+    the gradient of the loss over the images of all processes.
     """
     if count_processes() == 1:
         return values.detach()
@@ -28,16 +28,16 @@ def mean_over_processes(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     return summed.to(values.device) / count_processes()
 
 
-def everywhere(rows: Float[Tensor, "b c"]) -> Float[Tensor, "n c"]:
-    """Give the rows of all processes, in the order of their ranks, with gradients.
+def gather_rows(rows: Float[Tensor, "b c"]) -> Float[Tensor, "n c"]:
+    """Return the rows of all processes in the order of their ranks, with gradients.
 
-    Every process gives equally many rows.
+    Every process must have the same number of rows.
     """
     return rows if count_processes() == 1 else _Gather.apply(rows)
 
 
 class _Gather(torch.autograd.Function):
-    """The rows of all processes; what all of them ask of a row is its gradient."""
+    """Autograd function of `gather_rows`: the gradient of a row is summed over all processes."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -47,6 +47,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
-        asked = grad.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(asked)
-        return asked.chunk(count_processes())[dist.get_rank()]
+        summed = grad.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(summed)
+        return summed.chunk(count_processes())[dist.get_rank()]

@@ -10,7 +10,7 @@ from unimask.config import (
     PerPixelPlusConfig,
     SegmenterConfig,
 )
-from unimask.losses.build import own_losses
+from unimask.losses.build import default_losses
 
 FRESH_MASKS = {"points": (math.log(2), 0.87), "dense": (0.045, 0.86), "proposals": (0.3, 0.52)}
 """Mask and dice loss of untrained networks: undecided pixels cost log 2, and the best of many
@@ -48,7 +48,7 @@ def expect(network: SegmenterConfig, config: LossConfig | None) -> Expectation:
     if isinstance(decoder, PerPixelConfig | PerPixelPlusConfig):
         words = f"log({network.num_classes}) of the classes"
         return Expectation(classes, layers * classes, layers, words)
-    losses = config or own_losses(network)
+    losses = config or default_losses(network)
     kind = losses.kind
     if isinstance(decoder, MaskedDecoderConfig) and decoder.proposals and kind == "points":
         kind = "proposals"

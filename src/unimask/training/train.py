@@ -251,5 +251,5 @@ def balance(
         if not isinstance(criterion, MatchedCriterion):
             raise SettingsError("weigh_classes goes with networks of queries, not of pixels")
         classes = len(criterion.class_weights) - 1  # a background may be none of the network's
-        criterion.weigh(class_weights(counts)[:classes].tolist())
+        criterion.set_class_weights(class_weights(counts)[:classes].tolist())
     return repeat_factors(counts, settings.repeat_rare) if settings.repeat_rare else None

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-TASKS = ("panoptic", "instance", "semantic")
+from unimask.labels import TASKS, Task
 
 
 def resident(key: str) -> int:
@@ -32,7 +32,7 @@ def write_image(path: Path, side: int) -> None:
     image.save(path, compress_level=3)
 
 
-def measure(path: Path, task: str) -> None:
+def measure(path: Path, task: Task) -> None:
     """Print the peak of each stage for one task."""
     import unimask
     from unimask.processing.pictures import MAX_PIXELS

@@ -42,9 +42,7 @@ def forward_kernel(
             weight = tl.exp(tl.load(scores + slot, valid, 0.0).to(WIDE) - maximum) / total
             for corner in tl.static_range(4):
                 across, along = corner_weight(right, corner % 2), corner_weight(down, corner // 2)
-                location, inside = pixel_position(
-                    x + corner % 2, y + corner // 2, width, height, valid
-                )
+                location, inside = position(x + corner % 2, y + corner // 2, width, height, valid)
                 pixel = map + (location * HEADS * channels)[:, None] + lanes[None, :]
                 mask = inside[:, None] & (lanes < channels)[None, :]
                 share = (weight * across * along)[:, None]
@@ -90,9 +88,7 @@ def backward_kernel(
             grad_down = tl.zeros((Q,), WIDE)
             for corner in tl.static_range(4):
                 across, along = corner_weight(right, corner % 2), corner_weight(down, corner // 2)
-                location, inside = pixel_position(
-                    x + corner % 2, y + corner // 2, width, height, valid
-                )
+                location, inside = position(x + corner % 2, y + corner // 2, width, height, valid)
                 pixel = map + (location * HEADS * channels)[:, None] + lanes[None, :]
                 mask = inside[:, None] & (lanes < channels)[None, :]
                 dot = tl.sum(tl.load(value + pixel, mask, 0.0).to(WIDE) * slopes, 1)
@@ -151,7 +147,7 @@ def corner_weight(fraction, corner: tl.constexpr):
 
 
 @triton.jit
-def pixel_position(x, y, width, height, valid):
+def position(x, y, width, height, valid):
     """Return the flat position of pixels in their map, and a mask of those inside it."""
     inside = valid & (x >= 0) & (x < width) & (y >= 0) & (y < height)
     return y.to(tl.int64) * width + x, inside

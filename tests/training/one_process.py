@@ -66,3 +66,4 @@ for name, resume in (("rank", False), ("end", True)):
         },
         f"{out}/{name}{rank}.pt",
     )
+    torch.distributed.barrier()  # the first process has saved what both resume from

@@ -7,30 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from layers import LAYERS, RANK
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "unimask"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-RANK = {
-    name: rank
-    for rank, names in enumerate(
-        (
-            "errors version",
-            "config labels",
-            "kernels formats visualization presets label_sets text outputs",
-            "results published",
-            "processing",
-            "modeling losses datasets metrics",
-            "checkpoints curation",
-            "inference",
-            "evaluation",
-            "training deploy",
-            "cli",
-        )
-    )
-    for name in names.split()
-}
 FRONT_DOOR = ("__init__", "__main__")
 FORBIDDEN_NAMES = {"utils", "util", "misc", "helpers", "common", "base"}
 FILE_LIMIT, FUNCTION_LIMIT, ARGUMENT_LIMIT = 400, 42, 8
@@ -181,6 +163,13 @@ def test_the_tree_in_architecture_is_the_real_one():
         "__init__.py"
     }
     assert told == real, f"missing: {sorted(real - told)}, gone: {sorted(told - real)}"
+
+
+def test_the_layers_in_architecture_are_the_enforced_ones():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    documented = re.findall(r"^ *(\d+)  (.+)$", text.split("```")[1], re.MULTILINE)
+    expected = [(str(rank), " · ".join(names)) for rank, names in enumerate(LAYERS)]
+    assert documented == expected[::-1]
 
 
 def test_tests_mirror_the_package():

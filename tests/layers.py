@@ -1,0 +1,17 @@
+"""The layers of the package, lowest first: a package imports from lower layers only."""
+
+LAYERS = (
+    ("errors", "version"),
+    ("config", "labels"),
+    ("kernels", "formats", "visualization", "presets", "label_sets", "text", "outputs"),
+    ("results", "published"),
+    ("processing",),
+    ("modeling", "losses", "datasets", "metrics"),
+    ("checkpoints", "curation"),
+    ("inference",),
+    ("evaluation",),
+    ("training",),
+    ("cli",),
+)
+
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

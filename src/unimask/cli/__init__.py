@@ -1,4 +1,4 @@
-"""The command line: one verb per file."""
+"""Command-line interface: one module per command."""
 
 from unimask.cli.main import main
 

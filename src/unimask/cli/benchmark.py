@@ -1,4 +1,4 @@
-"""`unimask benchmark`: how fast a model is on this machine, and how fast it could be."""
+"""`unimask benchmark`: measure a model's speed and compare it with the hardware's limits."""
 
 import re
 from pathlib import Path
@@ -19,22 +19,43 @@ COLUMNS = ("stage", "median ms", "least ms", "GFLOP", "floor ms", "of the floor"
 @app.command()
 def benchmark(
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Whatever predict takes, or a preset's name.")
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model to measure: whatever predict takes, or the name of a preset.",
+        ),
     ],
     size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH of the network's input; its own by default.")
+        str | None,
+        typer.Option(
+            help="Size of the network's input as HEIGHTxWIDTH; by default the model's own."
+        ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="The model's widest by default.")] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per pass.")] = 1,
-    runs: Annotated[int, typer.Option(min=5, help="Passes that are timed.")] = 7,
-    json: Annotated[Path | None, typer.Option(help="File to write the numbers to.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Task to run: semantic, instance or panoptic; by default the model's most "
+            "general task."
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of images per forward pass.")] = 1,
+    runs: Annotated[int, typer.Option(min=5, help="Number of timed forward passes.")] = 7,
+    json: Annotated[
+        Path | None, typer.Option(help="JSON file to write the measurements to.")
+    ] = None,
     overwrite: OverwriteOption = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="Floating-point type of the network: float32, bfloat16, float16 or auto."
+        ),
+    ] = "float32",
     compile: CompileOption = False,
 ) -> None:
-    """Time a model stage by stage, beside what this machine could do at best."""
-    wanted = parse_size(size)
+    """Measure the time of each stage of a model and compare it with this hardware's minimum."""
+    input_size = parse_size(size)
     check_output_files(json, overwrite=overwrite)
     from unimask.evaluation import benchmark as run_benchmark
 
@@ -43,7 +64,7 @@ def benchmark(
         row = bar.add_task("loading", total=None)
         report = run_benchmark(
             model,
-            size=wanted,
+            size=input_size,
             task=task,
             device=device,
             dtype=dtype,  # type: ignore[arg-type]
@@ -61,21 +82,21 @@ def benchmark(
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Read HEIGHTxWIDTH.
+    """Parse HEIGHTxWIDTH.
 
     Raises:
-        SettingsError: It is something else.
+        SettingsError: The text has another form.
     """
     if text is None:
         return None
-    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
-    if found is None:
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+    if match is None:
         raise SettingsError(f"--size {text!r}: give HEIGHTxWIDTH such as 800x1088")
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def print_report(console: Terminal, report: dict[str, Any]) -> None:
-    """Print what was measured, on what, and how it compares with the floor."""
+    """Print the measurements, the hardware, and the comparison with the lower bounds."""
     machine, rates, memory = report["machine"], report["rates"], report["memory"]
     height, width = report["input_size"]
     count = "1 picture" if report["batch_size"] == 1 else f"{report['batch_size']} pictures"
@@ -104,7 +125,7 @@ def print_report(console: Terminal, report: dict[str, Any]) -> None:
 
 
 def cells(row: dict[str, float]) -> list[str]:
-    """Write one stage's numbers; those without arithmetic have no floor."""
+    """Format the row of one stage; stages without arithmetic have no lower bound."""
     times = [f"{row['median_ms']:.1f}", f"{row['minimum_ms']:.1f}"]
     if "gflop" not in row:
         return [*times, "", "", ""]
@@ -112,5 +133,5 @@ def cells(row: dict[str, float]) -> list[str]:
 
 
 def megabytes(size: float | None) -> str:
-    """Write a size that the system may not tell."""
+    """Format a number of megabytes; "unknown" if the system does not report it."""
     return "unknown" if size is None else f"{size:.0f} MB"

@@ -1,4 +1,4 @@
-"""`unimask check`: a dataset looked over before an hour is spent on it."""
+"""`unimask check`: find errors in a dataset before training on it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,30 +26,44 @@ if TYPE_CHECKING:
 UNSOUND = 1
 
 FILES = 5
-"""Files that the terminal lists of each finding; the JSON has them all."""
+"""Number of files listed per finding in the terminal; the JSON report lists all."""
 
 
 @app.command()
 def check(
     data: DataArgument,
-    split: Annotated[str | None, typer.Option(help="Only this part; all by default.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Check this split only; by default all splits.")
+    ] = None,
     queries: Annotated[
-        int | None, typer.Option(min=1, help="Masks per picture of the network to be trained.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of queries of the network to train; images with more objects are "
+            "reported.",
+        ),
     ] = None,
     names: Annotated[
-        str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
+        str | None,
+        typer.Option(
+            help="Comma-separated class names (A,B,...), for labels that only number the classes."
+        ),
     ] = None,
     format: FormatOption = None,
     masks: MasksOption = None,
     window: WindowOption = None,
-    channels: Annotated[int, typer.Option(min=1, help="Of the pictures, 3 for RGB.")] = 3,
+    channels: Annotated[
+        int, typer.Option(min=1, help="Number of channels per image; 3 for RGB.")
+    ] = 3,
     picture: Annotated[
-        Path | None, typer.Option(help="Image to draw samples with their labels into.")
+        Path | None, typer.Option(help="Image file to draw samples with their labels into.")
     ] = None,
-    json: Annotated[Path | None, typer.Option(help="File to write everything to.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="JSON file to write the full report to.")
+    ] = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Look a dataset over: exit code 0 if it is sound, 1 if something severe was found."""
+    """Check a dataset for errors: exit code 0 if it is sound, 1 if there is a severe error."""
     check_output_files(picture, json, overwrite=overwrite)
     if picture is not None:
         check_image_suffix(picture)
@@ -61,7 +75,7 @@ def check(
     from unimask.processing.value_ranges import collect_range_warnings
 
     console, limits = Terminal(), parse_window(window)
-    said: dict[str, Any] = {
+    options: dict[str, Any] = {
         "names": parse_names(names),
         "channels": channels,
         "format": format,
@@ -69,13 +83,13 @@ def check(
     }
     with part_bars(console) as progress:
         report = run_check(
-            data, split=split, queries=queries, window=limits, progress=progress, **said
+            data, split=split, queries=queries, window=limits, progress=progress, **options
         )
     print_report(console, report)
     if picture is not None:
-        shown = use_window(open_dataset(data, split, **said), limits)
-        with collect_range_warnings():  # they are among the findings
-            drawn = draw_board(shown, picture, overwrite=overwrite)
+        dataset = use_window(open_dataset(data, split, **options), limits)
+        with collect_range_warnings():  # the report already lists them
+            drawn = draw_board(dataset, picture, overwrite=overwrite)
         if drawn:
             console.print(f"{drawn} images with their labels: {picture}", soft_wrap=True)
     if json is not None:
@@ -85,9 +99,9 @@ def check(
 
 
 def print_report(console: Terminal, report: "Report") -> None:
-    """Print what was counted, and what was found."""
-    told = ", ".join(map(told_split, report.surveys))
-    console.print(f"{report.format}: {told}", soft_wrap=True)
+    """Print the class statistics and the findings of a report."""
+    counts = ", ".join(map(told_split, report.surveys))
+    console.print(f"{report.format}: {counts}", soft_wrap=True)
     if report.told:
         console.print(f"labels: {report.told}", soft_wrap=True)
     print_classes(console, report)
@@ -104,14 +118,14 @@ def print_report(console: Terminal, report: "Report") -> None:
 
 
 def told_split(survey: "Survey") -> str:
-    """Say how many pictures a split has."""
+    """Format the numbers of images of a split."""
     bad, empty = len(survey.unreadable), len(survey.empty)
     read = survey.pictures - bad
     return f"{survey.name} {survey.pictures} ({read} read, {bad} corrupt, {empty} empty)"
 
 
 def told_sizes(survey: "Survey") -> str:
-    """Say how large a split's pictures are, and what of them is not plain."""
+    """Format the range of image sizes of a split, and its ignored and overlapping shares."""
     from unimask.curation.findings import counted
 
     if not survey.sizes:
@@ -129,17 +143,17 @@ def told_sizes(survey: "Survey") -> str:
 
 
 def area(size: tuple[int, int]) -> int:
-    """Give the pixels of a size."""
+    """Return the number of pixels of a size."""
     return size[0] * size[1]
 
 
 def told_size(size: tuple[int, int]) -> str:
-    """Write a size as height x width."""
+    """Format a size as HEIGHTxWIDTH."""
     return f"{size[0]}x{size[1]}"
 
 
 def print_classes(console: Terminal, report: "Report") -> None:
-    """Print objects and share of the pixels of each class, split by split."""
+    """Print the objects, images and share of pixels of each class in each split."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class", no_wrap=True)
     table.add_column("kind", no_wrap=True)
@@ -161,7 +175,7 @@ def print_classes(console: Terminal, report: "Report") -> None:
             share = 100 * int(survey.areas[index]) / max(survey.pixels, 1)
             cells += [str(survey.objects[index]), str(survey.shown[index]), f"{share:.2f}"]
         table.add_row(name, "thing" if thing else "stuff", *cells)
-    needed = Terminal(width=1000).measure(table).maximum  # numbers are of no use if they are cut
+    needed = Terminal(width=1000).measure(table).maximum  # numbers must not be cut off
     Terminal(width=max(console.width, needed)).print(table)
     if absent:
         console.print(f"{absent} of {len(labels)} classes are nowhere")

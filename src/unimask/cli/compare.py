@@ -1,4 +1,4 @@
-"""`unimask compare`: two models on the same labelled pictures."""
+"""`unimask compare`: test whether two models differ on the same labelled images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,23 +19,39 @@ if TYPE_CHECKING:
 def compare(
     first: Annotated[
         str,
-        typer.Argument(metavar="A", help="A model, or results."),
+        typer.Argument(metavar="A", help="First model (as for predict) or results file."),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="Likewise.")],
-    data: Annotated[Path, typer.Option(help="Folder of the dataset.")],
-    task: Annotated[str | None, typer.Option(help="The widest that both can do.")] = None,
-    split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
+    second: Annotated[str, typer.Argument(metavar="B", help="Second model or results file.")],
+    data: Annotated[Path, typer.Option(help="Path of the dataset folder.")],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Task to score: semantic, instance or panoptic; by default the most general "
+            "task of both."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the dataset to score on.")] = "val",
     ap: Annotated[
         str | None,
-        typer.Option(help="coco or cityscapes: whose AP of instances; the dataset's by default."),
+        typer.Option(
+            help="Definition of AP for instances: coco or cityscapes; by default that of the "
+            "dataset."
+        ),
     ] = None,
-    resamples: Annotated[int, typer.Option(min=1, help="Draws behind the intervals.")] = 1000,
-    json: Annotated[Path | None, typer.Option(help="File to write the comparison to.")] = None,
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Number of bootstrap resamples for the intervals.")
+    ] = 1000,
+    json: Annotated[Path | None, typer.Option(help="JSON file to write the comparison to.")] = None,
     overwrite: OverwriteOption = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="Floating-point type of the network: float32, bfloat16, float16 or auto."
+        ),
+    ] = "float32",
 ) -> None:
-    """Score two models, with 95 % intervals of their differences (paired bootstrap)."""
+    """Compare the scores of two models, with 95 % bootstrap intervals of the differences."""
     check_output_files(json, overwrite=overwrite)
     from unimask.evaluation import compare as run_compare
 
@@ -64,7 +80,7 @@ def compare(
 
 
 def cells(score: "Difference") -> list[str]:
-    """Write one score of both."""
+    """Format the values, difference and interval of one score."""
     if score.change is None or score.low is None or score.high is None:
         values = ("not defined" if v is None else f"{v:.2f}" for v in (score.first, score.second))
         return [*values, "", "", ""]

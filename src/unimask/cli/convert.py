@@ -1,4 +1,4 @@
-"""`unimask convert`: a dataset written in another format."""
+"""`unimask convert`: write a dataset in another format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,21 +14,35 @@ from unimask.formats.terminal import Terminal
 @app.command()
 def convert(
     data: DataArgument,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, new or empty.")],
-    to: Annotated[str, typer.Option(help="coco-panoptic, coco, semantic, instance-ids or yolo.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder, new or empty.")],
+    to: Annotated[
+        str,
+        typer.Option(help="Format to write: coco-panoptic, coco, semantic, instance-ids or yolo."),
+    ],
     things: Annotated[
         Path | None,
-        typer.Option(help="Another dataset of the same pictures, whose objects lie over DATA's."),
+        typer.Option(
+            help="Path of a second dataset of the same images; its objects are drawn over "
+            "DATA's labels."
+        ),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only this part; all by default.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Convert this split only; by default all splits.")
+    ] = None,
     names: Annotated[
-        str | None, typer.Option(help="Names of the classes, if they are only numbered: A,B,...")
+        str | None,
+        typer.Option(
+            help="Comma-separated class names (A,B,...), for labels that only number the classes."
+        ),
     ] = None,
     format: FormatOption = None,
     masks: MasksOption = None,
-    link: Annotated[bool, typer.Option("--link", help="Link pictures instead of copying.")] = False,
+    link: Annotated[
+        bool,
+        typer.Option("--link", help="Create symbolic links to the images instead of copying them."),
+    ] = False,
 ) -> None:
-    """Write a dataset in another format; where objects overlap, a format may need one on top."""
+    """Convert a dataset to another format; some formats cannot store overlapping objects."""
     check_writable(out)
     from unimask.cli.train import parse_names
     from unimask.curation import convert as run_convert
@@ -49,5 +63,5 @@ def convert(
         )
     counts = ", ".join(f"{name} {count}" for name, count in written.pictures.items())
     console.print(f"{to}: {counts} pictures in {out}", soft_wrap=True)
-    for told in written.told:
-        console.print(f"note: {told}", soft_wrap=True)
+    for note in written.told:
+        console.print(f"note: {note}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`unimask evaluate`: a model's scores on labelled pictures."""
+"""`unimask evaluate`: score a model or results on labelled images."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,47 +26,72 @@ from unimask.formats.terminal import Terminal
 def evaluate(
     data: DataArgument,
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Whatever predict takes.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model to score: a bundled name such as nuclei, a folder, a training run or "
+            "a Hub id.",
+        ),
     ] = None,
     results: Annotated[
         Path | None,
         typer.Option(
-            help="In place of a model: what predict wrote, COCO results, COCO panoptic, or maps."
+            help="Results to score instead of a model: predict's output folder, COCO results, "
+            "COCO panoptic, or label maps."
         ),
     ] = None,
     categories: Annotated[
         str | None,
         typer.Option(
-            help="What category_id of --results numbers: data (its category ids) or labels (from "
-            "0). Found out by default."
+            help="Meaning of category_id in --results: data (the dataset's category ids) or "
+            "labels (label ids from 0). Detected by default."
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="The model's widest by default.")] = None,
-    split: Annotated[str, typer.Option(help="Part of the dataset.")] = "val",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Task to score: semantic, instance or panoptic; by default the model's most "
+            "general task."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the dataset to score on.")] = "val",
     max_detections: Annotated[
-        int, typer.Option(min=1, help="Instances of a class that count in a picture.")
+        int, typer.Option(min=1, help="Largest number of instances per class and image that count.")
     ] = 100,
     boundaries: Annotated[
-        bool, typer.Option("--boundaries", help="Score outlines too (instance, semantic).")
+        bool,
+        typer.Option(
+            "--boundaries", help="Compute boundary scores as well (instance and semantic)."
+        ),
     ] = False,
     ap: Annotated[
         str | None,
-        typer.Option(help="coco or cityscapes: whose AP of instances; the dataset's by default."),
+        typer.Option(
+            help="Definition of AP for instances: coco or cityscapes; by default that of the "
+            "dataset."
+        ),
     ] = None,
     format: FormatOption = None,
     masks: MasksOption = None,
     window: WindowOption = None,
-    json: Annotated[Path | None, typer.Option(help="File to write the scores to.")] = None,
+    json: Annotated[Path | None, typer.Option(help="JSON file to write the scores to.")] = None,
     page: Annotated[
-        Path | None, typer.Option(help="HTML to write: curves, confusion, best and worst pictures.")
+        Path | None,
+        typer.Option(help="HTML report to write: curves, confusion matrix, best and worst images."),
     ] = None,
     overwrite: OverwriteOption = False,
     preprocessing: PreprocessingOption = "authors",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="Floating-point type of the network: float32, bfloat16, float16 or auto."
+        ),
+    ] = "float32",
     compile: CompileOption = False,
 ) -> None:
-    """Score a model, or results that any program wrote; all but HD95 (pixels) are percentages."""
+    """Score a model, or results from any program; scores are percentages, except HD95 (pixels)."""
     check_output_files(json, page, overwrite=overwrite)
     from unimask.evaluation import evaluate as run_evaluation
 

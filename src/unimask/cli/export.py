@@ -1,4 +1,4 @@
-"""`unimask export`: a model's weights in another form."""
+"""`unimask export`: write a model in another library's format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,13 +15,23 @@ FORMATS = ("huggingface",)
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Whatever predict takes.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="Model to export: a bundled name such as nuclei, a folder, a training run or "
+            "a Hub id.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")],
     format: Annotated[
-        str, typer.Option(help="huggingface: a folder that transformers and unimask load.")
+        str,
+        typer.Option(
+            help="Format to write: huggingface (a folder that transformers and unimask load)."
+        ),
     ] = "huggingface",
 ) -> None:
-    """Write a model as a folder for another program, or refuse where that has no such network."""
+    """Export a model to another library's format, or fail if that library has no such network."""
     if format not in FORMATS:
         raise SettingsError(f"--format {format}: choose one of {', '.join(FORMATS)}")
     check_writable(out)

@@ -1,4 +1,4 @@
-"""The command `unimask`: its verbs, and how it fails."""
+"""The application `unimask`: options shared by its commands, and the handling of errors."""
 
 import atexit
 import gc
@@ -23,49 +23,61 @@ app = typer.Typer(
 )
 
 USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
-"""What a wrong command line raises: a class of click's, or of Typer's own copy of it."""
+"""Base class of errors in the command line, from click or from Typer's own copy of it."""
 
 DataArgument = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Folder of the dataset, or its name on the Hub.")
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Path of the dataset folder, or name of a dataset on the Hugging Face Hub.",
+    ),
 ]
 FormatOption = Annotated[
     str | None,
     typer.Option(
-        help="Format of the labels, if it is not the one that is found: coco, coco-panoptic, yolo, "
-        "labelme, cvat, 'semantic maps', 'instance ids', 'class and object channels', ..."
+        help="Format of the labels, if detection is wrong: coco, coco-panoptic, yolo, "
+        "labelme, cvat, 'semantic maps', 'instance ids', 'class and object "
+        "channels', ..."
     ),
 ]
 MasksOption = Annotated[
     str | None,
     typer.Option(
-        help="Folder or ending of the label maps to read, where images have several; "
-        "A,B,... reads masks of one class each."
+        help="Folder or file name ending of the label maps to read, if images have "
+        "several; A,B,... reads one binary mask per class."
     ),
 ]
 PreprocessingOption = Annotated[
     str,
     typer.Option(
-        help="authors: their test size. hub: as preprocessor_config.json says, which squashes "
-        "pictures to 384x384 for Mask2Former on the Hub."
+        help="Preprocessing of images: authors (resize to the test size of the model's "
+        "authors) or hub (as in preprocessor_config.json, which resizes to 384x384 "
+        "without keeping the aspect ratio for Mask2Former on the Hub)."
     ),
 ]
 
 WindowOption = Annotated[
     str | None,
     typer.Option(
-        help="LOW,HIGH: values of deep images that become black and white; or auto, for each "
-        "image's own. Trained models keep theirs."
+        help="Range of pixel values to map to 0..255 for images of more than 8 bits: "
+        "LOW,HIGH, or auto for the 0.1 and 99.9 percentiles of each image. By "
+        "default that of the model."
     ),
 ]
 
 CompileOption = Annotated[
     bool,
-    typer.Option("--compile", help="Compile the network for sizes that come more than once."),
+    typer.Option(
+        "--compile", help="Compile the network with torch.compile; pays off when input sizes recur."
+    ),
 ]
 
 OverwriteOption = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace output files even if unimask did not write them."),
+    typer.Option(
+        "--overwrite",
+        help="Replace existing output files, including those that unimask did not write.",
+    ),
 ]
 
 INTERRUPTED = 130
@@ -73,7 +85,7 @@ OUT_OF_MEMORY = "out of memory: give smaller pictures, a smaller --batch-size, o
 
 
 def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
+    """Print the version and exit."""
     if wanted:
         print(f"unimask {__version__}")
         raise typer.Exit
@@ -82,21 +94,24 @@ def show_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Universal image segmentation: semantic, instance and panoptic, with one network."""
 
 
 def main() -> None:
-    """Run a command; every foreseen failure is one line, exit code 2."""
+    """Run the command line; exit with code 2 and one line for every expected error."""
     warnings.showwarning = show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # names may hold what it cannot encode
-    # PyTorch leaves 10^5 objects: looking for garbage among them takes the exit 0.3 s.
+        sys.stdout.reconfigure(errors="backslashreplace")  # names may be unencodable
+    # Freezing PyTorch's 10^5 objects spares the garbage collection at exit, which takes 0.3 s.
     atexit.register(gc.freeze)
     try:
-        from unimask.cli import (  # noqa: F401  (each adds its verb)
+        from unimask.cli import (  # noqa: F401  (each registers its command)
             benchmark,
             check,
             compare,
@@ -116,7 +131,7 @@ def main() -> None:
         fail(told_usage(cast(typer.BadParameter, error)))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has left: nobody is there to be told
+    except BrokenPipeError:  # the reader has closed our pipe: no message can be shown
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except MemoryError:
@@ -125,31 +140,31 @@ def main() -> None:
         if not is_out_of_memory(error):
             raise
         fail(OUT_OF_MEMORY)
-    if code == INTERRUPTED and os.environ.get("RANK", "0") == "0":  # of many processes one says so
+    if code == INTERRUPTED and os.environ.get("RANK", "0") == "0":  # only the first process prints
         print("unimask: stopped", file=sys.stderr)
     sys.exit(code)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Recognise PyTorch's failures to get memory, on any device."""
+    """Return whether an error is one of PyTorch's out-of-memory errors, on any device."""
     message = str(error).lower()
     return any(words in message for words in ("out of memory", "allocate memory"))
 
 
 def told_usage(error: typer.BadParameter) -> str:
-    """Say what is wrong with a command line, and where its help is."""
+    """Format a usage error as one line that names the command with the relevant help."""
     command = error.ctx.command_path if error.ctx is not None else "unimask"
     return f"{error.format_message().rstrip('.')}; see {command} --help"
 
 
 def fail(message: str) -> NoReturn:
-    """Print one line and leave with code 2."""
+    """Print an error as one line and exit with code 2."""
     print_error(message)
     sys.exit(2)
 
 
 def print_error(message: str) -> None:
-    """Print one failure as one line."""
+    """Print an error as one line."""
     print(f"unimask: error: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""`unimask models`: what is published, and where it is."""
+"""`unimask models`: list the published models."""
 
 import json as json_format
 from collections.abc import Sequence
@@ -18,18 +18,25 @@ if TYPE_CHECKING:
 HEADLINE = ("PQ", "AP", "mIoU")
 
 WIDTH = 160
-"""Least characters of a line: names are there to be copied, and must not be cut."""
+"""Minimum number of characters per line, so that names can be copied in full."""
 
 
 @app.command()
 def models(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[WORD]...", help="Only models that all words fit."),
+        typer.Argument(
+            metavar="[WORD]...", help="List only models whose names contain all these words."
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="All that is known, addresses too.")] = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print everything known as JSON, including download addresses."
+        ),
+    ] = False,
 ) -> None:
-    """List bundled and published models: scores, size, licence, and where they are."""
+    """List bundled and published models: scores, size, licence and how to load them."""
     from unimask.inference.load import bundled_names
     from unimask.published.configurations import CONFIGURATIONS
     from unimask.published.zoo import published_models
@@ -55,7 +62,7 @@ def models(
 
 
 def print_published(console: Terminal, found: Sequence["PublishedModel"]) -> None:
-    """Print models with their scores, and how to load them."""
+    """Print a table of models with their scores and how to load them."""
     table = Table("model", *HEADLINE, "million", "licence", "load", box=None, pad_edge=False)
     for model in found:
         scores = [f"{model.scores[key]:.1f}" if key in model.scores else "" for key in HEADLINE]
@@ -69,5 +76,5 @@ def print_published(console: Terminal, found: Sequence["PublishedModel"]) -> Non
 
 
 def fits_words(name: str, words: Sequence[str]) -> bool:
-    """Say whether each word is part of a name, whatever the case."""
+    """Return whether a name contains each word, ignoring case."""
     return all(word.lower() in name.lower() for word in words)

@@ -1,4 +1,4 @@
-"""`unimask predict`: pictures to overlays, id maps and JSON."""
+"""`unimask predict`: segment images and write overlays, id maps and JSON files."""
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from unimask.results import Result
 
 WRITTEN_AT_A_TIME = 2
-"""Results that may wait for their files; each holds its picture."""
+"""Largest number of results waiting to be written; each holds its image."""
 
 MOST_EMPTY = 5
-"""Images without results whose best scores are printed."""
+"""Largest number of images without segments whose highest scores are printed."""
 
 COLUMNS = (
     TextColumn("{task.description}"),
@@ -47,37 +47,54 @@ COLUMNS = (
 def predict(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE...", help="Pictures, folders, patterns, addresses."),
+        typer.Argument(
+            metavar="SOURCE...", help="Image files, folders, glob patterns or http(s) addresses."
+        ),
     ],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="nuclei, a folder, a run, or a Hub id.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Model to run: a bundled name such as nuclei, a folder, a training run or a "
+            "Hub id.",
+        ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="panoptic, instance or semantic; the model's widest.")
+        str | None,
+        typer.Option(
+            help="Task to run: panoptic, instance or semantic; by default the model's most "
+            "general task."
+        ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least score of what is kept.")
+        float | None, typer.Option(min=0, max=1, help="Minimum score of a segment, from 0 to 1.")
     ] = None,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="Folder for results: new, empty, or used before."),
+        typer.Option("--out", "-o", help="Output folder: new, empty or from an earlier run."),
     ] = Path("out"),
     recursive: Annotated[
-        bool, typer.Option(help="Search the subfolders of folders, and keep their names in --out.")
+        bool, typer.Option(help="Search folders recursively; --out repeats their subfolders.")
     ] = True,
     window: WindowOption = None,
     max_pixels: Annotated[
-        int, typer.Option(min=1, help="Larger pictures are refused.")
+        int, typer.Option(min=1, help="Largest image accepted, in pixels (height x width).")
     ] = 200_000_000,
     batch_size: Annotated[
-        int, typer.Option(min=1, help="Neighbours of one size that may share a pass.")
+        int, typer.Option(min=1, help="Largest number of equally sized images per forward pass.")
     ] = 1,
     preprocessing: PreprocessingOption = "authors",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "float32",
+    device: Annotated[str, typer.Option(help="Device to run on: auto, cpu, cuda or mps.")] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            help="Floating-point type of the network: float32, bfloat16, float16 or auto."
+        ),
+    ] = "float32",
     compile: CompileOption = False,
 ) -> None:
-    """Segment pictures and write overlay, id map and JSON of each."""
+    """Segment images and write an overlay, an id map and a JSON file for each."""
     limits = parse_window(window)
     from unimask.formats.output_folder import output_folder
     from unimask.results import result_names
@@ -118,7 +135,7 @@ def segmented(
     batch_size: int,
     failures: list[str],
 ) -> Generator[tuple[str, "Result"]]:
-    """Segment pictures, read ahead; those that cannot be used are failures."""
+    """Yield the result of each image, read ahead; add unreadable images to `failures`."""
     from unimask.inference.ahead import ahead
     from unimask.inference.predictor import equal_sizes
 
@@ -136,7 +153,7 @@ def segmented(
 
 
 def named_model(model: str | None) -> str:
-    """Refuse to guess: a nucleus model on a street would only look like an answer."""
+    """Return the model's name; require one, because no default model fits every image."""
     from unimask.inference.load import bundled_names
     from unimask.inference.names import EXAMPLES
 
@@ -152,9 +169,9 @@ def write_results(
     out: Path,
     failures: list[str],
 ) -> None:
-    """Write and list results as they come; failures are reported when all are done.
+    """Write and list results as they arrive; report the failures at the end.
 
-    A disk that is full ends the work: no later result could be written either.
+    Writing stops at the first storage error, since later results would fail as well.
     """
     from unimask.inference.ahead import ahead
 
@@ -193,7 +210,7 @@ def write_results(
 
 
 def print_results(console: Terminal, table: Table, out: Path, empty: list[str]) -> None:
-    """Print the table of results, and what came closest where nothing was found."""
+    """Print the table of results, and the highest scores of images without segments."""
     if not table.row_count:
         return
     console.print(table)
@@ -205,7 +222,7 @@ def print_results(console: Terminal, table: Table, out: Path, empty: list[str]) 
 
 
 def storage_failure(error: StorageError, written: int, total: int) -> str:
-    """Describe how far the work came, and how to go on."""
+    """Format a storage error with the number of results written and how to continue."""
     return (
         f"{error}. Stopped after {written} of {total} results: make room and run the same command "
         "again, or give another --out"
@@ -213,7 +230,7 @@ def storage_failure(error: StorageError, written: int, total: int) -> str:
 
 
 def cells(path: str, stem: str, result: "Result") -> tuple[str, str, str, str]:
-    """Return a result's row of the table."""
+    """Return the table row of a result."""
     name = PurePosixPath(stem).parent / Path(path).name
     height, width = result.size
     milliseconds = sum(result.speed.values())
@@ -221,26 +238,26 @@ def cells(path: str, stem: str, result: "Result") -> tuple[str, str, str, str]:
 
 
 def best_scores(path: str, result: "Result") -> str:
-    """Describe what came closest to being found."""
+    """Format the highest scores of an image without segments."""
     scores = ", ".join(f"{label} {score:.2f}" for label, score in result.candidates)
     return f"{Path(path).name}: nothing was found; highest scores: {scores} (see --threshold)"
 
 
 def told_rate(speed: float | None) -> str:
-    """Say how many pictures a second are done."""
+    """Format the number of images per second."""
     return "" if speed is None else f"{speed:.1f} pictures/s"
 
 
 def found_in(result: "Result") -> str:
-    """Count the segments of each class, the most frequent first."""
+    """Format the number of segments of each class, the most frequent first."""
     counts = Counter(segment.label for segment in result.segments)
     return ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing"
 
 
 def expand(sources: list[str], recursive: bool, failures: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the images that the arguments name, each with the name of its results.
+    """Yield the images that the arguments name, each with the stem of its result files.
 
-    Images of a folder keep the names of its subfolders. Arguments that name none are failures.
+    Images of a folder keep its subfolders. Arguments without images are added to `failures`.
     """
     from unimask.processing.pictures import list_pictures
 
@@ -258,9 +275,9 @@ def expand(sources: list[str], recursive: bool, failures: list[str]) -> Iterator
 
 
 def unique_stems(images: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Name the results of each image, so that none overwrites another's, or the folder's record.
+    """Choose a unique stem for the result files of each image, different from the folder's record.
 
-    Names that differ in case only count as one: some file systems do not tell them apart.
+    Names that differ only in case count as equal, because some file systems ignore case.
     """
     from unimask.formats.output_folder import RECORD
 

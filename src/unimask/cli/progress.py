@@ -1,4 +1,4 @@
-"""Bars of long work: one per part, each made when its part begins."""
+"""Progress bars for work in several parts, added as each part starts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from unimask.formats.terminal import Terminal
 
 @contextmanager
 def part_bars(console: Terminal) -> Iterator[Callable[[str, int, int], None]]:
-    """Give what is told a part, how much of it is done, and how much there is."""
+    """Yield a callback that takes a part's name, the amount done and the total."""
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         rows: dict[str, TaskID] = {}
 

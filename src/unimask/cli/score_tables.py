@@ -1,4 +1,4 @@
-"""Scores as the field prints them: PQ by kind of class, AP by IoU and size, and a row per class."""
+"""Tables of scores: PQ by kind of class, AP by IoU and size, and one row per class."""
 
 from collections.abc import Mapping
 
@@ -12,9 +12,9 @@ AREAS = {"s": "small", "m": "medium", "l": "large"}
 
 
 def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table | str]:
-    """Lay out a report's scores, in percent (HD95 in pixels), "-" where one is not defined.
+    """Build the tables of a report's scores in percent (HD95 in pixels), "-" if undefined.
 
-    Classes without any are named in a last line.
+    Classes without any score are listed in a last line.
     """
     tables: list[Table | str] = []
     rest = dict(metrics)
@@ -33,7 +33,7 @@ def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table
 
 
 def panoptic_table(metrics: Scores) -> Table:
-    """Give PQ, SQ and RQ of all classes, things and stuff, as panopticapi prints them."""
+    """Build the table of PQ, SQ and RQ of all classes, things and stuff, as in panopticapi."""
     names = ("PQ", "SQ", "RQ")
     rows = {
         kind: {name: metrics[name + suffix] for name in names} for kind, suffix in KINDS.items()
@@ -42,7 +42,7 @@ def panoptic_table(metrics: Scores) -> Table:
 
 
 def average_precision_table(metrics: Scores) -> Table:
-    """Give AP and AR with the IoUs, sizes and numbers of detections that they are for."""
+    """Build the table of AP and AR with their IoU thresholds, areas and numbers of detections."""
     table = Table("score", "IoU", "area", "detections", "%", box=None, pad_edge=False)
     most = max(int(key[2:]) for key in metrics if key.startswith("AR") and key[2:].isdigit())
     for name, value in metrics.items():
@@ -57,7 +57,7 @@ def average_precision_table(metrics: Scores) -> Table:
 
 
 def cityscapes_table(metrics: Scores) -> Table:
-    """Give AP and AP50 with what Cityscapes' evaluation counts."""
+    """Build the table of AP and AP50 with the limits of Cityscapes' evaluation."""
     table = Table("score", "IoU", "area", "detections", "%", box=None, pad_edge=False)
     for name, value in metrics.items():
         iou = "> 0.50" if name == "AP50" else "> 0.50:0.95"
@@ -66,7 +66,7 @@ def cityscapes_table(metrics: Scores) -> Table:
 
 
 def rows_of(what: str, rows: Mapping[str, Scores]) -> Table:
-    """Give a table with a row per name and a column per score."""
+    """Build a table with one row per name and one column per score."""
     columns = list(next(iter(rows.values())))
     table = Table(what, *columns, box=None, pad_edge=False)
     for name, scores in rows.items():
@@ -75,5 +75,5 @@ def rows_of(what: str, rows: Mapping[str, Scores]) -> Table:
 
 
 def cell(value: float | None) -> str:
-    """Write a percentage."""
+    """Format a percentage."""
     return "-" if value is None else f"{value:.2f}"

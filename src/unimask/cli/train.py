@@ -1,4 +1,4 @@
-"""`unimask train`: labelled pictures to weights."""
+"""`unimask train`: train a network on labelled images."""
 
 import warnings
 from pathlib import Path
@@ -17,7 +17,8 @@ DataArgument = Annotated[
     Path | None,
     typer.Argument(
         metavar="[DATA]",
-        help="Folder of the dataset, or its name on the Hub; a resumed run knows it.",
+        help="Path of the dataset folder, or name of a dataset on the Hugging Face Hub; "
+        "not needed with --resume.",
     ),
 ]
 ModelOption = Annotated[
@@ -25,54 +26,83 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A preset or published name, untrained; or weights.",
+        help="Preset or published name (trained from scratch), or trained weights to fine-tune.",
         show_default=DEFAULT_MODEL,
     ),
 ]
 SplitOption = Annotated[
-    str | None, typer.Option(help="Split to train on.", show_default="train, or everything")
+    str | None,
+    typer.Option(help="Split to train on.", show_default="train, or all images if there is none"),
 ]
 ValSplitOption = Annotated[
     str | None,
-    typer.Option(help="Split to validate on.", show_default="val, or images that are set aside"),
+    typer.Option(
+        help="Split to validate on.",
+        show_default="val, or images set aside from the training split",
+    ),
 ]
 TaskOption = Annotated[
     str | None,
-    typer.Option(help="semantic, instance, panoptic (the usual one), or all for OneFormer."),
+    typer.Option(
+        help="Task to train for: semantic, instance, panoptic, or all (OneFormer). By "
+        "default the most general task that the labels allow."
+    ),
 ]
 BackboneOption = Annotated[
     str | None,
-    typer.Option(help="In place of a preset's: convnext-tiny or the like, or timm:NAME."),
+    typer.Option(
+        help="Backbone to use instead of the preset's, such as convnext-tiny, or timm:NAME."
+    ),
 ]
 PixelDecoderOption = Annotated[
     str | None,
-    typer.Option(help="In place of a preset's: deformable, fpn, fpn-encoder or fapn."),
+    typer.Option(
+        help="Pixel decoder to use instead of the preset's: deformable, fpn, fpn-encoder or fapn."
+    ),
 ]
 WeightsOption = Annotated[
     Path | None,
-    typer.Option(help="ImageNet weights of a preset's backbone; timm lets timm fetch its own."),
+    typer.Option(
+        help="File of ImageNet weights for the preset's backbone; timm downloads those of "
+        "a timm backbone."
+    ),
 ]
 ChannelsOption = Annotated[
-    int | None, typer.Option(min=1, help="Channels of pictures that are not RGB.")
+    int | None,
+    typer.Option(min=1, help="Number of channels per image, for images that are not RGB."),
 ]
 QueriesOption = Annotated[
-    int | None, typer.Option(min=1, help="Masks per picture; trained weights can have more.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of queries, which is the largest number of masks per image; trained "
+        "weights can get more, not fewer.",
+    ),
 ]
 NamesOption = Annotated[
-    str | None, typer.Option(help="A,B,...: names of classes that are only numbered.")
+    str | None,
+    typer.Option(
+        help="Comma-separated class names (A,B,...), for labels that only number the classes."
+    ),
 ]
 RecomputeOption = Annotated[
-    bool, typer.Option("--recompute", help="Half the memory for a third more time.")
+    bool,
+    typer.Option(
+        "--recompute",
+        help="Recompute activations in the backward pass (activation checkpointing): half "
+        "the memory, a third more time.",
+    ),
 ]
 TokenizerOption = Annotated[
     str | None,
     typer.Option(
-        help="OneFormer's texts: bytes, or CLIP's tokenizer.json.", show_default="the model's own"
+        help="Tokenizer of OneFormer's texts: bytes, or the path of CLIP's tokenizer.json.",
+        show_default="the model's own",
     ),
 ]
 
 BadPictureOption = Annotated[
-    str | None, typer.Option(help="What an unreadable picture does: stop (the rule) or skip.")
+    str | None, typer.Option(help="Handling of unreadable images: stop (default) or skip.")
 ]
 
 
@@ -81,18 +111,33 @@ def train(
     data: DataArgument = None,
     model: ModelOption = None,
     task: TaskOption = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Updates of the weights.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the data, instead.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the training square.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Pictures per pass.")] = None,
-    accumulate: Annotated[int | None, typer.Option(min=1, help="Passes per update.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak rate.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Number of optimizer steps.")] = None,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="Number of passes over the training images; alternative to --steps."),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the square training crops in pixels, a multiple of 32."),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Number of images per forward pass and process.")
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Number of forward passes per optimizer step (gradient accumulation)."
+        ),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     backbone: BackboneOption = None,
     pixel_decoder: PixelDecoderOption = None,
     backbone_weights: WeightsOption = None,
     channels: ChannelsOption = None,
     queries: QueriesOption = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or bfloat16.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Floating-point precision: float32 or bfloat16 (autocast).")
+    ] = None,
     recompute: RecomputeOption = False,
     names: NamesOption = None,
     format: FormatOption = None,
@@ -100,41 +145,61 @@ def train(
     window: WindowOption = None,
     split: SplitOption = None,
     val_split: ValSplitOption = None,
-    evaluate_every: Annotated[int | None, typer.Option(help="Steps between validations.")] = None,
+    evaluate_every: Annotated[
+        int | None,
+        typer.Option(help="Number of steps between validations; 0 validates only at the end."),
+    ] = None,
     tokenizer: TokenizerOption = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed of all random numbers.", show_default="0")
     ] = None,
     repeat_rare: Annotated[
-        float | None, typer.Option(help="Share of pictures below which classes are shown more.")
+        float | None,
+        typer.Option(
+            help="Repeat images of classes that occur in less than this share of the images "
+            "(0 to 1)."
+        ),
     ] = None,
     weigh_classes: Annotated[
-        bool, typer.Option("--weigh-classes", help="Rare classes count more in the loss.")
+        bool, typer.Option("--weigh-classes", help="Weight rare classes higher in the class loss.")
     ] = False,
     logger: Annotated[
-        list[str] | None, typer.Option(help="tensorboard, wandb or mlflow, beside metrics.csv.")
+        list[str] | None,
+        typer.Option(
+            help="Additional logger besides metrics.csv: tensorboard, wandb or mlflow; may be "
+            "repeated."
+        ),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Number of processes that load images.")
+    ] = None,
     patience: Annotated[
-        int | None, typer.Option(min=1, help="Validations without a better score, then the end.")
+        int | None,
+        typer.Option(
+            min=1, help="Stop after this many validations without a better score; by default never."
+        ),
     ] = None,
     on_bad_picture: BadPictureOption = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The run's folder.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Continue the run in --out, which needs nothing else.")
+        bool, typer.Option("--resume", help="Continue the run in --out with its saved options.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", show_default="auto")
+        str | None,
+        typer.Option(
+            help="Device to train on: auto, cpu, cuda, cuda:N or mps.", show_default="auto"
+        ),
     ] = None,
 ) -> None:
-    """Train a network, from scratch or from weights; interrupt and resume at will.
+    """Train a network from scratch or from trained weights; runs can be interrupted and resumed.
 
-    Options you leave out are chosen from the data and the hardware, and printed at the start.
+    Options you leave out are chosen from the data and the hardware and printed before training
+    starts.
     """
     from unimask.training import train as run_training
     from unimask.training.processes import is_first_process
 
-    said = {
+    options = {
         "steps": steps,
         "epochs": epochs,
         "size": size,
@@ -159,10 +224,10 @@ def train(
         "loggers": tuple(logger) if logger else None,
         "window": parse_window(window),
     }
-    changes = {name: value for name, value in said.items() if value is not None}
+    changes = {name: value for name, value in options.items() if value is not None}
     first = is_first_process()
     if not first:
-        warnings.simplefilter("ignore")  # the first of several processes shows them
+        warnings.simplefilter("ignore")  # only the first process shows warnings
     run = run_training(
         data, model if resume else model or DEFAULT_MODEL, task=task, out=out, resume=resume,
         names=parse_names(names), format=format, masks=masks, split=split, val_split=val_split,
@@ -175,13 +240,13 @@ def train(
 
 
 def print_weights(folder: Path) -> None:
-    """Print where the weights of a finished run are; the best ones if any were validated."""
+    """Print the path of a finished run's weights: the best if it was validated, else the last."""
     kind = "best" if (folder / "weights" / "best").is_dir() else "last"
     Terminal().print(f"{kind} weights: {folder / 'weights' / kind}", soft_wrap=True)
 
 
 def parse_names(text: str | None) -> tuple[str, ...] | None:
-    """Read names between commas."""
+    """Parse comma-separated names."""
     if text is None:
         return None
     parts = tuple(part.strip() for part in text.split(","))

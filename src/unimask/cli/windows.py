@@ -1,4 +1,4 @@
-"""The option --window, and what is printed where images use little of their range."""
+"""Parser of the option --window, and grouping of warnings about value ranges."""
 
 import math
 import warnings
@@ -16,7 +16,7 @@ def parse_window(text: str | None) -> "Window":
     """Parse LOW,HIGH or auto.
 
     Raises:
-        SettingsError: It is neither, or LOW is not below HIGH.
+        SettingsError: The text is neither, or LOW is not below HIGH.
     """
     if text is None or text == "auto":
         return text  # type: ignore[return-value]
@@ -33,7 +33,7 @@ def parse_window(text: str | None) -> "Window":
 
 @contextmanager
 def one_line_per_range() -> Iterator[None]:
-    """Print one warning for all images that lose their range in the same way, at the end."""
+    """Group the range warnings of all images by cause and print one line per group at the end."""
     from unimask.processing.value_ranges import (
         PictureWarning,
         collect_range_warnings,

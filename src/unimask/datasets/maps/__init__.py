@@ -1,1 +1,1 @@
-"""Datasets whose labels are pictures: a map of classes or of objects for each picture."""
+"""Datasets whose labels are image files: one map of classes or of objects per image."""

@@ -1,9 +1,9 @@
-"""ADE20K as it is published for the scene parsing challenge, and its full set as it is prepared.
+"""Read ADE20K: the scene parsing challenge as published, and the full set as others prepare it.
 
-Maps count classes from 1, and 0 is what nobody labelled. Maps of instances are colours: red counts
-the 100 things, which are those of the 150 classes in the same order, and green the objects. Where
-the two disagree, an object covers stuff, and a thing's pixels without an object are unknown, as in
-Mask2Former's `datasets/prepare_ade20k_pan_seg.py`.
+Semantic maps number the classes from 1; 0 marks unlabelled pixels. Instance maps are RGB: red is
+the index, from 1, among the 100 thing classes (in the order of the 150 classes), and green is the
+object number. Where the two maps disagree, an object overrides stuff, and pixels of a thing class
+without an object are ignored, as in Mask2Former's `datasets/prepare_ade20k_pan_seg.py`.
 """
 
 from functools import partial
@@ -29,17 +29,17 @@ FORMAT = "ADE20K"
 SPLITS = {"training": "train", "validation": "val"}
 
 SIGNS = ("objectInfo150.txt", "sceneCategories.txt")
-"""Files that come with the data; else the folder is called after it."""
+"""Files that mark the dataset if the name of its folder does not start with "ade"."""
 
 OBJECTS = 256
-"""Numbers of segments: a stuff's class below this, an object's times this and its thing above."""
+"""Factor of segment ids: stuff has its class value, an object `OBJECTS * number + thing index`."""
 
 IGNORED_DEEP = 65535
-"""What nobody labelled, in maps of 16 bits."""
+"""Value of unlabelled pixels in 16-bit maps."""
 
 
 def find_ade20k(folder: Path) -> Found | None:
-    """Look for `images/training/` and maps of the same splits, with a sign that it is ADE20K."""
+    """Detect ADE20K by `images/training/`, maps of the same splits, and its name or a marker."""
     called = folder.name.lower().startswith("ade")
     if not called and not any((folder / sign).is_file() for sign in SIGNS):
         return None
@@ -56,14 +56,14 @@ def find_ade20k(folder: Path) -> Found | None:
 
 
 def has_maps(folder: Path, images: str, inner: str) -> bool:
-    """Say whether a split has labels of any kind."""
+    """Return whether a split has labels of any kind."""
     kinds = ["annotations_detectron2", *(["annotations"] if images == "images" else [])]
     panoptic = folder / f"ade20k_panoptic_{SPLITS[inner]}.json"
     return any((folder / kind / inner).is_dir() for kind in kinds) or panoptic.is_file()
 
 
 def open_split(folder: Path, images: Path, wish: Wish) -> Dataset:
-    """Open the labels of most tasks: panoptic, else instances with classes, else classes."""
+    """Open the richest labels of a split: panoptic, else instance with semantic, else semantic."""
     inner = images.name
     panoptic = folder / f"ade20k_panoptic_{SPLITS[inner]}.json"
     if images.parent.name == "images_detectron2":
@@ -74,34 +74,34 @@ def open_split(folder: Path, images: Path, wish: Wish) -> Dataset:
     objects = folder / "annotations_instance" / inner
     if maps.is_dir() and objects.is_dir():
         pairs = pairs_of(images, maps)
-        told = "0 is ignored, objects cover stuff, things without an object are ignored"
-        about = About(f"{FORMAT} with instances", told=told + pairs.left_out)
+        notes = "0 is ignored, objects cover stuff, things without an object are ignored"
+        about = About(f"{FORMAT} with instances", told=notes + pairs.left_out)
         read = partial(read_both, objects)
         return segment_maps(pairs, folder, labels, read, meaning_of, about, wish)
     label_of = {0: IGNORED} | {label + 1: label for label in range(len(labels))}
-    told = "0 is ignored, 1 is the first class"
+    notes = "0 is ignored, 1 is the first class"
     if not maps.is_dir():
-        maps, told = folder / "annotations_detectron2" / inner, "255 is ignored"
+        maps, notes = folder / "annotations_detectron2" / inner, "255 is ignored"
         label_of = {IGNORE_LABEL: IGNORED} | {label: label for label in range(len(labels))}
     pairs = pairs_of(images, maps)
-    about = About(FORMAT, ("semantic",), told + pairs.left_out)
-    read = Classes(labels, label_of, False, told).read
+    about = About(FORMAT, ("semantic",), notes + pairs.left_out)
+    read = Classes(labels, label_of, False, notes).read
     return semantic_maps(pairs, folder, labels, read, about, wish)
 
 
 def open_full(folder: Path, images: Path, wish: Wish) -> Dataset:
-    """Open the 847 classes as Mask2Former and MaskFormer prepare them: 16 bits, counted from 0."""
+    """Open the 847 classes as Mask2Former and MaskFormer prepare them: 16 bits, from 0."""
     labels = known_labels("ade20k_full")
     label_of = {IGNORED_DEEP: IGNORED} | {label: label for label in range(len(labels))}
     pairs = pairs_of(images, folder / "annotations_detectron2" / images.name)
-    told = f"{IGNORED_DEEP} is ignored"
-    about = About(f"{FORMAT} full", ("semantic",), told + pairs.left_out)
-    read = Classes(labels, label_of, False, told).read
+    notes = f"{IGNORED_DEEP} is ignored"
+    about = About(f"{FORMAT} full", ("semantic",), notes + pairs.left_out)
+    read = Classes(labels, label_of, False, notes).read
     return semantic_maps(pairs, folder, labels, read, about, wish)
 
 
 def pairs_of(images: Path, maps: Path) -> Pairs:
-    """Pair pictures with maps of the same stem."""
+    """Pair images with maps of the same stem."""
     pairs = Pairs()
     pairs.add(
         {path.stem: path for path in images.glob("*.jpg")},
@@ -111,10 +111,10 @@ def pairs_of(images: Path, maps: Path) -> Pairs:
 
 
 def read_both(objects: Path, file: MapFile) -> Integer[np.ndarray, "h w"]:
-    """Read a map of classes and the instances beside it as numbers of segments.
+    """Read a semantic map and its instance map as one map of segment ids.
 
     Raises:
-        DataError: One cannot be read, or they differ in size.
+        DataError: One of them cannot be read, or their sizes differ.
     """
     stuff = read_numbers(file).astype(np.int64)
     beside = objects / path_of(first_file(file)).name
@@ -127,7 +127,11 @@ def read_both(objects: Path, file: MapFile) -> Integer[np.ndarray, "h w"]:
 
 
 def meaning_of(code: int) -> Meaning:
-    """Say what the number of a segment means."""
+    """Return the label id and crowd flag of a segment id; None for unlabelled pixels.
+
+    Raises:
+        KeyError: The id is not one that ADE20K defines.
+    """
     labels = known_labels("ade20k")
     if code >= OBJECTS:
         thing = code % OBJECTS

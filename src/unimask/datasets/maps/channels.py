@@ -1,6 +1,6 @@
-"""Pictures beside maps with a class in their red and an object's number in their green.
+"""Read images with maps whose red channel is the class and whose green channel the object number.
 
-It is how examples of Hugging Face train instance segmentation, and ADE20K has its objects alike.
+Hugging Face's examples train instance segmentation on such maps; ADE20K stores objects similarly.
 """
 
 from collections.abc import Sequence
@@ -28,14 +28,15 @@ FORMAT = "class and object channels"
 BACKGROUND = "background"
 
 OBJECTS = 256
-"""A pixel's number is its class times this, and the number of its object."""
+"""Factor of segment ids: `OBJECTS * class + object number`."""
 
 COUNTED = 0.5
-"""Share of the numbers up to the largest green that must occur for greens to count objects."""
+"""Minimum share of the numbers 0 to the largest green value that occur, if green numbers
+objects."""
 
 
 def are_channels(seen: Sequence[Glimpse]) -> bool:
-    """Say whether maps hold classes in red and objects in green: blue is nowhere, greens count."""
+    """Return whether red looks like a class and green like an object number, with blue always 0."""
     coloured = [each for each in seen if each.coloured]
     dark = all(each.coloured or not each.values.any() for each in seen)
     if not coloured or not dark:
@@ -46,10 +47,10 @@ def are_channels(seen: Sequence[Glimpse]) -> bool:
 
 
 def read_codes(file: MapFile) -> Int[np.ndarray, "h w"]:
-    """Read a map as numbers of class and object.
+    """Read a map as segment ids of class and object.
 
     Raises:
-        DataError: It cannot be read, or has not three channels.
+        DataError: The map cannot be read, or does not have three channels.
     """
     channels = read_channels(file).astype(np.int32)
     return channels[..., 0] * OBJECTS + channels[..., 1]
@@ -57,12 +58,12 @@ def read_codes(file: MapFile) -> Int[np.ndarray, "h w"]:
 
 @dataclass(frozen=True, slots=True)
 class ChannelClasses:
-    """What the numbers of such maps mean.
+    """Classes of maps with class and object channels.
 
     Attributes:
-        labels: The classes.
-        label_of: Label id of each red; None for what is ignored.
-        background: Label id of red 0 without an object.
+        labels: Label set of the dataset.
+        label_of: Label id of each red value; None for ignored pixels.
+        background: Label id of pixels with red 0 and no object.
     """
 
     labels: LabelSet
@@ -70,7 +71,7 @@ class ChannelClasses:
     background: int
 
     def meaning_of(self, code: int) -> Meaning:
-        """Say what a number means: a thing without a number stands for many."""
+        """Return label id and crowd flag of a segment id: a thing without a number is a crowd."""
         red, green = divmod(code, OBJECTS)
         if code == 0:
             return self.background, False
@@ -81,31 +82,31 @@ class ChannelClasses:
 def channel_maps(
     pairs: Pairs, files: Sequence[MapFile], folder: Path, tables: Sequence[ClassTable], wish: Wish
 ) -> MapPictures:
-    """Give pictures with objects and regions.
+    """Build a dataset of images whose maps hold a class and an object number.
 
-    A class that has numbered objects anywhere is a thing, any other a stuff; where both red and
-    green are 0 is the background. Names are those of a table by their values; where it has no place
-    for 0, they count from 1. 255 is ignored unless it has a name.
+    A class that has numbered objects in any map is a thing, any other is stuff; pixels whose red
+    and green are both 0 are background. A table assigns names to values; if it has no row for 0,
+    its names count from 1. 255 is ignored unless it has a name.
 
     Args:
-        pairs: Pictures and their maps.
-        files: The maps of all splits.
-        folder: Of the dataset.
-        tables: Of classes, the likeliest first.
-        wish: Names of the classes in the order of their values, and the pictures' channels.
+        pairs: Images and their maps.
+        files: Maps of all splits.
+        folder: Folder of the dataset.
+        tables: Tables of classes, the most likely first.
+        wish: Options with the class names in the order of their values, and the images' channels.
 
     Raises:
         DataError: A map cannot be read, or there are too few or too many names.
     """
     codes = codes_in(files)
     things = {code // OBJECTS for code in codes if code % OBJECTS}
-    names, told = names_of(sorted({code // OBJECTS for code in codes} - {*NOTHING}), tables)
-    kept = [red for red, name in sorted(names.items()) if not is_void(name)]
+    names, notes = names_of(sorted({code // OBJECTS for code in codes} - {*NOTHING}), tables)
+    values = [red for red, name in sorted(names.items()) if not is_void(name)]
     if wish.names is not None:
-        if len(wish.names) != len(kept):
-            raise DataError(f"{len(wish.names)} names, but {folder} has {len(kept)} classes")
-        names |= dict(zip(kept, wish.names, strict=True))
-    reds: list[int | None] = [*kept, *([None] if 0 not in kept or 0 in things else [])]
+        if len(wish.names) != len(values):
+            raise DataError(f"{len(wish.names)} names, but {folder} has {len(values)} classes")
+        names |= dict(zip(values, wish.names, strict=True))
+    reds: list[int | None] = [*values, *([None] if 0 not in values or 0 in things else [])]
     labels = LabelSet(
         tuple(BACKGROUND if red is None else names[red] for red in reds),
         tuple(red is not None and (red in things or not is_seen(red, codes)) for red in reds),
@@ -113,17 +114,17 @@ def channel_maps(
     label_of: dict[int, int | None] = dict.fromkeys([*NOTHING, *names])
     label_of |= {red: label for label, red in enumerate(reds) if red is not None}
     classes = ChannelClasses(labels, label_of, reds.index(None if None in reds else 0))
-    about = About(FORMAT, told=f"{told}; red is the class, green counts objects{pairs.left_out}")
+    about = About(FORMAT, told=f"{notes}; red is the class, green counts objects{pairs.left_out}")
     return segment_maps(pairs, folder, labels, read_codes, classes.meaning_of, about, wish)
 
 
 def is_seen(red: int, codes: set[int]) -> bool:
-    """Say whether a class has pixels without an object; 0 always may."""
+    """Return whether a class has pixels without an object number; 0 always may."""
     return red == 0 or red * OBJECTS in codes
 
 
 def names_of(reds: list[int], tables: Sequence[ClassTable]) -> tuple[dict[int, str], str]:
-    """Give the name of each class by its value, and where names come from."""
+    """Return the class name of each red value, and a note on the names' source."""
     if not tables:
         return {0: BACKGROUND} | {red: f"class {red}" for red in reds if red}, "named by value"
     rows = tables[0].rows
@@ -134,16 +135,16 @@ def names_of(reds: list[int], tables: Sequence[ClassTable]) -> tuple[dict[int, s
 
 
 def codes_in(files: Sequence[MapFile]) -> set[int]:
-    """Give all numbers of class and object that maps hold.
+    """Return all segment ids that occur in the maps.
 
     Raises:
         DataError: A map cannot be read.
     """
     with ThreadPoolExecutor() as pool:
         chosen = files[:: -(-len(files) // SCANNED)]
-        return {code for found in pool.map(codes_of, chosen) for code in found}
+        return {code for codes in pool.map(codes_of, chosen) for code in codes}
 
 
 def codes_of(file: MapFile) -> list[int]:
-    """Give the numbers of one map."""
+    """Return the segment ids of one map."""
     return np.flatnonzero(np.bincount(read_codes(file).ravel())).tolist()

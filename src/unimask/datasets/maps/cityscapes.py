@@ -1,7 +1,7 @@
-"""Cityscapes as it is published: `leftImg8bit/` beside `gtFine/`, nothing of it converted.
+"""Read Cityscapes as published: `leftImg8bit/` beside `gtFine/`, without conversion.
 
-The numbers are those of cityscapesscripts' `helpers/labels.py`: a map of instances holds the raw id
-of a class, or 1000 times that and the number of an object.
+Values follow cityscapesscripts' `helpers/labels.py`: an instance map holds the raw class id, or
+`1000 * raw id + object number`.
 """
 
 from functools import partial
@@ -19,17 +19,17 @@ from unimask.labels import IGNORE_LABEL
 FORMAT = "Cityscapes"
 
 RAW_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
-"""Raw id of each of the 19 classes; the other ids up to 33 are not judged."""
+"""Raw id of each of the 19 evaluated classes; the other ids up to 33 are not evaluated."""
 
 LAST_RAW_ID = 33
 OBJECTS = 1000
-"""A thing's map value is its raw id times this, and its number."""
+"""Factor of instance ids: a thing's value is `OBJECTS * raw id + object number`."""
 
 PICTURES, TRUTH = "leftImg8bit", "gtFine"
 
 
 def find_cityscapes(folder: Path) -> Found | None:
-    """Look for `leftImg8bit/SPLIT/CITY/` beside `gtFine/SPLIT/CITY/`."""
+    """Detect Cityscapes by `leftImg8bit/SPLIT/CITY/` beside `gtFine/SPLIT/CITY/`."""
     if not (folder / PICTURES).is_dir() or not (folder / TRUTH).is_dir():
         return None
     both = [s for s in ("train", "val", "test") if (folder / TRUTH / s).is_dir()]
@@ -40,26 +40,26 @@ def find_cityscapes(folder: Path) -> Found | None:
 
 
 def open_split(folder: Path, split: str, wish: Wish) -> Dataset:
-    """Open the best labels there are: instance ids, else label ids, else train ids."""
+    """Open the richest labels of a split: instance ids, else label ids, else train ids."""
     labels = known_labels("cityscapes")
     instances = pairs_of(folder, split, "instanceIds")
     if instances.pictures:
-        told = f"groups are crowds, other classes are ignored{instances.left_out}"
-        about = About(FORMAT, told=told, ap="cityscapes")
+        notes = f"groups are crowds, other classes are ignored{instances.left_out}"
+        about = About(FORMAT, told=notes, ap="cityscapes")
         return segment_maps(instances, folder, labels, read_numbers, meaning_of, about, wish)
     pairs, label_of = pairs_of(folder, split, "labelIds"), dict.fromkeys(range(34), IGNORED)
     label_of |= {raw: label for label, raw in enumerate(RAW_IDS)}
     if not pairs.pictures:
         pairs = pairs_of(folder, split, "labelTrainIds")
         label_of = {label: label for label in range(len(labels))} | {IGNORE_LABEL: IGNORED}
-    told = "other classes are ignored"
-    about = About(f"{FORMAT} without instance ids", ("semantic",), told + pairs.left_out)
-    read = Classes(labels, label_of, False, told).read
+    notes = "other classes are ignored"
+    about = About(f"{FORMAT} without instance ids", ("semantic",), notes + pairs.left_out)
+    read = Classes(labels, label_of, False, notes).read
     return semantic_maps(pairs, folder, labels, read, about, wish)
 
 
 def pairs_of(folder: Path, split: str, kind: str) -> Pairs:
-    """Pair the pictures of a split with one kind of map."""
+    """Pair the images of a split with maps of one kind."""
     pairs = Pairs()
     pairs.add(
         by_frame(folder / PICTURES / split, f"_{PICTURES}.png"),
@@ -69,15 +69,18 @@ def pairs_of(folder: Path, split: str, kind: str) -> Pairs:
 
 
 def by_frame(folder: Path, ending: str) -> dict[str, Path]:
-    """Give the files of all cities that end so, by the name of their frame."""
+    """Return the files of all cities with this name ending, keyed by the name of their frame."""
     return {path.name.removesuffix(ending): path for path in sorted(folder.glob(f"*/*{ending}"))}
 
 
 def meaning_of(code: int) -> Meaning:
-    """Say what a value of a map of instances means: a thing without number is a group.
+    """Return the label id and crowd flag of an instance id: a thing without a number is a crowd.
 
-    Objects of classes that are not judged (caravans and trailers) are foreign: to the authors'
-    evaluation of instances only their groups are void.
+    Objects of classes that are not evaluated (caravans and trailers) are `FOREIGN`: the authors'
+    instance evaluation treats only groups of them as void.
+
+    Raises:
+        KeyError: The value is not one that Cityscapes defines.
     """
     raw = code // OBJECTS if code >= OBJECTS else code
     if raw > LAST_RAW_ID:

@@ -1,4 +1,4 @@
-"""Names of classes, with the colours or values that stand for them, out of files beside maps."""
+"""Parse class tables beside maps: class names with the colours or values that stand for them."""
 
 import csv
 import json
@@ -33,24 +33,25 @@ MEANT = frozenset(
         "id2label",
     ]
     for suffix in ("json", "csv", "txt")
-) - {"labels.csv"}  # which more often tells what whole pictures show
-"""Files that hold a table, refused if they do not; others count if they have colours."""
+) - {"labels.csv"}  # commonly holds image-level labels
+"""File names that are reserved for tables: a file with one is refused if it holds no table. Other
+files count only if every row has a colour."""
 
 LARGEST = 2**20
-"""Bytes of a table at most: annotations are larger."""
+"""Maximum size of a table in bytes; annotation files are larger."""
 
 MOST_ROWS, LONGEST_LINE = 10_000, 1_000
-"""Classes of a table at most, and characters of a line."""
+"""Maximum number of rows of a table, and maximum length of a line in characters."""
 
 BYTE = r"(\d{1,3})"
 COLOUR_FIRST = re.compile(rf"{BYTE}[\s,;]+{BYTE}[\s,;]+{BYTE}[\s,;:]+(\S.*)")
 COLOUR_LAST_REVERSED = re.compile(rf"[:;,\s]*{BYTE}[\s,;]+{BYTE}[\s,;]+{BYTE}[\s,;:]+(\S.*)")
-"""Matched against the reversed line, so that the time is linear in its length."""
+"""Pattern for the reversed line, so that matching time is linear in the line's length."""
 HEX_LAST_REVERSED = re.compile(r"([0-9a-fA-F]{6})#[\s,;:]+(\S.*)")
 VALUE_FIRST = re.compile(r"(\d{1,9})[\s,;:]+(\S.*)")
 
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, csv.Error)
-"""What parsing raises where a file holds no table."""
+"""Exceptions that parsing raises if a file holds no table."""
 
 VOID = frozenset(
     [
@@ -76,17 +77,17 @@ VOID = frozenset(
         "nodata",
     ]
 )
-"""Names of what is no class: such pixels are ignored."""
+"""Names that mark pixels without a class; such pixels are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a table.
+    """One row of a class table.
 
     Attributes:
-        name: Of the class; several rows may have one name.
-        colour: That stands for it, packed as red * 65536 + green * 256 + blue.
-        value: That stands for it; None for the row's place, counted from 0.
+        name: Class name; several rows may share one name.
+        colour: Colour of the class, packed as red * 65536 + green * 256 + blue.
+        value: Value of the class; None for the row's position, counted from 0.
     """
 
     name: str
@@ -96,52 +97,52 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class ClassTable:
-    """A table and its file."""
+    """Rows of a class table and the path of its file."""
 
     path: Path
     rows: tuple[Row, ...]
 
     @property
     def coloured(self) -> bool:
-        """Whether each row has a colour."""
+        """Whether every row has a colour."""
         return all(row.colour is not None for row in self.rows)
 
 
 def is_void(name: str) -> bool:
-    """Say whether a name means that nothing is known."""
+    """Return whether a class name means "unlabelled"."""
     return re.sub(r"[\s_-]+", " ", name).strip().lower() in VOID
 
 
 def find_tables(folders: Sequence[Path]) -> list[ClassTable]:
-    """Give the tables in some folders, those whose file is called like one first.
+    """Return the class tables in some folders, files with a reserved name first.
 
     Raises:
-        DataError: A file that is called like a table is none.
+        DataError: A file with a reserved name holds no table.
     """
     files = [path for folder in folders for path in sorted(folder.iterdir()) if is_candidate(path)]
     files.sort(key=lambda path: path.name.lower() not in MEANT)
-    found = []
+    tables = []
     for path in files:
         table, meant = ClassTable(path, tuple(read_rows(path))), path.name.lower() in MEANT
         if table.rows and (meant or table.coloured):
-            found.append(table)
+            tables.append(table)
         elif meant and not names_things(path) and not lists_objects(path):
             raise DataError(
                 f"{path} is no table of classes: give one name per line, name,r,g,b under a "
                 'header, or {"classes": [{"name": ..., "color": ...}]}'
             )
-    return found
+    return tables
 
 
 def is_candidate(path: Path) -> bool:
-    """Say whether a file may hold a table: any small JSON or CSV, but TXT only by its name."""
+    """Return whether a file may hold a table: any small JSON or CSV, but TXT only by its name."""
     name, suffix = path.name.lower(), path.suffix.lower()
     fits = name in MEANT or suffix in (".json", ".csv")
     return fits and path.is_file() and path.stat().st_size <= LARGEST
 
 
 def names_things(path: Path) -> bool:
-    """Return whether a JSON names the thing and the stuff of a folder of instance ids."""
+    """Return whether a JSON file names the thing and the stuff of a folder of instance ids."""
     try:
         if path.stat().st_size > LARGEST:
             return False
@@ -152,13 +153,13 @@ def names_things(path: Path) -> bool:
 
 
 def lists_objects(path: Path) -> bool:
-    """Return whether a JSON is one of another format of labels, such as COCO or LabelMe."""
+    """Return whether a JSON file belongs to another label format, such as COCO or LabelMe."""
     keys = json_outline(path).keys.keys() if path.suffix.lower() == ".json" else ()
     return bool({"images", "annotations", "shapes"} & set(keys))
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Read a table; empty if the file holds none."""
+    """Parse a class table; return no rows if the file holds none."""
     readers: dict[str, Callable[[str], list[Row]]] = {".json": from_json, ".csv": from_csv}
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -167,15 +168,15 @@ def read_rows(path: Path) -> list[Row]:
         return []
     if len(rows) > MOST_ROWS:
         return []
-    rows = [row for row in rows if row.value is None or row.value >= 0]  # no pixel is negative
+    rows = [row for row in rows if row.value is None or row.value >= 0]  # pixels are never negative
     values = {row.value for row in rows if row.value is not None}
     if len(values) != len(rows) or max(values, default=0) > 255:
-        rows = [Row(row.name, row.colour) for row in rows]  # numbers of a data base, not of pixels
+        rows = [Row(row.name, row.colour) for row in rows]  # database ids, not pixel values
     return rows
 
 
 def from_json(text: str) -> list[Row]:
-    """Read a list of names or of objects, or an object of names, colours and values."""
+    """Parse a list of names or objects, or an object that maps names, colours and values."""
     content = json.loads(text)
     if isinstance(content, dict):
         if {"images", "annotations", "shapes"} & content.keys():
@@ -189,11 +190,11 @@ def from_json(text: str) -> list[Row]:
 
 
 def name_from(value: Any) -> str:
-    """Return the name of a class.
+    """Return a class name after checking it.
 
     Raises:
-        TypeError: It is no text.
-        ValueError: It is empty, or holds what no file can be written with.
+        TypeError: The value is not a string.
+        ValueError: The name is empty, or cannot be encoded as UTF-8.
     """
     if not isinstance(value, str):
         raise TypeError("a name is text")
@@ -204,10 +205,10 @@ def name_from(value: Any) -> str:
 
 
 def whole(value: Any) -> int:
-    """Return a value that stands for a class, as a number or as text.
+    """Return a class value as an integer; strings are parsed.
 
     Raises:
-        TypeError, ValueError: It is no whole number.
+        TypeError, ValueError: The value is not a whole number.
     """
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         raise TypeError("a value is a whole number")
@@ -215,7 +216,7 @@ def whole(value: Any) -> int:
 
 
 def from_item(key: str, value: Any) -> Row:
-    """Read {"name": colour}, {"name": value} or {"value": name}."""
+    """Parse {"name": colour}, {"name": value} or {"value": name}."""
     if isinstance(value, str) and key.isdecimal():
         return Row(name_from(value), None, int(key))
     if isinstance(value, int | float):
@@ -224,7 +225,7 @@ def from_item(key: str, value: Any) -> Row:
 
 
 def from_entry(entry: Any) -> Row:
-    """Read one entry of a list: a name, or an object with a name and more."""
+    """Parse one entry of a list: a name, or an object with a name and further fields."""
     if isinstance(entry, str):
         return Row(name_from(entry))
     if not isinstance(entry, dict):
@@ -237,15 +238,15 @@ def from_entry(entry: Any) -> Row:
 
 
 def colour_of(value: Any) -> int:
-    """Pack "#rrggbb", "r, g, b" or [r, g, b].
+    """Parse "#rrggbb", "r, g, b" or [r, g, b] into a packed colour.
 
     Raises:
-        ValueError: It is no colour.
+        ValueError: The value is not a colour.
     """
     if isinstance(value, str):
-        found = re.fullmatch(r"#?([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?", value.strip())
-        if found:
-            return int(found[1], 16)
+        match = re.fullmatch(r"#?([0-9a-fA-F]{6})(?:[0-9a-fA-F]{2})?", value.strip())
+        if match:
+            return int(match[1], 16)
         value = re.findall(r"\d+", value)
     red, green, blue = [whole(part) for part in value][:3]
     if not all(0 <= part <= 255 for part in (red, green, blue)):
@@ -254,9 +255,9 @@ def colour_of(value: Any) -> int:
 
 
 def from_csv(text: str) -> list[Row]:
-    """Read lines under a header that names them: name, r, g, b; or name and colour, or value.
+    """Parse CSV rows under a header such as name,r,g,b, or name with a colour or a value.
 
-    Cells are divided by commas, semicolons or tabs, whichever the first line has most of.
+    The delimiter is a comma, semicolon or tab, whichever occurs most often in the first line.
     """
     lines = limited_lines(text)
     first = lines[0] if lines else ""
@@ -278,16 +279,16 @@ def from_csv(text: str) -> list[Row]:
 
 
 def from_lines(text: str) -> list[Row]:
-    """Read one class per line: a name, alone or with its colour or value before or after it."""
+    """Parse one class per line: a name, alone or with its colour or value before or after it."""
     lines = [line.strip() for line in limited_lines(text)]
     return [from_line(line) for line in lines if line and not line.startswith("#")]
 
 
 def limited_lines(text: str) -> list[str]:
-    """Return the lines of a table.
+    """Return the lines of a table's text.
 
     Raises:
-        ValueError: There are too many, or one is too long, for a table of classes.
+        ValueError: There are too many lines, or one is too long, for a class table.
     """
     lines = text.splitlines()
     if len(lines) > MOST_ROWS or max(map(len, lines), default=0) > LONGEST_LINE:
@@ -296,20 +297,20 @@ def limited_lines(text: str) -> list[str]:
 
 
 def from_line(line: str) -> Row:
-    """Read "name", "64 128 64 name", "name 64 128 64", "name:64,128,64::" or "7 name"."""
-    found = COLOUR_FIRST.fullmatch(line)
-    if found:
-        return Row(name_from(unquoted(found[4])), colour_of(found.groups()[:3]))
-    found = COLOUR_LAST_REVERSED.fullmatch(line[::-1])
-    if found:
-        *colour, name = (group[::-1] for group in found.groups())
+    """Parse "name", "64 128 64 name", "name 64 128 64", "name:64,128,64::" or "7 name"."""
+    match = COLOUR_FIRST.fullmatch(line)
+    if match:
+        return Row(name_from(unquoted(match[4])), colour_of(match.groups()[:3]))
+    match = COLOUR_LAST_REVERSED.fullmatch(line[::-1])
+    if match:
+        *colour, name = (group[::-1] for group in match.groups())
         return Row(name_from(unquoted(name)), colour_of(colour[::-1]))
-    found = HEX_LAST_REVERSED.fullmatch(line[::-1])
-    if found:
-        return Row(name_from(unquoted(found[2][::-1])), colour_of(found[1][::-1]))
-    found = VALUE_FIRST.fullmatch(line)
-    if found and not found[2].isdecimal():
-        return Row(name_from(unquoted(found[2])), None, int(found[1]))
+    match = HEX_LAST_REVERSED.fullmatch(line[::-1])
+    if match:
+        return Row(name_from(unquoted(match[2][::-1])), colour_of(match[1][::-1]))
+    match = VALUE_FIRST.fullmatch(line)
+    if match and not match[2].isdecimal():
+        return Row(name_from(unquoted(match[2])), None, int(match[1]))
     return Row(name_from(unquoted(line)))
 
 
@@ -321,9 +322,9 @@ def unquoted(name: str) -> str:
 
 
 def folders_above(files: Sequence[File], folder: Path) -> list[Path]:
-    """Give the folders from a dataset's down to those of its maps, outermost first.
+    """Return the folders from the dataset's down to those of its maps, outermost first.
 
-    Where the folder is a split of a dataset, the dataset's own comes first.
+    If the folder is a split of a dataset, the folder of the dataset comes first.
     """
     folders = {path_of(file).parent for file in files}
     inner = {a for f in folders for a in (f, *f.parents) if folder in a.parents}

@@ -1,4 +1,4 @@
-"""Which class each value or colour of label maps means: by a table, else as found in the maps."""
+"""Decide which class each value or colour of label maps means, by a table or by what occurs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,19 +22,20 @@ from unimask.labels import IGNORE_LABEL, Colour, LabelSet
 IGNORED, UNKNOWN = -1, -2
 
 FITTING = 0.5
-"""Share of the pixels that must have a colour of the table for it to be the maps' table."""
+"""Minimum share of pixels whose colour is in the table, if the table belongs to the maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The meaning of maps.
+    """Classes of the values or colours in label maps.
 
     Attributes:
-        labels: The classes, all stuff.
-        label_of: Label id of each value or packed colour; `IGNORED` for none.
-        coloured: Whether they are colours.
-        cut: Value from which on pixels are the second class, where files blur their values.
-        told: What a person should know of how they were found.
+        labels: Label set; every class is stuff.
+        label_of: Label id of each value or packed colour; `IGNORED` for unlabelled pixels.
+        coloured: Whether the maps store colours.
+        cut: Threshold at and above which a pixel belongs to the second class, for files with
+            blurred values; None to look values up exactly.
+        told: Notes for the user on how the classes were determined.
     """
 
     labels: LabelSet
@@ -44,10 +45,10 @@ class Classes:
     cut: int | None = None
 
     def read(self, file: MapFile) -> Int[np.ndarray, "h w"]:
-        """Read a map as label ids, `IGNORED` where nothing is known.
+        """Read a map as label ids, `IGNORED` for unlabelled pixels.
 
         Raises:
-            DataError: It cannot be read, or has a value that means nothing.
+            DataError: The map cannot be read, or has a value without a class.
         """
         codes = read_colours(file) if self.coloured else read_numbers(file)
         if self.cut is not None:
@@ -67,7 +68,7 @@ class Classes:
         return labels
 
     def stranger(self, file: MapFile, codes: np.ndarray) -> DataError:
-        """Name a file with a value or colour that means nothing."""
+        """Build the error for a file with a value or colour that has no class."""
         values, counts = np.unique(codes, return_counts=True)
         worst = int(values[counts.argmax()])
         what = f"colour {hex_of(worst)}" if self.coloured else f"value {worst}"
@@ -88,14 +89,15 @@ def classes_of(
     """Return the classes of maps of one kind.
 
     Args:
-        reading: What their values are: "index", "colour" or "binary".
-        seen: Some maps.
+        reading: Kind of the maps' values: "index", "colour" or "binary".
+        seen: Sampled maps.
         files: All maps.
-        tables: Tables beside them, the likeliest first.
-        names: Names that the user gave, in the order of the values or colours.
+        tables: Class tables beside the maps, the most likely first.
+        names: Class names given by the user, in the order of the values or colours.
 
     Raises:
-        DataError: A table does not fit the maps, or the number of names the classes.
+        DataError: A table does not fit the maps, or the number of names differs from that of the
+            classes.
     """
     painted = next((t for t in tables if t.coloured and has_all(t, seen)), None)
     if reading.kind == "colour" or painted is not None:
@@ -115,7 +117,7 @@ def unnamed(
     files: Sequence[MapFile],
     names: tuple[str, ...] | None,
 ) -> Classes:
-    """Return the classes of maps of numbers that no table names."""
+    """Return the classes of maps of numbers that have no table."""
     values = values_in(files, coloured=False)
     known = known_maps(values, [path_of(first_file(file)) for file in files], coloured=False)
     if known is not None and (names is None or len(names) < len(values)):
@@ -127,7 +129,7 @@ def unnamed(
 
 
 def has_all(table: ClassTable, seen: Sequence[Glimpse]) -> bool:
-    """Say whether a table has every colour in which maps are seen."""
+    """Return whether a table has every colour that the sampled maps display."""
     colours = {row.colour for row in table.rows}
     return all(set(each.shown.tolist()) <= colours for each in seen)
 
@@ -135,7 +137,7 @@ def has_all(table: ClassTable, seen: Sequence[Glimpse]) -> bool:
 def by_colours(
     table: ClassTable | None, seen: Sequence[Glimpse], files: Sequence[MapFile]
 ) -> Classes:
-    """Take the colours of a table, or those found if there is none or it is not of these maps."""
+    """Return the classes of a table's colours, or of the colours that occur if no table fits."""
     if table is not None and share_of(table, seen) >= FITTING:
         rows = [(row, row.colour or 0) for row in table.rows]
         return of_rows(rows, str(table.path), coloured=True)
@@ -148,23 +150,23 @@ def by_colours(
     found = as_found(values, coloured=True, known=named)
     if table is None:
         return found
-    told = f"colours as found: most are not those of {table.path.name}, {found.told}"
-    return Classes(found.labels, found.label_of, True, told)
+    notes = f"colours as found: most are not those of {table.path.name}, {found.told}"
+    return Classes(found.labels, found.label_of, True, notes)
 
 
 def share_of(table: ClassTable, seen: Sequence[Glimpse]) -> float:
-    """Give the share of pixels whose colour a table has."""
+    """Return the share of pixels whose colour is in a table."""
     colours = [row.colour for row in table.rows if row.colour is not None]
     known = sum(int(each.counts[np.isin(each.shown, colours)].sum()) for each in seen)
     return known / max(1, sum(int(each.counts.sum()) for each in seen))
 
 
 def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[MapFile]) -> Classes:
-    """Take the values of a table: as it states them, else counted from 0.
+    """Return the classes of a table's values: its stated values, else positions from 0.
 
-    Where n names that count from 0 meet maps whose largest value is n, they leave out the
-    background: the first name is value 1, and 0 is "background". If they are a public dataset's, 0
-    is what its authors left unlabelled.
+    If a table has n names counted from 0 and the largest value in the maps is n, the table omits
+    the background: the first name belongs to value 1, and 0 is "background". For the classes of a
+    public dataset, 0 is "unlabelled" instead.
 
     Raises:
         DataError: A map has a larger value.
@@ -188,12 +190,12 @@ def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[MapFil
 
 
 def of_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> Classes:
-    """Give classes by name: rows of one name are one class, "void" and its like are ignored.
+    """Build classes from rows: rows with the same name are one class; void names are ignored.
 
     Args:
-        rows: Each with its value or packed colour.
-        source: Who says so: a table's file, or whose maps they are.
-        coloured: Whether the codes are colours.
+        rows: Each row with its value or packed colour.
+        source: File of the table, or name of the dataset that the maps belong to.
+        coloured: Whether the codes are packed colours.
 
     Raises:
         DataError: All rows are void.
@@ -208,20 +210,20 @@ def of_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> 
     paint = tuple(None if (c := colours[name]) is None else unpacked(c) for name in names)
     voids = [row.name for row, _ in rows if is_void(row.name)]
     ignored = [*voids, *([] if coloured or len(rows) > IGNORE_LABEL else [str(IGNORE_LABEL)])]
-    told = f"names of {Path(source).name}"
-    told += f", ignored: {', '.join(dict.fromkeys(ignored))}" if ignored else ""
+    notes = f"names of {Path(source).name}"
+    notes += f", ignored: {', '.join(dict.fromkeys(ignored))}" if ignored else ""
     labels = LabelSet(tuple(names), (False,) * len(names), paint if any(paint) else ())
-    return Classes(labels, label_of, coloured, told)
+    return Classes(labels, label_of, coloured, notes)
 
 
 def of_binary(reading: Reading, seen: Sequence[Glimpse], tables: Sequence[ClassTable]) -> Classes:
-    """Return a class and its background; two names of a table are theirs."""
+    """Return one class and its background, with the names of a table that has one or two rows."""
     names = ("background", "foreground")
     notes = f"{names[0]} is 0"
     table = next((t for t in tables if len(t.rows) in (1, 2)), None)
     if table is not None:
-        given = tuple(row.name for row in table.rows)
-        names = given if len(given) == 2 else (names[0], *given)
+        table_names = tuple(row.name for row in table.rows)
+        names = table_names if len(table_names) == 2 else (names[0], *table_names)
         notes = f"names of {table.path.name}"
     top = max(int(each.values[-1]) for each in seen if each.values.size)
     notes += f", {reading.evidence}" if reading.cut is not None else f", {names[1]} is {top}"
@@ -237,25 +239,25 @@ def as_found(
     ignored: Sequence[int] = (),
     evidence: str = "",
 ) -> Classes:
-    """Make each value or colour that maps have a class, named after itself.
+    """Make each value or colour that occurs a class named after itself.
 
     Args:
         values: All values or packed colours.
-        coloured: Whether they are colours.
-        known: Names of some of them.
-        ignored: Values that mean that nothing is known.
-        evidence: Why they are classes.
+        coloured: Whether `values` are packed colours.
+        known: Class names of some values.
+        ignored: Values of unlabelled pixels.
+        evidence: Reason why the values are classes, for the notes.
     """
     known = known or {}
     ignored = [value for value in values if value in ignored or is_void(known.get(value, ""))]
-    kept = [value for value in values if value not in ignored]
+    class_values = [value for value in values if value not in ignored]
     written = hex_of if coloured else "class {}".format
     labels = LabelSet(
-        tuple(known.get(value, written(value)) for value in kept),
-        (False,) * len(kept),
-        tuple(unpacked(value) for value in kept) if coloured else (),
+        tuple(known.get(value, written(value)) for value in class_values),
+        (False,) * len(class_values),
+        tuple(unpacked(value) for value in class_values) if coloured else (),
     )
-    label_of = dict.fromkeys(ignored, IGNORED) | {v: i for i, v in enumerate(kept)}
+    label_of = dict.fromkeys(ignored, IGNORED) | {v: i for i, v in enumerate(class_values)}
     unused = not coloured and IGNORE_LABEL not in values
     if unused:
         label_of[IGNORE_LABEL] = IGNORED
@@ -267,15 +269,15 @@ def as_found(
 
 
 def unpacked(code: int) -> Colour:
-    """Give red, green and blue of a packed colour."""
+    """Return red, green and blue of a packed colour."""
     return code >> 16, code >> 8 & 255, code & 255
 
 
 def renamed(classes: Classes, names: tuple[str, ...]) -> Classes:
-    """Give the classes other names; those that are called "void" or the like are ignored.
+    """Return the classes with other names; classes renamed to "void" or the like become ignored.
 
     Raises:
-        DataError: They are not as many, or all are void.
+        DataError: The number of names differs from that of the classes, or all names are void.
     """
     old = classes.labels
     if len(names) != len(old):
@@ -288,5 +290,5 @@ def renamed(classes: Classes, names: tuple[str, ...]) -> Classes:
     places = {place: number for number, place in enumerate(kept)}
     label_of = {code: places.get(place, IGNORED) for code, place in classes.label_of.items()}
     voids = [name for name in names if is_void(name)]
-    told = classes.told + (f", and {', '.join(voids)}" if voids else "")
-    return Classes(labels, label_of, classes.coloured, told, classes.cut)
+    notes = classes.told + (f", and {', '.join(voids)}" if voids else "")
+    return Classes(labels, label_of, classes.coloured, notes, classes.cut)

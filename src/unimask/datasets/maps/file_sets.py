@@ -1,4 +1,4 @@
-"""Image files of a tree of folders, parted by folder and by what their names say."""
+"""Group the image files of a folder tree by folder and by the words in their names."""
 
 import os
 import re
@@ -14,23 +14,24 @@ from unimask.processing.pictures import SUFFIXES
 MAP_SUFFIXES = SUFFIXES | {".npz"}
 
 SEPARATOR = re.compile(r"[_\-. ]+")
-"""What divides the words of a file's name."""
+"""Separators between the words of a file name."""
 
 COVERED = 0.5
-"""Share of the images of a folder that must have a file of an ending for it to be of a kind."""
+"""Minimum share of a folder's images that have a file with an ending, if the ending marks maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileSet:
-    """Files of one folder that are of one kind.
+    """Files of one folder and one kind.
 
     Attributes:
-        folders: Names of the folders they lie in, below the dataset's.
-        marks: What their names say beside the name that partners share ("mask").
+        folders: Names of the folders from the dataset's down to the files'.
+        marks: Words in the file names besides the key that partners share ("mask").
         mixed: Whether the folder holds files of other kinds too.
-        files: By the name that partners share.
-        siblings: Further files of a name, as "x_mask_1" is beside "x_mask".
-        outer: How many of the folders all files of the dataset lie in: they tell no role.
+        files: Path of each file by the key that partners share.
+        siblings: Further files of a key, such as "x_mask_1" beside "x_mask".
+        outer: Number of outer folders that contain every file of the dataset; their names are
+            ignored when determining the role.
     """
 
     folders: tuple[str, ...]
@@ -42,42 +43,42 @@ class FileSet:
 
     @property
     def role(self) -> Role | None:
-        """What names say that the files are.
+        """Role of the files by their names: image, map or undetermined.
 
-        Marks tell the files of one folder apart; else the folder knows better, where "image_1.png"
-        is the mask of "image_1.jpg".
+        In a folder with several kinds of files the file names decide first; otherwise the folder
+        names decide first, since "image_1.png" can be the mask of "image_1.jpg".
         """
         folders, marks = self.folders[self.outer :], (self.marks,)
         return role_of(folders + marks if self.mixed else marks + folders)
 
     @property
     def split(self) -> str | None:
-        """What names of folders say of the split."""
+        """Split that the folder names state; None if they state none."""
         return split_of(self.folders)
 
 
 def file_sets(folder: Path) -> Iterator[FileSet]:
-    """Give all pictures and maps below a folder, those of one folder and kind together."""
-    seen: set[str] = set()
+    """Yield the images and maps below a folder, grouped by folder and kind."""
+    visited: set[str] = set()
     for path, inner, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(path)
-        inner[:] = [] if real in seen else sorted(n for n in inner if not n.startswith("."))
+        inner[:] = [] if real in visited else sorted(n for n in inner if not n.startswith("."))
         names = [n for n in names if os.path.splitext(n)[1].lower() in MAP_SUFFIXES and n[0] != "."]
-        if real in seen or not names:
+        if real in visited or not names:
             continue
-        seen.add(real)
+        visited.add(real)
         yield from sets_of(Path(path), Path(path).relative_to(folder).parts, sorted(names))
 
 
 def told_apart(sets: list[FileSet]) -> list[FileSet]:
-    """Count the outer folders that all files lie in."""
+    """Set `outer` of each file set: the number of outer folders that all files share."""
     columns = list(zip(*(each.folders for each in sets), strict=False))
     outer = next((i for i, names in enumerate(columns) if len(set(names)) > 1), 0)
     return [replace(each, outer=outer) for each in sets]
 
 
 def sets_of(path: Path, folders: tuple[str, ...], names: list[str]) -> Iterator[FileSet]:
-    """Part the files of one folder by their marks and, where names repeat, by their suffix."""
+    """Group the files of one folder by their marks and, if keys repeat, by their suffix."""
     by_marks: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for name in names:
         key, marks = key_of(os.path.splitext(name)[0])
@@ -95,26 +96,27 @@ def sets_of(path: Path, folders: tuple[str, ...], names: list[str]) -> Iterator[
 
 
 def without_split(key: str, split: str | None) -> str:
-    """Drop a last word that only repeats the split of the folder ("21_training")."""
+    """Remove a last word that only repeats the split of the folder ("21_training")."""
     head, word = split_last(key)
     return head if head and split is not None and SPLITS.get(word.lower()) == split else key
 
 
 def split_last(key: str) -> tuple[str, str]:
-    """Return a name without its last word, and that word; no name if it has one word alone."""
+    """Return a name without its last word, and that word; a single word leaves an empty name."""
     places = list(SEPARATOR.finditer(key))
     return (key[: places[-1].start()], key[places[-1].end() :]) if places else ("", key)
 
 
 def attach_endings(sets: Sequence[FileSet], *, unnamed: bool = False) -> list[FileSet]:
-    """Give maps whose names go on behind those of images the names of these images.
+    """Key maps whose names extend the names of images by the names of those images.
 
-    "x_mask_1" is another map of "x", and "x_cat" in a folder of maps its map of cats. Files of one
-    ending become a set of their own; numbers are no endings but count siblings.
+    "x_mask_1" is another map of "x", and "x_cat" in a folder of maps is its map of cats. Files with
+    the same ending become a set of their own; numbers are not endings but count siblings.
 
     Args:
-        sets: All files.
-        unnamed: Whether endings that half of the images have tell maps where no name does.
+        sets: All file sets.
+        unnamed: Whether an ending that half of the images have marks maps even if it is no known
+            word.
     """
     counts = Counter(key for each in sets for key in each.files)
     done: list[FileSet] = []
@@ -145,13 +147,13 @@ def attach_endings(sets: Sequence[FileSet], *, unnamed: bool = False) -> list[Fi
 def ended_set(
     source: FileSet, ending: str, groups: Mapping[str, Sequence[str]], known: FileSet | None
 ) -> FileSet:
-    """Return the files of one ending by the names of their images.
+    """Return a file set of one ending, keyed by the names of the images.
 
     Args:
-        source: Where they come from.
-        ending: What their names have in common.
-        groups: The files' own names by those of their images.
-        known: Files of the same kind that have the images' names already.
+        source: File set that holds the files.
+        ending: Ending that the file names share.
+        groups: Keys of the files by the key of their image.
+        known: File set of the same kind whose keys already are those of images; None for none.
     """
     files = {} if known is None else dict(known.files)
     siblings: dict[str, tuple[Path, ...]] = {}
@@ -163,13 +165,13 @@ def ended_set(
 
 
 def joined_sets(sets: Sequence[FileSet]) -> list[FileSet]:
-    """Join sets of one folder and one kind: "x_mask" and "x_mask_1"."""
-    found: dict[tuple[object, ...], FileSet] = {}
+    """Merge sets of one folder and one kind: "x_mask" and "x_mask_1"."""
+    joined: dict[tuple[object, ...], FileSet] = {}
     for number, each in enumerate(sets):
         place = (each.folders, each.marks) if each.role == "map" else (number,)
-        other = found.get(place)
+        other = joined.get(place)
         if other is None or not (each.siblings or other.siblings):
-            found[place if other is None else (number,)] = each
+            joined[place if other is None else (number,)] = each
             continue
         first, later = (other, each) if each.siblings else (each, other)
         siblings = dict(later.siblings)
@@ -177,12 +179,12 @@ def joined_sets(sets: Sequence[FileSet]) -> list[FileSet]:
             if key in first.files:
                 siblings[key] = (path, *siblings.get(key, ()))
         files = {**later.files, **first.files}
-        found[place] = replace(first, files=files, siblings=siblings)
-    return list(found.values())
+        joined[place] = replace(first, files=files, siblings=siblings)
+    return list(joined.values())
 
 
 def owner_of(key: str, names: Mapping[str, int]) -> tuple[str, str]:
-    """Return the longest other name that a name begins with, and what follows it."""
+    """Return the longest other name that is a prefix of a name, and the rest of the name."""
     head = key
     while head := split_last(head)[0]:
         if head in names:

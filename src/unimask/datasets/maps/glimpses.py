@@ -1,4 +1,4 @@
-"""A look at some label maps: their values, how these lie, and whether a file may blur them."""
+"""Sample label maps: their values, how values are distributed, and whether files may be blurred."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,26 +16,27 @@ from unimask.datasets.maps.mask_set import MapFile, MaskSet
 from unimask.labels import IGNORE_LABEL
 
 LOOKED_AT = 16
-"""Maps that are opened to tell what they hold."""
+"""Number of maps that are opened to determine what the maps hold."""
 
 FLAT = 0.75
-"""Share of equal neighbours from which on an image may be a label map."""
+"""Minimum share of equal neighbouring pixels for an image to be a label map."""
 
 
 @dataclass(frozen=True, slots=True)
 class Glimpse:
-    """What one map shows.
+    """Statistics of one sampled map.
 
     Attributes:
         file: The map.
-        values: Its values, or its packed colours.
-        counts: Pixels of each.
-        flat: Pixels of each whose four neighbours have the same value; empty for colours.
-        coloured: Whether they are colours.
-        shown: The packed colour in which each is seen, by the palette or as a grey.
-        deep: Whether its numbers are wider than 8 bits.
-        pieces: Connected pieces per value above 0, of number maps.
-        paged: Whether its numbers count the pages of the file, each a mask.
+        values: Values, or packed colours, that occur in the map, ascending.
+        counts: Number of pixels of each value.
+        flat: Number of pixels of each value whose four neighbours have the same value; empty for
+            colours.
+        coloured: Whether `values` are packed colours.
+        shown: Packed colour in which each value is displayed, by the palette or as a grey.
+        deep: Whether the values need more than 8 bits.
+        pieces: Number of connected components of each value above 0; empty for colours.
+        paged: Whether the values are page numbers of the file, each page a mask.
     """
 
     file: MapFile
@@ -50,10 +51,10 @@ class Glimpse:
 
 
 def glimpses(files: Sequence[MapFile], count: int = LOOKED_AT) -> list[Glimpse]:
-    """Look at some maps, spread over all of them.
+    """Sample some maps, evenly spaced over all of them.
 
     Raises:
-        DataError: One cannot be read.
+        DataError: A map cannot be read.
     """
     chosen = list(files)[:: -(-len(files) // count)]
     with ThreadPoolExecutor() as pool:
@@ -61,7 +62,7 @@ def glimpses(files: Sequence[MapFile], count: int = LOOKED_AT) -> list[Glimpse]:
 
 
 def glimpse(file: MapFile) -> Glimpse:
-    """Look at one map."""
+    """Compute the statistics of one map."""
     pixels, palette, paged = stored(file)
     coloured = pixels.ndim == 3 and not is_grey(pixels)
     if coloured:
@@ -82,24 +83,24 @@ def glimpse(file: MapFile) -> Glimpse:
 
 
 def count_pieces(codes: Codes, values: np.ndarray) -> np.ndarray:
-    """Count the connected pieces of each value above 0; touching corners connect."""
-    found = ndimage.find_objects(np.searchsorted(values, codes).astype(np.int32) + 1)
+    """Count the connected components of each value above 0, with 8-connectivity."""
+    boxes = ndimage.find_objects(np.searchsorted(values, codes).astype(np.int32) + 1)
     pieces = [
         count_regions(codes[box] == value)
-        for value, box in zip(values.tolist(), found, strict=True)
+        for value, box in zip(values.tolist(), boxes, strict=True)
         if value != 0 and box is not None
     ]
     return np.array(pieces, np.int64)
 
 
 def count_regions(mask: Bool[np.ndarray, "h w"]) -> int:
-    """Count the connected pieces of a mask."""
+    """Count the connected components of a mask, with 8-connectivity."""
     _, count = ndimage.label(mask, np.ones((3, 3)))  # type: ignore[misc]
     return int(count)
 
 
 def count_flat(codes: Codes, values: np.ndarray) -> np.ndarray:
-    """Count the pixels of each value that have no other value above, below, left or right."""
+    """Count the pixels of each value whose upper, lower, left and right neighbours share it."""
     flat = np.ones(codes.shape, bool)
     down, right = codes[1:] == codes[:-1], codes[:, 1:] == codes[:, :-1]
     flat[1:] &= down
@@ -110,18 +111,18 @@ def count_flat(codes: Codes, values: np.ndarray) -> np.ndarray:
 
 
 def looks_like_maps(paths: Sequence[Path]) -> bool:
-    """Return whether files are label maps rather than photographs: most neighbours are equal.
+    """Return whether all files are label maps rather than photographs: most neighbours are equal.
 
-    Files that cannot be read, and those that may blur labels, are none.
+    Files that cannot be read and files in a lossy format do not count as label maps.
     """
     return all(path.suffix.lower() not in LOSSY and is_flat(path) for path in paths)
 
 
 def is_flat(path: Path) -> bool:
-    """Return whether most pixels have the value of their right neighbour, and values are few."""
+    """Return whether most pixels equal their right neighbour and few different values occur."""
     try:
         pixels = stored(path).pixels
-    except Exception:  # whatever it is, it is no label map
+    except Exception:  # whatever fails to decode is not a label map
         return False
     codes = packed(pixels) if pixels.ndim == 3 else pixels
     few = len(np.unique(codes)) <= COLOURS

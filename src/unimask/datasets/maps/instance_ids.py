@@ -1,4 +1,4 @@
-"""Pictures beside maps that number the objects of one class."""
+"""Read images with maps that number the objects of one class."""
 
 import json
 from collections.abc import Sequence
@@ -21,27 +21,28 @@ from unimask.labels import UNNAMED, LabelSet
 FORMAT = "instance ids"
 
 KINDS = (True, False)
-"""The thing, and the stuff around it."""
+"""Whether each class is a thing: the objects are, their background is not."""
 
 
 def instance_ids(
     pairs: Pairs, folder: Path, places: Sequence[Path], wish: Wish, evidence: str = ""
 ) -> MapPictures:
-    """Give pictures whose maps number the objects of one class; 0 is background.
+    """Build a dataset of images whose maps number the objects of one class; 0 is background.
 
-    The objects are a thing, the background a stuff, so that all three tasks are defined. Names
-    are taken from `labels.json` beside the folders, {"thing": "nucleus", "stuff": "background"},
-    or are "object" and "background".
+    The objects are a thing and the background is stuff, so that all three tasks are defined. Names
+    come from `labels.json` beside the folders, {"thing": "nucleus", "stuff": "background"}, and
+    default to "object" and "background".
 
     Args:
-        pairs: Pictures and their maps.
-        folder: Of the dataset.
-        places: Folders in which `labels.json` may be.
-        wish: Names of the thing and the stuff, in place of the file's, and the channels.
-        evidence: Why values are objects.
+        pairs: Images and their maps.
+        folder: Folder of the dataset.
+        places: Folders that may hold `labels.json`.
+        wish: Options with names of the thing and the stuff, which override the file's, and
+            channels.
+        evidence: Reason why values number objects, for the notes.
 
     Raises:
-        DataError: A picture has no map, or `labels.json` is not what it should be.
+        DataError: An image has no map, or `labels.json` is malformed.
     """
     if wish.names is not None and len(wish.names) != len(KINDS):
         raise DataError(f"{folder}: instance ids have a thing and a stuff, so give two names")
@@ -61,14 +62,14 @@ def instance_ids(
 
 
 def read_objects(file: MapFile, *, ignore_background: bool = False) -> Objects:
-    """Read a map: its objects, and the background if there is any.
+    """Read the objects of a map, and its background as one segment.
 
     Args:
-        file: The map.
-        ignore_background: Whether 0 means that nothing is known.
+        file: Map file.
+        ignore_background: Whether pixels of value 0 are ignored.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The map cannot be read.
     """
     numbers, count = renumber(read_numbers(file))
     label_ids = np.zeros(count, np.int64)
@@ -80,12 +81,12 @@ def read_objects(file: MapFile, *, ignore_background: bool = False) -> Objects:
 
 
 def renumber(ids: Integer[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], int]:
-    """Number the objects from 1 in the order of their ids, and count them; 0 stays 0."""
+    """Renumber the objects from 1 in the order of their ids and count them; 0 stays 0."""
     if not ids.size or ids.max() >= 2**24:
         values, numbers = np.unique(ids, return_inverse=True)
         numbers = numbers.reshape(ids.shape) + (0 if 0 in values else 1)
         return np.asarray(numbers, np.int32), int(np.count_nonzero(values))
-    # A table instead of a sort: ids are small in nearly every file.
+    # Look ids up in a table instead of sorting pixels: ids are small in nearly every file.
     present = np.bincount(ids.ravel()) > 0
     present[0] = False
     table = np.where(present, np.cumsum(present), 0).astype(np.int32)
@@ -96,7 +97,7 @@ def read_names(places: Sequence[Path]) -> tuple[str, str]:
     """Read the names of the thing and the stuff from the first `labels.json`.
 
     Raises:
-        DataError: It is not what it should be.
+        DataError: The file is malformed.
     """
     for path in (place / "labels.json" for place in places):
         if not path.is_file():

@@ -1,7 +1,7 @@
-"""The one rule for what the values of label maps are: classes, colours, a mask, or objects.
+"""Decide what the values of label maps are: class indices, colours, a binary mask, or object ids.
 
-It looks at a sample of the maps, and returns the evidence beside what it decides. Where the
-evidence fits several readings, it refuses and names the option that decides.
+The decision uses statistics of sampled maps and is returned with its evidence. If the evidence fits
+several readings, an error names the option that decides.
 """
 
 from collections.abc import Sequence
@@ -20,48 +20,50 @@ from unimask.labels import IGNORE_LABEL
 Kind = Literal["index", "colour", "binary", "ids"]
 
 PAIR = 2
-"""Classes of binary maps."""
+"""Number of classes of binary maps."""
 
 STRAYS = 0.05
-"""Share of the pixels of lossy binary masks that may be neither black nor white."""
+"""Maximum share of pixels of lossy binary masks that are neither black nor white."""
 
 FLAT_EDGES = 0.2
-"""Share of the greys of smoothed masks that may lie in flat regions: edges are slopes."""
+"""Maximum share of the grey pixels of smoothed masks in flat regions; edges are slopes."""
 
 MANY_GREYS = 8
-"""Greys that only slopes have; fewer must cover less than what is white."""
+"""Number of greys from which on they can only be slopes; fewer must cover less than white does."""
 
 MANY = 8
-"""Objects in some map that make numbers of objects likelier than classes."""
+"""Number of objects in one map from which on values are object ids rather than classes."""
 
 FEW, COUNTS = 5, 4
-"""Objects in some map, and different numbers of objects, that do so where no map has a gap."""
+"""Number of objects in one map, and number of different object counts, from which on values are
+object ids if the values of every map are without gaps."""
 
 SINGLE = 0.9
-"""Share of values that must be one connected piece each for them to be objects."""
+"""Minimum share of values that are one connected component each, if they are object ids."""
 
 SINGLE_IF_DEEP = 0.5
-"""The same where values have more than 8 bits, which classes seldom need."""
+"""The same share for values of more than 8 bits, which classes seldom need."""
 
 GAPLESS = 0.9
-"""Share of maps whose values must be 1..n for a limited set of values to be objects."""
+"""Minimum share of maps whose values are 1..n, for a small set of values to be object ids."""
 
 CODED = (1000, 256)
-"""What a class is multiplied by where one value holds a class and an object's number."""
+"""Factors of the class in formats whose values are `factor * class + object number`."""
 
 CODED_OBJECTS = 0.2
-"""Share of these up to which numbers of objects count."""
+"""Maximum object number in such values, as a share of the factor."""
 
 CHOICE = "give --format 'instance ids' or --format 'semantic maps' (format=)"
 
 
 class Reading(NamedTuple):
-    """What maps hold.
+    """Decision on what the values of maps are.
 
     Attributes:
-        kind: What values stand for.
-        evidence: Why, as part of a sentence; empty where it needs no saying.
-        cut: Value from which on pixels are foreground, where files blur their values.
+        kind: Kind of the values.
+        evidence: Reason for the decision as part of a sentence; empty if it is obvious.
+        cut: Threshold at and above which a pixel is foreground, for files with blurred values; None
+            for exact values.
     """
 
     kind: Kind
@@ -72,24 +74,24 @@ class Reading(NamedTuple):
 def read_meaning(
     seen: Sequence[Glimpse], *, classes: int, thinged: bool, semantic: bool
 ) -> Reading:
-    """Decide what the values of maps stand for.
+    """Decide what the values of maps are.
 
-    - Pages of a file are objects.
-    - Colours that are no greys are classes.
-    - A JSON that names a thing and a stuff says that values are objects.
-    - Only 0 and 255, only 0 and 1, or black and white with greys along the edges: a class and its
-      background, if a table has not more classes.
-    - With a table of classes beside them, values are classes.
-    - Else `read_objects` looks for numbers of objects, and the rest are classes.
+    - Files with several pages hold the mask of one object per page.
+    - Colours other than greys are classes.
+    - If a JSON file names a thing and a stuff, values are object ids.
+    - Only 0 and 255, only 0 and 1, or black and white with greys along edges are a class and its
+      background, unless a table has more than two classes.
+    - With a class table beside the maps, values are classes.
+    - Otherwise `read_objects` looks for object ids; all remaining values are classes.
 
     Args:
-        seen: Some maps.
-        classes: Number of classes in a table beside them, 0 if there is none.
-        thinged: Whether there is a JSON of thing and stuff.
-        semantic: Whether the user says that the maps are semantic.
+        seen: Sampled maps.
+        classes: Number of classes in a table beside the maps, 0 without a table.
+        thinged: Whether a JSON file names a thing and a stuff.
+        semantic: Whether the user requests semantic maps.
 
     Raises:
-        DataError: Values may be classes as well as objects.
+        DataError: The values may be classes as well as object ids.
     """
     if any(each.paged for each in seen):
         pages = "each page of a file is the mask of one object"
@@ -111,13 +113,13 @@ def read_meaning(
 
 
 def read_binary(seen: Sequence[Glimpse]) -> Reading | None:
-    """Recognise maps of one class and its background; None for others."""
+    """Detect maps of one class and its background; return None for other maps."""
     values, counts, flat = totals(seen)
-    found = set(values.tolist())
+    value_set = set(values.tolist())
     deep = any(each.deep for each in seen)
-    if found in ({0, IGNORE_LABEL}, {0, 65535}) or (found == {0, 1} and not deep):
+    if value_set in ({0, IGNORE_LABEL}, {0, 65535}) or (value_set == {0, 1} and not deep):
         return Reading("binary")
-    if deep or not found or values[0] > BLACK or values[-1] < WHITE:
+    if deep or not value_set or values[0] > BLACK or values[-1] < WHITE:
         return None
     between = (values > BLACK) & (values < WHITE)
     grey, white = int(counts[between].sum()), int(counts[values >= WHITE].sum())
@@ -139,7 +141,7 @@ def read_binary(seen: Sequence[Glimpse]) -> Reading | None:
 
 
 def totals(seen: Sequence[Glimpse]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the values of maps of numbers, and of each the pixels and the flat pixels."""
+    """Return the values of sampled maps with the pixel count and the flat pixel count of each."""
     values, place = np.unique(np.concatenate([e.values for e in seen]), return_inverse=True)
     counts = np.bincount(place, np.concatenate([e.counts for e in seen]), len(values))
     whole = all(len(e.flat) == len(e.values) for e in seen)
@@ -148,16 +150,16 @@ def totals(seen: Sequence[Glimpse]) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def read_objects(seen: Sequence[Glimpse]) -> Reading:
-    """Decide whether values number objects.
+    """Decide whether values are object ids or classes.
 
-    They do if nine of ten are one connected piece each, maps differ in how many they have, and
-    either some map has eight or more, or five or more without a gap in any map and with four
-    different counts. Where they are stored with more than 8 bits, it is enough that half are one
-    connected piece each.
+    They are object ids if 90 % of them are one connected component each, the number of values
+    differs between maps, and one of these holds: a map has eight or more, or a map has five or more
+    with four different counts and no map has a gap. For values stored in more than 8 bits it
+    suffices that half of them are one connected component each.
 
     Raises:
-        DataError: There are fewer, and classes would look the same; or values hold a class and a
-            number of an object.
+        DataError: There are fewer objects, so that classes would look the same, or a value holds a
+            class and an object number.
     """
     filled = [each for each in seen if each.pieces.size]
     if not filled:
@@ -196,10 +198,10 @@ def is_gapless(each: Glimpse) -> bool:
 
 
 def decided_by_name(seen: Sequence[Glimpse], evidence: str) -> Reading:
-    """Read maps whose values fit objects and classes by the name of their folder.
+    """Decide between object ids and classes by the name of the maps' folder.
 
     Raises:
-        DataError: It says neither.
+        DataError: The name indicates neither.
     """
     path = path_of(first_file(seen[0].file))
     named = reading_named((path.parent.name, path.stem))
@@ -213,10 +215,10 @@ def decided_by_name(seen: Sequence[Glimpse], evidence: str) -> Reading:
 
 
 def refuse_coded(filled: Sequence[Glimpse], gapless: int) -> None:
-    """Refuse values that hold a class and the number of an object.
+    """Raise if each value holds a class and an object number.
 
     Raises:
-        DataError: They do: as numbers of objects alone, they would lose the class.
+        DataError: The values do; reading them as object ids alone would lose the class.
     """
     values = np.unique(np.concatenate([each.values for each in filled]))
     values = values[values > 0].astype(np.int64)

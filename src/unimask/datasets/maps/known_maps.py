@@ -1,4 +1,4 @@
-"""Public maps that bring no table of their classes, or one of other colours: known by sight."""
+"""Recognise public maps that come without a class table, or with one of other colours."""
 
 import re
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from unimask.labels import IGNORE_LABEL
 VOID = "void"
 
 SHOWN = 0.75
-"""Share of a set's classes that maps must have to be its maps."""
+"""Minimum share of a dataset's classes that occur in maps recognised as its maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownMaps:
-    """Maps of a public dataset.
+    """Label maps of a public dataset.
 
     Attributes:
-        name: What a person calls them.
-        labels: Their label set; in maps of values the first class is 0.
-        coloured: Whether classes are colours.
-        void: Values or packed colours of what is no class.
-        files: What every file is called; None for any name.
+        name: Name of the maps for notes to the user.
+        labels: Name of the label set; in maps of values the first class is 0.
+        coloured: Whether the maps store colours.
+        void: Values or packed colours of unlabelled pixels.
+        files: Pattern that every file stem matches; None for any name.
     """
 
     name: str
@@ -34,7 +34,7 @@ class KnownMaps:
     files: re.Pattern[str] | None = None
 
     def rows(self) -> list[tuple[Row, int]]:
-        """Give each class, and what is none, with its value or packed colour."""
+        """Return each class, and each void entry, with its value or packed colour."""
         labels = known_labels(self.labels)
         colours = [
             red << 16 | green << 8 | blue for red, green, blue in filter(None, labels.colours)
@@ -57,25 +57,28 @@ KNOWN = (
         "Humans in the Loop's aerial pictures of Dubai",
         labels="dubai_aerial",
         coloured=True,
-        void=(0x9B9B9B, 0),  # unlabelled, and what nobody painted
+        void=(0x9B9B9B, 0),  # "unlabelled", and pixels that were never painted
     ),
 )
-"""Published without a table, and with one whose colours are not those of the maps."""
+"""Maps published without a table, or with a table whose colours differ from those of the maps."""
 
 
 def known_maps(values: Sequence[int], paths: Sequence[Path], *, coloured: bool) -> KnownMaps | None:
-    """Say whose maps these are: by all their values or colours, and the names of files.
+    """Recognise the dataset of maps by all their values or colours, and by the names of the files.
 
     Args:
         values: All values or packed colours of the maps.
-        paths: The maps.
-        coloured: Whether `values` are colours.
+        paths: Files of the maps.
+        coloured: Whether `values` are packed colours.
+
+    Returns:
+        The recognised maps; None if there are none.
     """
-    found = set(values) - (set() if coloured else {IGNORE_LABEL})
+    value_set = set(values) - (set() if coloured else {IGNORE_LABEL})
     for known in KNOWN:
         codes = {code for _, code in known.rows()}
-        shown = len(found - set(known.void)) / (len(codes) - len(known.void))
-        alike = known.coloured == coloured and found <= codes and shown >= SHOWN
+        shown = len(value_set - set(known.void)) / (len(codes) - len(known.void))
+        alike = known.coloured == coloured and value_set <= codes and shown >= SHOWN
         if alike and (known.files is None or all(known.files.fullmatch(p.stem) for p in paths)):
             return known
     return None

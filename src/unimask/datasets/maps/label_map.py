@@ -1,4 +1,4 @@
-"""Reading one label map: numbers, or colours packed into numbers."""
+"""Read one label map as numbers, or as colours packed into numbers."""
 
 import numpy as np
 from jaxtyping import Int, Integer, Shaped, UInt8
@@ -11,16 +11,16 @@ from unimask.datasets.packed import File, path_of
 from unimask.errors import DataError
 
 LOSSY = frozenset({".jpg", ".jpeg", ".jfif", ".webp"})
-"""Files that may blur labels into one another."""
+"""Suffixes of formats whose compression may mix the values of neighbouring labels."""
 
 Codes = Integer[np.ndarray, "h w"]
 
 
 def read_numbers(file: MapFile) -> Codes:
-    """Read a map whose values are numbers: one channel, a palette's indices, or equal channels.
+    """Read a map of numbers: one channel, palette indices, or three equal channels.
 
     Raises:
-        DataError: It cannot be read, has colours, or has negative or fractional values.
+        DataError: The map cannot be read, has colours, or has negative or fractional values.
     """
     pixels = stored(file).pixels
     if pixels.ndim == 3:
@@ -34,10 +34,10 @@ def read_numbers(file: MapFile) -> Codes:
 
 
 def read_colours(file: MapFile) -> Codes:
-    """Read a map whose colours are classes, as red * 65536 + green * 256 + blue.
+    """Read a map whose colours are classes, packed as red * 65536 + green * 256 + blue.
 
     Raises:
-        DataError: It cannot be read, or is deeper than 8 bits a channel.
+        DataError: The map cannot be read, or has more than 8 bits per channel.
     """
     pixels, palette, _ = stored(file)
     if palette is not None:
@@ -50,10 +50,10 @@ def read_colours(file: MapFile) -> Codes:
 
 
 def read_channels(file: MapFile) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a map whose channels are numbers of their own.
+    """Read a map whose three channels hold separate numbers.
 
     Raises:
-        DataError: It cannot be read, or has not three channels of 8 bits.
+        DataError: The map cannot be read, or does not have three channels of 8 bits.
     """
     pixels = stored(file).pixels
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
@@ -62,35 +62,35 @@ def read_channels(file: MapFile) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def stored(file: MapFile) -> StoredMap:
-    """Return a map's pixels as they are stored; several masks of one image as one map of numbers.
+    """Return a map's stored pixels; several masks of one image are merged into one map.
 
     Raises:
-        DataError: It cannot be read, or is no map.
+        DataError: The map cannot be read, or is not a label map.
     """
     return read_mask_set(file) if isinstance(file, MaskSet) else read_map_file(file)
 
 
 def is_grey(pixels: Shaped[np.ndarray, "h w 3"]) -> bool:
-    """Say whether the channels are equal everywhere."""
+    """Return whether the three channels are equal everywhere."""
     return bool((pixels[..., 0] == pixels[..., 1]).all() & (pixels[..., 0] == pixels[..., 2]).all())
 
 
 def packed(colours: UInt8[np.ndarray, "*any 3"]) -> Int[np.ndarray, "*any"]:
-    """Give each colour as one number."""
+    """Pack each colour into one number."""
     wide = colours.astype(np.int32)
     return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
 
 
 def hex_of(code: int) -> str:
-    """Write a packed colour as #rrggbb."""
+    """Format a packed colour as #rrggbb."""
     return f"#{code:06x}"
 
 
 def check_size(codes: Codes, file: MapFile, size: tuple[int, int], picture: File) -> None:
-    """Refuse a map of another size than its image, or for which EXIF leaves two meanings.
+    """Raise if a map differs from its image in size, or if EXIF makes their alignment ambiguous.
 
     Raises:
-        DataError: It is, and why.
+        DataError: The sizes differ, or the EXIF orientation allows two alignments.
     """
     if codes.shape == size:
         return check_orientation(picture, size, first_file(file))

@@ -1,4 +1,4 @@
-"""Label maps that are numpy arrays: shapes and types are checked before a value is read."""
+"""Read label maps saved as numpy arrays; shapes and dtypes are checked before the data is read."""
 
 import zipfile
 from typing import Any
@@ -14,14 +14,14 @@ from unimask.processing.stacks import read_array
 RGB, RGBA = 3, 4
 
 MEMBER = "arr_0.npy"
-"""What `numpy.savez` calls an array without a name."""
+"""Name that `numpy.savez` assigns to an unnamed array."""
 
 
 def read_map_array(file: File) -> Shaped[np.ndarray, "h w ..."]:
-    """Read a map of numbers (h, w) or of 8-bit colours (h, w, 3) that numpy saved.
+    """Read a map of numbers (h, w) or of 8-bit colours (h, w, 3) saved by numpy.
 
     Raises:
-        DataError: The file cannot be read, or its array is no map.
+        DataError: The file cannot be read, or its array is not a label map.
     """
     if file.suffix.lower() == ".npz":
         array = open_archive(file)
@@ -36,7 +36,11 @@ def read_map_array(file: File) -> Shaped[np.ndarray, "h w ..."]:
 
 
 def as_plane(array: Shaped[np.ndarray, "..."], file: File) -> Shaped[np.ndarray, "h w ..."]:
-    """Drop an axis of length 1, and refuse what is neither a plane nor colours."""
+    """Drop an axis of length 1, and return a plane (h, w) or colours (h, w, 3).
+
+    Raises:
+        DataError: The array is neither, is empty or too large, or has a varying alpha channel.
+    """
     shape = array.shape
     if array.ndim == 3 and 1 in (shape[0], shape[2]):
         array = array[..., 0] if shape[2] == 1 else array[0]
@@ -56,7 +60,7 @@ def as_plane(array: Shaped[np.ndarray, "..."], file: File) -> Shaped[np.ndarray,
 
 
 def open_archive(file: File) -> Shaped[np.ndarray, "..."]:
-    """Read the only array of a .npz file; its shape is checked before it is unpacked.
+    """Read the only array of a .npz file after checking its shape in the header.
 
     Raises:
         DataError: The archive is damaged, or holds several arrays or one that is too large.
@@ -72,13 +76,17 @@ def open_archive(file: File) -> Shaped[np.ndarray, "..."]:
                 return np.lib.format.read_array(member, allow_pickle=False)
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # zip and numpy raise whatever a damaged file suggests
+    except Exception as error:  # zipfile and numpy raise many types of exceptions for damaged files
         reason = " ".join((str(error) or type(error).__name__).split())[:120]
         raise DataError(f"{file} is no array of numbers ({reason}): save it again") from error
 
 
 def check_header(member: Any, file: File) -> None:
-    """Refuse an array of objects or of too many values by its header alone."""
+    """Raise by the header alone if an array holds objects or too many values.
+
+    Raises:
+        DataError: It does.
+    """
     version = np.lib.format.read_magic(member)
     read = (
         np.lib.format.read_array_header_1_0
@@ -94,10 +102,10 @@ def check_header(member: Any, file: File) -> None:
 
 
 def to_whole_numbers(pixels: Shaped[np.ndarray, "h w"], file: object) -> Integer[np.ndarray, "h w"]:
-    """Return numbers from 0 as integers, whatever type they are stored in.
+    """Return non-negative whole numbers as an integer array, whatever dtype they are stored in.
 
     Raises:
-        DataError: There are negative, fractional, infinite or absurdly large values.
+        DataError: There are negative, fractional, infinite or too large values.
     """
     kind = pixels.dtype.kind
     if kind == "b":

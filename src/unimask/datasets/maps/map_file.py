@@ -1,4 +1,4 @@
-"""Pixels of one map file as they are stored: each channel and page is read, or the file refused."""
+"""Read the stored pixels of one map file; raise rather than drop a channel or a page."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from unimask.processing.pictures import MAX_PIXELS, no_limit_of_pil
 ARRAYS = frozenset({".npy", ".npz"})
 
 COLOURS = 256
-"""Colours of a label map at most."""
+"""Maximum number of colours of a label map."""
 
 PAGED = frozenset({"TIFF", "GIF", "PNG", "WEBP"})
 """Formats whose further pages or frames are read."""
@@ -24,19 +24,19 @@ PAGED = frozenset({"TIFF", "GIF", "PNG", "WEBP"})
 MAX_PAGES = 10_000
 
 REDUCED = 254
-"""TIFF tag whose lowest bit marks a page as a smaller copy of another."""
+"""TIFF tag whose lowest bit marks a page as a reduced copy of another page."""
 
 OVERLAPPING = 0.5
-"""Share of the pixels of one-object pages that may lie on several pages."""
+"""Maximum share of the mask pixels that lie on several pages, for pages of one object each."""
 
 
 class StoredMap(NamedTuple):
-    """What a map file holds.
+    """Contents of a map file.
 
     Attributes:
         pixels: Numbers (h, w), or colours (h, w, 3).
         palette: Colour of each number, if the file has a palette.
-        paged: Whether the numbers count pages, each of which is the mask of one object.
+        paged: Whether the numbers are page numbers, each page the mask of one object.
     """
 
     pixels: Shaped[np.ndarray, "h w ..."]
@@ -48,7 +48,8 @@ def read_map_file(file: File) -> StoredMap:
     """Read a map file without dropping any of its channels and pages.
 
     Raises:
-        DataError: The file cannot be read, is no map, or holds information that no map has.
+        DataError: The file cannot be read, is not a map, or holds information that maps do not
+            have.
     """
     if file.suffix.lower() in ARRAYS:
         return StoredMap(read_map_array(file))
@@ -64,13 +65,17 @@ def read_map_file(file: File) -> StoredMap:
         raise DataError(
             f"{file} cannot be read as a mask: it is no image of a known kind"
         ) from None
-    except Exception as error:  # decoders raise whatever their format suggests
+    except Exception as error:  # image decoders raise many types of exceptions for damaged files
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise DataError(f"{file} cannot be read as a mask ({reason}): export it again") from error
 
 
 def decode(image: Image.Image, file: File) -> StoredMap:
-    """Decode an open image, all of its pages."""
+    """Decode all pages of an open image.
+
+    Raises:
+        DataError: The image is too large, or holds information that maps do not have.
+    """
     if image.width * image.height > MAX_PIXELS:
         raise DataError(
             f"{file} has {image.height} x {image.width} pixels, more than {MAX_PIXELS:,}: "
@@ -104,13 +109,13 @@ def decode(image: Image.Image, file: File) -> StoredMap:
 def merge_alpha(
     colours: UInt8[np.ndarray, "h w c"], alpha: UInt8[np.ndarray, "h w"], file: File
 ) -> UInt8[np.ndarray, "h w ..."]:
-    """Return the channels that hold the labels: the colours, or alpha where only alpha tells.
+    """Return the channels that hold the labels: the colours, or alpha if only alpha holds labels.
 
-    Alpha is the map if the colours are the same everywhere, or are those of a photograph. It is
-    left out if it is the same everywhere, or follows from the colours.
+    Alpha is the map if the colours are constant or those of a photograph. Alpha is dropped if it is
+    constant or determined by the colours.
 
     Raises:
-        DataError: Colours and alpha both vary, and neither follows from the other.
+        DataError: Colours and alpha both vary, and neither determines the other.
     """
     plain = colours[..., 0] if colours.shape[2] == 1 else colours
     if not alpha.size or (alpha == 255).all():
@@ -130,10 +135,10 @@ def merge_alpha(
 
 
 def enumerate_pages(image: Image.Image, file: File) -> Iterator[Bool[np.ndarray, "h w"]]:
-    """Yield the mask on each page; smaller copies of a page are left out.
+    """Yield the mask on each page, skipping reduced copies of a page.
 
     Raises:
-        DataError: There are too many pages, or one has another size or more than two values.
+        DataError: There are too many pages, or a page differs in size or has more than two values.
     """
     size = image.size
     for number, page in enumerate(ImageSequence.Iterator(image)):
@@ -156,10 +161,10 @@ def enumerate_pages(image: Image.Image, file: File) -> Iterator[Bool[np.ndarray,
 def stack_pages(
     masks: list[Bool[np.ndarray, "h w"]], size: tuple[int, int], file: File
 ) -> Int[np.ndarray, "h w"]:
-    """Number the objects of pages that hold one each.
+    """Number the objects of pages that hold one object each.
 
     Raises:
-        DataError: They overlap like slices of a volume.
+        DataError: The pages overlap like slices of a volume.
     """
     filled = [mask for mask in masks if mask.any()]
     numbers, shared = stack_masks(enumerate(filled, start=1), size)
@@ -174,14 +179,14 @@ def stack_pages(
 def stack_masks(
     masks: Iterable[tuple[int, Bool[np.ndarray, "h w"]]], size: tuple[int, int]
 ) -> tuple[Int[np.ndarray, "h w"], float]:
-    """Draw masks into one map; where several overlap, the smaller one is in front.
+    """Merge masks into one map; where masks overlap, the smaller one is in front.
 
     Args:
-        masks: Number and mask of each.
-        size: Height and width.
+        masks: Number and mask of each object.
+        size: Height and width in pixels.
 
     Returns:
-        The numbers, 0 where no mask is, and the share of the masks' pixels in several of them.
+        The numbers, 0 outside all masks, and the share of mask pixels that lie in several masks.
     """
     numbers = np.zeros(size[0] * size[1], np.int32)
     areas = np.full(numbers.shape, np.iinfo(np.int32).max, np.int32)

@@ -1,4 +1,4 @@
-"""Pictures beside label maps, whatever the numbers in the maps mean."""
+"""Dataset of images with label maps, independent of what the values in the maps mean."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,13 +19,13 @@ from unimask.labels import LabelSet
 
 
 class Objects(NamedTuple):
-    """What a map says.
+    """Objects that a map holds.
 
     Attributes:
-        numbers: Of the objects, from 1; 0 where nothing is known.
-        label_ids: Of each object.
-        crowds: Objects that stand for many.
-        foreign: Pixels of objects whose class is none of the labels, where that is told.
+        numbers: Object number of each pixel, from 1; 0 for ignored pixels.
+        label_ids: Label id of each object.
+        crowds: Whether each object is a crowd, which stands for several objects.
+        foreign: Pixels of objects whose class is not in the label set; None if unknown.
     """
 
     numbers: Int[np.ndarray, "h w"]
@@ -38,15 +38,15 @@ ReadObjects = Callable[[MapFile], Objects]
 
 
 class MapPictures:
-    """Pictures, each with a map of its objects, which do not overlap.
+    """Images, each with a map of non-overlapping objects.
 
     Args:
-        pairs: Pictures and their maps.
-        folder: Of the dataset.
-        labels: The classes.
-        read: Reads a map.
-        about: What they are.
-        wish: Channels of the pictures.
+        pairs: Images and their maps.
+        folder: Folder of the dataset.
+        labels: Label set of the dataset.
+        read: Function that reads a map.
+        about: Description of the dataset.
+        wish: Options with the images' channels.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class MapPictures:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one picture and its objects.
+        """Read one image and its objects.
 
         Raises:
-            DataError: The map cannot be read, has another size, or a value that means nothing.
-            ImageError: The picture cannot be read.
+            DataError: The map cannot be read, differs in size, or has a value without a meaning.
+            ImageError: The image cannot be read.
         """
         path, map_file = self.paths[index], self.maps[index]
         image = read_file(self.pictures[index], self.channels, self.window)
@@ -90,10 +90,10 @@ class MapPictures:
         )
 
     def open_picture(self, index: int) -> Stream:
-        """Open a picture's file, wherever it lies."""
+        """Open an image's file, whether it is on disk or in an archive."""
         return open_file(self.pictures[index])
 
 
 def name_of(folder: Path) -> str:
-    """Give a dataset its folder's name, or the outer one's if the folder is a split."""
+    """Return the folder's name as the dataset's, or its parent's name if the folder is a split."""
     return folder.parent.name if folder.name.lower() in SPLITS else folder.name

@@ -1,7 +1,7 @@
-"""Mapillary Vistas as it is published: a folder per split, and `config.json` with the classes.
+"""Read Mapillary Vistas as published: a folder per split, and `config.json` with the classes.
 
-A map of instances holds 256 times a class's place in the configuration, and the number of an object
-(the `demo.py` that comes with the data).
+An instance map holds `256 * class index + object number`, the index being the class's position in
+the configuration (see `demo.py`, which comes with the data).
 """
 
 import json
@@ -22,8 +22,8 @@ from unimask.labels import LabelSet
 FORMAT = "Mapillary Vistas"
 
 CONFIGURATIONS = (("config.json", ""), ("config_v1.2.json", "v1.2"), ("config_v2.0.json", "v2.0"))
-"""Files of classes, and in which folder of a split their maps lie. Release 1.2 comes first: its
-classes are those that published weights know."""
+"""Class files, and the folder within a split that holds their maps. Release 1.2 comes first because
+published weights use its classes."""
 
 SPLITS = {"training": "train", "validation": "val", "train": "train", "val": "val"}
 
@@ -31,22 +31,22 @@ OBJECTS = 256
 
 
 def find_mapillary_vistas(folder: Path) -> Found | None:
-    """Look for a configuration beside `training/` and `validation/`."""
+    """Detect Mapillary Vistas by a configuration beside `training/` and `validation/`."""
     for name, release in CONFIGURATIONS:
-        here = {
+        openers = {
             split: partial(open_split, folder, folder / inner, folder / name, release)
             for inner, split in SPLITS.items()
             if (folder / inner / "images").is_dir()
             and any((folder / inner / release / kind).is_dir() for kind in ("instances", "labels"))
         }
-        if here and (folder / name).is_file():
+        if openers and (folder / name).is_file():
             because = f"{name} beside folders of splits"
-            return Found(FORMAT, here, (), Evidence.LAYOUT, because, names_classes=True)
+            return Found(FORMAT, openers, (), Evidence.LAYOUT, because, names_classes=True)
     return None
 
 
 def open_split(folder: Path, split: Path, configuration: Path, release: str, wish: Wish) -> Dataset:
-    """Open the maps of instances, else those of classes."""
+    """Open the instance maps of a split, or its semantic maps if there are none."""
     labels, label_of = read_classes(configuration)
     ignored = "classes that are not judged are ignored"
     instances = pairs_of(split, split / release / "instances")
@@ -61,7 +61,7 @@ def open_split(folder: Path, split: Path, configuration: Path, release: str, wis
 
 
 def pairs_of(split: Path, maps: Path) -> Pairs:
-    """Pair the pictures of a split with maps of the same stem."""
+    """Pair the images of a split with maps of the same stem."""
     pairs = Pairs()
     pairs.add(
         {path.stem: path for path in (split / "images").glob("*.jpg")},
@@ -71,10 +71,10 @@ def pairs_of(split: Path, maps: Path) -> Pairs:
 
 
 def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
-    """Read the judged classes, and the label id of each class's place.
+    """Read the evaluated classes, and the label id of each class index.
 
     Raises:
-        DataError: The file is not what it should be.
+        DataError: The file is malformed.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -95,12 +95,12 @@ def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
 
 
 def triple(colour: list[int]) -> tuple[int, int, int]:
-    """Give a colour of three numbers."""
+    """Return a colour as a tuple of three integers."""
     red, green, blue = map(whole, colour)
     return red, green, blue
 
 
 def meaning_of(label_of: dict[int, int], code: int) -> Meaning:
-    """Say what a value of a map of instances means."""
+    """Return the label id and crowd flag of an instance map's value; None if it is ignored."""
     label = label_of[code // OBJECTS]
     return None if label == IGNORED else (label, False)

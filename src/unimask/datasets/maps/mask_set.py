@@ -1,4 +1,4 @@
-"""Several black and white masks of one image, read as one map of numbers."""
+"""Read several black and white masks of one image as one map of numbers."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from unimask.datasets.packed import File
 from unimask.errors import DataError
 
 BLACK, WHITE = 24, 231
-"""Values up to and from which blurred masks count as black and as white."""
+"""Highest value that counts as black, and lowest value that counts as white, in blurred masks."""
 
 CUT = 128
-"""Value from which on pixels of a blurred mask belong to the object."""
+"""Threshold at and above which a pixel of a blurred mask belongs to the object."""
 
 BLURRED = 0.25
-"""Share of the pixels of a blurred mask that may be neither black nor white."""
+"""Maximum share of the pixels of a blurred mask that are neither black nor white."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class MaskSet:
     """Masks of one image.
 
     Attributes:
-        parts: Number that the pixels of a mask get, and its file.
+        parts: Number for the pixels of each mask, and its file.
     """
 
     parts: tuple[tuple[int, File], ...]
@@ -44,15 +44,15 @@ MapFile = File | MaskSet
 
 
 def first_file(file: MapFile) -> File:
-    """Return a map's file, the first one if it has several."""
+    """Return the file of a map, or the first file of a mask set."""
     return file.parts[0][1] if isinstance(file, MaskSet) else file
 
 
 def read_mask_set(masks: MaskSet) -> StoredMap:
-    """Read masks as one map: 0 where no mask is, and the smaller one where several overlap.
+    """Read masks as one map: 0 outside all masks, the smaller mask in front where masks overlap.
 
     Raises:
-        DataError: A mask cannot be read, is not black and white, or has another size.
+        DataError: A mask cannot be read, is not black and white, or differs in size.
     """
     read = [(number, read_mask(file)) for number, file in masks.parts]
     size = read[0][1].shape
@@ -70,7 +70,7 @@ def read_mask(file: File) -> Bool[np.ndarray, "h w"]:
     """Read a black and white mask.
 
     Raises:
-        DataError: It cannot be read, or has more than two values.
+        DataError: The mask cannot be read, or has more than two values.
     """
     mask = as_mask(read_map_file(file).pixels, file)
     if mask is None:
@@ -82,9 +82,9 @@ def read_mask(file: File) -> Bool[np.ndarray, "h w"]:
 
 
 def as_mask(pixels: Shaped[np.ndarray, "h w ..."], file: File) -> Bool[np.ndarray, "h w"] | None:
-    """Return the pixels of a mask that are not black; None if it has more than two values.
+    """Return which pixels of a mask are not black; None if it has more than two values.
 
-    Greys between black and white, as resizing and lossy files leave them, are cut at 128.
+    Greys between black and white, as resizing and lossy compression create, are thresholded at 128.
     """
     if pixels.ndim == 3:
         equal = (pixels == pixels[..., :1]).all()

@@ -1,4 +1,4 @@
-"""Pictures and their label maps in any tree of folders, found by the names that they share."""
+"""Pair images with label maps in any folder tree by the names that they share."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +15,19 @@ from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
 
 SHARED = 0.5
-"""Two sets belong together if at least this share of one has a partner in the other."""
+"""Minimum share of the smaller of two sets that has partners in the other, if they belong
+together."""
 
 LISTS = (".", "ImageSets/Segmentation", "splits")
-"""Where lists of a split's pictures may be."""
+"""Folders that may hold the lists of a split's images."""
 
 Looks = Callable[[Sequence[Path]], bool]
-"""Says whether some files look like label maps."""
+"""Function that returns whether all the given files look like label maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Pictures, the label map of each, and pictures beside them that have none."""
+    """Images, the label map of each, and images of the same folders without a map."""
 
     pictures: list[File] = field(default_factory=list)
     maps: list[MapFile] = field(default_factory=list)
@@ -34,12 +35,12 @@ class Pairs:
 
     @property
     def left_out(self) -> str:
-        """Say which pictures have no map; empty if all have one."""
+        """Note on the images that have no map; empty if every image has one."""
         count = len(self.unlabelled)
         return f"; {count} pictures have no map: left out, {self.unlabelled[0]}" if count else ""
 
     def add(self, pictures: Mapping[str, Path], maps: Mapping[str, MapFile]) -> None:
-        """Put pictures beside the maps of the same key, in the order of their names."""
+        """Add images with the maps of the same key, in the order of the images' paths."""
         for key, path in sorted(pictures.items(), key=lambda item: item[1]):
             if key in maps:
                 self.pictures.append(path)
@@ -50,12 +51,12 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Images and the maps that may be theirs.
+    """Images and the map sets that may belong to them.
 
     Attributes:
-        photos: The images.
-        rivals: Sets of maps, each of which has the names of the images, the likeliest first.
-        whole: Whether the only set holds the masks of the objects of one image.
+        photos: File set of the images.
+        rivals: Map sets that each share the images' names, the most likely first.
+        whole: Whether the only map set holds the object masks of a single image.
     """
 
     photos: FileSet
@@ -64,25 +65,25 @@ class Match:
 
 
 MapsOf = Callable[[Match], Mapping[str, MapFile]]
-"""Gives the map of each image by name."""
+"""Function that returns the map of each image by the image's key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Images and maps of a folder, before it is decided which of several maps are read."""
+    """Images and maps of a folder, before one of several maps per image is selected."""
 
     folder: Path
     matches: tuple[Match, ...]
 
     def pairs(self, maps_of: MapsOf) -> dict[str, Pairs]:
-        """Pair images with maps, by split; `WHOLE` where the folder has none."""
+        """Pair images with maps, by split; a folder without splits has the split `WHOLE`."""
         splits: dict[str, Pairs] = defaultdict(Pairs)
         for match in self.matches:
             splits[match.photos.split or WHOLE].add(match.photos.files, maps_of(match))
         if splits.keys() == {WHOLE}:
             return by_lists(self.folder, splits[WHOLE])
         if WHOLE in splits:
-            rest = splits.pop(WHOLE)  # folders of another name are reached by that name
+            rest = splits.pop(WHOLE)  # outside the folders of splits: training images
             splits.setdefault("train", rest)
         return dict(splits)
 
@@ -90,8 +91,9 @@ class Layout:
 def find_layout(folder: Path, look: Looks) -> Layout:
     """Find images with label maps below a folder.
 
-    Names decide what is an image and what a map, else a look at some files. Maps of an image are
-    those of the nearest folder, numbers before what is painted; several sets of them are rivals.
+    Names decide which files are images and which are maps; if they do not, file contents do. The
+    maps of an image are those of the nearest folder, maps of numbers before painted ones; several
+    such map sets are rivals.
     """
     images, maps = by_role(told_apart(list(file_sets(folder))), look)
     beside: dict[tuple[str, ...], list[FileSet]] = defaultdict(list)
@@ -101,39 +103,40 @@ def find_layout(folder: Path, look: Looks) -> Layout:
             beside[place].append(labels)
         for key in labels.files:
             named[key].append(labels)
-    found: list[Match] = []
+    matches: list[Match] = []
     for photos in images:
         near = [*beside[photos.folders], *beside[photos.folders[:-1]]]
         near = list({id(labels): labels for labels in near}.values())
         rivals = rivals_for(photos, near) or rivals_for(photos, sharing(photos, named))
         if rivals:
-            found.append(Match(photos, tuple(rivals)))
+            matches.append(Match(photos, tuple(rivals)))
         elif (
             photos.role == "picture"
             and len(photos.files) == 1
             and (masks := masks_of_one(photos, near)) is not None
         ):
-            found.append(Match(photos, (masks,), whole=True))
-    sure = {id(match.rivals[0]) for match in found if match.photos.role == "picture"}
-    kept = [  # "depth/" beside "images/" is none
+            matches.append(Match(photos, (masks,), whole=True))
+    sure = {id(match.rivals[0]) for match in matches if match.photos.role == "picture"}
+    kept = [  # files beside the images with the same maps ("depth/") are not images
         match
-        for match in found
+        for match in matches
         if match.photos.role == "picture" or id(match.rivals[0]) not in sure
     ]
     return Layout(folder, tuple(kept))
 
 
 def masks_of_one(photos: FileSet, near: Sequence[FileSet]) -> FileSet | None:
-    """Return the masks of one image's objects: the only maps in the folder beside its own."""
+    """Return the object masks of a single image: the only map set in the folder beside its own."""
     beside = [e for e in near if e.folders[:-1] == photos.folders[:-1] and len(e.folders) > 1]
     named = [each for each in beside if each.role == "map"]
     return named[0] if len(named) == 1 and photos.folders[:-1] else None
 
 
 def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
-    """Part pairs by lists of names ("val.txt"), as `ImageSets/Segmentation/` has them, or nothing.
+    """Divide pairs into splits by lists of names such as `ImageSets/Segmentation/val.txt`.
 
-    Where no list is called train, that is what no other list has.
+    Without a list for train, train is every pair that no list names. Without lists, all pairs are
+    one split.
     """
     places = [folder / name for name in LISTS if (folder / name).is_dir()]
     files = [path for place in places for path in place.glob("*.txt") if path.stem in SPLITS]
@@ -149,7 +152,11 @@ def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
 
 
 def listed(path: Path) -> set[str]:
-    """Give the names that a list holds: the first word of each line, without folder and suffix."""
+    """Return the keys in a list: the first word of each line without its folder and suffix.
+
+    Raises:
+        DataError: The list cannot be read.
+    """
     try:
         lines = path.read_text(errors="replace").split("\n")
     except OSError as error:
@@ -158,15 +165,15 @@ def listed(path: Path) -> set[str]:
 
 
 def sharing(photos: FileSet, named: Mapping[str, list[FileSet]]) -> list[FileSet]:
-    """Give the maps that share a name with some of the pictures, wherever they lie."""
-    found = {id(maps): maps for key in photos.files for maps in named.get(key, ())}
-    return list(found.values())
+    """Return the map sets, in any folder, that share a key with some of the images."""
+    map_sets = {id(maps): maps for key in photos.files for maps in named.get(key, ())}
+    return list(map_sets.values())
 
 
 def by_role(sets: list[FileSet], look: Looks) -> tuple[list[FileSet], list[FileSet]]:
-    """Part files into images and maps.
+    """Divide file sets into images and maps.
 
-    Where names tell maps, the rest are images; where they tell none, a look at files does.
+    If names identify maps, all other sets are images; if not, file contents identify the maps.
     """
     named = attach_endings(sets)
     if any(each.role == "map" for each in named):
@@ -180,19 +187,19 @@ def by_role(sets: list[FileSet], look: Looks) -> tuple[list[FileSet], list[FileS
 
 
 def parted(sets: list[FileSet], maps: list[FileSet]) -> tuple[list[FileSet], list[FileSet]]:
-    """Part files into those that are no maps, and maps."""
+    """Return the file sets that are not among the maps, and the maps."""
     chosen = {id(each) for each in maps}
     return [each for each in sets if id(each) not in chosen], maps
 
 
 def some_of(each: FileSet, count: int = 3) -> list[Path]:
-    """Give a few files, spread over the set."""
+    """Return a few files, evenly spaced over the set."""
     files = list(each.files.values())
     return files[:: -(-len(files) // count)]
 
 
 def rivals_for(photos: FileSet, candidates: Sequence[FileSet]) -> list[FileSet]:
-    """Return the maps of some images, of the same split and the nearest folder, likeliest first."""
+    """Return the map sets for images of the same split in the nearest folder, most likely first."""
     fitting = [
         labels
         for labels in candidates
@@ -208,18 +215,18 @@ def rivals_for(photos: FileSet, candidates: Sequence[FileSet]) -> list[FileSet]:
 
 
 def common(photos: FileSet, labels: FileSet) -> int:
-    """Count the folders of maps that are folders of the images too."""
+    """Count the folders that the paths of maps and images share."""
     return sum(name in photos.folders for name in labels.folders)
 
 
 def shared(photos: FileSet, labels: FileSet) -> float:
-    """Give the share of files that have a partner, in the smaller of two sets."""
+    """Return the share of files in the smaller of two sets that have a partner in the other."""
     both = sum(key in labels.files for key in photos.files)
     return both / min(len(photos.files), len(labels.files))
 
 
 def order(photos: FileSet, labels: FileSet) -> tuple[int, bool, int, str]:
-    """Rank maps for some pictures: nearest folder, not painted, most partners, then by name."""
+    """Return the sort key of maps for images: nearest folder, not painted, most partners, name."""
     distance = len(photos.folders) + len(labels.folders) - 2 * common(photos, labels)
     partners = sum(key in labels.files for key in photos.files)
     names = (*labels.folders, labels.marks)

@@ -1,4 +1,4 @@
-"""Pictures and label maps in folders of any name: finding them, and what the maps mean."""
+"""Detect images and label maps in folders of any name, and decide what the maps mean."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,14 +25,14 @@ MEANINGS = {
     "colour": "a colour per class",
     "binary": "a class and its background",
 }
-"""What maps hold, in words."""
+"""Description of each kind of maps for the user."""
 
 KINDS = (instance_ids.FORMAT, channels.FORMAT)
-"""What maps may be besides semantic."""
+"""Formats besides semantic maps that the user may select for such folders."""
 
 
 def find_picture_pairs(folder: Path) -> Found | None:
-    """Look for label maps that share the names of pictures, in folders of any name."""
+    """Detect label maps that share the names of images, in folders of any name."""
     layout = find_layout(folder, looks_like_maps)
     if not layout.matches:
         return None
@@ -42,7 +42,7 @@ def find_picture_pairs(folder: Path) -> Found | None:
 
 
 def open_layout(folder: Path, layout: Layout, split: str, wish: Wish) -> Dataset:
-    """Open one split; what maps mean is found by those of all splits together.
+    """Open one split; the maps of all splits together decide what values mean.
 
     Raises:
         DataError: A map cannot be read, images have several maps, or a table does not fit.
@@ -66,17 +66,17 @@ def open_layout(folder: Path, layout: Layout, split: str, wish: Wish) -> Dataset
 
 
 def class_masks(pairs: Pairs, folder: Path, names: Sequence[str], wish: Wish) -> MapPictures:
-    """Open images with a mask per class, which are numbered from 1; 0 is the background.
+    """Build a dataset of images with one mask per class; classes count from 1, 0 is background.
 
     Raises:
-        DataError: The user gave another number of names.
+        DataError: The number of names given by the user differs from that of the classes.
     """
     labels = LabelSet(("background", *names), (False,) * (len(names) + 1))
     notes = "0 in all masks is background"
     classes = Classes(labels, {i: i for i in range(len(labels))}, False, notes)
     if wish.names is not None:
-        given = wish.names if len(wish.names) == len(labels) else ("background", *wish.names)
-        classes = renamed(classes, given)
+        user_names = wish.names if len(wish.names) == len(labels) else ("background", *wish.names)
+        classes = renamed(classes, user_names)
     about = About(f"{semantic.FORMAT} (a mask per class)", ("semantic",), notes + pairs.left_out)
     return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, about, wish)
 
@@ -89,18 +89,18 @@ def open_maps(
     find: Callable[[], list[ClassTable]],
     wish: Wish,
 ) -> MapPictures:
-    """Open pictures and their maps, whatever these mean.
+    """Build the dataset for images and maps, whatever the maps' values mean.
 
     Args:
-        pairs: Pictures and their maps.
-        files: The maps of all splits, which together tell what they mean.
-        folder: Of the dataset.
-        naming: Folders in which a `labels.json` of thing and stuff may be.
-        find: Finds tables of classes, the likeliest first.
-        wish: What somebody says of them.
+        pairs: Images and their maps.
+        files: Maps of all splits, which together decide what values mean.
+        folder: Folder of the dataset.
+        naming: Folders that may hold a `labels.json` naming a thing and a stuff.
+        find: Function that returns the class tables, the most likely first.
+        wish: Options given by the user.
 
     Raises:
-        DataError: A map cannot be read, or a table of classes does not fit.
+        DataError: A map cannot be read, or a class table does not fit.
     """
     if wish.format == instance_ids.FORMAT:
         return instance_ids.instance_ids(pairs, folder, naming, wish)
@@ -123,6 +123,6 @@ def open_maps(
     if unpainted and channels.are_channels(seen):
         return channels.channel_maps(pairs, files, folder, tables, wish)
     classes = classes_of(reading, seen, files, tables, wish.names)
-    told = classes.told + in_words(classes, seen) + pairs.left_out
-    about = About(f"{semantic.FORMAT} ({MEANINGS[reading.kind]})", ("semantic",), told)
+    notes = classes.told + in_words(classes, seen) + pairs.left_out
+    about = About(f"{semantic.FORMAT} ({MEANINGS[reading.kind]})", ("semantic",), notes)
     return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, about, wish)

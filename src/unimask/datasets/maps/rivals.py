@@ -1,9 +1,9 @@
-"""Which of several maps of one image are read: one of them, all as classes, or the user's choice.
+"""Select which of several maps of one image are read: one, all as classes, or the user's choice.
 
-Masks are classes where folders or endings are named after classes, all are black and white, and
-most do not overlap. Maps that equal others, or that are the same for every image while others vary
-(a field of view), are left out, and the description says so. Else the maps are rivals, and the
-option `--masks` decides.
+Map sets are masks of one class each if their folders or endings are named after classes, all masks
+are black and white, and most do not overlap. Maps that equal others, or that are constant over all
+images while others vary (a field of view), are dropped with a note. Any other map sets are rivals,
+and the option `--masks` decides.
 """
 
 from collections import Counter
@@ -23,26 +23,26 @@ from unimask.datasets.maps.words import PICTURE_WORDS, class_named
 from unimask.errors import DataError
 
 SAMPLED = 16
-"""Images whose maps are compared."""
+"""Number of images whose maps are compared."""
 
 ALIKE = 0.5
-"""Intersection over union of masks from which on they show the same."""
+"""Minimum intersection over union of two masks that show the same object."""
 
 Images = list[dict[str, Path]]
-"""Maps of some images by the name of their set."""
+"""Maps of each sampled image, by the name of their set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """Which maps are read.
+    """Selection of the map sets that are read.
 
     Attributes:
-        names: Of the sets that are read; several are classes.
-        classes: Names of these classes; empty for one set.
+        names: Names of the sets that are read; several sets are classes.
+        classes: Class name of each set; empty for one set.
         joined: Whether images have several masks of one set.
         separate: Whether each mask of an image is an object of its own.
         explicit: Whether the user named the sets.
-        notes: What the user should know.
+        notes: Notes for the user.
     """
 
     names: tuple[str, ...]
@@ -53,7 +53,7 @@ class Resolution:
     notes: tuple[str, ...] = field(default=())
 
     def maps_of(self, match: Match) -> Mapping[str, MapFile]:
-        """Return the map of each image by name."""
+        """Return the map of each image by the image's key."""
         if match.whole:
             (key,) = match.photos.files
             return {key: self.mask_set((1, path) for path in match.rivals[0].files.values())}
@@ -70,18 +70,18 @@ class Resolution:
         return {key: self.mask_set(files) for key, files in parts.items()}
 
     def mask_set(self, parts: Iterable[tuple[int, Path]]) -> MaskSet:
-        """Return masks of one image with the number of each: its own if they are objects."""
+        """Number the masks of one image: by object if they are separate objects, else by set."""
         counted = enumerate(parts, start=1)
         return MaskSet(tuple((i if self.separate else n, path) for i, (n, path) in counted))
 
 
 def files_of(labels: FileSet, key: str) -> tuple[Path, ...]:
-    """Return the masks that a set has of one image."""
+    """Return the masks of one image in a map set."""
     return labels.files[key], *labels.siblings.get(key, ())
 
 
 def set_names(match: Match) -> list[str]:
-    """Return what the sets of maps of some images are called: as short as tells them apart."""
+    """Return the shortest names that distinguish the map sets of some images."""
     sets = match.rivals
     shared = set(match.photos.folders)
     folders = [[n for n in e.folders[e.outer :] if n not in shared] for e in sets]
@@ -99,21 +99,22 @@ def set_names(match: Match) -> list[str]:
 
 
 def ending_of(each: FileSet) -> str:
-    """Return what the names of a set's files end on, without words that only mean an image."""
+    """Return the ending of a set's file names, without words that only mean "image"."""
     words = each.marks.split()
     return "_".join([word for word in words if word not in PICTURE_WORDS] or words)
 
 
 def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution:
-    """Decide which of several maps of one image are read.
+    """Select which of several maps of one image are read.
 
     Args:
         layout: Images and their maps.
-        masks: Names of sets that the user gave, between commas; None for none.
-        format: What the user says that the maps are.
+        masks: Names of map sets given by the user, separated by commas; None to decide
+            automatically.
+        format: Format given by the user; None to decide automatically.
 
     Raises:
-        DataError: There are rivals, or no set of that name.
+        DataError: There are rivals, or no map set has the given name.
     """
     names = list(dict.fromkeys(name for match in layout.matches for name in set_names(match)))
     separate = format == "instance ids"
@@ -127,27 +128,27 @@ def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution
     if not names:
         return finished(layout, (), separate, ())
     images = sampled(layout)
-    left, notes = without_constant(images, names)
-    left, more = without_copies(images, left)
+    remaining, notes = without_constant(images, names)
+    remaining, more = without_copies(images, remaining)
     notes += more
-    voc = [name for name in left if "segmentationclass" in name.lower()]
-    if len(voc) == 1 and all("segmentation" in name.lower() for name in left):
-        others = ", ".join(name for name in left if name not in voc)
+    voc = [name for name in remaining if "segmentationclass" in name.lower()]
+    if len(voc) == 1 and all("segmentation" in name.lower() for name in remaining):
+        others = ", ".join(name for name in remaining if name not in voc)
         notes += [f"{others} is not read (--masks {others.split(', ')[0]} reads it instead)"]
-        left = voc
-    never = not any(len(image) > 1 for image in images) and not all(map(class_of, left))
-    if len(left) > 1 and (never or not are_classes(images, left)):
-        raise question(layout.folder, left, images)
-    return finished(layout, left, separate, notes)
+        remaining = voc
+    never = not any(len(image) > 1 for image in images) and not all(map(class_of, remaining))
+    if len(remaining) > 1 and (never or not are_classes(images, remaining)):
+        raise question(layout.folder, remaining, images)
+    return finished(layout, remaining, separate, notes)
 
 
 def finished(
     layout: Layout, names: Sequence[str], separate: bool, notes: Sequence[str]
 ) -> Resolution:
-    """Return what is read: one set, or several as classes.
+    """Return the selection for these map sets: one set, or several as classes.
 
     Raises:
-        DataError: An image has several masks of a set, which show the same.
+        DataError: An image has several masks in one set that show the same object.
     """
     sets = [
         each
@@ -174,16 +175,16 @@ def finished(
 
 
 def class_of(name: str) -> str | None:
-    """Return the class that a set of masks is named after; None if its name is none of a class."""
+    """Return the class that a map set is named after; None if its name is not that of a class."""
     parts = name.split("*")[0].split("/")
     return next((found for part in parts if (found := class_named(part))), None)
 
 
 def check_siblings(several: Sequence[tuple[FileSet, str]]) -> None:
-    """Refuse masks of one image that show the same: they are of several annotators.
+    """Raise if masks of one image show the same object, as those of several annotators do.
 
     Raises:
-        DataError: Most do.
+        DataError: Most masks do.
     """
     chosen = several[:: -(-len(several) // SAMPLED)]
     values = [
@@ -200,25 +201,25 @@ def check_siblings(several: Sequence[tuple[FileSet, str]]) -> None:
 
 
 def find_name(text: str, names: Sequence[str], folder: Path) -> str:
-    """Return the set of maps that the user means.
+    """Return the name of the map set that the user means.
 
     Raises:
-        DataError: There is none, or there are several.
+        DataError: No set has this name, or several do.
     """
-    wanted = text.strip().strip("_-. /").lower()
-    exact = [name for name in names if name.lower() == wanted]
-    parts = [n for n in names if wanted in n.lower().replace("*", "/").split("/")]
-    found = exact or parts
-    if len(found) != 1:
+    name_text = text.strip().strip("_-. /").lower()
+    exact = [name for name in names if name.lower() == name_text]
+    parts = [n for n in names if name_text in n.lower().replace("*", "/").split("/")]
+    matching = exact or parts
+    if len(matching) != 1:
         raise DataError(
             f"{folder} has no maps called {text.strip()!r}: give --masks (masks=) one of "
             f"{', '.join(names)}"
         )
-    return found[0]
+    return matching[0]
 
 
 def sampled(layout: Layout) -> Images:
-    """Return the maps of some images, those first that have several."""
+    """Return the maps of some images; images with several maps take precedence."""
     images: Images = []
     for match in layout.matches:
         named = list(zip(set_names(match), match.rivals, strict=True))
@@ -230,7 +231,7 @@ def sampled(layout: Layout) -> Images:
 
 
 def pixels_or_none(path: Path) -> Shaped[np.ndarray, "h w ..."] | None:
-    """Read a map; None where that is not possible."""
+    """Read a map; return None if it cannot be read."""
     try:
         return read_map_file(path).pixels
     except DataError:
@@ -238,7 +239,7 @@ def pixels_or_none(path: Path) -> Shaped[np.ndarray, "h w ..."] | None:
 
 
 def read_or_none(path: Path) -> Bool[np.ndarray, "h w"] | None:
-    """Read a black and white mask; None for other maps."""
+    """Read a black and white mask; return None for other maps."""
     pixels = pixels_or_none(path)
     try:
         return None if pixels is None else as_mask(pixels, path)
@@ -252,25 +253,25 @@ def is_equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
 
 
 def without_constant(images: Images, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Leave out sets whose map is the same for every image, where others vary."""
+    """Drop map sets that are constant over all images while others vary; also return notes."""
     constant: list[str] = []
     for name in names:
         paths = [maps[name] for maps in images if name in maps]
         first = pixels_or_none(paths[0]) if len(paths) > 1 else None
         if first is not None and all(is_equal(first, pixels_or_none(path)) for path in paths[1:]):
             constant.append(name)
-    left = [name for name in names if name not in constant]
-    if not left:
+    remaining = [name for name in names if name not in constant]
+    if not remaining:
         return list(names), []
-    return left, [f"{name} is not read: it is the same for every image" for name in constant]
+    return remaining, [f"{name} is not read: it is the same for every image" for name in constant]
 
 
 def without_copies(images: Images, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Leave out sets whose maps equal those of another set."""
-    left: list[str] = []
+    """Drop map sets whose maps equal those of another set; also return notes."""
+    remaining: list[str] = []
     notes: list[str] = []
     for name in names:
-        for other in left:
+        for other in remaining:
             both = [maps for maps in images if name in maps and other in maps]
             if both and all(
                 is_equal(pixels_or_none(maps[name]), pixels_or_none(maps[other])) for maps in both
@@ -278,12 +279,12 @@ def without_copies(images: Images, names: Sequence[str]) -> tuple[list[str], lis
                 notes.append(f"{name} is not read: it equals {other}")
                 break
         else:
-            left.append(name)
-    return left, notes
+            remaining.append(name)
+    return remaining, notes
 
 
 def are_classes(images: Images, names: Sequence[str]) -> bool:
-    """Return whether sets are masks of one class each: by their names, values and overlaps."""
+    """Return whether map sets are masks of one class each, by their names, values and overlaps."""
     classes = [class_of(name) for name in names]
     if None in classes or len(set(classes)) < len(classes):
         return False
@@ -298,14 +299,14 @@ def are_classes(images: Images, names: Sequence[str]) -> bool:
 
 
 def iou(one: Bool[np.ndarray, "h w"] | None, other: Bool[np.ndarray, "h w"] | None) -> float:
-    """Compute the intersection over union of masks; NaN where one is empty or another size."""
+    """Compute the IoU of two masks; NaN if one is empty or their sizes differ."""
     if one is None or other is None or one.shape != other.shape or not (one.any() and other.any()):
         return float("nan")
     return float((one & other).sum() / (one | other).sum())
 
 
 def question(folder: Path, names: Sequence[str], images: Images) -> DataError:
-    """Return the error that lists rivals, and the option that decides."""
+    """Build the error that lists the rivals and the option that decides."""
     example = next(iter(images[0].values()))
     listed = ", ".join(names)
     classes = ",".join(names[:2])

@@ -1,4 +1,4 @@
-"""All values or colours of label maps, and which of the values mean that nothing is known."""
+"""Scan all values or colours of label maps, and decide which values mark unlabelled pixels."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,39 +16,39 @@ from unimask.errors import DataError
 from unimask.labels import IGNORE_LABEL
 
 SCANNED = 2000
-"""Maps that are searched for values at most, spread over all of them."""
+"""Maximum number of maps that are scanned, evenly spaced over all of them."""
 
 NOTHING: tuple[int, ...] = (IGNORE_LABEL, 65535)
-"""Values that mean that nothing is known, in maps of 8 and of 16 bits."""
+"""Values of unlabelled pixels in maps of 8 and of 16 bits."""
 
 GREYS = 8
-"""Classes at most that are drawn as greys from black to white."""
+"""Maximum number of classes that are drawn as greys from black to white."""
 
 SPREAD, UNEVEN = 16, 4
-"""Least distance of such greys, and how many times the least the largest may be."""
+"""Minimum distance of such greys, and maximum ratio of the largest distance to the smallest."""
 
 
 def values_in(files: Sequence[MapFile], *, coloured: bool) -> list[int]:
-    """Return all values or packed colours of maps, in order.
+    """Return all values or packed colours of maps in ascending order.
 
     Raises:
-        DataError: A map cannot be read, or has more colours than a label map has.
+        DataError: A map cannot be read, or has more colours than label maps have.
     """
-    found: set[int] = set()
+    occurring: set[int] = set()
     with ThreadPoolExecutor() as pool:
         chosen = files[:: -(-len(files) // SCANNED)]
         for values in pool.map(partial(values_of, coloured=coloured), chosen):
-            found.update(values)
+            occurring.update(values)
     if coloured:
-        check_colours(len(found), path_of(first_file(files[0])).parent)
-    return sorted(found)
+        check_colours(len(occurring), path_of(first_file(files[0])).parent)
+    return sorted(occurring)
 
 
 def values_of(file: MapFile, *, coloured: bool) -> list[int]:
     """Return the values or packed colours of one map."""
     codes: Codes = read_colours(file) if coloured else read_numbers(file)
     starts = np.ones(codes.shape, bool)
-    starts[:, 1:] = codes[:, 1:] != codes[:, :-1]  # few are left to sort
+    starts[:, 1:] = codes[:, 1:] != codes[:, :-1]  # sort only the first pixel of each run
     values = np.unique(codes[starts])
     if coloured:
         check_colours(len(values), file)
@@ -56,7 +56,11 @@ def values_of(file: MapFile, *, coloured: bool) -> list[int]:
 
 
 def check_colours(count: int, where: object) -> None:
-    """Refuse what has more colours than a label map."""
+    """Raise if there are more colours than label maps have.
+
+    Raises:
+        DataError: There are.
+    """
     if count > COLOURS:
         raise DataError(
             f"{where} has {count} colours, too many for label maps: save them as PNG, neither "
@@ -65,7 +69,7 @@ def check_colours(count: int, where: object) -> None:
 
 
 def informative_glimpses(files: Sequence[MapFile]) -> list[Glimpse]:
-    """Look at some maps, and at others if all pixels of these are alike.
+    """Sample some maps, and others if all pixels of the sample are alike.
 
     Raises:
         DataError: A map cannot be read, or all pixels of all maps are alike.
@@ -76,8 +80,8 @@ def informative_glimpses(files: Sequence[MapFile]) -> list[Glimpse]:
     first = np.asarray(stored(seen[0].file).pixels[0, 0])
     with ThreadPoolExecutor() as pool:
         chosen = files[:: -(-len(files) // SCANNED)]
-        found = pool.map(partial(differs, first=first), chosen)
-        others = [file for file, other in zip(chosen, found, strict=True) if other]
+        different = pool.map(partial(differs, first=first), chosen)
+        others = [file for file, other in zip(chosen, different, strict=True) if other]
     if others:
         return [*seen, *glimpses(others[:LOOKED_AT])]
     usual = int(seen[0].values[0])
@@ -89,13 +93,13 @@ def informative_glimpses(files: Sequence[MapFile]) -> list[Glimpse]:
 
 
 def differs(file: MapFile, first: np.ndarray) -> bool:
-    """Return whether some pixel of a map has another value or colour than `first`."""
+    """Return whether any pixel of a map differs in value or colour from `first`."""
     pixels = stored(file).pixels
     return pixels.ndim - 2 != first.ndim or bool((pixels != first).any())
 
 
 def are_greys(values: Sequence[int]) -> bool:
-    """Return whether values are a few greys spread from black to white, as trimaps have."""
+    """Return whether values are a few greys spread from black to white, as in trimaps."""
     gaps = np.diff(values)
     if len(gaps) < 2 or gaps.min() < SPREAD or gaps.max() > UNEVEN * gaps.min():
         return False
@@ -105,27 +109,27 @@ def are_greys(values: Sequence[int]) -> bool:
 def unknown_values(
     values: Sequence[int], seen: Sequence[Glimpse], names: tuple[str, ...] | None
 ) -> list[int]:
-    """Return the values that mean that nothing is known: 255, or 65535 in maps of 16 bits.
+    """Return the values of unlabelled pixels: 255, or 65535 in 16-bit maps.
 
-    255 is a class where it is the last of a few greys, the only value beside one other, or has a
-    name of its own.
+    255 is a class if it is the last of a few spread greys, the only value besides one other, or has
+    a name of its own.
 
     Args:
         values: All values of the maps.
-        seen: Some maps.
-        names: Names that the user gave in the order of the values.
+        seen: Sampled maps.
+        names: Class names given by the user, in the order of the values.
 
     Raises:
-        DataError: There are two other values, and 255 covers as much as the second of them: it
-            may be the object itself.
+        DataError: There are two other values, and 255 covers more pixels than the second of them,
+            so that it may be the object itself.
     """
-    found = [value for value in NOTHING if value in values]
-    others = [value for value in values if value not in found]
-    if not found or (names is not None and len(names) == len(values)):
+    unlabelled = [value for value in NOTHING if value in values]
+    others = [value for value in values if value not in unlabelled]
+    if not unlabelled or (names is not None and len(names) == len(values)):
         return []
     if len(others) < 2 or are_greys(values):
         return []
-    if len(others) == 2 and names is None and found == [IGNORE_LABEL]:
+    if len(others) == 2 and names is None and unlabelled == [IGNORE_LABEL]:
         held, counts, _ = totals(seen)
         area = {int(value): int(count) for value, count in zip(held, counts, strict=True)}
         if area.get(IGNORE_LABEL, 0) > area.get(others[1], 0):
@@ -136,4 +140,4 @@ def unknown_values(
                 "may be the object itself or mean that nothing is known; give --names (names=) "
                 "with one name per value, in their order, and 'void' for what is unknown"
             )
-    return found
+    return unlabelled

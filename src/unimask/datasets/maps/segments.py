@@ -1,4 +1,4 @@
-"""Pictures beside maps that number segments, each of which has a class."""
+"""Read images with maps of segment ids, each of which has a class."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,19 +15,19 @@ from unimask.errors import DataError
 from unimask.labels import LabelSet
 
 ReadSegments = Callable[[MapFile], Integer[np.ndarray, "h w"]]
-"""Gives numbers of segments, from 0 to less than 2^24."""
+"""Function that reads a map as segment ids, from 0 to less than 2^24."""
 
 Meaning = tuple[int, bool] | None
-"""Label id of a segment and whether it stands for many objects; None where nothing is known."""
+"""Label id of a segment and whether it is a crowd of several objects; None for ignored pixels."""
 
 MOST_SEGMENTS = 2**24
-"""Numbers of segments are smaller than this."""
+"""Exclusive upper bound of segment ids."""
 
 FOREIGN = -1
-"""Label id of objects whose class is not among the labels: ignored, and `Sample.foreign`."""
+"""Label id of objects whose class is not in the label set: ignored, and in `Sample.foreign`."""
 
 MeaningOf = Callable[[int], Meaning]
-"""Says what a number means; raises KeyError for those that mean nothing."""
+"""Function that returns the meaning of a segment id, or raises KeyError if it has none."""
 
 
 def segment_maps(
@@ -39,26 +39,26 @@ def segment_maps(
     about: About,
     wish: Wish,
 ) -> MapPictures:
-    """Give pictures with segments of things and stuff, whose numbers tell class and object.
+    """Build a dataset of images with segments of things and stuff, from maps of segment ids.
 
     Args:
-        pairs: Pictures and their maps.
-        folder: Of the dataset.
-        labels: The classes.
-        read: Reads a map as numbers of segments.
-        meaning_of: Says what a number means.
-        about: What they are.
-        wish: Channels of the pictures.
+        pairs: Images and their maps.
+        folder: Folder of the dataset.
+        labels: Label set of the dataset.
+        read: Function that reads a map as segment ids.
+        meaning_of: Function that returns the meaning of a segment id.
+        about: Description of the dataset.
+        wish: Options with the images' channels.
     """
     read_objects = partial(read_segments, read, meaning_of, about.format)
     return MapPictures(pairs, folder, labels, read_objects, about, wish)
 
 
 def read_segments(read: ReadSegments, meaning_of: MeaningOf, format: str, file: MapFile) -> Objects:
-    """Read a map: an object per number that means something.
+    """Read a map: one object per segment id that has a class.
 
     Raises:
-        DataError: It cannot be read, or has a number that means nothing.
+        DataError: The map cannot be read, or has an id without a meaning.
     """
     codes = read(file)
     if codes.size and codes.max() >= MOST_SEGMENTS:

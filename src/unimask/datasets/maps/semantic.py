@@ -1,4 +1,4 @@
-"""Pictures beside maps whose values or colours are classes."""
+"""Read images with maps whose values or colours are classes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,33 +16,33 @@ from unimask.labels import LabelSet
 FORMAT = "semantic maps"
 
 ReadMap = Callable[[MapFile], Int[np.ndarray, "h w"]]
-"""Gives label ids, negative where nothing is known."""
+"""Function that reads a map as label ids, negative for ignored pixels."""
 
 
 def semantic_maps(
     pairs: Pairs, folder: Path, labels: LabelSet, read: ReadMap, about: About, wish: Wish
 ) -> MapPictures:
-    """Give pictures with the class of each pixel: no objects, so that only semantic can be learned.
+    """Build a dataset of images with a class per pixel; without objects, its only task is semantic.
 
     Args:
-        pairs: Pictures and their maps.
-        folder: Of the dataset.
-        labels: The classes.
-        read: Reads a map as label ids.
-        about: What they are.
-        wish: Channels of the pictures.
+        pairs: Images and their maps.
+        folder: Folder of the dataset.
+        labels: Label set of the dataset.
+        read: Function that reads a map as label ids.
+        about: Description of the dataset.
+        wish: Options with the images' channels.
     """
     return MapPictures(pairs, folder, labels, partial(read_classes, read), about, wish)
 
 
 def read_classes(read: ReadMap, file: MapFile) -> Objects:
-    """Read a map: one object per class.
+    """Read a map: one object per class that occurs.
 
     Raises:
-        DataError: It cannot be read, or has a value that means nothing.
+        DataError: The map cannot be read, or has a value without a class.
     """
     label_ids = read(file)
     present = np.flatnonzero(np.bincount(label_ids[label_ids >= 0], minlength=1))
-    number = np.zeros(max(present, default=-1) + 2, np.int32)  # the last is for what is not known
+    number = np.zeros(max(present, default=-1) + 2, np.int32)  # last entry: ignored pixels (-1)
     number[present] = np.arange(1, len(present) + 1)
     return Objects(number[label_ids], present, np.zeros(len(present), bool))

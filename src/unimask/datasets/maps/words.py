@@ -1,4 +1,4 @@
-"""What the names of folders and files say: picture or label map, which split, and whose partner."""
+"""Parse the names of folders and files: image or label map, split, and the key of partners."""
 
 import re
 from typing import Literal
@@ -88,11 +88,12 @@ PAINTED_WORDS = frozenset(
         "colormaps",
     ]
 )
-"""Maps that are drawn for people; where the same labels are there as numbers, those are taken."""
+"""Words for maps that are painted for viewing; maps of numbers with the same labels take
+precedence."""
 
 OBJECT_WORDS = frozenset(["instance", "instances", "inst", "object", "objects", "ids"])
 CLASS_WORDS = frozenset(["semantic", "class", "classes", "segmentationclass", "category"])
-"""Names of maps whose values number objects, and of maps whose values are classes."""
+"""Words for maps whose values are object ids, and for maps whose values are classes."""
 
 ANNOTATOR_WORDS = frozenset(
     [
@@ -155,18 +156,18 @@ VARIANT_WORDS = frozenset(
         "resized",
     ]
 )
-"""Names of several maps of one image that are no names of classes."""
+"""Words that distinguish several maps of one image without naming a class."""
 
 MARKS = MAP_WORDS | PICTURE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
-"""What a file is called before or after the name that it shares with its partner."""
+"""Words before or after the key that a file shares with its partner."""
 
 KNOWN = MAP_WORDS | PICTURE_WORDS | frozenset(SPLITS)
 
 
 def words_in(name: str) -> list[str]:
-    """Split a name into words in small letters: at punctuation, digits, capitals ("trainAnnot").
+    """Split a name into lower-case words at punctuation, digits and capitals ("trainAnnot").
 
-    Two known words that are glued together ("trainannot") are two words.
+    Two known words without a separator ("trainannot") are split as well.
     """
     whole = re.split(r"[^A-Za-z0-9]+", name)
     words: list[str] = []
@@ -180,7 +181,7 @@ def words_in(name: str) -> list[str]:
 
 
 def unglued(word: str) -> list[str]:
-    """Split "valannot" into "val" and "annot"; leave alone what is no two known words."""
+    """Split two known words, "valannot" into "val" and "annot"; return any other word unchanged."""
     if word not in KNOWN:
         for place in range(2, len(word) - 1):
             if word[:place] in KNOWN and word[place:] in KNOWN:
@@ -189,9 +190,9 @@ def unglued(word: str) -> list[str]:
 
 
 def role_of(names: tuple[str, ...]) -> Role | None:
-    """Say what files are by the names of the folders they lie in, outermost first.
+    """Return the role of files by the names of their folders, outermost first.
 
-    The innermost name that says something decides; in one name, a word for labels does
+    The innermost name with a known word decides; within one name, words for labels take precedence
     ("mask_images").
     """
     for name in reversed(names):
@@ -206,7 +207,8 @@ def role_of(names: tuple[str, ...]) -> Role | None:
 def class_named(name: str) -> str | None:
     """Return the class that a folder or ending of masks is named after ("1. cat_masks": "cat").
 
-    None if the name is none of a class: it says only that these are maps, whose, or which variant.
+    Returns None if the name is not that of a class but only marks maps, their annotator or a
+    variant.
     """
     parts = re.split(r"[_\-./ ]+", re.sub(r"^\d+\W+", "", name))
     split = [
@@ -215,13 +217,13 @@ def class_named(name: str) -> str | None:
     drop = MAP_WORDS | PAINTED_WORDS | CLASS_WORDS | OBJECT_WORDS | KNOWN
     if any(word.lower() in ANNOTATOR_WORDS | VARIANT_WORDS for word in split):
         return None
-    left = [part for part in parts if not {word for word in words_in(part)} & drop]
+    remaining = [part for part in parts if not {word for word in words_in(part)} & drop]
     glued = [word for word in split if word.lower() not in drop and not word.isdecimal()]
-    return " ".join(left or glued) or None if glued else None
+    return " ".join(remaining or glued) or None if glued else None
 
 
 def reading_named(names: tuple[str, ...]) -> tuple[str, Literal["ids", "index"]] | None:
-    """Return the word that says what the values of maps are, and what it says; None for none."""
+    """Return the word that states what the values of maps are, and its meaning, or None."""
     for word in (word for name in names for word in words_in(name)):
         if word in OBJECT_WORDS:
             return word, "ids"
@@ -231,7 +233,7 @@ def reading_named(names: tuple[str, ...]) -> tuple[str, Literal["ids", "index"]]
 
 
 def split_of(names: tuple[str, ...]) -> str | None:
-    """Say which split folders of these names belong to, outermost first."""
+    """Return the split that folders of these names belong to, outermost first; None if unstated."""
     for name in names:
         for word in words_in(name):
             if word in SPLITS:
@@ -240,17 +242,17 @@ def split_of(names: tuple[str, ...]) -> str | None:
 
 
 def is_painted(names: tuple[str, ...]) -> bool:
-    """Say whether maps were drawn for people to look at."""
+    """Return whether names mark maps that are painted for viewing."""
     return any(PAINTED_WORDS & set(words_in(name)) for name in names)
 
 
 def key_of(stem: str) -> tuple[str, str]:
-    """Split a file's stem into the name that partners share and the marks around it.
+    """Split a file's stem into the key that partners share and the marks around it.
 
     >>> key_of("0001TP_006690_L")
     ('0001TP_006690', 'l')
     """
-    parts = re.split(r"([_\-. ]+)", stem)  # words at even places, what parts them between
+    parts = re.split(r"([_\-. ]+)", stem)  # words at even positions, separators at odd ones
     marks: list[str] = []
     while parts and parts[-1].lower() in MARKS:
         marks.append(parts[-1].lower())

@@ -37,8 +37,7 @@ __all__ = [
     "train",
 ]
 
-# Each name is imported when it is first asked for: `import unimask` starts neither torch nor an
-# extra.
+# Public names are imported on first access: `import unimask` imports neither torch nor an extra.
 HOMES = {
     "Predictor": "unimask.inference",
     "Result": "unimask.results",
@@ -56,7 +55,7 @@ HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name from its room."""
+    """Import a public name from the package that defines it."""
     if name not in HOMES:
         raise AttributeError(f"module 'unimask' has no attribute {name!r}")
     value = getattr(import_module(HOMES[name]), name)

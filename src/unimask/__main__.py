@@ -1,4 +1,4 @@
-"""`python -m unimask` is `unimask`."""
+"""Run the command line as `python -m unimask`."""
 
 from unimask.cli import main
 

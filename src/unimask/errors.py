@@ -1,34 +1,34 @@
 """The exceptions that unimask raises on purpose.
 
     UnimaskError            every error below; the command line prints it as one line, exit code 2
-    ├── ImageError          a picture that cannot be read, or that is refused
-    ├── DataError           a dataset, its masks or its annotations
-    ├── CheckpointError     weights or their configuration
-    ├── TaskError           a task that these weights or these labels cannot do
+    ├── ImageError          an image that cannot be read, or that is refused
+    ├── DataError           an error in a dataset, its masks or its annotations
+    ├── CheckpointError     an error in weights or in their configuration
+    ├── TaskError           a task that the weights or the labels do not support
     ├── OutputError         a result that cannot be written
-    │   └── StorageError    nothing more can be written there: the disk is full, or read-only
-    ├── SettingsError       an option, or a combination of options
+    │   └── StorageError    no more can be written: the disk is full or read-only
+    ├── SettingsError       an invalid option, or an invalid combination of options
     ├── MissingExtraError   an optional dependency that is not installed
-    └── TrainingError       a run that cannot go on
-
+    └── TrainingError       a training run that cannot continue
+Each message is one line that names the file or the value and how to fix it.
 Each message names the file or the value and says how to mend it, on one line.
 """
 
 
 def printable(text: str) -> str:
-    """Return text with escapes in place of control, direction and other invisible characters."""
+    """Return the text with control, direction and other invisible characters escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class UnimaskError(Exception):
-    """Any failure that unimask foresees; its message is one line for a person.
+    """Any failure that unimask foresees, with a message of one line.
 
     Args:
-        message: What happened and how to mend it. Names in it may come out of files, and so may
-            hold anything: line ends and other characters that do not print are written as escapes,
-            so that no file can fill a terminal or change its colours.
+        message: What happened and how to fix it. Control and other invisible characters, which may
+            come from names in files, are escaped, so that no file can fill a terminal or change its
+            colours.
     """
 
     def __init__(self, message: str) -> None:
@@ -36,14 +36,14 @@ class UnimaskError(Exception):
 
 
 class UnimaskWarning(UserWarning):
-    """Anything that unimask warns of; its message is safe to print, as that of an error is."""
+    """Any warning that unimask issues; its message is escaped in the same way as an error's."""
 
     def __str__(self) -> str:
         return printable(super().__str__())
 
 
 class ImageError(UnimaskError):
-    """A picture is missing, corrupt, of an unknown kind, or absurdly large."""
+    """An image is missing, corrupt, of an unknown format, or too large."""
 
 
 class DataError(UnimaskError):
@@ -55,27 +55,27 @@ class CheckpointError(UnimaskError):
 
 
 class TaskError(UnimaskError):
-    """The task is unknown, or these weights were not trained for it."""
+    """The task is unknown, or the weights were not trained for it."""
 
 
 class OutputError(UnimaskError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to the requested location."""
 
 
 class StorageError(OutputError):
-    """The disk is full, a quota is used up, or it is read-only: the next file fails as well."""
+    """The disk is full, over quota or read-only, so the next file would fail as well."""
 
 
 class SettingsError(UnimaskError):
-    """An option has a value that cannot be used, alone or with another."""
+    """An option has an invalid value, alone or in combination with another."""
 
 
 class MissingExtraError(UnimaskError):
     """An optional dependency is not installed.
 
     Args:
-        package: The name that failed to import.
-        extra: The extra of unimask that brings it.
+        package: Name of the package that failed to import.
+        extra: Extra of unimask that installs it.
     """
 
     def __init__(self, package: str, extra: str) -> None:
@@ -83,4 +83,4 @@ class MissingExtraError(UnimaskError):
 
 
 class TrainingError(UnimaskError):
-    """Training cannot go on: the message says after which step and why."""
+    """Training cannot continue; the message names the step and the reason."""

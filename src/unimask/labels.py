@@ -1,4 +1,4 @@
-"""Label sets: names, which of them are things, and colours."""
+"""Label sets: class names, thing or stuff, and colours."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,26 +10,34 @@ Task = Literal["semantic", "instance", "panoptic"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
 IGNORE_LABEL = 255
-"""The pixel value that semantic maps reserve for "not labelled"."""
+"""Value of unlabelled pixels in semantic maps."""
 
 
 Colour = tuple[int, int, int]
-"""Red, green and blue from 0 to 255."""
+"""Red, green and blue, each from 0 to 255."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSet:
-    """Names of the classes, in the order of the network's outputs.
+    """Classes of a dataset or a network, in the order of the network's outputs.
+
+    Two sets are equal if their names and things are, whatever their colours and category ids.
 
     Sets of the same names and things are equal, whatever their colours and category ids.
 
     Attributes:
-        names: One name per class; the index is the label id, counted from 0.
-        is_thing: Per class: True where objects are counted one by one, False for stuff.
-        colours: Per class what drawings paint it with, None for drawings to choose; empty where
-            they choose all.
-        category_ids: Per class the id that its dataset's files use ("category_id" of COCO), which
-            results are written with; empty where the label ids are all that is known.
+        names: Name of each class; its index is the label id, which counts from 0.
+        is_thing: Per class, True for things (countable objects) and False for stuff.
+        colours: Per class, the colour for drawings, or None for a colour chosen automatically;
+            empty if all are chosen automatically.
+        category_ids: Per class, its id in the dataset's files (`category_id` in COCO), which
+            exports use; empty if only the label ids are known.
+
+    Example:
+        >>> from unimask.labels import LabelSet
+        >>> labels = LabelSet(names=("cell", "background"), is_thing=(True, False))
+        >>> len(labels), labels.things
+        (2, (0,))
     """
 
     names: tuple[str, ...]
@@ -38,7 +46,7 @@ class LabelSet:
     category_ids: tuple[int, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse sets that no network could be trained for.
+        """Validate the label set.
 
         Raises:
             SettingsError: The set is empty, the tuples differ in length, a colour is not valid, or
@@ -67,47 +75,48 @@ class LabelSet:
         return len(self.names)
 
     def colour(self, label_id: int) -> Colour | None:
-        """Give what drawings paint a class with; None where they choose."""
+        """Return the colour of a class, or None if drawings choose it."""
         return self.colours[label_id] if self.colours else None
 
     def category_id(self, label_id: int) -> int:
-        """Return the dataset's own id of a class; the label id where that is unknown."""
+        """Return the dataset's id of a class, or the label id if that is unknown."""
         return self.category_ids[label_id] if self.category_ids else label_id
 
     @property
     def things(self) -> tuple[int, ...]:
-        """Label ids of the classes whose objects are counted."""
+        """Label ids of the things."""
         return tuple(index for index, thing in enumerate(self.is_thing) if thing)
 
 
 def are_with_background(labels: LabelSet, things: LabelSet) -> bool:
-    """Say whether `labels` are `things` and a stuff "background" after them.
+    """Return whether `labels` are `things` followed by a stuff class "background".
 
-    Lists of objects have it for what no object covers; networks of instances need not know it.
+    Datasets of objects have this class for pixels that no object covers; networks for instance
+    segmentation may lack it.
     """
     return labels == LabelSet((*things.names, "background"), (*things.is_thing, False))
 
 
 UNNAMED = ("object", "background")
-"""What a thing and the stuff around it are called where nobody named them."""
+"""Class names of objects and of the rest, where a dataset has no names."""
 
 
 def mean_the_same(ours: LabelSet, theirs: LabelSet) -> bool:
-    """Say whether label ids of two sets are of the same classes; `theirs` may be unnamed."""
+    """Return whether the label ids of both sets mean the same classes; `theirs` may be unnamed."""
     named_alike = theirs.names in (ours.names, UNNAMED)
     return named_alike and ours.is_thing == theirs.is_thing
 
 
 def is_colour(colour: Sequence[int]) -> bool:
-    """Say whether these are red, green and blue."""
+    """Return whether the values are red, green and blue from 0 to 255."""
     return len(colour) == 3 and all(0 <= value <= 255 for value in colour)
 
 
 def parse_task(task: str) -> Task:
-    """Give `task` as one of the three names.
+    """Return `task` typed as one of the three task names.
 
     Raises:
-        TaskError: It is none of them.
+        TaskError: The task is none of the three.
     """
     for known in TASKS:
         if isinstance(task, str) and task == known:
@@ -116,5 +125,5 @@ def parse_task(task: str) -> Task:
 
 
 def widest(tasks: Sequence[Task]) -> Task:
-    """Give the task that asks for the most: panoptic, else instance, else semantic."""
+    """Return the most demanding of the tasks: panoptic, then instance, then semantic."""
     return max(tasks, key=TASKS.index)

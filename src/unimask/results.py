@@ -1,4 +1,4 @@
-"""What a prediction is: segments with names, and every form that users ask of them."""
+"""Predictions for one image: its segments, and the formats to which they convert."""
 
 import json
 from dataclasses import dataclass, field
@@ -21,17 +21,30 @@ from unimask.visualization.overlay import Shape, draw_overlay, paint_runs
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One region with a class.
+    """One segment of an image: a mask with a class.
 
     Attributes:
-        id: Number within the result, from 1.
-        label: Name of its class.
-        label_id: Index of its class.
-        is_thing: True for an object that is counted, False for stuff.
+        id: Number of the segment within the result, from 1.
+        label: Name of the class.
+        label_id: Index of the class.
+        is_thing: True for a thing (a countable object), False for stuff.
         score: Confidence from 0 to 1; None for semantic segments.
-        area: Pixels.
-        box: x0, y0, x1, y1 in pixels around the mask, ends exclusive.
-        rle: The mask.
+        area: Number of pixels.
+        box: Bounding box x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
+        rle: Mask as run lengths, at the size of the image.
+
+    Example:
+        >>> import numpy as np
+        >>> from unimask.formats.run_length import RunLength
+        >>> from unimask.labels import LabelSet
+        >>> from unimask.results import Segment
+        >>> rle = RunLength.from_mask(np.array([[True, True], [False, True]]))
+        >>> labels = LabelSet(("cell",), (True,))
+        >>> segment = Segment.of(labels, 0, rle, id=1, score=0.9)
+        >>> segment.label, segment.area, segment.box
+        ('cell', 3, (0.0, 0.0, 2.0, 2.0))
+        >>> segment.mask.sum(axis=1)
+        array([2, 1])
     """
 
     id: int
@@ -47,7 +60,7 @@ class Segment:
     def of(
         cls, labels: LabelSet, label_id: int, rle: RunLength, *, id: int, score: float | None
     ) -> "Segment":
-        """Make a segment from its mask; area and box follow from it."""
+        """Create a segment from its mask, from which area and box are computed."""
         return cls(
             id=id,
             label=labels.names[label_id],
@@ -61,12 +74,12 @@ class Segment:
 
     @property
     def mask(self) -> Bool[np.ndarray, "h w"]:
-        """The pixels, at the picture's size."""
+        """Binary mask at the size of the image."""
         return self.rle.to_mask()
 
 
 class Candidate(NamedTuple):
-    """A class with the score of an object or region that was not found."""
+    """A class and score that stayed below the thresholds."""
 
     label: str
     score: float
@@ -74,18 +87,35 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What the network found in one picture.
+    """Prediction for one image.
+
+    `len(result)` is the number of segments.
 
     Attributes:
-        task: What was asked.
-        size: Height and width of the picture.
-        labels: All classes that could have been found.
-        segments: What was found; for instance best first.
-        path: The picture's file, if it came from one.
-        image: The picture, RGB, if kept; where it has other channels, the first three, each
-            scaled between its own 0.1 and 99.9 percentiles.
-        speed: Milliseconds per stage: preprocess, network, postprocess.
-        candidates: Where nothing was found, the highest scores that were considered.
+        task: Task that was predicted.
+        size: Height and width of the image in pixels.
+        labels: Classes of the network.
+        segments: Predicted segments; instances are sorted by descending score.
+        path: File of the image, if it was read from one.
+        image: The image as RGB, if it was retained; of an image with other channels the first
+            three, each scaled between its 0.1 and 99.9 percentiles.
+        speed: Milliseconds per stage: "preprocess", "network" and "postprocess".
+        candidates: Highest scores that were considered, if there are no segments.
+
+    Example:
+        >>> import numpy as np
+        >>> from unimask.formats.run_length import RunLength
+        >>> from unimask.labels import LabelSet
+        >>> from unimask.results import Result, Segment
+        >>> labels = LabelSet(("cell",), (True,))
+        >>> rle = RunLength.from_mask(np.array([[True, True], [False, True]]))
+        >>> segment = Segment.of(labels, 0, rle, id=1, score=0.9)
+        >>> result = Result("instance", (2, 2), labels, (segment,))
+        >>> result.names, result.boxes.tolist()
+        (('cell',), [[0.0, 0.0, 2.0, 2.0]])
+        >>> result.segmentation
+        array([[1, 1],
+               [0, 1]], dtype=int32)
     """
 
     task: Task
@@ -102,21 +132,22 @@ class Result:
 
     @cached_property
     def segmentation(self) -> Int[np.ndarray, "h w"]:
-        """One number per pixel, int32.
+        """Map of one id per pixel, int32.
 
-        Panoptic: the segment's id, 0 for void. Semantic: the label id, -1 for none. Instance:
-        the segment's id, 0 for none, the higher score on top where masks overlap.
+        Panoptic: the segment's id, 0 for void. Semantic: the label id, -1 for unlabelled pixels.
+        Instance: the segment's id, 0 for background; where masks overlap, the higher score is on
+        top.
         """
         return np.ascontiguousarray(self.transposed_ids(np.int32).T)
 
     def transposed_ids(self, kind: type[np.integer]) -> Integer[np.ndarray, "w h"]:
-        """Compute `segmentation` in a smaller type, with the columns as rows.
+        """Compute `segmentation` in another dtype, transposed (columns as rows).
 
         Args:
-            kind: Of the numbers; -1 becomes the largest of an unsigned one.
+            kind: Integer dtype; in an unsigned one, -1 becomes the largest value.
         """
-        nobody = np.array(-1 if self.task == "semantic" else 0).astype(kind)
-        ids = np.full(self.size[::-1], nobody, kind)
+        empty = np.array(-1 if self.task == "semantic" else 0).astype(kind)
+        ids = np.full(self.size[::-1], empty, kind)
         for segment in sorted(self.segments, key=lambda segment: segment.score or 0.0):
             value = segment.label_id if self.task == "semantic" else segment.id
             paint_runs(ids, value, *segment.rle.runs)
@@ -124,37 +155,37 @@ class Result:
 
     @property
     def masks(self) -> Bool[np.ndarray, "n h w"]:
-        """All masks, dense: n times the picture's pixels in bytes."""
+        """All masks as one dense array; it takes n times h times w bytes."""
         if not self.segments:
             return np.zeros((0, *self.size), bool)
         return np.stack([segment.mask for segment in self.segments])
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The name of each segment's class."""
+        """Class name of each segment."""
         return tuple(segment.label for segment in self.segments)
 
     @property
     def label_ids(self) -> Int[np.ndarray, " n"]:
-        """The label id of each segment."""
+        """Label id of each segment, int64."""
         return np.array([segment.label_id for segment in self.segments], np.int64)
 
     @property
     def boxes(self) -> Float[np.ndarray, "n 4"]:
-        """The box of each segment: x0, y0, x1, y1 in pixels."""
+        """Box of each segment: x0, y0, x1, y1 in pixels."""
         boxes = [segment.box for segment in self.segments]
         return np.array(boxes, np.float64).reshape(-1, 4)
 
     @property
     def scores(self) -> Float[np.ndarray, " n"]:
-        """The score of each segment; NaN where there is none."""
+        """Score of each segment from 0 to 1; NaN for segments without a score."""
         scores = [np.nan if s.score is None else s.score for s in self.segments]
         return np.array(scores, np.float64)
 
     def plot(self, *, legend: bool = True) -> Image.Image:
-        """Draw the segments over the picture, or over grey where the picture was not kept.
+        """Draw the segments over the image, or over grey if the image was not retained.
 
-        Classes have the colours of their label set, where it has any; objects vary around them.
+        Classes have the colours of their label set, if it has any; objects have shades of them.
         """
         image = self.image
         if image is None:
@@ -174,30 +205,31 @@ class Result:
         return draw_overlay(image, shapes, legend=legend)
 
     def show(self) -> None:
-        """Open the drawing in the system's viewer."""
+        """Open the drawing in the system's image viewer."""
         self.plot().show()
 
     def save(self, folder: str | Path, stem: str | None = None) -> dict[str, Path]:
-        """Write the drawing, the id map and the segments.
+        """Write the drawing, the id map and the segments to a folder.
 
-        `STEM_overlay.png` is the drawing. `STEM_ids.png` is the id map: panoptic as COCO's RGB
-        ids, semantic as label id (8-bit, 255 for none; 16-bit and 65535 from 255 classes on),
-        instance as 16-bit ids. `STEM.json` holds task, size, labels, speed and per segment id,
-        label, label_id, category_id, is_thing, score, area, box and the mask as COCO run lengths.
+        `STEM_overlay.png` is the drawing. `STEM_ids.png` is the id map: panoptic as COCO's RGB ids,
+        semantic as label ids (8-bit, 255 for unlabelled pixels; from 255 classes on 16-bit and
+        65535), instance as 16-bit ids. `STEM.json` holds task, size, labels, speed and, per
+        segment, id, label, label_id, category_id, is_thing, score, area, box and the mask as COCO
+        run lengths.
 
-        Files of an earlier call are replaced if they are as they were written. `unimask.json`
-        lists them with their hashes; all other files stay.
+        Files that an earlier call wrote are replaced unless they were changed since. `unimask.json`
+        lists the written files with their hashes; other files are left alone.
 
         Args:
-            folder: New, empty, or one that results were written to before.
-            stem: Start of the names, which may lie in subfolders ("left/001"); the image's own
-                by default.
+            folder: A new or empty folder, or one to which results were written before.
+            stem: Start of the file names, which may include subfolders ("left/001"); by default the
+                name of the image without its suffix.
 
         Returns:
-            The paths written, under "overlay", "ids" and "json".
+            Paths of the written files, under "overlay", "ids" and "json".
 
         Raises:
-            OutputError: The folder holds other files, or cannot be written to.
+            OutputError: The folder holds files of others, or cannot be written to.
         """
         names = result_names(stem or (self.path.stem if self.path else "result"))
         place = output_folder(folder)
@@ -213,10 +245,10 @@ class Result:
         return {kind: Path(folder) / name for kind, name in names.items()}
 
     def id_picture(self) -> Image.Image:
-        """Draw the id map, in the form that `save` describes.
+        """Convert the id map to an image, in the format that `save` describes.
 
         Raises:
-            OutputError: There are more ids than the form has.
+            OutputError: There are more ids than the format can hold.
         """
         largest = max((s.id for s in self.segments), default=0)
         if self.task == "panoptic":
@@ -228,7 +260,7 @@ class Result:
         return Image.fromarray(np.ascontiguousarray(self.transposed_ids(np.uint16).T))
 
     def to_dict(self) -> dict[str, object]:
-        """Give everything but pixels as plain values, ready for JSON."""
+        """Return everything except pixels as plain values that JSON can hold."""
         return {
             "task": self.task,
             "picture": None if self.path is None else str(self.path),
@@ -253,14 +285,13 @@ class Result:
         }
 
     def to_coco(self, image_id: int | str | None = None) -> list[dict[str, object]]:
-        """Return COCO results: one entry per segment; box as x, y, width, height.
+        """Return the segments as COCO results, one entry per segment; boxes as x, y, width, height.
 
-        `category_id` is the number that the dataset of the model's training gives the class, its
-        label id where the dataset gives none.
+        `category_id` is the dataset's id of the class, or the label id if the dataset has none.
 
         Args:
-            image_id: The image's id in its dataset. By default the name of its file without the
-                suffix, which `unimask evaluate` finds it by, or 0 if it came from no file.
+            image_id: Id of the image in its dataset. By default the file name without its suffix,
+                by which `unimask evaluate` finds the image, or 0 if it was not read from a file.
         """
         if image_id is None:
             image_id = self.path.stem if self.path else 0
@@ -277,11 +308,12 @@ class Result:
         ]
 
     def to_panoptic(self) -> tuple[UInt8[np.ndarray, "h w 3"], list[dict[str, object]]]:
-        """Return COCO panoptic: the RGB image of ids, and its `segments_info`.
+        """Return the result in COCO's panoptic format: an RGB image of ids, and `segments_info`.
 
-        `category_id` is that of `to_coco`.
+        `category_id` is the one of `to_coco`.
 
-        Where instances overlap, the higher score is on top, and one wholly covered is left out.
+        Where instances overlap, the higher score is on top; an instance that is fully covered is
+        omitted.
         """
         ids = self.segmentation + (1 if self.task == "semantic" else 0)
         visible = set(np.unique(ids).tolist())

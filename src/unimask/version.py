@@ -1,3 +1,3 @@
-"""The release number, in one place; importing it costs nothing."""
+"""The version number, in a module that imports nothing."""
 
 __version__ = "0.1.0"

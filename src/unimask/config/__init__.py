@@ -1,6 +1,6 @@
-"""Every number of an architecture and of its pre- and post-processing, as frozen data.
+"""Configuration of architectures, pre-processing and post-processing, as frozen dataclasses.
 
-Importing this room imports no torch: reading a configuration is instant.
+Importing this package does not import torch, so reading a configuration is fast.
 """
 
 from unimask.config.backbones import (

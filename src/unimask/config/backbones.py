@@ -1,4 +1,4 @@
-"""Numbers of backbones."""
+"""Configurations of backbones."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,15 +9,18 @@ class ResNetConfig:
     """A ResNet with its stride in the 3x3 convolution (He et al. 2016; torchvision's variant).
 
     Attributes:
-        block: "bottleneck" for R50 and deeper, "basic" for small ones.
-        stem: "basic" is one 7x7 convolution; "deeplab" are three of 3x3, as in R50c and R101c.
-        stem_channels: Width of the stem; of DeepLab's first two convolutions it is half of that.
+        block: "bottleneck" for ResNet-50 and deeper, "basic" for smaller networks.
+        stem: "basic" for one 7x7 convolution; "deeplab" for three 3x3 ones, as in R50c and R101c.
+        stem_channels: Output channels of the stem; DeepLab's first two convolutions have half of
+            them.
         channels: Output channels of the four stages.
         depths: Blocks per stage.
-        norm: "frozen_batch" keeps ImageNet statistics; "group" trains from scratch at any batch.
-        last_dilations: Distance of neighbours in the 3x3 convolutions of the last stage, block by
-            block; blocks beyond these have 1. DeepLab's are 1, 2, 4, and no weight's shape tells.
-        in_channels: Channels of the picture, 3 for RGB; so in all backbones.
+        norm: "frozen_batch" uses ImageNet statistics; "group" trains from scratch at any batch
+            size.
+        last_dilations: Dilation of the 3x3 convolution in each block of the last stage; 1 for
+            blocks beyond the tuple. DeepLab uses 1, 2, 4, which cannot be inferred from the shapes
+            of weights.
+        in_channels: Number of image channels; 3 for RGB.
     """
 
     kind: Literal["resnet"] = "resnet"
@@ -40,9 +43,9 @@ class SwinConfig:
         depths: Blocks per stage.
         num_heads: Attention heads per stage.
         window_size: Side of the attention window, in tokens.
-        mlp_ratio: Hidden width of the feed-forward part over its input width.
-        drop_path: Stochastic depth of the last block; earlier blocks scale linearly from 0.
-        in_channels: Channels of the picture.
+        mlp_ratio: Hidden width of the feed-forward network as a multiple of its input width.
+        drop_path: Stochastic depth rate of the last block; it decreases linearly to 0 at the first.
+        in_channels: Number of image channels.
     """
 
     kind: Literal["swin"] = "swin"
@@ -59,15 +62,15 @@ class SwinConfig:
 class ConvNeXtConfig:
     """A ConvNeXt (Liu et al. 2022) with one LayerNorm per output map.
 
-    The default is ConvNeXt-T. S has `depths` of 3, 3, 27, 3, and so have the larger ones, whose
-    `dims` start at 128 (B), 192 (L) and 256 (XL) and double from stage to stage.
+    The default is ConvNeXt-T. S and larger have `depths` of 3, 3, 27, 3; the `dims` of B, L and XL
+    start at 128, 192 and 256 and double from stage to stage.
 
     Attributes:
         dims: Channels of the four stages.
         depths: Blocks per stage.
-        drop_path: Stochastic depth of the last block; earlier blocks scale linearly from 0.
-        layer_scale: Initial scale of every block's branch, 1 in OneFormer; 0 for blocks without.
-        in_channels: Channels of the picture.
+        drop_path: Stochastic depth rate of the last block; it decreases linearly to 0 at the first.
+        layer_scale: Initial scale of every block's branch, 1 in OneFormer; 0 for no scale.
+        in_channels: Number of image channels.
     """
 
     kind: Literal["convnext"] = "convnext"
@@ -83,21 +86,20 @@ class DiNATConfig:
     """A DiNAT (Hassani and Shi 2022) with one LayerNorm per output map.
 
     The default is DiNAT-T with its dilations for ImageNet. Mini has 6 blocks in its third stage,
-    all others 18; S, B and L have a `mlp_ratio` of 2 and an `embed_dim` of 96, 128 and 192. A head
+    all others 18; S, B and L have an `mlp_ratio` of 2 and an `embed_dim` of 96, 128 and 192. A head
     has 32 channels.
 
     Attributes:
         embed_dim: Channels of the first stage; each later stage doubles them.
         num_heads: Attention heads per stage.
-        kernel_size: Side of the neighbourhood, in tokens; odd.
-        dilations: Distance of neighbours, per stage and block, of which there are as many. They
-            belong to the weights, though no weight's shape tells them: one network was trained
-            with one set.
-        mlp_ratio: Hidden width of the feed-forward part over its input width.
-        drop_path: Stochastic depth of the last block; earlier blocks scale linearly from 0.
-        layer_scale: Initial scale of both branches of every block; 0 for blocks without scales, as
-            in all published DiNATs but B.
-        in_channels: Channels of the picture.
+        kernel_size: Side of the neighbourhood in tokens; odd.
+        dilations: Dilation of each block, per stage; their number is the depth of the stage. They
+            belong to the trained weights but cannot be inferred from the shapes of weights.
+        mlp_ratio: Hidden width of the feed-forward network as a multiple of its input width.
+        drop_path: Stochastic depth rate of the last block; it decreases linearly to 0 at the first.
+        layer_scale: Initial scale of both branches of every block; 0 for no scales, as in all
+            published DiNATs except B.
+        in_channels: Number of image channels.
     """
 
     kind: Literal["dinat"] = "dinat"
@@ -118,12 +120,12 @@ class DiNATConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimmConfig:
-    """A backbone of timm, with all numbers that its name stands for there.
+    """A backbone of timm, fully configured by its name.
 
     Attributes:
-        name: What timm calls it, such as "convnextv2_atto"; a tag of pretrained weights may follow
-            a dot, and decides how pictures are normalised.
-        in_channels: Channels of the picture.
+        name: Name of the model in timm, such as "convnextv2_atto"; a tag of pretrained weights may
+            follow after a dot, and determines how images are normalised.
+        in_channels: Number of image channels.
     """
 
     kind: Literal["timm"] = "timm"

@@ -1,4 +1,4 @@
-"""Weights of losses, and where they compare masks."""
+"""Loss weights, and the points or pixels at which losses compare masks."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,21 +6,23 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CriterionConfig:
-    """Mask2Former's losses, at points; the matcher takes the weights for its costs (3.3).
+    """Mask2Former's losses at sampled points; the matcher uses the same weights (section 3.3).
 
     Attributes:
-        class_weight: Cross entropy of the classes.
-        mask_weight: Binary cross entropy at the sampled points.
-        dice_weight: Dice at the sampled points.
-        contrastive_weight: Contrast of queries and texts, where the network has texts.
+        class_weight: Weight of the cross entropy over classes.
+        mask_weight: Weight of the binary cross entropy at the sampled points.
+        dice_weight: Weight of the dice loss at the sampled points.
+        contrastive_weight: Weight of the contrastive loss between queries and texts, if the network
+            has texts.
         no_object_weight: Weight of the "no object" class in the cross entropy.
-        num_points: Points sampled per mask.
-        oversample_ratio: Candidates drawn per point kept.
-        importance_ratio: Share of the points taken where the prediction is least certain.
-        ignore_void: False counts ignored pixels as background, as the authors' code does.
-        per_process_means: True averages the class loss over each process's own pictures, and counts
-            at least one mask in each process, as the authors' code does; False makes several
-            processes learn what one would with all their pictures.
+        num_points: Number of points sampled per mask.
+        oversample_ratio: Number of candidates drawn per selected point.
+        importance_ratio: Fraction of the points selected where the prediction is most uncertain.
+        ignore_void: Whether losses skip ignored pixels; False treats them as background, as the
+            authors' code does.
+        per_process_means: True averages the class loss over the images of each process, and counts
+            at least one mask per process, as the authors' code does; False makes several processes
+            compute the same loss as one process with all images.
     """
 
     kind: Literal["points"] = "points"
@@ -38,19 +40,21 @@ class CriterionConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenseCriterionConfig:
-    """MaskFormer's losses, at every pixel; the matcher takes the weights for its costs (3.2).
+    """MaskFormer's losses at every pixel; the matcher uses the same weights (section 3.2).
 
     Attributes:
-        class_weight: Cross entropy of the classes.
-        mask_weight: Focal loss of the masks.
-        dice_weight: Dice of the masks.
+        class_weight: Weight of the cross entropy over classes.
+        mask_weight: Weight of the focal loss of masks.
+        dice_weight: Weight of the dice loss of masks.
         no_object_weight: Weight of the "no object" class in the cross entropy.
-        focal_alpha: Share of a mask's inside in the focal loss (Lin et al. 2017).
-        focal_gamma: How much less pixels count that are right already.
-        ignore_void: False counts ignored pixels as background, as the authors' code does.
-        per_process_means: True averages the class loss over each process's own pictures, and counts
-            at least one mask in each process, as the authors' code does; False makes several
-            processes learn what one would with all their pictures.
+        focal_alpha: Weight of pixels inside the mask in the focal loss, from 0 to 1 (Lin et al.
+            2017).
+        focal_gamma: Exponent that reduces the focal loss of pixels that are already correct.
+        ignore_void: Whether losses skip ignored pixels; False treats them as background, as the
+            authors' code does.
+        per_process_means: True averages the class loss over the images of each process, and counts
+            at least one mask per process, as the authors' code does; False makes several processes
+            compute the same loss as one process with all images.
     """
 
     kind: Literal["dense"] = "dense"

@@ -1,4 +1,4 @@
-"""Numbers of pixel decoders."""
+"""Configurations of pixel decoders."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,18 +6,19 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeformablePixelDecoderConfig:
-    """The multi-scale deformable attention pixel decoder (Mask2Former, 3.2.1).
+    """The multi-scale deformable attention pixel decoder (Mask2Former, section 3.2.1).
 
     Attributes:
-        dim: Width of the feature pyramid and of the encoder.
+        dim: Channels of the feature pyramid and of the encoder.
         mask_dim: Channels of the stride-4 mask features.
-        num_layers: Deformable encoder layers over strides 32, 16 and 8.
-        num_heads: Attention heads.
-        num_points: Sampling points per head and level.
-        ffn_dim: Hidden width of the encoder's feed-forward part.
-        dropout: Dropout of the encoder.
-        local_positions: Measure positions in pixels instead of in shares of the picture, so that
-            a picture of any size looks like the squares of training. No published model does.
+        num_layers: Number of deformable encoder layers over strides 32, 16 and 8.
+        num_heads: Number of attention heads.
+        num_points: Number of sampling points per head and level.
+        ffn_dim: Hidden width of the encoder's feed-forward network.
+        dropout: Dropout probability in the encoder.
+        local_positions: Whether position encodings use pixels instead of fractions of the image
+            size, so that an image of any size resembles the training crops. No published model
+            does.
     """
 
     kind: Literal["deformable"] = "deformable"
@@ -33,13 +34,13 @@ class DeformablePixelDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MapEncoderConfig:
-    """A transformer encoder over the map at stride 32 (DETR, appendix A.3).
+    """A transformer encoder over the features at stride 32 (DETR, appendix A.3).
 
     Attributes:
-        num_layers: Layers of self-attention.
-        num_heads: Attention heads.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of attention and feed-forward parts.
+        num_layers: Number of self-attention layers.
+        num_heads: Number of attention heads.
+        ffn_dim: Hidden width of the feed-forward network.
+        dropout: Dropout probability in attention and feed-forward networks.
     """
 
     num_layers: int = 6
@@ -50,12 +51,13 @@ class MapEncoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FPNPixelDecoderConfig:
-    """A feature pyramid (Lin et al. 2017), the pixel decoder of MaskFormer (3.4).
+    """A feature pyramid network (Lin et al. 2017), the pixel decoder of MaskFormer (section 3.4).
 
     Attributes:
-        dim: Width of the pyramid.
+        dim: Channels of the pyramid.
         mask_dim: Channels of the stride-4 mask features.
-        encoder: Runs over the map at stride 32 first, as in MaskFormer's ResNet models of COCO.
+        encoder: Encoder of the features at stride 32 before the pyramid, as in MaskFormer's ResNet
+            models for COCO; None for no encoder.
     """
 
     kind: Literal["fpn"] = "fpn"
@@ -66,13 +68,13 @@ class FPNPixelDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaPNPixelDecoderConfig:
-    """A feature pyramid that aligns what it adds (FaPN, Huang et al. 2021).
+    """A feature pyramid network that aligns features before adding them (FaPN, Huang et al. 2021).
 
     Attributes:
-        dim: Width of the pyramid.
+        dim: Channels of the pyramid.
         mask_dim: Channels of the stride-4 mask features.
-        num_groups: Groups of channels that are moved alike.
-        encoder: Runs over the map at stride 32 first.
+        num_groups: Number of channel groups that share their sampling offsets.
+        encoder: Encoder of the features at stride 32 before the pyramid; None for no encoder.
     """
 
     kind: Literal["fapn"] = "fapn"

@@ -1,29 +1,34 @@
-"""How pictures become tensors, and logits segments."""
+"""Pre-processing of images to tensors, and post-processing of logits to segments."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 Window = tuple[float, float] | Literal["auto"] | None
-"""Values that become black and white; "auto" takes them from each image; None from its type."""
+"""Values that become black and white; "auto" computes them per image, None uses the range of the
+dtype.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreprocessingConfig:
-    """How a picture becomes a tensor.
+    """Pre-processing of an image to a tensor.
 
     Attributes:
-        shortest_edge: The shorter side is resized to this many pixels, aspect kept.
-        longest_edge: ... unless the longer side would then exceed this.
-        squash: Height and width that every picture is resized to, whatever its shape and in place
-            of the edges, as the Hub's converted folders ask. No author tests so.
-        size_divisor: Padding at the bottom and right, after normalisation, up to a multiple.
-        mean: Per channel of the picture, on the scale 0 to 255.
-        std: Per channel of the picture, on the scale 0 to 255.
-        stretch: Map each picture's own 0.1 and 99.9 percentiles to black and white first, as
-            microscopy needs; photographs do not.
-        window: Values of deep images that become black and white when they are read, in training
-            as in prediction; "auto" takes each image's own 0.1 and 99.9 percentiles, None the
-            range of its type.
+        shortest_edge: Length of the shorter side after resizing, in pixels; the aspect ratio is
+            kept.
+        longest_edge: Maximum length of the longer side, in pixels; it limits the resizing.
+        squash: Height and width to which every image is resized whatever its aspect ratio, instead
+            of by its edges; some converted checkpoints on the Hub ask for this. No author tests
+            this way.
+        size_divisor: Number of which the height and width are multiples after padding at the bottom
+            and right, which follows normalisation.
+        mean: Mean per channel of the image, on a scale from 0 to 255.
+        std: Standard deviation per channel of the image, on a scale from 0 to 255.
+        stretch: Whether each image's 0.1 and 99.9 percentiles are mapped to black and white first,
+            as microscopy needs and photographs do not.
+        window: Values of images deeper than 8 bits that become black and white on reading, in
+            training and prediction; "auto" uses each image's 0.1 and 99.9 percentiles, None the
+            range of its dtype.
     """
 
     shortest_edge: int = 800
@@ -36,37 +41,40 @@ class PreprocessingConfig:
     window: Window = None
 
     def for_channels(self, channels: int) -> "PreprocessingConfig":
-        """Give the rule for pictures with so many channels.
+        """Return the configuration for images with another number of channels.
 
-        More channels than there are take the average mean and deviation of those that there are;
-        fewer take the average, all of them.
+        Additional channels get the average mean and deviation of the known ones; with fewer
+        channels, all get the average.
         """
         known = len(self.mean)
         if channels == known:
             return self
-        kept = known if channels > known else 0
+        num_known = known if channels > known else 0
         average = (sum(self.mean) / known,), (sum(self.std) / known,)
         return replace(
             self,
-            mean=self.mean[:kept] + average[0] * (channels - kept),
-            std=self.std[:kept] + average[1] * (channels - kept),
+            mean=self.mean[:num_known] + average[0] * (channels - num_known),
+            std=self.std[:num_known] + average[1] * (channels - num_known),
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostprocessingConfig:
-    """How logits become segments (reference: `mask2former/maskformer_model.py`).
+    """Post-processing of logits to segments (reference: `mask2former/maskformer_model.py`).
 
     Attributes:
-        object_threshold: Panoptic: a query counts from this class score on.
-        overlap_threshold: Panoptic: the share of its mask that a segment must keep.
-        uncertain_pixels: Panoptic: where the best query's mask is below one half, "void" leaves
-            the pixel to nobody, Mask2Former's rule; "winner" gives it to that query, MaskFormer's.
-        top_k: Instance: pairs of query and class kept.
-        min_visible: Instance: least share of its mask that no better instance has taken. 0 keeps
-            all, the authors' way; one half suits objects that never overlap in truth.
-        resize: "masks" resizes mask logits before any decision; "scores", the rule of
-            semantic-only checkpoints, combines classes first and resizes their scores.
+        object_threshold: Panoptic: minimum class score of a query.
+        overlap_threshold: Panoptic: minimum fraction of its mask that a segment retains after
+            overlaps are resolved.
+        uncertain_pixels: Panoptic: pixels where the best query's mask probability is below one
+            half. "void" leaves them unassigned (Mask2Former), "winner" assigns them to that query
+            (MaskFormer).
+        top_k: Instance: number of best pairs of query and class.
+        min_visible: Instance: minimum fraction of a mask that no instance with a higher score
+            covers. 0 retains all instances, as the authors do; one half suits objects that never
+            overlap.
+        resize: "masks" resizes mask logits before any decision; "scores" combines classes first and
+            resizes their scores, as checkpoints for semantic segmentation only do.
     """
 
     object_threshold: float = 0.8

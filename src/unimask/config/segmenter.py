@@ -1,4 +1,4 @@
-"""A whole network: its parts and its classes."""
+"""Configuration of a whole network: its parts and its number of classes."""
 
 from dataclasses import dataclass
 
@@ -14,11 +14,16 @@ from unimask.config.transformer_decoders import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmenterConfig:
-    """A whole network.
+    """Configuration of a whole network.
 
     Attributes:
-        num_classes: Real classes; the network adds "no object" as its last output.
-        text: The text branch, to train OneFormer with; None where weights lack it.
+        backbone: Configuration of the backbone.
+    pixel_decoder: Configuration of the pixel decoder.
+        transformer_decoder: Configuration of the transformer decoder.
+        num_classes: Number of classes without "no object", which the network adds as its last
+            output.
+        text: Configuration of the text encoder used to train OneFormer; None for weights without
+            it.
     """
 
     backbone: BackboneConfig
@@ -29,6 +34,6 @@ class SegmenterConfig:
 
     @property
     def task_queries(self) -> TaskQueriesConfig | None:
-        """How queries are made of the task; None for networks that are not told any."""
+        """Configuration of task-conditioned queries; None for networks that take no task."""
         queries = self.transformer_decoder
         return queries.task_queries if isinstance(queries, MaskedDecoderConfig) else None

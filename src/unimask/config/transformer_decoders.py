@@ -1,4 +1,4 @@
-"""Numbers of transformer decoders, and of the texts that teach OneFormer's queries."""
+"""Configurations of transformer decoders and of OneFormer's text encoder."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,13 +6,13 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskQueriesConfig:
-    """How OneFormer makes its queries of the task (OneFormer, 3.2).
+    """Task-conditioned queries (OneFormer, section 3.2).
 
     Attributes:
-        num_layers: Of the small transformer that starts the queries.
-        dropout: Of that transformer.
-        task_length: Token ids of the task's sentence, filled up with zeros.
-        task_norm: Whether the task token is normalised and starts the queries.
+        num_layers: Number of layers of the small transformer that initialises the queries.
+        dropout: Dropout probability in that transformer.
+        task_length: Number of token ids of the task sentence, padded with zeros.
+        task_norm: Whether the task token is normalised and used to initialise the queries.
     """
 
     num_layers: int = 2
@@ -23,16 +23,16 @@ class TaskQueriesConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextConfig:
-    """The text branch that teaches OneFormer's queries; prediction does without it.
+    """The text encoder for OneFormer's contrastive loss, which prediction does not use.
 
     Attributes:
         dim: Width of the encoder.
-        length: Tokens per sentence.
-        num_layers: Layers of the encoder.
-        vocabulary: Token ids.
-        projector_layers: Linear layers from the encoder to the queries.
-        context: Learned vectors beside those of sentences; sentences and they together are as
-            many as queries.
+        length: Number of tokens per sentence.
+        num_layers: Number of encoder layers.
+        vocabulary: Number of token ids.
+        projector_layers: Number of linear layers from the encoder to the text queries.
+        context: Number of learned vectors added to the sentences; their sum is the number of
+            queries.
     """
 
     dim: int = 256
@@ -45,23 +45,25 @@ class TextConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskedDecoderConfig:
-    """The masked-attention transformer decoder (Mask2Former, 3.2).
+    """The masked-attention transformer decoder (Mask2Former, section 3.2).
 
     Attributes:
         dim: Width of the queries.
-        num_queries: Masks that the network proposes per picture.
-        num_layers: Decoder layers; predictions are one more, the first from the bare queries.
-        num_heads: Attention heads.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of attention and feed-forward parts.
-        task_queries: Queries made of the task, OneFormer's; None: learned ones.
-        enforce_input_proj: Project the maps even where they are as wide as the queries; the
-            authors' option, which no published network uses.
-        local_positions: As in the pixel decoder.
-        proposals: Queries more, as a share of the cells at strides 32, 16 and 8: the most
-            promising cells become queries, each anchored at its place (query selection, Mask
-            DINO, 3.3). Their number grows with the picture. No published Mask2Former has any.
-        max_proposals: ... but to this many.
+        num_queries: Number of queries, and so of masks, per image.
+        num_layers: Number of decoder layers; there is one more prediction, from the initial
+            queries.
+        num_heads: Number of attention heads.
+        ffn_dim: Hidden width of the feed-forward network.
+        dropout: Dropout probability in attention and feed-forward networks.
+        task_queries: Task-conditioned queries (OneFormer); None for learned queries.
+        enforce_input_proj: Whether features are projected even where they are as wide as the
+            queries; an option of the authors that no published network uses.
+        local_positions: Whether position encodings use pixels, as in the pixel decoder.
+        proposals: Number of additional queries as a fraction of the positions at strides 32, 16 and
+            8. The positions with the highest scores become queries anchored there (query selection,
+            Mask DINO, section 3.3), so their number grows with the image. No published Mask2Former
+            has any.
+        max_proposals: Maximum number of additional queries.
     """
 
     kind: Literal["masked"] = "masked"
@@ -80,15 +82,15 @@ class MaskedDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StandardDecoderConfig:
-    """The transformer decoder of MaskFormer (3.4): DETR's, over the map at stride 32.
+    """The transformer decoder of MaskFormer (section 3.4): DETR's, over the features at stride 32.
 
     Attributes:
         dim: Width of the queries.
-        num_queries: Masks that the network proposes per picture.
-        num_layers: Decoder layers, and predictions.
-        num_heads: Attention heads.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of attention and feed-forward parts.
+        num_queries: Number of queries, and so of masks, per image.
+        num_layers: Number of decoder layers, and of predictions.
+        num_heads: Number of attention heads.
+        ffn_dim: Hidden width of the feed-forward network.
+        dropout: Dropout probability in attention and feed-forward networks.
     """
 
     kind: Literal["standard"] = "standard"
@@ -102,10 +104,9 @@ class StandardDecoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PerPixelConfig:
-    """No decoder at all: each pixel is classified on its own (MaskFormer's baseline, 4.1).
+    """No decoder: each pixel is classified on its own (MaskFormer's baseline, section 4.1).
 
-    Such a network knows semantic segmentation alone, and stands where the transformer decoder
-    would.
+    Such a network does semantic segmentation only, and takes the place of a transformer decoder.
     """
 
     kind: Literal["per_pixel"] = "per_pixel"
@@ -113,16 +114,16 @@ class PerPixelConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PerPixelPlusConfig:
-    """MaskFormer's decoder with a query per class, each to score every pixel (baseline+, 4.1).
+    """MaskFormer's decoder with one query per class, which scores every pixel (baseline+, 4.1).
 
-    Such a network knows semantic segmentation alone.
+    Such a network does semantic segmentation only.
 
     Attributes:
         dim: Width of the queries.
-        num_layers: Decoder layers, and predictions.
-        num_heads: Attention heads.
-        ffn_dim: Hidden width of the feed-forward part.
-        dropout: Dropout of attention and feed-forward parts.
+        num_layers: Number of decoder layers, and of predictions.
+        num_heads: Number of attention heads.
+        ffn_dim: Hidden width of the feed-forward network.
+        dropout: Dropout probability in attention and feed-forward networks.
     """
 
     kind: Literal["per_pixel_plus"] = "per_pixel_plus"

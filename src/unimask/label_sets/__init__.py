@@ -1,4 +1,4 @@
-"""The label sets of public datasets."""
+"""Label sets of public datasets."""
 
 from unimask.label_sets.known import SIZES, in_known_colours, known_labels, recognise
 

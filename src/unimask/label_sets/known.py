@@ -1,12 +1,11 @@
-"""Names, things and colours of public datasets' classes, read when somebody asks for them.
+"""Classes of public datasets: names, thing or stuff, colours and category ids, read on first use.
 
-Each file beside this one lists a set's classes in the order of the published networks' outputs:
-name, "thing" or "stuff", and the colour and the category id that its dataset gives it, if any. The
-facts are those of
-detectron2's `builtin_meta.py` (COCO, Cityscapes) and of Mask2Former's `data/datasets/register_*.py`
-(ADE20K, Mapillary Vistas, COCO-Stuff); COCO's are panopticapi's `panoptic_coco_categories.json`;
-CamVid's those of SegNet's `test_segmentation_camvid.py`; Dubai's those that Humans in the Loop tell
-of their aerial pictures.
+Each JSON file in this folder lists the classes of a label set in the order of the published
+networks' outputs: name, "thing" or "stuff", and the dataset's colour and category id, if any.
+Sources: detectron2's `builtin_meta.py` (COCO, Cityscapes); Mask2Former's
+`data/datasets/register_*.py` (ADE20K, Mapillary Vistas, COCO-Stuff); panopticapi's
+`panoptic_coco_categories.json` (COCO); SegNet's `test_segmentation_camvid.py` (CamVid); the
+description that Humans in the Loop publish with their aerial images (Dubai).
 """
 
 import json
@@ -31,23 +30,23 @@ SIZES = {
     "camvid": 11,
     "dubai_aerial": 5,
 }
-"""Classes per set; no two sets are of one size, so that a network's outputs tell its set."""
+"""Number of classes per label set; all differ, so that a network's outputs identify its set."""
 
 THINGS_OF = {"coco_instance": "coco_panoptic", "cityscapes_instance": "cityscapes"}
-"""Sets that are the things of another set, in the same order."""
+"""Label sets that are the things of another one, in the same order."""
 
 LIKENESS = 0.75
-"""Share of the names that must agree: ADE20K is published under names that differ in ten places."""
+"""Minimum fraction of equal names; ADE20K is published under names that differ in ten places."""
 
 
 class KnownClass(NamedTuple):
     """A class of a public dataset.
 
     Attributes:
-        name: As its dataset calls it.
-        is_thing: True where objects are counted.
-        colour: As #rrggbb, if it has one.
-        category_id: Its number in the dataset's files, if that is not its place in the list.
+        name: Name of the class in its dataset.
+        is_thing: True for things (countable objects), False for stuff.
+        colour: Colour as #rrggbb, if the dataset has one.
+        category_id: Id in the dataset's files, if it differs from the position in the list.
     """
 
     name: str
@@ -58,7 +57,7 @@ class KnownClass(NamedTuple):
 
 @lru_cache
 def read_classes(name: str) -> tuple[KnownClass, ...]:
-    """Read the classes of a set, in the order of the published networks' outputs."""
+    """Read the classes of a label set, in the order of the published networks' outputs."""
     if name in THINGS_OF:
         return tuple(entry for entry in read_classes(THINGS_OF[name]) if entry.is_thing)
     rows = json.loads((Path(__file__).parent / f"{name}.json").read_text())
@@ -77,29 +76,29 @@ def known_labels(name: str) -> LabelSet:
 
 
 def rgb(colour: str) -> Colour:
-    """Read a colour from #rrggbb."""
+    """Parse a colour of the form #rrggbb."""
     red, green, blue = bytes.fromhex(colour[1:])
     return red, green, blue
 
 
 def in_known_colours(labels: LabelSet) -> LabelSet:
-    """Give a set without colours those of the known set whose names it has, if it has any's."""
+    """Return the labels in the colours of the known label set with their names, if there is one."""
     known = None if labels.colours else recognise(labels.names)
     return labels if known is None else replace(labels, colours=known_labels(known).colours)
 
 
 def recognise(names: Sequence[str]) -> str | None:
-    """Say which known set these names are, synonyms and capitals aside; None for none."""
+    """Return the known label set with these names, ignoring case and synonyms, or None."""
     for name, size in SIZES.items():
         if size != len(names):
             continue
         pairs = zip(names, read_classes(name), strict=True)
-        alike = sum(first_word(given) == first_word(entry.name) for given, entry in pairs)
+        alike = sum(first_word(theirs) == first_word(entry.name) for theirs, entry in pairs)
         if alike >= LIKENESS * size:
             return name
     return None
 
 
 def first_word(name: str) -> str:
-    """Give the first of several synonyms ("road, route"), in small letters."""
+    """Return the first of several synonyms ("road, route") in lower case."""
     return name.split(",")[0].strip().lower()

@@ -23,7 +23,7 @@ from unimask.presets.parts import BACKBONES, PIXEL_DECODERS
 
 
 def mask2former_resnet50(num_classes: int = 133) -> SegmenterConfig:
-    """Give the paper's base model: R50, 100 queries, 9 decoder layers."""
+    """Return the paper's base model: ResNet-50, 100 queries, 9 decoder layers."""
     return SegmenterConfig(
         backbone=ResNetConfig(),
         pixel_decoder=DeformablePixelDecoderConfig(),
@@ -33,27 +33,27 @@ def mask2former_resnet50(num_classes: int = 133) -> SegmenterConfig:
 
 
 def mask2former_resnet101(num_classes: int = 133) -> SegmenterConfig:
-    """Deepen the third stage to 23 blocks."""
+    """Return the model with ResNet-101."""
     return replace(mask2former_resnet50(num_classes), backbone=BACKBONES["resnet101"])
 
 
 def mask2former_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
-    """Swap the backbone for Swin-T."""
+    """Return the model with Swin-T."""
     return replace(mask2former_resnet50(num_classes), backbone=BACKBONES["swin-tiny"])
 
 
 def mask2former_swin_small(num_classes: int = 133) -> SegmenterConfig:
-    """Deepen Swin's third stage to 18 blocks."""
+    """Return the model with Swin-S, which has 18 blocks in its third stage."""
     return replace(mask2former_resnet50(num_classes), backbone=BACKBONES["swin-small"])
 
 
 def mask2former_swin_base(num_classes: int = 133) -> SegmenterConfig:
-    """Widen Swin to 128 and its windows to 12."""
+    """Return the model with Swin-B: 128 channels and windows of 12 tokens."""
     return replace(mask2former_resnet50(num_classes), backbone=BACKBONES["swin-base"])
 
 
 def mask2former_swin_large(num_classes: int = 133) -> SegmenterConfig:
-    """Widen Swin to 192; 200 queries, as in the paper's panoptic and instance models."""
+    """Return the model with Swin-L and 200 queries, the paper's for panoptic and instance."""
     return replace(
         mask2former_resnet50(num_classes),
         backbone=BACKBONES["swin-large"],
@@ -62,37 +62,37 @@ def mask2former_swin_large(num_classes: int = 133) -> SegmenterConfig:
 
 
 def oneformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
-    """Tell the R50 model its task: 150 queries, dropout, and texts while training."""
+    """Return OneFormer with ResNet-50: 150 task-conditioned queries, text encoder for training."""
     return as_oneformer(mask2former_resnet50(num_classes), num_queries=150)
 
 
 def oneformer_swin_tiny(num_classes: int = 150) -> SegmenterConfig:
-    """Swap the backbone for Swin-T."""
+    """Return OneFormer with Swin-T."""
     return as_oneformer(mask2former_swin_tiny(num_classes), num_queries=150)
 
 
 def oneformer_swin_large(num_classes: int = 150) -> SegmenterConfig:
-    """Swap the backbone for Swin-L, with 250 queries; the COCO models have 150."""
+    """Return OneFormer with Swin-L and 250 queries; the models for COCO have 150."""
     return as_oneformer(mask2former_swin_large(num_classes), num_queries=250)
 
 
 def oneformer_convnext_large(num_classes: int = 150) -> SegmenterConfig:
-    """Swap the backbone for ConvNeXt-L, whose branches start at full scale here."""
+    """Return OneFormer with ConvNeXt-L, whose branches start at full scale here."""
     return replace(oneformer_swin_large(num_classes), backbone=BACKBONES["convnext-large"])
 
 
 def oneformer_convnext_xlarge(num_classes: int = 150) -> SegmenterConfig:
-    """Widen ConvNeXt to 256."""
+    """Return OneFormer with ConvNeXt-XL."""
     return replace(oneformer_swin_large(num_classes), backbone=BACKBONES["convnext-xlarge"])
 
 
 def oneformer_dinat_large(num_classes: int = 150) -> SegmenterConfig:
-    """Swap the backbone for DiNAT-L with the dilations of squares of 640 and 896 pixels."""
+    """Return OneFormer with DiNAT-L and its dilations for crops of 640 and 896 pixels."""
     return replace(oneformer_swin_large(num_classes), backbone=BACKBONES["dinat-large"])
 
 
 def as_oneformer(mask2former: SegmenterConfig, num_queries: int) -> SegmenterConfig:
-    """Give the same network a task token, queries made of it, and texts to learn from."""
+    """Return a Mask2Former with OneFormer's task token, its queries and its text encoder."""
     queries = replace(
         mask2former.transformer_decoder, num_queries=num_queries, task_queries=TaskQueriesConfig()
     )
@@ -103,9 +103,9 @@ def as_oneformer(mask2former: SegmenterConfig, num_queries: int) -> SegmenterCon
 
 
 def mask2former_swin_large_fapn(num_classes: int = 150) -> SegmenterConfig:
-    """Put FaPN's aligned pyramid in place of the encoder: the paper's best for ADE20K, semantic.
+    """Return Swin-L with FaPN as pixel decoder, the paper's best semantic model for ADE20K.
 
-    100 queries, as in all semantic networks there.
+    It has 100 queries, as all semantic models of the paper.
     """
     return replace(
         mask2former_resnet50(num_classes),
@@ -115,10 +115,10 @@ def mask2former_swin_large_fapn(num_classes: int = 150) -> SegmenterConfig:
 
 
 def mask2former_nano(num_classes: int = 2) -> SegmenterConfig:
-    """Give a network of 4 million parameters that trains from scratch on a CPU.
+    """Return a network of 4 million parameters that trains from scratch on a CPU.
 
-    Group normalisation needs neither ImageNet statistics nor large batches; the decoder is
-    half as wide and deep as the paper's, with 200 queries for crowded pictures.
+    Group normalisation needs neither ImageNet statistics nor large batches. The decoder is half as
+    wide and deep as the paper's; it has 200 queries for crowded images.
     """
     return SegmenterConfig(
         backbone=ResNetConfig(
@@ -139,22 +139,22 @@ def mask2former_nano(num_classes: int = 2) -> SegmenterConfig:
 
 
 def mask2former_swin_nano(num_classes: int = 2) -> SegmenterConfig:
-    """Put a narrow Swin in place of the nano's ResNet."""
+    """Return the nano model with a narrow Swin as backbone."""
     backbone = SwinConfig(embed_dim=32, num_heads=(1, 2, 4, 8), depths=(2, 2, 2, 2), drop_path=0.1)
     return replace(mask2former_nano(num_classes), backbone=backbone)
 
 
 def oneformer_nano(num_classes: int = 2) -> SegmenterConfig:
-    """Tell the nano its task: a OneFormer that trains on a CPU, texts included."""
+    """Return the nano model as a OneFormer, text encoder included, that trains on a CPU."""
     config = as_oneformer(mask2former_nano(num_classes), num_queries=200)
     return replace(config, text=TextConfig(dim=128, num_layers=2))
 
 
 def unimask_nano(num_classes: int = 2) -> SegmenterConfig:
-    """Let the nano take its queries from the picture, as many as the picture is large.
+    """Return the nano model with queries selected from the image, in proportion to its size.
 
-    Few learned queries stay, for stuff; positions are in pixels, so that a picture of any size
-    looks like the squares of training.
+    A few learned queries remain for stuff. Position encodings use pixels, so that an image of any
+    size resembles the training crops.
     """
     nano = mask2former_nano(num_classes)
     return replace(
@@ -167,7 +167,7 @@ def unimask_nano(num_classes: int = 2) -> SegmenterConfig:
 
 
 def maskformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
-    """Give MaskFormer's model of COCO panoptic, whose pyramid stands on a transformer encoder."""
+    """Return MaskFormer's model for COCO panoptic: ResNet-50, transformer encoder and pyramid."""
     return SegmenterConfig(
         backbone=ResNetConfig(),
         pixel_decoder=PIXEL_DECODERS["fpn-encoder"],
@@ -177,17 +177,17 @@ def maskformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
 
 
 def maskformer_resnet101(num_classes: int = 133) -> SegmenterConfig:
-    """Deepen the third stage to 23 blocks."""
+    """Return MaskFormer with ResNet-101."""
     return replace(maskformer_resnet50(num_classes), backbone=BACKBONES["resnet101"])
 
 
 def maskformer_resnet101c(num_classes: int = 19) -> SegmenterConfig:
-    """Swap the stem for DeepLab's and spread the last stage, as for Cityscapes: no encoder."""
+    """Return MaskFormer with ResNet-101c, as for Cityscapes, without a transformer encoder."""
     return replace(maskformer_swin_tiny(num_classes), backbone=BACKBONES["resnet101c"])
 
 
 def maskformer_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
-    """Swap the backbone for Swin-T, which needs no encoder."""
+    """Return MaskFormer with Swin-T, without a transformer encoder."""
     return SegmenterConfig(
         backbone=SwinConfig(),
         pixel_decoder=FPNPixelDecoderConfig(),
@@ -197,22 +197,22 @@ def maskformer_swin_tiny(num_classes: int = 133) -> SegmenterConfig:
 
 
 def maskformer_swin_small(num_classes: int = 133) -> SegmenterConfig:
-    """Take Mask2Former's Swin-S."""
+    """Return MaskFormer with Swin-S."""
     return replace(maskformer_swin_tiny(num_classes), backbone=BACKBONES["swin-small"])
 
 
 def maskformer_swin_base(num_classes: int = 133) -> SegmenterConfig:
-    """Take Mask2Former's Swin-B."""
+    """Return MaskFormer with Swin-B."""
     return replace(maskformer_swin_tiny(num_classes), backbone=BACKBONES["swin-base"])
 
 
 def maskformer_swin_large(num_classes: int = 133) -> SegmenterConfig:
-    """Take Mask2Former's Swin-L; the queries stay 100."""
+    """Return MaskFormer with Swin-L; it keeps 100 queries."""
     return replace(maskformer_swin_tiny(num_classes), backbone=BACKBONES["swin-large"])
 
 
 def per_pixel_resnet50(num_classes: int = 150) -> SegmenterConfig:
-    """Give MaskFormer's baseline: a pyramid whose pixels are classified one by one."""
+    """Return MaskFormer's per-pixel baseline: a pyramid whose pixels are classified one by one."""
     return SegmenterConfig(
         backbone=ResNetConfig(),
         pixel_decoder=FPNPixelDecoderConfig(),
@@ -222,7 +222,7 @@ def per_pixel_resnet50(num_classes: int = 150) -> SegmenterConfig:
 
 
 def per_pixel_plus_resnet50(num_classes: int = 150) -> SegmenterConfig:
-    """Let MaskFormer's decoder make the weights of the classes."""
+    """Return MaskFormer's per-pixel baseline+, whose decoder computes the classifier's weights."""
     return replace(per_pixel_resnet50(num_classes), transformer_decoder=PerPixelPlusConfig())
 
 
@@ -257,10 +257,10 @@ PRESETS: dict[str, Callable[[int], SegmenterConfig]] = {
 
 
 def preset(name: str, num_classes: int) -> SegmenterConfig:
-    """Give the architecture called `name`.
+    """Return the architecture called `name`.
 
     Raises:
-        SettingsError: No preset has that name.
+        SettingsError: The name is not one of `PRESETS`.
     """
     if name not in PRESETS:
         raise SettingsError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
@@ -268,14 +268,14 @@ def preset(name: str, num_classes: int) -> SegmenterConfig:
 
 
 def family_rules(config: SegmenterConfig) -> PostprocessingConfig:
-    """Give the authors' post-processing for weights that come without their own."""
+    """Return the authors' post-processing, for weights without their own."""
     if isinstance(config.transformer_decoder, StandardDecoderConfig):
         return PostprocessingConfig(uncertain_pixels="winner")
     return PostprocessingConfig()
 
 
 def family_tasks(config: SegmenterConfig) -> tuple[Task, ...]:
-    """Give the tasks that a network can be trained for, widest first."""
+    """Return the tasks that a network can be trained for, most demanding first."""
     if isinstance(config.transformer_decoder, PerPixelConfig | PerPixelPlusConfig):
         return ("semantic",)
     return tuple(reversed(TASKS))

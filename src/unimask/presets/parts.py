@@ -1,4 +1,4 @@
-"""Backbones and pixel decoders by name, each with its published numbers."""
+"""Backbones and pixel decoders by name, with their published configurations."""
 
 from unimask.config import (
     BackboneConfig,
@@ -33,15 +33,16 @@ CITYSCAPES: Dilations = (
     (1, 2, 1, 3, 1, 4, 1, 2, 1, 3, 1, 4, 1, 2, 1, 3, 1, 4),
     (1, 2, 1, 2, 1),
 )
-"""What OneFormer's DiNAT-L was trained with: for squares of 640 and 896 pixels, of 1280, and for
-Cityscapes with neighbourhoods of 7 (`configs/**/*dinat*.yaml`)."""
+"""Dilations of OneFormer's DiNAT-L: for crops of 640 and 896 pixels, for crops of 1280 pixels, and
+for Cityscapes with neighbourhoods of 7 (`configs/**/*dinat*.yaml`).
+"""
 
 SMALL: Dilations = ((1, 16, 1), (1, 4, 1, 8), CITYSCAPES[2], CITYSCAPES[3])
-"""What the authors of DiNAT train T, S and B with on squares of 512 pixels of ADE20K
-(`segmentation/configs/dinat`)."""
+"""Dilations of DiNAT T, S and B for crops of 512 pixels of ADE20K (`segmentation/configs/dinat`).
+"""
 
 MINI: Dilations = (*SMALL[:2], (1, 2, 1, 3, 1, 4), SMALL[3])
-"""What they train Mini with there, which has fewer blocks."""
+"""Dilations of DiNAT Mini in the same source; it has fewer blocks."""
 
 BASIC_RESNET = (64, 128, 256, 512)
 DEEP_RESNET = (3, 4, 23, 3)
@@ -99,7 +100,8 @@ BACKBONES: dict[str, BackboneConfig] = {
     ),
 }
 """Swin-B and L have windows of 12, as pretrained at 384 pixels. ConvNeXt's branches start at full
-scale, as in OneFormer."""
+scale, as in OneFormer.
+"""
 
 PIXEL_DECODERS: dict[str, PixelDecoderConfig] = {
     "deformable": DeformablePixelDecoderConfig(),

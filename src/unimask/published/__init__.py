@@ -1,1 +1,1 @@
-"""What the authors published: networks, what they were trained for, their tests and weights."""
+"""Published networks: architectures, data, test settings and where the weights are."""

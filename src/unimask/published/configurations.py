@@ -1,8 +1,8 @@
-"""Published configurations by name: an architecture, its data, and the rules that go with both.
+"""Published configurations by name: an architecture, its data and its test settings.
 
 A preset (`presets/`) is an architecture for any classes. `mask2former-swin-tiny-coco-instance` is
 that preset with COCO's 80 things, tested as its authors test it. Published weights have the same
-names (`zoo.py`); some configurations have no weights.
+names (`zoo.py`); some configurations have no published weights.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from unimask.published.publication import Publication
 from unimask.published.publications import PUBLICATIONS
 
 IN21K = "-IN21k"
-"""Marks weights pretrained on ImageNet-21k; the architecture is that without it."""
+"""Suffix of backbones pretrained on ImageNet-21k; the architecture is the one without it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,8 +31,8 @@ class Configuration:
 
     Attributes:
         preset: Name of the architecture.
-        publication: Its data, and how it is tested.
-        backbone: What the name says of the backbone.
+        publication: Dataset, task and test settings.
+        backbone: Part of the name that describes the backbone.
     """
 
     preset: str
@@ -41,7 +41,7 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """Its name, that of its published weights if there are any."""
+        """Name of the configuration and of its published weights, if there are any."""
         published = self.publication
         return configuration_name(
             published.family,
@@ -54,11 +54,11 @@ class Configuration:
 
     @property
     def labels(self) -> LabelSet:
-        """Classes of its data."""
+        """Label set of its data."""
         return self.publication.label_set(SIZES[self.publication.labels])
 
     def network(self, num_classes: int | None = None) -> SegmenterConfig:
-        """Give the architecture, for the classes of its data or for as many others."""
+        """Return the architecture, for the classes of its data or for `num_classes` others."""
         published = self.publication
         config = preset(self.preset, num_classes or SIZES[published.labels])
         queries, pixels = config.transformer_decoder, config.pixel_decoder
@@ -72,16 +72,16 @@ class Configuration:
         return replace(config, backbone=backbone, pixel_decoder=pixels, transformer_decoder=queries)
 
     def preprocessing(self) -> PreprocessingConfig:
-        """Give the size at which its authors test."""
+        """Return the authors' test-time pre-processing."""
         return self.publication.preprocessing(self.network())
 
     def postprocessing(self) -> PostprocessingConfig:
-        """Give its authors' thresholds and rules."""
+        """Return the authors' post-processing."""
         return self.publication.postprocessing(self.network())
 
 
 def spread(backbone: DiNATConfig, publication: Publication) -> DiNATConfig:
-    """Give a DiNAT the neighbourhoods that its data and squares were trained with."""
+    """Set the dilations that a DiNAT was trained with for this data and crop size."""
     if publication.data == "cityscapes":
         return replace(backbone, kernel_size=7, dilations=CITYSCAPES)
     return replace(backbone, dilations=LARGE) if publication.edge == 1280 else backbone
@@ -96,7 +96,7 @@ def configuration_name(
     edge: int | None = None,
     pretrained_on: str | None = None,
 ) -> str:
-    """Give the name of a configuration and of its weights; OneFormers need no word for a task."""
+    """Return the name of a configuration and of its weights; it has no task for OneFormer."""
     what = None if task == "all" else task
     before = None if pretrained_on is None else f"{pretrained_on}-pretrained"
     parts = (family, backbone, data, what, edge, before)
@@ -104,7 +104,7 @@ def configuration_name(
 
 
 def configurations_of(publication: Publication) -> tuple[Configuration, ...]:
-    """Give the networks of a publication."""
+    """Return the networks of a publication."""
     return tuple(
         Configuration(
             preset=f"{publication.family}-{backbone.removesuffix(IN21K)}",

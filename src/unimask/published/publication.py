@@ -1,4 +1,4 @@
-"""One dataset and task that networks of a family were published for, and what follows from it."""
+"""A dataset and task for which networks of a family were published, and their test settings."""
 
 import re
 from dataclasses import dataclass, replace
@@ -28,25 +28,26 @@ ALL: tuple[Task, ...] = tuple(reversed(TASKS))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Publication:
-    """Networks of one family that were published for the same data and task.
+    """Networks of one family that were published for the same dataset and task.
 
     Attributes:
-        family: How the names of their presets begin.
-        data: The dataset, as names of configurations have it; "" for nobody's.
-        task: The task there; "all" for OneFormer.
-        labels: Name of the label set; "" if it is nobody's.
-        backbones: What follows the family in the names of their presets; with -IN21k where
-            another was pretrained on less.
-        tasks: What such weights can do, widest first.
-        size: Shortest and longest edge of test pictures.
-        size_wide: The same for backbones that the authors call B, L or XL, where it differs.
+        family: First part of the names of their presets.
+        data: Name of the dataset within names of configurations; "" for unpublished networks.
+        task: Task of the publication; "all" for OneFormer.
+        labels: Name of the label set; "" if unknown.
+        backbones: Parts of the presets' names that follow the family; with -IN21k where another one
+            was pretrained on ImageNet-1k.
+        tasks: Tasks that the weights support, most demanding first.
+        size: Shortest and longest edge of test images in pixels.
+        size_wide: Value of `size` for the backbones that the authors call B, L or XL, if it
+            differs.
         size_divisor: As in `PreprocessingConfig`.
         object_threshold: As in `PostprocessingConfig`.
-        queries: Masks proposed, where they are not as many as in the presets.
-        encoder: MaskFormer: whether its ResNets have an encoder under their pyramid.
-        edge: Shortest edge, where it is part of the name.
-        pretrained_on: Data seen before, where it is part of the name.
-        files: What the names of the published files end in: `model_final_94dc52.pkl`.
+        queries: Number of queries, if it differs from the presets'.
+        encoder: Whether MaskFormer's ResNets have a transformer encoder before the pyramid.
+        edge: Shortest edge in pixels, if it is part of the name.
+        pretrained_on: Dataset of an earlier training, if it is part of the name.
+        files: Hashes at the end of the names of published files (`model_final_94dc52.pkl`).
     """
 
     family: Family
@@ -67,20 +68,20 @@ class Publication:
 
     @property
     def dataset(self) -> frozenset[str]:
-        """Words for the dataset in the names of files and folders."""
+        """Words that mean the dataset in names of files and folders."""
         return words(self.data.replace("ade20k", "ade ade20k"))
 
     def label_set(self, num_classes: int) -> LabelSet:
-        """Give the labels; nobody's are numbered things."""
+        """Return the label set; classes of unknown names become numbered things."""
         if self.labels:
             return known_labels(self.labels)
         return LabelSet(tuple(f"class {i}" for i in range(num_classes)), (True,) * num_classes)
 
     def preprocessing(self, config: SegmenterConfig) -> PreprocessingConfig:
-        """Give the size at which the authors test.
+        """Return the authors' test-time pre-processing.
 
-        They leave the pictures of per-pixel networks as they are, and enlarge the scores four
-        times, so that these cover a little more: filling up to multiples of 4 does the same.
+        For per-pixel networks they do not pad images but enlarge the scores four times, so that the
+        scores cover slightly more than the image: padding to multiples of 4 has the same effect.
         """
         wide = self.size_wide is not None and is_wide(config.backbone)
         shortest, longest = self.size_wide if wide and self.size_wide else self.size
@@ -92,9 +93,10 @@ class Publication:
         return rules.for_channels(config.backbone.in_channels)
 
     def postprocessing(self, config: SegmenterConfig) -> PostprocessingConfig:
-        """Give the thresholds; networks that only answer semantic questions resize scores.
+        """Return the authors' post-processing.
 
-        Masks of per-pixel networks are their scores, before any sigmoid.
+        Networks for semantic segmentation only resize scores instead of masks. The masks of
+        per-pixel networks are their scores, without a sigmoid.
         """
         queries = config.transformer_decoder
         rules = family_rules(config)
@@ -109,19 +111,19 @@ class Publication:
 
 
 def is_wide(backbone: BackboneConfig) -> bool:
-    """Say whether the authors call a backbone B, L or XL."""
+    """Return whether the authors call a backbone B, L or XL."""
     if isinstance(backbone, SwinConfig | DiNATConfig):
         return backbone.embed_dim >= 128
     return isinstance(backbone, ConvNeXtConfig) and backbone.dims[0] >= 128
 
 
 def is_per_pixel(config: SegmenterConfig) -> bool:
-    """Say whether a network classifies pixels, not masks."""
+    """Return whether a network classifies pixels instead of masks."""
     return isinstance(config.transformer_decoder, PerPixelConfig | PerPixelPlusConfig)
 
 
 def family_of(config: SegmenterConfig) -> Family:
-    """Say whose rules are a network's."""
+    """Return the family whose test settings apply to a network."""
     match config.transformer_decoder:
         case StandardDecoderConfig():
             return "maskformer"
@@ -133,5 +135,5 @@ def family_of(config: SegmenterConfig) -> Family:
 
 
 def words(text: str) -> frozenset[str]:
-    """Give the words and numbers of a name."""
+    """Return the words and numbers of a name, in lower case."""
     return frozenset(re.findall(r"[a-z0-9]+", text.lower()))

@@ -1,7 +1,7 @@
-"""What networks were published for, as tables: data and task, backbones, tests, and files.
+"""Tables of publications: datasets and tasks, backbones, test settings and files.
 
-From the configurations of Mask2Former (commit 9b0651c), OneFormer (4962ef6) and MaskFormer
-(da3e60d), `configs/**/*.yaml`. Their files of weights carry none of this.
+Source: the configurations `configs/**/*.yaml` of Mask2Former (commit 9b0651c), OneFormer (4962ef6)
+and MaskFormer (da3e60d). The authors' weight files contain none of this.
 """
 
 from dataclasses import replace
@@ -104,7 +104,9 @@ ONEFORMERS = (
     ONEFORMER_MAPILLARY,
     replace(ONEFORMER_MAPILLARY, backbones=CONVNEXTS, pretrained_on="cityscapes"),
 )
-"""Each network does all tasks; those that saw other data before are tested as the others."""
+"""Each network supports all tasks; pretraining on another dataset does not change the test
+settings.
+"""
 
 MASKFORMERS = (
     Publication(
@@ -151,7 +153,7 @@ PER_PIXEL: dict[Family, dict[str, str]] = {
     "per-pixel": {"ade20k": "1043f3", "ade20k_full": "9f66a9", "coco_stuff": "275ab0"},
     "per-pixel-plus": {"ade20k": "833630", "ade20k_full": "4d31f2", "coco_stuff": "1fa920"},
 }
-"""Files of MaskFormer's baselines, by family and label set."""
+"""File hashes of MaskFormer's baselines, by family and label set."""
 
 BASELINES = tuple(
     replace(p, family=family, backbones=("resnet50",), files=words(files[p.labels]))
@@ -166,10 +168,11 @@ NOBODYS = Publication(
     family="mask2former", data="", task="panoptic", labels="", backbones=(), tasks=ALL,
     size=(800, 1333),
 )  # fmt: skip
-"""Networks that are not published: as most of the family, panoptic at COCO's size."""
+"""Settings of unpublished networks: panoptic at COCO's size, as most of the family."""
 
 VIDEOS = words(
     "34112b a34dca 26fffe 4a5174 221a8a c5c739 b8aae2 6efd7a 965185 0dec91 a9b925 4da256"
 )
-"""Files of Mask2Formers that segment video. Their names and shapes are those of pictures' networks,
-but their positions count frames as well (`mask2former_video`)."""
+"""Files of Mask2Former for video. Names and shapes equal those of networks for images, but their
+position encodings include frames (`mask2former_video`).
+"""

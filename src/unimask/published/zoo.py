@@ -1,4 +1,4 @@
-"""What the authors published: names, scores, sizes, licences, and where the weights are."""
+"""Published models: names, scores, sizes, licences, and addresses of the weights."""
 
 import json
 from collections.abc import Iterable
@@ -13,21 +13,22 @@ ZOO = Path(__file__).with_name("zoo.json")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedModel:
-    """One published set of weights, as its authors' tables tell it.
+    """One published set of weights, as listed in its authors' tables.
 
     Attributes:
         family: "mask2former", "oneformer", "maskformer" or a baseline of MaskFormer's paper.
-        backbone: Its name and size.
-        data: What it was trained on.
-        task: The task it was trained for; "all" for OneFormer.
-        scores: The authors' own, in percent; `mIoU_ms` is over several scales and flips.
-        queries: Masks that it proposes; 0 where it classifies pixels.
-        millions: Parameters, without what only training needs.
-        licence: Of the weights.
-        hub: Its id on the Hugging Face Hub, if it is there.
-        file: Address of the authors' own file.
-        size: Shorter side of test pictures, where it is not the usual one for the data.
-        pretrained_on: Data that it saw before.
+        backbone: Name and size of the backbone.
+        data: Dataset that it was trained on.
+        task: Task that it was trained for; "all" for OneFormer.
+        scores: Scores by metric as the authors report them, in percent; `mIoU_ms` uses several
+            scales and flips.
+        queries: Number of queries; 0 for networks that classify pixels.
+        millions: Number of parameters in millions, without those used only in training.
+        licence: Licence of the weights.
+        hub: Id of the repository on the Hugging Face Hub, if it is there.
+        file: URL of the authors' file.
+        size: Shortest edge of test images in pixels, if it differs from the usual one for the data.
+        pretrained_on: Dataset of an earlier training, if any.
     """
 
     family: str
@@ -45,7 +46,7 @@ class PublishedModel:
 
     @property
     def name(self) -> str:
-        """The name of its configuration."""
+        """Name of its configuration."""
         return configuration_name(
             self.family,
             self.backbone,
@@ -57,22 +58,22 @@ class PublishedModel:
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What it answers, widest first."""
+        """Tasks that it supports, most demanding first."""
         return CONFIGURATIONS[self.name].publication.tasks
 
     def fits(self, words: Iterable[str]) -> bool:
-        """Say whether each word is part of its name, licence or Hub id, whatever the case.
+        """Return whether each word is part of its name, licence or Hub id, ignoring case.
 
-        OneFormer's, trained for all tasks, fit each of them; `R50` is the tables' word for ResNets.
+        OneFormer's models match every task; `R50` is short for ResNet-50, as in the papers' tables.
         """
         tasks = TASKS if self.task == "all" else ()
         short = self.backbone.replace("resnet", "R")
-        told = " ".join((self.name, *tasks, short, self.licence, self.hub or "")).lower()
-        return all(word.lower() in told for word in words)
+        description = " ".join((self.name, *tasks, short, self.licence, self.hub or "")).lower()
+        return all(word.lower() in description for word in words)
 
 
 def published_models(*words: str) -> tuple[PublishedModel, ...]:
-    """Give the published models that fit all words, best known families first."""
+    """Return the published models that match all words, best-known families first."""
     rows = json.loads(ZOO.read_text())
     models = (PublishedModel(**row) for row in rows)
     return tuple(model for model in models if model.fits(words))

@@ -1,1 +1,1 @@
-"""Sentences about pictures and tasks, and their tokens."""
+"""Sentences about images and tasks, and their tokens."""

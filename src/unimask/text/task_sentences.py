@@ -1,4 +1,4 @@
-"""The sentences of OneFormer: one about the task, and those about what a picture shows."""
+"""OneFormer's sentences: one about the task, and those about the content of an image."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,9 @@ TASK_WORDS: dict[Task, tuple[int, ...]] = {
     "instance": (518, 10549, 533, 34572),
     "panoptic": (518, 10549, 533, 1072, 24755),
 }
-"""CLIP's tokens of "the task is ...": no other sentence reaches the task encoder, so it needs no
-tokenizer."""
+"""CLIP's tokens of "the task is ...". The task encoder reads no other sentence, so it needs no
+tokenizer.
+"""
 
 OPENINGS: dict[Task, str] = {
     "semantic": "a semantic photo",
@@ -22,19 +23,20 @@ OPENINGS: dict[Task, str] = {
 
 
 def task_tokens(task: Task, length: int) -> list[int]:
-    """Give the token ids of "the task is {task}", filled up with zeros."""
+    """Return the token ids of "the task is {task}", padded with zeros to `length`."""
     ids = [START, *TASK_WORDS[task], END]
     return ids + [0] * (length - len(ids))
 
 
 def picture_sentences(task: Task, names: Sequence[str], count: int) -> list[str]:
-    """Say what a picture shows, as OneFormer's authors do.
+    """Return the sentences that describe an image, as OneFormer's authors write them.
 
     Args:
-        task: What is asked of the picture.
-        names: The class of each of its objects (or, for semantic, of each class in it), in the
+        task: Task to be learned from the image.
+        names: Class name of each object, or for semantic segmentation of each class present, in the
             order of the classes.
-        count: Sentences wanted; the task's opening fills them up, objects beyond are left out.
+        count: Number of sentences; the task's opening fills up missing ones, objects beyond it are
+            omitted.
     """
-    told = [f"a photo with a {name}" for name in names[:count]]
-    return told + [OPENINGS[task]] * (count - len(told))
+    sentences = [f"a photo with a {name}" for name in names[:count]]
+    return sentences + [OPENINGS[task]] * (count - len(sentences))

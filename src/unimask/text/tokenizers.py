@@ -1,4 +1,4 @@
-"""Sentences to token ids: CLIP's tokenizer from its files, or bytes, which need none."""
+"""Tokenizers from sentences to token ids: CLIP's, read from its files, or bytes, without files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,40 +14,42 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
 
 LENGTH = 77
-"""Tokens per sentence, start and end among them; longer ones are cut, the rest is zeros."""
+"""Number of tokens per sentence, start and end included; longer ones are cut, shorter ones padded
+with zeros.
+"""
 
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """What turns sentences into ids; the end token has the highest of all ids."""
+    """Protocol of tokenizers; the end token has the highest id."""
 
     vocabulary: int
 
     def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
-        """Give the ids of every sentence."""
+        """Return the token ids of every sentence."""
         ...
 
 
 class ByteTokenizer:
-    """Every byte of UTF-8 is a token: its value plus 1, as 0 fills up."""
+    """A tokenizer of UTF-8 bytes; an id is the byte's value plus 1, and 0 is padding."""
 
     vocabulary = 259
 
     def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
-        """Give the ids of every sentence, in lower case."""
+        """Return the token ids of every sentence in lower case."""
         rows = [[byte + 1 for byte in text.lower().encode()] for text in sentences]
         return fill(rows, 257, 258)
 
 
 class ClipTokenizer:
-    """The tokenizer of OneFormer's authors, from the files of any CLIP model.
+    """The tokenizer of OneFormer's authors, read from the files of any CLIP model.
 
     Args:
-        path: `tokenizer.json`, or a folder with it or with `vocab.json` and `merges.txt`.
+        path: File `tokenizer.json`, or a folder with it or with `vocab.json` and `merges.txt`.
 
     Raises:
         MissingExtraError: The extra `train` is not installed.
-        SettingsError: The files are not there, or are no CLIP tokenizer's.
+        SettingsError: The files are missing, or hold another tokenizer than CLIP's.
     """
 
     vocabulary = END + 1
@@ -64,15 +66,15 @@ class ClipTokenizer:
             raise SettingsError(f"{path} is not CLIP's tokenizer: give tokenizer.json of one")
 
     def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
-        """Give the ids of every sentence, in lower case."""
-        found = self.engine.encode_batch(
+        """Return the token ids of every sentence in lower case."""
+        encodings = self.engine.encode_batch(
             [text.lower() for text in sentences], add_special_tokens=False
         )
-        return fill([row.ids for row in found], START, END)
+        return fill([row.ids for row in encodings], START, END)
 
 
 def open_engine(path: Path) -> "Engine":
-    """Read `tokenizer.json`, or put CLIP's byte-level pairs together from their two files."""
+    """Read `tokenizer.json`, or build CLIP's byte-level BPE tokenizer from its two files."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     whole = path / "tokenizer.json" if path.is_dir() else path
@@ -96,7 +98,7 @@ def open_engine(path: Path) -> "Engine":
 
 
 def fill(rows: list[list[int]], start: int, end: int) -> Int[np.ndarray, "n t"]:
-    """Put start and end around each row, cut what is too long, fill up with zeros."""
+    """Add start and end tokens to each row, cut it to `LENGTH` and pad it with zeros."""
     ids = np.zeros((len(rows), LENGTH), np.int64)
     for target, row in zip(ids, rows, strict=True):
         whole = [start, *row[: LENGTH - 2], end]
@@ -105,9 +107,9 @@ def fill(rows: list[list[int]], start: int, end: int) -> Int[np.ndarray, "n t"]:
 
 
 def open_tokenizer(name: str) -> Tokenizer:
-    """Give the tokenizer called "bytes", or the one of CLIP at a path.
+    """Return the tokenizer "bytes", or CLIP's tokenizer at a path.
 
     Raises:
-        MissingExtraError, SettingsError: As `ClipTokenizer`.
+        MissingExtraError, SettingsError: As raised by `ClipTokenizer`.
     """
     return ByteTokenizer() if name == "bytes" else ClipTokenizer(Path(name).expanduser())

@@ -100,7 +100,7 @@ def test_coco_keeps_objects_whole_that_others_cover(tmp_path):
     assert [int(mask.sum()) for mask in masks] == [4, 36]
     assert content["annotations"][1]["bbox"] == [1, 1, 6, 6]
     assert [c["name"] for c in content["categories"]] == ["cell"]
-    assert writer.lost == {"regions of stuff": 1}
+    assert writer.lost == {"regions of stuff": 1, "pixels of unknown truth": 18}
 
 
 def test_coco_has_no_place_for_pixels_of_unknown_truth(tmp_path):

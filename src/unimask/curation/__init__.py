@@ -1,4 +1,4 @@
-"""Labelled folders looked over before they are used, and written in other formats."""
+"""Check labelled folders before training, and convert them to other formats."""
 
 from unimask.curation.check import check
 from unimask.curation.convert import convert

@@ -1,4 +1,4 @@
-"""Labelled pictures side by side, so that a person sees what a dataset says."""
+"""Draw labelled images side by side, so that users can inspect a dataset's labels."""
 
 from itertools import count
 from pathlib import Path
@@ -13,23 +13,23 @@ from unimask.labels import LabelSet, Task
 
 ROWS, COLUMNS = 3, 4
 TILE = 420
-"""Longest side of a picture with its legend, in pixels."""
+"""Longest side of an image with its legend, in pixels."""
 
 GAP, GROUND = 6, (24, 24, 24)
 
 
 def draw_board(dataset: Dataset, path: Path, *, overwrite: bool = False) -> int:
-    """Draw pictures from all over a dataset with their labels, and give how many.
+    """Draw images, evenly spread over a dataset, with their labels; return how many were drawn.
 
-    Pictures that cannot be read are passed over. Nothing is written where none can be.
+    Images that cannot be read are skipped. If none can be read, no file is written.
 
     Args:
-        dataset: Labelled pictures.
-        path: The image to write.
-        overwrite: Whether it may replace a file that unimask did not write.
+        dataset: Labelled images.
+        path: Image file to write.
+        overwrite: Whether to replace an existing file that unimask did not write.
 
     Raises:
-        OutputError: It would replace a file that unimask did not write, or cannot be written.
+        OutputError: The file exists and was not written by unimask, or it cannot be written.
     """
     tiles = readable_tiles(dataset, ROWS * COLUMNS)
     if not tiles:
@@ -40,7 +40,7 @@ def draw_board(dataset: Dataset, path: Path, *, overwrite: bool = False) -> int:
 
 
 def pasted(rows: list[list[Image.Image]]) -> Image.Image:
-    """Put rows of pictures below one another, each in the middle of its place."""
+    """Arrange tiles in rows, each tile centred in its cell."""
     heights = [max(tile.height for tile in row) + GAP for row in rows]
     side = TILE + GAP
     board = Image.new("RGB", (len(rows[0]) * side - GAP, sum(heights) - GAP), GROUND)
@@ -54,12 +54,12 @@ def pasted(rows: list[list[Image.Image]]) -> Image.Image:
 
 
 def readable_tiles(dataset: Dataset, most: int) -> list[Image.Image]:
-    """Draw up to `most` pictures, evenly spread over the dataset."""
-    chosen = min(most, len(dataset))
+    """Draw up to `most` readable images, evenly spread over the dataset."""
+    number = min(most, len(dataset))
     tiles: list[Image.Image] = []
-    for place in range(chosen):
-        first = place * len(dataset) // chosen
-        after = (place + 1) * len(dataset) // chosen
+    for place in range(number):
+        first = place * len(dataset) // number
+        after = (place + 1) * len(dataset) // number
         for index in count(first):
             if index == after:
                 break
@@ -75,5 +75,5 @@ def readable_tiles(dataset: Dataset, most: int) -> list[Image.Image]:
 
 
 def task_of(labels: LabelSet) -> Task:
-    """Give the task that shows the most of these classes."""
+    """Return the task whose drawings show all of these classes."""
     return "panoptic" if any(labels.is_thing) else "semantic"

@@ -1,4 +1,4 @@
-"""A labelled folder looked over in one call."""
+"""Check a labelled folder for errors in one call."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from unimask.datasets.windows import use_window
 from unimask.processing.value_ranges import collect_range_warnings
 
 QUERIES = 100
-"""Masks per picture of most published networks."""
+"""Number of queries per image in most published networks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a look at a labelled folder found.
+    """Result of a dataset check.
 
     Attributes:
-        format: What its labels are.
-        surveys: What its splits hold.
-        findings: What is wrong or worth knowing, the severe first.
-        told: How the classes were found, and what is ignored or left out.
+        format: Format of the labels.
+        surveys: Statistics of each split.
+        findings: Problems and remarks, the severe ones first.
+        told: Notes on how the classes were determined, and on what is ignored or left out.
     """
 
     format: str
@@ -38,11 +38,11 @@ class Report:
 
     @property
     def sound(self) -> bool:
-        """Nothing severe was found."""
+        """Whether there are no severe findings."""
         return not any(finding.severe for finding in self.findings)
 
     def to_dict(self) -> dict[str, object]:
-        """Give everything as plain values, ready for JSON."""
+        """Return the report as plain values that can be written as JSON."""
         return {
             "format": self.format,
             "told": self.told,
@@ -66,29 +66,31 @@ def check(
     window: Window = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
-    """Read every picture and label of a dataset, and say what training would stumble over.
+    """Read every image and label of a dataset, and report what would disturb training.
 
     Reported are images and labels that are missing, corrupt, or do not fit; labels out of range;
-    images without objects, or with more than a network has queries; objects without a pixel, or
-    equal to another; ids of annotations and names of classes that are used twice; equal images (by
-    their pixels) and groups of images (by their names) on both sides of a split; classes that are
-    rare in training, or that it never sees; labels that teach nothing for a task. Files that
-    contradict themselves, such as two images of one id, are refused when the folder is opened.
+    images without objects, or with more objects than a network has queries; objects without a
+    pixel, or equal to another; duplicate annotation ids and class names; equal images (by their
+    pixels) and groups of images (by their names) on both sides of a split; classes that are rare
+    in, or absent from, training; and labels without anything to learn for a task. Files that
+    contradict themselves, such as two images with the same id, raise an error when the folder is
+    opened.
 
     Args:
         data: Folder of the dataset.
-        split: Only this one; None for all.
-        names: Names of the classes, for formats that only number them.
-        channels: Of the pictures, 3 for RGB.
-        format: Of the labels, as `open_dataset` takes it.
-        masks: Label maps to read, as `open_dataset` takes them.
-        queries: Masks per picture of the network that is to be trained: more objects are severe.
-            None tells of pictures with more than 100, as most published networks have.
-        window: Values that become black and white when images are read, or "auto".
-        progress: Told after each picture: split, pictures done, pictures in all.
+        split: Only split to check; None for all splits.
+        names: Class names, for formats that only number the classes.
+        channels: Number of channels of the images, 3 for RGB.
+        format: Label format, as in `open_dataset`.
+        masks: Label maps to read, as in `open_dataset`.
+        queries: Number of queries per image of the network to be trained; images with more objects
+            are severe findings. None remarks on images with more than 100, the number in most
+            published networks.
+        window: Range of values that is mapped to black and white when images are read, or "auto".
+        progress: Function called after each image with the split, the images done and their total.
 
     Raises:
-        DataError: There is no dataset, or it cannot even be opened.
+        DataError: There is no dataset, or it cannot be opened.
     """
     folder = DatasetFolder(Path(data), Wish(names, channels, format, masks))
     surveys, about = [], None
@@ -114,7 +116,7 @@ def check(
 
 
 def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
-    """Find ids that several annotations of a COCO JSON have."""
+    """Return a finding on ids that several annotations of a COCO JSON share."""
     if not isinstance(dataset, CocoInstances):
         return []
     names = dataset.annotations.names
@@ -127,7 +129,7 @@ def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
 
 
 def plain(found: Survey) -> dict[str, object]:
-    """Give a survey as plain values."""
+    """Return a survey as plain values that can be written as JSON."""
     sizes = np.array(found.sizes or [(0, 0)])
     return {
         "pictures": found.pictures,

@@ -1,4 +1,4 @@
-"""Two labelled folders of the same pictures as one: stuff of the one, objects of the other."""
+"""Combine two labelled folders of the same images: stuff of one, objects of the other."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,18 +14,18 @@ from unimask.labels import LabelSet
 
 
 class Combined:
-    """Pictures with the stuff of one dataset under the things of another.
+    """Images with the things of one dataset in front of the stuff of another.
 
-    The classes are the things of `things` and those classes of `stuff` that are not called like
-    one of them. What `stuff` calls like a thing is left to the objects: where no object lies
-    there, the truth is unknown.
+    The classes are the things of `things`, and those classes of `stuff` whose names are not among
+    them. Pixels that `stuff` labels with the name of a thing are ignored unless an object covers
+    them.
 
     Args:
-        stuff: Labelled everywhere, usually semantic.
-        things: Objects in the same pictures, partners by file stem.
+        stuff: Dataset that labels every pixel, usually semantic.
+        things: Dataset of objects in the same images, which are matched by file stem.
 
     Raises:
-        DataError: A picture has no partner, or partners cannot be told apart.
+        DataError: An image has no partner, or several.
     """
 
     def __init__(self, stuff: Dataset, things: Dataset) -> None:
@@ -34,26 +34,26 @@ class Combined:
         self.partners = partners_of(stuff, things)
         chosen = [index for index, thing in enumerate(things.labels.is_thing) if thing]
         names = [things.labels.names[index] for index in chosen]
-        kept = [index for index, name in enumerate(stuff.labels.names) if name not in names]
+        stuff_chosen = [index for index, name in enumerate(stuff.labels.names) if name not in names]
         self.labels = LabelSet(
-            (*names, *(stuff.labels.names[index] for index in kept)),
-            (True,) * len(names) + (False,) * len(kept),
+            (*names, *(stuff.labels.names[index] for index in stuff_chosen)),
+            (True,) * len(names) + (False,) * len(stuff_chosen),
             (
                 *(things.labels.colour(index) for index in chosen),
-                *(stuff.labels.colour(index) for index in kept),
+                *(stuff.labels.colour(index) for index in stuff_chosen),
             ),
         )
         self.thing_ids = placed(chosen, len(things.labels), 0)
-        self.stuff_ids = placed(kept, len(stuff.labels), len(chosen))
+        self.stuff_ids = placed(stuff_chosen, len(stuff.labels), len(chosen))
 
     def __len__(self) -> int:
         return len(self.stuff)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one picture with both its labels.
+        """Read one image with the labels of both datasets.
 
         Raises:
-            DataError: The partners differ in size, or one cannot be read.
+            DataError: The partners differ in size, or one of them cannot be read.
         """
         below, above = self.stuff[index], self.things[self.partners[index]]
         if below.size != above.size:
@@ -67,7 +67,7 @@ class Combined:
         nowhere = np.logical_not(np.concatenate([front, behind]).any(axis=0))
         thing_ids = self.thing_ids[above.label_ids[objects]]
         stuff_ids = self.stuff_ids[below.label_ids[regions]]
-        told = np.full(len(stuff_ids), np.nan)  # of stuff nobody asks
+        told = np.full(len(stuff_ids), np.nan)  # only areas of things are used
         return Sample(
             image=below.image,
             id_maps=np.concatenate([behind, front]),
@@ -79,12 +79,12 @@ class Combined:
         )
 
     def open_picture(self, index: int) -> Stream:
-        """Open a picture's file, wherever it lies."""
+        """Open an image's file, whether it is on disk or in an archive."""
         return open_picture(self.stuff, index)
 
 
 def placed(chosen: list[int], count: int, first: int) -> np.ndarray:
-    """Give the new label id of each old one, -1 where it is left out."""
+    """Return a table from old label ids to new ones, -1 for classes that are left out."""
     table = np.full(count, -1, np.int64)
     table[chosen] = np.arange(first, first + len(chosen))
     return table
@@ -93,14 +93,14 @@ def placed(chosen: list[int], count: int, first: int) -> np.ndarray:
 def without(
     sample: Sample, kept: Int[np.ndarray, " k"]
 ) -> tuple[Int[np.ndarray, "l h w"], Bool[np.ndarray, " n"]]:
-    """Leave out objects of classes that are not kept: give the maps, and which objects stay."""
+    """Remove objects whose class is negative in `kept`; also return which objects remain."""
     stays = kept[sample.label_ids] >= 0
     table = np.concatenate([[0], np.where(stays, np.cumsum(stays), 0)]).astype(np.int32)
     return table[sample.id_maps], stays
 
 
 def partners_of(stuff: Dataset, things: Dataset) -> list[int]:
-    """Find each picture in the other dataset, by file stem."""
+    """Return the index of each image in the other dataset, matched by file stem."""
     stems = [Path(path).stem for path in things.paths]
     doubled = [stem for stem, times in Counter(stems).items() if times > 1]
     if doubled:

@@ -1,4 +1,4 @@
-"""A dataset written in another format."""
+"""Convert a dataset to another format."""
 
 import os
 import shutil
@@ -31,17 +31,17 @@ FORMATS: dict[str, Callable[[Path, LabelSet], Writer]] = {
 }
 
 Progress = Callable[[str, int, int], None]
-"""Called with the split, the pictures done and the pictures in all."""
+"""Function called with the split, the number of images done and their total."""
 
 
 @dataclass
 class Written:
-    """What `convert` wrote.
+    """Result of `convert`.
 
     Attributes:
-        folder: Where.
-        pictures: How many, by split.
-        told: What the format had no place for, in words.
+        folder: Folder that was written.
+        pictures: Number of images of each split.
+        told: Notes on information that the format cannot represent.
     """
 
     folder: Path
@@ -62,30 +62,32 @@ def convert(
     link: bool = False,
     progress: Progress | None = None,
 ) -> Written:
-    """Write a dataset in another format, pictures and labels, whole or not at all.
+    """Write the images and labels of a dataset in another format, completely or not at all.
 
-    "coco" and "yolo" keep objects that overlap; they have no place for stuff, and "yolo" bridges
-    what parts an object (`YoloWriter`). The others have one object per pixel, the one in front
-    (`Sample.front`): the smaller one unless a dataset orders its objects, and things before stuff.
-    "coco-panoptic" and "semantic" keep unknown pixels. What is lost is counted and told.
+    "coco" and "yolo" keep overlapping objects but cannot represent stuff, and "yolo" connects the
+    parts of an object by bridges (see `YoloWriter`). The other formats store one object per pixel,
+    the front one (`Sample.front`): the smaller object unless the dataset orders its objects, and
+    things before stuff. "coco-panoptic" and "semantic" keep ignored pixels. Information that is
+    lost is counted and reported.
 
     Args:
         data: Folder of the dataset.
         out: Folder to write, new or empty.
-        to: "coco-panoptic", "coco", "semantic", "instance-ids" or "yolo".
-        things: Another dataset of the same pictures, whose objects are put over `data`'s regions:
-            panoptic truth out of semantic maps and instances.
-        split: Only this one; None for all.
-        names: Names of the classes, for formats that only number them.
-        format: Of `data`'s labels, as `open_dataset` takes it.
-        masks: Label maps to read, as `open_dataset` takes them.
-        link: Link pictures in place of copying them: quick, and takes no room.
-        progress: Told after each picture.
+        to: Target format: "coco-panoptic", "coco", "semantic", "instance-ids" or "yolo".
+        things: Another dataset of the same images, whose objects are put in front of `data`'s
+            regions, which makes panoptic labels from semantic maps and instances; None for no
+            objects.
+        split: Only split to convert; None for all splits.
+        names: Class names, for formats that only number the classes.
+        format: Label format of `data`, as in `open_dataset`.
+        masks: Label maps to read, as in `open_dataset`.
+        link: Whether to link images rather than copy them, which is fast and takes no disk space.
+        progress: Function called after each image; see `Progress`.
 
     Raises:
-        DataError: A picture or its labels cannot be read, or do not fit the format.
-        OutputError: `out` holds something, or cannot be written.
-        SettingsError: The format is unknown, or pictures are no files that could be linked.
+        DataError: An image or its labels cannot be read, or cannot be represented in the format.
+        OutputError: `out` is not empty, or cannot be written.
+        SettingsError: The format is unknown, or images are not files that could be linked.
     """
     if to not in FORMATS:
         raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")
@@ -111,10 +113,10 @@ def convert(
 
 
 def with_things(dataset: Dataset) -> Dataset:
-    """Return a dataset that has thing classes.
+    """Return the dataset after checking that it has thing classes.
 
     Raises:
-        SettingsError: It has none, so that nothing of it could be put over other labels.
+        SettingsError: It has none, so that no object could be put in front of other labels.
     """
     if not dataset.labels.things:
         raise SettingsError(
@@ -127,7 +129,7 @@ def with_things(dataset: Dataset) -> Dataset:
 def write_split(
     writer: Writer, dataset: Dataset, split: str, link: bool, progress: Progress | None
 ) -> None:
-    """Write all pictures of a split."""
+    """Write all images of a split with their labels."""
     folder = writer.pictures(split)
     folder.mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
@@ -146,10 +148,10 @@ def write_split(
 
 
 def link_picture(path: Path, target: Path) -> None:
-    """Link a picture.
+    """Create a symbolic link to an image.
 
     Raises:
-        SettingsError: It is no file of its own.
+        SettingsError: The image is not a file of its own.
     """
     if not path.is_file():
         raise SettingsError(f"{path} lies in a table and cannot be linked: leave out --link")
@@ -157,9 +159,9 @@ def link_picture(path: Path, target: Path) -> None:
 
 
 def unused_name(path: Path, taken: set[str]) -> str:
-    """Return an image's name, with its folders' names before it where others have the same stem.
+    """Return a unique name for an image, prefixed by folder names if its stem is taken.
 
-    Stems that differ in case only count as the same: some file systems do not tell them apart.
+    Stems that differ only in case count as equal because some file systems ignore case.
     """
     stem, parents = path.stem, list(path.parts[:-1])
     while stem.casefold() in taken and parents:
@@ -174,13 +176,13 @@ def unused_name(path: Path, taken: set[str]) -> str:
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`, moved into its place when the block succeeds.
+    """Yield a temporary folder beside `target`, which replaces it when the block succeeds.
 
     Raises:
-        OutputError: `target` holds something, or cannot be written.
+        OutputError: `target` is not empty, or cannot be written.
     """
-    found = foreign_entries(target)
-    if found:
-        raise OutputError(f"{target} is not empty (it holds {found[0]}): give a new folder")
+    entries = foreign_entries(target)
+    if entries:
+        raise OutputError(f"{target} is not empty (it holds {entries[0]}): give a new folder")
     with atomic_folder(target) as temporary:
         yield temporary

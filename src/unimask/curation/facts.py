@@ -1,4 +1,4 @@
-"""What one labelled picture holds."""
+"""Compute statistics of one labelled image."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -14,21 +14,21 @@ from unimask.errors import UnimaskError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """A picture that could be read, in numbers.
+    """Statistics of an image that could be read.
 
     Attributes:
-        path: Its file.
-        size: Height and width.
-        objects: Objects of each class, crowds left out.
-        visible: Of these, the objects that have a pixel.
-        areas: Pixels of each class; pixels of overlapping objects count for each.
-        things: Objects of all thing classes, crowds left out.
-        crowds: Objects that stand for many.
-        hidden: Objects without a pixel.
-        doubled: Objects with the mask and the class of another one.
-        ignored: Pixels of unknown truth.
-        overlapping: Pixels of more than one object.
-        digest: The same for pictures of the same pixels, whatever their files.
+        path: Path of the image.
+        size: Height and width in pixels.
+        objects: Number of objects of each class, without crowds.
+        visible: Number of these objects that have a pixel.
+        areas: Number of pixels of each class; pixels of overlapping objects count for each object.
+        things: Number of objects of all thing classes, without crowds.
+        crowds: Number of crowds, each of which stands for several objects.
+        hidden: Number of objects without a pixel.
+        doubled: Number of objects with the mask and the class of another object.
+        ignored: Number of ignored pixels.
+        overlapping: Number of pixels of more than one object.
+        digest: Hash of the pixels, equal for images with equal pixels in different files.
     """
 
     path: Path
@@ -47,14 +47,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A picture, or its labels, that could not be read."""
+    """Image whose pixels or labels could not be read."""
 
     path: Path
     reason: str
 
 
 def look_at(dataset: Dataset, index: int) -> Facts | Unreadable:
-    """Read one sample and count what is in it."""
+    """Read one sample and compute its statistics."""
     try:
         sample = dataset[index]
     except UnimaskError as error:
@@ -63,11 +63,11 @@ def look_at(dataset: Dataset, index: int) -> Facts | Unreadable:
 
 
 def facts_of(sample: Sample, is_thing: np.ndarray) -> Facts:
-    """Count what is in a sample.
+    """Compute the statistics of a sample.
 
     Args:
-        sample: The picture and its objects.
-        is_thing: Per class of its dataset.
+        sample: Image and its objects.
+        is_thing: Whether each class of the dataset is a thing.
     """
     classes, labels = len(is_thing), sample.label_ids
     pixels = np.zeros(len(labels) + 1, np.int64)
@@ -93,10 +93,11 @@ def facts_of(sample: Sample, is_thing: np.ndarray) -> Facts:
 
 
 def count_doubled(sample: Sample, pixels: Int[np.ndarray, " n"]) -> int:
-    """Count objects that have the very mask and class of another one.
+    """Count objects with the mask and the class of another object.
 
-    Masks are equal if the sums of their places and of the squares of these are. Objects of one
-    layer are disjoint, so that only those on several layers can be equal.
+    Masks count as equal if they have the same number of pixels, the same sum of pixel indices and
+    the same sum of squared indices. Objects of one layer are disjoint, so that only objects of
+    different layers can be equal.
     """
     if len(sample.id_maps) < 2:
         return 0
@@ -106,12 +107,12 @@ def count_doubled(sample: Sample, pixels: Int[np.ndarray, " n"]) -> int:
         numbers, weights = layer.ravel()[places], places.astype(np.float64)
         sums[0] += np.bincount(numbers, weights, len(pixels) + 1)
         sums[1] += np.bincount(numbers, weights * weights, len(pixels) + 1)
-    drawn = np.flatnonzero(pixels)
-    columns = (sample.label_ids[drawn], pixels[drawn], *sums[:, 1:][:, drawn])
-    return len(drawn) - len(set(zip(*(column.tolist() for column in columns), strict=True)))
+    nonempty = np.flatnonzero(pixels)
+    columns = (sample.label_ids[nonempty], pixels[nonempty], *sums[:, 1:][:, nonempty])
+    return len(nonempty) - len(set(zip(*(column.tolist() for column in columns), strict=True)))
 
 
 def digest_of(image: UInt8[np.ndarray, "h w c"]) -> bytes:
-    """Give 16 bytes that are the same for equal pixels in an equal shape."""
+    """Return a hash of 16 bytes, equal for equal pixels in equal shapes."""
     shape = np.array(image.shape, np.uint32).tobytes()
     return blake2b(image.tobytes(), person=shape, digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""What is wrong with a dataset, or at least worth knowing before an hour of training."""
+"""Derive problems and remarks from the statistics of a dataset, before training starts."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from unimask.labels import Task, mean_the_same
 from unimask.processing.value_ranges import RangeWarning, group_range_warnings, summarise
 
 FEW = 10
-"""Objects of a thing class that are too few to learn it from."""
+"""Number of objects of a thing class below which the class is too rare to be learned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of trouble.
+    """One kind of problem.
 
     Attributes:
-        severe: True where training or scores would fail or mislead; else it is only told.
-        told: One line: what, how often, and the mend.
-        files: Every picture concerned, in words: its path, and a reason where each has its own.
+        severe: Whether training would fail or scores would mislead; otherwise it is a remark.
+        told: Message of one line: the problem, how often it occurs, and the remedy.
+        files: Affected images: the path, with a reason where each image has its own.
     """
 
     severe: bool
@@ -34,12 +34,12 @@ class Finding:
 
 
 def findings(surveys: Sequence[Survey], queries: int, *, limited: bool) -> list[Finding]:
-    """Give everything worth telling, the severe first.
+    """Return all findings on a dataset, the severe ones first.
 
     Args:
-        surveys: What the splits hold.
-        queries: Masks per picture that the splits were held against.
-        limited: The network to be trained has no more of them.
+        surveys: Statistics of each split.
+        queries: Number of queries per image with which crowded images were determined.
+        limited: Whether the network to be trained has exactly that number of queries.
     """
     found = [finding for survey in surveys for finding in within(survey, queries, limited)]
     found += twins(surveys) + neighbours(surveys) + unlike(surveys) + unlearned(surveys)
@@ -48,7 +48,7 @@ def findings(surveys: Sequence[Survey], queries: int, *, limited: bool) -> list[
 
 
 def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
-    """Look at one split by itself."""
+    """Return the findings on one split by itself."""
     split, found = survey.name, []
     if survey.unreadable:
         found.append(
@@ -89,7 +89,7 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
 
 
 def range_findings(found: Sequence[RangeWarning]) -> list[Finding]:
-    """Report images that use little of the range that becomes 0..255; black ones are severe."""
+    """Report images that use little of the range mapped to 0..255; black ones are severe."""
     return [
         Finding(
             group[0].kind == "black",
@@ -101,7 +101,7 @@ def range_findings(found: Sequence[RangeWarning]) -> list[Finding]:
 
 
 def twins(surveys: Sequence[Survey]) -> list[Finding]:
-    """Find equal pictures: in two splits they make scores too good, in one they count twice."""
+    """Find equal images: across two splits they inflate scores, within one they count twice."""
     found = []
     for index, survey in enumerate(surveys):
         doubled = [paths for paths in survey.digests.values() if len(paths) > 1]
@@ -148,7 +148,7 @@ def neighbours(surveys: Sequence[Survey]) -> list[Finding]:
 
 
 def untaught(survey: Survey) -> list[Finding]:
-    """Find tasks for which the split that is learned from teaches nothing."""
+    """Find tasks for which the training split has nothing to learn."""
     things = int(survey.visible[list(survey.labels.things)].sum())
     classes = int(np.count_nonzero(survey.visible))
     reasons: dict[str, list[Task]] = {}
@@ -179,7 +179,7 @@ def named_alike(survey: Survey) -> list[Finding]:
 
 
 def unlike(surveys: Sequence[Survey]) -> list[Finding]:
-    """Find splits that number other classes than training does."""
+    """Find splits whose classes differ from those of the training split."""
     train = learned_from(surveys)
     return [
         Finding(
@@ -194,12 +194,12 @@ def unlike(surveys: Sequence[Survey]) -> list[Finding]:
 
 
 def learned_from(surveys: Sequence[Survey]) -> Survey:
-    """Give the split that training sees."""
+    """Return the split used for training."""
     return next((survey for survey in surveys if survey.name == "train"), surveys[0])
 
 
 def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
-    """Find classes that training never sees, or hardly."""
+    """Find classes that are absent from, or rare in, the training split."""
     train = learned_from(surveys)
     names = np.array(train.labels.names)
     found = []
@@ -238,11 +238,11 @@ def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
-    """Give a number with its noun."""
+    """Format a number with its noun in singular or plural."""
     return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def shortened(names: Sequence[str | Path], most: int = 8) -> str:
-    """List names, the first few of them."""
+    """Join the first few names, and state how many more there are."""
     listed = ", ".join(map(str, names[:most]))
     return listed if len(names) <= most else f"{listed}, and {len(names) - most} more"

@@ -1,4 +1,4 @@
-"""A split of a dataset, looked at picture by picture: many at once, and only numbers are kept."""
+"""Compute statistics of a split by reading its images in parallel, keeping only numbers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,35 +17,35 @@ from unimask.datasets.splits import Subset
 from unimask.labels import TASKS, LabelSet, Task
 
 Progress = Callable[[int, int], None]
-"""Called with the pictures done and the pictures in all."""
+"""Function called with the number of images done and their total."""
 
 
 @dataclass(eq=False)
 class Survey:
-    """What the pictures of one split hold.
+    """Statistics of the images of one split.
 
     Attributes:
-        name: The split.
-        labels: Its classes.
-        pictures: How many there are.
-        unreadable: Those that could not be read, with the reasons.
-        tasks: What its labels are for.
-        paths: Its images.
-        by_rule: It was made by rule, not by whoever published the dataset.
-        objects: Objects of each class, crowds left out.
-        visible: Of these, the objects that have a pixel.
-        areas: Pixels of each class.
-        shown: Pictures that show each class.
-        sizes: Height and width of each picture that was read.
-        most_things: The largest number of objects of thing classes in a picture, and which.
-        empty: Pictures without any object.
-        crowded: Pictures with more things than there are queries.
-        hidden: Pictures with objects that have no pixel.
-        doubled: Pictures with objects that have the mask and the class of another.
-        crowds: Objects that stand for many.
-        ignored: Pixels of unknown truth.
-        overlapping: Pixels of more than one object.
-        digests: Pictures by what tells equal ones.
+        name: Name of the split.
+        labels: Label set of the split.
+        pictures: Number of images.
+        unreadable: Images that could not be read, with the reasons.
+        tasks: Tasks that the labels support.
+        paths: Paths of the images.
+        by_rule: Whether unimask made the split by a rule, rather than the dataset's publisher.
+        objects: Number of objects of each class, without crowds.
+        visible: Number of these objects that have a pixel.
+        areas: Number of pixels of each class.
+        shown: Number of images with an object of each class.
+        sizes: Height and width of each image that was read, in pixels.
+        most_things: Largest number of objects of thing classes in an image, and the image's path.
+        empty: Images without any object.
+        crowded: Images with more things than there are queries, and the number of things.
+        hidden: Images with objects that have no pixel, and the number of these objects.
+        doubled: Images with objects that have the mask and the class of another, and their number.
+        crowds: Number of crowds, each of which stands for several objects.
+        ignored: Number of ignored pixels.
+        overlapping: Number of pixels of more than one object.
+        digests: Images by the hash of their pixels.
     """
 
     name: str
@@ -77,11 +77,11 @@ class Survey:
 
     @property
     def pixels(self) -> int:
-        """All pixels of the pictures that were read."""
+        """Total number of pixels of the images that were read."""
         return sum(height * width for height, width in self.sizes)
 
     def add(self, facts: Facts | Unreadable, queries: int) -> None:
-        """Add a picture."""
+        """Add the statistics of an image."""
         if isinstance(facts, Unreadable):
             self.unreadable.append(facts)
             return
@@ -106,18 +106,18 @@ class Survey:
 
 
 def is_labelled(facts: Facts, labels: LabelSet) -> bool:
-    """Say whether a picture shows anything: a thing, or where there are none, any stuff."""
+    """Return whether an image has a thing, or any object if there are no thing classes."""
     return facts.things + facts.crowds > 0 if any(labels.is_thing) else facts.objects.sum() > 0
 
 
 def survey(dataset: Dataset, name: str, *, queries: int, progress: Progress | None) -> Survey:
-    """Look at every picture of a split.
+    """Compute the statistics of a split.
 
     Args:
-        dataset: The split.
-        name: What it is called.
-        queries: Masks that a network proposes per picture.
-        progress: Told after each picture.
+        dataset: Images and labels of the split.
+        name: Name of the split.
+        queries: Number of queries per image of the network.
+        progress: Function called after each image; None for none.
     """
     found = Survey(
         name,
@@ -135,9 +135,9 @@ def survey(dataset: Dataset, name: str, *, queries: int, progress: Progress | No
 
 
 def in_order(dataset: Dataset) -> Iterator[Facts | Unreadable]:
-    """Look at pictures with all processors, a few ahead of what was asked for.
+    """Yield statistics of the images in order, computed ahead by one thread per processor.
 
-    Threads serve as well as processes: decoding pictures, where the time goes, leaves Python.
+    Threads are as fast as processes here because image decoding releases Python's GIL.
     """
     workers = cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:

@@ -1,1 +1,1 @@
-"""Samples to the files of a format, one format a file."""
+"""Write samples as files of a dataset format, one module per format."""

@@ -1,4 +1,4 @@
-"""COCO instances: a JSON per split, masks as run lengths."""
+"""Write COCO instances: a JSON file per split, with masks as run lengths."""
 
 from collections import Counter
 from math import isnan
@@ -18,14 +18,15 @@ from unimask.labels import LabelSet
 
 
 class CocoWriter:
-    """COCO instances: `annotations/instances_SPLIT.json` with run lengths, pictures in `SPLIT/`.
+    """COCO instances: `annotations/instances_SPLIT.json` with run lengths, images in `SPLIT/`.
 
-    Every object stays whole under those that overlap it, with the area that its own file told.
-    Stuff has no place, but for a background, which is what no object covers.
+    Each object keeps its whole mask even where others overlap it, and the area that its own file
+    states. Stuff is not written; a background class needs no entry because it is what no object
+    covers.
 
     Args:
-        out: The dataset's folder.
-        labels: Its classes.
+        out: Folder of the dataset.
+        labels: Label set of the dataset.
 
     Raises:
         DataError: No class is a thing.
@@ -43,11 +44,11 @@ class CocoWriter:
         self.annotations: list[dict] = []
 
     def pictures(self, split: str) -> Path:
-        """Give the folder of a split's pictures."""
+        """Return the folder of a split's images."""
         return self.out / split
 
     def add(self, split: str, sample: Sample, file: str) -> None:
-        """Write one picture's objects; see `Writer`."""
+        """Record the objects of one image; see `Writer`."""
         number = len(self.images) + 1
         height, width = sample.size
         if sample.ignored is not None:
@@ -71,7 +72,7 @@ class CocoWriter:
             )
 
     def finish(self, split: str) -> None:
-        """Write the split's JSON."""
+        """Write the JSON file of a split."""
         things = [c for c in categories(self.labels) if c["isthing"]]
         content = {"images": self.images, "annotations": self.annotations, "categories": things}
         write_json(self.out / "annotations" / f"instances_{split}.json", content)
@@ -79,6 +80,6 @@ class CocoWriter:
 
 
 def area_of(sample: Sample, number: int, rle: RunLength) -> float:
-    """Give an object's area: what its file told, else its pixels."""
-    told = float("nan") if sample.areas is None else float(sample.areas[number - 1])
-    return rle.area if isnan(told) else told
+    """Return an object's area: the one that its file states, else its number of pixels."""
+    stated = float("nan") if sample.areas is None else float(sample.areas[number - 1])
+    return rle.area if isnan(stated) else stated

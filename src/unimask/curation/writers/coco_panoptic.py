@@ -1,4 +1,4 @@
-"""COCO panoptic: a JSON per split, and a PNG per picture whose colours are segment ids."""
+"""Write COCO panoptic: a JSON file per split, and per image a PNG whose colours are segment ids."""
 
 from collections import Counter
 from pathlib import Path
@@ -14,13 +14,13 @@ from unimask.labels import LabelSet
 
 
 class CocoPanopticWriter:
-    """COCO panoptic: `annotations/panoptic_SPLIT.json`, PNGs beside it, pictures in `SPLIT/`.
+    """COCO panoptic: `annotations/panoptic_SPLIT.json`, PNGs beside it, images in `SPLIT/`.
 
     Category ids are label ids + 1. Each thing is a segment, and so is each stuff class.
 
     Args:
-        out: The dataset's folder.
-        labels: Its classes.
+        out: Folder of the dataset.
+        labels: Label set of the dataset.
     """
 
     def __init__(self, out: Path, labels: LabelSet) -> None:
@@ -30,11 +30,11 @@ class CocoPanopticWriter:
         self.annotations: list[dict] = []
 
     def pictures(self, split: str) -> Path:
-        """Give the folder of a split's pictures."""
+        """Return the folder of a split's images."""
         return self.out / split
 
     def add(self, split: str, sample: Sample, file: str) -> None:
-        """Write one picture's segments; see `Writer`."""
+        """Write the segments of one image; see `Writer`."""
         self.lost[HIDDEN] += sample.covered
         segments = segments_of(sample, self.is_thing)
         ids = np.concatenate([[0], segments])[sample.front]
@@ -47,19 +47,19 @@ class CocoPanopticWriter:
         self.images.append(
             {"id": number, "file_name": file, "height": height, "width": width}
         )  # fmt: skip
-        shown = run_lengths_of_ids(ids)
+        run_lengths = run_lengths_of_ids(ids)
         self.annotations.append(
             {
                 "image_id": number,
                 "file_name": name,
                 "segments_info": [
-                    self.segment(sample, segments, id, rle) for id, rle in shown.items()
+                    self.segment(sample, segments, id, rle) for id, rle in run_lengths.items()
                 ],
             }
         )
 
     def segment(self, sample: Sample, segments: np.ndarray, id: int, rle: RunLength) -> dict:
-        """Describe one segment."""
+        """Return the record of one segment in `segments_info`."""
         first = int(np.flatnonzero(segments == id)[0])
         return {
             "id": id,
@@ -70,7 +70,7 @@ class CocoPanopticWriter:
         }
 
     def finish(self, split: str) -> None:
-        """Write the split's JSON."""
+        """Write the JSON file of a split."""
         content = {
             "images": self.images,
             "annotations": self.annotations,
@@ -81,7 +81,7 @@ class CocoPanopticWriter:
 
 
 def segments_of(sample: Sample, is_thing: np.ndarray) -> np.ndarray:
-    """Give the panoptic segment of each object: things and crowds alone, stuff by class."""
+    """Return the panoptic segment of each object: one per thing or crowd, one per stuff class."""
     segments = np.arange(1, len(sample.label_ids) + 1)
     stuff = ~is_thing[sample.label_ids] & ~sample.crowds
     for label in np.unique(sample.label_ids[stuff]):

@@ -1,4 +1,4 @@
-"""Instance ids: the object of each pixel, where all objects are of one class."""
+"""Write instance ids: maps with the object of each pixel, for objects of a single class."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,15 +12,15 @@ from unimask.errors import DataError
 from unimask.labels import LabelSet
 
 MOST = 65535
-"""Objects that 16 bits can number."""
+"""Maximum number of objects in a 16-bit map."""
 
 
 class InstanceIdWriter:
     """Instance ids: `SPLIT/images`, `SPLIT/masks` with 16-bit ids, `labels.json`.
 
     Args:
-        out: The dataset's folder.
-        labels: Its classes: one thing, and at most one stuff, which is what lies around.
+        out: Folder of the dataset.
+        labels: Label set of one thing, and at most one stuff class, which is the background.
 
     Raises:
         DataError: There are other classes.
@@ -40,14 +40,14 @@ class InstanceIdWriter:
         write_json(out / "labels.json", names)
 
     def pictures(self, split: str) -> Path:
-        """Give the folder of a split's pictures."""
+        """Return the folder of a split's images."""
         return self.out / split / "images"
 
     def add(self, split: str, sample: Sample, file: str) -> None:
-        """Write one picture's id map; see `Writer`.
+        """Write the id map of one image; see `Writer`.
 
         Raises:
-            DataError: There are more objects than 16 bits can number.
+            DataError: There are more objects than a 16-bit map can number.
         """
         self.lost[HIDDEN] += sample.covered
         self.lost["pixels of unknown truth"] += int((sample.front == 0).sum())
@@ -62,4 +62,4 @@ class InstanceIdWriter:
         Image.fromarray(picture).save(folder / f"{Path(file).stem}.png")
 
     def finish(self, split: str) -> None:
-        """Nothing is common to a split."""
+        """Do nothing: the format has no file per split."""

@@ -1,4 +1,4 @@
-"""Label maps: the class of each pixel."""
+"""Write semantic maps: the label id of each pixel."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,17 +11,18 @@ from unimask.datasets import Sample
 from unimask.labels import IGNORE_LABEL, LabelSet
 
 IGNORE_16 = 65535
-"""What 16-bit maps have in place of `IGNORE_LABEL`."""
+"""Value of ignored pixels in 16-bit maps, in place of `IGNORE_LABEL`."""
 
 
 class SemanticWriter:
-    """Label maps: `SPLIT/images`, `SPLIT/masks` with the label id of each pixel, `classes.json`.
+    """Semantic maps: `SPLIT/images`, `SPLIT/masks` with the label id of each pixel, `classes.json`.
 
-    255 is unknown truth, crowds among it; from 255 classes on, maps have 16 bits and 65535 is.
+    255 marks ignored pixels, including crowds. With 255 classes or more, maps have 16 bits, and
+    65535 marks ignored pixels.
 
     Args:
-        out: The dataset's folder.
-        labels: Its classes.
+        out: Folder of the dataset.
+        labels: Label set of the dataset.
     """
 
     def __init__(self, out: Path, labels: LabelSet) -> None:
@@ -35,11 +36,11 @@ class SemanticWriter:
         write_json(out / "classes.json", {"classes": rows})
 
     def pictures(self, split: str) -> Path:
-        """Give the folder of a split's pictures."""
+        """Return the folder of a split's images."""
         return self.out / split / "images"
 
     def add(self, split: str, sample: Sample, file: str) -> None:
-        """Write one picture's label map; see `Writer`."""
+        """Write the label map of one image; see `Writer`."""
         self.lost[HIDDEN] += sample.covered
         ignore = IGNORE_16 if self.deep else IGNORE_LABEL
         labels = np.concatenate([[ignore], np.where(sample.crowds, ignore, sample.label_ids)])
@@ -49,4 +50,4 @@ class SemanticWriter:
         Image.fromarray(picture).save(folder / f"{Path(file).stem}.png")
 
     def finish(self, split: str) -> None:
-        """Nothing is common to a split."""
+        """Do nothing: the format has no file per split."""

@@ -1,4 +1,4 @@
-"""What every writer does, and what several write alike."""
+"""Define the interface of all writers, and the parts that several of them share."""
 
 import json
 from collections import Counter
@@ -15,31 +15,31 @@ HIDDEN = "pixels of objects behind others"
 
 
 class Writer(Protocol):
-    """Takes samples one by one.
+    """Writer of samples, one by one, in one format.
 
     Attributes:
-        lost: What the format had no place for, counted in words.
+        lost: Number of items that the format cannot represent, by a description of their kind.
     """
 
     lost: Counter[str]
 
     def pictures(self, split: str) -> Path:
-        """Give the folder of a split's pictures."""
+        """Return the folder of a split's images."""
         ...
 
     def add(self, split: str, sample: Sample, file: str) -> None:
-        """Write one picture's labels; the picture itself is called `file`."""
+        """Write the labels of one image, whose file in the new dataset is `file`."""
         ...
 
     def finish(self, split: str) -> None:
-        """Write what is common to a split."""
+        """Write the files that describe a whole split."""
         ...
 
 
 def lost_stuff(labels: LabelSet) -> frozenset[int]:
-    """Return the stuff that lists of objects have no place for.
+    """Return the label ids of stuff that lists of objects cannot represent.
 
-    A background is none of it: what no object covers is read as background again.
+    A background is not among them: what no object covers is read as background again.
     """
     return frozenset(
         label
@@ -49,19 +49,19 @@ def lost_stuff(labels: LabelSet) -> frozenset[int]:
 
 
 def object_masks(sample: Sample) -> dict[int, RunLength]:
-    """Give the objects that have pixels, whole where they overlap, by their numbers."""
+    """Return the mask of each object that has pixels, by object number; masks may overlap."""
     masks = {i: rle for layer in sample.id_maps for i, rle in run_lengths_of_ids(layer).items()}
     return dict(sorted(masks.items()))
 
 
 def corner_and_size(rle: RunLength) -> list[int]:
-    """Give a mask's box as COCO writes it: x, y, width, height."""
+    """Return a mask's box in COCO's format: x, y, width, height."""
     x0, y0, x1, y1 = (int(edge) for edge in rle.box)
     return [x0, y0, x1 - x0, y1 - y0]
 
 
 def categories(labels: LabelSet) -> list[dict]:
-    """Describe classes as COCO does; those without a colour of their own get a drawing's."""
+    """Return COCO's category records; classes without a colour get the one used for drawing."""
     return [
         {
             "id": index + 1,
@@ -75,6 +75,6 @@ def categories(labels: LabelSet) -> list[dict]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file, and its folder if need be."""
+    """Write a JSON file, and create its folder if necessary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))

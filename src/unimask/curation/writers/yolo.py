@@ -1,4 +1,4 @@
-"""YOLO segmentation: `data.yaml`, and a text file per picture with a polygon per object."""
+"""Write YOLO segmentation: `data.yaml`, and per image a text file with a polygon per object."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,21 +15,21 @@ from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 
 DIGITS = 6
-"""Of a share of width or height: a hundredth of a pixel in a picture of 20,000."""
+"""Decimals of coordinates relative to width or height: 0.01 pixels in an image 20,000 wide."""
 
 
 class YoloWriter:
     """YOLO segmentation: `images/SPLIT`, `labels/SPLIT`, `data.yaml`.
 
-    An object is one polygon through the corners of its pixels. YOLO has no place for several parts
-    or holes: they are joined by bridges without width, as Ultralytics joins the parts of COCO's
-    objects. Who fills polygons gets the mask to the pixel; who draws their outlines too, as
-    Ultralytics does, sees bridges one pixel wide. Crowds have no place, and stuff
-    has none, but for a background, which is what no object covers.
+    An object is one polygon through the corners of its pixels. YOLO cannot represent several parts
+    or holes; bridges of zero width connect them, as Ultralytics connects the parts of COCO's
+    objects. Readers that fill polygons get the exact mask; readers that also draw the outline, as
+    Ultralytics does, get bridges one pixel wide. Crowds and stuff are not written; a background
+    class needs no entry because it is what no object covers.
 
     Args:
-        out: The dataset's folder.
-        labels: Its classes.
+        out: Folder of the dataset.
+        labels: Label set of the dataset.
 
     Raises:
         DataError: No class is a thing.
@@ -47,11 +47,11 @@ class YoloWriter:
         self.splits: dict[str, str] = {}
 
     def pictures(self, split: str) -> Path:
-        """Give the folder of a split's pictures."""
+        """Return the folder of a split's images."""
         return self.out / "images" / split
 
     def add(self, split: str, sample: Sample, file: str) -> None:
-        """Write one picture's objects; see `Writer`."""
+        """Write the objects of one image; see `Writer`."""
         unknown = 0 if sample.ignored is None else int(sample.ignored.sum())
         self.lost["pixels of unknown truth"] += unknown
         lines = []
@@ -68,7 +68,7 @@ class YoloWriter:
         (folder / f"{Path(file).stem}.txt").write_text("".join(lines))
 
     def polygon(self, rle: RunLength) -> str:
-        """Give an object as x and y in turns, shares of width and height."""
+        """Return an object's polygon as alternating x and y, relative to width and height."""
         x0, y0, x1, y1 = map(int, rle.box)
         loops = corner_polygons(rle.to_mask()[y0:y1, x0:x1])
         if len(loops) > 1:
@@ -78,7 +78,7 @@ class YoloWriter:
         return " ".join(f"{share:.{DIGITS}f}" for share in np.ravel(shares).tolist())
 
     def finish(self, split: str) -> None:
-        """Name the split and the classes."""
+        """Record the split and the class names in `data.yaml`."""
         self.splits["train" if split == WHOLE else split] = f"images/{split}"
         names = {self.number_of[label]: self.labels.names[label] for label in self.labels.things}
         content = yaml.safe_dump({**self.splits, "names": names}, sort_keys=False)

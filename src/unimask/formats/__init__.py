@@ -1,1 +1,1 @@
-"""How masks and files are written down: pure functions, round trips tested."""
+"""Encodings of masks, and formats of files: functions whose round trips are tested."""

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Atomic writing: files and folders appear complete or not at all."""
 
 import errno
 import os
@@ -15,10 +15,10 @@ from tempfile import TemporaryFile
 from unimask.errors import OutputError, StorageError
 
 PARTIAL = re.compile(r"\.partial-(?P<host>\w+)-(?P<pid>\d+)-(?P<start>\d+)-[0-9a-f]{12}(\.\w+)?")
-"""Temporary names: the computer, the process and when it started, and a random part."""
+"""Temporary names: host, process id, start time of the process, and a random part."""
 
 NO_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Reasons that the next file meets as well: disk full, quota used up, read-only."""
+"""Errors that the next file would meet as well: disk full, quota exceeded, read-only."""
 
 UNKNOWN_START = 0
 
@@ -28,7 +28,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` and move it there when the block succeeds.
 
     Raises:
-        OutputError: The folder cannot be made, or the file cannot be written.
+        OutputError: The folder cannot be created, or the file cannot be written.
     """
     with partial_path(path) as temporary:
         yield temporary
@@ -39,12 +39,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def partial_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; remove what is left of it when the block ends.
 
-    The temporary name keeps the suffix, since writers choose their format by it. What killed
-    processes left in the same folder is removed first.
+    The temporary name keeps the suffix, by which writers choose the format. Files that killed
+    processes left in the folder are removed first.
 
     Raises:
         OutputError: The block raised an `OSError`.
-        StorageError: It did because the disk is full, over its quota, or read-only.
+        StorageError: The error was a full disk, an exceeded quota or a read-only file system.
     """
     temporary = path.with_name(partial_name(path.suffix))
     try:
@@ -61,10 +61,10 @@ def partial_path(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path` and move it there when the block succeeds.
 
-    Where `path` is a folder that holds something, what is in the temporary folder joins it.
+    If `path` is a folder with content, the content of the temporary folder is added to it.
 
     Raises:
-        OutputError: It cannot be written, or the same names are there already.
+        OutputError: The folder cannot be written, or has entries of the same names.
     """
     with partial_path(path) as temporary:
         temporary.mkdir()
@@ -87,7 +87,7 @@ def write_error(path: Path, error: OSError) -> OutputError:
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder and test that files can be written there.
+    """Create a folder and test that files can be written there.
 
     Raises:
         OutputError: They cannot.
@@ -102,7 +102,7 @@ def check_writable(folder: Path) -> None:
 
 
 def partial_name(suffix: str = "") -> str:
-    """Return a temporary name that tells which process uses it."""
+    """Return a temporary name that identifies the process that uses it."""
     pid = os.getpid()
     known = suffix if re.fullmatch(r"\.\w+", suffix) else ""
     return f".partial-{host_name()}-{pid}-{start_of(pid)}-{uuid.uuid4().hex[:12]}{known}"
@@ -120,20 +120,20 @@ def remove_abandoned_once(folder: Path) -> None:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files and folders of processes of this computer that no longer run."""
+    """Remove temporary files and folders of processes of this host that no longer run."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            found = PARTIAL.fullmatch(entry.name)
+            match = PARTIAL.fullmatch(entry.name)
             if (
-                found
-                and found["host"] == host_name()
-                and not is_running(int(found["pid"]), int(found["start"]))
+                match
+                and match["host"] == host_name()
+                and not is_running(int(match["pid"]), int(match["start"]))
             ):
                 remove(Path(entry.path))
 
 
 def remove(path: Path) -> None:
-    """Remove a temporary file or folder if it is there and can be removed."""
+    """Remove a temporary file or folder if it exists and can be removed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -142,20 +142,20 @@ def remove(path: Path) -> None:
 
 
 def is_running(pid: int, start: int) -> bool:
-    """Return False where no process of that number runs, or one that started at another time."""
+    """Return False if no process has this id, or one that started at another time."""
     if os.name == "nt":  # os.kill would end the process there
         return True
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it belongs to somebody else
+    except OSError:  # The process belongs to another user.
         pass
     return UNKNOWN_START in (start, start_of(pid)) or start == start_of(pid)
 
 
 def start_of(pid: int) -> int:
-    """Return when a process started, in the system's ticks; `UNKNOWN_START` outside Linux."""
+    """Return the start time of a process in clock ticks; `UNKNOWN_START` outside Linux."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(errors="replace")
         return int(status.rpartition(")")[2].split()[19])
@@ -165,5 +165,5 @@ def start_of(pid: int) -> int:
 
 @cache
 def host_name() -> str:
-    """Return this computer's name, as far as it suits file names."""
+    """Return the host name, restricted to characters that suit file names."""
     return re.sub(r"\W", "_", socket.gethostname(), flags=re.ASCII)[:40] or "_"

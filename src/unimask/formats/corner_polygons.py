@@ -1,4 +1,4 @@
-"""Masks as polygons through the corners of their pixels: nothing is smoothed, nothing is lost."""
+"""Masks as polygons through the corners of pixels, without loss."""
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -8,17 +8,17 @@ Loop = Int[np.ndarray, "_ 2"]
 
 
 def corner_polygons(mask: Bool[np.ndarray, "h w"]) -> list[Loop]:
-    """Trace the edges of a mask: its parts, and the holes in them.
+    """Trace the edges of a mask: its connected parts, and the holes in them.
 
     A pixel is in the mask if it is inside an odd number of the polygons. Pixels that touch at a
-    corner are of one part.
+    corner belong to one part.
 
     Args:
-        mask: Any; an empty one has no polygons.
+        mask: Binary mask; an empty one has no polygons.
 
     Returns:
-        Each polygon's corners, where it turns: x from 0 to w, y from 0 to h. It starts at its
-        highest corner, the leftmost of these, and goes to the right.
+        Vertices of each polygon, with x from 0 to w and y from 0 to h. A polygon starts at its
+        highest vertex, the leftmost of these, and proceeds to the right.
     """
     inside = np.pad(mask, 1)
     above_left, above_right = inside[:-1, :-1], inside[:-1, 1:]
@@ -28,13 +28,13 @@ def corner_polygons(mask: Bool[np.ndarray, "h w"]) -> list[Loop]:
     crossing = edge_left & edge_right & edge_up
     places = np.flatnonzero((edge_left != edge_right) | crossing)
     crossed = crossing.ravel()[places]
-    # Where two pixels touch at a corner, two corners are at one place: the first has the edge to
-    # the left. In row-major order, edges then go from every even corner to the next.
+    # Where two pixels touch at a corner, two vertices coincide: the first has the edge to the left.
+    # In row-major order, edges then connect every even vertex with the next.
     corners = np.repeat(places, 1 + crossed)
     second = np.concatenate([[False], corners[1:] == corners[:-1]])
     rows, columns = np.divmod(corners, mask.shape[1] + 1)
-    # Of two corners at one place, that of the left edge goes on upwards if the pixels that touch
-    # there are above right and below left, so that they stay of one part.
+    # Of two coincident vertices, the one of the left edge continues upwards if the touching pixels
+    # are above right and below left, so that they stay in one part.
     downwards = above_left.ravel()[corners] != second
     by_column = np.lexsort((downwards, rows, columns))
     beside = (np.arange(len(corners)) ^ 1).tolist()
@@ -45,8 +45,8 @@ def corner_polygons(mask: Bool[np.ndarray, "h w"]) -> list[Loop]:
 
 
 def cycles(beside: list[int], below: list[int]) -> list[list[int]]:
-    """Walk from corner to corner, by turns along a row and along a column, until all were met."""
-    met, found = [False] * len(beside), []
+    """Trace cycles, alternating steps along rows and columns, until every vertex was visited."""
+    met, loops = [False] * len(beside), []
     for start in range(len(beside)):
         loop, here = [], start
         while not met[here]:
@@ -55,18 +55,18 @@ def cycles(beside: list[int], below: list[int]) -> list[list[int]]:
             loop += [here, there]
             here = below[there]
         if loop:
-            found.append(loop)
-    return found
+            loops.append(loop)
+    return loops
 
 
 def one_polygon(loops: list[Loop]) -> Loop:
-    """Join polygons to one, by bridges that are walked there and back and so have no width.
+    """Join polygons into one, by bridges of zero width that are traversed in both directions.
 
-    Each is joined to the next where their corners are nearest. What was inside an odd number of
-    them is inside the one an odd number of times; the corners of bridges come twice.
+    Each polygon is connected to the next at their closest vertices. A point inside an odd number of
+    them is inside the joined polygon; the vertices of bridges occur twice.
 
     Args:
-        loops: One or more.
+        loops: Polygons to join, at least one.
     """
     there: list[np.ndarray] = []
     back: list[np.ndarray] = []

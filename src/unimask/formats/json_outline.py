@@ -1,7 +1,7 @@
-"""The top level of a JSON file: which keys it has and what lies under them, without reading it all.
+"""Outline of a JSON file: its top-level keys and the types of their values, from a partial scan.
 
-What a JSON of labels is (COCO, COCO panoptic, LabelMe, something else) is decided by its keys and
-by the keys of the first items of its lists, in whatever order they come.
+The format of a JSON file with labels (COCO, COCO panoptic, LabelMe, ...) is detected from its keys
+and from the keys of the first items of its lists, in any order.
 """
 
 import os
@@ -14,29 +14,29 @@ from typing import Any, Literal
 from unimask.formats.json_stream import Reader, open_json
 
 BUDGET = 1 << 26
-"""Characters after which the scan stops, unless the caller asks for fewer."""
+"""Number of characters after which the scan stops by default."""
 
 LONGEST = 1 << 25
-"""Characters of the longest single value that the scan reads; images in base64 are shorter."""
+"""Maximum length in characters of a single value in the scan; images in base64 are shorter."""
 
 SAMPLED = 64
-"""Items of a list whose keys are noted."""
+"""Number of items of a list whose keys are collected."""
 
 Kind = Literal["object", "list", "value"]
 
 
 @dataclass(frozen=True, slots=True)
 class JsonOutline:
-    """What the scan of a JSON file found.
+    """Result of the scan of a JSON file.
 
     Attributes:
-        kind: What the whole file is; "value" for anything but an object or a list.
-        keys: Each top-level key and the kind of its value, in the order of the file.
-        items: Keys of the first `SAMPLED` items of each list that holds objects, by the list's
-            key; that of a file which is a list itself is "".
-        counts: Items of each list, as far as it was scanned.
-        complete: The scan reached the end of the file.
-        fault: Why the file is no JSON after what was found; empty if no fault was met.
+        kind: Type of the whole file; "value" for anything except an object or a list.
+        keys: Type of the value of each top-level key, in the order of the file.
+        items: Keys of the first `SAMPLED` items of each list of objects, by the key of the list,
+            which is "" if the whole file is a list.
+        counts: Number of items of each list that were scanned.
+        complete: Whether the scan reached the end of the file.
+        fault: Error that ended the scan; empty if there was none.
     """
 
     kind: Kind = "value"
@@ -47,24 +47,24 @@ class JsonOutline:
     fault: str = ""
 
     def may_have(self, key: str) -> bool:
-        """Return whether the file has a key, or may have it behind what was scanned."""
+        """Return whether the file has a key, or may have it after the scanned part."""
         return key in self.keys or not (self.complete or self.fault)
 
     def item_keys(self, key: str) -> frozenset[str]:
-        """Return the keys of the first objects in a list; empty where none were found."""
+        """Return the keys of the first objects in a list; empty if there are none."""
         return self.items.get(key, frozenset())
 
 
 def json_outline(path: Path, budget: int = BUDGET) -> JsonOutline:
     """Scan the top level of a JSON file; results are cached until the file changes.
 
-    The time is linear in the number of characters read, which `budget` limits, and no more than
-    one item of a list is in memory at a time. A file that cannot be opened or is no JSON gives what
-    was found before the fault, and `fault`.
+    The time is linear in the number of characters read, which `budget` limits, and at most one item
+    of a list is in memory at a time. If a file cannot be opened or is not valid JSON, the result
+    holds what precedes the error, and the error as `fault`.
 
     Args:
-        path: The file, in UTF-8, UTF-16 or UTF-32.
-        budget: Characters after which the scan stops at the next item.
+        path: JSON file in UTF-8, UTF-16 or UTF-32.
+        budget: Number of characters after which the scan stops at the next item.
     """
     try:
         status = os.stat(path)
@@ -75,28 +75,28 @@ def json_outline(path: Path, budget: int = BUDGET) -> JsonOutline:
 
 @lru_cache(maxsize=1 << 16)
 def scan(path: str, budget: int, changed: int, size: int) -> JsonOutline:
-    """Scan a file; `changed` and `size` are there to tell a changed file from the cached one."""
+    """Scan a file; `changed` and `size` are cache keys that detect a changed file."""
     del changed, size
-    found = Scan()
+    state = Scan()
     try:
         with open_json(Path(path)) as stream:
-            found.complete = found.walk(Reader(stream, LONGEST), budget)
+            state.complete = state.walk(Reader(stream, LONGEST), budget)
     except OSError as error:
-        found.fault = error.strerror or str(error)
+        state.fault = error.strerror or str(error)
     except (ValueError, RecursionError) as error:
-        found.fault = str(error)
+        state.fault = str(error)
     return JsonOutline(
-        found.kind,
-        found.keys,
-        {key: frozenset(names) for key, names in found.items.items()},
-        found.counts,
-        found.complete,
-        found.fault,
+        state.kind,
+        state.keys,
+        {key: frozenset(names) for key, names in state.items.items()},
+        state.counts,
+        state.complete,
+        state.fault,
     )
 
 
 class Scan:
-    """What the scan has found so far."""
+    """State of a scan."""
 
     def __init__(self) -> None:
         self.kind: Kind = "value"
@@ -147,5 +147,5 @@ class Scan:
 
 
 def kind_at(reader: Reader) -> Kind:
-    """Return the kind of the value that comes next."""
+    """Return the type of the next value."""
     return {"{": "object", "[": "list"}.get(reader.peek(), "value")  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""JSON files with long lists, item by item: the file is never in memory as a whole."""
+"""Streaming of JSON files with long lists, item by item, without loading the whole file."""
 
 import errno
 import json
@@ -12,33 +12,33 @@ from typing import Any, TextIO
 from unimask.errors import DataError
 
 CHUNK = 1 << 22
-"""Characters that are read at once."""
+"""Number of characters per read."""
 
 LONGEST = 1 << 30
-"""Characters of the longest single value."""
+"""Maximum length of a single value in characters."""
 
 BLANK = re.compile(r"[ \t\r\n]*")
 COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=[^ \t\r\n\]])")
 """What separates two items of a list."""
 
 TOKEN = 16
-"""Characters of the longest token that an error may lie in if the text ends too early."""
+"""Maximum length in characters of a token that may be incomplete at the end of the buffer."""
 
 AFTER = frozenset(" \t\r\n,:]}")
-"""What may follow a value."""
+"""Characters that may follow a value."""
 
 
 def stream_lists(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """Give (key, item) for each item of the lists under `keys` of a JSON object, as they come.
+    """Yield (key, item) for each item of the lists under `keys` of a JSON object.
 
-    A value under such a key that is no list is given as it is.
+    A value under such a key that is not a list is yielded itself.
 
     Args:
-        path: A file whose value is an object.
-        keys: Names of its lists; what other names hold is skipped.
+        path: File whose value is a JSON object.
+        keys: Keys of its lists; values of other keys are skipped.
 
     Raises:
-        DataError: The file cannot be read, is no JSON, or its value is no object.
+        DataError: The file cannot be read, is not valid JSON, or its value is not an object.
     """
     try:
         with open_json(path) as stream:
@@ -48,10 +48,10 @@ def stream_lists(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]
 
 
 def load_json(path: Path) -> Any:
-    """Read a JSON file as a whole.
+    """Read a whole JSON file.
 
     Raises:
-        DataError: It cannot be read, or is no JSON.
+        DataError: The file cannot be read, or is not valid JSON.
     """
     try:
         with open_json(path) as stream:
@@ -61,7 +61,7 @@ def load_json(path: Path) -> Any:
 
 
 def unreadable(path: Path, error: Exception) -> DataError:
-    """Return the error of a file that cannot be read as JSON."""
+    """Return the error for a file that cannot be read as JSON."""
     if isinstance(error, OSError):
         return DataError(f"{path} cannot be read: {error.strerror}")
     if isinstance(error, RecursionError):
@@ -83,11 +83,11 @@ def open_json(path: Path) -> TextIO:
 
 
 class Reader:
-    """A window that moves over the text.
+    """Incremental parser over a buffer of the text.
 
     Args:
-        stream: The text.
-        longest: Characters of the longest value that is read.
+        stream: Text to parse.
+        longest: Maximum length of a value in characters.
     """
 
     def __init__(self, stream: TextIO, longest: int = LONGEST) -> None:
@@ -101,7 +101,7 @@ class Reader:
         return self.passed + self.place
 
     def object_items(self, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-        """Walk over one object and over the lists that are asked for."""
+        """Yield the items of the requested lists of an object."""
         self.expect("{")
         while self.peek() != "}":
             key = self.value()
@@ -118,7 +118,7 @@ class Reader:
         self.expect_end()
 
     def skip(self) -> None:
-        """Step over a value; of a list, no more than one item is in memory."""
+        """Skip a value; of a list, at most one item is in memory."""
         if self.peek() == "[":
             for _ in self.list_items():
                 pass
@@ -126,11 +126,12 @@ class Reader:
             self.value()
 
     def list_items(self) -> Iterator[Any]:
-        """Walk over one list."""
+        """Yield the items of a list."""
         self.expect("[")
         while self.peek() != "]":
             yield self.value()
-            while comma := COMMA.match(self.text, self.place):  # the usual case, without calls
+            # The usual case without method calls.
+            while comma := COMMA.match(self.text, self.place):
                 self.place = comma.end()
                 yield self.value()
             if self.peek() != "]":
@@ -138,10 +139,10 @@ class Reader:
         self.expect("]")
 
     def value(self) -> Any:
-        """Read one value, with as much of the file as it takes.
+        """Parse one value, reading as much of the file as it needs.
 
         Raises:
-            ValueError: It is no JSON, or longer than `longest`.
+            ValueError: It is not valid JSON, or longer than `longest`.
         """
         self.peek()
         while True:
@@ -158,7 +159,7 @@ class Reader:
                 if not self.more():
                     raise ValueError(f"{error.msg}, character {self.passed + error.pos}") from None
                 continue
-            # A number at the end of the window may go on behind it: "1", "1.", "1.5e", "1.5e-3".
+            # A number at the end of the buffer may continue: "1", "1.", "1.5e", "1.5e-3".
             if self.text[end : end + 1] in AFTER or not self.more():
                 self.place = end
                 return value
@@ -167,7 +168,7 @@ class Reader:
         """Return the next character that is not blank.
 
         Raises:
-            ValueError: There is none.
+            ValueError: The text ends.
         """
         while True:
             blank = BLANK.match(self.text, self.place)
@@ -178,20 +179,20 @@ class Reader:
                 raise ValueError("it ends too early")
 
     def expect(self, character: str) -> None:
-        """Step over a character.
+        """Skip a character.
 
         Raises:
-            ValueError: Another one comes.
+            ValueError: The next character is another one.
         """
         if self.peek() != character:
             raise ValueError(f"{self.text[self.place]!r} where {character!r} should be")
         self.place += 1
 
     def expect_end(self) -> None:
-        """Check that nothing follows.
+        """Check that nothing follows the value.
 
         Raises:
-            ValueError: Something does, such as a second object.
+            ValueError: Something follows, such as a second object.
         """
         while BLANK.fullmatch(self.text, self.place):
             self.place = len(self.text)
@@ -200,7 +201,7 @@ class Reader:
         raise ValueError(f"{self.text[self.place :].lstrip()[:1]!r} after the end of the object")
 
     def more(self) -> bool:
-        """Read on: as much again as is unfinished, so that long values take few readings."""
+        """Read at least as much text as is unfinished, so that long values need few reads."""
         rest = self.text[self.place :]
         read = self.stream.read(max(CHUNK, len(rest)))
         self.passed += self.place

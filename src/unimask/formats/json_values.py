@@ -1,4 +1,4 @@
-"""Values in JSON files of other tools: ids, flags, numbers and text in one normal form."""
+"""Normal forms of values in other tools' JSON files: ids, flags, numbers and text."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,25 +10,25 @@ import msgspec
 from unimask.errors import DataError
 
 Id = int | float | str
-"""The types that ids come in; records declare their ids so and pass them to `normalized_id`."""
+"""Types in which ids occur; records declare ids with it and normalise them by `normalized_id`."""
 
 Flag = bool | int | float | str | None
-"""The types that flags come in; records declare their flags so and pass them to `parsed_flag`."""
+"""Types in which flags occur; records declare flags with it and parse them by `parsed_flag`."""
 
 Number = int | float | str | None
-"""The types that numbers come in: text too, because spreadsheets and VIA write such."""
+"""Types in which numbers occur, including text, which spreadsheets and VIA write."""
 
 LARGEST_ID = 2**63 - 1
-"""Ids are counted in 64 bits."""
+"""Largest id: a signed integer of 64 bits."""
 
 WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,18})(?:\.0{1,18})?", re.ASCII)
-"""Text that is an integer. "01" is not: names of files and of slides begin with zeros."""
+"""Text that is an integer. "01" is not, because names of files and slides begin with zeros."""
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
-"""NUL, and halves of surrogate pairs, which JSON can write and no file can hold."""
+"""NUL and unpaired surrogates, which JSON can contain and file names cannot."""
 
 LONGEST_NUMBER = 64
-"""Characters of a number in text, at most."""
+"""Maximum length in characters of a number in text."""
 
 TRUE_WORDS = frozenset(("1", "1.0", "true", "t", "yes", "y"))
 FALSE_WORDS = frozenset(("", "0", "0.0", "false", "f", "no", "n", "nan", "none", "null"))
@@ -40,26 +40,26 @@ PLAIN = {
     "`int | float | str`": "a whole number or text",
     "`": "",
 }
-"""How messages of msgspec are worded."""
+"""Replacements in messages of msgspec, for users who do not know its terms."""
 
 Record = TypeVar("Record")
 
 
 class JsonValueError(DataError, ValueError):
-    """A value that is not what it should be; its message is the end of a sentence.
+    """An invalid value; its message is the end of a sentence.
 
-    It is a ValueError so that msgspec reports it with the place of its record.
+    It is a ValueError so that msgspec reports it together with the path of its record.
     """
 
 
 def normalized_id(value: object) -> int | str:
-    """Return an id in its normal form, in which equal ids are equal.
+    """Return an id in its normal form, in which equal ids compare equal.
 
-    1, 1.0, "1", " 1 " and "1.0" are the integer 1. "01" and any other text stay text, without
-    the blanks around them.
+    1, 1.0, "1", " 1 " and "1.0" become the integer 1. "01" and other text stay text, stripped of
+    surrounding whitespace.
 
     Raises:
-        JsonValueError: It is no whole number of 64 bits and no text, or text that no file can hold.
+        JsonValueError: It is neither an integer of 64 bits nor valid text.
     """
     if type(value) is int and abs(value) <= LARGEST_ID:
         return value
@@ -80,12 +80,12 @@ def normalized_id(value: object) -> int | str:
 
 
 def parsed_flag(value: object) -> bool:
-    """Return a flag that is written as a boolean, a number or text.
+    """Parse a flag that is a boolean, a number or text.
 
-    What is absent is False: None, NaN, "", "nan", "none" and "null".
+    Missing values are False: None, NaN, "", "nan", "none" and "null".
 
     Raises:
-        JsonValueError: It is neither true nor false.
+        JsonValueError: The value means neither true nor false.
     """
     if value is None or value in (0, 1):
         return value == 1
@@ -100,10 +100,10 @@ def parsed_flag(value: object) -> bool:
 
 
 def whole_number(value: object, largest: int, smallest: int = 0) -> int:
-    """Return a whole number, which may be written as 48, 48.0 or "48".
+    """Parse an integer, which may be written as 48, 48.0 or "48".
 
     Raises:
-        JsonValueError: It is none, or is not between `smallest` and `largest`.
+        JsonValueError: It is not an integer from `smallest` to `largest`.
     """
     number = real_number(value)
     if isfinite(number) and number.is_integer() and smallest <= number <= largest:
@@ -112,10 +112,10 @@ def whole_number(value: object, largest: int, smallest: int = 0) -> int:
 
 
 def real_number(value: object) -> float:
-    """Return a number that is written as such or as text; NaN where it is absent.
+    """Parse a number that is written as such or as text; return NaN if it is missing.
 
     Raises:
-        JsonValueError: It is none, or too large for a float.
+        JsonValueError: It is not a number, or too large for a float.
     """
     if type(value) is float:
         return value
@@ -133,10 +133,10 @@ def real_number(value: object) -> float:
 
 
 def plain_text(value: object) -> str:
-    """Return text that can be a name: without NUL and without halves of surrogate pairs.
+    """Return text that can be a name: without NUL and without unpaired surrogates.
 
     Raises:
-        JsonValueError: It is none.
+        JsonValueError: The value is not such text.
     """
     if not isinstance(value, str):
         raise JsonValueError(f"is {shown(value)}: expected text")
@@ -146,10 +146,10 @@ def plain_text(value: object) -> str:
 
 
 def text_or_number(value: object) -> str:
-    """Return a name of a class; whole numbers are names too.
+    """Return the name of a class, which may be an integer.
 
     Raises:
-        JsonValueError: It is neither.
+        JsonValueError: The value is neither text nor an integer.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(normalized_id(value))
@@ -162,11 +162,11 @@ def normalize_fields(
     """Replace fields of a record by their normal form.
 
     Args:
-        record: It is changed; `__post_init__` is the place to call this from.
-        normal_form: A function of this module by the name of each field.
+        record: Record to change in place; meant to be called from its `__post_init__`.
+        normal_form: Function of this module for each field name.
 
     Raises:
-        JsonValueError: A field has a value that its function refuses; the message names it.
+        JsonValueError: A function refuses the value of its field; the message names the field.
     """
     field = ""
     try:
@@ -177,7 +177,7 @@ def normalize_fields(
 
 
 def shown(value: object) -> str:
-    """Return the beginning of a value as messages show it."""
+    """Return the start of a value for a message."""
     if isinstance(value, int) and abs(value) > LARGEST_ID:
         return f"a number of {value.bit_length()} bits"
     if isinstance(value, str):
@@ -186,20 +186,20 @@ def shown(value: object) -> str:
 
 
 def type_name(value: object) -> str:
-    """Return what JSON calls the type of a value."""
+    """Return JSON's name for the type of a value."""
     return {dict: "an object", list: "an array"}.get(type(value), type(value).__name__)
 
 
 def read_record(value: Any, record: type[Record], where: str = "") -> Record:
-    """Return parsed JSON as a record: a `msgspec.Struct`, whose fields have the declared types.
+    """Convert parsed JSON to a record, a `msgspec.Struct` with fields of the declared types.
 
     Args:
-        value: As `json` parses it.
-        record: Its type.
-        where: The place of the value in its file, "images[3]".
+        value: Value that `json` parsed.
+        record: Type of the record.
+        where: Path of the value in its file, such as "images[3]".
 
     Raises:
-        JsonValueError: A field is missing or of another type; the message begins with its place.
+        JsonValueError: A field is missing or of another type; the message begins with its path.
     """
     try:
         return msgspec.convert(value, record)

@@ -1,4 +1,4 @@
-"""Single files of results: replaced only if they are recognisably ours, or on request."""
+"""Single output files, which replace only files that unimask wrote, unless requested."""
 
 import json
 from collections.abc import Mapping
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from PIL import Image
 
 GENERATOR = f"unimask {__version__}"
-"""What JSON reports, HTML pages and images of ours name as their maker."""
+"""Name of the generator in JSON reports, HTML pages and images."""
 
 META = '<meta name="generator" content="unimask '
 FIRST_KEY = '{\n  "generator": "unimask '
 SOFTWARE = 0x0131
-"""EXIF's tag for the program that wrote an image."""
+"""EXIF tag of the software that wrote an image."""
 
 BEGINNING = 1024
-"""Bytes of a file that are looked at."""
+"""Number of bytes of a file that are inspected."""
 
 
 def check_output_files(*paths: str | Path | None, overwrite: bool = False) -> None:
-    """Test before the work that its files can be written.
+    """Test in advance that output files can be written.
 
     Args:
-        paths: Files to write; None for those that nobody asked for.
-        overwrite: Whether any file there may be replaced.
+        paths: Files to write; None for outputs that were not requested.
+        overwrite: Whether any existing file may be replaced.
 
     Raises:
-        OutputError: A folder cannot be written, or a file is there that unimask did not write.
+        OutputError: A folder is not writable, or a file exists that unimask did not write.
         SettingsError: Two files have the same path.
     """
     files = [Path(path) for path in paths if path is not None]
@@ -47,7 +47,7 @@ def check_replaceable(path: Path, *, overwrite: bool = False) -> None:
     """Refuse to replace a file that unimask did not write.
 
     Raises:
-        OutputError: It would.
+        OutputError: The path is a folder, or such a file exists and `overwrite` is False.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the path of a file")
@@ -59,7 +59,7 @@ def check_replaceable(path: Path, *, overwrite: bool = False) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Return True for a report, a page or an image that unimask wrote; links are not followed."""
+    """Return whether unimask wrote this report, page or image; links are not followed."""
     if path.is_symlink() or not path.is_file():
         return False
     try:
@@ -69,30 +69,30 @@ def is_ours(path: Path) -> bool:
         return False
     if beginning.startswith(FIRST_KEY.encode()) or META.encode() in beginning:
         return True
-    from PIL import Image  # not before it is needed: each start of the command line waits for it
+    from PIL import Image  # It would slow down each start of the CLI.
 
     try:
         with Image.open(path) as image:
             return str(image.getexif().get(SOFTWARE, "")).startswith("unimask ")
-    except Exception:  # no image, or one whose decoder raises whatever its format suggests
+    except Exception:  # The file is no image, or its decoder raises an arbitrary exception.
         return False
 
 
 def write_report(path: str | Path, report: Mapping[str, object], *, overwrite: bool) -> None:
-    """Write a report as JSON that names its maker.
+    """Write a report as JSON that names its generator.
 
     Raises:
-        OutputError: It would replace a file that unimask did not write, or cannot be written.
+        OutputError: The path holds a file that unimask did not write, or cannot be written.
     """
     content = json.dumps({"generator": GENERATOR, **report}, indent=2)
     write_text(Path(path), content + "\n", overwrite=overwrite)
 
 
 def write_text(path: Path, content: str, *, overwrite: bool) -> None:
-    """Write a text file, whole or not at all.
+    """Write a text file atomically.
 
     Raises:
-        OutputError: It would replace a file that unimask did not write, or cannot be written.
+        OutputError: The path holds a file that unimask did not write, or cannot be written.
     """
     check_replaceable(path, overwrite=overwrite)
     with atomic_path(path) as temporary:
@@ -100,10 +100,10 @@ def write_text(path: Path, content: str, *, overwrite: bool) -> None:
 
 
 def check_image_suffix(path: Path) -> None:
-    """Refuse names of images whose format nobody knows.
+    """Refuse names of images in an unknown format.
 
     Raises:
-        SettingsError: It is one.
+        SettingsError: The suffix is not that of a known image format.
     """
     from PIL import Image
 
@@ -112,10 +112,10 @@ def check_image_suffix(path: Path) -> None:
 
 
 def write_image(path: Path, image: "Image.Image", *, overwrite: bool) -> None:
-    """Write an image that names its maker, in the format of its suffix.
+    """Write an image that names its generator, in the format of its suffix.
 
     Raises:
-        OutputError: It would replace a file that unimask did not write, or cannot be written.
+        OutputError: The path holds a file that unimask did not write, or cannot be written.
     """
     from PIL import Image
 

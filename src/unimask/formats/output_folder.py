@@ -1,4 +1,4 @@
-"""Folders of results: only files that unimask wrote, and nobody changed, are ever replaced."""
+"""Folders of results, in which only unmodified files that unimask wrote are replaced."""
 
 import hashlib
 import json
@@ -14,39 +14,39 @@ from unimask.formats.atomic import atomic_path, is_partial, partial_path, write_
 from unimask.version import __version__
 
 RECORD = "unimask.json"
-"""Lists the files that unimask wrote into a folder, with the SHA-256 of each."""
+"""File that lists the files that unimask wrote into a folder, with the SHA-256 of each."""
 
 LOCK = ".unimask.lock"
 LOCK_SECONDS, POLL_SECONDS = 60.0, 0.002
 
 JUNK = {".DS_Store", ".directory", ".gitkeep", ".keep", "Thumbs.db", "desktop.ini", "lost+found"}
-"""What systems put into empty folders by themselves, and placeholders for version control."""
+"""Files that operating systems create in empty folders, and placeholders for version control."""
 
 HEAD = f'{{\n"unimask": "{__version__}",\n"files": {{\n'
 TAIL = "\n}}\n"
 BETWEEN = ",\n"
 
 MOST_REPEATS = 4
-"""Entries for each file from which on the record is shortened."""
+"""Number of entries per file above which the record is compacted."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 LISTED = 3
-"""Foreign files that a message names."""
+"""Number of foreign files that a message names."""
 
 
 class OutputFolder:
-    """A folder whose files are recorded in `unimask.json` as they are written.
+    """A folder whose files are recorded in `unimask.json` when they are written.
 
-    A file is recorded before it appears, by adding a line at the end of the record: a process that
-    is killed leaves nothing that the next one would take for a user's file. Processes and threads
-    may write into one folder at the same time.
+    A file is recorded before it appears, by appending a line to the record, so that a file of a
+    killed process is not taken for a user's file later. Processes and threads may write to one
+    folder at the same time.
 
     Args:
-        path: A folder that is new, empty, or holds `unimask.json`.
+        path: Folder that is new, empty, or holds `unimask.json`.
 
     Raises:
-        OutputError: It holds other files, or its record is damaged.
+        OutputError: The folder holds other files, or its record is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,19 +56,19 @@ class OutputFolder:
             self.shorten_record()
 
     def check(self, names: Iterable[str]) -> None:
-        """Test that files can be written without replacing any that are not ours.
+        """Test that files can be written without replacing foreign or modified ones.
 
         Args:
             names: Paths relative to the folder.
 
         Raises:
-            OutputError: One is in the way; the message says how many there are.
+            OutputError: A file is in the way; the message includes their number.
         """
-        wanted = dict.fromkeys(names)
-        folders = {str(parent) for name in wanted for parent in PurePosixPath(name).parents}
-        obstacles = self.obstacles(wanted, folders)
+        unique_names = dict.fromkeys(names)
+        folders = {str(parent) for name in unique_names for parent in PurePosixPath(name).parents}
+        obstacles = self.obstacles(unique_names, folders)
         if obstacles:
-            self.read_record()  # another process may have written them
+            self.read_record()  # Another process may have written them in the meantime.
             obstacles = self.obstacles(obstacles, folders)
         if obstacles:
             more = f" (and {len(obstacles) - 1} more)" if len(obstacles) > 1 else ""
@@ -81,7 +81,7 @@ class OutputFolder:
         """Yield a temporary path; record the file and move it into place when the block succeeds.
 
         Raises:
-            OutputError: It would replace a file that is not ours, or it cannot be written.
+            OutputError: It would replace a foreign or modified file, or cannot be written.
         """
         if not (self.path / RECORD).exists():
             self.create_record()
@@ -95,16 +95,16 @@ class OutputFolder:
                 os.replace(temporary, target)
 
     def obstacles(self, names: Iterable[str], folders: set[str]) -> dict[str, str]:
-        """Return what forbids to write files, as sentences by their names."""
-        found = {}
+        """Return the reasons why files cannot be written, as sentences by file name."""
+        reasons = {}
         for name in names:
             reason = "is the name of a folder too" if name in folders else self.obstacle(name)
             if reason:
-                found[name] = f"{self.path / name} {reason}"
-        return found
+                reasons[name] = f"{self.path / name} {reason}"
+        return reasons
 
     def obstacle(self, name: str) -> str:
-        """Return what forbids to write a file, as the end of a sentence; "" where nothing does."""
+        """Return the reason why a file cannot be written as the end of a sentence, or ""."""
         if PurePosixPath(name).name in (RECORD, LOCK) or not is_inside(name):
             return "cannot be the name of a result"
         target = self.path / name
@@ -125,10 +125,10 @@ class OutputFolder:
         return "" if digest in self.known[name] else changed
 
     def read_record(self) -> list[tuple[str, str]]:
-        """Read which files are ours, as names with hashes, the later ones last.
+        """Read the recorded files as pairs of name and hash, the latest last.
 
         Raises:
-            OutputError: The folder holds files, but no record, or a damaged one.
+            OutputError: The folder holds files but no record, or the record is damaged.
         """
         path = self.path / RECORD
         if not os.path.lexists(path):
@@ -149,7 +149,7 @@ class OutputFolder:
         return pairs
 
     def shorten_record(self) -> None:
-        """Keep the last two hashes of each file: it may be the older one after a kill."""
+        """Compact the record to two hashes per file: after a kill, either may be valid."""
         with self.locked():
             latest: dict[str, list[str]] = {}
             for name, digest in reversed(self.read_record()):
@@ -159,24 +159,24 @@ class OutputFolder:
             self.write_record([(name, one) for name, two in latest.items() for one in two])
 
     def refuse_foreign(self) -> None:
-        """Refuse a folder that holds anything but junk.
+        """Refuse a folder that holds foreign files.
 
         Raises:
             OutputError: It does.
         """
-        found = foreign_entries(self.path)
-        if found and RECORD not in found:
-            shown = ", ".join(found[:LISTED]) + (", ..." if len(found) > LISTED else "")
+        foreign = foreign_entries(self.path)
+        if foreign and RECORD not in foreign:
+            shown = ", ".join(foreign[:LISTED]) + (", ..." if len(foreign) > LISTED else "")
             raise OutputError(
                 f"{self.path} holds files that unimask did not write ({shown}): give a new or "
                 "empty folder"
             )
 
     def create_record(self) -> None:
-        """Write a record without files.
+        """Write an empty record.
 
         Raises:
-            OutputError: The folder holds files, or cannot be written.
+            OutputError: The folder holds files, or is not writable.
         """
         self.refuse_foreign()
         try:
@@ -188,13 +188,13 @@ class OutputFolder:
             raise write_error(self.path, error) from error
 
     def write_record(self, pairs: list[tuple[str, str]]) -> None:
-        """Write the record anew."""
+        """Rewrite the whole record."""
         with atomic_path(self.path / RECORD) as temporary:
             lines = BETWEEN.join(record_line(*pair) for pair in pairs)
             temporary.write_text(HEAD + lines + TAIL, encoding="utf-8")
 
     def append(self, name: str, digest: str) -> None:
-        """Add a file at the end of the record, whatever its length; the lock must be held."""
+        """Append a file to the record in constant time; the lock must be held."""
         self.known.setdefault(name, set()).add(digest)
         path = self.path / RECORD
         tail = TAIL.encode()
@@ -208,17 +208,17 @@ class OutputFolder:
                 line = line if before.endswith(b"{\n") else BETWEEN + line
                 append_or_restore(stream, end, line.encode() + tail, tail)
                 return
-        pairs = parse_record(path.read_text(encoding="utf-8")) or []  # cut short by a kill
+        pairs = parse_record(path.read_text(encoding="utf-8")) or []  # truncated by a kill
         self.write_record([*pairs, (name, digest)])
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder's lock, which keeps other processes and threads from the record.
+        """Hold the folder's lock, which serialises access to the record.
 
         Raises:
-            OutputError: Another process does not give it back.
+            OutputError: Another process does not release it in time.
         """
-        from filelock import FileLock, Timeout  # 50 ms that reading results need not take
+        from filelock import FileLock, Timeout  # The import takes 50 ms and readers do not need it.
 
         lock = FileLock(self.path / LOCK, timeout=LOCK_SECONDS, poll_interval=POLL_SECONDS)
         try:
@@ -231,7 +231,8 @@ class OutputFolder:
             yield
         finally:
             with suppress(OSError):
-                os.unlink(self.path / LOCK)  # while it is held: who waits for it makes a new one
+                # Removed while held: a waiting process creates a new one.
+                os.unlink(self.path / LOCK)
             lock.release()
 
 
@@ -242,12 +243,12 @@ def cached_folder(path: str) -> OutputFolder:
 
 
 def output_folder(path: str | Path) -> OutputFolder:
-    """Return a folder to write results into: new, empty, or with a record of ours.
+    """Return a folder to write results to: new, empty, or with a record.
 
-    The record is read once per process, so that many results are written in linear time.
+    The record is read once per process, so that writing many results takes linear time.
 
     Raises:
-        OutputError: It holds files that unimask did not write.
+        OutputError: The folder holds files that unimask did not write.
     """
     folder = cached_folder(os.path.realpath(path))
     if not (folder.path / RECORD).exists():
@@ -256,7 +257,7 @@ def output_folder(path: str | Path) -> OutputFolder:
 
 
 def append_or_restore(stream, end: int, content: bytes, tail: bytes) -> None:
-    """Write over the end of a file in one piece; on failure write the old end again."""
+    """Overwrite the end of a file in one write; restore the previous end if that fails."""
     stream.seek(end)
     try:
         written = stream.write(content)
@@ -270,14 +271,14 @@ def append_or_restore(stream, end: int, content: bytes, tail: bytes) -> None:
 
 
 def record_line(name: str, digest: str) -> str:
-    """Write one entry of the record."""
+    """Format one entry of the record."""
     return f"{json.dumps(name)}: {json.dumps(digest)}"
 
 
 def parse_record(text: str) -> list[tuple[str, str]] | None:
-    """Return the names and hashes of a record; None where it is none.
+    """Parse the names and hashes of a record; return None if the text is not a record.
 
-    A file that was written again is listed again. A last line that was cut short is left out.
+    A file that was rewritten is listed again. A truncated last line is ignored.
     """
     without_last = text.rpartition("\n")[0]
     for candidate in (text, *(part.rstrip(BETWEEN) + TAIL for part in (text, without_last))):
@@ -292,7 +293,7 @@ def parse_record(text: str) -> list[tuple[str, str]] | None:
 
 
 def is_entry(name: object, digest: object) -> bool:
-    """Return True for a path inside the folder with a SHA-256."""
+    """Return whether this is a path inside the folder with a SHA-256."""
     return (
         isinstance(name, str)
         and isinstance(digest, str)
@@ -302,17 +303,17 @@ def is_entry(name: object, digest: object) -> bool:
 
 
 def is_inside(name: str) -> bool:
-    """Return True for a relative path that stays within its folder."""
+    """Return whether a path is relative and stays within its folder."""
     path = PurePosixPath(name)
     rooted = path.is_absolute() or bool(PureWindowsPath(name).drive)
     return bool(path.parts) and not rooted and ".." not in path.parts and "\0" not in name
 
 
 def foreign_entries(folder: Path) -> list[str]:
-    """Return the names in a folder that are neither junk nor temporary files of ours.
+    """Return the names in a folder that are neither system files nor temporary files of unimask.
 
     Raises:
-        OutputError: It is no folder, or cannot be listed.
+        OutputError: It is not a folder, or cannot be listed.
     """
     try:
         names = sorted(os.listdir(folder))
@@ -324,11 +325,11 @@ def foreign_entries(folder: Path) -> list[str]:
 
 
 def is_junk(name: str) -> bool:
-    """Return True for files that make no folder anybody's."""
+    """Return whether a file may exist in a folder that counts as empty."""
     return name in JUNK or name == LOCK or name.startswith("._") or is_partial(name)
 
 
 def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of a file's content."""
+    """Compute the SHA-256 of a file's content as hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

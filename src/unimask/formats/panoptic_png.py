@@ -1,4 +1,4 @@
-"""COCO panoptic pictures: the id of a segment in the colour of its pixels."""
+"""COCO panoptic images, which encode segment ids as colours."""
 
 import numpy as np
 from jaxtyping import Int, Integer, UInt8
@@ -9,14 +9,14 @@ from unimask.errors import OutputError
 LARGEST_ID = 256**3 - 1
 
 STRIP_PIXELS = 2**20
-"""Pixels that are coloured at a time."""
+"""Number of pixels that are encoded at a time."""
 
 
 def encode_ids(ids: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Write ids as R + 256 G + 65536 B (panopticapi's rule).
+    """Encode ids as R + 256 G + 65536 B, as panopticapi does.
 
     Raises:
-        OutputError: An id is negative or takes more than three bytes.
+        OutputError: An id is negative or exceeds three bytes.
     """
     if ids.size and (ids.min() < 0 or ids.max() > LARGEST_ID):
         raise OutputError(f"segment ids must lie between 0 and {LARGEST_ID}; renumber them")
@@ -24,10 +24,10 @@ def encode_ids(ids: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def ids_to_image(transposed: Integer[np.ndarray, "w h"]) -> Image.Image:
-    """Draw ids by the same rule, some rows at a time.
+    """Convert ids to an RGB image by the same rule, in strips of rows.
 
     Args:
-        transposed: The id map, with its columns as rows.
+        transposed: Id map, with its columns as rows.
     """
     width, height = transposed.shape
     image = Image.new("RGB", (width, height))
@@ -39,6 +39,6 @@ def ids_to_image(transposed: Integer[np.ndarray, "w h"]) -> Image.Image:
 
 
 def decode_ids(colours: UInt8[np.ndarray, "h w 3"]) -> Int[np.ndarray, "h w"]:
-    """Read the ids that `encode_ids` wrote, as int32."""
+    """Decode ids that `encode_ids` wrote, as int32."""
     red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
     return red | green << 8 | blue << 16

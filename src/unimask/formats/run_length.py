@@ -1,4 +1,4 @@
-"""Run lengths of masks in COCO's order: column by column, zeros first."""
+"""Run lengths of masks in COCO's order: column-major, zeros first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from unimask.formats.json_values import shown
 FORM = 'a run length is {"size": [h, w], "counts": ...}: rewrite it'
 
 MOST_PIXELS = 2**31 - 1
-"""Of a mask; what differences of counts in 32 bits can say."""
+"""Maximum number of pixels of a mask, which differences of counts in 32 bits can express."""
 
 MOST_DIGITS = 7
-"""Base-32 digits of the largest difference of two 32-bit counts."""
+"""Number of base-32 digits of the largest difference of two 32-bit counts."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunLength:
-    """One mask as lengths of alternating runs of zeros and ones.
+    """A mask as lengths of alternating runs of zeros and ones.
 
     Attributes:
-        size: Height and width.
-        counts: Lengths, down the columns; the first run is of zeros and may be empty.
+        size: Height and width in pixels.
+        counts: Lengths in column-major order, uint32; the first run is of zeros and may be empty.
     """
 
     size: tuple[int, int]
@@ -55,9 +55,9 @@ class RunLength:
     def from_runs(
         cls, size: tuple[int, int], starts: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"]
     ) -> "RunLength":
-        """Encode from the runs of ones: where each starts (column-major) and how long it is.
+        """Encode a mask from its runs of ones: their starts (column-major) and lengths in pixels.
 
-        Runs are in order and do not overlap; runs that touch are joined.
+        Runs must be sorted and must not overlap; adjacent runs are joined.
         """
         ends = starts + lengths
         joined = np.flatnonzero(starts[1:] == ends[:-1])
@@ -70,14 +70,14 @@ class RunLength:
         return cls(size, counts.astype(np.uint32))
 
     def to_mask(self) -> Bool[np.ndarray, "h w"]:
-        """Decode the mask."""
+        """Decode to a binary mask."""
         values = np.arange(len(self.counts)) % 2 == 1
         flat = np.repeat(values, self.counts)
         return flat.reshape(self.size[1], self.size[0]).T
 
     @property
     def runs(self) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-        """Starts and lengths of the runs of ones, column-major."""
+        """Starts and lengths of the runs of ones, in column-major order."""
         lengths = self.counts[1::2].astype(np.int64)
         starts = self.counts.cumsum(dtype=np.int64)[: 2 * len(lengths) : 2]
         if lengths.all():
@@ -86,21 +86,21 @@ class RunLength:
 
     @property
     def span(self) -> tuple[int, Bool[np.ndarray, " n"]]:
-        """The place of the first one (column-major), and the mask from there to the last one."""
+        """Position of the first one (column-major), and the mask from there to the last one."""
         part = self.counts[1 : len(self.counts) - len(self.counts) % 2]
         start = int(self.counts[0]) if len(part) else 0
         return start, np.repeat(np.arange(len(part)) % 2 == 0, part)
 
     @cached_property
     def area(self) -> int:
-        """Pixels of the mask."""
+        """Number of pixels of the mask."""
         return int(self.counts[1::2].sum(dtype=np.int64))
 
     @cached_property
     def box(self) -> tuple[float, float, float, float]:
-        """The smallest box around the mask: x0, y0, x1, y1 in pixels, ends exclusive.
+        """Bounding box x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
 
-        All zeros where the mask is empty.
+        All zeros if the mask is empty.
         """
         starts, lengths = self.runs
         if not len(starts):
@@ -110,20 +110,20 @@ class RunLength:
         tops = starts % height
         bottoms = tops + lengths
         y0, y1 = tops.min(), bottoms.max()
-        if y1 > height:  # a run that goes on in the next column
+        if y1 > height:  # A run continues in the next column.
             y0, y1 = 0, height
         return (float(x0), float(y0), float(x1 + 1), float(y1))
 
     def to_coco(self) -> dict[str, object]:
-        """Give COCO's compressed form, as pycocotools writes it."""
+        """Return COCO's compressed run-length encoding, as pycocotools writes it."""
         return {"size": list(self.size), "counts": compress(self.counts)}
 
     @classmethod
     def from_coco(cls, coco: Mapping[str, Any]) -> "RunLength":
-        """Read COCO's form, compressed or as a list of counts.
+        """Parse COCO's run-length encoding, compressed or as a list of counts.
 
-        Numbers are compared as Python's integers: sums of huge counts would come back to the size
-        in arithmetic of 64 bits.
+        Sums are compared as Python integers: in 64-bit arithmetic, the sum of huge counts could
+        overflow and equal the size.
 
         Raises:
             DataError: Size or counts are missing, or the counts do not add up to the size.
@@ -137,7 +137,7 @@ class RunLength:
             counts = counts.decode("utf-8", "replace")
         pixels = height * width
         numbers = expand(counts) if isinstance(counts, str) else plain_counts(counts, pixels)
-        # Each is at most the image, and there are fewer than 2^31 of them: no sum overflows.
+        # Counts are at most the size of the image and fewer than 2^31, so that no sum overflows.
         fits = not len(numbers) or (numbers.min() >= 0 and numbers.max() <= pixels)
         if not fits or int(numbers.sum()) != pixels:
             raise DataError(f"run lengths do not add up to {height} x {width} pixels; rewrite them")
@@ -145,10 +145,10 @@ class RunLength:
 
 
 def sides_of(size: object) -> tuple[int, int]:
-    """Return a height and a width; whole floats are as good as integers.
+    """Parse a height and a width, which may be floats of integer value.
 
     Raises:
-        DataError: They are no two sides of an image whose pixels 32 bits can count.
+        DataError: They are not two sides of an image whose pixels 32 bits can count.
     """
     sides = list(size) if isinstance(size, list | tuple | np.ndarray) else []
     whole = [int(side) for side in sides if is_count(side, MOST_PIXELS)]
@@ -160,10 +160,10 @@ def sides_of(size: object) -> tuple[int, int]:
 
 
 def plain_counts(counts: object, pixels: int) -> Int[np.ndarray, " n"]:
-    """Return a list of counts as an array.
+    """Convert a list of counts to an array.
 
     Raises:
-        DataError: It is no list of counts of up to so many pixels.
+        DataError: It is not a list of counts from 0 to `pixels`.
     """
     if isinstance(counts, np.ndarray):
         counts = counts.tolist()
@@ -181,23 +181,23 @@ def plain_counts(counts: object, pixels: int) -> Int[np.ndarray, " n"]:
 
 
 def is_count(value: object, most: int) -> bool:
-    """Check whether a value is a whole number from 0 to `most`."""
+    """Return whether a value is an integer from 0 to `most`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         return False
     return bool(0 <= value <= most and value == int(value))
 
 
 def compress(counts: Integer[np.ndarray, " n"]) -> str:
-    """Write counts as COCO does: differences to the count before last, in base-32 digits.
+    """Encode counts as COCO does: differences to the count before last, in base-32 digits.
 
-    Digits come lowest first; all but the last of a number are marked by their sixth bit, and the
-    last one's fifth bit is the sign.
+    The lowest digit comes first; the sixth bit marks all but the last digit of a number, and the
+    fifth bit of the last digit is the sign.
     """
     numbers = counts.astype(np.int64)
     numbers[3:] -= counts[1:-2].astype(np.int64)
     places = np.arange(MOST_DIGITS)
     digits = numbers[:, None] >> (5 * places) & 31
-    # A number fits n digits when its bits from the last digit's sign upwards are all alike.
+    # A number fits n digits if all its bits from the sign bit of the last digit upwards are equal.
     fits = (numbers[:, None] >> (5 * places + 4) == 0) | (
         numbers[:, None] >> (5 * places + 4) == -1
     )
@@ -207,7 +207,7 @@ def compress(counts: Integer[np.ndarray, " n"]) -> str:
 
 
 def expand(text: str) -> Int[np.ndarray, " n"]:
-    """Read what `compress` wrote.
+    """Decode text that `compress` wrote.
 
     Raises:
         DataError: The text holds foreign characters or ends within a number.
@@ -230,14 +230,14 @@ def expand(text: str) -> Int[np.ndarray, " n"]:
 
 
 class Runs(NamedTuple):
-    """A map as runs of equal values, one after the other down its columns."""
+    """A map as runs of equal values, in column-major order."""
 
     values: Integer[np.ndarray, " n"]
     starts: Int[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"]
 
     def masks(self, size: tuple[int, int]) -> dict[int, RunLength]:
-        """Encode the mask of every value but 0, which is nobody."""
+        """Encode the mask of every value except 0, the background."""
         order = np.argsort(self.values, kind="stable")
         names, first = np.unique(self.values[order], return_index=True)
         groups = np.split(order, first[1:])
@@ -249,7 +249,7 @@ class Runs(NamedTuple):
 
 
 def runs_of(flat: Integer[np.ndarray, " n"]) -> Runs:
-    """Cut a map, column after column, into runs of equal values."""
+    """Split a flattened map into runs of equal values."""
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     starts = np.concatenate([np.zeros(min(1, flat.size), edges.dtype), edges])
     lengths = np.diff(starts, append=flat.size)
@@ -257,5 +257,5 @@ def runs_of(flat: Integer[np.ndarray, " n"]) -> Runs:
 
 
 def run_lengths_of_ids(ids: Integer[np.ndarray, "h w"]) -> dict[int, RunLength]:
-    """Encode every segment of an id map in one pass; 0 is nobody."""
+    """Encode every segment of an id map in one pass; 0 is background."""
     return runs_of(ids.ravel(order="F")).masks((ids.shape[0], ids.shape[1]))

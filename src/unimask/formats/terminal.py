@@ -1,4 +1,4 @@
-"""Text on a terminal: names out of files are shown as they are, and never as commands to it."""
+"""Terminal output in which names from files are printed literally and never interpreted."""
 
 from typing import Any
 
@@ -9,20 +9,19 @@ from unimask.errors import printable
 
 
 class Terminal(Console):
-    """A console that prints strings literally, in lines and in cells of tables.
+    """A console that prints strings literally, in lines and in table cells.
 
-    Markup such as `[red]` or `:dog:` stays what it is, and characters that do not print (control
-    characters, direction marks, halves of surrogate pairs) are shown as escapes. A style is given
-    by a `rich.text.Text`.
+    Markup such as `[red]` or `:dog:` stays unchanged, and unprintable characters (control
+    characters, direction marks, unpaired surrogates) are escaped. Use `rich.text.Text` for styles.
 
     Args:
-        options: As `rich.console.Console` takes them.
+        options: Arguments of `rich.console.Console`.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Render a string without its control characters; line ends are kept."""
+        """Render a string with control characters escaped; line breaks are kept."""
         lines = "\n".join(map(printable, text.split("\n")))
         return super().render_str(lines, **options)

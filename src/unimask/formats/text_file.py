@@ -1,4 +1,4 @@
-"""Small text files that any program wrote: lists of names, labels line by line, YAML."""
+"""Small text files of other programs: lists of names, labels line by line, YAML."""
 
 import codecs
 from pathlib import Path
@@ -9,17 +9,17 @@ import yaml
 from unimask.errors import DataError
 
 LARGEST = 1 << 28
-"""Bytes of the longest text file that is read."""
+"""Maximum size of a text file in bytes."""
 
 LARGEST_YAML = 1 << 20
-"""Bytes of the longest YAML."""
+"""Maximum size of a YAML file in bytes."""
 
 MOST_VALUES = 1 << 17
-"""Values of a YAML, each alias counted as all that it stands for."""
+"""Maximum number of values of a YAML file, counting each alias as the values it stands for."""
 
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_LE, "utf-32"),  # Before UTF-16, whose mark is its prefix.
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -27,12 +27,12 @@ BYTE_ORDER_MARKS = (
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
-    """Read a text file: UTF-8, or what its byte order mark says.
+    """Read a text file in UTF-8, or in the encoding of its byte order mark.
 
-    Bytes that are no text become replacement characters.
+    Invalid bytes become replacement characters.
 
     Raises:
-        DataError: The file cannot be read, or is longer than `largest`.
+        DataError: The file cannot be read, or is longer than `largest` bytes.
     """
     try:
         with path.open("rb") as stream:
@@ -47,7 +47,7 @@ def read_text(path: Path, largest: int = LARGEST) -> str:
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """Reads plain values, and refuses a YAML whose aliases stand for very many."""
+    """YAML loader for plain values that limits the number of values behind aliases."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -55,7 +55,7 @@ class BoundedLoader(yaml.SafeLoader):
         self.sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Compose one value, and count what it holds.
+        """Compose one value, and count the values that it holds.
 
         Raises:
             ValueError: The file has too many values.
@@ -70,10 +70,10 @@ class BoundedLoader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str) -> Any:
-    """Parse a YAML of plain values, in time and memory that its length bounds.
+    """Parse YAML of plain values, in time and memory bounded by its length.
 
     Raises:
-        ValueError: It is none, or its aliases stand for too many values.
+        ValueError: It is not valid YAML, or its aliases stand for too many values.
     """
     try:
         loader = BoundedLoader(text)
@@ -83,7 +83,7 @@ def parse_yaml(text: str) -> Any:
             loader.dispose()
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    except Exception as error:  # values with tags, such as !!timestamp, raise whatever they like
+    except Exception as error:  # Values with tags, such as !!timestamp, may raise any exception.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(reason) from None
 
@@ -92,7 +92,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     """Read a YAML file of keys and values.
 
     Raises:
-        DataError: It is none.
+        DataError: It is not such a file.
     """
     try:
         content = parse_yaml(read_text(path, LARGEST_YAML))

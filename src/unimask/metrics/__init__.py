@@ -1,4 +1,4 @@
-"""How right a prediction is: streams of pictures in, percentages out."""
+"""Metrics that accumulate over a stream of images and return percentages."""
 
 from unimask.metrics.average_precision import AveragePrecision
 from unimask.metrics.boundaries import BoundaryIoU, boundary_ious

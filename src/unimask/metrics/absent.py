@@ -1,4 +1,4 @@
-"""Classes without a score: neither in the truth nor found, so that no number is theirs."""
+"""Classes without a score, because neither ground truth nor predictions contain them."""
 
 from collections.abc import Mapping
 
@@ -6,17 +6,17 @@ Scores = Mapping[str, float | None]
 
 
 def split_absent(per_class: Mapping[str, Scores]) -> tuple[dict[str, Scores], list[str]]:
-    """Give the classes with any score, and the names of those without."""
+    """Return the classes that have a score, and the names of those without."""
     absent = [name for name, row in per_class.items() if all(v is None for v in row.values())]
     return {name: per_class[name] for name in per_class if name not in set(absent)}, absent
 
 
 def absent_in_words(absent: list[str], classes: int) -> str:
-    """Name the classes without a score; empty if there are none.
+    """Describe the classes without a score; empty if there are none.
 
     Args:
-        absent: Their names.
-        classes: How many classes there are in all.
+        absent: Names of the classes without a score.
+        classes: Number of all classes.
     """
     if not absent:
         return ""

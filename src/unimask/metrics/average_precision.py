@@ -1,4 +1,4 @@
-"""Average precision and recall by COCO's rule (Lin et al. 2014; `pycocotools/cocoeval.py`)."""
+"""COCO's average precision and recall (Lin et al. 2014; `pycocotools/cocoeval.py`)."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,23 +14,25 @@ from unimask.metrics.panoptic_quality import mean_percent
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0, 1, 101)
 AREAS = {"": (0.0, 1e10), "s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
-"""Least and largest pixels of all objects, and of small, medium and large ones."""
+"""Minimum and maximum area in pixels of all, small, medium and large objects."""
 
 MAX_DETECTIONS = (1, 10, 100)
 
 
 class AveragePrecision:
-    """AP and AR over pictures: of each detection only its score and its match flags stay.
+    """AP and AR over images, of which only scores and match flags per detection are stored.
 
-    That is 26 bytes with ten thresholds, and at most as much again that is set aside. Detections
-    with equal scores rank in the order in which their pictures were added.
+    A detection takes 26 bytes with ten thresholds, and up to as much again while the array grows.
+
+    Detections with equal scores are ranked in the order in which their images were added.
 
     Args:
-        labels: Classes; all of them can be found.
-        max_detections: How many detections of a class count in a picture, the surest first: one
-            recall for each, and the precision for the last and largest.
-        thresholds: IoUs that a match must reach.
-        ious: What compares found with true objects: `mask_ious`, `boundary_ious` or `box_ious`.
+        labels: Classes to evaluate.
+        max_detections: Numbers of highest-scoring detections per class and image that count: one
+            recall for each, and the precision for the largest.
+        thresholds: IoUs that a match must reach, from 0 to 1.
+        ious: Function from predicted and true objects to their IoUs: `mask_ious`, `boundary_ious`
+            or `box_ious`.
     """
 
     def __init__(
@@ -54,16 +56,16 @@ class AveragePrecision:
         self.count = 0
 
     def update(self, predicted: Objects, truth: Objects) -> None:
-        """Add a picture.
+        """Add an image.
 
         Raises:
-            DataError: Its masks differ in size.
+            DataError: The masks of the image differ in size.
         """
         order = np.lexsort((-predicted.scores, predicted.label_ids))
         labels = predicted.label_ids[order]
         ranks = np.arange(len(order)) - np.searchsorted(labels, labels)
-        kept = ranks < self.max_detections[-1]
-        predicted, ranks = predicted.take(order[kept]), ranks[kept]
+        is_counted = ranks < self.max_detections[-1]
+        predicted, ranks = predicted.take(order[is_counted]), ranks[is_counted]
         matched = np.zeros((len(predicted), len(AREAS), len(self.thresholds)), bool)
         excused = np.zeros_like(matched)
         ignored = outside(truth.areas) | truth.crowds
@@ -82,7 +84,7 @@ class AveragePrecision:
     def add_rows(
         self, predicted: Objects, ranks: np.ndarray, right: np.ndarray, ignored: np.ndarray
     ) -> None:
-        """Keep what the scores need of detections, in an array that grows by doubling."""
+        """Store scores, labels, ranks and flags in an array that grows by doubling."""
         end = self.count + len(predicted)
         if end > len(self.rows):
             rows = np.zeros(max(end, 2 * len(self.rows)), self.rows.dtype)
@@ -96,13 +98,13 @@ class AveragePrecision:
         self.count = end
 
     def merge(self, later: "AveragePrecision") -> None:
-        """Add the pictures that another one was given, which has the same settings."""
+        """Add the images of another metric with the same settings."""
         self.rows = np.concatenate([self.rows[: self.count], later.rows[: later.count]])
         self.count = len(self.rows)
         self.truths += later.truths
 
     def compute(self) -> dict[str, float | None]:
-        """Give percentages by detectron2's names; None where no object counts."""
+        """Return percentages under detectron2's names; None where there is no ground truth."""
         most = self.max_detections[-1]
         precision, recall = self.curves("", most)
         scores = self.headlines(precision)
@@ -116,10 +118,10 @@ class AveragePrecision:
     def headlines(
         self, precision: Float[np.ndarray, "k n r"] | None = None
     ) -> dict[str, float | None]:
-        """Give AP, AP50 and AP75 alone, as `compute` does.
+        """Return only AP, AP50 and AP75, as `compute` does.
 
         Args:
-            precision: What `precisions` gave, if somebody asked before.
+            precision: Result of `precisions`, if it was computed before.
         """
         precision = self.precisions() if precision is None else precision
         return {
@@ -129,7 +131,7 @@ class AveragePrecision:
         }
 
     def per_class(self) -> dict[str, dict[str, float | None]]:
-        """Give AP of each class, in all and by threshold and size, and AR; None where undefined."""
+        """Return AP by threshold and area and AR for each class, in percent; None if undefined."""
         precision, recall = self.curves("", self.max_detections[-1])
         columns = {
             "AP": precision,
@@ -144,17 +146,17 @@ class AveragePrecision:
         }
 
     def precisions(self, area: str = "") -> Float[np.ndarray, "k n r"]:
-        """Give the precision per class, threshold and recall; NaN for classes without objects.
+        """Compute precision per class, threshold and recall; NaN for classes without objects.
 
         Args:
-            area: "", "s", "m" or "l".
+            area: Range of areas: "", "s", "m" or "l".
         """
         return self.curves(area, self.max_detections[-1])[0]
 
     def curves(
         self, area: str, most: int
     ) -> tuple[Float[np.ndarray, "k n r"], Float[np.ndarray, "k n"]]:
-        """Give precision at `RECALLS`, and the highest recall, per class and threshold."""
+        """Compute precision at `RECALLS`, and the maximum recall, per class and threshold."""
         place = list(AREAS).index(area)
         shape = (len(self.labels), len(self.thresholds))
         precision, recall = np.full((*shape, len(RECALLS)), np.nan), np.full(shape, np.nan)
@@ -170,14 +172,14 @@ class AveragePrecision:
         return precision, recall
 
     def flags(self, packed: Shaped[np.ndarray, "p b"], place: int) -> np.ndarray:
-        """Give the flags of one range of areas, of shape (p, n)."""
+        """Unpack the flags for one range of areas, of shape (p, n)."""
         count = len(self.thresholds)
         bits = np.unpackbits(packed, axis=1, count=len(AREAS) * count)
         return bits[:, place * count : (place + 1) * count].astype(bool)
 
 
 def outside(areas: Float[np.ndarray, " n"]) -> Bool[np.ndarray, "a n"]:
-    """Say which objects lie outside each range of areas; ends belong to both of their ranges."""
+    """Return which objects lie outside each range of areas; both limits are inside."""
     ranges = np.array(list(AREAS.values()))
     return (areas < ranges[:, :1]) | (areas > ranges[:, 1:])
 
@@ -185,12 +187,12 @@ def outside(areas: Float[np.ndarray, " n"]) -> Bool[np.ndarray, "a n"]:
 def curve(
     right: Bool[np.ndarray, "p n"], ignored: Bool[np.ndarray, "p n"], truths: int
 ) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, " n"]]:
-    """Give precision at `RECALLS` and the highest recall, per threshold.
+    """Compute precision at `RECALLS` and the maximum recall, per threshold.
 
     Args:
-        right: Matched detections of one class, in the order of falling scores.
-        ignored: Detections that count neither as right nor as wrong.
-        truths: How many objects there are to find, at least one.
+        right: True positives among the detections of one class, by descending score.
+        ignored: Detections that are neither true nor false positives.
+        truths: Number of ground-truth objects, at least one.
     """
     count = right.shape[1]
     precision, recall = np.zeros((count, len(RECALLS))), np.zeros(count)
@@ -198,7 +200,7 @@ def curve(
         return precision, recall
     hits = right.cumsum(0, dtype=np.float64)
     misses = (~right & ~ignored).cumsum(0, dtype=np.float64)
-    # No curve rises again: what is less than a later precision takes that one's place.
+    # Precision at a recall is the highest one at that or any higher recall.
     shares = hits / (misses + hits + np.spacing(1))
     shares = np.maximum.accumulate(shares[::-1])[::-1]
     reached = hits / truths

@@ -1,4 +1,4 @@
-"""How well outlines agree: boundary IoU (Cheng et al. 2021; `utils/boundary_utils.py`)."""
+"""Boundary IoU (Cheng et al. 2021; `utils/boundary_utils.py`)."""
 
 import math
 
@@ -13,19 +13,19 @@ from unimask.metrics.objects import Objects
 from unimask.metrics.panoptic_quality import mean_percent
 
 RATIO = 0.02
-"""Width of the boundary as a share of the picture's diagonal (the paper's for COCO, section 4)."""
+"""Width of the boundary as a fraction of the image diagonal (the paper's for COCO, section 4)."""
 
 LEAST_IOU = 0.5
-"""No threshold is lower, so that pairs below it need no boundaries."""
+"""Lowest threshold in use; pairs whose mask IoU is below it need no boundary IoU."""
 
 
 def boundary_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
-    """Give the lesser of mask IoU and boundary IoU; with crowds the mask's alone.
+    """Compute the minimum of mask IoU and boundary IoU; for crowds the mask IoU.
 
-    Pairs whose masks' IoU is below one half keep that: it decides already.
+    Pairs with a mask IoU below one half keep that value, which no threshold accepts.
 
     Raises:
-        DataError: Masks are of pictures of different sizes.
+        DataError: The masks differ in size.
     """
     ious = mask_ious(predicted, truth)
     likely = (ious >= LEAST_IOU) & ~truth.crowds
@@ -40,7 +40,7 @@ def boundary_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"
 
 
 def rim_of(mask: RunLength) -> RunLength:
-    """Give the boundary of a run length, worked out inside its box."""
+    """Compute the boundary of a mask, within its bounding box."""
     x0, y0, x1, y1 = (int(side) for side in mask.box)
     dense = mask.to_mask()
     out = np.zeros_like(dense)
@@ -49,26 +49,26 @@ def rim_of(mask: RunLength) -> RunLength:
 
 
 def boundary_width(size: tuple[int, int]) -> int:
-    """Give the width of boundaries in a picture of this height and width, in pixels."""
+    """Compute the width of boundaries in pixels for an image of this height and width."""
     return max(1, round(RATIO * math.hypot(*size)))
 
 
 def boundary(mask: Bool[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"]:
-    """Give the pixels of a mask within `width` of its outline, along rows, columns and diagonals.
+    """Compute the pixels of a mask within `width` of its outline, by Chebyshev distance.
 
-    Where the picture cuts the mask off, the picture's edge is its outline.
+    Where the image border cuts a mask off, that border is part of its outline.
     """
     inner = minimum_filter(mask, size=2 * width + 1, mode="constant", cval=0)
     return mask & ~np.asarray(inner, bool)
 
 
 class BoundaryIoU:
-    """The IoU of classes' boundaries, their pixels counted over all pictures.
+    """Boundary IoU of classes, with pixels counted over all images.
 
-    Unknown pixels count nowhere, and what borders on them only is no boundary.
+    Unlabelled pixels do not count, and edges next to them are no boundaries.
 
     Args:
-        labels: Classes.
+        labels: Classes to evaluate.
     """
 
     def __init__(self, labels: LabelSet) -> None:
@@ -77,11 +77,11 @@ class BoundaryIoU:
         self.union = np.zeros(len(labels), np.int64)
 
     def update(self, predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]) -> None:
-        """Add a picture.
+        """Add an image.
 
         Args:
             predicted: Label ids; -1 for none.
-            truth: Label ids; -1 where nothing is known.
+            truth: Label ids of the ground truth; -1 for unlabelled pixels.
         """
         unknown = truth < 0
         width = boundary_width((truth.shape[0], truth.shape[1]))
@@ -96,16 +96,16 @@ class BoundaryIoU:
             self.union[label] += np.count_nonzero(found | true)
 
     def ious(self) -> Float[np.ndarray, " k"]:
-        """Give each class's share; NaN where it has no boundary."""
+        """Compute the boundary IoU of each class from 0 to 1; NaN where undefined."""
         with np.errstate(invalid="ignore"):
             return np.where(self.union > 0, self.shared / self.union, np.nan)
 
     def compute(self) -> dict[str, float | None]:
-        """Give the mean over classes as a percentage; None where there is no boundary."""
+        """Return the mean over classes in percent; None if no class has a boundary."""
         return {"mBIoU": mean_percent(self.ious())}
 
     def per_class(self) -> dict[str, dict[str, float | None]]:
-        """Give each class's boundary IoU, None where it has none."""
+        """Return the boundary IoU of each class in percent; None for classes without a boundary."""
         return {
             name: {"BIoU": None if np.isnan(iou) else 100 * float(iou)}
             for name, iou in zip(self.labels.names, self.ious(), strict=True)

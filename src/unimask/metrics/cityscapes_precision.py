@@ -1,6 +1,6 @@
-"""Average precision of instances by Cityscapes' rule (Cordts et al. 2016).
+"""Average precision of instances as Cityscapes defines it (Cordts et al. 2016).
 
-The numbers are those of cityscapesscripts' `evaluation/evalInstanceLevelSemanticLabeling.py`.
+The results equal those of cityscapesscripts' `evaluation/evalInstanceLevelSemanticLabeling.py`.
 """
 
 import numpy as np
@@ -14,25 +14,27 @@ from unimask.metrics.objects import Objects
 from unimask.metrics.panoptic_quality import mean_percent
 
 OVERLAPS = np.arange(0.5, 1.0, 0.05)
-"""IoUs that a match must exceed. Not 0.5, 0.55, ...: at ties, the last digit of these decides."""
+"""IoUs that a match must exceed; at ties, their difference from 0.5, 0.55, ... in the last digit
+matters.
+"""
 
 LEAST_AREA = 100
-"""Pixels of the smallest objects that count."""
+"""Minimum area in pixels of objects that count."""
 
 
 class CityscapesPrecision:
-    """AP and AP50 over pictures: of each detection only its score and its match counts stay.
+    """AP and AP50 over images, of which only scores and match counts per detection are stored.
 
-    An object counts if it is no group and has at least `LEAST_AREA` pixels. At each overlap, the
-    surest detection whose IoU with it exceeds that is right, and others of it are wrong. One that
-    exceeds it with no object at all is wrong too, unless a greater share of it than the overlap
-    lies on void, on groups and on small objects of its class. AP is the area under the straight
-    lines between the points (recall, precision), one for each score that occurs, and (0, 1).
-
-    There is no limit to the number of detections, and no order among equal scores.
+    A ground-truth object counts if it is no group and has at least `LEAST_AREA` pixels. At each
+    threshold, the highest-scoring detection whose IoU with it exceeds the threshold is a true
+    positive, and other such detections are false positives. A detection that exceeds it with no
+    object is a false positive too, unless a greater fraction of it than the threshold lies on void,
+    groups and small objects of its class. AP is the area under the linear interpolation between the
+    points (recall, precision), one for each distinct score, and (0, 1). The number of detections is
+    not limited, and the order among equal scores does not matter.
 
     Args:
-        labels: Classes; all of them can be found.
+        labels: Classes to evaluate.
     """
 
     def __init__(self, labels: LabelSet) -> None:
@@ -43,15 +45,15 @@ class CityscapesPrecision:
         self.rows: list[np.ndarray] = []
 
     def update(self, predicted: Objects, truth: Objects, void: RunLength | None = None) -> None:
-        """Add a picture.
+        """Add an image.
 
         Args:
-            predicted: Found objects; what has no pixel is left out.
-            truth: True ones; crowds are groups.
-            void: Pixels of unknown truth; None for none.
+            predicted: Predicted objects; those without pixels are ignored.
+            truth: Ground-truth objects; crowds are groups.
+            void: Unlabelled pixels; None if there are none.
 
         Raises:
-            DataError: Its masks differ in size.
+            DataError: The masks of the image differ in size.
         """
         predicted = predicted.take(np.flatnonzero(pixels_of(predicted)))
         counting = ~truth.crowds & (pixels_of(truth) >= LEAST_AREA)
@@ -68,33 +70,33 @@ class CityscapesPrecision:
         self.rows.append(rows[(rows["right"] | rows["wrong"]).any(1)])
 
     def compute(self) -> dict[str, float | None]:
-        """Give AP and AP50 in percent, averaged over the classes that have objects to be found."""
+        """Return AP and AP50 in percent, averaged over the classes with ground truth."""
         areas = self.areas()
         return {"AP": mean_percent(areas), "AP50": mean_percent(areas[:, 0])}
 
     def per_class(self) -> dict[str, dict[str, float | None]]:
-        """Give AP and AP50 of each class; None where no object is to be found."""
+        """Return AP and AP50 of each class in percent; None for classes without ground truth."""
         return {
             name: {"AP": mean_percent(row), "AP50": mean_percent(row[:1])}
             for name, row in zip(self.labels.names, self.areas(), strict=True)
         }
 
     def areas(self) -> Float[np.ndarray, "k n"]:
-        """Give the area under each curve; NaN for classes without objects."""
+        """Compute the area under each curve; NaN for classes without ground truth."""
         areas = np.full((len(self.labels), len(OVERLAPS)), np.nan)
         for label, curves in self.curves().items():
             areas[label] = [area_under(*points) for points in curves]
         return areas
 
     def precisions(self) -> Float[np.ndarray, "k n r"]:
-        """Give the precision at `RECALLS`, 0 beyond the last; NaN for classes without objects."""
+        """Compute precision at `RECALLS`, 0 beyond the last; NaN without ground truth."""
         table = np.full((len(self.labels), len(OVERLAPS), len(RECALLS)), np.nan)
         for label, curves in self.curves().items():
             table[label] = [np.interp(RECALLS, *points, right=0.0) for points in curves]
         return table
 
     def curves(self) -> dict[int, list[tuple[np.ndarray, np.ndarray]]]:
-        """Give recalls and precisions for each class with objects, one curve per overlap."""
+        """Compute recalls and precisions of classes with ground truth, one curve per threshold."""
         rows = np.concatenate([np.zeros(0, self.kind), *self.rows])
         rows = rows[np.lexsort((-rows["score"], rows["label"]))]
         ends = np.searchsorted(rows["label"], np.arange(len(self.labels) + 1))
@@ -112,24 +114,24 @@ def judge(
     counting: Bool[np.ndarray, " t"],
     on_void: Int[np.ndarray, " p"],
 ) -> tuple[Int[np.ndarray, "p n"], Int[np.ndarray, "p n"]]:
-    """Say how often each detection of a class is right and wrong, per overlap.
+    """Count the true and false positives of each detection of a class, per threshold.
 
     Args:
-        predicted: Detections of one class in one picture.
-        truth: Objects of it.
-        counting: Objects that are to be found.
-        on_void: Pixels of each detection that lie on void.
+        predicted: Detections of one class in one image.
+        truth: Ground-truth objects of the class.
+        counting: Ground-truth objects that count.
+        on_void: Number of pixels of each detection that lie on void.
     """
     near = boxes_meet(predicted.boxes, truth.boxes)
     shared = shared_pixels(predicted.masks, truth.masks, near)
     found, true, nowhere = pixels_of(predicted), pixels_of(truth), np.zeros(len(truth), bool)
     ious = shares(shared.astype(np.float64), found, true, nowhere)
     reached = ious[..., None] > OVERLAPS
-    # A small group is both, and counts twice.
+    # A small group belongs to both terms and counts twice, as in the authors' code.
     excused = on_void + shared[:, truth.crowds].sum(1) + shared[:, true < LEAST_AREA].sum(1)
     alone = ~reached.any(1) & ((excused / found)[:, None] <= OVERLAPS)
     hits = reached[:, counting]
-    # Of equal scores it does not matter which one is right.
+    # Among equal scores, the choice of the true positive does not affect the result.
     best = np.where(hits, predicted.scores[:, None, None], -np.inf).argmax(0)
     right = np.zeros(alone.shape, np.int64)
     objects, places = np.nonzero(hits.any(0))
@@ -138,7 +140,7 @@ def judge(
 
 
 def area_under(recall: Float[np.ndarray, " r"], precision: Float[np.ndarray, " r"]) -> float:
-    """Give the area under the lines between points, in the order of rising recall."""
+    """Compute the area under the lines between points in order of ascending recall."""
     return float((np.diff(recall) * (precision[1:] + precision[:-1])).sum() / 2)
 
 
@@ -148,13 +150,13 @@ def curve(
     wrong: Integer[np.ndarray, " p"],
     truths: int,
 ) -> tuple[Float[np.ndarray, " r"], Float[np.ndarray, " r"]]:
-    """Give the points (recall, precision), from recall 0 on: one for each score that occurs.
+    """Compute the points (recall, precision) from recall 0 on, one for each distinct score.
 
     Args:
-        scores: Of detections, in falling order.
-        right: How often each is right.
-        wrong: How often each is wrong.
-        truths: How many objects there are to find, at least one.
+        scores: Scores of detections in descending order.
+        right: Number of true positives per detection.
+        wrong: Number of false positives per detection.
+        truths: Number of ground-truth objects, at least one.
     """
     counts = (right | wrong) > 0
     scores, right, wrong = scores[counts], right[counts], wrong[counts]
@@ -165,5 +167,5 @@ def curve(
 
 
 def pixels_of(objects: Objects) -> Float[np.ndarray, " n"]:
-    """Count the pixels of each mask; `areas` are what a file says of them."""
+    """Count the pixels of each mask; `areas` holds the numbers from annotation files."""
     return np.array([mask.area for mask in objects.masks], np.float64)

@@ -1,4 +1,4 @@
-"""Which detections are right, by COCO's rule (`pycocotools/cocoeval.py`, `evaluateImg`)."""
+"""Matching of detections to ground truth as in COCO (`pycocotools/cocoeval.py`, `evaluateImg`)."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 Flags = Bool[np.ndarray, "p a n"]
 
 CERTAIN = 1 - 1e-10
-"""An IoU of one is reached by fractions that rounding left just below."""
+"""Threshold 1 minus a tolerance, because rounding can leave a perfect IoU slightly below 1."""
 
 
 def match_detections(
@@ -15,34 +15,34 @@ def match_detections(
     crowds: Bool[np.ndarray, " t"],
     thresholds: Float[np.ndarray, " n"],
 ) -> tuple[Flags, Flags]:
-    """Match the detections of one class in one picture, the surest first.
+    """Match the detections of one class in one image, by descending score.
 
-    Each takes the free object that it overlaps most, if its IoU reaches the threshold; an object
-    that is ignored only where no other can be had. Crowds are never used up. Of equal IoUs the
-    later object wins, as in COCO's code.
+    Each takes the unmatched object with the highest IoU, if that reaches the threshold, and an
+    ignored object only if no other is available. Crowds can be matched repeatedly. Among equal IoUs
+    the later object wins, as in COCO's code.
 
     Args:
-        ious: Of detections, in the order of falling scores, and true objects.
+        ious: IoU of each detection, by descending score, with each ground-truth object.
         ignored: Objects that do not count, per range of areas.
-        crowds: Objects that stand for many.
-        thresholds: Least IoUs of a match.
+        crowds: Regions that stand for several objects.
+        thresholds: Minimum IoUs of a match.
 
     Returns:
-        Per detection, range of areas and threshold: whether it is matched, and whether the object
-        that it is matched to is ignored.
+        For each detection, range of areas and threshold: whether it is matched, and whether it is
+            matched to an ignored object.
     """
     shape = (len(ious), len(ignored), len(thresholds))
     matched, excused = np.zeros(shape, bool), np.zeros(shape, bool)
     least = np.minimum(thresholds, CERTAIN)
     free = np.ones((*shape[1:], len(crowds)), bool)
     places = np.indices(shape[1:])
-    # The last of the best is the first of them seen from behind.
+    # `argmax` returns the first maximum; in reversed order that is the last one.
     ious, ignored, crowds = ious[:, ::-1], ignored[:, ::-1], crowds[::-1]
     hopeful = np.flatnonzero(ious.max(1, initial=0.0) >= least.min())
     for row in hopeful.tolist():
         near = np.flatnonzero(ious[row] >= least.min())
         reached = (ious[row, near] >= least[:, None]) & free[..., near]
-        # Any object that counts is worth more than all that do not.
+        # Any object that counts ranks above all ignored ones.
         ranks = np.unique(ious[row, near], return_inverse=True)[1]
         worth = np.where(reached, ranks + len(near) * ~ignored[:, None, near], -1)
         best = worth.argmax(-1)

@@ -1,7 +1,7 @@
-"""Average precision as microscopy defines it (Data Science Bowl 2018, StarDist's `matching`).
+"""Average precision as defined for microscopy (Data Science Bowl 2018, StarDist's `matching`).
 
-Not COCO's: scores play no part. At an IoU threshold t, objects are matched one to one where
-their IoU exceeds t; a picture scores TP / (TP + FP + FN), and pictures are averaged.
+Unlike COCO's AP it ignores scores. At an IoU threshold t, objects with an IoU above t are matched
+one to one; an image scores TP / (TP + FP + FN), and the metric is the mean over images.
 """
 
 import numpy as np
@@ -14,10 +14,10 @@ THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
 
 class MatchedPrecision:
-    """TP / (TP + FP + FN) per picture at several IoU thresholds, averaged over pictures.
+    """TP / (TP + FP + FN) per image at several IoU thresholds, averaged over images.
 
     Args:
-        thresholds: IoUs that a match must exceed.
+        thresholds: IoUs that a match must exceed, from 0 to 1.
     """
 
     def __init__(self, thresholds: tuple[float, ...] = THRESHOLDS) -> None:
@@ -27,25 +27,25 @@ class MatchedPrecision:
     def update(
         self, predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]
     ) -> dict[float, float]:
-        """Add a picture of two id maps, 0 for background.
+        """Add an image by its two id maps, in which 0 is background.
 
         Returns:
-            The picture's own score per threshold, from 0 to 1; 1 where both are empty.
+            Score of the image per threshold, from 0 to 1; 1 if both maps are empty.
         """
         return self.add(iou_table(predicted, truth))
 
     def add(
         self, ious: Float[np.ndarray, "p t"], on_void: Bool[np.ndarray, " p"] | None = None
     ) -> dict[float, float]:
-        """Add an image by the IoUs of its predicted and true objects; either may overlap.
+        """Add an image by the IoUs of its predicted and true objects, which may overlap.
 
         Args:
-            ious: Of every pair.
-            on_void: Predicted objects that lie where the truth is unknown: they are not wrong if
-                they match nothing. None for none.
+            ious: IoU of every pair.
+            on_void: Predicted objects on unlabelled pixels, which are no false positives if they
+                match nothing; None for none.
 
         Returns:
-            As `update` does.
+            Score of the image per threshold, from 0 to 1.
         """
         found, true = ious.shape
         void = np.zeros(found, bool) if on_void is None else on_void
@@ -59,7 +59,7 @@ class MatchedPrecision:
         return dict(zip(self.thresholds, scores, strict=True))
 
     def compute(self) -> dict[str, float | None]:
-        """Give percentages per threshold, and their mean as "AP_match"."""
+        """Return percentages per threshold, and their mean as "AP_match"."""
         names = [f"AP_match@{threshold:.2f}" for threshold in self.thresholds]
         if not self.pictures:
             return dict.fromkeys(["AP_match", *names])
@@ -71,17 +71,17 @@ class MatchedPrecision:
 def iou_table(
     predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "p t"]:
-    """Give the IoU of every predicted and true object."""
+    """Compute the IoU of every pair of predicted and true objects."""
     found_ids, true_ids, shared = overlaps(predicted, truth)
     union = shared.sum(1)[:, None] + shared.sum(0)[None, :] - shared
     return (shared / union)[found_ids != 0][:, true_ids != 0]
 
 
 def matched_rows(ious: Float[np.ndarray, "p t"], threshold: float) -> Bool[np.ndarray, " p"]:
-    """Mark the predicted objects of the most pairs above the threshold that share no object."""
+    """Mark the predicted objects of a maximum one-to-one matching with IoUs above the threshold."""
     good = ious > threshold
     if good.sum(0).max(initial=0) <= 1 and good.sum(1).max(initial=0) <= 1:
-        # Above one half, at the latest, that is so of objects that do not overlap.
+        # At thresholds of 0.5 and above this always holds for objects that do not overlap.
         return np.any(good, axis=1)
     rows, columns = linear_sum_assignment(-good.astype(np.float64) - 1e-9 * ious)
     matched = np.zeros(len(ious), bool)

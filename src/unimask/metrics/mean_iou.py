@@ -1,4 +1,4 @@
-"""Semantic scores from one confusion matrix (detectron2's names)."""
+"""Metrics of semantic segmentation from one confusion matrix, under detectron2's names."""
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -8,15 +8,15 @@ from unimask.metrics.panoptic_quality import mean_percent
 
 
 class MeanIoU:
-    """mIoU, fwIoU, mACC and pACC over pictures.
+    """mIoU, fwIoU, mACC and pACC over images.
 
     Args:
-        labels: Classes.
+        labels: Classes to evaluate.
     """
 
     def __init__(self, labels: LabelSet) -> None:
         self.labels = labels
-        # The extra column counts pixels that the prediction leaves without a class.
+        # The additional column counts pixels to which the prediction assigns no class.
         self.confusion = np.zeros((len(labels), len(labels) + 1), np.int64)
 
     def update(
@@ -25,12 +25,12 @@ class MeanIoU:
         truth: Int[np.ndarray, "h w"],
         ignored: Bool[np.ndarray, "h w"] | None = None,
     ) -> None:
-        """Add a picture.
+        """Add an image.
 
         Args:
-            predicted: Label ids; -1 for none, which is always wrong.
-            truth: Label ids; -1 where nothing is known.
-            ignored: More pixels that do not count.
+            predicted: Label ids; -1 for none, which is always an error.
+            truth: Label ids of the ground truth; -1 for unlabelled pixels.
+            ignored: Additional pixels that do not count.
         """
         counted = truth >= 0
         if ignored is not None:
@@ -42,14 +42,14 @@ class MeanIoU:
         self.confusion += counts.reshape(self.confusion.shape)
 
     def ious(self) -> np.ndarray:
-        """Give each class's IoU as a share; NaN where it is neither true nor predicted."""
+        """Compute the IoU of each class from 0 to 1; NaN for classes that never occur."""
         right = np.diag(self.confusion)
         union = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - right
         with np.errstate(invalid="ignore"):
             return np.where(union > 0, right / union, np.nan)
 
     def compute(self) -> dict[str, float | None]:
-        """Give percentages; None where nothing is defined."""
+        """Return percentages; None where a metric is undefined."""
         true = self.confusion.sum(1)
         total, right = true.sum(), np.diag(self.confusion)
         with np.errstate(invalid="ignore"):
@@ -64,9 +64,10 @@ class MeanIoU:
         }
 
     def commonest(self) -> tuple[str, float] | None:
-        """Give the class of most true pixels, and the mIoU in percent of answering it everywhere.
+        """Return the most frequent class, and the mIoU in percent of predicting it everywhere.
 
-        What a network must beat to have learned anything; None where fewer than two classes occur.
+        This is the baseline that a trained network must exceed; None if fewer than two classes
+        occur.
         """
         true = self.confusion.sum(1)
         present = int((true > 0).sum())
@@ -75,7 +76,7 @@ class MeanIoU:
         return self.labels.names[true.argmax()], 100 * float(true.max() / true.sum()) / present
 
     def per_class(self) -> dict[str, dict[str, float | None]]:
-        """Give each class's IoU, None where it never occurred."""
+        """Return the IoU of each class in percent; None for classes that never occur."""
         return {
             name: {"IoU": None if np.isnan(iou) else 100 * float(iou)}
             for name, iou in zip(self.labels.names, self.ious(), strict=True)

@@ -1,4 +1,4 @@
-"""The IoU of every found and every true object of a picture, without a dense mask."""
+"""IoUs between predicted and true objects of an image, computed from run lengths."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from unimask.metrics.objects import Objects
 
 
 def mask_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
-    """Give the IoU of masks; with a crowd, the share of the prediction that lies on it.
+    """Compute the IoU of masks; for a crowd, the fraction of the prediction inside it.
 
     Raises:
-        DataError: Masks are of pictures of different sizes.
+        DataError: The masks differ in size.
     """
     near = boxes_meet(predicted.boxes, truth.boxes)
     shared = shared_pixels(predicted.masks, truth.masks, near)
@@ -24,7 +24,7 @@ def mask_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
 
 
 def box_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
-    """Give the IoU of boxes; with a crowd, the share of the prediction that lies on it."""
+    """Compute the IoU of boxes; for a crowd, the fraction of the prediction inside it."""
     first, second = predicted.boxes[:, None], truth.boxes[None]
     ends = np.minimum(first[..., 2:], second[..., 2:])
     starts = np.maximum(first[..., :2], second[..., :2])
@@ -40,7 +40,7 @@ def shares(
     true: Float[np.ndarray, " t"],
     crowds: Bool[np.ndarray, " t"],
 ) -> Float[np.ndarray, "p t"]:
-    """Divide what pairs share by their union, or by the prediction alone where truth is a crowd."""
+    """Divide intersections by unions, or by the area of the prediction for crowds."""
     union = np.where(crowds, found[:, None], found[:, None] + true - shared)
     return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
 
@@ -48,7 +48,7 @@ def shares(
 def boxes_meet(
     first: Float[np.ndarray, "a 4"], second: Float[np.ndarray, "b 4"]
 ) -> Bool[np.ndarray, "a b"]:
-    """Say which boxes have an area in common."""
+    """Return which pairs of boxes overlap."""
     starts = np.maximum(first[:, None, :2], second[None, :, :2])
     ends = np.minimum(first[:, None, 2:], second[None, :, 2:])
     return np.all(starts < ends, axis=-1)
@@ -57,13 +57,13 @@ def boxes_meet(
 def shared_pixels(
     first: Sequence[RunLength], second: Sequence[RunLength], near: Bool[np.ndarray, "a b"]
 ) -> Int[np.ndarray, "a b"]:
-    """Count the pixels that pairs of masks share, of those pairs that are `near`.
+    """Count the shared pixels of those pairs of masks that are `near`.
 
-    The ones of a mask before a place are a broken line over places, level on zeros and rising on
-    ones; at the ends of another mask's runs it tells how much of each run is shared.
+    The number of ones before a position is piecewise linear: constant on zeros, rising on ones. Its
+    values at the ends of another mask's runs are the pixels that each run shares.
 
     Raises:
-        DataError: The masks are not all of one size.
+        DataError: The masks differ in size.
     """
     if len({mask.size for mask in (*first, *second)}) > 1:
         sizes = sorted({f"{h} x {w}" for h, w in (mask.size for mask in (*first, *second))})
@@ -86,7 +86,7 @@ def shared_pixels(
 
 
 def shared_with(objects: Objects, region: RunLength | None) -> Int[np.ndarray, " n"]:
-    """Count the pixels of each object that lie in a region; None is nowhere."""
+    """Count the pixels of each object that lie inside a region; None is an empty region."""
     if region is None or not region.area:
         return np.zeros(len(objects), np.int64)
     whole = Objects.of_masks([region], [0])
@@ -95,6 +95,6 @@ def shared_with(objects: Objects, region: RunLength | None) -> Int[np.ndarray, "
 
 
 def run_ends(mask: RunLength) -> Int[np.ndarray, " ends"]:
-    """Give the start and the end of each run of ones, column-major."""
+    """Return start and end of each run of ones, in column-major order."""
     starts, lengths = mask.runs
     return np.stack([starts, starts + lengths], axis=1).ravel()

@@ -1,4 +1,4 @@
-"""The objects of one picture, found or true, as scores of objects take them."""
+"""Predicted or ground-truth objects of one image, the input of object metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from unimask.formats.run_length import RunLength
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
-    """Objects with a class each; they may overlap.
+    """Objects with one class each, which may overlap.
 
     Attributes:
-        label_ids: Class of each.
-        areas: Pixels of each, by which COCO calls objects small, medium or large.
-        boxes: x0, y0, x1, y1 in pixels around each, ends exclusive.
-        masks: Pixels of each; empty where only boxes are known.
-        scores: Confidence of each; of no meaning for the truth.
-        crowds: Objects that stand for many; none among predictions.
+        label_ids: Label id of each object.
+        areas: Area of each object in pixels, by which COCO classifies it as small, medium or large.
+        boxes: Bounding boxes x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
+        masks: Mask of each object; empty if only boxes are known.
+        scores: Confidence of each object from 0 to 1; unused for ground truth.
+        crowds: Regions that stand for several objects; none among predictions.
     """
 
     label_ids: Int[np.ndarray, " n"]
@@ -39,7 +39,7 @@ class Objects:
         crowds: Sequence[bool] | Bool[np.ndarray, " n"] | None = None,
         areas: Sequence[float] | Float[np.ndarray, " n"] | None = None,
     ) -> "Objects":
-        """Make objects of masks: boxes follow from them, and areas where none are given."""
+        """Create objects from masks, which determine the boxes and, if not passed, the areas."""
         count = len(masks)
         if areas is None:
             areas = [mask.area for mask in masks]
@@ -62,7 +62,7 @@ class Objects:
         crowds: Sequence[bool] | Bool[np.ndarray, " n"] | None = None,
         areas: Sequence[float] | Float[np.ndarray, " n"] | None = None,
     ) -> "Objects":
-        """Make objects of boxes alone; their areas are the boxes' where none are given."""
+        """Create objects from boxes, which determine the areas if these are not passed."""
         count = len(boxes)
         if areas is None:
             areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -79,7 +79,7 @@ class Objects:
         return len(self.label_ids)
 
     def take(self, rows: Int[np.ndarray, " m"]) -> "Objects":
-        """Give some of them, in the order of `rows`."""
+        """Select objects, in the order of `rows`."""
         return Objects(
             label_ids=self.label_ids[rows],
             areas=self.areas[rows],

@@ -1,4 +1,4 @@
-"""How many pixels each pair of segments shares."""
+"""Count of the pixels that pairs of segments share."""
 
 import numpy as np
 from jaxtyping import Int
@@ -10,10 +10,10 @@ def overlaps(
     """Count the pixels of every pair of ids, in one pass.
 
     Returns:
-        The ids of the first map, those of the second, and the table of counts.
+        Ids of the first map, ids of the second map, and the table of counts.
     """
     one, other = first.ravel(), second.ravel()
-    # Maps have long runs of equal ids, and there are far fewer runs to sort than pixels.
+    # Sorting runs of equal ids is faster than sorting pixels, because there are far fewer runs.
     changes = np.flatnonzero((one[1:] != one[:-1]) | (other[1:] != other[:-1])) + 1
     starts = np.concatenate([np.zeros(min(one.size, 1), np.int64), changes])
     lengths = np.diff(starts, append=one.size)

@@ -1,4 +1,4 @@
-"""Panoptic quality by the COCO rule (Kirillov et al. 2019; `panopticapi/evaluation.py`)."""
+"""Panoptic quality as COCO defines it (Kirillov et al. 2019; `panopticapi/evaluation.py`)."""
 
 from collections.abc import Mapping
 
@@ -12,14 +12,14 @@ VOID = 0
 
 
 class PanopticQuality:
-    """PQ, SQ and RQ over pictures: only sums per class stay in memory.
+    """PQ, SQ and RQ over images, of which only sums per class are stored.
 
-    Segments of one class match where their intersection over union exceeds one half; the union
-    leaves out void. A predicted segment without a match is no error if more than half of it lies
-    on void or on crowds of its class.
+    Segments of one class match if their IoU exceeds one half; the union excludes void. A predicted
+    segment without a match is no false positive if more than half of it lies on void or on crowds
+    of its class.
 
     Args:
-        labels: Classes.
+        labels: Classes to evaluate.
     """
 
     def __init__(self, labels: LabelSet) -> None:
@@ -38,14 +38,14 @@ class PanopticQuality:
         truth_labels: Mapping[int, int],
         crowds: frozenset[int] = frozenset(),
     ) -> None:
-        """Add a picture.
+        """Add an image.
 
         Args:
-            predicted: Segment ids, 0 for void.
-            predicted_labels: Label id per predicted segment.
-            truth: Segment ids, 0 for void.
-            truth_labels: Label id per true segment, crowds included.
-            crowds: Ids of true segments that stand for many objects.
+            predicted: Segment ids of the prediction; 0 for void.
+            predicted_labels: Label id of each predicted segment.
+            truth: Segment ids of the ground truth; 0 for void.
+            truth_labels: Label id of each true segment, crowds included.
+            crowds: Ids of true segments that stand for several objects.
         """
         found_ids, true_ids, shared = overlaps(predicted, truth)
         found = {int(v): i for i, v in enumerate(found_ids) if v != VOID}
@@ -83,7 +83,7 @@ class PanopticQuality:
                 self.false_positives[label] += 1
 
     def compute(self) -> dict[str, float | None]:
-        """Give percentages, over all classes, things and stuff; None where nothing is defined."""
+        """Return percentages over all classes, things and stuff; None where undefined."""
         things = np.array(self.labels.is_thing)
         scores: dict[str, float | None] = {}
         for suffix, chosen in (
@@ -96,7 +96,7 @@ class PanopticQuality:
         return scores
 
     def per_class(self) -> dict[str, dict[str, float | None]]:
-        """Give PQ, SQ and RQ of each class, None where it never occurred."""
+        """Return PQ, SQ and RQ of each class in percent; None for classes that never occur."""
         columns = zip(self.labels.names, *self.qualities(), strict=True)
         return {
             name: {
@@ -107,7 +107,7 @@ class PanopticQuality:
         }
 
     def qualities(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give PQ, SQ and RQ per class as shares, NaN where the class never occurred."""
+        """Compute PQ, SQ and RQ per class from 0 to 1; NaN for classes that never occur."""
         matched = self.true_positives
         weight = matched + 0.5 * self.false_positives + 0.5 * self.false_negatives
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -118,6 +118,6 @@ class PanopticQuality:
 
 
 def mean_percent(values: np.ndarray) -> float | None:
-    """Average what is defined, as a percentage."""
+    """Compute the mean of the values that are not NaN, in percent; None if there are none."""
     defined = values[~np.isnan(values)]
     return 100 * float(defined.mean()) if len(defined) else None

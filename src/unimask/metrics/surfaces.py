@@ -1,4 +1,4 @@
-"""Dice and Hausdorff 95: how classes agree picture by picture, as medicine judges outlines."""
+"""Dice and HD95 per image, the metrics of medical image segmentation."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -9,13 +9,13 @@ from unimask.metrics.panoptic_quality import mean_percent
 
 
 class SurfaceAgreement:
-    """Dice and the 95th percentile of surface distances per class, averaged over pictures.
+    """Dice and the 95th percentile of surface distances (HD95) per class, averaged over images.
 
-    A class counts in the pictures where it is true or predicted. Where it is only one of them, its
-    Dice is 0 and its distance undefined, so it is left out of the distances' mean.
+    A class counts in the images where it is true or predicted. Where it is only one of them, its
+    Dice is 0 and its distance undefined, which the mean distance excludes.
 
     Args:
-        labels: Classes.
+        labels: Classes to evaluate.
     """
 
     def __init__(self, labels: LabelSet) -> None:
@@ -24,11 +24,11 @@ class SurfaceAgreement:
         self.distances: list[list[float]] = [[] for _ in labels.names]
 
     def update(self, predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]) -> None:
-        """Add a picture.
+        """Add an image.
 
         Args:
             predicted: Label ids; -1 for none.
-            truth: Label ids; -1 where nothing is known, which counts nowhere.
+            truth: Label ids of the ground truth; -1 for unlabelled pixels, which do not count.
         """
         known = truth >= 0
         for label in np.union1d(predicted[known], truth[known]).tolist():
@@ -42,7 +42,7 @@ class SurfaceAgreement:
                 self.distances[label].append(hausdorff_95(found, true))
 
     def compute(self) -> dict[str, float | None]:
-        """Give the means over classes: Dice as a percentage, HD95 in pixels; None if undefined."""
+        """Return the means over classes: Dice in percent, HD95 in pixels; None if undefined."""
         means: dict[str, float | None] = {}
         for name in ("Dice", "HD95"):
             values = [row[name] for row in self.per_class().values()]
@@ -51,7 +51,7 @@ class SurfaceAgreement:
         return means
 
     def per_class(self) -> dict[str, dict[str, float | None]]:
-        """Give each class's mean Dice (percent) and HD95 (pixels); None where undefined."""
+        """Return mean Dice (percent) and HD95 (pixels) of each class; None if undefined."""
         columns = zip(self.labels.names, self.dice, self.distances, strict=True)
         return {
             name: {
@@ -63,10 +63,10 @@ class SurfaceAgreement:
 
 
 def hausdorff_95(first: Bool[np.ndarray, "h w"], second: Bool[np.ndarray, "h w"]) -> float:
-    """Give the 95th percentile of the distances between two outlines, both ways, in pixels.
+    """Compute the 95th percentile of the distances between two outlines, both ways, in pixels.
 
-    Neither mask may be empty. An outline is the mask's pixels that touch something else, or the
-    picture's edge, with a side.
+    Neither mask may be empty. An outline consists of the mask's pixels that share a side with a
+    pixel outside the mask or with the image border.
     """
     rims = surface(first), surface(second)
     distances = [
@@ -77,10 +77,10 @@ def hausdorff_95(first: Bool[np.ndarray, "h w"], second: Bool[np.ndarray, "h w"]
 
 
 def surface(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Give the pixels of a mask that have a side in common with something else."""
+    """Compute the pixels of a mask that share a side with a pixel outside it."""
     return mask & ~np.asarray(binary_erosion(mask), bool)
 
 
 def to_nearest(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Give each pixel's distance to the nearest pixel of a mask."""
+    """Compute the distance in pixels from each pixel to the nearest pixel of a mask."""
     return np.asarray(distance_transform_edt(~mask))

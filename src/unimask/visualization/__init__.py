@@ -1,1 +1,1 @@
-"""Colours, and pictures that people like to look at."""
+"""Drawings of segments over images, and the colours of classes."""

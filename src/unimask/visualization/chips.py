@@ -1,4 +1,4 @@
-"""Small labels on objects that neither hide each other nor leave the picture."""
+"""Placement of small labels on objects, without overlaps and within the image."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A label that wants a place.
+    """A label to be placed on an object.
 
     Attributes:
-        text: What it says.
-        box: The object, x0, y0, x1, y1 in pixels of the drawing.
-        colour: The object's colour.
+        text: Text of the label.
+        box: Bounding box of the object: x0, y0, x1, y1 in pixels of the drawing.
+        colour: Colour of the object.
     """
 
     text: str
@@ -26,24 +26,24 @@ class Chip:
 
 
 def font_of(size: float) -> Font:
-    """Give the font that comes with Pillow."""
+    """Return the font that Pillow includes, at a size in pixels."""
     return ImageFont.load_default(size)
 
 
 def chip_size(text: str, font: Font) -> tuple[float, float]:
-    """Give width and height of a chip."""
+    """Compute the width and height of a label in pixels."""
     left, top, right, bottom = font.getbbox(text)
     pad = (bottom - top) * 0.35
     return right - left + 2 * pad, bottom - top + 2 * pad
 
 
 def place_chips(chips: list[Chip], font: Font, size: tuple[int, int]) -> list[tuple[Chip, Box]]:
-    """Find each chip a free place at its object, the first chips first; some find none.
+    """Place each label at a free position on its object; labels without one are omitted.
 
     Args:
-        chips: The most important first.
-        font: Of the text.
-        size: Height and width of the drawing.
+        chips: Labels in order of descending importance.
+        font: Font of the text.
+        size: Height and width of the drawing in pixels.
     """
     placed: list[tuple[Chip, Box]] = []
     for chip in chips:
@@ -58,7 +58,7 @@ def place_chips(chips: list[Chip], font: Font, size: tuple[int, int]) -> list[tu
 
 
 def candidates(box: Box, width: float, height: float) -> list[tuple[float, float]]:
-    """List top left corners to try: the middle, above, below, and the inner corners."""
+    """List the top left corners to try: centre, above, below, and the inner corners."""
     x0, y0, x1, y1 = box
     middle = (x0 + x1 - width) / 2
     return [
@@ -73,7 +73,7 @@ def candidates(box: Box, width: float, height: float) -> list[tuple[float, float
 
 
 def overlap(first: Box, second: Box) -> bool:
-    """Say whether two boxes share a pixel."""
+    """Return whether two boxes overlap."""
     return bool(
         first[0] < second[2]
         and second[0] < first[2]
@@ -87,7 +87,7 @@ def draw_chips(
     placed: list[tuple[Chip, Box]],
     font: Font,
 ) -> None:
-    """Draw chips onto the picture: dark, with the object's colour as border."""
+    """Draw the labels onto the image, dark with a border in the object's colour."""
     draw = ImageDraw.Draw(picture, "RGBA")
     for chip, box in placed:
         radius = (box[3] - box[1]) * 0.3

@@ -1,4 +1,4 @@
-"""A panel beside the picture: colours, names, and how much of each there is."""
+"""A legend beside the image: colours, class names and amounts."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ TEXT = (235, 237, 240)
 FAINT = (150, 155, 165)
 
 DARK = 110
-"""Colours without a channel as bright as this get an edge: the panel is dark too."""
+"""Colours whose brightest channel is below this get an outline, because the panel is dark too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line: a class and its amount, such as "12" or "31 %"."""
+    """One line of a legend: a class and its amount, such as "12" or "31 %"."""
 
     colour: Colour
     name: str
@@ -29,11 +29,11 @@ class Legend:
     """A panel to the right of a drawing.
 
     Attributes:
-        entries: Its lines.
-        hidden: Line that counts the entries beyond the panel's height; empty if all fit.
-        width: In pixels.
-        height: In pixels, at least that of the drawing.
-        font_size: Of the lines.
+        entries: Lines of the panel.
+        hidden: Text that counts the entries beyond the panel's height; empty if all fit.
+        width: Width in pixels.
+        height: Height in pixels, at least that of the drawing.
+        font_size: Font size of the lines in pixels.
     """
 
     entries: list[Entry]
@@ -44,7 +44,7 @@ class Legend:
 
     @classmethod
     def fit(cls, entries: list[Entry], height: int, font_size: float) -> "Legend":
-        """Choose the lines of a panel beside a drawing of that height."""
+        """Build the legend for a drawing of this height in pixels, with as many entries as fit."""
         font, line = font_of(font_size), font_size * 1.7
         most = max(1, int((height - line) // line))
         hidden, text = len(entries) - most, ""
@@ -62,11 +62,11 @@ class Legend:
         )
 
     def board(self, size: tuple[int, int]) -> Image.Image:
-        """Make an empty board for a drawing of that height and width with the panel beside it."""
+        """Create an empty image for a drawing of this height and width and the panel beside it."""
         return Image.new("RGB", (size[1] + self.width, self.height), BACKGROUND)
 
     def draw(self, board: Image.Image, size: tuple[int, int]) -> None:
-        """Draw the panel, and clear what was drawn beyond the drawing's height and width."""
+        """Draw the panel, and clear everything outside the drawing's height and width."""
         font, line = font_of(self.font_size), self.font_size * 1.7
         draw = ImageDraw.Draw(board)
         draw.rectangle((size[1], 0, *board.size), BACKGROUND)

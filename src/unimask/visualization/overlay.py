@@ -1,4 +1,4 @@
-"""Segments drawn over their picture."""
+"""Drawing of segments over their image."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -22,27 +22,27 @@ from unimask.visualization.legend import Entry, Legend
 from unimask.visualization.palette import class_colour, shade
 
 SMALL = 720
-"""Pictures whose longer side is shorter are enlarged by a whole factor."""
+"""Images whose longer side has fewer pixels are enlarged by a whole factor."""
 
 STRIP_PIXELS = 2**19
-"""Pixels that are tinted at a time."""
+"""Number of pixels that are tinted at a time."""
 
 FEW = 12
-"""With more counted objects, only those that can carry a label inside get one."""
+"""With more objects than this, only those large enough to contain their label get one."""
 
 MOST_CHIPS = 60
-"""With more counted objects, labels would hide the picture: the legend counts them."""
+"""With more objects than this, labels would hide the image: only the legend counts them."""
 
 
 MOST_CHARACTERS = 60
-"""Of a name: a legend is no wider than that."""
+"""Maximum length of a class name in the drawing, which bounds the width of the legend."""
 
 
 class Shape(NamedTuple):
-    """What is drawn: `starts` and `lengths` are the mask's runs, down the columns.
+    """A segment to draw: `starts` and `lengths` are the runs of its mask in column-major order.
 
-    `counted` is True for objects that are told apart; the others take their class's colour, which
-    is `given`, or chosen by the palette.
+    `counted` is True for objects that are distinguished from each other; other segments take the
+    colour of their class, which is `given`, or chosen by the palette if that is None.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Shape(NamedTuple):
 
     @property
     def area(self) -> int:
-        """Pixels."""
+        """Number of pixels."""
         return int(self.lengths.sum())
 
 
 def draw_overlay(
     image: UInt8[np.ndarray, "h w 3"], shapes: list[Shape], *, legend: bool = True
 ) -> Image.Image:
-    """Draw fills, contours, labels and a legend; large shapes lie below small ones."""
+    """Draw fills, contours, labels and a legend, with small segments above large ones."""
     named = [shape._replace(name=drawn_name(shape.name)) for shape in shapes]
     order = sorted(named, key=lambda shape: (shape.counted, -shape.area))
     height, width = image.shape[:2]
@@ -87,14 +87,14 @@ def tint_image(
     order: list[Shape],
     factor: int,
 ) -> None:
-    """Paint the tinted image into the board, some rows at a time.
+    """Draw the tinted image onto the board, in strips of rows.
 
     Args:
-        board: Its top left becomes the drawing.
-        canvas: The image, enlarged.
-        index: The topmost shape of each pixel, transposed and not enlarged.
-        order: The shapes.
-        factor: By which the image is enlarged.
+        board: Image whose top left part becomes the drawing; changed in place.
+        canvas: Image, enlarged.
+        index: Number of the topmost segment of each pixel, transposed and not enlarged.
+        order: Segments in drawing order.
+        factor: Factor by which the image is enlarged.
     """
     tints = np.array([(0, 0, 0), *colours_of(order)], np.float32)
     opacity = np.array([0.0, *map(opacity_of, order)], np.float32)
@@ -112,7 +112,7 @@ def tint_image(
 
 
 def strips_with_border(height: int, rows: int, border: int) -> Iterator[tuple[slice, slice]]:
-    """Cut rows into strips, each with the strip that is wider by `border` rows on both sides."""
+    """Yield strips of rows, each with the strip extended by `border` rows on both sides."""
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         yield slice(top, bottom), slice(max(0, top - border), min(height, bottom + border))
@@ -121,39 +121,39 @@ def strips_with_border(height: int, rows: int, border: int) -> Iterator[tuple[sl
 def enlarged_rows(
     index: Integer[np.ndarray, "w h"], rows: slice, factor: int
 ) -> Int[np.ndarray, "i j"]:
-    """Return some rows of a transposed map that is enlarged by a factor."""
+    """Return some rows of a transposed map, enlarged by a factor."""
     first, last = rows.start // factor, -(-rows.stop // factor)
     part = index[:, first:last].T.astype(np.int32).repeat(factor, 0).repeat(factor, 1)
     return np.ascontiguousarray(part[rows.start - first * factor : rows.stop - first * factor])
 
 
 def drawn_name(name: str) -> str:
-    """Return a name as one short line: in files, names may hold anything."""
+    """Return a class name as one short line of printable characters."""
     text = printable(name)
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
 
 
 def opacity_of(shape: Shape) -> float:
-    """Give the share of the fill; given colours, often dark, must cover more to be recognised."""
+    """Return the opacity of a fill; dataset colours, often dark, need more to be recognised."""
     if shape.given is None:
         return 0.38 if shape.counted else 0.26
     return 0.55 if shape.counted else 0.45
 
 
 def colours_of(shapes: list[Shape]) -> list[Colour]:
-    """Give every shape its colour."""
-    seen: Counter[int] = Counter()
+    """Return the colour of every segment."""
+    numbers: Counter[int] = Counter()
     colours = []
     for shape in shapes:
         if shape.counted:
-            seen[shape.label_id] += 1
-        number = seen[shape.label_id] if shape.counted else 0
+            numbers[shape.label_id] += 1
+        number = numbers[shape.label_id] if shape.counted else 0
         colours.append(shade(shape.label_id, number, shape.given))
     return colours
 
 
 def paint(shapes: list[Shape], size: tuple[int, int]) -> Integer[np.ndarray, "w h"]:
-    """Return the number (from 1) of the topmost shape per pixel, 0 for none; transposed."""
+    """Return the number (from 1) of the topmost segment per pixel, 0 for none; transposed."""
     index = np.zeros(size[::-1], np.min_scalar_type(len(shapes)))
     for number, shape in enumerate(shapes, start=1):
         paint_runs(index, number, shape.starts, shape.lengths)
@@ -169,10 +169,10 @@ def paint_runs(
     """Write a value into the runs of a mask.
 
     Args:
-        target: A transposed map, changed in place.
-        value: What is written.
-        starts: Where the runs start, down the columns.
-        lengths: How long they are.
+        target: Transposed map, changed in place.
+        value: Value to write.
+        starts: Start of each run in column-major order.
+        lengths: Length of each run.
     """
     flat = target.reshape(-1)
     for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
@@ -180,7 +180,7 @@ def paint_runs(
 
 
 def enlarge(image: UInt8[np.ndarray, "h w 3"], factor: int) -> UInt8[np.ndarray, "i j 3"]:
-    """Enlarge a small picture smoothly."""
+    """Enlarge a small image by a factor, with bicubic interpolation."""
     if factor == 1:
         return image
     size = (image.shape[1] * factor, image.shape[0] * factor)
@@ -195,7 +195,7 @@ def blend(
     contours: Float[np.ndarray, "n 3"],
     opacity: Float[np.ndarray, " n"],
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Tint every shape and draw its inner border, bright on dark and dark on bright ground."""
+    """Blend the segments' fills into the image and draw their inner borders as contours."""
     strength = opacity[index][..., None]
     blended = canvas * (1 - strength) + colours[index] * strength
     blended[border] = 0.1 * blended[border] + 0.9 * contours[index[border]]
@@ -207,12 +207,12 @@ def contour_colours(
     colours: Float[np.ndarray, "n 3"],
     strips: Iterable[tuple[slice, Int[np.ndarray, "_ _"]]],
 ) -> Float[np.ndarray, "n 3"]:
-    """Return contours that stand out: lighter than the fill on dark shapes, darker on bright.
+    """Return contour colours: lighter than the fill on dark segments, darker on bright ones.
 
     Args:
-        canvas: The image.
-        colours: Of no shape, and of each.
-        strips: Rows, and the shapes in them.
+        canvas: Image that the segments cover.
+        colours: Colour of the background, and of each segment.
+        strips: Rows, and the number of the segment at each of their pixels.
     """
     totals, counts = np.zeros(len(colours)), np.zeros(len(colours), np.int64)
     for rows, index in strips:
@@ -220,7 +220,8 @@ def contour_colours(
         totals += np.bincount(flat, canvas[rows].sum(2).ravel(), minlength=len(colours))
         counts += np.bincount(flat, minlength=len(colours))
     mean = totals / (3 * counts.clip(min=1))
-    # A dark colour takes more light, and already on a grey ground none: our own are all bright.
+    # Dark colours need a lighter contour, and on grey areas none; the palette's colours are all
+    # bright.
     dark = colours.mean(1) < 80
     light = np.where(dark, 0.65 - colours.mean(1) / 200, 0.25)[:, None]
     lighter = colours + (255 - colours) * light
@@ -230,7 +231,7 @@ def contour_colours(
 
 
 def inner_border(index: Int[np.ndarray, "h w"], thickness: int) -> Bool[np.ndarray, "h w"]:
-    """Mark pixels of a shape within `thickness` of another shape or of none."""
+    """Mark pixels of a segment within `thickness` of another segment or of the background."""
     border = np.zeros(index.shape, bool)
     for step in range(1, thickness + 1):
         down = index[step:] != index[:-step]
@@ -250,7 +251,7 @@ def add_chips(
     factor: int,
     font_size: float,
 ) -> None:
-    """Label the counted objects, largest first, unless there are too many."""
+    """Label the objects, largest first, unless there are too many."""
     counted = [(s, c) for s, c in zip(shapes, colours, strict=True) if s.counted]
     if not counted or len(counted) > MOST_CHIPS:
         return
@@ -269,14 +270,14 @@ def add_chips(
 
 
 def fits_inside(chip: Chip, font: Font) -> bool:
-    """Say whether a label covers no more than its own object."""
+    """Return whether a label fits inside its object's box."""
     x0, y0, x1, y1 = chip.box
     width, height = chip_size(chip.text, font)
     return x1 - x0 >= width and y1 - y0 >= height
 
 
 def entries_of(shapes: list[Shape], pixels: int) -> list[Entry]:
-    """Count objects by class, and give stuff its share of the picture."""
+    """Build the legend's entries: the number of objects, and the share of the image for stuff."""
     counts: Counter[tuple[Colour, str]] = Counter()
     areas: Counter[tuple[Colour, str]] = Counter()
     for shape in shapes:

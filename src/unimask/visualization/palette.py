@@ -1,4 +1,4 @@
-"""Colours that stay the same for a class in every picture."""
+"""Colours that stay the same for a class in every image."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -9,10 +9,10 @@ GOLDEN_ANGLE = 137.50776
 LIGHTNESS = (0.74, 0.64, 0.82)
 
 HUES, LIGHTNESSES = 70.0, 0.14
-"""How far apart objects of a class may be, in degrees and in lightness, in colours of our own."""
+"""Maximum hue (degrees) and lightness difference within a class, for palette colours."""
 
 OWN_HUES, OWN_LIGHTNESSES = 36.0, 0.2
-"""The same around a colour that a dataset gave its class: its hue is what people know it by."""
+"""The same limits for colours that a dataset defines, whose hue must stay recognisable."""
 
 TO_CONES = np.array(
     [
@@ -28,21 +28,23 @@ TO_LINEAR = np.array(
         [-0.0041960863, -0.7034186147, 1.7076147010],
     ]
 )
-"""Oklab to roots of cones' answers, and their cubes to linear sRGB (Ottosson 2020)."""
+"""Matrices from Oklab to cube roots of cone responses, and from cone responses to linear sRGB
+(Ottosson 2020).
+"""
 
 
 def class_colour(label_id: int, given: Colour | None = None) -> Colour:
-    """Give the colour of a class: the one given, or hues far apart for neighbouring ids."""
+    """Return the dataset's colour of a class, or one whose hue differs from those of close ids."""
     return shade(label_id, 0, given)
 
 
 def shade(label_id: int, number: int, given: Colour | None = None) -> Colour:
-    """Give the colour of one object of a class: near its class's, unlike its neighbours'.
+    """Return the colour of one object: close to that of its class, but unlike its neighbours'.
 
     Args:
-        label_id: The class.
-        number: Counts the objects of the class; 0 is the class's own colour.
-        given: The class's own colour, if its dataset has one.
+        label_id: Label id of the class.
+        number: Number of the object within its class, from 1; 0 returns the colour of the class.
+        given: Colour that the dataset defines for the class, if any.
     """
     if given is not None and not number:
         return given

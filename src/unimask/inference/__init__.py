@@ -1,4 +1,4 @@
-"""Weights to a predictor, and pictures to results."""
+"""Loading of weights into predictors, and prediction."""
 
 from unimask.inference.load import Dtype, load
 from unimask.inference.predictor import Predictor

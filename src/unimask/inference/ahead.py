@@ -1,4 +1,4 @@
-"""Work that goes on in threads beside what asks for it: in order, and never far ahead."""
+"""Prefetching in threads: results in order, with a bounded number in advance."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -11,27 +11,27 @@ Item = TypeVar("Item")
 Done = TypeVar("Done")
 
 THREADS = 2
-"""More would only take turns with the network on a small machine."""
+"""Number of threads; more would compete with the network on a small machine."""
 
 PATIENCE = 2.0
-"""Seconds that a thread is given to end what it does: a file may never come to its end."""
+"""Seconds to wait for a thread at the end, since reading a file may block forever."""
 
 
 def ahead(
     items: Iterable[Item], work: Callable[[Item], Done], most: int
 ) -> Generator[tuple[Item, "Future[Done]"]]:
-    """Work on items in threads, while whoever asks is busy with earlier ones.
+    """Process items in threads while the consumer is busy with earlier ones.
 
-    Items are taken one at a time in the thread that asks. Whoever stops asking closes the iterator
-    (`contextlib.closing`): what has not begun is dropped, what has is waited for a little.
+    Items are taken in the consumer's thread. A consumer that stops early closes the iterator
+    (`contextlib.closing`): pending items are cancelled, running ones are awaited briefly.
 
     Args:
-        items: Taken as they are needed.
-        work: Safe from several threads.
-        most: Items that may wait at a time, done or not: so much memory they hold.
+        items: Items to process, taken as needed.
+        work: Function applied to each item; must be thread-safe.
+        most: Largest number of items in advance, finished or not, which bounds the memory.
 
     Yields:
-        Each item and what became of it, in order; a failure is raised by `result()`.
+        Each item with its future, in order; `result()` raises the item's error.
     """
     waiting: deque[tuple[Item, Future[Done]]] = deque()
     tasks: SimpleQueue[tuple[Item, Future[Done]] | None] = SimpleQueue()

@@ -1,4 +1,4 @@
-"""A network that PyTorch's compiler makes quicker for sizes that come again."""
+"""Compilation of a network with torch.compile for recurring input sizes."""
 
 import threading
 import warnings
@@ -14,32 +14,32 @@ from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 
 MOST_SIZES = 8
-"""Sizes that are compiled: as many as PyTorch keeps of one network."""
+"""Largest number of compiled sizes: PyTorch's limit for one function."""
 
 MENDS = {
     "cpu": "a C++ compiler and Python's headers are needed (Linux: apt install g++ python3-dev; "
     "macOS: xcode-select --install; Windows: Visual Studio's build tools)",
     "cuda": "Triton is needed (pip install triton; on Windows triton-windows), and a C compiler",
 }
-"""What the compiler needs, by kind of device."""
+"""Requirements of the compiler by type of device."""
 
 Kind = tuple[torch.Size, Task | None]
 
 
 class CompileWarning(UnimaskWarning):
-    """Pictures have more sizes than are compiled."""
+    """Warning that images have more sizes than are compiled."""
 
 
 class CompiledSegmenter:
-    """Run a network, compiled for those shapes of input that came before.
+    """Wrapper that runs a network compiled for recurring input shapes.
 
-    Compiling takes longer than many pictures, and each shape is compiled for itself: when it comes
-    for the second time, and no more than `MOST_SIZES` of them; all others run as they are. On CUDA
-    a shape's kernels are recorded as a CUDA graph at its third time and replayed from then on.
-    Logits are the network's but for rounding. Threads may share it.
+    Compiling takes longer than many predictions, and each shape is compiled separately: at its
+    second occurrence, up to `MOST_SIZES` shapes; all others run uncompiled. On CUDA, a shape's
+    kernels are recorded as a CUDA graph at its third occurrence and replayed afterwards. Logits
+    equal the network's up to rounding. Thread-safe.
 
     Args:
-        network: In eval mode, on its device. Its weights are shared and keep their names.
+        network: Network in eval mode on its device; its weights are shared.
 
     Raises:
         SettingsError: The compiler does not work on this machine.
@@ -48,7 +48,7 @@ class CompiledSegmenter:
     def __init__(self, network: Segmenter) -> None:
         device = next(network.parameters()).device
         try_compiler(device)
-        # A second to import, which only those pay who compile.
+        # Imported here because it takes a second, which only users of the compiler should pay.
         from torch._dynamo.exc import TorchDynamoException
 
         self.refusals = TorchDynamoException
@@ -64,11 +64,11 @@ class CompiledSegmenter:
         self.lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type, tuple[Segmenter]]:
-        """Copies, and other processes, compile for themselves."""
+        """Pickle the network only; copies and other processes compile it again."""
         return CompiledSegmenter, (self.network,)
 
     def __call__(self, pixel_values: Tensor, task: Task | None = None) -> SegmenterOutput:
-        """Give the network's last prediction.
+        """Predict with the network, compiled if the input shape recurs.
 
         Raises:
             SettingsError: The network cannot be compiled.
@@ -82,12 +82,12 @@ class CompiledSegmenter:
                 f"the network cannot be compiled: {told(error)}; leave compile out, or empty the "
                 "compiler's cache (TORCHINDUCTOR_CACHE_DIR)"
             ) from None
-        if self.recorded:  # a graph writes to the same memory each time
+        if self.recorded:  # a CUDA graph reuses its output memory
             return SegmenterOutput(output.class_logits.clone(), output.mask_logits.clone())
         return output
 
     def chooses(self, kind: Kind) -> bool:
-        """Say whether a shape runs compiled, and remember that it came."""
+        """Count an occurrence of a shape and return whether it runs compiled."""
         with self.lock:
             self.seen[kind] += 1
             if kind in self.chosen or self.seen[kind] == 1:
@@ -106,30 +106,30 @@ class CompiledSegmenter:
 
 
 def try_compiler(device: torch.device) -> None:
-    """Compile something small, so that what is missing shows before anything is predicted.
+    """Compile a small function, so that a missing compiler is reported before any prediction.
 
     Raises:
-        SettingsError: It does not work; the message says why, and what is needed.
+        SettingsError: Compilation fails; the message gives the reason and what is needed.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of PyTorch's own modules, at their import
+        with warnings.catch_warnings(action="ignore"):  # warnings of PyTorch's modules at import
             torch.compile(one_more)(torch.zeros(8, device=device))
-    except Exception as error:  # PyTorch promises no kind
+    except Exception as error:  # PyTorch documents no error type
         need = MENDS.get(device.type, MENDS["cpu"])
         raise SettingsError(
             f"nothing can be compiled here: {told(error)}; {need}; or leave compile out"
         ) from None
-    # It tells its developers that it looks through caches.
+    # PyTorch's compiler warns about its own caches.
     warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)\.")
 
 
 def one_more(x: Tensor) -> Tensor:
-    """Give the compiler something to do."""
+    """Return x + 1, as a small function to compile."""
     return x + 1
 
 
 def told(error: Exception) -> str:
-    """Give the first line of what the compiler says."""
+    """Return the first line of a compiler error."""
     cause = getattr(error, "inner_exception", error)
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return lines[0].removesuffix(".") if lines else type(cause).__name__

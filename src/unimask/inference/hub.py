@@ -1,4 +1,4 @@
-"""Model folders from the Hugging Face Hub, or from its cache."""
+"""Download of model folders from the Hugging Face Hub, or from its cache."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +10,17 @@ TOKENIZER = ["tokenizer.json", "vocab.json", "merges.txt"]
 DESCRIPTIONS = ["config.json", *PREPROCESSORS, *TOKENIZER]
 NEWER = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
 OLDER = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"]
-"""Weights, in one file or in several with an index."""
+"""File names of weights, in one file or in several with an index."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HubAccess:
-    """How the Hub is asked; None leaves it to huggingface_hub and its environment variables.
+    """Access to the Hub; None means the defaults of huggingface_hub and its environment variables.
 
     Attributes:
-        revision: A branch, a tag or a commit; the main branch by default.
-        cache_dir: Folder that keeps what was fetched (`HF_HOME`, `HF_HUB_CACHE`).
-        token: Of somebody who may read the model (`HF_TOKEN`, `hf auth login`).
+        revision: Branch, tag or commit; the main branch by default.
+        cache_dir: Folder of downloaded files (`HF_HOME`, `HF_HUB_CACHE`).
+        token: Access token of a user who may read the model (`HF_TOKEN`, `hf auth login`).
     """
 
     revision: str | None = None
@@ -29,36 +29,36 @@ class HubAccess:
 
 
 def is_hub_id(name: str) -> bool:
-    """Say whether a name has the form of the Hub's: owner and model."""
+    """Return whether a name has the form of a Hub id, "owner/model"."""
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def split_revision(name: str, access: HubAccess) -> tuple[str, str | None]:
-    """Give the model and the revision that is asked for, behind an @ or beside the name.
+    """Split a name into Hub id and revision; the revision follows an @ or is in `access`.
 
     Raises:
-        SettingsError: Both are given, and differ.
+        SettingsError: Both revisions are given, and differ.
     """
-    repository, _, told = name.partition("@")
-    if told and access.revision is not None and told != access.revision:
+    repository, _, revision = name.partition("@")
+    if revision and access.revision is not None and revision != access.revision:
         raise SettingsError(f"{name} and revision {access.revision!r}: give one revision")
-    return repository, told or access.revision
+    return repository, revision or access.revision
 
 
 def download(name: str, access: HubAccess) -> Path:
-    """Fetch a model folder from the Hub, or from its cache.
+    """Download a model folder from the Hub, or find it in the cache.
 
     Endpoint and offline mode are those of huggingface_hub (`HF_ENDPOINT`, `HF_HUB_OFFLINE`).
 
     Args:
-        name: Owner and model; after an @ a branch, a tag or a commit.
+        name: Hub id, optionally followed by @ and a branch, a tag or a commit.
         access: Revision, cache and token.
 
     Raises:
-        CheckpointError: It is not there, or cannot be fetched.
-        SettingsError: Two revisions are asked for.
+        CheckpointError: The model does not exist, or cannot be downloaded.
+        SettingsError: Two different revisions are given.
     """
-    # Imported here because only the Hub needs it: bundled models and folders start sooner.
+    # Imported here because only the Hub needs it: bundled models and folders load faster.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -95,6 +95,6 @@ def download(name: str, access: HubAccess) -> Path:
     except RepositoryNotFoundError:
         reason = "the Hub has no such model (or it is private: `hf auth login`): check the name"
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        told = str(error).strip() or type(error).__name__
-        reason = f"it cannot be fetched: {told.splitlines()[0]}"
+        message = str(error).strip() or type(error).__name__
+        reason = f"it cannot be fetched: {message.splitlines()[0]}"
     raise CheckpointError(f"{name} is no folder here; {reason}")

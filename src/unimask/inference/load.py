@@ -1,4 +1,4 @@
-"""Where weights come from: a bundled name, a folder, a run, a file of the authors, or the Hub."""
+"""Loading of weights: a bundled name, a folder, a run, a file of the authors, or a Hub id."""
 
 import warnings
 from dataclasses import replace
@@ -16,7 +16,7 @@ from unimask.inference.predictor import Predictor
 
 BUNDLED = Path(__file__).parents[1] / "weights"
 EVERYBODY = HubAccess()
-"""The Hub's main branches, with the cache and the token that the environment tells."""
+"""Access to the Hub with all defaults of huggingface_hub and its environment variables."""
 
 WEIGHT_FILES = (".pkl", ".pth", ".pt", ".safetensors")
 
@@ -24,7 +24,7 @@ Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 
 
 class LoadWarning(UnimaskWarning):
-    """Something was chosen or assumed while a model was loaded."""
+    """Warning that a default was chosen or assumed while a model was loaded."""
 
 
 def load(
@@ -44,43 +44,43 @@ def load(
         source: A bundled name (`nuclei`), a folder in the Hugging Face schema, the folder of a
             training run (its best weights), a file as the authors publish them (`.pkl`, `.pth`;
             no code in it is run), or a Hub id (`owner/model`, or `owner/model@revision`).
-        device: "auto" takes CUDA, else Apple's MPS, else the CPU; or any name that PyTorch knows.
-        dtype: Of the weights and the arithmetic. "auto" takes bfloat16 on GPUs that have it,
-            float16 on older ones, and float32 elsewhere.
-        preprocessing: "authors" predicts at the test size that the weights were published with;
-            "hub" does what the folder's preprocessor_config.json says, which for Mask2Former on the
-            Hub is a squash to 384 x 384, whatever a picture's shape.
-        revision: Of a Hub id: a branch, a tag or a commit.
-        cache_dir: Folder that keeps what the Hub sent; huggingface_hub's own by default.
-        token: For models that the Hub shows to some only; huggingface_hub's own by default.
-        compile: Compile the network (`torch.compile`) for each size of pictures that comes more
-            than once, on CUDA as CUDA graphs; it pays where many pictures have few sizes.
+        device: Any device name of PyTorch, or "auto": CUDA, else Apple's MPS, else the CPU.
+        dtype: Dtype of weights and computation. "auto" takes bfloat16 on hardware that supports it,
+            float16 on older GPUs, and float32 elsewhere.
+        preprocessing: "authors" resizes to the test size that the weights were published with;
+            "hub" follows the folder's preprocessor_config.json, which for Mask2Former on the
+            Hub resizes to 384 x 384 without keeping the aspect ratio.
+        revision: Branch, tag or commit of a Hub id.
+        cache_dir: Folder of downloaded files; huggingface_hub's default if None.
+        token: Access token for gated or private models; huggingface_hub's default if None.
+        compile: Whether to compile the network (`torch.compile`) for each recurring image size, on
+            CUDA as CUDA graphs; this pays off for many images of few sizes.
 
     Raises:
-        CheckpointError: There are no such weights, or they cannot be read.
-        SettingsError: The device or the dtype does not exist here, an argument does not fit the
-            source, or nothing can be compiled on this machine.
+        CheckpointError: The weights do not exist, or cannot be read.
+        SettingsError: The device or the dtype is not available, an argument does not fit the
+            source, or the compiler does not work on this machine.
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     access = HubAccess(revision=revision, cache_dir=cache_dir, token=token)
     checkpoint = without_texts(read_source(source, access, preprocessing))
     network = build_skeleton(checkpoint.config)
-    # The network takes the checkpoint's own tensors: a copy would double the memory.
+    # The network adopts the checkpoint's tensors: a copy would double the memory.
     network.load_state_dict(checkpoint.state, assign=True)
     network = network.to(place, kind).eval().requires_grad_(False)
     return Predictor(network, replace(checkpoint, state={}), str(source), compiled=compile)
 
 
 def bundled_names() -> tuple[str, ...]:
-    """Give the names of the models that come with the package."""
+    """Return the names of the models bundled with the package."""
     if not BUNDLED.is_dir():
         return ()
     return tuple(sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()))
 
 
 def without_texts(checkpoint: Checkpoint) -> Checkpoint:
-    """Leave out OneFormer's text branch: only training reads texts."""
+    """Remove OneFormer's text branch, which only training needs."""
     state = {n: t for n, t in checkpoint.state.items() if not n.startswith("text_mapper.")}
     return replace(checkpoint, config=replace(checkpoint.config, text=None), state=state)
 
@@ -93,8 +93,8 @@ def read_source(
     """Find and read the weights that `source` names.
 
     Raises:
-        CheckpointError: There are none, or they cannot be read.
-        SettingsError: A revision or a way of preprocessing does not fit the source.
+        CheckpointError: The weights do not exist, or cannot be read.
+        SettingsError: The revision or the preprocessing does not fit the source.
     """
     if preprocessing not in get_args(Preprocessing):
         raise SettingsError(f"unknown preprocessing {preprocessing!r}: choose authors or hub")
@@ -119,33 +119,33 @@ def read_source(
 
 
 def lacks_preprocessor(folder: Path) -> bool:
-    """Say whether a model folder does not tell how pictures are treated."""
+    """Return whether a model folder has no description of its preprocessing."""
     described = (folder / "config.json").is_file()
     return described and not any((folder / name).is_file() for name in PREPROCESSORS)
 
 
 def refuse_revision(source: str | Path, access: HubAccess) -> None:
-    """Refuse a revision of what is not on the Hub.
+    """Raise SettingsError if a revision is given for a source that is not on the Hub.
 
     Raises:
-        SettingsError: One is asked for.
+        SettingsError: A revision is given.
     """
     if access.revision is not None:
         raise SettingsError(f"{source} is not on the Hub: it has no revision {access.revision!r}")
 
 
 def find_file(source: str | Path) -> Path | None:
-    """Give the file of the authors' kind that `source` names, if it does."""
+    """Return the file in the authors' format that `source` names, or None."""
     path = Path(source).expanduser()
     if str(source) in bundled_names() or not path.is_file():
         return None
-    # The safetensors beside a config.json are a folder's, whose description tells more.
+    # A safetensors file beside a config.json is read as part of its folder.
     in_folder = path.suffix == ".safetensors" and (path.parent / "config.json").is_file()
     return None if in_folder else path
 
 
 def find_folder(source: str | Path, access: HubAccess) -> Path:
-    """Find the model folder that `source` names, and fetch it if the Hub has it."""
+    """Find the model folder that `source` names, and download it if it is on the Hub."""
     name, path = str(source), Path(source).expanduser()
     here = local_folder(name, path)
     if here is not None:
@@ -167,10 +167,10 @@ def find_folder(source: str | Path, access: HubAccess) -> Path:
 
 
 def find_tokenizer(source: str | Path) -> Path | None:
-    """Give the folder of a model, here or from the Hub, that holds a tokenizer; None for none.
+    """Return the folder of a model, local or on the Hub, if it has a tokenizer, else None.
 
     Raises:
-        CheckpointError: There is no such model.
+        CheckpointError: The model does not exist.
     """
     if is_untrained(str(source)) or find_file(source) is not None:
         return None
@@ -181,7 +181,7 @@ def find_tokenizer(source: str | Path) -> Path | None:
 
 
 def local_folder(name: str, path: Path) -> Path | None:
-    """Give the model folder on this machine, if there is one: bundled, a run's, or plain."""
+    """Return the local model folder: bundled, of a run, or given by path; None if there is none."""
     if name in bundled_names():
         return BUNDLED / name
     if path.is_dir():
@@ -189,11 +189,11 @@ def local_folder(name: str, path: Path) -> Path | None:
             if (folder / "config.json").is_file():
                 return folder
         raise CheckpointError(f"{path} holds no model: expected config.json, or a training run")
-    return path.parent if path.is_file() else None  # its weights
+    return path.parent if path.is_file() else None  # the folder of this weights file
 
 
 def choose_device(device: str) -> torch.device:
-    """Turn a name into a device that exists."""
+    """Return the device of a name, if it exists on this machine."""
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -201,7 +201,7 @@ def choose_device(device: str) -> torch.device:
         return torch.device("mps" if mps else "cpu")
     try:
         place = torch.device(device)
-        torch.empty(1, device=place).item()  # "meta" has no values, other devices may be absent
+        torch.empty(1, device=place).item()  # fails for "meta" and missing devices
     except (RuntimeError, AssertionError, NotImplementedError, ValueError, TypeError):
         here = ", ".join(("auto", *available_devices()))
         raise SettingsError(f"device {device!r}: this machine has {here}") from None
@@ -209,14 +209,14 @@ def choose_device(device: str) -> torch.device:
 
 
 def available_devices() -> tuple[str, ...]:
-    """Return the names of this machine's devices, without touching any."""
+    """Return the names of this machine's devices, without initialising any."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     cuda = ["cuda", *(f"cuda:{index}" for index in range(count))] if count else []
     return ("cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else []))
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """Turn a name into a type."""
+    """Return the dtype of a name."""
     if dtype == "auto":
         chosen = quickest_dtype(device)
         if chosen != torch.float32:
@@ -229,13 +229,13 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def quickest_dtype(device: torch.device) -> torch.dtype:
-    """Give the type that the hardware multiplies fastest, of those with the range of masks."""
+    """Return the dtype with the fastest matrix products whose range suffices for mask logits."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float16
-    # AVX-512 or AMX; PyTorch tells of them under names that it may take back.
-    asks = (
+    # Hardware support for bfloat16 (AVX-512 or AMX), by private functions that may be missing.
+    checks = (
         getattr(torch.cpu, f"_is_{kind}_supported", None) for kind in ("avx512_bf16", "amx_tile")
     )
-    native = device.type == "cpu" and any(ask() for ask in asks if ask)
+    native = device.type == "cpu" and any(ask() for ask in checks if ask)
     return torch.bfloat16 if native else torch.float32

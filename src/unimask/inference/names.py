@@ -1,4 +1,4 @@
-"""Names of what can be built untrained, and where trained weights of it are."""
+"""Names of untrained networks, and where to find trained weights for them."""
 
 from difflib import get_close_matches
 
@@ -7,25 +7,25 @@ from unimask.published.configurations import CONFIGURATIONS
 from unimask.published.zoo import PublishedModel, published_models
 
 BUNDLED_OF = {"unimask-nano": "nuclei"}
-"""Per preset its weights that come with the package."""
+"""Bundled weights of each preset."""
 
 EXAMPLES = (
     "facebook/mask2former-swin-tiny-coco-panoptic",
     "facebook/mask2former-swin-tiny-coco-instance",
 )
-"""Some ids of the Hub, for messages."""
+"""Examples of Hub ids in messages."""
 
 FEW = 2
-"""As many published models as a message names."""
+"""Largest number of published models named in a message."""
 
 
 def is_untrained(name: str) -> bool:
-    """Say whether a name is that of a preset or of a published configuration."""
+    """Return whether a name is that of a preset or of a published configuration."""
     return name in PRESETS or name in CONFIGURATIONS
 
 
 def nearest(name: str) -> str:
-    """Say which names there are instead of one that is not."""
+    """Format a hint with the known names most similar to an unknown one."""
     close = get_close_matches(name, [*PRESETS, *CONFIGURATIONS], FEW)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
     return (
@@ -35,7 +35,7 @@ def nearest(name: str) -> str:
 
 
 def where_trained(name: str) -> str:
-    """Say where trained weights are for someone who asked for an untrained network."""
+    """Format where to find trained weights of an untrained network."""
     if name in BUNDLED_OF:
         return f"load weights of it: {BUNDLED_OF[name]}"
     models = [model for model in published_models() if name in names_of(model)]
@@ -50,5 +50,5 @@ def where_trained(name: str) -> str:
 
 
 def names_of(model: PublishedModel) -> tuple[str, str]:
-    """Give the names under which a published model's network is known untrained."""
+    """Return the names of a published model's network: its configuration and its preset."""
     return model.name, CONFIGURATIONS[model.name].preset

@@ -1,4 +1,4 @@
-"""Pictures in, results out."""
+"""Prediction: images to results."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -37,14 +37,14 @@ from unimask.processing.stacks import visible
 from unimask.results import Result
 
 INSTANCE_THRESHOLD = 0.5
-"""Least score of an instance where nobody gives one: 0.0 keeps all of the top k."""
+"""Default minimum score of an instance; 0.0 keeps all of the top k."""
 
 ONE_PICTURE = str | Path | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
 class Pending:
-    """A picture on its way to the network."""
+    """Preprocessed image that waits for the network."""
 
     source: Source
     image: Picture
@@ -53,17 +53,17 @@ class Pending:
 
 
 class Predictor:
-    """A trained network with its labels and rules.
+    """Trained network with its labels, pre- and post-processing.
 
     Args:
-        network: In eval mode, on its device.
-        checkpoint: Labels, tasks, pre- and post-processing, and the architecture; its weights
-            are not looked at, the network has them.
-        name: What the model is called in messages.
-        compiled: Compile the network for sizes that come again; see `CompiledSegmenter`.
+        network: Network in eval mode on its device.
+        checkpoint: Labels, tasks, pre- and post-processing, and architecture; its weights are
+            ignored, since the network already has them.
+        name: Name of the model in messages.
+        compiled: Whether to compile the network for recurring sizes; see `CompiledSegmenter`.
 
     Raises:
-        SettingsError: Nothing can be compiled on this machine.
+        SettingsError: The compiler does not work on this machine.
     """
 
     def __init__(
@@ -78,32 +78,32 @@ class Predictor:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names; the index is the label id."""
+        """Class names, indexed by label id."""
         return self.checkpoint.labels.names
 
     @property
     def is_thing(self) -> tuple[bool, ...]:
-        """Per class: True where objects are counted."""
+        """Whether each class is a thing, whose objects are counted."""
         return self.checkpoint.labels.is_thing
 
     @property
     def tasks(self) -> tuple[Task, ...]:
-        """What the weights were trained for, widest first."""
+        """Tasks that the weights were trained for, the most general first."""
         return self.checkpoint.tasks
 
     @property
     def channels(self) -> int:
-        """Channels of the pictures that it reads, 3 for RGB."""
+        """Number of channels of the images that the network reads; 3 for RGB."""
         return self.checkpoint.config.backbone.in_channels
 
     @property
     def device(self) -> torch.device:
-        """Where the network lives."""
+        """Device of the network."""
         return next(self.network.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the network computes in."""
+        """Dtype of the network."""
         return next(self.network.parameters()).dtype
 
     def __repr__(self) -> str:
@@ -148,33 +148,33 @@ class Predictor:
         window=None,
         max_pixels=MAX_PIXELS,
     ):
-        """Segment pictures.
+        """Segment images.
 
-        A picture gives the same result alone and in any list: only pictures of equal padded size
-        share a pass of the network, and none is padded to another's size. Pictures of a list,
-        folder or pattern are read ahead in threads.
+        The result of an image does not depend on the other images of a list: only images of equal
+        padded size share a forward pass, and none is padded to another's size. Images of a list,
+        folder or pattern are prefetched in threads.
 
         Args:
-            images: One picture (path, address, PIL picture, uint8 array (h, w, 3) RGB, or
-                (h, w, channels) for a model of other channels), a list of them, a folder, a glob
+            images: One image (path, address, PIL image, uint8 array (h, w, 3) in RGB, or
+                (h, w, channels) for a model with other channels), a list of them, a folder, a glob
                 pattern, or an iterator of frames.
-            task: "semantic", "instance" or "panoptic"; the widest the weights know by default.
-            threshold: Least score. None: instance keeps scores from 0.5 on, panoptic takes the
-                checkpoint's own; semantic has none.
-            batch_size: Pictures that may share a pass.
-            window: Values that become black and white, or "auto"; see `read_picture`. None takes
-                what the model was trained with, if anything; (0, 255) leaves 8-bit images alone.
-            max_pixels: Larger pictures are refused.
+            task: "semantic", "instance" or "panoptic"; by default the model's most general task.
+            threshold: Minimum score, 0 to 1. By default 0.5 for instance, and the checkpoint's own
+                for panoptic; semantic has none.
+            batch_size: Largest number of images per forward pass.
+            window: Values mapped to 0 and 255, or "auto"; see `read_picture`. By default that of
+                the training, if any; (0, 255) leaves 8-bit images unchanged.
+            max_pixels: Largest number of pixels per image; larger images are refused.
 
         Returns:
-            One result for one picture; a list for a list, folder or pattern; an iterator for an
+            One result for one image; a list for a list, folder or pattern; an iterator for an
             iterator.
 
         Raises:
-            ImageError: A picture cannot be used.
+            ImageError: An image cannot be read.
             SettingsError: Batch size, threshold or largest number of pixels is out of range, or
-                semantic got a threshold.
-            TaskError: These weights cannot do the task.
+                a threshold is given for semantic segmentation.
+            TaskError: The model was not trained for the task.
         """
         chosen = self.task_of(task)
         check_threshold(chosen, threshold)
@@ -191,8 +191,8 @@ class Predictor:
         if isinstance(images, str | Path) and names_many(images):
             images = list_pictures(images)
         elif isinstance(images, ONE_PICTURE) or not isinstance(images, Iterable):
-            return next(results([prepare(images)]))  # what is no picture at all is refused there
-        if isinstance(images, Iterator):  # a camera's next frame may be long in coming
+            return next(results([prepare(images)]))  # `prepare` raises the error for other types
+        if isinstance(images, Iterator):  # not prefetched: a next frame may take long
             return results(map(prepare, images))
         with closing(ahead(images, prepare, batch_size + 1)) as prepared:
             return list(results(future.result() for _, future in prepared))
@@ -200,34 +200,34 @@ class Predictor:
     __call__ = predict
 
     def task_of(self, task: str | None) -> Task:
-        """Check that the weights can do `task`.
+        """Parse a task and check that the weights were trained for it.
 
         Raises:
-            TaskError: They cannot; the message lists what they can do.
+            TaskError: They were not; the message lists their tasks.
         """
         if task is None:
             return self.tasks[0]
-        wanted = parse_task(task)
-        if wanted not in self.tasks:
+        parsed = parse_task(task)
+        if parsed not in self.tasks:
             raise TaskError(
-                f"{self.name} was not trained for {wanted}; it does {', '.join(self.tasks)}"
+                f"{self.name} was not trained for {parsed}; it does {', '.join(self.tasks)}"
             )
-        return wanted
+        return parsed
 
     def prepare(self, source: Source, window: Window, max_pixels: int) -> Pending:
-        """Read a picture and make it a tensor."""
+        """Read and preprocess an image."""
         start = time.perf_counter()
         rules = self.checkpoint.preprocessing
         chosen = rules.window if window is None else window
         image = read_picture(source, window=chosen, max_pixels=max_pixels, channels=self.channels)
-        release_freed_memory(image.shape[0] * image.shape[1])  # of the decoder
+        release_freed_memory(image.shape[0] * image.shape[1])  # memory of the decoder
         ready = preprocess(image, rules)
         release_freed_memory(image.shape[0] * image.shape[1])
         return Pending(source, image, ready, 1000 * (time.perf_counter() - start))
 
     @torch.inference_mode()
     def run(self, batch: list[Pending], task: Task, threshold: float | None) -> Iterator[Result]:
-        """Segment pictures of equal padded size."""
+        """Segment images of equal padded size."""
         start = time.perf_counter()
         pixel_values = torch.stack([item.ready.pixel_values for item in batch])
         output = self.logits(pixel_values.to(self.device, self.dtype), task)
@@ -245,14 +245,14 @@ class Predictor:
             path = Path(item.source) if isinstance(item.source, str | Path) else None
             yield replace(
                 result,
-                labels=self.checkpoint.labels,  # with their colours, which decide nothing
+                labels=self.checkpoint.labels,  # with colours, unlike post-processing
                 path=path,
                 image=visible(item.image),
                 speed=speed,
             )
 
     def logits(self, pixel_values: Tensor, task: Task) -> SegmenterOutput:
-        """Run the network, compiled if that was asked for."""
+        """Run the network, compiled if requested."""
         return (self.compiled or self.network)(pixel_values, task)
 
     def postprocess(
@@ -263,7 +263,7 @@ class Predictor:
         task: Task,
         threshold: float | None,
     ) -> Result:
-        """Turn one picture's logits into a result."""
+        """Convert one image's logits to a result."""
         rules = self.checkpoint.postprocessing
         if task == "instance" and threshold is None:
             threshold = INSTANCE_THRESHOLD
@@ -286,10 +286,12 @@ class Predictor:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Write the model in the Hugging Face schema: it loads here, and there where it can.
+        """Write the model in the Hugging Face schema, which unimask and transformers load.
+
+        A network that transformers does not have loads in unimask only.
 
         Raises:
-            OutputError: The folder cannot be written to.
+            OutputError: The folder cannot be written.
         """
         state = {
             name: (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu()
@@ -299,7 +301,7 @@ class Predictor:
 
 
 def equal_sizes(pending: Iterable[Pending], batch_size: int) -> Iterator[list[Pending]]:
-    """Group neighbours of equal padded size, in order, at most `batch_size` of them."""
+    """Group consecutive images of equal padded size, at most `batch_size` per group."""
     batch: list[Pending] = []
     for item in pending:
         if batch and item.ready.padded_size != batch[0].ready.padded_size:
@@ -314,6 +316,6 @@ def equal_sizes(pending: Iterable[Pending], batch_size: int) -> Iterator[list[Pe
 
 
 def synchronise(output: SegmenterOutput) -> None:
-    """Wait for the GPU, so that the stages' times are their own."""
+    """Wait for the GPU, so that the time of each stage is measured separately."""
     if output.class_logits.is_cuda:
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Untrained networks: presets and published configurations, changed if asked."""
+"""Untrained networks from presets and published configurations, with optional changes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,23 +42,24 @@ def build(
     channels: int = 3,
     device: str = "auto",
 ) -> Predictor:
-    """Build an untrained network, to train it by hand or to try its speed.
+    """Build an untrained network, for training in Python or for measuring its speed.
 
     Args:
-        name: An architecture, such as "mask2former-swin-tiny", or a published configuration of one,
-            such as "mask2former-swin-tiny-coco-instance": with its tasks, test size and rules.
-        labels: Names of the classes; a configuration has those of its data.
-        is_thing: Per class: True where objects are counted; all by default.
-        backbone: In place of the network's own: a published one, such as "convnext-tiny", or
-            `timm:NAME` (extra `timm`).
-        pixel_decoder: In place of the network's own: "deformable", "fpn", "fpn-encoder", "fapn".
-        channels: Of the pictures, 3 for RGB.
-        device: As for `load`.
+        name: An architecture such as "mask2former-swin-tiny", or a published configuration
+            such as "mask2former-swin-tiny-coco-instance" with its tasks, test size and rules.
+        labels: Class names; by default those of a published configuration's data.
+        is_thing: Whether each class is a thing; all are by default.
+        backbone: Backbone instead of the network's own: a published one such as
+            "convnext-tiny", or `timm:NAME` (extra `timm`).
+        pixel_decoder: Pixel decoder instead of the network's own: "deformable", "fpn",
+            "fpn-encoder" or "fapn".
+        channels: Number of channels per image; 3 for RGB.
+        device: Device of the network, as for `load`.
 
     Raises:
-        MissingExtraError: timm is asked for and not installed.
-        SettingsError: Nothing has that name, an architecture is given no labels, the label set is
-            not one, or no backbone or pixel decoder has that name.
+        MissingExtraError: timm is requested but not installed.
+        SettingsError: The name, backbone or pixel decoder is unknown, the label set is invalid,
+            or an architecture is given no labels.
     """
     label_set = None
     if labels is not None:
@@ -70,12 +71,12 @@ def build(
         name, label_set, backbone=backbone, pixel_decoder=pixel_decoder, channels=channels
     )
     network = build_segmenter(checkpoint.config).to(choose_device(device)).eval()
-    told = f"untrained {name}{in_place(backbone, pixel_decoder)}"
-    return Predictor(network, checkpoint, told)
+    description = f"untrained {name}{in_place(backbone, pixel_decoder)}"
+    return Predictor(network, checkpoint, description)
 
 
 def in_place(backbone: str | None, pixel_decoder: str | None) -> str:
-    """Say which parts a network has in place of its own."""
+    """Describe the replaced parts of a network."""
     on = "" if backbone is None else f" on {backbone}"
     return on if pixel_decoder is None else f"{on} with {pixel_decoder}"
 
@@ -88,21 +89,20 @@ def describe_untrained(
     pixel_decoder: str | None = None,
     channels: int | None = None,
 ) -> Checkpoint:
-    """Describe a network without weights; its state is empty.
+    """Describe an untrained network as a checkpoint whose state is empty.
 
-    A published configuration brings its data's labels, and its authors' tasks, test size and rules
-    for any labels; a preset brings only its family's rules.
+    A published configuration has its data's labels, and its authors' tasks, test size and rules
+    for any labels; a preset has only its family's rules.
 
     Args:
-        name: A preset's, or a published configuration's.
-        labels: Its classes; a configuration's own by default.
-        backbone: As for `build`; None keeps its own.
-        pixel_decoder: As for `build`; None keeps its own.
-        channels: Of the pictures; None for RGB.
+        name: Name of a preset or of a published configuration.
+        labels: Label set; a configuration's own by default.
+        backbone: Backbone as for `build`; None keeps the network's own.
+        pixel_decoder: Pixel decoder as for `build`; None keeps the network's own.
+        channels: Number of channels per image; None for RGB.
 
     Raises:
-        SettingsError: Nothing has that name, a preset is given no labels, no part has that name,
-            or there are no channels.
+        SettingsError: A name is unknown, a preset is given no labels, or `channels` is below 1.
     """
     if name in CONFIGURATIONS:
         found = CONFIGURATIONS[name]
@@ -136,16 +136,17 @@ def changed(
     pixel_decoder: str | None,
     channels: int | None,
 ) -> SegmenterConfig:
-    """Give an architecture other parts, or a backbone for other pictures.
+    """Replace the backbone, the pixel decoder or the number of channels of an architecture.
 
     Args:
-        config: The architecture.
-        backbone: As for `build`; None keeps its own.
-        pixel_decoder: As for `build`, as wide as the architecture's own; None keeps that.
-        channels: Of the pictures; None for RGB.
+        config: Architecture to change.
+        backbone: Backbone as for `build`; None keeps the architecture's own.
+        pixel_decoder: Pixel decoder as for `build`, with the dimensions of the architecture's
+            own; None keeps that.
+        channels: Number of channels per image; None for RGB.
 
     Raises:
-        SettingsError: No part has that name, or there are no channels.
+        SettingsError: A name is unknown, or `channels` is below 1.
     """
     if backbone is not None:
         config = replace(config, backbone=named_backbone(backbone))
@@ -159,10 +160,10 @@ def changed(
 
 
 def named_pixel_decoder(name: str, config: SegmenterConfig) -> PixelDecoderConfig:
-    """Give the pixel decoder that a name stands for, as wide as the one in whose place it comes.
+    """Return the pixel decoder of a name, with the dimensions of the network's own.
 
     Raises:
-        SettingsError: Nothing has that name, or the network needs its own.
+        SettingsError: The name is unknown, or the network needs its own pixel decoder.
     """
     own, queries = config.pixel_decoder, config.transformer_decoder
     if name not in PIXEL_DECODERS:
@@ -175,10 +176,10 @@ def named_pixel_decoder(name: str, config: SegmenterConfig) -> PixelDecoderConfi
 
 
 def named_backbone(name: str) -> BackboneConfig:
-    """Give the backbone that a name stands for.
+    """Return the backbone of a name.
 
     Raises:
-        SettingsError: It is neither a published one's nor one of timm's.
+        SettingsError: The name is neither a published backbone nor one of timm's.
     """
     if name in BACKBONES:
         return BACKBONES[name]
@@ -194,7 +195,7 @@ def named_backbone(name: str) -> BackboneConfig:
 def normalised_for(
     config: SegmenterConfig, preprocessing: PreprocessingConfig
 ) -> PreprocessingConfig:
-    """Give a rule the mean and deviation that suit backbone and channels."""
+    """Set the mean and deviation of preprocessing for a backbone and its number of channels."""
     backbone = config.backbone
     if isinstance(backbone, TimmConfig):
         preprocessing = timm_normalisation(backbone, preprocessing)

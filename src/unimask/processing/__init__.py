@@ -1,4 +1,4 @@
-"""Pictures to tensors, and logits to segments: pure functions."""
+"""Preprocessing of images and post-processing of logits, as pure functions."""
 
 from unimask.processing.postprocess import postprocess
 

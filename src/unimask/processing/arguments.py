@@ -1,4 +1,4 @@
-"""Checks of what callers give to prediction and post-processing: one line, whatever it is."""
+"""Checks of the arguments of prediction and post-processing, with one-line errors."""
 
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -13,14 +13,14 @@ Size = tuple[int, int]
 """Height and width."""
 
 MOST_PIXELS = 2**32 - 1
-"""Of a result: run lengths count in 32 bits."""
+"""Largest number of pixels of a result: run lengths are 32-bit integers."""
 
 
 def check_share(name: str, value: object, *, optional: bool = False) -> None:
-    """Refuse what is no number from 0 to 1.
+    """Raise SettingsError unless a value is a number from 0 to 1.
 
     Raises:
-        SettingsError: It is none; numbers that are not finite, booleans and text are none.
+        SettingsError: The value is anything else, such as NaN, a boolean or text.
     """
     if value is None and optional:
         return
@@ -30,20 +30,20 @@ def check_share(name: str, value: object, *, optional: bool = False) -> None:
 
 
 def check_count(name: str, value: object, least: int = 1) -> None:
-    """Refuse what is no whole number of at least `least`.
+    """Raise SettingsError unless a value is an integer of at least `least`.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: The value is anything else.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise SettingsError(f"{name} is {shortened(value)}: give a whole number, {least} or more")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Refuse what is none of some words.
+    """Raise SettingsError unless a value is one of `choices`.
 
     Raises:
-        SettingsError: It is none of them.
+        SettingsError: The value is anything else.
     """
     if not isinstance(value, str) or value not in choices:
         raise SettingsError(f"{name} is {shortened(value)}: give {' or '.join(map(repr, choices))}")
@@ -52,11 +52,11 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 def checked_sizes(
     padded_size: object, input_size: object, original_size: object
 ) -> tuple[Size, Size, Size]:
-    """Return sizes as whole numbers, if each is one and they fit together.
+    """Return the three sizes as integers, if they are valid and consistent.
 
     Raises:
-        SettingsError: A side is no positive number, the input is larger than the padded input, or
-            the result would have more pixels than run lengths can count.
+        SettingsError: A side is not a positive integer, the input is larger than the padded input,
+            or the result would have more pixels than run lengths can count.
     """
     named = {
         "padded_size": padded_size,
@@ -82,10 +82,10 @@ def checked_sizes(
 
 
 def checked_labels(labels: object, is_thing: object) -> LabelSet:
-    """Build the label set of names and kinds.
+    """Build a label set from class names and thing flags.
 
     Raises:
-        SettingsError: They are no sequences, or not equally many.
+        SettingsError: An argument is not a sequence, or their lengths differ.
     """
     for name, values in (("labels", labels), ("is_thing", is_thing)):
         if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
@@ -105,10 +105,10 @@ def checked_labels(labels: object, is_thing: object) -> LabelSet:
 
 
 def check_tensors(class_logits: object, mask_logits: object) -> None:
-    """Refuse logits that are no tensors of floating point numbers on one device.
+    """Raise SettingsError unless both logits are floating-point tensors on one device.
 
     Raises:
-        SettingsError: They are not.
+        SettingsError: They are anything else.
     """
     for name, logits in (("class_logits", class_logits), ("mask_logits", mask_logits)):
         if not isinstance(logits, Tensor):
@@ -121,6 +121,6 @@ def check_tensors(class_logits: object, mask_logits: object) -> None:
 
 
 def shortened(value: object) -> str:
-    """Write a value in one short line."""
+    """Format a value in at most 60 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,4 +1,4 @@
-"""Masks known block by block, as run lengths: nothing is written down at full size."""
+"""Run lengths of masks from blocks of pixels, without a full-size bitmap."""
 
 from itertools import pairwise
 
@@ -10,17 +10,17 @@ from unimask.formats.run_length import RunLength
 from unimask.processing.blocks import Grid
 
 Pieces = tuple[np.ndarray, np.ndarray]
-"""Where pieces of runs start, and how long they are."""
+"""Start and length of each run."""
 
 
 class MaskRuns:
-    """Collect the pieces of some masks in any order, and join them.
+    """Collection of the runs of several masks, added in any order.
 
-    A piece starts at mask * pixels + place, where places count down the columns.
+    A run starts at mask * pixels + offset, where offsets count down the columns.
 
     Args:
         size: Height and width of the masks.
-        count: How many masks.
+        count: Number of masks.
     """
 
     def __init__(self, size: tuple[int, int], count: int) -> None:
@@ -29,7 +29,7 @@ class MaskRuns:
         self.pieces: list[Pieces] = []
 
     def add_whole(self, grid: Grid, whole: Bool[Tensor, "q n"]) -> None:
-        """Add blocks that lie inside masks."""
+        """Add blocks that lie entirely inside masks."""
         (down, across), (height, width) = grid.shape, grid.side
         filled = np.zeros((len(whole), across, down + 1), bool)
         filled[..., :-1] = whole.cpu().numpy().reshape(-1, down, across).transpose(0, 2, 1)
@@ -47,7 +47,7 @@ class MaskRuns:
         blocks: Int[Tensor, " m"],
         inside: Bool[Tensor, "m a b"],
     ) -> None:
-        """Add blocks of which a part lies inside a mask."""
+        """Add blocks that lie partly inside a mask."""
         height, width = grid.side
         lined = np.zeros((len(inside), width, height + 1), bool)
         lined[..., :-1] = inside.cpu().numpy()
@@ -65,13 +65,13 @@ class MaskRuns:
         columns: Int[np.ndarray, " n"],
         rows: Int[np.ndarray, " n"],
     ) -> Int[np.ndarray, " n"]:
-        """Give where blocks start: their first pixel's place in their mask."""
+        """Return the offset of each block's first pixel, counted over all masks."""
         (height, width), side = self.size, grid.side
         x, y = grid.left + columns * side[1], grid.top + rows * side[0]
         return (masks * width + x) * height + y
 
     def joined(self) -> list[RunLength]:
-        """Give every mask."""
+        """Merge the runs of each mask and return the masks."""
         starts, lengths = (np.concatenate(parts) for parts in zip(*self.pieces, strict=True))
         order = starts.argsort()
         starts, lengths = starts[order], lengths[order]
@@ -86,7 +86,7 @@ class MaskRuns:
 
 
 def runs_of_ones(flat: Bool[np.ndarray, " n"]) -> Pieces:
-    """Give the runs of ones of lines that end in a zero."""
+    """Return starts and lengths of the runs of ones in lines that each end in a zero."""
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     if flat.size and flat[0]:
         edges = np.concatenate([[0], edges])

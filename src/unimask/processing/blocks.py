@@ -1,7 +1,7 @@
-"""A map is made in small blocks: most of them are decided by what their masks cannot exceed.
+"""Computation of full-size maps in small blocks, most of which are decided by bounds alone.
 
 Every value of a block is a weighted mean of a few mask logits and lies between their extremes.
-Where these leave no question, no pixel is computed; the rest is computed many blocks at a time.
+Where these bounds decide the result, no pixel is computed; other blocks are computed in batches.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,26 +14,26 @@ from torch import Tensor
 from unimask.processing.resize import Resizer, Windows
 
 SIDE = 32
-"""Pixels along a block's sides: the smaller, the fewer pixels are in doubt."""
+"""Side of a block in pixels. Smaller blocks leave fewer undecided pixels."""
 
 STRIP_VALUES = 2**18
-"""Extremes that are held at a time: more masks, or a taller picture, make narrower strips."""
+"""Number of extremes in memory at a time; it bounds the width of a grid."""
 
 PIXELS = 2**20
-"""Values that are computed at a time: what follows them finds them in the cache."""
+"""Number of values computed at a time, so that they stay in the CPU's cache."""
 
 GPU_FACTOR = 64
-"""A GPU takes this much more at a time: it waits for its orders, not for its memory."""
+"""Factor on both numbers for a GPU, whose kernels need more work per launch."""
 
 
 class Grid(NamedTuple):
-    """A rectangle of the map in equal blocks, which are numbered row by row.
+    """Rectangle of the map, divided into equal blocks that are numbered row by row.
 
     Attributes:
-        top: The map's row where it begins.
-        left: The map's column where it begins.
-        rows: What each row of blocks reads.
-        columns: What each column of blocks reads.
+        top: First row of the map.
+        left: First column of the map.
+        rows: Input windows of each row of blocks.
+        columns: Input windows of each column of blocks.
     """
 
     top: int
@@ -43,7 +43,7 @@ class Grid(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Blocks down and across."""
+        """Number of blocks vertically and horizontally."""
         return len(self.rows.starts), len(self.columns.starts)
 
     @property
@@ -53,11 +53,11 @@ class Grid(NamedTuple):
 
     @property
     def area(self) -> int:
-        """Pixels of a block."""
+        """Number of pixels of a block."""
         return self.side[0] * self.side[1]
 
     def of(self, target: Shaped[Tensor, "x y"]) -> Shaped[Tensor, "i a j b"]:
-        """Give the grid's part of a transposed map: column and row of blocks, and within them."""
+        """Return the grid's part of a transposed map, indexed by block column, x, block row, y."""
         (down, across), (height, width) = self.shape, self.side
         part = target[self.left : self.left + across * width, self.top : self.top + down * height]
         return part.unflatten(0, (across, width)).unflatten(2, (down, height))
@@ -76,7 +76,7 @@ class Grid(NamedTuple):
 
 
 def grids(resizer: Resizer, device: torch.device, masks: int) -> Iterator[Grid]:
-    """Cut a map into grids of blocks, narrow enough for that many masks' extremes."""
+    """Divide a map into grids of blocks, narrow enough for the extremes of `masks` masks."""
     height, width = resizer.size
     most = STRIP_VALUES * (1 if device.type == "cpu" else GPU_FACTOR) // max(1, masks)
     for top, down, side_y in cuts(height, height):
@@ -87,12 +87,12 @@ def grids(resizer: Resizer, device: torch.device, masks: int) -> Iterator[Grid]:
 
 
 def blocks_of(start: int, count: int, side: int) -> Int[Tensor, "n o"]:
-    """Number the places along an axis, block by block."""
+    """Return the positions along an axis, block by block."""
     return start + torch.arange(count * side).view(count, side)
 
 
 def sources(grid: Grid, resizer: Resizer) -> Grid:
-    """Give what each block reads of another map, as blocks of that map, which overlap."""
+    """Return the inputs of each block in another map, as overlapping blocks of that map."""
     rows, columns = (
         axis.windows(windows.starts.cpu()[:, None] + torch.arange(windows.weights.shape[2]))
         for axis, windows in zip(resizer, grid[2:], strict=True)
@@ -103,7 +103,7 @@ def sources(grid: Grid, resizer: Resizer) -> Grid:
 
 
 def cuts(length: int, most: int) -> Iterator[tuple[int, int, int]]:
-    """Cut a length into blocks, at most so many together: start, count and side; the rest last."""
+    """Divide a length into groups of at most `most` blocks; yield start, count and side of each."""
     whole = length // SIDE
     for first in range(0, whole, most):
         yield first * SIDE, min(most, whole - first), SIDE
@@ -114,7 +114,7 @@ def cuts(length: int, most: int) -> Iterator[tuple[int, int, int]]:
 def extremes(
     mask_logits: Float[Tensor, "q h w"], grid: Grid
 ) -> tuple[Float[Tensor, "q n"], Float[Tensor, "q n"]]:
-    """Give the least and the greatest logit that each block reads."""
+    """Return the smallest and the largest logit that each block depends on."""
     windows = grid.columns
     left = int(windows.starts[0])
     right = int(windows.starts[-1]) + windows.weights.shape[2]
@@ -134,11 +134,11 @@ def over_windows(
     windows: Windows,
     choose: Callable[[Tensor, Tensor], Tensor],
 ) -> Float[Tensor, "q _ _"]:
-    """Reduce windows along an axis: doubling neighbours first, so that two reads suffice."""
+    """Reduce each window along an axis with `choose`, in a logarithmic number of steps."""
     length, size = windows.weights.shape[2], 1
     while 2 * size <= length:
-        kept = values.shape[dim] - size
-        values = choose(values.narrow(dim, 0, kept), values.narrow(dim, size, kept))
+        length_left = values.shape[dim] - size
+        values = choose(values.narrow(dim, 0, length_left), values.narrow(dim, size, length_left))
         size *= 2
     first = values.index_select(dim, windows.starts)
     if size == length:
@@ -147,12 +147,12 @@ def over_windows(
 
 
 class Spots(NamedTuple):
-    """Some blocks of a grid, and what they read of a mask.
+    """Selected blocks of a grid, with the inputs and weights that resize a mask to them.
 
     Attributes:
-        places: Of the logits that they read, within a mask's: across, then down.
-        columns: Weights across the picture.
-        rows: Weights down the picture.
+        places: Flat positions of the input logits within a mask: column, then row.
+        columns: Interpolation weights along the width.
+        rows: Interpolation weights along the height.
     """
 
     places: Int[Tensor, "m p r"]
@@ -162,7 +162,7 @@ class Spots(NamedTuple):
     def resize(
         self, mask_logits: Float[Tensor, "q h w"], queries: Int[Tensor, "m n"]
     ) -> Float[Tensor, "m n a b"]:
-        """Resize some masks per block: a is along the picture's rows, b down its columns."""
+        """Resize the masks `queries` of each block; a indexes columns and b rows of its pixels."""
         first = (queries * mask_logits[0].numel())[..., None, None]
         index = self.places[:, None] + first
         patches = mask_logits.flatten().index_select(0, index.flatten())
@@ -171,7 +171,7 @@ class Spots(NamedTuple):
 
 
 def spots(grid: Grid, blocks: Int[Tensor, " m"], width: int) -> Spots:
-    """Give the spots of some blocks in maps of that width."""
+    """Return the inputs and weights of selected blocks for masks of `width` columns."""
     down, across = blocks // grid.shape[1], blocks % grid.shape[1]
     offsets = [torch.arange(part.weights.shape[2], device=blocks.device) for part in grid[2:]]
     rows = grid.rows.starts[down, None] + offsets[0]
@@ -182,13 +182,13 @@ def spots(grid: Grid, blocks: Int[Tensor, " m"], width: int) -> Spots:
 
 
 def by_count(chosen: Bool[Tensor, "q n"]) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, "m _"]]]:
-    """Group blocks that have equally many masks chosen; those that have none are left out."""
+    """Group blocks by their number of chosen masks; yield each group's blocks and masks."""
     counts = chosen.sum(0)
     order = counts.argsort(stable=True)
     queries = chosen[:, order].T.nonzero()[:, 1]
-    found, numbers = counts[order].unique_consecutive(return_counts=True)
+    distinct, numbers = counts[order].unique_consecutive(return_counts=True)
     block = query = 0
-    for count, number in zip(found.tolist(), numbers.tolist(), strict=True):
+    for count, number in zip(distinct.tolist(), numbers.tolist(), strict=True):
         if count:
             group = order[block : block + number]
             yield group, queries[query : query + number * count].view(number, count)
@@ -196,7 +196,7 @@ def by_count(chosen: Bool[Tensor, "q n"]) -> Iterator[tuple[Int[Tensor, " m"], I
 
 
 def pieces(count: int, values: int, device: torch.device) -> Iterator[slice]:
-    """Cut `count` blocks of so many values each into pieces that are computed at a time."""
+    """Divide `count` blocks of `values` values each into slices that are computed at a time."""
     step = max(1, PIXELS * (1 if device.type == "cpu" else GPU_FACTOR) // max(1, values))
     for start in range(0, count, step):
         yield slice(start, start + step)
@@ -205,13 +205,13 @@ def pieces(count: int, values: int, device: torch.device) -> Iterator[slice]:
 def first_best(
     numbers: Int[Tensor, "m n"], values: Float[Tensor, "m n a b"]
 ) -> tuple[Int[Tensor, "m a b"], Float[Tensor, "m a b"]]:
-    """Give the number with the greatest value, the first of equals, and that value.
+    """Return the number with the largest value (the first of equals) and that value.
 
-    All is done in floats and in place: indices of maxima take a CPU five times as long.
+    Everything is computed in floats and in place, since argmax takes five times as long on a CPU.
 
     Args:
-        numbers: Of the values of each block.
-        values: Lost.
+        numbers: Number that each of a block's values belongs to.
+        values: Values to compare; overwritten.
     """
     best = values.amax(1)
     torch.eq(values, best[:, None], out=values)
@@ -222,5 +222,5 @@ def first_best(
 
 
 def map_type(largest: int) -> torch.dtype:
-    """Give the smaller type that holds numbers up to `largest` and their negatives."""
+    """Return the smaller integer type that holds -`largest` to `largest`."""
     return torch.int16 if largest < 2**15 else torch.int32

@@ -1,4 +1,4 @@
-"""What came closest where nothing was found: the best scores below the threshold."""
+"""Highest scores below the threshold, reported for images without segments."""
 
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +18,7 @@ def instance_candidates(
     labels: LabelSet,
     top_k: int,
 ) -> tuple[Candidate, ...]:
-    """Return the objects with the highest scores that no threshold was applied to."""
+    """Return the classes and scores of the best instances, without any threshold."""
     found = instances(class_logits, mask_logits, resizer, labels.is_thing, top_k, None)
     return tuple(Candidate(labels.names[item.label_id], item.score) for item in found[:MOST])
 
@@ -26,7 +26,7 @@ def instance_candidates(
 def panoptic_candidates(
     class_logits: Float[Tensor, "q k"], labels: LabelSet
 ) -> tuple[Candidate, ...]:
-    """Return the queries with the highest class scores, each with its most probable class."""
+    """Return the highest class scores of the queries, each with its most probable class."""
     scores, label_ids = class_logits.float().softmax(-1)[:, :-1].max(-1)
     best = scores.topk(min(MOST, len(scores)))
     rows = zip(best.values.tolist(), label_ids[best.indices].tolist(), strict=True)

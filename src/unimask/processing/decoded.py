@@ -1,4 +1,4 @@
-"""Decoded images as arrays, some rows at a time: pillow keeps four bytes for a colour pixel."""
+"""Conversion of decoded images to arrays in strips: Pillow stores RGB in 4 bytes per pixel."""
 
 from collections.abc import Callable
 
@@ -9,18 +9,18 @@ from PIL import Image
 from unimask.processing.orientation import SWAPS_SIDES, picture_orientation, stored_view
 
 STRIP_PIXELS = 2**20
-"""Pixels that are converted at a time."""
+"""Number of pixels converted at a time."""
 
 ToArray = Callable[[Image.Image], np.ndarray]
 
 
 def rgb_pixels(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the RGB pixels of a decoded image, upright; alpha is dropped."""
+    """Return the upright RGB pixels of a decoded image, without alpha."""
     return upright_pixels(picture, name, rgb_strip)
 
 
 def rgb_strip(strip: Image.Image) -> np.ndarray:
-    """Convert a part of an image to RGB; the colours under transparent pixels stay."""
+    """Convert a strip of an image to RGB, keeping the colours of transparent pixels."""
     if "transparency" in strip.info:
         strip = strip.convert("RGBA")
     return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
@@ -29,12 +29,12 @@ def rgb_strip(strip: Image.Image) -> np.ndarray:
 def upright_pixels(
     picture: Image.Image, name: str, convert: ToArray = np.asarray
 ) -> Shaped[np.ndarray, "h w c"]:
-    """Return the pixels of a decoded image, turned as its EXIF data ask.
+    """Return the pixels of a decoded image in its EXIF orientation.
 
     Args:
-        picture: The image.
-        name: What it is called in messages.
-        convert: Makes an array of a part of it, pixel by pixel.
+        picture: Image to convert.
+        name: Name of the image in messages.
+        convert: Function that converts a strip of the image to an array, pixel by pixel.
     """
     width, height = picture.size
     orientation = picture_orientation(picture, name)

@@ -1,4 +1,4 @@
-"""Instance segmentation: scored masks that may overlap."""
+"""Instance segmentation: masks with scores that may overlap."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,11 +14,11 @@ from unimask.processing.blocks import Grid, extremes, grids, pieces, spots
 from unimask.processing.resize import Resizer
 
 PART_BYTES = 2**25
-"""Memory for the blocks that masks cover in part; with more, fewer masks are drawn at a time."""
+"""Number of pixels of partly covered blocks computed at a time; it bounds the group of masks."""
 
 
 class Instance(NamedTuple):
-    """One object: its class, its score, and its pixels."""
+    """One object: its class, score and mask."""
 
     label_id: int
     score: float
@@ -26,20 +26,20 @@ class Instance(NamedTuple):
 
 
 class Touched(NamedTuple):
-    """Blocks of a grid that masks cover as a whole, and those that they may cover in part."""
+    """Blocks of a grid that masks cover entirely (whole) or may cover partly (mixed)."""
 
     grid: Grid
     whole: Bool[Tensor, "q n"]
     mixed: Bool[Tensor, "q n"]
 
     def of(self, queries: slice) -> "Touched":
-        """Give those of some queries."""
+        """Return the selection for some queries."""
         return self._replace(whole=self.whole[queries], mixed=self.mixed[queries])
 
     def logits(
         self, mask_logits: Float[Tensor, "q h w"], chosen: Bool[Tensor, "q n"]
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Give blocks, queries and logits (m, a, b) of the chosen pairs, piece by piece."""
+        """Yield blocks, queries and logits (m, a, b) of the chosen pairs in pieces."""
         queries, blocks = chosen.nonzero().unbind(1)
         for part in pieces(len(blocks), self.grid.area, mask_logits.device):
             where = spots(self.grid, blocks[part], mask_logits.shape[2])
@@ -48,7 +48,7 @@ class Touched(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """Pairs of query and class, best first."""
+    """Pairs of query and class in descending order of score."""
 
     queries: Tensor
     label_ids: Tensor
@@ -63,14 +63,14 @@ def instances(
     top_k: int,
     threshold: float | None,
 ) -> list[Instance]:
-    """Give the best pairs of query and class (`instance_inference` of the authors).
+    """Select the best pairs of query and class (`instance_inference` of the authors).
 
-    Of all pairs the `top_k` most probable are kept, then only those of things. A mask is where
-    its logit is positive; the score is the class probability times the mean mask probability
-    inside. Empty masks score 0 and are left out; with `threshold`, so are lower scores.
+    The `top_k` most probable pairs are kept, then only those of things. A pixel belongs to a mask
+    if its logit is positive; the score is the class probability times the mean mask probability
+    inside the mask. Empty masks and scores below `threshold` are left out.
 
     Returns:
-        Objects in falling order of score.
+        Objects in descending order of score.
     """
     chosen = choose(class_logits, is_thing, top_k, threshold)
     if not len(chosen.queries):
@@ -87,23 +87,23 @@ def instances(
 
 
 def visible(found: list[Instance], min_visible: float) -> list[Instance]:
-    """Leave out objects that better ones hide.
+    """Remove objects that are mostly hidden by objects with higher scores.
 
-    From the best on, an object stays if at least `min_visible` of its pixels are not taken by
-    those that stayed before it. Masks are not cut: those that stay may still overlap.
+    In descending order of score, an object is kept if at least `min_visible` of its pixels are not
+    covered by objects kept before it. Masks are not changed: kept objects may still overlap.
     """
     if not found or min_visible <= 0:
         return found
     height, width = found[0].rle.size
-    taken = np.zeros(height * width, bool)
-    stayed = []
+    covered = np.zeros(height * width, bool)
+    visible_objects = []
     for instance in found:
         start, mask = instance.rle.span
-        before = taken[start : start + len(mask)]
+        before = covered[start : start + len(mask)]
         if np.count_nonzero(mask & ~before) >= min_visible * instance.rle.area:
             before |= mask
-            stayed.append(instance)
-    return stayed
+            visible_objects.append(instance)
+    return visible_objects
 
 
 def choose(
@@ -112,21 +112,21 @@ def choose(
     top_k: int,
     threshold: float | None,
 ) -> Chosen:
-    """Choose pairs; a pair whose class alone is below `threshold` can never reach it."""
+    """Select pairs, without those whose class probability alone is below `threshold`."""
     probs = class_logits.float().softmax(-1)[:, :-1]
     scores, pairs = probs.flatten().topk(min(top_k, probs.numel()))
     queries = pairs.div(probs.shape[1], rounding_mode="floor")
     label_ids = pairs % probs.shape[1]
-    kept = torch.tensor(is_thing, device=label_ids.device)[label_ids]
+    selected = torch.tensor(is_thing, device=label_ids.device)[label_ids]
     if threshold is not None:
-        kept &= scores >= threshold
-    return Chosen(queries[kept], label_ids[kept], scores[kept])
+        selected &= scores >= threshold
+    return Chosen(queries[selected], label_ids[selected], scores[selected])
 
 
 def draw(
     mask_logits: Float[Tensor, "q h w"], resizer: Resizer
 ) -> tuple[list[RunLength], list[float]]:
-    """Give each query's mask and its mean probability inside."""
+    """Compute each query's mask and its mean probability inside the mask."""
     parts = list(touched(mask_logits, resizer))
     pixels = sum(part.grid.area * part.mixed.sum(1, dtype=torch.long) for part in parts)
     masks: list[RunLength] = []
@@ -142,7 +142,7 @@ def draw(
 
 
 def touched(mask_logits: Float[Tensor, "q h w"], resizer: Resizer) -> Iterator[Touched]:
-    """Find the blocks that masks cover, or may cover in part."""
+    """Yield each grid with the blocks that masks cover entirely, or may cover partly."""
     for grid in grids(resizer, mask_logits.device, len(mask_logits)):
         lowest, highest = extremes(mask_logits, grid)
         whole = lowest > 0
@@ -150,7 +150,7 @@ def touched(mask_logits: Float[Tensor, "q h w"], resizer: Resizer) -> Iterator[T
 
 
 def groups(pixels: list[int]) -> Iterator[slice]:
-    """Take masks together as long as their parts in doubt fit into memory."""
+    """Group masks so that the pixels of their partly covered blocks fit into memory."""
     start, total = 0, 0
     for index, number in enumerate(pixels):
         if index > start and total + number > PART_BYTES:
@@ -163,7 +163,7 @@ def groups(pixels: list[int]) -> Iterator[slice]:
 def draw_part(
     mask_logits: Float[Tensor, "q h w"], part: Touched, runs: MaskRuns
 ) -> Float[Tensor, " q"]:
-    """Add a part of the masks to `runs`; give the sums of their probabilities inside."""
+    """Add a part of the masks to `runs`; return the sum of each mask's probabilities inside it."""
     kind = sum_type(mask_logits.device)
     sums = torch.zeros(len(mask_logits), dtype=kind, device=mask_logits.device)
     for _, queries, logits in part.logits(mask_logits, part.whole):
@@ -177,5 +177,5 @@ def draw_part(
 
 
 def sum_type(device: torch.device) -> torch.dtype:
-    """Give the type of sums over whole masks: not every GPU has float64 (Apple's have not)."""
+    """Return the dtype of sums over whole masks; Apple's GPUs have no float64."""
     return torch.float64 if device.type in ("cpu", "cuda") else torch.float32

@@ -1,4 +1,4 @@
-"""Mapping pixel values of any type and range linearly to 0..255."""
+"""Linear mapping of pixel values of any type and range to 0..255."""
 
 import warnings
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from unimask.processing.value_ranges import (
 )
 
 PERCENTILES = (0.1, 99.9)
-"""What "auto" makes black and white: a few hot or dead pixels decide nothing."""
+"""Percentiles that "auto" maps to 0 and 255, so that a few hot or dead pixels have no effect."""
 
 EIGHT_BITS = (0.0, 255.0)
-"""The window that leaves 8-bit values as they are."""
+"""Window that leaves 8-bit values unchanged."""
 
 
 def stretch(
@@ -30,10 +30,10 @@ def stretch(
 ) -> UInt8[np.ndarray, "h w c"]:
     """Map values linearly to 0..255.
 
-    Warns where values fall outside the window, and where they use little of it.
+    Warns if values lie outside the window or use little of it.
 
     Raises:
-        ImageError: The window is empty, or the values are no numbers with a known range.
+        ImageError: The window is invalid, or the values have no known range.
     """
     extent = checked_extent(values, name)
     low, high = limits(values, extent, window, name)
@@ -45,7 +45,7 @@ def stretch(
 def stretch_channels(
     values: Shaped[np.ndarray, "h w c"], window: Window, name: str
 ) -> UInt8[np.ndarray, "h w c"]:
-    """Map values to 0..255; "auto" looks at each channel alone, for sensors differ in range."""
+    """Map values to 0..255; "auto" maps each channel separately, since sensors differ in range."""
     channels = [values[..., i : i + 1] for i in range(values.shape[2])]
     extents = [checked_extent(channel, name) for channel in channels]
     if window == "auto":
@@ -68,14 +68,14 @@ def scale(
     *,
     warns: bool,
 ) -> UInt8[np.ndarray, "h w c"]:
-    """Map groups of channels between their windows, some rows at a time."""
+    """Map groups of channels from their windows to 0..255 in strips of rows."""
     height, width = parts[0].shape[:2]
     scaled = np.zeros((height, width, sum(part.shape[2] for part in parts)), np.uint8)
     first = outside = 0
     for part, (low, high) in zip(parts, windows, strict=True):
         target = scaled[..., first : first + part.shape[2]]
         first += part.shape[2]
-        if high <= low:  # "auto" on a flat picture
+        if high <= low:  # "auto" on an image of one value
             continue
         for rows in value_strips(part):
             strip = np.asarray(part[rows])
@@ -90,17 +90,17 @@ def scale(
 def scaled_strip(
     values: Shaped[np.ndarray, "h w c"], low: float, high: float
 ) -> UInt8[np.ndarray, "h w c"]:
-    """Map values between `low` and `high` to 0..255."""
+    """Map values from `low`..`high` to 0..255."""
     precise = np.float64 if values.dtype.itemsize > 2 else np.float32
     scaled = (values.astype(precise) - low) * (255 / (high - low))
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def checked_extent(values: Shaped[np.ndarray, "h w c"], name: str) -> Extent:
-    """Measure values.
+    """Compute the range of values.
 
     Raises:
-        ImageError: They are no real numbers, or not finite.
+        ImageError: The values are not real numbers, or not finite.
     """
     if values.dtype.kind not in "iuf":
         raise ImageError(f"{name} has values of type {values.dtype}: give integers or floats")
@@ -113,10 +113,10 @@ def checked_extent(values: Shaped[np.ndarray, "h w c"], name: str) -> Extent:
 def limits(
     values: Shaped[np.ndarray, "h w c"], extent: Extent, window: Window, name: str
 ) -> tuple[float, float]:
-    """Choose the values that become black and white."""
+    """Return the values that are mapped to 0 and 255."""
     if window == "auto":
         low, high = percentiles(values)
-        if low == high:  # nearly flat: then the few others count
+        if low == high:  # nearly one value: use the few others
             low, high = extent.lowest, extent.highest
         return low, high
     if window is not None:
@@ -136,7 +136,7 @@ def limits(
 
 
 def percentiles(values: Shaped[np.ndarray, "h w c"]) -> tuple[float, float]:
-    """Compute the values that "auto" makes black and white, as `np.percentile` does.
+    """Compute the percentiles of "auto" as `np.percentile` does.
 
     Values of up to 16 bits are counted, which needs no sorted copy of the image.
     """
@@ -157,7 +157,7 @@ def percentiles(values: Shaped[np.ndarray, "h w c"]) -> tuple[float, float]:
 
 
 def checked(window: object, name: str) -> tuple[float, float]:
-    """Give the two numbers of a window."""
+    """Return the two numbers of a window."""
     try:
         low, high = (float(value) for value in window)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
@@ -170,14 +170,14 @@ def checked(window: object, name: str) -> tuple[float, float]:
 
 
 def warn_of_range(extents: Sequence[Extent], window: tuple[float, float], name: str) -> None:
-    """Warn of values that use little of the range that becomes 0..255."""
+    """Warn if values use little of the range that is mapped to 0..255."""
     problem = range_problem(extents, window, name)
     if problem is not None:
         warn(problem)
 
 
 def warn(warning: PictureWarning) -> None:
-    """Warn, once for each image: the text names it."""
+    """Issue a warning; it is shown once per image, because its text names the image."""
     warnings.warn(warning, stacklevel=5)
 
 

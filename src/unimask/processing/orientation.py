@@ -1,4 +1,4 @@
-"""The EXIF orientation of images: reading it, and turning images upright."""
+"""EXIF orientation of images: reading it, and rotating images upright."""
 
 import io
 import struct
@@ -13,10 +13,10 @@ from unimask.processing.intensities import PictureWarning
 Stream = io.BytesIO | io.BufferedReader
 
 ORIENTATION = 0x0112
-"""EXIF tag of the orientation: 1 is upright, 2 to 8 are mirrored or turned."""
+"""EXIF tag of the orientation: 1 is upright, 2 to 8 are mirrored or rotated."""
 
 SWAPS_SIDES = (5, 6, 7, 8)
-"""Orientations that exchange height and width."""
+"""Orientations that swap height and width."""
 
 PNG_HEADER_BYTES = 8
 PNG_TEXT_CHUNKS = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
@@ -27,14 +27,14 @@ def read_orientation(stream: Stream) -> int | None:
     """Read the EXIF orientation of an image file without decoding its pixels.
 
     Returns:
-        1 to 8; None where the file has no orientation, or none that can be read.
+        1 to 8, or None if the file has no readable orientation.
     """
     try:
         with Image.open(stream) as picture:
             if picture.format == "PNG" and not has_metadata(stream):
-                return None  # pillow would decode all pixels in search of later chunks
+                return None  # Pillow would decode all pixels to find later chunks
             orientation = picture.getexif().get(ORIENTATION)
-    except Exception:  # EXIF parsers raise many kinds of errors; `upright` ignores such data too
+    except Exception:  # EXIF parsers raise many kinds of errors; `upright` ignores them too
         return None
     return orientation if orientation in range(1, 9) else None
 
@@ -55,7 +55,7 @@ def has_metadata(stream: Stream) -> bool:
 
 
 def picture_orientation(picture: Image.Image, name: str) -> int:
-    """Return the orientation of a decoded image; 1, with a warning, where its EXIF is damaged."""
+    """Return the orientation of a decoded image; warn and return 1 if its EXIF data are damaged."""
     try:
         orientation = picture.getexif().get(ORIENTATION, 1)
     except Exception as error:  # EXIF parsers raise many kinds of errors
@@ -67,7 +67,7 @@ def picture_orientation(picture: Image.Image, name: str) -> int:
 def stored_view(
     pixels: Shaped[np.ndarray, "h w c"], orientation: int
 ) -> Shaped[np.ndarray, "i j c"]:
-    """Return a view of upright pixels in the order of a file with that orientation."""
+    """Return a view of upright pixels in the stored order of a file with `orientation`."""
     if orientation in SWAPS_SIDES:
         pixels = pixels.swapaxes(0, 1)
     down = -1 if orientation in (3, 4, 6, 7) else 1
@@ -76,7 +76,7 @@ def stored_view(
 
 
 def upright(picture: Image.Image, name: str) -> Image.Image:
-    """Turn an image as its EXIF data ask; damaged data leave it as stored, with a warning."""
+    """Rotate an image to its EXIF orientation; warn and leave it as is if the data are damaged."""
     try:
         return ImageOps.exif_transpose(picture)
     except Exception as error:  # EXIF parsers raise many kinds of errors
@@ -85,6 +85,6 @@ def upright(picture: Image.Image, name: str) -> Image.Image:
 
 
 def warn_of_exif(name: str, error: Exception) -> None:
-    """Warn that an image is not turned upright."""
+    """Warn that an image is not rotated to its EXIF orientation."""
     message = f"{name}: its EXIF data cannot be read ({error}); it is left as stored"
     warnings.warn(message, PictureWarning, stacklevel=5)

@@ -1,4 +1,4 @@
-"""Panoptic segmentation: every pixel in at most one segment."""
+"""Panoptic segmentation: every pixel belongs to at most one segment."""
 
 from typing import Literal, NamedTuple
 
@@ -21,14 +21,14 @@ from unimask.processing.blocks import (
 from unimask.processing.resize import Resizer
 
 Uncertain = Literal["void", "winner"]
-"""Who gets a pixel where the best query's mask is below one half."""
+"""Treatment of pixels where the best query's mask probability is below one half."""
 
 SLACK = 1e-5
-"""Share of the best worst case by which a best case must fall short: the rest is for rounding."""
+"""Relative tolerance for rounding when an upper bound is compared with the best lower bound."""
 
 
 class PanopticSegment(NamedTuple):
-    """One segment: its id (from 1), its class, the class score of its query, and its pixels."""
+    """One segment: its id (from 1), class, query's class score, and mask."""
 
     id: int
     label_id: int
@@ -53,13 +53,13 @@ def panoptic(
     overlap_threshold: float,
     uncertain_pixels: Uncertain,
 ) -> list[PanopticSegment]:
-    """Let confident queries compete for pixels (`panoptic_inference` of the authors).
+    """Assign each pixel to at most one query (`panoptic_inference` of the authors).
 
     A query competes if its best class is not "no object" and scores above `object_threshold`.
-    Each pixel goes to the query with the greatest class score times mask probability; where that
-    mask's probability is below one half, `uncertain_pixels` says whether it stays void. A query
-    that wins less than `overlap_threshold` of its own mask's area is dropped. Segments of one
-    stuff class are one.
+    Each pixel goes to the query with the largest product of class score and mask probability; if
+    that mask probability is below one half, `uncertain_pixels` decides whether the pixel stays
+    void. A query that wins less than `overlap_threshold` of its own mask's area is dropped.
+    Segments of one stuff class are merged.
 
     Returns:
         Segments in the order of their ids.
@@ -73,12 +73,12 @@ def panoptic(
     )
     owners, own = compete(chosen, resizer)
     runs = runs_of(owners.cpu().numpy().reshape(-1))
-    kept = areas_of(runs, len(own))
-    won = kept + areas_of(runs._replace(values=-runs.values), len(own))
+    confident = areas_of(runs, len(own))
+    won = confident + areas_of(runs._replace(values=-runs.values), len(own))
     if uncertain_pixels == "winner":
-        runs, kept = runs._replace(values=np.abs(runs.values)), won
-    stays = (own > 0) & (kept > 0) & (won >= overlap_threshold * own)
-    table, segments = number(stays, chosen, is_thing)
+        runs, confident = runs._replace(values=np.abs(runs.values)), won
+    accepted = (own > 0) & (confident > 0) & (won >= overlap_threshold * own)
+    table, segments = number(accepted, chosen, is_thing)
     ids = table[np.maximum(runs.values, 0)]
     rles = runs._replace(values=ids).masks(resizer.size)
     return [PanopticSegment(*segment, rles[segment[0]]) for segment in segments]
@@ -87,13 +87,13 @@ def panoptic(
 def number(
     stays: Bool[np.ndarray, " q"], chosen: Competitors, is_thing: tuple[bool, ...]
 ) -> tuple[Int[np.ndarray, " _"], list[tuple[int, int, float]]]:
-    """Number the segments: give each owner's id (0 for nobody), and id, class and score of each."""
+    """Number the segments; return each owner's id (0 for none) and each segment's properties."""
     table = np.zeros(len(stays) + 1, np.int32)
     segments: list[tuple[int, int, float]] = []
     stuff: dict[int, int] = {}
     rows = zip(stays, chosen.label_ids.tolist(), chosen.scores.tolist(), strict=True)
-    for query, (stay, label, score) in enumerate(rows, start=1):
-        if not stay:
+    for query, (is_accepted, label, score) in enumerate(rows, start=1):
+        if not is_accepted:
             continue
         if is_thing[label] or label not in stuff:
             segments.append((len(segments) + 1, label, score))
@@ -106,7 +106,7 @@ def number(
 
 
 def areas_of(runs: Runs, count: int) -> Int[np.ndarray, " q"]:
-    """Add up the runs of owners 1 to `count`."""
+    """Sum the run lengths of owners 1 to `count`."""
     owners = np.maximum(runs.values, 0)
     return np.bincount(owners, runs.lengths, count + 1)[1:].astype(np.int64)
 
@@ -114,10 +114,11 @@ def areas_of(runs: Runs, count: int) -> Int[np.ndarray, " q"]:
 def compete(
     chosen: Competitors, resizer: Resizer
 ) -> tuple[Int[Tensor, "x y"], Int[np.ndarray, " q"]]:
-    """Give each pixel to a query, and count the pixels of each query's own mask.
+    """Assign each pixel to a query, and count the pixels of each query's own mask.
 
     Returns:
-        A transposed map of query index + 1, negative where the mask is below one half; and areas.
+        Transposed map of query index + 1, negative where the mask probability is below one half;
+        and the area of each query's own mask.
     """
     count, device = len(chosen.scores), chosen.scores.device
     kind = map_type(count)
@@ -131,10 +132,10 @@ def compete(
         mixed = inside & (lowest < 0)
         own += grid.area * (lowest >= 0).sum(1)
         own += areas(chosen.mask_logits, grid, mixed)
-        # Where one query contends, these sums are its number, and its sign.
+        # Where one query contends, these sums are its number, and its number if its mask is inside.
         numbers, ones = codes.float(), torch.ones(count, device=device)
-        first, found = numbers @ contends.float(), ones @ (contends & inside).float()
-        grid.fill(owners, torch.where(found > 0, first, -first))
+        first, is_inside = numbers @ contends.float(), ones @ (contends & inside).float()
+        grid.fill(owners, torch.where(is_inside > 0, first, -first))
         doubtful = (ones @ contends.float() > 1) | (ones @ (contends & mixed).float() > 0)
         for blocks, queries in by_count(contends & doubtful):
             for part in pieces(len(blocks), queries.shape[1] * grid.area, device):
@@ -146,7 +147,7 @@ def compete(
 def contenders(
     lowest: Float[Tensor, "q n"], highest: Float[Tensor, "q n"], scores: Float[Tensor, " q"]
 ) -> Bool[Tensor, "q n"]:
-    """Leave out queries whose best case in a block is worse than another's worst case."""
+    """Mark queries whose upper bound in a block reaches the best lower bound."""
     worst = (lowest.sigmoid() * scores[:, None]).amax(0)
     return highest.sigmoid() * scores[:, None] >= worst * (1 - SLACK)
 
@@ -154,23 +155,23 @@ def contenders(
 def areas(
     mask_logits: Float[Tensor, "q h w"], grid: Grid, mixed: Bool[Tensor, "q n"]
 ) -> Int[Tensor, " q"]:
-    """Count pixels with a mask of one half or more, where blocks hold both kinds."""
-    found = torch.zeros(len(mixed), dtype=torch.long, device=mixed.device)
+    """Count the pixels with mask probability of one half or more in partly covered blocks."""
+    counts = torch.zeros(len(mixed), dtype=torch.long, device=mixed.device)
     queries, blocks = mixed.nonzero().unbind(1)
     for part in pieces(len(blocks), grid.area, mixed.device):
         where = spots(grid, blocks[part], mask_logits.shape[2])
         logits = where.resize(mask_logits, queries[part, None])
         inside = torch.ge(logits, 0, out=logits)
-        found.index_add_(0, queries[part], inside.sum((1, 2, 3)).long())
-    return found
+        counts.index_add_(0, queries[part], inside.sum((1, 2, 3)).long())
+    return counts
 
 
 def winners(
     chosen: Competitors, grid: Grid, blocks: Int[Tensor, " m"], queries: Int[Tensor, "m n"]
 ) -> Int[Tensor, "m a b"]:
-    """Give each pixel of some blocks its query + 1, negative where that mask is below one half.
+    """Assign each pixel of some blocks to its query + 1, negative if the mask is below one half.
 
-    Queries are in order, so that of equals the first keeps the pixel.
+    Queries are in order, so that the first of equals wins the pixel.
     """
     where = spots(grid, blocks, chosen.mask_logits.shape[2])
     probs = where.resize(chosen.mask_logits, queries).sigmoid_()

@@ -1,4 +1,4 @@
-"""Reading pictures of any kind into uint8, as RGB where that is meant, or refusing them clearly."""
+"""Reading of images of any kind as uint8 arrays, with clear errors for unusable ones."""
 
 import glob
 import http.client
@@ -37,10 +37,10 @@ from unimask.processing.stacks import (
 from unimask.processing.value_ranges import measure
 
 MAX_PIXELS = 200_000_000
-"""Larger pictures are refused from their header alone, unless the caller allows more."""
+"""Default limit of an image's pixels, checked in its header before decoding."""
 
 MAX_DOWNLOAD = 2**30
-"""Bytes that are fetched from an address at most."""
+"""Largest number of bytes downloaded from an address."""
 
 KINDS = "avif bmp gif jfif jp2 jpeg jpg npy pgm png ppm tif tiff webp"
 SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
@@ -58,26 +58,26 @@ def read_picture(
     max_pixels: int = MAX_PIXELS,
     channels: int = RGB,
 ) -> Picture:
-    """Give a picture as uint8, upright; as RGB unless other channels are asked for.
+    """Read an image as an upright uint8 array, in RGB unless other channels are requested.
 
-    Grey becomes three equal channels, CMYK and palettes are converted; alpha is dropped, and the
-    colours under it stay as they are stored. Deeper pixels (16-bit, 32-bit, floats) are mapped
-    linearly to 0..255: from 0 to the largest value of their type, or between the two values of
-    `window`. Whatever is lost on the way is told by a `PictureWarning`.
+    Grey images get three equal channels, CMYK and palette images are converted, and alpha is
+    dropped without blending. Deeper pixels (16-bit, 32-bit, floats) are mapped linearly to 0..255:
+    from 0 to the largest value of their type, or from the two values of `window`. Every loss of
+    information is reported as a `PictureWarning`.
 
-    With another number of channels than 3, a picture must have just as many, and they are what
-    they are: nothing is converted, alpha is a channel, and "auto" looks at each of them alone.
+    If `channels` is not 3, an image must have exactly that many channels. They are not converted,
+    alpha is one of them, and "auto" maps each of them separately.
 
     Args:
-        source: A path (pictures, or `.npy` with an array), an http(s) address, a PIL picture, or an
-            array (h, w), (h, w, 1) or (h, w, 3 or 4); (h, w, channels) where they are not 3.
-        window: Values that become black and white; "auto" takes the 0.1 and 99.9 percentiles.
-        max_pixels: Height times width that is still accepted.
-        channels: 3 for RGB.
+        source: A path (image file, or `.npy` with an array), an http(s) address, a PIL image, or an
+            array (h, w), (h, w, 1) or (h, w, 3 or 4); (h, w, channels) if `channels` is not 3.
+        window: Values mapped to 0 and 255; "auto" takes the 0.1 and 99.9 percentiles.
+        max_pixels: Largest accepted product of height and width.
+        channels: Number of channels; 3 for RGB.
 
     Raises:
-        ImageError: The picture is missing, corrupt, of an unknown kind, too large, or has other
-            channels.
+        ImageError: The image is missing, corrupt, of an unknown format, too large, or has another
+            number of channels.
     """
     wanted = Wanted(window, max_pixels, channels)
     if isinstance(source, np.ndarray):
@@ -108,7 +108,7 @@ def read_picture(
 
 
 class Wanted(NamedTuple):
-    """What a picture should become; as in `read_picture`."""
+    """Requested form of an image, as in `read_picture`."""
 
     window: Window
     max_pixels: int
@@ -116,10 +116,10 @@ class Wanted(NamedTuple):
 
 
 def download(address: str) -> io.BytesIO:
-    """Fetch a picture from the web.
+    """Download an image.
 
     Raises:
-        ImageError: It cannot be fetched, or is absurdly large.
+        ImageError: The download fails, or exceeds `MAX_DOWNLOAD`.
     """
     try:
         with urllib.request.urlopen(address, timeout=30) as answer:
@@ -140,7 +140,7 @@ def read_stream(stream: io.BytesIO | io.BufferedReader, name: str, wanted: Wante
     except UnidentifiedImageError:
         kinds = "save it as PNG, JPEG or TIFF" if not is_tiff(stream) else MEND
         raise ImageError(f"{name} is not a picture of a known kind: {kinds}") from None
-    except Exception as error:  # decoders raise whatever their format suggests
+    except Exception as error:  # decoders raise many kinds of errors
         raise damaged(name, error) from error
     with picture:
         if pages and wanted.channels == RGB:
@@ -149,14 +149,14 @@ def read_stream(stream: io.BytesIO | io.BufferedReader, name: str, wanted: Wante
 
 
 def is_tiff(stream: io.BytesIO | io.BufferedReader) -> bool:
-    """Say whether a file begins as TIFF does: with channels that pillow does not know, perhaps."""
+    """Return whether a file starts like a TIFF; Pillow does not support all channel layouts."""
     stream.seek(0)
     return stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 @contextmanager
 def no_limit_of_pil() -> Iterator[None]:
-    """Let PIL read headers of any size: our own limit, which the caller can set, speaks next."""
+    """Disable PIL's limit while a header is read; `max_pixels` is checked afterwards."""
     with _PIL_LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -166,13 +166,13 @@ def no_limit_of_pil() -> Iterator[None]:
 
 
 def damaged(name: str, error: Exception) -> ImageError:
-    """Say that a file cannot be decoded, in one line."""
+    """Build the error for a file that cannot be decoded."""
     reason = str(error).strip().split("\n")[0] or type(error).__name__
     return ImageError(f"{name} is damaged ({reason}): copy or download it again")
 
 
 def check_size(height: int, width: int, name: str, max_pixels: int) -> None:
-    """Refuse pictures without pixels, and those with absurdly many."""
+    """Raise ImageError if an image has no pixels or more than `max_pixels`."""
     if height < 1 or width < 1:
         raise ImageError(f"{name} has no pixels ({height} x {width})")
     if height * width > max_pixels:
@@ -183,7 +183,7 @@ def check_size(height: int, width: int, name: str, max_pixels: int) -> None:
 
 
 def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
-    """Turn any PIL picture upright and into uint8."""
+    """Convert any PIL image to an upright uint8 array."""
     check_size(picture.height, picture.width, name, wanted.max_pixels)
     deep = has_deep_colours(picture)
     if deep and wanted.window not in (None, "auto"):
@@ -207,28 +207,28 @@ def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
 
 
 def stored_channels(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
-    """Give all channels of a picture, upright."""
+    """Return all channels of an image, upright."""
     try:
         return stack_of(picture, name, channels)
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # later pages are decoded only now
+    except Exception as error:  # later pages are decoded only here
         raise damaged(name, error) from error
 
 
 def has_deep_colours(picture: Image.Image) -> bool:
-    """Return whether an undecoded image has colours of 16 bits, of which PIL reads 8."""
+    """Return whether an undecoded image has 16-bit colours, of which PIL reads 8 bits."""
     stored = " ".join(str(tile[3]) for tile in getattr(picture, "tile", ()))
     return not picture.mode.startswith("I") and ";16" in stored
 
 
 def tell(message: str) -> None:
-    """Warn that something was lost."""
+    """Warn that information was lost."""
     warnings.warn(message, PictureWarning, stacklevel=4)
 
 
 def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> Picture:
-    """Turn an array of any number type into uint8."""
+    """Convert an array of any numeric type to uint8."""
     shape = array.shape
     if array.ndim == 2:
         array = array[..., None]
@@ -252,7 +252,7 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> P
 
 
 def names_many(source: str | Path) -> bool:
-    """Say whether a path is a folder or a glob pattern."""
+    """Return whether a path is a folder or a glob pattern."""
     if str(source).startswith(("http://", "https://")):
         return False
     path = Path(source)
@@ -260,15 +260,14 @@ def names_many(source: str | Path) -> bool:
 
 
 def list_pictures(source: str | Path, *, recursive: bool = True) -> list[Path]:
-    """List the images that a path, a folder or a glob pattern names, in order.
+    """List the images that a path, a folder or a glob pattern names, in sorted order.
 
-    Hidden files and folders are left out, and so are subfolders that unimask wrote results into.
-    A pattern whose last part has no suffix ("scans/*") gives files
-    with the suffix of a picture only.
+    Hidden files and folders are skipped, and so are subfolders with results of unimask. A pattern
+    whose last part has no suffix ("scans/*") matches only files with the suffix of an image.
 
     Args:
-        source: A path, a folder or a pattern.
-        recursive: Whether the subfolders of a folder are searched as well.
+        source: Path, folder or glob pattern.
+        recursive: Whether subfolders of a folder are searched as well.
 
     Raises:
         ImageError: There are none.
@@ -294,22 +293,22 @@ def list_pictures(source: str | Path, *, recursive: bool = True) -> list[Path]:
 
 
 def subfolders(folder: Path) -> Iterator[Path]:
-    """Yield the visible folders below a folder, but for those that hold results of ours."""
-    seen = {os.path.realpath(folder)}
+    """Yield the visible folders below a folder, except those with results of unimask."""
+    visited = {os.path.realpath(folder)}
     for place, inner, _ in os.walk(folder, followlinks=True):
         chosen = []
         for name in sorted(inner):
             path = Path(place, name)
             real = os.path.realpath(path)
-            if not name.startswith(".") and real not in seen and not (path / RECORD).exists():
-                seen.add(real)  # a link may lead back to a folder above
+            if not name.startswith(".") and real not in visited and not (path / RECORD).exists():
+                visited.add(real)  # a link may lead back to a parent folder
                 chosen.append(name)
                 yield path
         inner[:] = chosen
 
 
 def is_picture(path: Path, suffixes: frozenset[str] | None) -> bool:
-    """Tell whether a path is a visible file with one of the suffixes, or any if None."""
+    """Return whether a path is a visible file with one of the suffixes, or any suffix if None."""
     fits = suffixes is None or path.suffix.lower() in suffixes
     return fits and not path.name.startswith(".") and path.is_file()
 

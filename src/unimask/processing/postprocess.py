@@ -1,4 +1,4 @@
-"""Logits of one picture to a `Result`: works on anyone's logits."""
+"""Post-processing of one image's logits, from any network, to a `Result`."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -28,7 +28,7 @@ from unimask.results import Candidate, Result, Segment
 
 
 class NonFiniteLogitsError(SettingsError):
-    """The network's outputs are NaN or infinite."""
+    """Error for network outputs that are NaN or infinite."""
 
 
 @torch.no_grad()
@@ -50,27 +50,28 @@ def postprocess(
     resize: Literal["masks", "scores"] = "masks",
     threshold: float | None = None,
 ) -> Result:
-    """Turn logits into segments by the authors' exact rules, in bounded memory.
+    """Convert logits to segments by the authors' exact rules, in bounded memory.
 
     Args:
-        class_logits: Per query; the last column is "no object".
-        mask_logits: Per query, over the padded input.
+        class_logits: Class logits of each query; the last column is "no object".
+        mask_logits: Mask logits of each query over the padded input.
         task: "semantic", "instance" or "panoptic".
-        labels: Names of the classes.
-        is_thing: Per class: True where objects are counted.
+        labels: Class names.
+        is_thing: Whether each class is a thing, whose objects are counted.
         padded_size: Height and width of the network's input.
-        input_size: The part of it (top left) that shows the picture.
-        original_size: The picture's own size, which is that of the result.
-        object_threshold: Panoptic: least class score.
-        overlap_threshold: Panoptic: least share of its mask that a segment keeps.
-        uncertain_pixels: Panoptic: "void", or "winner", MaskFormer's rule; see `panoptic_map`.
-        top_k: Instance: pairs of query and class considered.
-        min_visible: Instance: least share of its mask that better ones leave free; 0 keeps all.
-        resize: "masks", or the rule of semantic-only checkpoints, "scores".
-        threshold: Instance: least score; panoptic: in place of `object_threshold`.
+        input_size: Height and width of the image within the input, at its top left.
+        original_size: Height and width of the original image and of the result.
+        object_threshold: Panoptic: minimum class score, 0 to 1.
+        overlap_threshold: Panoptic: minimum share of its mask that a segment must win, 0 to 1.
+        uncertain_pixels: Panoptic: "void", or "winner" (MaskFormer's rule); see `panoptic`.
+        top_k: Instance: number of pairs of query and class considered.
+        min_visible: Instance: minimum share of a mask not covered by objects with higher scores;
+            0 keeps all.
+        resize: "masks", or "scores", the rule of semantic-only checkpoints.
+        threshold: Instance: minimum score; panoptic: replaces `object_threshold`.
 
     Raises:
-        TaskError, SettingsError: The arguments do not fit together.
+        TaskError, SettingsError: The arguments are inconsistent.
     """
     check_tensors(class_logits, mask_logits)
     task, label_set = parse_task(task), checked_labels(labels, is_thing)
@@ -107,7 +108,7 @@ def postprocess(
 def check_rules(
     object_threshold: object, overlap_threshold: object, min_visible: object, top_k: object
 ) -> None:
-    """Refuse rules outside their range."""
+    """Raise SettingsError for values outside their range."""
     check_share("object_threshold", object_threshold)
     check_share("overlap_threshold", overlap_threshold)
     check_share("min_visible", min_visible)
@@ -115,14 +116,14 @@ def check_rules(
 
 
 def check_threshold(task: Task, threshold: object) -> None:
-    """Refuse a threshold outside 0..1, or where every pixel gets a class."""
+    """Raise SettingsError for a threshold outside 0..1, or any in semantic segmentation."""
     check_share("threshold", threshold, optional=True)
     if task == "semantic" and threshold is not None:
         raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
 
 
 def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
-    """Refuse logits that do not belong together or to the label set."""
+    """Raise SettingsError if the logits do not match each other or the label set."""
     if class_logits.ndim != 2 or mask_logits.ndim != 3:
         raise SettingsError(
             f"class logits {tuple(class_logits.shape)} and mask logits {tuple(mask_logits.shape)}: "
@@ -139,7 +140,7 @@ def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
         )
     if not mask_logits.numel():
         raise SettingsError(f"mask logits of shape {tuple(mask_logits.shape)}: give some")
-    # Extremes show both in one pass, and make nothing of the logits' own size.
+    # Extremes reveal NaN and infinity in one pass, without a temporary of the logits' size.
     extremes = torch.stack([*class_logits.aminmax(), *mask_logits.aminmax()])
     if not extremes.isfinite().all():
         raise NonFiniteLogitsError(
@@ -149,7 +150,7 @@ def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
 
 
 def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tuple[Segment, ...]:
-    """Make one segment of each class that has a pixel; its id is the label id + 1."""
+    """Build one segment for each class that occurs; its id is the label id + 1."""
     runs = runs_of(label_map.reshape(-1))
     rles = runs._replace(values=runs.values + 1).masks(label_map.shape[::-1])
     return tuple(
@@ -159,12 +160,12 @@ def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tu
 
 
 def panoptic_segments(found: list[PanopticSegment], labels: LabelSet) -> tuple[Segment, ...]:
-    """Give each segment its class."""
+    """Build the panoptic segments with their classes."""
     return tuple(Segment.of(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in found)
 
 
 def instance_segments(objects: list[Instance], labels: LabelSet) -> tuple[Segment, ...]:
-    """Number the objects, best first."""
+    """Build the instance segments, numbered in descending order of score."""
     return tuple(
         Segment.of(labels, item.label_id, item.rle, id=index, score=item.score)
         for index, item in enumerate(objects, start=1)

@@ -1,4 +1,4 @@
-"""Picture to tensor, by the authors' rule (detectron2's ResizeShortestEdge, then padding)."""
+"""Conversion of images to tensors as in detectron2 (ResizeShortestEdge, then padding)."""
 
 from typing import NamedTuple
 
@@ -13,17 +13,17 @@ from unimask.config import PreprocessingConfig
 Size = tuple[int, int]
 
 STRIP_PIXELS = 2**21
-"""Pixels of larger pictures that are converted at a time."""
+"""Number of pixels of a large image converted at a time."""
 
 ROWS = 64
-"""Rows that are normalised at a time."""
+"""Number of rows normalised at a time."""
 
 
 class Preprocessed(NamedTuple):
-    """The network's input, and the sizes (height, width) that lead back to the picture.
+    """Input of the network, and the sizes (height, width) to map results back to the image.
 
-    `pixel_values` has `padded_size`; its top left `input_size` shows the picture, whose own
-    size was `original_size`. Its channels come last in memory, as the network wants them.
+    `pixel_values` has `padded_size`; its top left `input_size` holds the image, whose original
+    size is `original_size`. Channels are last in memory (channels_last), as the network needs them.
     """
 
     pixel_values: Float[Tensor, "c h w"]
@@ -33,7 +33,7 @@ class Preprocessed(NamedTuple):
 
 
 def input_size(original: Size, config: PreprocessingConfig) -> Size:
-    """Give the size of the resized picture: shorter side fixed, longer capped, unless squashed."""
+    """Compute the resized size: fixed shorter side, limited longer side, or `squash` if set."""
     if config.squash is not None:
         return config.squash
     height, width = original
@@ -41,14 +41,14 @@ def input_size(original: Size, config: PreprocessingConfig) -> Size:
     scale = edge / min(original)
     new_height, new_width = (edge, scale * width) if height < width else (scale * height, edge)
     if max(new_height, new_width) > config.longest_edge:
-        # Two factors one after the other, as detectron2 does: their product rounds differently.
+        # Two successive factors, as in detectron2: their product would round differently.
         scale = config.longest_edge / max(new_height, new_width)
         new_height, new_width = new_height * scale, new_width * scale
     return max(1, int(new_height + 0.5)), max(1, int(new_width + 0.5))
 
 
 def padded_size(size: Size, divisor: int) -> Size:
-    """Round both sides up to multiples of `divisor`; 0 and 1 leave them."""
+    """Round both sides up to multiples of `divisor`; 0 and 1 leave them unchanged."""
     step = max(divisor, 1)
     return -(-size[0] // step) * step, -(-size[1] // step) * step
 
@@ -56,8 +56,7 @@ def padded_size(size: Size, divisor: int) -> Size:
 def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -> Preprocessed:
     """Resize (bilinear, antialiased when shrinking), normalise, and pad with zeros.
 
-    Padding comes after normalisation, at the bottom and right: padded pixels are of the mean
-    colour.
+    Padding is added after normalisation at the bottom and right, so that it has the mean colour.
     """
     original = (image.shape[0], image.shape[1])
     table = intensity_table(image) if config.stretch else None
@@ -76,15 +75,16 @@ def resize_picture(
     box: tuple[float, float, float, float] | None = None,
     table: UInt8[np.ndarray, "256"] | None = None,
 ) -> UInt8[np.ndarray, "i j c"]:
-    """Resize a picture, or the part of it in a box (x0, y0, x1, y1 in pixels).
+    """Resize an image, or a box of it.
 
-    Other channels than RGB are resized one by one: PIL would take the second or fourth for alpha.
+    Images that are not RGB are resized channel by channel, since PIL would take the second or
+    fourth channel for alpha.
 
     Args:
-        image: The picture.
-        size: The new height and width.
-        box: The part.
-        table: What each value becomes before; None leaves them.
+        image: Image to resize.
+        size: New height and width.
+        box: Part of the image (x0, y0, x1, y1 in pixels), or None for all of it.
+        table: Lookup table applied to the values before resizing, or None.
     """
     layers = [image] if image.shape[2] == 3 else np.moveaxis(image, 2, 0)
     resized = [
@@ -97,7 +97,7 @@ def resize_picture(
 def to_pil(
     layer: UInt8[np.ndarray, "h w *c"], table: UInt8[np.ndarray, "256"] | None
 ) -> Image.Image:
-    """Convert RGB or one channel to a PIL image, some rows at a time; `table` changes values."""
+    """Convert RGB or one channel to a PIL image in strips, through the lookup table `table`."""
     height, width = layer.shape[:2]
     rows = max(1, STRIP_PIXELS // width)
     if rows >= height:
@@ -110,13 +110,13 @@ def to_pil(
 
 
 def stretch_intensities(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:
-    """Map the picture's 0.1 and 99.9 percentiles to 0 and 255, all channels alike."""
+    """Map the 0.1 and 99.9 percentiles of an image to 0 and 255, equally for all channels."""
     table = intensity_table(image)
     return image if table is None else table[image]
 
 
 def intensity_table(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "256"] | None:
-    """Return what each value becomes by that rule; None where all stay as they are."""
+    """Compute the lookup table of `stretch_intensities`; None if no value changes."""
     counts = np.zeros(256, np.int64)
     rows = max(1, STRIP_PIXELS // image.shape[1])
     for top in range(0, image.shape[0], rows):
@@ -132,9 +132,9 @@ def intensity_table(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "256
 def normalise(
     image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig, padded: Size
 ) -> Float[Tensor, "c i j"]:
-    """Give the picture minus its channels' mean, over their deviation, and zeros up to `padded`.
+    """Subtract the channels' means, divide by their deviations, and pad with zeros to `padded`.
 
-    Channels come last in memory. Some rows at a time stay in the cache from step to step.
+    Channels are last in memory. A few rows at a time stay in the CPU's cache between the steps.
     """
     height, width, channels = image.shape
     pixel_values = torch.zeros(*padded, channels)

@@ -20,20 +20,20 @@ from unimask.processing.blocks import (
 from unimask.processing.resize import Resizer
 
 SLACK = 1e-4
-"""Share of a bound that is left to rounding."""
+"""Relative tolerance for rounding of a bound."""
 
 TIE = 2.5e-7
-"""Share of a block's best score by which a class may fall short and still count as equal."""
+"""Relative difference to a block's best score below which classes count as equal."""
 
 MANY = 8
-"""Classes of a block that are too many to be computed without a second look."""
+"""Number of candidate classes per block above which candidates are reduced first."""
 
 TRIED, MAIN = 4, 8
-"""Classes and queries of that look: in most blocks two or three masks meet."""
+"""Number of classes and of queries computed for that; most blocks have two or three masks."""
 
 
 class Doubt(NamedTuple):
-    """Blocks whose pixels must be computed, with the classes and the queries that matter there."""
+    """Blocks whose pixels must be computed, with the classes and queries that matter there."""
 
     blocks: Int[Tensor, " m"]
     classes: Int[Tensor, "m n"]
@@ -41,15 +41,15 @@ class Doubt(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What decides a grid of blocks.
+    """Bounds that decide the blocks of a grid.
 
     Attributes:
         probs: Class probabilities of the queries.
-        mask_logits: Of every query.
-        grid: The blocks.
-        source: The blocks of the map on which masks are added up: `grid`, or what it reads.
-        middle: The middle between the extremes of a mask's probability in a block.
-        half: How far they lie from it.
+        mask_logits: Mask logits of every query.
+        grid: Blocks of the output map.
+        source: Blocks of the map on which masks are summed: `grid`, or its inputs.
+        middle: Midpoint of the range of each mask's probability in each block.
+        half: Half the width of that range.
     """
 
     probs: Float[Tensor, "k q"]
@@ -66,17 +66,17 @@ def semantic_map(
     masks: Resizer,
     scores: Resizer | None = None,
 ) -> Int[Tensor, "x y"]:
-    """Give every pixel its best class; the map is transposed.
+    """Compute the best class of every pixel; the map is transposed.
 
-    A class scores the sum over queries of class probability times mask probability; "no object"
-    takes its share of probability, and never wins.
+    The score of a class is the sum over queries of class probability times mask probability; "no
+    object" takes part in the softmax but is never selected.
 
     Args:
-        class_logits: Per query; the last column is "no object".
-        mask_logits: Per query.
-        masks: Resizes mask logits.
-        scores: Then resizes the classes' scores, as the authors' semantic-only checkpoints do
-            (the rule "scores"); None decides at once (the rule "masks").
+        class_logits: Class logits of each query; the last column is "no object".
+        mask_logits: Mask logits of each query.
+        masks: Resizing of mask logits.
+        scores: Subsequent resizing of class scores, as in the authors' semantic-only checkpoints
+            (the rule "scores"), or None (the rule "masks").
     """
     mask_logits = mask_logits.float().contiguous()
     probs = class_logits.float().softmax(-1)[:, :-1].T.contiguous()
@@ -97,10 +97,10 @@ def semantic_map(
 
 
 def doubts(part: Part, favourites: Int[Tensor, " n"]) -> Iterator[Doubt]:
-    """Find the blocks that more than one class may win, those of like effort together.
+    """Yield the blocks that more than one class may win, grouped by computational effort.
 
-    A query whose mask hardly varies in a block, or that says the same of its classes, need not be
-    computed there: its middle does.
+    A query whose mask hardly varies in a block, or whose candidate classes have equal
+    probabilities, is not computed there: its midpoint is used.
     """
     marks, margins = candidates(part, favourites)
     leave_out(part, marks)
@@ -123,12 +123,13 @@ def doubts(part: Part, favourites: Int[Tensor, " n"]) -> Iterator[Doubt]:
 def candidates(
     part: Part, favourites: Int[Tensor, " n"]
 ) -> tuple[Bool[Tensor, "k n"], Float[Tensor, " n"]]:
-    """Mark the classes that may win a pixel of each block, the favourite among them.
+    """Mark the classes that may win a pixel of each block, including the favourite.
 
-    Against the favourite a class gains most where each query helps it as far as its mask goes.
+    The largest possible gain of a class over the favourite takes each query's mask at the bound
+    that helps the class most.
 
     Returns:
-        The marks; and per block what counts as equal.
+        Marks, and per block the difference of scores that counts as equal.
     """
     probs, middle, half = part.probs, part.middle, part.half
     marks = torch.empty(len(probs), len(favourites), dtype=torch.bool, device=probs.device)
@@ -145,10 +146,10 @@ def candidates(
 
 
 def leave_out(part: Part, marks: Bool[Tensor, "k n"]) -> None:
-    """Unmark classes that cannot reach the worst pixel's best, where many are marked.
+    """Unmark classes that cannot win any pixel, in blocks with more than `MANY` marks.
 
-    A few classes are computed to know that, with the queries that move them most; what the others
-    add is at least their least. These classes stay.
+    A few classes are computed with their most influential queries, and all other queries at their
+    lower bound, for a lower bound of the best score. The computed classes stay marked.
     """
     if len(marks) <= MANY:
         return
@@ -171,7 +172,7 @@ def leave_out(part: Part, marks: Bool[Tensor, "k n"]) -> None:
 
 
 def least_best(part: Part, doubt: Doubt) -> Float[Tensor, " m"]:
-    """Give what the best class scores at least, wherever in a block."""
+    """Compute a lower bound of the best class score over all pixels of each block."""
     least = part.middle[:, doubt.blocks] - part.half[:, doubt.blocks]
     return class_scores(part, doubt, least).amax(1).flatten(1).amin(1)
 
@@ -179,7 +180,7 @@ def least_best(part: Part, doubt: Doubt) -> Float[Tensor, " m"]:
 def by_size(
     counts: Int[Tensor, " n"], wanted: Bool[Tensor, " n"], most: int
 ) -> Iterator[tuple[int, Int[Tensor, " m"]]]:
-    """Group places whose counts have the same next power of two; give that, and the places."""
+    """Group positions by the next power of two of their counts; yield it and the positions."""
     (chosen,) = wanted.nonzero(as_tuple=True)
     powers = counts[chosen].clamp(min=1).log2().ceil()
     order = powers.argsort(stable=True)
@@ -191,9 +192,9 @@ def by_size(
 def class_scores(
     part: Part, doubt: Doubt, others: Float[Tensor, "q m"]
 ) -> Float[Tensor, "m n a b"]:
-    """Add up masks by class in some blocks, and resize the sums where that comes later.
+    """Sum mask probabilities by class in some blocks, and resize the sums if required.
 
-    Queries that are not to be computed have the same mask probability everywhere in a block.
+    Queries that are not computed have a constant mask probability in each block.
     """
     where = spots(part.source, doubt.blocks, part.mask_logits.shape[2])
     masks = where.resize(part.mask_logits, doubt.queries).sigmoid_()
@@ -210,5 +211,5 @@ def class_scores(
 
 
 def of_classes(probs: Float[Tensor, "k q"], classes: Int[Tensor, "m n"]) -> Float[Tensor, "m n q"]:
-    """Give the probabilities of some classes."""
+    """Return the probabilities of selected classes per block."""
     return probs.index_select(0, classes.flatten()).view(*classes.shape, -1)

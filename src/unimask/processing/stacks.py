@@ -1,4 +1,4 @@
-"""Pictures with other channels than RGB: out of arrays and files, and as something to look at."""
+"""Images with other channels than RGB: reading from arrays and files, and display."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,21 +14,21 @@ from unimask.processing.intensities import stretch_channels
 RGB = 3
 
 SAMPLES_PER_PIXEL = 277
-"""The tag of TIFF that counts channels."""
+"""TIFF tag of the number of channels."""
 
 MEND = "save it as .npy, an array (h, w, channels), or as TIFF with a page per channel"
 
 
 def stack_of(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
-    """Give a decoded picture's channels as they are stored: its bands, or the pages of a TIFF.
+    """Return a decoded image's channels as stored: its bands, or the pages of a TIFF.
 
     Args:
-        picture: Open; palettes become RGB, alpha stays a channel.
-        name: What it is called in messages.
-        channels: How many it should have.
+        picture: Open image; palettes are converted to RGB, alpha stays a channel.
+        name: Name of the image in messages.
+        channels: Required number of channels.
 
     Raises:
-        ImageError: It has more or fewer, or pillow cannot read all of them.
+        ImageError: The number of channels differs, or Pillow cannot read all of them.
     """
     pages = getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1
     if pages > 1:
@@ -47,12 +47,12 @@ def stack_of(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarra
 def stacked(
     layers: Iterator[Shaped[np.ndarray, "h w"]], size: tuple[int, int], count: int
 ) -> Shaped[np.ndarray, "h w c"]:
-    """Lay pages side by side as channels, one decoded at a time.
+    """Stack pages as channels, one decoded at a time.
 
     Args:
-        layers: The pages.
-        size: Their width and height.
-        count: How many there are.
+        layers: Pages of the image.
+        size: Width and height of the pages.
+        count: Number of pages.
     """
     first = next(layers)
     pixels = np.empty((size[1], size[0], count), first.dtype)
@@ -63,43 +63,43 @@ def stacked(
 
 
 def layers_of(picture: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h w"]]:
-    """Give the pages of a TIFF, each one channel.
+    """Yield the pages of a TIFF, each as one channel.
 
     Raises:
-        ImageError: A page has several channels, or another size than the first.
+        ImageError: A page has several channels, or differs from the first in size.
     """
     size = picture.size
     for page in ImageSequence.Iterator(picture):
-        if page.size != size or len(page.getbands()) != 1:  # before it is decoded
+        if page.size != size or len(page.getbands()) != 1:  # checked before decoding
             raise ImageError(f"{name} has pages of several channels or sizes: {MEND}")
         yield np.array(page)
 
 
 def check_channels(found: int, channels: int, name: str, kind: str) -> None:
-    """Refuse a picture with other channels than the model reads."""
+    """Raise ImageError if the number of channels differs from the model's."""
     if found != channels:
         count = f"{found} {kind if found > 1 else kind[:-1]}"
         raise ImageError(f"{name} has {count}, but the model reads {channels} channels: {MEND}")
 
 
 def read_array(path: Path) -> Shaped[np.ndarray, "..."]:
-    """Open an array that numpy saved; nothing of it is run, and its values are not read yet.
+    """Open an array saved by NumPy as a memory map, without unpickling.
 
     Raises:
-        ImageError: It is damaged, or holds objects.
+        ImageError: The file is damaged, or holds objects.
     """
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # numpy reads the header as Python text, and raises what that raises
+    except Exception as error:  # parsing the header raises many kinds
         reason = " ".join(str(error).split())[:120]
         raise ImageError(f"{path} is no array of numbers ({reason}): save it again") from error
 
 
 def visible(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Give what is drawn of a picture: RGB as it is, else the first three channels.
+    """Convert an image for display: RGB as it is, else its first three channels.
 
-    Each of these is scaled between its own 0.1 and 99.9 percentiles. One channel alone is grey; of
-    two, blue stays black.
+    Each of these is mapped from its own 0.1 and 99.9 percentiles. A single channel becomes grey;
+    with two channels, blue is 0.
     """
     if image.shape[2] == RGB:
         return image

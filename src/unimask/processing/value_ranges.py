@@ -1,4 +1,4 @@
-"""Which part of its range the values of an image use, and warnings where that is little of it."""
+"""Use of the value range by an image, and warnings if an image uses little of it."""
 
 import mmap
 import warnings
@@ -15,33 +15,33 @@ from unimask.errors import UnimaskWarning
 Kind = Literal["black", "dark", "flat", "clipped"]
 
 STRIP_VALUES = 2**20
-"""Values that are converted at a time, so that temporary arrays stay small."""
+"""Number of values converted at a time, to keep temporary arrays small."""
 
 SAMPLE_VALUES = 2**18
-"""Values that percentiles are estimated from, evenly spaced over the image."""
+"""Number of evenly spaced values from which percentiles are estimated."""
 
 SAMPLE_PERCENTILES = (0.1, 99.9)
-"""Between them lies the bulk of an image: a few hot or dead pixels decide nothing."""
+"""Percentiles that bound the bulk of an image, so that a few hot or dead pixels have no effect."""
 
 LEAST_SHARE = 0.25
-"""An image whose bulk fills less of the range loses two bits or more of its eight."""
+"""Share of the range below which an image's bulk loses two or more of its eight bits."""
 
 BLACK_LEVEL = 1
-"""An image whose brightest value becomes this or less shows nothing."""
+"""8-bit value of the brightest pixel up to which an image counts as black."""
 
 
 class PictureWarning(UnimaskWarning):
-    """A picture was read, but something of it was changed or lost on the way."""
+    """Warning that an image was changed or lost information when it was read."""
 
 
 class RangeWarning(PictureWarning):
-    """The values of an image fill little of the range that becomes 0..255, or exceed it.
+    """Warning that an image's values use little of the range mapped to 0..255, or exceed it.
 
     Args:
-        name: What the image is called.
-        kind: What that does to it.
-        used: The least and the greatest value; of clipped images the share that is clipped, twice.
-        window: The values that become black and white.
+        name: Name of the image.
+        kind: Effect on the image.
+        used: Smallest and largest value; for clipped images the clipped share, twice.
+        window: Values mapped to 0 and 255.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class RangeWarning(PictureWarning):
 
 
 class Extent(NamedTuple):
-    """The values of an image: the extremes, and the bounds of their bulk."""
+    """Extremes of an image's values (lowest, highest), and bounds of their bulk (low, high)."""
 
     lowest: float
     highest: float
@@ -64,17 +64,17 @@ class Extent(NamedTuple):
 
 
 def value_strips(values: Shaped[np.ndarray, "h w c"]) -> Iterator[slice]:
-    """Cut an image into groups of rows of about `STRIP_VALUES` values."""
+    """Divide an image into slices of rows with about `STRIP_VALUES` values each."""
     rows = max(1, STRIP_VALUES // max(1, values[:1].size))
     for top in range(0, len(values), rows):
         yield slice(top, top + rows)
-        pages = getattr(values, "_mmap", None)  # of an array that lies in a file
+        pages = getattr(values, "_mmap", None)  # of a memory-mapped array
         if pages is not None and hasattr(pages, "madvise"):
-            pages.madvise(mmap.MADV_DONTNEED)  # pages that were read count as memory
+            pages.madvise(mmap.MADV_DONTNEED)  # pages already read would count as memory
 
 
 def measure(values: Shaped[np.ndarray, "h w c"]) -> Extent:
-    """Find the extremes and the bulk of an image; NaN where a value is NaN."""
+    """Measure the extremes and the bulk of an image; NaN if a value is NaN."""
     bounds = [(float(part.min()), -float(part.max())) for part in strips_of(values)]
     lowest, highest = np.array(bounds).min(axis=0) * (1, -1)
     step = max(1, values.size // SAMPLE_VALUES)
@@ -83,7 +83,7 @@ def measure(values: Shaped[np.ndarray, "h w c"]) -> Extent:
     else:
         sample = np.asarray(values[:: min(step, 8)]).reshape(-1)
     low, high = np.percentile(sample.astype(np.float64), SAMPLE_PERCENTILES)
-    if low == high:  # nearly empty: the few other values are the image
+    if low == high:  # nearly one value: use the few others
         low, high = lowest, highest
     if values.dtype.kind != "f":
         low, high = np.floor(low), np.ceil(high)
@@ -91,23 +91,23 @@ def measure(values: Shaped[np.ndarray, "h w c"]) -> Extent:
 
 
 def strips_of(values: Shaped[np.ndarray, "h w c"]) -> Iterator[Shaped[np.ndarray, "i w c"]]:
-    """Cut an image into arrays of some rows."""
+    """Yield an image as arrays of some rows each."""
     return (np.asarray(values[rows]) for rows in value_strips(values))
 
 
 def range_problem(
     extents: Sequence[Extent], window: tuple[float, float], name: str
 ) -> RangeWarning | None:
-    """Find out whether an image becomes black, dark or flat.
+    """Return the warning for an image that becomes black, dark or flat, if it does.
 
     Args:
-        extents: Of the image, or of each of its channels; one bad channel is enough for dark.
-        window: The values that become black and white.
-        name: What the image is called.
+        extents: Extent of the image, or of each channel; one dark channel is enough.
+        window: Values mapped to 0 and 255.
+        name: Name of the image.
     """
     varied = [extent for extent in extents if extent.lowest < extent.highest]
     if not varied:
-        return None  # blank: no window would show more
+        return None  # constant: no window would show more
     bottom, width = window[0], window[1] - window[0]
     brightest = max(round(255 * (extent.highest - bottom) / width) for extent in varied)
     few = [e for e in varied if clipped(e.high, window) - clipped(e.low, window) < LEAST_SHARE]
@@ -120,17 +120,17 @@ def range_problem(
 
 
 def clipped(value: float, window: tuple[float, float]) -> float:
-    """Return where a value lies between black (0) and white (1)."""
+    """Return the position of a value between black (0) and white (1), clipped."""
     return min(max((value - window[0]) / (window[1] - window[0]), 0.0), 1.0)
 
 
 def joint(extents: Sequence[Extent]) -> tuple[float, float]:
-    """Return the bounds of several bulks."""
+    """Return the joint bounds of several bulks."""
     return min(extent.low for extent in extents), max(extent.high for extent in extents)
 
 
 def summarise(found: Sequence[RangeWarning]) -> str:
-    """Write warnings of one kind and window as one line."""
+    """Format warnings of one kind and window as one line."""
     first, count = found[0], len({warning.name for warning in found})
     low, high = min(w.used[0] for w in found), max(w.used[1] for w in found)
     subject = first.name if count == 1 else f"{count} images, the first {first.name}"
@@ -155,28 +155,28 @@ def summarise(found: Sequence[RangeWarning]) -> str:
 
 
 def level(value: float, window: tuple[float, float]) -> int:
-    """Return the 8-bit value that a value becomes."""
+    """Return the 8-bit value that a value is mapped to."""
     return round(255 * clipped(value, window))
 
 
 def suggested(low: float, high: float) -> tuple[float, float]:
-    """Return a window that shows values: all values of as many bits where they count from 0."""
+    """Suggest a window; for integers from 0 it is the full range of their number of bits."""
     if not (low >= 0 and low < high / 2 and low == int(low) and high == int(high)):
         return low, high
     return 0.0, float(2 ** int(high).bit_length() - 1)
 
 
 def shown(value: float) -> str:
-    """Write a number without needless digits."""
+    """Format a number without needless digits."""
     return str(int(value)) if value == int(value) else f"{value:.6g}"
 
 
 @contextmanager
 def collect_range_warnings() -> Iterator[list[RangeWarning]]:
-    """Collect the range warnings of all threads in place of showing them.
+    """Collect the range warnings of all threads instead of printing them.
 
-    Like `warnings.catch_warnings` it changes the state of the whole process: for commands, not for
-    code that others call from several threads.
+    Like `warnings.catch_warnings`, it changes global state: use it in commands, not in library
+    functions that are called from several threads.
     """
     found: list[RangeWarning] = []
     with warnings.catch_warnings():
@@ -195,14 +195,14 @@ def collect_range_warnings() -> Iterator[list[RangeWarning]]:
 
 @contextmanager
 def ignore_range_warnings() -> Iterator[None]:
-    """Show no range warnings, in this process and in those that it forks; see above."""
+    """Suppress range warnings in this process and its forks; see `collect_range_warnings`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RangeWarning)
         yield
 
 
 def group_range_warnings(found: Sequence[RangeWarning]) -> list[list[RangeWarning]]:
-    """Group warnings that one line can tell: of one kind and one window."""
+    """Group warnings that one line can describe: equal kind and window."""
     groups: defaultdict[tuple[str, tuple[float, float]], list[RangeWarning]] = defaultdict(list)
     for warning in sorted(found, key=lambda warning: warning.name):
         groups[warning.kind, warning.window].append(warning)

@@ -1,4 +1,4 @@
-"""Folders on disk to samples."""
+"""Read labelled folders on disk as samples."""
 
 from unimask.datasets.describe import check_classes, check_tasks, describe, widest_task
 from unimask.datasets.folder import open_dataset, open_train_and_val, recognise, split_names

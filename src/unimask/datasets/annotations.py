@@ -1,4 +1,4 @@
-"""Objects of many pictures in few arrays: polygons and run lengths end to end, drawn when asked."""
+"""Store the objects of many images in few arrays, and rasterise them on demand."""
 
 from array import array
 from collections.abc import Callable
@@ -14,32 +14,34 @@ from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 
 FIFTHS = 5
-"""Steps of a pixel in which COCO's rasteriser counts, and so all that is kept of a coordinate."""
+"""Steps per pixel in which COCO's rasteriser rounds coordinates, and the precision stored here."""
 
 OUTSIDE = 0.1
-"""Share of the longer side by which an object may stick out; beyond the edge it is cut off."""
+"""Maximum share of the longer side by which an object may extend beyond the image; that part is
+clipped."""
 
 Origin = Callable[[int, int], str]
-"""Says where an object comes from: its picture's number and its own, to file and place."""
+"""Function that names an object in messages, from its image's number and its own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Annotations:
-    """What is known of the objects of all pictures, about 4 bytes a coordinate.
+    """Objects of all images, at about 4 bytes per coordinate.
 
     Attributes:
-        sizes: Height and width of each picture, 0 where the labels do not tell.
+        sizes: Height and width of each image, 0 if the labels do not state it.
         label_ids: Label id of each object.
-        crowds: Objects that stand for many.
-        depths: Where objects overlap, the deeper is behind.
-        areas: Pixels of each object as the file says, NaN where it does not.
-        names: The number by which the file knows an object.
-        order: Objects, sorted by picture.
-        first: Where a picture's objects begin in `order`; one more entry ends the last.
-        values: Polygons' x and y in fifths of a pixel; run lengths as height, width and counts.
-        parts: Where each part (a polygon, or one mask's run lengths) begins in `values`.
-        first_part: Where each object's parts begin in `parts`; one more entry ends the last.
-        run_lengths: Objects that have run lengths.
+        crowds: Whether each object is a crowd, which stands for several objects.
+        depths: Depth of each object; where objects overlap, the greater depth is behind.
+        areas: Area of each object as stated in the file, in pixels; NaN if not stated.
+        names: Number of each object in the file.
+        order: Indices of the objects, sorted by image.
+        first: Start of each image's objects in `order`; one more entry marks the end.
+        values: Coordinates x and y of polygons in fifths of a pixel; height, width and counts of
+            run lengths.
+        parts: Start of each part (a polygon, or the run lengths of one mask) in `values`.
+        first_part: Start of each object's parts in `parts`; one more entry marks the end.
+        run_lengths: Whether each object is stored as run lengths.
     """
 
     sizes: Int[np.ndarray, "k 2"]
@@ -56,22 +58,22 @@ class Annotations:
     run_lengths: Bool[np.ndarray, " n"]
 
     def of(self, picture: int) -> Int[np.ndarray, " k"]:
-        """Give the objects of a picture."""
+        """Return the indices of an image's objects."""
         return self.order[self.first[picture] : self.first[picture + 1]]
 
     def part(self, index: int) -> Int[np.ndarray, " k"]:
-        """Give the values of one part."""
+        """Return the values of one part."""
         return self.values[self.parts[index] : self.parts[index + 1]]
 
     def mask(self, index: int, size: tuple[int, int]) -> RunLength:
-        """Rasterise one object; equal to pycocotools to the pixel.
+        """Rasterise one object, with exactly the pixels of pycocotools.
 
         Args:
-            index: The object.
-            size: Height and width of its picture.
+            index: Index of the object.
+            size: Height and width of its image.
 
         Raises:
-            DataError: Its run lengths are those of another size.
+            DataError: The run lengths belong to an image of another size.
             MissingExtraError: The extra `train` is not installed.
         """
         first, end = int(self.first_part[index]), int(self.first_part[index + 1])
@@ -84,17 +86,17 @@ class Annotations:
 
 
 def to_fifths(points: Float[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
-    """Round as COCO's rasteriser does before it draws: add one half, and cut towards zero."""
+    """Round coordinates as COCO's rasteriser does: add one half and truncate towards zero."""
     return (FIFTHS * points + 0.5).astype(np.int32)
 
 
 def from_fifths(fifths: Int[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
-    """Give coordinates that round to just these fifths again."""
+    """Return coordinates that round to exactly these fifths again."""
     return np.where(fifths < 0, fifths - 0.75, fifths) / FIFTHS
 
 
 class Collector:
-    """Takes objects one by one, in any order of pictures, and puts them end to end."""
+    """Collects objects one by one, in any order of images, and concatenates them."""
 
     def __init__(self) -> None:
         self.pictures, self.labels, self.names = array("i"), array("i"), array("q")
@@ -117,13 +119,13 @@ class Collector:
         """Add an object.
 
         Args:
-            picture: Number of its picture.
-            label: Its label id, or whatever `finish` translates.
-            name: The number by which the file knows it.
-            mask: Polygons (see `read_polygons`), or run lengths of the whole picture.
-            crowd: It stands for many.
-            depth: Where objects overlap, the deeper is behind.
-            area: Its pixels as the file says, NaN where it does not.
+            picture: Number of the object's image.
+            label: Label id, or a number that `renumber` translates to one.
+            name: Number of the object in the file.
+            mask: Polygons (see `read_polygons`), or run lengths of the whole image.
+            crowd: Whether the object is a crowd, which stands for several objects.
+            depth: Depth of the object; where objects overlap, the greater depth is behind.
+            area: Area stated in the file, in pixels; NaN if not stated.
         """
         self.pictures.append(picture)
         self.labels.append(label)
@@ -142,7 +144,7 @@ class Collector:
             self.flush()
 
     def flush(self) -> None:
-        """Join the small arrays; polygons, which are floats, are rounded together."""
+        """Concatenate pending parts into one block; polygons, which are floats, are rounded."""
         floats = [part.dtype.kind == "f" for part in self.pending]
         if floats and all(floats):
             self.blocks.append(to_fifths(np.concatenate(self.pending)))
@@ -153,19 +155,19 @@ class Collector:
         self.pending.clear()
 
     def renumber(self, pictures: Int[np.ndarray, " k"], labels: Int[np.ndarray, " c"]) -> None:
-        """Give pictures and labels new numbers: the tables' entries at their old ones."""
+        """Replace the numbers of images and labels by the entries of these tables."""
         self.pictures = array("i", pictures[np.array(self.pictures, np.int32)].tolist())
         self.labels = array("i", labels[np.array(self.labels, np.int32)].tolist())
 
     def finish(self, sizes: Int[np.ndarray, "k 2"], origin: Origin) -> Annotations:
-        """Sort by picture and check that objects lie in their pictures.
+        """Sort the objects by image and check that they lie inside their images.
 
         Args:
-            sizes: Height and width of each picture, 0 where unknown.
-            origin: Names an object in messages.
+            sizes: Height and width of each image, 0 if unknown.
+            origin: Function that names an object in messages.
 
         Raises:
-            DataError: An object lies outside of its picture, or has the mask of another size.
+            DataError: An object lies outside its image, or has a mask of another size.
         """
         self.flush()
         self.blocks = [np.concatenate(self.blocks)]
@@ -189,18 +191,18 @@ class Collector:
 
 
 def ends(counts: Any) -> Int[np.ndarray, " n"]:
-    """Give where each of several stretches begins, and where the last ends."""
+    """Return the start of each of several segments of these lengths, and the end of the last."""
     return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))])
 
 
 def run_length_part(mask: RunLength) -> Int[np.ndarray, " v"]:
-    """Put size and counts into one array, of even length like the polygons'."""
+    """Store size and counts in one array, padded to an even length as polygons have."""
     padding = [0] * (len(mask.counts) % 2)
     return np.concatenate([mask.size, mask.counts, padding]).astype(np.int32)
 
 
 def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Origin) -> None:
-    """Refuse objects outside of their pictures, and run lengths of other sizes.
+    """Raise if an object lies outside its image, or its run lengths have another size.
 
     Raises:
         DataError: The first such object.
@@ -233,10 +235,10 @@ def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Ori
 
 
 def check_picture(done: Annotations, picture: int, size: tuple[int, int], origin: Origin) -> None:
-    """Refuse polygons outside of a picture whose size its labels do not tell.
+    """Raise if a polygon lies outside an image whose size the labels do not state.
 
     Raises:
-        DataError: The first such polygon; to draw it could take any memory.
+        DataError: The first such polygon; drawing it could need any amount of memory.
     """
     for index in done.of(picture).tolist():
         if done.run_lengths[index]:
@@ -248,13 +250,13 @@ def check_picture(done: Annotations, picture: int, size: tuple[int, int], origin
 
 
 def is_outside(low: Any, high: Any, size: tuple[Any, Any], axis: int) -> Any:
-    """Return whether polygons reach too far out of their pictures, or lie outside of them.
+    """Return whether polygons extend too far beyond their images, or lie entirely outside.
 
     Args:
-        low: The least coordinate of each, in fifths of a pixel.
-        high: The greatest.
-        size: Height and width of its picture.
-        axis: 0 for x, 1 for y.
+        low: Minimum coordinate of each polygon, in fifths of a pixel.
+        high: Maximum coordinate of each polygon, in fifths of a pixel.
+        size: Height and width of the polygons' images.
+        axis: Axis of the coordinates: 0 for x, 1 for y.
     """
     limit = np.maximum(OUTSIDE * np.maximum(*size), 1) * FIFTHS
     far = FIFTHS * size[1 - axis]
@@ -262,7 +264,7 @@ def is_outside(low: Any, high: Any, size: tuple[Any, Any], axis: int) -> Any:
 
 
 def outside(where: str, fifths: Int[np.ndarray, " v"], size: tuple[int, int]) -> DataError:
-    """Return the error of a polygon that is outside of its picture."""
+    """Build the error for a polygon that lies outside its image."""
     points = fifths.reshape(-1, 2) / FIFTHS
     middle = size[1] / 2, size[0] / 2
     worst = points[np.argmax(np.abs(points - middle).max(1))]

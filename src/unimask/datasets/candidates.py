@@ -1,9 +1,9 @@
-"""The formats that a folder may have, the likeliest first.
+"""Determine the formats that a folder may have, the most likely first.
 
-All formats are asked. Those of published layouts come first, then those whose files were looked
-into, then those that only names of files and folders suggest; among equals, the order of `FORMATS`
-decides, which puts what says more of an image before what says less: panoptic labels before
-objects, outlines with holes before those without, and lists of objects before label maps.
+Every format's finder inspects the folder. Published layouts come first, then formats recognised by
+the content of files, then those suggested by names only. Among equals the order of `FORMATS`
+decides, which prefers richer labels: panoptic labels before objects, outlines with holes before
+those without, and lists of objects before label maps.
 """
 
 import re
@@ -53,13 +53,13 @@ FORMATS: tuple[tuple[str, Find, str], ...] = (
         "images/ + masks/ of any names (label maps: classes, or instance ids)",
     ),
 )
-"""Each format, who looks for it, and what a folder of it holds."""
+"""Name and finder of each format, and a description of what a folder of it holds."""
 
 COSTLY = find_tables_in
-"""A look at tables loads them, so they are asked only if no other format's files are there."""
+"""Finder that loads whole tables; it runs only if no other format's files are present."""
 
 MAP_KINDS = (semantic.FORMAT, *KINDS)
-"""What label maps may be, which only a look at them tells apart."""
+"""Formats of label maps, which only the maps themselves distinguish."""
 
 SPELLINGS = {
     "ADE20K": "ade ade20k",
@@ -74,26 +74,26 @@ SPELLINGS = {
     instance_ids.FORMAT: "instanceid idmaps objectids instancemaps",
     channels.FORMAT: "channels classandobjectchannel",
 }
-"""Other spellings of formats, without punctuation and in small letters."""
+"""Other spellings of each format's name, in lower case without punctuation."""
 
 MOST_INNER = 64
-"""Inner folders that are looked into where a folder itself holds nothing that is known."""
+"""Maximum number of inner folders that are inspected if the folder itself has no known format."""
 
 
 @dataclass
 class Candidates:
-    """What a folder may be.
+    """Formats that a folder may have.
 
     Attributes:
-        found: Formats, the likeliest first.
-        refusals: Formats that could not even be looked for, and why.
+        found: Detected formats, the most likely first.
+        refusals: Formats whose detection failed, and the error of each.
     """
 
     found: list[Found] = field(default_factory=list)
     refusals: list[tuple[str, DataError | MissingExtraError]] = field(default_factory=list)
 
     def ask(self, format: str, find: Find, folder: Path) -> None:
-        """Look for one format in a folder, or in folders in it that are called like splits."""
+        """Detect one format in a folder, or in its inner folders that are named like splits."""
         try:
             found = find(folder) or splits_in(folder, find)
         except (DataError, MissingExtraError) as error:
@@ -107,39 +107,39 @@ class Candidates:
 
     @property
     def are_sure(self) -> bool:
-        """Return whether files of a format were looked into."""
+        """Whether any format was detected by the content of its files."""
         return any(each.evidence >= Evidence.CONTENT for each in self.found)
 
 
 def parse_format(text: str) -> str:
-    """Return the format that somebody means.
+    """Return the canonical name of the format that the user means.
 
     Raises:
-        SettingsError: There is none of that name; the message lists them.
+        SettingsError: The name is unknown; the message lists the known ones.
     """
     names = [*(name for name, _, _ in FORMATS), *KINDS]
     plain = {squeezed(name): name for name in names}
     for name, others in SPELLINGS.items():
         plain.update(dict.fromkeys(others.split(), name))
-    if (found := plain.get(squeezed(text))) is None:
+    if (name_found := plain.get(squeezed(text))) is None:
         raise SettingsError(f"--format {text!r} is not known: give one of {', '.join(names)}")
-    return found
+    return name_found
 
 
 def squeezed(name: str) -> str:
-    """Return a name in small letters, without punctuation."""
+    """Return a name in lower case without punctuation."""
     return re.sub(r"[\W_]+", "", name).lower()
 
 
 def find_candidates(folder: Path, format: str | None) -> Candidates:
-    """Ask all formats about a folder.
+    """Detect all formats that a folder may have.
 
     Args:
-        folder: The dataset's, or its name on the Hub.
-        format: The only one that it may have (see `parse_format`); None for any.
+        folder: Folder of the dataset, or its name on the Hub.
+        format: Only format to accept (see `parse_format`); None for any.
 
     Raises:
-        DataError: The folder is not there, or has another format than `format`.
+        DataError: The folder does not exist, or has another format than `format`.
     """
     if not is_folder(folder) and not is_on_hub(folder):
         raise DataError(
@@ -160,7 +160,7 @@ def find_candidates(folder: Path, format: str | None) -> Candidates:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a path is a folder; what can be no path is none."""
+    """Return whether a path is a folder; invalid paths are not."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -168,7 +168,7 @@ def is_folder(path: Path) -> bool:
 
 
 def look_in(folder: Path, format: str | None) -> Candidates:
-    """Ask each format about a folder, the costly one only where it must be."""
+    """Detect each format in a folder; run the costly finder only if necessary."""
     candidates = Candidates()
     for name, find, _ in FORMATS:
         if find is not COSTLY or not candidates.are_sure or format == name:
@@ -177,10 +177,10 @@ def look_in(folder: Path, format: str | None) -> Candidates:
 
 
 def look_further(folder: Path, format: str | None) -> Candidates:
-    """Look into the inner folders, whatever they are called.
+    """Detect formats in the inner folders, whatever their names.
 
-    A single one is the dataset: an archive often unpacks into a folder in a folder. Several of one
-    format are splits of their names.
+    A single inner folder is taken as the dataset, since archives often unpack into a nested folder.
+    Several inner folders of one format are splits with the names of the folders.
     """
     inner = [p for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name)]
     if len(inner) == 1:
@@ -194,10 +194,10 @@ def look_further(folder: Path, format: str | None) -> Candidates:
 
 
 def check_format(candidates: Candidates, folder: Path, format: str) -> None:
-    """Keep the candidates of one format.
+    """Restrict the candidates to one format.
 
     Raises:
-        DataError: There is none, so that the folder has another format.
+        DataError: No candidate is left, so the folder has another format.
     """
     others = candidates.found
     candidates.found = [each for each in others if each.is_called(format)]
@@ -208,11 +208,11 @@ def check_format(candidates: Candidates, folder: Path, format: str) -> None:
 
 
 def expected(folder: Path) -> str:
-    """Return what is said of a folder in which no format was found."""
+    """Return the error message for a folder without a known format."""
     listed = ", or ".join(what for _, _, what in FORMATS)
     return f"{folder} holds no dataset that is known here: expected {listed}"
 
 
 def in_words(refusals: Sequence[tuple[str, Exception]]) -> str:
-    """Return which formats were tried, and why each did not fit."""
+    """Return a message that lists the formats tried and why each failed."""
     return "; ".join(f"as {format}: {error}" for format, error in refusals)

@@ -1,4 +1,4 @@
-"""Which COCO JSONs lie in a folder, and where their images and masks are."""
+"""Find the COCO JSON files in a folder, and the folders of their images and masks."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -18,32 +18,32 @@ from unimask.formats.json_stream import stream_lists
 INSTANCES, PANOPTIC = "COCO instances", "COCO panoptic"
 
 PLACES = ("annotations", "annotation", "labels", "label", "anns", "ann")
-"""Folders, beside the dataset's own, in which JSONs may be."""
+"""Inner folders that may hold JSON files, besides the dataset's folder."""
 
 OTHERS = ("captions", "person_keypoints", "stuff", "image_info")
-"""How COCO's own files of other labels begin."""
+"""Prefixes of COCO's files for other kinds of labels."""
 
 IMAGES = ("images", "JPEGImages", "imgs", "img", "data", "input_images")
-"""What a folder of images is called beside its JSON."""
+"""Usual names of an image folder beside its JSON file."""
 
 LOOK = 1 << 20
-"""Characters at the beginning of a JSON that most often tell what it lists."""
+"""Number of leading characters that usually suffice to determine what a JSON file lists."""
 
 DEEPEST = 2
-"""Levels of folders that are searched for the images and masks of a panoptic JSON."""
+"""Number of folder levels that are searched for the images and masks of a panoptic JSON file."""
 
 Kind = Literal["instances", "panoptic", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
 class CocoJson:
-    """A JSON that has lists of COCO.
+    """JSON file with COCO's lists.
 
     Attributes:
-        path: The file.
-        kind: What it lists; "nothing" if it lacks images or annotations.
-        lacks: What it lacks, in words.
-        empty: It has a list of annotations, and nothing is in it.
+        path: Path of the file.
+        kind: Kind of annotations; "nothing" if the file lacks images or annotations.
+        lacks: Description of what the file lacks.
+        empty: Whether the list of annotations is empty.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class CocoJson:
 
     @property
     def split(self) -> str | None:
-        """What its name says of the split, as its author calls it: "train2017", "default"."""
+        """Split as the file name spells it ("train2017", "default"); None if it states none."""
         stem = self.path.stem
         for kind in ("instances_", "panoptic_"):
             if stem.startswith(kind) and len(stem) > len(kind):
@@ -62,21 +62,21 @@ class CocoJson:
 
 
 def coco_jsons(folder: Path) -> list[CocoJson]:
-    """Return the JSONs of COCO in a folder, and in those in it that are called after labels."""
+    """Return the COCO JSON files in a folder, and in its inner folders named like labels."""
     inner = [path for path in sorted(folder.iterdir()) if path.name.lower() in PLACES]
-    found = []
+    jsons = []
     for place in (folder, *filter(Path.is_dir, inner)):
         for file in sorted(place.glob("*.json")):
             if not is_passed_over(file.name) and (json := coco_json(file)) is not None:
-                found.append(json)
-    return found
+                jsons.append(json)
+    return jsons
 
 
 def coco_json(file: Path) -> CocoJson | None:
-    """Return what a JSON of COCO lists; None if it has no list of COCO."""
+    """Return the kind of a COCO JSON file; None if it has none of COCO's lists."""
     outline = json_outline(file, LOOK)
     if not outline.complete and not outline.item_keys("annotations"):
-        outline = json_outline(file)  # long lists come before the annotations
+        outline = json_outline(file)  # long lists precede the annotations
     if outline.kind != "object" or "shapes" in outline.keys:
         return None
     items = outline.item_keys("annotations")
@@ -93,7 +93,7 @@ def coco_json(file: Path) -> CocoJson | None:
 
 
 def missing_list(outline: JsonOutline) -> str:
-    """Return which list a JSON lacks; empty if it has, or may have, images and annotations."""
+    """Return which list a JSON file lacks; empty if images and annotations are or may be there."""
     for key in ("images", "annotations"):
         if not outline.may_have(key) or outline.keys.get(key, "list") != "list":
             return f"it lists no {key}"
@@ -103,10 +103,10 @@ def missing_list(outline: JsonOutline) -> str:
 
 
 def find_coco_instances(folder: Path) -> Found | None:
-    """Look for `annotations/instances_SPLIT.json` as COCO has them, or for any COCO JSON.
+    """Detect `annotations/instances_SPLIT.json` as COCO publishes it, or any COCO JSON file.
 
-    A single JSON is the whole folder, unless its name says that it is made to judge by; several are
-    splits, by their names.
+    A single file is the whole folder, unless its name states a split for evaluation; several files
+    are splits named after the files.
     """
     jsons = coco_jsons(folder)
     files = [json for json in jsons if json.kind == "instances"]
@@ -124,7 +124,7 @@ def find_coco_instances(folder: Path) -> Found | None:
 
 
 def without_labels(jsons: Sequence[CocoJson]) -> Found | None:
-    """Return a format that can only tell why it cannot be opened; None if there is no JSON."""
+    """Return a format whose opening raises an error with the reason; None without a JSON file."""
     if not jsons:
         return None
     first = jsons[0]
@@ -139,7 +139,7 @@ def without_labels(jsons: Sequence[CocoJson]) -> Found | None:
 
 
 def by_split(jsons: Sequence[CocoJson], folder: Path) -> dict[str, CocoJson]:
-    """Call each JSON as its name calls its split; of several of one split, the first."""
+    """Map each split to its JSON file; of several files of a split, the first has its name."""
     splits: dict[str, CocoJson] = {}
     for json in jsons:
         called = json.split or json.path.stem
@@ -149,7 +149,7 @@ def by_split(jsons: Sequence[CocoJson], folder: Path) -> dict[str, CocoJson]:
 
 
 def opener(folder: Path, annotations: Path, split: str) -> Opener:
-    """Return what opens one JSON; images are looked for in folders that are called after it."""
+    """Return the opener of one JSON file, with the folders that may hold its images."""
     beside = annotations.parent
     called = split or annotations.stem
     own = [name for name in (split, split_named(called)) if name]
@@ -165,7 +165,7 @@ def opener(folder: Path, annotations: Path, split: str) -> Opener:
 
 
 def find_coco_panoptic(folder: Path) -> Found | None:
-    """Look for JSONs whose annotations list segments: `panoptic.json`, `panoptic_SPLIT.json`."""
+    """Detect JSON files whose annotations list segments: `panoptic.json`, `panoptic_SPLIT.json`."""
     files = [json for json in coco_jsons(folder) if json.kind == "panoptic"]
     if not files:
         return None
@@ -177,7 +177,7 @@ def find_coco_panoptic(folder: Path) -> Found | None:
 
 
 def open_panoptic(folder: Path, json: CocoJson, wish: Wish) -> CocoPanoptic:
-    """Open one panoptic JSON; its images and masks are in the folders that hold the first ones."""
+    """Open one panoptic JSON file; its first image and mask determine their folders."""
     file, split = json.path, json.split or ""
     first = first_names(file)
     own = [name for name in (split, split_named(split or file.stem)) if name]
@@ -198,7 +198,7 @@ def open_panoptic(folder: Path, json: CocoJson, wish: Wish) -> CocoPanoptic:
 
 
 def first_names(file: Path) -> dict[str, str]:
-    """Return the file name of the first image and of the first annotation, as far as there are."""
+    """Return the file names of the first image and the first annotation, if present."""
     first: dict[str, str] = {}
     for key, item in stream_lists(file, ("images", "annotations")):
         name: Any = item.get("file_name") if isinstance(item, dict) else None
@@ -210,7 +210,7 @@ def first_names(file: Path) -> dict[str, str]:
 
 
 def holding(name: str | None, folders: Iterable[Path], but: Path | None = None) -> Path:
-    """Return the first folder that holds a file; the first that is there if none does."""
+    """Return the first folder that contains a file, else the first that exists."""
     places = list(dict.fromkeys(folders))
     try:
         fitting = [place for place in places if name and place != but and (place / name).is_file()]
@@ -221,10 +221,10 @@ def holding(name: str | None, folders: Iterable[Path], but: Path | None = None) 
 
 
 def folders_below(folder: Path, levels: int = DEEPEST) -> list[Path]:
-    """Return the folders below a folder, the nearest first."""
+    """Return the inner folders of a folder down to some levels, the nearest first."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not is_passed_over(entry.name))
-    inner = [folder / name for name in names if (folder / name).is_dir()]  # a link may be a loop
+    inner = [folder / name for name in names if (folder / name).is_dir()]  # links may form loops
     if levels > 1:
         inner += [below for path in inner for below in folders_below(path, levels - 1)]
     return inner

@@ -1,4 +1,4 @@
-"""COCO instances: one JSON with the outlines of all objects, and a folder of pictures."""
+"""Read COCO instances: one JSON file with the outlines of all objects, and a folder of images."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ FORMAT = "COCO instances"
 
 
 class CocoInstances(ObjectPictures):
-    """Pictures and objects of a COCO JSON, which numbers both in its own way.
+    """Images and objects of a COCO JSON file, with the ids that the file uses.
 
     Attributes:
-        image_ids: The JSON's id of each picture.
-        category_ids: The JSON's category ids, and the label id of each.
+        image_ids: Id of each image in the JSON file.
+        category_ids: Label id of each category id in the JSON file.
     """
 
     image_ids: Sequence[Hashable]
@@ -31,15 +31,15 @@ class CocoInstances(ObjectPictures):
 
 
 def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) -> CocoInstances:
-    """Open the pictures and objects of one JSON, the pictures in the order of their names.
+    """Open the images and objects of one JSON file, sorted by image name.
 
     Args:
-        annotations: The JSON.
-        folders: Where pictures may be, the likeliest first.
-        wish: The pictures' channels.
+        annotations: Path of the JSON file.
+        folders: Folders that may hold the images, the most likely first.
+        wish: Options with the images' channels.
 
     Raises:
-        DataError: The JSON is not what it should be, or a picture is missing.
+        DataError: The JSON file is malformed, or an image is missing.
     """
     reader = CocoReader(annotations)
     reader.read()
@@ -56,24 +56,24 @@ def listed_objects(
     files: Sequence[File],
     wish: Wish,
 ) -> CocoInstances:
-    """Give what was read as pictures with objects.
+    """Build the dataset from everything that a reader has read.
 
-    Label ids count the categories in the order of their ids.
+    Label ids number the categories in the order of their ids.
 
     Args:
-        reader: That has taken everything.
-        format: What a person calls the labels.
-        name: Of the dataset.
-        pictures: Their numbers, in order.
-        files: Of the pictures.
-        wish: Their channels.
+        reader: Reader that has read the whole file.
+        format: Name of the label format for the user.
+        name: Name of the dataset.
+        pictures: Numbers of the images in their final order.
+        files: File of each image.
+        wish: Options with the images' channels.
 
     Raises:
-        DataError: An object does not lie in its picture.
+        DataError: An object does not lie inside its image.
     """
-    kept = reader.kept_categories()
+    order = reader.kept_categories()
     reader.objects.renumber(
-        inverse(pictures, len(reader.image_numbers)), inverse(kept, len(reader.category_numbers))
+        inverse(pictures, len(reader.image_numbers)), inverse(order, len(reader.category_numbers))
     )
     names = [reader.images[number][0] for number in pictures]
 
@@ -81,7 +81,7 @@ def listed_objects(
         return f"{reader.path}: {called(name)} of {names[picture]}"
 
     sizes = np.array([reader.images[number][1:] for number in pictures], np.int64)
-    kinds = [reader.categories[number] for number in kept]
+    kinds = [reader.categories[number] for number in order]
     labels = object_labels(
         [str(category.name) for category in kinds],
         category_ids=numeric_ids([category.id for category in kinds]),
@@ -90,20 +90,20 @@ def listed_objects(
     dataset = CocoInstances(format, name, labels, files, done, origin, wish.channels)
     image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)
     dataset.image_ids = [image_ids[number] for number in pictures]
-    classes = [number for number in kept if not is_void(str(reader.categories[number].name))]
+    classes = [number for number in order if not is_void(str(reader.categories[number].name))]
     dataset.category_ids = {category_ids[number]: label for label, number in enumerate(classes)}
     return dataset
 
 
 def inverse(order: Sequence[int], count: int) -> np.ndarray:
-    """Give each number's place in `order`."""
+    """Return the position of each number in `order`, -1 for numbers that do not occur."""
     places = np.full(count, -1, np.int32)
     places[order] = np.arange(len(order))
     return places
 
 
 def named(annotations: Path) -> str:
-    """Give a name for the dataset: the file's, or its folder's where files are all called alike."""
+    """Return the dataset's name: the file's stem, or the folder's name if the stem is generic."""
     general = {"_annotations.coco", "annotations", "instances", "coco", "result", "labels"}
     folder = annotations.absolute().parent
     if annotations.stem not in general:

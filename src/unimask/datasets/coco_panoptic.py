@@ -1,4 +1,4 @@
-"""COCO panoptic: one JSON, and a PNG per picture whose colours are segment ids."""
+"""Read COCO panoptic: one JSON file, and per image a PNG whose colours are segment ids."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -39,19 +39,19 @@ LISTS: Mapping[str, type[Any]] = {
 
 
 class CocoPanoptic:
-    """Pictures with segments of things and stuff; pixels without a segment are unknown.
+    """Images with segments of things and stuff; pixels without a segment are ignored.
 
-    Label ids count the categories in the order of the JSON's category ids. Segments of categories
-    that are called "void", "unlabeled" or the like are unknown too.
+    Label ids number the categories in the order of the JSON file's category ids. Segments of
+    categories named "void", "unlabeled" or the like are ignored as well.
 
     Args:
-        annotations: The JSON.
-        masks: Folder of the PNGs.
-        images: Folder of the pictures.
-        channels: Of the pictures, 3 for RGB.
+        annotations: Path of the JSON file.
+        masks: Folder of the PNG files.
+        images: Folder of the images.
+        channels: Number of channels of the images, 3 for RGB.
 
     Raises:
-        DataError: A file is missing or is not what it should be.
+        DataError: A file is missing or malformed.
     """
 
     def __init__(self, annotations: Path, masks: Path, images: Path, channels: int = 3) -> None:
@@ -84,11 +84,12 @@ class CocoPanoptic:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one picture and its segments.
+        """Read one image and its segments.
 
         Raises:
-            DataError: The PNG is missing, of another size, or holds ids that the JSON lacks.
-            ImageError: The picture cannot be read.
+            DataError: The PNG file is missing, differs in size, or has ids that the JSON file
+                lacks.
+            ImageError: The image cannot be read.
         """
         path, (_, entry) = self.paths[index], self.entries[index]
         image = read_picture(path, channels=self.channels, window=self.window)
@@ -109,7 +110,7 @@ class CocoPanoptic:
         )
 
     def count_things(self) -> Int[np.ndarray, " n"]:
-        """Return the number of objects of thing classes in each picture, crowds left out."""
+        """Count the objects of thing classes in each image, without crowds."""
         of_thing = {id: self.labels.is_thing[label] for id, label in self.category_ids.items()}
         counts = [
             sum(of_thing.get(s.category_id, False) and not s.iscrowd for s in entry.segments_info)
@@ -120,10 +121,10 @@ class CocoPanoptic:
     def read_ids(
         self, entry: CocoPanopticImage, image: Path, size: tuple[int, int]
     ) -> Int[np.ndarray, "h w"]:
-        """Read the PNG of one annotation.
+        """Read the segment ids of one image from its PNG file.
 
         Raises:
-            DataError: It cannot be read, or is not of the size of its image.
+            DataError: The file cannot be read, or differs from its image in size.
         """
         path = self.masks / entry.file_name
         try:
@@ -138,7 +139,7 @@ class CocoPanoptic:
                     ids = decode_ids(np.asarray(upright(picture, str(path)).convert("RGB")))
         except DataError as error:
             raise DataError(f"{path} {error}") from None
-        except Exception as error:  # decoders raise many kinds of errors
+        except Exception as error:  # image decoders raise many types of exceptions
             reason = str(error).strip() or type(error).__name__
             raise DataError(f"{path} cannot be read ({reason}): export it again") from error
         check_size(ids, path, size, image)
@@ -147,7 +148,11 @@ class CocoPanoptic:
     def number(
         self, ids: np.ndarray, segments: Sequence[CocoSegment], entry: CocoPanopticImage
     ) -> np.ndarray:
-        """Replace segment ids by 1..n in the order of the JSON."""
+        """Replace segment ids by 1..n in the order of the JSON file.
+
+        Raises:
+            DataError: The image has an id that the JSON file does not list.
+        """
         known = np.array([0, *(segment.id for segment in segments)], np.int64)
         order = np.argsort(known)
         place = np.searchsorted(known[order], ids).clip(0, len(known) - 1)
@@ -160,7 +165,7 @@ class CocoPanoptic:
         return order[place].astype(np.int32)
 
     def label_of(self, segment: CocoSegment) -> int | None:
-        """Return the label id of a segment's category; None for one that is ignored.
+        """Return the label id of a segment's category; None for a void category.
 
         Raises:
             DataError: The category is not listed.
@@ -175,10 +180,10 @@ class CocoPanoptic:
 
 
 def read_lists(annotations: Path) -> dict[str, list[Any]]:
-    """Read the images, annotations and categories of a COCO panoptic JSON.
+    """Read the images, annotations and categories of a COCO panoptic JSON file.
 
     Raises:
-        DataError: It cannot be read, lacks one of these, or an item is no valid record.
+        DataError: The file cannot be read, lacks a list, or has an invalid record.
     """
     records: dict[str, list[Any]] = {key: [] for key in LISTS}
     for key, item in stream_lists(annotations, tuple(LISTS)):
@@ -196,22 +201,22 @@ def read_lists(annotations: Path) -> dict[str, list[Any]]:
 
 
 def by_id(annotations: Path, key: str, records: Sequence[Any]) -> dict[Any, Any]:
-    """Return records by their ids.
+    """Return records keyed by their ids.
 
     Raises:
-        DataError: Two have one id.
+        DataError: Two records have the same id.
     """
-    found: dict[Any, Any] = {}
+    records_by_id: dict[Any, Any] = {}
     for record in records:
-        if found.setdefault(record.id, record) is not record:
+        if records_by_id.setdefault(record.id, record) is not record:
             raise DataError(
                 f"{annotations} lists two {key} whose id is {record.id!r}: renumber one"
             )
-    return found
+    return records_by_id
 
 
 def place_of(category: CocoPanopticCategory) -> tuple[bool, Any]:
-    """Return what categories are sorted by: numbers first."""
+    """Return the sort key of a category: numeric ids first."""
     return isinstance(category.id, str), category.id
 
 
@@ -221,7 +226,7 @@ def entries_of(
     """Return each image with its segments.
 
     Raises:
-        DataError: An image is not listed, or has segments twice, or two segments have one id.
+        DataError: An image is not listed or has two annotations, or two segments share an id.
     """
     entries: dict[Any, tuple[CocoImage, CocoPanopticImage]] = {}
     for number, record in enumerate(records):

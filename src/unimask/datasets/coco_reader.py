@@ -1,4 +1,4 @@
-"""COCO's images, categories and annotations, read item by item."""
+"""Read COCO's images, categories and annotations item by item."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
@@ -18,14 +18,14 @@ from unimask.formats.run_length import RunLength
 LISTS = ("images", "annotations", "categories")
 
 MOST_PIXELS = 2**31 - 1
-"""What counts of 32 bits add up to."""
+"""Largest sum of run lengths that fits 32-bit counts."""
 
 
 class CocoReader:
-    """Reader of the items of a COCO JSON, in whatever order its lists come.
+    """Reader of the items of a COCO JSON file, in whatever order its lists come.
 
     Args:
-        path: The file.
+        path: Path of the file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class CocoReader:
         """Read the whole file.
 
         Raises:
-            DataError: It is no valid COCO JSON.
+            DataError: The file is not a valid COCO JSON file.
         """
         for key, item in stream_lists(self.path, LISTS):
             self.take(key, item)
@@ -60,7 +60,7 @@ class CocoReader:
         """Read an item of one of the lists.
 
         Raises:
-            DataError: It lacks a field, or has one of another type.
+            DataError: The item lacks a field, or a field has the wrong type.
         """
         record, take = self.takes[key]
         try:
@@ -70,10 +70,10 @@ class CocoReader:
         self.taken[key] += 1
 
     def check(self) -> None:
-        """Check what only the whole file shows.
+        """Check conditions that depend on the whole file.
 
         Raises:
-            DataError: Something is missing, or is named but not listed.
+            DataError: A list is missing, or an item refers to an id that is not listed.
         """
         for what, listed in (("images", self.images), ("categories", self.categories)):
             if not listed:
@@ -90,28 +90,27 @@ class CocoReader:
         self.images[number] = (image.file_name, height * known, width * known)
 
     def category(self, category: CocoCategory, item: Mapping[str, Any]) -> None:
-        """Add a class."""
+        """Add a category."""
         number = self.category_numbers.setdefault(category.id, len(self.category_numbers))
         self.check_new("categories", number, number in self.categories, item["id"])
         self.categories[number] = category
 
     def check_new(self, key: str, number: int, listed: bool, spelled: object) -> None:
-        """Refuse an id that another item has, perhaps in another spelling, "0" beside 0.
+        """Raise if another item has the same id, even in another spelling ("0" and 0).
 
         Raises:
-            DataError: One has; the message shows both spellings.
+            DataError: Another item does; the message shows both spellings.
         """
         first = self.spelled.setdefault((key, number), spelled)
         if listed:
-            told = (
-                f"id {first!r}" if repr(first) == repr(spelled) else f"ids {first!r}, {spelled!r}"
-            )
-            raise DataError(f"{self.path} lists two {key} of {told}, which is one id: renumber one")
+            ids = f"id {first!r}" if repr(first) == repr(spelled) else f"ids {first!r}, {spelled!r}"
+            raise DataError(f"{self.path} lists two {key} of {ids}, which is one id: renumber one")
 
     def annotation(self, annotation: CocoAnnotation, item: Mapping[str, Any]) -> None:
         """Add an object.
 
-        Where only its box is known, its pixels are unknown truth, as those of a crowd are.
+        If only its bounding box is known, the pixels in the box are ignored, as those of a crowd
+        are.
         """
         del item
         place = self.taken["annotations"]
@@ -139,7 +138,7 @@ class CocoReader:
         """Warn of objects without an outline.
 
         Raises:
-            UnlabelledError: None of the objects has one.
+            UnlabelledError: No object has an outline.
         """
         if (self.boxes or self.bare) and len(self.boxes) >= len(self.objects.labels):
             what = "boxes only" if self.boxes else "annotations without outlines only"
@@ -159,7 +158,7 @@ class CocoReader:
             )
 
     def check_listed(self) -> None:
-        """Refuse objects of images or categories that are not listed.
+        """Raise if an object refers to an image or category that is not listed.
 
         Raises:
             DataError: The first such object.
@@ -177,10 +176,10 @@ class CocoReader:
                     )
 
     def drop_repeated_images(self) -> None:
-        """Keep one of several entries of one file, if no other has objects.
+        """Keep one of several entries of an image file, provided that the others have no objects.
 
         Raises:
-            DataError: Several have: objects of the one would be background of the other.
+            DataError: Several entries have objects; those of one would be background of the other.
         """
         used, entries = set(self.objects.pictures), dict[str, list[int]]()
         for number, (name, *_) in self.images.items():
@@ -203,37 +202,37 @@ class CocoReader:
             )
 
     def kept_categories(self) -> list[int]:
-        """Return the classes by id, without the group that Roboflow puts first.
+        """Return the category numbers ordered by id, without the group that Roboflow adds in front.
 
-        It is no class: it has no objects, no parent, and is the parent of others.
+        The group is not a class: it has no objects and no parent, and is the parent of others.
         """
         ids = {number: category.id for number, category in self.categories.items()}
         by_id = sorted(ids, key=lambda number: (isinstance(ids[number], str), ids[number]))
         used = set(self.objects.labels)
         parents = [category.supercategory for category in self.categories.values()]
-        kept = []
+        remaining = []
         for number in by_id:
             category = self.categories[number]
             group = category.supercategory == "none" and category.name in parents
             if number in used or not group:
-                kept.append(number)
+                remaining.append(number)
             else:
                 tell(f"{self.path}: category {category.name!r} only groups others: left out")
-        return kept
+        return remaining
 
 
 def called(name: int) -> str:
-    """Return what messages call an annotation: by its id, or ~ its place where it has none."""
+    """Return the name of an annotation for messages: its id, or its position for ~position."""
     return f"annotation {name}" if name >= 0 else f"annotations[{~name}]"
 
 
 def read_mask(outline: Any) -> Mask:
     """Read a COCO segmentation: polygons, or run lengths, compressed or not.
 
-    None, NaN and text without characters are no outline: an empty list.
+    None, NaN and the empty string mean that there is no outline: an empty list.
 
     Raises:
-        DataError: It is neither; the message is the end of a sentence.
+        DataError: The segmentation is neither; the message is the end of a sentence.
     """
     if isinstance(outline, Mapping):
         try:
@@ -253,7 +252,7 @@ def read_mask(outline: Any) -> Mask:
 
 
 def are_points(polygons: list[Any]) -> bool:
-    """Return whether a list holds points, [[x, y], [x, y], [x, y]], where polygons should be."""
+    """Return whether a list holds points, [[x, y], [x, y], [x, y]], instead of polygons."""
     return len(polygons) >= 3 and all(
         isinstance(point, list) and len(point) == 2 and not isinstance(point[0], list)
         for point in polygons
@@ -261,7 +260,7 @@ def are_points(polygons: list[Any]) -> bool:
 
 
 def box_polygon(box: Any) -> list[float]:
-    """Return COCO's x, y, width, height as a polygon; none if it has no extent."""
+    """Return COCO's x, y, width, height as a polygon; empty if the box has no extent."""
     if not isinstance(box, list) or len(box) != 4:
         return []
     try:

@@ -1,6 +1,6 @@
-"""Records of COCO's JSON files: images, categories, annotations, segments.
+"""Define the records of COCO's JSON files: images, categories, annotations, segments.
 
-Fields that nothing reads are not declared, and other tools may put into them what they like.
+Fields that are never read are not declared, so that other tools may store anything in them.
 """
 
 from collections.abc import Sequence
@@ -26,29 +26,29 @@ from unimask.formats.json_values import (
 
 
 def side_length(value: object) -> int:
-    """Return a height or a width; 0 where it is absent."""
+    """Return a height or width; 0 if it is absent."""
     return 0 if isnan(real_number(value)) else whole_number(value, int(FARTHEST))
 
 
 def optional_id(value: object) -> int | str | None:
-    """Return an id; None where it is absent."""
+    """Return an id; None if it is absent."""
     return None if value is None else normalized_id(value)
 
 
 def file_area(value: object) -> float:
-    """Return an area; NaN where it is absent, negative or infinite, so that the mask's counts."""
+    """Return an area; NaN if absent, negative or infinite, so that the mask's area is used."""
     area = real_number(value)
     return area if 0 <= area < float("inf") else float("nan")
 
 
 def numeric_ids(ids: Sequence[Id]) -> tuple[int, ...]:
-    """Return ids that are numbers, none if one of them is text."""
+    """Return the ids if all are numbers, else an empty tuple."""
     numbers = tuple(id for id in ids if isinstance(id, int))
     return numbers if len(numbers) == len(ids) else ()
 
 
 class CocoRecord(msgspec.Struct):
-    """A record whose fields are in their normal form."""
+    """Record whose fields are normalised after parsing."""
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {}
 
@@ -57,7 +57,7 @@ class CocoRecord(msgspec.Struct):
 
 
 class CocoImage(CocoRecord):
-    """An image; height and width are 0 where the file lacks them."""
+    """Image; height and width are 0 if the file lacks them."""
 
     id: Id
     file_name: str
@@ -73,7 +73,7 @@ class CocoImage(CocoRecord):
 
 
 class CocoCategory(CocoRecord):
-    """A class."""
+    """Category of COCO instances."""
 
     id: Id
     name: Id
@@ -83,7 +83,7 @@ class CocoCategory(CocoRecord):
 
 
 class CocoPanopticCategory(CocoRecord):
-    """A class of COCO panoptic."""
+    """Category of COCO panoptic."""
 
     id: Id
     name: Id
@@ -97,7 +97,7 @@ class CocoPanopticCategory(CocoRecord):
 
 
 class CocoAnnotation(CocoRecord):
-    """An object. Its outline is read by `coco_reader.read_mask`: it has many forms."""
+    """Object annotation. `coco_reader.read_mask` reads its outline, which has many forms."""
 
     image_id: Id
     category_id: Id
@@ -116,7 +116,7 @@ class CocoAnnotation(CocoRecord):
     }
 
     def __post_init__(self) -> None:
-        """Skip what is in its normal form already, as almost all of a file's annotations are."""
+        """Skip normalisation of regular fields, which nearly all annotations of a file have."""
         ids = self.image_id, self.category_id, self.id
         plain = all(type(id) is int and 0 <= id < LARGEST_ID for id in ids)
         area = self.area
@@ -125,7 +125,7 @@ class CocoAnnotation(CocoRecord):
 
 
 class CocoSegment(CocoRecord):
-    """A segment of COCO panoptic."""
+    """Segment of COCO panoptic."""
 
     id: Number
     category_id: Id
@@ -139,7 +139,7 @@ class CocoSegment(CocoRecord):
 
 
 class CocoPanopticImage(CocoRecord):
-    """What COCO panoptic lists under "annotations": the segments of one image."""
+    """Segments of one image, an item of "annotations" in COCO panoptic."""
 
     image_id: Id
     file_name: str

@@ -1,4 +1,4 @@
-"""CVAT for images 1.1: one XML with the shapes of all pictures."""
+"""Read CVAT for images 1.1: one XML file with the shapes of all images."""
 
 import re
 from collections import Counter
@@ -37,7 +37,7 @@ from unimask.formats.json_values import real_number
 
 FORMAT = "CVAT for images"
 LOOK = 1 << 12
-"""Bytes at the beginning of a file that tell whether it is CVAT's."""
+"""Number of leading bytes that determine whether a file is CVAT's."""
 
 PLACE = ("left", "top", "width", "height")
 ENDS = ("xtl", "ytl", "xbr", "ybr")
@@ -45,7 +45,7 @@ AXES = ("cx", "cy", "rx", "ry")
 
 
 def find_cvat(folder: Path) -> Found | None:
-    """Look for an XML that begins as CVAT's; subsets of a project are splits."""
+    """Detect an XML file that begins as CVAT's do; subsets of a project are splits."""
     for file in sorted(folder.glob("*.xml")):
         if not is_passed_over(file.name) and is_cvat(file):
             splits = subsets_of(file)
@@ -61,35 +61,35 @@ def find_cvat(folder: Path) -> Found | None:
 
 
 def is_cvat(file: Path) -> bool:
-    """Return whether an XML begins as CVAT's do."""
+    """Return whether an XML file begins as CVAT's do."""
     try:
         with file.open("rb") as stream:
             beginning = stream.read(LOOK)
     except OSError:
         return False
-    return b"<annotations>" in beginning.replace(b"\0", b"")  # UTF-16 has zeros
+    return b"<annotations>" in beginning.replace(b"\0", b"")  # UTF-16 has zero bytes
 
 
 def subsets_of(file: Path) -> dict[str, str | None]:
-    """Return the splits of an XML and how it calls them; one without a name if it has no train."""
+    """Map each split of an XML file to its subset; a file without a train subset is one split."""
     try:
         names = sorted({image.subset for image in read_head(file).images} - {""})
-    except DataError:  # the reader says it, if no other format fits
+    except DataError:  # if no other format fits, opening the file raises this error again
         return {WHOLE: None}
     splits: dict[str, str | None] = {SPLITS.get(name.lower(), name): name for name in names}
     return splits if "train" in splits else {WHOLE: None}
 
 
 def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
-    """Open the pictures and shapes of one XML.
+    """Open the images and shapes of one XML file.
 
     Args:
-        file: The XML.
-        subset: The part of the project that is opened; None for all.
-        wish: The pictures' channels.
+        file: Path of the XML file.
+        subset: Subset of the project to open; None for all images.
+        wish: Options with the images' channels.
 
     Raises:
-        DataError: The file is not what it should be, or a picture is missing.
+        DataError: The file is malformed, or an image is missing.
     """
     head = read_head(file)
     if not head.images:
@@ -127,11 +127,11 @@ class CvatReader:
     """Reader of the shapes of some images.
 
     Args:
-        file: The XML.
-        head: Its images and labels.
-        chosen: The images that are wanted, by their numbers in the file.
-        paths: Their files.
-        channels: Of the images.
+        file: Path of the XML file.
+        head: Images and labels of the file.
+        chosen: Numbers of the images to read, as in the file.
+        paths: File of each image to read.
+        channels: Number of channels of the images.
     """
 
     def __init__(
@@ -148,10 +148,10 @@ class CvatReader:
         self.objects, self.left_out = Collector(), 0
 
     def image(self, number: int, shapes: Elements) -> None:
-        """Add the shapes of an image, if it is wanted.
+        """Add the shapes of an image, if the image is among those to read.
 
         Raises:
-            DataError: One of them is none.
+            DataError: A shape is invalid.
         """
         place = self.places.get(number)
         if place is None:
@@ -169,11 +169,11 @@ class CvatReader:
             self.objects.add(place, self.labels[label], first, mask, depth=depth)
 
     def check_size(self, place: int, told: tuple[int, int]) -> None:
-        """Refuse masks for another size than their image has: they are drawn at once.
+        """Raise if masks were made for another image size, before they are drawn.
 
         Raises:
             DataError: The image has another size.
-            ImageError: It cannot be read.
+            ImageError: The image cannot be read.
         """
         size = picture_size(self.paths[place], self.channels)
         if size != told:
@@ -186,10 +186,10 @@ class CvatReader:
 
 
 def check_distinct(file: Path, paths: Sequence[Path]) -> None:
-    """Refuse two entries of one image: objects of the one would be background of the other.
+    """Raise if an image has two entries: objects of one would be background of the other.
 
     Raises:
-        DataError: There are two.
+        DataError: An image has.
     """
     for path, count in Counter(paths).most_common(1):
         if count > 1:
@@ -197,7 +197,7 @@ def check_distinct(file: Path, paths: Sequence[Path]) -> None:
 
 
 def groups_of(shapes: Elements) -> dict[int, list[tuple[str, CvatShape]]]:
-    """Join shapes of one label and one group; each group goes by its first shape's number."""
+    """Group shapes with the same label and group id, keyed by the number of their first shape."""
     first: dict[object, int] = {}
     groups: dict[int, list[tuple[str, CvatShape]]] = {}
     for number, (tag, shape) in enumerate(shapes, start=1):
@@ -211,7 +211,7 @@ def read_group(where: str, shapes: Sequence[tuple[str, CvatShape]], size: tuple[
     """Return the shapes of one object as a mask.
 
     Raises:
-        DataError: One of them is none; the message begins with `where`.
+        DataError: A shape is invalid; the message begins with `where`.
     """
     try:
         return join([read_shape(tag, shape, size) for tag, shape in shapes], size)
@@ -223,12 +223,13 @@ def read_shape(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
     """Return one shape as a mask.
 
     Args:
-        tag: Its kind, one of `SHAPED`.
-        shape: Its attributes.
+        tag: Kind of the shape, one of `SHAPED`.
+        shape: Attributes of the shape.
         size: Height and width of its image.
 
     Raises:
-        DataError: It encloses nothing, or lies outside; the message is the end of a sentence.
+        DataError: The shape encloses nothing, or lies outside; the message is the end of a
+            sentence.
     """
     if tag == "mask":
         left, top, width, height = numbers(tag, shape, PLACE)
@@ -251,7 +252,7 @@ def read_shape(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
 
 
 def read_runs(rle: str, width: int, height: int, size: tuple[int, int]) -> np.ndarray:
-    """Return the mask of a box. Unlike COCO's, its runs go along the rows.
+    """Decode the mask of a box from run lengths along the rows (COCO's follow the columns).
 
     Raises:
         DataError: The runs do not fill the box; the message is the end of a sentence.
@@ -268,10 +269,10 @@ def read_runs(rle: str, width: int, height: int, size: tuple[int, int]) -> np.nd
 
 
 def numbers(tag: str, shape: CvatShape, keys: tuple[str, str, str, str]) -> list[float]:
-    """Return attributes that are numbers.
+    """Return numeric attributes of a shape.
 
     Raises:
-        DataError: One is missing; the message is the end of a sentence.
+        DataError: An attribute is missing; the message is the end of a sentence.
     """
     values = [real_number(getattr(shape, key)) for key in keys]
     absent = [key for key, value in zip(keys, values, strict=True) if isnan(value)]

@@ -1,4 +1,4 @@
-"""CVAT's XML files, read element by element: the file is never in memory as a whole."""
+"""Parse CVAT's XML files element by element, without holding a whole file in memory."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -29,20 +29,20 @@ from unimask.labels import Colour
 
 SHAPED = ("polygon", "mask", "box", "ellipse")
 SHAPELESS = ("points", "polyline", "cuboid", "skeleton", "tag")
-"""Shapes, and types of labels, that have no pixels."""
+"""Kinds of shapes, and types of labels, that have no pixels."""
 
 PLACES = ("left", "top", "width", "height", "xtl", "ytl", "xbr", "ybr", "cx", "cy", "rx", "ry")
 """Attributes that are coordinates or lengths."""
 
 DEEPEST = 64
-"""Levels of elements at most; CVAT writes six."""
+"""Maximum nesting depth of elements; CVAT writes six levels."""
 
 
 def coordinate(value: object) -> float:
-    """Return a coordinate; NaN where it is absent.
+    """Return a coordinate; NaN if it is absent.
 
     Raises:
-        JsonValueError: It is no number, or no place in an image.
+        JsonValueError: The value is not a number, or too large for a position in an image.
     """
     number = real_number(value)
     if abs(number) > FARTHEST:
@@ -51,17 +51,17 @@ def coordinate(value: object) -> float:
 
 
 def number_or_zero(value: object) -> float:
-    """Return a number; 0 where it is absent.
+    """Return a number; 0 if it is absent.
 
     Raises:
-        JsonValueError: It is no number, or absurdly large.
+        JsonValueError: The value is not a number, or too large.
     """
     number = coordinate(value)
     return 0.0 if isnan(number) else number
 
 
 def group_number(value: object) -> int | str:
-    """Return a group; 0 for none."""
+    """Return a group id; 0 for none."""
     return 0 if value in (None, "") else normalized_id(value)
 
 
@@ -84,13 +84,13 @@ class CvatImage(msgspec.Struct):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width, 0 where the file lacks one of them."""
+        """Height and width in pixels, (0, 0) if the file lacks one of them."""
         height, width = int(self.height or 0), int(self.width or 0)
         return (height, width) if height > 0 and width > 0 else (0, 0)
 
 
 class CvatShape(msgspec.Struct):
-    """Attributes of a shape; what its kind does not have is NaN or empty."""
+    """Attributes of a shape; those that its kind does not have are NaN or empty."""
 
     label: str
     group_id: Id = 0
@@ -126,10 +126,10 @@ class CvatShape(msgspec.Struct):
 
 @dataclass(slots=True)
 class CvatHead:
-    """What an XML tells beside its shapes.
+    """Content of an XML file besides its shapes.
 
     Attributes:
-        images: All images, in the order of the file.
+        images: All images in the order of the file.
         labels: Labels that may have pixels, with their colours, in the order of the file.
     """
 
@@ -138,10 +138,10 @@ class CvatHead:
 
 
 def read_head(file: Path) -> CvatHead:
-    """Read the images and labels of an XML.
+    """Read the images and labels of an XML file.
 
     Raises:
-        DataError: It cannot be read, is CVAT for video, or has an image without name or size.
+        DataError: The file cannot be read, is CVAT for video, or has an image without name or size.
     """
     head, label = CvatHead(), dict[str, str]()
 
@@ -165,7 +165,7 @@ def read_head(file: Path) -> CvatHead:
 
 
 def add_label(head: CvatHead, label: Mapping[str, str]) -> None:
-    """Add a label, if it may have pixels."""
+    """Add a label if it may have pixels."""
     if label.get("type") not in SHAPELESS:
         digits = re.fullmatch("#([0-9a-fA-F]{6})", label.get("color", "").strip())
         red, green, blue = bytes.fromhex(digits[1]) if digits else (0, 0, 0)
@@ -174,19 +174,19 @@ def add_label(head: CvatHead, label: Mapping[str, str]) -> None:
 
 
 Elements = list[tuple[str, CvatShape | None]]
-"""Tags and attributes of the elements in an image; None for those without pixels."""
+"""Tag and attributes of each element in an image; None for elements without pixels."""
 
 
 def read_shapes(file: Path, take: Callable[[int, Elements], None]) -> None:
-    """Read the shapes of an XML, image by image.
+    """Read the shapes of an XML file, image by image.
 
     Args:
-        file: The XML.
-        take: Is called with the number of each image in the file, counted from 0, and with its
+        file: Path of the XML file.
+        take: Function called with each image's number in the file, counted from 0, and its
             elements.
 
     Raises:
-        DataError: It cannot be read, or an attribute is not what it should be.
+        DataError: The file cannot be read, or an attribute is invalid.
     """
     number, shapes = 0, list[tuple[str, CvatShape | None]]()
 
@@ -213,7 +213,7 @@ def record_of(file: Path, attributes: dict[str, str], record: type[Any], where: 
     """Return attributes as a record.
 
     Raises:
-        DataError: One is missing, or is not what it should be.
+        DataError: An attribute is missing or invalid.
     """
     try:
         return read_record(attributes, record)
@@ -226,15 +226,15 @@ def parse(
     start: Callable[[list[str], dict[str, str]], None],
     end: Callable[[list[str], str], None],
 ) -> None:
-    """Parse an XML without a document type, whose entities could be endless.
+    """Parse an XML file; a document type is refused because its entities could expand without end.
 
     Args:
-        file: The XML.
-        start: Is called with the tags from the root to each element, and its attributes.
-        end: Is called with the same tags and the text right before the element's end.
+        file: Path of the XML file.
+        start: Function called with the tags from the root to each element, and its attributes.
+        end: Function called with the same tags, and the text that precedes the element's end.
 
     Raises:
-        DataError: It cannot be read, or is no such XML.
+        DataError: The file cannot be read, or is not such an XML file.
     """
     path, text = list[str](), list[str]()
 

@@ -1,4 +1,4 @@
-"""A dataset in one line, and what can be learned from it."""
+"""Describe a dataset in one line, and check the tasks that it supports."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ from unimask.errors import DataError, TaskError
 from unimask.labels import LabelSet, Task, mean_the_same, widest
 
 NAMED = 6
-"""Classes whose names are written."""
+"""Maximum number of classes whose names are listed."""
 
 
 def describe(dataset: Dataset) -> str:
-    """Say what was found: format, pictures, classes, things and stuff, what is ignored."""
+    """Describe a dataset: format, images, classes, things and stuff, notes on ignored pixels."""
     about = about_of(dataset)
-    told = f" ({about.told})" if about.told else ""
+    notes = f" ({about.told})" if about.told else ""
     pictures = f"{len(dataset)} pictures"
-    return f"{dataset.name}: {about.format}, {pictures}, {describe_classes(dataset.labels)}{told}"
+    return f"{dataset.name}: {about.format}, {pictures}, {describe_classes(dataset.labels)}{notes}"
 
 
 def describe_classes(labels: LabelSet) -> str:
-    """Say how many classes there are of which kind, and the first names."""
+    """Describe the number and kinds of the classes, and the first names."""
     things, count = len(labels.things), len(labels)
     names = ", ".join(labels.names[:NAMED]) + (", ..." if count > NAMED else "")
     kinds = f"{things} things, {count - things} stuff" if things else "all stuff"
@@ -27,15 +27,15 @@ def describe_classes(labels: LabelSet) -> str:
 
 
 def widest_task(dataset: Dataset) -> Task:
-    """Give the task of a dataset that asks for the most."""
+    """Return the task of a dataset that requires the most of a network."""
     return widest(about_of(dataset).tasks)
 
 
 def check_tasks(dataset: Dataset, tasks: Sequence[Task]) -> None:
-    """Refuse tasks that labels cannot teach or judge.
+    """Raise if the labels do not support a task.
 
     Raises:
-        TaskError: There is one; the message says what labels it would need.
+        TaskError: They do not; the message states the labels that the task requires.
     """
     about = about_of(dataset)
     for task in tasks:
@@ -47,27 +47,27 @@ def check_tasks(dataset: Dataset, tasks: Sequence[Task]) -> None:
 
 
 def check_classes(train: Dataset, val: Dataset) -> None:
-    """Refuse two splits whose label ids are of different classes.
+    """Raise if the label ids of two splits stand for different classes.
 
     Raises:
-        DataError: They are; the message names the classes.
+        DataError: They do; the message names the classes.
     """
     if not mean_the_same(train.labels, val.labels):
-        told = difference(train.labels, val.labels, "train", "val")
+        text = difference(train.labels, val.labels, "train", "val")
         raise DataError(
-            f"train and val of {train.name} differ in their classes: {told}; list the same classes "
+            f"train and val of {train.name} differ in their classes: {text}; list the same classes "
             "in both, in one order"
         )
 
 
 def difference(ours: LabelSet, theirs: LabelSet, here: str, there: str) -> str:
-    """Say in words how two label sets differ.
+    """Describe how two label sets differ.
 
     Args:
-        ours: The one.
-        theirs: The other.
-        here: Whose the one is.
-        there: Whose the other is.
+        ours: First label set.
+        theirs: Second label set.
+        here: Name of the first label set's dataset.
+        there: Name of the second label set's dataset.
     """
     parts = []
     for labels, others, where in ((ours, theirs, here), (theirs, ours, there)):

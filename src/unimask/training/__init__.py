@@ -1,4 +1,4 @@
-"""Training: one short loop, a folder that survives, and what to print meanwhile."""
+"""Training: the loop, the folder of a run, and its logs."""
 
 from unimask.training.settings import TrainingSettings
 from unimask.training.train import Run, train

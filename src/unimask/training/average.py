@@ -1,17 +1,17 @@
-"""A running average of the weights, which judges better than the weights themselves."""
+"""Exponential moving average of the weights, for validation and saving."""
 
 import torch
 from torch import Tensor, nn
 
 
 class WeightAverage:
-    """Exponential average of parameters and buffers.
+    """Exponential moving average of parameters and buffers.
 
-    The decay rises with the number of updates, so that early weights are soon forgotten.
+    The decay rises with the number of updates, so that the initial weights have little influence.
 
     Args:
-        network: Whose weights are averaged.
-        decay: Share of the average that an update keeps in the long run; 0 copies the weights.
+        network: Network whose weights are averaged.
+        decay: Final decay per update, 0 to 1; 0 copies the weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -20,7 +20,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
-        """Move the average towards the weights."""
+        """Update the average with the current weights."""
         self.updates += 1
         keep = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.decay else 0.0
         for name, value in network.state_dict().items():
@@ -31,11 +31,11 @@ class WeightAverage:
                 average.copy_(value)
 
     def state_dict(self) -> dict[str, object]:
-        """Give what a resumed run needs."""
+        """Return the state for `load_state_dict`."""
         return {"updates": self.updates, "state": self.state}
 
     def load_state_dict(self, saved: dict[str, object]) -> None:
-        """Continue from a saved average."""
+        """Restore a saved average."""
         self.updates = int(saved["updates"])  # type: ignore[call-overload]
         state: dict[str, Tensor] = saved["state"]  # type: ignore[assignment]
         for name, value in state.items():

@@ -1,4 +1,4 @@
-"""Settings that fit the data and the machine, for all that nobody said (docs/training.md)."""
+"""Defaults of settings from the data and the hardware (docs/training.md)."""
 
 import math
 import os
@@ -20,47 +20,50 @@ from unimask.processing.preprocess import input_size
 from unimask.training.settings import TrainingSettings, check_choices, check_real, check_whole
 
 NOMINAL_BATCH = {"cpu": 4, "gpu": 16}
-"""Pictures per update: the papers' 16; on a CPU more small steps learn more per hour."""
+"""Number of images per step: the papers' 16; on a CPU, more and smaller steps learn faster."""
 
 LARGEST_SQUARE = {"cpu": 256, "gpu": 512}
 SMALLEST_SQUARE = 64
 
 TRAINED_RATE, UNTRAINED_RATE = 1e-4, 5e-4
-"""Peak rates at the papers' batch: theirs, for trained weights or backbones; and from scratch."""
+"""Peak learning rates at the papers' batch size: for trained weights, and from scratch."""
 
 SMALL = 10_000_000
-"""Parameters below which a network that was trained as a whole goes on as from scratch, with its
-backbone at the full rate: it was trained on nothing larger (`recipes/nuclei.py`, second leg)."""
+"""Number of parameters below which a trained network is trained as from scratch, with the full
+rate for its backbone: it was not pretrained on larger data (`recipes/nuclei.py`, second stage).
+"""
 
 PASSES, LEAST_STEPS, MOST_STEPS = 50, 1000, {"cpu": 3000, "gpu": 90_000}
-"""The papers' passes over COCO, within what small data need and what a day allows."""
+"""Number of passes over the data as in the papers on COCO, and limits of the number of steps."""
 
 PLAIN_PASSES, PLAIN_STEPS, STEADY_COLOUR = 15, 400, 0.1
-"""Passes, and steps, up to which pictures keep their scale, and nearly their colours: until all was
-seen a few times, every change of it is one more thing to learn (docs/training.md, beside
-`transformers`)."""
+"""Numbers of passes and of steps up to which images keep their scale and nearly their colours:
+until every image was seen a few times, augmentation slows learning (docs/training.md, comparison
+with `transformers`).
+"""
 
 VALIDATIONS, JUDGED = 10, 0.25
-"""Validations of a run; fewer, where they would judge more than this share of what it learns from:
-without gradients a picture takes a third of the time, at twice the size four thirds."""
+"""Number of validations per run; fewer if they would take more than this share of the training
+images: without gradients an image takes a third of the time, at twice the size four thirds.
+"""
 
 MEASURED = 200
-"""Pictures whose sizes are looked at."""
+"""Largest number of images whose sizes are read."""
 
 SHORTHANDS = ("size", "epochs")
-"""What may be said besides the settings: the side of the square, and passes in place of steps."""
+"""Options besides the settings: side of the training crop, and passes instead of steps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """What the rules ask of a machine.
+    """Properties of the hardware that the defaults depend on.
 
     Attributes:
         kind: "cpu", or "gpu" for any accelerator.
-        memory_gb: Of one accelerator; None if unknown.
-        bfloat16: Whether it multiplies in bfloat16.
-        cores: Of the processor, for each process of the run.
-        processes: Of the run, on all machines.
+        memory_gb: Memory of one accelerator in GB; None if unknown.
+        bfloat16: Whether bfloat16 is fast.
+        cores: Number of CPU cores for each process of the run.
+        processes: Number of processes of the run on all machines.
     """
 
     kind: str
@@ -71,10 +74,10 @@ class Machine:
 
 
 def find_machine(device: str) -> Machine:
-    """Look at the machine.
+    """Detect the hardware.
 
     Args:
-        device: As `check_device` takes it.
+        device: Device name as for `check_device`.
     """
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     on_cuda = device.partition(":")[0] in ("auto", "gpu", "cuda") and torch.cuda.is_available()
@@ -92,13 +95,13 @@ def find_machine(device: str) -> Machine:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What was said of a run, and what the rest follows from.
+    """Options given for a run, and the facts from which the other settings are chosen.
 
     Attributes:
-        said: Fields of `TrainingSettings` by name, and `SHORTHANDS`.
-        settings: All of them, which `said` changes; None leaves all else to the rules.
-        sizes: Of some pictures, (height, width).
-        machine: Where.
+        said: Given fields of `TrainingSettings` by name, and `SHORTHANDS`.
+        settings: Complete settings, changed by `said`; None to choose the others here.
+        sizes: Sizes (height, width) of some images.
+        machine: Hardware of the run.
     """
 
     said: Mapping[str, Any]
@@ -107,10 +110,10 @@ class Choices:
     machine: Machine
 
     def first(self) -> TrainingSettings:
-        """Give the settings that a network is built with: all that was said, and the square.
+        """Return the settings that the network is built with: those given, and the crop size.
 
         Raises:
-            SettingsError: Something said is no setting, or two things contradict each other.
+            SettingsError: A name is unknown, or two options contradict each other.
         """
         settings = with_changes(self.settings or TrainingSettings(), self.said)
         if self.settings is not None or {"size", "augmentation"} & set(self.said):
@@ -125,28 +128,28 @@ class Choices:
         pictures: int,
         judged: int,
     ) -> TrainingSettings:
-        """Fill in what nobody said.
+        """Choose the settings that were not given.
 
         Args:
-            settings: From `first`.
-            checkpoint: What is trained.
-            pretrained: Whether its weights, or its backbone's, were trained before.
-            pictures: To learn from.
-            judged: To judge by.
+            settings: Settings from `first`.
+            checkpoint: Network to train.
+            pretrained: Whether the network or its backbone has trained weights.
+            pictures: Number of training images.
+            judged: Number of validation images.
         """
-        machine, said = self.machine, self.said
+        machine, given = self.machine, self.said
         if self.settings is not None:
             return settings
-        if not {"size", "augmentation"} & set(said):  # as large as pictures are predicted
-            seen = [input_size(size, checkpoint.preprocessing) for size in self.sizes]
-            settings = with_square(settings, square(seen, machine))
+        if not {"size", "augmentation"} & set(given):  # crops as large as images in prediction
+            resized = [input_size(size, checkpoint.preprocessing) for size in self.sizes]
+            settings = with_square(settings, square(resized, machine))
         each = -(-nominal_batch(pictures, machine) // machine.processes)
         parameters = sum(tensor.numel() for tensor in checkpoint.state.values())
         largest = pictures_at_once(settings.augmentation.crop, parameters, machine)
-        at_once = said.get("batch_size", min(each, largest))
-        passes = said.get("accumulate", max(1, round(each / at_once)))
+        at_once = given.get("batch_size", min(each, largest))
+        passes = given.get("accumulate", max(1, round(each / at_once)))
         batch = at_once * passes * machine.processes
-        steps = said.get("steps", count_steps(pictures, batch, said.get("epochs"), machine))
+        steps = given.get("steps", count_steps(pictures, batch, given.get("epochs"), machine))
         least = math.ceil(judged / (JUDGED * batch))
         small = parameters < SMALL and settings.backbone_weights is None
         rate = TRAINED_RATE if pretrained and not small else UNTRAINED_RATE
@@ -161,19 +164,19 @@ class Choices:
             "precision": "bfloat16" if machine.bfloat16 else "float32",
             "workers": min(2 if machine.kind == "cpu" else 8, machine.cores),
         }
-        settings = replace(settings, **{k: v for k, v in chosen.items() if k not in said})
-        if "augmentation" in said:
+        settings = replace(settings, **{k: v for k, v in chosen.items() if k not in given})
+        if "augmentation" in given:
             return settings
         changed = for_length(settings.augmentation, steps, steps * batch / pictures)
         return replace(settings, augmentation=changed)
 
     def in_words(self, settings: TrainingSettings, pictures: int, judged: int) -> str:
-        """Say how a run goes, and which options say otherwise.
+        """Describe the course of a run and the options that change it.
 
         Args:
-            settings: Of the run.
-            pictures: To learn from.
-            judged: To judge by.
+            settings: Settings of the run.
+            pictures: Number of training images.
+            judged: Number of validation images.
         """
         processes = self.machine.processes
         batch = settings.batch_size * settings.accumulate * processes
@@ -186,7 +189,7 @@ class Choices:
             for name in names
             if self.settings is None and name not in self.said
         ]
-        told = (
+        description = (
             f"{pictures} pictures to learn from, {judged} to judge by\n"
             f"{settings.steps} steps of {batch} pictures ({', '.join(parts)}), "
             f"{settings.steps * batch / pictures:.1f} epochs; "
@@ -194,14 +197,14 @@ class Choices:
             f"learning rate {settings.learning_rate:.1e}; {settings.precision}; "
             f"judged every {settings.evaluate_every or settings.steps} steps"
         )
-        return told + (f" (chosen here; to change: {' '.join(free)})" if free else "")
+        return description + (f" (chosen here; to change: {' '.join(free)})" if free else "")
 
 
 def with_changes(settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
-    """Give settings with some fields changed; `epochs` is left to `Choices.rest`.
+    """Replace fields of settings by name; `epochs` is left to `Choices.rest`.
 
     Raises:
-        SettingsError: A name is none of a setting, or two contradict each other.
+        SettingsError: A name is unknown, or two options contradict each other.
     """
     known = {field.name for field in fields(TrainingSettings)}
     unknown = sorted(set(changes) - known - set(SHORTHANDS))
@@ -216,17 +219,17 @@ def with_changes(settings: TrainingSettings, changes: Mapping[str, Any]) -> Trai
 
 
 def with_square(settings: TrainingSettings, side: int) -> TrainingSettings:
-    """Return the settings with another training square.
+    """Replace the side of the training crop.
 
     Raises:
-        SettingsError: The side is no whole number.
+        SettingsError: The side is not an integer.
     """
     check_whole("size", side, 32, 16_384)
     return replace(settings, augmentation=replace(settings.augmentation, crop=side))
 
 
 def scale_range(augmentation: Augmentation) -> str:
-    """Describe the scales at which images are seen."""
+    """Describe the range of image scales relative to prediction."""
     least, most = (f"{scale:.2g}" for scale in (augmentation.min_scale, augmentation.max_scale))
     if least == most:
         return "the size of prediction" if least == "1" else f"{least} times the size of prediction"
@@ -234,10 +237,9 @@ def scale_range(augmentation: Augmentation) -> str:
 
 
 def for_length(augmentation: Augmentation, steps: int, passes: float) -> Augmentation:
-    """Give an augmentation the changes of scale and colour that fit a run's length.
+    """Reduce the changes of scale and colour for short runs.
 
-    Its own from the papers' passes over the data and the least steps of a run on, fewer in shorter
-    ones.
+    They are unchanged from `PASSES` passes and `LEAST_STEPS` steps on.
     """
     shares = (
         (passes - PLAIN_PASSES) / (PASSES - PLAIN_PASSES),
@@ -253,9 +255,9 @@ def for_length(augmentation: Augmentation, steps: int, passes: float) -> Augment
 
 
 def square(sizes: list[tuple[int, int]], machine: Machine) -> int:
-    """Give the side of the training square: half of the pictures have no shorter side above it.
+    """Compute the side of the training crop: the median of the images' shorter sides.
 
-    A multiple of 32, from 64 to what a machine of this kind trains at a bearable speed.
+    It is a multiple of 32, from 64 to the largest side that trains at an acceptable speed.
     """
     largest = LARGEST_SQUARE[machine.kind]
     if not sizes:
@@ -265,9 +267,9 @@ def square(sizes: list[tuple[int, int]], machine: Machine) -> int:
 
 
 def picture_sizes(dataset: Dataset) -> list[tuple[int, int]]:
-    """Read the sizes of some pictures, evenly spaced, from their headers alone.
+    """Read the sizes of evenly spaced images from their headers.
 
-    Files that are no pictures to Pillow are passed over: arrays, and what is damaged.
+    Files that Pillow cannot open are skipped, such as arrays and damaged images.
     """
     sizes = []
     for place in range(min(MEASURED, len(dataset))):
@@ -281,16 +283,16 @@ def picture_sizes(dataset: Dataset) -> list[tuple[int, int]]:
 
 
 def nominal_batch(pictures: int, machine: Machine) -> int:
-    """Give the pictures per update: the papers' 16, or 4 on a CPU; of small data a quarter."""
+    """Return the images per step: 16 as in the papers, 4 on a CPU, fewer for small data."""
     return max(2, min(NOMINAL_BATCH[machine.kind], pictures // 4))
 
 
 def pictures_at_once(side: int, parameters: int, machine: Machine) -> int:
-    """Give the pictures of one pass: a power of two that should fit in an accelerator's memory.
+    """Estimate the number of images per forward pass that fit into the accelerator's memory.
 
-    A rule of thumb on the careful side: weights, gradients, AdamW's moments and the average are
-    20 bytes a parameter, PyTorch itself a gigabyte; a picture of 512 x 512 is 0.6 GB, and 1 GB more
-    for each 90 million parameters. A CPU takes all at once.
+    It is a power of two from a conservative estimate: 20 bytes per parameter (weights, gradients,
+    AdamW's moments, average), 1 GB for PyTorch, and for an image of 512 x 512 0.6 GB plus 1 GB per
+    90 million parameters. A CPU takes all images in one pass.
     """
     if machine.memory_gb is None:
         return NOMINAL_BATCH[machine.kind] if machine.kind == "cpu" else 2
@@ -301,10 +303,10 @@ def pictures_at_once(side: int, parameters: int, machine: Machine) -> int:
 
 
 def count_steps(pictures: int, batch: int, epochs: float | None, machine: Machine) -> int:
-    """Return the updates of a run: those of `epochs`, else of the papers' 50, within bounds.
+    """Compute the number of steps for `epochs`, or for the papers' 50 passes within limits.
 
     Raises:
-        SettingsError: `epochs` is no positive number, or far too many.
+        SettingsError: `epochs` is not a positive number, or far too large.
     """
     if epochs is not None:
         check_real("epochs", epochs, 0.0, 1e9, "a positive number, such as 50")

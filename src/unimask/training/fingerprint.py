@@ -1,4 +1,4 @@
-"""What a dataset was when a run started on it, so that a resumed run does not learn another one."""
+"""Fingerprint of a dataset, so that a resumed run does not continue on different data."""
 
 import os
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from unimask.datasets import Dataset
 from unimask.datasets.found import about_of, count_things
 
 NAMED = 3
-"""Files that a message names."""
+"""Largest number of files named in a message."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitFingerprint:
-    """The images of one split.
+    """Files of one split.
 
     Attributes:
-        files: Their names relative to the dataset's folder, in the order of the dataset.
-        objects: Number of objects of things, where the labels tell it without the images.
+        files: File names relative to the dataset folder, in the dataset's order.
+        objects: Number of thing objects, if it is known without reading the images, else None.
     """
 
     files: tuple[str, ...]
@@ -27,14 +27,14 @@ class SplitFingerprint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fingerprint:
-    """What must stay the same while a run is interrupted; where the folder lies may change.
+    """Properties of a dataset that must not change between runs; its location may.
 
     Attributes:
         format: Format of the labels.
-        classes: Names of the classes.
-        things: Per class, whether it is a thing.
-        train: Images that are trained on.
-        val: Images that are validated on.
+        classes: Class names.
+        things: Whether each class is a thing.
+        train: Fingerprint of the training images.
+        val: Fingerprint of the validation images.
     """
 
     format: str
@@ -44,17 +44,17 @@ class Fingerprint:
     val: SplitFingerprint
 
     def to_json(self) -> dict[str, object]:
-        """Return the fingerprint as values that JSON has."""
+        """Convert the fingerprint to JSON values."""
         return asdict(self)
 
 
 def take_fingerprint(train: Dataset, val: Dataset, folder: Path) -> Fingerprint:
-    """Return the fingerprint of what a run learns from and is validated on.
+    """Compute the fingerprint of the training and validation images.
 
     Args:
-        train: The images that are trained on.
-        val: The images that are validated on.
-        folder: The dataset's; names of files are relative to it.
+        train: Training images.
+        val: Validation images.
+        folder: Dataset folder that file names are relative to.
     """
     return Fingerprint(
         format=about_of(train).format,
@@ -66,21 +66,21 @@ def take_fingerprint(train: Dataset, val: Dataset, folder: Path) -> Fingerprint:
 
 
 def split_fingerprint(dataset: Dataset, folder: Path) -> SplitFingerprint:
-    """Return the fingerprint of one split."""
+    """Compute the fingerprint of one split."""
     root, counts = os.path.abspath(folder), count_things(dataset)
     files = tuple(relative_name(path, root) for path in dataset.paths)
     return SplitFingerprint(files=files, objects=None if counts is None else int(counts.sum()))
 
 
 def relative_name(path: Path, root: str) -> str:
-    """Return a file's name within a folder; its own name alone if it lies elsewhere."""
+    """Return a file's path relative to a folder, or its bare name if it is outside."""
     whole = os.path.abspath(path)
     inside = whole.startswith(root.rstrip(os.sep) + os.sep)
     return Path(os.path.relpath(whole, root)).as_posix() if inside else Path(path).name
 
 
 def describe_change(before: Fingerprint, now: Fingerprint) -> str:
-    """Describe what differs between two fingerprints; empty if nothing does."""
+    """Describe the differences between two fingerprints; empty if there are none."""
     parts = []
     if before.format != now.format:
         parts.append(f"its labels were {before.format} and are now {now.format}")
@@ -92,7 +92,7 @@ def describe_change(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def class_change(before: Fingerprint, now: Fingerprint) -> str:
-    """Describe how the classes differ."""
+    """Describe the differences between the classes."""
     gone = [name for name in before.classes if name not in now.classes]
     added = [name for name in now.classes if name not in before.classes]
     parts = [f"{kind} {listed(names)}" for kind, names in (("lost", gone), ("new", added)) if names]
@@ -103,7 +103,7 @@ def class_change(before: Fingerprint, now: Fingerprint) -> str:
 
 
 def split_change(split: str, before: SplitFingerprint, now: SplitFingerprint) -> list[str]:
-    """Describe how the images of a split differ."""
+    """Describe the differences between the images of a split."""
     known, found = set(before.files), set(now.files)
     gone = [name for name in before.files if name not in found]
     added = [name for name in now.files if name not in known]
@@ -123,6 +123,6 @@ def split_change(split: str, before: SplitFingerprint, now: SplitFingerprint) ->
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Format the first names and the number of the others."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return f"{', '.join(names[:NAMED])}{more}"

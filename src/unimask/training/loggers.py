@@ -1,4 +1,4 @@
-"""Other people's places for a run's curves, beside its own metrics.csv."""
+"""External loggers of a run, in addition to metrics.csv."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,19 +11,19 @@ from unimask.errors import MissingExtraError, SettingsError
 
 @runtime_checkable
 class Logger(Protocol):
-    """Takes the numbers of a run, a row per stretch of steps."""
+    """Interface of a logger, which receives the metrics of a run."""
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
-        """Keep a row."""
+        """Log the metrics of one step."""
         ...
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write everything that is still buffered."""
         ...
 
 
 class TensorBoard:
-    """TensorBoard's files, in `tensorboard/` of the run's folder."""
+    """Logger of TensorBoard, in `tensorboard/` of the run's folder."""
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -32,17 +32,17 @@ class TensorBoard:
         self.writer.add_text("run", "\n\n".join(f"{key}: {value}" for key, value in facts.items()))
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
-        """Keep a row; see `Logger`."""
+        """Log the metrics of one step."""
         for name, value in numbers.items():
             self.writer.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write everything that is still buffered."""
         self.writer.close()
 
 
 class WeightsAndBiases:
-    """Weights & Biases; who and where is told by its own environment variables."""
+    """Logger of Weights & Biases, configured by its environment variables."""
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         import wandb  # pyright: ignore[reportMissingImports]
@@ -52,16 +52,16 @@ class WeightsAndBiases:
         )
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
-        """Keep a row; see `Logger`."""
+        """Log the metrics of one step."""
         self.run.log(dict(numbers), step=step)
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write everything that is still buffered."""
         self.run.finish()
 
 
 class MLflow:
-    """MLflow; where is told by its own environment variables."""
+    """Logger of MLflow, configured by its environment variables."""
 
     def __init__(self, folder: Path, facts: Mapping[str, Any]) -> None:
         import mlflow  # pyright: ignore[reportMissingImports]
@@ -71,11 +71,11 @@ class MLflow:
         mlflow.log_params({key: str(value)[:500] for key, value in facts.items()})
 
     def log(self, numbers: Mapping[str, float], step: int) -> None:
-        """Keep a row; see `Logger`."""
+        """Log the metrics of one step."""
         self.mlflow.log_metrics(dict(numbers), step=step)
 
     def close(self) -> None:
-        """Write what is not written yet."""
+        """Write everything that is still buffered."""
         self.mlflow.end_run()
 
 
@@ -83,11 +83,11 @@ LOGGERS = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases, "mlflow": MLfl
 
 
 def check_loggers(names: Sequence[str]) -> None:
-    """Refuse loggers that cannot be opened, before anything else is done.
+    """Check that loggers exist and their packages are installed.
 
     Raises:
-        MissingExtraError: What one of them needs is not installed.
-        SettingsError: There is none of that name.
+        MissingExtraError: A package is not installed.
+        SettingsError: A name is unknown.
     """
     for name in names:
         if name not in LOGGERS:
@@ -97,16 +97,16 @@ def check_loggers(names: Sequence[str]) -> None:
 
 
 def open_loggers(names: Sequence[str], folder: Path, facts: Mapping[str, Any]) -> list[Logger]:
-    """Open the places that a run is logged to.
+    """Open the loggers of a run.
 
     Args:
-        names: Of `LOGGERS`.
-        folder: The run's.
-        facts: How the run was started.
+        names: Keys of `LOGGERS`.
+        folder: Folder of the run.
+        facts: Description of the run.
 
     Raises:
-        MissingExtraError: What one of them needs is not installed.
-        SettingsError: There is none of that name.
+        MissingExtraError: A package is not installed.
+        SettingsError: A name is unknown.
     """
     check_loggers(names)
     opened: list[Logger] = []
@@ -119,7 +119,7 @@ def open_loggers(names: Sequence[str], folder: Path, facts: Mapping[str, Any]) -
 
 
 def numbers_of(row: Mapping[str, object]) -> dict[str, float]:
-    """Give a row's numbers under names that curves can have; a score goes by its metric's name."""
+    """Extract the numbers of a row by name; the score is named after its metric."""
     rest = {k: v for k, v in row.items() if k not in ("step", "metric", "score")}
     if row.get("metric") and isinstance(row.get("score"), int | float):
         rest[str(row["metric"])] = row["score"]

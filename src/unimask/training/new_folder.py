@@ -1,4 +1,4 @@
-"""Where a new run may start: a folder that is new, empty, or holds a run of ours."""
+"""Check and creation of the folder of a new run."""
 
 import json
 from pathlib import Path
@@ -10,20 +10,20 @@ RUN_FILES = frozenset(
     f"{RECORD} .lock .lock.json settings.json dataset.json classes.npy metrics.csv curves.png "
     "state.pt samples weights tokenizer tensorboard wandb mlruns".split()
 )
-"""What a run writes."""
+"""Names of the entries that a run writes."""
 
 SETTINGS = {"model", "task", "data", "labels", "settings"}
-"""Keys of our own settings.json, by which folders of earlier releases are known."""
+"""Keys of settings.json that identify folders of earlier releases."""
 
 LISTED = 3
 MOST_BYTES = 2**24
 
 
 def claim_folder(path: Path) -> None:
-    """Make the folder of a new run, and mark it as ours.
+    """Create the folder of a new run and mark it as written by unimask.
 
     Raises:
-        OutputError: It holds files that are none of a run's, or cannot be made.
+        OutputError: It holds files that do not belong to a run, or cannot be created.
     """
     found = foreign_entries(path)
     foreign = [name for name in found if name not in RUN_FILES]
@@ -38,9 +38,9 @@ def claim_folder(path: Path) -> None:
 
 
 def is_ours(path: Path, found: list[str]) -> bool:
-    """Return True for the folder of a run, even one that was killed before its first state."""
+    """Return whether a folder belongs to a run, even one that was killed before its first state."""
     if RECORD in found:
-        OutputFolder(path)  # refuses a record that is none
+        OutputFolder(path)  # raises OutputError for an invalid record
         return True
     if found == ["samples"]:
         return not any((path / "samples").iterdir())

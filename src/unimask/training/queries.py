@@ -1,4 +1,4 @@
-"""How many masks a network may propose: chosen for untrained networks, raised for trained ones."""
+"""Number of queries of a network: set for untrained networks, raised for trained ones."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,14 +26,14 @@ TABLES = (
     "transformer_decoder.queries.positions",
     "transformer_decoder.query_positions.weight",
 )
-"""Tensors with one row per query."""
+"""Names of the tensors with one row per query."""
 
 LOOKED_AT = 40
-"""Pictures whose objects are counted where only a look at them tells."""
+"""Number of images whose objects are counted if the counts require reading the images."""
 
 
 def most_queries(config: SegmenterConfig) -> int:
-    """Give the number of queries of a large picture."""
+    """Return the largest number of queries per image."""
     queries = config.transformer_decoder
     if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
         return config.num_classes
@@ -43,18 +43,18 @@ def most_queries(config: SegmenterConfig) -> int:
 
 
 def with_queries(model: str, config: SegmenterConfig, count: int | None) -> SegmenterConfig:
-    """Give an architecture a number of queries; None leaves it.
+    """Set the number of queries of an architecture; None leaves it unchanged.
 
-    Where queries are taken from the picture, the learned ones stay as they are, and `count` is the
-    most that there are in all.
+    If queries are selected from the image, the number of learned queries is unchanged, and `count`
+    is the largest total number.
 
     Args:
-        model: What the network is called in messages.
-        config: The architecture.
-        count: Queries.
+        model: Name of the network in messages.
+        config: Architecture.
+        count: Number of queries, or None.
 
     Raises:
-        SettingsError: The network has none, or needs more.
+        SettingsError: The network has no queries, or needs more.
     """
     if count is None:
         return config
@@ -72,36 +72,36 @@ def with_queries(model: str, config: SegmenterConfig, count: int | None) -> Segm
 
 
 def fixed_queries(config: SegmenterConfig) -> int:
-    """Count the queries that a network has besides those whose number is free."""
+    """Return the number of queries that cannot be changed."""
     queries = config.transformer_decoder
     if isinstance(queries, MaskedDecoderConfig) and queries.proposals:
         return queries.num_queries
-    if config.task_queries is not None:  # as many as learn from vectors that belong to no text
+    if config.task_queries is not None:  # queries contrasted with learned context
         return (config.text or TextConfig()).context
     return 0
 
 
 def raise_queries(model: str, checkpoint: Checkpoint, count: int | None) -> tuple[Checkpoint, str]:
-    """Give a trained network more queries: its own keep their weights, the others are untrained.
+    """Add untrained queries to a trained network, whose own queries keep their weights.
 
-    OneFormer's last queries, which learn from the context of its texts, and its token stay last.
+    OneFormer's last queries, which belong to the context of its texts, and its token stay last.
 
     Args:
-        model: What the network is called in messages.
-        checkpoint: The trained network.
-        count: Queries; None leaves them.
+        model: Name of the network in messages.
+        checkpoint: Trained network.
+        count: New number of queries; None leaves it unchanged.
 
     Returns:
-        The network, and words on what is new.
+        The network, and a description of the change.
 
     Raises:
-        SettingsError: There would be fewer, or the network has none.
+        SettingsError: The number would fall, or the network has no queries.
     """
     config = with_queries(model, checkpoint.config, count)
     old, new = most_queries(checkpoint.config), most_queries(config)
     if new == old:
         return checkpoint, ""
-    # As many pairs of query and class are kept as before, and at least one for each query.
+    # Keep at least as many pairs of query and class as before, and at least one per query.
     rules = replace(checkpoint.postprocessing, top_k=max(checkpoint.postprocessing.top_k, new))
     changed = replace(checkpoint, config=config, postprocessing=rules)
     queries = config.transformer_decoder
@@ -123,18 +123,18 @@ def raise_queries(model: str, checkpoint: Checkpoint, count: int | None) -> tupl
 
 
 def told_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> str:
-    """Say that pictures hold more objects than a network proposes masks; empty if they do not.
+    """Format a warning if images have more objects than the network has queries, else "".
 
-    Lists of objects tell how many there are. Of maps some are read, evenly spaced: `unimask check`
-    counts all.
+    Objects of label lists are counted in all images. Of label maps, only some evenly spaced ones
+    are read; `unimask check` reads all.
 
     Args:
-        dataset: To learn from.
-        queries: Masks per picture.
-        tasks: That are trained; semantic has one mask per class.
+        dataset: Training images.
+        queries: Number of queries.
+        tasks: Tasks to train for; semantic needs one mask per class only.
 
     Returns:
-        A line of its own, with the line end before it.
+        A line that starts with a line break, or "".
     """
     if set(tasks) == {"semantic"}:
         return ""

@@ -1,4 +1,4 @@
-"""How long a run will still take, from what its steps and validations have taken so far."""
+"""Estimate of the remaining time of a run from the measured steps and validations."""
 
 import time
 from dataclasses import dataclass, field
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 @dataclass(eq=False)
 class RemainingTime:
-    """Measures steps and validations, and estimates the rest of a run.
+    """Measured times of steps and validations, and the estimate derived from them.
 
     Attributes:
-        steps: Steps of the whole run.
-        every: Steps between two validations; 0 for one at the end.
-        images_per_step: Images of an update, in this process.
-        images_per_validation: Images that a validation looks at.
-        recent: Seconds of the steps that were measured last.
+        steps: Number of steps of the whole run.
+        every: Number of steps between validations; 0 for one at the end.
+        images_per_step: Number of images per step in this process.
+        images_per_validation: Number of images per validation.
+        recent: Seconds of the most recent steps.
         validations: Seconds of each validation.
     """
 
@@ -25,17 +25,17 @@ class RemainingTime:
     validations: list[float] = field(default_factory=list)
 
     def add_step(self, seconds: float) -> None:
-        """Note how long a step took; the first ones are slow, and are forgotten."""
+        """Record the time of a step; slow first steps drop out later."""
         self.recent = [*self.recent[-(RECENT - 1) :], seconds]
 
     def add_validation(self, seconds: float) -> None:
-        """Note how long a validation took."""
+        """Record the time of a validation."""
         self.validations.append(seconds)
 
     def estimate(self, step: int) -> float:
-        """Return the seconds that remain after `step` steps.
+        """Estimate the remaining seconds after `step` steps.
 
-        A validation that was not measured yet is taken to need as long for an image as a step.
+        Before the first validation, an image is assumed to take as long as in training.
         """
         known = self.recent[1:] or self.recent
         each = sum(known) / max(1, len(known))
@@ -46,7 +46,7 @@ class RemainingTime:
         return (self.steps - step) * each + self.count_validations(step) * validation
 
     def count_validations(self, step: int) -> int:
-        """Count the validations after `step` steps; the one of this step is over."""
+        """Count the validations after `step` steps, without one at this step."""
         if step >= self.steps:
             return 0
         if not self.every:
@@ -55,7 +55,7 @@ class RemainingTime:
         return regular + (self.steps % self.every > 0)
 
     def describe(self, step: int) -> str:
-        """Describe how long the run still takes, and when it ends; empty at the end."""
+        """Describe the remaining time and the time of the end; empty after the last step."""
         if step >= self.steps:
             return ""
         seconds = self.estimate(step)
@@ -65,13 +65,13 @@ class RemainingTime:
 
 
 RECENT = 200
-"""Steps whose mean is taken for those to come."""
+"""Number of most recent steps whose mean time is used."""
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 
 def duration(seconds: float) -> str:
-    """Return a duration in its two greatest units."""
+    """Format a duration in its two largest units."""
     whole = round(seconds)
     if whole < MINUTE:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a bar that moves, and one line per stretch of steps."""
+"""Console output of a run: a progress bar, and one line per log interval."""
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -7,12 +7,12 @@ from unimask.formats.terminal import Terminal
 
 
 class Reporter:
-    """Prints a run; only the first process of many speaks.
+    """Console output of a run; only the first process prints.
 
     Args:
-        total: Steps of the run.
-        done: Steps taken before.
-        quiet: Print nothing.
+        total: Number of steps of the run.
+        done: Number of steps taken before.
+        quiet: Whether nothing is printed.
     """
 
     def __init__(self, total: int, done: int, *, quiet: bool = False) -> None:
@@ -30,28 +30,28 @@ class Reporter:
         self.task = self.bar.add_task("", total=total, completed=done, loss="")
 
     def __enter__(self) -> "Reporter":
-        """Show the bar."""
+        """Show the progress bar."""
         self.bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the bar."""
+        """Remove the progress bar."""
         self.bar.stop()
 
     def step(self, loss: float) -> None:
-        """Move the bar."""
+        """Advance the progress bar by one step."""
         self.bar.update(self.task, advance=1, loss=f"loss {loss:.2f}")
 
     def say(self, line: str | Text) -> None:
-        """Print a line above the bar."""
+        """Print a line above the progress bar."""
         self.console.print(line, soft_wrap=True)
 
     def row(self, row: dict[str, object], remaining: str = "") -> None:
-        """Print a stretch of steps in one line.
+        """Print the metrics of a log interval as one line.
 
         Args:
-            row: Its numbers.
-            remaining: How long the run still takes.
+            row: Metrics of the interval.
+            remaining: Description of the remaining time.
         """
         parts: list[str | Text] = [f"step {row['step']:>6}  epoch {row['epoch']:>7.2f}"]
         parts += [f"{name} {row[name]:.4f}" for name in ("loss", "class", "mask", "dice")]

@@ -1,4 +1,4 @@
-"""What decides on segments once trained weights go on to other classes, or to another task."""
+"""Post-processing rules of trained weights that are trained on other classes or tasks."""
 
 from dataclasses import replace
 
@@ -13,20 +13,19 @@ from unimask.presets import family_rules
 def rules_for(
     checkpoint: Checkpoint, labels: LabelSet, tasks: tuple[Task, ...]
 ) -> tuple[PostprocessingConfig, str]:
-    """Give the thresholds of trained weights that go on to learn.
+    """Choose the post-processing rules for trained weights that are trained further.
 
-    They belong to data and task. Weights that go on with their own classes and tasks keep theirs.
-    Else they take what was published for the new ones. Where nothing was, those of a public dataset
-    stay behind, and the family's usual ones are taken; others were chosen by somebody, and stay.
-    `top_k` is the network's, and stays.
+    Weights keep their rules for their own classes and tasks. For others, they take the rules
+    published for these, if any. Else rules of a public dataset are replaced by the family's
+    defaults, and rules of any other origin are kept. `top_k` is never changed.
 
     Args:
-        checkpoint: The trained weights, with their own classes and tasks.
-        labels: Classes to be learned.
-        tasks: Tasks to be learned.
+        checkpoint: Trained weights with their own classes and tasks.
+        labels: Label set to train for.
+        tasks: Tasks to train for.
 
     Returns:
-        The rules, and words on what changed.
+        The rules, and a description of the change.
     """
     own = checkpoint.postprocessing
     if checkpoint.labels == labels and set(tasks) <= set(checkpoint.tasks):

@@ -1,4 +1,4 @@
-"""The state that a run goes on from, checked before anything is built by it."""
+"""Saved state of a run, validated before anything is built from it."""
 
 import math
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from torch import Tensor, optim
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 LOSSES = {"loss", "class", "mask", "dice", "auxiliary"}
-"""What is summed up between two lines of a run."""
+"""Names of the sums over a log interval."""
 
 
 class AverageState(msgspec.Struct, frozen=True):
-    """The averaged weights."""
+    """State of the averaged weights."""
 
     updates: Count
     state: dict[str, Tensor]
@@ -28,14 +28,14 @@ class SkippedImages(msgspec.Struct, frozen=True):
 
 
 class OptimizerState(msgspec.Struct, frozen=True):
-    """The moments of each parameter, and which parameters each group has."""
+    """Moments of each parameter, and the parameters of each group."""
 
     state: dict[int, dict[str, Tensor]]
     param_groups: list[dict[str, object]]
 
 
 class SavedState(msgspec.Struct, frozen=True, kw_only=True):
-    """The content of `state.pt`; the attributes are those of `Loop` and `Trainee`."""
+    """Content of `state.pt`; the attributes are those of `Loop` and `Trainee`."""
 
     step: Count
     best: float
@@ -53,10 +53,10 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
     average: AverageState
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no run has.
+        """Validate the score and the sums.
 
         Raises:
-            ValueError: The score is none, or sums are missing, or summed up over no step.
+            ValueError: The score is not finite, or the sums do not match the number of steps.
         """
         if not math.isfinite(self.best):
             raise ValueError(f"its best score is {self.best}")
@@ -64,10 +64,10 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("its sums are not those of the losses")
 
     def check_shapes(self, wanted: Mapping[str, Tensor]) -> None:
-        """Refuse weights of another network.
+        """Raise ValueError unless the weights match the network.
 
         Args:
-            wanted: Names and shapes of the network's tensors.
+            wanted: Tensors of the network by name.
 
         Raises:
             ValueError: A tensor is missing, unknown, or of another shape.
@@ -81,10 +81,10 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
                     raise ValueError(f"{name} is {shapes[0]}, the network needs {shapes[1]}")
 
     def restore_optimizer(self, optimizer: optim.Optimizer) -> None:
-        """Load the moments; rates and decays stay those of the settings.
+        """Load the optimizer's moments; learning rates and decays stay those of the settings.
 
         Raises:
-            ValueError: They are those of other parameters.
+            ValueError: The moments belong to other parameters.
         """
         groups = optimizer.state_dict()["param_groups"]
         found = [group.get("params") for group in self.optimizer.param_groups]
@@ -99,7 +99,7 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_state(value: object) -> SavedState:
-    """Check what a file holds.
+    """Validate the content of a state file.
 
     Raises:
         ValueError: A value is missing, or of another type.

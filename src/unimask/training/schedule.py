@@ -1,4 +1,4 @@
-"""The learning rate at each step."""
+"""Learning rate schedule."""
 
 import math
 
@@ -6,7 +6,7 @@ from unimask.training.settings import TrainingSettings
 
 
 def rate_at(step: int, settings: TrainingSettings) -> float:
-    """Give the share of the peak rate that step `step` (from 0) uses."""
+    """Compute the learning rate of a step (from 0) as a share of the peak rate."""
     if step < settings.warmup_steps:
         return (step + 1) / settings.warmup_steps
     progress = min(step / settings.steps, 1.0)

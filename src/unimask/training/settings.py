@@ -1,4 +1,4 @@
-"""What a run may be told: one dataclass, the same in Python and on the command line."""
+"""Training settings: one dataclass for Python and the command line."""
 
 import math
 from collections.abc import Mapping
@@ -13,61 +13,63 @@ from unimask.processing.intensities import checked
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingSettings:
-    """How a network is trained.
+    """Settings of a training run.
 
     Attributes:
-        steps: Updates of the weights.
-        batch_size: Pictures per process and pass.
-        accumulate: Passes per update; the gradients are those of one large batch, but for the
-            class loss's weighted mean, which each pass takes over its own pictures.
-        learning_rate: Peak rate of everything but the backbone.
-        backbone_rate: Factor on it for a pretrained backbone.
-        backbone: In place of a preset's: "convnext-tiny" or another published one, or `timm:NAME`,
-            which needs the extra `timm`.
-        pixel_decoder: In place of a preset's: "deformable", "fpn", "fpn-encoder" or "fapn".
-        backbone_weights: File of a backbone trained on ImageNet, for a network that is otherwise
-            untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, that of Swin's, ConvNeXt's
-            or DiNAT's authors, or timm's own of the model that `backbone` names; "timm" lets timm
-            fetch them.
-        channels: Of the pictures, where they are not RGB; weights of RGB are fitted to them. None
-            keeps the network's, 3 for a preset.
-        num_queries: Masks that the network may propose per picture; None keeps its own number. A
-            trained network keeps its queries and gets untrained ones beside them, so that it
-            can have more, never fewer. Where queries are taken from the picture, the most of them
-            in all, more or fewer.
-        weight_decay: Decay of weight matrices; norms, embeddings and tables have none.
-        clip_norm: Largest norm of all gradients together.
-        schedule: How the rate falls after warm-up: "poly" (power 0.9), "cosine", or "step" (a
-            tenth after 8/9 and again after 26/27 of the run, the papers' COCO schedule).
-        warmup_steps: Steps over which the rate rises from 0.
+        steps: Number of optimizer steps.
+        batch_size: Number of images per forward pass and process.
+        accumulate: Number of forward passes per optimizer step. The gradients equal those of one
+            large batch, except that each pass computes the class loss's weighted mean over its own
+            images.
+        learning_rate: Peak learning rate of all parameters outside the backbone.
+        backbone_rate: Factor on the learning rate of a pretrained backbone.
+        backbone: Backbone instead of the preset's: "convnext-tiny" or another published one, or
+            `timm:NAME`, which needs the extra `timm`.
+        pixel_decoder: Pixel decoder instead of the preset's: "deformable", "fpn", "fpn-encoder" or
+            "fapn".
+        backbone_weights: File of backbone weights trained on ImageNet, for a network that is
+            otherwise untrained: detectron2's `R-50.pkl`, torchvision's `.pth`, a file of the
+            authors of Swin, ConvNeXt or DiNAT, or timm's own for the model that `backbone` names;
+            "timm" lets timm download them.
+        channels: Number of channels per image, if images are not RGB; weights for RGB are adapted.
+            None keeps the network's number, 3 for a preset.
+        num_queries: Number of queries, the largest number of masks per image; None keeps the
+            network's own. A trained network keeps its queries and gets untrained ones in addition,
+            so the number can rise but not fall. If queries are selected from the image, the largest
+            total number, which may also fall.
+        weight_decay: Weight decay of weight matrices; norms, embeddings and tables have none.
+        clip_norm: Largest norm of the gradients of all parameters together.
+        schedule: Decay of the learning rate after warm-up: "poly" (power 0.9), "cosine", or "step"
+            (factor 0.1 after 8/9 and after 26/27 of the run, the papers' COCO schedule).
+        warmup_steps: Number of steps of the linear warm-up from 0.
         precision: "float32", or "bfloat16" autocast; matching and losses stay float32.
-        recompute: Compute the insides of layers again for their gradients instead of keeping them:
-            about half the memory, and a third more time.
-        ema_decay: Of the running average of the weights, which is what is judged and kept; 0
-            keeps the weights themselves.
-        tokenizer: OneFormer's texts as "bytes", or as the tokens of CLIP, whose files are here
+        recompute: Whether layers recompute their activations in the backward pass: about half the
+            memory and a third more time.
+        ema_decay: Decay of the exponential moving average of the weights, which is validated and
+            saved; 0 uses the weights themselves.
+        tokenizer: Tokenizer of OneFormer's texts: "bytes", or the path of CLIP's tokenizer
             (tokenizer.json, or a folder with it or with vocab.json and merges.txt). "auto" takes
-            the files beside trained weights, as published OneFormers have them, else bytes.
-        seed: Every random draw follows from it, the step and the picture.
-        workers: Processes that read pictures.
-        evaluate_every: Steps between two validations; 0 for one at the end.
-        patience: Validations in a row without a better score after which the run ends; 0 for never.
-        save_every: Steps between two saved states.
-        on_bad_picture: What an unreadable picture or label does: "stop" ends the run, "skip" takes
-            the next one in its place, and counts.
-        repeat_rare: Share of the pictures below which a class is rare, whose pictures are then
-            shown more often (`balance.repeat_factors`); LVIS takes 0.001, small data more. 0 for
+            the files beside trained weights, as in published OneFormers, else bytes.
+        seed: Seed of all random numbers, which also depend on the step and the image.
+        workers: Number of processes that load images.
+        evaluate_every: Number of steps between validations; 0 validates only at the end.
+        patience: Number of validations in a row without a better score that end the run; 0 for
             never.
-        weigh_classes: Rare classes count more in the class loss (`balance.class_weights`).
-        loggers: Where curves go beside `metrics.csv`: "tensorboard", "wandb", "mlflow".
-        max_bad_steps: Steps in a row without finite losses after which the run stops.
-        preprocessing: How pictures are predicted; None keeps the weights' own, or lets the
-            shorter side be `augmentation.crop` for a network from scratch.
-        window: Values of deep images that become black and white when they are read, or "auto"; the
-            weights remember it, and predict with it. None keeps the weights' own.
-        augmentation: How pictures are changed before the network learns from them.
-        criterion: Weights of the losses and where they look; None takes the authors' for the
-            network.
+        save_every: Number of steps between saved states.
+        on_bad_picture: Handling of unreadable images or labels: "stop" ends the run, "skip" takes
+            the next image instead and counts it.
+        repeat_rare: Share of the images (0 to 1) below which a class is rare and its images are
+            repeated (`balance.repeat_factors`); LVIS uses 0.001, small datasets more. 0 for never.
+        weigh_classes: Whether rare classes have a higher weight in the class loss
+            (`balance.class_weights`).
+        loggers: Loggers in addition to `metrics.csv`: "tensorboard", "wandb", "mlflow".
+        max_bad_steps: Number of steps in a row with non-finite losses that end the run.
+        preprocessing: Preprocessing for prediction; None keeps the weights' own, or for a network
+            from scratch uses `augmentation.crop` as the shorter side.
+        window: Values of images with more than 8 bits that are mapped to 0 and 255, or "auto";
+            stored with the weights for prediction. None keeps that of the weights.
+        augmentation: Augmentation of training images.
+        criterion: Weights and sampling of the losses; None takes the authors' for the network.
     """
 
     steps: int = 1000
@@ -104,10 +106,10 @@ class TrainingSettings:
     criterion: LossConfig | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot be meant.
+        """Validate types and ranges.
 
         Raises:
-            SettingsError: A value is of another type, or outside its range.
+            SettingsError: A value has another type, or is outside its range.
         """
         for name, (least, most) in WHOLE.items():
             check_whole(name, getattr(self, name), least, most)
@@ -141,7 +143,7 @@ WHOLE = {
     "save_every": (1, 10**9),
     "max_bad_steps": (1, 10**9),
 }
-"""Least and greatest value of settings that are whole numbers."""
+"""Smallest and largest value of each integer setting."""
 
 REAL = {
     "learning_rate": (0.0, math.inf, "a positive number"),
@@ -151,18 +153,18 @@ REAL = {
     "ema_decay": (0.0, math.nextafter(1.0, 0.0), "0 or a share below 1"),
     "repeat_rare": (0.0, 1.0, "a share from 0 to 1"),
 }
-"""Least and greatest value of settings that are finite numbers, and what they are."""
+"""Smallest and largest value of each real-valued setting, and the description in messages."""
 
 
 CHOICES = ("schedule", "precision", "on_bad_picture")
-"""Settings that are one of a few words."""
+"""Settings with a fixed set of values."""
 
 
 def check_choices(values: Mapping[str, object]) -> None:
-    """Refuse words that a setting does not know.
+    """Raise SettingsError if a setting has a value outside its fixed set.
 
     Raises:
-        SettingsError: There is one.
+        SettingsError: There is such a value.
     """
     for name in CHOICES:
         choices = get_args(get_type_hints(TrainingSettings)[name])
@@ -171,10 +173,10 @@ def check_choices(values: Mapping[str, object]) -> None:
 
 
 def check_whole(name: str, value: object, least: int, most: int) -> None:
-    """Refuse what is no whole number of a range.
+    """Raise SettingsError unless a value is an integer in a range.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: It is anything else.
     """
     if not isinstance(value, int) or isinstance(value, bool):
         raise SettingsError(f"{name} is {value!r}: give a whole number")
@@ -185,10 +187,10 @@ def check_whole(name: str, value: object, least: int, most: int) -> None:
 
 
 def check_real(name: str, value: object, least: float, most: float, words: str) -> None:
-    """Refuse what is no finite number of a range.
+    """Raise SettingsError unless a value is a finite number in a range.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: It is anything else.
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise SettingsError(f"{name} is {value!r}: give {words}")
@@ -197,7 +199,7 @@ def check_real(name: str, value: object, least: float, most: float, words: str) 
 
 
 def check_window(window: object) -> None:
-    """Refuse what is no window.
+    """Raise SettingsError unless a value is a window.
 
     Raises:
         SettingsError: It is neither "auto" nor two finite numbers, the lower first.

@@ -1,4 +1,4 @@
-"""What a run starts from: an untrained architecture, or weights with a fitting class head."""
+"""Initial network of a run: an untrained architecture, or trained weights with a fitting head."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,17 +33,17 @@ from unimask.training.texts import tokenizer_for
 
 CLASS_HEADS = ("transformer_decoder.head.class_embed.", "transformer_decoder.classify.")
 CLASS_QUERIES = ("transformer_decoder.query_positions.",)
-"""The head of networks whose every query is a class."""
+"""Prefix of the class head of networks whose queries each stand for one class."""
 
 
 class Start(NamedTuple):
-    """What is trained from.
+    """Initial network of a run.
 
     Attributes:
         checkpoint: Architecture, weights, classes and rules.
-        pretrained: Whether its backbone was trained before.
-        words: A line for a person.
-        other_classes: Whether it is trained, and its class head is new.
+        pretrained: Whether the backbone has trained weights.
+        words: Description for the log.
+        other_classes: Whether a trained network has a new class head.
     """
 
     checkpoint: Checkpoint
@@ -59,19 +59,19 @@ def starting_point(
     settings: TrainingSettings,
     resumed: bool = False,
 ) -> Start:
-    """Give the checkpoint to train from.
+    """Build the checkpoint that training starts from.
 
     Args:
-        model: Name of a preset or of a published configuration, or whatever `load` takes.
-        labels: Classes of the data.
-        tasks: What is trained.
-        settings: Preprocessing, tokenizer, seed, and the backbone's weights.
-        resumed: Whether a saved state brings all weights, so that the backbone's file is not read.
+        model: Name of a preset or of a published configuration, or any source of `load`.
+        labels: Label set of the data.
+        tasks: Tasks to train for.
+        settings: Settings, of which preprocessing, tokenizer, seed and network options are used.
+        resumed: Whether all weights come from a saved state, so that no backbone file is read.
 
     Raises:
         CheckpointError: Weights cannot be read, or do not fit.
-        SettingsError: The network cannot learn the task, several are to be trained and it has no
-            task token, or weights of a backbone are given for one that is trained already.
+        SettingsError: The network cannot learn the task, several tasks are given for a network
+            without task token, or backbone weights are given for trained weights.
     """
     torch.manual_seed(settings.seed)
     settings = replace(settings, tokenizer=tokenizer_for(model, settings.tokenizer))
@@ -79,38 +79,38 @@ def starting_point(
         start = untrained(model, labels, settings, resumed=resumed)
     else:
         start = trained(model, labels, tasks, settings)
-    checkpoint, told = start.checkpoint, start.words
+    checkpoint, words = start.checkpoint, start.words
     for task in tasks:
         check_task(model, checkpoint.config, task)
     if checkpoint.config.task_queries is not None:
         checkpoint, texts = add_texts(checkpoint, settings)
-        told += texts
+        words += texts
     elif len(tasks) > 1:
         raise SettingsError(f"{model} is not told its task: panoptic trains it for all three")
     check_channels(checkpoint)
-    told += f"; {count(checkpoint.state):.1f} million parameters"
+    words += f"; {count(checkpoint.state):.1f} million parameters"
     if is_untrained(model):
         first = expect(checkpoint.config, settings.criterion)
-        told += f"\nexpect a first loss near {first.headline:.1f} = {first.words} (the last of "
-        told += f"{first.layers} layers; all of them, which are minimised, {first.total:.0f})"
+        words += f"\nexpect a first loss near {first.headline:.1f} = {first.words} (the last of "
+        words += f"{first.layers} layers; all of them, which are minimised, {first.total:.0f})"
     known, rules = tasks_of(checkpoint.config, tasks), checkpoint.postprocessing
     if known != ("semantic",):
-        rules = replace(rules, resize="masks")  # scores are the rule of semantic networks alone
+        rules = replace(rules, resize="masks")  # the rule "scores" is for semantic networks only
     before = checkpoint.preprocessing
     before = replace(before, window=before.window if settings.window is None else settings.window)
     checkpoint = replace(checkpoint, tasks=known, preprocessing=before, postprocessing=rules)
-    return start._replace(checkpoint=checkpoint, words=told)
+    return start._replace(checkpoint=checkpoint, words=words)
 
 
 def trained(
     model: str, labels: LabelSet, tasks: tuple[Task, ...], settings: TrainingSettings
 ) -> Start:
-    """Give trained weights, with a new class head for other classes, and more queries if asked."""
+    """Load trained weights; replace the head for other classes, and add queries if requested."""
     for name in ("backbone", "pixel_decoder", "backbone_weights"):
-        given = getattr(settings, name)
-        if given is not None:
-            raise SettingsError(f"{model} is trained: {name} {given} goes with a preset")
-    checkpoint, told = read_source(model), f"{model}: trained weights"
+        value = getattr(settings, name)
+        if value is not None:
+            raise SettingsError(f"{model} is trained: {name} {value} goes with a preset")
+    checkpoint, words = read_source(model), f"{model}: trained weights"
     ids = labels.category_ids
     if tasks == ("instance",) and are_with_background(labels, checkpoint.labels):
         labels = checkpoint.labels
@@ -120,25 +120,25 @@ def trained(
     if other_classes:
         old = len(checkpoint.labels)
         checkpoint = replace_head(checkpoint, labels)
-        told += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
-        told += f" (expect a first class loss near {fresh_class_loss(checkpoint.config):.1f})"
-    elif ids:  # results are for the data at hand, which may number the same classes differently
+        words += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
+        words += f" (expect a first class loss near {fresh_class_loss(checkpoint.config):.1f})"
+    elif ids:  # results use the data's category ids, which may differ for the same classes
         numbered = replace(checkpoint.labels, category_ids=ids[: len(checkpoint.labels)])
         checkpoint = replace(checkpoint, labels=numbered)
-    told += which
+    words += which
     checkpoint, more = raise_queries(model, checkpoint, settings.num_queries)
     before, checkpoint = checkpoint, read_channels(model, checkpoint, settings.channels)
     if checkpoint is not before:
         more += f", its first layer is changed for {settings.channels} channels"
     if settings.preprocessing is not None:
         checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
-    return Start(checkpoint, True, told + more, other_classes)
+    return Start(checkpoint, True, words + more, other_classes)
 
 
 def untrained(model: str, labels: LabelSet, settings: TrainingSettings, *, resumed: bool) -> Start:
-    """Give a network with random weights, but for the backbone's if there are any.
+    """Build a network with random weights, except for a backbone's weights from a file.
 
-    A preset predicts at the size of training, a published configuration at its authors' test size.
+    A preset predicts at the crop size of training, a published configuration at its test size.
     """
     checkpoint = describe_untrained(
         model,
@@ -150,10 +150,10 @@ def untrained(model: str, labels: LabelSet, settings: TrainingSettings, *, resum
     config = with_queries(model, checkpoint.config, settings.num_queries)
     state = build_segmenter(config).state_dict()
     parts = in_place(settings.backbone, settings.pixel_decoder)
-    told, file = f"{model}: untrained{parts}", settings.backbone_weights
+    words, file = f"{model}: untrained{parts}", settings.backbone_weights
     if file is not None and not resumed:
         state |= backbone_weights(config, state, file)
-        told += f", its backbone is that of {file}"
+        words += f", its backbone is that of {file}"
     checkpoint = replace(checkpoint, config=config, state=state, tasks=())
     before, rules = checkpoint.preprocessing, checkpoint.postprocessing
     if model in PRESETS:
@@ -162,13 +162,13 @@ def untrained(model: str, labels: LabelSet, settings: TrainingSettings, *, resum
         rules = replace(rules, top_k=most_queries(config))
     before = settings.preprocessing or before
     checkpoint = replace(checkpoint, preprocessing=before, postprocessing=rules)
-    return Start(checkpoint, file is not None, told)
+    return Start(checkpoint, file is not None, words)
 
 
 def usual_task(model: str, dataset: Dataset) -> str:
-    """Give what is trained unless somebody says.
+    """Return the default task.
 
-    A configuration's own task, else the one of the data that asks for the most.
+    It is that of a published configuration, else the most general task of the labels.
     """
     known = model in CONFIGURATIONS
     return CONFIGURATIONS[model].publication.task if known else widest_task(dataset)
@@ -177,7 +177,7 @@ def usual_task(model: str, dataset: Dataset) -> str:
 def backbone_weights(
     config: SegmenterConfig, state: dict[str, torch.Tensor], file: str
 ) -> dict[str, torch.Tensor]:
-    """Read a backbone of RGB pictures, fitted to the channels that the network reads."""
+    """Read a backbone for RGB images, adapted to the network's number of channels."""
     channels = config.backbone.in_channels
     rgb = replace(config, backbone=replace(config.backbone, in_channels=RGB))
     wanted = state if rgb == config else build_skeleton(rgb).state_dict()
@@ -186,7 +186,7 @@ def backbone_weights(
 
 
 def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Checkpoint, str]:
-    """Give a OneFormer without text branch a new one, for the tokens that it will read."""
+    """Add a new text branch to a OneFormer without one for this tokenizer."""
     vocabulary = open_tokenizer(settings.tokenizer).vocabulary
     text = checkpoint.config.text
     if text is not None and text.vocabulary == vocabulary:
@@ -195,15 +195,15 @@ def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Check
     config = replace(checkpoint.config, text=text)
     fresh = build_segmenter(config).state_dict()
     state = {n: fresh[n] if n.startswith("text_mapper.") else checkpoint.state[n] for n in fresh}
-    told = f", its text branch is new, for {settings.tokenizer}"
-    return replace(checkpoint, config=config, state=state), told
+    words = f", its text branch is new, for {settings.tokenizer}"
+    return replace(checkpoint, config=config, state=state), words
 
 
 def check_channels(checkpoint: Checkpoint) -> None:
-    """Refuse a normalisation of other channels than the network reads.
+    """Raise SettingsError unless the normalisation has the network's number of channels.
 
     Raises:
-        SettingsError: There are more or fewer means or deviations.
+        SettingsError: The number of means or deviations differs.
     """
     channels, rules = checkpoint.config.backbone.in_channels, checkpoint.preprocessing
     if (len(rules.mean), len(rules.std)) != (channels, channels):
@@ -214,10 +214,10 @@ def check_channels(checkpoint: Checkpoint) -> None:
 
 
 def check_task(model: str, config: SegmenterConfig, task: Task) -> None:
-    """Refuse a task that the network cannot learn.
+    """Raise SettingsError if the network cannot learn a task.
 
     Raises:
-        SettingsError: It classifies pixels, and the task asks for objects.
+        SettingsError: The network classifies pixels, and the task has objects.
     """
     possible = family_tasks(config)
     if task not in possible:
@@ -225,20 +225,20 @@ def check_task(model: str, config: SegmenterConfig, task: Task) -> None:
 
 
 def tasks_of(config: SegmenterConfig, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
-    """Give what weights can do, widest first: panoptic ones answer all three if not told which."""
-    told = config.task_queries is not None
-    known = TASKS if tasks == ("panoptic",) and not told else tasks
+    """Return the tasks of trained weights, the most general first; panoptic includes all three."""
+    has_task_token = config.task_queries is not None
+    known = TASKS if tasks == ("panoptic",) and not has_task_token else tasks
     return tuple(task for task in reversed(TASKS) if task in known)
 
 
 def default_preprocessing(settings: TrainingSettings) -> PreprocessingConfig:
-    """Predict pictures at the size of the training crop."""
+    """Return the preprocessing that resizes images to the training crop."""
     crop = settings.augmentation.crop
     return PreprocessingConfig(shortest_edge=crop, longest_edge=2 * crop)
 
 
 def replace_head(checkpoint: Checkpoint, labels: LabelSet) -> Checkpoint:
-    """Give the class head new weights for other classes, and keep everything else."""
+    """Replace the class head with a new one for other classes."""
     config = replace(checkpoint.config, num_classes=len(labels))
     fresh = build_segmenter(config).state_dict()
     per_class = isinstance(config.transformer_decoder, PerPixelPlusConfig)
@@ -251,5 +251,5 @@ def replace_head(checkpoint: Checkpoint, labels: LabelSet) -> Checkpoint:
 
 
 def count(state: dict[str, torch.Tensor]) -> float:
-    """Count parameters in millions."""
+    """Compute the number of parameters in millions."""
     return sum(tensor.numel() for tensor in state.values()) / 1e6

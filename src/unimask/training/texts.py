@@ -1,4 +1,4 @@
-"""What OneFormer reads about a picture while it trains."""
+"""Texts that describe training images for OneFormer."""
 
 from dataclasses import dataclass
 
@@ -16,12 +16,12 @@ from unimask.text.tokenizers import Tokenizer
 
 @dataclass(frozen=True)
 class PictureTexts:
-    """The sentences of a picture, as tokens.
+    """Tokenized sentences that describe an image.
 
     Attributes:
-        tokenizer: Sentences to ids.
-        labels: Names of the classes.
-        count: Sentences per picture.
+        tokenizer: Tokenizer of the sentences.
+        labels: Label set with the class names.
+        count: Number of sentences per image.
     """
 
     tokenizer: Tokenizer
@@ -32,7 +32,7 @@ class PictureTexts:
     def of(
         cls, config: SegmenterConfig, tokenizer: Tokenizer | None, labels: LabelSet
     ) -> "PictureTexts | None":
-        """Give the texts that a network learns from; None if it reads none."""
+        """Build the texts of a network, or return None if it has no text branch."""
         queries = config.transformer_decoder
         if config.text is None or tokenizer is None or not isinstance(queries, MaskedDecoderConfig):
             return None
@@ -40,22 +40,22 @@ class PictureTexts:
         return cls(tokenizer, labels, count)
 
     def tokens(self, task: Task, target: Target) -> Int[Tensor, "n t"]:
-        """Say what the target shows; its objects stand in the order of their classes."""
+        """Tokenize the sentences that describe a target, with objects in the order of classes."""
         names = [self.labels.names[label] for label in target.labels.tolist()]
         sentences = picture_sentences(task, names, self.count)
         return torch.from_numpy(self.tokenizer.encode(sentences))
 
 
 AUTO = "auto"
-"""The tokenizer that a model brings, else bytes."""
+"""Setting that selects the model's own tokenizer, else bytes."""
 
 
 def tokenizer_for(model: str, wanted: str) -> str:
-    """Give what `open_tokenizer` opens: that of the model's own folder or repository if it has one.
+    """Return the tokenizer for `open_tokenizer`; "auto" takes the model's own, else bytes.
 
     Args:
-        model: What is trained.
-        wanted: "auto", or what somebody chose.
+        model: Model to train.
+        wanted: Setting of the tokenizer: "auto", "bytes" or a path.
     """
     if wanted != AUTO:
         return wanted

@@ -36,14 +36,18 @@ objects."""
 
 
 def are_channels(seen: Sequence[Glimpse]) -> bool:
-    """Return whether red looks like a class and green like an object number, with blue always 0."""
+    """Return whether red looks like a class and green like an object number, with blue always 0.
+
+    Masks that are painted in shades of red alone number no objects: their colours are classes.
+    """
     coloured = [each for each in seen if each.coloured]
     dark = all(each.coloured or not each.values.any() for each in seen)
     if not coloured or not dark:
         return False
     values = np.unique(np.concatenate([each.values for each in coloured]))
     greens = np.unique(values >> 8 & 255)
-    return not (values & 255).any() and len(greens) >= COUNTED * (int(greens.max()) + 1)
+    counts_up = len(greens) >= COUNTED * (int(greens.max()) + 1)
+    return bool(greens.any()) and not (values & 255).any() and counts_up
 
 
 def read_codes(file: MapFile) -> Int[np.ndarray, "h w"]:

@@ -37,6 +37,9 @@ MEANT = frozenset(
 """File names that are reserved for tables: a file with one is refused if it holds no table. Other
 files count only if every row has a colour."""
 
+PIXEL_CLASSES = "_classes.csv"
+"""What Roboflow calls the table of masks (value and name), and other exports a list of images."""
+
 LARGEST = 2**20
 """Maximum size of a table in bytes; annotation files are larger."""
 
@@ -103,6 +106,12 @@ class ClassTable:
     rows: tuple[Row, ...]
 
     @property
+    def of_pixels(self) -> bool:
+        """Whether it is Roboflow's table, and each row has a value."""
+        valued = all(row.value is not None for row in self.rows)
+        return self.path.name.lower() == PIXEL_CLASSES and valued
+
+    @property
     def coloured(self) -> bool:
         """Whether every row has a colour."""
         return all(row.colour is not None for row in self.rows)
@@ -124,7 +133,7 @@ def find_tables(folders: Sequence[Path]) -> list[ClassTable]:
     tables = []
     for path in files:
         table, meant = ClassTable(path, tuple(read_rows(path))), path.name.lower() in MEANT
-        if table.rows and (meant or table.coloured):
+        if table.rows and (meant or table.coloured or table.of_pixels):
             tables.append(table)
         elif meant and not names_things(path) and not lists_objects(path):
             raise DataError(
@@ -263,7 +272,7 @@ def from_csv(text: str) -> list[Row]:
     first = lines[0] if lines else ""
     delimiter = max(",;\t", key=first.count)
     cells = [[cell.strip() for cell in line] for line in csv.reader(lines, delimiter=delimiter)]
-    header = [cell.lower() for cell in cells[0]] if cells else []
+    header = [cell.lower().replace(" ", "_") for cell in cells[0]] if cells else []
     if not any(name in header for name in NAMES):
         return from_lines(text)
     rows = []

@@ -73,7 +73,8 @@ def glimpse(file: MapFile) -> Glimpse:
     few = not coloured and len(values) <= 4 * COLOURS
     pieces = count_pieces(codes, values) if few else np.zeros(0, np.int64)
     flat = count_flat(codes, values) if few else np.zeros(0, np.int64)
-    wide_by_habit = file.suffix.lower() in ARRAYS or isinstance(file, MaskSet) or paged
+    floats = pixels.dtype.kind == "f"
+    wide_by_habit = file.suffix.lower() in ARRAYS or isinstance(file, MaskSet) or paged or floats
     deep = codes.dtype.itemsize > 1 and not wide_by_habit
     deep = not coloured and (deep or bool(values.size and values[-1] > IGNORE_LABEL))
     shown = values if coloured else values.astype(np.int64) * 0x010101

@@ -117,7 +117,9 @@ def read_binary(seen: Sequence[Glimpse]) -> Reading | None:
     values, counts, flat = totals(seen)
     value_set = set(values.tolist())
     deep = any(each.deep for each in seen)
-    if value_set in ({0, IGNORE_LABEL}, {0, 65535}) or (value_set == {0, 1} and not deep):
+    if value_set in ({0, IGNORE_LABEL}, {0, 65535}):
+        return Reading("binary")
+    if value_set == {0, 1} and (not deep or any((each.pieces > 1).any() for each in seen)):
         return Reading("binary")
     if deep or not value_set or values[0] > BLACK or values[-1] < WHITE:
         return None

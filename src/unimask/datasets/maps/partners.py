@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 
 from unimask.datasets.found import WHOLE
 from unimask.datasets.maps.file_sets import FileSet, attach_endings, file_sets, told_apart
+from unimask.datasets.maps.key_forms import ignore_case, number_keys, sets_for
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.words import is_painted, key_of
 from unimask.datasets.packed import File, path_of
@@ -63,6 +64,12 @@ class Match:
     rivals: tuple[FileSet, ...]
     whole: bool = False
 
+    @property
+    def example(self) -> str:
+        """The names of an image and of its first map."""
+        key = next(iter(self.rivals[0].files))
+        return f"{self.photos.files[key].name} and {self.rivals[0].files[key].name}"
+
 
 MapsOf = Callable[[Match], Mapping[str, MapFile]]
 """Function that returns the map of each image by the image's key."""
@@ -74,6 +81,7 @@ class Layout:
 
     folder: Path
     matches: tuple[Match, ...]
+    notes: tuple[str, ...] = ()
 
     def pairs(self, maps_of: MapsOf) -> dict[str, Pairs]:
         """Pair images with maps, by split; a folder without splits has the split `WHOLE`."""
@@ -93,9 +101,21 @@ def find_layout(folder: Path, look: Looks) -> Layout:
 
     Names decide which files are images and which are maps; if they do not, file contents do. The
     maps of an image are those of the nearest folder, maps of numbers before painted ones; several
-    such map sets are rivals.
+    such map sets are rivals. Where no names agree, running numbers pair images and maps.
     """
-    images, maps = by_role(told_apart(list(file_sets(folder))), look)
+    images, maps = ignore_case(*by_role(told_apart(list(file_sets(folder))), look))
+    if matches := match_names(images, maps):
+        return Layout(folder, tuple(matches))
+    matches = match_numbers(images, maps)
+    notes = [
+        f"images and maps are paired by the numbers in their names, such as {match.example}"
+        for match in matches[:1]
+    ]
+    return Layout(folder, tuple(matches), tuple(notes))
+
+
+def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Match]:
+    """Return the images that have maps of their names."""
     beside: dict[tuple[str, ...], list[FileSet]] = defaultdict(list)
     named: dict[str, list[FileSet]] = defaultdict(list)
     for labels in maps:
@@ -103,10 +123,13 @@ def find_layout(folder: Path, look: Looks) -> Layout:
             beside[place].append(labels)
         for key in labels.files:
             named[key].append(labels)
+    owners = {photos.folders for photos in images}
     matches: list[Match] = []
     for photos in images:
         near = [*beside[photos.folders], *beside[photos.folders[:-1]]]
         near = list({id(labels): labels for labels in near}.values())
+        if any(labels.folders == photos.folders for labels in near):  # not those of other images
+            near = [e for e in near if e.folders == photos.folders or e.folders not in owners]
         rivals = rivals_for(photos, near) or rivals_for(photos, sharing(photos, named))
         if rivals:
             matches.append(Match(photos, tuple(rivals)))
@@ -117,12 +140,20 @@ def find_layout(folder: Path, look: Looks) -> Layout:
         ):
             matches.append(Match(photos, (masks,), whole=True))
     sure = {id(match.rivals[0]) for match in matches if match.photos.role == "picture"}
-    kept = [  # files beside the images with the same maps ("depth/") are not images
+    return [  # files beside the images with the same maps ("depth/") are not images
         match
         for match in matches
         if match.photos.role == "picture" or id(match.rivals[0]) not in sure
     ]
-    return Layout(folder, tuple(kept))
+
+
+def match_numbers(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Match]:
+    """Return the images whose running numbers are those of maps ("t012" and "man_seg012")."""
+    photos = number_keys(images)
+    labels = number_keys(each for each in maps if each.role == "map")
+    alone = len(images) == 1
+    found = [(each, rivals_for(each, sets_for(each, labels, alone=alone))) for each in photos]
+    return [Match(each, tuple(rivals)) for each, rivals in found if rivals]
 
 
 def masks_of_one(photos: FileSet, near: Sequence[FileSet]) -> FileSet | None:

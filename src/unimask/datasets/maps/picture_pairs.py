@@ -61,7 +61,7 @@ def open_layout(folder: Path, layout: Layout, split: str, wish: Wish) -> Dataset
     else:
         find = partial(find_tables, places)
         dataset = open_maps(splits[split], files, folder, naming, find, wish)
-    add_notes(dataset, resolution.notes)
+    add_notes(dataset, [*layout.notes, *resolution.notes])
     return dataset
 
 

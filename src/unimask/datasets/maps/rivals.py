@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from unimask.datasets.maps.file_sets import FileSet
+from unimask.datasets.maps.key_forms import is_called_after
 from unimask.datasets.maps.map_file import read_map_file
 from unimask.datasets.maps.mask_set import MapFile, MaskSet, as_mask
 from unimask.datasets.maps.partners import Layout, Match
@@ -86,6 +87,8 @@ def set_names(match: Match) -> list[str]:
     shared = set(match.photos.folders)
     folders = [[n for n in e.folders[e.outer :] if n not in shared] for e in sets]
     plain = ["/".join(names) for names in folders]
+    last = match.photos.folders[-1:]  # "SEG" of "01_GT/SEG" beside images in "01"
+    short = ["/".join(n for n in names if not is_called_after(n, last)) for names in folders]
     marked = [
         "/".join(filter(None, (name, ending_of(each))))
         for name, each in zip(plain, sets, strict=True)
@@ -94,7 +97,9 @@ def set_names(match: Match) -> list[str]:
         f"{name}*{next(iter(each.files.values())).suffix}"
         for name, each in zip(marked, sets, strict=True)
     ]
-    unique = next((n for n in (plain, marked, ended) if len(set(n)) == len(n) and all(n)), ended)
+    unique = next(
+        (n for n in (short, plain, marked, ended) if len(set(n)) == len(n) and all(n)), ended
+    )
     return unique
 
 
@@ -132,7 +137,7 @@ def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution
     remaining, more = without_copies(images, remaining)
     notes += more
     voc = [name for name in remaining if "segmentationclass" in name.lower()]
-    if len(voc) == 1 and all("segmentation" in name.lower() for name in remaining):
+    if len(voc) == 1 < len(remaining) and all("segmentation" in name.lower() for name in remaining):
         others = ", ".join(name for name in remaining if name not in voc)
         notes += [f"{others} is not read (--masks {others.split(', ')[0]} reads it instead)"]
         remaining = voc

@@ -121,7 +121,7 @@ def unknown_values(
 
     Raises:
         DataError: There are two other values, and 255 covers more pixels than the second of them,
-            so that it may be the object itself.
+            or is in other maps than that, so that it may be the object itself.
     """
     unlabelled = [value for value in NOTHING if value in values]
     others = [value for value in values if value not in unlabelled]
@@ -132,7 +132,8 @@ def unknown_values(
     if len(others) == 2 and names is None and unlabelled == [IGNORE_LABEL]:
         held, counts, _ = totals(seen)
         area = {int(value): int(count) for value, count in zip(held, counts, strict=True)}
-        if area.get(IGNORE_LABEL, 0) > area.get(others[1], 0):
+        larger = area.get(IGNORE_LABEL, 0) > area.get(others[1], 0)
+        if larger or are_apart(seen, others[1], IGNORE_LABEL):
             share = [100 * area.get(value, 0) / sum(area.values()) for value in values]
             told = ", ".join(f"{v} ({s:.1f} %)" for v, s in zip(values, share, strict=True))
             raise DataError(
@@ -141,3 +142,14 @@ def unknown_values(
                 "with one name per value, in their order, and 'void' for what is unknown"
             )
     return unlabelled
+
+
+def are_apart(seen: Sequence[Glimpse], one: int, other: int) -> bool:
+    """Return whether several maps have each of two values, but none has both.
+
+    Masks of 0 and 1 beside masks of 0 and 255 are like that: both values are the object.
+    """
+    having = [(one in each.values, other in each.values) for each in seen]
+    return having.count((True, False)) > 1 < having.count((False, True)) and (
+        (True, True) not in having
+    )

@@ -3,6 +3,7 @@
 import re
 from typing import Literal
 
+from unimask.datasets.name_forms import decoded
 from unimask.datasets.splits import SPLITS
 
 Role = Literal["picture", "map"]
@@ -249,10 +250,14 @@ def is_painted(names: tuple[str, ...]) -> bool:
 def key_of(stem: str) -> tuple[str, str]:
     """Split a file's stem into the key that partners share and the marks around it.
 
+    Keys are in one Unicode normal form and without percent encoding.
+
     >>> key_of("0001TP_006690_L")
     ('0001TP_006690', 'l')
     """
-    parts = re.split(r"([_\-. ]+)", stem)  # words at even positions, separators at odd ones
+    parts = re.split(
+        r"([_\-. ]+)", decoded(stem)
+    )  # words at even positions, separators at odd ones
     marks: list[str] = []
     while parts and parts[-1].lower() in MARKS:
         marks.append(parts[-1].lower())

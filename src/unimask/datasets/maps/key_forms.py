@@ -1,0 +1,65 @@
+"""Other forms of the keys that images and label maps share: small letters, and running numbers."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from unimask.datasets.maps.file_sets import SEPARATOR, FileSet
+
+NUMBER_LAST = re.compile(r"(.*?)([0-9]{1,18})")
+"""A key that ends in a running number: "t012", "man_seg012"."""
+
+
+def ignore_case(*groups: Sequence[FileSet]) -> list[list[FileSet]]:
+    """Write the keys of all file sets in small letters, unless two keys of a set would be equal."""
+    sets = [each for group in groups for each in group]
+    if any(len(set(map(str.casefold, each.files))) < len(each.files) for each in sets):
+        return [list(group) for group in groups]
+    return [[with_small_keys(each) for each in group] for group in groups]
+
+
+def with_small_keys(each: FileSet) -> FileSet:
+    """Return a file set whose keys are in small letters."""
+    files = {key.casefold(): path for key, path in each.files.items()}
+    siblings = {key.casefold(): paths for key, paths in each.siblings.items()}
+    return replace(each, files=files, siblings=siblings)
+
+
+def number_keys(sets: Iterable[FileSet]) -> list[FileSet]:
+    """Return the file sets whose keys are one word and a running number, by these numbers."""
+    return [numbered for each in sets if (numbered := with_number_keys(each)) is not None]
+
+
+def with_number_keys(each: FileSet) -> FileSet | None:
+    """Return a file set by the running numbers of its files; None if keys differ in more."""
+    found = [NUMBER_LAST.fullmatch(key) for key in each.files]
+    if not all(found) or len({match[1] for match in found if match}) != 1:
+        return None
+    files = {
+        str(int(match[2])): path
+        for match, path in zip(found, each.files.values(), strict=True)
+        if match
+    }
+    unique = len(files) == len(each.files) and not each.siblings
+    return replace(each, files=files) if unique else None
+
+
+def sets_for(photos: FileSet, maps: Sequence[FileSet], *, alone: bool) -> list[FileSet]:
+    """Return the map sets whose numbers are all numbers of images.
+
+    These are the maps in folders called after that of the images ("01_GT" for "01").
+
+    Args:
+        photos: Images by number.
+        maps: Map sets by number.
+        alone: Whether there are no other images, so that maps in any folder may be theirs.
+    """
+    fitting = [labels for labels in maps if labels.files.keys() <= photos.files.keys()]
+    last = photos.folders[-1:]
+    own = [e for e in fitting if any(is_called_after(name, last) for name in e.folders)]
+    return own or (fitting if alone else [])
+
+
+def is_called_after(name: str, folders: tuple[str, ...]) -> bool:
+    """Return whether a folder's name begins with that of one of some other folders."""
+    return SEPARATOR.split(name)[0] in folders

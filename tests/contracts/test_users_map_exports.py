@@ -1,0 +1,174 @@
+"""What users suffer from when tools name or number their masks differently: a test for each."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+from map_layouts import draw_photo, save
+
+from unimask.datasets import describe, open_dataset
+from unimask.errors import DataError
+
+SIZE = (48, 64)
+IMAGES = 6
+
+
+def draw_object(index):
+    """Draw one object of two parts, of 200 and 84 + 12 * index pixels."""
+    mask = np.zeros(SIZE, np.uint8)
+    mask[4:14, 4:24] = 1
+    mask[30:42, 40 : 47 + index] = 1
+    return mask
+
+
+AREA = 284
+"""Pixels of the object in the first image."""
+
+
+def write(folder, draw, image="images/a{}.png", mask="masks/a{}.png", count=IMAGES):
+    """Write images of noise and what `draw` makes of each index as their masks."""
+    for index in range(count):
+        save(folder / image.format(index), draw_photo(index, SIZE))
+        path = folder / mask.format(index)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        labels = draw(index)
+        np.save(path, labels) if path.suffix == ".npy" else save(path, labels)
+    return folder
+
+
+def areas_of(dataset, index=0):
+    """Count the pixels of each class in an image by name; None for what is ignored."""
+    sample = dataset[index]
+    labels = np.array([-1, *sample.label_ids])[sample.id_maps[0]]
+    names = [*dataset.labels.names, None]
+    return {names[i]: int((labels == i).sum()) for i in np.unique(labels).tolist()}
+
+
+@pytest.mark.parametrize("red", [255, 128, 76])
+def test_masks_that_are_painted_red_are_no_object_numbers(tmp_path, red):
+    """Elsewhere red 255 is taken for a class channel in which all objects are ignored."""
+
+    def draw(index):
+        mask = draw_object(index) * np.uint8(red)
+        return np.stack([mask, mask * 0, mask * 0], axis=2)
+
+    dataset = open_dataset(write(tmp_path, draw))
+    colour = f"#{red:02x}0000"
+    assert areas_of(dataset) == {"#000000": 48 * 64 - AREA, colour: AREA}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "suffix"), [(np.uint16, ".png"), (np.int32, ".tif"), (np.float32, ".tif")]
+)
+def test_masks_of_0_and_1_in_wide_numbers_are_black_and_white(tmp_path, dtype, suffix):
+    """Elsewhere all parts of an image become one object, for wide numbers often count objects."""
+    data = write(tmp_path, lambda i: draw_object(i).astype(dtype), mask="masks/a{}" + suffix)
+    dataset = open_dataset(data)
+    assert areas_of(dataset) == {"background": 48 * 64 - AREA, "foreground": AREA}
+
+
+def test_one_cell_per_image_in_16_bits_is_still_an_object(tmp_path):
+    """Single connected cells in 16 bits are numbered objects, as tools for cells write them."""
+
+    def draw(index):
+        mask = np.zeros(SIZE, np.uint16)
+        mask[4 : 14 + index, 4:24] = 1
+        return mask
+
+    assert open_dataset(write(tmp_path, draw)).labels.names == ("object", "background")
+
+
+def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_asked_about(tmp_path):
+    """Elsewhere the objects of half of the images are ignored without a word."""
+    data = write(tmp_path, lambda i: draw_object(i) * np.uint8(255 if i % 2 else 1))
+    with pytest.raises(DataError, match=r"0 \(.*1 \(.*255 \(.*--names"):
+        open_dataset(data)
+    dataset = open_dataset(data, names=("rest", "cell", "cell"))
+    assert [areas_of(dataset, i)["cell"] for i in (0, 1)] == [AREA, AREA + 12]
+
+
+COMPOSED, SPLIT = (unicodedata.normalize(form, "größe é {}") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        (f"{COMPOSED}.png", f"{SPLIT}.png"),
+        ("my photo ({}).png", "my%20photo%20%28{}%29.png"),
+        ("IMG_{}.PNG", "img_{}.png"),
+        ("t00{}.tif", "man_seg00{}.tif"),
+        ("frame{}.png", "label_00{}.png"),
+    ],
+)
+def test_masks_are_found_whose_names_are_written_differently(tmp_path, image, mask):
+    """Elsewhere such a folder holds no dataset."""
+    dataset = open_dataset(write(tmp_path, draw_object, f"images/{image}", f"masks/{mask}"))
+    assert len(dataset) == IMAGES
+    for index in range(IMAGES):
+        assert areas_of(dataset, index)["foreground"] == AREA + 12 * index
+
+
+def test_names_that_differ_in_case_alone_keep_their_own_masks(tmp_path):
+    """Names in small letters would give both images the same mask."""
+    data = write(tmp_path, draw_object, "images/a{}.png", "masks/a{}.png")
+    write(data, lambda i: draw_object(i) * 0 + 1, "images/A{}.png", "masks/A{}.png")
+    dataset = open_dataset(data)
+    found = {p.name: areas_of(dataset, i)["foreground"] for i, p in enumerate(dataset.paths)}
+    assert found["a0.png"] == AREA and found["A0.png"] == 48 * 64
+
+
+def test_sequences_of_cells_are_paired_with_their_own_masks(tmp_path):
+    """Elsewhere t000.tif in 01/ and man_seg000.tif in 01_GT/SEG/ are not recognised at all."""
+    for sequence, shift in (("01", 0), ("02", 3)):
+        mask = f"{sequence}_GT/SEG/man_seg00{{}}.tif"
+        write(tmp_path, lambda i, s=shift: draw_object(i + s), f"{sequence}/t00{{}}.tif", mask, 3)
+    dataset = open_dataset(tmp_path)
+    assert "t000.tif and man_seg000.tif" in describe(dataset)
+    assert [areas_of(dataset, i)["foreground"] for i in range(6)] == [
+        284 + 12 * i for i in range(6)
+    ]
+
+
+def test_numbers_pair_nothing_where_a_mask_has_no_image(tmp_path):
+    """Images that count from 0 and masks that count from 1 would all get the mask of another."""
+    data = write(tmp_path, draw_object, "images/frame{}.png", "masks/label{}.png")
+    (data / "masks" / "label0.png").rename(data / "masks" / "label6.png")
+    with pytest.raises(DataError, match="holds no dataset"):
+        open_dataset(data)
+
+
+def test_the_table_of_roboflows_masks_names_their_classes(tmp_path):
+    """Elsewhere its maps may number objects as well as classes, whatever _classes.csv says."""
+    for split, start in (("train", 0), ("valid", 3)):
+
+        def draw(index, start=start):
+            return draw_object(index + start) + np.uint8(np.eye(*SIZE)) * np.uint8(2)
+
+        write(tmp_path, draw, f"{split}/{split}{{}}.png", f"{split}/{split}{{}}_mask.png", 3)
+        table = "Pixel Value, Class\n0, background\n1, cat\n2, dog\n3, both\n"
+        (tmp_path / split / "_classes.csv").write_text(table)
+    dataset = open_dataset(tmp_path, "train")
+    assert dataset.labels.names == ("background", "cat", "dog", "both")
+    areas = areas_of(dataset)
+    assert areas["cat"] + areas["both"] == AREA and areas["dog"] + areas["both"] == 48
+
+
+def test_masks_beside_their_image_are_not_rivals_of_those_of_other_folders(tmp_path):
+    """Elsewhere each other folder's mask is said to be the same for every image and left out."""
+    for index in range(IMAGES):
+        save(tmp_path / f"p{index}" / "image.png", draw_photo(index, SIZE))
+        save(tmp_path / f"p{index}" / "mask.png", draw_object(index) * np.uint8(255))
+    dataset = open_dataset(tmp_path)
+    assert "not read" not in describe(dataset)
+    assert [areas_of(dataset, i)["foreground"] for i in range(6)] == [
+        284 + 12 * i for i in range(6)
+    ]
+
+
+def test_a_copy_of_vocs_classes_leaves_no_empty_name_in_the_description(tmp_path):
+    """Elsewhere the description ends in "; is not read (--masks reads it instead)"."""
+    data = write(tmp_path, draw_object, "JPEGImages/a{}.png", "SegmentationClass/a{}.png")
+    write(data, draw_object, "JPEGImages/a{}.png", "SegmentationClassPNG/a{}.png")
+    told = describe(open_dataset(data))
+    assert "SegmentationClassPNG is not read: it equals SegmentationClass" in told
+    assert "(--masks" not in told

@@ -1,4 +1,4 @@
-"""Opening the dataset that lies in a folder, and the splits of it."""
+"""Open the dataset in a folder, and its splits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -32,17 +32,17 @@ KNOWN_SPLITS = ("train", "val", "test")
 
 @dataclass
 class DatasetFolder:
-    """A folder of labelled images: its format is chosen once, and each split is read once.
+    """Folder of labelled images whose format is chosen once, and whose splits are read once.
 
-    Formats are tried in the order of `find_candidates`. The first of which some split can be opened
-    is the folder's. Where a format's files are there but cannot be opened, label maps that only
-    names suggest are not tried in its place: they would be another truth.
+    Candidate formats are tried in the order of `find_candidates`; the first with a split that can
+    be opened is the folder's format. If files of a format are present but cannot be opened, label
+    maps that only names suggest are not tried instead, because they would be different labels.
 
     Attributes:
-        path: The folder, or a dataset's name on the Hub.
-        wish: What somebody says of it.
-        datasets: The splits that were opened, each with all its images.
-        parts: Of the split that is parted by rule, which images are for training.
+        path: Path of the folder, or the dataset's name on the Hub.
+        wish: Options given by the user.
+        datasets: Splits opened so far, each with all its images.
+        parts: Training and validation images of the split that is divided by rule; None until then.
     """
 
     path: Path
@@ -51,11 +51,11 @@ class DatasetFolder:
     parts: Parts | None = None
 
     def __post_init__(self) -> None:
-        """Ask all formats about the folder.
+        """Detect the formats that the folder may have.
 
         Raises:
-            DataError: There is no such folder, or it holds nothing that is known.
-            SettingsError: The wish names a format that is not known.
+            DataError: The folder does not exist, or has no known format.
+            SettingsError: The user names an unknown format.
         """
         if self.wish.format is not None:
             self.wish = replace(self.wish, format=parse_format(self.wish.format))
@@ -73,17 +73,22 @@ class DatasetFolder:
         """Return the folder's format.
 
         Args:
-            first: The split that is wanted, so that no other one needs to be opened.
+            first: Split that the caller needs, so that no other split has to be opened; None for
+                any.
 
         Raises:
-            DataError: None can be opened; the message says what was tried, and why it did not fit.
+            DataError: No format can be opened; the message lists the formats tried and the reasons.
         """
         if self.chosen is None:
             self.chosen = self.choose(first)
         return self.chosen
 
     def choose(self, first: str | None) -> Found:
-        """Return the first format of which some split can be opened."""
+        """Return the first format of which some split can be opened.
+
+        Raises:
+            UnimaskError: No format can be opened.
+        """
         refusals: list[tuple[str, UnimaskError]] = list(self.candidates.refusals)
         damaged = False
         for found in self.candidates.found:
@@ -108,8 +113,8 @@ class DatasetFolder:
         """Open all images of one of the folder's own splits.
 
         Raises:
-            DataError: It cannot be opened, or has no images.
-            SettingsError: Its files name their classes, and the wish names others.
+            DataError: The split cannot be opened, or has no images.
+            SettingsError: The files name their classes, and the user gives other names.
         """
         kind = self.wish.format if self.wish.format in MAP_KINDS else None
         names = None if found.names_classes else self.wish.names
@@ -127,8 +132,8 @@ class DatasetFolder:
         return dataset
 
     def rivals(self, found: Found) -> list[str]:
-        """Return a sentence that names the other formats that lie in the folder."""
-        own = (found.format, *(MAP_KINDS if found.format == PANOPTIC else ()))  # its masks are maps
+        """Return a note that names the other formats present in the folder."""
+        own = (found.format, *(MAP_KINDS if found.format == PANOPTIC else ()))  # its PNGs are maps
         names = dict.fromkeys(
             each.format
             for each in self.candidates.found
@@ -148,10 +153,10 @@ class DatasetFolder:
 
     @property
     def main(self) -> str | None:
-        """What "train" and "val" are made of where they are not both there; None for nothing.
+        """Split that "train" and "val" are made from if they are not both present; None for none.
 
-        It is all images of a folder without splits, "train", or a folder's only split, unless that
-        is made to judge by.
+        It is all images of a folder without splits, "train", or the folder's only split unless that
+        is a split for evaluation.
         """
         splits = self.found().splits
         for name in (WHOLE, "train"):
@@ -161,10 +166,10 @@ class DatasetFolder:
         return only if len(splits) == 1 and only not in KNOWN_SPLITS else None
 
     def open(self, split: str | None = None) -> Dataset:
-        """Open one split, or what there is to learn from; see `open_dataset`.
+        """Open one split, or the images for training; see `open_dataset`.
 
         Raises:
-            DataError: There is no such split, or it cannot be opened.
+            DataError: The split does not exist, or cannot be opened.
         """
         found = self.found(split)
         ruled = "val" not in found.splits and self.main is not None
@@ -179,10 +184,10 @@ class DatasetFolder:
         raise DataError(self.missing(split))
 
     def part(self, source: str, split: str) -> Dataset:
-        """Return the part of a split that is for training, or that is set aside to judge by.
+        """Return the training or the validation part of a split that is divided by rule.
 
         Raises:
-            DataError: There are too few images to set one aside.
+            DataError: There are too few images to set some aside.
         """
         dataset = self.whole(source)
         if len(dataset) < EVERY:
@@ -196,7 +201,7 @@ class DatasetFolder:
         return subset
 
     def missing(self, split: str | None) -> str:
-        """Return what is said of a split that is not there."""
+        """Return the error message for a split that does not exist."""
         names = ", ".join(self.found().splits)
         if split in (None, "train"):
             return (
@@ -211,7 +216,7 @@ class DatasetFolder:
     def split_names(self) -> tuple[str | None, ...]:
         """Return the splits that can be opened: the folder's own, or those made by rule.
 
-        None stands for what there is to learn from, where that is too few to set any aside.
+        None stands for all images for training if they are too few to set some aside.
         """
         splits, main = self.found().splits, self.main
         if "val" in splits or main is None:
@@ -223,18 +228,18 @@ class DatasetFolder:
 
 
 def in_order(found: Found, first: str | None) -> Iterator[str]:
-    """Return the splits of a format, the wanted one first, then what is learned from."""
+    """Return the splits of a format, the requested one first, then those for training."""
     names = dict.fromkeys([first or WHOLE, WHOLE, "train", *found.splits])
     return (name for name in names if name in found.splits)
 
 
 def is_damage(found: Found, reason: DataError) -> bool:
-    """Return whether a format's files are there and hold labels, but cannot be opened."""
+    """Return whether files of a format are present and labelled, but cannot be opened."""
     return found.evidence >= Evidence.CONTENT and not isinstance(reason, UnlabelledError)
 
 
 def is_inside(folder: Path, split: str) -> bool:
-    """Return whether there is a folder of that name inside."""
+    """Return whether the folder has an inner folder with the name of the split."""
     try:
         return bool(split) and (folder / split).is_dir()
     except (OSError, ValueError):
@@ -242,17 +247,17 @@ def is_inside(folder: Path, split: str) -> bool:
 
 
 def refusal(folder: Path, refusals: list[tuple[str, UnimaskError]]) -> UnimaskError:
-    """Return the error that tells why nothing could be opened."""
+    """Return the error that states why no format could be opened."""
     if len(refusals) == 1:
         return refusals[0][1]
     return DataError(f"{folder} cannot be opened {in_words(refusals)}")
 
 
 def check_names(folder: Path, dataset: Dataset, names: tuple[str, ...] | None) -> None:
-    """Refuse names for classes that the files themselves name otherwise.
+    """Raise if the user gives other class names than the files do.
 
     Raises:
-        SettingsError: They differ; the message lists the files' own.
+        SettingsError: The names differ; the message lists those of the files.
     """
     own = dataset.labels.names
     given = own[:-1] if own[-1] == "background" else own
@@ -274,25 +279,26 @@ def open_dataset(
 ) -> Dataset:
     """Open the dataset in a folder, or one split of it.
 
-    All formats are asked, and the likeliest that can be opened is taken (`candidates.py`);
-    `describe` says which, and what else is there. A split is what the dataset calls so ("valid" and
-    "validation" are "val"), or the folder of that name. Where there is no "val", images are set
-    aside by rule (`groups.py`), and the others are "train". None is all images of a folder without
-    splits, else "train"; the only split of another name is the whole folder.
+    All formats are detected, and the most likely one that can be opened is used (`candidates.py`);
+    `describe` names it and the others present. A split has the name that the dataset uses ("valid"
+    and "validation" are "val"), or that of an inner folder. Without a "val" split, images are set
+    aside by rule (`groups.py`), and the others are "train". None opens all images of a folder
+    without splits, else "train", or the only split whatever its name.
 
     Args:
-        path: The folder; or "owner/name" for a dataset of the Hub, where no such folder is.
-        split: "train", "val", another of the dataset's own splits, or None.
-        names: Names of the classes, for formats that only number them.
-        channels: Of the images, 3 for RGB.
-        format: The format to take, by its name ("coco", "yolo", "semantic maps", ...).
-        masks: Folder or ending of the label maps to read, where images have several; several
-            between commas are black and white masks of one class each.
+        path: Path of the folder; or "owner/name" for a dataset on the Hub, if no such folder
+            exists.
+        split: Split to open: "train", "val", another of the dataset's own splits, or None.
+        names: Class names, for formats that only number the classes.
+        channels: Number of channels of the images, 3 for RGB.
+        format: Label format to use, by its name ("coco", "yolo", "semantic maps", ...).
+        masks: Folder or ending of the label maps to read, if images have several; several separated
+            by commas are black and white masks of one class each.
 
     Raises:
-        DataError: No format can be opened; the message says what was tried, or what is looked for.
-        SettingsError: `format` is not known, or `names` cannot be honoured.
-        MissingExtraError: It is one of Hugging Face's, and the extra `datasets` is not installed.
+        DataError: No format can be opened; the message lists the formats tried, or those supported.
+        SettingsError: `format` is unknown, or `names` cannot be used.
+        MissingExtraError: The dataset is Hugging Face's, and the extra `datasets` is not installed.
     """
     return DatasetFolder(Path(path), Wish(names, channels, format, masks)).open(split)
 
@@ -307,21 +313,21 @@ def open_train_and_val(
     format: str | None = None,
     masks: str | None = None,
 ) -> tuple[Dataset, Dataset]:
-    """Open what is learned from and what is judged by.
+    """Open the training split and the validation split.
 
     Args:
-        path: The folder, or a dataset's name on the Hub.
-        split: What is learned from; None for "train".
-        val_split: What is judged by. None is the folder's "val", else what is set aside by rule of
-            what is learned from.
-        names: Names of the classes, for formats that only number them.
-        channels: Of the images, 3 for RGB.
-        format: The format to take.
-        masks: Label maps to read, as `open_dataset` takes them.
+        path: Path of the folder, or the dataset's name on the Hub.
+        split: Training split; None for "train".
+        val_split: Validation split; None for the folder's "val", else for images of the training
+            split that are set aside by rule.
+        names: Class names, for formats that only number the classes.
+        channels: Number of channels of the images, 3 for RGB.
+        format: Label format to use.
+        masks: Label maps to read, as in `open_dataset`.
 
     Raises:
-        DataError: One cannot be opened, their classes differ, or there is nothing to learn.
-        SettingsError: Both are the same split, or an option cannot be honoured.
+        DataError: A split cannot be opened, their classes differ, or there is nothing to learn.
+        SettingsError: Both are the same split, or an option cannot be used.
     """
     folder = DatasetFolder(Path(path), Wish(names, channels, format, masks))
     own = folder.found(split or val_split).splits
@@ -353,11 +359,11 @@ def recognise(folder: Path, format: str | None = None) -> Found:
     """Return the format of a folder, and its splits.
 
     Args:
-        folder: The dataset's.
-        format: The only one that it may have.
+        folder: Folder of the dataset.
+        format: Only format to accept; None for any.
 
     Raises:
-        DataError: None that is known here, or another one.
+        DataError: The folder has no known format, or another one than `format`.
     """
     return DatasetFolder(folder, Wish(format=format)).found()
 

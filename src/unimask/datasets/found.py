@@ -1,4 +1,4 @@
-"""What a look at a folder tells: the format of its labels, and how to open each of its splits."""
+"""Define the interface of datasets, and what finders return about a folder."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,14 +18,14 @@ from unimask.labels import TASKS, LabelSet, Task
 
 @runtime_checkable
 class Dataset(Protocol):
-    """What every dataset promises: samples by index, in the order of `paths`."""
+    """Interface of all datasets: samples by index, in the order of `paths`."""
 
     name: str
     labels: LabelSet
 
     @property
     def paths(self) -> Sequence[Path]:
-        """One picture file per sample."""
+        """Path of the image of each sample."""
         ...
 
     def __len__(self) -> int: ...
@@ -35,13 +35,13 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a person should know of a dataset beside its classes.
+    """Description of a dataset besides its classes.
 
     Attributes:
-        format: What its labels are called, "semantic maps".
-        tasks: What can be learned from them.
-        told: How classes were found, and what is ignored or left out.
-        ap: Whose average precision its instances are scored by, unless somebody asks otherwise.
+        format: Name of the label format, such as "semantic maps".
+        tasks: Tasks that the labels support.
+        told: Notes on how the classes were determined, and on what is ignored or left out.
+        ap: Default definition of average precision for instances.
     """
 
     format: str
@@ -52,39 +52,39 @@ class About:
 
 @runtime_checkable
 class Described(Protocol):
-    """A dataset that says what it is."""
+    """Dataset that has a description."""
 
     about: About
 
 
 @runtime_checkable
 class Opens(Protocol):
-    """A dataset that opens its pictures' files itself: `paths` may be no more than names."""
+    """Dataset that opens its image files itself; its `paths` need not exist on disk."""
 
     def open_picture(self, index: int) -> Stream:
-        """Open a picture's file, wherever it lies."""
+        """Open an image's file, whether it is on disk or in an archive."""
         ...
 
 
 @runtime_checkable
 class Counted(Protocol):
-    """A dataset whose labels may tell how many objects there are, without a look at pictures."""
+    """Dataset whose labels may state the number of objects without reading images."""
 
     def count_things(self) -> Int[np.ndarray, " n"] | None:
-        """Give the objects of thing classes in each picture, crowds left out; None if unknown."""
+        """Count the objects of thing classes in each image, without crowds; None if unknown."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person says of the data, because the folder does not, or says it otherwise.
+    """Options by which the user adds to, or overrides, what a folder states.
 
     Attributes:
-        names: Names of the classes, for formats that only number them.
-        channels: Of the pictures, 3 for RGB.
-        format: One of the formats that only a look at the labels tells apart.
-        masks: Folder or ending of the maps to read, where images have several; several between
-            commas are masks of one class each.
+        names: Class names, for formats that only number the classes.
+        channels: Number of channels of the images, 3 for RGB.
+        format: Label format, if only the labels themselves distinguish it; None to detect it.
+        masks: Folder or ending of the label maps to read, if images have several; several separated
+            by commas are masks of one class each.
     """
 
     names: tuple[str, ...] | None = None
@@ -94,15 +94,15 @@ class Wish:
 
 
 def about_of(dataset: Dataset) -> About:
-    """Give what a dataset says of itself; all tasks where it says nothing."""
+    """Return the description of a dataset; without one, all tasks are assumed."""
     return dataset.about if isinstance(dataset, Described) else About("labelled pictures")
 
 
 def open_picture(dataset: Dataset, index: int) -> Stream:
-    """Open the file of a picture, wherever it lies.
+    """Open an image's file, whether it is on disk or in an archive.
 
     Raises:
-        OSError, DataError: It cannot be opened.
+        OSError, DataError: The file cannot be opened.
     """
     if isinstance(dataset, Opens):
         return dataset.open_picture(index)
@@ -110,21 +110,21 @@ def open_picture(dataset: Dataset, index: int) -> Stream:
 
 
 def count_things(dataset: Dataset) -> Int[np.ndarray, " n"] | None:
-    """Give the objects of thing classes in each picture; None if only the pictures tell."""
+    """Count the objects of thing classes in each image; None if that requires reading images."""
     return dataset.count_things() if isinstance(dataset, Counted) else None
 
 
 Opener = Callable[[Wish], Dataset]
 
 WHOLE = "all"
-"""The split of a folder that has none."""
+"""Name of the only split of a folder without splits."""
 
 
 class Evidence(IntEnum):
-    """What a finder's answer rests on, the weakest first."""
+    """Kind of evidence for a format, from the weakest to the strongest."""
 
     EMPTY = 0
-    """Files of the format that hold no labels."""
+    """Files of the format without labels."""
 
     NAMES = 1
     """Names of files and folders."""
@@ -133,21 +133,21 @@ class Evidence(IntEnum):
     """Content of files that only this format has."""
 
     LAYOUT = 3
-    """The layout of one published dataset."""
+    """Layout of one published dataset."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A format that a folder may have, by names and by the beginnings of files.
+    """Format that a folder may have, by names and the leading bytes of files.
 
     Attributes:
-        format: What a person calls it, "COCO panoptic".
-        splits: Name to what opens it: "train", "val", "test", or only `WHOLE`.
-        kinds: What else its labels may be, as their files tell when they are opened.
-        evidence: What the answer rests on.
-        because: The evidence in words, such as "annotations.json lists annotations".
-        notes: What is left out or passed over, one sentence each.
-        names_classes: Its files name their classes, so that nobody else can (`Wish.names`).
+        format: Name of the format for the user, such as "COCO panoptic".
+        splits: Opener of each split: "train", "val", "test", or only `WHOLE`.
+        kinds: Other formats that the labels may turn out to have when they are opened.
+        evidence: Kind of evidence for the format.
+        because: Description of the evidence, such as "annotations.json lists annotations".
+        notes: Notes on what is left out or skipped, one sentence each.
+        names_classes: Whether the files name their classes, so that `Wish.names` cannot.
     """
 
     format: str
@@ -159,30 +159,30 @@ class Found:
     names_classes: bool = False
 
     def is_called(self, format: str) -> bool:
-        """Return whether the labels are, or may turn out to be, of a format."""
+        """Return whether the labels have, or may turn out to have, a format."""
         return format in (self.format, *self.kinds)
 
 
 class UnlabelledError(DataError):
-    """Files are of a format, but hold nothing that segmentation can learn from.
+    """Raised if files of a format hold no labels that segmentation can learn from.
 
-    Boxes without outlines, or images without annotations: another format in the same folder may
-    hold the labels.
+    Examples are boxes without outlines, and images without annotations; another format in the same
+    folder may hold the labels.
     """
 
 
 def add_notes(dataset: Dataset, notes: Sequence[str]) -> None:
-    """Add sentences to what a dataset says of itself."""
+    """Append notes to a dataset's description."""
     if notes:
         about = about_of(dataset)
-        told = "; ".join(part for part in (about.told, *notes) if part)
-        dataset.about = replace(about, told=told)  # type: ignore[attr-defined]
+        text = "; ".join(part for part in (about.told, *notes) if part)
+        dataset.about = replace(about, told=text)  # type: ignore[attr-defined]
 
 
 class DataWarning(UnimaskWarning):
-    """Something in a dataset is left out."""
+    """Warning that a part of a dataset is left out."""
 
 
 def tell(message: str) -> None:
-    """Warn that something is left out."""
+    """Warn that a part of a dataset is left out."""
     warnings.warn(message, DataWarning, stacklevel=3)

@@ -1,7 +1,7 @@
-"""Images that belong together (frames, slices, tiles), and which of them are set aside to judge by.
+"""Group related images (frames, slices, tiles) by name, and choose the validation images.
 
-A validation image that is the neighbour of a training image makes the score too good. Names and
-folders tell which images are neighbours; where they do, whole groups are set aside.
+Validation scores are too good if validation images are neighbours of training images. Names and
+folders show which images are neighbours; if they do, whole groups are set aside.
 """
 
 import os
@@ -17,54 +17,54 @@ from unimask.datasets.found import Dataset
 from unimask.datasets.splits import EVERY, SPLITS
 
 FEWEST = 3
-"""Groups that are needed to set whole ones aside."""
+"""Minimum number of groups for setting whole groups aside."""
 
 GROUPED = 2 / 3
-"""Share of the images that must have a neighbour in their group."""
+"""Minimum share of images that have another image in their group."""
 
 REGULAR = 0.5
-"""Share of the steps between plain numbers that must be equal for them to be a running number."""
+"""Minimum share of equal steps between plain numbers, if they are running numbers."""
 
 DEEPEST = 4
-"""Numbers that are taken off the end of a name at most."""
+"""Maximum number of counters that are removed from the end of a name."""
 
 PLAIN = 2
-"""Of these, numbers without a word that says what they count."""
+"""Maximum number of those without a word that states what they count."""
 
 NAMED = 4
-"""Groups that are named in a note."""
+"""Maximum number of groups that a note names."""
 
 COUNTERS = (
     "frames frame frm fr f slices slice sl z t time tile patch crop row r col c x y idx img image"
 )
 SEQUENCES = frozenset("frames frame frm fr f slices slice sl z t time".split())  # noqa: SIM905
-"""Those of `COUNTERS` that count images which were taken one after the other."""
+"""Words among `COUNTERS` that number images taken one after another."""
 
 COUNTER = re.compile(
     rf"(?:^|[_\-. ]|(?<=\d))({COUNTERS.replace(' ', '|')})[_\-]?(\d+)$", re.IGNORECASE
 )
-"""A number at the end of a name that a word before it explains: "_slice_012", "_r03"."""
+"""Pattern of a final number with a counter word before it: "_slice_012", "_r03"."""
 
 NUMBER = re.compile(r"(?:[_\-. ]|^|(?<=[^\W\d_]))(\d+)$")
-"""A number at the end of a name."""
+"""Pattern of a final number."""
 
 COPY = re.compile(r"[_.](?:jpe?g|png|bmp|tiff?|webp)\.rf\.[0-9a-zA-Z]+$")
-"""What Roboflow puts behind a name for each copy that it makes of an image."""
+"""Pattern of the suffix that Roboflow appends for each copy of an image."""
 
 MARK = re.compile(r"[_\-. ](?:leftimg8bit|image|img|rgb|raw|input|original|orig|l)$", re.IGNORECASE)
-"""Words behind the number of an image that say nothing of its group."""
+"""Pattern of final words that do not belong to the name of a group."""
 
 GENERIC = frozenset(
     "images image img imgs jpegimages pictures photos frames rgb input data".split()  # noqa: SIM905
 )
-"""Folders whose names tell no group."""
+"""Folder names that do not identify a group."""
 
 Groups = dict[str, list[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Indices of the images for training and for validation, and how they were chosen."""
+    """Indices of the training and the validation images, and notes on how they were chosen."""
 
     train: list[int]
     val: list[int]
@@ -73,12 +73,12 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """The name of an image, without the numbers that count at its end.
+    """Name of an image without its final counters.
 
     Attributes:
-        group: What is left of it.
-        numbers: The numbers, the last one first.
-        counter: The word that explains the last number, in small letters; empty for none.
+        group: Rest of the name.
+        numbers: Counters, the last one first.
+        counter: Lower-case word before the last counter; empty for none.
     """
 
     group: str
@@ -87,14 +87,15 @@ class Name:
 
 
 def part_by_rule(dataset: Dataset) -> Parts:
-    """Set aside about a fifth of the images: whole groups where names or folders show some.
+    """Set aside about a fifth of the images: whole groups if names or folders show some.
 
-    - Images in three folders or more, or whose names share three beginnings or more before a
-      running number, are groups: whole groups are set aside. Of two groups, each one's last fifth.
-    - Where all images are frames or slices of one sequence, its last fifth is set aside.
-    - Otherwise each fifth image is, in the order of `Dataset.paths`.
+    - Images in three or more folders, or with three or more different name prefixes before a
+      running number, form groups, and whole groups are set aside. With two groups, the last fifth
+      of each is set aside.
+    - If all images are frames or slices of one sequence, its last fifth is set aside.
+    - Otherwise every fifth image is set aside, in the order of `Dataset.paths`.
 
-    Groups that are called like the classes are none: their images show different things.
+    Groups named like the classes do not count, because their images are unrelated.
     """
     paths = [Path(path) for path in dataset.paths]
     groups = find_groups(paths, dataset.labels.names)
@@ -110,19 +111,19 @@ def part_by_rule(dataset: Dataset) -> Parts:
 
 
 def parted(count: int, chosen: set[int], notes: tuple[str, ...]) -> Parts:
-    """Return the parts of which `chosen` is for validation."""
+    """Return the parts in which the indices in `chosen` are for validation."""
     return Parts([i for i in range(count) if i not in chosen], sorted(chosen), notes)
 
 
 def part_groups(groups: Groups) -> Parts:
-    """Set aside whole groups, in the order of their names, as near to a fifth as they allow."""
+    """Set aside whole groups in the order of their names, as close to a fifth as possible."""
     names = sorted(groups, key=natural)
     chosen: list[str] = []
-    seen = taken = 0
+    total = taken = 0
     for name in names:
         size = len(groups[name])
-        seen += size
-        if taken + size / 2 <= seen / EVERY:
+        total += size
+        if taken + size / 2 <= total / EVERY:
             chosen.append(name)
             taken += size
     chosen = chosen or [min(names, key=lambda name: len(groups[name]))]
@@ -132,10 +133,10 @@ def part_groups(groups: Groups) -> Parts:
 
 
 def shared_groups(train: Sequence[Path], val: Sequence[Path], classes: Sequence[str]) -> list[str]:
-    """Return the groups that have images in both of two splits, by name.
+    """Return the names of the groups that have images in both splits.
 
-    Frames of a single sequence count as one group, "the sequence", if most validation images have
-    a training image right before or behind them.
+    Frames of a single sequence count as one group, "the sequence", if most validation images have a
+    training image directly before or after them.
     """
     paths = [*train, *val]
     groups = find_groups(paths, classes)
@@ -152,11 +153,11 @@ def shared_groups(train: Sequence[Path], val: Sequence[Path], classes: Sequence[
 
 
 def find_groups(paths: Sequence[Path], classes: Sequence[str] = ()) -> Groups:
-    """Return images that belong together, by what their names share; empty where nothing tells.
+    """Return groups of related images by their names and folders; empty if these show none.
 
     Args:
-        paths: Of the images.
-        classes: Names of classes, which name no groups.
+        paths: Paths of the images.
+        classes: Class names, which do not name groups.
     """
     folders = folders_of(paths)
     for most in (DEEPEST, 1):
@@ -181,7 +182,7 @@ def grouped(keys: Sequence[str]) -> Groups:
 
 
 def are_groups(groups: Groups, classes: Sequence[str]) -> bool:
-    """Return whether there are several groups of several images, which are no classes."""
+    """Return whether there are several groups of several images, not named like classes."""
     count = sum(map(len, groups.values()))
     several = sum(len(members) for members in groups.values() if len(members) > 1)
     plain = {letters(name) for name in classes}
@@ -195,7 +196,7 @@ def are_groups(groups: Groups, classes: Sequence[str]) -> bool:
 
 
 def are_running(groups: Groups, names: Sequence[Name]) -> bool:
-    """Return whether the numbers in most groups run: a word says so, or their steps are equal."""
+    """Return whether most images are in groups with counter words or equal number steps."""
     count = running = 0
     for members in groups.values():
         numbers = [names[index].numbers[:1] for index in members]
@@ -208,7 +209,7 @@ def are_running(groups: Groups, names: Sequence[Name]) -> bool:
 
 
 def usual_step(numbers: Sequence[int]) -> tuple[int, float]:
-    """Return the commonest step between numbers, and its share; of fewer than three, 1 and 1."""
+    """Return the most frequent step between numbers and its share; (1, 1.0) for less than three."""
     steps = np.diff(np.unique(np.array(numbers, np.float64)))
     if len(steps) < 2:
         return 1, 1.0
@@ -217,43 +218,43 @@ def usual_step(numbers: Sequence[int]) -> tuple[int, float]:
 
 
 def is_sequence(paths: Sequence[Path]) -> bool:
-    """Return whether all images are frames or slices of one sequence, as their names say."""
+    """Return whether the names mark all images as frames or slices of one sequence."""
     names = [strip(path.stem) for path in paths]
     same = len({(folder, n.group) for folder, n in zip(folders_of(paths), names, strict=True)}) == 1
     return same and all(name.counter in SEQUENCES for name in names)
 
 
 def strip(stem: str, most: int = DEEPEST) -> Name:
-    """Take the numbers that count off the end of a name.
+    """Split the counters off the end of a name.
 
     >>> strip("case01_slice_012").group, strip("scene_r03_c07").group, strip("video2_0001").group
     ('case01', 'scene', 'video2')
 
     Args:
-        stem: The name of an image, without suffix.
-        most: Numbers that are taken off.
+        stem: Name of an image without its suffix.
+        most: Maximum number of counters.
     """
-    if stem.isdecimal():  # most often, and so without patterns
+    if stem.isdecimal():  # the most frequent case, without regular expressions
         return Name("", (int(stem[:18]),))
     rest, numbers, counter, plain = COPY.sub("", stem) if ".rf." in stem else stem, [], "", 0
     rest = rest if rest[-1:].isdecimal() else MARK.sub("", rest)
     while len(numbers) < most:
-        if (found := COUNTER.search(rest)) is not None:
-            counter = counter if numbers else found[1].lower()
-            number = found[2]
-        elif plain < PLAIN and (found := NUMBER.search(rest)) is not None:
-            number, plain = found[1], plain + 1
-            if numbers and found.start() and rest[found.start()].isdigit():
-                break  # "video2": the number belongs to the name
+        if (match := COUNTER.search(rest)) is not None:
+            counter = counter if numbers else match[1].lower()
+            number = match[2]
+        elif plain < PLAIN and (match := NUMBER.search(rest)) is not None:
+            number, plain = match[1], plain + 1
+            if numbers and match.start() and rest[match.start()].isdigit():
+                break  # "video2": this number is part of the name
         else:
             break
         numbers.append(int(number[:18]))
-        rest = rest[: found.start()]
+        rest = rest[: match.start()]
     return Name(rest, tuple(numbers), counter)
 
 
 def folders_of(paths: Sequence[Path]) -> list[str]:
-    """Return the folder of each image below the one they share, without words that tell nothing."""
+    """Return each image's folder below their common one, without names that identify no group."""
     parents = list(dict.fromkeys(path.parent for path in paths))
     root = Path(os.path.commonpath(parents)) if parents else Path()
     named = {parent: telling(parent.relative_to(root).parts) for parent in parents}
@@ -261,18 +262,18 @@ def folders_of(paths: Sequence[Path]) -> list[str]:
 
 
 def telling(parts: Sequence[str]) -> str:
-    """Join the names of folders that may name a group."""
+    """Join the folder names that may identify a group."""
     return "/".join(p for p in parts if p.lower() not in GENERIC and p.lower() not in SPLITS)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """Return a key that sorts names as people do: "scene2" before "scene10"."""
+    """Return a sort key for natural order: "scene2" before "scene10"."""
     parts = re.split(r"(\d+)", name)
     return [(1, int(p[:18]), p) if p.isdigit() else (0, 0, p) for p in parts if p]
 
 
 def letters(name: str) -> str:
-    """Return the letters of a name, in small letters."""
+    """Return the letters of a name in lower case."""
     return "".join(filter(str.isalpha, name)).lower()
 
 
@@ -282,5 +283,5 @@ def listed(names: Sequence[str]) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number with its noun."""
+    """Format a number with its noun in singular or plural."""
     return f"{count} {noun}{'' if count == 1 else 's'}"

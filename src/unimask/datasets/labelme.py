@@ -1,4 +1,4 @@
-"""LabelMe: a JSON per picture, with its shapes."""
+"""Read LabelMe: a JSON file per image, with its shapes."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -27,7 +27,7 @@ from unimask.formats.json_outline import json_outline
 
 FORMAT = "LabelMe"
 LOOK = 1 << 16
-"""Characters at the beginning of a file that tell whether it is LabelMe's."""
+"""Number of leading characters that determine whether a file is LabelMe's."""
 
 KEYS = frozenset(
     (
@@ -35,13 +35,13 @@ KEYS = frozenset(
         *("imagePath", "imageData", "imageHeight", "imageWidth"),
     )
 )
-"""What LabelMe writes at the top level."""
+"""Top-level keys that LabelMe writes."""
 
 
 def find_labelme(folder: Path) -> Found | None:
-    """Look for JSONs with shapes, in the folder and below it; folders may be splits.
+    """Detect JSON files with shapes in the folder and below it; folders may be splits.
 
-    JSONs of other kinds are passed over, and that is noted.
+    JSON files of other kinds are skipped with a note.
     """
     jsons = files_with(folder, ".json")
     files = [file for file in jsons if is_labelme(file)]
@@ -72,10 +72,10 @@ def find_labelme(folder: Path) -> Found | None:
 
 
 def is_labelme(file: Path) -> bool:
-    """Return whether a JSON lists shapes, as LabelMe's and those of its kin do."""
+    """Return whether a JSON file lists shapes, as those of LabelMe and compatible tools do."""
     outline = json_outline(file, LOOK)
     if not outline.complete and outline.may_have("shapes") and outline.keys.keys() <= KEYS:
-        outline = json_outline(file)  # the image is in front of the shapes
+        outline = json_outline(file)  # the embedded image precedes the shapes
     others = outline.keys.keys() & KEYS - {"shapes"}
     pointed = "points" in outline.item_keys("shapes")
     return outline.keys.get("shapes") == "list" and (pointed or bool(others))
@@ -84,18 +84,18 @@ def is_labelme(file: Path) -> bool:
 def open_labelme(
     folder: Path, splits: Mapping[str, Sequence[Path]], split: str, wish: Wish
 ) -> ObjectPictures:
-    """Open the pictures of a split.
+    """Open the images of a split.
 
-    Classes are the labels of all splits, by name, so that every split has the same.
+    The classes are the labels of all splits, sorted by name, so that all splits have the same.
 
     Args:
-        folder: The dataset's.
-        splits: Each split's files.
-        split: Which is opened.
-        wish: The pictures' channels.
+        folder: Folder of the dataset.
+        splits: Files of each split.
+        split: Name of the split to open.
+        wish: Options with the images' channels.
 
     Raises:
-        DataError: A file is not what it should be, or a picture is missing.
+        DataError: A file is malformed, or an image is missing.
     """
     files = splits[split]
     reader = LabelmeReader(files)
@@ -117,10 +117,10 @@ def open_labelme(
 
 
 class LabelmeReader:
-    """Reader of the JSONs of a split, one at a time.
+    """Reader of the JSON files of a split, one at a time.
 
     Args:
-        files: The JSONs.
+        files: Paths of the JSON files.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -131,14 +131,14 @@ class LabelmeReader:
         self.sizes: list[tuple[int, int]] = []
 
     def read(self, known: Mapping[str, Path], channels: int) -> None:
-        """Read all files. Those with masks are read again when their images are known.
+        """Read all files; those with masks are read again once their images are known.
 
         Args:
             known: Files of the dataset by name.
-            channels: Of the images.
+            channels: Number of channels of the images.
 
         Raises:
-            DataError: A file is not what it should be, or an image is missing.
+            DataError: A file is malformed, or an image is missing.
         """
         heads, masked = [], []
         for number, file in enumerate(self.files):
@@ -170,10 +170,10 @@ class LabelmeReader:
             self.objects.add(number, self.labels[str(members[0].label)], place, mask)
 
     def check_size(self, number: int, told: tuple[int, int]) -> None:
-        """Refuse masks for another size than their image has.
+        """Raise if masks were made for another size than that of their image.
 
         Raises:
-            DataError: The JSON tells another size.
+            DataError: The JSON file states another size.
         """
         size, image = self.sizes[number], self.images[number]
         if told not in (size, (0, 0)):
@@ -191,7 +191,7 @@ def outlined(content: LabelmeFile) -> list[LabelmeShape]:
 
 
 def groups_of(shapes: Sequence[LabelmeShape]) -> dict[int, list[LabelmeShape]]:
-    """Join shapes of one label and one group id; each group goes by its first shape's number."""
+    """Group shapes with the same label and group id, keyed by the number of their first shape."""
     first: dict[object, int] = {}
     groups: dict[int, list[LabelmeShape]] = {}
     for number, shape in enumerate(shapes, start=1):
@@ -207,7 +207,7 @@ def read_group(
     """Read the shapes of one object.
 
     Raises:
-        DataError: One of them is none.
+        DataError: A shape is invalid.
     """
     try:
         return join([shape_mask(shape, size) for shape in shapes], size)

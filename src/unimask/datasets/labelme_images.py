@@ -1,4 +1,4 @@
-"""Which image each LabelMe JSON is of."""
+"""Find the image of each LabelMe JSON file."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from unimask.processing.pictures import RGB, SUFFIXES
 
 
 class EmbeddedImages:
-    """The images that JSON files hold as text, as a column of files."""
+    """Images embedded in JSON files as text, with the interface of a table column."""
 
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = files
@@ -25,20 +25,20 @@ class EmbeddedImages:
 def find_images(
     files: Sequence[Path], contents: Sequence[LabelmeFile], known: Mapping[str, Path]
 ) -> list[File]:
-    """Return the image of each JSON.
+    """Return the image of each JSON file.
 
-    It is the image that `imagePath` names, or the one of the JSON's own name beside it. Where both
-    are there, the size that the JSON tells decides; else, where several JSONs name the same image,
-    it is the one of their own names. Where there is neither, it is an image of the name that
-    `imagePath` ends in anywhere in the dataset, or the one in `imageData`.
+    It is the image that `imagePath` names, or the one beside the JSON file with the same stem. If
+    both exist, the size stated in the JSON file decides; else, if several JSON files name the same
+    image, each has the image of its own stem. If neither exists, it is an image anywhere in the
+    dataset with the file name in `imagePath`, or the one embedded in `imageData`.
 
     Args:
-        files: The JSONs.
-        contents: What they hold.
+        files: Paths of the JSON files.
+        contents: Content of each JSON file.
         known: Files of the dataset by name.
 
     Raises:
-        DataError: An image is missing, or may be either of two, or has two JSONs.
+        DataError: An image is missing or ambiguous, or has two JSON files.
     """
     named = [named_image(file, content) for file, content in zip(files, contents, strict=True)]
     claims = Counter(named)
@@ -66,7 +66,7 @@ def find_images(
 
 
 def named_image(file: Path, content: LabelmeFile) -> Path | None:
-    """Return the image that `imagePath` names, or of its last part beside the JSON."""
+    """Return the image that `imagePath` names, or one of its file name beside the JSON file."""
     plain = plain_name(content.imagePath or "")
     for candidate in (file.parent / plain, file.parent / plain.rsplit("/", 1)[-1]):
         if plain and is_file(candidate):
@@ -75,23 +75,23 @@ def named_image(file: Path, content: LabelmeFile) -> Path | None:
 
 
 def image_beside(file: Path) -> Path | None:
-    """Return the image that has the JSON's name."""
+    """Return the image beside a JSON file with the same stem; None if there is none."""
     beside = (file.with_suffix(suffix) for suffix in sorted(SUFFIXES))
     return next((path for path in beside if is_file(path)), None)
 
 
 def chosen(file: Path, content: LabelmeFile, named: Path, own: Path, *, shared: bool) -> Path:
-    """Return which of two images a JSON is of.
+    """Return which of two images belongs to a JSON file.
 
     Args:
-        file: The JSON.
-        content: What it holds.
-        named: The image that its `imagePath` names.
-        own: The image that has its name.
-        shared: Other JSONs name the same image.
+        file: Path of the JSON file.
+        content: Content of the JSON file.
+        named: Image that its `imagePath` names.
+        own: Image with its stem.
+        shared: Whether other JSON files name the same image.
 
     Raises:
-        DataError: Nothing tells.
+        DataError: Neither the sizes nor the names decide.
     """
     if named.resolve() == own.resolve():
         return named
@@ -107,7 +107,7 @@ def chosen(file: Path, content: LabelmeFile, named: Path, own: Path, *, shared: 
 
 
 def has_size(image: Path, size: tuple[int, int]) -> bool:
-    """Return whether an image can be read and has a height and width."""
+    """Return whether an image can be read and has this height and width."""
     try:
         return size_of(image) == size
     except (DataError, ImageError):
@@ -115,10 +115,10 @@ def has_size(image: Path, size: tuple[int, int]) -> bool:
 
 
 def check_distinct(files: Sequence[Path], images: Sequence[File]) -> None:
-    """Refuse two JSONs of one image: objects of the one would be background of the other.
+    """Raise if an image has two JSON files: objects of one would be background of the other.
 
     Raises:
-        DataError: There are two.
+        DataError: An image has.
     """
     first: dict[Path, Path] = {}
     for file, image in zip(files, images, strict=True):
@@ -131,10 +131,10 @@ def check_distinct(files: Sequence[Path], images: Sequence[File]) -> None:
 
 
 def size_of(image: File, channels: int = RGB) -> tuple[int, int]:
-    """Return height and width of an image, by its header where that tells.
+    """Return an image's height and width, from its header if possible.
 
     Raises:
-        DataError, ImageError: It cannot be read.
+        DataError, ImageError: The image cannot be read.
     """
     if isinstance(image, Path):
         return picture_size(image, channels)

@@ -1,4 +1,4 @@
-"""LabelMe's JSON files as records, and their shapes as masks."""
+"""Define the records of LabelMe's JSON files, and convert their shapes to masks."""
 
 import base64
 import io
@@ -25,17 +25,17 @@ from unimask.formats.json_values import (
 from unimask.processing.pictures import no_limit_of_pil
 
 SHAPELESS = frozenset(("point", "points", "line", "linestrip"))
-"""Shapes without pixels."""
+"""Shape types without pixels."""
 
 POLYGONS = frozenset(("polygon", "rotation", "oriented_rectangle"))
-"""Shapes whose points are corners."""
+"""Shape types whose points are the corners of a polygon."""
 
 
 def class_name(value: object) -> str:
     """Return the label of a shape.
 
     Raises:
-        JsonValueError: It is no name, or is empty.
+        JsonValueError: The label is not a name, or is empty.
     """
     name = text_or_number(value)
     if not name.strip():
@@ -44,7 +44,7 @@ def class_name(value: object) -> str:
 
 
 class LabelmeShape(msgspec.Struct):
-    """A shape. `group_id` joins shapes of one label to one object."""
+    """Shape; those with the same label and `group_id` form one object."""
 
     label: Id
     points: list[tuple[float, float]]
@@ -59,12 +59,12 @@ class LabelmeShape(msgspec.Struct):
 
     @property
     def kind(self) -> str:
-        """Its type; a polygon where the file does not tell."""
+        """Shape type; "polygon" if the file does not state it."""
         return self.shape_type or "polygon"
 
 
 class LabelmeFile(msgspec.Struct):
-    """The shapes of an image; height and width are 0 where the file lacks them."""
+    """Shapes of an image; height and width are 0 if the file lacks them."""
 
     shapes: list[LabelmeShape]
     imagePath: str | None = None
@@ -83,21 +83,21 @@ class LabelmeFile(msgspec.Struct):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the image, 0 where the file lacks one of them."""
+        """Height and width of the image in pixels, (0, 0) if the file lacks one of them."""
         height, width = int(self.imageHeight or 0), int(self.imageWidth or 0)
         return (height, width) if height > 0 and width > 0 else (0, 0)
 
     def head(self) -> "LabelmeFile":
-        """Return the record without its shapes, and with one character of its image."""
+        """Return the record without shapes, and with one character of the embedded image."""
         image = self.imageData[:1] if self.imageData else None
         return LabelmeFile([], self.imagePath, self.imageHeight, self.imageWidth, image)
 
 
 def read_labelme(file: Path) -> LabelmeFile:
-    """Read a LabelMe JSON.
+    """Read a LabelMe JSON file.
 
     Raises:
-        DataError: It cannot be read, or is none; the message names the field.
+        DataError: The file cannot be read, or is not LabelMe's; the message names the field.
     """
     try:
         return read_record(load_json(file), LabelmeFile)
@@ -106,10 +106,10 @@ def read_labelme(file: Path) -> LabelmeFile:
 
 
 def embedded_image(file: Path) -> bytes:
-    """Return the image file that a LabelMe JSON holds as text.
+    """Return the image file embedded in a LabelMe JSON file.
 
     Raises:
-        DataError: There is none, or it is not base64.
+        DataError: The embedded image is not valid base64.
     """
     try:
         return base64.b64decode(read_labelme(file).imageData or "", validate=False)
@@ -121,11 +121,11 @@ def shape_mask(shape: LabelmeShape, size: tuple[int, int]) -> Mask:
     """Return one shape as a mask.
 
     Args:
-        shape: It has pixels.
+        shape: Shape of a type that has pixels.
         size: Height and width of its image.
 
     Raises:
-        DataError: It encloses nothing, or its type is unknown; the message is the end of a
+        DataError: The shape encloses nothing, or its type is unknown; the message is the end of a
             sentence.
     """
     kind, count = shape.kind, len(shape.points)
@@ -154,19 +154,19 @@ def shape_mask(shape: LabelmeShape, size: tuple[int, int]) -> Mask:
 
 
 def read_png(text: str | None, size: tuple[int, int]) -> np.ndarray:
-    """Read a mask that LabelMe's AI drew.
+    """Decode a mask that LabelMe's AI tools drew.
 
     Raises:
-        DataError: It is no image, or larger than the image that it is of; the message is the end
-            of a sentence.
+        DataError: The mask is not an image, or is larger than its image; the message is the end of
+            a sentence.
     """
     try:
         with no_limit_of_pil():
             picture = Image.open(io.BytesIO(base64.b64decode(text or "")))
         with picture:
             shape = picture.height, picture.width
-            if shape[0] <= size[0] and shape[1] <= size[1]:  # and so no bomb
+            if shape[0] <= size[0] and shape[1] <= size[1]:  # excludes decompression bombs
                 return np.asarray(picture.convert("L")) > 0
-    except Exception as error:  # decoders raise whatever their format suggests
+    except Exception as error:  # image decoders raise many types of exceptions
         raise DataError(f"has a mask that is no picture ({error}): draw it again") from None
     raise DataError(f"has a mask of {shape[1]} x {shape[0]}, larger than its image: draw it again")

@@ -1,4 +1,4 @@
-"""Masks that may overlap onto layers that do not: as few as keep what is in front in front."""
+"""Arrange masks that may overlap on few layers of disjoint masks, preserving their order."""
 
 from collections.abc import Iterable
 
@@ -9,28 +9,29 @@ from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 
 MOST_VALUES = 2**29
-"""Of all layers of an image: they take four bytes each."""
+"""Maximum number of values in all layers of an image, of four bytes each."""
 
 
 def stack_masks(
     masks: Iterable[tuple[int, RunLength]], size: tuple[int, int]
 ) -> Int[np.ndarray, "l h w"]:
-    """Put numbered masks on layers, each above all that it overlaps.
+    """Place numbered masks on layers, each above all masks that it overlaps.
 
-    Disjoint masks share the first layer, so most pictures need one. Nothing is flattened: each
-    mask is whole on its layer.
+    Disjoint masks share the first layer, so that most images need one layer. Masks are not
+    flattened: each is complete on its layer.
 
     Args:
-        masks: Numbers and masks, what is behind first.
-        size: Height and width of the picture.
+        masks: Number and mask of each object, from back to front.
+        size: Height and width of the image.
 
     Returns:
-        The numbers, 0 for none, as int32; one empty layer if there is no mask.
+        The numbers as int32, 0 for none; one empty layer if there are no masks.
 
     Raises:
-        DataError: So many masks lie over one another that their layers would fill the memory.
+        DataError: So many masks overlap that their layers would exceed the memory limit.
     """
-    # Column by column, the order of run lengths: a mask is one stretch of memory.
+    # Column-major, the order of run lengths, so that a mask occupies one contiguous range of
+    # memory.
     layers = [np.zeros(size[0] * size[1], np.int32)]
     for number, mask in masks:
         start, inside = mask.span

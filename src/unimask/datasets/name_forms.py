@@ -1,4 +1,4 @@
-"""Names of images that differ from those of their files in how they are written."""
+"""Match image names with files whose names are spelled differently."""
 
 import os
 import unicodedata
@@ -10,29 +10,29 @@ from unimask.processing.pictures import SUFFIXES
 
 
 def match_names(paths: Sequence[Path], missing: Sequence[int]) -> dict[int, Path]:
-    """Return the only file of nearly the name of each missing path, where there is one.
+    """Return the file of each missing path whose name matches in a normal form, if it is unique.
 
-    Files that another path names exactly, or that several paths could mean, are not taken.
+    Files that another path names exactly, or that several missing paths match, are not used.
     """
     absent = set(missing)
     used = {path for index, path in enumerate(paths) if index not in absent}
-    wanted: dict[Path, list[int]] = {}
+    by_folder: dict[Path, list[int]] = {}
     for index in missing:
-        wanted.setdefault(paths[index].parent, []).append(index)
-    found: dict[int, Path] = {}
-    for folder, indices in wanted.items():
+        by_folder.setdefault(paths[index].parent, []).append(index)
+    matches: dict[int, Path] = {}
+    for folder, indices in by_folder.items():
         free = [name for name in names_in(folder) if folder / name not in used]
         for form in FORMS:
             files, asked = by_form(free, form), by_form([paths[i].name for i in indices], form)
             for index in indices:
                 key = form(paths[index].name)
-                if index not in found and len(files.get(key, ())) == len(asked[key]) == 1:
-                    found[index] = folder / files[key][0]
-    return found
+                if index not in matches and len(files.get(key, ())) == len(asked[key]) == 1:
+                    matches[index] = folder / files[key][0]
+    return matches
 
 
 def names_in(folder: Path) -> frozenset[str]:
-    """List a folder; one that is not there holds nothing."""
+    """Return the names in a folder; none if the folder does not exist."""
     try:
         return frozenset(os.listdir(folder))
     except (OSError, ValueError):
@@ -40,7 +40,7 @@ def names_in(folder: Path) -> frozenset[str]:
 
 
 def by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
-    """Return names by a normal form of theirs."""
+    """Group names by their normal form."""
     known: dict[str, list[str]] = {}
     for name in names:
         known.setdefault(form(name), []).append(name)
@@ -48,22 +48,22 @@ def by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[
 
 
 def composed(name: str) -> str:
-    """Return a name with composed letters, as most systems but macOS write them."""
+    """Return a name in Unicode form NFC, which most systems except macOS write."""
     return unicodedata.normalize("NFC", name)
 
 
 def decoded(name: str) -> str:
-    """Return a name without the percent encoding of addresses."""
+    """Return a name with percent-encoding decoded."""
     return composed(unquote(name))
 
 
 def small(name: str) -> str:
-    """Return a name in small letters."""
+    """Return a name in lower case."""
     return decoded(name).casefold()
 
 
 def without_suffix(name: str) -> str:
-    """Return a name in small letters, with one suffix in place of that of any kind of image."""
+    """Return a name in lower case, with one common suffix for all image formats."""
     stem, suffix = os.path.splitext(small(name))
     return f"{stem}.image" if suffix in SUFFIXES else small(name)
 

@@ -1,4 +1,4 @@
-"""Other people's files to and from our state dict."""
+"""Conversion between files of other projects and the state dicts of this package."""
 
 from unimask.checkpoints.authors import read_authors
 from unimask.checkpoints.channels import fit_channels, read_channels

@@ -1,4 +1,4 @@
-"""The authors' own files: weights under their names, and nothing else."""
+"""Weight files of the authors, which contain tensors under the authors' names only."""
 
 from pathlib import Path
 
@@ -25,17 +25,17 @@ from unimask.published.publications import VIDEOS
 
 
 def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
-    """Read a file of weights as the authors publish or train them (`.pkl`, `.pth`, or any name).
+    """Read a weight file as the authors publish or train it (`.pkl`, `.pth`, or any suffix).
 
-    The architecture follows from the tensors' shapes, labels and tests from the number of classes
-    and from what file and folders are called; see `shapes.py`, `maskformer_shapes.py`, and
+    The architecture follows from the shapes of tensors, labels and test settings from the number of
+    classes and the names of file and folders; see `shapes.py`, `maskformer_shapes.py` and
     `recognition.py`.
 
     Returns:
-        The checkpoint, and a line for a person where something was assumed.
+        The checkpoint, and a line for the user if something was assumed.
 
     Raises:
-        CheckpointError: The file cannot be read, or is of no network that is known here.
+        CheckpointError: The file cannot be read, or holds an unknown network.
     """
     tensors, rest = read_tensors_and_rest(path)
     try:
@@ -45,8 +45,8 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
         refuse_others(tensors, path)
         read = read_maskformer if is_maskformer(tensors) else read_segmenter
         config = read(tensors, path)
-        wanted = wanted_tensors(config, tensors)
-        state = to_ours(tensors, wanted, names_of(config), ignored=NO_WEIGHTS)
+        expected = wanted_tensors(config, tensors)
+        state = to_ours(tensors, expected, names_of(config), ignored=NO_WEIGHTS)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     publication, assumed = publication_of_size(config, path)
@@ -62,7 +62,7 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
 
 
 def names_of(config: SegmenterConfig) -> Rules:
-    """Give the table of a network's names in its authors' files."""
+    """Return the rules that map a network's names to those in its authors' files."""
     if config.task_queries is not None:
         return oneformer_names.NAMES
     masked = isinstance(config.transformer_decoder, MaskedDecoderConfig)
@@ -70,16 +70,16 @@ def names_of(config: SegmenterConfig) -> Rules:
 
 
 def current(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Bring the names of first releases up to date."""
+    """Rename tensors of first releases to the names of later ones."""
     flat = not any(name.startswith(PIXELS) for name in tensors)
     return {current_name(name, head_was_flat=flat): value for name, value in tensors.items()}
 
 
 def refuse_others(tensors: dict[str, Tensor], path: Path) -> None:
-    """Refuse networks of other families and schemas by their names, and of video by the file's.
+    """Refuse networks of other families and schemas, and networks for video.
 
     Raises:
-        CheckpointError: It is another network's file.
+        CheckpointError: The file belongs to such a network.
     """
     if any(name.startswith("model.pixel_level_module.") for name in tensors):
         raise CheckpointError("its names are Hugging Face's: give the folder, with config.json")
@@ -101,7 +101,7 @@ def refuse_others(tensors: dict[str, Tensor], path: Path) -> None:
 
 
 def segments_video(path: Path) -> bool:
-    """Say whether file or folders are called as Mask2Formers for video are."""
+    """Return whether file or folders have the name of a Mask2Former for video."""
     called = "/".join(path.absolute().parts[-5:]).lower()
-    told = words(called)
-    return bool(told & VIDEOS) or "ytvis" in told or "video_mask" in called
+    name_words = words(called)
+    return bool(name_words & VIDEOS) or "ytvis" in name_words or "video_mask" in called

@@ -1,8 +1,8 @@
-"""A backbone out of its tensors' names and shapes, for files that bring no description.
+"""Configuration of a backbone from the names and shapes of its tensors.
 
-Drop path only matters to training; it takes the published values. DeepLab's ResNets (R50c, R101c)
-spread the last stage by 1, 2, 4, which leaves no trace in a file, wherever they are published with
-its stem: `RES5_MULTI_GRID` of MaskFormer's R101c configurations.
+The drop path rate matters only to training; it is set to the published value. DeepLab's ResNets
+(R50c, R101c) dilate the last stage by 1, 2, 4, which no tensor shows; wherever they are published,
+they have its stem (`RES5_MULTI_GRID` of MaskFormer's R101c configurations).
 """
 
 import math
@@ -24,44 +24,44 @@ from unimask.errors import CheckpointError
 State = Mapping[str, Tensor]
 
 DEEPLAB_GRID = (1, 2, 4)
-"""Dilations of the three blocks behind DeepLab's stem."""
+"""Dilations of the last stage's three blocks in ResNets with DeepLab's stem."""
 
 
 def shape(state: State, name: str, axes: int | None = None) -> tuple[int, ...]:
-    """Give a tensor's shape.
+    """Return the shape of a tensor.
 
     Args:
         state: Tensors by name.
-        name: The tensor's.
-        axes: How many it must have; None for any number but none.
+        name: Name of the tensor.
+        axes: Required number of axes; None for any number except 0.
 
     Raises:
-        CheckpointError: There is no such tensor, or it has other axes.
+        CheckpointError: The tensor is missing, or has another number of axes.
     """
     if name not in state:
         raise CheckpointError(f"1 tensors are missing: {name}")
-    found = tuple(state[name].shape)
-    if not found or axes not in (None, len(found)):
-        raise CheckpointError(f"1 tensors are of another shape: {name} is {found}")
-    return found
+    dims = tuple(state[name].shape)
+    if not dims or axes not in (None, len(dims)):
+        raise CheckpointError(f"1 tensors are of another shape: {name} is {dims}")
+    return dims
 
 
 def count(state: State, prefix: str) -> int:
-    """Count the numbered parts under a name."""
+    """Count the numbered modules under a name."""
     start = len(prefix) + 1
-    found = {name[start:].split(".")[0] for name in state if name.startswith(f"{prefix}.")}
-    return sum(part.isdecimal() for part in found)
+    children = {name[start:].split(".")[0] for name in state if name.startswith(f"{prefix}.")}
+    return sum(part.isdecimal() for part in children)
 
 
 def read_backbone_config(state: State, path: Path) -> BackboneConfig:
-    """Read the backbone's kind and numbers.
+    """Derive the type and configuration of the backbone.
 
     Args:
         state: Tensors under their authors' names.
-        path: The file, whose name may tell what shapes do not.
+        path: File of the weights, whose name may contain what shapes do not show.
 
     Raises:
-        CheckpointError: The backbone is not known here.
+        CheckpointError: The backbone is unknown.
     """
     if "backbone.downsample_layers.0.0.weight" in state:
         return read_convnext(state)
@@ -72,17 +72,17 @@ def read_backbone_config(state: State, path: Path) -> BackboneConfig:
     if "backbone.stem.conv1.weight" in state:
         return read_resnet(state)
     parts = sorted({name.split(".")[1] for name in state if name.startswith("backbone.")})
-    told = f"its parts are {', '.join(parts[:6])}" if parts else "the file has none"
+    evidence = f"its parts are {', '.join(parts[:6])}" if parts else "the file has none"
     raise CheckpointError(
-        f"the backbone is not known here ({told}); known are ResNet, Swin, ConvNeXt and DiNAT"
+        f"the backbone is not known here ({evidence}); known are ResNet, Swin, ConvNeXt and DiNAT"
     )
 
 
 def read_swin(state: State) -> SwinConfig:
-    """Read a Swin: heads and window from the tables of relative positions.
+    """Derive a Swin configuration; heads and window follow from the relative position tables.
 
     Raises:
-        CheckpointError: It is none, or one with absolute positions too.
+        CheckpointError: It is not a Swin, or has absolute position embeddings too.
     """
     if "backbone.absolute_pos_embed" in state:
         raise CheckpointError(
@@ -108,7 +108,7 @@ def read_swin(state: State) -> SwinConfig:
 
 
 def read_resnet(state: State) -> ResNetConfig:
-    """Read a ResNet; frozen and synchronised batch norms keep the same tensors."""
+    """Derive a ResNet configuration; frozen and synchronised batch norms have the same tensors."""
     stages = [f"backbone.res{number}" for number in range(2, 6)]
     deep = f"{stages[0]}.0.conv3.weight" in state
     last = "conv3" if deep else "conv2"
@@ -128,7 +128,7 @@ def read_resnet(state: State) -> ResNetConfig:
 
 
 def read_convnext(state: State) -> ConvNeXtConfig:
-    """Read a ConvNeXt; blocks without scales have no `gamma`."""
+    """Derive a ConvNeXt configuration; blocks without layer scale have no `gamma`."""
     stages = range(count(state, "backbone.stages"))
     norms = [shape(state, f"backbone.norm{stage}.weight")[0] for stage in stages]
     scaled = "backbone.stages.0.0.gamma" in state
@@ -141,7 +141,7 @@ def read_convnext(state: State) -> ConvNeXtConfig:
 
 
 def read_dinat(state: State, path: Path) -> DiNATConfig:
-    """Read a DiNAT: heads and neighbourhood from the biases, dilations from what it is called."""
+    """Derive a DiNAT configuration: heads and kernel from biases, dilations from the file name."""
     levels = [f"backbone.levels.{level}.blocks" for level in range(count(state, "backbone.levels"))]
     depths = four([count(state, name) for name in levels])
     tables = [shape(state, f"{name}.0.attn.rpb", 3) for name in levels]
@@ -159,10 +159,10 @@ def read_dinat(state: State, path: Path) -> DiNATConfig:
 
 
 def four(values: list[int]) -> tuple[int, int, int, int]:
-    """Give the values of four stages.
+    """Return the values of four stages as a tuple.
 
     Raises:
-        CheckpointError: They are not four.
+        CheckpointError: There are not four values.
     """
     if len(values) != 4:
         raise CheckpointError(f"the backbone has {len(values)} stages instead of 4")

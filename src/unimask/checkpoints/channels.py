@@ -1,4 +1,4 @@
-"""Networks of RGB pictures, changed to read other channels."""
+"""Adaptation of networks for RGB to other numbers of image channels."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,15 +17,15 @@ RGB = 3
 def fit_channels(
     state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], channels: int
 ) -> dict[str, Tensor]:
-    """Give weights of RGB pictures the shapes that other channels want.
+    """Adapt weights for RGB images to another number of channels.
 
     Args:
-        state: Weights under our names.
-        wanted: The network's own tensors, for shapes.
-        channels: Channels of its pictures.
+        state: Weights under the names of our modules.
+        wanted: State dict of the target network, for shapes.
+        channels: Number of image channels of the target network.
 
     Raises:
-        CheckpointError: Not only a first layer differs.
+        CheckpointError: Tensors differ in more than the channels of a first layer.
     """
     fitted = {}
     for name, tensor in state.items():
@@ -42,13 +42,14 @@ def fit_channels(
 
 
 def spread(weight: Float[Tensor, "o 3 i j"], channels: int) -> Float[Tensor, "o c i j"]:
-    """Make a first layer for RGB one for other channels.
+    """Adapt the weight of a first layer for RGB to another number of channels.
 
-    With more channels, the first three are seen as RGB was, and the others start at zero: until
-    they learn, the network predicts what it predicted of the first three. With fewer, it predicts
-    what it did of a picture whose three channels are those few in turn: one is seen as grey was.
-    (timm's `adapt_input_conv` mixes more channels cyclically instead, which would spoil what the
-    weights know where the first three are RGB, as in RGB-D.)
+    With more channels, the first three take the weights of RGB and the others start at zero, so
+    that before training the network predicts what it predicted for the first three. With fewer, it
+    predicts what it did for an image that repeats the channels cyclically: a single channel is
+    processed as grey was. (timm's `adapt_input_conv` repeats weights over additional channels
+    instead, which would degrade pretrained weights where the first three channels are RGB, as in
+    RGB-D.)
     """
     if channels > RGB:
         return torch.cat(
@@ -59,15 +60,15 @@ def spread(weight: Float[Tensor, "o 3 i j"], channels: int) -> Float[Tensor, "o 
 
 
 def read_channels(model: str, checkpoint: Checkpoint, channels: int | None) -> Checkpoint:
-    """Let a trained network read other channels; normalisation follows `PreprocessingConfig`.
+    """Adapt a trained network to another number of channels, including its normalisation.
 
     Args:
-        model: What it is called in messages.
-        checkpoint: The network.
-        channels: Channels of its pictures; None leaves them.
+        model: Name of the model in messages.
+        checkpoint: Network to adapt.
+        channels: Number of image channels; None leaves the network unchanged.
 
     Raises:
-        CheckpointError: It was trained for other channels than RGB.
+        CheckpointError: The network was trained for channels other than RGB.
     """
     backbone = checkpoint.config.backbone
     if channels is None or channels == backbone.in_channels:

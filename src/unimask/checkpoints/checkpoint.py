@@ -1,4 +1,4 @@
-"""Everything that a trained model is."""
+"""A trained model: its configuration, weights, labels and processing settings."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from unimask.labels import LabelSet, Task
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Checkpoint:
-    """A network's description and weights, with what its predictions depend on.
+    """A network's configuration and weights, with everything else that its predictions depend on.
 
     Attributes:
-        config: The architecture.
+        config: Architecture of the network.
         state: Weights under the names of our modules.
-        labels: Classes in the order of the outputs.
-        tasks: What the weights were trained for, widest first.
-        preprocessing: How pictures become tensors.
-        postprocessing: Thresholds, and what is resized.
+        labels: Classes in the order of the network's outputs.
+        tasks: Tasks that the weights were trained for, most demanding first.
+        preprocessing: Settings of pre-processing.
+        postprocessing: Settings of post-processing.
     """
 
     config: SegmenterConfig

@@ -1,4 +1,4 @@
-"""The dilations of published DiNATs: no tensor tells them, so the name of the file must."""
+"""Dilations of published DiNATs, which only the name of the file reveals."""
 
 import re
 from pathlib import Path
@@ -11,25 +11,26 @@ PUBLISHED: tuple[tuple[frozenset[str], int, Dilations], ...] = (
     (frozenset({"cityscapes"}), 7, CITYSCAPES),
     (frozenset({"ade20k", "ade", "coco", "mapillary"}), 11, USUAL),
 )
-"""Words in the names of published files, side of the neighbourhood, and dilations (OneFormer,
-`configs/**/*dinat*.yaml`)."""
+"""Words in the names of published files, kernel size, and dilations (OneFormer,
+`configs/**/*dinat*.yaml`).
+"""
 
 
 def told_dilations(path: Path, kernel_size: int, depths: tuple[int, ...]) -> Dilations:
-    """Give the dilations of the published network that a file is called after.
+    """Return the dilations of the published network that a file is named after.
 
     Args:
-        path: The file.
-        kernel_size: Side of the neighbourhood.
-        depths: Blocks per level.
+        path: File of the weights.
+        kernel_size: Side of the neighbourhood in tokens.
+        depths: Number of blocks per level.
 
     Raises:
-        CheckpointError: The name tells none, or one that this network cannot have.
+        CheckpointError: The name identifies no network, or one that does not fit the sizes.
     """
-    told = frozenset(re.findall(r"[a-z0-9]+", path.name.lower()))
+    name_words = frozenset(re.findall(r"[a-z0-9]+", path.name.lower()))
     for words, side, dilations in PUBLISHED:
         fits = side == kernel_size and tuple(map(len, dilations)) == tuple(depths)
-        if told & words and fits:
+        if name_words & words and fits:
             return dilations
     raise CheckpointError(
         "the dilations of its DiNAT are in none of its tensors, and its name does not tell them: "

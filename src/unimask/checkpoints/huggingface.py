@@ -1,4 +1,4 @@
-"""Folders in the Hugging Face schema: config.json, model.safetensors, preprocessor_config.json."""
+"""Model folders in the Hugging Face schema: weights, config.json, preprocessor_config.json."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -41,19 +41,19 @@ from unimask.formats.output_folder import output_folder
 Json = dict
 
 Writing = Callable[[str], AbstractContextManager[Path]]
-"""Yields the temporary path of a file by its name."""
+"""Function that yields a temporary path for the file of a name."""
 
 FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
-"""What a model folder consists of."""
+"""Files of a model folder."""
 
 Preprocessing = Literal["authors", "hub"]
-"""How pictures are treated: at the authors' test size, or as the folder's description says."""
+"""Source of pre-processing settings: the authors' test settings, or preprocessor_config.json."""
 
 WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_tensors}
-"""Files of weights and what reads them, the newer kind first."""
+"""Weight files and their readers, the newer format first."""
 
 MAX_DESCRIPTION = 2**24
-"""Bytes of a JSON file here; a thousand classes take some ten thousand."""
+"""Maximum size of a JSON file in bytes; a thousand classes take some ten thousand."""
 
 NAMES: dict[Schema, Rules] = {
     "mask2former": MASK2FORMER,
@@ -67,12 +67,12 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
     """Read a model folder.
 
     Args:
-        folder: With config.json and weights.
-        preprocessing: "hub" follows preprocessor_config.json to the letter, "authors" where it is
-            theirs or ours.
+        folder: Folder with config.json and weights.
+        preprocessing: "hub" follows preprocessor_config.json literally; "authors" follows it only
+            if the authors or unimask wrote its values.
 
     Raises:
-        CheckpointError: A file is missing or damaged, or its content does not fit together.
+        CheckpointError: A file is missing or damaged, or the files contradict each other.
     """
     config = read_json(folder / "config.json")
     preprocessor = read_preprocessor(folder)
@@ -80,8 +80,8 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
     with telling(folder):
         tensors = older_names(tensors)
         architecture = read_architecture(config, tensors, folder)
-        wanted = wanted_tensors(architecture, tensors)
-        state = to_ours(tensors, wanted, names_in(schema_of(config)), ignored=NO_WEIGHTS)
+        expected = wanted_tensors(architecture, tensors)
+        state = to_ours(tensors, expected, names_in(schema_of(config)), ignored=NO_WEIGHTS)
         publication = publication_of_names(architecture, read_names(config), folder)
         default = publication.preprocessing(architecture)
         read = read_as_written if preprocessing == "hub" else read_preprocessing
@@ -99,10 +99,10 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
 
 @contextmanager
 def telling(folder: Path) -> Iterator[None]:
-    """Turn whatever does not fit in a folder's descriptions into one line about it.
+    """Convert any error in a folder's JSON files to a CheckpointError of one line.
 
     Raises:
-        CheckpointError: Something does not.
+        CheckpointError: The files contain something invalid.
     """
     try:
         yield
@@ -111,15 +111,15 @@ def telling(folder: Path) -> Iterator[None]:
     except UnimaskError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
-        told = " ".join(str(error).split())[:120]
+        reason = " ".join(str(error).split())[:120]
         raise CheckpointError(
             f"{folder}: its config.json or preprocessor_config.json holds something of another "
-            f"kind than it should ({told}): download it again"
+            f"kind than it should ({reason}): download it again"
         ) from error
 
 
 def read_preprocessor(folder: Path) -> Json | None:
-    """Read how pictures are prepared; release 5 keeps OneFormer's beside the texts' preparation."""
+    """Read the settings of the image processor, which release 5 nests in processor_config.json."""
     path, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
     if path.is_file():
         return read_json(path)
@@ -128,12 +128,12 @@ def read_preprocessor(folder: Path) -> Json | None:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read a folder's weights, in one file or in several that an index lists.
+    """Read the weights of a folder, from one file or from the parts that an index lists.
 
-    Older folders have `pytorch_model.bin`, which runs no code here.
+    Older folders have `pytorch_model.bin`, which is read without executing code.
 
     Raises:
-        CheckpointError: There are none, or they are damaged.
+        CheckpointError: The weights are missing or damaged.
     """
     for name, read in WEIGHTS.items():
         if (folder / name).is_file():
@@ -146,15 +146,15 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def listed_parts(index: Path) -> list[Path]:
-    """Give the files that an index says weights lie in, beside it.
+    """Return the weight files that an index lists, which must be in its folder.
 
-    Raises:
+    CheckpointError: It lists no files, files of other folders, or missing ones.
         CheckpointError: It lists none, or others than files beside it, or one that is missing.
     """
     where = read_json(index).get("weight_map")
-    told = list(where.values()) if isinstance(where, dict) else []
-    names = sorted({name for name in told if isinstance(name, str) and Path(name).name == name})
-    if not names or any(name not in names for name in told):
+    listed = list(where.values()) if isinstance(where, dict) else []
+    names = sorted({name for name in listed if isinstance(name, str) and Path(name).name == name})
+    if not names or any(name not in names for name in listed):
         raise CheckpointError(f"{index} lists no files beside it: download the folder again")
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
@@ -166,27 +166,27 @@ def listed_parts(index: Path) -> list[Path]:
 
 
 def check_normalisation(architecture: SegmenterConfig, preprocessing: PreprocessingConfig) -> None:
-    """Refuse means and deviations of other channels than the network reads.
+    """Check that mean and standard deviation have as many channels as the network.
 
     Raises:
-        CheckpointError: They are more or fewer.
+        CheckpointError: They have more or fewer.
     """
     channels = architecture.backbone.in_channels
-    told = len(preprocessing.mean), len(preprocessing.std)
-    if told != (channels, channels):
+    lengths = len(preprocessing.mean), len(preprocessing.std)
+    if lengths != (channels, channels):
         raise CheckpointError(
-            f"the network reads {channels} channels, but there are {told[0]} means and "
-            f"{told[1]} deviations: mend preprocessor_config.json or config.json"
+            f"the network reads {channels} channels, but there are {lengths[0]} means and "
+            f"{lengths[1]} deviations: mend preprocessor_config.json or config.json"
         )
 
 
 def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = False) -> None:
-    """Write a model folder; each file appears whole or not at all.
+    """Write a model folder; each file is written atomically.
 
     Args:
-        folder: New, empty, or one that unimask wrote a model to, which is replaced.
-        checkpoint: The model.
-        owned: Whether the folder is part of a training run, whose weights are always replaced.
+        folder: New or empty folder, or one with a model that unimask wrote, which is replaced.
+        checkpoint: Model to write.
+        owned: Whether the folder belongs to a training run, whose weights are always replaced.
 
     Raises:
         OutputError: The folder holds other files, or cannot be written to.
@@ -208,7 +208,7 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = Fal
             save_file(state, path, metadata={"format": "pt"})
         except SafetensorError as error:
             raise OSError(" ".join(str(error).split())) from error
-        path.chmod(mode)  # safetensors makes files that only their owner may read
+        path.chmod(mode)  # safetensors creates files that only their owner may read
     with writing("config.json") as path:
         path.write_text(json.dumps(config, indent=2) + "\n")
     with writing("preprocessor_config.json") as path:
@@ -216,10 +216,10 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = Fal
 
 
 def model_files(folder: Path) -> Writing:
-    """Return what writes the files of a model where nothing but files of ours is replaced.
+    """Return a writer of model files that replaces no file of others.
 
     Raises:
-        OutputError: Other files are in the way.
+        OutputError: Files of others are in the way.
     """
     place = output_folder(folder)
     place.check(FILES)
@@ -227,17 +227,17 @@ def model_files(folder: Path) -> Writing:
 
 
 def owned_files(folder: Path) -> Writing:
-    """Return what writes the files of a model into a folder that is wholly ours."""
+    """Return a writer of model files for a folder that belongs to unimask."""
     return lambda name: atomic_path(folder / name)
 
 
 def names_in(schema: Schema) -> Rules:
-    """Return the table of a network's names in folders of a schema."""
+    """Return the rules that map a network's names to those of a schema."""
     return (*NAMES[schema], *BACKBONES)
 
 
 def read_json(path: Path) -> dict:
-    """Read one of the folder's descriptions."""
+    """Read one of the folder's JSON files."""
     try:
         if path.stat().st_size > MAX_DESCRIPTION:
             raise CheckpointError(f"{path} is far larger than any description: download it again")

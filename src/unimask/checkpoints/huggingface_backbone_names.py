@@ -1,4 +1,4 @@
-"""Where the Hugging Face schema keeps each tensor of the backbones (names on disk)."""
+"""Names of the backbones' tensors in the Hugging Face schema."""
 
 from unimask.checkpoints.keymap import Rules
 
@@ -6,7 +6,7 @@ ENCODER = "model.pixel_level_module.encoder"
 
 
 def block_rules(ours: str, theirs: str, *, bias: str) -> Rules:
-    """Name the tensors of a transformer block; `bias` is what attention adds by position."""
+    """Build the rules of a transformer block; `bias` is the name of its position bias."""
     attention = f"{theirs}.attention.self"
     return (
         *(
@@ -29,13 +29,13 @@ PATCHES: Rules = (
     ("backbone.patch_embed.proj.**", f"{ENCODER}.embeddings.patch_embeddings.projection.**"),
     ("backbone.patch_embed.norm.**", f"{ENCODER}.embeddings.norm.**"),
 )
-"""Of Swin and DiNAT."""
+"""Patch embedding of Swin and DiNAT."""
 
 OUTPUT_NORMS: Rules = tuple(
     (f"backbone.norm{stage}.**", f"{ENCODER}.hidden_states_norms.stage{stage + 1}.**")
     for stage in range(4)
 )
-"""Of Swin, ConvNeXt and DiNAT."""
+"""Output norms of Swin, ConvNeXt and DiNAT."""
 
 SWIN: Rules = (
     *block_rules(
@@ -70,7 +70,8 @@ STEM = f"{ENCODER}.embedder.embedder"
 RESNET: Rules = (
     ("backbone.stem.conv1.norm.**", f"{STEM}.normalization.**"),
     ("backbone.stem.conv1.weight", f"{STEM}.convolution.weight"),
-    ("backbone.stem.*.norm.**", f"{STEM}.*.normalization.**"),  # of DeepLab's: our own names
+    # DeepLab's stem under names of our own, since the schema lacks it.
+    ("backbone.stem.*.norm.**", f"{STEM}.*.normalization.**"),
     ("backbone.stem.*.weight", f"{STEM}.*.convolution.weight"),
     *(
         rule

@@ -1,4 +1,4 @@
-"""The backbone's part of Hugging Face's config.json to and from our dataclasses."""
+"""Conversion of the backbone in Hugging Face's config.json to and from our configurations."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,11 +21,11 @@ Json = dict
 
 
 def read_backbone(config: Json, tensors: dict[str, Tensor], folder: Path) -> BackboneConfig:
-    """Read the backbone's numbers; of one that is only called by its name, from its tensors.
+    """Read the backbone's configuration; one that is only named is derived from its tensors.
 
     Raises:
-        CheckpointError: The backbone, or one of its options, is not known here.
-        KeyError: A number is missing.
+        CheckpointError: The backbone or one of its options is unknown.
+        KeyError: A value is missing.
     """
     if not config.get("backbone_config"):
         return read_named(config, tensors, folder)
@@ -40,7 +40,7 @@ def read_backbone(config: Json, tensors: dict[str, Tensor], folder: Path) -> Bac
 
 
 def read_swin(backbone: Json) -> SwinConfig:
-    """Read a Swin's numbers."""
+    """Read the configuration of a Swin."""
     expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
     expect(backbone, use_absolute_embeddings=False)
     return SwinConfig(
@@ -55,7 +55,7 @@ def read_swin(backbone: Json) -> SwinConfig:
 
 
 def read_convnext(backbone: Json) -> ConvNeXtConfig:
-    """Read a ConvNeXt's numbers."""
+    """Read the configuration of a ConvNeXt."""
     expect(backbone, patch_size=4, hidden_act="gelu")
     return ConvNeXtConfig(
         dims=tuple(backbone["hidden_sizes"]),
@@ -67,7 +67,7 @@ def read_convnext(backbone: Json) -> ConvNeXtConfig:
 
 
 def read_dinat(backbone: Json) -> DiNATConfig:
-    """Read a DiNAT's numbers."""
+    """Read the configuration of a DiNAT."""
     expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
     dilations = tuple(tuple(stage) for stage in backbone["dilations"])
     expect(backbone, depths=[len(stage) for stage in dilations])
@@ -84,7 +84,7 @@ def read_dinat(backbone: Json) -> DiNATConfig:
 
 
 def read_resnet(backbone: Json, kept: Json) -> ResNetConfig:
-    """Read a ResNet's numbers, `kept` beside the schema those that it has no place for."""
+    """Read the configuration of a ResNet; `kept` holds the values that the schema lacks."""
     expect(backbone, hidden_act="relu", downsample_in_bottleneck=False)
     expect(backbone, downsample_in_first_stage=False)
     return ResNetConfig(
@@ -109,19 +109,19 @@ READERS: dict[str, Callable[[Json], BackboneConfig]] = {
 
 
 def expect(config: Json, **options: object) -> None:
-    """Refuse options of the schema that other networks than ours would need.
+    """Refuse options of the schema that our networks do not implement.
 
     Raises:
-        CheckpointError: One of them differs.
+        CheckpointError: An option has another value.
     """
     for name, value in options.items():
         if config.get(name, value) != value:
-            told, kind = repr(config[name])[:60], config.get("model_type")
-            raise CheckpointError(f"{name} of the {kind} is {told}; only {value!r} is known here")
+            actual, kind = repr(config[name])[:60], config.get("model_type")
+            raise CheckpointError(f"{name} of the {kind} is {actual}; only {value!r} is known here")
 
 
 def write_backbone(backbone: BackboneConfig) -> Json:
-    """Give the schema's backbone_config."""
+    """Return the schema's backbone_config."""
     match backbone:
         case SwinConfig():
             values = write_swin(backbone)
@@ -141,7 +141,7 @@ def write_backbone(backbone: BackboneConfig) -> Json:
 
 
 def write_swin(backbone: SwinConfig) -> Json:
-    """Give a Swin's numbers."""
+    """Return the schema's values for a Swin."""
     return {
         "model_type": "swin",
         "embed_dim": backbone.embed_dim,
@@ -154,7 +154,7 @@ def write_swin(backbone: SwinConfig) -> Json:
 
 
 def write_convnext(backbone: ConvNeXtConfig) -> Json:
-    """Give a ConvNeXt's numbers."""
+    """Return the schema's values for a ConvNeXt."""
     return {
         "model_type": "convnext",
         "hidden_sizes": list(backbone.dims),
@@ -165,7 +165,7 @@ def write_convnext(backbone: ConvNeXtConfig) -> Json:
 
 
 def write_dinat(backbone: DiNATConfig) -> Json:
-    """Give a DiNAT's numbers."""
+    """Return the schema's values for a DiNAT."""
     return {
         "model_type": "dinat",
         "embed_dim": backbone.embed_dim,
@@ -180,17 +180,17 @@ def write_dinat(backbone: DiNATConfig) -> Json:
 
 
 def kept_of(backbone: BackboneConfig) -> Json:
-    """Return what the schema has no place for."""
+    """Return the values that the schema has no key for, where they differ from the default."""
     if not isinstance(backbone, ResNetConfig):
         return {}
     usual = ResNetConfig()
     names = ("norm", "stem", "last_dilations")
-    told = {name: getattr(backbone, name) for name in names}
-    return {name: value for name, value in told.items() if value != getattr(usual, name)}
+    values = {name: getattr(backbone, name) for name in names}
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
 def write_resnet(backbone: ResNetConfig) -> Json:
-    """Give a ResNet's numbers."""
+    """Return the schema's values for a ResNet."""
     return {
         "model_type": "resnet",
         "layer_type": backbone.block,
@@ -201,7 +201,7 @@ def write_resnet(backbone: ResNetConfig) -> Json:
 
 
 def write_timm(backbone: TimmConfig) -> Json:
-    """Give the name of a model of timm."""
+    """Return the schema's values for a model of timm."""
     return {
         "model_type": "timm_backbone",
         "backbone": backbone.name,

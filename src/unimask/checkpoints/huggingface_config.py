@@ -1,6 +1,6 @@
-"""Hugging Face's config.json and preprocessor_config.json to and from our dataclasses.
+"""Conversion of Hugging Face's config.json and preprocessor_config.json to and from our types.
 
-What that schema has no place for stands under the key `unimask`.
+Values that the schema has no key for are stored under the key `unimask`.
 """
 
 import re
@@ -36,16 +36,16 @@ Json = dict
 
 
 def read_architecture(config: Json, tensors: dict[str, Tensor], folder: Path) -> SegmenterConfig:
-    """Read the network's numbers.
+    """Read the configuration of the network.
 
     Args:
-        config: config.json.
-        tensors: The weights: they tell of backbones that are not described, and whether there is
-            a text branch, which published OneFormers say they were trained with, and leave out.
-        folder: Whose name may tell what shapes do not.
+        config: Content of config.json.
+        tensors: Weights, from which undescribed backbones are derived. They also show whether there
+            is a text encoder, which published OneFormers declare but leave out.
+        folder: Model folder, whose name may contain what shapes do not show.
 
     Raises:
-        CheckpointError: The family or the backbone is not known here, or a number is missing.
+        CheckpointError: The family or the backbone is unknown, or a value is missing.
     """
     family = config.get("model_type")
     try:
@@ -73,31 +73,32 @@ def read_architecture(config: Json, tensors: dict[str, Tensor], folder: Path) ->
 
 
 def extras(config: Json) -> Json:
-    """Give what we keep beside the schema."""
+    """Return the values that unimask adds to the schema."""
     return config.get("unimask", {})
 
 
 def read_names(config: Json) -> tuple[str, ...]:
-    """Read the label names in the order of their ids."""
+    """Read the class names in the order of their label ids."""
     names = config.get("id2label") or UNNAMED
     return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
 def read_labels(config: Json, publication: Publication) -> LabelSet:
-    """Read names, things, colours and category ids; without our keys those of a known set.
+    """Read the label set; without unimask's keys, complete it from a known label set.
 
-    Every class of a set that is not known is a thing.
+    Classes of an unknown label set are things.
 
     Raises:
-        CheckpointError: A colour or a category id is none.
-        SettingsError: There are more or fewer of them than names.
+        CheckpointError: A colour or a category id is invalid.
+        SettingsError: Their number differs from that of the names.
     """
     names, kept = read_names(config), extras(config)
     known = publication.label_set(len(names))
     things = tuple(thing is True for thing in listed(kept, "is_thing", known.is_thing))
     if any(not isinstance(thing, bool) for thing in listed(kept, "is_thing", ())):
         raise CheckpointError(f"config.json has is_thing of {str(things)[:60]}: expected booleans")
-    own = "is_thing" in kept  # a folder of ours without the other keys has none of them
+    # A folder written by unimask that lacks the other keys has no such values.
+    own = "is_thing" in kept
     colours = tuple(map(read_colour, listed(kept, "colours", ())))
     ids = tuple(map(read_category_id, listed(kept, "category_ids", ())))
     return LabelSet(
@@ -109,22 +110,22 @@ def read_labels(config: Json, publication: Publication) -> LabelSet:
 
 
 def listed(kept: Json, key: str, default: Sequence[object]) -> Sequence[object]:
-    """Return what our keys list under `key`.
+    """Return the list under a key of unimask's values.
 
     Raises:
-        CheckpointError: It is no list.
+        CheckpointError: The value is not a list.
     """
-    found = kept.get(key, default)
-    if not isinstance(found, list | tuple):
-        raise CheckpointError(f"config.json has {key} of {str(found)[:60]!r}: expected a list")
-    return found
+    value = kept.get(key, default)
+    if not isinstance(value, list | tuple):
+        raise CheckpointError(f"config.json has {key} of {str(value)[:60]!r}: expected a list")
+    return value
 
 
 def read_category_id(value: object) -> int:
-    """Return a category id.
+    """Validate a category id.
 
     Raises:
-        CheckpointError: It is no whole number of 64 bits.
+        CheckpointError: It is not an integer of 64 bits.
     """
     if type(value) is not int or abs(value) >= 2**63:
         raise CheckpointError(
@@ -134,7 +135,7 @@ def read_category_id(value: object) -> int:
 
 
 def read_colour(text: object) -> Colour | None:
-    """Read a colour as #rrggbb, or none."""
+    """Parse a colour of the form #rrggbb; None stays None."""
     if text is None:
         return None
     if not isinstance(text, str) or not re.fullmatch("#[0-9a-f]{6}", text):
@@ -144,19 +145,19 @@ def read_colour(text: object) -> Colour | None:
 
 
 def write_colour(colour: Colour | None) -> str | None:
-    """Give a colour as #rrggbb, or none."""
+    """Format a colour as #rrggbb; None stays None."""
     return None if colour is None else f"#{bytes(colour).hex()}"
 
 
 def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
-    """Read the tasks; without our key those published for these labels, else all three.
+    """Read the tasks; without unimask's key, those published for the labels, else all three.
 
     Raises:
         CheckpointError: There are none, or one is listed twice.
-        TaskError: One of them is no task.
+        TaskError: One of them is not a task.
     """
-    told = listed(extras(config), "tasks", publication.tasks)
-    tasks: tuple[Task, ...] = tuple(parse_task(str(task)) for task in told)
+    listed_tasks = listed(extras(config), "tasks", publication.tasks)
+    tasks: tuple[Task, ...] = tuple(parse_task(str(task)) for task in listed_tasks)
     if not tasks or len(set(tasks)) < len(tasks):
         raise CheckpointError(
             f"config.json has tasks of {list(tasks)}: expected {', '.join(TASKS)}, or some of them"
@@ -167,12 +168,12 @@ def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
 def read_preprocessing(
     config: Json, preprocessor: Json | None, default: PreprocessingConfig
 ) -> PreprocessingConfig:
-    """Read the picture's way to the tensor.
+    """Read the pre-processing settings.
 
-    The Hub's squares of 384 pixels come from a conversion, not from the authors: without our key
-    the published test size counts: of these labels, or else of the family. MaskFormer's folders
-    say the authors' own sizes, some in the form of before 2023: `size`, `max_size`,
-    `size_divisibility` (0 for COCO: not padded).
+    The Hub's size of 384 x 384 comes from a conversion and not from the authors: without unimask's
+    key, the published test size applies, of these labels or else of the family. MaskFormer's
+    folders contain the authors' sizes, some in the format from before 2023: `size`, `max_size`,
+    `size_divisibility` (0 for COCO, which is not padded).
     """
     if "preprocessing" in extras(config):
         return check_preprocessing(PreprocessingConfig(**tuples(extras(config)["preprocessing"])))
@@ -195,7 +196,7 @@ def read_preprocessing(
 
 
 def read_scale(preprocessor: Json) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Read mean and deviation of pixels that go from 0 to 255; () where none is told."""
+    """Read mean and standard deviation on a scale from 0 to 255; empty if they are missing."""
     white = 1.0
     if preprocessor.get("do_rescale", True):
         white = 1 / preprocessor.get("rescale_factor", 1 / 255)
@@ -206,15 +207,15 @@ def read_scale(preprocessor: Json) -> tuple[tuple[float, ...], tuple[float, ...]
 
 
 def read_divisor(config: Json, preprocessor: Json, default: int) -> int:
-    """Read MaskFormer's padding; that of the other families is always the authors' 32."""
+    """Read the size divisor of MaskFormer; the other families always use the authors' 32."""
     if config.get("model_type") != "maskformer":
         return default
-    told = preprocessor.get("size_divisor", preprocessor.get("size_divisibility", default))
-    return max(1, told)
+    divisor = preprocessor.get("size_divisor", preprocessor.get("size_divisibility", default))
+    return max(1, divisor)
 
 
 def read_postprocessing(config: Json, published: PostprocessingConfig) -> PostprocessingConfig:
-    """Read thresholds and rules; without our key those published for these labels."""
+    """Read the post-processing settings; without unimask's key, those published for the labels."""
     kept = extras(config).get("postprocessing")
     if kept is None:
         return published
@@ -222,7 +223,7 @@ def read_postprocessing(config: Json, published: PostprocessingConfig) -> Postpr
 
 
 def tuples(values: Json) -> Json:
-    """Turn JSON's lists into tuples."""
+    """Convert the lists of a JSON object to tuples."""
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
 
 
@@ -233,7 +234,7 @@ def write_config(
     preprocessing: PreprocessingConfig,
     postprocessing: PostprocessingConfig,
 ) -> Json:
-    """Return config.json."""
+    """Build the content of config.json."""
     _, decoders, more = write_decoders(architecture)
     kept = {
         "is_thing": list(labels.is_thing),
@@ -255,7 +256,7 @@ def write_config(
 
 
 def write_preprocessor(preprocessing: PreprocessingConfig) -> Json:
-    """Give preprocessor_config.json."""
+    """Build the content of preprocessor_config.json."""
     return {
         "image_processor_type": "Mask2FormerImageProcessor",
         "do_resize": True,
@@ -270,7 +271,7 @@ def write_preprocessor(preprocessing: PreprocessingConfig) -> Json:
 
 
 def write_size(preprocessing: PreprocessingConfig) -> Json:
-    """Give the size of preprocessor_config.json."""
+    """Build the size of preprocessor_config.json."""
     if preprocessing.squash is not None:
         return dict(zip(("height", "width"), preprocessing.squash, strict=True))
     return {

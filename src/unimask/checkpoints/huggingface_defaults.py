@@ -1,6 +1,6 @@
-"""What releases of `transformers` leave out of config.json: numbers that are the schema's defaults.
+"""Default values of the schema, which some releases of `transformers` omit from config.json.
 
-Only those of nested configurations are left out, by releases around 4.40, and two unnamed classes.
+Releases around 4.40 omit those of nested configurations, and two unnamed classes.
 """
 
 Json = dict
@@ -24,14 +24,14 @@ DEFAULTS: dict[str, Json] = {
         "decoder_ffn_dim": 2048, "dropout": 0.1,
     },
 }  # fmt: skip
-"""By type of model; dilations are not among them: they belong to weights."""
+"""Default values by model type, without dilations, which belong to the weights."""
 
 UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}
-"""The classes of a network whose configuration names none."""
+"""Class names of a network whose configuration has none."""
 
 
 def completed(config: Json, kind: str | None = None) -> Json:
-    """Give a nested configuration with the defaults that its release left out."""
-    told = kind or config.get("model_type")
-    told = "swin" if told == "maskformer-swin" else told
-    return {**DEFAULTS.get(str(told), {}), **config}
+    """Return a nested configuration completed with the defaults that its release omitted."""
+    model_type = kind or config.get("model_type")
+    model_type = "swin" if model_type == "maskformer-swin" else model_type
+    return {**DEFAULTS.get(str(model_type), {}), **config}

@@ -1,4 +1,4 @@
-"""Whether `transformers` has a network, and the schema that a network is written in."""
+"""Whether `transformers` implements a network, and the schema in which it is written."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -24,20 +24,20 @@ from unimask.config import (
 Json = dict
 
 Schema = Literal["mask2former", "oneformer", "maskformer", "own"]
-"""Whose names and numbers a folder has."""
+"""Schema whose tensor names and values a folder uses."""
 
 OURS = "unimask"
-"""The model type of what `transformers` would run wrongly."""
+"""Model type of networks that `transformers` would compute differently."""
 
 THEIR_GROUPS = 32
-"""Groups of every normalisation in their pixel decoders; ours take fewer for other widths."""
+"""Groups of every group normalisation in their pixel decoders; ours use fewer for some widths."""
 
 
 def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
-    """Return the decoders' part of config.json, in another's schema where that suffices.
+    """Return the decoders' part of config.json, in the schema of another family if that suffices.
 
     Returns:
-        Whose names and numbers they are, the numbers, and what stands beside the schema.
+        Schema, its values, and additional values of unimask.
     """
     schema, values = their_decoders(architecture)
     if schema == "own" or misfit(architecture) is not None:
@@ -47,9 +47,9 @@ def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
 
 
 def their_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
-    """Return the decoders' numbers in the schema of the family that has such decoders.
+    """Return the decoders' values in the schema of the family with such decoders.
 
-    The schema may lack a place for some of them: `misfit` compares.
+    The schema may lack a key for some values, which `misfit` detects.
     """
     match architecture.pixel_decoder, architecture.transformer_decoder:
         case DeformablePixelDecoderConfig() as pixels, MaskedDecoderConfig() as queries:
@@ -63,10 +63,10 @@ def their_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
 
 
 def misfit(architecture: SegmenterConfig) -> str | None:
-    """Return why `transformers` would run another network than this; None where it runs this.
+    """Return why `transformers` would compute another network; None if it computes this one.
 
-    What its schema holds of a network is read back without our own keys: a number that comes back
-    different has no place there. Then come differences that no number shows.
+    The schema's values are read back without unimask's: a value that differs afterwards has no key
+    there. Then differences are checked that no value shows.
     """
     schema, values = their_decoders(architecture)
     pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
@@ -89,21 +89,22 @@ def misfit(architecture: SegmenterConfig) -> str | None:
 
 
 def oneformer_misfit(pixels: DeformablePixelDecoderConfig, width: int) -> str | None:
-    """Return why their OneFormer runs another network though it has all numbers of this.
+    """Return why their OneFormer computes another network although it has all values.
 
-    Theirs neither saves nor loads projections of the maps, and has no masks of another width.
+    Theirs neither saves nor loads input projections, and requires equal widths of masks and
+    queries.
     """
     for name in ("dim", "mask_dim"):
-        found = getattr(pixels, name)
-        if found != width:
+        actual = getattr(pixels, name)
+        if actual != width:
             return (
-                f"pixel_decoder.{name} is {found} and transformer_decoder.dim {width}: only equal"
+                f"pixel_decoder.{name} is {actual} and transformer_decoder.dim {width}: only equal"
             )
     return None
 
 
 def read_back(architecture: SegmenterConfig, schema: Schema, values: Json) -> SegmenterConfig:
-    """Return the network that the schema's numbers describe without our own keys."""
+    """Return the network that the schema's values describe without unimask's."""
     if schema == "mask2former":
         decoders = read_mask2former(values, {})
     elif schema == "oneformer":
@@ -117,26 +118,26 @@ def read_back(architecture: SegmenterConfig, schema: Schema, values: Json) -> Se
 
 
 def first_difference(ours: Any, theirs: Any, name: str = "") -> str | None:
-    """Return the first number in which a configuration differs from what the schema says of it."""
+    """Return the first value in which a configuration differs from what was read back."""
     if type(ours) is not type(theirs) or not is_dataclass(ours):
         return None if ours == theirs else f"{name} is {shown(ours)}, and {shown(theirs)} there"
     inner = f"{name}." if name else ""
     for field in fields(ours):
-        told = first_difference(
+        difference = first_difference(
             getattr(ours, field.name), getattr(theirs, field.name), f"{inner}{field.name}"
         )
-        if told is not None:
-            return told
+        if difference is not None:
+            return difference
     return None
 
 
 def shown(value: Any) -> str:
-    """Return a number or a part of a configuration in few words."""
+    """Return a value or a part of a configuration as short text."""
     return f"a {type(value).__name__}" if is_dataclass(value) else repr(value)
 
 
 def schema_of(config: Mapping[str, Any]) -> Schema:
-    """Return whose names the tensors beside a config.json have."""
+    """Return the schema of the tensor names that belong to a config.json."""
     kept = config.get("unimask")
     if isinstance(kept, dict) and "decoders" in kept:
         return "own"

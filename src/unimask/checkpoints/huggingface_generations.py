@@ -1,8 +1,8 @@
-"""What releases of `transformers` write differently: names of tensors, and undescribed backbones.
+"""Differences between releases of `transformers`: tensor names and undescribed backbones.
 
 Folders of releases 4.27 to 5.23 were compared (`benchmarks/huggingface_generations.py`). Names are
-the same, unless somebody saves with `save_original_format=False`, which only release 5 knows:
-then Swin's blocks and DETR's layers have new names.
+the same, except after saving with `save_original_format=False` in release 5: then Swin's blocks and
+DETR's layers have new names.
 """
 
 import re
@@ -27,8 +27,9 @@ INNER: Rules = (
     (f"{ENCODER}._backbone.conv_encoder.**", f"{ENCODER}._backbone.**"),
     *REST,
 )
-"""Release 5's Swin keeps all but its output norms one level deeper; 5.6 saves timm's backbones of
-MaskFormers under a name of DETR's."""
+"""Release 5 stores a Swin without its output norms one level deeper; 5.6 saves timm's backbones of
+MaskFormers under a name of DETR's.
+"""
 
 BLOCK, ATTENTION = f"{ENCODER}.encoder.layers.*.blocks.*", "attention.self"
 TABLE = "relative_position_bias_table"
@@ -50,22 +51,22 @@ PARTS: Rules = (
     (f"{LAYER}.mlp.fc*.**", f"{LAYER}.fc*.**"),
     *REST,
 )
-"""Release 5's names of parts, and those that all others write."""
+"""Release 5's names of modules, and those of all other releases."""
 
 
 TIMM_NAME = re.compile(r"(timm/)?[\w-]+(\.[\w-]+)?")
 
 
 def older_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give tensors under the names that most releases write."""
+    """Rename tensors to the names that most releases write."""
     return to_theirs(to_theirs(tensors, INNER), PARTS)
 
 
 def read_timm(backbone: Json) -> TimmConfig:
-    """Read which model of timm it is.
+    """Read the name of a model of timm.
 
     Raises:
-        CheckpointError: The name has parts for which timm would look elsewhere, or go online.
+        CheckpointError: The name has parts that make timm load another file, or go online.
     """
     name = str(backbone["backbone"])
     if not TIMM_NAME.fullmatch(name):
@@ -74,12 +75,12 @@ def read_timm(backbone: Json) -> TimmConfig:
 
 
 def read_named(config: Json, tensors: dict[str, Tensor], folder: Path) -> BackboneConfig:
-    """Read a backbone that config.json only calls by a name: timm's, or one of the Hub's.
+    """Read a backbone that config.json only names: a model of timm, or one of the Hub.
 
-    The Hub's is read from its tensors.
+    Those of the Hub are derived from their tensors.
 
     Raises:
-        CheckpointError: It is not known here.
+        CheckpointError: The backbone is unknown.
     """
     name = str(config.get("backbone"))[:60]
     if config.get("use_timm_backbone"):

@@ -1,4 +1,4 @@
-"""Mask2Former in the Hugging Face schema: the decoders' numbers."""
+"""Mask2Former's decoders in the Hugging Face schema."""
 
 from unimask.config import DeformablePixelDecoderConfig, MaskedDecoderConfig
 
@@ -6,11 +6,11 @@ Json = dict
 
 
 def read_mask2former(config: Json, extras: Json) -> Json:
-    """Give the decoders' configurations.
+    """Read the configurations of the decoders.
 
     Args:
-        config: config.json.
-        extras: What we keep beside the schema.
+        config: Content of config.json.
+        extras: Values that unimask adds to the schema.
     """
     local = extras.get("local_positions", False)
     return {
@@ -27,7 +27,8 @@ def read_mask2former(config: Json, extras: Json) -> Json:
         "transformer_decoder": MaskedDecoderConfig(
             dim=config["hidden_dim"],
             num_queries=config["num_queries"],
-            num_layers=config["decoder_layers"] - 1,  # theirs counts the bare queries too
+            # Theirs includes the prediction of the initial queries.
+            num_layers=config["decoder_layers"] - 1,
             num_heads=config["num_attention_heads"],
             ffn_dim=config["dim_feedforward"],
             dropout=config["dropout"],
@@ -40,7 +41,7 @@ def read_mask2former(config: Json, extras: Json) -> Json:
 
 
 def write_mask2former(pixels: DeformablePixelDecoderConfig, queries: MaskedDecoderConfig) -> Json:
-    """Return the schema's numbers of the decoders, which share heads and dropout there."""
+    """Return the schema's values for the decoders, which share heads and dropout there."""
     return {
         "architectures": ["Mask2FormerForUniversalSegmentation"],
         "model_type": "mask2former",

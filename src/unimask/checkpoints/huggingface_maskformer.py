@@ -1,4 +1,4 @@
-"""MaskFormer in the Hugging Face schema: the decoders' numbers and names."""
+"""MaskFormer's decoders in the Hugging Face schema: values and tensor names."""
 
 from unimask.checkpoints.huggingface_backbone_names import (
     ENCODER,
@@ -15,10 +15,10 @@ Json = dict
 
 
 def read_maskformer(config: Json) -> Json:
-    """Give the decoders' configurations.
+    """Read the configurations of the decoders.
 
     Args:
-        config: config.json.
+        config: Content of config.json.
     """
     queries = completed(config["decoder_config"], "detr")
     return {
@@ -37,7 +37,7 @@ def read_maskformer(config: Json) -> Json:
 
 
 def write_maskformer(pixels: FPNPixelDecoderConfig, queries: StandardDecoderConfig) -> Json:
-    """Give the schema's numbers of the decoders; its pyramids have no encoder."""
+    """Return the schema's values for the decoders; it has no encoder before the pyramid."""
     return {
         "architectures": ["MaskFormerForInstanceSegmentation"],
         "model_type": "maskformer",
@@ -89,7 +89,7 @@ STANDARD: Rules = (
 
 
 def inside_model(name: str) -> str:
-    """Give a tensor's name in a Swin that keeps all but its output norms one level deeper."""
+    """Return a tensor's name in a Swin whose modules except output norms are one level deeper."""
     stage_norm = f"{ENCODER}.hidden_states_norms.stage"
     if name.startswith(stage_norm):
         stage, rest = name.removeprefix(stage_norm).split(".", 1)

@@ -1,4 +1,4 @@
-"""Where the Hugging Face schema keeps each tensor of Mask2Former (names on disk)."""
+"""Names of Mask2Former's tensors in the Hugging Face schema."""
 
 from unimask.checkpoints.keymap import Rules
 

@@ -1,4 +1,4 @@
-"""OneFormer in the Hugging Face schema: numbers and names of decoders and text branch."""
+"""OneFormer's decoders and text encoder in the Hugging Face schema: values and tensor names."""
 
 from unimask.checkpoints.huggingface_names import DEFORMABLE, QUERIES
 from unimask.checkpoints.keymap import Rules
@@ -13,11 +13,11 @@ Json = dict
 
 
 def read_oneformer(config: Json, extras: Json) -> Json:
-    """Give the configurations of decoders and text branch.
+    """Read the configurations of decoders and text encoder.
 
     Args:
-        config: config.json.
-        extras: What we keep beside the schema.
+        config: Content of config.json.
+        extras: Values that unimask adds to the schema.
     """
     return {
         "pixel_decoder": DeformablePixelDecoderConfig(
@@ -32,7 +32,8 @@ def read_oneformer(config: Json, extras: Json) -> Json:
         "transformer_decoder": MaskedDecoderConfig(
             dim=config["hidden_dim"],
             num_queries=config["num_queries"],
-            num_layers=config["decoder_layers"] - 1,  # theirs counts the bare queries too
+            # Theirs includes the prediction of the initial queries.
+            num_layers=config["decoder_layers"] - 1,
             num_heads=config["num_attention_heads"],
             ffn_dim=config["dim_feedforward"],
             task_queries=TaskQueriesConfig(
@@ -47,7 +48,7 @@ def read_oneformer(config: Json, extras: Json) -> Json:
 
 
 def read_text(config: Json) -> TextConfig:
-    """Read the text branch's numbers."""
+    """Read the configuration of the text encoder."""
     return TextConfig(
         dim=config["text_encoder_width"],
         length=config["text_encoder_context_length"],
@@ -61,10 +62,10 @@ def read_text(config: Json) -> TextConfig:
 def write_oneformer(
     pixels: DeformablePixelDecoderConfig, queries: MaskedDecoderConfig, text: TextConfig | None
 ) -> Json:
-    """Return the schema's numbers; all parts share heads and dropout there.
+    """Return the schema's values; all parts share heads and dropout there.
 
-    `is_training` would ask for texts and drop features in the pixel decoder even when predicting,
-    so it is false; whoever trains a folder there turns it on, and finds the text branch's tensors.
+    `is_training` is false because it would require texts and apply dropout in the pixel decoder
+    even for prediction. Training there must set it, and then finds the tensors of the text encoder.
     """
     task = queries.task_queries or TaskQueriesConfig()
     return {
@@ -89,7 +90,7 @@ def write_oneformer(
 
 
 def write_text(text: TextConfig) -> Json:
-    """Return the schema's numbers of the text branch."""
+    """Return the schema's values for the text encoder."""
     return {
         "text_encoder_width": text.dim,
         "text_encoder_context_length": text.length,

@@ -1,4 +1,4 @@
-"""Networks that the Hugging Face schema has no place for: our own numbers under our own names."""
+"""Networks that the Hugging Face schema cannot describe: our values and tensor names."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -38,13 +38,13 @@ NESTED = {"encoder": MapEncoderConfig, "task_queries": TaskQueriesConfig}
 
 
 def read_own(decoders: Json) -> Json:
-    """Give the decoders' configurations.
+    """Read the configurations of the decoders.
 
     Args:
-        decoders: What `write_own` gave.
+        decoders: Values that `write_own` returned.
 
     Raises:
-        CheckpointError: A part is of no kind known here, or has an unknown number.
+        CheckpointError: A part is of an unknown kind, or has an unknown value.
     """
     try:
         text = decoders["text"]
@@ -58,7 +58,7 @@ def read_own(decoders: Json) -> Json:
 
 
 def read_part(values: Json, kinds: Mapping[str, type]) -> object:
-    """Give one configuration."""
+    """Read the configuration of one part."""
     kind = str(values.get("kind"))
     if kind not in kinds:
         raise CheckpointError(f"config.json has a {kind!r} decoder; known are {', '.join(kinds)}")
@@ -71,7 +71,7 @@ def read_part(values: Json, kinds: Mapping[str, type]) -> object:
 
 
 def write_own(architecture: SegmenterConfig) -> Json:
-    """Give all numbers of the decoders."""
+    """Return all values of the decoders."""
     return {name: part for name, part in asdict(architecture).items() if name in PARTS}
 
 

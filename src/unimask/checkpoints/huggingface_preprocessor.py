@@ -1,7 +1,7 @@
-"""What preprocessor_config.json asks for, to the letter.
+"""Pre-processing as preprocessor_config.json literally describes it.
 
-The Hub's Mask2Formers say 384 x 384, which comes from their conversion, not from their authors; see
-`huggingface_config.read_preprocessing` for what is done unless somebody asks for this.
+The Hub's Mask2Formers have a size of 384 x 384, which comes from their conversion and not from
+their authors; see `huggingface_config.read_preprocessing` for the default.
 """
 
 from dataclasses import replace
@@ -19,18 +19,18 @@ BILINEAR = 2
 def read_as_written(
     config: Json, preprocessor: Json | None, default: PreprocessingConfig
 ) -> PreprocessingConfig:
-    """Give the preprocessing that a folder's own description asks for.
+    """Return the pre-processing that a folder's preprocessor_config.json describes.
 
-    A height and a width are squashed to, rounded up to multiples of the size divisor (OneFormer's
-    description has none); a folder that gives edges is read by them.
+    Height and width are the exact target size, rounded up to multiples of the size divisor (1 for
+    OneFormer, whose file lacks it); a folder with edges is read by them.
 
     Args:
-        config: config.json; of what we keep there beside the schema only the window counts.
-        preprocessor: preprocessor_config.json, if the folder has it.
-        default: For what it does not say.
+        config: Content of config.json; of the values that unimask adds, only the window is used.
+        preprocessor: Content of preprocessor_config.json, if the folder has it.
+        default: Settings for what it leaves open.
 
     Raises:
-        CheckpointError: There is no description, or it asks for what is not here.
+        CheckpointError: The file is missing, or describes an unsupported operation.
     """
     if preprocessor is None:
         raise CheckpointError("preprocessor_config.json does not exist: it cannot be followed")

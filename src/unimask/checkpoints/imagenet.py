@@ -1,4 +1,4 @@
-"""Backbones trained on ImageNet, to start training a segmenter from."""
+"""Backbones pretrained on ImageNet, from which training can start."""
 
 from pathlib import Path
 
@@ -18,44 +18,48 @@ def read_backbone(
 ) -> dict[str, Tensor]:
     """Read a backbone's weights from files of detectron2, torchvision, timm, or its own authors.
 
-    Those of Swin (microsoft/Swin-Transformer), ConvNeXt (facebookresearch/ConvNeXt) and DiNAT
-    (SHI-Labs/Neighborhood-Attention-Transformer); or what OneFormer's scripts make of them.
+    The authors' files are those of Swin (microsoft/Swin-Transformer), ConvNeXt
+    (facebookresearch/ConvNeXt) and DiNAT (SHI-Labs/Neighborhood-Attention-Transformer), also after
+    conversion by OneFormer's scripts.
 
-    Class heads are left out; all else must fit.
+    Classification heads are left out; everything else must fit.
 
     Args:
-        path: A pickle, a file of torch, or safetensors; "timm" lets timm fetch those of its model.
-        config: The backbone that is wanted.
-        untrained: The network's own tensors, for names and shapes.
+        path: File in pickle, torch or safetensors format; "timm" downloads the model's weights by
+            timm.
+        config: Configuration of the backbone.
+        untrained: State dict of the network, for names and shapes.
 
     Returns:
-        Tensors under our names. Norms of output maps, which only ResNets do without, are not
-        among them.
+        Tensors under the names of our modules, without the norms of output features, which all
+        backbones except ResNets have.
 
     Raises:
-        CheckpointError: The file cannot be read, or is of another backbone.
+        CheckpointError: The file cannot be read, or belongs to another backbone.
     """
     if isinstance(config, TimmConfig):
         return read_timm(config, path)
     tensors = read_tensors(path)
-    wanted = {name: value for name, value in untrained.items() if name.startswith("backbone.")}
+    expected = {name: value for name, value in untrained.items() if name.startswith("backbone.")}
     if not isinstance(config, ResNetConfig):
         tensors = joined_scales(tensors)
         rules, ignored = names.AUTHORS, names.AUTHORS_IGNORED
-        wanted = {n: value for n, value in wanted.items() if not n.startswith(names.AUTHORS_ADDED)}
+        expected = {
+            n: value for n, value in expected.items() if not n.startswith(names.AUTHORS_ADDED)
+        }
     elif "conv1.weight" in tensors:
         rules, ignored = names.TORCHVISION, names.TORCHVISION_IGNORED
     else:
         rules, ignored = names.DETECTRON2, names.DETECTRON2_IGNORED
     try:
-        return to_ours(tensors, wanted, rules, ignored=ignored)
+        return to_ours(tensors, expected, rules, ignored=ignored)
     except CheckpointError as error:
-        told = f"{path} is not the {config.kind} that is trained here"
-        raise CheckpointError(f"{told}: {error}") from error
+        reason = f"{path} is not the {config.kind} that is trained here"
+        raise CheckpointError(f"{reason}: {error}") from error
 
 
 def joined_scales(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Put the scales of DiNAT's branches together, block by block."""
+    """Join the two layer scales of each DiNAT block into one tensor."""
     first, second = names.AUTHORS_SCALES
     blocks = [name.removesuffix(first) for name in tensors if name.endswith(f".{first}")]
     pairs = {

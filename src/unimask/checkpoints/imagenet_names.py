@@ -1,6 +1,6 @@
-"""Where files of backbones trained on ImageNet keep each tensor.
+"""Tensor names in files of backbones pretrained on ImageNet.
 
-`backbone.` is our prefix; none of them has one. Class heads are left out by name.
+`backbone.` is our prefix, which none of the files has. Classification heads are ignored by name.
 """
 
 from unimask.checkpoints.keymap import Rules
@@ -8,8 +8,9 @@ from unimask.checkpoints.keymap import Rules
 STATISTICS_COUNT = r".*\.num_batches_tracked"
 
 DETECTRON2: Rules = (("backbone.**", "**"),)
-"""detectron2's `R-50.pkl` and `R-103.pkl` (its names are ours; R-103 has DeepLab's stem); the class
-head lands under the stem there."""
+"""Names in detectron2's `R-50.pkl` and `R-103.pkl`, which equal ours (R-103 has DeepLab's stem);
+their classification head is under the stem.
+"""
 
 DETECTRON2_IGNORED = (r"(stem\.fc|linear)\..*", STATISTICS_COUNT)
 
@@ -49,13 +50,14 @@ TORCHVISION: Rules = (
 TORCHVISION_IGNORED = (r"fc\..*", STATISTICS_COUNT)
 
 AUTHORS: Rules = (("backbone.**", "**"),)
-"""The files of Swin's, ConvNeXt's and DiNAT's authors, whose names are ours; Swin's masks of
-windows and numbers of positions are computed here."""
+"""Names in the files of Swin's, ConvNeXt's and DiNAT's authors, which equal ours; Swin's attention
+masks and relative position indices are computed here.
+"""
 
 AUTHORS_IGNORED = (r"(head|norm)\..*", r".*\.attn_mask", r".*\.relative_position_index")
 
 AUTHORS_ADDED = tuple(f"backbone.norm{stage}." for stage in range(4))
-"""Norms of the output maps, which only segmentation models have: they start untrained."""
+"""Norms of the output features, which only segmentation models have: they start untrained."""
 
 AUTHORS_SCALES = ("gamma1", "gamma2")
-"""The scales of DiNAT-B's two branches, which are one tensor here."""
+"""Layer scales of DiNAT-B's two branches, which are one tensor here."""

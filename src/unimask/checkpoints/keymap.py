@@ -1,8 +1,8 @@
-"""One engine that renames tensors, in both directions, by a table of pairs (ours, theirs).
+"""Renaming of tensors in both directions by a table of pairs (ours, theirs).
 
-In a pair `*` is one dotted part of a name and a final `**` is all that is left. Where theirs is
-a tuple, our tensor is theirs stacked along the first axis (a fused q, k, v). The first pair that
-fits a name of ours counts.
+In a pattern, `*` matches one dotted part of a name and a final `**` everything that follows. If
+`theirs` is a tuple, our tensor is theirs concatenated along the first axis (fused q, k, v). The
+first pair that matches one of our names applies.
 """
 
 import re
@@ -18,23 +18,23 @@ Rules = Sequence[tuple[str, Theirs]]
 
 
 def compile_rule(ours: str) -> re.Pattern[str]:
-    """Turn a pattern into a regular expression with one group per star."""
+    """Compile a pattern to a regular expression with one group per star."""
     expression = re.escape(ours).replace(r"\*\*", "(.+)").replace(r"\*", r"([^.]+)")
     return re.compile(expression)
 
 
 def their_names(name: str, rules: Sequence[tuple[re.Pattern[str], Theirs]]) -> tuple[str, ...]:
-    """Give the names under which the other side keeps our tensor `name`.
+    """Return the other side's names of our tensor `name`.
 
     Raises:
-        CheckpointError: No rule fits.
+        CheckpointError: No rule matches.
     """
     for pattern, theirs in rules:
-        found = pattern.fullmatch(name)
-        if found:
+        match = pattern.fullmatch(name)
+        if match:
             forms = (theirs,) if isinstance(theirs, str) else theirs
             return tuple(
-                form.replace("**", "*").replace("*", "{}").format(*found.groups()) for form in forms
+                form.replace("**", "*").replace("*", "{}").format(*match.groups()) for form in forms
             )
     raise CheckpointError(f"no rule renames {name!r}")
 
@@ -48,16 +48,17 @@ def to_ours(
 ) -> dict[str, Tensor]:
     """Rename a state dict to our names and check it against the network's own.
 
-    Double precision, which some files have in places, becomes single.
+    Double precision, which some files contain in places, is converted to single precision.
 
     Args:
-        state: Their tensors.
-        wanted: Our names with tensors of the right shapes (on any device).
-        rules: The table.
-        ignored: Regular expressions of their names that carry no weights of the network.
+        state: Tensors under their names.
+        wanted: Our names with tensors of the expected shapes (on any device).
+        rules: Pairs of our and their names.
+        ignored: Regular expressions for their names that are no weights of the network.
 
     Raises:
-        CheckpointError: Tensors are missing, unknown, or of another shape; all are listed.
+        CheckpointError: Tensors are missing, unknown, or have another shape; the message lists
+            them.
     """
     compiled = [(compile_rule(ours), theirs) for ours, theirs in rules]
     renamed, missing, used = {}, [], set()
@@ -85,7 +86,7 @@ def to_ours(
 
 
 def to_theirs(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    """Rename our tensors to their names, splitting what is fused here."""
+    """Rename our tensors to their names, and split those that are fused here."""
     compiled = [(compile_rule(ours), theirs) for ours, theirs in rules]
     renamed = {}
     for name, value in state.items():
@@ -97,7 +98,7 @@ def to_theirs(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
 
 
 def complain(what: str, names: list[str]) -> None:
-    """Raise if there are such names, and list the first of them."""
+    """Raise an error that lists the first of the names, if there are any."""
     if names:
         listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
         raise CheckpointError(f"{len(names)} tensors are {what}: {listed}")

@@ -1,6 +1,6 @@
-"""Where the authors' files keep each tensor of Mask2Former.
+"""Names of Mask2Former's tensors in the authors' files.
 
-Their backbones' names are ours: ResNet is detectron2's, and Swin's code is common to all.
+The names of backbones equal ours: ResNet's are detectron2's, and all use the same Swin code.
 """
 
 from unimask.checkpoints.keymap import Rules
@@ -54,14 +54,14 @@ NO_WEIGHTS = (
 
 
 def current_name(name: str, *, head_was_flat: bool) -> str:
-    """Give today's form of a name from the authors' first releases.
+    """Return the current form of a name from the authors' first releases.
 
-    Their modules do the same when they load such files (`_load_from_state_dict` in
+    The authors' modules do the same when they load such files (`_load_from_state_dict` in
     `mask_former_head.py` and `mask2former_transformer_decoder.py`).
 
     Args:
-        name: As in the file.
-        head_was_flat: Whether the file keeps the pixel decoder right under `sem_seg_head`.
+        name: Name in the file.
+        head_was_flat: Whether the file has the pixel decoder directly under `sem_seg_head`.
     """
     if head_was_flat and name.startswith("sem_seg_head.") and not name.startswith(QUERIES):
         name = name.replace("sem_seg_head.", f"{PIXELS}.", 1)

@@ -1,11 +1,11 @@
-"""Where the authors' files keep each tensor of MaskFormer and of its baselines."""
+"""Names of the tensors of MaskFormer and its baselines in the authors' files."""
 
 from unimask.checkpoints.keymap import Rules
 from unimask.checkpoints.mask2former_names import BACKBONE, PIXELS, QUERIES
 
 
 def convolution(ours: str, theirs: str) -> Rules:
-    """Name a convolution and its normalisation, which is a part of it there."""
+    """Build the rules of a convolution and its normalisation, which is a child of it there."""
     return (
         (f"{ours}.0.**", f"{PIXELS}.{theirs}.**"),
         (f"{ours}.1.**", f"{PIXELS}.{theirs}.norm.**"),

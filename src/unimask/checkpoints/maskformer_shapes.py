@@ -1,7 +1,7 @@
-"""The architecture of a MaskFormer, or of a baseline of it, out of its tensors' names and shapes.
+"""Configuration of a MaskFormer or of its baselines from the names and shapes of tensors.
 
-What shapes leave open follows the authors' code and configurations: 8 heads in encoder and decoder
-(`MODEL.MASK_FORMER.NHEADS`), and a dropout of 0.1, which only matters to training.
+Values that shapes do not show are those of the authors' code and configurations: 8 heads in encoder
+and decoder (`MODEL.MASK_FORMER.NHEADS`), and a dropout of 0.1, which matters only to training.
 """
 
 from pathlib import Path
@@ -21,23 +21,23 @@ from unimask.errors import CheckpointError
 HEADS = 8
 
 PER_PIXEL = f"{QUERIES}.weight"
-"""The one convolution of the plain baseline."""
+"""The single convolution of the per-pixel baseline."""
 
 
 def is_maskformer(state: State) -> bool:
-    """Say whether these are tensors of a MaskFormer, or of a baseline of it."""
+    """Return whether these are tensors of a MaskFormer or of one of its baselines."""
     return PER_PIXEL in state or any(name.startswith(f"{QUERIES}.transformer.") for name in state)
 
 
 def read_maskformer(state: State, path: Path) -> SegmenterConfig:
-    """Read the numbers of a MaskFormer, or of a baseline of it, under its authors' names.
+    """Derive the configuration of a MaskFormer or a baseline from tensors under the authors' names.
 
     Args:
         state: Tensors by name.
-        path: The file, whose name may tell what shapes do not.
+        path: File of the weights, whose name may contain what shapes do not show.
 
     Raises:
-        CheckpointError: A tensor is missing, or its shape is of no such network.
+        CheckpointError: A tensor is missing, or its shape fits no such network.
     """
     refuse_variants(state)
     decoder, num_classes = read_decoder(state)
@@ -50,7 +50,7 @@ def read_maskformer(state: State, path: Path) -> SegmenterConfig:
 
 
 def read_fpn(state: State) -> FPNPixelDecoderConfig:
-    """Read the pyramid, and the encoder that it stands on, if there is one."""
+    """Derive the configuration of the pyramid, and of the encoder before it, if there is one."""
     layers = f"{PIXELS}.transformer.encoder.layers"
     num_layers = count(state, layers)
     mask_dim, dim, *_ = shape(state, f"{PIXELS}.mask_features.weight", 4)
@@ -70,7 +70,7 @@ def read_fpn(state: State) -> FPNPixelDecoderConfig:
 def read_decoder(
     state: State,
 ) -> tuple[StandardDecoderConfig | PerPixelConfig | PerPixelPlusConfig, int]:
-    """Read what makes classes and masks, and how many classes there are."""
+    """Derive the configuration of the decoder or classifier, and the number of classes."""
     if PER_PIXEL in state:
         return PerPixelConfig(), shape(state, PER_PIXEL, 4)[0]
     layers = f"{QUERIES}.transformer.decoder.layers"
@@ -94,10 +94,10 @@ def read_decoder(
 
 
 def in_heads(dim: int) -> int:
-    """Give a width that heads can share.
+    """Check that a width is divisible by the number of heads, and return it.
 
     Raises:
-        CheckpointError: They cannot.
+        CheckpointError: It is not.
     """
     if dim % HEADS:
         raise CheckpointError(f"{dim} channels are of no {HEADS} heads, MaskFormer's number")
@@ -105,7 +105,7 @@ def in_heads(dim: int) -> int:
 
 
 def reads_encoder(state: State) -> bool:
-    """Say whether the decoder reads the encoder's map, which it projects only if widths differ."""
+    """Return whether the decoder reads the encoder's output, which it projects if widths differ."""
     projection = f"{QUERIES}.input_proj.weight"
     if projection not in state:
         return True
@@ -114,18 +114,18 @@ def reads_encoder(state: State) -> bool:
 
 
 def refuse_variants(state: State) -> None:
-    """Refuse what the authors' code can be told to build, and what nobody published.
+    """Refuse variants that the authors' code can build but that were never published.
 
     Raises:
         CheckpointError: The network is such a variant.
     """
     encoders = (f"{PIXELS}.transformer.encoder", f"{QUERIES}.transformer.encoder")
     if any(f"{encoder}.norm.weight" in state for encoder in encoders):
-        told = "its layers are normalised before their sums (PRE_NORM)"
+        reason = "its layers are normalised before their sums (PRE_NORM)"
     elif count(state, f"{encoders[1]}.layers"):
-        told = "its decoder stands on an encoder of its own (ENC_LAYERS)"
+        reason = "its decoder stands on an encoder of its own (ENC_LAYERS)"
     elif count(state, f"{encoders[0]}.layers") and not reads_encoder(state):
-        told = "its decoder does not read the encoder's map as it is (TRANSFORMER_IN_FEATURE)"
+        reason = "its decoder does not read the encoder's map as it is (TRANSFORMER_IN_FEATURE)"
     else:
         return
-    raise CheckpointError(f"this MaskFormer is of a kind that is not known here: {told}")
+    raise CheckpointError(f"this MaskFormer is of a kind that is not known here: {reason}")

@@ -1,10 +1,10 @@
 """mmdetection's files of Mask2Former and MaskFormer (releases 2 and 3).
 
-Its Swin keeps the four channels of merged patches side by side, row by row; the Swin authors keep
-the four patches side by side, column by column (`swin_converter` in its `models/backbones/swin.py`
-is undone here). All else are names. What shapes leave open is as in its published configurations:
-strides in the 3x3 convolution, 4 points, 8 heads in MaskFormer. Files may quote theirs, which is
-searched for the strides and the heads.
+mmdetection's Swin interleaves the channels of the four merged patches, row by row; the authors of
+Swin concatenate the four patches, column by column (this module undoes `swin_converter` of its
+`models/backbones/swin.py`). All other differences are names. Values that shapes do not show are
+those of its published configurations: stride in the 3x3 convolution, 4 points, 8 heads in
+MaskFormer. Files may include their configuration, which is searched for the stride and the heads.
 """
 
 import re
@@ -50,40 +50,40 @@ OTHERS = {
     "track_head": "it is mmdetection's Mask2Former for video; those for pictures are known here",
     "decode_head": "it is mmsegmentation's; of that family mmdetection's files are known here",
 }
-"""Heads of relatives, and why they are refused."""
+"""Heads of related projects, and the reason why they are refused."""
 
 
 def is_mmdetection(state: State) -> bool:
-    """Say whether the names are mmdetection's, or of a relative."""
+    """Return whether the names are those of mmdetection or a related project."""
     return any(name.startswith((f"{HEAD}.", *(f"{other}." for other in OTHERS))) for name in state)
 
 
 def read_mmdetection(
     state: dict[str, Tensor], rest: dict, path: Path
 ) -> tuple[Checkpoint, str | None]:
-    """Read a network.
+    """Read a network from mmdetection's file.
 
     Args:
         state: Tensors under mmdetection's names.
-        rest: What the file holds beside them: `meta` tells classes, and quotes a configuration.
-        path: The file, whose name may tell what it was trained for.
+        rest: Other content of the file, whose `meta` holds class names and the configuration.
+        path: File of the weights, whose name may contain the dataset and task.
 
     Returns:
-        The checkpoint, and a line for a person where something was assumed.
+        The checkpoint, and a line for the user if something was assumed.
 
     Raises:
-        CheckpointError: A tensor is missing or unknown, or of a network that is not known here.
+        CheckpointError: A tensor is missing or unknown, or the network is unknown.
     """
-    for other, told in OTHERS.items():
+    for other, text in OTHERS.items():
         if any(name.startswith(f"{other}.") for name in state):
-            raise CheckpointError(told)
+            raise CheckpointError(text)
     meta = rest.get("meta")
-    told = quoted(meta)
-    if re.search(r"style\s*=\s*['\"]caffe", told):
+    text = quoted(meta)
+    if re.search(r"style\s*=\s*['\"]caffe", text):
         raise CheckpointError("its ResNet strides in 1x1 convolutions, which is not known here")
-    config = read_architecture(state, told, path)
-    wanted = wanted_tensors(config, state)
-    renamed = to_ours(state, wanted, names_of(config, state), ignored=NO_WEIGHTS)
+    config = read_architecture(state, text, path)
+    expected = wanted_tensors(config, state)
+    renamed = to_ours(state, expected, names_of(config, state), ignored=NO_WEIGHTS)
     names, things = read_classes(meta, config.num_classes)
     publication, assumed = publication_of_size(config, path)
     if names:
@@ -108,14 +108,14 @@ def read_mmdetection(
 
 
 def quoted(meta: object) -> str:
-    """Give the configuration that a file quotes; "" if it quotes none."""
+    """Return the text of the configuration that a file includes; "" if it includes none."""
     kept = meta if isinstance(meta, dict) else {}
-    told = kept.get("cfg", kept.get("config"))  # release 3's word, release 2's word
-    return told if isinstance(told, str) and len(told) < 2**20 else ""
+    text = kept.get("cfg", kept.get("config"))  # key of release 3, key of release 2
+    return text if isinstance(text, str) and len(text) < 2**20 else ""
 
 
 def read_classes(meta: object, num_classes: int) -> tuple[tuple[str, ...], tuple[bool, ...] | None]:
-    """Give the names of the classes and which are things, as far as they are plainly told."""
+    """Return class names and which classes are things, where the file lists them unambiguously."""
     kept = meta if isinstance(meta, dict) else {}
     dataset = kept.get("dataset_meta")
     kept = dataset if isinstance(dataset, dict) else kept
@@ -127,17 +127,17 @@ def read_classes(meta: object, num_classes: int) -> tuple[tuple[str, ...], tuple
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """Give a list of names; none if it is anything else."""
+    """Return a list of names as a tuple; empty if the value is anything else."""
     names = value if isinstance(value, list | tuple) else ()
     plain = all(isinstance(name, str) and len(name) < 200 for name in names)
-    return tuple(name.strip() for name in names) if plain else ()  # release 2 knows a " truck"
+    return tuple(name.strip() for name in names) if plain else ()  # release 2 has a " truck"
 
 
 def read_architecture(state: State, told: str, path: Path) -> SegmenterConfig:
-    """Read a network's numbers from shapes.
+    """Derive a network's configuration from shapes.
 
     Raises:
-        CheckpointError: A tensor is missing, or its shape is of no such network.
+        CheckpointError: A tensor is missing, or its shape fits no such network.
     """
     parts = read_mask2former(state) if is_mask2former(state) else read_maskformer(state, told)
     return SegmenterConfig(
@@ -148,12 +148,12 @@ def read_architecture(state: State, told: str, path: Path) -> SegmenterConfig:
 
 
 def is_mask2former(state: State) -> bool:
-    """Say whether queries start as learned features, which MaskFormer's do not."""
+    """Return whether queries are initialised by learned features, which MaskFormer's are not."""
     return f"{HEAD}.query_feat.weight" in state
 
 
 def read_mask2former(state: State) -> dict:
-    """Give the decoders' configurations."""
+    """Derive the configurations of the decoders."""
     layer = f"{PIXELS}.encoder.layers.0"
     part = "self_attn" if is_named(state) else "attentions.0"
     dim = shape(state, f"{PIXELS}.level_encoding.weight")[1]
@@ -179,10 +179,10 @@ def read_mask2former(state: State) -> dict:
 
 
 def read_maskformer(state: State, told: str) -> dict:
-    """Give the decoders' configurations.
+    """Derive the configurations of the decoders.
 
     Raises:
-        CheckpointError: The configuration tells several numbers of heads, or one that cannot be.
+        CheckpointError: The configuration has several numbers of heads, or an invalid one.
     """
     num_queries, dim = shape(state, f"{HEAD}.query_embed.weight")
     mask_dim, pixel_dim = shape(state, f"{PIXELS}.mask_feature.weight")[:2]
@@ -210,21 +210,21 @@ def read_maskformer(state: State, told: str) -> dict:
 
 
 def is_named(state: State) -> bool:
-    """Say whether the parts of layers have names (release 3) instead of numbers (release 2)."""
+    """Return whether modules of layers have names (release 3) instead of numbers (release 2)."""
     return f"{QUERIES}.layers.0.self_attn.attn.in_proj_weight" in state
 
 
 def ffn_dim(state: State, layer: str) -> int:
-    """Give the hidden width of a layer's feed-forward part."""
+    """Return the hidden width of a layer's feed-forward network."""
     part = "ffn" if is_named(state) else "ffns.0"
     return shape(state, f"{layer}.{part}.layers.0.0.weight")[0]
 
 
 def read_backbone(state: State, path: Path) -> BackboneConfig:
-    """Read the backbone's kind and numbers.
+    """Derive the type and configuration of the backbone.
 
     Raises:
-        CheckpointError: It is not known here.
+        CheckpointError: The backbone is unknown.
     """
     theirs = {name: value for name, value in state.items() if name.startswith("backbone.")}
     swapped: Rules = [(str(named), ours) for ours, named in (*RESNET, *SWIN)]
@@ -238,14 +238,14 @@ def read_backbone(state: State, path: Path) -> BackboneConfig:
 
 
 def names_of(config: SegmenterConfig, state: State) -> Rules:
-    """Give the table of a network's names in a file of either release."""
+    """Return the rules for a network's names in a file of either release."""
     if isinstance(config.pixel_decoder, FPNPixelDecoderConfig):
         return maskformer(named=is_named(state), encoder=config.pixel_decoder.encoder is not None)
     return mask2former(named=is_named(state))
 
 
 def by_patch(name: str, value: Tensor) -> Tensor:
-    """Order the channels of merged patches as the Swin authors do."""
+    """Reorder the channels of merged patches to the order of Swin's authors."""
     if not MERGED.fullmatch(name):
         return value
     *rows, merged = value.shape

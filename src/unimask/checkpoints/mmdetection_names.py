@@ -1,7 +1,7 @@
-"""Where mmdetection's files keep each tensor of Mask2Former and MaskFormer.
+"""Names of the tensors of Mask2Former and MaskFormer in mmdetection's files.
 
-Its release 3 calls the parts of a transformer's layer by name, its release 2 by number. Read in
-mmdet 3.3.0 and 2.28.2 (`models/dense_heads/mask{,2}former_head.py` and the layers below).
+Release 3 names the modules of a transformer layer, release 2 numbers them. Source: mmdet 3.3.0 and
+2.28.2 (`models/dense_heads/mask{,2}former_head.py` and the layers that it uses).
 """
 
 from unimask.checkpoints.imagenet_names import TORCHVISION
@@ -34,16 +34,16 @@ HEADS: Rules = (
     ),
     ("pixel_decoder.mask_features.**", f"{PIXELS}.mask_feature.**"),
 )
-"""Of both families."""
+"""Prediction heads of both families."""
 
 
 def convolution(ours: str, theirs: str) -> Rules:
-    """Name a convolution and its norm, which may stand under any number."""
+    """Build the rules of a convolution and its group norm."""
     return ((f"{ours}.0.**", f"{theirs}.conv.**"), (f"{ours}.1.**", f"{theirs}.gn.**"))
 
 
 def feed_forward(ours: str, theirs: str, part: str) -> Rules:
-    """Name the two matrices of a layer's feed-forward part."""
+    """Build the rules of the two linear layers of a feed-forward network."""
     return (
         (f"{ours}.linear1.**", f"{theirs}.{part}.layers.0.0.**"),
         (f"{ours}.linear2.**", f"{theirs}.{part}.layers.1.**"),
@@ -51,14 +51,14 @@ def feed_forward(ours: str, theirs: str, part: str) -> Rules:
 
 
 def norms(ours: str, theirs: str, *names: str) -> Rules:
-    """Name a layer's norms, in the order in which they are applied."""
+    """Build the rules of a layer's norms, in the order in which they are applied."""
     return tuple(
         (f"{ours}.{name}.**", f"{theirs}.norms.{index}.**") for index, name in enumerate(names)
     )
 
 
 def mask2former(*, named: bool) -> Rules:
-    """Give the table of a Mask2Former; `named` parts of layers are those of release 3."""
+    """Build the rules of a Mask2Former; `named` is True for release 3, which names modules."""
     attention, feeding = ("self_attn", "ffn") if named else ("attentions.0", "ffns.0")
     crossing, selfing = ("cross_attn", "self_attn") if named else ("attentions.0", "attentions.1")
     pixel, theirs = "pixel_decoder.layers.*", f"{PIXELS}.encoder.layers.*"
@@ -86,7 +86,7 @@ def mask2former(*, named: bool) -> Rules:
 
 
 def maskformer(*, named: bool, encoder: bool) -> Rules:
-    """Give the table of a MaskFormer, with or without an encoder under its pyramid."""
+    """Build the rules of a MaskFormer, with or without an encoder before its pyramid."""
     selfing, crossing, feeding = (
         ("self_attn", "cross_attn", "ffn") if named else ("attentions.0", "attentions.1", "ffns.0")
     )
@@ -105,7 +105,7 @@ def maskformer(*, named: bool, encoder: bool) -> Rules:
         ),
         *(
             rule
-            for step in range(3)  # the steps count from coarse to fine, mmdetection's back
+            for step in range(3)  # steps count from coarse to fine here, backwards in mmdetection
             for ours, part in (("lateral", "lateral_convs"), ("output", "output_convs"))
             for rule in convolution(
                 f"pixel_decoder.steps.{step}.{ours}", f"{PIXELS}.{part}.{2 - step}"

@@ -1,4 +1,4 @@
-"""Where the authors' files keep each tensor of OneFormer; much of it is as in Mask2Former."""
+"""Names of OneFormer's tensors in the authors' files; many equal those of Mask2Former."""
 
 from unimask.checkpoints.keymap import Rules
 from unimask.checkpoints.mask2former_names import BACKBONE, DEFORMABLE, MASKED, QUERIES

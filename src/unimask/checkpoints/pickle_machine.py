@@ -1,7 +1,7 @@
-"""Pickles as data: their opcodes on a stack, and no way to run anything.
+"""A pickle interpreter for data only: it executes opcodes on a stack and calls no arbitrary code.
 
-Python's own unpickler imports what a file names, sizes its memory by a file's numbers, and takes
-anything as the key of a dictionary: a few bytes can fill the memory, or keep it busy for years.
+Python's unpickler imports what a file names, allocates memory by numbers in the file, and accepts
+any object as a dictionary key: a few bytes can exhaust memory, or take unbounded time.
 """
 
 import pickletools
@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 MAX_STEPS = 500_000
-"""Opcodes per pickle; a training's whole state needs some ten thousand."""
+"""Maximum number of opcodes per pickle; a complete training state needs some ten thousand."""
 
 LARGE = 2**16
-"""Bytes of a value from which on it is read into memory that may be written to."""
+"""Size in bytes from which values are read into writable memory."""
 
 MAX_SHARE = 8
-"""How often a call may be given what the file holds, in sum over all calls."""
+"""Total size of the arguments of all calls, as a multiple of the file's size."""
 
 
 class Refused(Exception):
-    """A pickle asks for something that weights do not need."""
+    """A pickle requests something that weights do not need."""
 
 
 class Name(NamedTuple):
-    """What a pickle would import."""
+    """A name that a pickle would import."""
 
     module: str
     name: str
@@ -35,7 +35,7 @@ Fetch = Callable[[object], object]
 
 
 def refuse_reference(reference: object) -> object:
-    """Refuse what a pickle keeps outside of itself."""
+    """Refuse objects that a pickle stores outside itself."""
     raise Refused("what lies outside of the pickle")
 
 
@@ -44,7 +44,7 @@ VALUES = frozenset(
      "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
      "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 )  # fmt: skip
-"""Opcodes that bring a value with them."""
+"""Opcodes that carry a value."""
 
 FRESH: dict[str, Callable[[], object]] = {
     "NONE": lambda: None,
@@ -55,20 +55,20 @@ FRESH: dict[str, Callable[[], object]] = {
     "EMPTY_DICT": dict,
     "EMPTY_SET": set,
 }
-"""Opcodes that make something of nothing."""
+"""Opcodes that create a new value."""
 
 IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 
 
 class Source:
-    """A pickle's bytes, as `pickletools` reads them.
+    """The bytes of a pickle, with the interface that `pickletools` reads.
 
-    Large values, which are numbers of arrays, come as bytearrays: arrays can take them for their
-    own, where bytes would have to be copied.
+    Large values, which are data of arrays, are returned as bytearrays, which arrays can use as
+    their memory; bytes would have to be copied.
 
     Args:
-        stream: At the pickle's first byte.
-        size: Bytes of the file, the most that there can be to read.
+        stream: Stream at the first byte of the pickle.
+        size: Size of the file in bytes, the maximum that can be read.
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
@@ -77,7 +77,7 @@ class Source:
         self.readline = stream.readline
 
     def read(self, count: int) -> bytes | bytearray:
-        """Give the next bytes, fewer at the end."""
+        """Read the next bytes; fewer at the end."""
         if not LARGE <= count <= self.size:
             return self.stream.read(min(count, self.size))
         data = bytearray(count)
@@ -86,13 +86,13 @@ class Source:
 
 
 class PickleMachine:
-    """Read one pickle.
+    """Interpreter of one pickle.
 
     Args:
-        stream: At the pickle's first byte; afterwards at the byte behind its last one.
-        size: Bytes of the file, the measure of what is built.
-        call: Gives what a name makes of arguments, or refuses.
-        fetch: Gives what a reference to the outside means, or refuses.
+        stream: Stream at the first byte of the pickle; afterwards at the byte after its last one.
+        size: Size of the file in bytes, which bounds what is built.
+        call: Function from a name and its arguments to an object; it may refuse.
+        fetch: Function from an external reference to an object; it may refuse.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class PickleMachine:
         self.memo: dict[int, object] = {}
 
     def read(self) -> object:
-        """Give what the pickle holds.
+        """Execute the pickle and return its object.
 
         Raises:
-            Refused: It asks for more than containers, numbers, text, and what `call` gives.
-            Exception: Of any kind, where it is damaged.
+            Refused: It requests more than containers, numbers, text, and what `call` returns.
+            Exception: Any exception, if the pickle is damaged.
         """
         for steps, (opcode, value, _) in enumerate(pickletools.genops(self.source)):
             if steps >= MAX_STEPS:
@@ -120,7 +120,7 @@ class PickleMachine:
         return self.stack.pop()
 
     def step(self, code: str, value: object) -> None:
-        """Do what an opcode says."""
+        """Execute one opcode."""
         if code in VALUES:
             self.stack.append(value)
         elif code in FRESH:
@@ -131,61 +131,61 @@ class PickleMachine:
             raise Refused(f"the opcode {code}")
 
     def marked(self) -> list:
-        """Take off what lies above the last mark."""
+        """Pop everything above the last mark."""
         items, self.stack = self.stack, self.below.pop()
         return items
 
     def mark(self, _: object) -> None:
-        """Lay a mark."""
+        """Push a mark."""
         self.below.append(self.stack)
         self.stack = []
 
     def pop(self, _: object) -> None:
-        """Throw one thing away; a mark, if nothing lies above it."""
+        """Pop one object, or the mark if nothing is above it."""
         if self.stack:
             self.stack.pop()
         else:
             self.marked()
 
     def store(self, index: object) -> None:
-        """Remember what lies on top; without a number, under the next one."""
+        """Store the top of the stack in the memo, under the next free index by default."""
         self.memo[len(self.memo) if index is None else index] = self.stack[-1]  # type: ignore[index]
 
     def recall(self, index: object) -> None:
-        """Lay what is remembered."""
+        """Push an object of the memo."""
         self.stack.append(self.memo[index])  # type: ignore[index]
 
     def gather(self, kind: Callable[[list], object]) -> None:
-        """Make one thing of what is marked."""
+        """Replace everything above the last mark by one object."""
         items = self.marked()
         self.stack.append(kind(items))
 
     def gather_last(self, count: int) -> None:
-        """Make a tuple of the topmost things."""
+        """Replace the topmost objects by a tuple."""
         self.stack.append(tuple([self.stack.pop() for _ in range(count)][::-1]))
 
     def extend(self, items: list) -> None:
-        """Add to the list on top."""
+        """Append to the list on top of the stack."""
         expect(self.stack[-1], list).extend(items)
 
     def fill(self, items: list) -> None:
-        """Add keys and values, in turn, to the dictionary on top."""
+        """Add alternating keys and values to the dictionary on top of the stack."""
         target = expect(self.stack[-1], dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[plain(key)] = value
 
     def dictionary(self, _: object) -> None:
-        """Make a dictionary of what is marked."""
+        """Replace everything above the last mark by a dictionary."""
         items = self.marked()
         self.stack.append({})
         self.fill(items)
 
     def add(self, items: list) -> None:
-        """Add to the set on top."""
+        """Add to the set on top of the stack."""
         expect(self.stack[-1], set).update(plain(item) for item in items)
 
     def name(self, value: object) -> None:
-        """Lay a name; of two texts on top, if the opcode brings none."""
+        """Push a name, from the opcode's value or from the two topmost texts."""
         if isinstance(value, str):
             module, _, name = value.partition(" ")
         else:
@@ -193,7 +193,7 @@ class PickleMachine:
         self.stack.append(Name(module, name))
 
     def make(self, _: object) -> None:
-        """Make something of a name and its arguments."""
+        """Call a name with its arguments and push the result."""
         arguments = expect(self.stack.pop(), tuple)
         name = self.stack.pop()
         if not isinstance(name, Name):
@@ -202,7 +202,7 @@ class PickleMachine:
         self.stack.append(self.call(name, arguments))
 
     def build(self, _: object) -> None:
-        """Give a thing its state, where it takes one."""
+        """Set the state of an object that accepts one."""
         state = self.stack.pop()
         take = getattr(self.stack[-1], "take_state", None)
         if take is None or isinstance(self.stack[-1], Name):
@@ -211,11 +211,11 @@ class PickleMachine:
         take(state)
 
     def reference(self, _: object) -> None:
-        """Fetch something from outside."""
+        """Push the object of an external reference."""
         self.stack.append(self.fetch(self.stack.pop()))
 
     def spend(self, arguments: Iterable[object]) -> None:
-        """Count what calls are given, so that one large thing is not copied time and again."""
+        """Limit the total size of arguments, so that a large object is not copied repeatedly."""
         sized = (str, bytes, bytearray, list, tuple, dict)
         self.left -= sum(len(value) for value in arguments if isinstance(value, sized))
         if self.left < 0:
@@ -223,10 +223,10 @@ class PickleMachine:
 
 
 def expect(value: object, kind: type[Kind]) -> Kind:
-    """Give a value that has to be of a kind.
+    """Check that a value has a type, and return it.
 
     Raises:
-        ValueError: It is of another.
+        ValueError: It has another type.
     """
     if not isinstance(value, kind):
         raise ValueError(f"{type(value).__name__} in place of {kind.__name__}")
@@ -234,10 +234,10 @@ def expect(value: object, kind: type[Kind]) -> Kind:
 
 
 def plain(key: object) -> object:
-    """Give a key that is quickly hashed: tuples in tuples may take for ever.
+    """Check that a key can be hashed quickly, which nested tuples may not, and return it.
 
     Raises:
-        Refused: It is no number, no text, nor a short tuple of such.
+        Refused: It is neither a number, nor text, nor a short tuple of these.
     """
     parts = key if type(key) is tuple and len(key) <= 16 else (key,)
     for part in parts:
@@ -275,4 +275,4 @@ STEPS: dict[str, Step] = {
     "BUILD": PickleMachine.build,
     "BINPERSID": PickleMachine.reference,
 }
-"""What the other opcodes do; those that are not here are refused."""
+"""Implementations of the other opcodes; those missing here are refused."""

@@ -1,8 +1,8 @@
-"""Weights out of pickle files, without running what else such files may ask for.
+"""Weights from pickle files, read without executing anything else that such files may request.
 
-A pickle is a program: loading one the usual way can start any command. Here it may build
-containers, numbers, text, and arrays; every other name is refused. Even those few are stand-ins:
-nothing of numpy or torch is within a file's reach before its types and sizes have been checked.
+A pickle is a program: loading one in the usual way can start any command. Here it may build
+containers, numbers, text and arrays; every other name is refused. Even these few are stand-ins: a
+file reaches nothing of numpy or torch before its types and sizes were checked.
 """
 
 import math
@@ -22,10 +22,10 @@ NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")
 
 
 class Kind:
-    """A type of numbers, as a pickle describes it.
+    """Data type of an array, as a pickle describes it.
 
     Args:
-        code: Such as "f4"; text, dates and Python objects are refused.
+        code: Type code such as "f4"; text, dates and Python objects are refused.
     """
 
     def __init__(self, code: object, *_: object) -> None:
@@ -34,37 +34,37 @@ class Kind:
         self.dtype = np.dtype(code)
 
     def take_state(self, state: tuple) -> None:
-        """Take the order of bytes."""
+        """Set the byte order."""
         if state[1] not in ("<", ">", "|", "="):
             raise Refused(f"the byte order {str(state[1])[:40]!r}")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
 class Draft:
-    """An array that is announced first and filled later."""
+    """An array that is created first and filled later."""
 
     array: np.ndarray | None = None
 
     def take_state(self, state: tuple) -> None:
-        """Take the numbers: (version,) shape, type, whether columns come first, bytes."""
+        """Fill the array from (version,) shape, type, Fortran order, bytes."""
         shape, kind, by_columns, data = state[-4:]
         self.array = array_of(data, kind, shape, "F" if by_columns else "C")
 
 
 class Container(dict):
-    """A dictionary that keeps its order and takes no attributes."""
+    """An ordered dictionary that accepts no attributes."""
 
     def take_state(self, state: object) -> None:
-        """Leave out what somebody hung on it, such as the versions of modules."""
+        """Ignore attributes, such as the versions of modules."""
 
 
 def array_of(data: object, kind: object, shape: object, order: object) -> np.ndarray:
-    """Give an array that may be written to, in native byte order.
+    """Return a writable array in native byte order.
 
-    Bytes that may be written to become its memory: a copy would double what a large file takes.
+    Writable bytes become its memory, because a copy would double the memory of a large file.
 
     Raises:
-        Refused: The parts are not what they should be, or the bytes are not as many as the shape.
+        Refused: An argument has the wrong type, or the number of bytes does not fit the shape.
     """
     if isinstance(data, str):  # bytes of Python 2, read as Latin-1
         data = data.encode("latin1")
@@ -79,19 +79,19 @@ def array_of(data: object, kind: object, shape: object, order: object) -> np.nda
 
 
 def array_from_buffer(data: object, kind: object, shape: object, order: object) -> Draft:
-    """Stand in for numpy's way of pickle protocol 5."""
+    """Build an array in the way of numpy's function for pickle protocol 5."""
     draft = Draft()
     draft.array = array_of(data, kind, shape, order)
     return draft
 
 
 def scalar(kind: object, data: object) -> Draft:
-    """Stand in for a number of numpy's."""
+    """Build a scalar in the way of numpy's function."""
     return array_from_buffer(data, kind, (), "C")
 
 
 def encode(text: object, encoding: object = "latin1") -> bytes:
-    """Stand in for how Python 3 writes bytes in old protocols."""
+    """Encode text, the way in which Python 3 writes bytes in old protocols."""
     if not isinstance(text, str) or encoding != "latin1":
         raise Refused("text in a strange encoding")
     return text.encode("latin1")
@@ -101,7 +101,7 @@ class Storage:
     """Numbers that tensors share.
 
     Args:
-        flat: All of them, in a row.
+        flat: All numbers as a tensor of one axis.
     """
 
     def __init__(self, flat: Tensor) -> None:
@@ -109,17 +109,17 @@ class Storage:
 
 
 class Unread:
-    """Something that a training kept for itself, and that nobody here looks at."""
+    """An object of the training state that is not read."""
 
     def take_state(self, state: object) -> None:
-        """Leave out what it knew."""
+        """Ignore the state."""
 
 
 def tensor(storage: object, offset: int, size: tuple, stride: tuple, *_: object) -> Tensor:
-    """Stand in for torch's tensors; torch checks that they stay within their storage.
+    """Build a tensor as a view; torch checks that it stays within its storage.
 
     Raises:
-        Refused: There are not as many numbers, whatever the strides: a few bytes would fill memory.
+        Refused: The storage has fewer numbers, so that with stride 0 a few bytes would fill memory.
     """
     if not isinstance(storage, Storage) or not all(isinstance(n, int) for n in size):
         raise Refused("a tensor without storage")
@@ -129,7 +129,7 @@ def tensor(storage: object, offset: int, size: tuple, stride: tuple, *_: object)
 
 
 def attribute(owner: object, *_: object) -> Unread:
-    """Stand in for Python's way to name a method; those of unread things are unread."""
+    """Return an attribute of an unread object, which is unread too."""
     if owner not in UNREAD:
         raise Refused("builtins.getattr")
     return Unread()
@@ -138,7 +138,7 @@ def attribute(owner: object, *_: object) -> Unread:
 NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 UNREAD = frozenset({Name("mmengine.logging.history_buffer", "HistoryBuffer")})
-"""Classes of trainings' own records."""
+"""Classes of training logs."""
 
 STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): Container,
@@ -160,12 +160,12 @@ STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 def call(name: Name, arguments: tuple) -> object:
-    """Give what the stand-in for a name makes of arguments.
+    """Call the stand-in for a name.
 
     Raises:
-        Refused: Nothing stands in for it.
+        Refused: The name has no stand-in.
     """
-    module = "builtins" if name.module == "__builtin__" else name.module  # Python 2's word
+    module = "builtins" if name.module == "__builtin__" else name.module  # name in Python 2
     make = STAND_INS.get((module, name.name))
     if make is None:
         raise Refused(f"{module[:40]}.{name.name[:40]}")
@@ -174,10 +174,10 @@ def call(name: Name, arguments: tuple) -> object:
 
 @contextmanager
 def telling(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into one line about it.
+    """Convert any error in reading a file to a CheckpointError of one line.
 
     Raises:
-        CheckpointError: The file asks for more than weights need, or is damaged.
+        CheckpointError: The file requests more than weights need, or is damaged.
     """
     try:
         yield
@@ -186,8 +186,8 @@ def telling(path: Path) -> Iterator[None]:
             f"{path} asks for {refused}, which weights do not need and which could do harm: "
             "nothing of it was run; get the file from its authors"
         ) from None
-    except Exception as error:  # a damaged pickle fails in any way that a program can
-        told = " ".join(str(error).split())[:120]
+    except Exception as error:  # a damaged pickle can raise any exception
+        reason = " ".join(str(error).split())[:120]
         raise CheckpointError(
-            f"{path} is no file of weights, or is damaged ({told}): download it again"
+            f"{path} is no file of weights, or is damaged ({reason}): download it again"
         ) from error

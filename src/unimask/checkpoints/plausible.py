@@ -1,4 +1,4 @@
-"""What files say of networks, checked before anything is built by it."""
+"""Validation of configurations from files before anything is built from them."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -21,32 +21,34 @@ from unimask.config import (
 from unimask.errors import CheckpointError
 
 LARGEST = 2**16
-"""Of whole numbers: widths, queries, classes. The vocabulary has 49408."""
+"""Maximum of integers: widths, queries, classes. The vocabulary has 49408."""
 
 LARGEST_EDGE = 2**14
-"""Of pictures, in pixels; the largest published is 5120."""
+"""Maximum edge of images in pixels; the largest published one is 5120."""
 
 LARGEST_FLOAT = 1e10
-"""Of other numbers: a window may lie anywhere among 32-bit values."""
+"""Maximum of other numbers: a window may lie anywhere within 32-bit values."""
 
 MAY_BE_ZERO = frozenset({"num_layers", "size_divisor", "context", "max_proposals"})
 
 SPARE = 2**24
-"""Numbers that a network may hold beyond twice its file's: a text branch that is left out."""
+"""Numbers that a network may have beyond twice those of its file, for a text encoder that is left
+out.
+"""
 
 MOST_LAYERS = 500
 WIDEST_WINDOW = 64
 
 
 def wanted_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give names and shapes of a network's tensors, unless it is far larger than its file.
+    """Return names and shapes of a network's tensors, unless it is far larger than its file.
 
     Args:
-        config: What the file is said to hold.
-        tensors: What it holds.
+        config: Configuration that the file describes.
+        tensors: Tensors that the file contains.
 
     Raises:
-        CheckpointError: There is no such network, or it is not the file's.
+        CheckpointError: The network is invalid, or does not fit the file.
     """
     check(config, "the network")
     check_heads(config)
@@ -61,31 +63,31 @@ def wanted_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> di
     try:
         return build_skeleton(config, SPARE + 2 * held).state_dict()
     except (ValueError, RuntimeError, ArithmeticError, AssertionError, IndexError) as error:
-        told = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"there is no such network: {told}") from error
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"there is no such network: {reason}") from error
 
 
 def check(value: Any, name: str) -> None:
-    """Hold a configuration's values against its own types.
+    """Check the values of a configuration against its type annotations.
 
     Raises:
-        CheckpointError: A value is of another type, or beyond any use.
+        CheckpointError: A value has another type, or is out of range.
     """
     hints = get_type_hints(type(value))
     for field in fields(value):
-        found = getattr(value, field.name)
-        nothing = type(found) is int and found == 0 and field.name in MAY_BE_ZERO
-        if not nothing and not fits(found, hints[field.name]):
-            raise CheckpointError(f"{field.name} of {name} is {str(found)[:60]!r}")
-        if is_dataclass(found):
-            check(found, field.name)
+        item = getattr(value, field.name)
+        nothing = type(item) is int and item == 0 and field.name in MAY_BE_ZERO
+        if not nothing and not fits(item, hints[field.name]):
+            raise CheckpointError(f"{field.name} of {name} is {str(item)[:60]!r}")
+        if is_dataclass(item):
+            check(item, field.name)
 
 
 def check_heads(config: SegmenterConfig) -> None:
-    """Check that attention heads divide the width that they share; no weight's shape shows it.
+    """Check that the numbers of heads divide widths, which no weight's shape ensures.
 
     Raises:
-        CheckpointError: Some do not.
+        CheckpointError: One does not.
     """
     pixels, backbone = config.pixel_decoder, config.backbone
     encoder = getattr(pixels, "encoder", None)
@@ -102,10 +104,10 @@ def check_heads(config: SegmenterConfig) -> None:
 
 
 def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:
-    """Give how pictures become tensors, if that can be done.
+    """Validate pre-processing settings and return them.
 
     Raises:
-        CheckpointError: A value is of another type, or beyond any use.
+        CheckpointError: A value has another type, or is out of range.
     """
     check(config, "the preprocessing")
     edges = (config.shortest_edge, config.longest_edge, *(config.squash or ()))
@@ -118,10 +120,10 @@ def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:
 
 
 def check_postprocessing(config: PostprocessingConfig) -> PostprocessingConfig:
-    """Return how logits become segments, if that can be done.
+    """Validate post-processing settings and return them.
 
     Raises:
-        CheckpointError: A value is of another type, or a share or score is not between 0 and 1.
+        CheckpointError: A value has another type, or a fraction or score is not between 0 and 1.
     """
     check(config, "the postprocessing")
     for name in ("object_threshold", "overlap_threshold", "min_visible"):
@@ -131,7 +133,7 @@ def check_postprocessing(config: PostprocessingConfig) -> PostprocessingConfig:
 
 
 def fits(value: object, hint: Any, whole: range = range(1, LARGEST + 1)) -> bool:
-    """Say whether a value is of a type; whole numbers among those of networks, or in `whole`."""
+    """Return whether a value has a type; integers must be in `whole` too."""
     kind, parts = get_origin(hint), get_args(hint)
     if kind in (Union, UnionType):
         return any(fits(value, part, whole) for part in parts)
@@ -149,7 +151,7 @@ def fits(value: object, hint: Any, whole: range = range(1, LARGEST + 1)) -> bool
 
 
 def fits_tuple(value: tuple, parts: tuple, whole: range) -> bool:
-    """Say whether a tuple's items are of the types of a tuple."""
+    """Return whether the items of a tuple have the types of a tuple annotation."""
     if parts[1:] == (...,):
         return len(value) <= LARGEST and all(fits(item, parts[0], whole) for item in value)
     return len(value) == len(parts) and all(
@@ -158,7 +160,7 @@ def fits_tuple(value: tuple, parts: tuple, whole: range) -> bool:
 
 
 def numbers_called(config: Any, *names: str) -> Iterator[Any]:
-    """Give every value of these names, in whatever part."""
+    """Yield every value of these field names, in nested configurations too."""
     for field in fields(config):
         value = getattr(config, field.name)
         if field.name in names:
@@ -168,9 +170,9 @@ def numbers_called(config: Any, *names: str) -> Iterator[Any]:
 
 
 def fewest_numbers(config: SegmenterConfig) -> int:
-    """Give a lower bound of a network's size: each layer has at least its width squared.
+    """Compute a lower bound of a network's size: each layer has at least its width squared.
 
-    Building one takes memory of a few times this, however few numbers a file holds.
+    Building a network takes a small multiple of this in memory, however few numbers its file has.
     """
     total = fewest_of_backbone(config.backbone)
     for part in parts_of(config):
@@ -184,7 +186,7 @@ def fewest_numbers(config: SegmenterConfig) -> int:
 
 
 def parts_of(config: Any) -> Iterator[Any]:
-    """Give the parts of a configuration, and theirs."""
+    """Yield nested configurations, recursively."""
     for field in fields(config):
         value = getattr(config, field.name)
         if is_dataclass(value):
@@ -193,14 +195,14 @@ def parts_of(config: Any) -> Iterator[Any]:
 
 
 def window_pairs(backbone: Any) -> int:
-    """Return how many pairs of tokens Swin's windows list, block by block; files keep no lists."""
+    """Compute the size of Swin's relative position indices, which files do not contain."""
     if not isinstance(backbone, SwinConfig):
         return 0
     return sum(backbone.depths) * backbone.window_size**4
 
 
 def fewest_of_backbone(backbone: Any) -> int:
-    """Give a lower bound of a backbone's size; timm's are as large as their names say."""
+    """Compute a lower bound of a backbone's size; 0 for timm's, which their names determine."""
     if isinstance(backbone, TimmConfig):
         return 0
     first = getattr(backbone, "embed_dim", 0)

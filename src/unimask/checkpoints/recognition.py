@@ -1,4 +1,4 @@
-"""The publication that weights belong to, by their labels, their size, and their file's name."""
+"""Recognition of the publication of weights by labels, size, and file name."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,11 +12,11 @@ from unimask.published.publications import NOBODYS, PUBLICATIONS
 
 
 def named_by(path: Path, publications: Sequence[Publication]) -> Publication | None:
-    """Give the one publication whose file this is, or whose dataset and task the path names."""
-    told = words("/".join(path.absolute().parts[-5:]))
+    """Return the one publication whose file, or whose dataset and task, the path names."""
+    path_words = words("/".join(path.absolute().parts[-5:]))
     for fits in (
-        [p for p in publications if told & p.files],
-        [p for p in publications if told & p.dataset and p.task in told],
+        [p for p in publications if path_words & p.files],
+        [p for p in publications if path_words & p.dataset and p.task in path_words],
     ):
         if len(fits) == 1:
             return fits[0]
@@ -24,10 +24,10 @@ def named_by(path: Path, publications: Sequence[Publication]) -> Publication | N
 
 
 def candidates(config: SegmenterConfig, labels: Sequence[str | None]) -> list[Publication]:
-    """Give the publications of some label sets that a network can belong to.
+    """Return the publications for given label sets that a network can belong to.
 
-    Those of its own family; where that has none, of the first that has any, but for OneFormers,
-    which alone are told their task.
+    These are the ones of its own family; if that has none, those of the first family that has any,
+    except for OneFormer, whose networks alone take a task.
     """
     family = family_of(config)
     fits = [p for p in PUBLICATIONS if p.labels in labels]
@@ -38,17 +38,17 @@ def candidates(config: SegmenterConfig, labels: Sequence[str | None]) -> list[Pu
 
 
 def suited(publication: Publication, config: SegmenterConfig) -> Publication:
-    """Leave a network that classifies pixels its one task."""
+    """Restrict a publication to semantic segmentation if the network classifies pixels."""
     if not is_per_pixel(config):
         return publication
     return replace(publication, task="semantic", tasks=("semantic",))
 
 
 def panoptic_is_likely(config: SegmenterConfig) -> bool:
-    """Say whether a network is panoptic, where semantic ones have the same labels.
+    """Return whether a network is probably panoptic, where semantic ones have the same labels.
 
-    Of Mask2Formers only the panoptic ones have 200 queries there, of MaskFormers only they have an
-    encoder under their pyramid.
+    Among such Mask2Formers only the panoptic ones have 200 queries, among MaskFormers only they
+    have an encoder before their pyramid.
     """
     pixels, queries = config.pixel_decoder, config.transformer_decoder
     if isinstance(queries, MaskedDecoderConfig):
@@ -57,14 +57,14 @@ def panoptic_is_likely(config: SegmenterConfig) -> bool:
 
 
 def of_edge(path: Path, publications: Sequence[Publication]) -> Publication:
-    """Give the OneFormer of the test size that a path names, as `896x896`, or of the usual one."""
-    told = words(path.name)
-    named = [p for p in publications if p.edge and f"{p.edge}x{p.edge}" in told]
+    """Return the OneFormer of the test size in a path (`896x896`), else of the usual one."""
+    path_words = words(path.name)
+    named = [p for p in publications if p.edge and f"{p.edge}x{p.edge}" in path_words]
     return named[0] if named else publications[0]
 
 
 def publication_of_names(config: SegmenterConfig, names: Sequence[str], path: Path) -> Publication:
-    """Give the publication whose labels these names are, Mask2Former's panoptic one in doubt."""
+    """Return the publication whose labels have these names, Mask2Former's panoptic one in doubt."""
     fits = candidates(config, [recognise(names)])
     if not fits:
         return suited(NOBODYS, config)
@@ -77,17 +77,17 @@ def publication_of_names(config: SegmenterConfig, names: Sequence[str], path: Pa
 def publication_of_task(
     config: SegmenterConfig, names: Sequence[str], tasks: Sequence[Task]
 ) -> Publication | None:
-    """Give what networks of this family were published as for these labels and one of the tasks."""
+    """Return the publication of this network's family for these labels and one of the tasks."""
     labels, family = recognise(names), family_of(config)
     fits = (p for p in PUBLICATIONS if p.labels == labels and p.family == family)
     return next((p for p in fits if p.task == "all" or p.task in tasks), None)
 
 
 def publication_of_size(config: SegmenterConfig, path: Path) -> tuple[Publication, str | None]:
-    """Give the publication that a file without names belongs to.
+    """Return the publication to which a file without class names belongs.
 
     Returns:
-        The publication and, unless the path names it, a line for a person on what was assumed.
+        The publication and, unless the path names it, a line for the user about what was assumed.
     """
     num_classes = config.num_classes
     fits = candidates(config, [labels for labels, size in SIZES.items() if size == num_classes])
@@ -102,8 +102,8 @@ def publication_of_size(config: SegmenterConfig, path: Path) -> tuple[Publicatio
     if named is not None:
         return named, None
     likely = fits[-1] if panoptic_is_likely(config) else fits[0]
-    told = words("/".join(path.absolute().parts[-5:]))
-    chosen = next((p for p in fits if p.task in told), likely)
+    path_words = words("/".join(path.absolute().parts[-5:]))
+    chosen = next((p for p in fits if p.task in path_words), likely)
     return chosen, (
         f"{path} does not tell its classes: by their number, {num_classes}, it is taken as "
         f"{chosen.labels}, {chosen.task}; a folder such as {chosen.data}/{chosen.task}/ would say "

@@ -1,9 +1,9 @@
-"""An architecture out of its tensors' names and shapes, for files that bring no description.
+"""Configuration of a network from the names and shapes of its tensors.
 
-What shapes leave open follows the authors' code, where it is fixed: encoders sample 4 points per
+Values that shapes do not show are those that the authors' code fixes: encoders sample 4 points per
 head and level (`MSDeformAttnTransformerEncoderOnly`), both decoders have the same number of heads
-(`MODEL.MASK_FORMER.NHEADS`), and layers are normalised after their sums. Drop path only matters to
-training; it takes our default, the published one. A OneFormer's task token is normalised and its
+(`MODEL.MASK_FORMER.NHEADS`), and normalisation follows the residual sum. The drop path rate matters
+only to training; it is set to the published value. A OneFormer's task token is normalised and its
 dropout is 0.1, as in all 28 of its configurations.
 """
 
@@ -24,14 +24,14 @@ LEVELS, POINTS = 3, 4
 
 
 def read_segmenter(state: State, path: Path) -> SegmenterConfig:
-    """Read the numbers of a Mask2Former or OneFormer under its authors' names.
+    """Derive the configuration of a Mask2Former or OneFormer from tensors under the authors' names.
 
     Args:
         state: Tensors by name.
-        path: The file, whose name may tell what shapes do not.
+        path: File of the weights, whose name may contain what shapes do not show.
 
     Raises:
-        CheckpointError: A tensor is missing, or its shape is of no such network.
+        CheckpointError: A tensor is missing, or its shape fits no such network.
     """
     encoder = f"{PIXELS}.transformer.encoder.layers"
     dim = shape(state, f"{PIXELS}.input_proj.0.0.weight", 4)[0]
@@ -64,7 +64,7 @@ def read_segmenter(state: State, path: Path) -> SegmenterConfig:
 
 
 def read_task(state: State) -> TaskQueriesConfig | None:
-    """Read how queries are made of the task; None if they are not."""
+    """Derive the configuration of task-conditioned queries; None if there are none."""
     if "task_mlp.layers.0.weight" not in state:
         return None
     return TaskQueriesConfig(
@@ -74,7 +74,7 @@ def read_task(state: State) -> TaskQueriesConfig | None:
 
 
 def read_text(state: State) -> TextConfig | None:
-    """Read the text branch; None if the file lacks it."""
+    """Derive the configuration of the text encoder; None if the file lacks it."""
     if "text_encoder.positional_embedding" not in state:
         return None
     length, dim = shape(state, "text_encoder.positional_embedding", 2)
@@ -89,10 +89,10 @@ def read_text(state: State) -> TextConfig | None:
 
 
 def read_heads(state: State, name: str, *widths: int) -> int:
-    """Read the heads from the weights that they give to their points.
+    """Derive the number of heads from the attention weights of sampling points.
 
     Raises:
-        CheckpointError: The weights, or the widths, are of no number of heads.
+        CheckpointError: The weights or widths fit no number of heads.
     """
     weights = shape(state, name)[0]
     heads = weights // (LEVELS * POINTS)

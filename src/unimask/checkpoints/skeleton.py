@@ -1,4 +1,4 @@
-"""Networks without weights: for those that follow at once, or for names and shapes alone."""
+"""Networks with uninitialised weights, to be loaded at once or used for names and shapes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,27 +15,27 @@ from unimask.modeling.segmenter import Segmenter
 
 
 def build_skeleton(config: SegmenterConfig, most_numbers: float = math.inf) -> Segmenter:
-    """Build a network whose weights hold whatever was in memory.
+    """Build a network whose weights are uninitialised.
 
-    Random ones take seconds to draw for a large network. Memory that nobody writes to costs
-    nothing, and the "meta" device would start PyTorch's compiler, which takes a second.
+    Drawing random weights takes seconds for a large network, and memory that is not written to
+    takes none. The "meta" device would start PyTorch's compiler, which takes a second.
 
     Args:
-        config: The network.
-        most_numbers: That its tensors may hold together.
+        config: Configuration of the network.
+        most_numbers: Maximum number of elements of all tensors together.
 
     Raises:
-        CheckpointError: They would hold more; nothing of that size is allocated.
+        CheckpointError: The tensors would have more; nothing of that size is allocated.
     """
     with UndrawnWeights(most_numbers):
         return build_segmenter(config)
 
 
 class UndrawnWeights(TorchFunctionMode):
-    """Skip what fills tensors with random numbers, and count the numbers that tensors hold.
+    """Mode that skips random initialisation and counts the elements of allocated tensors.
 
     Args:
-        most_numbers: That may be asked for.
+        most_numbers: Maximum number of elements to allocate.
     """
 
     DRAWS = frozenset(
@@ -56,7 +56,7 @@ class UndrawnWeights(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
     ) -> object:
-        """Skip a draw; count an allocation before it is made."""
+        """Skip random draws, and count allocations before they are made."""
         kwargs = kwargs or {}
         if func in self.DRAWS:
             return args[0] if args else kwargs["tensor"]
@@ -70,6 +70,6 @@ class UndrawnWeights(TorchFunctionMode):
 
 
 def numbers_asked_for(*size: Any, **options: Any) -> int:
-    """Return how many numbers a tensor would hold, from what `torch.empty` is called with."""
+    """Compute the number of elements of a tensor from the arguments of `torch.empty`."""
     first = size[0] if size else options["size"]
     return math.prod(first if isinstance(first, Sequence) else size)

@@ -1,4 +1,4 @@
-"""Files of tensors, whoever wrote them: pickles of numpy arrays, torch's own, safetensors."""
+"""Files of tensors in any common format: pickles of numpy arrays, torch's own, safetensors."""
 
 import pickle
 import zipfile
@@ -13,29 +13,29 @@ from unimask.checkpoints.torch_files import read_old_torch, read_pickle, read_to
 from unimask.errors import CheckpointError
 
 WRAPPERS = ("model", "state_dict")
-"""Keys under which the authors (and most others) keep the weights, beside what training needs."""
+"""Keys under which the authors (and most others) store the weights beside the training state."""
 
 MAX_SHARED = 2
-"""Numbers in all tensors together, per byte of the file."""
+"""Maximum number of elements in all tensors together, per byte of the file."""
 
 OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
-"""How files of torch before 1.6 begin."""
+"""First bytes of files that torch before 1.6 wrote."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a file's weights by name, floating-point ones as float32; runs no code from it.
+    """Read weights by name, floating-point ones as float32, without executing code of the file.
 
     Raises:
-        CheckpointError: It cannot be read, is damaged, or holds anything but weights.
+        CheckpointError: The file cannot be read, is damaged, or holds anything but weights.
     """
     return read_tensors_and_rest(path)[0]
 
 
 def read_tensors_and_rest(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """Read a file's weights as `read_tensors` does, and give what stands beside them.
+    """Read weights as `read_tensors` does, and return the other content of the file too.
 
     Raises:
-        CheckpointError: It cannot be read, is damaged, or holds anything but weights.
+        CheckpointError: The file cannot be read, is damaged, or holds anything but weights.
     """
     content, rest = read_content(path), {}
     for key in WRAPPERS:
@@ -48,20 +48,20 @@ def read_tensors_and_rest(path: Path) -> tuple[dict[str, Tensor], dict]:
         if isinstance(value, Draft) and value.array is not None:
             value = torch.from_numpy(value.array)
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            told = f"{str(name)[:80]!r} is of type {type(value).__name__}"
-            raise CheckpointError(f"{path} holds more than weights by name: {told}")
+            reason = f"{str(name)[:80]!r} is of type {type(value).__name__}"
+            raise CheckpointError(f"{path} holds more than weights by name: {reason}")
         tensors[name] = value
-    # Names may share their numbers; turned into float32, each would have its own.
+    # Tensors may share memory in the file; converted to float32, each would have its own.
     if sum(value.numel() for value in tensors.values()) > MAX_SHARED * path.stat().st_size:
         raise CheckpointError(f"{path} shares its numbers too often: far more than the file holds")
     try:
         return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, rest
-    except NotImplementedError as error:  # of numbers that are packed
+    except NotImplementedError as error:  # packed numbers
         raise CheckpointError(f"{path} has numbers of a type that is not known here") from error
 
 
 def read_content(path: Path) -> object:
-    """Read a file by the kind that its first bytes tell; names end in anything."""
+    """Read a file in the format that its first bytes show, whatever its suffix."""
     try:
         with path.open("rb") as stream:
             head = stream.read(16)
@@ -78,13 +78,13 @@ def read_content(path: Path) -> object:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read safetensors; the tensors stay where the file's memory map has them.
+    """Read safetensors; the tensors are views of the memory-mapped file.
 
     Raises:
         CheckpointError: The file cannot be read, or is damaged.
     """
     try:
         return load_file(path)
-    except Exception as error:  # of Rust's own kinds, and of torch's for strange shapes
-        told = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{path} is damaged ({told}): download it again") from error
+    except Exception as error:  # exceptions of Rust, and of torch for invalid shapes
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path} is damaged ({reason}): download it again") from error

@@ -1,4 +1,4 @@
-"""What timm knows of its models: how pictures are normalised, and pretrained weights."""
+"""Normalisation and pretrained weights of timm's models."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,41 +11,43 @@ from unimask.errors import CheckpointError, SettingsError
 from unimask.modeling.backbones.timm import import_timm
 
 DOWNLOAD = Path("timm")
-"""What is given in place of a file for the weights that timm itself fetches."""
+"""Value in place of a file that makes timm download the weights."""
 
 
 def timm_normalisation(
     config: TimmConfig, preprocessing: PreprocessingConfig
 ) -> PreprocessingConfig:
-    """Return the preprocessing with mean and deviation of RGB as timm describes the weights.
+    """Return the pre-processing with the mean and standard deviation of timm's weights.
 
     Raises:
         SettingsError: timm has no weights of this name.
     """
     try:
-        told = import_timm().get_pretrained_cfg(config.name)
+        pretrained = import_timm().get_pretrained_cfg(config.name)
     except RuntimeError as error:  # older releases return None
         reason = " ".join(str(error).split())
         raise SettingsError(f"timm has no weights {config.name!r}: {reason}") from error
-    if told is None:
+    if pretrained is None:
         return preprocessing
-    mean, std = (tuple(255 * value for value in values) for values in (told.mean, told.std))
+    mean, std = (
+        tuple(255 * value for value in values) for values in (pretrained.mean, pretrained.std)
+    )
     return replace(preprocessing, mean=mean, std=std)
 
 
 def read_timm(config: TimmConfig, source: Path) -> dict[str, Tensor]:
-    """Read a model's weights for RGB pictures.
+    """Read a model's weights for RGB images.
 
     Args:
-        config: The model.
-        source: A file of the whole model as timm publishes it (safetensors, or torch's), or
-            `DOWNLOAD` for what timm fetches from the Hub.
+        config: Configuration of the model.
+        source: File of the whole model as timm publishes it (safetensors, or torch's), or
+            `DOWNLOAD` for a download from the Hub.
 
     Returns:
-        The weights of the feature maps under our names; timm leaves out the class head.
+        Weights of the feature extractor under our names; timm omits the classification head.
 
     Raises:
-        CheckpointError: They cannot be read or fetched, or are of another model.
+        CheckpointError: They cannot be read or downloaded, or belong to another model.
     """
     create = import_timm().create_model
     options: dict[str, object] = {"pretrained": True, "in_chans": 3}
@@ -53,12 +55,13 @@ def read_timm(config: TimmConfig, source: Path) -> dict[str, Tensor]:
     try:
         if tensors is not None:
             options["pretrained_cfg_overlay"] = {"state_dict": dict(tensors)}
-            # The whole model refuses what is missing or unknown; its features alone would not.
+            # The whole model refuses missing or unknown tensors; its feature extractor alone would
+            # not.
             create(config.name, **options)
             options["pretrained_cfg_overlay"] = {"state_dict": dict(tensors)}
         features = create(config.name, features_only=True, **options)
-    except Exception as error:  # whatever networks, hubs and the models' own filters raise
-        told = " ".join(str(error).split())[:200] or type(error).__name__
+    except Exception as error:  # networks, hubs and the models' own filters raise anything
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         what = "cannot be fetched" if tensors is None else f"are not what {source} holds"
-        raise CheckpointError(f"weights of timm's {config.name} {what}: {told}") from error
+        raise CheckpointError(f"weights of timm's {config.name} {what}: {reason}") from error
     return {f"backbone.model.{name}": value for name, value in features.state_dict().items()}

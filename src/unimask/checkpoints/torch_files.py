@@ -1,4 +1,4 @@
-"""What `torch.save` writes: a pickle, and storages beside it that the pickle refers to."""
+"""Files of `torch.save`: a pickle, and the storages to which it refers."""
 
 import io
 import zipfile
@@ -24,18 +24,18 @@ DTYPES = {
     "UntypedStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-"""By torch's names of storages, in whatever module."""
+"""Data types by torch's names of storages, in any module."""
 
 LOCAL_HEADER = 30
-"""Bytes of a zip's header before an entry's name."""
+"""Size in bytes of a zip entry's header before its name."""
 
 
 def read_torch_zip(path: Path) -> object:
-    """Read a file of torch since 1.6.
+    """Read a file of torch 1.6 or later.
 
     Raises:
-        Refused: It asks for more than weights need.
-        Exception: Of any kind, where it is damaged.
+        Refused: It requests more than weights need.
+        Exception: Any exception, if the file is damaged.
     """
     with zipfile.ZipFile(path) as archive, path.open("rb") as stream:
         size = path.stat().st_size
@@ -61,10 +61,10 @@ def read_torch_zip(path: Path) -> object:
 
 
 def stored(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
-    """Refuse zips that grow when they are read; torch packs nothing.
+    """Refuse zips that expand when they are read; torch compresses nothing.
 
     Raises:
-        Refused: It does.
+        Refused: The zip does.
     """
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values())
     if packed or sum(entry.file_size for entry in entries.values()) > size:
@@ -72,10 +72,10 @@ def stored(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
 
 
 def content(stream: BinaryIO, entry: zipfile.ZipInfo) -> bytearray:
-    """Give an entry's bytes; torch does not always write a checksum.
+    """Read an entry's bytes; torch does not always write a checksum.
 
     Raises:
-        ValueError: The file ends before.
+        ValueError: The file is truncated.
     """
     stream.seek(entry.header_offset)
     header = stream.read(LOCAL_HEADER)
@@ -88,10 +88,10 @@ def content(stream: BinaryIO, entry: zipfile.ZipInfo) -> bytearray:
 
 
 def described(reference: object) -> tuple[torch.dtype, object, int, object]:
-    """Give a storage's type, key, count of numbers, and which part of it is meant (old torch).
+    """Parse a storage's data type, key, number of elements, and view (old torch).
 
     Raises:
-        Refused: It is no storage.
+        Refused: The reference is not a storage.
     """
     word, name, key, _, count, *part = expect(reference, tuple)
     if word != "storage" or not isinstance(name, Name) or name.name not in DTYPES:
@@ -102,11 +102,11 @@ def described(reference: object) -> tuple[torch.dtype, object, int, object]:
 
 
 def read_old_torch(stream: BinaryIO) -> object:
-    """Read a file of torch before 1.6: pickles one after the other, then the storages.
+    """Read a file of torch before 1.6: consecutive pickles, then the storages.
 
     Raises:
-        Refused: It asks for more than weights need.
-        Exception: Of any kind, where it is damaged.
+        Refused: It requests more than weights need.
+        Exception: Any exception, if the file is damaged.
     """
     size = stream.seek(0, 2)
     stream.seek(0)
@@ -135,10 +135,10 @@ def read_old_torch(stream: BinaryIO) -> object:
 
 
 def fill(storage: torch.Tensor, stream: BinaryIO) -> None:
-    """Read a storage's numbers, behind their count.
+    """Read a storage's elements, which follow their number.
 
     Raises:
-        ValueError: They are not as many as the pickle said.
+        ValueError: Their number differs from that in the pickle.
     """
     count = int.from_bytes(stream.read(8), "little")
     data = stream.read(storage.nbytes)
@@ -149,17 +149,17 @@ def fill(storage: torch.Tensor, stream: BinaryIO) -> None:
 
 
 def read_pickle(stream: BinaryIO) -> object:
-    """Read a pickle without storages beside it; those inside of it are small files of old torch.
+    """Read a pickle without separate storages; those inside it are small files of old torch.
 
     Args:
-        stream: The open file.
+        stream: Open file.
 
     Returns:
-        What it holds; its arrays are drafts, its tensors tensors.
+        Object of the pickle; its arrays are of type `Draft`, its tensors are tensors.
 
     Raises:
-        Refused: It asks for more than weights need.
-        Exception: Of any kind, where it is damaged.
+        Refused: It requests more than weights need.
+        Exception: Any exception, if the file is damaged.
     """
     size = stream.seek(0, 2)
     stream.seek(0)
@@ -167,7 +167,7 @@ def read_pickle(stream: BinaryIO) -> object:
 
 
 def call_or_read(name: Name, arguments: tuple) -> object:
-    """Give a storage out of its bytes, or what a stand-in gives.
+    """Read a storage from its bytes, or call a stand-in.
 
     Raises:
         Refused: It is neither.

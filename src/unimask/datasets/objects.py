@@ -1,4 +1,4 @@
-"""Pictures with lists of objects, whichever file they were read from."""
+"""Dataset of images with lists of objects, independent of the file format."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,25 +23,25 @@ from unimask.labels import Colour, LabelSet
 
 BACKGROUND = "background"
 VOID = -1
-"""Label id of objects whose pixels are ignored, because their class is called so."""
+"""Label id of objects whose class is void, so that their pixels are ignored."""
 
 
 class ObjectPictures:
-    """Pictures whose objects are outlined one by one and may overlap.
+    """Images whose objects are outlined one by one and may overlap.
 
-    All classes are things, and what no object covers is the stuff "background", so that all three
-    tasks are defined: panoptic and semantic ask for it as for any stuff, instance does not. Where
-    objects overlap, each keeps its whole mask, on a layer of its own; the layer above is in front.
-    The smaller object is in front of the larger one, unless the file says which is.
+    All classes are things, and pixels outside all objects are the stuff "background", so that all
+    three tasks are defined: panoptic and semantic include it like any stuff, instance does not.
+    Overlapping objects keep their whole masks, each on a layer of its own; a later layer is in
+    front. The smaller object is in front of the larger one, unless the file states the order.
 
     Args:
-        format: What a person calls the kind of its files.
-        name: Of the dataset.
-        labels: Classes, with one stuff (see `object_labels`).
-        pictures: Their files.
-        annotations: Their objects, in the same order of pictures.
-        origin: Names an object in messages.
-        channels: Of the pictures, 3 for RGB.
+        format: Name of the label format for the user.
+        name: Name of the dataset.
+        labels: Label set with one stuff class (see `object_labels`).
+        pictures: File of each image.
+        annotations: Objects of the images, in the same order of images.
+        origin: Function that names an object in messages.
+        channels: Number of channels of the images, 3 for RGB.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class ObjectPictures:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one picture and draw its objects.
+        """Read one image and rasterise its objects.
 
         Raises:
-            DataError: The labels are those of a picture of another size.
-            ImageError: The picture cannot be read.
+            DataError: The labels were made for an image of another size.
+            ImageError: The image cannot be read.
             MissingExtraError: The extra `train` is not installed.
         """
         path = self.paths[index]
@@ -102,17 +102,22 @@ class ObjectPictures:
         )
 
     def count_things(self) -> Int[np.ndarray, " n"]:
-        """Return the number of objects of thing classes in each picture, crowds left out."""
+        """Count the objects of thing classes in each image, without crowds."""
         annotations, things = self.annotations, np.array((*self.labels.is_thing, False))
         counted = (things[annotations.label_ids] & ~annotations.crowds)[annotations.order]
         return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first])
 
     def open_picture(self, index: int) -> Stream:
-        """Open a picture's file, wherever it lies."""
+        """Open an image's file, whether it is on disk or in an archive."""
         return open_file(self.pictures[index])
 
     def check_size(self, index: int, size: tuple[int, int]) -> None:
-        """Refuse a picture that is not as large as its labels say."""
+        """Raise if an image differs in size from its labels.
+
+        Raises:
+            DataError: It does, or a polygon lies outside an image whose size the labels do not
+                state.
+        """
         height, width = self.annotations.sizes[index].tolist()
         if (height, width) == (0, 0):
             check_picture(self.annotations, index, size, self.origin)
@@ -125,7 +130,11 @@ class ObjectPictures:
             )
 
     def mask(self, index: int, number: int, size: tuple[int, int]) -> RunLength:
-        """Draw one object."""
+        """Rasterise one object.
+
+        Raises:
+            DataError: Its mask has another size than the image.
+        """
         try:
             return self.annotations.mask(number, size)
         except DataError as error:
@@ -138,7 +147,11 @@ class ObjectPictures:
     def layers(
         self, index: int, masks: list[tuple[int, RunLength]], size: tuple[int, int]
     ) -> Int[np.ndarray, "l h w"]:
-        """Put numbered masks on layers; see `stack_masks`."""
+        """Place numbered masks on layers; see `stack_masks`.
+
+        Raises:
+            DataError: So many masks overlap that their layers would exceed the memory limit.
+        """
         try:
             return stack_masks(masks, size)
         except DataError as error:
@@ -147,13 +160,13 @@ class ObjectPictures:
     def covered(
         self, index: int, objects: Int[np.ndarray, " n"], size: tuple[int, int]
     ) -> Bool[np.ndarray, "h w"]:
-        """Return the pixels that some objects cover."""
+        """Return the pixels that any of some objects covers."""
         return union([self.mask(index, int(number), size) for number in objects]).to_mask()
 
     def from_behind(
         self, objects: Int[np.ndarray, " n"], masks: list[RunLength]
     ) -> list[tuple[int, RunLength]]:
-        """Number objects from 1 and sort them: crowds, then the deeper, then the larger first."""
+        """Number objects from 1, sorted back to front: crowds, greater depth, then larger area."""
         annotations = self.annotations
         areas = np.array([mask.area for mask in masks], np.int64)
         keys = (-areas, -annotations.depths[objects], ~annotations.crowds[objects])
@@ -161,19 +174,18 @@ class ObjectPictures:
 
 
 def is_background(name: str) -> bool:
-    """Return True for the class of what no object covers, however it is spelled."""
+    """Return whether a class is the background, in any spelling."""
     return name.strip("_ ").lower() == BACKGROUND
 
 
 def without_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, Annotations, str]:
-    """Take classes such as "__ignore__", "void" and "unlabeled" for what they say.
+    """Remove void classes, such as "__ignore__", "void" and "unlabeled", from the label set.
 
-    Pixels of their objects are neither object nor background, unless an object of another class
-    covers them.
+    Pixels of their objects are ignored, unless an object of another class covers them.
 
     Returns:
-        The classes without them, the objects with the label ids of these or `VOID`, and the end of
-        a sentence about what is ignored.
+        The remaining label set, the objects with its label ids or `VOID`, and a note as the end of
+            a sentence.
     """
     kept = [index for index, name in enumerate(labels.names) if not is_void(name)]
     if len(kept) == len(labels):
@@ -183,12 +195,12 @@ def without_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, 
     label_ids[kept] = np.arange(len(kept))
     renumbered = replace(annotations, label_ids=label_ids[annotations.label_ids])
     ignored = int((renumbered.label_ids == VOID).sum())
-    told = f"; {ignored} objects of {', '.join(voids)} are neither object nor background"
-    return take_labels(labels, kept), renumbered, told
+    note = f"; {ignored} objects of {', '.join(voids)} are neither object nor background"
+    return take_labels(labels, kept), renumbered, note
 
 
 def take_labels(labels: LabelSet, kept: Sequence[int]) -> LabelSet:
-    """Return some classes of a label set."""
+    """Return a label set with only these label ids."""
     return LabelSet(
         tuple(labels.names[index] for index in kept),
         tuple(labels.is_thing[index] for index in kept),
@@ -202,15 +214,15 @@ def object_labels(
     colours: tuple[Colour | None, ...] = (),
     category_ids: tuple[int, ...] = (),
 ) -> LabelSet:
-    """Return the label set of named objects: things, and "background", a stuff.
+    """Return the label set of object classes: things, and "background" as stuff.
 
-    A class that is itself called background is the stuff; otherwise one is added at the end. Its
-    category id is the least that the others leave free.
+    A class named background is the stuff; if there is none, one is added at the end, with the
+    smallest unused category id.
 
     Args:
-        names: Classes.
-        colours: Of each; those of a known set if there are none.
-        category_ids: Of each; none where the dataset has none.
+        names: Class names.
+        colours: Colour of each class; empty to use those of a known label set.
+        category_ids: Category id of each class; empty if the dataset has none.
     """
     stuff = next((index for index, name in enumerate(names) if is_background(name)), None)
     if stuff is not None:

@@ -1,8 +1,8 @@
-"""Labels beside images with an EXIF orientation: whether both mean the same pixels.
+"""Check that labels and images with an EXIF orientation refer to the same pixels.
 
-Images are turned upright when they are read, and a mask with an orientation of its own likewise.
-Labels of another size than the upright image are refused. Where turning keeps the size, only the
-mask's own orientation can tell for which pixels it was made.
+Images are turned upright when they are read, and so are masks with an orientation of their own.
+Labels that differ in size from the upright image are refused. If turning preserves the size, only
+the mask's own orientation shows for which pixels it was made.
 """
 
 from unimask.datasets.packed import File, open_file, path_of
@@ -10,11 +10,11 @@ from unimask.errors import DataError
 from unimask.processing.orientation import SWAPS_SIDES, read_orientation
 
 Size = tuple[int, int]
-"""Height and width."""
+"""Height and width in pixels."""
 
 
 def file_orientation(file: File) -> int | None:
-    """Read the EXIF orientation of an image file; None where it has none."""
+    """Read the EXIF orientation of an image file; return None if it has none."""
     try:
         with open_file(file) as stream:
             return read_orientation(stream)
@@ -23,12 +23,12 @@ def file_orientation(file: File) -> int | None:
 
 
 def explain_mismatch(image: File, image_size: Size, labels_size: Size) -> str:
-    """Return what EXIF has to do with labels of another size than their image, if anything.
+    """Explain how EXIF causes labels to differ in size from their image; "" if it does not.
 
     Args:
-        image: The image's file.
-        image_size: Of the upright image.
-        labels_size: For which the labels were made.
+        image: File of the image.
+        image_size: Height and width of the upright image.
+        labels_size: Height and width for which the labels were made.
     """
     orientation = file_orientation(image)
     if orientation not in SWAPS_SIDES or labels_size != image_size[::-1]:
@@ -41,15 +41,15 @@ def explain_mismatch(image: File, image_size: Size, labels_size: Size) -> str:
 
 
 def check_orientation(image: File, size: Size, mask: File) -> None:
-    """Refuse a mask that fits its image both as stored and as turned by EXIF.
+    """Raise if a mask fits its image both as stored and as turned by EXIF.
 
     Args:
-        image: The image's file.
-        size: Of the upright image and of the mask.
-        mask: The mask's file; an orientation of its own says what it was made for.
+        image: File of the image.
+        size: Height and width of the upright image and of the mask.
+        mask: File of the mask; if it has an EXIF orientation, the mask is turned as well.
 
     Raises:
-        DataError: Nothing tells for which of the two the mask was made.
+        DataError: Nothing shows for which of the two the mask was made.
     """
     orientation = file_orientation(image)
     if orientation in (None, 1) or file_orientation(mask) is not None:

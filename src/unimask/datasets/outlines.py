@@ -1,4 +1,4 @@
-"""Outlines as labelling tools have them: polygons, boxes, ellipses, and masks as run lengths."""
+"""Convert labelling tools' polygons, boxes, ellipses and masks to polygons or run lengths."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -11,26 +11,26 @@ from unimask.formats.run_length import RunLength
 from unimask.processing.pictures import MAX_PIXELS
 
 Mask = list[np.ndarray] | RunLength
-"""Polygons, each x0, y0, x1, y1, ... in pixels; or run lengths of the whole picture."""
+"""Polygons, each x0, y0, x1, y1, ... in pixels; or run lengths of the whole image."""
 
 FARTHEST = 2.0**28
-"""No picture has so many pixels on a side."""
+"""Upper bound of coordinates in pixels; no image has so long a side."""
 
 CORNERS = 3
-"""Fewer enclose nothing."""
+"""Minimum number of points that enclose an area."""
 
 SAGITTA = 0.05
-"""Pixels by which a polygon may miss the ellipse that it stands for."""
+"""Maximum distance in pixels between an ellipse and the polygon that approximates it."""
 
 
 def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
-    """Read polygons; those of one or two points are left out.
+    """Parse polygons; those with fewer than three points are dropped.
 
     Args:
-        polygons: Each a list x0, y0, x1, y1, ... or a list of points.
+        polygons: Polygons, each a list x0, y0, x1, y1, ... or a list of points.
 
     Raises:
-        DataError: A coordinate is none; the message is the end of a sentence.
+        DataError: A coordinate is invalid; the message is the end of a sentence.
     """
     checked = []
     for polygon in polygons:
@@ -50,12 +50,12 @@ def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> list[float]:
-    """Give a box as a polygon."""
+    """Return the polygon of a box."""
     return [left, top, right, top, right, bottom, left, bottom]
 
 
 def ellipse(x: float, y: float, width: float, height: float) -> list[float]:
-    """Give an ellipse, by its centre and its half axes, as a polygon."""
+    """Return a polygon that approximates an ellipse, given by its centre and half axes."""
     radius = min(max(abs(width), abs(height), 1.0), FARTHEST)
     corners = int(np.ceil(np.pi / np.arccos(1 - SAGITTA / radius)))
     angles = np.arange(corners) * (2 * np.pi / corners)
@@ -64,7 +64,7 @@ def ellipse(x: float, y: float, width: float, height: float) -> list[float]:
 
 
 def turned(polygon: list[float], degrees: float) -> list[float]:
-    """Turn a polygon clockwise, as seen, about the middle of its box."""
+    """Rotate a polygon about the centre of its box, clockwise as displayed."""
     points = np.array(polygon).reshape(-1, 2)
     middle = (points.min(0) + points.max(0)) / 2
     sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
@@ -73,10 +73,10 @@ def turned(polygon: list[float], degrees: float) -> list[float]:
 
 
 def placed(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -> RunLength:
-    """Return a mask of a part of an image as one of the whole; what sticks out is cut off.
+    """Place the mask of a part in an image of this size; pixels outside the image are cropped.
 
     Raises:
-        DataError: No part of it is in the image, or the image is absurdly large; the message is
+        DataError: No pixel of the mask lies in the image, or the image is too large; the message is
             the end of a sentence.
     """
     if size[0] * size[1] > MAX_PIXELS:
@@ -85,7 +85,7 @@ def placed(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -
     part = inside[max(-y, 0) : max(size[0] - y, 0), max(-x, 0) : max(size[1] - x, 0)]
     if not part.size:
         raise DataError(f"has a mask at ({x}, {y}), outside of its picture: draw it again")
-    # A row of zeros ends every column, so that no run goes on in the next.
+    # A row of zeros ends every column, so that no run continues in the next column.
     flat = np.pad(part, ((0, 1), (0, 0))).ravel(order="F")
     edges = np.flatnonzero(np.diff(flat, prepend=False))
     columns, rows = np.divmod(edges[::2], part.shape[0] + 1)
@@ -94,11 +94,11 @@ def placed(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -
 
 
 def join(masks: Sequence[Mask], size: tuple[int, int]) -> Mask:
-    """Return one object of several parts.
+    """Merge the parts of one object into one mask.
 
     Raises:
-        DataError: A polygon beside a mask reaches far out of the image; the message is the end of
-            a sentence.
+        DataError: A polygon beside a mask extends far beyond the image; the message is the end of a
+            sentence.
         MissingExtraError: The extra `train` is not installed.
     """
     polygons = [polygon for mask in masks if isinstance(mask, list) for polygon in mask]
@@ -114,7 +114,7 @@ def join(masks: Sequence[Mask], size: tuple[int, int]) -> Mask:
 
 
 def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunLength:
-    """Draw polygons as COCO does; what several of them cover is covered once.
+    """Rasterise polygons as COCO does, and return the union of their pixels.
 
     Raises:
         MissingExtraError: The extra `train` is not installed.
@@ -125,7 +125,7 @@ def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunL
 
 
 def union(masks: Sequence[RunLength]) -> RunLength:
-    """Return what any of some masks covers, without a look at single pixels.
+    """Return the union of masks, computed on run lengths.
 
     Raises:
         MissingExtraError: The extra `train` is not installed.
@@ -135,7 +135,7 @@ def union(masks: Sequence[RunLength]) -> RunLength:
 
 
 def pycocotools_masks() -> Any:
-    """Return the module of pycocotools that draws and joins masks.
+    """Return the module of pycocotools that rasterises and merges masks.
 
     Raises:
         MissingExtraError: The extra `train` is not installed.

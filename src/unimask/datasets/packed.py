@@ -1,4 +1,4 @@
-"""Files that lie in cells of a table, read as those on disk are."""
+"""Read files stored in table cells in the same way as files on disk."""
 
 import io
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ Stream = io.BytesIO | io.BufferedReader
 
 @runtime_checkable
 class Cells(Protocol):
-    """A column of files: the bytes of each, or a path to it."""
+    """Column of files: the bytes of each, or a path to it."""
 
     def __getitem__(self, row: int, /) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class PackedFile:
-    """A file in a cell.
+    """File stored in a table cell.
 
     Attributes:
-        cells: Its column.
-        row: Its place.
-        called: What it is called; nothing is there.
+        cells: Column of the cell.
+        row: Row of the cell.
+        called: Path that names the file; nothing exists there.
     """
 
     cells: Cells
@@ -45,14 +45,14 @@ class PackedFile:
 
     @property
     def suffix(self) -> str:
-        """The end of its name."""
+        """Suffix of the file's name."""
         return self.called.suffix
 
     def open(self) -> Stream:
-        """Open it to be read.
+        """Open the file for reading.
 
         Raises:
-            DataError: Neither bytes nor a file are there.
+            DataError: The cell has no bytes, and its path cannot be opened.
         """
         cell = self.cells[self.row]
         if cell["bytes"] is not None:
@@ -70,26 +70,26 @@ File = Path | PackedFile
 
 
 def path_of(file: File) -> Path:
-    """Give a file's path, or what stands for it."""
+    """Return the path of a file, or the path that names a packed file."""
     return file.called if isinstance(file, PackedFile) else file
 
 
 def open_file(file: File) -> Stream:
-    """Open a file to be read.
+    """Open a file for reading.
 
     Raises:
-        OSError: It is on disk, and cannot be.
-        DataError: It is packed, and nothing is there.
+        OSError: The file is on disk and cannot be opened.
+        DataError: The file is packed, and its cell has neither bytes nor a readable path.
     """
     return file.open() if isinstance(file, PackedFile) else file.open("rb")
 
 
 def read_file(file: File, channels: int, window: Window = None) -> Picture:
-    """Read a picture; see `read_picture`.
+    """Read an image; see `read_picture`.
 
     Raises:
-        DataError: It is packed, and nothing is there.
-        ImageError: It cannot be read.
+        DataError: The file is packed, and its cell has neither bytes nor a readable path.
+        ImageError: The image cannot be read.
     """
     if isinstance(file, Path):
         return read_picture(file, channels=channels, window=window)

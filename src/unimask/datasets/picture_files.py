@@ -1,4 +1,4 @@
-"""Where the images are that a file of labels names, and which files of a folder count at all."""
+"""Find the image files that labels refer to, and ignore files that are not part of a dataset."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,36 +14,37 @@ from unimask.processing.orientation import SWAPS_SIDES, read_orientation
 from unimask.processing.pictures import SUFFIXES, is_picture, no_limit_of_pil, read_picture
 
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257
-"""Tags of the stored size; newer releases of pillow tell the upright one as `size`."""
+"""Tags of the stored width and height; newer releases of Pillow return the upright size as
+`size`."""
 
 LEFT_BEHIND = frozenset(["__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found"])
-"""Names, in small letters, of what systems and archives leave beside data."""
+"""Lower-case names of files that operating systems and archives leave beside data."""
 
 DEEPEST = 3
-"""Levels of folders that are searched for pictures."""
+"""Maximum depth of folders that are searched for images."""
 
 
 def is_passed_over(name: str) -> bool:
-    """Return whether a file or folder is no part of a dataset: hidden, or left by a program."""
+    """Return whether a file or folder is not part of a dataset: hidden, or left by a program."""
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Return the folders below a folder and the names of their files, sorted, without hidden ones.
+    """Yield the folders below a folder with their file names, sorted and without hidden ones.
 
-    Linked folders are followed, each once.
+    Symbolic links to folders are followed, but each folder is visited once.
     """
-    seen: set[str] = set()
+    visited: set[str] = set()
     for place, inner, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        inner[:] = [] if real in seen else sorted(n for n in inner if not is_passed_over(n))
-        if real not in seen:
+        inner[:] = [] if real in visited else sorted(n for n in inner if not is_passed_over(n))
+        if real not in visited:
             yield Path(place), sorted(name for name in files if not is_passed_over(name))
-        seen.add(real)
+        visited.add(real)
 
 
 def files_with(folder: Path, suffix: str) -> list[Path]:
-    """Return all files of a suffix in a folder and below it, by name, without hidden ones."""
+    """Return all files with a suffix in a folder and below it, sorted, without hidden ones."""
     return sorted(
         place / name
         for place, names in walk(folder)
@@ -53,21 +54,20 @@ def files_with(folder: Path, suffix: str) -> list[Path]:
 
 
 def find_pictures(names: Sequence[str], folders: Iterable[Path], source: Path) -> list[Path]:
-    """Return the file of each name.
+    """Return the file of each image name.
 
-    Names are taken relative to the folder in which most of them are. Where none is in any, the
-    labels were moved and keep another machine's paths: then as much of the end of each name as is
-    there is looked for in these folders and below them. A name without a file stands for the only
-    one whose name differs in its Unicode form, percent encoding, suffix or letter case; that is
-    warned of.
+    Names are relative to the folder that contains most of them. If no folder contains any, the
+    labels were moved and hold another machine's paths; then the folders and those below them are
+    searched for the longest existing end of each path. A name without a file matches the only file
+    whose name differs just in Unicode form, percent-encoding, suffix or case, with a warning.
 
     Args:
-        names: As the labels have them.
-        folders: Where images may be, the likeliest first.
-        source: The labels, for messages.
+        names: Image names as the labels spell them.
+        folders: Folders that may hold the images, the most likely first.
+        source: File of the labels, for messages.
 
     Raises:
-        DataError: An image is missing, or two have one name in different folders.
+        DataError: An image is missing, or two in different folders have the same name.
     """
     roots = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
     plain = [plain_name(name) for name in names]
@@ -94,14 +94,14 @@ def find_pictures(names: Sequence[str], folders: Iterable[Path], source: Path) -
 
 
 def plain_name(name: str) -> str:
-    """Return a name with slashes; of an address of Label Studio, the file that it asks for."""
+    """Return a name with forward slashes; a Label Studio URL becomes the file it requests."""
     _, asks, asked = name.partition("?d=")
     name = unquote(asked) if asks else name
     return PureWindowsPath(name).as_posix()
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a file is there; what can be no path is none."""
+    """Return whether a path is an existing file; invalid paths are not."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -111,10 +111,10 @@ def is_file(path: Path) -> bool:
 def match_missing(
     names: Sequence[str], paths: list[Path], missing: Sequence[int], source: Path
 ) -> list[Path]:
-    """Return paths of which the missing ones are replaced by files of nearly their names.
+    """Replace missing paths by files whose names match in a normal form.
 
     Raises:
-        DataError: One has no such file, or several.
+        DataError: A path has no such file, or several.
     """
     matches = match_names(paths, missing)
     absent = [index for index in missing if index not in matches]
@@ -125,7 +125,7 @@ def match_missing(
 
 
 def warn_of_matches(source: Path, names: Sequence[str], matches: Mapping[int, Path]) -> None:
-    """Warn that files were taken whose names differ from the labels'."""
+    """Warn that files are used whose names differ from those in the labels."""
     index, path = next(iter(sorted(matches.items())))
     tell(
         f"{source} names {shown(names[index], path.name)}, which is taken to be {path.name!r} "
@@ -134,14 +134,14 @@ def warn_of_matches(source: Path, names: Sequence[str], matches: Mapping[int, Pa
 
 
 def shown(name: str, other: str) -> str:
-    """Return a name in quotes, with escapes where it would look like another."""
+    """Quote a name, with escape sequences if it would look the same as the other name."""
     return ascii(name) if composed(name) == composed(other) else repr(name)
 
 
 def absent_error(
     names: Sequence[str], missing: Sequence[int], folders: Sequence[Path], source: Path
 ) -> DataError:
-    """Return the error that tells of missing images, and of files that are called nearly so."""
+    """Build the error for missing images, with files of similar names."""
     name = names[missing[0]]
     last = plain_name(name).rsplit("/", 1)[-1]
     near = [
@@ -156,7 +156,7 @@ def absent_error(
 
 
 def missing_of(paths: Sequence[Path]) -> list[int]:
-    """Return which files are not there; each folder is listed once."""
+    """Return the indices of files that do not exist; each folder is listed once."""
     listed = {folder: names_in(folder) for folder in {path.parent for path in paths}}
     return [i for i, path in enumerate(paths) if path.name not in listed[path.parent]]
 
@@ -164,10 +164,10 @@ def missing_of(paths: Sequence[Path]) -> list[int]:
 def by_last_parts(
     names: Sequence[str], roots: Sequence[Path], source: Path
 ) -> tuple[list[Path], list[int]]:
-    """Return the file with the longest end of each name, and which names have none.
+    """Return the file that shares the longest path end with each name, and the indices without one.
 
     Raises:
-        DataError: Several names would stand for one file.
+        DataError: Several names match the same file.
     """
     known = ends_below(roots)
     paths, missing = list(map(Path, names)), []
@@ -200,17 +200,17 @@ def ends_below(roots: Sequence[Path]) -> dict[str, Path]:
 
 
 def ends_of(parts: Sequence[str]) -> list[str]:
-    """Return the last parts of a path, joined: the longest end first."""
+    """Return the joined last parts of a path, the longest first."""
     return ["/".join(parts[-count:]) for count in range(min(DEEPEST + 1, len(parts)), 0, -1)]
 
 
 def files_below(roots: Sequence[Path]) -> dict[str, Path]:
-    """Return files by name; of several of one name, that of the first folder."""
+    """Return files by name; of several with one name, that in the first folder."""
     return {end: path for end, path in ends_below(roots).items() if "/" not in end}
 
 
 def pictures_below(folder: Path) -> list[Path]:
-    """Return all images in a folder and below it, by name, without hidden ones."""
+    """Return all images in a folder and below it, sorted, without hidden ones."""
     return sorted(
         path
         for place, names in walk(folder)
@@ -220,10 +220,10 @@ def pictures_below(folder: Path) -> list[Path]:
 
 
 def picture_size(path: Path, channels: int) -> tuple[int, int]:
-    """Give height and width of a picture, upright, by its header where that tells.
+    """Return height and width of the upright image, from its header if possible.
 
     Raises:
-        ImageError: The picture cannot be read.
+        ImageError: The image cannot be read.
     """
     try:
         with no_limit_of_pil():
@@ -234,7 +234,7 @@ def picture_size(path: Path, channels: int) -> tuple[int, int]:
             height = tags.get(TIFF_HEIGHT, picture.height)
         with path.open("rb") as stream:
             turned = read_orientation(stream) in SWAPS_SIDES
-    except Exception:  # decoders raise whatever their format suggests; the reader says it well
+    except Exception:  # many types of exceptions; `read_picture` raises one with a clear message
         height, width = read_picture(path, channels=channels).shape[:2]
         return height, width
     return (width, height) if turned else (height, width)

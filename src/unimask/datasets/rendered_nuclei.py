@@ -1,4 +1,4 @@
-"""A fluorescence field of nuclei, rendered: its truth is known to the pixel."""
+"""Render a fluorescence image of nuclei whose ground truth is exact to the pixel."""
 
 from typing import NamedTuple
 
@@ -7,54 +7,56 @@ from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import gaussian_filter
 
 REACH = 26
-"""No nucleus is longer, from its centre, in pixels."""
+"""Maximum radius of a nucleus in pixels."""
 
 PHOTONS = 320
-"""Counted at full brightness: fewer make a grainier picture."""
+"""Number of photons counted at full brightness; fewer make the image noisier."""
 
 
 class Field(NamedTuple):
-    """A rendered picture (grey, as RGB) and its nuclei, numbered from 1."""
+    """Rendered image (grey, as RGB) and its nuclei, numbered from 1."""
 
     image: UInt8[np.ndarray, "h w 3"]
     ids: Int[np.ndarray, "h w"]
 
 
 def render_nuclei(*, seed: int = 0, size: tuple[int, int] = (512, 640), count: int = 70) -> Field:
-    """Render touching, dim and cut-off nuclei with texture, blur, uneven light and noise.
+    """Render touching, dim and clipped nuclei with texture, blur, uneven light and noise.
 
     Args:
-        seed: Equal seeds give equal fields.
-        size: Height and width.
-        count: Nuclei to place; a little fewer fit.
+        seed: Seed of all random numbers.
+        size: Height and width in pixels.
+        count: Number of nuclei to place; slightly fewer may fit.
     """
     random = np.random.default_rng(seed)
-    # A margin all around, cut off in the end: nuclei on the border are drawn like all others.
-    room = (size[0] + 2 * REACH, size[1] + 2 * REACH)
-    ids = np.zeros(room, np.int32)
-    light = np.zeros(room, np.float32)
-    chromatin = grain(random, room, 1.2) + grain(random, room, 3.0)
+    # Render with a margin on all sides that is cropped at the end, so that nuclei at the border are
+    # drawn like all others.
+    padded_size = (size[0] + 2 * REACH, size[1] + 2 * REACH)
+    ids = np.zeros(padded_size, np.int32)
+    light = np.zeros(padded_size, np.float32)
+    chromatin = grain(random, padded_size, 1.2) + grain(random, padded_size, 3.0)
     centres: list[np.ndarray] = []
     for _ in range(count):
         centre = next_centre(random, size, centres)
         window = tuple(slice(int(c), int(c) + 2 * REACH + 1) for c in centre)
         outline, body = nucleus(random, centre % 1, chromatin[window])
         inside = outline & (ids[window] == 0)
-        # What another nucleus already covers belongs to that one; slivers are not drawn.
+        # Pixels of an earlier nucleus stay its own; a nucleus of which too little would be left is
+        # skipped.
         if inside.sum() < 0.75 * outline.sum():
             continue
         centres.append(centre)
         ids[window][inside] = len(centres)
-        # Where two lie on top of each other, their lights add up.
+        # The light of overlapping nuclei adds up.
         light[window] += np.where(outline, body, 0)
-    kept = (slice(REACH, -REACH), slice(REACH, -REACH))
-    return Field(expose(random, light)[kept], renumbered(ids[kept]))
+    inner = (slice(REACH, -REACH), slice(REACH, -REACH))
+    return Field(expose(random, light)[inner], renumbered(ids[inner]))
 
 
 def next_centre(
     random: np.random.Generator, size: tuple[int, int], centres: list[np.ndarray]
 ) -> Float[np.ndarray, "2"]:
-    """Choose a place: anywhere, up to the border, or beside a nucleus that is there."""
+    """Draw the centre of a nucleus: anywhere in the image, or beside an existing nucleus."""
     if centres and random.random() < 0.4:
         angle = random.uniform(0, 2 * np.pi)
         away = random.uniform(18, 25) * np.array([np.sin(angle), np.cos(angle)])
@@ -68,7 +70,7 @@ def nucleus(
     offset: Float[np.ndarray, "2"],
     chromatin: Float[np.ndarray, "h w"],
 ) -> tuple[Bool[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
-    """Draw a wobbly ellipse in the middle of a window: where it is, and how bright."""
+    """Draw an irregular ellipse in the centre of a window: its mask and its brightness."""
     long, short = random.uniform(12, 19), random.uniform(9, 13)
     angle = random.uniform(0, np.pi)
     rows, columns = np.mgrid[-REACH : REACH + 1, -REACH : REACH + 1].astype(np.float32)
@@ -93,7 +95,7 @@ def nucleus(
 def grain(
     random: np.random.Generator, size: tuple[int, int], width: float
 ) -> Float[np.ndarray, "h w"]:
-    """Give smooth noise of deviation 1 whose spots are about `width` pixels wide."""
+    """Return smooth noise of standard deviation 1 with spots about `width` pixels wide."""
     noise = gaussian_filter(random.standard_normal(size).astype(np.float32), width)
     return noise / noise.std()
 
@@ -101,7 +103,7 @@ def grain(
 def expose(
     random: np.random.Generator, light: Float[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Photograph the field: lamp, stray light, blur, photons, sensor."""
+    """Simulate the microscope: uneven illumination, stray light, blur, photon and sensor noise."""
     rows, columns = np.mgrid[: light.shape[0], : light.shape[1]]
     lamp = random.uniform(0.3, 0.7, 2)
     away = (rows / light.shape[0] - lamp[0]) ** 2 + (columns / light.shape[1] - lamp[1]) ** 2
@@ -115,7 +117,7 @@ def expose(
 
 
 def renumbered(ids: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h w"]:
-    """Number from 1 without gaps: some nuclei lie in the margin that was cut off."""
+    """Renumber from 1 without gaps, since some nuclei lie in the cropped margin only."""
     values, numbers = np.unique(ids, return_inverse=True)
     numbers = numbers.reshape(ids.shape) + (0 if values[0] == 0 else 1)
     return numbers.astype(np.int32)

@@ -1,4 +1,4 @@
-"""One labelled picture, and what a task asks of it."""
+"""Define one labelled image, and build the training target of each task from it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,23 +13,25 @@ from unimask.outputs import Target
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A picture with its objects.
+    """Image with its objects.
 
-    Objects are numbered from 1; an object's pixels carry its number on one of the layers.
-    Objects that overlap lie on different layers, so nothing is flattened, and a picture whose
-    objects are disjoint needs one layer, however many they are. The last layer is in front.
+    Objects are numbered from 1, and the pixels of an object hold its number on one of the layers.
+    Overlapping objects lie on different layers, so that masks stay complete; any number of disjoint
+    objects needs one layer. The last layer is in front.
 
     Attributes:
-        image: RGB, or the channels that the model reads.
-        id_maps: Numbers of the objects, 0 for none.
+        image: RGB image, or the channels that the model reads.
+        id_maps: Number of the object at each pixel of each layer, 0 for none.
         label_ids: Label id of object i + 1.
-        crowds: Objects that stand for many: no targets, and wrong nowhere.
-        ignored: Pixels of unknown truth; None for none.
-        path: The picture's file.
-        areas: What the file says that the objects' areas are, in pixels, by which COCO calls them
-            small, medium or large; NaN where only their masks tell, None where no file does.
-        foreign: Ignored pixels that are objects of classes beside the labels. To Cityscapes' AP
-            they are no void: what is found there is wrong. None for none.
+        crowds: Whether each object is a crowd of several objects: it is not a target, and
+            predictions on it are not errors.
+        ignored: Pixels without known ground truth; None for none.
+        path: Path of the image.
+        areas: Areas of the objects as stated in the file, in pixels, by which COCO classifies them
+            as small, medium or large; NaN if only the mask defines the area, None if no area is
+            stated.
+        foreign: Ignored pixels that belong to objects of classes outside the label set, where
+            Cityscapes' AP counts predictions as false positives; None for none.
     """
 
     image: UInt8[np.ndarray, "h w c"]
@@ -43,12 +45,12 @@ class Sample:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width in pixels."""
         return self.image.shape[0], self.image.shape[1]
 
     @property
     def front(self) -> Int[np.ndarray, "h w"]:
-        """One object per pixel: where several overlap, the one in front."""
+        """Number of the front object at each pixel."""
         front = self.id_maps[0]
         for layer in self.id_maps[1:]:
             front = np.where(layer > 0, layer, front)
@@ -56,22 +58,22 @@ class Sample:
 
     @property
     def covered(self) -> int:
-        """Pixels that objects have behind others."""
+        """Number of pixels that objects have behind other objects."""
         if len(self.id_maps) == 1:
             return 0
         return int(np.count_nonzero(self.id_maps)) - int(np.count_nonzero(self.front))
 
     def mask(self, number: int) -> Bool[np.ndarray, "h w"]:
-        """Give the pixels of one object."""
+        """Return the pixels of one object."""
         return (self.id_maps == number).any(axis=0)
 
 
 def build_target(sample: Sample, task: Task, labels: LabelSet) -> Target:
-    """Give what the network should answer for `task`.
+    """Build the training target of a task.
 
-    Panoptic asks for every thing and one segment per stuff class, instance for things alone,
-    semantic for one segment per class. Objects without a pixel are left out; crowds are
-    ignored pixels.
+    Panoptic has one segment per thing and one per stuff class, instance has things only, and
+    semantic has one segment per class. Objects without a pixel are left out; crowds are ignored
+    pixels.
     """
     present = np.unique(sample.id_maps)
     present = present[present > 0]
@@ -81,12 +83,12 @@ def build_target(sample: Sample, task: Task, labels: LabelSet) -> Target:
     for number in present[crowds].tolist():
         ignored |= sample.mask(number)
     things = np.asarray(labels.is_thing)
-    wanted = ~crowds
+    selected = ~crowds
     if task == "instance":
-        wanted &= things[label_ids]
+        selected &= things[label_ids]
     groups = [
         (label, members)
-        for label, members in group(present[wanted], label_ids[wanted], things, task)
+        for label, members in group(present[selected], label_ids[selected], things, task)
     ]
     masks = torch.zeros(len(groups), *sample.size, dtype=torch.bool)
     for row, (_, members) in enumerate(groups):
@@ -99,7 +101,7 @@ def build_target(sample: Sample, task: Task, labels: LabelSet) -> Target:
 def group(
     numbers: np.ndarray, label_ids: np.ndarray, is_thing: np.ndarray, task: Task
 ) -> list[tuple[int, np.ndarray]]:
-    """Say which objects make one target: each thing alone, stuff by class; classes if semantic."""
+    """Group objects into targets: one per thing and one per stuff class; per class if semantic."""
     groups: list[tuple[int, np.ndarray]] = []
     for label in np.unique(label_ids).tolist():
         members = numbers[label_ids == label]
@@ -111,7 +113,7 @@ def group(
 
 
 def pixels_of(sample: Sample, members: np.ndarray) -> Bool[np.ndarray, "h w"]:
-    """Give the union of some objects."""
+    """Return the union of the masks of some objects."""
     if len(members) == 1:
         return sample.mask(int(members[0]))
     return np.any(np.isin(sample.id_maps, members), axis=0)

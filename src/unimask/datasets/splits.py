@@ -1,4 +1,4 @@
-"""Parts of a dataset: as its folders name them, else by a rule."""
+"""Divide a dataset into splits, by the names of its folders or by a rule."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from unimask.datasets.sample import Sample
 from unimask.datasets.windows import use_window
 
 EVERY = 5
-"""Without a split of its own, each fifth picture (by name) of a folder is for validation."""
+"""Interval of the validation images among all images, sorted by name, without splits or groups."""
 
 SPLITS = {
     "train": "train",
@@ -40,21 +40,21 @@ SPLITS = {
     "testing": "test",
     "testset": "test",
 }
-"""How folders are called, and which split that is."""
+"""Split of each lower-case folder name."""
 
 
 def split_named(name: str) -> str | None:
-    """Give the split that a name speaks of ("train2017", "labels_valid"), None for none."""
+    """Return the split that a name contains ("train2017", "labels_valid"); None for none."""
     words = re.findall("[a-z]+", name.lower())
     return next((SPLITS[word] for word in words if word in SPLITS), None)
 
 
 class Subset:
-    """Some samples of a dataset.
+    """Subset of the samples of a dataset.
 
     Args:
-        dataset: All of them.
-        indices: Those that belong to the subset.
+        dataset: Whole dataset.
+        indices: Indices of the samples in the subset.
     """
 
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
@@ -71,7 +71,7 @@ class Subset:
 
     @property
     def window(self) -> Window:
-        """Values that become black and white; see `use_window`."""
+        """Range of values that is mapped to black and white; see `use_window`."""
         return self.dataset.window  # type: ignore[attr-defined]
 
     @window.setter
@@ -79,24 +79,24 @@ class Subset:
         use_window(self.dataset, window)
 
     def count_things(self) -> Int[np.ndarray, " n"] | None:
-        """Give the objects of thing classes in each picture; None if only the pictures tell."""
+        """Count objects of thing classes in each image; None if that requires reading images."""
         counts = count_things(self.dataset)
         return None if counts is None else counts[self.indices]
 
     def open_picture(self, index: int) -> Stream:
-        """Open a picture's file, wherever it lies."""
+        """Open an image's file, whether it is on disk or in an archive."""
         return open_picture(self.dataset, self.indices[index])
 
 
 def splits_in(
     folder: Path, find: Callable[[Path], Found | None], *, any_name: bool = False
 ) -> Found | None:
-    """Look for one format in each folder that is called like a split.
+    """Detect one format in each inner folder that is named like a split.
 
     Args:
-        folder: The dataset's.
-        find: Looks for the format in one folder.
-        any_name: Take folders of all other names too, each as a split of its name.
+        folder: Folder of the dataset.
+        find: Finder that detects the format in one folder.
+        any_name: Whether to accept folders of all other names too, each as a split of its name.
     """
     splits: dict[str, Opener] = {}
     first: Found | None = None

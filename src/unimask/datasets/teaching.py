@@ -1,4 +1,4 @@
-"""Whether labels teach anything for a task: a network that never sees an object finds none."""
+"""Check whether labels contain anything to learn for a task."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ ONE_CLASS = "all labelled pixels are of one class"
 
 
 def why_nothing(task: Task, *, things: int, classes: int) -> str:
-    """Return why labels teach nothing for a task; empty if they teach something.
+    """Return why there is nothing to learn for a task; empty if there is something.
 
     Args:
-        task: What is to be learned.
-        things: Objects of thing classes that have a pixel, crowds left out.
-        classes: Classes that have a pixel.
+        task: Task to learn.
+        things: Number of objects of thing classes that have a pixel, without crowds.
+        classes: Number of classes that have a pixel.
     """
     if task == "instance" or classes < 1:
         return "" if things else NO_OBJECTS
@@ -26,11 +26,11 @@ def why_nothing(task: Task, *, things: int, classes: int) -> str:
 
 
 def check_teaching(dataset: Dataset, tasks: Sequence[Task] | None = None) -> None:
-    """Refuse a dataset whose labels say, without a look at images, that they teach nothing.
+    """Raise if the labels alone, without reading images, show that there is nothing to learn.
 
     Args:
-        dataset: What is to be learned from.
-        tasks: What is to be learned, all of it; None for any one of what the labels are for.
+        dataset: Training split.
+        tasks: Tasks to learn, all of them; None for any of the tasks that the labels support.
 
     Raises:
         DataError: There is nothing to learn.
@@ -39,11 +39,11 @@ def check_teaching(dataset: Dataset, tasks: Sequence[Task] | None = None) -> Non
     if counts is None or counts.sum():
         return
     stuff = count_stuff(dataset.labels)
-    wanted: tuple[Task, ...] = about_of(dataset).tasks if tasks is None else tuple(tasks)
-    reasons = {task: why_nothing(task, things=0, classes=stuff) for task in wanted}
-    barren: list[Task] = [task for task in wanted if reasons[task]]
-    if barren and (tasks is not None or len(barren) == len(wanted)):
-        raise DataError(teaches_nothing(dataset.name, barren, reasons[barren[0]]))
+    checked: tuple[Task, ...] = about_of(dataset).tasks if tasks is None else tuple(tasks)
+    reasons = {task: why_nothing(task, things=0, classes=stuff) for task in checked}
+    empty: list[Task] = [task for task in checked if reasons[task]]
+    if empty and (tasks is not None or len(empty) == len(checked)):
+        raise DataError(teaches_nothing(dataset.name, empty, reasons[empty[0]]))
 
 
 def count_stuff(labels: LabelSet) -> int:
@@ -52,7 +52,7 @@ def count_stuff(labels: LabelSet) -> int:
 
 
 def teaches_nothing(name: str, tasks: Sequence[Task], reason: str) -> str:
-    """Return what is said of labels that teach nothing for some tasks."""
+    """Return the error message for labels without anything to learn for some tasks."""
     return (
         f"{name} teaches nothing for {', '.join(tasks)}: {reason}; label objects, or check --format"
     )

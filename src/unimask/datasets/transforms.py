@@ -1,4 +1,4 @@
-"""Augmentation: each function draws from the generator it is given, and from nothing else."""
+"""Augmentation; each function draws random numbers only from the generator that it receives."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,20 +16,21 @@ Picture = UInt8[np.ndarray, "h w c"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Augmentation:
-    """What may happen to a picture before the network learns from it.
+    """Settings of random changes to training images.
 
     Attributes:
-        crop: Side of the square that the network sees, in pixels.
-        min_scale: Least size, relative to the size at which pictures are predicted.
-        max_scale: Greatest size (large-scale jitter).
-        flip: Mirror left and right, half of the time.
-        rotate: Turn by right angles and mirror top and bottom, where no side is up.
-        colour: Greatest change of brightness, contrast and saturation, as a share.
-        gamma: Greatest change of the exponent of intensities, as a share.
-        invert: Chance to swap light and dark.
-        grey: Chance to drop all colour.
-        noise: Greatest standard deviation of Gaussian noise, in grey values.
-        blur: Greatest radius of Gaussian blur, in pixels.
+        crop: Side of the square crop, in pixels.
+        min_scale: Minimum scale, relative to the image size used for prediction.
+        max_scale: Maximum scale (large-scale jitter).
+        flip: Whether to flip images horizontally with probability 0.5.
+        rotate: Whether to rotate by random right angles and flip vertically, for images without an
+            up direction.
+        colour: Maximum relative change of brightness, contrast and saturation.
+        gamma: Maximum absolute logarithm of the exponent applied to intensities.
+        invert: Probability of inverting the intensities.
+        grey: Probability of converting to greyscale.
+        noise: Maximum standard deviation of Gaussian noise, in grey values.
+        blur: Maximum radius of Gaussian blur, in pixels.
     """
 
     crop: int = 512
@@ -51,10 +52,10 @@ def augment(
     preprocessing: PreprocessingConfig,
     random: np.random.Generator,
 ) -> Sample:
-    """Give a random square of the sample, randomly changed.
+    """Return a random square crop of the sample with random changes.
 
-    The square is `settings.crop` pixels wide; where the picture is smaller, the rest has
-    the mean colour, as in prediction, and its truth is unknown: nothing is learned from it.
+    The crop has a side of `settings.crop` pixels. Where the image is smaller, it is padded with the
+    mean colour, as in prediction, and the padding is ignored in the loss.
     """
     if preprocessing.stretch:
         sample = replace(sample, image=stretch_intensities(sample.image))
@@ -74,7 +75,7 @@ def random_square(
     preprocessing: PreprocessingConfig,
     random: np.random.Generator,
 ) -> Sample:
-    """Scale and crop in one step: only pixels that stay are ever resized."""
+    """Scale and crop in one step, so that only pixels inside the crop are resized."""
     height, width = sample.size
     jitter = np.exp(random.uniform(np.log(settings.min_scale), np.log(settings.max_scale)))
     natural = input_size((height, width), preprocessing)
@@ -95,12 +96,12 @@ def random_square(
     ignored = None
     if sample.ignored is not None:
         ignored = resize_map(sample.ignored.astype(np.uint8), box, shape) > 0
-    # What only scores ask for is of whole pictures: areas that a file tells, and foreign objects.
+    # Areas from files and foreign objects are used only to score whole images.
     return replace(sample, image=image, id_maps=id_maps, ignored=ignored, areas=None, foreign=None)
 
 
 def random_span(length: int, crop: int, random: np.random.Generator) -> tuple[int, int]:
-    """Give start and length of a random stretch of at most `crop`."""
+    """Draw start and length of a random span of at most `crop`."""
     if length <= crop:
         return 0, length
     return int(random.integers(length - crop + 1)), crop
@@ -109,13 +110,13 @@ def random_span(length: int, crop: int, random: np.random.Generator) -> tuple[in
 def resize_map(
     ids: np.ndarray, box: tuple[float, float, float, float], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Resize a part of a map of numbers, none of which may mix."""
+    """Resize part of a map of numbers with nearest-neighbour sampling."""
     picture = Image.fromarray(np.ascontiguousarray(ids))
     return np.array(picture.resize((shape[1], shape[0]), Image.Resampling.NEAREST, box))
 
 
 def pad(sample: Sample, side: int, colour: tuple[float, ...]) -> Sample:
-    """Fill up to a square at the bottom and right; what is added is ignored."""
+    """Pad to a square at the bottom and right; the padding is ignored."""
     height, width = sample.size
     if height == side and width == side:
         return sample
@@ -133,7 +134,7 @@ def pad(sample: Sample, side: int, colour: tuple[float, ...]) -> Sample:
 
 
 def on_axes(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
-    """Move the pixels of picture and maps alike; `move` acts on the first two axes."""
+    """Apply `move` to the first two axes of the image and of each map."""
     return replace(
         sample,
         image=np.ascontiguousarray(move(sample.image)),
@@ -143,7 +144,7 @@ def on_axes(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
 
 
 def change_colours(image: Picture, settings: Augmentation, random: np.random.Generator) -> Picture:
-    """Change tone, colour, noise and sharpness; only RGB has colours to change or drop."""
+    """Change tone, colour, noise and sharpness; saturation and greyscale apply to RGB only."""
     image, coloured = change_tones(image, settings, random), image.shape[2] == 3
     if settings.colour and coloured:
         factor = 1 + random.uniform(-settings.colour, settings.colour)
@@ -168,7 +169,7 @@ def blurred(image: Picture, radius: float) -> Picture:
 
 
 def change_tones(image: Picture, settings: Augmentation, random: np.random.Generator) -> Picture:
-    """Change brightness, contrast and gamma, or invert, by one table of 256 values."""
+    """Change brightness, contrast and gamma, or invert, by one lookup table of 256 values."""
     values = np.arange(256) / 255
     if settings.gamma:
         values = values ** np.exp(random.uniform(-settings.gamma, settings.gamma))

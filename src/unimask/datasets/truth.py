@@ -1,4 +1,4 @@
-"""The truth of a sample as a `Result`: to be drawn, and to be written in other formats."""
+"""Convert the ground truth of a sample to a `Result`, to draw it or write it in other formats."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from unimask.results import Result, Segment
 
 
 def truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
-    """Give what a perfect prediction would be; crowds are left out."""
+    """Return the result of a perfect prediction, without crowds."""
     segments = []
     things = np.array(labels.is_thing)
     if task == "semantic":

@@ -1,4 +1,4 @@
-"""Which values of deep images become black and white: the same for training and prediction."""
+"""Set the range of values mapped to black and white in deep images, for training and prediction."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from unimask.processing.value_ranges import (
 )
 
 SAMPLED_IMAGES = 8
-"""Images that are read before training to find out whether they become black."""
+"""Number of images that are read before training to check that they do not become black."""
 
 
 @runtime_checkable
 class Windowed(Protocol):
-    """A dataset that reads its images between two values."""
+    """Dataset that maps a range of values to black and white when it reads images."""
 
     window: Window
 
@@ -30,10 +30,10 @@ AnyDataset = TypeVar("AnyDataset", bound=Dataset)
 
 
 def use_window(dataset: AnyDataset, window: Window) -> AnyDataset:
-    """Make a dataset read its images between the values of `window`.
+    """Set the range of values with which a dataset reads its images.
 
     Raises:
-        SettingsError: It reads its images in a way of its own.
+        SettingsError: The dataset reads its images in a way of its own.
     """
     if window is not None:
         if not isinstance(dataset, Windowed):
@@ -43,7 +43,7 @@ def use_window(dataset: AnyDataset, window: Window) -> AnyDataset:
 
 
 def check_value_ranges(dataset: Dataset) -> list[RangeWarning]:
-    """Read a few images, and return how they lose the range of their values.
+    """Read a few images and return warnings on images that lose most of their range of values.
 
     Raises:
         DataError: All of them become black.
@@ -55,7 +55,7 @@ def check_value_ranges(dataset: Dataset) -> list[RangeWarning]:
             try:
                 dataset[number * len(dataset) // count]
             except UnimaskError:
-                continue  # unreadable images are handled where they are learned from
+                continue  # training reports unreadable images
             read += 1
     black = [warning for warning in found if warning.kind == "black"]
     if black and len({warning.name for warning in black}) == read:

@@ -1,4 +1,4 @@
-"""Rare classes: how often pictures of them are shown, and how much their queries count."""
+"""Class balance: repetition of images with rare classes, and class weights of the loss."""
 
 from collections.abc import Callable
 
@@ -10,17 +10,17 @@ from unimask.curation.survey import in_order
 from unimask.datasets import Dataset
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 10.0
-"""How much less or more than the mean a class may count."""
+"""Smallest and largest weight of a class relative to the mean."""
 
 
 def count_objects(
     dataset: Dataset, progress: Callable[[int, int], None] | None = None
 ) -> Int[np.ndarray, "n k"]:
-    """Count the objects of each class in each picture; zeros where one cannot be read.
+    """Count the objects of each class in each image; zeros for unreadable images.
 
     Args:
-        dataset: Labelled pictures, all of which are read.
-        progress: Told after each picture: pictures done, pictures in all.
+        dataset: Labelled images, all of which are read.
+        progress: Callback after each image with the numbers of images done and in total.
     """
     counts = np.zeros((len(dataset), len(dataset.labels)), np.int64)
     for index, facts in enumerate(in_order(dataset)):
@@ -32,33 +32,33 @@ def count_objects(
 
 
 def repeat_factors(counts: Int[np.ndarray, "n k"], threshold: float) -> Float[np.ndarray, " n"]:
-    """Say how often each picture is shown for one time that a common one is.
+    """Compute how often each image is repeated (LVIS, Gupta et al. 2019, 3.2).
 
-    The rule of LVIS (Gupta et al. 2019, 3.2): a class that a share f of the pictures shows asks for
-    max(1, sqrt(threshold / f)); a picture follows its rarest class.
+    A class that occurs in a share f of the images has the factor max(1, sqrt(threshold / f)); an
+    image has the largest factor of its classes.
 
     Args:
-        counts: Objects of each class in each picture.
-        threshold: Share of the pictures below which a class is rare; LVIS takes 0.001.
+        counts: Number of objects of each class in each image.
+        threshold: Share of the images, 0 to 1, below which a class is rare; LVIS uses 0.001.
     """
-    shown = counts > 0
-    share = np.maximum(shown.mean(0), 1 / len(shown))  # a class that is nowhere asks nobody
-    wanted = np.maximum(1.0, np.sqrt(threshold / share))
-    return np.where(shown, wanted, 1.0).max(1, initial=1.0)
+    occurs = counts > 0
+    share = np.maximum(occurs.mean(0), 1 / len(occurs))  # no division by 0 if absent
+    class_factors = np.maximum(1.0, np.sqrt(threshold / share))
+    return np.where(occurs, class_factors, 1.0).max(1, initial=1.0)
 
 
 def shuffled(
     pictures: int, factors: Float[np.ndarray, " n"] | None, seed: int, epoch: int
 ) -> Int[np.ndarray, " n"]:
-    """Give the pictures of an epoch in their order: as many as there are, whatever the factors.
+    """Draw the order of an epoch, which has as many images as the dataset whatever the factors.
 
-    Factors are rounded up or down at random, anew in every epoch, so that they hold on average.
+    Factors are rounded up or down at random in each epoch, so that they hold on average.
 
     Args:
-        pictures: How many there are.
-        factors: How often each is shown; None shows each once.
-        seed: Of the run.
-        epoch: Counted from 0.
+        pictures: Number of images in the dataset.
+        factors: Repeat factor of each image; None for one each.
+        seed: Seed of the run.
+        epoch: Number of the epoch, from 0.
     """
     random = np.random.default_rng((seed, epoch))
     if factors is None:
@@ -69,13 +69,13 @@ def shuffled(
 
 
 def class_weights(counts: Int[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:
-    """Say how much each class counts in the class loss: by the root of how rare its objects are.
+    """Compute class weights of the loss: inversely proportional to the root of the objects' number.
 
-    The mean over objects is 1, so that the class loss keeps its place among the others; classes
-    without objects count 1.
+    The mean over objects is 1, so that the class loss keeps its magnitude; classes without objects
+    have weight 1.
 
     Args:
-        counts: Objects of each class in each picture.
+        counts: Number of objects of each class in each image.
     """
     objects = counts.sum(0).astype(np.float64)
     present = objects > 0

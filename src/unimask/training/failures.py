@@ -1,4 +1,4 @@
-"""What stops a run from outside, told in one line that says what to lower."""
+"""One-line errors for a lack of memory, with the settings to lower."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,27 +9,27 @@ from unimask.errors import TrainingError
 from unimask.training.settings import TrainingSettings
 
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-"""How PyTorch says so where it raises a plain RuntimeError: on CPUs, and on other accelerators."""
+"""Messages of PyTorch's out-of-memory errors that are plain RuntimeErrors."""
 
 KILLED = "DataLoader worker"
 
 
 @contextmanager
 def told_in_one_line(step: int, settings: TrainingSettings) -> Iterator[None]:
-    """Turn a lack of memory in a step into words.
+    """Convert a lack of memory during a step to a TrainingError.
 
     Args:
-        step: Which is taken, counted from 1.
-        settings: What may be lowered.
+        step: Number of the step, from 1.
+        settings: Settings named in the message.
 
     Raises:
-        TrainingError: Memory ran out, here or in a process that reads pictures.
+        TrainingError: Memory ran out in this process or in a data loading process.
     """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        told = str(error)
-        if told.startswith(KILLED):
+        message = str(error)
+        if message.startswith(KILLED):
             raise TrainingError(
                 f"step {step}: a process that reads pictures was killed, as systems do when "
                 f"memory runs out: lower --workers (now {settings.workers}); the last saved "
@@ -37,7 +37,7 @@ def told_in_one_line(step: int, settings: TrainingSettings) -> Iterator[None]:
             ) from error
         if not (
             isinstance(error, torch.OutOfMemoryError | MemoryError)
-            or any(words in told for words in OUT_OF_MEMORY)
+            or any(words in message for words in OUT_OF_MEMORY)
         ):
             raise
         queries = "" if settings.num_queries is None else f" (now {settings.num_queries})"

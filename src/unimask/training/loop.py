@@ -1,4 +1,4 @@
-"""The loop: steps, lines, validations and saved states, until the end or an interruption."""
+"""Training loop: steps, logs, validations and saved states until the end or an interruption."""
 
 import signal
 import time
@@ -32,34 +32,35 @@ from unimask.training.validation import draw_samples, predictor_of, validate
 from unimask.training.waiting import DONE, ENOUGH, LEFT, AskedToStop, FirstProcessWorks
 
 LEAST_STRETCH, STRETCHES = 20, 15
-"""Steps that a line sums up at least, where an epoch is shorter; lines of a run whose epochs are
-longer than that many parts of it."""
+"""Minimum number of steps per log interval, and number of log intervals of a run whose epochs are
+longer than an interval.
+"""
 
 
 @dataclass(eq=False, repr=False)  # `signal` formats its handler, and with it all weights
 class Loop:
-    """A run in progress.
+    """State of a run in progress.
 
     Attributes:
         fabric: Devices, processes and precision.
-        trainee: What changes while training.
-        examples: The training data in their random order.
-        validation: Pictures to judge by.
-        checkpoint: All but the weights.
-        folder: Where everything is written.
-        settings: What the run was told.
-        step: Steps taken.
-        best: The best score so far.
-        sums: Of the losses of the stretch that the next line sums up.
-        taken: Its steps so far.
-        spent: Seconds that they took.
-        unjudged: The validation of the last step is still to come.
-        worse: Validations since it.
-        had_enough: The score stopped rising.
-        asked_to_stop: A signal reached this process.
-        interrupted: A signal reached one of the processes, and all know it.
-        loggers: Where curves go beside the folder.
-        remaining: Estimates the time that remains.
+        trainee: Network, optimizer and other state that changes during training.
+        examples: Training examples in random order.
+        validation: Validation images.
+        checkpoint: Checkpoint without the weights.
+        folder: Folder of the run.
+        settings: Settings of the run.
+        step: Number of steps taken.
+        best: Best score so far.
+        sums: Sums of the losses over the current log interval.
+        taken: Number of steps in the current log interval.
+        spent: Seconds of these steps.
+        unjudged: Whether the validation after the last step is pending.
+        worse: Number of validations since the best score.
+        had_enough: Whether early stopping has ended the run.
+        asked_to_stop: Whether this process received a signal.
+        interrupted: Whether any process received a signal; equal in all processes.
+        loggers: Loggers in addition to the folder.
+        remaining: Estimate of the remaining time.
         drawn: Whether curves can be drawn, which a damaged metrics.csv prevents.
     """
 
@@ -85,7 +86,7 @@ class Loop:
     remaining: RemainingTime = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin to measure."""
+        """Set up the estimate of the remaining time."""
         settings = self.settings
         self.remaining = RemainingTime(
             steps=settings.steps,
@@ -96,23 +97,23 @@ class Loop:
 
     @property
     def task(self) -> Task:
-        """What is judged: the widest of what is trained."""
+        """Task that is validated: the most general of those trained for."""
         return widest(self.examples.tasks)
 
     @property
     def epoch(self) -> float:
-        """Passes over the data so far."""
+        """Number of passes over the data so far."""
         settings = self.settings
         pictures = settings.batch_size * settings.accumulate * self.fabric.world_size
         return self.step * pictures / len(self.examples.dataset)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether no step and no validation is left."""
         return self.had_enough or (self.step == self.settings.steps and not self.unjudged)
 
     def run(self, *, quiet: bool) -> None:
-        """Train from the current step to the end, or until a signal asks to stop."""
+        """Train from the current step to the end, or until a signal interrupts the run."""
         stream = batches(
             self.examples,
             self.settings,
@@ -135,16 +136,16 @@ class Loop:
                 logger.close()
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        """Ask the loop to end after the current step, or in the middle of a validation."""
+        """Handle a signal: request a stop after the current step, or during a validation."""
         self.asked_to_stop = True
 
     def agree_to_stop(self) -> None:
-        """Let all processes end after the same step, whichever of them was asked."""
+        """Share the stop requests, so that all processes stop after the same step."""
         asked = torch.tensor(float(self.asked_to_stop), device=self.fabric.device)
         self.interrupted = bool(self.fabric.all_reduce(asked, reduce_op="sum"))
 
     def stretches(self, stream, reporter: Reporter) -> None:
-        """Take steps, and sum them up from time to time."""
+        """Take steps, and log, validate and save in between."""
         self.trainee.network.train()
         while not (self.interrupted or self.finished):
             if not self.unjudged:
@@ -158,7 +159,7 @@ class Loop:
                 self.save()
 
     def take_step(self, stream, reporter: Reporter) -> None:
-        """Change the weights once, and note what it cost."""
+        """Take one step, and record its losses and time."""
         start, known = time.perf_counter(), len(self.trainee.unreadable.told)
         with told_in_one_line(self.step + 1, self.settings):
             losses = update(self.fabric, self.trainee, stream, self.step, self.settings)
@@ -173,7 +174,7 @@ class Loop:
         reporter.step(losses["loss"])
 
     def tell_skipped(self, known: int, reporter: Reporter) -> None:
-        """Say which pictures could not be read, after the `known` ones, and which step was bad."""
+        """Print the images skipped since the first `known` ones, and a step that was skipped."""
         for reason in self.trainee.unreadable.told[known:]:
             reporter.say(f"skipped: {reason}")
         if self.trainee.last_bad:
@@ -181,18 +182,18 @@ class Loop:
             self.trainee.last_bad = ""
 
     def told_now(self) -> bool:
-        """Say whether a line follows: of the first step, where the run begins, or of a stretch."""
+        """Return whether a log interval ends with this step, as with the first and the last."""
         length = min(round(self.step / self.epoch), self.settings.steps // STRETCHES)
         regular = self.step % max(LEAST_STRETCH, length) == 0
         return regular or self.step in (1, self.settings.steps)
 
     def judged_now(self) -> bool:
-        """Say whether this step is followed by a validation."""
+        """Return whether a validation follows this step."""
         every = self.settings.evaluate_every
         return self.step == self.settings.steps or bool(every and self.step % every == 0)
 
     def row(self) -> dict[str, object]:
-        """Sum up a stretch of steps."""
+        """Compute the row of metrics of the current log interval."""
         means = {name: value / self.taken for name, value in self.sums.items()}
         return {
             "step": self.step,
@@ -205,7 +206,7 @@ class Loop:
         }
 
     def tell(self, judgement: dict[str, object], reporter: Reporter) -> None:
-        """Log, print and draw a stretch, and begin the next one."""
+        """Log and print the current log interval, draw the curves, and start a new interval."""
         if self.fabric.is_global_zero:
             row = self.row() | judgement
             self.folder.log(row)
@@ -216,7 +217,7 @@ class Loop:
         self.sums, self.taken, self.spent = {}, 0, 0.0
 
     def draw(self, reporter: Reporter) -> None:
-        """Draw the curves; leave them as they are once metrics.csv was changed by others."""
+        """Draw the curves; stop drawing them if metrics.csv was damaged from outside."""
         try:
             rows = self.folder.rows()
         except TrainingError as error:
@@ -227,7 +228,7 @@ class Loop:
         draw_curves(rows, self.folder.path / "curves.png")
 
     def judge(self, reporter: Reporter) -> None:
-        """Let the first process judge, and tell the stretch; a stop leaves both for later."""
+        """Validate in the first process and log; an interruption postpones both."""
         first = FirstProcessWorks(self.fabric, lambda: self.asked_to_stop)
         judgement: dict[str, object] = {}
         if self.fabric.is_global_zero:
@@ -246,7 +247,7 @@ class Loop:
             self.tell(judgement, reporter)
 
     def judgement(self, first: FirstProcessWorks, reporter: Reporter) -> dict[str, object]:
-        """Score the averaged weights, keep them if they are the best, and say if it is enough."""
+        """Score the averaged weights, save them if they are best, and check for early stopping."""
         state = self.trainee.average.state
         predictor = predictor_of(self.checkpoint, state, self.fabric.device, str(self.folder.path))
         metric, score = self.score(predictor, first, reporter)
@@ -262,7 +263,7 @@ class Loop:
     def score(
         self, predictor: Predictor, first: FirstProcessWorks, reporter: Reporter
     ) -> tuple[str, float]:
-        """Score on the pictures that can be read; go without the others, if that is asked."""
+        """Score on the validation images; without unreadable ones, if the settings allow."""
         try:
             return validate(predictor, self.validation, self.task, first.tick)
         except NonFiniteLogitsError as error:
@@ -276,22 +277,22 @@ class Loop:
             if self.settings.on_bad_picture == "stop":
                 raise
             self.validation, reasons = readable(self.validation, first.tick)
-            if not reasons:  # the fault is not a picture's
+            if not reasons:  # the error is not due to an image
                 raise
             for reason in reasons:
                 reporter.say(f"not judged by: {reason}")
             return validate(predictor, self.validation, self.task, first.tick)
 
     def averaged(self) -> Checkpoint:
-        """Give the averaged weights as a checkpoint."""
+        """Return the averaged weights as a checkpoint."""
         state = {name: tensor.cpu() for name, tensor in self.trainee.average.state.items()}
         return replace(self.checkpoint, state=state)
 
     def save(self) -> None:
-        """Write the state that resumes the run, and the last weights.
+        """Write the state from which the run can be resumed, and the latest weights.
 
         Raises:
-            OutputError: They cannot be written; the state before is still there.
+            OutputError: They cannot be written; the previous state is kept.
         """
         if not self.fabric.is_global_zero:
             return
@@ -317,10 +318,10 @@ class Loop:
         self.folder.write_weights("last", self.averaged())
 
     def restore(self, state: SavedState) -> None:
-        """Continue where a saved state left off.
+        """Restore a saved state.
 
         Raises:
-            TrainingError: It is of another network.
+            TrainingError: The state belongs to another network.
         """
         trainee, patience = self.trainee, self.settings.patience
         self.step, self.best, self.worse = state.step, state.best, state.worse
@@ -342,6 +343,6 @@ class Loop:
 
 
 def largest(state: dict[str, torch.Tensor]) -> float:
-    """Return the largest absolute value of weights; NaN if one is."""
+    """Return the largest absolute value of weights; NaN if one is NaN."""
     sizes = [tensor.abs().amax() for tensor in state.values() if tensor.is_floating_point()]
     return float(torch.stack([size.float().cpu() for size in sizes]).amax())

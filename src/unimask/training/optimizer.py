@@ -1,4 +1,4 @@
-"""AdamW with the paper's groups (Mask2Former's `train_net.py`)."""
+"""AdamW with the papers' parameter groups (Mask2Former's `train_net.py`)."""
 
 from torch import nn, optim
 
@@ -19,10 +19,11 @@ UNDECAYED_NAMES = ("relative_position_bias_table", "level_embed")
 def build_optimizer(
     network: nn.Module, settings: TrainingSettings, *, pretrained: bool
 ) -> optim.AdamW:
-    """Group the parameters by learning rate and decay.
+    """Build AdamW with groups of parameters by learning rate and weight decay.
 
-    A pretrained backbone learns at `backbone_rate` of the rate. Norms, embeddings and position
-    tables are not decayed. Each group keeps its share of the rate as `rate`.
+    A pretrained backbone has the learning rate times `backbone_rate`. Norms, embeddings and
+    position tables have no weight decay. Each group stores its factor on the learning rate as
+    `rate`.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for path, module in network.named_modules():

@@ -1,4 +1,4 @@
-"""Everything that a run is built from, for a new run."""
+"""Plan of a new run: everything that it is built from."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,14 +28,14 @@ class Plan:
     """Everything that a run is built from.
 
     Attributes:
-        record: How the run was started, as its folder keeps it.
-        settings: The settings of the run.
-        checkpoint: Network, weights to begin with, classes and rules.
-        tasks: What is trained.
-        dataset: Images that are trained on.
-        validation: Images that are validated on.
-        words: What is printed at the start.
-        state: Where the run goes on; None for a new one.
+        record: Record of the run's start, stored in its folder.
+        settings: Settings of the run.
+        checkpoint: Network, initial weights, classes and rules.
+        tasks: Tasks to train for.
+        dataset: Training images.
+        validation: Validation images.
+        words: Description printed before training starts.
+        state: Saved state to resume from; None for a new run.
     """
 
     record: RunRecord
@@ -49,31 +49,31 @@ class Plan:
 
     @property
     def device(self) -> str:
-        """Where the run is computed."""
+        """Device of the run."""
         return self.record.device or "auto"
 
     @property
     def best(self) -> float:
-        """The best score so far."""
+        """Best score so far."""
         return -1.0 if self.state is None else self.state.best
 
     @property
     def pretrained(self) -> bool:
-        """Whether the backbone was trained before, and so learns at a lower rate."""
+        """Whether the backbone has trained weights, and so a lower learning rate."""
         return self.record.network is not None and self.record.network.pretrained
 
 
 def new_plan(
     request: Request, splits: Splits, task: str, tasks: tuple[Task, ...], *, resumed: bool = False
 ) -> Plan:
-    """Choose what was not asked for, and build the network to begin with.
+    """Choose the settings that were not given, and build the initial network.
 
     Args:
-        request: With data and model.
-        splits: What `open_splits` opens for it.
-        task: What is trained, by the name of the option.
-        tasks: The same, task by task.
-        resumed: Whether saved weights follow, so that files of weights are not needed.
+        request: Arguments of `train`, including data and model.
+        splits: Training and validation images, from `open_splits`.
+        task: Name of the task in the option.
+        tasks: Tasks to train for.
+        resumed: Whether saved weights follow, so that weight files are not needed.
     """
     assert request.model is not None
     dataset, validation = splits
@@ -83,15 +83,15 @@ def new_plan(
     settings = replace(settings, tokenizer=tokenizer_for(request.model, settings.tokenizer))
     start = starting_point(request.model, dataset.labels, tasks, settings, resumed)
     checkpoint, pretrained, words, other_classes = start
-    if (channels := checkpoint.config.backbone.in_channels) != RGB:  # known as the labels are
+    if (channels := checkpoint.config.backbone.in_channels) != RGB:  # only now known
         dataset, validation = open_splits(request, channels)
     settings = choices.rest(settings, checkpoint, pretrained, len(dataset), len(validation))
     if request.settings is None:
         settings, why = fit_squares(dataset, checkpoint, settings, other_classes)
-        seen = settings.preprocessing or checkpoint.preprocessing
-        checkpoint, words = replace(checkpoint, preprocessing=seen), words + why
+        preprocessing = settings.preprocessing or checkpoint.preprocessing
+        checkpoint, words = replace(checkpoint, preprocessing=preprocessing), words + why
     chosen = choices.in_words(settings, len(dataset), len(validation))
-    with ignore_range_warnings():  # of images that are read without the run's window
+    with ignore_range_warnings():  # of images read without the run's window
         crowding = told_crowding(dataset, most_queries(checkpoint.config), tasks)
     record = RunRecord(
         model=whole_path(request.model),

@@ -1,4 +1,4 @@
-"""A run's folder: settings, metrics, weights, and the state that resumes it."""
+"""Folder of a run: settings, metrics, weights and the saved state."""
 
 import csv
 import io
@@ -41,30 +41,30 @@ COLUMNS: tuple[str, ...] = (
 )
 
 DATASET = "dataset.json"
-"""The fingerprint of the dataset."""
+"""File of the dataset's fingerprint."""
 
 COUNTS, TOKENIZER = "classes.npy", "tokenizer"
-"""The objects of each class, and a folder with the files of the tokenizer."""
+"""File of the object counts per class, and folder of the tokenizer's files."""
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt")
 
 LARGEST_METRICS = 64_000_000
-"""Bytes of metrics.csv; a hundred thousand steps make less than one million."""
+"""Largest accepted size of metrics.csv in bytes; 10^5 steps need less than 10^6."""
 
 NOT_AS_WRITTEN = (
     ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError
 )  # fmt: skip
-"""What goes wrong with JSON and CSV that were not written here."""
+"""Errors raised by JSON and CSV files that were not written by unimask."""
 
 
 class RunFolder:
-    """Names and writes the files of a run.
+    """Files of a run.
 
     Args:
-        path: The folder; made if missing.
+        path: Path of the folder, which is created if missing.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: The folder cannot be created.
     """
 
     def __init__(self, path: Path) -> None:
@@ -78,27 +78,27 @@ class RunFolder:
 
     @classmethod
     def existing(cls, path: Path) -> "RunFolder":
-        """Open the folder of a run that is there.
+        """Open the folder of an existing run.
 
         Raises:
-            TrainingError: There is none.
+            TrainingError: It holds no run.
         """
         if not (path / "settings.json").is_file():
             raise TrainingError(f"{path} holds no run to resume: start it without --resume")
         return cls(path)
 
     def write_settings(self, settings: TrainingSettings, facts: Mapping[str, object]) -> None:
-        """Write the settings of the run, and the record of how it was started."""
+        """Write the settings of the run and the record of its start."""
         with atomic_path(self.path / "settings.json") as path:
             path.write_text(json.dumps({**facts, "settings": asdict(settings)}, indent=2) + "\n")
 
     def write_fingerprint(self, fingerprint: Fingerprint) -> None:
-        """Write what the dataset was when the run started."""
+        """Write the fingerprint of the dataset."""
         with atomic_path(self.path / DATASET) as path:
             path.write_text(json.dumps(fingerprint.to_json(), indent=0) + "\n")
 
     def read_fingerprint(self) -> Fingerprint | None:
-        """Read what the dataset was; None in folders of earlier releases.
+        """Read the fingerprint of the dataset; None in folders of earlier releases.
 
         Raises:
             TrainingError: The file is damaged.
@@ -114,7 +114,7 @@ class RunFolder:
             ) from error
 
     def keep_tokenizer(self, place: str) -> None:
-        """Copy the files of a tokenizer, which a resumed run needs."""
+        """Copy the files of a tokenizer for resumed runs."""
         source = Path(place).expanduser()
         files = {name: source / name for name in TOKENIZER_FILES}
         if source.is_file():
@@ -125,22 +125,22 @@ class RunFolder:
                     shutil.copyfile(file, path)
 
     def tokenizer(self, place: str) -> str:
-        """Return where the tokenizer is: in this folder, if it was copied here."""
+        """Return the path of the tokenizer: the copy in this folder if there is one."""
         copy = self.path / TOKENIZER
         return str(copy) if copy.is_dir() else place
 
     def class_counts(
         self, count: Callable[[], np.ndarray], shape: tuple[int, int], *, new: bool
     ) -> Int[np.ndarray, "n k"]:
-        """Return the objects of each class in each image: counted once, the same when resumed.
+        """Return the number of objects of each class in each image; count them only once per run.
 
         Args:
-            count: Counts them.
+            count: Function that counts them.
             shape: Number of images and of classes.
-            new: Whether the run is; a file that is there belongs to another one.
+            new: Whether the run is new, so that an existing file belongs to another run.
 
         Raises:
-            TrainingError: The file of the counts is damaged, or of another dataset.
+            TrainingError: The file is damaged, or belongs to another dataset.
         """
         file = self.path / COUNTS
         if new or not file.is_file():
@@ -163,7 +163,7 @@ class RunFolder:
         return self.read_record()[1]
 
     def read_record(self) -> tuple[RunRecord, TrainingSettings]:
-        """Read how the run was started, and its settings.
+        """Read the record of the run's start, and its settings.
 
         Raises:
             TrainingError: There is no run to resume, or the file is damaged.
@@ -178,7 +178,7 @@ class RunFolder:
             raise TrainingError(f"{path} is damaged ({one_line(error)}): start anew") from error
 
     def log(self, row: dict[str, object]) -> None:
-        """Add a line to metrics.csv.
+        """Append a row to metrics.csv.
 
         Raises:
             OutputError: It cannot be written.
@@ -194,10 +194,10 @@ class RunFolder:
             raise OutputError(f"cannot write {self.metrics_path}: {error.strerror}") from error
 
     def rows(self) -> list[dict[str, str]]:
-        """Read metrics.csv, but for a last line that was cut short as the run was.
+        """Read metrics.csv, without an incomplete last line.
 
         Raises:
-            TrainingError: It is not what `log` wrote.
+            TrainingError: The file is damaged.
         """
         if not self.metrics_path.is_file():
             return []
@@ -213,32 +213,32 @@ class RunFolder:
             ) from None
 
     def forget_after(self, step: int) -> None:
-        """Drop lines of steps that a resumed run will take again.
+        """Remove the rows of steps that a resumed run will repeat.
 
         Raises:
-            TrainingError: The lines are damaged.
+            TrainingError: The file is damaged.
         """
-        kept = [row for row in self.rows() if int(row["step"]) <= step]
+        rows = [row for row in self.rows() if int(row["step"]) <= step]
         with atomic_path(self.metrics_path) as path, path.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS, restval="")
             writer.writeheader()
-            writer.writerows(kept)
+            writer.writerows(rows)
 
     def save_state(self, state: dict[str, object]) -> None:
-        """Write the resumable state, whole or not at all.
+        """Write the saved state atomically.
 
         Raises:
-            OutputError: It cannot be written; the one before it is still there.
+            OutputError: It cannot be written; the previous one is kept.
         """
         with atomic_path(self.state_path) as path:
             try:
                 torch.save(state, path)
-            except RuntimeError as error:  # PyTorch's writer keeps the system's reason to itself
+            except RuntimeError as error:  # PyTorch's writer does not report the system's error
                 free = shutil.disk_usage(self.path).free / 1e6
                 raise OSError(f"it broke off, with {free:.0f} MB free there") from error
 
     def read_state(self) -> SavedState:
-        """Read the resumable state.
+        """Read the saved state.
 
         Raises:
             TrainingError: There is none, or it is damaged.
@@ -249,8 +249,8 @@ class RunFolder:
             found = torch.load(self.state_path, weights_only=True, map_location="cpu")
             return parse_state(found)
         except Exception as error:  # torch raises many kinds for a damaged file
-            told = f"{self.state_path} is damaged ({one_line(error)}): start anew"
-            raise TrainingError(told) from error
+            message = f"{self.state_path} is damaged ({one_line(error)}): start anew"
+            raise TrainingError(message) from error
 
     def write_weights(self, name: str, checkpoint: Checkpoint) -> None:
         """Write `weights/NAME` in the Hugging Face schema."""
@@ -261,8 +261,8 @@ def parse_rows(text: str) -> list[dict[str, str]]:
     """Parse the lines of metrics.csv.
 
     Raises:
-        ValueError: The header has other columns, or a line has other values than it should.
-        csv.Error: It is no CSV.
+        ValueError: The header has other columns, or a line has invalid values.
+        csv.Error: The text is not CSV.
     """
     reader = csv.DictReader(io.StringIO(text), strict=True)
     names = list(reader.fieldnames or ())
@@ -279,16 +279,16 @@ def parse_rows(text: str) -> list[dict[str, str]]:
 
 
 def one_line(error: Exception) -> str:
-    """Give the start of what went wrong."""
+    """Format an error as one line of at most 120 characters."""
     return " ".join(str(error).split())[:120]
 
 
 def settings_of(values: dict) -> TrainingSettings:
-    """Give what JSON says a run was told.
+    """Build the settings from their JSON values.
 
     Raises:
-        ValueError: A value is of another type than it should.
-        Exception: One of `NOT_AS_WRITTEN`, where it is damaged otherwise.
+        ValueError: A value has the wrong type.
+        Exception: The values are damaged in another way; one of `NOT_AS_WRITTEN`.
     """
     nested = {
         "augmentation": Augmentation,
@@ -299,8 +299,8 @@ def settings_of(values: dict) -> TrainingSettings:
         if values[name] is not None:
             values[name] = kind(**with_tuples(values[name]))
     known = {field.name for field in fields(TrainingSettings)}
-    told = {key: value for key, value in values.items() if key in known}
-    settings = TrainingSettings(**with_tuples(told))
+    given = {key: value for key, value in values.items() if key in known}
+    settings = TrainingSettings(**with_tuples(given))
     for part in (settings, settings.augmentation, settings.criterion, settings.preprocessing):
         for name, hint in get_type_hints(type(part)).items():
             if part is not None and not fits(getattr(part, name), hint, ANY_INTEGER):
@@ -309,11 +309,11 @@ def settings_of(values: dict) -> TrainingSettings:
 
 
 def criterion_of(**values: object) -> LossConfig:
-    """Give the losses' configuration; runs of earlier releases do not say which."""
+    """Build the configuration of the losses; earlier releases did not store its kind."""
     kind = DenseCriterionConfig if values.get("kind") == "dense" else CriterionConfig
     return kind(**values)  # type: ignore[arg-type]
 
 
 def with_tuples(values: dict) -> dict:
-    """Turn JSON's lists into tuples."""
+    """Convert lists to tuples."""
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}

@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder, and no process that outlives its launcher."""
+"""Locking of a run's folder, and termination of workers that outlive their launcher."""
 
 import json
 import os
@@ -17,33 +17,34 @@ from unimask.errors import OutputError, TrainingError
 from unimask.training.processes import is_first_process
 
 LOCK, HOLDER = ".lock", ".lock.json"
-"""The file that is locked, and the one that says who holds it. Both stay: removing a locked file
-would let two processes lock two files of one name."""
+"""The locked file, and the file that names its holder. Both are kept: if one were removed,
+two processes could lock two files of the same name.
+"""
 
 WAIT = 3.0
-"""Seconds that a process waits for a lock: the workers of a killed launcher end within one."""
+"""Seconds to wait for a lock; workers of a killed launcher end within one second."""
 
 POLL = 0.5
-"""Seconds between two looks at whether the launcher still lives."""
+"""Seconds between checks that the launcher still runs."""
 
 HELD: set[BaseFileLock] = set()
-"""Locks of this process, whose files its forked children must not keep open."""
+"""Locks held by this process, whose files forked children must close."""
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; of several processes of one run the first holds it for all.
+    """Lock a run's folder; of the processes of one run only the first one locks it.
 
-    The lock is the operating system's (`flock`): it ends with the process, however that ends, and
-    holds across machines where the network file system supports it (NFS from Linux 2.6.12 on,
-    Lustre mounted with `flock`). Where the file system has no locks at all, a warning says so.
+    The operating system's lock (`flock`) ends with the process in any case. It works across
+    machines if the network file system supports it (NFS from Linux 2.6.12 on, Lustre mounted with
+    `flock`). If the file system has no locks at all, a warning is issued.
 
     Args:
-        folder: An existing folder.
+        folder: Existing folder.
 
     Raises:
-        OutputError: The file of the lock cannot be written.
-        TrainingError: Another process holds the folder.
+        OutputError: The lock file cannot be written.
+        TrainingError: Another process holds the lock.
     """
     if not is_first_process():
         yield
@@ -75,14 +76,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def write_holder(folder: Path) -> None:
-    """Record who holds the lock, for the message that a second process prints."""
+    """Record the holder of the lock, for the error message of a second process."""
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.ctime()}
-    with suppress(OSError):  # a full disk is reported by what is written next
+    with suppress(OSError):  # a full disk is reported by the next write
         (folder / HOLDER).write_text(json.dumps(holder) + "\n")
 
 
 def read_holder(folder: Path) -> str:
-    """Describe the process that holds the lock, as far as it is known."""
+    """Describe the process that holds the lock, if it is known."""
     try:
         holder = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
         return f"process {holder['pid']} on {holder['host']} since {holder['since']}"
@@ -91,8 +92,8 @@ def read_holder(folder: Path) -> str:
 
 
 def close_inherited() -> None:
-    """Close the files of locks in a forked child, which would hold them beyond its parent's end."""
-    for lock in HELD:  # releases of filelock before 4 leave them open
+    """Close the lock files in a forked child, so that they do not stay locked after its parent."""
+    for lock in HELD:  # filelock before version 4 leaves them open
         descriptor = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
         if descriptor is not None:
             with suppress(OSError):
@@ -105,11 +106,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def end_with_launcher() -> None:
-    """End this process when the one that started it has ended, if that was `torchrun`.
+    """End this process when its launcher `torchrun` has ended.
 
-    A launcher that is killed cannot stop its workers; they would go on writing beside those of the
-    next launch. The process ends at once, in the middle of whatever it does: files are moved into
-    place whole, so that the last saved state remains.
+    A killed launcher cannot stop its workers, which would write at the same time as those of the
+    next launch. The process ends immediately: files are moved into place atomically, so the last
+    saved state remains valid.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return
@@ -118,7 +119,7 @@ def end_with_launcher() -> None:
 
 
 def watch(launcher: int) -> None:
-    """End this process once its parent is another one than `launcher`."""
+    """End this process once `launcher` is no longer its parent."""
     while os.getppid() == launcher:
         time.sleep(POLL)
     with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""One update of the weights: forward, losses, backward, and the guard against bad numbers."""
+"""One optimizer step: forward, losses, backward, and a check for non-finite numbers."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,22 +18,22 @@ from unimask.training.settings import TrainingSettings
 from unimask.training.unreadable import Unreadable
 
 NAMED = 4
-"""Pictures of a skipped step that are named."""
+"""Largest number of images named for a skipped step."""
 
 
 @dataclass(eq=False)
 class Trainee:
-    """What changes while training.
+    """State that changes during training.
 
     Attributes:
-        network: What learns.
-        optimizer: Changes its weights.
-        average: Of its weights.
-        criterion: Judges it.
-        bad_steps: Skipped, because a loss or a gradient was no number.
-        bad_in_a_row: Of these, the last ones without a good one between.
-        last_bad: The last of them in words, until somebody has told it.
-        unreadable: Pictures that the run went without.
+        network: Network to train.
+        optimizer: Optimizer of its weights.
+        average: Moving average of its weights.
+        criterion: Loss function.
+        bad_steps: Number of steps skipped because of non-finite losses or gradients.
+        bad_in_a_row: Number of skipped steps since the last good one.
+        last_bad: Description of the last skipped step, until it is printed.
+        unreadable: Unreadable images that were skipped.
     """
 
     network: nn.Module
@@ -53,21 +53,21 @@ def update(
     step: int,
     settings: TrainingSettings,
 ) -> dict[str, float]:
-    """Take one step and say what it cost, as means over its passes.
+    """Take one optimizer step, and return the means of its losses.
 
-    A step whose losses or gradients are not finite changes nothing, in any process.
+    A step with non-finite losses or gradients in any process changes no weights.
 
     Raises:
-        TrainingError: That happened `max_bad_steps` times in a row.
+        TrainingError: `max_bad_steps` steps in a row were skipped.
     """
-    # Dropout and stochastic depth draw from here: a resumed run draws the same.
+    # Dropout and stochastic depth depend on this seed, so that a resumed run is reproducible.
     seed = settings.seed * 1_000_003 + step * fabric.world_size + fabric.global_rank
     torch.manual_seed(seed % 2**63)
     generator = torch.Generator().manual_seed(torch.initial_seed() % 2**31)
     for group in trainee.optimizer.param_groups:
         group["lr"] = settings.learning_rate * group["rate"] * rate_at(step, settings)
     sums: dict[str, float] = {}
-    seen: list[Path] = []
+    paths: list[Path] = []
     bad: list[Path] = []
     for index in range(settings.accumulate):
         last = index == settings.accumulate - 1
@@ -76,11 +76,11 @@ def update(
             trainee.unreadable.note(batch.skipped)
             losses = forward(fabric, trainee, batch, generator)
             fabric.backward(losses.total / settings.accumulate)
-        told = headline(losses)  # read all at once: a GPU is waited for each time
-        values = torch.stack(list(told.values())).tolist()
-        for name, value in zip(told, values, strict=True):
+        terms = headline(losses)  # one transfer, since each one waits for the GPU
+        values = torch.stack(list(terms.values())).tolist()
+        for name, value in zip(terms, values, strict=True):
             sums[name] = sums.get(name, 0.0) + value / settings.accumulate
-        seen += batch.paths
+        paths += batch.paths
         bad += [] if math.isfinite(sum(values)) else batch.paths
     norm = nn.utils.clip_grad_norm_(trainee.network.parameters(), settings.clip_norm)
     if everywhere_finite(fabric, norm, sums["loss"] + sums["auxiliary"]):
@@ -89,13 +89,13 @@ def update(
         trainee.bad_in_a_row = 0
     else:
         reason = non_finite_reason(sums, float(norm))
-        count_bad(trainee, step, bad or seen, settings, reason)
+        count_bad(trainee, step, bad or paths, settings, reason)
     trainee.optimizer.zero_grad()
     return sums
 
 
 def headline(losses: Losses) -> dict[str, Tensor]:
-    """Name what a person reads: the last layer's loss, its three terms, and all else in one."""
+    """Name the losses to log: the last layer's total and terms, and the sum of all others."""
     return {
         "loss": losses.headline,
         "class": losses.class_loss,
@@ -106,7 +106,7 @@ def headline(losses: Losses) -> dict[str, Tensor]:
 
 
 def forward(fabric: Fabric, trainee: Trainee, batch: Batch, generator: torch.Generator) -> Losses:
-    """Predict and judge one batch."""
+    """Run the network and the criterion on one batch."""
     sentences = None if batch.sentences is None else fabric.to_device(batch.sentences)
     output = trainee.network(
         fabric.to_device(batch.pixel_values),
@@ -119,7 +119,7 @@ def forward(fabric: Fabric, trainee: Trainee, batch: Batch, generator: torch.Gen
 
 
 def everywhere_finite(fabric: Fabric, norm: Tensor, loss: float) -> bool:
-    """Ask all processes whether their loss and gradients are numbers."""
+    """Return whether loss and gradients are finite in all processes."""
     good = torch.isfinite(norm) & torch.isfinite(torch.tensor(loss, device=norm.device))
     agreed = fabric.all_reduce(good.float(), reduce_op="mean")
     return float(agreed) == 1.0  # type: ignore[arg-type]
@@ -138,17 +138,17 @@ def non_finite_reason(losses: dict[str, float], norm: float) -> str:
 def count_bad(
     trainee: Trainee, step: int, pictures: Sequence[Path], settings: TrainingSettings, reason: str
 ) -> None:
-    """Count a skipped step and put it in words; give up after too many in a row.
+    """Count and describe a skipped step; fail after too many in a row.
 
     Args:
-        trainee: What counts.
-        step: Counted from 0.
-        pictures: Those whose loss is no number; all of this process, where only gradients are none.
-        settings: How many are too many.
-        reason: Which number is not finite.
+        trainee: State with the counters.
+        step: Number of the step, from 0.
+        pictures: Images with non-finite loss; all images of the step if only gradients are.
+        settings: Settings with the limit.
+        reason: Description of the non-finite number.
 
     Raises:
-        TrainingError: They are.
+        TrainingError: `max_bad_steps` steps in a row were skipped.
     """
     trainee.bad_steps += 1
     trainee.bad_in_a_row += 1
@@ -163,6 +163,6 @@ def count_bad(
 
 
 def remedy(settings: TrainingSettings) -> str:
-    """Return what may help a run whose numbers are not finite."""
+    """Format advice for a run with non-finite numbers."""
     rate = f"lower --learning-rate (now {settings.learning_rate:g})"
     return rate if settings.precision == "float32" else f"{rate}, or give --precision float32"

@@ -1,4 +1,4 @@
-"""Pictures that cannot be read in the middle of a run: skipped and counted, if that is asked."""
+"""Skipping and counting of unreadable images during a run."""
 
 from dataclasses import dataclass, field
 
@@ -8,48 +8,48 @@ from unimask.errors import DataError, ImageError
 from unimask.evaluation.evaluate import Progress
 
 UNREADABLE = (DataError, ImageError)
-"""What a picture fails with, or its labels: missing, cut short, or not what they should be."""
+"""Errors of unreadable images or labels."""
 
 AT_MOST = 100
-"""Unreadable pictures one after the other, after which it is the data that are missing."""
+"""Number of unreadable images in a row above which the dataset is considered missing."""
 
 
 @dataclass
 class Unreadable:
-    """The pictures that a run went without.
+    """Unreadable images that a run has skipped.
 
     Attributes:
-        times: How often one was skipped.
-        told: Why, once for each.
+        times: Number of skipped images, with repetitions.
+        told: Error message of each image, once.
     """
 
     times: int = 0
     told: list[str] = field(default_factory=list)
 
     def note(self, reasons: tuple[str, ...]) -> None:
-        """Count skipped pictures."""
+        """Count skipped images and record their errors."""
         self.times += len(reasons)
         self.told += [reason for reason in dict.fromkeys(reasons) if reason not in self.told]
 
 
 def readable(dataset: Dataset, progress: Progress) -> tuple[Dataset, list[str]]:
-    """Read a dataset from end to end; give what can be read of it, and why the rest cannot.
+    """Return the readable part of a dataset, and the errors of the other images.
 
     Args:
-        dataset: Labelled pictures.
-        progress: Told after each.
+        dataset: Labelled images, all of which are read.
+        progress: Callback after each image.
 
     Raises:
-        DataError: Nothing can.
+        DataError: No image can be read.
     """
-    kept, reasons = [], []
+    indices, reasons = [], []
     for index in range(len(dataset)):
         try:
             dataset[index]
-            kept.append(index)
+            indices.append(index)
         except UNREADABLE as error:
             reasons.append(str(error))
         progress(index + 1, len(dataset))
-    if not kept:
+    if not indices:
         raise DataError(f"none of {len(dataset)} pictures can be read: {reasons[0]}")
-    return Subset(dataset, kept), reasons
+    return Subset(dataset, indices), reasons

@@ -1,4 +1,4 @@
-"""YOLO segmentation: `data.yaml`, images in `images/`, and in `labels/` a line per object."""
+"""Read YOLO segmentation: `data.yaml`, images in `images/`, and a line per object in `labels/`."""
 
 import re
 from collections.abc import Iterator
@@ -18,22 +18,22 @@ SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLITS)})['\"]?[ \t]*:", re.MULTILIN
 CLASS_KEY = re.compile(r"^['\"]?(names|nc)['\"]?[ \t]*:", re.MULTILINE)
 
 USUAL = ("data", "dataset")
-"""What the YAML of a dataset is usually called."""
+"""Usual stems of a dataset's YAML file."""
 
 LISTS = ("classes.txt", "obj.names", "classes.names", "predefined_classes.txt")
-"""Files that name the classes where no YAML does, one a line."""
+"""Files that list the class names, one per line, if no YAML file does."""
 
 LOOKED_AT = 50
-"""Label files that are looked into until one has a line."""
+"""Maximum number of inner parts of a path that are tried, to limit the file accesses."""
 
 SHOWN = 80
-"""Characters of a value that a message shows."""
+"""Maximum number of characters of a value in a message."""
 
 Names = tuple[str, ...]
 
 
 def find_yolo(folder: Path) -> Found | None:
-    """Look for a YAML that names classes and splits, or for labels line by line."""
+    """Detect a YAML file that names classes and splits, or label files with a line per object."""
     files = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
     files = sorted(file for file in files if not is_passed_over(file.name))
     files.sort(key=lambda file: file.stem.lower() not in USUAL)
@@ -49,7 +49,7 @@ def find_yolo(folder: Path) -> Found | None:
 
 
 def describes(file: Path) -> bool:
-    """Return whether a YAML names splits and classes."""
+    """Return whether a YAML file names splits and classes."""
     try:
         text = read_text(file, LARGEST_YAML)
     except DataError:
@@ -58,14 +58,14 @@ def describes(file: Path) -> bool:
 
 
 def splits_of(file: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the splits of a YAML and the key of each, and notes on those that are left out.
+    """Return the key of each split in a YAML file, and notes on the splits that are left out.
 
-    An empty or absent split is left out, unless it is the one to learn from: whoever opens that is
-    told what is wrong.
+    An empty or missing split is left out, except the training split: opening it raises an error
+    that states the reason.
     """
     try:
         content = read_yaml(file)
-    except DataError:  # told when it is opened
+    except DataError:  # opening the split raises this error again
         return {"train": "train"}, []
     splits: dict[str, str] = {}
     notes: list[str] = []
@@ -86,7 +86,7 @@ def splits_of(file: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def has_images(place: Path) -> bool:
-    """Return whether a folder holds images, or a list names some."""
+    """Return whether a folder contains images, or a list names some."""
     if place.is_dir():
         return any(
             is_picture(folder / name, SUFFIXES) for folder, names in walk(place) for name in names
@@ -95,7 +95,7 @@ def has_images(place: Path) -> bool:
 
 
 def find_folders(folder: Path) -> Found | None:
-    """Look for label files in `labels/`, or beside images, whose classes no YAML names."""
+    """Detect label files in `labels/` or beside images, without a YAML that names classes."""
     images, labels = inner_folder(folder, "images"), inner_folder(folder, "labels")
     beside = labels or inner_folder(folder, "obj_train_data") or folder
     if labels is None and not any((folder / name).is_file() for name in LISTS):
@@ -113,7 +113,7 @@ def find_folders(folder: Path) -> Found | None:
 
 
 def inner_folder(folder: Path, name: str) -> Path | None:
-    """Return a folder inside, whatever the case of its letters."""
+    """Return an inner folder by its name in any case; None if there is none."""
     exact = folder / name
     if exact.is_dir():
         return exact
@@ -121,12 +121,12 @@ def inner_folder(folder: Path, name: str) -> Path | None:
 
 
 def is_split(path: Path) -> bool:
-    """Return whether a folder is called like a split."""
+    """Return whether a path is a folder named like a split."""
     return path.name.lower() in SPLITS and path.is_dir()
 
 
 def label_files(folder: Path) -> Iterator[Path]:
-    """Return the text files below a folder that may be labels."""
+    """Yield the text files in a folder and below it that may be labels."""
     return (
         place / name
         for place, names in walk(folder)
@@ -136,7 +136,7 @@ def label_files(folder: Path) -> Iterator[Path]:
 
 
 SPLIT_LISTS = frozenset(f"{name}.txt" for name in SPLITS)
-"""Text files that list the images of a split."""
+"""Names of text files that list the images of a split."""
 
 
 def is_labels(file: Path) -> bool:
@@ -147,11 +147,11 @@ def is_labels(file: Path) -> bool:
 
 
 def open_described(file: Path, key: str, wish: Wish) -> Dataset:
-    """Open a split that a YAML describes.
+    """Open a split that a YAML file describes.
 
     Raises:
-        DataError: The YAML or a label is not what it should be.
-        SettingsError: Somebody gave too few or too many names.
+        DataError: The YAML file or a label is malformed.
+        SettingsError: The number of names given by the user differs from that of the classes.
     """
     content = read_yaml(file)
     names = chosen_names(wish, read_names(file, content), file)
@@ -160,11 +160,11 @@ def open_described(file: Path, key: str, wish: Wish) -> Dataset:
 
 
 def open_named(folder: Path, images: Path, wish: Wish) -> Dataset:
-    """Open images whose classes are named in no YAML.
+    """Open images whose classes are not named in a YAML file.
 
     Raises:
-        DataError: A label is not what it should be, or nothing names the classes.
-        SettingsError: Somebody gave too few or too many names.
+        DataError: A label is malformed, or no file names the classes.
+        SettingsError: The number of names given by the user differs from that of the classes.
     """
     file = names_file(folder)
     if file is not None:
@@ -181,7 +181,7 @@ def open_named(folder: Path, images: Path, wish: Wish) -> Dataset:
 
 
 def names_file(folder: Path) -> Path | None:
-    """Return the list of classes that labelling tools write beside YOLO's files."""
+    """Return the list of class names that labelling tools write beside YOLO's files, if any."""
     for place in (folder, folder / "labels", folder.parent, folder.parent / "labels"):
         for name in LISTS:
             if (place / name).is_file():
@@ -190,10 +190,10 @@ def names_file(folder: Path) -> Path | None:
 
 
 def chosen_names(wish: Wish, names: Names, file: Path) -> Names:
-    """Return the names that somebody gave in place of a file's.
+    """Return the class names given by the user, else those of a file.
 
     Raises:
-        SettingsError: They are not as many.
+        SettingsError: The numbers of names differ.
     """
     if wish.names is not None and len(wish.names) != len(names):
         raise SettingsError(
@@ -204,10 +204,10 @@ def chosen_names(wish: Wish, names: Names, file: Path) -> Names:
 
 
 def read_names(file: Path, content: dict[Any, Any]) -> Names:
-    """Return the classes of a YAML, listed or numbered.
+    """Return the class names of a YAML file, from a list or a mapping of numbers.
 
     Raises:
-        DataError: They are neither, a number is left out, or `nc` is another number.
+        DataError: They are neither, a number is missing, or `nc` is another number.
     """
     names, count = content.get("names"), content.get("nc")
     if names is None and isinstance(count, int) and 0 < count <= LARGEST_YAML:
@@ -227,7 +227,7 @@ def pictures_of(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Pat
     """Return the images of a split, and whether text files list them.
 
     Raises:
-        DataError: They are not there.
+        DataError: There are no images.
     """
     pictures: list[Path] = []
     listed = False
@@ -245,10 +245,10 @@ def pictures_of(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Pat
 
 
 def places_of(file: Path, content: dict[Any, Any], key: str) -> list[Path]:
-    """Return the folders and lists that a YAML names for a split.
+    """Return the folders and lists that a YAML file names for a split.
 
     Raises:
-        DataError: One of them is not there.
+        DataError: One of them does not exist.
     """
     value = content.get(key)
     values = value if isinstance(value, list) else [value]
@@ -257,13 +257,13 @@ def places_of(file: Path, content: dict[Any, Any], key: str) -> list[Path]:
 
 
 def located(file: Path, root: str, place: str) -> Path:
-    """Find a place that a YAML names, which may have been written on another machine.
+    """Return the existing path for a path in a YAML file, which may be of another machine.
 
-    It is relative to `path`, which is relative to the YAML; else, as much of its end as there is
-    beside the YAML counts.
+    The path is relative to `path`, which is relative to the YAML file. If it does not exist there,
+    the longest end of the path that exists beside the YAML file is used.
 
     Raises:
-        DataError: It is nowhere.
+        DataError: No such path exists.
     """
     parts = [part for part in place.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     ends = [file.parent.joinpath(*parts[start:]) for start in range(min(len(parts), LOOKED_AT))]
@@ -277,7 +277,7 @@ def located(file: Path, root: str, place: str) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether a path exists; one that is too long for a path does not."""
+    """Return whether a path exists; paths that are too long do not."""
     try:
         return path.is_dir() or path.is_file()
     except (OSError, ValueError):
@@ -285,6 +285,6 @@ def is_there(path: Path) -> bool:
 
 
 def shortened(value: object) -> str:
-    """Return the beginning of a value, as a message shows it."""
+    """Return the beginning of a value for a message."""
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -1,4 +1,4 @@
-"""Label files of YOLO: a line per object, its class and then x and y as shares of the sides."""
+"""Read YOLO's label files: a line per object with its class, then x and y relative to the sides."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +18,17 @@ from unimask.formats.text_file import read_text
 FORMAT = "YOLO segmentation"
 
 BOX = 5
-"""Fields of a line that is a box: class, x, y, width, height."""
+"""Number of fields of a line that is a box: class, x, y, width, height."""
 
 FARTHEST = 100.0
-"""Shares of an image's sides; the collector judges what is nearer."""
+"""Upper bound of relative coordinates; `Collector.finish` checks the smaller ones."""
 
 
 class LabelFiles:
-    """The label files of images: in `labels/` for the last `images/` of their path, or beside them.
+    """Label files of images, in `labels/` instead of the path's last `images/`, or beside them.
 
-    Each folder is listed once. A label file whose name differs from its image's in Unicode form,
-    percent encoding or letter case alone is taken if there is only one.
+    Each folder is listed once. A label file whose name differs from that of its image only in
+    Unicode form, percent-encoding or case is used if it is unique.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class LabelFiles:
         self.used: set[Path] = set()
 
     def of(self, picture: Path) -> Path:
-        """Return the label file of an image, which may not be there."""
+        """Return the path of an image's label file, which may not exist."""
         folders = label_folders(picture.parent)
         for folder in folders:
             if (found := self.in_folder(folder, picture.stem)) is not None:
@@ -46,7 +46,7 @@ class LabelFiles:
         return folders[0] / f"{picture.stem}.txt"
 
     def in_folder(self, folder: Path, stem: str) -> Path | None:
-        """Return the label file of a stem in a folder, if there is one."""
+        """Return the label file of a stem in a folder; None if there is none."""
         names = self.names(folder)
         if stem in names:
             return folder / names[stem]
@@ -66,7 +66,7 @@ class LabelFiles:
         return self.listed[folder]
 
     def unused(self) -> list[Path]:
-        """Return label files in `labels/` that belong to none of the images."""
+        """Return the label files in `labels/` that belong to none of the images."""
         return [
             folder / name
             for folder, names in self.listed.items()
@@ -77,7 +77,7 @@ class LabelFiles:
 
 
 def label_folders(folder: Path) -> list[Path]:
-    """Return the folders in which labels of a folder's images may be, the likeliest first."""
+    """Return the folders that may hold the labels of a folder's images, the most likely first."""
     parts = [part.lower() for part in folder.parts]
     beside = [folder / "labels", folder]
     if "images" not in parts:
@@ -92,19 +92,20 @@ def label_folders(folder: Path) -> list[Path]:
 def open_yolo(
     name: str, pictures: Sequence[Path], names: tuple[str, ...], wish: Wish, *, listed: bool = False
 ) -> ObjectPictures:
-    """Read the labels of all images; one without a file has no objects.
+    """Read the labels of all images; an image without a label file has no objects.
 
-    What lies in a line that is a box, where others are outlines, is neither object nor background.
+    If other lines are outlines, the pixels inside a line that is a box are ignored.
 
     Args:
-        name: Of the dataset.
-        pictures: Their files.
-        names: Classes.
-        wish: The images' channels.
-        listed: They are some of a folder's images, so that other label files belong to others.
+        name: Name of the dataset.
+        pictures: Paths of the images.
+        names: Class names.
+        wish: Options with the images' channels.
+        listed: Whether a list selects the images, so that unused label files belong to other
+            images.
 
     Raises:
-        DataError: A line is not what it should be, or there are no labels at all.
+        DataError: A line is malformed, or there are no labels at all.
     """
     objects, sizes, boxes, outlines = Collector(), [], [], 0
     finder = LabelFiles()
@@ -144,7 +145,7 @@ def open_yolo(
 
 
 def notes_on(boxes: Sequence[str], unused: Sequence[Path]) -> list[str]:
-    """Return what is left out, in words."""
+    """Return notes on what is left out."""
     notes = []
     if boxes:
         notes.append(f"{len(boxes)} objects are boxes without outline ({boxes[0]}): ignored")
@@ -154,14 +155,14 @@ def notes_on(boxes: Sequence[str], unused: Sequence[Path]) -> list[str]:
 
 
 def box_corners(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "8"]:
-    """Return the corners of a box that is given by its centre, width and height."""
+    """Return the corners of a box given by its centre, width and height."""
     x, y, width, height = box.tolist()
     corners = rectangle(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     return np.array(corners, np.float64)
 
 
 def is_label_line(text: str) -> bool:
-    """Return whether a line may be an object: a class and then coordinates."""
+    """Return whether a line may be an object: a class followed by coordinates."""
     try:
         values = np.array(text.split(), np.float64)
     except ValueError:
@@ -170,10 +171,10 @@ def is_label_line(text: str) -> bool:
 
 
 def read_line(where: str, text: str, classes: int) -> tuple[int, Float[np.ndarray, " n"]]:
-    """Read one object: its class, and x and y in turns, or a box, as shares of width and height.
+    """Parse one object: its class, and relative coordinates of a polygon (x, y, ...) or a box.
 
     Raises:
-        DataError: It is none; the message begins with `where`.
+        DataError: The line is malformed; the message begins with `where`.
     """
     try:
         values = np.array(text.split(), np.float64)

@@ -1,1 +1,1 @@
-"""Datasets of Hugging Face's `datasets`: tables whose cells hold pictures and labels."""
+"""Datasets of Hugging Face's `datasets`: tables whose cells hold images and labels."""

@@ -1,4 +1,4 @@
-"""What names the classes of tables: their features, a file beside them, or their card."""
+"""Read the class names of tables from their features, a file beside them, or their dataset card."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,17 +8,17 @@ from unimask.datasets.maps.class_table import ClassTable, Row, read_rows
 from unimask.formats.text_file import LARGEST_YAML, parse_yaml
 
 KEYS = ("id2label", "label2id")
-"""What a card's head may say."""
+"""Keys of class names in the front matter of a dataset card."""
 
 
 def in_file(path: Path) -> list[ClassTable]:
-    """Read `id2label.json`; nothing if it names no classes."""
+    """Read `id2label.json`; return no table if it names no classes."""
     rows = tuple(read_rows(path))
     return [ClassTable(path, rows)] if rows else []
 
 
 def in_card(path: Path) -> list[ClassTable]:
-    """Read the classes that a dataset's card names in its head; nothing if it names none."""
+    """Read the class names in a dataset card's front matter; return no table if it names none."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
         head = parse_yaml(text.split("---", 2)[1][:LARGEST_YAML]) if text[:3] == "---" else None
@@ -37,21 +37,21 @@ def in_card(path: Path) -> list[ClassTable]:
 
 
 def is_number(value: object) -> bool:
-    """Say whether a card's value numbers a class."""
+    """Return whether a value of a dataset card is the number of a class."""
     return str(value).isdecimal()
 
 
 def in_lists(features: Mapping[str, Any], place: Path) -> list[ClassTable]:
-    """Give the names of a column that lists the classes a picture shows.
+    """Return the class names of columns that list the classes of an image.
 
-    One class for a whole picture says nothing of its pixels.
+    A single class per image is not used, because it does not describe pixels.
     """
     from datasets import ClassLabel, LargeList, List
 
-    found = []
+    tables = []
     for column, feature in features.items():
         inner: Any = feature.feature if isinstance(feature, List | LargeList) else None
         if isinstance(inner, ClassLabel):
             rows = tuple(Row(name, None, value) for value, name in enumerate(inner.names))
-            found.append(ClassTable(place / column, rows))
-    return found
+            tables.append(ClassTable(place / column, rows))
+    return tables

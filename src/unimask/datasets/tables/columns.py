@@ -1,4 +1,4 @@
-"""Which column of a table is what: by the kinds of its cells first, then by names."""
+"""Determine the role of each column of a table: by the type of its cells first, then by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ NAMES = ("id", "ids", "object_id", "segment_id", "annotation_id")
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What is where.
+    """Names of the columns that are read.
 
     Attributes:
-        picture: Column of the pictures.
-        map: Of label maps; None if there are none.
-        objects: Of lists of objects; empty if there are none.
+        picture: Column of the images.
+        map: Column of the label maps; None if there are none.
+        objects: Column of the lists of objects; empty if there are none.
     """
 
     picture: str
@@ -33,7 +33,7 @@ class Columns:
 
 
 def is_picture(feature: object) -> bool:
-    """Say whether cells hold pictures: as such, or as bytes beside a path."""
+    """Return whether the cells of a column hold images: as images, or as bytes beside a path."""
     from datasets import Image
 
     return isinstance(feature, Image) or (
@@ -42,7 +42,7 @@ def is_picture(feature: object) -> bool:
 
 
 def fields_of(feature: Any) -> Mapping[str, Any]:
-    """Give the fields of the objects that cells list; none if they list no objects."""
+    """Return the fields of the objects that cells list; empty if they do not list objects."""
     from datasets import LargeList, List
 
     inner = feature.feature if isinstance(feature, List | LargeList) else feature
@@ -50,18 +50,18 @@ def fields_of(feature: Any) -> Mapping[str, Any]:
 
 
 def field(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    """Give the first of some names that there is."""
+    """Return the first of some names that is a field; None if none is."""
     return next((name for name in names if name in fields), None)
 
 
 def find_columns(features: Mapping[str, Any], place: Path) -> Columns:
-    """Say which columns hold pictures and labels.
+    """Determine the columns of images and labels.
 
-    A map is a second column of pictures, best one whose name speaks of labels. Objects are lists
-    of classes with outlines or boxes; those with outlines go before maps.
+    A map is a second column of images, preferably one named like labels. Objects are lists of
+    classes with outlines or boxes; those with outlines take precedence over maps.
 
     Raises:
-        DataError: There is no picture, or no label.
+        DataError: There is no column of images, or none of labels.
     """
     pictures = [name for name, feature in features.items() if is_picture(feature)]
     maps = [name for name in pictures if role_of((name,)) == "map"]

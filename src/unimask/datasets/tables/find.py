@@ -1,4 +1,4 @@
-"""Which tables lie in a folder, or on the Hub under a name."""
+"""Find the tables in a folder, or those of a dataset on the Hub."""
 
 import re
 from collections.abc import Callable
@@ -20,25 +20,25 @@ from unimask.errors import DataError, MissingExtraError
 FORMAT = "Hugging Face dataset"
 
 KINDS = (semantic.FORMAT, instance_ids.FORMAT, channels.FORMAT)
-"""What the maps in its cells may be."""
+"""Formats of the maps in the tables' cells."""
 
 SAVED = ("dataset_dict.json", "state.json")
-"""What `save_to_disk` writes: the first for several splits, the second for one table."""
+"""Files that `save_to_disk` writes: the first for several splits, the second for one table."""
 
 PARQUET = ("*.parquet", "data/*.parquet", "*/*.parquet")
 
 NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?::([\w.-]+))?")
-"""A repository of the Hub, a revision of it, and one of its configurations if it has several."""
+"""Name of a Hub repository, with an optional revision and an optional configuration."""
 
 NAMING = ("id2label.json", "README.md")
 """Files of a repository that may name classes."""
 
 
 def find_tables_in(folder: Path) -> Found | None:
-    """Look for what `save_to_disk` writes, or for parquet files as the Hub keeps them.
+    """Detect tables written by `save_to_disk`, or parquet files in the layout of the Hub.
 
     Raises:
-        DataError: They cannot be read.
+        DataError: The tables cannot be read.
         MissingExtraError: The extra `datasets` is not installed.
     """
     if any((folder / name).is_file() for name in SAVED):
@@ -49,19 +49,19 @@ def find_tables_in(folder: Path) -> Found | None:
 
 
 def is_on_hub(place: Path) -> bool:
-    """Say whether a path that is not there may name a repository of the Hub."""
+    """Return whether a path that does not exist may name a repository on the Hub."""
     return NAME.fullmatch(place.as_posix()) is not None and not place.exists()
 
 
 def find_on_hub(place: Path) -> Found:
-    """Fetch a dataset of the Hub, or take it from the cache, as its environment variables say.
+    """Download a dataset from the Hub, or load it from the Hub's cache.
 
     Args:
         place: "owner/name", "owner/name@revision", "owner/name:configuration", or both.
 
     Raises:
-        DataError: It is not there, cannot be fetched, is none of pictures, or the extra `datasets`
-            is not installed.
+        DataError: The dataset does not exist, cannot be downloaded, has no images, or the extra
+            `datasets` is not installed.
     """
     name = place.as_posix()
     try:
@@ -71,21 +71,21 @@ def find_on_hub(place: Path) -> Found:
 
 
 def load_saved(place: str) -> Any:
-    """Open what `save_to_disk` wrote: one table, or tables by split."""
+    """Load what `save_to_disk` wrote: one table, or tables by split."""
     from datasets import load_from_disk
 
     return load_from_disk(place)
 
 
 def load_repository(place: str) -> Any:
-    """Open a folder of parquet files: tables by split."""
+    """Load a folder of parquet files: tables by split."""
     from datasets import load_dataset
 
     return load_dataset(place)
 
 
 def fetch_repository(place: str) -> Any:
-    """Open a repository of the Hub: tables by split."""
+    """Load a repository of the Hub: tables by split."""
     from datasets import load_dataset
 
     name, revision, configuration = parts_of(place)
@@ -93,16 +93,16 @@ def fetch_repository(place: str) -> Any:
 
 
 def parts_of(name: str) -> tuple[str, str | None, str | None]:
-    """Give the repository, the revision and the configuration that a name on the Hub asks for."""
+    """Parse a name on the Hub into the repository, the revision and the configuration."""
     found = NAME.fullmatch(name)
     return (name, None, None) if found is None else (found[1], found[2], found[3])
 
 
 def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
-    """Load tables, and call their splits as all datasets do.
+    """Load tables, and name their splits as in other datasets.
 
     Raises:
-        DataError: They cannot be loaded.
+        DataError: The tables cannot be loaded.
         MissingExtraError: The extra `datasets` is not installed.
     """
     try:
@@ -111,10 +111,10 @@ def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
         raise MissingExtraError("datasets", "datasets") from None
     try:
         tables = load(str(place))
-    except Exception as error:  # whatever it and the formats below it raise
-        told = (str(error).strip() or type(error).__name__).splitlines()[0]
+    except Exception as error:  # the library and its formats raise many types of exceptions
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{place} cannot be opened as a Hugging Face dataset ({told}): check the name, or "
+            f"{place} cannot be opened as a Hugging Face dataset ({reason}): check the name, or "
             "save or download it again"
         ) from error
     if isinstance(tables, Table):
@@ -127,12 +127,12 @@ def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
 
 
 def found_in(tables: Tables, place: Path, named: Callable[[], list[ClassTable]]) -> Found:
-    """Say what tables hold.
+    """Return the format and the splits of tables.
 
     Raises:
-        DataError: They hold no pictures with labels.
+        DataError: The tables have no images with labels.
     """
-    find_columns(next(iter(tables.values())).features, place)  # refused before it is opened
+    find_columns(next(iter(tables.values())).features, place)  # raises before a split is opened
     openers = {split: partial(open_split, tables, split, place, named) for split in tables}
     return Found(FORMAT, openers, KINDS)
 
@@ -143,7 +143,7 @@ def open_split(
     """Open one split.
 
     Raises:
-        DataError: Its labels cannot be understood, or are objects where maps are asked for.
+        DataError: The labels cannot be interpreted, or are objects although maps are requested.
     """
     columns = find_columns(tables[split].features, place)
     if columns.map is not None:
@@ -154,12 +154,12 @@ def open_split(
 
 
 def tables_beside(folder: Path) -> list[ClassTable]:
-    """Give what names classes in a folder."""
+    """Return the tables of class names in a folder."""
     return [*find_tables([folder]), *in_card(folder / "README.md")]
 
 
 def tables_on_hub(name: str) -> list[ClassTable]:
-    """Give what names classes in a repository; files that it lacks name none."""
+    """Return the tables of class names in a repository; missing files are skipped."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
@@ -171,5 +171,5 @@ def tables_on_hub(name: str) -> list[ClassTable]:
         except (EntryNotFoundError, HfHubHTTPError):
             continue
         files[file] = Path(fetched)
-    found = in_file(files[NAMING[0]]) if NAMING[0] in files else []
-    return [*found, *(in_card(files[NAMING[1]]) if NAMING[1] in files else [])]
+    tables = in_file(files[NAMING[0]]) if NAMING[0] in files else []
+    return [*tables, *(in_card(files[NAMING[1]]) if NAMING[1] in files else [])]

@@ -1,4 +1,4 @@
-"""Tables with a column of pictures and one of label maps."""
+"""Open tables with a column of images and a column of label maps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,18 +22,18 @@ def open_packed_maps(
     named: Callable[[], list[ClassTable]],
     wish: Wish,
 ) -> Dataset:
-    """Open the maps of a split; what they mean is found by those of all splits together.
+    """Open the maps of a split; the maps of all splits together decide what values mean.
 
     Args:
-        tables: By split.
-        split: Which is opened.
-        place: Of the dataset.
-        columns: What is where.
-        named: Finds what names classes beside the tables.
-        wish: What somebody says of them.
+        tables: Table of each split.
+        split: Split to open.
+        place: Path or Hub name of the dataset.
+        columns: Columns of images and labels.
+        named: Function that returns the class tables beside the dataset's tables.
+        wish: Options given by the user.
 
     Raises:
-        DataError: There is no map, one cannot be read, or names do not fit.
+        DataError: There is no map, a map cannot be read, or names do not fit.
     """
     pairs = {name: pairs_of(tables, name, place, columns) for name in tables}
     files: list[MapFile] = [file for each in pairs.values() for file in each.maps]
@@ -46,13 +46,13 @@ def open_packed_maps(
     naming = [place] if place.is_dir() else []
     dataset = open_maps(pairs[split], files, place, naming, find, wish)
     about = dataset.about
-    told = f"pictures in {columns.picture}, labels in {columns.map}; {about.told}"
-    dataset.about = About(f"Hugging Face dataset of {about.format}", about.tasks, told)
+    notes = f"pictures in {columns.picture}, labels in {columns.map}; {about.told}"
+    dataset.about = About(f"Hugging Face dataset of {about.format}", about.tasks, notes)
     return dataset
 
 
 def pairs_of(tables: Tables, split: str, place: Path, columns: Columns) -> Pairs:
-    """Pair the pictures of a split with their maps."""
+    """Pair the images of a split with their maps."""
     map_column = str(columns.map)
     table, pairs = tables[split], Pairs()
     if not {columns.picture, map_column} <= table.features.keys():

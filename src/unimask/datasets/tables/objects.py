@@ -1,4 +1,4 @@
-"""Tables with a column of pictures and one that lists the objects in them, as COCO does."""
+"""Open tables with a column of images and a column that lists their objects as COCO does."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,7 +31,7 @@ KEYS = {
     "bbox": BOXES,
     "iscrowd": CROWDS,
 }
-"""COCO's fields, and what tables call them."""
+"""Names of COCO's fields in tables."""
 
 
 def open_packed_objects(
@@ -44,19 +44,20 @@ def open_packed_objects(
 ) -> CocoInstances:
     """Open the objects of a split.
 
-    Classes are those of a ClassLabel, else those that something beside the tables names, else
-    all that occur in any split, so that every split has the same.
+    The classes are those of a ClassLabel, else those named beside the tables, else all that occur
+    in any split, so that all splits have the same.
 
     Args:
-        tables: By split.
-        split: Which is opened.
-        place: Of the dataset.
-        columns: What is where.
-        named: Finds what names classes beside the tables.
-        wish: Names of the classes, in place of the found ones, and the pictures' channels.
+        tables: Table of each split.
+        split: Split to open.
+        place: Path or Hub name of the dataset.
+        columns: Columns of images and objects.
+        named: Function that returns the class tables beside the dataset's tables.
+        wish: Options with the class names, which override the detected ones, and the images'
+            channels.
 
     Raises:
-        DataError: An object is not what it should be, or names do not fit.
+        DataError: An object is malformed, or names do not fit.
     """
     table = tables[split]
     rows = filled_rows(table, [columns.picture])
@@ -64,22 +65,22 @@ def open_packed_objects(
     reader = CocoReader(place / split)
     for number, name in class_names(tables, columns, named, wish, place).items():
         reader.take("categories", {"id": number, "name": name})
-    kept = [columns.objects, *(name for name in ("height", "width") if name in table.features)]
+    selected = [columns.objects, *(name for name in ("height", "width") if name in table.features)]
     called_by_row = {row: file.called.name for row, file in zip(rows, files, strict=True)}
-    for row, content in enumerate(table.select_columns(kept)):
+    for row, content in enumerate(table.select_columns(selected)):
         if row not in called_by_row:
             continue
         size = {name: content.get(name) for name in ("height", "width")}
         reader.take("images", {"id": row, "file_name": called_by_row[row], **size})
         for number, item in enumerate(objects_in(content[columns.objects]), start=1):
-            told = {key: item[name] for key in KEYS if (name := field(item, KEYS[key]))}
-            reader.take("annotations", {"id": number, **told, "image_id": row})
+            values = {key: item[name] for key in KEYS if (name := field(item, KEYS[key]))}
+            reader.take("annotations", {"id": number, **values, "image_id": row})
     reader.check()
     return listed_objects(reader, FORMAT, name_of(place), sorted(reader.images), files, wish)
 
 
 def objects_in(cell: Any) -> Iterator[Mapping[str, Any]]:
-    """Give the objects that a cell lists: one by one, or as lists of each of their fields."""
+    """Yield the objects in a cell, which lists objects or is a mapping of lists."""
     if isinstance(cell, Mapping):
         for values in zip(*cell.values(), strict=True):
             yield dict(zip(cell, values, strict=True))
@@ -94,10 +95,10 @@ def class_names(
     wish: Wish,
     place: Path,
 ) -> dict[Any, str]:
-    """Give the classes by what cells call them.
+    """Return the class name of each value in the cells.
 
     Raises:
-        DataError: Somebody gave too few or too many names.
+        DataError: The number of names given by the user differs from that of the classes.
     """
     from datasets import ClassLabel, LargeList, List
 
@@ -106,26 +107,26 @@ def class_names(
     key = str(field(fields, CATEGORIES))
     kind = fields[key].feature if isinstance(fields[key], List | LargeList) else fields[key]
     if isinstance(kind, ClassLabel):
-        found: dict[Any, str] = dict(enumerate(kind.names))
+        names: dict[Any, str] = dict(enumerate(kind.names))
     else:
         used = sorted(
             {value for table in tables.values() for value in used_in(table, columns, key)}
         )
         rows = [(at, row) for table in named()[:1] for at, row in enumerate(table.rows)]
         beside = {at if row.value is None else row.value: row.name for at, row in rows}
-        found = beside if beside and set(used) <= set(beside) else called(used)
-    if wish.names is not None and len(wish.names) != len(found):
-        raise DataError(f"{len(wish.names)} names, but {place} has {len(found)} classes")
-    return dict(zip(found, wish.names or found.values(), strict=True))
+        names = beside if beside and set(used) <= set(beside) else called(used)
+    if wish.names is not None and len(wish.names) != len(names):
+        raise DataError(f"{len(wish.names)} names, but {place} has {len(names)} classes")
+    return dict(zip(names, wish.names or names.values(), strict=True))
 
 
 def used_in(table: Any, columns: Columns, key: str) -> Iterator[Any]:
-    """Give the class of each object of a table."""
+    """Yield the class of each object of a table."""
     for cell in table.select_columns([columns.objects]):
         for item in objects_in(cell[columns.objects]):
             yield item[key]
 
 
 def called(used: list[Any]) -> dict[Any, str]:
-    """Give classes that nothing names names of their own."""
+    """Return names for classes without names."""
     return {value: value if isinstance(value, str) else f"class {value}" for value in used}

@@ -1,4 +1,4 @@
-"""Cells of tables as files."""
+"""Represent table cells as files."""
 
 import io
 from collections import Counter
@@ -12,27 +12,27 @@ from unimask.datasets.packed import PackedFile
 from unimask.errors import UnimaskError
 
 Table = Any
-"""A `datasets.Dataset`."""
+"""Type of a `datasets.Dataset`."""
 
 Tables = Mapping[str, Table]
-"""By split."""
+"""Table of each split."""
 
 
 class Column:
-    """One column of a table, whose cells are read when they are asked for.
+    """Column of a table whose cells are read on access.
 
     Args:
-        table: Of `datasets`.
-        name: The column's.
+        table: Table of `datasets`.
+        name: Name of the column.
     """
 
     def __init__(self, table: Table, name: str) -> None:
         from datasets import Image as Pictures
 
-        kept = table.select_columns([name])
-        if isinstance(kept.features[name], Pictures):
-            kept = kept.cast_column(name, Pictures(decode=False))
-        self.table, self.name = kept, name
+        selected = table.select_columns([name])
+        if isinstance(selected.features[name], Pictures):
+            selected = selected.cast_column(name, Pictures(decode=False))
+        self.table, self.name = selected, name
 
     def __len__(self) -> int:
         return len(self.table)
@@ -42,43 +42,43 @@ class Column:
 
 
 def packed_files(table: Table, column: str, folder: Path, rows: list[int]) -> list[PackedFile]:
-    """Give the files in some cells of a column, called as they were before they were packed.
+    """Return the files in some cells of a column, with their original names.
 
-    Where they had no names, or names that repeat, they are numbered by their rows.
+    If they have no names, or duplicate ones, they are numbered by row.
 
     Args:
-        table: Of `datasets`.
-        column: Of pictures.
-        folder: What the files' folder is called.
-        rows: Their rows.
+        table: Table of `datasets`.
+        column: Column of images.
+        folder: Folder in the paths that name the files.
+        rows: Rows of the cells.
     """
     cells = Column(table, column)
     paths = cells.table.with_format("arrow")[:][column]
-    given = [PurePath(path or "").name for path in fields(paths, "path")]
-    stems = Counter(PurePath(given[row]).stem for row in rows)
+    file_names = [PurePath(path or "").name for path in fields(paths, "path")]
+    stems = Counter(PurePath(file_names[row]).stem for row in rows)
     named = "" not in stems and max(stems.values(), default=0) == 1
     suffix = "" if named or not rows else suffix_of(PackedFile(cells, rows[0], folder))
     return [
-        PackedFile(cells, row, folder / (given[row] if named else f"{row:06d}{suffix}"))
+        PackedFile(cells, row, folder / (file_names[row] if named else f"{row:06d}{suffix}"))
         for row in rows
     ]
 
 
 def filled_rows(table: Table, columns: list[str]) -> list[int]:
-    """Give the rows whose cells all hold something."""
+    """Return the rows in which the cells of all these columns have values."""
     content = table.select_columns(columns).with_format("arrow")[:]
     filled = [content[column].is_valid().to_pylist() for column in columns]
     return [row for row, cells in enumerate(zip(*filled, strict=True)) if all(cells)]
 
 
 def fields(column: Any, name: str) -> Iterator[Any]:
-    """Give one field of a column of Arrow's structs, cell by cell; the others are not read."""
+    """Yield one field of a column of Arrow structs, without reading the other fields."""
     for chunk in column.chunks:
         yield from chunk.field(name).to_pylist()
 
 
 def suffix_of(file: PackedFile) -> str:
-    """Give the suffix of a picture's format; PNG's where it cannot be told."""
+    """Return the suffix for an image's format; ".png" if the format cannot be determined."""
     try:
         with file.open() as stream, Image.open(io.BytesIO(stream.read())) as picture:
             format = (picture.format or "png").lower()

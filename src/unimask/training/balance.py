@@ -42,7 +42,8 @@ def repeat_factors(counts: Int[np.ndarray, "n k"], threshold: float) -> Float[np
         threshold: Share of the images, 0 to 1, below which a class is rare; LVIS uses 0.001.
     """
     occurs = counts > 0
-    share = np.maximum(occurs.mean(0), 1 / len(occurs))  # no division by 0 if absent
+    # The lower bound avoids a division by zero for classes that do not occur.
+    share = np.maximum(occurs.mean(0), 1 / len(occurs))
     class_factors = np.maximum(1.0, np.sqrt(threshold / share))
     return np.where(occurs, class_factors, 1.0).max(1, initial=1.0)
 

@@ -1,4 +1,4 @@
-"""Pictures in the order and the shape of training: a function of seed, step and place alone."""
+"""Training batches, which depend only on seed, step and process number."""
 
 import warnings
 from collections.abc import Iterator
@@ -28,9 +28,9 @@ from unimask.training.unreadable import AT_MOST, UNREADABLE
 
 
 class Example(NamedTuple):
-    """A picture with its target for a task, and its sentences where texts are learned.
+    """Augmented image with its target for a task, and tokenized sentences for OneFormer.
 
-    `skipped` says why others could not be read, in whose place it stands.
+    `skipped` holds the errors of unreadable images that it replaces.
     """
 
     pixel_values: Float[Tensor, "c h w"]
@@ -42,7 +42,7 @@ class Example(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Examples of one size, stacked; targets stay a list."""
+    """Stacked examples of one size; targets stay a list."""
 
     pixel_values: Float[Tensor, "b c h w"]
     targets: list[Target]
@@ -53,15 +53,15 @@ class Batch(NamedTuple):
 
 
 class Examples(TorchDataset):
-    """The endless sequence of training examples: each epoch has as many as the data.
+    """Infinite sequence of training examples; an epoch has as many as the dataset has images.
 
     Args:
-        dataset: Labelled pictures.
-        tasks: What targets are made for; one of them is drawn for each picture.
-        settings: Augmentation and seed.
-        preprocessing: The size at which pictures are predicted, and their normalisation.
-        texts: Says what a picture shows; None where no texts are learned.
-        factors: How often each picture is shown; None shows all alike.
+        dataset: Labelled images.
+        tasks: Tasks to train for; one of them is drawn at random for each image.
+        settings: Settings, of which augmentation and seed are used.
+        preprocessing: Test size, relative to which images are scaled, and normalisation.
+        texts: Texts that describe an image; None without text branch.
+        factors: Repeat factor of each image; None for one each.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Examples(TorchDataset):
         self.order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
 
     def __getitem__(self, number: int) -> Example:
-        """Give example `number` of the sequence, or the next that can be read."""
+        """Return example `number` of the sequence, or the next readable one."""
         skipped: list[str] = []
         for later in range(AT_MOST):
             try:
@@ -93,13 +93,13 @@ class Examples(TorchDataset):
         raise DataError(f"{AT_MOST} pictures in a row cannot be read: {skipped[0]}")
 
     def example(self, number: int, later: int) -> Example:
-        """Give example `number`, `later` of which stand for others: each is changed anew."""
+        """Return example `number`; augment it anew if it replaces `later` unreadable ones."""
         epoch, place = divmod(number, len(self.dataset))
         if self.order[0] != epoch:
             pictures, seed = len(self.dataset), self.settings.seed
             self.order = (epoch, shuffled(pictures, self.factors, seed, epoch))
         index = int(self.order[1][place])
-        before = 0  # times that the epoch has shown this picture: it is changed anew each time
+        before = 0  # earlier occurrences in this epoch; each is augmented differently
         if self.factors is not None:
             before = int((self.order[1][:place] == index).sum())
         random = np.random.default_rng((self.settings.seed, epoch, index, later + AT_MOST * before))
@@ -114,7 +114,7 @@ class Examples(TorchDataset):
 
 
 def collate(examples: list[Example]) -> Batch:
-    """Stack pictures of one size."""
+    """Stack examples of one size."""
     sentences = [e.sentences for e in examples if e.sentences is not None]
     return Batch(
         torch.stack([example.pixel_values for example in examples]),
@@ -127,12 +127,12 @@ def collate(examples: list[Example]) -> Batch:
 
 
 class ExampleNumbers:
-    """The numbers of the examples in each batch of one process.
+    """Example numbers of each batch of one process.
 
     Args:
-        settings: Steps, passes and batch size.
-        first_step: Step to begin with.
-        rank: Number of the process.
+        settings: Settings, of which steps, passes and batch size are used.
+        first_step: First step.
+        rank: Number of this process, from 0.
         world: Number of processes.
     """
 
@@ -150,11 +150,11 @@ class ExampleNumbers:
 def batches(
     examples: Examples, settings: TrainingSettings, *, first_step: int, rank: int, world: int
 ) -> Iterator[Batch]:
-    """Give this process's batches from `first_step` on, `accumulate` of them a step.
+    """Yield this process's batches from `first_step` on, `accumulate` batches per step.
 
     Raises:
-        DataError: A picture's labels cannot be read.
-        ImageError: A picture cannot be read.
+        DataError: An image's labels cannot be read.
+        ImageError: An image cannot be read.
     """
     loader = DataLoader(
         examples,
@@ -163,7 +163,7 @@ def batches(
         collate_fn=collate,
         worker_init_fn=start_worker,
         persistent_workers=False,
-        generator=torch.Generator(),  # else it draws from the global one, which drop path follows
+        generator=torch.Generator(),  # the global generator also drives drop path
     )
     try:
         yield from loader
@@ -172,16 +172,16 @@ def batches(
 
 
 def start_worker(_: int) -> None:
-    """Leave warnings of the range of values to the process that trains."""
+    """Ignore warnings of value ranges in a worker; the main process issues them."""
     warnings.simplefilter("ignore", RangeWarning)
 
 
 def as_raised(error: UnimaskError) -> UnimaskError:
-    """Give the failure of a process that reads pictures without its traceback.
+    """Recreate an error of a data loading worker without its traceback.
 
-    PyTorch makes a new error of the traceback, which ends with type and message; our errors write
-    its line ends as escapes.
+    PyTorch raises a new error whose message is the traceback; it ends with type and message, in
+    which our errors write line ends as escapes.
     """
     kind = type(error)
-    *before, told = str(error).split(f"{kind.__module__}.{kind.__name__}: ")
-    return kind(told.removesuffix(r"\n") if before else told)
+    *before, message = str(error).split(f"{kind.__module__}.{kind.__name__}: ")
+    return kind(message.removesuffix(r"\n") if before else message)

@@ -1,4 +1,4 @@
-"""A run's curves as a picture."""
+"""Plot of a run's losses and scores."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from unimask.formats.atomic import atomic_path
 
 
 def draw_curves(rows: list[dict[str, str]], target: Path) -> None:
-    """Draw losses and score over steps, from the rows of metrics.csv.
+    """Plot losses and score over steps, from the rows of metrics.csv.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -31,7 +31,7 @@ def draw_curves(rows: list[dict[str, str]], target: Path) -> None:
     right.plot([int(r["step"]) for r in scores], [float(r["score"]) for r in scores], marker="o")
     name = scores[-1]["metric"] if scores else "score"
     right.set(title=f"{name} on validation (%)", xlabel="step")
-    right.set_ylim(bottom=0)  # no score is below 0, and a curve at 0 would be centred
+    right.set_ylim(bottom=0)  # without it, a constant score of 0 would be centred
     right.grid(alpha=0.25)
     with atomic_path(target) as path:
         figure.savefig(path, dpi=110)

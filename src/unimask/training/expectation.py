@@ -1,4 +1,4 @@
-"""What the first loss of a run should be, so that a large number frightens nobody."""
+"""Expected first loss of a run, for comparison with the first logged loss."""
 
 import math
 from typing import NamedTuple
@@ -13,20 +13,21 @@ from unimask.config import (
 from unimask.losses.build import default_losses
 
 FRESH_MASKS = {"points": (math.log(2), 0.87), "dense": (0.045, 0.86), "proposals": (0.3, 0.52)}
-"""Mask and dice loss of untrained networks: undecided pixels cost log 2, and the best of many
-queries is matched, which makes the others a little less than their values at one half. Measured on
-presets, with objects that cover a few hundredths of the picture; the focal loss ("dense") may be
-some times as large, where chance made all of the first masks bright."""
+"""Mask and dice loss of untrained networks: undecided pixels cost log 2, and since the best of many
+queries is matched, the values are slightly lower than at probability one half. Measured on presets
+with objects that cover a few percent of the image; the focal loss ("dense") may be several times as
+large if all initial masks happen to be bright.
+"""
 
 
 class Expectation(NamedTuple):
-    """The first loss of an untrained network.
+    """Expected first loss of an untrained network.
 
     Attributes:
-        headline: Of the last layer.
-        total: Of all layers, without a contrast with texts.
-        layers: How many they are.
-        words: The headline as a sum, spelt out.
+        headline: Loss of the last layer.
+        total: Loss of all layers, without the contrastive loss.
+        layers: Number of layers.
+        words: Headline as a weighted sum of its terms.
     """
 
     headline: float
@@ -36,11 +37,11 @@ class Expectation(NamedTuple):
 
 
 def expect(network: SegmenterConfig, config: LossConfig | None) -> Expectation:
-    """Say what an untrained network's first loss is: no class is likelier than another.
+    """Compute the expected first loss of an untrained network, whose classes are equally likely.
 
     Args:
-        network: Untrained.
-        config: Of the losses; None for the network's own.
+        network: Configuration of the network.
+        config: Configuration of the losses; None for the network's default.
     """
     decoder = network.transformer_decoder
     classes = fresh_class_loss(network)
@@ -64,13 +65,13 @@ def expect(network: SegmenterConfig, config: LossConfig | None) -> Expectation:
 
 
 def fresh_class_loss(network: SegmenterConfig) -> float:
-    """Give the cross entropy of a fresh class head: the logarithm of the number of answers."""
+    """Compute the cross entropy of a new class head: the logarithm of the number of outputs."""
     per_pixel = isinstance(network.transformer_decoder, PerPixelConfig | PerPixelPlusConfig)
     return math.log(network.num_classes + (0 if per_pixel else 1))
 
 
 def count_layers(network: SegmenterConfig) -> int:
-    """Count the predictions that are judged."""
+    """Return the number of layers whose predictions have losses."""
     decoder = network.transformer_decoder
     if isinstance(decoder, PerPixelConfig):
         return 1

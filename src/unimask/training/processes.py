@@ -1,4 +1,4 @@
-"""The processes of a run: joining those that `torchrun` started, and leaving them in peace."""
+"""Processes of a run: start under `torchrun`, and safe exit."""
 
 import atexit
 import os
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 LETTING_GO = 0.2
-"""Seconds for which a process that is done leaves the interpreter to gloo's threads.
+"""Seconds to wait at exit, so that gloo's threads can release the tensors that they sent.
 
-They let go of the tensors they sent, and need the interpreter for it. A thread that asks for a
-closing interpreter is ended by CPython before 3.14 in a way that aborts the whole process, on
-which `torchrun` kills the others, one of which may still be writing.
+They need the interpreter for it. Before CPython 3.14, a thread that needs an interpreter during
+shutdown aborts the whole process; `torchrun` then kills the other processes, one of which may still
+be writing.
 """
 
 
 EXTRA = (("lightning_fabric", "lightning-fabric"), ("matplotlib",) * 2, ("tokenizers",) * 2)
-"""Modules of the extra `train` that every run or some runs import, and their packages."""
+"""Modules that training imports, and the packages of the extra `train` that have them."""
 
 
 def require_extra() -> None:
-    """Refuse to start what would fail for want of a package.
+    """Check that the packages of the extra `train` are installed.
 
     Raises:
-        MissingExtraError: The extra `train` is not installed.
+        MissingExtraError: A package is not installed.
     """
     for module, package in EXTRA:
         if find_spec(module) is None:
@@ -42,15 +42,15 @@ def require_extra() -> None:
 
 
 def is_first_process() -> bool:
-    """Return whether this is the process that writes and prints for all of a run.
+    """Return whether this process writes and prints for all processes of a run.
 
-    `torchrun` numbers the processes of a run in the environment; a process without number is alone.
+    `torchrun` stores the number of a process in the environment; without it there is one process.
     """
     return os.environ.get("RANK", "0") == "0"
 
 
 def resume_command(folder: Path) -> str:
-    """Return the command line that continues the run of a folder, started as this process was."""
+    """Format the command that resumes the run of a folder with the same launcher."""
     options = f"train --resume --out {shlex.quote(str(folder))}"
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return f"unimask {options}"
@@ -61,10 +61,10 @@ def resume_command(folder: Path) -> str:
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that training cannot use here, without touching any.
+    """Raise SettingsError if a device is not available, without initialising any.
 
     Raises:
-        SettingsError: It is unknown, or this machine has none.
+        SettingsError: The name is unknown, or this machine has no such device.
     """
     here = available_devices()
     known = ("auto", *here, *(["gpu"] if len(here) > 1 else []))
@@ -75,10 +75,10 @@ def check_device(device: str) -> None:
 
 
 def launch(device: str, precision: str) -> "Fabric":
-    """Join the processes that `torchrun` started, or stand alone.
+    """Start Fabric with the processes of `torchrun`, or with one process.
 
     Args:
-        device: As `check_device` takes it.
+        device: Device name as for `check_device`.
         precision: "float32" or "bfloat16".
     """
     from lightning_fabric import Fabric

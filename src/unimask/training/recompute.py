@@ -1,4 +1,4 @@
-"""Layers whose insides are computed again for their gradients, not kept (Chen et al. 2016)."""
+"""Activation checkpointing: layers recomputed in the backward pass (Chen et al. 2016)."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -26,13 +26,13 @@ REPEATED = (
     MaskedDecoderLayer,
     SwinBlock,
 )
-"""What networks have many of, one after the other."""
+"""Types of layers that networks repeat, which are recomputed."""
 
 
 def recompute_layers(network: nn.Module) -> None:
-    """Keep only the inputs of a network's blocks and layers until their gradients are wanted.
+    """Store only the inputs of a network's layers, and recompute their activations when needed.
 
-    The gradients are the same: dropout draws what it drew.
+    Gradients are unchanged, because dropout repeats its random numbers.
     """
     for module in network.modules():
         if isinstance(module, REPEATED):
@@ -40,7 +40,7 @@ def recompute_layers(network: nn.Module) -> None:
 
 
 def recomputed(forward: Callable) -> Callable:
-    """Give a forward that is called again for its gradients."""
+    """Wrap a forward method so that it is recomputed in the backward pass."""
 
     @wraps(forward)
     def call(*inputs: object) -> object:

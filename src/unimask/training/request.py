@@ -1,4 +1,4 @@
-"""What a caller asks of a run, and the images that follow from it."""
+"""Arguments of `train`, and the datasets and tasks that follow from them."""
 
 import os
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ from unimask.training.start import usual_task
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """The arguments of `train`; None stands for what was not given.
+    """Arguments of `train`; None if not given.
 
     Attributes:
-        data: Folder of the dataset, or its name on the Hub.
-        model: What training starts from.
-        task: What is trained.
-        out: The run's folder.
-        names: Names of the classes.
+        data: Dataset folder, or name of a dataset on the Hub.
+        model: Initial model.
+        task: Task to train for.
+        out: Folder of the run.
+        names: Class names.
         format: Format of the labels.
         masks: Label maps to read.
         split: Split to train on.
         val_split: Split to validate on.
-        settings: All settings at once.
-        device: Where to compute.
+        settings: Complete settings.
+        device: Device to train on.
         changes: Single settings by name.
     """
 
@@ -50,11 +50,11 @@ class Request:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, *, resume: bool) -> None:
-        """Refuse what can be refused before anything is opened.
+        """Validate everything that does not require the data.
 
         Raises:
-            MissingExtraError: The extra `train`, or that of a logger, is not installed.
-            SettingsError: Something is missing, or this machine has no such device.
+            MissingExtraError: The extra `train`, or a logger's package, is not installed.
+            SettingsError: An argument is missing, or the device is not available.
         """
         require_extra()
         check_device("auto" if self.device is None else self.device)
@@ -68,22 +68,22 @@ class Request:
             raise SettingsError("give a model: a preset such as mask2former-nano, or weights")
 
     def place(self) -> str:
-        """Return where the dataset lies: the absolute path of a folder, or its name on the Hub."""
+        """Return the absolute path of the dataset folder, or its name on the Hub."""
         return whole_path(str(self.data))
 
 
 def whole_path(name: str) -> str:
-    """Return a name as an absolute path if something of this name is on the disk."""
+    """Return the absolute path of an existing file or folder, or any other name unchanged."""
     path = Path(name).expanduser()
     return os.path.abspath(path) if path.exists() else name
 
 
 def open_splits(request: Request, channels: int = RGB) -> tuple[Dataset, Dataset]:
-    """Open the images that are trained on, and those that are validated on.
+    """Open the training and validation images.
 
     Raises:
-        DataError: One cannot be opened, or their classes differ.
-        SettingsError: Both are the same, or an option cannot be honoured.
+        DataError: A split cannot be opened, or their classes differ.
+        SettingsError: Both splits are the same, or an option does not apply.
     """
     assert request.data is not None
     return open_train_and_val(
@@ -98,11 +98,11 @@ def open_splits(request: Request, channels: int = RGB) -> tuple[Dataset, Dataset
 
 
 def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, tuple[Task, ...]]:
-    """Return what is trained, by the name of the option and task by task.
+    """Return the tasks to train for, as the name of the option and as single tasks.
 
     Raises:
-        DataError: There is nothing to learn for the task.
-        TaskError: The task is unknown, or the labels cannot teach it.
+        DataError: The labels have nothing for the task.
+        TaskError: The task is unknown, or does not match the labels.
     """
     task = task or usual_task(model, dataset)
     tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)

@@ -1,4 +1,4 @@
-"""How an interrupted run goes on: what its folder restores, and what may be given anew."""
+"""Resuming of a run: what its folder restores, and which settings may change."""
 
 import os
 from collections.abc import Iterator
@@ -38,18 +38,18 @@ MAY_CHANGE = {
     "on_bad_picture": "what an unreadable image does",
     "max_bad_steps": "how long a run that diverges goes on",
 }
-"""Settings that a resumed run may be given anew, and why; all others are the run's own."""
+"""Settings that may change when a run is resumed, and the reason; all others are fixed."""
 
 OPTIONS = {"num_queries": "queries", "loggers": "logger"}
-"""Names of options where they are not those of settings."""
+"""Names of options that differ from their settings."""
 
 
 def resumed_plan(request: Request, folder: RunFolder) -> Plan:
-    """Restore everything from a run's folder.
+    """Restore the plan of a run from its folder.
 
     Raises:
-        DataError: The dataset is not there, or is another one.
-        SettingsError: Something was given that contradicts the run.
+        DataError: The dataset is missing, or differs.
+        SettingsError: An argument contradicts the run.
         TrainingError: The folder holds no run, or is damaged.
     """
     record, settings = folder.read_record()
@@ -107,10 +107,10 @@ def restored_plan(
 
 
 def known_task(record: RunRecord, folder: RunFolder) -> tuple[Task, ...]:
-    """Return the one task of a run.
+    """Return the single task of a run.
 
     Raises:
-        TrainingError: It has no such name.
+        TrainingError: The recorded task is unknown.
     """
     for task in TASKS:
         if task == record.task:
@@ -121,10 +121,10 @@ def known_task(record: RunRecord, folder: RunFolder) -> tuple[Task, ...]:
 def old_plan(
     record: RunRecord, settings: TrainingSettings, request: Request, folder: RunFolder
 ) -> Plan:
-    """Build the network of a run of an earlier release anew, from what it was started with.
+    """Build the plan of a run of an earlier release again from the arguments of its start.
 
     Raises:
-        TrainingError: Its folder does not say what, or the classes of the dataset are others.
+        TrainingError: The arguments are not recorded, or the dataset has other classes.
     """
     model, task = request.model or record.model, request.task or record.task
     if model is None or task is None:
@@ -145,10 +145,10 @@ def old_plan(
 
 
 def find_data(record: RunRecord, request: Request, folder: Path) -> str:
-    """Return where the dataset is: where it was given, else where it was.
+    """Return the path or Hub name of the dataset: the given one, else the recorded one.
 
     Raises:
-        TrainingError: It is not there any more.
+        TrainingError: The recorded folder does not exist.
     """
     if request.data is not None:
         return str(request.data)
@@ -164,10 +164,10 @@ def find_data(record: RunRecord, request: Request, folder: Path) -> str:
 
 
 def check_weights(plan: Plan, state: SavedState, folder: RunFolder) -> None:
-    """Refuse a state of another network before one is built.
+    """Raise TrainingError if a saved state does not match the network, before building it.
 
     Raises:
-        TrainingError: Its tensors are not those of the network.
+        TrainingError: Tensors are missing, unknown, or of another shape.
     """
     try:
         state.check_shapes(wanted_tensors(plan.checkpoint.config, state.network))
@@ -178,10 +178,10 @@ def check_weights(plan: Plan, state: SavedState, folder: RunFolder) -> None:
 
 
 def compare_data(plan: Plan, request: Request, folder: RunFolder) -> None:
-    """Refuse another dataset than the one that the run began with; it may have been moved.
+    """Raise TrainingError if the dataset differs from that of the run; it may have been moved.
 
     Raises:
-        TrainingError: It differs; the message says how.
+        TrainingError: It differs; the message describes how.
     """
     before = folder.read_fingerprint()
     if before is None:
@@ -198,10 +198,10 @@ def compare_data(plan: Plan, request: Request, folder: RunFolder) -> None:
 def refuse_contradictions(
     record: RunRecord, settings: TrainingSettings, request: Request, folder: Path
 ) -> None:
-    """Refuse what was given and differs from what the run was started with.
+    """Raise SettingsError if a given argument differs from that of the run.
 
     Raises:
-        SettingsError: There is such an option; the message has both values.
+        SettingsError: There is one; the message has both values.
     """
     for option, given, own in contradictions(record, settings, request):
         allowed = ", ".join(f"--{name.replace('_', '-')}" for name in map(option_name, MAY_CHANGE))
@@ -213,32 +213,32 @@ def refuse_contradictions(
 
 
 def option_name(setting: str) -> str:
-    """Return the name of the option that a setting has."""
+    """Return the name of a setting's option."""
     return OPTIONS.get(setting, setting)
 
 
 def contradictions(
     record: RunRecord, settings: TrainingSettings, request: Request
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the name of each contradicting option, what was given, and what the run has."""
+    """Yield name, given value and run's value of each contradicting argument."""
     old = record.network is None
     for name in ("model", "task", "names", "format", "masks", "split", "val_split"):
-        given, own = getattr(request, name), getattr(record, name)
-        unknown = old and own is None  # by a run of an earlier release
-        if given is not None and not unknown and not same_place(given, own):
-            yield name, listed(given), listed(own)
-    for name, given in given_settings(request).items():
+        value, own = getattr(request, name), getattr(record, name)
+        unknown = old and own is None  # not recorded by an earlier release
+        if value is not None and not unknown and not same_place(value, own):
+            yield name, listed(value), listed(own)
+    for name, value in given_settings(request).items():
         if name in MAY_CHANGE:
             continue
         size = name == "size"
         own = settings.augmentation.crop if size else getattr(settings, name)
-        automatic = name == "tokenizer" and given == AUTO
-        if not automatic and not same_place(given, own):
-            yield name, given, own
+        automatic = name == "tokenizer" and value == AUTO
+        if not automatic and not same_place(value, own):
+            yield name, value, own
 
 
 def given_settings(request: Request) -> dict[str, Any]:
-    """Return the settings that were given, by name."""
+    """Return the given settings by name."""
     known = {field.name for field in fields(TrainingSettings)}
     for name in request.changes:
         if name not in known | {"size", "epochs"}:
@@ -249,28 +249,28 @@ def given_settings(request: Request) -> dict[str, Any]:
 
 
 def same_place(given: Any, own: Any) -> bool:
-    """Return whether two values are equal, or name the same file."""
+    """Return whether two values are equal, or paths of the same file."""
     if isinstance(given, str) and isinstance(own, str):
         given, own = (os.path.abspath(os.path.expanduser(name)) for name in (given, own))
     return given == own
 
 
 def listed(value: Any) -> str:
-    """Return a value as its option is written."""
+    """Format a value as on the command line."""
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def change_settings(plan: Plan, request: Request, folder: Path) -> TrainingSettings:
-    """Return the run's settings with what was given anew.
+    """Return the run's settings with the changes that were given.
 
     Raises:
-        SettingsError: An update would take another number of images.
+        SettingsError: The number of images per step would change.
     """
-    given = {k: v for k, v in given_settings(request).items() if k in MAY_CHANGE}
-    epochs = given.pop("epochs", None)
+    changes = {k: v for k, v in given_settings(request).items() if k in MAY_CHANGE}
+    epochs = changes.pop("epochs", None)
     if epochs is not None and "steps" in request.changes:
         raise SettingsError("give --steps or --epochs, not both")
-    changed = replace(plan.settings, **given)
+    changed = replace(plan.settings, **changes)
     machine = find_machine(plan.device)
     processes = machine.processes
     images = changed.batch_size * changed.accumulate * processes
@@ -291,7 +291,7 @@ def change_settings(plan: Plan, request: Request, folder: Path) -> TrainingSetti
 
 
 def describe_changes(before: TrainingSettings, now: TrainingSettings) -> Iterator[str]:
-    """Yield what differs between two settings."""
+    """Describe the settings that differ."""
     for name in MAY_CHANGE:
         old, new = getattr(before, name, None), getattr(now, name, None)
         if old != new:
@@ -299,7 +299,7 @@ def describe_changes(before: TrainingSettings, now: TrainingSettings) -> Iterato
 
 
 def is_over(plan: Plan) -> str:
-    """Return why nothing is left to do, for a person; empty if something is."""
+    """Describe why nothing is left to do; empty if something is."""
     state, settings = plan.state, plan.settings
     if state is None:
         return ""

@@ -1,4 +1,4 @@
-"""What a run's folder records of its start, so that a resumed run needs nothing else."""
+"""Record of a run's start in its folder, so that the run can be resumed from it alone."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
@@ -33,31 +33,30 @@ class ModelRecord:
         return cls(**{n: getattr(checkpoint, n) for n in names}, pretrained=pretrained)
 
     def with_weights(self, state: dict[str, Tensor]) -> Checkpoint:
-        """Return the checkpoint of these weights."""
+        """Return the checkpoint with these weights."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "pretrained"}
         return Checkpoint(**values, state=state)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
-    """How a run was started, beside its `TrainingSettings`.
+    """Arguments that a run was started with, except its `TrainingSettings`.
 
-    Every field but the first three is unknown (None) in folders of earlier releases.
+    Every field but the first three is None in folders of earlier releases.
 
     Attributes:
-        model: Name or path of the model that training started from.
+        model: Name or path of the initial model.
         task: One of the three tasks, or "all".
-        data: Path of the dataset's folder, absolute, or its name on the Hub.
-        labels: Names of the dataset's classes.
-        split: Split that is trained on.
-        val_split: Split that is validated on; None where the dataset's own "val" or a part that
-            was set aside is.
-        names: Names that were given for the classes.
-        format: Format that was given for the labels.
-        masks: Label maps that were chosen.
-        device: Device that was asked for.
-        processes: Number of processes, whose batches make up an update together.
-        network: The network and the rules of its predictions.
+        data: Absolute path of the dataset folder, or its name on the Hub.
+        labels: Class names of the dataset.
+        split: Split to train on.
+        val_split: Split to validate on; None for "val" or images set aside from the training split.
+        names: Given class names.
+        format: Given format of the labels.
+        masks: Given choice of label maps.
+        device: Given device.
+        processes: Number of processes of the run.
+        network: Network and rules of its predictions.
     """
 
     model: str | None = None
@@ -74,7 +73,7 @@ class RunRecord:
     network: ModelRecord | None = None
 
     def summary(self) -> dict[str, object]:
-        """Return what loggers show of a run."""
+        """Return the description for loggers."""
         return {
             "model": self.model,
             "task": self.task,
@@ -83,16 +82,16 @@ class RunRecord:
         }
 
     def to_json(self) -> dict[str, object]:
-        """Return the record as values that JSON has."""
+        """Convert the record to JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "RunRecord":
-        """Build the record that `to_json` wrote.
+        """Build a record from its JSON values.
 
         Raises:
             ValueError: A value is missing, unknown, or of another type.
-            CheckpointError: The network is none.
+            CheckpointError: The configuration of the network is invalid.
         """
         known = {field.name for field in fields(cls)}
         record = build(cls, {key: value for key, value in values.items() if key in known}, "run")
@@ -104,15 +103,15 @@ class RunRecord:
 
 
 def build(kind: Any, value: Any, name: str) -> Any:
-    """Build a value of a type from what JSON has.
+    """Build a value of a type from JSON values.
 
     Args:
-        kind: A type hint of a configuration: dataclasses, unions, tuples and plain types.
-        value: Dictionaries for dataclasses, whose unions differ in `kind`; lists for tuples.
-        name: Name of the field, for messages.
+        kind: Type hint of a configuration: dataclass, union, tuple or plain type.
+        value: Dictionary for a dataclass, with `kind` for unions of them; list for a tuple.
+        name: Name of the field in messages.
 
     Raises:
-        ValueError: The value is not of that type.
+        ValueError: The value has another type.
     """
     if get_origin(kind) in (Union, UnionType):
         return build(union_member(get_args(kind), value, name), value, name)
@@ -146,10 +145,10 @@ def build_dataclass(kind: Callable[..., Any], values: Any, name: str) -> Any:
 
 
 def union_member(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
-    """Return the member of a union that a value belongs to.
+    """Return the member of a union that matches a value.
 
     Raises:
-        ValueError: There is none.
+        ValueError: No member matches.
     """
     if value is None and NoneType in kinds:
         return NoneType
@@ -169,5 +168,5 @@ def union_member(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
 
 
 def default_kind(config: Any) -> object:
-    """Return the `kind` that a configuration's dataclass writes."""
+    """Return the default `kind` of a configuration's dataclass."""
     return next((field.default for field in fields(config) if field.name == "kind"), None)

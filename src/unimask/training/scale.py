@@ -1,4 +1,4 @@
-"""How much of a picture a training square shows: sizes of prediction, and what depends on both."""
+"""Training crops that show only parts of images: test size and losses that suit them."""
 
 from dataclasses import replace
 
@@ -12,32 +12,35 @@ from unimask.errors import UnimaskError
 from unimask.training.settings import TrainingSettings
 
 LARGE = 0.5
-"""Of a training square's side: what is larger does not fit into most squares. Squares smaller
-than pictures show parts of them. Where what is labelled is small, nuclei or cracks, parts are as
-good, and weights know things at their own scale; a street or a dog would be learned in pieces and
-asked for as a whole."""
+"""Side of objects, as a share of the crop's side, above which most crops do not contain them whole.
+
+Crops smaller than images show parts of them. If objects are small, such as nuclei or cracks, parts
+suffice, and trained weights work at their own scale; a street or a dog would be learned in parts
+but predicted as a whole.
+"""
 
 SMALL, MOST_TIMES = 0.1, 4.0
-"""Of a square's side: of such things there are many. How much heavier "no object" becomes at most,
-as `recipes/nuclei.py` has it."""
+"""Side of objects, as a share of the crop's side, up to which they are expected to be many; and
+largest factor on the weight of "no object", as in `recipes/nuclei.py`.
+"""
 
 LOOKED_AT, LOOK = 20, 256
-"""Pictures that are read, evenly spaced, and pixels of their shorter side that regions take."""
+"""Number of evenly spaced images to read, and shorter side in pixels to find regions at."""
 
 
 def fit_squares(
     dataset: Dataset, checkpoint: Checkpoint, settings: TrainingSettings, other_classes: bool
 ) -> tuple[TrainingSettings, str]:
-    """Let what squares teach be what pictures ask for.
+    """Choose a test size and a weight of "no object" that suit the training crops.
 
     Args:
-        dataset: To learn from.
-        checkpoint: The network, and its size of prediction.
-        settings: Of the run; what they say of preprocessing and criterion stays.
-        other_classes: Whether trained weights learn classes of others.
+        dataset: Training images.
+        checkpoint: Network with its test size.
+        settings: Settings of the run; given preprocessing and criterion are kept.
+        other_classes: Whether trained weights get a new class head.
 
     Returns:
-        The settings, and a line on what a person should know; empty if there is nothing.
+        The settings, and a description of a changed test size or "".
     """
     own, crop = checkpoint.preprocessing.shortest_edge, settings.augmentation.crop
     scales = other_classes and settings.preprocessing is None and crop < own
@@ -59,44 +62,44 @@ def fit_squares(
 
 
 def proposes(checkpoint: Checkpoint) -> bool:
-    """Say whether queries are taken from the picture: the larger it is, the more."""
+    """Return whether queries are selected from the image, so that larger images have more."""
     decoder = checkpoint.config.transformer_decoder
     return isinstance(decoder, MaskedDecoderConfig) and decoder.proposals > 0
 
 
 def at_edge(preprocessing: PreprocessingConfig, edge: int) -> PreprocessingConfig:
-    """Give the same for smaller pictures."""
+    """Set the shorter side of preprocessing, and scale the limit of the longer side with it."""
     longest = round(preprocessing.longest_edge * edge / preprocessing.shortest_edge)
     return replace(preprocessing, shortest_edge=edge, longest_edge=longest)
 
 
 def no_object_weight(larger: float, side: float) -> float:
-    """Give the weight of "no object" where queries are taken from the picture.
+    """Compute the weight of "no object" if queries are selected from the image.
 
-    A picture of four squares has four times the queries of a square: their doubts, summed up over
-    a pixel, would outvote the few that are right. Among small things neighbours bid for the same.
+    An image of four crops has four times the queries of a crop, whose scores would add up and
+    outweigh the few correct queries of a pixel. Small objects get several competing queries.
 
     Args:
-        larger: Side of pictures in prediction, in squares.
-        side: Of what is labelled, in squares.
+        larger: Side of images in prediction, in crops.
+        side: Side of objects, in crops.
     """
     times = MOST_TIMES if side <= SMALL else min(max(larger**2, 1.0), MOST_TIMES)
     return times * CriterionConfig().no_object_weight
 
 
 def usual_side(dataset: Dataset) -> float:
-    """Give the side of pieces above which half of what is labelled lies.
+    """Compute the side of objects above which half of the labelled area lies.
 
-    Pieces are things; where there are none, connected regions of stuff, of two classes those of the
-    rarer one, since the other is a ground. The side is the root of the area, as a share of the
-    picture's shorter side; 0 where nothing is labelled.
+    Objects are things, or without things connected regions of stuff; of two stuff classes only the
+    rarer one, since the other is background. The side is the root of the area as a share of the
+    image's shorter side; 0 if nothing is labelled.
     """
     is_thing = np.array(dataset.labels.is_thing)
     found: list[tuple[int, float]] = []
     for index in range(0, len(dataset), -(-len(dataset) // LOOKED_AT)):
         try:
             sample = dataset[index]
-        except UnimaskError:  # the run will tell
+        except UnimaskError:  # training reports the error
             continue
         pieces = things_of(sample, is_thing) if is_thing.any() else regions_of(sample)
         found += [(label, area / min(sample.size) ** 2) for label, area in pieces]
@@ -112,7 +115,7 @@ def usual_side(dataset: Dataset) -> float:
 
 
 def things_of(sample: Sample, is_thing: np.ndarray) -> list[tuple[int, int]]:
-    """Give class and pixels of all things, crowds left out."""
+    """Return class and area of all things except crowds."""
     pixels = np.zeros(len(sample.label_ids) + 1, np.int64)
     for layer in sample.id_maps:
         pixels += np.bincount(layer.ravel(), minlength=len(pixels))
@@ -121,7 +124,7 @@ def things_of(sample: Sample, is_thing: np.ndarray) -> list[tuple[int, int]]:
 
 
 def regions_of(sample: Sample) -> list[tuple[int, int]]:
-    """Give class and pixels of all connected regions of stuff, at a coarse look."""
+    """Return class and approximate area of all connected regions of stuff."""
     step = max(1, min(sample.size) // LOOK)
     maps, regions = sample.id_maps[:, ::step, ::step], []
     for number, label in enumerate(sample.label_ids.tolist(), start=1):

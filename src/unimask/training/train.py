@@ -1,4 +1,4 @@
-"""From a folder of labelled images to weights, in one call."""
+"""Training of a network on a folder of labelled images."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or interrupted run.
+    """Finished or interrupted run.
 
     Attributes:
-        folder: Everything that it wrote.
-        metrics: Name and best value of the headline score, in percent.
-        finished: False if it was interrupted and can be resumed.
+        folder: Folder with all files of the run.
+        metrics: Best value of the main metric in percent, by name.
+        finished: Whether the run is complete; an interrupted one can be resumed.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def predictor(self) -> Predictor:
-        """The best weights, loaded."""
+        """Predictor with the best weights."""
         return load(self.folder)
 
 
@@ -77,38 +77,39 @@ def train(
     """Train a network on a folder of labelled images.
 
     The run's folder holds settings, metrics, curves, samples, `weights/best` and `weights/last`
-    (averaged, loadable), and `state.pt`, from which an interrupted run continues with the result
-    of an uninterrupted one. `train(resume=True, out=FOLDER)` needs nothing else. One process at a
-    time can train in a folder.
+    (averaged, loadable), and `state.pt`, from which an interrupted run continues with the same
+    result as an uninterrupted one: `train(resume=True, out=FOLDER)` needs no other argument. Only
+    one process at a time can train in a folder.
 
     Args:
-        data: Folder of the dataset, or its name on the Hub. A resumed run takes a moved copy.
-        model: A preset or published configuration by name, untrained; or whatever `load` takes.
-        task: "panoptic" trains a Mask2Former for all three tasks; "all" a OneFormer, which is told
-            for each image what is asked. By default a configuration's own, else panoptic if the
-            labels can teach it.
-        out: The run's folder; `runs/TASK` by default.
-        resume: Continue the run in `out` as it was started. Of everything else only the settings in
-            `resume.MAY_CHANGE` may be given anew; what contradicts the run is refused.
-        names: Of the classes, as `open_dataset` takes them.
-        format: Of the labels, as `open_dataset` takes it.
-        masks: Label maps to read, as `open_dataset` takes them.
-        split: Split to train on; "train" by default, or everything where there are no splits.
-        val_split: Split to validate on; "val" by default, or images that are set aside.
-        settings: Everything else. None chooses what fits the data and the machine
-            (`unimask.training.choices`), and prints what it chose.
-        changes: Fields of `TrainingSettings` by name, which override either; besides `size`, the
-            side of the training square, and `epochs` in place of `steps`.
-        device: "auto" (the default; a resumed run has its own), "cpu", "cuda", "cuda:1" or "mps".
-        quiet: Print nothing.
+        data: Dataset folder, or name of a dataset on the Hub. A resumed run accepts a moved copy.
+        model: Name of a preset or of a published configuration, to train from scratch; or any
+            source of `load`, to train its weights further.
+        task: "semantic", "instance" or "panoptic", which serves all three tasks in MaskFormer and
+            Mask2Former; "all" trains a OneFormer, which gets the task of each image as input. By
+            default a published configuration's own, else the most general task of the labels.
+        out: Folder of the run; `runs/TASK` by default.
+        resume: Whether to continue the run in `out` with its own arguments. Only the settings in
+            `resume.MAY_CHANGE` may differ; other contradictions raise an error.
+        names: Class names, as for `open_dataset`.
+        format: Format of the labels, as for `open_dataset`.
+        masks: Label maps to read, as for `open_dataset`.
+        split: Split to train on; by default "train", or all images if there are no splits.
+        val_split: Split to validate on; by default "val", or images set aside from training.
+        settings: All other settings. None chooses them from the data and the hardware
+            (`unimask.training.choices`) and prints them.
+        changes: Fields of `TrainingSettings` by name, which override `settings` or the choices;
+            also `size`, the side of the training crop in pixels, and `epochs` instead of `steps`.
+        device: "auto" (default, except for resumed runs), "cpu", "cuda", "cuda:1" or "mps".
+        quiet: Whether nothing is printed.
 
     Raises:
-        DataError, TaskError: The dataset cannot be read, or cannot teach the task.
+        DataError, TaskError: The dataset cannot be read, or does not match the task.
         MissingExtraError: The extra `train` is not installed.
-        SettingsError: The folder already holds a run, an argument has no use or contradicts the run
-            that is resumed, or the model is unknown.
-        TrainingError: The run cannot be resumed, another process is at it, or its losses stay not
-            finite.
+        SettingsError: The folder already holds a run, an argument does not apply or contradicts
+            the resumed run, or the model is unknown.
+        TrainingError: The run cannot be resumed, another process uses the folder, or the losses
+            stay non-finite.
     """
     request = Request(
         data=data,
@@ -143,10 +144,10 @@ def start_run(request: Request, *, quiet: bool) -> Run:
 
 
 def refuse_run(folder: RunFolder) -> None:
-    """Refuse a folder that holds a run already.
+    """Raise SettingsError if a folder already holds a run.
 
     Raises:
-        SettingsError: It does.
+        SettingsError: It holds a run.
     """
     if folder.state_path.exists():
         raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
@@ -166,25 +167,25 @@ def continue_run(request: Request, *, quiet: bool) -> Run:
 
 
 def execute(plan: Plan, folder: RunFolder, *, quiet: bool) -> Run:
-    """Carry out a plan."""
+    """Run the training of a plan."""
     fabric = launch(plan.device, plan.settings.precision)
     loop = assemble(fabric, plan, folder)
     begin(loop, plan)
     if not quiet and fabric.is_global_zero:
         Terminal().print(plan.words, soft_wrap=True)
-    with ignore_range_warnings():  # some were read before, and warned of
+    with ignore_range_warnings():  # warned of when they were read first
         loop.run(quiet=quiet)
     return Run(folder.path, {"best": loop.best}, loop.finished)
 
 
 def begin(loop: "Loop", plan: Plan) -> None:
-    """Restore the run that is resumed, and write how it is carried out."""
+    """Restore the state of a resumed run, and write the files of the run's start."""
     folder, state = loop.folder, plan.state
     if state is not None:
         loop.restore(state)
     if not loop.fabric.is_global_zero:
         return
-    folder.forget_after(loop.step)  # refuses damaged lines before anything is written
+    folder.forget_after(loop.step)  # raises an error for damaged lines before anything is written
     loop.loggers = open_loggers(loop.settings.loggers, folder.path, plan.record.summary())
     place = Path(str(plan.record.data))
     folder.write_fingerprint(take_fingerprint(plan.dataset, plan.validation, place))
@@ -192,11 +193,11 @@ def begin(loop: "Loop", plan: Plan) -> None:
         folder.keep_tokenizer(plan.settings.tokenizer)
     folder.write_settings(loop.settings, plan.record.to_json())
     if state is None:
-        loop.save()  # so that it can be resumed from any moment on, and a full disk is found now
+        loop.save()  # so that the run can be resumed at any time, and a full disk is noticed now
 
 
 def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
-    """Build the parts of a run."""
+    """Build network, optimizer, losses and examples of a run."""
     for images in (plan.dataset, plan.validation):
         use_window(images, plan.checkpoint.preprocessing.window)
     ranges = check_value_ranges(plan.dataset)
@@ -236,10 +237,10 @@ def balance(
     folder: RunFolder,
     plan: Plan,
 ) -> Float[np.ndarray, " n"] | None:
-    """Weigh rare classes more if that is asked; return how often each image is shown.
+    """Set the class weights of the loss if requested; return the images' repeat factors.
 
     Raises:
-        SettingsError: The network classifies pixels, whose loss knows no weights of classes.
+        SettingsError: The network classifies pixels, whose loss has no class weights.
     """
     settings, dataset = plan.settings, plan.dataset
     if not settings.repeat_rare and not settings.weigh_classes:
@@ -250,6 +251,6 @@ def balance(
     if settings.weigh_classes:
         if not isinstance(criterion, MatchedCriterion):
             raise SettingsError("weigh_classes goes with networks of queries, not of pixels")
-        classes = len(criterion.class_weights) - 1  # a background may be none of the network's
+        classes = len(criterion.class_weights) - 1  # without a background that the network lacks
         criterion.set_class_weights(class_weights(counts)[:classes].tolist())
     return repeat_factors(counts, settings.repeat_rare) if settings.repeat_rare else None

@@ -1,4 +1,4 @@
-"""Judging a run with its averaged weights, through the public predictor."""
+"""Validation of the averaged weights with the public predictor."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ from unimask.results import Result
 from unimask.training.run_folder import RunFolder
 
 HEADLINE = {"panoptic": ("PQ",), "semantic": ("mIoU",), "instance": ("AP", "AP_match@0.50")}
-"""Each task's own score; the first of them that evaluation gives."""
+"""Main metric of each task; the first one that evaluation returns is used."""
 
 SAMPLES = 4
 
@@ -39,7 +39,7 @@ def predictor_of(
 def validate(
     predictor: Predictor, dataset: Dataset, task: Task, progress: Progress | None = None
 ) -> tuple[str, float]:
-    """Give the name and the value of the task's headline score; 0 where it is not defined."""
+    """Compute name and value of the task's main metric; 0 if it is undefined."""
     scores = evaluate_predictor(predictor, dataset, task=task, progress=progress)
     metrics: dict[str, float | None] = scores["metrics"]  # type: ignore[assignment]
     name = next(name for name in HEADLINE[task] if name in metrics)
@@ -49,7 +49,7 @@ def validate(
 def draw_samples(
     predictor: Predictor, dataset: Dataset, task: Task, folder: RunFolder, step: int
 ) -> None:
-    """Draw truth and prediction of a few pictures, always the same ones."""
+    """Draw ground truth and prediction of a few evenly spaced images."""
     labels = classes_in_common(predictor, dataset, task).labels
     for index in range(min(SAMPLES, len(dataset))):
         sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
@@ -61,7 +61,7 @@ def draw_samples(
 
 
 def side_by_side(truth: Result, prediction: Result) -> Image.Image:
-    """Draw the truth on the left and the prediction on the right."""
+    """Draw the ground truth on the left and the prediction on the right."""
     left, right = truth.plot(legend=False), prediction.plot()
     board = Image.new("RGB", (left.width + right.width + 8, max(left.height, right.height)))
     board.paste(left, (0, 0))

@@ -1,4 +1,4 @@
-"""Work of one process that the others wait for, however long it takes."""
+"""Work of the first process that the other processes wait for."""
 
 import time
 from collections.abc import Callable
@@ -7,26 +7,26 @@ import torch
 from lightning_fabric import Fabric
 
 BUSY, DONE, ENOUGH, LEFT = 1.0, 2.0, 3.0, 4.0
-"""What the first process says: that it still works, that training goes on, that it ends, that the
-work was left undone because somebody asked to stop."""
+"""Messages of the first process: still working, continue training, end training, and work left
+unfinished because of a stop request.
+"""
 
 SECONDS = 30.0
-"""Between two words of it: a process group gives up after minutes without any."""
+"""Seconds between messages; a process group times out after minutes without any."""
 
 
 class AskedToStop(Exception):
-    """The work is left undone."""
+    """Exception for work left unfinished because of a stop request."""
 
 
 class FirstProcessWorks:
-    """The first process judges and tells the others now and then that it still does.
+    """Work of the first process, with messages to the others that it continues.
 
-    Without a word they would give up when the process group's time is over, which a long
-    validation outlasts.
+    Without messages, the others would time out during a long validation.
 
     Args:
-        fabric: The processes.
-        stops: Says whether the work shall be left undone.
+        fabric: Processes of the run.
+        stops: Function that returns whether a stop was requested.
     """
 
     def __init__(self, fabric: Fabric, stops: Callable[[], bool]) -> None:
@@ -34,10 +34,10 @@ class FirstProcessWorks:
         self.last = time.monotonic()
 
     def tick(self, done: int = 0, total: int = 0) -> None:
-        """Say that the work goes on, if nothing was said for a while.
+        """Send a message that the work continues, if the last message is old.
 
         Raises:
-            AskedToStop: It does not.
+            AskedToStop: A stop was requested.
         """
         if self.stops():
             raise AskedToStop
@@ -45,15 +45,15 @@ class FirstProcessWorks:
             self.say(BUSY)
 
     def say(self, word: float) -> float:
-        """Meet all processes, and give what the first one says."""
+        """Send a message from the first process to all processes, and return it."""
         self.last = time.monotonic()
         if self.fabric.world_size == 1:
             return word
-        said = torch.tensor(word if self.fabric.is_global_zero else 0.0, device=self.fabric.device)
-        return float(self.fabric.all_reduce(said, reduce_op="sum"))  # type: ignore[arg-type]
+        value = torch.tensor(word if self.fabric.is_global_zero else 0.0, device=self.fabric.device)
+        return float(self.fabric.all_reduce(value, reduce_op="sum"))  # type: ignore[arg-type]
 
     def wait(self) -> float:
-        """Listen until the first process is done."""
+        """Wait until the first process has finished its work, and return its last message."""
         while (word := self.say(BUSY)) == BUSY:
             pass
         return word

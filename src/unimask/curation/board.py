@@ -67,9 +67,9 @@ def readable_tiles(dataset: Dataset, most: int) -> list[Image.Image]:
                 sample = dataset[index]
             except UnimaskError:
                 continue
-            drawn = truth_result(sample, dataset.labels, task_of(dataset.labels)).plot()
-            drawn.thumbnail((TILE, TILE))
-            tiles.append(drawn)
+            tile = truth_result(sample, dataset.labels, task_of(dataset.labels)).plot()
+            tile.thumbnail((TILE, TILE))
+            tiles.append(tile)
             break
     return tiles
 

@@ -108,11 +108,11 @@ def check(
                     else lambda done, total, name=name: progress(name or "all", done, total),
                 )
             )
-    told = findings(surveys, queries or QUERIES, limited=queries is not None)
-    told += [f for name, opened in folder.datasets.items() for f in repeated_ids(name, opened)]
-    told = sorted(told + range_findings(ranges), key=lambda finding: not finding.severe)
+    results = findings(surveys, queries or QUERIES, limited=queries is not None)
+    results += [f for name, opened in folder.datasets.items() for f in repeated_ids(name, opened)]
+    results = sorted(results + range_findings(ranges), key=lambda finding: not finding.severe)
     classes = "" if about is None else about.told
-    return Report(folder.found().format, tuple(surveys), tuple(told), classes)
+    return Report(folder.found().format, tuple(surveys), tuple(results), classes)
 
 
 def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
@@ -121,11 +121,11 @@ def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
         return []
     names = dataset.annotations.names
     ids, counts = np.unique(names[names >= 0], return_counts=True)
-    twice = ids[counts > 1].tolist()
-    if not twice:
+    repeated = ids[counts > 1].tolist()
+    if not repeated:
         return []
-    told = f"{split}: {counted(len(twice), 'annotation id')} used more than once: "
-    return [Finding(False, f"{told}{shortened(list(map(str, twice)))}; renumber them")]
+    message = f"{split}: {counted(len(repeated), 'annotation id')} used more than once: "
+    return [Finding(False, f"{message}{shortened(list(map(str, repeated)))}; renumber them")]
 
 
 def plain(found: Survey) -> dict[str, object]:

@@ -67,7 +67,7 @@ class Combined:
         nowhere = np.logical_not(np.concatenate([front, behind]).any(axis=0))
         thing_ids = self.thing_ids[above.label_ids[objects]]
         stuff_ids = self.stuff_ids[below.label_ids[regions]]
-        told = np.full(len(stuff_ids), np.nan)  # only areas of things are used
+        unknown = np.full(len(stuff_ids), np.nan)  # only areas of things are used
         return Sample(
             image=below.image,
             id_maps=np.concatenate([behind, front]),
@@ -75,7 +75,7 @@ class Combined:
             crowds=np.concatenate([above.crowds[objects], below.crowds[regions]]),
             ignored=nowhere if nowhere.any() else None,
             path=below.path,
-            areas=None if above.areas is None else np.concatenate([above.areas[objects], told]),
+            areas=None if above.areas is None else np.concatenate([above.areas[objects], unknown]),
         )
 
     def open_picture(self, index: int) -> Stream:

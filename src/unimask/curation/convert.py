@@ -132,10 +132,10 @@ def write_split(
     """Write all images of a split with their labels."""
     folder = writer.pictures(split)
     folder.mkdir(parents=True, exist_ok=True)
-    taken: set[str] = set()
+    used_names: set[str] = set()
     for index in range(len(dataset)):
         sample = dataset[index]
-        file = unused_name(sample.path, taken)
+        file = unused_name(sample.path, used_names)
         writer.add(split, sample, file)
         if link:
             link_picture(sample.path, folder / file)

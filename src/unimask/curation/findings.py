@@ -41,17 +41,17 @@ def findings(surveys: Sequence[Survey], queries: int, *, limited: bool) -> list[
         queries: Number of queries per image with which crowded images were determined.
         limited: Whether the network to be trained has exactly that number of queries.
     """
-    found = [finding for survey in surveys for finding in within(survey, queries, limited)]
-    found += twins(surveys) + neighbours(surveys) + unlike(surveys) + unlearned(surveys)
-    found += untaught(learned_from(surveys)) + named_alike(learned_from(surveys))
-    return sorted(found, key=lambda finding: not finding.severe)
+    results = [finding for survey in surveys for finding in within(survey, queries, limited)]
+    results += twins(surveys) + neighbours(surveys) + unlike(surveys) + unlearned(surveys)
+    results += untaught(learned_from(surveys)) + named_alike(learned_from(surveys))
+    return sorted(results, key=lambda finding: not finding.severe)
 
 
 def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
     """Return the findings on one split by itself."""
-    split, found = survey.name, []
+    split, results = survey.name, []
     if survey.unreadable:
-        found.append(
+        results.append(
             Finding(
                 True,
                 f"{split}: {counted(len(survey.unreadable), 'picture')} cannot be read",
@@ -59,7 +59,7 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
             )
         )
     if survey.crowded:
-        found.append(
+        results.append(
             Finding(
                 limited,
                 f"{split}: {counted(len(survey.crowded), 'picture')} with more objects than "
@@ -75,9 +75,9 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
         if pictures:
             count = counted(sum(times for _, times in pictures), "object")
             files = tuple(f"{path}: {times}" for path, times in pictures)
-            found.append(Finding(False, f"{split}: {count} {what}", files))
+            results.append(Finding(False, f"{split}: {count} {what}", files))
     if survey.empty:
-        found.append(
+        results.append(
             Finding(
                 False,
                 f"{split}: {counted(len(survey.empty), 'picture')} without objects; they are kept, "
@@ -85,7 +85,7 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
                 tuple(map(str, survey.empty)),
             )
         )
-    return found
+    return results
 
 
 def range_findings(found: Sequence[RangeWarning]) -> list[Finding]:
@@ -102,11 +102,11 @@ def range_findings(found: Sequence[RangeWarning]) -> list[Finding]:
 
 def twins(surveys: Sequence[Survey]) -> list[Finding]:
     """Find equal images: across two splits they inflate scores, within one they count twice."""
-    found = []
+    results = []
     for index, survey in enumerate(surveys):
         doubled = [paths for paths in survey.digests.values() if len(paths) > 1]
         if doubled:
-            found.append(
+            results.append(
                 Finding(
                     False,
                     f"{survey.name}: {counted(len(doubled), 'picture')} more than once",
@@ -117,7 +117,7 @@ def twins(surveys: Sequence[Survey]) -> list[Finding]:
             shared = survey.digests.keys() & other.digests.keys()
             pairs = [f"{survey.digests[key][0]} = {other.digests[key][0]}" for key in shared]
             if pairs:
-                found.append(
+                results.append(
                     Finding(
                         True,
                         f"{counted(len(pairs), 'picture')} of {other.name} also in {survey.name}: "
@@ -125,18 +125,18 @@ def twins(surveys: Sequence[Survey]) -> list[Finding]:
                         tuple(sorted(pairs)),
                     )
                 )
-    return found
+    return results
 
 
 def neighbours(surveys: Sequence[Survey]) -> list[Finding]:
     """Find groups of images (frames, slices, tiles) that published splits have on both sides."""
-    train, found = learned_from(surveys), []
+    train, results = learned_from(surveys), []
     for survey in surveys:
         if survey is train or survey.by_rule:
             continue
         shared = shared_groups(train.paths, survey.paths, train.labels.names)
         if shared:
-            found.append(
+            results.append(
                 Finding(
                     False,
                     f"{survey.name} and {train.name} share {counted(len(shared), 'group')} of "
@@ -144,7 +144,7 @@ def neighbours(surveys: Sequence[Survey]) -> list[Finding]:
                     "tiles of one thing, scores are too good: split by whole groups",
                 )
             )
-    return found
+    return results
 
 
 def untaught(survey: Survey) -> list[Finding]:
@@ -202,10 +202,10 @@ def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
     """Find classes that are absent from, or rare in, the training split."""
     train = learned_from(surveys)
     names = np.array(train.labels.names)
-    found = []
+    results = []
     missing = names[train.objects == 0].tolist()
     if missing:
-        found.append(
+        results.append(
             Finding(
                 False,
                 f"{train.name}: nothing of {counted(len(missing), 'class', 'classes')}: "
@@ -217,7 +217,7 @@ def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
             continue
         new = names[(train.objects == 0) & (survey.objects > 0)].tolist()
         if new:
-            found.append(
+            results.append(
                 Finding(
                     True,
                     f"{survey.name} has {counted(len(new), 'class', 'classes')} that "
@@ -227,14 +227,14 @@ def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
     few = (train.objects > 0) & (train.objects < FEW) & np.array(train.labels.is_thing)
     rare = names[few].tolist()
     if rare:
-        found.append(
+        results.append(
             Finding(
                 False,
                 f"{train.name}: fewer than {FEW} objects each of "
                 f"{counted(len(rare), 'class', 'classes')}: {shortened(rare)}",
             )
         )
-    return found
+    return results
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

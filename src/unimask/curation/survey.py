@@ -119,7 +119,7 @@ def survey(dataset: Dataset, name: str, *, queries: int, progress: Progress | No
         queries: Number of queries per image of the network.
         progress: Function called after each image; None for none.
     """
-    found = Survey(
+    result = Survey(
         name,
         dataset.labels,
         len(dataset),
@@ -128,10 +128,10 @@ def survey(dataset: Dataset, name: str, *, queries: int, progress: Progress | No
         isinstance(dataset, Subset),
     )
     for done, facts in enumerate(in_order(dataset), start=1):
-        found.add(facts, queries)
+        result.add(facts, queries)
         if progress is not None:
             progress(done, len(dataset))
-    return found
+    return result
 
 
 def in_order(dataset: Dataset) -> Iterator[Facts | Unreadable]:

@@ -96,7 +96,7 @@ def from_fifths(fifths: Int[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
 
 
 class Collector:
-    """Collects objects one by one, in any order of images, and concatenates them."""
+    """Collector of objects, added one by one in any order of images, which it concatenates."""
 
     def __init__(self) -> None:
         self.pictures, self.labels, self.names = array("i"), array("i"), array("q")
@@ -172,7 +172,7 @@ class Collector:
         self.flush()
         self.blocks = [np.concatenate(self.blocks)]
         pictures = np.array(self.pictures, np.int32)
-        done = Annotations(
+        annotations = Annotations(
             sizes=sizes,
             label_ids=np.array(self.labels, np.int32),
             crowds=np.array(self.crowds, bool),
@@ -186,8 +186,8 @@ class Collector:
             first_part=ends(self.part_counts),
             run_lengths=np.array(self.run_lengths, bool),
         )
-        check_places(done, pictures, origin)
-        return done
+        check_places(annotations, pictures, origin)
+        return annotations
 
 
 def ends(counts: Any) -> Int[np.ndarray, " n"]:
@@ -211,18 +211,18 @@ def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Ori
         return
     height, width = done.sizes[pictures].T
     start = done.parts[:-1]
-    mine = np.repeat(np.arange(len(pictures)), np.diff(done.first_part))
-    bad = np.zeros(len(mine), bool)
+    owners = np.repeat(np.arange(len(pictures)), np.diff(done.first_part))
+    bad = np.zeros(len(owners), bool)
     for axis in range(2):
         along = done.values[axis::2]
         low = np.minimum.reduceat(along, start // 2)
         high = np.maximum.reduceat(along, start // 2)
-        bad |= is_outside(low, high, (height[mine], width[mine]), axis)
-    other_size = (done.values[start] != height[mine]) | (done.values[start + 1] != width[mine])
-    bad = np.where(done.run_lengths[mine], other_size, bad) & (height[mine] > 0)
+        bad |= is_outside(low, high, (height[owners], width[owners]), axis)
+    other_size = (done.values[start] != height[owners]) | (done.values[start + 1] != width[owners])
+    bad = np.where(done.run_lengths[owners], other_size, bad) & (height[owners] > 0)
     if bad.any():
         part = int(bad.argmax())
-        index = int(mine[part])
+        index = int(owners[part])
         where = origin(int(pictures[index]), int(done.names[index]))
         size = int(height[index]), int(width[index])
         if done.run_lengths[index]:
@@ -250,7 +250,7 @@ def check_picture(done: Annotations, picture: int, size: tuple[int, int], origin
 
 
 def is_outside(low: Any, high: Any, size: tuple[Any, Any], axis: int) -> Any:
-    """Return whether polygons extend too far beyond their images, or lie entirely outside.
+    """Return whether polygons extend too far beyond their images, or are entirely outside.
 
     Args:
         low: Minimum coordinate of each polygon, in fifths of a pixel.

@@ -95,7 +95,7 @@ class Candidates:
     def ask(self, format: str, find: Find, folder: Path) -> None:
         """Detect one format in a folder, or in its inner folders that are named like splits."""
         try:
-            found = find(folder) or splits_in(folder, find)
+            result = find(folder) or splits_in(folder, find)
         except (DataError, MissingExtraError) as error:
             self.refusals.append((format, error))
         except OSError as error:
@@ -103,7 +103,7 @@ class Candidates:
             reason = DataError(f"{where} cannot be read: {error.strerror or error}")
             self.refusals.append((format, reason))
         else:
-            self.found += [] if found is None else [found]
+            self.found += [] if result is None else [result]
 
     @property
     def are_sure(self) -> bool:

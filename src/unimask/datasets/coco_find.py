@@ -216,8 +216,8 @@ def holding(name: str | None, folders: Iterable[Path], but: Path | None = None) 
         fitting = [place for place in places if name and place != but and (place / name).is_file()]
     except (OSError, ValueError):
         fitting = []
-    there = (place for place in places if place.is_dir() and place != but)
-    return fitting[0] if fitting else next(there, places[0])
+    existing = (place for place in places if place.is_dir() and place != but)
+    return fitting[0] if fitting else next(existing, places[0])
 
 
 def folders_below(folder: Path, levels: int = DEEPEST) -> list[Path]:

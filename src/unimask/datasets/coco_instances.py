@@ -86,8 +86,8 @@ def listed_objects(
         [str(category.name) for category in kinds],
         category_ids=numeric_ids([category.id for category in kinds]),
     )
-    done: Annotations = reader.objects.finish(sizes, origin)
-    dataset = CocoInstances(format, name, labels, files, done, origin, wish.channels)
+    annotations: Annotations = reader.objects.finish(sizes, origin)
+    dataset = CocoInstances(format, name, labels, files, annotations, origin, wish.channels)
     image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)
     dataset.image_ids = [image_ids[number] for number in pictures]
     classes = [number for number in order if not is_void(str(reader.categories[number].name))]

@@ -191,8 +191,8 @@ def read_lists(annotations: Path) -> dict[str, list[Any]]:
             records[key].append(read_record(item, LISTS[key], f"{key}[{len(records[key])}]"))
         except JsonValueError as error:
             raise DataError(f"{annotations}: {error}; export it again") from None
-    for key, found in records.items():
-        if not found:
+    for key, items in records.items():
+        if not items:
             raise DataError(
                 f"{annotations} has no {key}: it should be a COCO panoptic JSON with images, "
                 "annotations and categories"

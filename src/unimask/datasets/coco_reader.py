@@ -163,13 +163,13 @@ class CocoReader:
         Raises:
             DataError: The first such object.
         """
-        for what, numbers, listed, given in (
+        for what, numbers, listed, used in (
             ("image_id", self.image_numbers, self.images, self.objects.pictures),
             ("category_id", self.category_numbers, self.categories, self.objects.labels),
         ):
             for value, number in numbers.items():
                 if number not in listed:
-                    name = self.objects.names[given.index(number)]
+                    name = self.objects.names[used.index(number)]
                     raise DataError(
                         f"{self.path}: {called(name)} has {what} {value!r}, which the file does "
                         "not list: add it, or remove the annotation"

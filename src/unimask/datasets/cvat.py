@@ -117,10 +117,10 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
 
     sizes = [head.images[index].size for index in chosen]
     colours = tuple(labels.values()) if any(labels.values()) else ()
-    done = objects.finish(np.array(sizes, np.int64), origin)
+    annotations = objects.finish(np.array(sizes, np.int64), origin)
     name = folder.absolute().name
     known = object_labels(list(labels), colours)
-    return ObjectPictures(FORMAT, name, known, paths, done, origin, wish.channels)
+    return ObjectPictures(FORMAT, name, known, paths, annotations, origin, wish.channels)
 
 
 class CvatReader:
@@ -177,11 +177,11 @@ class CvatReader:
         """
         size = picture_size(self.paths[place], self.channels)
         if size != told:
-            turned = explain_mismatch(self.paths[place], size, told)
+            hint = explain_mismatch(self.paths[place], size, told)
             raise DataError(
                 f"{self.paths[place]} has {size[1]} x {size[0]} pixels, but its labels in "
                 f"{self.file} are for {told[1]} x {told[0]}"
-                f"{turned or ': export labels and images together'}"
+                f"{hint or ': export labels and images together'}"
             )
 
 

@@ -260,8 +260,8 @@ def check_names(folder: Path, dataset: Dataset, names: tuple[str, ...] | None) -
         SettingsError: The names differ; the message lists those of the files.
     """
     own = dataset.labels.names
-    given = own[:-1] if own[-1] == "background" else own
-    if names is not None and names not in (own, given):
+    foreground = own[:-1] if own[-1] == "background" else own
+    if names is not None and names not in (own, foreground):
         raise SettingsError(
             f"--names cannot rename or choose classes here: {folder} names its own "
             f"({', '.join(own)}); leave --names out, or change them in its files"

@@ -119,13 +119,13 @@ def part_groups(groups: Groups) -> Parts:
     """Set aside whole groups in the order of their names, as close to a fifth as possible."""
     names = sorted(groups, key=natural)
     chosen: list[str] = []
-    total = taken = 0
+    total = set_aside = 0
     for name in names:
         size = len(groups[name])
         total += size
-        if taken + size / 2 <= total / EVERY:
+        if set_aside + size / 2 <= total / EVERY:
             chosen.append(name)
-            taken += size
+            set_aside += size
     chosen = chosen or [min(names, key=lambda name: len(groups[name]))]
     members = {index for name in chosen for index in groups[name]}
     note = f"set aside to judge by: {len(chosen)} of {len(names)} groups, {listed(chosen)}"
@@ -186,12 +186,12 @@ def are_groups(groups: Groups, classes: Sequence[str]) -> bool:
     count = sum(map(len, groups.values()))
     several = sum(len(members) for members in groups.values() if len(members) > 1)
     plain = {letters(name) for name in classes}
-    called = sum(letters(name.rsplit("/", 1)[-1]) in plain for name in groups)
+    like_classes = sum(letters(name.rsplit("/", 1)[-1]) in plain for name in groups)
     return (
         len(groups) > 1
         and len(groups) <= count / 2
         and several >= GROUPED * count
-        and called <= len(groups) / 2
+        and like_classes <= len(groups) / 2
     )
 
 

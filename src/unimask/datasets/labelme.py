@@ -111,9 +111,9 @@ def open_labelme(
     names = sorted(reader.labels)
     places = [names.index(label) for label in reader.labels]
     reader.objects.renumber(np.arange(len(files)), np.array(places, np.int32))
-    done = reader.objects.finish(np.array(reader.sizes, np.int64), origin)
+    annotations = reader.objects.finish(np.array(reader.sizes, np.int64), origin)
     name, labels = folder.absolute().name, object_labels(names)
-    return ObjectPictures(FORMAT, name, labels, reader.images, done, origin, wish.channels)
+    return ObjectPictures(FORMAT, name, labels, reader.images, annotations, origin, wish.channels)
 
 
 class LabelmeReader:
@@ -177,11 +177,11 @@ class LabelmeReader:
         """
         size, image = self.sizes[number], self.images[number]
         if told not in (size, (0, 0)):
-            turned = explain_mismatch(image, size, told)
+            hint = explain_mismatch(image, size, told)
             raise DataError(
                 f"{path_of(image)} has {size[1]} x {size[0]} pixels, but its labels in "
                 f"{self.files[number]} are for {told[1]} x {told[0]}"
-                f"{turned or ': export labels and images together'}"
+                f"{hint or ': export labels and images together'}"
             )
 
 

@@ -40,17 +40,19 @@ def find_images(
     Raises:
         DataError: An image is missing or ambiguous, or has two JSON files.
     """
-    named = [named_image(file, content) for file, content in zip(files, contents, strict=True)]
-    claims = Counter(named)
+    path_images = [
+        named_image(file, content) for file, content in zip(files, contents, strict=True)
+    ]
+    claims = Counter(path_images)
     embedded = EmbeddedImages(files)
     images: list[File] = []
     for row, (file, content) in enumerate(zip(files, contents, strict=True)):
-        found, own = named[row], image_beside(file)
+        path_image, own = path_images[row], image_beside(file)
         last = plain_name(content.imagePath or "").rsplit("/", 1)[-1]
-        if found is not None and own is not None and found != own:
-            images.append(chosen(file, content, found, own, shared=claims[found] > 1))
-        elif found is not None or own is not None:
-            images.append(found or own or file)
+        if path_image is not None and own is not None and path_image != own:
+            images.append(chosen(file, content, path_image, own, shared=claims[path_image] > 1))
+        elif path_image is not None or own is not None:
+            images.append(path_image or own or file)
         elif last in known:
             images.append(known[last])
         elif content.imageData:

@@ -23,10 +23,10 @@ def match_names(paths: Sequence[Path], missing: Sequence[int]) -> dict[int, Path
     for folder, indices in by_folder.items():
         free = [name for name in names_in(folder) if folder / name not in used]
         for form in FORMS:
-            files, asked = by_form(free, form), by_form([paths[i].name for i in indices], form)
+            files, requests = by_form(free, form), by_form([paths[i].name for i in indices], form)
             for index in indices:
                 key = form(paths[index].name)
-                if index not in matches and len(files.get(key, ())) == len(asked[key]) == 1:
+                if index not in matches and len(files.get(key, ())) == len(requests[key]) == 1:
                     matches[index] = folder / files[key][0]
     return matches
 

@@ -55,11 +55,11 @@ class ObjectPictures:
         channels: int = 3,
     ) -> None:
         self.name, self.pictures, self.paths = name, pictures, list(map(path_of, pictures))
-        self.labels, self.annotations, told = without_void(labels, annotations)
+        self.labels, self.annotations, notes = without_void(labels, annotations)
         self.origin, self.channels = origin, channels
         self.window: Window = None
-        told = f"objects may overlap; what none covers is background{told}"
-        self.about = About(format, told=told)
+        notes = f"objects may overlap; what none covers is background{notes}"
+        self.about = About(format, told=notes)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -122,11 +122,11 @@ class ObjectPictures:
         if (height, width) == (0, 0):
             check_picture(self.annotations, index, size, self.origin)
         elif (height, width) != size:
-            turned = explain_mismatch(self.pictures[index], size, (height, width))
+            hint = explain_mismatch(self.pictures[index], size, (height, width))
             raise DataError(
                 f"{self.paths[index]} has {size[1]} x {size[0]} pixels, but its labels in "
                 f"{self.name} are for {width} x {height}"
-                f"{turned or ': export labels and images together'}"
+                f"{hint or ': export labels and images together'}"
             )
 
     def mask(self, index: int, number: int, size: tuple[int, int]) -> RunLength:
@@ -187,16 +187,16 @@ def without_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, 
         The remaining label set, the objects with its label ids or `VOID`, and a note as the end of
             a sentence.
     """
-    kept = [index for index, name in enumerate(labels.names) if not is_void(name)]
-    if len(kept) == len(labels):
+    valid = [index for index, name in enumerate(labels.names) if not is_void(name)]
+    if len(valid) == len(labels):
         return labels, annotations, ""
     voids = [name for name in labels.names if is_void(name)]
     label_ids = np.full(len(labels), VOID, np.int32)
-    label_ids[kept] = np.arange(len(kept))
+    label_ids[valid] = np.arange(len(valid))
     renumbered = replace(annotations, label_ids=label_ids[annotations.label_ids])
     ignored = int((renumbered.label_ids == VOID).sum())
     note = f"; {ignored} objects of {', '.join(voids)} are neither object nor background"
-    return take_labels(labels, kept), renumbered, note
+    return take_labels(labels, valid), renumbered, note
 
 
 def take_labels(labels: LabelSet, kept: Sequence[int]) -> LabelSet:

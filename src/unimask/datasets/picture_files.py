@@ -74,17 +74,17 @@ def find_pictures(names: Sequence[str], folders: Iterable[Path], source: Path) -
     likely = [root for root in roots if plain and is_file(root / plain[0])]
     paths, missing = list(map(Path, plain)), list(range(len(plain)))
     for root in likely or roots:
-        here = [root / name for name in plain]
-        absent = missing_of(here)
+        candidates = [root / name for name in plain]
+        absent = missing_of(candidates)
         if len(absent) < len(missing):
-            paths, missing = here, absent
+            paths, missing = candidates, absent
         if not missing:
             return paths
     if len(missing) < len(names):
         return match_missing(names, paths, missing, source)
     for root in roots:
-        here = [root / name for name in plain]
-        if len(matches := match_names(here, missing)) == len(names):
+        candidates = [root / name for name in plain]
+        if len(matches := match_names(candidates, missing)) == len(names):
             warn_of_matches(source, names, matches)
             return [matches[index] for index in range(len(names))]
     paths, missing = by_last_parts(plain, roots, source)
@@ -95,8 +95,8 @@ def find_pictures(names: Sequence[str], folders: Iterable[Path], source: Path) -
 
 def plain_name(name: str) -> str:
     """Return a name with forward slashes; a Label Studio URL becomes the file it requests."""
-    _, asks, asked = name.partition("?d=")
-    name = unquote(asked) if asks else name
+    _, asks, target = name.partition("?d=")
+    name = unquote(target) if asks else name
     return PureWindowsPath(name).as_posix()
 
 
@@ -144,13 +144,13 @@ def absent_error(
     """Build the error for missing images, with files of similar names."""
     name = names[missing[0]]
     last = plain_name(name).rsplit("/", 1)[-1]
-    near = [
+    similar = [
         n for place in folders for n in names_in(place) if without_suffix(n) == without_suffix(last)
     ]
-    alike = f"; {' and '.join(sorted(map(ascii, near))[:3])} are there" if near else ""
+    hint = f"; {' and '.join(sorted(map(ascii, similar))[:3])} are there" if similar else ""
     return DataError(
-        f"{source} names {ascii(name) if near else repr(name)}, which is in none of "
-        f"{', '.join(map(str, folders))} ({len(missing)} of {len(names)} images are missing{alike})"
+        f"{source} names {ascii(name) if similar else repr(name)}, which is in none of "
+        f"{', '.join(map(str, folders))} ({len(missing)} of {len(names)} images are missing{hint})"
         ": add them, or take them out of the labels"
     )
 
@@ -233,8 +233,8 @@ def picture_size(path: Path, channels: int) -> tuple[int, int]:
             width = tags.get(TIFF_WIDTH, picture.width)
             height = tags.get(TIFF_HEIGHT, picture.height)
         with path.open("rb") as stream:
-            turned = read_orientation(stream) in SWAPS_SIDES
+            swapped = read_orientation(stream) in SWAPS_SIDES
     except Exception:  # many types of exceptions; `read_picture` raises one with a clear message
         height, width = read_picture(path, channels=channels).shape[:2]
         return height, width
-    return (width, height) if turned else (height, width)
+    return (width, height) if swapped else (height, width)

@@ -50,17 +50,17 @@ def check_value_ranges(dataset: Dataset) -> list[RangeWarning]:
     """
     count = min(SAMPLED_IMAGES, len(dataset))
     read = 0
-    with collect_range_warnings() as found:
+    with collect_range_warnings() as range_warnings:
         for number in range(count):
             try:
                 dataset[number * len(dataset) // count]
             except UnimaskError:
                 continue  # training reports unreadable images
             read += 1
-    black = [warning for warning in found if warning.kind == "black"]
+    black = [warning for warning in range_warnings if warning.kind == "black"]
     if black and len({warning.name for warning in black}) == read:
         raise DataError(summarise(black))
-    return found
+    return range_warnings
 
 
 def warn_of_ranges(found: Sequence[RangeWarning]) -> None:

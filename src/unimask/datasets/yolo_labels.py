@@ -40,9 +40,9 @@ class LabelFiles:
         """Return the path of an image's label file, which may not exist."""
         folders = label_folders(picture.parent)
         for folder in folders:
-            if (found := self.in_folder(folder, picture.stem)) is not None:
-                self.used.add(found)
-                return found
+            if (file := self.in_folder(folder, picture.stem)) is not None:
+                self.used.add(file)
+                return file
         return folders[0] / f"{picture.stem}.txt"
 
     def in_folder(self, folder: Path, stem: str) -> Path | None:
@@ -53,9 +53,9 @@ class LabelFiles:
         for form in (composed, decoded, small) if names else ():
             if (folder, form) not in self.forms:
                 self.forms[folder, form] = by_form(names, form)
-            alike = self.forms[folder, form].get(form(stem), ())
-            if len(alike) == 1:
-                return folder / names[alike[0]]
+            candidates = self.forms[folder, form].get(form(stem), ())
+            if len(candidates) == 1:
+                return folder / names[candidates[0]]
         return None
 
     def names(self, folder: Path) -> dict[str, str]:
@@ -137,9 +137,9 @@ def open_yolo(
     def origin(picture: int, line: int) -> str:
         return f"{files[picture]}: line {line}"
 
-    done = objects.finish(np.array(sizes, np.int64), origin)
+    annotations = objects.finish(np.array(sizes, np.int64), origin)
     labels = object_labels(names)
-    dataset = ObjectPictures(FORMAT, name, labels, pictures, done, origin, wish.channels)
+    dataset = ObjectPictures(FORMAT, name, labels, pictures, annotations, origin, wish.channels)
     add_notes(dataset, notes_on(boxes, [] if listed else finder.unused()))
     return dataset
 

@@ -40,8 +40,8 @@ IGNORED_DEEP = 65535
 
 def find_ade20k(folder: Path) -> Found | None:
     """Detect ADE20K by `images/training/`, maps of the same splits, and its name or a marker."""
-    called = folder.name.lower().startswith("ade")
-    if not called and not any((folder / sign).is_file() for sign in SIGNS):
+    is_named = folder.name.lower().startswith("ade")
+    if not is_named and not any((folder / sign).is_file() for sign in SIGNS):
         return None
     for images in ("images", "images_detectron2"):
         splits = {

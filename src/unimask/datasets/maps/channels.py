@@ -38,7 +38,7 @@ objects."""
 def are_channels(seen: Sequence[Glimpse]) -> bool:
     """Return whether red looks like a class and green like an object number, with blue always 0.
 
-    Masks that are painted in shades of red alone number no objects: their colours are classes.
+    Masks painted only in shades of red do not number objects: their colours are classes.
     """
     coloured = [each for each in seen if each.coloured]
     dark = all(each.coloured or not each.values.any() for each in seen)
@@ -145,8 +145,8 @@ def codes_in(files: Sequence[MapFile]) -> set[int]:
         DataError: A map cannot be read.
     """
     with ThreadPoolExecutor() as pool:
-        chosen = files[:: -(-len(files) // SCANNED)]
-        return {code for codes in pool.map(codes_of, chosen) for code in codes}
+        sample = files[:: -(-len(files) // SCANNED)]
+        return {code for codes in pool.map(codes_of, sample) for code in codes}
 
 
 def codes_of(file: MapFile) -> list[int]:

@@ -38,7 +38,8 @@ MEANT = frozenset(
 files count only if every row has a colour."""
 
 PIXEL_CLASSES = "_classes.csv"
-"""What Roboflow calls the table of masks (value and name), and other exports a list of images."""
+"""Name of Roboflow's table of masks (value and name), which other exports use for a list of
+images."""
 
 LARGEST = 2**20
 """Maximum size of a table in bytes; annotation files are larger."""
@@ -107,7 +108,7 @@ class ClassTable:
 
     @property
     def of_pixels(self) -> bool:
-        """Whether it is Roboflow's table, and each row has a value."""
+        """Whether it is Roboflow's table and every row has a value."""
         valued = all(row.value is not None for row in self.rows)
         return self.path.name.lower() == PIXEL_CLASSES and valued
 

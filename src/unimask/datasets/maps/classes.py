@@ -282,12 +282,14 @@ def renamed(classes: Classes, names: tuple[str, ...]) -> Classes:
     old = classes.labels
     if len(names) != len(old):
         raise DataError(f"{len(names)} names, but the maps have {len(old)} classes: give as many")
-    kept = [place for place, name in enumerate(names) if not is_void(name)]
-    if not kept:
+    valid = [place for place, name in enumerate(names) if not is_void(name)]
+    if not valid:
         raise DataError(f"all names mean that nothing is known: {', '.join(names)}")
-    colours = tuple(old.colours[place] for place in kept) if old.colours else ()
-    labels = LabelSet(tuple(names[p] for p in kept), tuple(old.is_thing[p] for p in kept), colours)
-    places = {place: number for number, place in enumerate(kept)}
+    colours = tuple(old.colours[place] for place in valid) if old.colours else ()
+    labels = LabelSet(
+        tuple(names[p] for p in valid), tuple(old.is_thing[p] for p in valid), colours
+    )
+    places = {place: number for number, place in enumerate(valid)}
     label_of = {code: places.get(place, IGNORED) for code, place in classes.label_of.items()}
     voids = [name for name in names if is_void(name)]
     notes = classes.told + (f", and {', '.join(voids)}" if voids else "")

@@ -132,8 +132,8 @@ def attach_endings(sets: Sequence[FileSet], *, unnamed: bool = False) -> list[Fi
         if unnamed:
             images = len({owner for files in groups.values() for owner in files})
             groups = {e: files for e, files in groups.items() if len(files) >= COVERED * images}
-        taken = {key for files in groups.values() for keys in files.values() for key in keys}
-        rest = {key: path for key, path in each.files.items() if key not in taken}
+        assigned = {key for files in groups.values() for keys in files.values() for key in keys}
+        rest = {key: path for key, path in each.files.items() if key not in assigned}
         own = replace(each, files=rest, mixed=each.mixed or bool(groups))
         for ending, files in groups.items():
             known = own if ending == own.marks and own.role == "map" else None

@@ -56,9 +56,9 @@ def glimpses(files: Sequence[MapFile], count: int = LOOKED_AT) -> list[Glimpse]:
     Raises:
         DataError: A map cannot be read.
     """
-    chosen = list(files)[:: -(-len(files) // count)]
+    sample = list(files)[:: -(-len(files) // count)]
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(glimpse, chosen))
+        return list(pool.map(glimpse, sample))
 
 
 def glimpse(file: MapFile) -> Glimpse:

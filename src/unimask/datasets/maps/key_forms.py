@@ -1,4 +1,4 @@
-"""Other forms of the keys that images and label maps share: small letters, and running numbers."""
+"""Normalise the keys that images and label maps share: lower case, and running numbers."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,11 +7,11 @@ from dataclasses import replace
 from unimask.datasets.maps.file_sets import SEPARATOR, FileSet
 
 NUMBER_LAST = re.compile(r"(.*?)([0-9]{1,18})")
-"""A key that ends in a running number: "t012", "man_seg012"."""
+"""Pattern of a key that ends in a running number: "t012", "man_seg012"."""
 
 
 def ignore_case(*groups: Sequence[FileSet]) -> list[list[FileSet]]:
-    """Write the keys of all file sets in small letters, unless two keys of a set would be equal."""
+    """Convert the keys of all file sets to lower case, unless two keys of a set would be equal."""
     sets = [each for group in groups for each in group]
     if any(len(set(map(str.casefold, each.files))) < len(each.files) for each in sets):
         return [list(group) for group in groups]
@@ -19,25 +19,25 @@ def ignore_case(*groups: Sequence[FileSet]) -> list[list[FileSet]]:
 
 
 def with_small_keys(each: FileSet) -> FileSet:
-    """Return a file set whose keys are in small letters."""
+    """Return a file set with lower-case keys."""
     files = {key.casefold(): path for key, path in each.files.items()}
     siblings = {key.casefold(): paths for key, paths in each.siblings.items()}
     return replace(each, files=files, siblings=siblings)
 
 
 def number_keys(sets: Iterable[FileSet]) -> list[FileSet]:
-    """Return the file sets whose keys are one word and a running number, by these numbers."""
+    """Return the file sets whose keys are one word and a running number, keyed by the number."""
     return [numbered for each in sets if (numbered := with_number_keys(each)) is not None]
 
 
 def with_number_keys(each: FileSet) -> FileSet | None:
-    """Return a file set by the running numbers of its files; None if keys differ in more."""
-    found = [NUMBER_LAST.fullmatch(key) for key in each.files]
-    if not all(found) or len({match[1] for match in found if match}) != 1:
+    """Return a file set keyed by its running numbers; None if the rest of the keys differs."""
+    matches = [NUMBER_LAST.fullmatch(key) for key in each.files]
+    if not all(matches) or len({match[1] for match in matches if match}) != 1:
         return None
     files = {
         str(int(match[2])): path
-        for match, path in zip(found, each.files.values(), strict=True)
+        for match, path in zip(matches, each.files.values(), strict=True)
         if match
     }
     unique = len(files) == len(each.files) and not each.siblings
@@ -45,14 +45,14 @@ def with_number_keys(each: FileSet) -> FileSet | None:
 
 
 def sets_for(photos: FileSet, maps: Sequence[FileSet], *, alone: bool) -> list[FileSet]:
-    """Return the map sets whose numbers are all numbers of images.
+    """Return the map sets whose numbers all occur among the numbers of the images.
 
-    These are the maps in folders called after that of the images ("01_GT" for "01").
+    Map sets in folders named after the images' folder take precedence ("01_GT" for "01").
 
     Args:
         photos: Images by number.
         maps: Map sets by number.
-        alone: Whether there are no other images, so that maps in any folder may be theirs.
+        alone: Whether there are no other images, so that maps in any folder may belong to these.
     """
     fitting = [labels for labels in maps if labels.files.keys() <= photos.files.keys()]
     last = photos.folders[-1:]
@@ -61,5 +61,5 @@ def sets_for(photos: FileSet, maps: Sequence[FileSet], *, alone: bool) -> list[F
 
 
 def is_called_after(name: str, folders: tuple[str, ...]) -> bool:
-    """Return whether a folder's name begins with that of one of some other folders."""
+    """Return whether the first word of a folder's name is one of these folder names."""
     return SEPARATOR.split(name)[0] in folders

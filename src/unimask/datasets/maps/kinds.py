@@ -26,17 +26,18 @@ STRAYS = 0.05
 """Maximum share of pixels of lossy binary masks that are neither black nor white."""
 
 FLAT_EDGES = 0.2
-"""Maximum share of the grey pixels of smoothed masks in flat regions; edges are slopes."""
+"""Maximum share of the grey pixels of smoothed masks inside flat regions; greys at edges are not
+flat."""
 
 MANY_GREYS = 8
-"""Number of greys from which on they can only be slopes; fewer must cover less than white does."""
+"""Minimum number of greys that show smoothed edges; fewer greys must cover less than white does."""
 
 MANY = 8
-"""Number of objects in one map from which on values are object ids rather than classes."""
+"""Minimum number of objects in one map for values to be object ids rather than classes."""
 
 FEW, COUNTS = 5, 4
-"""Number of objects in one map, and number of different object counts, from which on values are
-object ids if the values of every map are without gaps."""
+"""Minimum number of objects in one map, and of different object counts, for values to be object ids
+if the values of every map have no gaps."""
 
 SINGLE = 0.9
 """Minimum share of values that are one connected component each, if they are object ids."""

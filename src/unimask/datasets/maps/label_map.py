@@ -94,8 +94,8 @@ def check_size(codes: Codes, file: MapFile, size: tuple[int, int], picture: File
     """
     if codes.shape == size:
         return check_orientation(picture, size, first_file(file))
-    turned = explain_mismatch(picture, size, codes.shape)
+    hint = explain_mismatch(picture, size, codes.shape)
     raise DataError(
         f"{file} is {codes.shape[0]} x {codes.shape[1]}, but its image {path_of(picture).name} is "
-        f"{size[0]} x {size[1]}{turned or ': export the mask again at the size of the image'}"
+        f"{size[0]} x {size[1]}{hint or ': export the mask again at the size of the image'}"
     )

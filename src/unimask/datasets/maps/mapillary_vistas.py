@@ -79,11 +79,11 @@ def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
         entries: list[dict[str, Any]] = content["labels"]
-        judged = [place for place, entry in enumerate(entries) if entry["evaluate"]]
+        evaluated = [place for place, entry in enumerate(entries) if entry["evaluate"]]
         labels = LabelSet(
-            tuple(name_from(entries[place]["readable"]) for place in judged),
-            tuple(bool(entries[place]["instances"]) for place in judged),
-            tuple(triple(entries[place]["color"]) for place in judged),
+            tuple(name_from(entries[place]["readable"]) for place in evaluated),
+            tuple(bool(entries[place]["instances"]) for place in evaluated),
+            tuple(triple(entries[place]["color"]) for place in evaluated),
         )
     except (*UNREADABLE, SettingsError) as error:
         reason = " ".join(str(error).split())[:120]
@@ -91,7 +91,7 @@ def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
             f"{path} is not Mapillary's configuration ({reason}): download it again"
         ) from error
     label_of = dict.fromkeys(range(len(entries)), IGNORED)
-    return labels, label_of | {place: label for label, place in enumerate(judged)}
+    return labels, label_of | {place: label for label, place in enumerate(evaluated)}
 
 
 def triple(colour: list[int]) -> tuple[int, int, int]:

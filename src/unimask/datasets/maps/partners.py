@@ -66,7 +66,7 @@ class Match:
 
     @property
     def example(self) -> str:
-        """The names of an image and of its first map."""
+        """Names of an image and of its first map, for messages."""
         key = next(iter(self.rivals[0].files))
         return f"{self.photos.files[key].name} and {self.rivals[0].files[key].name}"
 
@@ -101,7 +101,7 @@ def find_layout(folder: Path, look: Looks) -> Layout:
 
     Names decide which files are images and which are maps; if they do not, file contents do. The
     maps of an image are those of the nearest folder, maps of numbers before painted ones; several
-    such map sets are rivals. Where no names agree, running numbers pair images and maps.
+    such map sets are rivals. If no names match, images and maps are paired by running numbers.
     """
     images, maps = ignore_case(*by_role(told_apart(list(file_sets(folder))), look))
     if matches := match_names(images, maps):
@@ -115,22 +115,22 @@ def find_layout(folder: Path, look: Looks) -> Layout:
 
 
 def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Match]:
-    """Return the images that have maps of their names."""
-    beside: dict[tuple[str, ...], list[FileSet]] = defaultdict(list)
-    named: dict[str, list[FileSet]] = defaultdict(list)
+    """Return the matches of images and map sets whose keys agree."""
+    by_folder: dict[tuple[str, ...], list[FileSet]] = defaultdict(list)
+    by_key: dict[str, list[FileSet]] = defaultdict(list)
     for labels in maps:
         for place in {labels.folders, labels.folders[:-1], labels.folders[:-2]}:
-            beside[place].append(labels)
+            by_folder[place].append(labels)
         for key in labels.files:
-            named[key].append(labels)
+            by_key[key].append(labels)
     owners = {photos.folders for photos in images}
     matches: list[Match] = []
     for photos in images:
-        near = [*beside[photos.folders], *beside[photos.folders[:-1]]]
+        near = [*by_folder[photos.folders], *by_folder[photos.folders[:-1]]]
         near = list({id(labels): labels for labels in near}.values())
-        if any(labels.folders == photos.folders for labels in near):  # not those of other images
+        if any(labels.folders == photos.folders for labels in near):  # exclude other images' maps
             near = [e for e in near if e.folders == photos.folders or e.folders not in owners]
-        rivals = rivals_for(photos, near) or rivals_for(photos, sharing(photos, named))
+        rivals = rivals_for(photos, near) or rivals_for(photos, sharing(photos, by_key))
         if rivals:
             matches.append(Match(photos, tuple(rivals)))
         elif (
@@ -139,21 +139,21 @@ def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Matc
             and (masks := masks_of_one(photos, near)) is not None
         ):
             matches.append(Match(photos, (masks,), whole=True))
-    sure = {id(match.rivals[0]) for match in matches if match.photos.role == "picture"}
+    matched = {id(match.rivals[0]) for match in matches if match.photos.role == "picture"}
     return [  # files beside the images with the same maps ("depth/") are not images
         match
         for match in matches
-        if match.photos.role == "picture" or id(match.rivals[0]) not in sure
+        if match.photos.role == "picture" or id(match.rivals[0]) not in matched
     ]
 
 
 def match_numbers(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Match]:
-    """Return the images whose running numbers are those of maps ("t012" and "man_seg012")."""
+    """Return the matches of images and map sets by running number ("t012" and "man_seg012")."""
     photos = number_keys(images)
     labels = number_keys(each for each in maps if each.role == "map")
     alone = len(images) == 1
-    found = [(each, rivals_for(each, sets_for(each, labels, alone=alone))) for each in photos]
-    return [Match(each, tuple(rivals)) for each, rivals in found if rivals]
+    candidates = [(each, rivals_for(each, sets_for(each, labels, alone=alone))) for each in photos]
+    return [Match(each, tuple(rivals)) for each, rivals in candidates if rivals]
 
 
 def masks_of_one(photos: FileSet, near: Sequence[FileSet]) -> FileSet | None:
@@ -219,8 +219,8 @@ def by_role(sets: list[FileSet], look: Looks) -> tuple[list[FileSet], list[FileS
 
 def parted(sets: list[FileSet], maps: list[FileSet]) -> tuple[list[FileSet], list[FileSet]]:
     """Return the file sets that are not among the maps, and the maps."""
-    chosen = {id(each) for each in maps}
-    return [each for each in sets if id(each) not in chosen], maps
+    map_ids = {id(each) for each in maps}
+    return [each for each in sets if id(each) not in map_ids], maps
 
 
 def some_of(each: FileSet, count: int = 3) -> list[Path]:

@@ -191,10 +191,10 @@ def check_siblings(several: Sequence[tuple[FileSet, str]]) -> None:
     Raises:
         DataError: Most masks do.
     """
-    chosen = several[:: -(-len(several) // SAMPLED)]
+    sample = several[:: -(-len(several) // SAMPLED)]
     values = [
         iou(*pair)
-        for each, key in chosen
+        for each, key in sample
         for pair in combinations([read_or_none(path) for path in files_of(each, key)[:3]], 2)
     ]
     if np.median(values) > ALIKE:

@@ -36,8 +36,8 @@ def values_in(files: Sequence[MapFile], *, coloured: bool) -> list[int]:
     """
     occurring: set[int] = set()
     with ThreadPoolExecutor() as pool:
-        chosen = files[:: -(-len(files) // SCANNED)]
-        for values in pool.map(partial(values_of, coloured=coloured), chosen):
+        sample = files[:: -(-len(files) // SCANNED)]
+        for values in pool.map(partial(values_of, coloured=coloured), sample):
             occurring.update(values)
     if coloured:
         check_colours(len(occurring), path_of(first_file(files[0])).parent)
@@ -79,9 +79,9 @@ def informative_glimpses(files: Sequence[MapFile]) -> list[Glimpse]:
         return seen
     first = np.asarray(stored(seen[0].file).pixels[0, 0])
     with ThreadPoolExecutor() as pool:
-        chosen = files[:: -(-len(files) // SCANNED)]
-        different = pool.map(partial(differs, first=first), chosen)
-        others = [file for file, other in zip(chosen, different, strict=True) if other]
+        sample = files[:: -(-len(files) // SCANNED)]
+        different = pool.map(partial(differs, first=first), sample)
+        others = [file for file, other in zip(sample, different, strict=True) if other]
     if others:
         return [*seen, *glimpses(others[:LOOKED_AT])]
     usual = int(seen[0].values[0])
@@ -135,9 +135,9 @@ def unknown_values(
         larger = area.get(IGNORE_LABEL, 0) > area.get(others[1], 0)
         if larger or are_apart(seen, others[1], IGNORE_LABEL):
             share = [100 * area.get(value, 0) / sum(area.values()) for value in values]
-            told = ", ".join(f"{v} ({s:.1f} %)" for v, s in zip(values, share, strict=True))
+            text = ", ".join(f"{v} ({s:.1f} %)" for v, s in zip(values, share, strict=True))
             raise DataError(
-                f"{path_of(first_file(seen[0].file)).parent} holds maps of the values {told}: 255 "
+                f"{path_of(first_file(seen[0].file)).parent} holds maps of the values {text}: 255 "
                 "may be the object itself or mean that nothing is known; give --names (names=) "
                 "with one name per value, in their order, and 'void' for what is unknown"
             )
@@ -147,7 +147,7 @@ def unknown_values(
 def are_apart(seen: Sequence[Glimpse], one: int, other: int) -> bool:
     """Return whether several maps have each of two values, but none has both.
 
-    Masks of 0 and 1 beside masks of 0 and 255 are like that: both values are the object.
+    This is the case for masks of 0 and 1 beside masks of 0 and 255: both values mark the object.
     """
     having = [(one in each.values, other in each.values) for each in seen]
     return having.count((True, False)) > 1 < having.count((False, True)) and (

@@ -28,8 +28,8 @@ def in_card(path: Path) -> list[ClassTable]:
     for key in KEYS:
         pairs = content.get(key)
         if isinstance(pairs, dict):
-            turned = pairs.items() if key == "id2label" else ((v, k) for k, v in pairs.items())
-            numbered = [(number, str(name)) for number, name in turned if is_number(number)]
+            items = pairs.items() if key == "id2label" else ((v, k) for k, v in pairs.items())
+            numbered = [(number, str(name)) for number, name in items if is_number(number)]
             if numbered and len(numbered) == len(pairs):
                 rows = tuple(Row(name, None, int(number)) for number, name in numbered)
                 return [ClassTable(path, rows)]

@@ -94,8 +94,8 @@ def fetch_repository(place: str) -> Any:
 
 def parts_of(name: str) -> tuple[str, str | None, str | None]:
     """Parse a name on the Hub into the repository, the revision and the configuration."""
-    found = NAME.fullmatch(name)
-    return (name, None, None) if found is None else (found[1], found[2], found[3])
+    match = NAME.fullmatch(name)
+    return (name, None, None) if match is None else (match[1], match[2], match[3])
 
 
 def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:

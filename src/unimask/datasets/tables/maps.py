@@ -62,6 +62,6 @@ def pairs_of(tables: Tables, split: str, place: Path, columns: Columns) -> Pairs
     pairs.pictures.extend(packed_files(table, columns.picture, folder / columns.picture, rows))
     pairs.maps.extend(packed_files(table, map_column, folder / map_column, rows))
     missing = sorted(set(filled_rows(table, [columns.picture])) - set(rows))
-    left = packed_files(table, columns.picture, folder / columns.picture, missing)
-    pairs.unlabelled.extend(left)
+    unlabelled = packed_files(table, columns.picture, folder / columns.picture, missing)
+    pairs.unlabelled.extend(unlabelled)
     return pairs

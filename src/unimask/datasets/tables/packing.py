@@ -56,10 +56,10 @@ def packed_files(table: Table, column: str, folder: Path, rows: list[int]) -> li
     paths = cells.table.with_format("arrow")[:][column]
     file_names = [PurePath(path or "").name for path in fields(paths, "path")]
     stems = Counter(PurePath(file_names[row]).stem for row in rows)
-    named = "" not in stems and max(stems.values(), default=0) == 1
-    suffix = "" if named or not rows else suffix_of(PackedFile(cells, rows[0], folder))
+    has_names = "" not in stems and max(stems.values(), default=0) == 1
+    suffix = "" if has_names or not rows else suffix_of(PackedFile(cells, rows[0], folder))
     return [
-        PackedFile(cells, row, folder / (file_names[row] if named else f"{row:06d}{suffix}"))
+        PackedFile(cells, row, folder / (file_names[row] if has_names else f"{row:06d}{suffix}"))
         for row in rows
     ]
 

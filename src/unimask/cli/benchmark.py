@@ -23,7 +23,7 @@ def benchmark(
         typer.Option(
             "--model",
             "-m",
-            help="Model to measure: whatever predict takes, or the name of a preset.",
+            help="Model to measure: any model of predict, or the name of a preset.",
         ),
     ],
     size: Annotated[

@@ -120,8 +120,8 @@ def print_report(console: Terminal, report: "Report") -> None:
 def told_split(survey: "Survey") -> str:
     """Format the numbers of images of a split."""
     bad, empty = len(survey.unreadable), len(survey.empty)
-    read = survey.pictures - bad
-    return f"{survey.name} {survey.pictures} ({read} read, {bad} corrupt, {empty} empty)"
+    readable = survey.pictures - bad
+    return f"{survey.name} {survey.pictures} ({readable} read, {bad} corrupt, {empty} empty)"
 
 
 def told_sizes(survey: "Survey") -> str:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 def compare(
     first: Annotated[
         str,
-        typer.Argument(metavar="A", help="First model (as for predict) or results file."),
+        typer.Argument(
+            metavar="A",
+            help="First model (any model of predict), or results (any results of evaluate).",
+        ),
     ],
-    second: Annotated[str, typer.Argument(metavar="B", help="Second model or results file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Second model or results, as for A.")],
     data: Annotated[Path, typer.Option(help="Path of the dataset folder.")],
     task: Annotated[
         str | None,
@@ -57,7 +60,7 @@ def compare(
 
     console = Terminal()
     with part_bars(console) as progress:
-        found = run_compare(
+        comparison = run_compare(
             first,
             second,
             data,
@@ -71,12 +74,18 @@ def compare(
             overwrite=overwrite,
             progress=progress,
         )
-    console.print(f"{found.task} on {found.pictures} pictures of {data}/{split}", soft_wrap=True)
-    table = Table("score", *found.names, "change", "95 % interval", "", box=None, pad_edge=False)
-    for name, score in found.scores.items():
+    console.print(
+        f"{comparison.task} on {comparison.pictures} pictures of {data}/{split}", soft_wrap=True
+    )
+    table = Table(
+        "score", *comparison.names, "change", "95 % interval", "", box=None, pad_edge=False
+    )
+    for name, score in comparison.scores.items():
         table.add_row(name, *cells(score))
     console.print(table)
-    console.print(f"change is the second less the first; {found.resamples} resamples of pictures")
+    console.print(
+        f"change is the second less the first; {comparison.resamples} resamples of pictures"
+    )
 
 
 def cells(score: "Difference") -> list[str]:

@@ -41,22 +41,22 @@ def models(
     from unimask.published.configurations import CONFIGURATIONS
     from unimask.published.zoo import published_models
 
-    wanted = words or []
-    found = published_models(*wanted)
-    bundled = [name for name in bundled_names() if fits_words(name, wanted)]
+    required = words or []
+    matches = published_models(*required)
+    bundled = [name for name in bundled_names() if fits_words(name, required)]
     weighted = {model.name for model in published_models()}
-    bare = [n for n in CONFIGURATIONS if n not in weighted and fits_words(n, wanted)]
-    if not found and not bundled and not bare:
-        raise SettingsError(f"no model is called {' and '.join(wanted)}: try fewer words")
+    bare = [n for n in CONFIGURATIONS if n not in weighted and fits_words(n, required)]
+    if not matches and not bundled and not bare:
+        raise SettingsError(f"no model is called {' and '.join(required)}: try fewer words")
     if json:
-        rows = [{"name": model.name, **asdict(model), "tasks": model.tasks} for model in found]
+        rows = [{"name": model.name, **asdict(model), "tasks": model.tasks} for model in matches]
         print(json_format.dumps(rows, indent=2))
         return
     console = Terminal(width=max(Terminal().width, WIDTH))
     for name in bundled:
         console.print(f"{name}: bundled, loads by this name, works offline")
-    if found:
-        print_published(console, found)
+    if matches:
+        print_published(console, matches)
     if bare:
         console.print(f"published without weights, to be trained by name: {', '.join(bare)}")
 

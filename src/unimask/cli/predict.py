@@ -56,8 +56,8 @@ def predict(
         typer.Option(
             "--model",
             "-m",
-            help="Model to run: a bundled name such as nuclei, a folder, a training run or a "
-            "Hub id.",
+            help="Model to run (required): a bundled name such as nuclei, a folder, a training "
+            "run or a Hub id.",
         ),
     ] = None,
     task: Annotated[
@@ -113,13 +113,13 @@ def predict(
         preprocessing=preprocessing,  # type: ignore[arg-type]
         compile=compile,
     )
-    chosen = predictor.task_of(task)
+    resolved_task = predictor.task_of(task)
 
     def read(path: str) -> "Pending":
         return predictor.prepare(path, limits, max_pixels)
 
     def run(batch: list["Pending"]) -> Iterator["Result"]:
-        return predictor.run(batch, chosen, threshold)
+        return predictor.run(batch, resolved_task, threshold)
 
     with (
         one_line_per_range(),

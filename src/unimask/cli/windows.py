@@ -41,10 +41,10 @@ def one_line_per_range() -> Iterator[None]:
         summarise,
     )
 
-    found = []
+    range_warnings = []
     try:
-        with collect_range_warnings() as found:
+        with collect_range_warnings() as range_warnings:
             yield
     finally:
-        for group in group_range_warnings(found):
+        for group in group_range_warnings(range_warnings):
             warnings.warn(summarise(group), PictureWarning, stacklevel=2)

@@ -95,8 +95,8 @@ class CompiledSegmenter:
             if len(self.chosen) < MOST_SIZES:
                 self.chosen.add(kind)
                 return True
-            known, self.full = self.full, True
-        if not known:
+            was_full, self.full = self.full, True
+        if not was_full:
             warnings.warn(
                 f"{MOST_SIZES} sizes of pictures are compiled; all others run as they are",
                 CompileWarning,

@@ -84,8 +84,8 @@ def download(name: str, access: HubAccess) -> Path:
 
     try:
         folder = fetch([*DESCRIPTIONS, *NEWER])
-        found = any((folder / name).is_file() for name in NEWER)
-        return folder if found else fetch([*DESCRIPTIONS, *OLDER])
+        has_weights = any((folder / name).is_file() for name in NEWER)
+        return folder if has_weights else fetch([*DESCRIPTIONS, *OLDER])
     except LocalEntryNotFoundError:
         reason = "it is not in the cache, and the Hub cannot be reached: check path and network"
     except GatedRepoError:

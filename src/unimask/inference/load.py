@@ -218,14 +218,14 @@ def available_devices() -> tuple[str, ...]:
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Return the dtype of a name."""
     if dtype == "auto":
-        chosen = quickest_dtype(device)
-        if chosen != torch.float32:
-            warnings.warn(f"dtype auto: {chosen} on {device}", LoadWarning, stacklevel=3)
-        return chosen
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in known:
-        raise SettingsError(f"unknown dtype {dtype!r}: choose one of {', '.join(known)}, auto")
-    return known[dtype]
+        fastest = quickest_dtype(device)
+        if fastest != torch.float32:
+            warnings.warn(f"dtype auto: {fastest} on {device}", LoadWarning, stacklevel=3)
+        return fastest
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype not in dtypes:
+        raise SettingsError(f"unknown dtype {dtype!r}: choose one of {', '.join(dtypes)}, auto")
+    return dtypes[dtype]
 
 
 def quickest_dtype(device: torch.device) -> torch.dtype:

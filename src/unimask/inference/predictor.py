@@ -176,8 +176,8 @@ class Predictor:
                 a threshold is given for semantic segmentation.
             TaskError: The model was not trained for the task.
         """
-        chosen = self.task_of(task)
-        check_threshold(chosen, threshold)
+        resolved_task = self.task_of(task)
+        check_threshold(resolved_task, threshold)
         check_count("batch_size", batch_size)
         check_count("max_pixels", max_pixels)
 
@@ -186,7 +186,7 @@ class Predictor:
 
         def results(pending: Iterable[Pending]) -> Iterator[Result]:
             for batch in equal_sizes(pending, batch_size):
-                yield from self.run(batch, chosen, threshold)
+                yield from self.run(batch, resolved_task, threshold)
 
         if isinstance(images, str | Path) and names_many(images):
             images = list_pictures(images)
@@ -218,8 +218,10 @@ class Predictor:
         """Read and preprocess an image."""
         start = time.perf_counter()
         rules = self.checkpoint.preprocessing
-        chosen = rules.window if window is None else window
-        image = read_picture(source, window=chosen, max_pixels=max_pixels, channels=self.channels)
+        effective_window = rules.window if window is None else window
+        image = read_picture(
+            source, window=effective_window, max_pixels=max_pixels, channels=self.channels
+        )
         release_freed_memory(image.shape[0] * image.shape[1])  # memory of the decoder
         ready = preprocess(image, rules)
         release_freed_memory(image.shape[0] * image.shape[1])

@@ -105,11 +105,11 @@ def describe_untrained(
         SettingsError: A name is unknown, a preset is given no labels, or `channels` is below 1.
     """
     if name in CONFIGURATIONS:
-        found = CONFIGURATIONS[name]
-        labels = labels or found.labels
-        config = found.network(len(labels))
-        tasks, preprocessing = found.publication.tasks, found.preprocessing()
-        postprocessing = found.publication.postprocessing(config)
+        configuration = CONFIGURATIONS[name]
+        labels = labels or configuration.labels
+        config = configuration.network(len(labels))
+        tasks, preprocessing = configuration.publication.tasks, configuration.preprocessing()
+        postprocessing = configuration.publication.postprocessing(config)
     elif name not in PRESETS:
         raise SettingsError(f"unknown preset {name!r}: {nearest(name)}")
     elif labels is None:
@@ -183,13 +183,13 @@ def named_backbone(name: str) -> BackboneConfig:
     """
     if name in BACKBONES:
         return BACKBONES[name]
-    known = name.removeprefix(TIMM)
-    if known == name or not known:
+    timm_name = name.removeprefix(TIMM)
+    if timm_name == name or not timm_name:
         raise SettingsError(
             f"backbone {name!r}: give {TIMM}NAME, such as {TIMM}convnextv2_atto, or one of "
             f"{', '.join(BACKBONES)}"
         )
-    return TimmConfig(name=known)
+    return TimmConfig(name=timm_name)
 
 
 def normalised_for(

@@ -68,17 +68,17 @@ def checked_sizes(
             raise SettingsError(f"{name} is {shortened(size)}: give height and width")
         for side in size:
             check_count(f"a side of {name}", side)
-    padded, shown, original = (
+    padded, resized, original = (
         (int(size[0]), int(size[1]))  # type: ignore[index]
         for size in named.values()
     )
-    if shown[0] > padded[0] or shown[1] > padded[1]:
+    if resized[0] > padded[0] or resized[1] > padded[1]:
         raise SettingsError(
-            f"input_size {shown} is larger than padded_size {padded}: padding only adds pixels"
+            f"input_size {resized} is larger than padded_size {padded}: padding only adds pixels"
         )
     if original[0] * original[1] > MOST_PIXELS:
         raise SettingsError(f"original_size {original} has more than {MOST_PIXELS:,} pixels")
-    return padded, shown, original
+    return padded, resized, original
 
 
 def checked_labels(labels: object, is_thing: object) -> LabelSet:

@@ -19,8 +19,8 @@ def instance_candidates(
     top_k: int,
 ) -> tuple[Candidate, ...]:
     """Return the classes and scores of the best instances, without any threshold."""
-    found = instances(class_logits, mask_logits, resizer, labels.is_thing, top_k, None)
-    return tuple(Candidate(labels.names[item.label_id], item.score) for item in found[:MOST])
+    best = instances(class_logits, mask_logits, resizer, labels.is_thing, top_k, None)
+    return tuple(Candidate(labels.names[item.label_id], item.score) for item in best[:MOST])
 
 
 def panoptic_candidates(

@@ -72,18 +72,18 @@ def instances(
     Returns:
         Objects in descending order of score.
     """
-    chosen = choose(class_logits, is_thing, top_k, threshold)
-    if not len(chosen.queries):
+    pairs = choose(class_logits, is_thing, top_k, threshold)
+    if not len(pairs.queries):
         return []
-    unique, place = chosen.queries.unique(return_inverse=True)
+    unique, place = pairs.queries.unique(return_inverse=True)
     masks, quality = draw(mask_logits[unique].float().contiguous(), resizer)
-    found = []
-    rows = zip(place.tolist(), chosen.label_ids.tolist(), chosen.scores.tolist(), strict=True)
+    objects = []
+    rows = zip(place.tolist(), pairs.label_ids.tolist(), pairs.scores.tolist(), strict=True)
     for index, label, score in rows:
         total = score * quality[index]
         if masks[index].area and (threshold is None or total >= threshold):
-            found.append(Instance(label, total, masks[index]))
-    return sorted(found, key=lambda instance: -instance.score)
+            objects.append(Instance(label, total, masks[index]))
+    return sorted(objects, key=lambda instance: -instance.score)
 
 
 def visible(found: list[Instance], min_visible: float) -> list[Instance]:

@@ -68,17 +68,17 @@ def panoptic(
     competes = (label_ids != class_logits.shape[-1] - 1) & (scores > object_threshold)
     if not competes.any():
         return []
-    chosen = Competitors(
+    competitors = Competitors(
         scores[competes], label_ids[competes], mask_logits[competes].float().contiguous()
     )
-    owners, own = compete(chosen, resizer)
+    owners, own = compete(competitors, resizer)
     runs = runs_of(owners.cpu().numpy().reshape(-1))
     confident = areas_of(runs, len(own))
     won = confident + areas_of(runs._replace(values=-runs.values), len(own))
     if uncertain_pixels == "winner":
         runs, confident = runs._replace(values=np.abs(runs.values)), won
     accepted = (own > 0) & (confident > 0) & (won >= overlap_threshold * own)
-    table, segments = number(accepted, chosen, is_thing)
+    table, segments = number(accepted, competitors, is_thing)
     ids = table[np.maximum(runs.values, 0)]
     rles = runs._replace(values=ids).masks(resizer.size)
     return [PanopticSegment(*segment, rles[segment[0]]) for segment in segments]

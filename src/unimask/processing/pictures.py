@@ -234,13 +234,13 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> P
         array = array[..., None]
     usual = wanted.channels == RGB
     if array.ndim != 3 or (usual and array.shape[2] not in (1, 3, 4)):
-        told = "(h, w), (h, w, 1) or (h, w, 3) in RGB" if usual else f"(h, w, {wanted.channels})"
-        raise ImageError(f"{name} has shape {shape}: give {told}")
+        shapes = "(h, w), (h, w, 1) or (h, w, 3) in RGB" if usual else f"(h, w, {wanted.channels})"
+        raise ImageError(f"{name} has shape {shape}: give {shapes}")
     check_size(array.shape[0], array.shape[1], name, wanted.max_pixels)
     if not usual:
         check_channels(array.shape[2], wanted.channels, name, "channels")
     array = array[..., :RGB] if usual else array
-    given = array
+    original = array
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
     if array.dtype != np.uint8 or wanted.window not in (None, EIGHT_BITS):
@@ -248,7 +248,7 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> P
         array = scale(array, wanted.window, name)
     if usual and array.shape[2] == 1:
         return np.repeat(array, RGB, axis=2)
-    return np.array(array, order="C") if array is given else array
+    return np.array(array, order="C") if array is original else array
 
 
 def names_many(source: str | Path) -> bool:
@@ -272,23 +272,23 @@ def list_pictures(source: str | Path, *, recursive: bool = True) -> list[Path]:
     Raises:
         ImageError: There are none.
     """
-    path, known = Path(source), " ".join(sorted(SUFFIXES))
+    path, suffix_list = Path(source), " ".join(sorted(SUFFIXES))
     if path.is_dir():
         folders = [path, *(subfolders(path) if recursive else ())]
         try:
-            found = [e for folder in folders for e in folder.iterdir() if is_picture(e, SUFFIXES)]
+            images = [e for folder in folders for e in folder.iterdir() if is_picture(e, SUFFIXES)]
         except OSError as error:
             raise ImageError(f"{path} cannot be listed ({error}): check its permissions") from error
-        if not found:
-            raise ImageError(f"{path} holds no pictures ({known}): give another folder")
-        return sorted(found)
+        if not images:
+            raise ImageError(f"{path} holds no pictures ({suffix_list}): give another folder")
+        return sorted(images)
     if glob.has_magic(str(source)) and not path.exists():
         suffixes: frozenset[str] | None = None if path.suffix else SUFFIXES
         entries = map(Path, glob.iglob(str(source), recursive=True))
-        found = [entry for entry in entries if is_picture(entry, suffixes)]
-        if not found:
+        images = [entry for entry in entries if is_picture(entry, suffixes)]
+        if not images:
             raise ImageError(f"no picture fits {source}: check the pattern")
-        return sorted(found)
+        return sorted(images)
     return [path]
 
 
@@ -296,15 +296,15 @@ def subfolders(folder: Path) -> Iterator[Path]:
     """Yield the visible folders below a folder, except those with results of unimask."""
     visited = {os.path.realpath(folder)}
     for place, inner, _ in os.walk(folder, followlinks=True):
-        chosen = []
+        selected = []
         for name in sorted(inner):
             path = Path(place, name)
             real = os.path.realpath(path)
             if not name.startswith(".") and real not in visited and not (path / RECORD).exists():
                 visited.add(real)  # a link may lead back to a parent folder
-                chosen.append(name)
+                selected.append(name)
                 yield path
-        inner[:] = chosen
+        inner[:] = selected
 
 
 def is_picture(path: Path, suffixes: frozenset[str] | None) -> bool:

@@ -94,8 +94,8 @@ def postprocess(
     elif task == "panoptic":
         least = object_threshold if threshold is None else threshold
         rules = (least, overlap_threshold, uncertain_pixels)
-        found = panoptic(class_logits, mask_logits, resizer, label_set.is_thing, *rules)
-        segments = panoptic_segments(found, label_set)
+        raw_segments = panoptic(class_logits, mask_logits, resizer, label_set.is_thing, *rules)
+        segments = panoptic_segments(raw_segments, label_set)
         candidates = () if segments else panoptic_candidates(class_logits, label_set)
     else:
         logits = class_logits, mask_logits, resizer

@@ -91,8 +91,8 @@ def semantic_map(
         favourites = (probs @ middle).argmax(0)
         grid.fill(labels, favourites)
         for doubt in doubts(part, favourites):
-            found = class_scores(part, doubt, middle[:, doubt.blocks])
-            grid.place(labels, doubt.blocks, first_best(doubt.classes, found)[0])
+            block_scores = class_scores(part, doubt, middle[:, doubt.blocks])
+            grid.place(labels, doubt.blocks, first_best(doubt.classes, block_scores)[0])
     return labels
 
 
@@ -181,12 +181,12 @@ def by_size(
     counts: Int[Tensor, " n"], wanted: Bool[Tensor, " n"], most: int
 ) -> Iterator[tuple[int, Int[Tensor, " m"]]]:
     """Group positions by the next power of two of their counts; yield it and the positions."""
-    (chosen,) = wanted.nonzero(as_tuple=True)
-    powers = counts[chosen].clamp(min=1).log2().ceil()
+    (selected,) = wanted.nonzero(as_tuple=True)
+    powers = counts[selected].clamp(min=1).log2().ceil()
     order = powers.argsort(stable=True)
     names, numbers = powers[order].unique_consecutive(return_counts=True)
     for name, places in zip(names.tolist(), order.split(numbers.tolist()), strict=True):
-        yield min(2 ** int(name), most), chosen[places]
+        yield min(2 ** int(name), most), selected[places]
 
 
 def class_scores(

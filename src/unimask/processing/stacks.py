@@ -103,7 +103,7 @@ def visible(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
     """
     if image.shape[2] == RGB:
         return image
-    shown = stretch_channels(image[..., :RGB], "auto", "the picture")
-    if shown.shape[2] == 1:
-        return np.repeat(shown, RGB, axis=2)
-    return np.pad(shown, ((0, 0), (0, 0), (0, RGB - shown.shape[2])))
+    rgb = stretch_channels(image[..., :RGB], "auto", "the picture")
+    if rgb.shape[2] == 1:
+        return np.repeat(rgb, RGB, axis=2)
+    return np.pad(rgb, ((0, 0), (0, 0), (0, RGB - rgb.shape[2])))

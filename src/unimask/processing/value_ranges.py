@@ -178,19 +178,19 @@ def collect_range_warnings() -> Iterator[list[RangeWarning]]:
     Like `warnings.catch_warnings`, it changes global state: use it in commands, not in library
     functions that are called from several threads.
     """
-    found: list[RangeWarning] = []
+    collected: list[RangeWarning] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always", RangeWarning)
         show = warnings.showwarning
 
         def collect(message: Warning | str, *rest: object, **more: object) -> None:
             if isinstance(message, RangeWarning):
-                found.append(message)
+                collected.append(message)
             else:
                 show(message, *rest, **more)  # type: ignore[arg-type]
 
         warnings.showwarning = collect
-        yield found
+        yield collected
 
 
 @contextmanager

@@ -93,7 +93,10 @@ class Examples(TorchDataset):
         raise DataError(f"{AT_MOST} pictures in a row cannot be read: {skipped[0]}")
 
     def example(self, number: int, later: int) -> Example:
-        """Return example `number`; augment it anew if it replaces `later` unreadable ones."""
+        """Return example `number`, which replaces `later` unreadable ones.
+
+        Each replacement is augmented with other random numbers.
+        """
         epoch, place = divmod(number, len(self.dataset))
         if self.order[0] != epoch:
             pictures, seed = len(self.dataset), self.settings.seed

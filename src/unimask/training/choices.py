@@ -98,8 +98,8 @@ class Choices:
     """Options given for a run, and the facts from which the other settings are chosen.
 
     Attributes:
-        said: Given fields of `TrainingSettings` by name, and `SHORTHANDS`.
-        settings: Complete settings, changed by `said`; None to choose the others here.
+        said: Options given by name: fields of `TrainingSettings` and `SHORTHANDS`.
+        settings: Complete settings, which `said` changes; None if the other settings are chosen.
         sizes: Sizes (height, width) of some images.
         machine: Hardware of the run.
     """
@@ -153,7 +153,7 @@ class Choices:
         least = math.ceil(judged / (JUDGED * batch))
         small = parameters < SMALL and settings.backbone_weights is None
         rate = TRAINED_RATE if pretrained and not small else UNTRAINED_RATE
-        chosen = {
+        defaults = {
             "batch_size": at_once,
             "accumulate": passes,
             "steps": steps,
@@ -164,7 +164,7 @@ class Choices:
             "precision": "bfloat16" if machine.bfloat16 else "float32",
             "workers": min(2 if machine.kind == "cpu" else 8, machine.cores),
         }
-        settings = replace(settings, **{k: v for k, v in chosen.items() if k not in given})
+        settings = replace(settings, **{k: v for k, v in defaults.items() if k not in given})
         if "augmentation" in given:
             return settings
         changed = for_length(settings.augmentation, steps, steps * batch / pictures)
@@ -206,15 +206,15 @@ def with_changes(settings: TrainingSettings, changes: Mapping[str, Any]) -> Trai
     Raises:
         SettingsError: A name is unknown, or two options contradict each other.
     """
-    known = {field.name for field in fields(TrainingSettings)}
-    unknown = sorted(set(changes) - known - set(SHORTHANDS))
+    field_names = {field.name for field in fields(TrainingSettings)}
+    unknown = sorted(set(changes) - field_names - set(SHORTHANDS))
     if unknown:
         raise SettingsError(f"{unknown[0]!r} is no setting: see TrainingSettings")
     for pair in (("steps", "epochs"), ("augmentation", "size")):
         if set(pair) <= set(changes):
             raise SettingsError(f"give --{pair[0]} or --{pair[1]}, not both")
     check_choices(changes)
-    settings = replace(settings, **{name: changes[name] for name in changes if name in known})
+    settings = replace(settings, **{name: changes[name] for name in changes if name in field_names})
     return with_square(settings, changes["size"]) if "size" in changes else settings
 
 

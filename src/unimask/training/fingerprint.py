@@ -104,9 +104,9 @@ def class_change(before: Fingerprint, now: Fingerprint) -> str:
 
 def split_change(split: str, before: SplitFingerprint, now: SplitFingerprint) -> list[str]:
     """Describe the differences between the images of a split."""
-    known, found = set(before.files), set(now.files)
-    gone = [name for name in before.files if name not in found]
-    added = [name for name in now.files if name not in known]
+    old_files, new_files = set(before.files), set(now.files)
+    gone = [name for name in before.files if name not in new_files]
+    added = [name for name in now.files if name not in old_files]
     counts = f"{split} had {len(before.files)} images and has {len(now.files)}"
     if gone or added:
         changes = [

@@ -145,7 +145,7 @@ class Loop:
         self.interrupted = bool(self.fabric.all_reduce(asked, reduce_op="sum"))
 
     def stretches(self, stream, reporter: Reporter) -> None:
-        """Take steps, and log, validate and save in between."""
+        """Run steps; log, validate and save in between."""
         self.trainee.network.train()
         while not (self.interrupted or self.finished):
             if not self.unjudged:
@@ -159,11 +159,11 @@ class Loop:
                 self.save()
 
     def take_step(self, stream, reporter: Reporter) -> None:
-        """Take one step, and record its losses and time."""
-        start, known = time.perf_counter(), len(self.trainee.unreadable.told)
+        """Run one step, and record its losses and time."""
+        start, num_skipped = time.perf_counter(), len(self.trainee.unreadable.told)
         with told_in_one_line(self.step + 1, self.settings):
             losses = update(self.fabric, self.trainee, stream, self.step, self.settings)
-        self.tell_skipped(known, reporter)
+        self.tell_skipped(num_skipped, reporter)
         self.agree_to_stop()
         self.step += 1
         self.taken += 1
@@ -174,7 +174,7 @@ class Loop:
         reporter.step(losses["loss"])
 
     def tell_skipped(self, known: int, reporter: Reporter) -> None:
-        """Print the images skipped since the first `known` ones, and a step that was skipped."""
+        """Print the unreadable images after the first `known` ones, and a skipped step."""
         for reason in self.trainee.unreadable.told[known:]:
             reporter.say(f"skipped: {reason}")
         if self.trainee.last_bad:

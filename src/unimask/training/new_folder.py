@@ -25,15 +25,15 @@ def claim_folder(path: Path) -> None:
     Raises:
         OutputError: It holds files that do not belong to a run, or cannot be created.
     """
-    found = foreign_entries(path)
-    foreign = [name for name in found if name not in RUN_FILES]
-    if foreign or (found and not is_ours(path, found)):
-        names = foreign or found
-        shown = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
+    entries = foreign_entries(path)
+    foreign = [name for name in entries if name not in RUN_FILES]
+    if foreign or (entries and not is_ours(path, entries)):
+        names = foreign or entries
+        listing = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
         raise OutputError(
-            f"{path} holds files that unimask did not write ({shown}): give a new or empty folder"
+            f"{path} holds files that unimask did not write ({listing}): give a new or empty folder"
         )
-    if not found:
+    if not entries:
         OutputFolder(path).create_record()
 
 

@@ -83,14 +83,14 @@ def new_plan(
     settings = replace(settings, tokenizer=tokenizer_for(request.model, settings.tokenizer))
     start = starting_point(request.model, dataset.labels, tasks, settings, resumed)
     checkpoint, pretrained, words, other_classes = start
-    if (channels := checkpoint.config.backbone.in_channels) != RGB:  # only now known
+    if (channels := checkpoint.config.backbone.in_channels) != RGB:  # reopen with them
         dataset, validation = open_splits(request, channels)
     settings = choices.rest(settings, checkpoint, pretrained, len(dataset), len(validation))
     if request.settings is None:
         settings, why = fit_squares(dataset, checkpoint, settings, other_classes)
         preprocessing = settings.preprocessing or checkpoint.preprocessing
         checkpoint, words = replace(checkpoint, preprocessing=preprocessing), words + why
-    chosen = choices.in_words(settings, len(dataset), len(validation))
+    schedule = choices.in_words(settings, len(dataset), len(validation))
     with ignore_range_warnings():  # of images read without the run's window
         crowding = told_crowding(dataset, most_queries(checkpoint.config), tasks)
     record = RunRecord(
@@ -114,5 +114,5 @@ def new_plan(
         tasks=tasks,
         dataset=dataset,
         validation=validation,
-        words=f"{words}\n{describe(dataset)}\n{chosen}{crowding}",
+        words=f"{words}\n{describe(dataset)}\n{schedule}{crowding}",
     )

@@ -67,9 +67,9 @@ def check_device(device: str) -> None:
         SettingsError: The name is unknown, or this machine has no such device.
     """
     here = available_devices()
-    known = ("auto", *here, *(["gpu"] if len(here) > 1 else []))
-    if device not in known:
-        raise SettingsError(f"--device {device}: this machine has {', '.join(known)}")
+    allowed = ("auto", *here, *(["gpu"] if len(here) > 1 else []))
+    if device not in allowed:
+        raise SettingsError(f"--device {device}: this machine has {', '.join(allowed)}")
     if ":" in device and "LOCAL_WORLD_SIZE" in os.environ:
         raise SettingsError(f"--device {device}: each process of torchrun takes its own: give cuda")
 

@@ -138,10 +138,10 @@ def told_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> str:
     """
     if set(tasks) == {"semantic"}:
         return ""
-    chosen, counts = list(range(len(dataset))), count_things(dataset)
+    indices, counts = list(range(len(dataset))), count_things(dataset)
     if counts is None:
-        chosen = chosen[:: -(-len(chosen) // LOOKED_AT)]
-        looks = [look_at(dataset, index) for index in chosen]
+        indices = indices[:: -(-len(indices) // LOOKED_AT)]
+        looks = [look_at(dataset, index) for index in indices]
         counts = np.array([look.things if isinstance(look, Facts) else 0 for look in looks])
     crowded, fullest = int((counts > queries).sum()), int(counts.argmax())
     if not crowded:
@@ -149,6 +149,6 @@ def told_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> str:
     return (
         f"\nwarning: {crowded} of {len(counts)} training pictures"
         f"{'' if len(counts) == len(dataset) else ' that were looked at'} hold more objects than "
-        f"the network has queries ({queries}), {dataset.paths[chosen[fullest]].name} "
+        f"the network has queries ({queries}), {dataset.paths[indices[fullest]].name} "
         f"{counts[fullest]}: more are never found; --queries {counts[fullest]} has room for them"
     )

@@ -37,8 +37,8 @@ class RemainingTime:
 
         Before the first validation, an image is assumed to take as long as in training.
         """
-        known = self.recent[1:] or self.recent
-        each = sum(known) / max(1, len(known))
+        times = self.recent[1:] or self.recent
+        each = sum(times) / max(1, len(times))
         if self.validations:
             validation = sum(self.validations) / len(self.validations)
         else:

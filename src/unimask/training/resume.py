@@ -203,10 +203,10 @@ def refuse_contradictions(
     Raises:
         SettingsError: There is one; the message has both values.
     """
-    for option, given, own in contradictions(record, settings, request):
+    for option, value, own in contradictions(record, settings, request):
         allowed = ", ".join(f"--{name.replace('_', '-')}" for name in map(option_name, MAY_CHANGE))
         raise SettingsError(
-            f"--{option_name(option).replace('_', '-')} {given} contradicts the run in {folder}, "
+            f"--{option_name(option).replace('_', '-')} {value} contradicts the run in {folder}, "
             f"which has {own}: leave it out, or start a new run in another --out (a resumed run "
             f"may change {allowed}, and where DATA lies)"
         )
@@ -239,12 +239,12 @@ def contradictions(
 
 def given_settings(request: Request) -> dict[str, Any]:
     """Return the given settings by name."""
-    known = {field.name for field in fields(TrainingSettings)}
+    field_names = {field.name for field in fields(TrainingSettings)}
     for name in request.changes:
-        if name not in known | {"size", "epochs"}:
+        if name not in field_names | {"size", "epochs"}:
             raise SettingsError(f"{name!r} is no setting: see TrainingSettings")
     whole = request.settings
-    values = {} if whole is None else {name: getattr(whole, name) for name in sorted(known)}
+    values = {} if whole is None else {name: getattr(whole, name) for name in sorted(field_names)}
     return values | dict(request.changes)
 
 

@@ -246,8 +246,8 @@ class RunFolder:
         if not self.state_path.is_file():
             raise TrainingError(f"{self.path} has no saved state yet: start it without --resume")
         try:
-            found = torch.load(self.state_path, weights_only=True, map_location="cpu")
-            return parse_state(found)
+            content = torch.load(self.state_path, weights_only=True, map_location="cpu")
+            return parse_state(content)
         except Exception as error:  # torch raises many kinds for a damaged file
             message = f"{self.state_path} is damaged ({one_line(error)}): start anew"
             raise TrainingError(message) from error
@@ -298,8 +298,8 @@ def settings_of(values: dict) -> TrainingSettings:
     for name, kind in nested.items():
         if values[name] is not None:
             values[name] = kind(**with_tuples(values[name]))
-    known = {field.name for field in fields(TrainingSettings)}
-    given = {key: value for key, value in values.items() if key in known}
+    field_names = {field.name for field in fields(TrainingSettings)}
+    given = {key: value for key, value in values.items() if key in field_names}
     settings = TrainingSettings(**with_tuples(given))
     for part in (settings, settings.augmentation, settings.criterion, settings.preprocessing):
         for name, hint in get_type_hints(type(part)).items():

@@ -51,10 +51,10 @@ class RunRecord:
         labels: Class names of the dataset.
         split: Split to train on.
         val_split: Split to validate on; None for "val" or images set aside from the training split.
-        names: Given class names.
-        format: Given format of the labels.
-        masks: Given choice of label maps.
-        device: Given device.
+        names: Class names, or None if not given.
+        format: Format of the labels, or None if not given.
+        masks: Label maps to read, or None if not given.
+        device: Device, or None if not given.
         processes: Number of processes of the run.
         network: Network and rules of its predictions.
     """
@@ -93,8 +93,10 @@ class RunRecord:
             ValueError: A value is missing, unknown, or of another type.
             CheckpointError: The configuration of the network is invalid.
         """
-        known = {field.name for field in fields(cls)}
-        record = build(cls, {key: value for key, value in values.items() if key in known}, "run")
+        field_names = {field.name for field in fields(cls)}
+        record = build(
+            cls, {key: value for key, value in values.items() if key in field_names}, "run"
+        )
         if record.network is not None:
             check(record.network.config, "the network")
             check_preprocessing(record.network.preprocessing)
@@ -155,16 +157,16 @@ def union_member(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
     others = [kind for kind in kinds if kind is not NoneType]
     if len(others) == 1:
         return others[0]
-    found = value.get("kind") if isinstance(value, dict) else None
+    kind_name = value.get("kind") if isinstance(value, dict) else None
     for kind in others:
         if is_dataclass(kind):
-            if default_kind(kind) == found:
+            if default_kind(kind) == kind_name:
                 return kind
         elif fits(value, kind, ANY_INTEGER) or (
             get_origin(kind) is tuple and isinstance(value, list)
         ):
             return kind
-    raise ValueError(f"{name} is {str(found or value)[:60]!r}")
+    raise ValueError(f"{name} is {str(kind_name or value)[:60]!r}")
 
 
 def default_kind(config: Any) -> object:

@@ -72,12 +72,12 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             ValueError: A tensor is missing, unknown, or of another shape.
         """
-        for where, found in (("network", self.network), ("average", self.average.state)):
-            for name in sorted(set(wanted) ^ set(found)):
+        for where, tensors in (("network", self.network), ("average", self.average.state)):
+            for name in sorted(set(wanted) ^ set(tensors)):
                 raise ValueError(f"its {where} {'lacks' if name in wanted else 'has'} {name}")
             for name, tensor in wanted.items():
-                if found[name].shape != tensor.shape:
-                    shapes = tuple(found[name].shape), tuple(tensor.shape)
+                if tensors[name].shape != tensor.shape:
+                    shapes = tuple(tensors[name].shape), tuple(tensor.shape)
                     raise ValueError(f"{name} is {shapes[0]}, the network needs {shapes[1]}")
 
     def restore_optimizer(self, optimizer: optim.Optimizer) -> None:
@@ -87,8 +87,8 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
             ValueError: The moments belong to other parameters.
         """
         groups = optimizer.state_dict()["param_groups"]
-        found = [group.get("params") for group in self.optimizer.param_groups]
-        if found != [group["params"] for group in groups]:
+        saved_groups = [group.get("params") for group in self.optimizer.param_groups]
+        if saved_groups != [group["params"] for group in groups]:
             raise ValueError("its optimizer has other groups of parameters")
         shapes = [p.shape for group in optimizer.param_groups for p in group["params"]]
         for number, moments in self.optimizer.state.items():

@@ -47,10 +47,10 @@ def fit_squares(
     doubts = settings.criterion is None and proposes(checkpoint)
     if checkpoint.preprocessing.squash is not None or not (scales or doubts):
         return settings, ""
-    side, told = usual_side(dataset), ""
+    side, notes = usual_side(dataset), ""
     if scales and side * own > LARGE * crop:
         settings = replace(settings, preprocessing=at_edge(checkpoint.preprocessing, crop))
-        told = (
+        notes = (
             f"\nit sees pictures at {crop} pixels from now on, instead of {own}: what is labelled "
             f"is too large for training squares else (--size {own} would keep it)"
         )
@@ -58,7 +58,7 @@ def fit_squares(
     if doubts:
         weight = no_object_weight(own / crop, side * own / crop)
         settings = replace(settings, criterion=CriterionConfig(no_object_weight=weight))
-    return settings, told
+    return settings, notes
 
 
 def proposes(checkpoint: Checkpoint) -> bool:
@@ -95,17 +95,17 @@ def usual_side(dataset: Dataset) -> float:
     image's shorter side; 0 if nothing is labelled.
     """
     is_thing = np.array(dataset.labels.is_thing)
-    found: list[tuple[int, float]] = []
+    objects: list[tuple[int, float]] = []
     for index in range(0, len(dataset), -(-len(dataset) // LOOKED_AT)):
         try:
             sample = dataset[index]
         except UnimaskError:  # training reports the error
             continue
         pieces = things_of(sample, is_thing) if is_thing.any() else regions_of(sample)
-        found += [(label, area / min(sample.size) ** 2) for label, area in pieces]
-    if not found:
+        objects += [(label, area / min(sample.size) ** 2) for label, area in pieces]
+    if not objects:
         return 0.0
-    labels, areas = (np.array(column) for column in zip(*found, strict=True))
+    labels, areas = (np.array(column) for column in zip(*objects, strict=True))
     if not is_thing.any() and len(is_thing) == 2:
         covered = np.bincount(labels, areas, minlength=2)
         areas = areas[labels == covered.argmin()]

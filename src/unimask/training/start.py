@@ -93,12 +93,14 @@ def starting_point(
         first = expect(checkpoint.config, settings.criterion)
         words += f"\nexpect a first loss near {first.headline:.1f} = {first.words} (the last of "
         words += f"{first.layers} layers; all of them, which are minimised, {first.total:.0f})"
-    known, rules = tasks_of(checkpoint.config, tasks), checkpoint.postprocessing
-    if known != ("semantic",):
+    trained_tasks, rules = tasks_of(checkpoint.config, tasks), checkpoint.postprocessing
+    if trained_tasks != ("semantic",):
         rules = replace(rules, resize="masks")  # the rule "scores" is for semantic networks only
     before = checkpoint.preprocessing
     before = replace(before, window=before.window if settings.window is None else settings.window)
-    checkpoint = replace(checkpoint, tasks=known, preprocessing=before, postprocessing=rules)
+    checkpoint = replace(
+        checkpoint, tasks=trained_tasks, preprocessing=before, postprocessing=rules
+    )
     return start._replace(checkpoint=checkpoint, words=words)
 
 
@@ -170,8 +172,8 @@ def usual_task(model: str, dataset: Dataset) -> str:
 
     It is that of a published configuration, else the most general task of the labels.
     """
-    known = model in CONFIGURATIONS
-    return CONFIGURATIONS[model].publication.task if known else widest_task(dataset)
+    is_published = model in CONFIGURATIONS
+    return CONFIGURATIONS[model].publication.task if is_published else widest_task(dataset)
 
 
 def backbone_weights(
@@ -180,9 +182,9 @@ def backbone_weights(
     """Read a backbone for RGB images, adapted to the network's number of channels."""
     channels = config.backbone.in_channels
     rgb = replace(config, backbone=replace(config.backbone, in_channels=RGB))
-    wanted = state if rgb == config else build_skeleton(rgb).state_dict()
-    found = read_backbone(Path(file).expanduser(), rgb.backbone, wanted)
-    return fit_channels(found, state, channels)
+    template = state if rgb == config else build_skeleton(rgb).state_dict()
+    loaded = read_backbone(Path(file).expanduser(), rgb.backbone, template)
+    return fit_channels(loaded, state, channels)
 
 
 def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Checkpoint, str]:
@@ -227,8 +229,8 @@ def check_task(model: str, config: SegmenterConfig, task: Task) -> None:
 def tasks_of(config: SegmenterConfig, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
     """Return the tasks of trained weights, the most general first; panoptic includes all three."""
     has_task_token = config.task_queries is not None
-    known = TASKS if tasks == ("panoptic",) and not has_task_token else tasks
-    return tuple(task for task in reversed(TASKS) if task in known)
+    trained_tasks = TASKS if tasks == ("panoptic",) and not has_task_token else tasks
+    return tuple(task for task in reversed(TASKS) if task in trained_tasks)
 
 
 def default_preprocessing(settings: TrainingSettings) -> PreprocessingConfig:

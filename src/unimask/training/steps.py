@@ -53,7 +53,7 @@ def update(
     step: int,
     settings: TrainingSettings,
 ) -> dict[str, float]:
-    """Take one optimizer step, and return the means of its losses.
+    """Run one optimizer step, and return the means of its losses.
 
     A step with non-finite losses or gradients in any process changes no weights.
 

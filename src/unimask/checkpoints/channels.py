@@ -79,10 +79,10 @@ def read_channels(model: str, checkpoint: Checkpoint, channels: int | None) -> C
             f"to others: give {backbone.in_channels} channels, or weights of RGB"
         )
     config = replace(checkpoint.config, backbone=replace(backbone, in_channels=channels))
-    wanted = build_skeleton(config).state_dict()
+    target_state = build_skeleton(config).state_dict()
     return replace(
         checkpoint,
         config=config,
-        state=fit_channels(checkpoint.state, wanted, channels),
+        state=fit_channels(checkpoint.state, target_state, channels),
         preprocessing=checkpoint.preprocessing.for_channels(channels),
     )

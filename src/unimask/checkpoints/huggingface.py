@@ -148,8 +148,8 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 def listed_parts(index: Path) -> list[Path]:
     """Return the weight files that an index lists, which must be in its folder.
 
-    CheckpointError: It lists no files, files of other folders, or missing ones.
-        CheckpointError: It lists none, or others than files beside it, or one that is missing.
+    Raises:
+        CheckpointError: It lists no files, files of other folders, or missing ones.
     """
     where = read_json(index).get("weight_map")
     listed = list(where.values()) if isinstance(where, dict) else []

@@ -92,19 +92,19 @@ def read_labels(config: Json, publication: Publication) -> LabelSet:
         CheckpointError: A colour or a category id is invalid.
         SettingsError: Their number differs from that of the names.
     """
-    names, kept = read_names(config), extras(config)
+    names, own_values = read_names(config), extras(config)
     known = publication.label_set(len(names))
-    things = tuple(thing is True for thing in listed(kept, "is_thing", known.is_thing))
-    if any(not isinstance(thing, bool) for thing in listed(kept, "is_thing", ())):
+    things = tuple(thing is True for thing in listed(own_values, "is_thing", known.is_thing))
+    if any(not isinstance(thing, bool) for thing in listed(own_values, "is_thing", ())):
         raise CheckpointError(f"config.json has is_thing of {str(things)[:60]}: expected booleans")
     # A folder written by unimask that lacks the other keys has no such values.
-    own = "is_thing" in kept
-    colours = tuple(map(read_colour, listed(kept, "colours", ())))
-    ids = tuple(map(read_category_id, listed(kept, "category_ids", ())))
+    own = "is_thing" in own_values
+    colours = tuple(map(read_colour, listed(own_values, "colours", ())))
+    ids = tuple(map(read_category_id, listed(own_values, "category_ids", ())))
     return LabelSet(
         names,
         things,
-        colours if "colours" in kept else known.colours,
+        colours if "colours" in own_values else known.colours,
         ids if own else known.category_ids,
     )
 
@@ -216,10 +216,10 @@ def read_divisor(config: Json, preprocessor: Json, default: int) -> int:
 
 def read_postprocessing(config: Json, published: PostprocessingConfig) -> PostprocessingConfig:
     """Read the post-processing settings; without unimask's key, those published for the labels."""
-    kept = extras(config).get("postprocessing")
-    if kept is None:
+    settings = extras(config).get("postprocessing")
+    if settings is None:
         return published
-    return check_postprocessing(PostprocessingConfig(**kept))
+    return check_postprocessing(PostprocessingConfig(**settings))
 
 
 def tuples(values: Json) -> Json:
@@ -236,7 +236,7 @@ def write_config(
 ) -> Json:
     """Build the content of config.json."""
     _, decoders, more = write_decoders(architecture)
-    kept = {
+    own_values = {
         "is_thing": list(labels.is_thing),
         **({"colours": [write_colour(c) for c in labels.colours]} if labels.colours else {}),
         **({"category_ids": list(labels.category_ids)} if labels.category_ids else {}),
@@ -251,7 +251,7 @@ def write_config(
         "backbone_config": write_backbone(architecture.backbone),
         "id2label": {str(index): name for index, name in enumerate(labels.names)},
         "label2id": {name: index for index, name in enumerate(labels.names)},
-        "unimask": kept,
+        "unimask": own_values,
     }
 
 

@@ -138,8 +138,8 @@ def shown(value: Any) -> str:
 
 def schema_of(config: Mapping[str, Any]) -> Schema:
     """Return the schema of the tensor names that belong to a config.json."""
-    kept = config.get("unimask")
-    if isinstance(kept, dict) and "decoders" in kept:
+    own_values = config.get("unimask")
+    if isinstance(own_values, dict) and "decoders" in own_values:
         return "own"
     family = config.get("model_type")
     return family if family in ("oneformer", "maskformer") else "mask2former"

@@ -34,12 +34,12 @@ def read_as_written(
     """
     if preprocessor is None:
         raise CheckpointError("preprocessor_config.json does not exist: it cannot be followed")
-    asked = [] if preprocessor.get("do_resize", True) else ["no resizing"]
+    missing = [] if preprocessor.get("do_resize", True) else ["no resizing"]
     if preprocessor.get("resample", BILINEAR) != BILINEAR:
-        asked.append("a resampling other than bilinear")
-    if asked:
+        missing.append("a resampling other than bilinear")
+    if missing:
         raise CheckpointError(
-            f"preprocessor_config.json asks for {' and '.join(asked)}, which is not here: leave "
+            f"preprocessor_config.json asks for {' and '.join(missing)}, which is not here: leave "
             "preprocessing at authors"
         )
     window = tuples(extras(config).get("preprocessing", {})).get("window")

@@ -109,18 +109,18 @@ def read_mmdetection(
 
 def quoted(meta: object) -> str:
     """Return the text of the configuration that a file includes; "" if it includes none."""
-    kept = meta if isinstance(meta, dict) else {}
-    text = kept.get("cfg", kept.get("config"))  # key of release 3, key of release 2
+    content = meta if isinstance(meta, dict) else {}
+    text = content.get("cfg", content.get("config"))  # key of release 3, key of release 2
     return text if isinstance(text, str) and len(text) < 2**20 else ""
 
 
 def read_classes(meta: object, num_classes: int) -> tuple[tuple[str, ...], tuple[bool, ...] | None]:
     """Return class names and which classes are things, where the file lists them unambiguously."""
-    kept = meta if isinstance(meta, dict) else {}
-    dataset = kept.get("dataset_meta")
-    kept = dataset if isinstance(dataset, dict) else kept
-    names = texts(kept.get("classes", kept.get("CLASSES")))
-    things = texts(kept.get("thing_classes", kept.get("THING_CLASSES")))
+    content = meta if isinstance(meta, dict) else {}
+    dataset = content.get("dataset_meta")
+    content = dataset if isinstance(dataset, dict) else content
+    names = texts(content.get("classes", content.get("CLASSES")))
+    things = texts(content.get("thing_classes", content.get("THING_CLASSES")))
     if len(names) != num_classes:
         return (), None
     return names, tuple(name in things for name in names) if things else None

@@ -18,7 +18,7 @@ class SegmenterConfig:
 
     Attributes:
         backbone: Configuration of the backbone.
-    pixel_decoder: Configuration of the pixel decoder.
+        pixel_decoder: Configuration of the pixel decoder.
         transformer_decoder: Configuration of the transformer decoder.
         num_classes: Number of classes without "no object", which the network adds as its last
             output.

@@ -1,4 +1,4 @@
-"""How good a model is on labelled pictures, and how fast on a machine."""
+"""Scores of models on labelled images, and their speed and memory on a machine."""
 
 from unimask.evaluation.benchmark import benchmark
 from unimask.evaluation.compare import compare

@@ -1,4 +1,4 @@
-"""Where results for labelled pictures come from: a model that predicts them, or files."""
+"""Sources of results for labelled images: a model that predicts them, or files."""
 
 from pathlib import Path
 from typing import Protocol
@@ -16,13 +16,13 @@ from unimask.results import Result
 
 
 class Answers(Protocol):
-    """Somebody's results for the pictures of a dataset.
+    """Results for the images of a dataset.
 
     Attributes:
-        name: Who that is.
-        dataset: The pictures.
-        task: What was asked.
-        labels: The classes, as the dataset numbers them.
+        name: Name of the model or of the files.
+        dataset: Dataset with the ground truth.
+        task: Task of the results.
+        labels: Label set in which results and ground truth are scored.
     """
 
     name: str
@@ -31,25 +31,25 @@ class Answers(Protocol):
     labels: LabelSet
 
     def of(self, index: int, sample: Sample) -> Result:
-        """Give the result for a picture."""
+        """Return the result for an image."""
         ...
 
     def notes(self) -> list[str]:
-        """Say what a reader of scores should know."""
+        """Return what a reader of the scores should know."""
         ...
 
 
 class Predictions:
-    """What a model predicts.
+    """Predictions of a model.
 
     Args:
-        predictor: The model.
-        dataset: The pictures.
-        task: By default the model's widest that the labels can judge.
+        predictor: Model that predicts.
+        dataset: Dataset with the ground truth.
+        task: Task to predict; by default the model's most demanding task that the labels support.
 
     Raises:
-        DataError: The classes of model and data differ.
-        TaskError: The model cannot do the task, or the labels cannot judge it.
+        DataError: Model and dataset have different classes.
+        TaskError: The model or the labels do not support the task.
     """
 
     def __init__(self, predictor: Predictor, dataset: Dataset, task: str | None) -> None:
@@ -58,11 +58,12 @@ class Predictions:
         check_tasks(dataset, (self.task,))
         self.classes = classes_in_common(predictor, dataset, self.task)
         self.labels = self.classes.labels
-        self.threshold = 0.0 if self.task == "instance" else None  # curves need all scores
+        # Precision-recall curves need all scores.
+        self.threshold = 0.0 if self.task == "instance" else None
         self.asked = self.empty = 0
 
     def of(self, index: int, sample: Sample) -> Result:
-        """Predict a picture."""
+        """Predict an image."""
         result = self.predictor.predict(
             sample.image, self.task, threshold=self.threshold, window=EIGHT_BITS
         )
@@ -71,7 +72,7 @@ class Predictions:
         return self.classes.renumber(result)
 
     def notes(self) -> list[str]:
-        """Say which of the model's classes the data lacks, and if nothing was ever found."""
+        """Return which classes of the model the data lacks, and whether no image has a segment."""
         notes = self.classes.notes()
         if self.task == "panoptic" and 0 < self.asked == self.empty:
             least = self.predictor.checkpoint.postprocessing.object_threshold
@@ -84,17 +85,17 @@ class Predictions:
 
 
 class FromFiles:
-    """What some program has written.
+    """Results that were read from files.
 
     Args:
-        results: Whatever `open_results` takes.
-        dataset: The pictures.
-        task: What they answer, where their kind does not tell.
-        categories: As `open_results` takes it.
+        results: Results as `open_results` takes them.
+        dataset: Dataset with the ground truth.
+        task: Task of the results, where their format does not define it.
+        categories: Numbering of categories, as `open_results` takes it.
 
     Raises:
-        DataError: The results cannot be read, or are of other pictures or classes.
-        TaskError: They answer another task.
+        DataError: The results cannot be read, or belong to other images or classes.
+        TaskError: The results belong to another task.
     """
 
     def __init__(
@@ -111,11 +112,11 @@ class FromFiles:
         check_tasks(dataset, (self.task,))
 
     def of(self, index: int, sample: Sample) -> Result:
-        """Read the result for a picture."""
+        """Read the result for an image."""
         return self.source.of(index, sample.size)
 
     def notes(self) -> list[str]:
-        """Say which results or pictures have no partner."""
+        """Return how many results or images have no counterpart."""
         return self.source.notes()
 
 
@@ -128,20 +129,20 @@ def predictions(
     window: Window = None,
     masks: str | None = None,
 ) -> Predictions:
-    """Let a model answer for a dataset, opened with the channels and the window that it reads."""
+    """Open a dataset with the model's channels and window, and return the model's predictions."""
     dataset = open_dataset(data, split, channels=predictor.channels, format=format, masks=masks)
     use_window(dataset, window or predictor.checkpoint.preprocessing.window)
     return Predictions(predictor, dataset, task)
 
 
 def widest_common(predictor: Predictor, dataset: Dataset) -> Task | None:
-    """Give the widest task that the model does and the labels judge; None for none."""
+    """Return the most demanding task that model and labels support; None if there is none."""
     tasks: list[Task] = [task for task in predictor.tasks if task in about_of(dataset).tasks]
     return widest(tasks) if tasks else None
 
 
 def are_results(path: str | Path | Predictor) -> bool:
-    """Say whether a path holds results rather than a model: a JSON, or a folder without a model."""
+    """Return whether a path holds results: a JSON file, or a folder without a model."""
     if isinstance(path, Predictor):
         return False
     place = Path(path)

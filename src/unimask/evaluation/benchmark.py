@@ -1,4 +1,4 @@
-"""How fast a model is on this machine, stage by stage, and how fast the machine could be."""
+"""Speed of a model by stage, compared with the maximum speed of the machine."""
 
 import inspect
 import time
@@ -25,10 +25,10 @@ from unimask.processing.pictures import MAX_PIXELS
 
 Size = tuple[int, int]
 Progress = Callable[[int, int, str], None]
-"""Called with the steps done, the steps in all, and what comes next."""
+"""Function of the number of finished steps, the number of all steps, and the next step's name."""
 
 USUAL_SIZE = (480, 640)
-"""Of a photograph of COCO's."""
+"""Height and width of a typical image of COCO."""
 
 LEAST_RUNS = 5
 
@@ -45,35 +45,42 @@ def benchmark(
     runs: int = 7,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Time a model on this machine beside what the machine could do at best.
+    """Measure a model's speed and memory on this machine, and compare it with the machine's limits.
 
-    The floor of a stage is its arithmetic (matrix products and convolutions alone) over the best
-    rate at which the machine multiplies matrices of that type: nothing can be faster, and what is
-    bound by memory stays above it. Post-processing is given made-up logits of 20 round objects.
+    The floor of a stage is its arithmetic (matrix products and convolutions only) divided by the
+    highest rate at which the machine multiplies matrices of that dtype: nothing can be faster, and
+    stages bound by memory stay above it. Post-processing is measured on synthetic logits of 20
+    round objects.
 
     Args:
-        model: A predictor, whatever `load` takes, or a preset's name: its weights are then random.
-        size: Height and width that the network takes pictures in, rounded up to its padding. By
-            default those that its own rules give a photograph of 480 by 640.
-        task: The model's widest by default.
-        device: Where a model that is named here runs.
-        dtype: What it computes in, as `load` takes it.
-        compile: Whether it is compiled, as `load` takes it: the network then is one stage.
-        batch_size: Pictures per pass.
-        runs: How often the whole way is timed, at least 5, after two that warm up.
-        progress: Told before each step.
+        model: Predictor, any model that `load` takes, or the name of a preset, which gets random
+            weights.
+        size: Height and width of the network's input, rounded up to its padding. By default the
+            size to which the model resizes an image of 480 by 640.
+        task: Task to predict; the model's most demanding one by default.
+        device: Device on which a named model runs.
+        dtype: Data type of the computation, as `load` takes it.
+        compile: Whether the model is compiled, as `load` does; the network is then a single stage.
+        batch_size: Number of images per forward pass.
+        runs: Number of timed runs, at least 5, after two warm-up runs.
+        progress: Function that is called before each step.
 
     Returns:
         `{model, task, picture_size, input_size, batch_size, device, dtype, compiled, runs, stages,
-        network, total, pictures_per_second, memory, rates, machine}`. Each of the stages
-        (preprocess, backbone, pixel_decoder, transformer_decoder, postprocess), the network and
-        the total hold `median_ms` and `minimum_ms` of a pass; those with arithmetic also `gflop`,
-        `floor_ms` and `of_floor`, the floor over the median in percent. Memory is in MB: `weights`,
+        network, total, pictures_per_second, memory, rates, machine}`. Each stage (preprocess,
+        backbone, pixel_decoder, transformer_decoder, postprocess), the network and the total have
+        `median_ms` and `minimum_ms` of a run; those with arithmetic also `gflop`, `floor_ms` and
+        `of_floor`, which is the floor in percent of the median. Memory is in MB: `weights`,
+        `before` a run and its `peak`. Rates are in GFLOP/s and GB/s.
         `before` a pass and its `peak`. Rates are in GFLOP/s and GB/s.
 
     Raises:
-        CheckpointError, TaskError: There is no such model, or it cannot do the task.
+        CheckpointError, TaskError: The model does not exist, or does not support the task.
         SettingsError: A number is not positive, or there are too few runs.
+
+    Example:
+        >>> import unimask.evaluation
+        >>> report = unimask.evaluation.benchmark("mask2former-nano", runs=5)  # doctest: +SKIP
     """
     check(size, batch_size, runs)
     predictor = model if isinstance(model, Predictor) else prepared(model, device, dtype, compile)
@@ -98,16 +105,16 @@ def benchmark(
 
 
 class Course:
-    """The whole way of a batch of pictures, timed stage by stage.
+    """Prediction of a batch of images, timed by stage.
 
     Args:
-        predictor: The model.
-        pictures: All of one size, (h, w, 3).
-        task: What is asked.
+        predictor: Model to measure.
+        pictures: Images of equal size, of shape (h, w, 3).
+        task: Task to predict.
 
     Attributes:
-        times: Per stage, of the network and in total: milliseconds of each run.
-        input_size: Height and width that the network was given last.
+        times: Milliseconds of each run, by stage, for the network and in total.
+        input_size: Height and width of the last network input.
     """
 
     def __init__(self, predictor: Predictor, pictures: list[np.ndarray], task: Task) -> None:
@@ -117,7 +124,7 @@ class Course:
         self.input_size: Size = (0, 0)
 
     def description(self) -> dict[str, object]:
-        """Say what is timed."""
+        """Return what is measured."""
         return {
             "model": self.predictor.name,
             "task": self.task,
@@ -131,10 +138,10 @@ class Course:
 
     @torch.no_grad()
     def run_often(self, runs: int, tell: Callable[[str], None]) -> dict[str, int]:
-        """Go the way twice to warm up, then `runs` times; give the network's FLOP of one.
+        """Run twice to warm up, then `runs` times; return the network's FLOP per run.
 
-        A compiled network runs as it is the first time, is compiled at the second, and recorded at
-        the third.
+        A compiled network runs uncompiled the first time, is compiled at the second run, and on
+        CUDA recorded as a CUDA graph at the third.
         """
         tell("warming up, counting")
         flops = count_flops(self.predictor.network, self.run)
@@ -148,7 +155,7 @@ class Course:
         return flops
 
     def run(self) -> None:
-        """Go the way once."""
+        """Run all stages once and record their times."""
         predictor, device = self.predictor, self.predictor.device
         start = time.perf_counter()
         pending = [predictor.prepare(picture, None, MAX_PIXELS) for picture in self.pictures]
@@ -156,12 +163,12 @@ class Course:
         pixel_values = pixel_values.to(device, predictor.dtype)
         wait_for(device)
         ready = time.perf_counter()
-        # Hooks on its parts would become part of a compiled network.
+        # Hooks on its modules would become part of a compiled network.
         parts = PARTS if predictor.compiled is None else ()
         with PartsClock(predictor.network, device, parts) as clock:
             output = predictor.logits(pixel_values, self.task)
             wait_for(device)
-        seen = time.perf_counter()
+        predicted = time.perf_counter()
         staged = staged_output(output)
         wait_for(device)
         begun = time.perf_counter()
@@ -173,16 +180,16 @@ class Course:
         for name in parts:
             self.note(name, sum(clock.times[name]) / 1000)
         self.note("postprocess", decided - begun)
-        self.note("network", seen - ready)
-        self.note("total", seen - start + decided - begun)
+        self.note("network", predicted - ready)
+        self.note("total", predicted - start + decided - begun)
 
     def note(self, name: str, seconds: float) -> None:
-        """Keep a time."""
+        """Append a time to the list of a stage."""
         self.times.setdefault(name, []).append(1000 * seconds)
 
 
 def check(size: Size | None, batch_size: int, runs: int) -> None:
-    """Refuse numbers that cannot be measured with."""
+    """Refuse sizes and numbers that cannot be measured."""
     if batch_size < 1:
         raise SettingsError(f"batch_size is {batch_size}: give 1 or more")
     if runs < LEAST_RUNS:
@@ -197,14 +204,14 @@ def prepared(model: str | Path, device: str, dtype: Dtype, compile: bool) -> Pre
         return load(model, device=device, dtype=dtype, compile=compile)
     classes = inspect.signature(PRESETS[str(model)]).parameters["num_classes"].default
     predictor = build(str(model), labels=[f"class {n}" for n in range(classes)], device=device)
-    predictor.network.text_mapper = None  # only training reads texts, and `load` leaves it out
+    predictor.network.text_mapper = None  # only training reads texts, and `load` omits it
     kind = choose_dtype(dtype, predictor.device)
     network = predictor.network.to(kind).requires_grad_(False)
     return Predictor(network, predictor.checkpoint, predictor.name, compiled=compile)
 
 
 def at_size(predictor: Predictor, size: Size) -> Predictor:
-    """Give the same model with rules that leave pictures of that size as they are."""
+    """Return the same model with pre-processing that does not resize images of this size."""
     rules = replace(
         predictor.checkpoint.preprocessing, shortest_edge=min(size), longest_edge=max(size)
     )
@@ -214,7 +221,7 @@ def at_size(predictor: Predictor, size: Size) -> Predictor:
 
 
 def steps(total: int, progress: Progress | None) -> Callable[[str], None]:
-    """Count the steps for whoever listens."""
+    """Return a function that reports the next step to `progress`."""
     names: list[str] = []
 
     def tell(name: str) -> None:
@@ -226,7 +233,7 @@ def steps(total: int, progress: Progress | None) -> Callable[[str], None]:
 
 
 def rates_of(predictor: Predictor) -> dict[str, float]:
-    """Measure float32, the model's own type, and memory: GFLOP/s and GB/s."""
+    """Measure matrix rates in float32 and the model's dtype (GFLOP/s), and copy rate (GB/s)."""
     device = predictor.device
     rates = {
         dtype_name(kind): matrix_rate(device, kind) / 1e9
@@ -238,7 +245,7 @@ def rates_of(predictor: Predictor) -> dict[str, float]:
 def summary(
     times: dict[str, list[float]], flops: dict[str, int], rate: float, batch_size: int
 ) -> dict[str, object]:
-    """Put median, minimum and floor of every stage together."""
+    """Compute median, minimum and floor of every stage."""
     rows: dict[str, dict[str, float]] = {}
     for name in times:
         row = {"median_ms": median(times[name]), "minimum_ms": min(times[name])}
@@ -256,12 +263,12 @@ def summary(
 
 
 def memory_of(predictor: Predictor, memory: PeakMemory) -> dict[str, float | None]:
-    """Give megabytes; what the system does not tell is None."""
+    """Return memory in MB; None for values that the system does not provide."""
     weights = sum(tensor.nbytes for tensor in predictor.network.state_dict().values())
     held = {"weights": weights, "before": memory.before, "peak": memory.peak}
     return {name: None if size is None else size / 1e6 for name, size in held.items()}
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """Call a type as `load` does."""
+    """Return the name of a dtype as `load` takes it."""
     return str(dtype).removeprefix("torch.")

@@ -1,4 +1,4 @@
-"""How sure a difference of two scores is: the paired bootstrap (Efron and Tibshirani 1993)."""
+"""Confidence intervals of score differences: the paired bootstrap (Efron and Tibshirani 1993)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,15 +12,14 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Difference:
-    """One score of two models on the same pictures.
+    """One score of two models on the same images.
 
     Attributes:
-        first: The first model's, in percent; None where it is not defined.
-        second: The second model's.
-        low: Lower end of the interval that holds the difference, second less first, with a
-            confidence of 95 %.
-        high: Upper end.
-        wins: Share of the resamples in which the second is better; ties count half.
+        first: Score of the first model in percent; None if undefined.
+        second: Score of the second model in percent; None if undefined.
+        low: Lower limit of the 95 % confidence interval of the difference (second minus first).
+        high: Upper limit of that interval.
+        wins: Fraction of resamples in which the second model is better; ties count half.
     """
 
     first: float | None
@@ -31,14 +30,14 @@ class Difference:
 
     @property
     def change(self) -> float | None:
-        """Second less first."""
+        """Second score minus first."""
         if self.first is None or self.second is None:
             return None
         return self.second - self.first
 
     @property
     def sure(self) -> bool:
-        """Zero lies outside the interval."""
+        """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
 
@@ -51,19 +50,19 @@ def paired_bootstrap(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Difference]:
-    """Compare two models on resamples of the pictures that both have seen.
+    """Compare two models on resamples of the images that both were scored on.
 
-    Each resample draws as many pictures as there are, with replacement, the same for both: what is
-    hard for both then cancels out, and small differences can be sure. Intervals are the middle
-    95 % of the differences.
+    Each resample draws as many images as there are, with replacement and the same for both models:
+    variation between images then cancels out, so that small differences can be significant.
+    Intervals are the middle 95 % of the differences.
 
     Args:
-        first: Scores the first model's pictures.
-        second: Scores the second's.
-        pictures: How many there are.
-        resamples: How many times to draw.
-        seed: Of the draws.
-        progress: Told after each resample.
+        first: Function from numbers of occurrences of images to the first model's scores.
+        second: The same function for the second model.
+        pictures: Number of images.
+        resamples: Number of resamples.
+        seed: Seed of the random draws.
+        progress: Function that is called after each resample.
     """
     random = np.random.default_rng(seed)
     once = np.ones(pictures, np.int64)
@@ -85,7 +84,7 @@ def paired_bootstrap(
 
 
 def difference(first: float | None, second: float | None, changes: np.ndarray) -> Difference:
-    """Describe one score."""
+    """Summarise one score and its resampled differences."""
     if first is None or second is None or not len(changes):
         return Difference(first, second, None, None, None)
     tail = 100 * (1 - CONFIDENCE) / 2

@@ -1,4 +1,4 @@
-"""Which classes of a model are which of a dataset."""
+"""Matching of a model's classes with those of a dataset."""
 
 from dataclasses import dataclass, replace
 
@@ -14,10 +14,10 @@ class Classes:
     """The classes that are scored.
 
     Attributes:
-        labels: As the data numbers them.
-        numbers: The label id in them of each class of the model, None where it is no such class;
-            None for models that number the classes as the data does.
-        beyond: Names of the model's classes that are none of the data's.
+        labels: Label set of the dataset.
+        numbers: Label id in it of each class of the model, None for classes that it lacks; None as
+            a whole if both use the same label ids.
+        beyond: Names of the model's classes that the dataset lacks.
     """
 
     labels: LabelSet
@@ -25,7 +25,7 @@ class Classes:
     beyond: tuple[str, ...] = ()
 
     def renumber(self, result: Result) -> Result:
-        """Give a result of the model with the data's label ids; other classes are left out."""
+        """Convert a result of the model to the dataset's label ids; drop other classes."""
         if self.numbers is None:
             return result
         segments = []
@@ -37,7 +37,7 @@ class Classes:
         return replace(result, labels=self.labels, segments=tuple(segments))
 
     def notes(self) -> list[str]:
-        """Say what is left out."""
+        """Return which classes are ignored."""
         if not self.beyond:
             return []
         count, few = len(self.beyond), ", ".join(self.beyond[:4])
@@ -48,35 +48,35 @@ class Classes:
 
 
 def classes_in_common(predictor: Predictor, dataset: Dataset, task: Task) -> Classes:
-    """Match the classes of model and data: as they are numbered, else by their names.
+    """Match the classes of model and dataset: by equal label ids, else by names.
 
-    A dataset that names its classes "object" and "background" only because nobody named them
-    takes the model's names. Where instances are asked for, only the data's things are judged: the
-    model must know all of them, and may know more. Else both must have the same classes; for
-    panoptic the same of them must be things.
+    A dataset whose classes are "object" and "background", because it has no names, takes the
+    model's names. For instance segmentation only the dataset's things are scored: the model must
+    have all of them and may have more. For other tasks both must have the same classes, and for
+    panoptic the same things.
 
     Raises:
-        DataError: They have not.
+        DataError: The classes do not match.
     """
     return match_classes(predictor.name, predictor.checkpoint.labels, dataset.labels, task)
 
 
 def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Classes:
-    """Match the classes of results with those of data, as `classes_in_common` describes.
+    """Match the classes of results with those of a dataset, as `classes_in_common` describes.
 
     Args:
-        name: Whose results they are, for messages.
-        ours: Classes of the results.
-        theirs: Classes of the data.
-        task: What is asked.
+        name: Name of the model or of the results, for messages.
+        ours: Label set of the results.
+        theirs: Label set of the dataset.
+        task: Task to score.
 
     Raises:
-        DataError: They cannot be matched.
+        DataError: The classes do not match.
     """
     if mean_the_same(ours, theirs):
         return Classes(ours)
-    judged = theirs.things if task == "instance" else range(len(theirs))
-    places = {theirs.names[label]: label for label in judged}
+    scored = theirs.things if task == "instance" else range(len(theirs))
+    places = {theirs.names[label]: label for label in scored}
     kinds = dict(zip(ours.names, ours.is_thing, strict=True))
     missing = [
         known
@@ -92,7 +92,7 @@ def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Cl
 def difference(
     model: str, ours: LabelSet, theirs: LabelSet, missing: list[str], beyond: tuple[str, ...]
 ) -> str:
-    """Say in which classes a model and a dataset differ."""
+    """Describe in which classes a model and a dataset differ."""
     parts = [
         f"only {who} {'has' if who == 'the data' else 'knows'} {', '.join(names[:4])}"
         + (", ..." if len(names) > 4 else "")

@@ -1,4 +1,4 @@
-"""Two models side by side on the same labelled pictures."""
+"""Comparison of two models on the same labelled images."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,19 +18,19 @@ from unimask.labels import Task
 RESAMPLES = 1000
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is, and how much there is."""
+"""Function of the current activity, the number of finished steps, and the number of all steps."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two models scored, and how sure their differences are.
+    """Scores of two models, with confidence intervals of their differences.
 
     Attributes:
-        task: What both did.
-        names: What they are called.
-        pictures: How many both have seen.
-        scores: By name of the score.
-        resamples: Draws behind the intervals.
+        task: Task of both models.
+        names: Names of the models.
+        pictures: Number of images.
+        scores: Difference by name of the score.
+        resamples: Number of resamples for the intervals.
     """
 
     task: Task
@@ -40,9 +40,9 @@ class Comparison:
     resamples: int
 
     def to_dict(self) -> dict[str, object]:
-        """Give everything as plain values, ready for JSON."""
+        """Return everything as plain values that JSON can hold."""
         scores = {
-            name: {**asdict(found), "change": found.change} for name, found in self.scores.items()
+            name: {**asdict(score), "change": score.change} for name, score in self.scores.items()
         }
         return {**asdict(self), "names": list(self.names), "scores": scores}
 
@@ -63,34 +63,43 @@ def compare(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Score two models on the same pictures, with intervals of their differences.
+    """Score two models on the same images, with confidence intervals of their differences.
 
-    Either may be results that any program wrote, so that models of all kinds can be compared: a
-    JSON file, or a folder that holds no model (see `open_results`).
+    Either may be results of another program, so that any models can be compared: a JSON file, or a
+    folder without a model (see `open_results`).
 
-    Intervals hold the difference with a confidence of 95 % (`paired_bootstrap`): whether another
-    few hundred pictures of the same kind would show it too. They say nothing about other kinds of
-    pictures, nor about another training of the same models.
+    A 95 % confidence interval (`paired_bootstrap`) shows whether another few hundred images of the
+    same kind would confirm a difference. It does not apply to other kinds of images, nor to another
+    training of the same models.
 
     Args:
-        first: A predictor, whatever `load` takes, or results.
-        second: Likewise.
+        first: Predictor, any model that `load` takes, or results.
+        second: Predictor, model or results to compare with it.
         data: Folder of the dataset.
-        task: What both can do; the first's widest of these by default.
-        split: Part of the dataset.
-        ap: Instance: whose average precision, as `evaluate` takes it.
-        resamples: Draws behind the intervals.
-        seed: Of the draws.
-        device: Where models that are loaded here run.
-        dtype: What they compute in.
+        task: Task that both support; by default the most demanding one of the first model.
+        split: Split of the dataset.
+        ap: Instance: definition of average precision, as `evaluate` takes it.
+        resamples: Number of resamples for the intervals.
+        seed: Seed of the random draws.
+        device: Device of models that are loaded here.
+        dtype: Data type of their computation.
         json: File to write the comparison to.
         overwrite: Whether it may replace a file that unimask did not write.
-        progress: Told after each picture and each draw.
+        progress: Function that is called after each image and each resample.
+
+    Returns:
+        Scores of both models in percent, and their differences with confidence intervals.
 
     Raises:
-        DataError: The dataset cannot be read, or its classes are not the models'.
-        OutputError: The file cannot be written, or would replace one that unimask did not write.
+        DataError: The dataset cannot be read, or has other classes than the models.
+        OutputError: The file cannot be written, or exists and was not written by unimask.
         TaskError: The models have no task in common.
+
+    Example:
+        >>> import unimask
+        >>> comparison = unimask.compare("run-a", "run-b", "cells", task="panoptic")  # doctest:
+        +SKIP
+        >>> print(comparison.scores["PQ"].change)  # doctest: +SKIP
     """
     check_output_files(json, overwrite=overwrite)
     load_it = partial(load, device=device, dtype=dtype)
@@ -113,7 +122,9 @@ def compare(
         )
     names = distinct(answers[0].name, answers[1].name)
     parts = [scored(one, name, ap, progress) for one, name in zip(answers, names, strict=True)]
-    told = None if progress is None else lambda done, total: progress("resamples", done, total)
+    report_resamples = (
+        None if progress is None else lambda done, total: progress("resamples", done, total)
+    )
     comparison = Comparison(
         task=answers[0].task,
         names=names,
@@ -124,7 +135,7 @@ def compare(
             len(parts[0]),
             resamples=resamples,
             seed=seed,
-            progress=told,
+            progress=report_resamples,
         ),
         resamples=resamples,
     )
@@ -134,10 +145,10 @@ def compare(
 
 
 def common_task(first: Predictor, second: Predictor, task: str | None) -> Task:
-    """Give what both can do.
+    """Return a task that both models support.
 
     Raises:
-        TaskError: One of them cannot do the task, or they have none in common.
+        TaskError: One of them does not support the task, or they have none in common.
     """
     if task is not None:
         second.task_of(task)
@@ -152,15 +163,15 @@ def common_task(first: Predictor, second: Predictor, task: str | None) -> Task:
 
 
 def distinct(first: str, second: str) -> tuple[str, str]:
-    """Give two names that differ."""
+    """Return two names that differ."""
     return (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
 
 
 def scored(answers: Answers, name: str, ap: str | None, progress: Progress | None) -> list[Scorer]:
-    """Score each picture by itself.
+    """Score each image on its own.
 
     Raises:
-        DataError: There are no pictures.
+        DataError: The dataset has no images.
     """
     dataset = answers.dataset
     if not len(dataset):

@@ -1,4 +1,4 @@
-"""Which classes are taken for which."""
+"""Confusion matrices of classes."""
 
 import numpy as np
 
@@ -9,17 +9,17 @@ from unimask.metrics.overlaps import overlaps
 from unimask.results import Result
 
 SAME = 0.5
-"""Segments are of one object where their IoU exceeds this, whatever they are called."""
+"""IoU above which a predicted and a true segment are the same object, whatever their classes."""
 
 
 class Confusion:
-    """Pairs of true and predicted classes: of pixels if semantic, else of segments.
+    """Confusion matrix of true and predicted classes: of pixels for semantic, else of segments.
 
-    The last row holds what was found where nothing is, the last column what was not found. Crowds
-    and unknown pixels count for nobody; with instances, stuff does not either.
+    The last row counts predictions without a true segment, the last column missed ones. Crowds and
+    unlabelled pixels do not count; for instance segmentation, neither does stuff.
 
     Args:
-        labels: Classes.
+        labels: Classes to evaluate.
     """
 
     def __init__(self, labels: LabelSet) -> None:
@@ -27,14 +27,14 @@ class Confusion:
         self.counts = np.zeros((len(labels) + 1, len(labels) + 1), np.int64)
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Add a picture."""
+        """Add an image."""
         if result.task == "semantic":
             self.add_pixels(result, sample)
         else:
             self.add_segments(result, sample)
 
     def add_pixels(self, result: Result, sample: Sample) -> None:
-        """Add a picture's pixels."""
+        """Add the pixels of an image."""
         pixels = MeanIoU(self.labels)
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
@@ -42,13 +42,13 @@ class Confusion:
         self.counts[:-1] += pixels.confusion
 
     def add_segments(self, result: Result, sample: Sample) -> None:
-        """Add a picture's segments."""
+        """Add the segments of an image."""
         truth = sample.front
         label_of = np.array([-1, *sample.label_ids])
         counted = ~sample.crowds
         if result.task == "instance":
             counted &= self.is_thing[sample.label_ids]
-        # Pixels of no object are unknown to panoptic truth, and background to instances.
+        # Pixels without an object are unlabelled for panoptic, and background for instances.
         nobody = ~np.concatenate([[result.task == "instance"], counted])[truth]
         if sample.ignored is not None:
             nobody |= sample.ignored
@@ -63,7 +63,7 @@ class Confusion:
         ])  # fmt: skip
 
     def count(self, same: np.ndarray, found: list[int | None], true: list[int | None]) -> None:
-        """Count pairs, and what has no partner; None is nothing at all."""
+        """Count pairs, false positives and misses; None stands for background."""
         nobody = len(self.labels)
         same = same & np.outer([f is not None for f in found], [t is not None for t in true])
         for row, column in zip(*np.nonzero(same), strict=True):

@@ -1,4 +1,4 @@
-"""Predict labelled pictures and score them, picture by picture."""
+"""Evaluation of models on labelled images."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from unimask.formats.output_file import check_output_files, write_report
 from unimask.inference import Dtype, Predictor, load
 
 Progress = Callable[[int, int], None]
-"""Called with the pictures done and the pictures in all."""
+"""Function of the number of finished images and the number of all images."""
 
 
 def evaluate(
@@ -41,46 +41,54 @@ def evaluate(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Score a model on labelled pictures, or results for them that any program wrote.
+    """Score a model, or results of any program, on labelled images.
 
-    Panoptic gives PQ, SQ, RQ; semantic mIoU, fwIoU, mACC, pACC; instance COCO's AP and AR, and
-    matched precision as StarDist has it (AP_match): `unimask.evaluation.scorers` says what each
-    counts. All but HD95 (pixels) are percentages; what is not defined is None.
+    Metrics are PQ, SQ, RQ for panoptic; mIoU, fwIoU, mACC, pACC for semantic; COCO's AP and AR, and
+    StarDist's matched precision (AP_match) for instance. `unimask.evaluation.scorers` defines them.
+    All except HD95 (pixels) are percentages; undefined ones are None.
 
     Args:
         data: Folder of the dataset.
-        model: A predictor, or whatever `load` takes.
-        results: In place of a model, whatever `open_results` takes.
-        categories: What `category_id` of results numbers, "data" or "labels" (from 0); by default
-            found out.
-        task: By default the model's widest that the labels can judge; what results answer.
-        split: Part of the dataset; None for all pictures.
-        format: Of the labels, as `open_dataset` takes it, where only a look at maps tells.
+        model: Predictor, or any model that `load` takes.
+        results: Results to score instead of a model, as `open_results` takes them.
+        categories: Numbering of `category_id` in results, "data" (the dataset's ids) or "labels"
+            (label ids from 0); detected by default.
+        task: Task to score; by default the model's most demanding one that the labels support, or
+            that of the results.
+        split: Split of the dataset; None for all images.
+        format: Format of the labels as `open_dataset` takes it, for maps that are ambiguous.
         masks: Label maps to read, as `open_dataset` takes them.
-        window: Values that become black and white when images are read, or "auto"; None takes
-            what the model was trained with.
-        max_detections: Instance: the surest of a class in a picture, which alone count.
-        boundaries: Score outlines too: instance AP_boundary; semantic mBIoU, Dice, HD95.
-        ap: Instance: "coco" or "cityscapes", whose average precision; by default Cityscapes' for
-            Cityscapes as it is published, else COCO's.
-        device: Where a model that is loaded here runs.
-        dtype: What it computes in, as `load` takes it.
-        preprocessing: "authors" or "hub", as `load` takes it.
-        compile: Whether a model that is loaded here is compiled, as `load` takes it.
+        window: Values that become black and white when images are read, or "auto"; None uses the
+            model's window.
+        max_detections: Instance: number of highest-scoring detections that count per class and
+            image.
+        boundaries: Whether to score boundaries too: AP_boundary for instance; mBIoU, Dice, HD95 for
+            semantic.
+        ap: Instance: definition of average precision, "coco" or "cityscapes"; by default that of
+            Cityscapes for Cityscapes as published, else that of COCO.
+        device: Device of a model that is loaded here.
+        dtype: Data type of its computation, as `load` takes it.
+        preprocessing: Source of its pre-processing, "authors" or "hub", as `load` takes it.
+        compile: Whether it is compiled, as `load` takes it.
         json: File to write the scores to.
-        page: HTML file to write: scores, curves, confusion, best and worst pictures.
+        page: HTML file to write, with scores, curves, confusion matrix, best and worst images.
         overwrite: Whether `json` and `page` may replace files that unimask did not write.
-        progress: Told after each picture.
+        progress: Function that is called after each image.
 
     Returns:
-        `{task, data, about, split, images, metrics, per_class, notes}`; "about" says what was
-        found in the folder.
+        `{task, data, about, split, images, metrics, per_class, notes}`; "about" describes the
+        dataset.
 
     Raises:
         DataError: Dataset, results or model cannot be read, or do not belong together.
-        OutputError: A file cannot be written, or would replace one that unimask did not write.
-        SettingsError: There is neither a model nor results, or both; or no such AP.
-        TaskError: Model, results or labels cannot do the task.
+        OutputError: A file cannot be written, or exists and was not written by unimask.
+        SettingsError: There is neither a model nor results, or both; or the AP is unknown.
+        TaskError: Model, results or labels do not support the task.
+
+    Example:
+        >>> import unimask
+        >>> report = unimask.evaluate("cells", "nuclei", task="panoptic")  # doctest: +SKIP
+        >>> print(report["metrics"]["PQ"])  # doctest: +SKIP
     """
     if model is not None and results is not None:
         raise SettingsError("a model and results: score one of them at a time")
@@ -124,10 +132,10 @@ def predictor_for(
     preprocessing: Preprocessing,
     compile: bool,
 ) -> Predictor:
-    """Give the model that is to be scored.
+    """Return the model to score, loaded if necessary.
 
     Raises:
-        SettingsError: There is none.
+        SettingsError: No model was passed.
     """
     if model is None:
         raise SettingsError("nothing to score: give a model, or results")
@@ -147,14 +155,14 @@ def evaluate_predictor(
     """Score a predictor on an open dataset.
 
     Args:
-        predictor: The model.
-        dataset: Labelled pictures.
-        task: By default the model's widest that the labels can judge.
+        predictor: Model to score.
+        dataset: Dataset with labels.
+        task: Task to score; by default the model's most demanding one that the labels support.
         least_area: Panoptic: true segments with fewer pixels count as void.
-        progress: Told after each picture.
+        progress: Function that is called after each image.
 
     Returns:
-        `{task, images, metrics, per_class, notes}`.
+        Report with the keys `{task, images, metrics, per_class, notes}`.
     """
     answers = Predictions(predictor, dataset, task)
     scorer = scorer_for(
@@ -166,7 +174,7 @@ def evaluate_predictor(
 def score(
     answers: Answers, scorer: Scorer, watch: Watch | None, progress: Progress | None
 ) -> dict[str, object]:
-    """Score the answers for all pictures."""
+    """Score the results of all images."""
     dataset = answers.dataset
     for index in range(len(dataset)):
         sample = dataset[index]

@@ -1,4 +1,4 @@
-"""The pictures that a model did best and worst, kept small while thousands pass by."""
+"""The images with the best and worst predictions, stored as small drawings."""
 
 import heapq
 import io
@@ -14,21 +14,21 @@ from unimask.labels import LabelSet
 from unimask.results import Result
 
 EACH = 6
-"""Pictures that are kept of either kind."""
+"""Number of images to store of the best and of the worst."""
 
 SIDE = 560
-"""Longest side of what is kept, in pixels."""
+"""Longest side of the drawings in pixels."""
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A picture with what is true and what was found.
+    """An image with its ground truth and its prediction.
 
     Attributes:
-        name: Of its file.
-        score: Its own, in percent.
-        truth: JPEG with the truth drawn in, in base 64.
-        found: Likewise with the prediction.
+        name: Name of the image file.
+        score: Score of the image in percent.
+        truth: Drawing of the ground truth as JPEG in base64.
+        found: Drawing of the prediction as JPEG in base64.
     """
 
     name: str
@@ -38,11 +38,11 @@ class Exhibit:
 
 
 class Gallery:
-    """Keeps the best and the worst of a stream of pictures.
+    """The best and worst of a stream of images.
 
     Args:
-        labels: Classes.
-        each: How many of either kind.
+        labels: Classes of the dataset.
+        each: Number of best and of worst images.
     """
 
     def __init__(self, labels: LabelSet, each: int = EACH) -> None:
@@ -52,7 +52,7 @@ class Gallery:
         self.lowest: list[tuple[float, int, Exhibit]] = []
 
     def add(self, result: Result, sample: Sample, score: float) -> None:
-        """Look at a picture; it is drawn only if it may stay."""
+        """Add an image; it is drawn only if it is among the best or worst so far."""
         sides = [
             heap
             for heap, rank in ((self.highest, score), (self.lowest, -score))
@@ -69,29 +69,29 @@ class Gallery:
 
     @property
     def best(self) -> list[Exhibit]:
-        """The best, best first; of few pictures the better half."""
+        """Best images by descending score; the better half if there are few images."""
         return self.ranked()[: self.shown]
 
     @property
     def worst(self) -> list[Exhibit]:
-        """The worst, worst first; of few pictures the worse half."""
+        """Worst images by ascending score; the worse half if there are few images."""
         return self.ranked()[self.shown :][::-1][: self.each]
 
     @property
     def shown(self) -> int:
-        """How many of those that were kept are among the best."""
+        """Number of stored images that are among the best."""
         return min(self.each, -(-len(self.ranked()) // 2))
 
     def ranked(self) -> list[Exhibit]:
-        """Give all that were kept, best first, each of them once."""
-        kept = {number: (score, shown) for score, number, shown in self.highest}
-        kept |= {number: (-rank, shown) for rank, number, shown in self.lowest}
-        order = sorted(kept, key=lambda number: (-kept[number][0], number))
-        return [kept[number][1] for number in order]
+        """Return all stored images once, by descending score."""
+        entries = {number: (score, shown) for score, number, shown in self.highest}
+        entries |= {number: (-rank, shown) for rank, number, shown in self.lowest}
+        order = sorted(entries, key=lambda number: (-entries[number][0], number))
+        return [entries[number][1] for number in order]
 
 
 def drawn(result: Result) -> str:
-    """Draw a result small, as JPEG in base 64."""
+    """Draw a result as a small JPEG in base64."""
     picture = result.plot(legend=False)
     picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What a measurement was taken on: processor, cores, instructions, versions."""
+"""Description of the machine: processor, cores, instruction sets, versions."""
 
 import os
 import platform
@@ -15,24 +15,24 @@ INSTRUCTIONS = (
     "amx_tile", "amx_int8", "amx_bf16", "amx_fp16",
     "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "sme",
 )  # fmt: skip
-"""Features that decide how fast matrices are multiplied, as Linux calls them."""
+"""Instruction sets that determine the speed of matrix products, as named by Linux."""
 
 
 def describe_machine(device: torch.device) -> dict[str, object]:
-    """Describe the machine and the device that computes.
+    """Describe the machine and the device of the computation.
 
     Returns:
         `{device, processor, cores, threads, instructions, memory_gb, system, python, torch,
-        unimask}`; what the system does not tell is None.
+        unimask}`; None for values that the system does not provide.
     """
-    told = processor_facts()
+    processor = processor_facts()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "device": name,
-        "processor": told.get("model name") or processor_name(),
+        "processor": processor.get("model name") or processor_name(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
-        "instructions": instructions(told),
+        "instructions": instructions(processor),
         "memory_gb": memory_gigabytes(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -42,7 +42,7 @@ def describe_machine(device: torch.device) -> dict[str, object]:
 
 
 def processor_facts() -> dict[str, str]:
-    """Read what Linux tells of its first processor."""
+    """Read the description of the first processor on Linux."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -52,20 +52,20 @@ def processor_facts() -> dict[str, str]:
 
 
 def processor_name() -> str | None:
-    """Ask the system for the processor's name."""
+    """Return the processor's name from the operating system."""
     if sys.platform == "darwin":
-        asked = subprocess.run(
+        answer = subprocess.run(
             ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True
         )
-        return asked.stdout.strip() or None
+        return answer.stdout.strip() or None
     return platform.processor() or None
 
 
 def instructions(told: dict[str, str]) -> list[str]:
-    """List the features of the processor that decide its matrix rate."""
+    """List the processor's instruction sets that determine the speed of matrix products."""
     flags = (told.get("flags") or told.get("Features") or "").split()
-    found = [name for name in INSTRUCTIONS if name in flags]
-    return found or [torch.backends.cpu.get_cpu_capability().lower()]
+    supported = [name for name in INSTRUCTIONS if name in flags]
+    return supported or [torch.backends.cpu.get_cpu_capability().lower()]
 
 
 def usable_cores() -> int:
@@ -76,7 +76,7 @@ def usable_cores() -> int:
 
 
 def memory_gigabytes() -> float | None:
-    """Give the machine's memory."""
+    """Return the machine's memory in GB."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Sample and prediction as the objects that scores of objects compare."""
+"""Conversion of samples and predictions to the objects that metrics compare."""
 
 from dataclasses import replace
 
@@ -12,10 +12,10 @@ from unimask.results import Result
 
 
 def true_objects(sample: Sample, labels: LabelSet) -> Objects:
-    """Give the things of a sample, crowds among them; they may overlap.
+    """Return the things of a sample, crowds included; they may overlap.
 
-    Their areas are those that the file told, else their pixels. One without a pixel, which is drawn
-    too thin to hold any, can only be missed, as in pycocotools.
+    Areas are those of the annotation file, or else numbers of pixels. An object that was drawn too
+    thin to have a pixel can only be missed, as in pycocotools.
     """
     masks: dict[int, RunLength] = {}
     nothing = RunLength(sample.size, np.array([sample.size[0] * sample.size[1]], np.uint32))
@@ -30,14 +30,14 @@ def true_objects(sample: Sample, labels: LabelSet) -> Objects:
 
 
 def void_of(sample: Sample) -> RunLength | None:
-    """Give the pixels of unknown truth that are no object's; None for none."""
+    """Return the unlabelled pixels outside objects; None if there are none."""
     if sample.ignored is None or sample.foreign is None:
         return None if sample.ignored is None else RunLength.from_mask(sample.ignored)
     return RunLength.from_mask(sample.ignored & ~sample.foreign)
 
 
 def unknown_pixels(sample: Sample) -> RunLength | None:
-    """Return the pixels of unknown truth: ignored ones, and those of crowds; None for none."""
+    """Return the unlabelled pixels: ignored ones and those of crowds; None if there are none."""
     if sample.ignored is None and not sample.crowds.any():
         return None
     unknown = np.zeros(sample.size, bool) if sample.ignored is None else sample.ignored.copy()
@@ -47,7 +47,7 @@ def unknown_pixels(sample: Sample) -> RunLength | None:
 
 
 def found_objects(result: Result) -> Objects:
-    """Give the things of a prediction with their scores; one without a score is certain."""
+    """Return the things of a prediction; segments without a score get a score of 1."""
     things = [segment for segment in result.segments if segment.is_thing]
     return Objects.of_masks(
         [segment.rle for segment in things],
@@ -57,7 +57,7 @@ def found_objects(result: Result) -> Objects:
 
 
 def disjoint_masks(result: Result, least_score: float) -> list[RunLength]:
-    """Give the things of at least this score, the higher score on top where they overlap."""
+    """Return masks of things with at least this score, where the higher score is on top."""
     chosen = (
         s for s in result.segments if s.is_thing and (s.score is None or s.score >= least_score)
     )

@@ -1,4 +1,4 @@
-"""What a model scored, as one HTML file: tables, curves, confusion, best and worst pictures."""
+"""An evaluation as one HTML file: tables, curves, confusion matrix, best and worst images."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -39,27 +39,27 @@ svg text{fill:#9198a1}}
 """.strip()
 
 LARGE = 4
-"""Scores that are shown large."""
+"""Number of scores that are shown in large type."""
 
 MOST_CONFUSED = 25
-"""Classes that the table of confusions shows; those with the most counts where there are more."""
+"""Maximum number of classes in the confusion matrix; those with the highest counts are shown."""
 
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """What is told.
+    """Content of the page.
 
     Attributes:
-        title: What was scored.
-        of: On what.
-        metrics: Percentages.
-        per_class: Percentages by class.
-        notes: What a reader should know.
+        title: Name of the model or results, and the task.
+        of: Description of the dataset.
+        metrics: Scores in percent.
+        per_class: Scores by class in percent.
+        notes: What a reader of the scores should know.
         curves: Precision at equally spaced recalls from 0 to 1, by name; may be empty.
-        confusion: True classes by found ones, each with "nothing" as the last.
-        labels: Classes.
-        best: Pictures with the highest scores.
-        worst: Pictures with the lowest.
+        confusion: Counts of true classes by predicted ones, each with "nothing" as the last.
+        labels: Classes of the confusion matrix.
+        best: Images with the highest scores.
+        worst: Images with the lowest scores.
     """
 
     title: str
@@ -75,10 +75,10 @@ class Page:
 
 
 def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
-    """Write the page: one file without scripts, which needs nothing from anywhere.
+    """Write the page as one file without scripts and external resources.
 
     Raises:
-        OutputError: It would replace a file that unimask did not write, or cannot be written.
+        OutputError: The file cannot be written, or exists and was not written by unimask.
     """
     parts = [
         f"<h1>{escape(page.title)}</h1><p class=of>{escape(page.of)}</p>",
@@ -101,31 +101,31 @@ def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
 
 
 def escape(text: str) -> str:
-    """Return text as HTML that shows it, with escapes for characters that do not print."""
+    """Escape text for HTML, including characters that do not print."""
     return html.escape(printable(text))
 
 
 def section(title: str, body: str) -> str:
-    """Give a part with its heading; nothing where the part is empty."""
+    """Return a section with its heading; "" if the section is empty."""
     return f"<h2>{escape(title)}</h2>{body}" if body else ""
 
 
 def percent(value: float | None) -> str:
-    """Write a score."""
+    """Format a score."""
     return "&ndash;" if value is None else f"{value:.1f}"
 
 
 def headline_row(metrics: Scores) -> str:
-    """Show all scores, the first ones large."""
+    """Format all scores, the first ones in large type."""
     cells = [f"<div><b>{percent(v)}</b><span>{escape(k)}</span></div>" for k, v in metrics.items()]
     rest = f"<div class=more>{''.join(cells[LARGE:])}</div>" if cells[LARGE:] else ""
     return f"<div class=big>{''.join(cells[:LARGE])}</div>{rest}"
 
 
 def class_table(per_class: Mapping[str, Scores]) -> str:
-    """Show scores by class, and name the classes that have none."""
+    """Format scores by class, and list the classes without a score."""
     scored, absent = split_absent(per_class)
-    told = escape(absent_in_words(absent, len(per_class)))
+    absent_note = escape(absent_in_words(absent, len(per_class)))
     names = list(next(iter(per_class.values())))
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = (
@@ -135,12 +135,12 @@ def class_table(per_class: Mapping[str, Scores]) -> str:
     return (
         f"<div class=scroll><table><thead><tr><th></th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
-        f"{f'<p class=of>{told}</p>' if told else ''}"
+        f"{f'<p class=of>{absent_note}</p>' if absent_note else ''}"
     )
 
 
 def curve_plot(curves: Mapping[str, Float[np.ndarray, " r"]]) -> str:
-    """Draw curves of precision over recall, both from 0 to 1."""
+    """Draw precision-recall curves, with both axes from 0 to 1."""
     width, height, left, bottom = 560, 330, 50, 40
     inner = (width - left - 130, height - bottom - 10)
 
@@ -175,7 +175,7 @@ def curve_plot(curves: Mapping[str, Float[np.ndarray, " r"]]) -> str:
 
 
 def confusion_table(confusion: Int[np.ndarray, "k1 k1"], labels: LabelSet) -> str:
-    """Show true classes by found ones, in percent of each true class."""
+    """Format the confusion matrix in percent of each true class."""
     names = [*labels.names, "nothing"]
     counts = confusion.sum(0) + confusion.sum(1)
     shown = np.sort(np.argsort(-counts, kind="stable")[:MOST_CONFUSED])
@@ -201,12 +201,12 @@ def confusion_table(confusion: Int[np.ndarray, "k1 k1"], labels: LabelSet) -> st
 
 
 def confusion_cell(count: int, total: int | None, right: bool) -> str:
-    """Show one share, tinted by its size: green where it is right, red where it is not.
+    """Format one cell, tinted by its value: green on the diagonal, red elsewhere.
 
     Args:
-        count: How often.
-        total: Of how many; None shows the count itself.
-        right: Whether found is true.
+        count: Number of pixels or segments.
+        total: Number of the true class; None shows the count instead of a percentage.
+        right: Whether the predicted class is the true one.
     """
     if total is None:
         return f"<td>{count or ''}</td>"
@@ -217,7 +217,7 @@ def confusion_cell(count: int, total: int | None, right: bool) -> str:
 
 
 def exhibits(pictures: Sequence[Exhibit]) -> str:
-    """Show pictures, truth beside prediction."""
+    """Format images with ground truth beside prediction."""
     return "".join(
         f'<figure class=pair style="margin-inline:0"><figcaption>{escape(picture.name)}: '
         f"{picture.score:.1f}</figcaption>"

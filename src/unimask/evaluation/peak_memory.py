@@ -1,4 +1,4 @@
-"""How much memory a stretch of work takes at most."""
+"""Peak memory of a block of code."""
 
 from pathlib import Path
 from types import TracebackType
@@ -9,17 +9,17 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """Measure the most memory that is held between entry and exit, in bytes.
+    """Context manager that measures the peak memory between entry and exit, in bytes.
 
-    On a GPU that is what PyTorch's tensors take; elsewhere the whole process, whose peak Linux
-    forgets when it is asked to. Other systems do not forget, and tell None.
+    On a GPU it measures PyTorch's tensors; elsewhere the whole process, whose peak Linux can reset.
+    Other systems cannot, and the values are None.
 
     Args:
-        device: Whose memory.
+        device: Device whose memory is measured.
 
     Attributes:
-        before: Held on entry; None where the system does not tell.
-        peak: The most until exit; likewise.
+        before: Memory on entry in bytes; None if the system does not provide it.
+        peak: Peak memory until exit in bytes; None if the system does not provide it.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -48,7 +48,7 @@ class PeakMemory:
 
 
 def forget_peak() -> bool:
-    """Ask Linux to begin anew with the process's peak; say whether it did."""
+    """Reset the peak memory of the process; return whether the system supports it."""
     try:
         RESET.write_text("5")
     except OSError:
@@ -57,7 +57,7 @@ def forget_peak() -> bool:
 
 
 def told_by_linux(name: str) -> int | None:
-    """Read one of the process's sizes, in bytes."""
+    """Read a memory size of the process from /proc, in bytes."""
     for line in STATUS.read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""Scores of pictures that each count a number of times, out of one scorer per picture."""
+"""Scores of weighted images, pooled from one scorer per image."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,14 +23,14 @@ from unimask.metrics import (
 )
 
 Pool = Callable[[Int[np.ndarray, " n"]], Scores]
-"""Takes how many times each picture counts, and gives the scores of all of them together."""
+"""Function from the number of occurrences of each image to the scores of all of them together."""
 
 
 def pool_of(parts: Sequence[Scorer]) -> Pool:
-    """Give what scores any mixture of pictures.
+    """Return the function that scores any resample of the images.
 
     Args:
-        parts: One scorer per picture, of one kind, each with its picture added.
+        parts: One scorer of the same type per image, to which the image was added.
     """
     first = parts[0]
     if isinstance(first, PanopticScorer):
@@ -48,7 +48,7 @@ def pool_of(parts: Sequence[Scorer]) -> Pool:
 
 
 def panoptic_pool(parts: Sequence[PanopticQuality]) -> Pool:
-    """Sum IoUs and counts per class."""
+    """Pool panoptic scores by summing IoUs and counts per class."""
     names = ("iou", "true_positives", "false_positives", "false_negatives")
     tables = {name: np.stack([getattr(part, name) for part in parts]) for name in names}
 
@@ -62,7 +62,7 @@ def panoptic_pool(parts: Sequence[PanopticQuality]) -> Pool:
 
 
 def semantic_pool(parts: Sequence[MeanIoU]) -> Pool:
-    """Sum confusions; a picture's is nearly all zeros, since it shows few classes."""
+    """Pool semantic scores by summing confusion matrices, which are sparse per image."""
     table = vstack([csr_array(part.confusion.reshape(1, -1)) for part in parts], format="csr")
 
     def score(times: Int[np.ndarray, " n"]) -> Scores:
@@ -74,7 +74,7 @@ def semantic_pool(parts: Sequence[MeanIoU]) -> Pool:
 
 
 def average_pool(parts: Sequence[AveragePrecision]) -> Pool:
-    """Repeat detections with their pictures; the precision is that of the whole, not a mean."""
+    """Pool AP by repeating detections; AP of the pooled detections is not a mean over images."""
     rows = np.concatenate([part.rows[: part.count] for part in parts])
     pictures = np.repeat(np.arange(len(parts)), [part.count for part in parts])
     truths = np.stack([part.truths for part in parts])
@@ -96,7 +96,7 @@ def average_pool(parts: Sequence[AveragePrecision]) -> Pool:
 
 
 def cityscapes_pool(parts: Sequence[CityscapesPrecision]) -> Pool:
-    """Repeat detections with their pictures, as `average_pool` does."""
+    """Pool AP by repeating detections, as `average_pool` does."""
     rows = [np.concatenate([np.zeros(0, part.kind), *part.rows]) for part in parts]
     pictures = np.repeat(np.arange(len(parts)), [len(row) for row in rows])
     table, truths = np.concatenate(rows), np.stack([part.truths for part in parts])
@@ -111,7 +111,7 @@ def cityscapes_pool(parts: Sequence[CityscapesPrecision]) -> Pool:
 
 
 def matched_pool(parts: Sequence[MatchedPrecision]) -> Pool:
-    """Average over pictures."""
+    """Pool matched precision by averaging over images."""
     pictures = [picture for part in parts for picture in part.pictures]
 
     def score(times: Int[np.ndarray, " n"]) -> Scores:

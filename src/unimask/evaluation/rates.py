@@ -1,4 +1,4 @@
-"""What a machine can do at best: how fast it multiplies matrices, and how fast it copies."""
+"""Maximum speed of the machine: rates of matrix products and of copies."""
 
 import time
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from torch import Tensor
 from unimask.kernels.linear import product
 
 SHAPES = ((2048, 2048, 2048), (4096, 1024, 1024), (2048, 1024, 256), (2048, 256, 1024))
-"""Rows, inner and outer width of products as segmenters have them on a CPU."""
+"""Rows, inner width and outer width of matrix products that are typical of segmenters on a CPU."""
 
 GPU_SHAPES = ((8192, 8192, 8192), (16384, 4096, 4096), (65536, 1024, 1024))
 
 COPIED = 256 * 2**20
-"""Bytes of a copy: well beyond every cache."""
+"""Size of a copy in bytes, far beyond every cache."""
 
 ROUNDS = 5
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Give the best rate of a few matrix products, in FLOP/s (a multiply and an add are two).
+    """Measure the highest rate of several matrix products in FLOP/s (multiply and add are two).
 
-    Each is taken as PyTorch does it and, on a CPU, with a weight made ready for many calls.
+    Each is computed by PyTorch's function and, on a CPU, with a prepacked weight.
     """
     best = 0.0
     for rows, inner, outer in GPU_SHAPES if device.type == "cuda" else SHAPES:
@@ -35,7 +35,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def products(left: Tensor, weight: Tensor) -> list[Callable[[], object]]:
-    """Give the ways to multiply."""
+    """Return the implementations of the product."""
     transposed = weight.t().contiguous()
     out = left.new_empty(left.shape[0], weight.shape[0])
     prepacked = product(weight, None)
@@ -43,14 +43,14 @@ def products(left: Tensor, weight: Tensor) -> list[Callable[[], object]]:
 
 
 def copy_rate(device: torch.device) -> float:
-    """Give the bandwidth of memory in byte/s: what a copy reads and what it writes."""
+    """Measure the memory bandwidth of a copy in byte/s, counting both reads and writes."""
     source = torch.ones(COPIED // 4, device=device)
     target = torch.empty_like(source)
     return 2 * COPIED / best_time(lambda: target.copy_(source), device)
 
 
 def best_time(call: Callable[[], object], device: torch.device) -> float:
-    """Give the least seconds of a few calls, after one that does not count."""
+    """Return the minimum time of several calls in seconds, after one warm-up call."""
     call()
     times = []
     for _ in range(ROUNDS):
@@ -63,7 +63,7 @@ def best_time(call: Callable[[], object], device: torch.device) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until the device has done what it was asked to do."""
+    """Wait until the device has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

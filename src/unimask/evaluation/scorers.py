@@ -1,6 +1,7 @@
-"""Sample and prediction to metric: one scorer per task.
+"""Scorers, one per task, from predictions and samples to metrics.
 
-The truth has one object per pixel here: of overlapping objects, the one in front (`Sample.front`).
+The ground truth has one object per pixel here: among overlapping ones, the frontmost
+(`Sample.front`).
 """
 
 from typing import Literal, Protocol, get_args
@@ -40,41 +41,41 @@ Scores = dict[str, float | None]
 MAX_DETECTIONS = 100
 
 MOST_VOID = 0.5
-"""Share of a found object that may lie on unknown truth before it counts nowhere."""
+"""Fraction of a predicted object on unlabelled pixels above which it does not count."""
 
 Rule = Literal["coco", "cityscapes"]
-"""Whose average precision."""
+"""Definition of average precision."""
 
 
 class Scorer(Protocol):
-    """Takes pictures one by one and keeps sums only."""
+    """Accumulator of scores, which takes images one by one and stores only sums."""
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Add a picture."""
+        """Add an image."""
         ...
 
     def metrics(self) -> Scores:
-        """Give the percentages."""
+        """Return the scores in percent."""
         ...
 
     def per_class(self) -> dict[str, Scores]:
-        """Give the percentages by class."""
+        """Return the scores by class in percent."""
         ...
 
     def notes(self) -> list[str]:
-        """Say what a reader of the scores should know of the data."""
+        """Return what a reader of the scores should know about the data."""
         ...
 
 
 class PanopticScorer:
-    """PQ, SQ, RQ.
+    """PQ, SQ and RQ.
 
-    They need one object per pixel: where true objects overlap, things come before stuff and small
-    objects before large ones, and the notes say in how many pictures.
+    They need one object per pixel: where true objects overlap, things are in front of stuff and
+    small objects in front of large ones, and a note counts the affected images.
 
     Args:
-        labels: Classes.
-        least_area: True segments with fewer pixels count as void.
+        labels: Classes to evaluate.
+        least_area: Number of pixels below which true segments count as void.
     """
 
     def __init__(self, labels: LabelSet, least_area: int = 0) -> None:
@@ -84,7 +85,7 @@ class PanopticScorer:
         self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Add a picture; regions of one stuff class are one segment."""
+        """Add an image; all regions of a stuff class are one segment."""
         self.overlapping += sample.covered > 0
         truth = np.concatenate([[0], segments_of(sample, self.is_thing)])[sample.front]
         areas = np.bincount(truth.ravel(), minlength=len(sample.label_ids) + 1)
@@ -98,24 +99,24 @@ class PanopticScorer:
         )
 
     def metrics(self) -> Scores:
-        """Give the percentages."""
+        """Return the scores in percent."""
         return self.quality.compute()
 
     def per_class(self) -> dict[str, Scores]:
-        """Give the percentages by class."""
+        """Return the scores by class in percent."""
         return self.quality.per_class()
 
     def notes(self) -> list[str]:
-        """Tell of objects that overlap."""
+        """Return a note about overlapping objects."""
         return overlap_notes(self.overlapping)
 
 
 class SemanticScorer:
-    """mIoU and its kin; where true objects overlap as for `PanopticScorer`.
+    """mIoU and related metrics; overlapping objects are treated as in `PanopticScorer`.
 
     Args:
-        labels: Classes.
-        boundaries: Score outlines too (mBIoU, Dice, HD95).
+        labels: Classes to evaluate.
+        boundaries: Whether to score boundaries too (mBIoU, Dice, HD95).
     """
 
     def __init__(self, labels: LabelSet, boundaries: bool = False) -> None:
@@ -125,7 +126,7 @@ class SemanticScorer:
         self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Add a picture."""
+        """Add an image."""
         self.overlapping += sample.covered > 0
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
@@ -137,14 +138,14 @@ class SemanticScorer:
             score.update(result.segmentation, truth)
 
     def metrics(self) -> Scores:
-        """Give the percentages."""
+        """Return the scores in percent."""
         scores = self.iou.compute()
         for score in self.outlines:
             scores |= score.compute()
         return scores
 
     def per_class(self) -> dict[str, Scores]:
-        """Give the percentages by class."""
+        """Return the scores by class in percent."""
         scores = self.iou.per_class()
         for score in self.outlines:
             rows = score.per_class()
@@ -152,26 +153,29 @@ class SemanticScorer:
         return scores
 
     def notes(self) -> list[str]:
-        """Tell of objects that overlap, and what a score is to be compared with."""
+        """Return notes about overlapping objects, and about the score of a constant prediction."""
         commonest = self.iou.commonest()
         if commonest is None:
             return overlap_notes(self.overlapping)
-        told = "answering {}, the commonest class, everywhere gives mIoU {:.1f}".format(*commonest)
-        return [*overlap_notes(self.overlapping), told]
+        baseline = "answering {}, the commonest class, everywhere gives mIoU {:.1f}".format(
+            *commonest
+        )
+        return [*overlap_notes(self.overlapping), baseline]
 
 
 class InstanceScorer:
-    """COCO's average precision of things, and matched precision, as microscopy counts.
+    """COCO's average precision of things, and matched precision as used in microscopy.
 
-    AP to ARl have detectron2's names; objects are small, medium or large by the areas that their
-    file tells, else by their pixels. AP_match is that of the Data Science Bowl and StarDist. The
-    first are of all instances with their scores; the second of those that score at least one half,
-    each without what better ones cover, and of things of all classes alike.
+    AP to ARl have detectron2's names; objects are small, medium or large by the areas in the
+    annotation file, or else by their pixels. AP_match is that of the Data Science Bowl and
+    StarDist. The former use all instances with their scores; the latter uses those that score at
+    least one half, without the parts that higher scores cover, and ignores classes.
 
     Args:
-        labels: Classes.
-        max_detections: Instances of a class that count in a picture.
-        boundaries: Score AP by the lesser of mask and boundary IoU too (AP_boundary).
+        labels: Classes to evaluate.
+        max_detections: Number of instances that count per class and image.
+        boundaries: Whether to compute AP with the minimum of mask and boundary IoU too
+            (AP_boundary).
     """
 
     def __init__(
@@ -191,14 +195,14 @@ class InstanceScorer:
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image."""
         truth = true_objects(sample, self.labels)
-        found = found_objects(result)
-        self.average.update(found, truth)
+        detections = found_objects(result)
+        self.average.update(detections, truth)
         if self.boundaries:
-            self.rims.update(found, truth)
+            self.rims.update(detections, truth)
         add_matched(self.matched, result, sample, truth)
 
     def metrics(self) -> Scores:
-        """Give the percentages."""
+        """Return the scores in percent."""
         rims = self.rims.compute() if self.boundaries else {}
         outlines = {
             name.replace("AP", "AP_boundary"): value
@@ -208,23 +212,23 @@ class InstanceScorer:
         return self.average.compute() | outlines | self.matched.compute()
 
     def per_class(self) -> dict[str, Scores]:
-        """Give COCO's percentages by class of things; matched precision has no classes."""
+        """Return COCO's scores by class of things; matched precision has no classes."""
         names = [self.labels.names[label] for label in self.labels.things]
         scores = self.average.per_class()
         return {name: scores[name] for name in names}
 
     def notes(self) -> list[str]:
-        """Objects may overlap here: there is nothing to tell."""
+        """Return no notes, since objects may overlap."""
         return []
 
 
 class CityscapesScorer:
-    """Cityscapes' average precision of things, and matched precision as `InstanceScorer` has it.
+    """Cityscapes' average precision of things, and matched precision as in `InstanceScorer`.
 
-    AP and AP50 are what detectron2 and the papers report of Cityscapes' instances.
+    AP and AP50 are what detectron2 and the papers report for instances of Cityscapes.
 
     Args:
-        labels: Classes.
+        labels: Classes to evaluate.
     """
 
     def __init__(self, labels: LabelSet) -> None:
@@ -233,41 +237,41 @@ class CityscapesScorer:
         self.matched = MatchedPrecision()
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Add a picture; crowds are groups, and ignored pixels void."""
+        """Add an image; crowds are groups, and ignored pixels are void."""
         truth = true_objects(sample, self.labels)
         self.average.update(found_objects(result), truth, void_of(sample))
         add_matched(self.matched, result, sample, truth)
 
     def metrics(self) -> Scores:
-        """Give the percentages."""
+        """Return the scores in percent."""
         return self.average.compute() | self.matched.compute()
 
     def per_class(self) -> dict[str, Scores]:
-        """Give AP and AP50 by class of things."""
+        """Return AP and AP50 by class of things in percent."""
         scores = self.average.per_class()
         return {name: scores[name] for name in (self.labels.names[i] for i in self.labels.things)}
 
     def notes(self) -> list[str]:
-        """Say whose AP it is."""
+        """Return a note about the definition of AP."""
         return ["AP and AP50 are those of Cityscapes' own evaluation, not COCO's"]
 
 
 def add_matched(matched: MatchedPrecision, result: Result, sample: Sample, truth: Objects) -> None:
-    """Add an image to matched precision; what has no pixel is no object.
+    """Add an image to matched precision; objects without pixels are ignored.
 
-    Crowds and ignored pixels are unknown truth: what is found there, to more than one half of its
-    pixels, is not wrong, as PQ has it.
+    Crowds and ignored pixels are unlabelled: a prediction with more than half of its pixels there
+    is no false positive, as in PQ.
     """
     drawn = np.array([mask.area > 0 for mask in truth.masks], bool)
     single = truth.take(np.flatnonzero(~truth.crowds & drawn))
     clear = disjoint_masks(result, INSTANCE_THRESHOLD)
-    found = Objects.of_masks(clear, [0] * len(clear))
-    on_void = shared_with(found, unknown_pixels(sample)) > MOST_VOID * found.areas
-    matched.add(mask_ious(found, single), on_void)
+    detections = Objects.of_masks(clear, [0] * len(clear))
+    on_void = shared_with(detections, unknown_pixels(sample)) > MOST_VOID * detections.areas
+    matched.add(mask_ious(detections, single), on_void)
 
 
 def overlap_notes(pictures: int) -> list[str]:
-    """Say what this score makes of objects that overlap."""
+    """Return a note about how this score treats overlapping objects."""
     if not pictures:
         return []
     return [
@@ -277,10 +281,10 @@ def overlap_notes(pictures: int) -> list[str]:
 
 
 def rule_of(dataset: Dataset, asked: str | None = None) -> Rule:
-    """Say whose AP scores instances: what is asked, else what the dataset says of itself.
+    """Return the definition of AP for instances: the requested one, else that of the dataset.
 
     Raises:
-        SettingsError: There is no such AP.
+        SettingsError: The requested one is unknown.
     """
     for known in get_args(Rule):
         if asked == known:
@@ -299,11 +303,10 @@ def scorer_for(
     boundaries: bool = False,
     ap: Rule = "coco",
 ) -> Scorer:
-    """Give the scorer of a task.
+    """Build the scorer of a task.
 
     Raises:
-        SettingsError: Cityscapes' AP is asked to do what only COCO's does, or panoptic to score
-            boundaries.
+        SettingsError: Cityscapes' AP or the panoptic scorer does not support an option.
     """
     if task == "panoptic":
         if boundaries:

@@ -1,4 +1,4 @@
-"""How long each stage of a prediction takes, and how much arithmetic it is."""
+"""Time and arithmetic of each stage of a prediction."""
 
 import time
 from collections.abc import Callable
@@ -17,22 +17,22 @@ PARTS = ("backbone", "pixel_decoder", "transformer_decoder")
 STAGES = ("preprocess", *PARTS, "postprocess")
 
 OBJECTS = 20
-"""How many objects a made-up output shows: as many as a busy street."""
+"""Number of objects in synthetic output, as in an image of a busy street."""
 
 SURE = 10.0
-"""A logit that leaves no doubt."""
+"""Absolute value of logits that are certain."""
 
 
 class PartsClock:
-    """Time the network's parts while it runs, in milliseconds per call.
+    """Context manager that measures the time of the network's parts, in milliseconds per call.
 
     Args:
-        network: Has the parts; it is left as it was on exit.
-        device: Where it runs.
-        parts: Which of them are timed.
+        network: Network with these parts; hooks are removed on exit.
+        device: Device of the network.
+        parts: Names of the parts to measure.
 
     Attributes:
-        times: Per part, one number per call.
+        times: One number per call, by part.
     """
 
     def __init__(
@@ -62,12 +62,12 @@ class PartsClock:
             handle.remove()
 
     def start(self) -> None:
-        """Begin a part."""
+        """Start the clock of a part."""
         wait_for(self.device)
         self.started = time.perf_counter()
 
     def stop(self, name: str) -> None:
-        """End it."""
+        """Stop the clock and record the time."""
         wait_for(self.device)
         self.times[name].append(1000 * (time.perf_counter() - self.started))
 
@@ -75,11 +75,11 @@ class PartsClock:
 def count_flops(network: nn.Module, run: Callable[[], object]) -> dict[str, int]:
     """Count the matrix products and convolutions of one run of the network.
 
-    Sums, norms, softmax, sampling and all else that is bound by memory are not counted. The
-    gradients must be off: bookkeeping for them would be counted along.
+    Sums, norms, softmax, sampling and everything else that is bound by memory are not counted.
+    Gradients must be disabled, because their bookkeeping would be counted too.
 
     Returns:
-        FLOP per part, and in all as "network"; a multiply and an add are two.
+        FLOP by part, and in total as "network"; multiply and add are two operations.
     """
     with FlopCounterMode(display=False, depth=2, custom_mapping=uncounted()) as counter:
         run()
@@ -89,7 +89,7 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> dict[str, int]
 
 
 def uncounted() -> dict[object, Callable[..., int]]:
-    """Tell the counter of what it does not know: oneDNN's products, and attention on a CPU."""
+    """Return FLOP counters that PyTorch lacks: oneDNN's products, attention on a CPU."""
     known: dict[object, Callable[..., int]] = {
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops
     }
@@ -99,22 +99,22 @@ def uncounted() -> dict[object, Callable[..., int]]:
 
 
 def linear_flops(rows: torch.Size, *_: object, out_shape: torch.Size, **__: object) -> int:
-    """Count a product by the shapes of what goes in and what comes out."""
+    """Count a matrix product from the shapes of its input and output."""
     return 2 * prod(rows) * out_shape[-1]
 
 
 def attention_flops(
     query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object
 ) -> int:
-    """Count both products of attention."""
+    """Count both matrix products of attention."""
     return sdpa_flop_count(query, key, value)
 
 
 def staged_output(like: SegmenterOutput) -> SegmenterOutput:
-    """Give logits of the same shapes that show round objects on a grid, without doubt.
+    """Build logits of the same shapes that show round objects on a grid, with certainty.
 
-    What post-processing costs depends on what there is to be found. An untrained network, or a
-    picture of noise, shows nothing.
+    The time of post-processing depends on the number of segments; an untrained network, or an image
+    of noise, would have none.
     """
     (b, q, h, w), columns = like.mask_logits.shape, like.class_logits.shape[-1]
     count = min(OBJECTS, q)

@@ -1,4 +1,4 @@
-"""What the page of an evaluation shows beside its scores, gathered picture by picture."""
+"""Collection of the confusion matrix and the gallery that an evaluation's page shows."""
 
 from dataclasses import replace
 
@@ -24,15 +24,15 @@ from unimask.metrics import MatchedPrecision
 from unimask.results import Result
 
 PICTURE_SCORE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"}
-"""What pictures are ranked by: of instances not COCO's AP, which needs many pictures."""
+"""Score by which images are ranked: COCO's AP is unsuitable, since it needs many images."""
 
 
 class Watch:
-    """Sees every prediction that is scored.
+    """Observer of every prediction that is scored.
 
     Args:
-        labels: Classes.
-        task: What is scored.
+        labels: Classes to evaluate.
+        task: Task to score.
     """
 
     def __init__(self, labels: LabelSet, task: Task) -> None:
@@ -41,7 +41,7 @@ class Watch:
         self.confusion, self.gallery = Confusion(labels), Gallery(labels)
 
     def add(self, result: Result, sample: Sample) -> None:
-        """Look at a picture; of instances, at those that a user would be shown."""
+        """Add an image; of instances, only those that `predict` would return by default."""
         shown = surest(result)
         self.confusion.add(shown, sample)
         score = self.score(result, sample)
@@ -49,7 +49,7 @@ class Watch:
             self.gallery.add(shown, sample, score)
 
     def score(self, result: Result, sample: Sample) -> float | None:
-        """Score one picture alone, in percent."""
+        """Score one image on its own, in percent."""
         if self.task == "instance":
             matched = MatchedPrecision()
             add_matched(matched, result, sample, true_objects(sample, self.labels))
@@ -60,7 +60,7 @@ class Watch:
 
 
 def page_of(answers: Answers, scorer: Scorer, watch: Watch, split: str | None) -> Page:
-    """Put together what the page tells."""
+    """Assemble the content of the page."""
     pictures = len(answers.dataset)
     of = answers.dataset.name if split is None else f"{answers.dataset.name}/{split}"
     return Page(
@@ -78,15 +78,15 @@ def page_of(answers: Answers, scorer: Scorer, watch: Watch, split: str | None) -
 
 
 def surest(result: Result) -> Result:
-    """Leave out instances that score less than one half."""
+    """Remove instances that score less than one half."""
     if result.task != "instance":
         return result
-    kept = (s for s in result.segments if s.score is None or s.score >= INSTANCE_THRESHOLD)
-    return replace(result, segments=tuple(kept))
+    segments = (s for s in result.segments if s.score is None or s.score >= INSTANCE_THRESHOLD)
+    return replace(result, segments=tuple(segments))
 
 
 def curves_of(scorer: Scorer) -> dict[str, Float[np.ndarray, " r"]]:
-    """Give precision over recall, averaged over classes: at single IoUs, and over all of them."""
+    """Return precision-recall curves averaged over classes, at several IoUs and as their mean."""
     if not isinstance(scorer, InstanceScorer | CityscapesScorer):
         return {}
     precisions = scorer.average.precisions()

@@ -71,11 +71,11 @@ class AveragePrecision:
         ignored = outside(truth.areas) | truth.crowds
         for label in np.unique(truth.label_ids).tolist():
             true = np.flatnonzero(truth.label_ids == label)
-            found = np.flatnonzero(predicted.label_ids == label)
+            detections = np.flatnonzero(predicted.label_ids == label)
             self.truths[label] += (~ignored[:, true]).sum(1)
-            if len(found):
-                ious = self.ious(predicted.take(found), truth.take(true))
-                matched[found], excused[found] = match_detections(
+            if len(detections):
+                ious = self.ious(predicted.take(detections), truth.take(true))
+                matched[detections], excused[detections] = match_detections(
                     ious, ignored[:, true], truth.crowds[true], self.thresholds
                 )
         excused |= ~matched & outside(predicted.areas).T[..., None]

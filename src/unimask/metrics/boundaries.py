@@ -30,12 +30,16 @@ def boundary_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"
     ious = mask_ious(predicted, truth)
     likely = (ious >= LEAST_IOU) & ~truth.crowds
     rows, columns = np.flatnonzero(likely.any(1)), np.flatnonzero(likely.any(0))
-    found = Objects.of_masks([rim_of(predicted.masks[row]) for row in rows], rows)
-    true = Objects.of_masks([rim_of(truth.masks[column]) for column in columns], columns)
-    shared = shared_pixels(found.masks, true.masks, boxes_meet(found.boxes, true.boxes))
+    predicted_rims = Objects.of_masks([rim_of(predicted.masks[row]) for row in rows], rows)
+    true_rims = Objects.of_masks([rim_of(truth.masks[column]) for column in columns], columns)
+    shared = shared_pixels(
+        predicted_rims.masks, true_rims.masks, boxes_meet(predicted_rims.boxes, true_rims.boxes)
+    )
     none = np.zeros(len(columns), bool)
     rims = np.ones_like(ious)
-    rims[np.ix_(rows, columns)] = shares(shared.astype(np.float64), found.areas, true.areas, none)
+    rims[np.ix_(rows, columns)] = shares(
+        shared.astype(np.float64), predicted_rims.areas, true_rims.areas, none
+    )
     return np.where(likely, np.minimum(ious, rims), ious)
 
 
@@ -88,12 +92,12 @@ class BoundaryIoU:
         for label in np.union1d(predicted[~unknown], truth[~unknown]).tolist():
             if label < 0:
                 continue
-            found, true = (
+            predicted_rim, true_rim = (
                 boundary((ids == label) | unknown, width) & (ids == label) & ~unknown
                 for ids in (predicted, truth)
             )
-            self.shared[label] += np.count_nonzero(found & true)
-            self.union[label] += np.count_nonzero(found | true)
+            self.shared[label] += np.count_nonzero(predicted_rim & true_rim)
+            self.union[label] += np.count_nonzero(predicted_rim | true_rim)
 
     def ious(self) -> Float[np.ndarray, " k"]:
         """Compute the boundary IoU of each class from 0 to 1; NaN where undefined."""

@@ -62,10 +62,10 @@ class CityscapesPrecision:
         rows = np.zeros(len(predicted), self.kind)
         rows["score"], rows["label"] = predicted.scores, predicted.label_ids
         for label in np.unique(predicted.label_ids).tolist():
-            found = np.flatnonzero(predicted.label_ids == label)
+            detections = np.flatnonzero(predicted.label_ids == label)
             true = np.flatnonzero(truth.label_ids == label)
-            rows["right"][found], rows["wrong"][found] = judge(
-                predicted.take(found), truth.take(true), counting[true], on_void[found]
+            rows["right"][detections], rows["wrong"][detections] = judge(
+                predicted.take(detections), truth.take(true), counting[true], on_void[detections]
             )
         self.rows.append(rows[(rows["right"] | rows["wrong"]).any(1)])
 
@@ -124,12 +124,12 @@ def judge(
     """
     near = boxes_meet(predicted.boxes, truth.boxes)
     shared = shared_pixels(predicted.masks, truth.masks, near)
-    found, true, nowhere = pixels_of(predicted), pixels_of(truth), np.zeros(len(truth), bool)
-    ious = shares(shared.astype(np.float64), found, true, nowhere)
+    areas, true_areas, nowhere = pixels_of(predicted), pixels_of(truth), np.zeros(len(truth), bool)
+    ious = shares(shared.astype(np.float64), areas, true_areas, nowhere)
     reached = ious[..., None] > OVERLAPS
     # A small group belongs to both terms and counts twice, as in the authors' code.
-    excused = on_void + shared[:, truth.crowds].sum(1) + shared[:, true < LEAST_AREA].sum(1)
-    alone = ~reached.any(1) & ((excused / found)[:, None] <= OVERLAPS)
+    excused = on_void + shared[:, truth.crowds].sum(1) + shared[:, true_areas < LEAST_AREA].sum(1)
+    alone = ~reached.any(1) & ((excused / areas)[:, None] <= OVERLAPS)
     hits = reached[:, counting]
     # Among equal scores, the choice of the true positive does not affect the result.
     best = np.where(hits, predicted.scores[:, None, None], -np.inf).argmax(0)
@@ -162,8 +162,8 @@ def curve(
     scores, right, wrong = scores[counts], right[counts], wrong[counts]
     last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)) if len(scores) else []
     hits = right.cumsum(dtype=np.int64)[last]
-    found = hits + wrong.cumsum(dtype=np.int64)[last]
-    return np.append(0.0, hits / truths), np.append(1.0, hits / found)
+    detections = hits + wrong.cumsum(dtype=np.int64)[last]
+    return np.append(0.0, hits / truths), np.append(1.0, hits / detections)
 
 
 def pixels_of(objects: Objects) -> Float[np.ndarray, " n"]:

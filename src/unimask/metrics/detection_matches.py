@@ -29,7 +29,7 @@ def match_detections(
 
     Returns:
         For each detection, range of areas and threshold: whether it is matched, and whether it is
-            matched to an ignored object.
+        matched to an ignored object.
     """
     shape = (len(ious), len(ignored), len(thresholds))
     matched, excused = np.zeros(shape, bool), np.zeros(shape, bool)
@@ -46,9 +46,9 @@ def match_detections(
         ranks = np.unique(ious[row, near], return_inverse=True)[1]
         worth = np.where(reached, ranks + len(near) * ~ignored[:, None, near], -1)
         best = worth.argmax(-1)
-        found = worth.max(-1) >= 0
+        has_match = worth.max(-1) >= 0
         chosen = near[best]
-        matched[row] = found
-        excused[row] = found & ignored[places[0], chosen]
-        free[(*places, chosen)] &= ~found | crowds[chosen]
+        matched[row] = has_match
+        excused[row] = has_match & ignored[places[0], chosen]
+        free[(*places, chosen)] &= ~has_match | crowds[chosen]
     return matched, excused

@@ -47,13 +47,13 @@ class MatchedPrecision:
         Returns:
             Score of the image per threshold, from 0 to 1.
         """
-        found, true = ious.shape
-        void = np.zeros(found, bool) if on_void is None else on_void
+        num_predicted, num_true = ious.shape
+        void = np.zeros(num_predicted, bool) if on_void is None else on_void
         scores = []
         for threshold in self.thresholds:
             matched = matched_rows(ious, threshold)
             matches = int(matched.sum())
-            counted = found - int((void & ~matched).sum()) + true - matches
+            counted = num_predicted - int((void & ~matched).sum()) + num_true - matches
             scores.append(matches / counted if counted else 1.0)
         self.pictures.append(scores)
         return dict(zip(self.thresholds, scores, strict=True))

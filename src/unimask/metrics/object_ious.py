@@ -18,9 +18,9 @@ def mask_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
     """
     near = boxes_meet(predicted.boxes, truth.boxes)
     shared = shared_pixels(predicted.masks, truth.masks, near)
-    found = np.array([mask.area for mask in predicted.masks], np.float64)
-    true = np.array([mask.area for mask in truth.masks], np.float64)
-    return shares(shared.astype(np.float64), found, true, truth.crowds)
+    predicted_areas = np.array([mask.area for mask in predicted.masks], np.float64)
+    true_areas = np.array([mask.area for mask in truth.masks], np.float64)
+    return shares(shared.astype(np.float64), predicted_areas, true_areas, truth.crowds)
 
 
 def box_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
@@ -28,10 +28,10 @@ def box_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
     first, second = predicted.boxes[:, None], truth.boxes[None]
     ends = np.minimum(first[..., 2:], second[..., 2:])
     starts = np.maximum(first[..., :2], second[..., :2])
-    found, true = (
+    predicted_areas, true_areas = (
         (boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (predicted.boxes, truth.boxes)
     )
-    return shares((ends - starts).clip(min=0).prod(-1), found, true, truth.crowds)
+    return shares((ends - starts).clip(min=0).prod(-1), predicted_areas, true_areas, truth.crowds)
 
 
 def shares(

@@ -48,14 +48,15 @@ class PanopticQuality:
             crowds: Ids of true segments that stand for several objects.
         """
         found_ids, true_ids, shared = overlaps(predicted, truth)
-        found = {int(v): i for i, v in enumerate(found_ids) if v != VOID}
-        true = {int(v): i for i, v in enumerate(true_ids) if v != VOID}
+        predicted_rows = {int(v): i for i, v in enumerate(found_ids) if v != VOID}
+        true_columns = {int(v): i for i, v in enumerate(true_ids) if v != VOID}
         found_area, true_area = shared.sum(1), shared.sum(0)
         void = next((i for i, v in enumerate(true_ids) if v == VOID), None)
         on_void = shared[:, void] if void is not None else np.zeros(len(found_ids), np.int64)
         matched_found: set[int] = set()
         matched_true: set[int] = set()
-        for true_id, column in true.items():
+        # Matches: pairs of one class whose IoU, without void, exceeds one half (section 4.1).
+        for true_id, column in true_columns.items():
             if true_id in crowds:
                 continue
             label = truth_labels[true_id]
@@ -70,14 +71,16 @@ class PanopticQuality:
                     self.true_positives[label] += 1
                     matched_found.add(found_id)
                     matched_true.add(true_id)
-        for true_id in true.keys() - matched_true - crowds:
+        # Unmatched true segments are false negatives, except for crowds.
+        for true_id in true_columns.keys() - matched_true - crowds:
             self.false_negatives[truth_labels[true_id]] += 1
-        for found_id in found.keys() - matched_found:
-            label, row = predicted_labels[found_id], found[found_id]
+        # Unmatched predictions are false positives, unless mostly on void or crowds (section 4.2).
+        for found_id in predicted_rows.keys() - matched_found:
+            label, row = predicted_labels[found_id], predicted_rows[found_id]
             excused = on_void[row] + sum(
-                shared[row, true[crowd]]
+                shared[row, true_columns[crowd]]
                 for crowd in crowds
-                if crowd in true and truth_labels[crowd] == label
+                if crowd in true_columns and truth_labels[crowd] == label
             )
             if excused / found_area[row] <= 0.5:
                 self.false_positives[label] += 1

@@ -34,12 +34,12 @@ class SurfaceAgreement:
         for label in np.union1d(predicted[known], truth[known]).tolist():
             if label < 0:
                 continue
-            found, true = (predicted == label) & known, truth == label
-            shared = np.count_nonzero(found & true)
-            total = np.count_nonzero(found) + np.count_nonzero(true)
+            predicted_mask, true_mask = (predicted == label) & known, truth == label
+            shared = np.count_nonzero(predicted_mask & true_mask)
+            total = np.count_nonzero(predicted_mask) + np.count_nonzero(true_mask)
             self.dice[label].append(2 * shared / total)
-            if found.any() and true.any():
-                self.distances[label].append(hausdorff_95(found, true))
+            if predicted_mask.any() and true_mask.any():
+                self.distances[label].append(hausdorff_95(predicted_mask, true_mask))
 
     def compute(self) -> dict[str, float | None]:
         """Return the means over classes: Dice in percent, HD95 in pixels; None if undefined."""

@@ -1,4 +1,4 @@
-"""Results that any program wrote, matched to the pictures of a dataset."""
+"""Results of any program, matched to the images of a dataset."""
 
 from unimask.evaluation.result_files.recognise import open_results
 from unimask.evaluation.result_files.source import ResultSource

@@ -1,4 +1,4 @@
-"""COCO results: one JSON list with an entry for each instance found."""
+"""COCO results: a JSON list with one entry per predicted instance."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -24,16 +24,16 @@ ENTRY = '{"image_id", "category_id", "segmentation": {"size", "counts"}, "score"
 
 
 class CocoResults:
-    """Instances with scores and masks as run lengths; a mask may be empty.
+    """Instances with scores and masks as run lengths; masks may be empty.
 
     Args:
-        path: The file, for messages.
-        content: What it holds.
-        dataset: The images that the results are of.
-        categories: What categories number, "data" or "labels"; None to find out.
+        path: JSON file, for messages.
+        content: Content of the JSON file.
+        dataset: Dataset whose images the results belong to.
+        categories: Numbering of categories, "data" or "labels"; None to detect it.
 
     Raises:
-        DataError: An entry is not what it should be, or none is of an image of the dataset.
+        DataError: An entry is invalid, or none belongs to an image of the dataset.
     """
 
     task: Task = "instance"
@@ -59,10 +59,10 @@ class CocoResults:
         )
 
     def read(self, number: int, item: Any) -> InstanceEntry:
-        """Read one entry.
+        """Parse one entry.
 
         Raises:
-            DataError: It is not what it should be.
+            DataError: The entry is invalid.
         """
         try:
             return read_record(item, InstanceEntry)
@@ -70,7 +70,7 @@ class CocoResults:
             raise DataError(f"{self.path}: entry {number}: {error}; it should be {ENTRY}") from None
 
     def findings(self, dataset: Dataset) -> Iterator[Finding]:
-        """Yield the categories of results that lie on a true object, and that object's label id."""
+        """Yield the category of each result that matches a true object, and its label id."""
         for index in sorted(self.entries)[:LOOKED_AT]:
             sample = dataset[index]
             for number, entry in self.entries[index]:
@@ -95,7 +95,7 @@ class CocoResults:
     def segment(
         self, number: int, entry: InstanceEntry, size: tuple[int, int], place: int
     ) -> Segment:
-        """Return one entry as a segment."""
+        """Convert one entry to a segment."""
         rle = self.mask(number, entry)
         if rle.size != size:
             raise DataError(
@@ -106,10 +106,10 @@ class CocoResults:
         return Segment.of(self.labels, label, rle, id=place, score=float(entry.score or 0))
 
     def mask(self, number: int, entry: InstanceEntry) -> RunLength:
-        """Read the mask of an entry.
+        """Parse the mask of an entry.
 
         Raises:
-            DataError: It is none.
+            DataError: It is not a valid run-length encoding.
         """
         if not isinstance(entry.segmentation, dict):
             raise DataError(
@@ -122,5 +122,5 @@ class CocoResults:
             raise DataError(f"{self.path}: entry {number}: {error}") from None
 
     def notes(self) -> list[str]:
-        """Return which results or images have no partner, and what categories number."""
+        """Return notes on results or images without counterpart, and on category ids."""
         return [*self.told, *filter(None, [self.numbering.note])]

@@ -1,4 +1,4 @@
-"""Reading JSON files that other programs wrote."""
+"""JSON files of other programs."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ from unimask.errors import DataError
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a whole JSON file.
 
     Raises:
-        DataError: It cannot be read, or is no JSON.
+        DataError: The file cannot be read, or is not valid JSON.
     """
 
     def refuse(constant: str) -> None:

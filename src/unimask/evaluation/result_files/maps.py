@@ -1,4 +1,4 @@
-"""A folder of maps, one picture of numbers for each picture: classes, or objects of one class."""
+"""Folders of maps, one per image: label ids, or ids of objects of one class."""
 
 from pathlib import Path
 
@@ -14,22 +14,23 @@ from unimask.results import Result, Segment
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 ENDINGS = ("_ids", "_labelIds", "_labelTrainIds", "_pred", "_mask")
-"""What programs put behind a picture's name."""
+"""Suffixes that programs append to the names of images."""
 
 
 class MapResults:
-    """Maps of label ids (semantic), or of object numbers from 1 on (instance, of one class).
+    """Maps of label ids (semantic), or of object ids from 1 on (instance, for a single class).
 
-    Partners have a picture's name, or that with one of `ENDINGS`. In maps of label ids the
-    largest number of 8 or 16 bits is no class.
+    A map has the name of its image, or that followed by one of `ENDINGS`. In maps of label ids, the
+    largest number of 8 or 16 bits means unlabelled.
 
     Args:
-        folder: Where the maps are, at any depth.
-        dataset: The pictures that the results are of.
-        task: "semantic" or "instance".
+        folder: Folder with maps, which may be in subfolders.
+        dataset: Dataset whose images the results belong to.
+        task: Task of the maps, "semantic" or "instance".
 
     Raises:
-        DataError: No map is of a picture of the dataset, or objects could be of several classes.
+        DataError: No map belongs to an image of the dataset, or objects could be of several
+            classes.
     """
 
     def __init__(self, folder: Path, dataset: Dataset, task: Task) -> None:
@@ -58,7 +59,7 @@ class MapResults:
         self.told = partner_notes(len(dataset), len(self.files), strangers, folder)
 
     def of(self, index: int, size: tuple[int, int]) -> Result:
-        """Give the segments of a picture."""
+        """Return the segments of an image."""
         segments: list[Segment] = []
         if index in self.files:
             numbers = self.numbers(self.files[index], size)
@@ -75,7 +76,7 @@ class MapResults:
         )
 
     def numbers(self, path: Path, size: tuple[int, int]) -> np.ndarray:
-        """Read a map: object numbers, or label ids + 1; 0 for nothing."""
+        """Read a map as object ids, or as label ids + 1; 0 is background."""
         values = read_map(path, size)
         if values.ndim != 2 or values.dtype.kind not in "uib":
             raise DataError(f"{path} is no map: one number per pixel is needed, not colours")
@@ -91,5 +92,5 @@ class MapResults:
         return numbers
 
     def notes(self) -> list[str]:
-        """Say which results or pictures have no partner."""
+        """Return how many results or images have no counterpart."""
         return self.told

@@ -1,4 +1,4 @@
-"""Which class a category of results is: by the data's own ids, or by label ids from 0."""
+"""Numbering of categories in results: the dataset's own ids, or label ids from 0."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -13,25 +13,25 @@ from unimask.formats.json_values import Id, shown
 from unimask.formats.run_length import RunLength
 
 Numbers = Literal["data", "labels"]
-"""The data's category ids, or label ids from 0."""
+"""The dataset's category ids, or label ids from 0."""
 
 LOOKED_AT = 20
-"""Images whose truth is compared where ids alone do not tell."""
+"""Number of images whose ground truth is compared if ids alone do not decide."""
 
 CLEAR = 3
-"""How many times as many results must agree with one numbering as with the other."""
+"""Factor by which the results that agree with one numbering must outnumber those of the other."""
 
 Finding = tuple[Id, int]
-"""The category of a result, and the label id of the true object that it lies on."""
+"""Category of a result, and label id of the true object that it matches."""
 
 
 class Numbering:
-    """The label id of each category.
+    """Mapping from categories to label ids.
 
     Args:
-        label_of: By category.
-        note: What a reader of scores should know of it; "" for nothing.
-        source: The file of the results, for messages.
+        label_of: Label id by category.
+        note: Note for readers of the scores; "" for none.
+        source: File of the results, for messages.
     """
 
     def __init__(self, label_of: Mapping[Id, int], note: str, source: Path) -> None:
@@ -41,7 +41,7 @@ class Numbering:
         """Return the label id of a category.
 
         Raises:
-            DataError: There is no such category.
+            DataError: The category is unknown.
         """
         if category not in self.label_of:
             raise DataError(stray(self.source, category, self.label_of))
@@ -55,20 +55,22 @@ def choose_numbering(
     asked: str | None,
     findings: Callable[[], Iterable[Finding]],
 ) -> Numbering:
-    """Find out what the categories of results number.
+    """Determine how the categories of results are numbered.
 
-    Ids that only one numbering has decide; else the truth does, on which results lie.
+    If the ids in use fit only one numbering, they decide; otherwise the comparison with the ground
+    truth does.
 
     Args:
-        dataset: The data that the results are of.
-        used: Categories that occur.
-        source: The file of the results, for messages.
-        asked: "data" or "labels" where somebody told; None otherwise.
-        findings: Results that lie on true objects of some images; called if ids do not decide.
+        dataset: Dataset that the results belong to.
+        used: Categories that occur in the results.
+        source: File of the results, for messages.
+        asked: Numbering chosen by the user, "data" or "labels"; None to detect it.
+        findings: Function that matches results to true objects of some images; called only if ids
+            do not decide.
 
     Raises:
-        DataError: A category is of neither, or nothing decides.
-        SettingsError: There is no such numbering.
+        DataError: A category fits neither numbering, or the numbering is ambiguous.
+        SettingsError: The chosen numbering is unknown.
     """
     if asked not in (None, *get_args(Numbers)):
         raise SettingsError(f"unknown categories {asked!r}: choose data or labels")
@@ -79,19 +81,19 @@ def choose_numbering(
     if asked == "data" or all(data.get(category) == labels.get(category) for category in used):
         return checked(Numbering(data, "", source), used)
     by_data, by_labels = data.keys() >= set(used), labels.keys() >= set(used)
-    told = "the categories of the results are label ids from 0, not the data's category ids"
+    note = "the categories of the results are label ids from 0, not the data's category ids"
     if by_labels and not by_data:
-        return Numbering(labels, told, source)
+        return Numbering(labels, note, source)
     if by_data and by_labels:
-        return decided(Numbering(data, "", source), Numbering(labels, told, source), findings())
+        return decided(Numbering(data, "", source), Numbering(labels, note, source), findings())
     return checked(Numbering(data, "", source), used)
 
 
 def decided(data: Numbering, labels: Numbering, findings: Iterable[Finding]) -> Numbering:
-    """Choose the numbering under which results lie on objects of their own class.
+    """Choose the numbering under which results match objects of their own class.
 
     Raises:
-        DataError: Both are about as good.
+        DataError: Neither is clearly better.
     """
     pairs = list(findings)
     votes_data, votes_labels = (
@@ -112,7 +114,7 @@ def decided(data: Numbering, labels: Numbering, findings: Iterable[Finding]) -> 
 
 
 def checked(numbering: Numbering, used: Iterable[Id]) -> Numbering:
-    """Return a numbering that has all categories.
+    """Check that a numbering has all categories, and return it.
 
     Raises:
         DataError: One is missing.
@@ -123,7 +125,7 @@ def checked(numbering: Numbering, used: Iterable[Id]) -> Numbering:
 
 
 def stray(source: Path, category: Id, known: Mapping[Id, int]) -> str:
-    """Describe a category that the data does not have."""
+    """Describe a category that the dataset does not have."""
     ids = sorted(known, key=lambda id: (isinstance(id, str), id))
     return (
         f"{source} has results of category {shown(category)}, but the data has {len(ids)} "
@@ -132,7 +134,7 @@ def stray(source: Path, category: Id, known: Mapping[Id, int]) -> str:
 
 
 def true_label(rle: RunLength, sample: Sample) -> int | None:
-    """Return the label id of the object that a mask agrees with by at least one half; else None."""
+    """Return the label id of the true object with an IoU of at least one half; None without one."""
     if rle.size != sample.size or not rle.area:
         return None
     mask, best = rle.to_mask(), 0.0

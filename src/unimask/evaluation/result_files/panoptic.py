@@ -1,4 +1,4 @@
-"""COCO panoptic results: a JSON, and a PNG per picture whose colours are segment ids."""
+"""COCO panoptic results: a JSON file, and one PNG per image whose colours encode segment ids."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,16 +26,16 @@ FORM = '{"annotations": [{"image_id", "file_name", "segments_info": [{"id", "cat
 
 
 class PanopticResults:
-    """Segments as panopticapi reads them; pixels of id 0 are void.
+    """Segments in panopticapi's format; pixels of id 0 are void.
 
     Args:
-        path: The JSON. Its PNGs are in the folder of its name, in `panoptic/`, or beside it.
-        content: What it holds.
-        dataset: The images that the results are of.
-        categories: What categories number, "data" or "labels"; None to find out.
+        path: JSON file. Its PNGs are in a folder of the same name, in `panoptic/`, or beside it.
+        content: Content of the JSON file.
+        dataset: Dataset whose images the results belong to.
+        categories: Numbering of categories, "data" or "labels"; None to detect it.
 
     Raises:
-        DataError: An entry is not what it should be, or none is of an image of the dataset.
+        DataError: An entry is invalid, or none belongs to an image of the dataset.
     """
 
     task: Task = "panoptic"
@@ -65,20 +65,20 @@ class PanopticResults:
         )
 
     def listed(self, content: dict) -> list:
-        """Return what the JSON lists under "annotations".
+        """Return the list "annotations" of the JSON file.
 
         Raises:
-            DataError: It is no list.
+            DataError: It is not a list.
         """
         if not isinstance(content["annotations"], list):
             raise DataError(f"{self.path}: annotations is no list; it should be {FORM}")
         return content["annotations"]
 
     def read(self, number: int, item: object) -> PanopticEntry:
-        """Read one entry.
+        """Parse one entry.
 
         Raises:
-            DataError: It is not what it should be.
+            DataError: The entry is invalid.
         """
         try:
             return read_record(item, PanopticEntry)
@@ -88,7 +88,7 @@ class PanopticResults:
             ) from None
 
     def findings(self, dataset: Dataset) -> Iterator[Finding]:
-        """Yield the categories of segments that lie on a true one, and that one's label id."""
+        """Yield the category of each segment that matches a true one, and that one's label id."""
         for index in sorted(self.files)[:LOOKED_AT]:
             sample, known = dataset[index], self.entries[index]
             ids = read_ids(self.folder / self.files[index], sample.size)
@@ -98,7 +98,7 @@ class PanopticResults:
                     yield known[id], label
 
     def find_folder(self) -> Path:
-        """Find the PNGs by the first of them."""
+        """Find the folder of the PNGs, by the first of them."""
         first = next(iter(self.files.values()), "")
         places = [self.path.with_suffix(""), self.path.parent / "panoptic", self.path.parent]
         for folder in places:
@@ -110,7 +110,7 @@ class PanopticResults:
         )
 
     def of(self, index: int, size: tuple[int, int]) -> Result:
-        """Give the segments of a picture."""
+        """Return the segments of an image."""
         segments: list[Segment] = []
         if index in self.files:
             path, known = self.folder / self.files[index], self.entries[index]
@@ -131,15 +131,15 @@ class PanopticResults:
         )
 
     def notes(self) -> list[str]:
-        """Return which results or images have no partner, and what categories number."""
+        """Return notes on results or images without counterpart, and on category ids."""
         return [*self.told, *filter(None, [self.numbering.note])]
 
 
 def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Read a picture of segment ids.
+    """Read an image of segment ids.
 
     Raises:
-        DataError: It is missing, of another size, or no RGB picture.
+        DataError: It is missing, has another size, or is not an RGB image.
     """
     ids = read_map(path, size)
     if ids.ndim != 3:
@@ -148,10 +148,10 @@ def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def read_map(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Read a picture of ids, whatever they mean.
+    """Read an image of numbers without interpreting them.
 
     Raises:
-        DataError: It cannot be read, or is of another size.
+        DataError: It cannot be read, or has another size.
     """
     try:
         with Image.open(path) as picture:

@@ -1,4 +1,4 @@
-"""What kind of results lies in a file or a folder."""
+"""Detection of the format of results in a file or a folder."""
 
 from pathlib import Path
 
@@ -16,47 +16,47 @@ from unimask.labels import parse_task
 def open_results(
     path: str | Path, dataset: Dataset, task: str | None = None, categories: str | None = None
 ) -> ResultSource:
-    """Open results that any program wrote.
+    """Open results of any program.
 
-    What `Result.save` and `unimask predict --out` wrote is read as it is, subfolders included. A
-    JSON list is COCO results (instance). A JSON object with annotations, or a folder that holds
-    one, is COCO panoptic with its PNGs. Any other folder is maps: of label ids (semantic), or of
-    object numbers with `task="instance"`.
+    Results of `Result.save` and `unimask predict --out` are read directly, subfolders included. A
+    JSON list is COCO results (instance). A JSON object with annotations, or a folder with one, is
+    COCO panoptic with its PNGs. Any other folder contains maps: of label ids (semantic), or of
+    object ids with `task="instance"`.
 
     Args:
-        path: The file or the folder.
-        dataset: The images that the results are of.
-        task: What they answer; follows from the kind of files otherwise.
-        categories: What `category_id` numbers, "data" (its category ids) or "labels" (label ids
-            from 0); by default found out.
+        path: File or folder of the results.
+        dataset: Dataset whose images the results belong to.
+        task: Task of the results; by default it follows from their format.
+        categories: Numbering of `category_id`, "data" (the dataset's category ids) or "labels"
+            (label ids from 0); detected by default.
 
     Raises:
-        DataError: They cannot be read, or are of no image of the dataset.
+        DataError: They cannot be read, or belong to no image of the dataset.
         SettingsError: These results have no categories.
-        TaskError: They answer another task.
+        TaskError: They belong to another task.
     """
     place = Path(path)
-    wanted = None if task is None else parse_task(task)
+    chosen = None if task is None else parse_task(task)
     if not place.exists():
         raise DataError(f"{place} does not exist: give the file or the folder of the results")
-    found = listed_results(place, dataset, categories)
-    if found is None:
+    source = listed_results(place, dataset, categories)
+    if source is None:
         if categories is not None:
             raise SettingsError(f"{place} has no categories: leave --categories out")
-        if wanted == "panoptic":
+        if chosen == "panoptic":
             raise DataError(f"{place} holds no JSON of COCO panoptic: it tells the classes")
-        return MapResults(place, dataset, wanted or "semantic")
-    if wanted not in (None, found.task):
-        raise TaskError(f"{place} holds {found.task} results, not {wanted}: leave --task away")
-    return found
+        return MapResults(place, dataset, chosen or "semantic")
+    if chosen not in (None, source.task):
+        raise TaskError(f"{place} holds {source.task} results, not {chosen}: leave --task away")
+    return source
 
 
 def listed_results(place: Path, dataset: Dataset, categories: str | None) -> ResultSource | None:
-    """Open results that JSONs list; None for a folder without any.
+    """Open results that JSON files list; return None for a folder without any.
 
     Raises:
-        DataError: They are not what they should be.
-        SettingsError: Results that name their classes are asked for the meaning of categories.
+        DataError: They are invalid.
+        SettingsError: `categories` was passed for results that name their classes.
     """
     saved = saved_files(place)
     if saved:
@@ -75,7 +75,7 @@ def listed_results(place: Path, dataset: Dataset, categories: str | None) -> Res
 
 
 def json_of(place: Path) -> Path | None:
-    """Return the file itself, or the only JSON in a folder; None for a folder without one."""
+    """Return the file itself, or the only JSON file in a folder; None for a folder without one."""
     if place.is_file():
         return place
     files = sorted(place.glob("*.json"))

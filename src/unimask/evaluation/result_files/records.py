@@ -1,4 +1,4 @@
-"""Records of result files: COCO results, COCO panoptic, and what `Result.save` writes."""
+"""Records of result files: COCO results, COCO panoptic, and the JSON of `Result.save`."""
 
 from collections.abc import Callable
 from math import isfinite
@@ -20,14 +20,14 @@ from unimask.formats.json_values import (
 from unimask.labels import Task
 
 LARGEST_SEGMENT = 256**3 - 1
-"""What the colours of a PNG can number."""
+"""Largest id that the colours of a PNG can encode."""
 
 
 def finite_number(value: object) -> float:
-    """Return a score.
+    """Parse a score.
 
     Raises:
-        JsonValueError: It is no finite number.
+        JsonValueError: It is not a finite number.
     """
     number = real_number(value)
     if not isfinite(number):
@@ -36,12 +36,12 @@ def finite_number(value: object) -> float:
 
 
 def segment_number(value: object) -> int:
-    """Return the id of a segment."""
+    """Parse the id of a segment."""
     return whole_number(value, LARGEST_SEGMENT)
 
 
 class ResultRecord(msgspec.Struct):
-    """A record whose fields are in their normal form."""
+    """A record whose fields are converted to their normal form."""
 
     NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {}
 
@@ -50,7 +50,7 @@ class ResultRecord(msgspec.Struct):
 
 
 class InstanceEntry(ResultRecord):
-    """An entry of COCO results. The mask is read by `RunLength.from_coco`."""
+    """An entry of COCO results; `RunLength.from_coco` parses its mask."""
 
     image_id: Id
     category_id: Id
@@ -77,7 +77,7 @@ class PanopticSegment(ResultRecord):
 
 
 class PanopticEntry(ResultRecord):
-    """The segments of an image, as COCO panoptic lists them."""
+    """The segments of an image in COCO panoptic."""
 
     file_name: str
     segments_info: list[PanopticSegment]
@@ -90,7 +90,7 @@ class PanopticEntry(ResultRecord):
 
 
 class SavedSegment(msgspec.Struct):
-    """A segment as `Result.save` writes it."""
+    """A segment in the JSON of `Result.save`."""
 
     label_id: int
     rle: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What `Result.save` and `unimask predict --out` wrote: a JSON per image, with names of classes."""
+"""Results of `Result.save` and `unimask predict --out`: one JSON per image, with class names."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePath
@@ -16,26 +16,26 @@ from unimask.labels import LabelSet, Task
 from unimask.results import Result, Segment
 
 KEYS = ("task", "labels", "segments", "size")
-"""Of the JSON of a result."""
+"""Keys of the JSON of a result."""
 
 SUFFIX_PARTS = 8
-"""Folders above an image by which images of one name are told apart, at most."""
+"""Maximum number of parent folders by which images of the same name are distinguished."""
 
 
 class SavedResults:
-    """Results as this package writes them; classes are matched by their names.
+    """Results that this package wrote; classes are matched by their names.
 
-    An image is known by the path that its result tells, else by as much of the end of that path, or
-    of the result's own, as no other image shares.
+    An image is identified by the path in its result; else by the longest end of that path, or of
+    the result's own path, that only one image has.
 
     Args:
-        root: The folder, or the only file.
-        files: JSONs of results.
-        dataset: The images that the results are of.
+        root: Folder of the results, or the only file.
+        files: JSON files of results.
+        dataset: Dataset whose images the results belong to.
 
     Raises:
-        DataError: A file is not what it should be, or none is of an image of the dataset.
-        TaskError: The results answer different tasks.
+        DataError: A file is invalid, or none belongs to an image of the dataset.
+        TaskError: The results belong to different tasks.
     """
 
     def __init__(self, root: Path, files: Sequence[Path], dataset: Dataset) -> None:
@@ -63,15 +63,15 @@ class SavedResults:
         self.told = partner_notes(len(dataset), len(self.files), strangers, root)
 
     def of(self, index: int, size: tuple[int, int]) -> Result:
-        """Return the result for an image, in the data's classes."""
+        """Return the result for an image, in the dataset's label ids."""
         if index not in self.files:
             return Result(self.task, size, self.labels, (), path=self.paths[index])
         path = self.files[index]
         saved = read_saved(path)
         labels = labels_of(path, saved, self.labels)
         segments = [
-            segment_of(path, place, found, labels, size)
-            for place, found in enumerate(saved.segments, start=1)
+            segment_of(path, place, segment, labels, size)
+            for place, segment in enumerate(saved.segments, start=1)
         ]
         key = (*saved.labels, str(labels.is_thing))
         if key not in self.matched:
@@ -80,16 +80,16 @@ class SavedResults:
         return self.matched[key].renumber(result)
 
     def notes(self) -> list[str]:
-        """Return which results, images or classes have no partner."""
+        """Return how many results or images, and which classes, have no counterpart."""
         classes = [note for classes in self.matched.values() for note in classes.notes()]
         return [*self.told, *dict.fromkeys(classes)]
 
 
 class ImageNames:
-    """Images by the ends of their paths; an end that two of them share stands for neither.
+    """Images by the ends of their paths; an end that several images share identifies none.
 
     Args:
-        paths: Of the images.
+        paths: Paths of the images.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -103,12 +103,12 @@ class ImageNames:
                     self.by_end[end] = index if taken == index else None
 
     def find(self, picture: str | None, path: Path, root: Path) -> int | None:
-        """Return the index of the image that a result is of; None for none.
+        """Return the index of the image that a result belongs to; None if there is none.
 
         Args:
-            picture: The path that the result tells.
-            path: The result's own.
-            root: The folder of all results.
+            picture: Path of the image in the result.
+            path: Path of the result itself.
+            root: Folder of all results.
         """
         inner = path.relative_to(root) if path != root else Path(path.name)
         ends = [inner.with_suffix("").parts]
@@ -116,8 +116,12 @@ class ImageNames:
             index = self.by_path.get(str(Path(picture).absolute()))
             if index is not None:
                 return index
-            told = PurePath(picture)
-            ends = [told.parts, told.with_suffix("").parts if told.name else (), *ends]
+            image_path = PurePath(picture)
+            ends = [
+                image_path.parts,
+                image_path.with_suffix("").parts if image_path.name else (),
+                *ends,
+            ]
         for parts in ends:
             for count in range(min(len(parts), SUFFIX_PARTS), 0, -1):
                 index = self.by_end.get(parts[-count:])
@@ -127,13 +131,13 @@ class ImageNames:
 
 
 def saved_files(place: Path) -> list[Path]:
-    """Return the JSONs of saved results in a folder and its subfolders, or the file itself."""
+    """Return the JSON files of saved results in a folder and its subfolders, or the file itself."""
     files = [place] if place.is_file() else sorted(place.rglob("*.json"))
     return [path for path in files if is_saved(path)]
 
 
 def is_saved(path: Path) -> bool:
-    """Check by its first keys whether a JSON is a saved result."""
+    """Return whether a JSON file is a saved result, by its first keys."""
     outline = json_outline(path)
     return outline.kind == "object" and set(KEYS) <= set(outline.keys)
 
@@ -142,7 +146,7 @@ def read_saved(path: Path) -> SavedResult:
     """Read the JSON of a result.
 
     Raises:
-        DataError: It is not what it should be.
+        DataError: The file is invalid.
     """
     try:
         return read_record(read_json(path), SavedResult)
@@ -151,10 +155,10 @@ def read_saved(path: Path) -> SavedResult:
 
 
 def labels_of(path: Path, saved: SavedResult, data: LabelSet) -> LabelSet:
-    """Return the classes of a result; those of earlier releases do not tell which are things.
+    """Return the label set of a result; earlier releases did not save which classes are things.
 
     Raises:
-        DataError: They are no label set.
+        DataError: The classes are not a valid label set.
     """
     kinds = dict(zip(data.names, data.is_thing, strict=True))
     things = saved.is_thing
@@ -169,10 +173,10 @@ def labels_of(path: Path, saved: SavedResult, data: LabelSet) -> LabelSet:
 def segment_of(
     path: Path, place: int, found: SavedSegment, labels: LabelSet, size: tuple[int, int]
 ) -> Segment:
-    """Return one segment.
+    """Convert one saved segment.
 
     Raises:
-        DataError: Its class or its mask is none.
+        DataError: Its class or its mask is invalid.
     """
     if not 0 <= found.label_id < len(labels):
         raise DataError(f"{path}: segment {place} has the label_id {found.label_id}, which is none")

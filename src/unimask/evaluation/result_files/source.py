@@ -1,4 +1,4 @@
-"""What every kind of result files promises, and which picture and class they speak of."""
+"""Interface of result files, and matching of results to images and classes of a dataset."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,26 +12,26 @@ from unimask.results import Result
 
 
 class ResultSource(Protocol):
-    """Somebody's results for a dataset, read picture by picture."""
+    """Results for a dataset, read image by image."""
 
     task: Task
 
     def of(self, index: int, size: tuple[int, int]) -> Result:
-        """Give the result for a picture of the dataset; empty where there is none.
+        """Return the result for an image of the dataset; empty if there is none.
 
         Raises:
-            DataError: What the files hold for it cannot be used.
+            DataError: The result for this image is invalid.
         """
         ...
 
     def notes(self) -> list[str]:
-        """Say which results or pictures have no partner."""
+        """Return how many results or images have no counterpart."""
         ...
 
 
 @runtime_checkable
 class Part(Protocol):
-    """A dataset that is some pictures of another."""
+    """A dataset that is a subset of another one."""
 
     dataset: Dataset
     indices: Sequence[int]
@@ -39,26 +39,26 @@ class Part(Protocol):
 
 @runtime_checkable
 class KnowsCategories(Protocol):
-    """A dataset whose file numbers its classes in its own way."""
+    """A dataset with category ids of its own."""
 
     category_ids: Mapping[Any, int]
 
 
 @runtime_checkable
 class KnowsPictures(Protocol):
-    """A dataset whose file numbers its pictures."""
+    """A dataset with image ids of its own."""
 
     image_ids: Sequence[Any]
 
 
 class Directory:
-    """Finds the image that a result is of.
+    """Index of a dataset's images, to find the image of a result.
 
-    An image is known by the dataset's own id; else by its file's name or stem; else by the number
-    that its file's name ends in, as COCO's do.
+    An image is identified by the dataset's own id; else by its file name or stem; else by the
+    number at the end of its file name, as in COCO.
 
     Args:
-        dataset: The images.
+        dataset: Dataset with the images.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -67,12 +67,12 @@ class Directory:
         for index, path in enumerate(dataset.paths):
             numbers = () if ids else number_at_end(path.stem)
             for name in {path.name, path.stem, *numbers}:
-                # A name that two pictures share stands for neither.
+                # A name that several images share identifies none.
                 self.names[name] = None if name in self.names else index
         self.names |= {name: index for index, name in enumerate(ids)}
 
     def picture(self, *names: object) -> int | None:
-        """Give the index of the picture that has one of these names, None if there is none."""
+        """Return the index of the image with one of these names, None if there is none."""
         for name in names:
             if isinstance(name, int | str) and self.names.get(name) is not None:
                 return self.names[name]
@@ -86,7 +86,7 @@ def categories_of(dataset: Dataset) -> Mapping[Id, int] | None:
 
 
 def image_ids_of(dataset: Dataset) -> Sequence[int | str]:
-    """Give the ids that a dataset's file gives its pictures; none if it has no such file."""
+    """Return the dataset's own ids of its images; empty if it has none."""
     if isinstance(dataset, KnowsPictures):
         return dataset.image_ids
     if isinstance(dataset, Part) and isinstance(dataset.dataset, KnowsPictures):
@@ -95,16 +95,16 @@ def image_ids_of(dataset: Dataset) -> Sequence[int | str]:
 
 
 def number_at_end(stem: str) -> list[int]:
-    """Give the number that a name ends in, if it does ("COCO_val2014_000000000042": 42)."""
+    """Return the number at the end of a name, if there is one ("COCO_val2014_000000000042": 42)."""
     digits = stem[len(stem.rstrip("0123456789")) :]
     return [int(digits)] if digits and digits.isascii() else []
 
 
 def partner_notes(pictures: int, with_results: int, strangers: int, source: Path) -> list[str]:
-    """Say how many pictures have no results, and how many results no picture.
+    """Return how many images have no results, and how many results no image.
 
     Raises:
-        DataError: Not one result is of a picture of the data.
+        DataError: No result belongs to an image of the dataset.
     """
     if not with_results and strangers:
         raise DataError(

@@ -1,9 +1,11 @@
 """What holds the house together: layers, sizes, public names, and a tree that tells the truth."""
 
 import ast
+import doctest
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -123,6 +125,65 @@ def test_modules_say_what_they_are(path):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_annotations_are_not_hidden_from_shape_checks(path):
     assert "from __future__ import annotations" not in path.read_text()
+
+
+VAGUE_VERBS = frozenset({"Give", "Say", "Tell", "Let"})
+FRAGMENT = re.compile(r"(Of|Whose|Told|Likewise) ")
+ENTRY = re.compile(r" {4}\*{0,2}(\w+): (.+)")
+CODE = re.compile(r"`[^`]*`|^\s*(>>>|\.\.\.).*|^ {4}\w+: ", re.MULTILINE)
+
+
+def descriptions(text: str, section: str) -> dict[str, str]:
+    """Return the first line of each entry in a section of a docstring, by name."""
+    block = re.search(rf"^{section}:\n((?:    .*\n|\n)+)", text + "\n", re.MULTILINE)
+    entries = map(ENTRY.fullmatch, block[1].splitlines() if block else [])
+    return dict(entry.groups() for entry in entries if entry)
+
+
+def documented(path: Path):
+    """Yield the classes and functions of a module that have a docstring, with it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text is not None:
+                yield node, text
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_docstrings_use_specific_verbs_and_standard_terms(path):
+    """A summary begins with what is computed, not with "Give"; an image is an image."""
+    for node, text in documented(path):
+        assert text.split(maxsplit=1)[0] not in VAGUE_VERBS, f"{node.name}: {text.splitlines()[0]}"
+        assert not re.search(r"\bpictures?\b", CODE.sub("", text)), f"{node.name}: say image"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_arguments_are_described_by_whole_phrases(path):
+    """Each description names what the argument is, and the arguments are those of the function."""
+    for node, text in documented(path):
+        entries = descriptions(text, "Args") | descriptions(text, "Attributes")
+        fragments = [f"{name}: {line}" for name, line in entries.items() if FRAGMENT.match(line)]
+        assert not fragments, f"{node.name}: {fragments}"
+        function = node
+        if isinstance(node, ast.ClassDef):
+            inner = {n.name: n for n in node.body if isinstance(n, ast.FunctionDef)}
+            function = inner.get("__init__")
+        if function is not None:
+            arguments = {a.arg for a in ast.walk(function.args) if isinstance(a, ast.arg)}
+            unknown = descriptions(text, "Args").keys() - arguments
+            assert not unknown, f"{node.name} has no arguments {sorted(unknown)}"
+
+
+with_examples = [path for path in MODULES if ">>> " in path.read_text()]
+
+
+@pytest.mark.parametrize("path", with_examples, ids=name_of)
+def test_examples_in_docstrings_run(path):
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    module = import_module(".".join(parts).removesuffix(".__init__"))
+    failed, attempted = doctest.testmod(module)
+    assert not failed
+    assert attempted or "+SKIP" in path.read_text()
 
 
 def test_public_names_exist_and_are_documented():

@@ -97,8 +97,7 @@ def compare(
 
     Example:
         >>> import unimask
-        >>> comparison = unimask.compare("run-a", "run-b", "cells", task="panoptic")  # doctest:
-        +SKIP
+        >>> comparison = unimask.compare("run-a", "run-b", "cells")  # doctest: +SKIP
         >>> print(comparison.scores["PQ"].change)  # doctest: +SKIP
     """
     check_output_files(json, overwrite=overwrite)

@@ -18,7 +18,8 @@ def release_freed_memory(pixels: int) -> None:
     """Return freed memory to the system after work on a large image.
 
     Args:
-        pixels: Of the image; for small ones nothing is done, since the next finds the memory.
+        pixels: Number of pixels of the image; nothing is done for small ones, whose memory the
+            next image reuses.
     """
     if pixels > LARGE_PIXELS:
         trim = malloc_trim()

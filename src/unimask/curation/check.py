@@ -66,7 +66,7 @@ def check(
     window: Window = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Report:
-    """Read every image and label of a dataset, and report what would disturb training.
+    """Read every image and label of a dataset, and report problems for training.
 
     Reported are images and labels that are missing, corrupt, or do not fit; labels out of range;
     images without objects, or with more objects than a network has queries; objects without a

@@ -79,7 +79,7 @@ class Combined:
         )
 
     def open_picture(self, index: int) -> Stream:
-        """Open an image's file, whether it is on disk or in an archive."""
+        """Open an image's file, whether it is on disk or in a table cell."""
         return open_picture(self.stuff, index)
 
 

@@ -116,7 +116,7 @@ def with_things(dataset: Dataset) -> Dataset:
     """Return the dataset after checking that it has thing classes.
 
     Raises:
-        SettingsError: It has none, so that no object could be put in front of other labels.
+        SettingsError: The dataset has no thing classes, so there is nothing to put in front.
     """
     if not dataset.labels.things:
         raise SettingsError(

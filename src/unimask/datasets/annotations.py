@@ -96,7 +96,7 @@ def from_fifths(fifths: Int[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
 
 
 class Collector:
-    """Collector of objects, added one by one in any order of images, which it concatenates."""
+    """Collector of objects, which are added in any order of images and then concatenated."""
 
     def __init__(self) -> None:
         self.pictures, self.labels, self.names = array("i"), array("i"), array("q")
@@ -205,7 +205,7 @@ def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Ori
     """Raise if an object lies outside its image, or its run lengths have another size.
 
     Raises:
-        DataError: The first such object.
+        DataError: An object does; the message names the first one.
     """
     if not len(pictures):
         return
@@ -238,7 +238,7 @@ def check_picture(done: Annotations, picture: int, size: tuple[int, int], origin
     """Raise if a polygon lies outside an image whose size the labels do not state.
 
     Raises:
-        DataError: The first such polygon; drawing it could need any amount of memory.
+        DataError: A polygon does; rasterising it could need any amount of memory.
     """
     for index in done.of(picture).tolist():
         if done.run_lengths[index]:

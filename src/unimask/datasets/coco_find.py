@@ -139,7 +139,7 @@ def without_labels(jsons: Sequence[CocoJson]) -> Found | None:
 
 
 def by_split(jsons: Sequence[CocoJson], folder: Path) -> dict[str, CocoJson]:
-    """Map each split to its JSON file; of several files of a split, the first has its name."""
+    """Map each split to its JSON file; further files of a split get names of their own."""
     splits: dict[str, CocoJson] = {}
     for json in jsons:
         called = json.split or json.path.stem

@@ -99,7 +99,7 @@ class CocoReader:
         """Raise if another item has the same id, even in another spelling ("0" and 0).
 
         Raises:
-            DataError: Another item does; the message shows both spellings.
+            DataError: Another item has the id; the message shows both spellings.
         """
         first = self.spelled.setdefault((key, number), spelled)
         if listed:
@@ -161,7 +161,7 @@ class CocoReader:
         """Raise if an object refers to an image or category that is not listed.
 
         Raises:
-            DataError: The first such object.
+            DataError: An object does; the message names the first one.
         """
         for what, numbers, listed, used in (
             ("image_id", self.image_numbers, self.images, self.objects.pictures),
@@ -222,7 +222,7 @@ class CocoReader:
 
 
 def called(name: int) -> str:
-    """Return the name of an annotation for messages: its id, or its position for ~position."""
+    """Return how messages name an annotation: by id, or by position if `name` is ~position."""
     return f"annotation {name}" if name >= 0 else f"annotations[{~name}]"
 
 

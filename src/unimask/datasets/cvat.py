@@ -169,7 +169,7 @@ class CvatReader:
             self.objects.add(place, self.labels[label], first, mask, depth=depth)
 
     def check_size(self, place: int, told: tuple[int, int]) -> None:
-        """Raise if masks were made for another image size, before they are drawn.
+        """Raise if masks, which are decoded immediately, were made for another image size.
 
         Raises:
             DataError: The image has another size.
@@ -189,7 +189,7 @@ def check_distinct(file: Path, paths: Sequence[Path]) -> None:
     """Raise if an image has two entries: objects of one would be background of the other.
 
     Raises:
-        DataError: An image has.
+        DataError: An image has two entries.
     """
     for path, count in Counter(paths).most_common(1):
         if count > 1:

@@ -35,7 +35,7 @@ def check_tasks(dataset: Dataset, tasks: Sequence[Task]) -> None:
     """Raise if the labels do not support a task.
 
     Raises:
-        TaskError: They do not; the message states the labels that the task requires.
+        TaskError: A task is not supported; the message states the labels that the task requires.
     """
     about = about_of(dataset)
     for task in tasks:
@@ -50,7 +50,7 @@ def check_classes(train: Dataset, val: Dataset) -> None:
     """Raise if the label ids of two splits stand for different classes.
 
     Raises:
-        DataError: They do; the message names the classes.
+        DataError: The classes differ; the message names them.
     """
     if not mean_the_same(train.labels, val.labels):
         text = difference(train.labels, val.labels, "train", "val")

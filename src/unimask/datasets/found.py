@@ -62,7 +62,7 @@ class Opens(Protocol):
     """Dataset that opens its image files itself; its `paths` need not exist on disk."""
 
     def open_picture(self, index: int) -> Stream:
-        """Open an image's file, whether it is on disk or in an archive."""
+        """Open an image's file, whether it is on disk or in a table cell."""
         ...
 
 
@@ -99,7 +99,7 @@ def about_of(dataset: Dataset) -> About:
 
 
 def open_picture(dataset: Dataset, index: int) -> Stream:
-    """Open an image's file, whether it is on disk or in an archive.
+    """Open an image's file, whether it is on disk or in a table cell.
 
     Raises:
         OSError, DataError: The file cannot be opened.

@@ -120,7 +120,7 @@ def check_distinct(files: Sequence[Path], images: Sequence[File]) -> None:
     """Raise if an image has two JSON files: objects of one would be background of the other.
 
     Raises:
-        DataError: An image has.
+        DataError: An image has two JSON files.
     """
     first: dict[Path, Path] = {}
     for file, image in zip(files, images, strict=True):

@@ -44,7 +44,7 @@ def class_name(value: object) -> str:
 
 
 class LabelmeShape(msgspec.Struct):
-    """Shape; those with the same label and `group_id` form one object."""
+    """Shape of an image; shapes with the same label and `group_id` form one object."""
 
     label: Id
     points: list[tuple[float, float]]

@@ -108,15 +108,14 @@ class ObjectPictures:
         return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first])
 
     def open_picture(self, index: int) -> Stream:
-        """Open an image's file, whether it is on disk or in an archive."""
+        """Open an image's file, whether it is on disk or in a table cell."""
         return open_file(self.pictures[index])
 
     def check_size(self, index: int, size: tuple[int, int]) -> None:
         """Raise if an image differs in size from its labels.
 
         Raises:
-            DataError: It does, or a polygon lies outside an image whose size the labels do not
-                state.
+            DataError: The sizes differ, or the labels state no size and a polygon lies outside.
         """
         height, width = self.annotations.sizes[index].tolist()
         if (height, width) == (0, 0):

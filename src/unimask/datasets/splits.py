@@ -84,7 +84,7 @@ class Subset:
         return None if counts is None else counts[self.indices]
 
     def open_picture(self, index: int) -> Stream:
-        """Open an image's file, whether it is on disk or in an archive."""
+        """Open an image's file, whether it is on disk or in a table cell."""
         return open_picture(self.dataset, self.indices[index])
 
 

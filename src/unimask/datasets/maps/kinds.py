@@ -221,7 +221,7 @@ def refuse_coded(filled: Sequence[Glimpse], gapless: int) -> None:
     """Raise if each value holds a class and an object number.
 
     Raises:
-        DataError: The values do; reading them as object ids alone would lose the class.
+        DataError: The values hold both; reading them as object ids alone would lose the class.
     """
     values = np.unique(np.concatenate([each.values for each in filled]))
     values = values[values > 0].astype(np.int64)

@@ -85,7 +85,7 @@ def check_header(member: Any, file: File) -> None:
     """Raise by the header alone if an array holds objects or too many values.
 
     Raises:
-        DataError: It does.
+        DataError: The array has a dtype or shape that label maps do not have.
     """
     version = np.lib.format.read_magic(member)
     read = (

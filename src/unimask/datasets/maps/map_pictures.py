@@ -90,7 +90,7 @@ class MapPictures:
         )
 
     def open_picture(self, index: int) -> Stream:
-        """Open an image's file, whether it is on disk or in an archive."""
+        """Open an image's file, whether it is on disk or in a table cell."""
         return open_file(self.pictures[index])
 
 

@@ -189,7 +189,7 @@ def check_siblings(several: Sequence[tuple[FileSet, str]]) -> None:
     """Raise if masks of one image show the same object, as those of several annotators do.
 
     Raises:
-        DataError: Most masks do.
+        DataError: Most of these masks overlap strongly.
     """
     sample = several[:: -(-len(several) // SAMPLED)]
     values = [

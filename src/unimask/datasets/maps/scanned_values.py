@@ -59,7 +59,7 @@ def check_colours(count: int, where: object) -> None:
     """Raise if there are more colours than label maps have.
 
     Raises:
-        DataError: There are.
+        DataError: There are too many colours.
     """
     if count > COLOURS:
         raise DataError(

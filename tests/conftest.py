@@ -35,7 +35,7 @@ from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
 from unimask.text.task_sentences import START
 
-pytest_plugins = ["skips"]
+pytest_plugins = ["torchvision_operators", "skips"]
 
 torch.set_num_threads(1)
 # The same cases at every run, so that a change is judged by itself; `make fuzz-draws` has new ones.

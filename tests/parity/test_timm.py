@@ -12,24 +12,9 @@ import unimask
 from unimask.checkpoints import read_backbone, read_huggingface, write_huggingface
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import TimmConfig
-from unimask.errors import CheckpointError, MissingExtraError, SettingsError
+from unimask.errors import CheckpointError, SettingsError
 from unimask.modeling.backbones.timm import import_timm
 from unimask.modeling.build import build_backbone, build_segmenter
-
-
-def declare_missing_operators() -> None:
-    """Declare the operators that torchvision cannot load beside PyTorch's builds for CPUs.
-
-    PyPI's torchvision is linked against CUDA. Without that library its import fails at the first
-    operator that it describes; timm imports torchvision, but uses none of its operators.
-    """
-    library = torch.library.Library("torchvision", "DEF")
-    for name in ("nms", "qnms"):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    LIBRARIES.append(library)  # which undeclares them when it is garbage
-
-
-LIBRARIES: list[torch.library.Library] = []
 
 pytestmark = [
     pytest.mark.extra,
@@ -37,15 +22,8 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def timm():
-    """The real package, beside whichever build of PyTorch is installed."""
-    try:
-        return import_timm()
-    except MissingExtraError as error:
-        if "torchvision::nms" not in str(error.__cause__):
-            raise
-    declare_missing_operators()
     return import_timm()
 
 
@@ -130,8 +108,8 @@ def test_presets_take_the_backbone_and_its_normalisation(timm):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("vit_tiny_patch16_224", "has strides 16, 16, 16; needed are 4, 8, 16 and 32"),
-        ("swin_tiny_patch4_window7_224", "for pictures of any size: Input height"),
+        ("vit_tiny_patch16_224", "has strides 16, 16, 16; 4, 8, 16 and 32 are needed"),
+        ("swin_tiny_patch4_window7_224", "for images of any size: Input height"),
         ("resnet19", "Unknown model"),
         ("resnet18.nobody", "Invalid pretrained tag"),
     ],

@@ -1,8 +1,8 @@
 """Let torchvision be imported beside PyTorch's CPU builds, on whose operators it cannot register.
 
-PyPI's torchvision is linked against CUDA. Beside a CPU build its import fails at the first operator
-that it describes. timm imports torchvision, and transformers does where it is installed; neither uses
-its operators in these tests.
+PyPI's torchvision is linked against CUDA. Beside a CPU build its import fails at the first
+operator that it describes. timm imports torchvision, and transformers does where it is installed;
+neither uses its operators in these tests.
 """
 
 from importlib import import_module

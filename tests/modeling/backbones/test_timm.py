@@ -102,8 +102,8 @@ def test_maps_are_those_of_the_model(timm):
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("plain", "timm's plain has strides 16, 16, 16; needed are 4, 8, 16 and 32"),
-        ("fixed", "'fixed' for pictures of any size: Input height"),
+        ("plain", "timm's plain has strides 16, 16, 16; 4, 8, 16 and 32 are needed"),
+        ("fixed", "'fixed' for images of any size: Input height"),
         ("nobody", r"timm gives no feature maps of 'nobody' .* Unknown model \(nobody\)"),
     ],
 )

@@ -97,7 +97,7 @@ def in_heads(dim: int) -> int:
     """Check that a width is divisible by the number of heads, and return it.
 
     Raises:
-        CheckpointError: It is not.
+        CheckpointError: The width is not divisible.
     """
     if dim % HEADS:
         raise CheckpointError(f"{dim} channels are of no {HEADS} heads, MaskFormer's number")

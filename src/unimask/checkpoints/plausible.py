@@ -87,7 +87,7 @@ def check_heads(config: SegmenterConfig) -> None:
     """Check that the numbers of heads divide widths, which no weight's shape ensures.
 
     Raises:
-        CheckpointError: One does not.
+        CheckpointError: A number of heads does not divide its width.
     """
     pixels, backbone = config.pixel_decoder, config.backbone
     encoder = getattr(pixels, "encoder", None)

@@ -64,7 +64,7 @@ def stored(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
     """Refuse zips that expand when they are read; torch compresses nothing.
 
     Raises:
-        Refused: The zip does.
+        Refused: The zip would expand.
     """
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values())
     if packed or sum(entry.file_size for entry in entries.values()) > size:
@@ -170,7 +170,7 @@ def call_or_read(name: Name, arguments: tuple) -> object:
     """Read a storage from its bytes, or call a stand-in.
 
     Raises:
-        Refused: It is neither.
+        Refused: The name has no stand-in, or the bytes hold no storage.
     """
     if name != ("torch.storage", "_load_from_bytes"):
         return call(name, arguments)

@@ -114,7 +114,7 @@ class DiNATConfig:
 
     @property
     def depths(self) -> tuple[int, ...]:
-        """Blocks per stage."""
+        """Number of blocks per stage."""
         return tuple(len(stage) for stage in self.dilations)
 
 

@@ -90,7 +90,7 @@ def check_writable(folder: Path) -> None:
     """Create a folder and test that files can be written there.
 
     Raises:
-        OutputError: They cannot.
+        OutputError: The folder cannot be created, or is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

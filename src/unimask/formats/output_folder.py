@@ -162,7 +162,7 @@ class OutputFolder:
         """Refuse a folder that holds foreign files.
 
         Raises:
-            OutputError: It does.
+            OutputError: The folder holds foreign files.
         """
         foreign = foreign_entries(self.path)
         if foreign and RECORD not in foreign:

@@ -58,7 +58,7 @@ def boundary_width(size: tuple[int, int]) -> int:
 
 
 def boundary(mask: Bool[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"]:
-    """Compute the pixels of a mask within `width` of its outline, by Chebyshev distance.
+    """Mark the pixels of a mask within `width` of its outline, by Chebyshev distance.
 
     Where the image border cuts a mask off, that border is part of its outline.
     """

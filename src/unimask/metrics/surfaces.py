@@ -77,7 +77,7 @@ def hausdorff_95(first: Bool[np.ndarray, "h w"], second: Bool[np.ndarray, "h w"]
 
 
 def surface(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-    """Compute the pixels of a mask that share a side with a pixel outside it."""
+    """Mark the pixels of a mask that share a side with a pixel outside it."""
     return mask & ~np.asarray(binary_erosion(mask), bool)
 
 

@@ -63,7 +63,7 @@ class Shape(NamedTuple):
 def draw_overlay(
     image: UInt8[np.ndarray, "h w 3"], shapes: list[Shape], *, legend: bool = True
 ) -> Image.Image:
-    """Draw fills, contours, labels and a legend, with small segments above large ones."""
+    """Draw fills, contours, labels and a legend over an image; small segments are on top."""
     named = [shape._replace(name=drawn_name(shape.name)) for shape in shapes]
     order = sorted(named, key=lambda shape: (shape.counted, -shape.area))
     height, width = image.shape[:2]

@@ -93,7 +93,7 @@ def decided(data: Numbering, labels: Numbering, findings: Iterable[Finding]) -> 
     """Choose the numbering under which results match objects of their own class.
 
     Raises:
-        DataError: Neither is clearly better.
+        DataError: Neither numbering is clearly better.
     """
     pairs = list(findings)
     votes_data, votes_labels = (
@@ -117,7 +117,7 @@ def checked(numbering: Numbering, used: Iterable[Id]) -> Numbering:
     """Check that a numbering has all categories, and return it.
 
     Raises:
-        DataError: One is missing.
+        DataError: A category is missing.
     """
     for category in used:
         numbering.label(category)

@@ -101,7 +101,7 @@ def number_at_end(stem: str) -> list[int]:
 
 
 def partner_notes(pictures: int, with_results: int, strangers: int, source: Path) -> list[str]:
-    """Return how many images have no results, and how many results no image.
+    """Return notes on how many images have no result, and how many results no image.
 
     Raises:
         DataError: No result belongs to an image of the dataset.

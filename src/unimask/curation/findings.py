@@ -169,13 +169,28 @@ def untaught(survey: Survey) -> list[Finding]:
 
 
 def named_alike(survey: Survey) -> list[Finding]:
-    """Find classes that share a name."""
+    """Find classes that share a name, nearly share one, or have one that could not be decoded."""
     times = Counter(survey.labels.names)
-    return [
-        Finding(False, f"{count} classes are called {name}: give each its own name, or merge them")
+    found = [
+        f"{count} classes are called {name}: give each its own name, or merge them"
         for name, count in times.items()
         if count > 1
     ]
+    alike: dict[str, list[str]] = {}
+    for name in times:
+        alike.setdefault("".join(name.casefold().split()), []).append(name)
+    found += [
+        f"classes {' and '.join(map(repr, names))} differ in spaces or letter case alone: give "
+        "them one name if they are one class"
+        for names in alike.values()
+        if len(names) > 1
+    ]
+    if undecoded := [name for name in times if "\ufffd" in name]:
+        found.append(
+            f"{len(undecoded)} class names hold bytes that are no UTF-8, such as {undecoded[0]}: "
+            "save the labels as UTF-8"
+        )
+    return [Finding(False, sentence) for sentence in found]
 
 
 def unlike(surveys: Sequence[Survey]) -> list[Finding]:

@@ -20,6 +20,10 @@ OUTSIDE = 0.1
 """Maximum share of the longer side by which an object may extend beyond the image; that part is
 clipped."""
 
+FEWEST_SHARES, TINY = 2, 16
+"""Minimum number of outlines that show, by all lying within the first pixel of images with longer
+sides than this, that their coordinates are shares of the sides."""
+
 Origin = Callable[[int, int], str]
 """Function that names an object in messages, from its image's number and its own."""
 
@@ -212,12 +216,19 @@ def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Ori
     height, width = done.sizes[pictures].T
     start = done.parts[:-1]
     owners = np.repeat(np.arange(len(pictures)), np.diff(done.first_part))
-    bad = np.zeros(len(owners), bool)
+    bad, within_one = np.zeros(len(owners), bool), ~done.run_lengths[owners]
     for axis in range(2):
         along = done.values[axis::2]
         low = np.minimum.reduceat(along, start // 2)
         high = np.maximum.reduceat(along, start // 2)
         bad |= is_outside(low, high, (height[owners], width[owners]), axis)
+        within_one &= (low >= 0) & (high <= FIFTHS)
+    tiny, fractional = 0 < done.sizes.max() <= TINY, bool((done.values % FIFTHS).any())
+    if len(owners) >= FEWEST_SHARES and within_one.all() and fractional and not tiny:
+        raise DataError(
+            f"{origin(int(pictures[0]), int(done.names[0]))} and all others lie between 0 and 1: "
+            "these are shares of the sides, not pixels; multiply x by the width and y by the height"
+        )
     other_size = (done.values[start] != height[owners]) | (done.values[start + 1] != width[owners])
     bad = np.where(done.run_lengths[owners], other_size, bad) & (height[owners] > 0)
     if bad.any():

@@ -7,7 +7,7 @@ those without, and lists of objects before label maps.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,12 @@ from unimask.datasets.maps.ade20k import find_ade20k
 from unimask.datasets.maps.cityscapes import find_cityscapes
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
 from unimask.datasets.maps.picture_pairs import KINDS, find_picture_pairs
-from unimask.datasets.picture_files import is_passed_over
+from unimask.datasets.picture_files import files_with, is_passed_over
 from unimask.datasets.splits import splits_in
 from unimask.datasets.tables.find import find_on_hub, find_tables_in, is_on_hub
 from unimask.datasets.yolo import find_yolo
 from unimask.errors import DataError, MissingExtraError, SettingsError
+from unimask.formats.json_outline import json_outline
 
 Find = Callable[[Path], Found | None]
 
@@ -210,7 +211,16 @@ def check_format(candidates: Candidates, folder: Path, format: str) -> None:
 def expected(folder: Path) -> str:
     """Return the error message for a folder without a known format."""
     listed = ", or ".join(what for _, _, what in FORMATS)
-    return f"{folder} holds no dataset that is known here: expected {listed}"
+    damaged = next(damaged_jsons(folder), "")
+    return f"{folder} holds no dataset that is known here{damaged}: expected {listed}"
+
+
+def damaged_jsons(folder: Path) -> Iterator[str]:
+    """Yield the end of a sentence about each JSON file that cannot be parsed."""
+    files = [file for file in files_with(folder, ".json")[:MOST_INNER] if file.is_file()]
+    for file in files:
+        if fault := json_outline(file, 1 << 20).fault:
+            yield f", and {file} cannot be read as JSON ({fault})"
 
 
 def in_words(refusals: Sequence[tuple[str, Exception]]) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from unimask.datasets.coco_instances import open_coco_instances
 from unimask.datasets.coco_panoptic import CocoPanoptic
+from unimask.datasets.coco_records import png_name
 from unimask.datasets.found import WHOLE, Dataset, Evidence, Found, Opener, UnlabelledError, Wish
 from unimask.datasets.picture_files import is_passed_over
 from unimask.datasets.splits import split_named
@@ -86,7 +87,8 @@ def coco_json(file: Path) -> CocoJson | None:
     if not outline.keys.keys() & {"images", "annotations", "categories"}:
         return None
     if lacks := missing_list(outline):
-        return CocoJson(file, "nothing", lacks)
+        fault = f"it cannot be read as JSON ({outline.fault})" if outline.fault else ""
+        return CocoJson(file, "nothing", fault or lacks)
     if items and not items & {"segmentation", "bbox", "category_id"}:
         return CocoJson(file, "nothing", "its annotations have no segmentation")
     return CocoJson(file, "instances", empty=empty)
@@ -203,7 +205,7 @@ def first_names(file: Path) -> dict[str, str]:
     for key, item in stream_lists(file, ("images", "annotations")):
         name: Any = item.get("file_name") if isinstance(item, dict) else None
         if isinstance(name, str):
-            first.setdefault(key, name)
+            first.setdefault(key, png_name(name) if key == "annotations" else name)
         if len(first) == 2:
             break
     return first

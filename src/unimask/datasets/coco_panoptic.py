@@ -17,7 +17,7 @@ from unimask.datasets.coco_records import (
     CocoSegment,
     numeric_ids,
 )
-from unimask.datasets.found import About
+from unimask.datasets.found import About, tell
 from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.maps.label_map import check_size
 from unimask.datasets.sample import Sample
@@ -77,6 +77,11 @@ class CocoPanoptic:
         self.about = About(FORMAT, told=f"pixels without a segment are ignored{ignored}")
         files = by_id(annotations, "images", records["images"])
         self.entries = entries_of(annotations, files, records["annotations"])
+        if unlabelled := [files[id].file_name for id in files.keys() - labelled_ids(self.entries)]:
+            tell(
+                f"{annotations}: {len(unlabelled)} images have no annotation, such as "
+                f"{min(unlabelled)!r}: left out"
+            )
         self.entries.sort(key=lambda entry: images / entry[0].file_name)
         self.paths = [images / image.file_name for image, _ in self.entries]
 
@@ -244,3 +249,8 @@ def entries_of(
             raise DataError(f"{where} lists segment {twice} twice: export it again")
         entries[record.image_id] = image, record
     return list(entries.values())
+
+
+def labelled_ids(entries: Sequence[tuple[CocoImage, CocoPanopticImage]]) -> set[Any]:
+    """Return the ids of images that have an annotation."""
+    return {image.id for image, _ in entries}

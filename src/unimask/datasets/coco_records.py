@@ -3,6 +3,7 @@
 Fields that are never read are not declared, so that other tools may store anything in them.
 """
 
+import re
 from collections.abc import Sequence
 from math import inf, isnan
 from typing import Any, ClassVar
@@ -23,6 +24,9 @@ from unimask.formats.json_values import (
     text_or_number,
     whole_number,
 )
+
+LOSSY_SUFFIX = re.compile(r"\.jpe?g\Z", re.IGNORECASE)
+"""Suffix of files that cannot hold segment ids."""
 
 
 def side_length(value: object) -> int:
@@ -138,6 +142,11 @@ class CocoSegment(CocoRecord):
     }
 
 
+def png_name(name: str) -> str:
+    """Return the name of a PNG of segment ids; some tools write that of the JPEG image instead."""
+    return LOSSY_SUFFIX.sub(".png", name)
+
+
 class CocoPanopticImage(CocoRecord):
     """Segments of one image, an item of "annotations" in COCO panoptic."""
 
@@ -147,5 +156,5 @@ class CocoPanopticImage(CocoRecord):
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
         "image_id": normalized_id,
-        "file_name": plain_text,
+        "file_name": lambda value: png_name(plain_text(value)),
     }

@@ -68,5 +68,11 @@ def without_suffix(name: str) -> str:
     return f"{stem}.image" if suffix in SUFFIXES else small(name)
 
 
-FORMS = (composed, decoded, small, without_suffix)
+def with_suffix(name: str) -> str:
+    """Return a name as `without_suffix` does, also where it has no suffix of an image."""
+    name = without_suffix(name)
+    return name if name.endswith(".image") else f"{name}.image"
+
+
+FORMS = (composed, decoded, small, without_suffix, with_suffix)
 """Normal forms of names, the strictest first."""

@@ -1,6 +1,7 @@
 """Find the image files that labels refer to, and ignore files that are not part of a dataset."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote
@@ -8,7 +9,7 @@ from urllib.parse import unquote
 from PIL import Image
 
 from unimask.datasets.found import tell
-from unimask.datasets.name_forms import composed, match_names, names_in, without_suffix
+from unimask.datasets.name_forms import composed, decoded, match_names, names_in, without_suffix
 from unimask.errors import DataError
 from unimask.processing.orientation import SWAPS_SIDES, read_orientation
 from unimask.processing.pictures import SUFFIXES, is_picture, no_limit_of_pil, read_picture
@@ -19,6 +20,9 @@ TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 
 LEFT_BEHIND = frozenset(["__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found"])
 """Lower-case names of files that operating systems and archives leave beside data."""
+
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*/(.*)", re.DOTALL)
+"""A URL such as https://host/path or s3://bucket/path."""
 
 DEEPEST = 3
 """Maximum depth of folders that are searched for images."""
@@ -94,9 +98,12 @@ def find_pictures(names: Sequence[str], folders: Iterable[Path], source: Path) -
 
 
 def plain_name(name: str) -> str:
-    """Return a name with forward slashes; a Label Studio URL becomes the file it requests."""
+    """Return a name with forward slashes; a URL becomes its path, or the file it requests."""
     _, asks, target = name.partition("?d=")
-    name = unquote(target) if asks else name
+    if asks:
+        name = unquote(target)
+    elif address := ADDRESS.match(name):
+        name = unquote(re.split("[?#]", address[1])[0])
     return PureWindowsPath(name).as_posix()
 
 
@@ -172,7 +179,8 @@ def by_last_parts(
     known = ends_below(roots)
     paths, missing = list(map(Path, names)), []
     for index, name in enumerate(names):
-        end = next((end for end in ends_of(name.split("/")) if end in known), None)
+        ends = [*ends_of(name.split("/")), *ends_of(decoded(name).split("/"))]
+        end = next((end for end in ends if end in known), None)
         if end is None:
             missing.append(index)
         else:

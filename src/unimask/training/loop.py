@@ -32,8 +32,8 @@ from unimask.training.validation import draw_samples, predictor_of, validate
 from unimask.training.waiting import DONE, ENOUGH, LEFT, AskedToStop, FirstProcessWorks
 
 LEAST_STRETCH, STRETCHES = 20, 15
-"""Minimum number of steps per log interval, and number of log intervals of a run whose epochs are
-longer than an interval.
+"""Minimum number of steps per log interval, and minimum number of log intervals per run; within
+these limits an interval is one epoch.
 """
 
 
@@ -182,7 +182,7 @@ class Loop:
             self.trainee.last_bad = ""
 
     def told_now(self) -> bool:
-        """Return whether a log interval ends with this step, as with the first and the last."""
+        """Return whether a log interval ends with this step, the first or last ones included."""
         length = min(round(self.step / self.epoch), self.settings.steps // STRETCHES)
         regular = self.step % max(LEAST_STRETCH, length) == 0
         return regular or self.step in (1, self.settings.steps)

@@ -83,7 +83,8 @@ def new_plan(
     settings = replace(settings, tokenizer=tokenizer_for(request.model, settings.tokenizer))
     start = starting_point(request.model, dataset.labels, tasks, settings, resumed)
     checkpoint, pretrained, words, other_classes = start
-    if (channels := checkpoint.config.backbone.in_channels) != RGB:  # reopen with them
+    # The splits were opened as RGB, because the number of channels is known only now.
+    if (channels := checkpoint.config.backbone.in_channels) != RGB:
         dataset, validation = open_splits(request, channels)
     settings = choices.rest(settings, checkpoint, pretrained, len(dataset), len(validation))
     if request.settings is None:

@@ -182,7 +182,7 @@ class Loop:
             self.trainee.last_bad = ""
 
     def told_now(self) -> bool:
-        """Return whether a log interval ends with this step, the first or last ones included."""
+        """Return whether a log line follows this step: the first, last, or an interval's end."""
         length = min(round(self.step / self.epoch), self.settings.steps // STRETCHES)
         regular = self.step % max(LEAST_STRETCH, length) == 0
         return regular or self.step in (1, self.settings.steps)

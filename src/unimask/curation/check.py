@@ -91,6 +91,10 @@ def check(
 
     Raises:
         DataError: There is no dataset, or it cannot be opened.
+
+    Example:
+        >>> import unimask
+        >>> report = unimask.check("cells", queries=200)  # doctest: +SKIP
     """
     folder = DatasetFolder(Path(data), Wish(names, channels, format, masks))
     surveys, about = [], None

@@ -88,6 +88,10 @@ def convert(
         DataError: An image or its labels cannot be read, or cannot be represented in the format.
         OutputError: `out` is not empty, or cannot be written.
         SettingsError: The format is unknown, or images are not files that could be linked.
+
+    Example:
+        >>> import unimask
+        >>> unimask.convert("cells", "cells-coco", to="coco")  # doctest: +SKIP
     """
     if to not in FORMATS:
         raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")

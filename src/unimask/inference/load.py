@@ -60,6 +60,11 @@ def load(
         CheckpointError: The weights do not exist, or cannot be read.
         SettingsError: The device or the dtype is not available, an argument does not fit the
             source, or the compiler does not work on this machine.
+
+    Example:
+        >>> import unimask
+        >>> model = unimask.load("nuclei")  # doctest: +SKIP
+        >>> result = model.predict("cells.png")  # doctest: +SKIP
     """
     place = choose_device(device)
     kind = choose_dtype(dtype, place)

@@ -64,6 +64,12 @@ class Predictor:
 
     Raises:
         SettingsError: The compiler does not work on this machine.
+
+    Example:
+        >>> import unimask
+        >>> model = unimask.load("nuclei")  # doctest: +SKIP
+        >>> result = model.predict("cells.png", task="panoptic")  # doctest: +SKIP
+        >>> results = model.predict(["1.png", "2.png"], batch_size=2)  # doctest: +SKIP
     """
 
     def __init__(

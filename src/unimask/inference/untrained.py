@@ -60,6 +60,12 @@ def build(
         MissingExtraError: timm is requested but not installed.
         SettingsError: The name, backbone or pixel decoder is unknown, the label set is invalid,
             or an architecture is given no labels.
+
+    Example:
+        >>> import unimask
+        >>> model = unimask.build("mask2former-nano", labels=["cell"])
+        >>> model.tasks
+        ('panoptic', 'instance', 'semantic')
     """
     label_set = None
     if labels is not None:

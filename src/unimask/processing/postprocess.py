@@ -70,8 +70,30 @@ def postprocess(
         resize: "masks", or "scores", the rule of semantic-only checkpoints.
         threshold: Instance: minimum score; panoptic: replaces `object_threshold`.
 
+    Returns:
+        Segments at `original_size`.
+
     Raises:
         TaskError, SettingsError: The arguments are inconsistent.
+
+    Example:
+        >>> import torch
+        >>> from unimask import postprocess
+        >>> class_logits = torch.tensor([[5.0, 0.0], [0.0, 5.0]])
+        >>> mask_logits = torch.full((2, 2, 2), -5.0)
+        >>> mask_logits[0, :, 0] = 5.0
+        >>> result = postprocess(
+        ...     class_logits,
+        ...     mask_logits,
+        ...     task="panoptic",
+        ...     labels=["cell"],
+        ...     is_thing=[True],
+        ...     padded_size=(8, 8),
+        ...     input_size=(8, 8),
+        ...     original_size=(8, 8),
+        ... )
+        >>> result.names, result.segments[0].area
+        (('cell',), 32)
     """
     check_tensors(class_logits, mask_logits)
     task, label_set = parse_task(task), checked_labels(labels, is_thing)

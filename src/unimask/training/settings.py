@@ -70,6 +70,13 @@ class TrainingSettings:
             stored with the weights for prediction. None keeps that of the weights.
         augmentation: Augmentation of training images.
         criterion: Weights and sampling of the losses; None takes the authors' for the network.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from unimask import TrainingSettings
+        >>> settings = TrainingSettings(steps=1000, batch_size=8)
+        >>> replace(settings, steps=2000).batch_size
+        8
     """
 
     steps: int = 1000

@@ -110,6 +110,10 @@ def train(
             the resumed run, or the model is unknown.
         TrainingError: The run cannot be resumed, another process uses the folder, or the losses
             stay non-finite.
+
+    Example:
+        >>> import unimask
+        >>> unimask.train("cells", model="mask2former-nano", out="runs/cells")  # doctest: +SKIP
     """
     request = Request(
         data=data,

@@ -1,10 +1,12 @@
 """What users suffer from when tools name or number their masks differently: a test for each."""
 
+import json
 import unicodedata
 
 import numpy as np
 import pytest
 from map_layouts import draw_photo, save
+from PIL import Image
 
 from unimask.datasets import describe, open_dataset
 from unimask.errors import DataError
@@ -97,7 +99,8 @@ COMPOSED, SPLIT = (unicodedata.normalize(form, "größe é {}") for form in ("NF
         ("my photo ({}).png", "my%20photo%20%28{}%29.png"),
         ("IMG_{}.PNG", "img_{}.png"),
         ("t00{}.tif", "man_seg00{}.tif"),
-        ("frame{}.png", "label_00{}.png"),
+        ("x{}.png", "y_00{}.png"),
+        ("image{}.png", "mask{}.png"),
     ],
 )
 def test_masks_are_found_whose_names_are_written_differently(tmp_path, image, mask):
@@ -131,8 +134,8 @@ def test_sequences_of_cells_are_paired_with_their_own_masks(tmp_path):
 
 def test_numbers_pair_nothing_where_a_mask_has_no_image(tmp_path):
     """Images that count from 0 and masks that count from 1 would all get the mask of another."""
-    data = write(tmp_path, draw_object, "images/frame{}.png", "masks/label{}.png")
-    (data / "masks" / "label0.png").rename(data / "masks" / "label6.png")
+    data = write(tmp_path, draw_object, "images/t{}.png", "masks/man{}.png")
+    (data / "masks" / "man0.png").rename(data / "masks" / "man6.png")
     with pytest.raises(DataError, match="holds no dataset"):
         open_dataset(data)
 
@@ -172,3 +175,75 @@ def test_a_copy_of_vocs_classes_leaves_no_empty_name_in_the_description(tmp_path
     told = describe(open_dataset(data))
     assert "SegmentationClassPNG is not read: it equals SegmentationClass" in told
     assert "(--masks" not in told
+
+
+def test_masks_beside_their_images_are_found_by_glued_numbers(tmp_path):
+    """Elsewhere img0.png and mask0.png in one folder hold no dataset."""
+    dataset = open_dataset(write(tmp_path, draw_object, "img{}.png", "mask{}.png"))
+    assert [path.name for path in dataset.paths] == [f"img{index}.png" for index in range(IMAGES)]
+    assert [areas_of(dataset, i)["foreground"] for i in range(6)] == [
+        284 + 12 * i for i in range(6)
+    ]
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2), (0, 128, 255)])
+def test_classes_in_jpegs_are_refused(tmp_path, values):
+    """Elsewhere compression makes classes of its own, and 255, an object, is ignored."""
+
+    def draw(index):
+        labels = draw_object(index)
+        labels[:, 32:] *= 2
+        return np.array(values, np.uint8)[labels]
+
+    with pytest.raises(DataError, match=r"a0\.jpg is a JPEG with more values than black and white"):
+        open_dataset(write(tmp_path, draw, mask="masks/a{}.jpg"))
+
+
+def test_black_and_white_masks_that_compression_has_tinted_are_masks(tmp_path):
+    """Elsewhere each tint of a lossy WebP is a class."""
+    write(tmp_path, draw_object)
+    for path in sorted((tmp_path / "masks").iterdir()):
+        pixels = np.broadcast_to(np.array(Image.open(path))[..., None] * np.uint8(250), (*SIZE, 3))
+        tinted = pixels + np.array([0, 3, 5], np.uint8)
+        Image.fromarray(tinted).save(path.with_suffix(".webp"), lossless=True)
+        path.unlink()
+    dataset = open_dataset(tmp_path)
+    assert areas_of(dataset) == {"background": 48 * 64 - AREA, "foreground": AREA}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"background": 0, "cat": 1, "dog": 2},
+        {"0": "background", "1": "cat", "2": "dog"},
+    ],
+)
+def test_the_layout_of_nnu_net_is_read_with_its_classes(tmp_path, labels):
+    """Elsewhere case_000_0000.png has no partner case_000.png."""
+
+    def draw(index):
+        mask = draw_object(index)
+        mask[:, 32:] *= 2
+        return mask
+
+    write(tmp_path, draw, "imagesTr/case_00{}_0000.png", "labelsTr/case_00{}.png")
+    save(tmp_path / "imagesTs" / "case_009_0000.png", draw_photo(9, SIZE))
+    content = {"channel_names": {"0": "rgb"}, "labels": labels, "numTraining": IMAGES}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    dataset = open_dataset(tmp_path)
+    assert len(dataset) == IMAGES
+    assert areas_of(dataset) == {"background": 48 * 64 - AREA, "cat": 200, "dog": 84}
+
+
+def test_images_of_several_channels_by_file_are_refused(tmp_path):
+    """Each channel alone would be taken for the whole image."""
+    write(tmp_path, draw_object, "imagesTr/case_00{}_0000.png", "labelsTr/case_00{}.png")
+    write(tmp_path, draw_object, "imagesTr/case_00{}_0001.png", "labelsTr/case_00{}.png")
+    with pytest.raises(DataError, match="holds no dataset"):
+        open_dataset(tmp_path)
+
+
+def test_a_dataset_three_folders_down_is_found(tmp_path):
+    """Elsewhere only one folder in a folder is looked into."""
+    dataset = open_dataset(write(tmp_path / "export" / "v1" / "cells", draw_object).parents[1])
+    assert areas_of(dataset)["foreground"] == AREA

@@ -77,6 +77,9 @@ SPELLINGS = {
 }
 """Other spellings of each format's name, in lower case without punctuation."""
 
+DEEPEST = 4
+"""Maximum depth of nested folders, each alone in another."""
+
 MOST_INNER = 64
 """Maximum number of inner folders that are inspected if the folder itself has no known format."""
 
@@ -180,18 +183,30 @@ def look_in(folder: Path, format: str | None) -> Candidates:
 def look_further(folder: Path, format: str | None) -> Candidates:
     """Detect formats in the inner folders, whatever their names.
 
-    A single inner folder is taken as the dataset, since archives often unpack into a nested folder.
+    A single inner folder is taken as the dataset, since archives often unpack into a nested folder,
+    or into several, one in another.
     Several inner folders of one format are splits with the names of the folders.
     """
-    inner = [p for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name)]
+    inner = inner_folders(folder)
     if len(inner) == 1:
-        return look_in(inner[0], format)
+        for _ in range(DEEPEST):
+            candidates = look_in(inner[0], format)
+            further = inner_folders(inner[0])
+            if candidates.found or candidates.refusals or len(further) != 1:
+                break
+            inner = further
+        return candidates
     candidates = Candidates()
     if len(inner) <= MOST_INNER:
         for name, find, _ in FORMATS:
             if find is not COSTLY:
                 candidates.ask(name, partial(splits_in, find=find, any_name=True), folder)
     return candidates
+
+
+def inner_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, without hidden ones."""
+    return [p for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name)]
 
 
 def check_format(candidates: Candidates, folder: Path, format: str) -> None:

@@ -37,9 +37,8 @@ MEANT = frozenset(
 """File names that are reserved for tables: a file with one is refused if it holds no table. Other
 files count only if every row has a colour."""
 
-PIXEL_CLASSES = "_classes.csv"
-"""Name of Roboflow's table of masks (value and name), which other exports use for a list of
-images."""
+PIXEL_CLASSES = frozenset({"_classes.csv", "dataset.json"})
+"""Names of the tables of Roboflow and nnU-Net, which other exports use for other files."""
 
 LARGEST = 2**20
 """Maximum size of a table in bytes; annotation files are larger."""
@@ -108,9 +107,9 @@ class ClassTable:
 
     @property
     def of_pixels(self) -> bool:
-        """Whether it is Roboflow's table and every row has a value."""
+        """Whether it is a table of Roboflow or nnU-Net, and each row has a value."""
         valued = all(row.value is not None for row in self.rows)
-        return self.path.name.lower() == PIXEL_CLASSES and valued
+        return self.path.name.lower() in PIXEL_CLASSES and valued
 
     @property
     def coloured(self) -> bool:

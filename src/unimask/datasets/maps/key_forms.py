@@ -10,6 +10,10 @@ NUMBER_LAST = re.compile(r"(.*?)([0-9]{1,18})")
 """Pattern of a key that ends in a running number: "t012", "man_seg012"."""
 
 
+CHANNEL = re.compile("_0000$")
+"""Ending that nnU-Net gives to names of images of one channel, or of colours."""
+
+
 def ignore_case(*groups: Sequence[FileSet]) -> list[list[FileSet]]:
     """Convert the keys of all file sets to lower case, unless two keys of a set would be equal."""
     sets = [each for group in groups for each in group]
@@ -23,6 +27,18 @@ def with_small_keys(each: FileSet) -> FileSet:
     files = {key.casefold(): path for key, path in each.files.items()}
     siblings = {key.casefold(): paths for key, paths in each.siblings.items()}
     return replace(each, files=files, siblings=siblings)
+
+
+def without_channel(sets: Sequence[FileSet]) -> list[FileSet]:
+    """Remove the channel that nnU-Net appends to names of images, if all have the same ("_0000").
+
+    Sets with several channels or none are omitted: each image would need all its channels.
+    """
+    cut = [each for each in sets if all(CHANNEL.search(key) for key in each.files)]
+    return [
+        replace(each, files={CHANNEL.sub("", key): path for key, path in each.files.items()})
+        for each in cut
+    ]
 
 
 def number_keys(sets: Iterable[FileSet]) -> list[FileSet]:

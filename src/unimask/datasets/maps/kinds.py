@@ -22,6 +22,9 @@ Kind = Literal["index", "colour", "binary", "ids"]
 PAIR = 2
 """Number of classes of binary maps."""
 
+JPEG = LOSSY - {".webp"}
+"""Suffixes of files that are never lossless."""
+
 STRAYS = 0.05
 """Maximum share of pixels of lossy binary masks that are neither black nor white."""
 
@@ -92,7 +95,7 @@ def read_meaning(
         semantic: Whether the user requests semantic maps.
 
     Raises:
-        DataError: The values may be classes as well as object ids.
+        DataError: The values may be classes as well as object ids, or files may have changed them.
     """
     if any(each.paged for each in seen):
         pages = "each page of a file is the mask of one object"
@@ -110,7 +113,22 @@ def read_meaning(
         refuse_coded(filled, sum(is_gapless(each) for each in filled))
     if classes or semantic:
         return Reading("index")
+    refuse_blurred(seen)
     return read_objects(seen)
+
+
+def refuse_blurred(seen: Sequence[Glimpse]) -> None:
+    """Refuse JPEGs of more than a mask: compression replaced some of their values by others.
+
+    Raises:
+        DataError: A map is a JPEG.
+    """
+    blurred = [each.file for each in seen if each.file.suffix.lower() in JPEG]
+    if blurred:
+        raise DataError(
+            f"{blurred[0]} is a JPEG with more values than black and white, and its compression "
+            "changes values: save the labels as PNG, from their source"
+        )
 
 
 def read_binary(seen: Sequence[Glimpse]) -> Reading | None:

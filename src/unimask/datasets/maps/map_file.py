@@ -18,6 +18,9 @@ ARRAYS = frozenset({".npy", ".npz"})
 COLOURS = 256
 """Maximum number of colours of a label map."""
 
+LOSSY_FORMATS, TINTED = frozenset({"JPEG", "MPO", "WEBP"}), 8
+"""Formats that may tint greys, and the maximum difference of channels that is taken for that."""
+
 PAGED = frozenset({"TIFF", "GIF", "PNG", "WEBP"})
 """Formats whose further pages or frames are read."""
 
@@ -93,6 +96,7 @@ def decode(image: Image.Image, file: File) -> StoredMap:
             return StoredMap(stack_pages(masks, (image.height, image.width), file), paged=True)
         image.seek(0)
     image.load()
+    lossy = image.format in LOSSY_FORMATS
     image = upright(image, str(file))
     mode = image.mode
     palette = np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
@@ -103,7 +107,13 @@ def decode(image: Image.Image, file: File) -> StoredMap:
         return StoredMap(merge_alpha(pixels[..., :-1], pixels[..., -1], file))
     if mode not in ("1", "L", "RGB", "F") and not mode.startswith("I"):
         raise DataError(f"{file} is a {mode} image: a label map has one channel, or RGB colours")
-    return StoredMap(pixels)
+    return StoredMap(untinted(pixels) if lossy and mode == "RGB" and pixels.size else pixels)
+
+
+def untinted(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w ..."]:
+    """Return the greys of an image that lossy compression has tinted; other images as they are."""
+    spread = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
+    return pixels[..., 1] if 0 < spread <= TINTED else pixels
 
 
 def merge_alpha(

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from unimask.datasets.found import WHOLE
 from unimask.datasets.maps.file_sets import FileSet, attach_endings, file_sets, told_apart
-from unimask.datasets.maps.key_forms import ignore_case, number_keys, sets_for
+from unimask.datasets.maps.key_forms import ignore_case, number_keys, sets_for, without_channel
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.words import is_painted, key_of
 from unimask.datasets.packed import File, path_of
@@ -105,6 +105,8 @@ def find_layout(folder: Path, look: Looks) -> Layout:
     """
     images, maps = ignore_case(*by_role(told_apart(list(file_sets(folder))), look))
     if matches := match_names(images, maps):
+        return Layout(folder, tuple(matches))
+    if matches := match_names(without_channel(images), maps):
         return Layout(folder, tuple(matches))
     matches = match_numbers(images, maps)
     notes = [

@@ -162,6 +162,12 @@ VARIANT_WORDS = frozenset(
 MARKS = MAP_WORDS | PICTURE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
 """Words before or after the key that a file shares with its partner."""
 
+NUMBERED_MARK = re.compile(
+    rf"\A({'|'.join(sorted(MAP_WORDS | PICTURE_WORDS, key=len, reverse=True))})([0-9]+)\Z",
+    re.IGNORECASE,
+)
+"""A mark and a number without a separator: "mask12"."""
+
 KNOWN = MAP_WORDS | PICTURE_WORDS | frozenset(SPLITS)
 
 
@@ -255,9 +261,8 @@ def key_of(stem: str) -> tuple[str, str]:
     >>> key_of("0001TP_006690_L")
     ('0001TP_006690', 'l')
     """
-    parts = re.split(
-        r"([_\-. ]+)", decoded(stem)
-    )  # words at even positions, separators at odd ones
+    stem = NUMBERED_MARK.sub(r"\1_\2", decoded(stem))
+    parts = re.split(r"([_\-. ]+)", stem)  # words at even positions, separators at odd ones
     marks: list[str] = []
     while parts and parts[-1].lower() in MARKS:
         marks.append(parts[-1].lower())

@@ -1,4 +1,4 @@
-"""What holds the house together: layers, sizes, public names, and a tree that tells the truth."""
+"""Architecture: layers, sizes, public names, docstrings, and the tree in ARCHITECTURE.md."""
 
 import ast
 import doctest
@@ -20,12 +20,12 @@ FORBIDDEN_NAMES = {"utils", "util", "misc", "helpers", "common", "base"}
 FILE_LIMIT, FUNCTION_LIMIT, ARGUMENT_LIMIT = 400, 42, 8
 
 
-def room(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_rooms(path: Path) -> set[str]:
-    rooms = set()
+def imported_packages(path: Path) -> set[str]:
+    packages = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -36,8 +36,8 @@ def imported_rooms(path: Path) -> set[str]:
                 names = [f"unimask.{alias.name}" for alias in node.names]
         else:
             continue
-        rooms |= {name.split(".")[1] for name in names if name.startswith("unimask.")}
-    return rooms
+        packages |= {name.split(".")[1] for name in names if name.startswith("unimask.")}
+    return packages
 
 
 def functions(path: Path):
@@ -50,14 +50,14 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
 
 
-inner = [path for path in MODULES if room(path) not in FRONT_DOOR]
+inner = [path for path in MODULES if package_of(path) not in FRONT_DOOR]
 
 
 @pytest.mark.parametrize("path", inner, ids=name_of)
 def test_imports_point_downwards(path):
-    here = room(path)
+    here = package_of(path)
     wrong = {
-        other for other in imported_rooms(path) - {here, "version"} if RANK[other] >= RANK[here]
+        other for other in imported_packages(path) - {here, "version"} if RANK[other] >= RANK[here]
     }
     assert not wrong, f"{here} (rank {RANK[here]}) imports {wrong}"
 
@@ -72,9 +72,9 @@ def test_files_and_functions_stay_small(path):
 
 
 def first_line(function) -> int:
-    """Give the line where a function's code begins: after its arguments and what is told of it."""
-    told = ast.get_docstring(function) is not None and len(function.body) > 1
-    return function.body[told].lineno
+    """Return the line where a function's body begins, after its signature and docstring."""
+    has_docstring = ast.get_docstring(function) is not None and len(function.body) > 1
+    return function.body[has_docstring].lineno
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -82,7 +82,7 @@ def test_functions_take_few_arguments(path):
     for function in functions(path):
         arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
         names = [argument.arg for argument in arguments if argument.arg not in ("self", "cls")]
-        wide = (room(path), function.name) in WIDE_CALLS or is_triton(function)
+        wide = (package_of(path), function.name) in WIDE_CALLS or is_triton(function)
         assert wide or len(names) <= ARGUMENT_LIMIT, f"{function.name}: {len(names)}"
 
 
@@ -106,11 +106,11 @@ WIDE_CALLS = {
 
 
 def is_triton(function):
-    """Say whether it is compiled by Triton, to which each address and number is an argument."""
+    """Return whether a function is compiled by Triton, whose kernels take every pointer and size."""
     return any(ast.unparse(mark) == "triton.jit" for mark in function.decorator_list)
 
 
-def test_sizes_are_those_of_a_readable_house():
+def test_most_files_are_short():
     sizes = sorted(len(path.read_text().splitlines()) for path in MODULES)
     assert sizes[len(sizes) // 2] <= 150
     assert sizes[int(len(sizes) * 0.9)] <= 300
@@ -220,11 +220,11 @@ def tree_entries(text: str) -> set[str]:
 
 
 def test_the_tree_in_architecture_is_the_real_one():
-    told = tree_entries((ROOT / "ARCHITECTURE.md").read_text())
+    listed = tree_entries((ROOT / "ARCHITECTURE.md").read_text())
     real = {str(path.relative_to(PACKAGE)) for path in MODULES if path.name != "__init__.py"} | {
         "__init__.py"
     }
-    assert told == real, f"missing: {sorted(real - told)}, gone: {sorted(told - real)}"
+    assert listed == real, f"missing: {sorted(real - listed)}, gone: {sorted(listed - real)}"
 
 
 def test_the_layers_in_architecture_are_the_enforced_ones():
@@ -235,11 +235,11 @@ def test_the_layers_in_architecture_are_the_enforced_ones():
 
 
 def test_tests_mirror_the_package():
-    """A test file of a room tests a module of that room."""
+    """Each folder of tests has the name of the package that it tests."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         parts = path.relative_to(ROOT / "tests").parts
         if len(parts) > 1 and parts[0] not in ("contracts", "parity"):
-            assert parts[0] in RANK, f"{path}: no such room"
+            assert parts[0] in RANK, f"{path}: no such package"
             assert (PACKAGE / parts[0]).exists() or (PACKAGE / f"{parts[0]}.py").exists()
 
 

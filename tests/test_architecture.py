@@ -106,7 +106,7 @@ WIDE_CALLS = {
 
 
 def is_triton(function):
-    """Return whether a function is compiled by Triton, whose kernels take every pointer and size."""
+    """Return whether a function is a Triton kernel, which takes each pointer and size."""
     return any(ast.unparse(mark) == "triton.jit" for mark in function.decorator_list)
 
 

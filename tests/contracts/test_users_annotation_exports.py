@@ -8,7 +8,7 @@ from map_layouts import draw_photo, save
 from PIL import Image
 
 from unimask.curation import check
-from unimask.datasets import open_dataset
+from unimask.datasets import describe, open_dataset
 from unimask.datasets.found import DataWarning
 from unimask.errors import DataError
 
@@ -167,3 +167,31 @@ def test_images_without_a_panoptic_annotation_are_told(tmp_path):
     with pytest.warns(DataWarning, match=r"2 images have no annotation, such as 'a3\.jpg'"):
         dataset = open_dataset(write_panoptic(tmp_path, ".png", annotated=3))
     assert areas_of(dataset) == [[area] for area in AREAS[:3]]
+
+
+def test_images_are_found_of_labels_that_have_their_urls_alone(tmp_path):
+    """LVIS has no file names: elsewhere "images[0] lacks the field file_name"."""
+    content = coco()
+    for index, image in enumerate(content["images"]):
+        del image["file_name"]
+        image["coco_url"] = f"http://images.example/val2017/a{index}.jpg"
+    dataset = open_dataset(write(tmp_path, content, "val2017/a{}.jpg"))
+    assert areas_of(dataset) == [[area] for area in AREAS]
+
+
+def test_a_second_file_of_cvat_is_named_if_it_is_not_read(tmp_path):
+    """Elsewhere the labels of one of two jobs are lost without a word."""
+    for job in (1, 2):
+        labels = "<meta><job><labels><label><name>cat</name></label></labels></job></meta>"
+        images = "".join(
+            f'<image id="{i}" name="a{i}.jpg" width="{WIDTH}" height="{HEIGHT}"><box label="cat" '
+            f'xtl="{x}" ytl="{y}" xbr="{x + width}" ybr="{y + height}" z_order="0"/></image>'
+            for i, (x, y, width, height) in enumerate(BOXES)
+        )
+        text = f"<annotations><version>1.1</version>{labels}{images}</annotations>"
+        (tmp_path / f"job_{job}.xml").write_text(text)
+    for index in range(len(BOXES)):
+        save(tmp_path / f"a{index}.jpg", draw_photo(index, (HEIGHT, WIDTH)))
+    dataset = open_dataset(tmp_path)
+    assert areas_of(dataset) == [[area] for area in AREAS]
+    assert "labels in job_2.xml are not read: one XML per folder is" in describe(dataset)

@@ -184,10 +184,10 @@ def look_further(folder: Path, format: str | None) -> Candidates:
     """Detect formats in the inner folders, whatever their names.
 
     A single inner folder is taken as the dataset, since archives often unpack into a nested folder,
-    or into several, one in another.
-    Several inner folders of one format are splits with the names of the folders.
+    or into several, one in another. Several inner folders of one format are splits with the names
+    of the folders.
     """
-    inner = inner_folders(folder)
+    inner, candidates = inner_folders(folder), Candidates()
     if len(inner) == 1:
         for _ in range(DEEPEST):
             candidates = look_in(inner[0], format)
@@ -196,7 +196,6 @@ def look_further(folder: Path, format: str | None) -> Candidates:
                 break
             inner = further
         return candidates
-    candidates = Candidates()
     if len(inner) <= MOST_INNER:
         for name, find, _ in FORMATS:
             if find is not COSTLY:

@@ -7,7 +7,12 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from unimask.datasets.annotations import Collector
-from unimask.datasets.coco_records import CocoAnnotation, CocoCategory, CocoImage
+from unimask.datasets.coco_records import (
+    CocoAnnotation,
+    CocoCategory,
+    CocoImage,
+    with_file_name,
+)
 from unimask.datasets.found import UnlabelledError, tell
 from unimask.datasets.outlines import Mask, read_polygons, rectangle
 from unimask.errors import DataError
@@ -63,6 +68,7 @@ class CocoReader:
             DataError: The item lacks a field, or a field has the wrong type.
         """
         record, take = self.takes[key]
+        item = with_file_name(item) if key == "images" else item
         try:
             take(read_record(item, record, f"{key}[{self.taken[key]}]"), item)
         except JsonValueError as error:

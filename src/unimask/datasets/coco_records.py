@@ -76,6 +76,12 @@ class CocoImage(CocoRecord):
     }
 
 
+def with_file_name(item: Any) -> Any:
+    """Return an image with its URL as file name where it has only that, as those of LVIS."""
+    named = not isinstance(item, dict) or "file_name" in item or "coco_url" not in item
+    return item if named else {**item, "file_name": item["coco_url"]}
+
+
 class CocoCategory(CocoRecord):
     """Category of COCO instances."""
 

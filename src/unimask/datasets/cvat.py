@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from math import isnan
 from pathlib import Path
 
@@ -36,6 +37,9 @@ from unimask.errors import DataError
 from unimask.formats.json_values import real_number
 
 FORMAT = "CVAT for images"
+MOST_FILES = 16
+"""Number of XML files of CVAT that are looked for in a folder: the first is read, others named."""
+
 LOOK = 1 << 12
 """Number of leading bytes that determine whether a file is CVAT's."""
 
@@ -46,18 +50,21 @@ AXES = ("cx", "cy", "rx", "ry")
 
 def find_cvat(folder: Path) -> Found | None:
     """Detect an XML file that begins as CVAT's do; subsets of a project are splits."""
-    for file in sorted(folder.glob("*.xml")):
-        if not is_passed_over(file.name) and is_cvat(file):
-            splits = subsets_of(file)
-            return Found(
-                FORMAT,
-                {split: partial(open_cvat, file, name) for split, name in splits.items()},
-                (),
-                Evidence.CONTENT,
-                f"{file.name} begins as CVAT's",
-                names_classes=True,
-            )
-    return None
+    listed = (file for file in sorted(folder.glob("*.xml")) if not is_passed_over(file.name))
+    files = list(islice(filter(is_cvat, listed), MOST_FILES))
+    if not files:
+        return None
+    splits = subsets_of(files[0])
+    others = " and ".join(file.name for file in files[1:])
+    return Found(
+        FORMAT,
+        {split: partial(open_cvat, files[0], name) for split, name in splits.items()},
+        (),
+        Evidence.CONTENT,
+        f"{files[0].name} begins as CVAT's",
+        (f"labels in {others} are not read: one XML per folder is",) if others else (),
+        names_classes=True,
+    )
 
 
 def is_cvat(file: Path) -> bool:

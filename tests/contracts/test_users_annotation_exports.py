@@ -195,3 +195,18 @@ def test_a_second_file_of_cvat_is_named_if_it_is_not_read(tmp_path):
     dataset = open_dataset(tmp_path)
     assert areas_of(dataset) == [[area] for area in AREAS]
     assert "labels in job_2.xml are not read: one XML per folder is" in describe(dataset)
+
+
+def test_jsons_of_one_name_in_parallel_folders_find_their_own_images(tmp_path):
+    """Elsewhere labels/s0/p.json and labels/s1/p.json "both label p.jpg"."""
+    for index, box in enumerate(BOXES):
+        points = np.array(corners(box)).reshape(-1, 2).tolist()
+        shape = {"label": "cat", "points": points, "shape_type": "polygon"}
+        size = {"imageHeight": HEIGHT, "imageWidth": WIDTH}
+        save(tmp_path / "images" / f"s{index}" / "p.jpg", draw_photo(index, (HEIGHT, WIDTH)))
+        path = tmp_path / "labels" / f"s{index}" / "p.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"shapes": [shape], "imagePath": "p.jpg", **size}))
+    dataset = open_dataset(tmp_path)
+    assert [path.parent.name for path in dataset.paths] == [f"s{i}" for i in range(len(BOXES))]
+    assert areas_of(dataset) == [[area] for area in AREAS]

@@ -20,7 +20,7 @@ from unimask.datasets.objects import ObjectPictures, object_labels
 from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.outlines import Mask, join
 from unimask.datasets.packed import File, path_of
-from unimask.datasets.picture_files import files_below, files_with
+from unimask.datasets.picture_files import ends_below, files_with
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
 from unimask.formats.json_outline import json_outline
@@ -101,7 +101,7 @@ def open_labelme(
     reader = LabelmeReader(files)
     for other in (file for name, more in splits.items() if name != split for file in more):
         reader.name_classes(read_labelme(other))
-    reader.read(files_below([folder]), wish.channels)
+    reader.read(ends_below([folder]), wish.channels)
     if reader.left_out:
         tell(f"{folder}: {reader.left_out} points and lines have no pixels: left out")
 
@@ -134,7 +134,7 @@ class LabelmeReader:
         """Read all files; those with masks are read again once their images are known.
 
         Args:
-            known: Files of the dataset by name.
+            known: Files of the dataset by the ends of their paths.
             channels: Number of channels of the images.
 
         Raises:

@@ -30,12 +30,13 @@ def find_images(
     It is the image that `imagePath` names, or the one beside the JSON file with the same stem. If
     both exist, the size stated in the JSON file decides; else, if several JSON files name the same
     image, each has the image of its own stem. If neither exists, it is an image anywhere in the
-    dataset with the file name in `imagePath`, or the one embedded in `imageData`.
+    dataset with the file name in `imagePath`, one in a folder called as the JSON file's before
+    others, or the one embedded in `imageData`.
 
     Args:
         files: Paths of the JSON files.
         contents: Content of each JSON file.
-        known: Files of the dataset by name.
+        known: Files of the dataset by the ends of their paths.
 
     Raises:
         DataError: An image is missing or ambiguous, or has two JSON files.
@@ -53,8 +54,8 @@ def find_images(
             images.append(chosen(file, content, path_image, own, shared=claims[path_image] > 1))
         elif path_image is not None or own is not None:
             images.append(path_image or own or file)
-        elif last in known:
-            images.append(known[last])
+        elif (end := f"{file.parent.name}/{last}") in known or (end := last) in known:
+            images.append(known[end])
         elif content.imageData:
             called = file.parent / (last if last != "." else f"{file.stem}.png")
             images.append(PackedFile(embedded, row, called))

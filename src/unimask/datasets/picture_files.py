@@ -212,11 +212,6 @@ def ends_of(parts: Sequence[str]) -> list[str]:
     return ["/".join(parts[-count:]) for count in range(min(DEEPEST + 1, len(parts)), 0, -1)]
 
 
-def files_below(roots: Sequence[Path]) -> dict[str, Path]:
-    """Return files by name; of several with one name, that in the first folder."""
-    return {end: path for end, path in ends_below(roots).items() if "/" not in end}
-
-
 def pictures_below(folder: Path) -> list[Path]:
     """Return all images in a folder and below it, sorted, without hidden ones."""
     return sorted(

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -194,3 +195,33 @@ def test_an_interruption_is_one_line(tiny_model, tmp_path):
 def test_a_reader_that_leaves_is_no_error(argument):
     code, err = run_apart(argument, then=lambda process: process.stdout.close())
     assert code in (0, 1) and err == ""
+
+
+@on_posix
+@pytest.mark.parametrize(
+    ("arguments", "redirected", "code", "err"),
+    [
+        (("models",), ">&-", 0, ""),
+        (("models", "frob"), ">&- 2>&- <&-", 2, ""),
+        (("--version",), ">/dev/full", 2, "unimask: error: the output: No space left on device\n"),
+        (("models", "frob"), "2>/dev/full", 2, ""),
+    ],
+)
+def test_closed_and_full_outputs_change_no_exit_code(arguments, redirected, code, err):
+    if "/dev/full" in redirected and not os.path.exists("/dev/full"):
+        pytest.skip("this system has no /dev/full")
+    line = shlex.join([sys.executable, "-m", "unimask", *arguments])
+    done = subprocess.run(["sh", "-c", f"{line} {redirected}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, err)
+
+
+def test_a_command_that_is_refused_leaves_no_empty_folder(command, one_line, picture, tmp_path):
+    out = tmp_path / "new" / "out"
+    code, _, err = command("predict", picture, "-m", tmp_path / "nothing", "-o", out)
+    one_line(code, err, "nothing")
+    code, _, err = command("export", "nuclei", "--out", out)
+    one_line(code, err, "group")
+    assert not out.parent.exists()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    code, _, err = command("predict", picture, "-m", "nuclei", "-o", tmp_path / "link")
+    one_line(code, err, "link", "cannot write")

@@ -242,3 +242,10 @@ def test_running_out_of_memory_is_one_line(
     monkeypatch.setattr("unimask.inference.predictor.Predictor.run", hungry)
     code, _, err = command("predict", picture, "-m", tiny_model, "-o", tmp_path / "out")
     one_line(code, err, "out of memory", "--batch-size")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows allows no line ends in names")
+def test_a_line_end_in_a_name_adds_no_row_to_the_table(command, picture, tiny_model, tmp_path):
+    strange = picture.rename(tmp_path / "a\nb.png")
+    code, printed, _ = command("predict", strange, "-m", tiny_model, "-o", tmp_path / "out")
+    assert code == 0 and "a\\nb.png" in printed and "\nb.png" not in printed

@@ -145,6 +145,13 @@ def test_a_damaged_record_is_one_line(tmp_path, case):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_a_pipe_in_place_of_the_record_blocks_nobody(tmp_path):
+    os.mkfifo(tmp_path / "unimask.json")
+    with pytest.raises(OutputError, match=r"unimask.json is damaged, or was not written"):
+        OutputFolder(tmp_path)
+
+
 def test_every_way_that_a_kill_can_cut_the_record_short_is_understood(tmp_path):
     write(tmp_path, "a.txt", "one")
     whole = (tmp_path / "unimask.json").read_text()

@@ -1,6 +1,7 @@
 """A run goes on from its folder alone: as what it was, on the data that it had."""
 
 import hashlib
+import inspect
 import json
 import os
 import shlex
@@ -15,12 +16,13 @@ from conftest import TINY_ONEFORMER, TINY_RESNET, write_discs
 
 import unimask
 from unimask.checkpoints import read_huggingface
+from unimask.cli.train import train as train_command
 from unimask.config import CriterionConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import OutputError, SettingsError, TrainingError
 from unimask.training import TrainingSettings, steps, train
 from unimask.training.processes import resume_command
-from unimask.training.resume import MAY_CHANGE
+from unimask.training.resume import MAY_CHANGE, PYTHON_ONLY, option_name
 from unimask.training.run_folder import RunFolder
 
 pytest.importorskip("lightning_fabric")
@@ -133,13 +135,14 @@ def finished(discs, tmp_path_factory):
     [
         ({"task": "panoptic"}, "--task panoptic contradicts .* which has semantic"),
         ({"model": "mask2former-nano"}, "--model mask2former-nano contradicts .* has tiny"),
-        ({"names": ("a", "b")}, "--names a,b contradicts .* has None"),
+        ({"names": ("a", "b")}, "--names a,b contradicts .* has none"),
         ({"format": "semantic maps"}, "--format semantic maps contradicts"),
         ({"split": "test"}, "--split test contradicts"),
         ({"val_split": "test"}, "--val-split test contradicts"),
+        ({"window": (0.0, 9.5)}, r"--window 0\.0,9\.5 contradicts .* has none"),
         ({"seed": 8}, "--seed 8 contradicts .* which has 7"),
         ({"size": 96}, "--size 96 contradicts .* which has 64"),
-        ({"num_queries": 30}, "--queries 30 contradicts .* which has None"),
+        ({"num_queries": 30}, "--queries 30 contradicts .* which has none"),
         ({"backbone": "swin-tiny"}, "--backbone swin-tiny contradicts"),
         ({"settings": replace(SETTINGS, ema_decay=0.5)}, r"--ema-decay 0\.5 contradicts"),
         ({"learning_rats": 1}, "'learning_rats' is no setting"),
@@ -163,6 +166,12 @@ def test_what_a_run_has_may_be_said_again(finished, discs, capsys):
     same = {"model": "tiny", "task": "semantic", "seed": 7, "size": 64, "tokenizer": "auto"}
     assert go_on(finished, data=discs, quiet=False, **same).finished
     assert "has taken 2 steps, and 2 are asked for" in capsys.readouterr().out
+
+
+def test_the_options_that_may_change_are_options_of_the_command():
+    known = set(inspect.signature(train_command).parameters)
+    assert {option_name(name) for name in set(MAY_CHANGE) - PYTHON_ONLY} <= known
+    assert not known & PYTHON_ONLY
 
 
 def test_every_setting_is_either_the_runs_or_may_change():
@@ -245,6 +254,22 @@ def test_other_data_are_refused_with_what_changed(discs, finished, tmp_path, spo
     with pytest.raises(TrainingError, match=words) as failed:
         go_on(finished, data=tmp_path / "data")
     assert "\n" not in str(failed.value) and digests(finished) == before
+
+
+def test_data_that_the_names_of_a_run_do_not_suit_are_other_data(discs, finished, tmp_path):
+    """Nobody gave --names to the resumed run: the message is about the dataset."""
+    run, data = tmp_path / "run", tmp_path / "data"
+    shutil.copytree(finished, run)
+    content = json.loads((run / "settings.json").read_text())
+    (run / "settings.json").write_text(json.dumps(content | {"names": ["a", "b"]}))
+    shutil.copytree(discs / "train" / "images", data / "images")
+    image = {"id": 1, "file_name": "3.png", "height": 64, "width": 64}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 2, 9, 9], "iscrowd": 0}
+    box["segmentation"] = [[2, 2, 11, 2, 11, 11, 2, 11]]
+    coco = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "sea"}]}
+    (data / "instances.json").write_text(json.dumps(coco))
+    with pytest.raises(TrainingError, match=r"data is not the dataset of the run in .*sea"):
+        go_on(run, data=data)
 
 
 def test_a_folder_of_an_earlier_release_goes_on_with_what_it_recorded(discs, tmp_path, monkeypatch):

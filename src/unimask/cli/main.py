@@ -6,8 +6,9 @@ import io
 import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NoReturn, cast
+from typing import Annotated, NoReturn, TextIO, cast
 
 import typer
 
@@ -106,6 +107,7 @@ def options(
 def main() -> None:
     """Run the command line; exit with code 2 and one line for every expected error."""
     warnings.showwarning = show_warning
+    open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names may be unencodable
     # Freezing PyTorch's 10^5 objects spares the garbage collection at exit, which takes 0.3 s.
@@ -132,8 +134,11 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:  # the reader has closed our pipe: no message can be shown
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output(sys.stdout)
         code = 1
+    except OSError as error:
+        discard_output(sys.stdout)
+        fail(f"{error.filename or 'the output'}: {error.strerror or error}")
     except MemoryError:
         fail(OUT_OF_MEMORY)
     except RuntimeError as error:
@@ -143,6 +148,27 @@ def main() -> None:
     if code == INTERRUPTED and os.environ.get("RANK", "0") == "0":  # only the first process prints
         print("unimask: stopped", file=sys.stderr)
     sys.exit(code)
+
+
+def open_closed_streams() -> None:
+    """Open the null device in place of standard streams that the caller has closed.
+
+    Otherwise the next opened file gets such a number, and output of libraries goes into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, so this one
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (to the end)
+
+
+def discard_output(stream: TextIO) -> None:
+    """Redirect a stream to the null device, so that flushing it at exit cannot fail."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
@@ -165,9 +191,17 @@ def fail(message: str) -> NoReturn:
 
 def print_error(message: str) -> None:
     """Print an error as one line."""
-    print(f"unimask: error: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print_line(f"error: {message}")
 
 
 def show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     """Print a warning as one line."""
-    print(f"unimask: warning: {printable(' '.join(str(message).split()))}", file=sys.stderr)
+    print_line(f"warning: {message}")
+
+
+def print_line(message: str) -> None:
+    """Print one line to stderr; the exit code does not depend on whether that works."""
+    try:
+        print(f"unimask: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
+    except OSError:
+        discard_output(sys.stderr)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from unimask.cli.main import CompileOption, PreprocessingOption, WindowOption, app, print_error
 from unimask.cli.windows import one_line_per_range, parse_window
-from unimask.errors import ImageError, SettingsError, StorageError, UnimaskError
+from unimask.errors import ImageError, SettingsError, StorageError, UnimaskError, printable
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
 
@@ -234,13 +234,14 @@ def cells(path: str, stem: str, result: "Result") -> tuple[str, str, str, str]:
     name = PurePosixPath(stem).parent / Path(path).name
     height, width = result.size
     milliseconds = sum(result.speed.values())
-    return str(name), f"{height}x{width}", found_in(result), f"{milliseconds:.0f}"
+    return printable(str(name)), f"{height}x{width}", found_in(result), f"{milliseconds:.0f}"
 
 
 def best_scores(path: str, result: "Result") -> str:
     """Format the highest scores of an image without segments."""
     scores = ", ".join(f"{label} {score:.2f}" for label, score in result.candidates)
-    return f"{Path(path).name}: nothing was found; highest scores: {scores} (see --threshold)"
+    name = printable(Path(path).name)
+    return f"{name}: nothing was found; highest scores: {scores} (see --threshold)"
 
 
 def told_rate(speed: float | None) -> str:

@@ -87,14 +87,16 @@ def write_error(path: Path, error: OSError) -> OutputError:
 
 
 def check_writable(folder: Path) -> None:
-    """Create a folder and test that files can be written there.
+    """Test that files can be written into a folder, which need not exist yet.
 
     Raises:
         OutputError: The folder cannot be created, or is not writable.
     """
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
+        with TemporaryFile(dir=place):
             pass
     except OSError as error:
         reason = error.strerror or error

@@ -135,7 +135,8 @@ class OutputFolder:
             self.refuse_foreign()
             return []
         try:
-            pairs = None if path.is_symlink() else parse_record(path.read_text(encoding="utf-8"))
+            ours = path.is_file() and not path.is_symlink()
+            pairs = parse_record(path.read_text(encoding="utf-8")) if ours else None
         except ValueError:
             pairs = None
         except OSError as error:

@@ -40,6 +40,9 @@ MAY_CHANGE = {
 }
 """Settings that may change when a run is resumed, and the reason; all others are fixed."""
 
+PYTHON_ONLY = frozenset({"save_every", "max_bad_steps"})
+"""Settings that the command line has no option for."""
+
 OPTIONS = {"num_queries": "queries", "loggers": "logger"}
 """Names of options that differ from their settings."""
 
@@ -94,7 +97,13 @@ def restored_plan(
     assert record.network is not None
     checkpoint = record.network.with_weights(state.network)
     tasks: tuple[Task, ...] = TASKS if record.task == "all" else known_task(record, folder)
-    dataset, validation = open_splits(request, checkpoint.config.backbone.in_channels)
+    try:
+        dataset, validation = open_splits(request, checkpoint.config.backbone.in_channels)
+    except SettingsError as error:  # the options are the run's own, so the data are not
+        raise TrainingError(
+            f"{request.place()} is not the dataset of the run in {folder.path}, whose options do "
+            f"not suit it ({error}): give that dataset, or start a new run in another --out"
+        ) from error
     return Plan(
         record=replace(record, device=request.device),
         settings=settings,
@@ -204,7 +213,11 @@ def refuse_contradictions(
         SettingsError: There is one; the message has both values.
     """
     for option, value, own in contradictions(record, settings, request):
-        allowed = ", ".join(f"--{name.replace('_', '-')}" for name in map(option_name, MAY_CHANGE))
+        allowed = ", ".join(
+            f"--{option_name(name).replace('_', '-')}"
+            for name in MAY_CHANGE
+            if name not in PYTHON_ONLY
+        )
         raise SettingsError(
             f"--{option_name(option).replace('_', '-')} {value} contradicts the run in {folder}, "
             f"which has {own}: leave it out, or start a new run in another --out (a resumed run "
@@ -234,7 +247,7 @@ def contradictions(
         own = settings.augmentation.crop if size else getattr(settings, name)
         automatic = name == "tokenizer" and value == AUTO
         if not automatic and not same_place(value, own):
-            yield name, value, own
+            yield name, listed(value), listed(own)
 
 
 def given_settings(request: Request) -> dict[str, Any]:
@@ -257,7 +270,9 @@ def same_place(given: Any, own: Any) -> bool:
 
 def listed(value: Any) -> str:
     """Format a value as on the command line."""
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    if value is None:
+        return "none"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def change_settings(plan: Plan, request: Request, folder: Path) -> TrainingSettings:

@@ -98,26 +98,23 @@ def test_masks_of_another_size_are_one_line(command, one_line, tiny_model, tmp_p
 
 
 def test_a_class_out_of_range_is_one_line(command, one_line, tiny_model, tmp_path):
+    from unimask.formats.panoptic_png import encode_ids
+
     data = tmp_path / "data"
     (data / "images").mkdir(parents=True), (data / "panoptic").mkdir()
     image, ids = draw_discs(0)
-    Image.fromarray(image).save(data / "images" / "a.png")
-    from unimask.formats.panoptic_png import encode_ids
-
-    Image.fromarray(encode_ids((ids > 0).astype(int))).save(data / "panoptic" / "a.png")
+    for name in "abcde":
+        Image.fromarray(image).save(data / "images" / f"{name}.png")
+        Image.fromarray(encode_ids((ids > 0).astype(int))).save(data / "panoptic" / f"{name}.png")
+    segment = {"id": 1, "category_id": 99, "iscrowd": 0}
+    names = [{"id": n, "image_id": n, "file_name": f"{name}.png"} for n, name in enumerate("abcde")]
     content = {
-        "images": [{"id": 1, "file_name": "a.png"}],
+        "images": names,
         "categories": [
             {"id": 1, "name": "nucleus", "isthing": 1},
             {"id": 2, "name": "background", "isthing": 0},
         ],
-        "annotations": [
-            {
-                "image_id": 1,
-                "file_name": "a.png",
-                "segments_info": [{"id": 1, "category_id": 99, "iscrowd": 0}],
-            }
-        ],
+        "annotations": [name | {"segments_info": [segment]} for name in names],
     }
     (data / "panoptic.json").write_text(json.dumps(content))
     code, _, err = command("evaluate", data, "-m", tiny_model)

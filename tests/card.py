@@ -39,6 +39,13 @@ class Module(_DummyBackendModule):
     def get_amp_supported_dtype(self):
         return [torch.bfloat16, torch.float16]
 
+    def get_rng_state(self, device=None):
+        """Return a state: PyTorch saves and restores that of every device, also in other tests."""
+        return torch.zeros(0, dtype=torch.uint8)
+
+    def set_rng_state(self, state, device=None):
+        """Ignore the state."""
+
 
 class CardTensor(torch.Tensor):
     """A tensor on the card; `held` is what the CPU computes with."""

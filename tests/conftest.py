@@ -38,6 +38,8 @@ from unimask.text.task_sentences import START
 pytest_plugins = ["torchvision_operators", "skips"]
 
 torch.set_num_threads(1)
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it when it is imported, by whatever test
 # The same cases at every run, so that a change is judged by itself; `make fuzz-draws` has new ones.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)

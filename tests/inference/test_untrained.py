@@ -69,7 +69,7 @@ def test_a_saved_network_keeps_its_channels(five, tmp_path):
         ({"channels": 0}, "channels is 0: give 1 or more"),
         (
             {"backbone": "resnet5"},
-            "backbone 'resnet5': give timm:NAME, .* one of resnet50, resnet1",
+            "backbone 'resnet5': give timm:NAME, .* one of resnet18, resnet34",
         ),
         ({"pixel_decoder": "bifpn"}, "pixel decoder 'bifpn': give one of deformable, fpn"),
         ({"backbone": "timm:"}, "backbone 'timm:': give timm:NAME"),

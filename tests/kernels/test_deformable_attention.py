@@ -1,7 +1,6 @@
 """Every path against the definition, and the definition against sampling by hand."""
 
 import multiprocessing
-import os
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
@@ -21,8 +20,6 @@ from unimask.kernels.deformable_attention import (
 SHAPES = [(2, 3), (4, 5), (7, 1)]
 TRITON = find_spec("triton") is not None
 CUDA = torch.cuda.is_available()
-if TRITON and not CUDA:
-    os.environ["TRITON_INTERPRET"] = "1"  # Triton reads it once, when it is imported
 
 TRITON_PATHS = [
     pytest.param(

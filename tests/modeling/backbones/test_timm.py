@@ -104,7 +104,7 @@ def test_maps_are_those_of_the_model(timm):
     [
         ("plain", "timm's plain has strides 16, 16, 16; 4, 8, 16 and 32 are needed"),
         ("fixed", "'fixed' for images of any size: Input height"),
-        ("nobody", r"timm gives no feature maps of 'nobody' .* Unknown model \(nobody\)"),
+        ("nobody", r"timm has no feature maps of 'nobody' .* Unknown model \(nobody\)"),
     ],
 )
 def test_models_that_do_not_suit_are_refused_in_one_line(timm, name, told):

@@ -32,6 +32,7 @@ def test_an_unwritable_folder_is_found_before_the_work(
 WRONG = {
     "no verb of that name": (("frobnicate",), "unimask --help"),
     "no picture": (("predict",), "unimask predict --help"),
+    "an empty path": (("predict", "", "-m", "nuclei"), "empty path"),
     "no such option": (("predict", "x.png", "--scale", "2"), "unimask predict --help"),
     "no number": (("predict", "x.png", "--threshold", "much"), "unimask predict --help"),
     "out of range": (("predict", "x.png", "--threshold", "2"), "unimask predict --help"),

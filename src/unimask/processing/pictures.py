@@ -272,6 +272,8 @@ def list_pictures(source: str | Path, *, recursive: bool = True) -> list[Path]:
     Raises:
         ImageError: There are none.
     """
+    if source == "":  # an unset variable of a shell script; as a path it is the current folder
+        raise ImageError("an empty path names no image: give a file, a folder or a pattern")
     path, suffix_list = Path(source), " ".join(sorted(SUFFIXES))
     if path.is_dir():
         folders = [path, *(subfolders(path) if recursive else ())]

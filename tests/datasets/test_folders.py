@@ -1,6 +1,6 @@
 """Folders to samples: what is recognised, and what is refused."""
 
-from shutil import rmtree
+from shutil import copytree, rmtree
 
 import numpy as np
 import pytest
@@ -117,3 +117,12 @@ def test_real_nuclei(real_data):
     assert len(dataset) == 68
     counts = [int((dataset[index].label_ids == 0).sum()) for index in range(5)]
     assert min(counts) >= 1
+
+
+def test_results_that_lie_inside_a_dataset_are_no_images_of_it(discs, tmp_path):
+    data = tmp_path / "data"
+    copytree(discs, data)
+    results = data / "val" / "images" / "out"
+    copytree(data / "val" / "images", results)
+    (results / "unimask.json").write_text('{"unimask": "1", "files": {}}')
+    assert len(open_dataset(data, "val")) == len(open_dataset(discs, "val"))

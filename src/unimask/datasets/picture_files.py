@@ -11,6 +11,7 @@ from PIL import Image
 from unimask.datasets.found import tell
 from unimask.datasets.name_forms import composed, decoded, match_names, names_in, without_suffix
 from unimask.errors import DataError
+from unimask.formats.output_folder import RECORD
 from unimask.processing.orientation import SWAPS_SIDES, read_orientation
 from unimask.processing.pictures import SUFFIXES, is_picture, no_limit_of_pil, read_picture
 
@@ -33,6 +34,11 @@ def is_passed_over(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
+def datasets_in(folder: Path, inner: Iterable[str]) -> list[str]:
+    """Return the subfolders of a dataset, sorted, without hidden ones and those of results."""
+    return sorted(n for n in inner if not is_passed_over(n) and not (folder / n / RECORD).exists())
+
+
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield the folders below a folder with their file names, sorted and without hidden ones.
 
@@ -41,7 +47,7 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     visited: set[str] = set()
     for place, inner, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        inner[:] = [] if real in visited else sorted(n for n in inner if not is_passed_over(n))
+        inner[:] = [] if real in visited else datasets_in(Path(place), inner)
         if real not in visited:
             yield Path(place), sorted(name for name in files if not is_passed_over(name))
         visited.add(real)

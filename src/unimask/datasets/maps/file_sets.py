@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimask.datasets.maps.words import MAP_WORDS, Role, key_of, role_of, split_of
+from unimask.datasets.picture_files import datasets_in
 from unimask.datasets.splits import SPLITS
 from unimask.processing.pictures import SUFFIXES
 
@@ -62,7 +63,7 @@ def file_sets(folder: Path) -> Iterator[FileSet]:
     visited: set[str] = set()
     for path, inner, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(path)
-        inner[:] = [] if real in visited else sorted(n for n in inner if not n.startswith("."))
+        inner[:] = [] if real in visited else datasets_in(Path(path), inner)
         names = [n for n in names if os.path.splitext(n)[1].lower() in MAP_SUFFIXES and n[0] != "."]
         if real in visited or not names:
             continue

@@ -345,10 +345,10 @@ def test_a_hostile_table_of_classes_takes_no_time(tmp_path, name):
     assert time.process_time() - before < 1
 
 
-@settings(max_examples=60, deadline=1000)
+@settings(max_examples=60)
 @given(st.text("a1, ;:\t#\"'[]{}\n\u00e9", max_size=400), st.sampled_from(["txt", "csv", "json"]))
 def test_any_text_is_a_table_or_none(tmp_path_factory, text, suffix):
-    path = tmp_path_factory.getbasetemp() / f"classes.{suffix}"
+    path = tmp_path_factory.mktemp("table") / f"classes.{suffix}"  # where no other test looks
     path.write_text(text)
     assert all(isinstance(row.name, str) and row.name for row in read_rows(path))
 

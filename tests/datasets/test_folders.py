@@ -77,6 +77,23 @@ def test_a_split_is_known_by_its_usual_names_or_by_its_own(tmp_path):
     assert [len(open_dataset(data, split)) for split in ("train", "val")] == [5, 1]
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("export.zip", "unpack the archive and give its folder"),
+        ("data.tar.gz", "unpack the archive and give its folder"),
+        ("data.yaml", "give the folder that holds the dataset, such as {folder}"),
+        ("annotations.json", "give the folder that holds the dataset, such as {folder}"),
+    ],
+)
+def test_a_file_in_place_of_a_folder_is_refused_with_what_to_give(tmp_path, name, advice):
+    """Elsewhere a YAML file or an archive is the dataset."""
+    (tmp_path / name).write_text("names: [cat]")
+    with pytest.raises(DataError) as failed:
+        open_dataset(tmp_path / name)
+    assert str(failed.value).endswith(advice.format(folder=tmp_path))
+
+
 def test_what_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="is not a folder"):
         open_dataset(tmp_path / "nowhere")

@@ -56,6 +56,9 @@ FORMATS: tuple[tuple[str, Find, str], ...] = (
 )
 """Name and finder of each format, and a description of what a folder of it holds."""
 
+ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
+"""Suffixes of archives, which are not read."""
+
 COSTLY = find_tables_in
 """Finder that loads whole tables; it runs only if no other format's files are present."""
 
@@ -146,10 +149,7 @@ def find_candidates(folder: Path, format: str | None) -> Candidates:
         DataError: The folder does not exist, or has another format than `format`.
     """
     if not is_folder(folder) and not is_on_hub(folder):
-        raise DataError(
-            f"{folder} is not a folder: give the folder that holds the dataset, or the name of one "
-            "on the Hub (owner/name)"
-        )
+        raise DataError(f"{folder} is not a folder: {what_to_give(folder)}")
     if not folder.is_dir():
         candidates = Candidates()
         candidates.ask("Hugging Face dataset", find_on_hub, folder)
@@ -240,3 +240,12 @@ def damaged_jsons(folder: Path) -> Iterator[str]:
 def in_words(refusals: Sequence[tuple[str, Exception]]) -> str:
     """Return a message that lists the formats tried and why each failed."""
     return "; ".join(f"as {format}: {error}" for format, error in refusals)
+
+
+def what_to_give(path: Path) -> str:
+    """Return what to give instead of a path that is not a folder, as the end of a sentence."""
+    if path.suffix.lower() in ARCHIVES:
+        return "unpack the archive and give its folder"
+    if path.is_file():
+        return f"give the folder that holds the dataset, such as {path.parent}"
+    return "give the folder that holds the dataset, or the name of one on the Hub (owner/name)"

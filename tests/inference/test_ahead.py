@@ -69,3 +69,12 @@ def test_a_source_that_fails_ends_the_threads(fails_at):
         list(ahead(items(), str, 2))
     assert not [t for t in threading.enumerate() if t.name.startswith("unimask")]
     assert THREADS > 1
+
+
+def test_items_come_when_they_are_done():
+    """A wait without end inside `result()` would miss an interruption that came just before it."""
+    started = time.perf_counter()
+    with closing(ahead(range(3), lambda item: time.sleep(0.05) or item, 1)) as items:
+        for item, future in items:
+            assert future.done() and future.result() == item
+    assert time.perf_counter() - started >= 0.1

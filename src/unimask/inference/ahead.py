@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
@@ -15,6 +15,10 @@ THREADS = 2
 
 PATIENCE = 2.0
 """Seconds to wait for a thread at the end, since reading a file may block forever."""
+
+
+POLL_SECONDS = 0.2
+"""Longest time without a look for signals: Python misses one that arrives just before it waits."""
 
 
 def ahead(
@@ -31,7 +35,7 @@ def ahead(
         most: Largest number of items in advance, finished or not, which bounds the memory.
 
     Yields:
-        Each item with its future, in order; `result()` raises the item's error.
+        Each item with its finished future, in order; `result()` raises the item's error.
     """
     waiting: deque[tuple[Item, Future[Done]]] = deque()
     tasks: SimpleQueue[tuple[Item, Future[Done]] | None] = SimpleQueue()
@@ -53,9 +57,9 @@ def ahead(
             waiting.append((item, Future()))
             tasks.put(waiting[-1])
             if len(waiting) > most:
-                yield waiting.popleft()
+                yield finished(waiting.popleft())
         while waiting:
-            yield waiting.popleft()
+            yield finished(waiting.popleft())
     finally:
         for _, future in waiting:
             future.cancel()
@@ -63,3 +67,10 @@ def ahead(
             tasks.put(None)
         for thread in threads:
             thread.join(PATIENCE)
+
+
+def finished(task: tuple[Item, "Future[Done]"]) -> tuple[Item, "Future[Done]"]:
+    """Wait for a future in steps, so that Ctrl-C always ends the wait; return the task."""
+    while not wait([task[1]], POLL_SECONDS).done:
+        pass
+    return task

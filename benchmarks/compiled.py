@@ -1,6 +1,6 @@
 """What `compile=True` gains on this machine: the same network as it is and compiled, in turns.
 
-    python benchmarks/compiled.py > benchmarks/results/compiled.txt
+    python -m benchmarks.compiled > benchmarks/results/compiled.txt
 
 The least and the median of the times, their ratios, how long the first compiled pass took, and the
 greatest difference of logits over the greatest logit.
@@ -12,9 +12,9 @@ from statistics import median
 import torch
 
 import unimask
-from unimask.evaluation.machine import describe_machine
 from unimask.inference.compiled import CompiledSegmenter
 from unimask.modeling.segmenter import Segmenter
+from unimask.profiling.machine import describe_machine
 
 CLASSES, ROUNDS = 133, 7
 CASES = {"mask2former-swin-tiny": (384, 384), "nuclei": (512, 512)}

@@ -1,6 +1,6 @@
 """How much memory does a dataset of COCO's size take? Generated, opened, and measured.
 
-    python benchmarks/dataset_memory.py [SHARE]
+    python -m benchmarks.dataset_memory [SHARE]
 
 Files of COCO train2017's size (118,287 pictures, 860,001 objects, 58 coordinates each; or a SHARE
 of them) are written to a temporary folder; pictures are empty files, since opening a dataset reads
@@ -89,8 +89,8 @@ def opened(folder: Path) -> None:
     import torch
 
     from unimask.datasets import open_dataset
-    from unimask.datasets.coco_instances import CocoInstances
-    from unimask.evaluation.peak_memory import PeakMemory, told_by_linux
+    from unimask.datasets.objects.coco_instances import CocoInstances
+    from unimask.profiling.peak_memory import PeakMemory, told_by_linux
 
     start = time.process_time()
     with PeakMemory(torch.device("cpu")) as memory:

@@ -3,7 +3,7 @@
 The paths take turns, on one thread, and processor time is counted: so neither the order of the
 measurements nor other work on the machine decides. Times on several threads are not measured here.
 
-    python benchmarks/deformable_attention.py
+    python -m benchmarks.deformable_attention
 """
 
 import statistics

@@ -4,9 +4,9 @@ Pictures are generated: wavy blobs of 80 classes as compressed run lengths (36,0
 detections a picture, of which some are like the truth), and panoptic id maps as PNG files. A run
 scores one kind in this process and prints times and memory.
 
-    python benchmarks/evaluation_speed.py ap [PICTURES]
-    python benchmarks/evaluation_speed.py pycocotools [PICTURES]
-    python benchmarks/evaluation_speed.py pq [PICTURES]
+    python -m benchmarks.evaluation_speed ap [PICTURES]
+    python -m benchmarks.evaluation_speed pycocotools [PICTURES]
+    python -m benchmarks.evaluation_speed pq [PICTURES]
 """
 
 import io

@@ -1,7 +1,7 @@
 """Time unimask on a GPU beside `transformers`: all cases in one command, a result file for each.
 
-    python benchmarks/gpu.py                  # needs a GPU; writes benchmarks/results/gpu/*.json
-    python benchmarks/gpu.py --case swin-tiny-batch-1
+    python -m benchmarks.gpu                  # needs a GPU; writes benchmarks/results/gpu/*.json
+    python -m benchmarks.gpu --case swin-tiny-batch-1
 
 In an environment of `benchmarks/requirements.txt` with PyTorch for CUDA. Everybody computes in
 bfloat16 with the same random weights: unimask as it is and with compile=True, `transformers` under
@@ -20,13 +20,13 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from peer_cases import HALF, LARGE, TINY, USUAL, Case, TrainingCase
-from peer_networks import Logits, hush, pictures, read, write
-from peer_training import stepper
 
 import unimask
-from unimask.evaluation.machine import describe_machine
-from unimask.evaluation.rates import matrix_rate, wait_for
+from benchmarks.peers.cases import HALF, LARGE, TINY, USUAL, Case, TrainingCase
+from benchmarks.peers.networks import Logits, hush, pictures, read, write
+from benchmarks.peers.training import stepper
+from unimask.profiling.machine import describe_machine
+from unimask.profiling.rates import matrix_rate, wait_for
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu"
@@ -161,7 +161,7 @@ def main() -> int:
     if not torch.cuda.is_available():
         print(
             "no GPU that this PyTorch can use: run this where torch.cuda.is_available() is True; "
-            "on a CPU take benchmarks/peers.py",
+            "on a CPU take benchmarks/peers/run.py",
             file=sys.stderr,
         )
         return 2

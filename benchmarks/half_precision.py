@@ -1,6 +1,6 @@
 """Measure on how many pixels bfloat16 decides as float32 does, for a model and pictures of yours.
 
-    python benchmarks/half_precision.py PICTURES [--model nuclei] [--task semantic] [--json FILE]
+    python -m benchmarks.half_precision PICTURES [--model nuclei] [--task semantic] [--json FILE]
 
 PICTURES is a folder or a pattern. Semantic compares classes; instance and panoptic whether a pixel
 belongs to any object of a class, which does not depend on how objects are numbered. Exits with 1
@@ -17,8 +17,8 @@ import numpy as np
 from rich.progress import track
 
 import unimask
-from unimask.evaluation.machine import describe_machine
-from unimask.processing.pictures import list_pictures
+from unimask.processing.images import list_pictures
+from unimask.profiling.machine import describe_machine
 from unimask.results import Result
 
 LEAST = 99.5

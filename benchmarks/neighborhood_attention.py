@@ -2,7 +2,7 @@
 
 On one thread, in processor time, so that other work on the machine does not decide.
 
-    python benchmarks/neighborhood_attention.py
+    python -m benchmarks.neighborhood_attention
 """
 
 import resource

@@ -1,4 +1,4 @@
-"""How much memory one large image takes, stage by stage: `python benchmarks/one_image_memory.py`.
+"""How much memory one large image takes, stage by stage: `python -m benchmarks.one_image_memory`.
 
 Each task runs in a process of its own, on an image of discs of `--side` by `--side` pixels. Peaks
 are those of the process's resident memory during a stage, beside what it held before the image.
@@ -36,7 +36,7 @@ def measure(path: Path, task: Task) -> None:
     """Print the peak of each stage for one task."""
     import unimask
     from unimask.kernels.memory import LARGE_PIXELS, release_freed_memory
-    from unimask.processing.pictures import MAX_PIXELS
+    from unimask.processing.images import MAX_PIXELS
 
     model = unimask.load("nuclei")
     model.predict(np.zeros((64, 64, 3), np.uint8), task)

@@ -6,7 +6,7 @@ on all threads the clock. Memory is what a process of its own needs beyond what 
 the first size every decision is held against the rules written plainly, which takes 4 GB;
 `transformers` needs up to 13 GB at the second. Needs `transformers`.
 
-    python benchmarks/postprocessing.py > benchmarks/results/postprocessing.txt
+    python -m benchmarks.postprocessing > benchmarks/results/postprocessing.txt
 """
 
 import json
@@ -18,17 +18,17 @@ from collections.abc import Callable
 from importlib.metadata import version
 from types import SimpleNamespace
 
-import postprocessing_rules as rules
 import torch
 from torch import Tensor
 
+import benchmarks.postprocessing_rules as rules
 from unimask.config import PreprocessingConfig
-from unimask.evaluation.machine import describe_machine
-from unimask.evaluation.peak_memory import PeakMemory
 from unimask.labels import Task
 from unimask.processing import postprocess
 from unimask.processing.preprocess import input_size, padded_size
 from unimask.processing.resize import Size
+from unimask.profiling.machine import describe_machine
+from unimask.profiling.peak_memory import PeakMemory
 from unimask.results import Result
 
 QUERIES, CONFIDENT, CLASSES, THINGS = 100, 40, 133, 80
@@ -142,9 +142,8 @@ def measure_memory(side: str, task: Task, original: Size) -> int:
 def memory_alone(side: str, task: Task, original: Size) -> int:
     """Measure memory in a process of its own."""
     asked = json.dumps([side, task, original])
-    done = subprocess.run(
-        [sys.executable, __file__, asked], check=True, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "benchmarks.postprocessing", asked]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout.split()[-1])
 
 

@@ -1,6 +1,6 @@
 """How long from the start of a process to the first result of `nuclei`?
 
-    python benchmarks/process_start.py > benchmarks/results/process_start.txt
+    python -m benchmarks.process_start > benchmarks/results/process_start.txt
 
 Each run is a process of its own: Python starts, imports, loads the weights, segments a rendered
 field of 512x512 and ends. The first runs find no file in the system's cache, if this user may
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from unimask.datasets.rendered_nuclei import render_nuclei
-from unimask.evaluation.machine import describe_machine
+from unimask.profiling.machine import describe_machine
 
 COLD, WARM = 3, 9
 CACHES = Path("/proc/sys/vm/drop_caches")

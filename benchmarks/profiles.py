@@ -1,6 +1,6 @@
 """Where the time of a pass and of a training step goes on this machine's processor.
 
-    python benchmarks/profiles.py > benchmarks/results/profiles.txt
+    python -m benchmarks.profiles > benchmarks/results/profiles.txt
 
 In an environment of `benchmarks/requirements.txt`. Operators are put together by what they do, by
 the time that they take themselves; products are counted, so that their rate can be compared with
@@ -14,18 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from peer_cases import CASES, FLOAT, TRAINING, Network
-from peer_inference import CPU
-from peer_networks import hush, pictures, write
-from peer_training import stepper
-from peers import MODELS
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 import unimask
-from unimask.evaluation.machine import describe_machine
-from unimask.evaluation.rates import matrix_rate
-from unimask.evaluation.stages import uncounted
+from benchmarks.peers.cases import CASES, FLOAT, TRAINING, Network
+from benchmarks.peers.inference import CPU
+from benchmarks.peers.networks import hush, pictures, write
+from benchmarks.peers.run import MODELS
+from benchmarks.peers.training import stepper
+from unimask.profiling.machine import describe_machine
+from unimask.profiling.rates import matrix_rate
+from unimask.profiling.stages import uncounted
 
 PASSES = 3
 

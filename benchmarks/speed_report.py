@@ -1,6 +1,6 @@
 """Write the tables of docs/speed.md, and its pictures, from the saved results.
 
-    python benchmarks/speed_report.py
+    python -m benchmarks.speed_report
 
 Each table stands between two marks in the document, and a table without results says so.
 """
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-from marked_tables import with_table
 from matplotlib.patches import Rectangle
-from peer_cases import CLASSES, FLOAT, HALF, MAIN, QUERIES, SIDES, TRAINING
+
+from benchmarks.marked_tables import with_table
+from benchmarks.peers.cases import CLASSES, FLOAT, HALF, MAIN, QUERIES, SIDES, TRAINING
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

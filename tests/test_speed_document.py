@@ -10,15 +10,15 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="module")
 def report():
-    """The script that writes the tables; it stands in a folder of scripts."""
+    """The script that writes the tables; it is not part of the package."""
     pytest.importorskip("matplotlib").use("agg")
-    sys.path.insert(0, str(ROOT / "benchmarks"))
+    sys.path.insert(0, str(ROOT))
     try:
-        import speed_report
+        from benchmarks import speed_report
 
         yield speed_report
     finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
+        sys.path.remove(str(ROOT))
 
 
 def test_tables_are_those_of_the_saved_results(report):

@@ -10,9 +10,11 @@ ROOT = Path(__file__).parents[1]
 
 def test_the_table_is_that_of_the_saved_scores(monkeypatch):
     pytest.importorskip("matplotlib").use("agg")
-    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
-    import training_beside_report as report
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    import benchmarks.training.beside_report as report
 
     _, _, rest = report.DOCUMENT.read_text().partition(f"<!-- table: {report.NAME} -->")
     told, end, _ = rest.partition(f"<!-- end: {report.NAME} -->")
-    assert end and told.strip() == report.table(report.kept()), "run training_beside_report.py"
+    assert end and told.strip() == report.table(report.kept()), (
+        "run benchmarks.training.beside_report"
+    )

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from unimask.checkpoints import fit_channels, read_authors, read_channels, read_huggingface
 from unimask.checkpoints import write_huggingface as write
+from unimask.checkpoints.authors.mask2former_names import NAMES
 from unimask.checkpoints.channels import spread
 from unimask.checkpoints.keymap import to_theirs
-from unimask.checkpoints.mask2former_names import NAMES
 from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError
 from unimask.modeling.build import build_segmenter

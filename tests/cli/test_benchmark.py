@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from unimask.evaluation import rates as rates_module
+from unimask.profiling import rates as rates_module
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from conftest import TINY_ONEFORMER, TINY_SWIN, tiny_checkpoint
 
 import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.checkpoints.authors.oneformer_names import NAMES
 from unimask.checkpoints.keymap import to_theirs
-from unimask.checkpoints.oneformer_names import NAMES
 from unimask.config import DiNATConfig, TaskQueriesConfig
 from unimask.modeling.build import build_segmenter
 from unimask.presets import USUAL

@@ -191,7 +191,7 @@ def test_pictures_are_turned_upright(command, picture, tiny_model, tmp_path):
     assert code == 0 and "128x96" in printed
 
 
-@pytest.mark.filterwarnings("always::unimask.processing.pictures.PictureWarning")
+@pytest.mark.filterwarnings("always::unimask.processing.images.PictureWarning")
 def test_a_window_stretches_and_never_clips_silently(command, one_line, tiny_model, tmp_path):
     dark = (np.asarray(draw_discs(0)[0])[..., 0]).astype(np.uint16) * 4
     Image.fromarray(dark).save(tmp_path / "dark.png")

@@ -18,8 +18,8 @@ import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.errors import CheckpointError, DataError, SettingsError
 from unimask.presets import PRESETS
+from unimask.processing.images import read_picture
 from unimask.processing.intensities import percentiles
-from unimask.processing.pictures import read_picture
 from unimask.processing.value_ranges import RangeWarning
 from unimask.training.settings import TrainingSettings
 
@@ -74,7 +74,7 @@ def write_deep_colours(path, values):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
 
 
-@pytest.mark.filterwarnings("always::unimask.processing.pictures.PictureWarning")
+@pytest.mark.filterwarnings("always::unimask.processing.images.PictureWarning")
 @pytest.mark.parametrize("name", ["12 bits in uint16", *KINDS])
 def test_dark_images_are_told_once_by_predict(command, tiny_model, tmp_path, name):
     images = write_deep(tmp_path / "data", name) / "images"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
 from unimask.processing import decoded, preprocess
+from unimask.processing.images import read_picture
 from unimask.processing.orientation import ORIENTATION, stored_view
-from unimask.processing.pictures import read_picture
 from unimask.processing.preprocess import resize_picture, stretch_intensities
 from unimask.visualization import overlay
 from unimask.visualization.overlay import Shape, draw_overlay

@@ -13,9 +13,9 @@ from PIL import Image
 import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.datasets import open_dataset
-from unimask.evaluation.peak_memory import PeakMemory, told_by_linux
 from unimask.formats.run_length import RunLength
 from unimask.inference import Predictor
+from unimask.profiling.peak_memory import PeakMemory, told_by_linux
 from unimask.training import loop
 
 TASKS = ("panoptic", "instance", "semantic")

@@ -325,7 +325,7 @@ def test_more_queries_do_not_cost_the_trained_weights(discs, tiny_model, tmp_pat
 
 STEP = """
 import sys, torch
-from unimask.evaluation.peak_memory import PeakMemory
+from unimask.profiling.peak_memory import PeakMemory
 from unimask.losses import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import Target

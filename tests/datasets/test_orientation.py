@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from unimask.datasets import open_dataset
-from unimask.datasets.picture_files import picture_size
+from unimask.datasets.image_files import picture_size
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import encode_ids
 from unimask.processing.orientation import ORIENTATION, read_orientation, upright

@@ -9,7 +9,7 @@ from conftest import draw_discs
 from PIL import Image
 
 from unimask.datasets import open_dataset
-from unimask.datasets.truth import truth_result
+from unimask.datasets.ground_truth import truth_result
 from unimask.errors import DataError, SettingsError, TaskError
 from unimask.evaluation import evaluate
 from unimask.evaluation.result_files import open_results

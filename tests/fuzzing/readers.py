@@ -33,8 +33,8 @@ from safetensors.torch import save_file
 
 import unimask
 from unimask.checkpoints import write_huggingface
+from unimask.checkpoints.authors.mask2former_names import NAMES
 from unimask.checkpoints.keymap import to_theirs
-from unimask.checkpoints.mask2former_names import NAMES
 from unimask.config import CriterionConfig
 from unimask.curation import check
 from unimask.datasets import open_dataset
@@ -42,7 +42,7 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import run_lengths_of_ids
-from unimask.processing.pictures import read_picture
+from unimask.processing.images import read_picture
 from unimask.text.task_sentences import END, START
 from unimask.text.tokenizers import ClipTokenizer
 from unimask.training import TrainingSettings, loop

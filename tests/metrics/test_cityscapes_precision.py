@@ -1,4 +1,4 @@
-"""Cityscapes' AP: its corners. `benchmarks/cityscapes_agreement.py` holds it to the authors'."""
+"""Cityscapes' AP: its corners. `benchmarks/agreement/cityscapes.py` holds it to the authors'."""
 
 import numpy as np
 import pytest

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
-from unimask.checkpoints.huggingface_backbone_names import ENCODER
-from unimask.checkpoints.huggingface_defaults import DEFAULTS, UNNAMED
+from unimask.checkpoints.huggingface.backbone_names import ENCODER
+from unimask.checkpoints.huggingface.defaults import DEFAULTS, UNNAMED
 from unimask.errors import CheckpointError
 
 NUMBERS = {

@@ -10,8 +10,8 @@ from parity.test_oneformer import run_theirs
 from parity.theirs import assert_same_logits
 
 from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
-from unimask.checkpoints.huggingface import names_in
-from unimask.checkpoints.huggingface_config import write_config
+from unimask.checkpoints.huggingface.config import write_config
+from unimask.checkpoints.huggingface.folder import names_in
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import DiNATConfig, PostprocessingConfig, PreprocessingConfig

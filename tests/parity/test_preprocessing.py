@@ -9,7 +9,7 @@ from transformers.models.mask2former.image_processing_pil_mask2former import (
     Mask2FormerImageProcessorPil,
 )
 
-from unimask.checkpoints.huggingface_preprocessor import read_as_written
+from unimask.checkpoints.huggingface.preprocessor import read_as_written
 from unimask.config import PreprocessingConfig
 from unimask.processing.preprocess import preprocess
 

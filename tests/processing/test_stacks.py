@@ -11,7 +11,7 @@ from PIL import Image
 
 from unimask.config import PreprocessingConfig
 from unimask.errors import ImageError
-from unimask.processing.pictures import read_picture
+from unimask.processing.images import read_picture
 from unimask.processing.preprocess import preprocess
 from unimask.processing.stacks import visible
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from unimask.checkpoints.dinat_dilations import told_dilations
-from unimask.checkpoints.recognition import publication_of_size
+from unimask.checkpoints.authors.dinat_dilations import told_dilations
+from unimask.checkpoints.authors.recognition import publication_of_size
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import PerPixelConfig, PerPixelPlusConfig
 from unimask.inference.names import EXAMPLES

@@ -13,8 +13,8 @@ from conftest import TINY_ONEFORMER, TINY_RESNET
 
 import unimask
 from unimask.checkpoints import read_huggingface
+from unimask.checkpoints.authors.mask2former_names import NAMES
 from unimask.checkpoints.keymap import to_theirs
-from unimask.checkpoints.mask2former_names import NAMES
 from unimask.config import CriterionConfig
 from unimask.datasets import open_dataset
 from unimask.datasets.transforms import Augmentation

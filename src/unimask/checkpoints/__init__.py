@@ -1,12 +1,16 @@
 """Conversion between files of other projects and the state dicts of this package."""
 
-from unimask.checkpoints.authors import read_authors
+from unimask.checkpoints.authors.read import read_authors
 from unimask.checkpoints.channels import fit_channels, read_channels
 from unimask.checkpoints.checkpoint import Checkpoint
-from unimask.checkpoints.huggingface import Preprocessing, read_huggingface, write_huggingface
-from unimask.checkpoints.huggingface_fit import misfit
-from unimask.checkpoints.imagenet import read_backbone
-from unimask.checkpoints.timm_weights import timm_normalisation
+from unimask.checkpoints.huggingface.fit import misfit
+from unimask.checkpoints.huggingface.folder import (
+    Preprocessing,
+    read_huggingface,
+    write_huggingface,
+)
+from unimask.checkpoints.imagenet.read import read_backbone
+from unimask.checkpoints.imagenet.timm import timm_normalisation
 
 __all__ = [
     "Checkpoint",

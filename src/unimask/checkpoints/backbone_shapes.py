@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unimask.checkpoints.dinat_dilations import told_dilations
+from unimask.checkpoints.authors.dinat_dilations import told_dilations
 from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,

@@ -6,8 +6,8 @@ and decoder (`MODEL.MASK_FORMER.NHEADS`), and a dropout of 0.1, which matters on
 
 from pathlib import Path
 
+from unimask.checkpoints.authors.mask2former_names import PIXELS, QUERIES
 from unimask.checkpoints.backbone_shapes import State, count, read_backbone_config, shape
-from unimask.checkpoints.mask2former_names import PIXELS, QUERIES
 from unimask.config import (
     FPNPixelDecoderConfig,
     MapEncoderConfig,

@@ -9,8 +9,8 @@ dropout is 0.1, as in all 28 of its configurations.
 
 from pathlib import Path
 
+from unimask.checkpoints.authors.mask2former_names import PIXELS, QUERIES
 from unimask.checkpoints.backbone_shapes import State, count, read_backbone_config, shape
-from unimask.checkpoints.mask2former_names import PIXELS, QUERIES
 from unimask.config import (
     DeformablePixelDecoderConfig,
     MaskedDecoderConfig,

@@ -57,7 +57,7 @@ def benchmark(
     """Measure the time of each stage of a model and compare it with this hardware's minimum."""
     input_size = parse_size(size)
     check_output_files(json, overwrite=overwrite)
-    from unimask.evaluation import benchmark as run_benchmark
+    from unimask.profiling import benchmark as run_benchmark
 
     console = Terminal()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -36,7 +36,7 @@ def export(
         raise SettingsError(f"--format {format}: choose one of {', '.join(FORMATS)}")
     check_writable(out)
     from unimask.checkpoints import misfit, write_huggingface
-    from unimask.checkpoints.huggingface import FILES
+    from unimask.checkpoints.huggingface.folder import FILES
     from unimask.formats.output_folder import output_folder
 
     if all((out / name).exists() for name in FILES):

@@ -260,7 +260,7 @@ def expand(sources: list[str], recursive: bool, failures: list[str]) -> Iterator
 
     Images of a folder keep its subfolders. Arguments without images are added to `failures`.
     """
-    from unimask.processing.pictures import list_pictures
+    from unimask.processing.images import list_pictures
 
     for source in sources:
         if source.startswith(("http://", "https://")):

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from unimask.datasets import Dataset
-from unimask.datasets.truth import truth_result
+from unimask.datasets.ground_truth import truth_result
 from unimask.errors import UnimaskError
 from unimask.formats.output_file import write_image
 from unimask.labels import LabelSet, Task

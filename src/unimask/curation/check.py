@@ -10,9 +10,9 @@ from unimask.config import Window
 from unimask.curation.findings import Finding, counted, findings, range_findings, shortened
 from unimask.curation.survey import Survey, survey
 from unimask.datasets import Dataset
-from unimask.datasets.coco_instances import CocoInstances
 from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.found import Wish, about_of
+from unimask.datasets.objects.coco_instances import CocoInstances
 from unimask.datasets.windows import use_window
 from unimask.processing.value_ranges import collect_range_warnings
 

@@ -10,7 +10,7 @@ import numpy as np
 from unimask.curation.survey import Survey
 from unimask.datasets.describe import difference
 from unimask.datasets.groups import shared_groups
-from unimask.datasets.teaching import teaches_nothing, why_nothing
+from unimask.datasets.supervision import teaches_nothing, why_nothing
 from unimask.labels import Task, mean_the_same
 from unimask.processing.value_ranges import RangeWarning, group_range_warnings, summarise
 

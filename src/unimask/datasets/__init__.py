@@ -4,7 +4,7 @@ from unimask.datasets.describe import check_classes, check_tasks, describe, wide
 from unimask.datasets.folder import open_dataset, open_train_and_val, recognise, split_names
 from unimask.datasets.found import Dataset
 from unimask.datasets.sample import Sample
-from unimask.datasets.teaching import check_teaching
+from unimask.datasets.supervision import check_teaching
 
 __all__ = [
     "Dataset",

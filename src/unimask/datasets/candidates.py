@@ -12,19 +12,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from unimask.datasets.coco_find import find_coco_instances, find_coco_panoptic
-from unimask.datasets.cvat import find_cvat
 from unimask.datasets.found import Evidence, Found
-from unimask.datasets.labelme import find_labelme
+from unimask.datasets.image_files import files_with, is_passed_over
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
 from unimask.datasets.maps.cityscapes import find_cityscapes
+from unimask.datasets.maps.image_pairs import KINDS, find_picture_pairs
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
-from unimask.datasets.maps.picture_pairs import KINDS, find_picture_pairs
-from unimask.datasets.picture_files import files_with, is_passed_over
+from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
+from unimask.datasets.objects.cvat import find_cvat
+from unimask.datasets.objects.labelme import find_labelme
+from unimask.datasets.objects.yolo import find_yolo
 from unimask.datasets.splits import splits_in
 from unimask.datasets.tables.find import find_on_hub, find_tables_in, is_on_hub
-from unimask.datasets.yolo import find_yolo
 from unimask.errors import DataError, MissingExtraError, SettingsError
 from unimask.formats.json_outline import json_outline
 

@@ -11,7 +11,6 @@ from unimask.datasets.candidates import (
     in_words,
     parse_format,
 )
-from unimask.datasets.coco_find import PANOPTIC
 from unimask.datasets.describe import check_classes
 from unimask.datasets.found import (
     WHOLE,
@@ -23,8 +22,9 @@ from unimask.datasets.found import (
     add_notes,
 )
 from unimask.datasets.groups import Parts, part_by_rule
+from unimask.datasets.objects.coco_find import PANOPTIC
 from unimask.datasets.splits import EVERY, Subset
-from unimask.datasets.teaching import check_teaching
+from unimask.datasets.supervision import check_teaching
 from unimask.errors import DataError, SettingsError, UnimaskError
 
 KNOWN_SPLITS = ("train", "val", "test")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from unimask.processing.pictures import SUFFIXES
+from unimask.processing.images import SUFFIXES
 
 
 def match_names(paths: Sequence[Path], missing: Sequence[int]) -> dict[int, Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from unimask.errors import DataError
-from unimask.processing.pictures import (
+from unimask.processing.images import (
     MAX_PIXELS,
     Picture,
     Wanted,

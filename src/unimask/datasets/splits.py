@@ -18,8 +18,8 @@ from unimask.datasets.found import (
     count_things,
     open_picture,
 )
+from unimask.datasets.image_files import is_passed_over
 from unimask.datasets.packed import Stream
-from unimask.datasets.picture_files import is_passed_over
 from unimask.datasets.sample import Sample
 from unimask.datasets.windows import use_window
 

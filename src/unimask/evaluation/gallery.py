@@ -9,7 +9,7 @@ from itertools import count
 from PIL import Image
 
 from unimask.datasets import Sample
-from unimask.datasets.truth import truth_result
+from unimask.datasets.ground_truth import truth_result
 from unimask.labels import LabelSet
 from unimask.results import Result
 

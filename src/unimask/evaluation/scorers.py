@@ -8,9 +8,9 @@ from typing import Literal, Protocol, get_args
 
 import numpy as np
 
-from unimask.curation.writers.coco_panoptic import segments_of
 from unimask.datasets import Dataset, Sample
 from unimask.datasets.found import about_of
+from unimask.datasets.ground_truth import panoptic_segments
 from unimask.errors import SettingsError
 from unimask.evaluation.objects import (
     disjoint_masks,
@@ -87,7 +87,7 @@ class PanopticScorer:
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image; all regions of a stuff class are one segment."""
         self.overlapping += sample.covered > 0
-        truth = np.concatenate([[0], segments_of(sample, self.is_thing)])[sample.front]
+        truth = np.concatenate([[0], panoptic_segments(sample, self.is_thing)])[sample.front]
         areas = np.bincount(truth.ravel(), minlength=len(sample.label_ids) + 1)
         truth = np.where(areas[truth] < self.least_area, 0, truth)
         self.quality.update(

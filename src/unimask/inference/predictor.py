@@ -22,7 +22,7 @@ from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
 from unimask.processing.arguments import check_count
-from unimask.processing.pictures import (
+from unimask.processing.images import (
     MAX_PIXELS,
     Picture,
     Source,

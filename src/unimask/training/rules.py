@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from unimask.checkpoints import Checkpoint
-from unimask.checkpoints.recognition import publication_of_task
+from unimask.checkpoints.authors.recognition import publication_of_task
 from unimask.config import PostprocessingConfig
 from unimask.label_sets import recognise
 from unimask.labels import LabelSet, Task

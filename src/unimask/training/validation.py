@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
-from unimask.datasets.truth import truth_result
+from unimask.datasets.ground_truth import truth_result
 from unimask.evaluation import evaluate_predictor
 from unimask.evaluation.classes import classes_in_common
 from unimask.evaluation.evaluate import Progress

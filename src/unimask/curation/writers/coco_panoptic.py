@@ -8,6 +8,7 @@ from PIL import Image
 
 from unimask.curation.writers.writer import HIDDEN, categories, corner_and_size, write_json
 from unimask.datasets import Sample
+from unimask.datasets.ground_truth import panoptic_segments
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import RunLength, run_lengths_of_ids
 from unimask.labels import LabelSet
@@ -36,7 +37,7 @@ class CocoPanopticWriter:
     def add(self, split: str, sample: Sample, file: str) -> None:
         """Write the segments of one image; see `Writer`."""
         self.lost[HIDDEN] += sample.covered
-        segments = segments_of(sample, self.is_thing)
+        segments = panoptic_segments(sample, self.is_thing)
         ids = np.concatenate([[0], segments])[sample.front]
         folder = self.out / "annotations" / f"panoptic_{split}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,13 +79,3 @@ class CocoPanopticWriter:
         }
         write_json(self.out / "annotations" / f"panoptic_{split}.json", content)
         self.images, self.annotations = [], []
-
-
-def segments_of(sample: Sample, is_thing: np.ndarray) -> np.ndarray:
-    """Return the panoptic segment of each object: one per thing or crowd, one per stuff class."""
-    segments = np.arange(1, len(sample.label_ids) + 1)
-    stuff = ~is_thing[sample.label_ids] & ~sample.crowds
-    for label in np.unique(sample.label_ids[stuff]):
-        members = stuff & (sample.label_ids == label)
-        segments[members] = segments[members].min()
-    return segments

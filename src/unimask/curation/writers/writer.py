@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from unimask.datasets import Sample
-from unimask.datasets.objects import is_background
+from unimask.datasets.objects.dataset import is_background
 from unimask.formats.run_length import RunLength, run_lengths_of_ids
 from unimask.labels import LabelSet
 from unimask.visualization.palette import class_colour

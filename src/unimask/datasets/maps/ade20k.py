@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from unimask.datasets.coco_panoptic import CocoPanoptic
 from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import check_size, read_channels, read_numbers
@@ -20,6 +19,7 @@ from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.segments import Meaning, segment_maps
 from unimask.datasets.maps.semantic import semantic_maps
+from unimask.datasets.objects.coco_panoptic import CocoPanoptic
 from unimask.datasets.packed import path_of
 from unimask.label_sets import known_labels
 from unimask.labels import IGNORE_LABEL

@@ -13,11 +13,11 @@ from jaxtyping import Int
 
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.class_table import ClassTable, is_void
-from unimask.datasets.maps.glimpses import Glimpse
+from unimask.datasets.maps.dataset import MapPictures
 from unimask.datasets.maps.label_map import read_channels
-from unimask.datasets.maps.map_pictures import MapPictures
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
+from unimask.datasets.maps.sampled_maps import Glimpse
 from unimask.datasets.maps.scanned_values import NOTHING, SCANNED
 from unimask.datasets.maps.segments import Meaning, segment_maps
 from unimask.errors import DataError

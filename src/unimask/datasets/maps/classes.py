@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.datasets.maps.class_table import ClassTable, Row, is_void
-from unimask.datasets.maps.glimpses import Glimpse
 from unimask.datasets.maps.kinds import PAIR, Reading
 from unimask.datasets.maps.known_maps import known_maps
 from unimask.datasets.maps.label_map import hex_of, read_colours, read_numbers
 from unimask.datasets.maps.mask_set import MapFile, first_file
+from unimask.datasets.maps.sampled_maps import Glimpse
 from unimask.datasets.maps.scanned_values import NOTHING, are_greys, unknown_values, values_in
 from unimask.datasets.packed import path_of
 from unimask.errors import DataError

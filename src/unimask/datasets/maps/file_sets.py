@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from unimask.datasets.image_files import datasets_in
 from unimask.datasets.maps.words import MAP_WORDS, Role, key_of, role_of, split_of
-from unimask.datasets.picture_files import datasets_in
 from unimask.datasets.splits import SPLITS
-from unimask.processing.pictures import SUFFIXES
+from unimask.processing.images import SUFFIXES
 
 MAP_SUFFIXES = SUFFIXES | {".npz"}
 

@@ -10,8 +10,8 @@ from jaxtyping import Int, Integer
 
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.class_table import is_void, name_from
+from unimask.datasets.maps.dataset import MapPictures, Objects
 from unimask.datasets.maps.label_map import read_numbers
-from unimask.datasets.maps.map_pictures import MapPictures, Objects
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.packed import path_of

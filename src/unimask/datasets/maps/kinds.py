@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from unimask.datasets.maps.glimpses import Glimpse
 from unimask.datasets.maps.label_map import LOSSY
 from unimask.datasets.maps.mask_set import BLACK, CUT, WHITE, first_file
+from unimask.datasets.maps.sampled_maps import Glimpse
 from unimask.datasets.maps.words import reading_named
 from unimask.datasets.packed import path_of
 from unimask.errors import DataError

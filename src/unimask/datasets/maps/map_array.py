@@ -8,7 +8,7 @@ from jaxtyping import Integer, Shaped
 
 from unimask.datasets.packed import File, open_file, path_of
 from unimask.errors import DataError, ImageError
-from unimask.processing.pictures import MAX_PIXELS
+from unimask.processing.images import MAX_PIXELS
 from unimask.processing.stacks import read_array
 
 RGB, RGBA = 3, 4

@@ -10,8 +10,8 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from unimask.datasets.maps.map_array import read_map_array
 from unimask.datasets.packed import File, open_file
 from unimask.errors import DataError
+from unimask.processing.images import MAX_PIXELS, no_limit_of_pil
 from unimask.processing.orientation import upright
-from unimask.processing.pictures import MAX_PIXELS, no_limit_of_pil
 
 ARRAYS = frozenset({".npy", ".npz"})
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from unimask.datasets.maps.classes import IGNORED, UNKNOWN, Classes
-from unimask.datasets.maps.glimpses import Glimpse
+from unimask.datasets.maps.sampled_maps import Glimpse
 
 NAMED = 6
 """Maximum number of values that are listed."""

@@ -6,11 +6,11 @@ from functools import partial
 
 import numpy as np
 
-from unimask.datasets.maps.glimpses import LOOKED_AT, Glimpse, glimpses
 from unimask.datasets.maps.kinds import totals
 from unimask.datasets.maps.label_map import Codes, hex_of, read_colours, read_numbers, stored
 from unimask.datasets.maps.map_file import COLOURS
 from unimask.datasets.maps.mask_set import MapFile, first_file
+from unimask.datasets.maps.sampled_maps import LOOKED_AT, Glimpse, glimpses
 from unimask.datasets.packed import path_of
 from unimask.errors import DataError
 from unimask.labels import IGNORE_LABEL

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from unimask.datasets.found import About, Wish
-from unimask.datasets.maps.map_pictures import MapPictures, Objects
+from unimask.datasets.maps.dataset import MapPictures, Objects
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
 from unimask.errors import DataError

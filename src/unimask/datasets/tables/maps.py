@@ -5,9 +5,9 @@ from pathlib import Path
 
 from unimask.datasets.found import About, Dataset, Wish
 from unimask.datasets.maps.class_table import ClassTable
+from unimask.datasets.maps.image_pairs import open_maps
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.maps.picture_pairs import open_maps
 from unimask.datasets.tables.class_names import in_lists
 from unimask.datasets.tables.columns import Columns
 from unimask.datasets.tables.packing import Tables, filled_rows, packed_files

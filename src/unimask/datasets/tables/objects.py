@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.coco_instances import CocoInstances, listed_objects
-from unimask.datasets.coco_reader import CocoReader
 from unimask.datasets.found import Wish
 from unimask.datasets.maps.class_table import ClassTable
-from unimask.datasets.maps.map_pictures import name_of
+from unimask.datasets.maps.dataset import name_of
+from unimask.datasets.objects.coco_instances import CocoInstances, listed_objects
+from unimask.datasets.objects.coco_reader import CocoReader
 from unimask.datasets.tables.columns import (
     BOXES,
     CATEGORIES,

@@ -1,0 +1,132 @@
+"""Systems that `benchmarks.peers.run` compares: each is a function from images to logits."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.peers.cases import HALF, Case
+from benchmarks.peers.networks import Logits, read
+
+Run = Callable[[Tensor], tuple[np.ndarray, np.ndarray]]
+
+
+def start(system: str, kind: str, case: Case, folder: Path) -> Run:
+    """Load a system with the weights of a folder.
+
+    Args:
+        system: Its name.
+        kind: float32 or bfloat16.
+        case: Network and size.
+        folder: In the Hugging Face schema.
+    """
+    return SYSTEMS[system](kind, case, folder)
+
+
+def arrays(class_logits: Tensor, mask_logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Give logits as float32 arrays."""
+    return class_logits.float().numpy(), mask_logits.float().numpy()
+
+
+def start_unimask(kind: str, case: Case, folder: Path) -> Run:
+    """Load the way users do."""
+    import unimask
+
+    predictor = unimask.load(folder, device="cpu", dtype=kind)  # type: ignore[arg-type]
+
+    def run(pixel_values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        with torch.inference_mode():
+            output = predictor.network(pixel_values.to(predictor.dtype), "panoptic")
+        return arrays(output.class_logits, output.mask_logits)
+
+    return run
+
+
+def logits_of(case: Case, folder: Path) -> Logits:
+    """Load `transformers`' network for prediction."""
+    model = Logits(read(case.network, folder), case.network, case.batch)
+    return model.eval().requires_grad_(False)
+
+
+def start_transformers(kind: str, case: Case, folder: Path) -> Run:
+    """Run it eagerly, under autocast for bfloat16."""
+    return torch_run(logits_of(case, folder), kind)
+
+
+def start_compiled(kind: str, case: Case, folder: Path) -> Run:
+    """Compile it, for one size."""
+    if not shutil.which("g++") and not shutil.which("clang++"):
+        raise RuntimeError("no C++ compiler: torch.compile needs one")
+    model = torch.compile(logits_of(case, folder), dynamic=False)
+    return torch_run(model, kind)  # type: ignore[arg-type]
+
+
+def torch_run(model: torch.nn.Module, kind: str) -> Run:
+    """Run a network of PyTorch's."""
+
+    def run(pixel_values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=kind == HALF),
+        ):
+            return arrays(*model(pixel_values))
+
+    return run
+
+
+def start_openvino(kind: str, case: Case, folder: Path) -> Run:
+    """Convert transformers' network for one size, and let OpenVINO compute in `kind`."""
+    import openvino  # pyright: ignore[reportMissingImports]
+
+    example = torch.zeros(case.batch, 3, *case.size)
+    with torch.no_grad():
+        converted = openvino.convert_model(
+            logits_of(case, folder), example_input=example, input=[list(example.shape)]
+        )
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if kind == HALF else "f32",
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    compiled = openvino.Core().compile_model(converted, "CPU", settings)
+
+    def run(pixel_values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        found = compiled(pixel_values.numpy())
+        return np.array(found[0]), np.array(found[1])
+
+    return run
+
+
+def start_onnx(kind: str, case: Case, folder: Path) -> Run:
+    """Export transformers' network for one size, and let ONNX Runtime compute."""
+    import onnxruntime  # pyright: ignore[reportMissingImports]
+
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "network.onnx"
+        example = torch.zeros(case.batch, 3, *case.size)
+        torch.onnx.export(
+            logits_of(case, folder), (example,), str(path), dynamo=True, verbose=False,
+            input_names=["pixel_values"], output_names=["class_logits", "mask_logits"],
+        )  # fmt: skip
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def run(pixel_values: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        class_logits, mask_logits = session.run(None, {"pixel_values": pixel_values.numpy()})
+        return class_logits, mask_logits
+
+    return run
+
+
+SYSTEMS: dict[str, Callable[[str, Case, Path], Run]] = {
+    "unimask": start_unimask,
+    "transformers": start_transformers,
+    "torch.compile": start_compiled,
+    "OpenVINO": start_openvino,
+    "ONNX Runtime": start_onnx,
+}

@@ -1,0 +1,114 @@
+"""Table and picture of what `training_beside_transformers.py` found.
+
+    python -m benchmarks.training.beside_report OUT
+
+Keeps the scores in `benchmarks/results/training_beside_transformers.json`, draws
+`docs/pictures/training_beside_transformers.png`, and writes the table of docs/training.md. Without
+OUT it makes them of the scores that are kept.
+"""
+
+import json
+import sys
+from pathlib import Path
+from statistics import mean
+
+import matplotlib.pyplot as plt
+
+from benchmarks.marked_tables import with_table
+
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "training.md"
+KEPT = ROOT / "benchmarks" / "results" / "training_beside_transformers.json"
+PICTURE = ROOT / "docs" / "pictures" / "training_beside_transformers.png"
+
+WAYS = {
+    "unimask": ("unimask", "judged", "#1b7f5c", "-"),
+    "transformers, our optimiser": ("transformers", "judged", "#c2571a", "-"),
+    "its weights in our predictor": ("transformers", "judged by our rules", "#c2571a", ":"),
+    "transformers, the example's optimiser": ("example", "judged", "#8a8a8a", "-"),
+    "those weights in our predictor": ("example", "judged by our rules", "#8a8a8a", ":"),
+}
+"""Lines of the table: whose runs, which of their scores, colour, dashes."""
+
+ENDS = (
+    ("unimask", "our rules", "averaged weights, our rules"),
+    ("unimask", "our rules, weights of the last step", "weights of the last step, our rules"),
+    ("unimask", "their rules", "averaged weights, rules of transformers"),
+    ("transformers", "our rules", "our optimiser, our rules"),
+    ("transformers", "their rules", "our optimiser, its own rules"),
+    ("example", "our rules", "the example's optimiser, our rules"),
+    ("example", "their rules", "the example's optimiser, its own rules"),
+)
+NAME, NONE = "beside transformers", "Not measured yet."
+METRICS = ("PQ", "SQ", "RQ", "PQ_things", "PQ_stuff")
+
+
+def gather(out: Path) -> dict[str, list[dict]]:
+    """Read all finished runs, by who trained, in the order of their seeds."""
+    names = sorted({whose for whose, *_ in WAYS.values()})
+    return {
+        name: [json.loads(path.read_text()) for path in sorted(out.glob(f"{name}-*.json"))]
+        for name in names
+    }
+
+
+def table(found: dict[str, list[dict]]) -> str:
+    """Write the quality at each judged step, averaged over seeds, and over the last third."""
+    if not any(found.values()):
+        return NONE
+    lines = [
+        "| | at 4/6 | at 5/6 | at the end | last third | by seed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, (whose, which, *_) in WAYS.items():
+        runs = [run[which] for run in found.get(whose, ())]
+        if runs:
+            steps = [f"{mean(scores):.1f}" for scores in zip(*runs, strict=True)]
+            each = ", ".join(f"{mean(run):.1f}" for run in runs)
+            whole = mean(mean(run) for run in runs)
+            lines.append(f"| {name} | {' | '.join(steps)} | **{whole:.1f}** | {each} |")
+    lines += ["", f"| at the end | {' | '.join(METRICS)} |", "|---" * (1 + len(METRICS)) + "|"]
+    for whose, which, name in ENDS:
+        runs = [run["end"][which] for run in found.get(whose, ())]
+        if runs:
+            values = (mean(run[metric] or 0.0 for run in runs) for metric in METRICS)
+            told = f"{'unimask' if whose == 'unimask' else 'transformers'}: {name}"
+            lines.append(f"| {told} | {' | '.join(f'{value:.1f}' for value in values)} |")
+    return "\n".join(lines)
+
+
+def kept() -> dict[str, list[dict]]:
+    """Read the scores that are kept, none before the first measurement."""
+    return json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+
+
+def draw(found: dict[str, list[dict]]) -> None:
+    """Draw the mean of the seeds at each judged step, and each seed as a dot."""
+    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    for name, (whose, which, colour, dashes) in WAYS.items():
+        runs = [run[which] for run in found.get(whose, ())]
+        if not runs:
+            continue
+        shares = [4 / 6, 5 / 6, 1][: len(runs[0])]
+        means = [mean(scores) for scores in zip(*runs, strict=True)]
+        axes.plot(shares, means, color=colour, linestyle=dashes, label=name)
+        for run in runs:
+            axes.plot(shares, run, "o", color=colour, markersize=3, alpha=0.5)
+    axes.set(xlabel="share of the run", ylabel="PQ on the validation pictures", ylim=(0, None))
+    axes.legend(fontsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(PICTURE, dpi=130)
+
+
+def main() -> None:
+    """Keep, draw, write."""
+    if len(sys.argv) > 1:
+        KEPT.write_text(json.dumps(gather(Path(sys.argv[1])), indent=1) + "\n")
+    found = kept()
+    print(table(found))
+    draw(found)
+    DOCUMENT.write_text(with_table(DOCUMENT.read_text(), NAME, table(found)))
+
+
+if __name__ == "__main__":
+    main()

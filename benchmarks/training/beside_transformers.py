@@ -1,0 +1,182 @@
+"""Train one network here and with `transformers`, side by side, and score both alike.
+
+    python -m benchmarks.training.beside_transformers OUT [--seeds 3] [--steps 1500] [--data FOLDER]
+
+All start from the same weights and take as many steps of as many pictures, with the same peak
+rate and number of points. Ours is `unimask.train` with its defaults; beside it the example of
+`transformers` (`transformers_example.py`) with our schedule, decay and clipping, and once more
+with its own. Each run is evaluated at every sixth of its last third, on the validation images at
+their own size. Without `--data` the images are rendered (`shapes.py`). A case that OUT has is not
+run again. `beside_report.py` makes the table and the plot. Install `benchmarks/requirements.txt`
+first.
+"""
+
+import argparse
+import csv
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import unimask
+from benchmarks.peers.networks import hush
+from benchmarks.training import transformers_example as example
+from benchmarks.training.shapes import write_shapes
+from benchmarks.training.start import POINTS, SIDE, shared_settings, write_start
+from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
+from unimask.datasets import Dataset, open_dataset
+from unimask.evaluation import evaluate_predictor
+from unimask.formats.atomic import atomic_path
+from unimask.inference import Predictor
+from unimask.training import train
+from unimask.training.schedule import rate_at
+
+Scores = dict[str, Any]
+
+
+def quality(predictor: Predictor, dataset: Dataset) -> Scores:
+    """Score what our predictor answers."""
+    return evaluate_predictor(predictor, dataset, task="panoptic")["metrics"]  # type: ignore[return-value]
+
+
+def judged_steps(steps: int) -> list[int]:
+    """Give the steps after which a run is judged: each sixth of it, in the last third."""
+    return [steps // 6 * part for part in (4, 5)] + [steps]
+
+
+def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Scores:
+    """Train here; in the end judge by their rules too, and without the average."""
+    told = shared_settings(steps, seed)
+    same = ("steps", "batch_size", "learning_rate", "backbone_rate", "warmup_steps", "seed")
+    run = train(
+        data,
+        str(start),
+        out=place,
+        resume=(place / "state.pt").is_file(),
+        device="cpu",
+        quiet=True,
+        precision="float32",  # as theirs
+        workers=0,
+        evaluate_every=steps // 6,
+        criterion=told.criterion,
+        **{name: getattr(told, name) for name in same},
+    )
+    with (run.folder / "metrics.csv").open() as stream:
+        found = {int(row["step"]): row["score"] for row in csv.DictReader(stream) if row["score"]}
+    dataset, weights = open_dataset(data, "val"), run.folder / "weights" / "last"
+    averaged = read_huggingface(weights)
+    state = torch.load(place / "state.pt", weights_only=True)["network"]
+    return {
+        "judged": [float(found[step]) for step in judged_steps(steps)],
+        "end": {
+            "our rules": quality(unimask.load(weights, device="cpu"), dataset),
+            "their rules": example.judge(*theirs_of(weights), dataset),
+            "our rules, weights of the last step": quality(
+                predictor_of(replace(averaged, state=state)), dataset
+            ),
+        },
+    }
+
+
+def predictor_of(checkpoint: Checkpoint) -> Predictor:
+    """Load what somebody might have saved."""
+    with tempfile.TemporaryDirectory() as place:
+        write_huggingface(Path(place), checkpoint)
+        return unimask.load(place, device="cpu")
+
+
+def theirs_of(folder: Path) -> tuple[nn.Module, Any]:
+    """Load network and processor of `transformers`."""
+    return example.read(folder, SIDE, POINTS)
+
+
+def run_theirs(data: Path, start: Path, steps: int, seed: int, *, own: bool) -> Scores:
+    """Train as the example does; judge by its rules and by ours.
+
+    Args:
+        data: Folder of the dataset.
+        start: Weights to start from.
+        steps: Updates.
+        seed: Of the order of pictures and of their changes.
+        own: With the example's optimiser and schedule in place of ours.
+    """
+    told = shared_settings(steps, seed)
+    recipe = example.Recipe(
+        steps=steps,
+        batch=told.batch_size,
+        rate=told.learning_rate,
+        share=(lambda step: 1 - step / steps) if own else (lambda step: rate_at(step, told)),
+        decay=0.01 if own else told.weight_decay,
+        clip=None if own else told.clip_norm,
+        seed=seed,
+    )
+    learned, judged = open_dataset(data, "train"), open_dataset(data, "val")
+    model, processor = theirs_of(start)
+    pictures = example.Pictures(learned, processor, example.augmentation(seed))
+    by_theirs, by_ours = [], []
+    for step in example.train(model, pictures, recipe):
+        if step in judged_steps(steps):
+            by_theirs.append(example.judge(model, processor, judged))
+            by_ours.append(quality(predictor_with(model, start), judged))
+    return {
+        "judged": [scores["PQ"] for scores in by_theirs],
+        "judged by our rules": [scores["PQ"] for scores in by_ours],
+        "end": {"our rules": by_ours[-1], "their rules": by_theirs[-1]},
+    }
+
+
+def predictor_with(model: nn.Module, start: Path) -> Predictor:
+    """Give our predictor with their weights."""
+    with tempfile.TemporaryDirectory() as place:
+        model.save_pretrained(place)  # pyright: ignore[reportCallIssue]
+        for name in ("config.json", "preprocessor_config.json"):
+            shutil.copy(start / name, place)
+        return unimask.load(place, device="cpu")
+
+
+def main() -> None:
+    """Run what is missing, seed by seed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--data", type=Path)
+    told = parser.parse_args()
+    hush()
+    data = told.data or told.out / "data"
+    if told.data is None:
+        write_shapes(data)
+    labels = open_dataset(data, "train").labels
+    cases = [(name, seed) for seed in range(told.seeds) for name in ("unimask", "transformers")]
+    for name, seed in [*cases, *(("example", seed) for seed in range(told.seeds))]:
+        start = told.out / f"start-{seed}"
+        write_start(start, labels, seed)
+        if name == "unimask":
+            run = partial(run_ours, data, start, told.out / f"run-{seed}", told.steps, seed)
+        else:
+            run = partial(run_theirs, data, start, told.steps, seed, own=name == "example")
+        save(told.out / f"{name}-{seed}.json", run)
+
+
+def save(path: Path, run: Callable[[], Scores]) -> None:
+    """Run a case and write its scores, unless they are there."""
+    if path.is_file():
+        return
+    began = time.process_time()
+    scores = run()
+    scores["processor_s"] = round(time.process_time() - began, 1)
+    with atomic_path(path) as file:
+        file.write_text(json.dumps(scores, indent=2) + "\n")
+    print(path.stem, scores["judged"], f"{scores['processor_s']:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Where does `nuclei` succeed and fail? Scores by kind of picture, and its worst pictures drawn.
+
+    python -m benchmarks.training.nuclei_by_kind DATA OUT [--model nuclei] [--every 1]
+
+DATA holds `val/` with `images/` and `masks/`. OUT gets `nuclei_by_kind.json` and
+`nuclei_worst.png`: outlines alone, without the photographs.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+import unimask
+from unimask.datasets import Sample, open_dataset
+from unimask.inference import Predictor
+from unimask.metrics import MatchedPrecision, MeanIoU
+from unimask.metrics.matched_precision import iou_table
+
+HIT, MISSED, FALSE = (120, 200, 120), (225, 80, 70), (70, 110, 230)
+WORST = 6
+SIDE = 360
+
+
+class Judged(NamedTuple):
+    """One picture's kinds and scores."""
+
+    name: str
+    kinds: tuple[str, str, str]
+    half: float
+    seven: float
+    seconds: float
+
+
+def light_of(image: np.ndarray) -> str:
+    """Say how it was taken: colours mean stains, a bright middle means transmitted light."""
+    pixels = image.astype(np.float32)
+    if (pixels.max(2) - pixels.min(2)).mean() > 8:
+        return "stained tissue"
+    return "light field" if np.median(pixels) > 128 else "fluorescence"
+
+
+def grade(value: float, low: float, high: float, words: tuple[str, str, str]) -> str:
+    """Pick the word for a value below, between or above two bounds."""
+    return words[0] if value < low else words[2] if value > high else words[1]
+
+
+def kinds_of(sample: Sample, truth: np.ndarray) -> tuple[str, str, str]:
+    """Say how it was taken, how large its nuclei are, and how many there are."""
+    areas = np.bincount(truth.ravel())[1:]
+    areas = areas[areas > 0]
+    sizes = ("nuclei under 150 px", "nuclei of 150 to 800 px", "nuclei over 800 px")
+    counts = ("under 20 nuclei", "20 to 80 nuclei", "over 80 nuclei")
+    return (
+        light_of(sample.image),
+        grade(float(np.median(areas)), 150, 800, sizes),
+        grade(len(areas), 20, 80, counts),
+    )
+
+
+def nuclei_of(sample: Sample) -> np.ndarray:
+    """Give the true nuclei, background 0."""
+    truth = sample.front
+    return np.where(np.array([0, *(sample.label_ids == 0)])[truth] > 0, truth, 0)
+
+
+def judge(
+    predictor: Predictor, sample: Sample, precision: MatchedPrecision, iou: MeanIoU
+) -> Judged:
+    """Score one picture, and draw nothing yet."""
+    truth = nuclei_of(sample)
+    start = time.perf_counter()
+    instances = predictor.predict(sample.image, "instance").segmentation
+    seconds = time.perf_counter() - start
+    scores = precision.update(instances, truth)
+    iou.update(
+        predictor.predict(sample.image, "semantic").segmentation, (truth == 0).astype(int), None
+    )
+    name = sample.path.stem if sample.path else "picture"
+    return Judged(name, kinds_of(sample, truth), scores[0.5], scores[0.7], seconds)
+
+
+def outlines(ids: np.ndarray) -> np.ndarray:
+    """Mark the inner border of every object."""
+    border = np.zeros(ids.shape, bool)
+    for shift, axis in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
+        border |= np.roll(ids, shift, axis) != ids
+    return border & (ids > 0)
+
+
+def verdicts(found: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keep of the true nuclei those that were hit, and of the found ones those that hit none."""
+    hits = np.greater(iou_table(found, truth), 0.5)
+    found_ids, true_ids = np.unique(found[found > 0]), np.unique(truth[truth > 0])
+    hit = np.where(np.isin(truth, true_ids[hits.any(0)]), truth, 0)
+    false = np.where(np.isin(found, found_ids[hits.any(1)]), 0, found)
+    return hit, false
+
+
+def enlarge(ids: np.ndarray) -> np.ndarray:
+    """Bring an id map to the board's scale."""
+    height, width = (round(side * SIDE / max(ids.shape)) for side in ids.shape)
+    picture = Image.fromarray(ids.astype(np.int32))
+    return np.asarray(picture.resize((width, height), Image.Resampling.NEAREST))
+
+
+def draw(found: np.ndarray, truth: np.ndarray, title: str) -> Image.Image:
+    """Fill true nuclei by what became of them; outline what is false."""
+    hit, false = (enlarge(ids) for ids in verdicts(found, truth))
+    true = enlarge(truth)
+    pixels = np.full((*true.shape, 3), 255, np.uint8)
+    pixels[true > 0] = MISSED
+    pixels[hit > 0] = HIT
+    pixels[outlines(true)] = 60
+    edge = outlines(false)
+    pixels[edge | outlines(np.where(edge, 0, false))] = FALSE
+    board = Image.new("RGB", (SIDE, SIDE + 22), "white")
+    board.paste(Image.fromarray(pixels), (0, 22))
+    ImageDraw.Draw(board).text((4, 3), title, fill=(30, 30, 30), font=ImageFont.load_default(13))
+    return board
+
+
+def worst_board(
+    predictor: Predictor, samples: dict[str, Sample], judged: list[Judged]
+) -> Image.Image:
+    """Draw the pictures with the least scores."""
+    board = Image.new("RGB", (3 * (SIDE + 10), 2 * (SIDE + 32)), "white")
+    for place, one in enumerate(sorted(judged, key=lambda one: one.half)[:WORST]):
+        sample = samples[one.name]
+        found = predictor.predict(sample.image, "instance").segmentation
+        title = f"{100 * one.half:.0f} % at IoU 0.5: {one.kinds[0]}, {one.kinds[2]}"
+        tile = draw(found, nuclei_of(sample), title)
+        board.paste(tile, (place % 3 * (SIDE + 10), place // 3 * (SIDE + 32)))
+    return board
+
+
+def summary(judged: list[Judged]) -> dict[str, dict[str, float]]:
+    """Average by kind."""
+    groups = {"all": judged}
+    for axis in range(3):
+        for kind in sorted({one.kinds[axis] for one in judged}):
+            groups[kind] = [one for one in judged if one.kinds[axis] == kind]
+    return {
+        kind: {
+            "pictures": len(group),
+            "AP_match@0.50": round(100 * float(np.mean([one.half for one in group])), 1),
+            "AP_match@0.70": round(100 * float(np.mean([one.seven for one in group])), 1),
+        }
+        for kind, group in groups.items()
+    }
+
+
+def main() -> None:
+    """Judge, print, write."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--model", default="nuclei")
+    parser.add_argument("--every", type=int, default=1, help="judge every n-th picture")
+    arguments = parser.parse_args()
+    predictor = unimask.load(arguments.model)
+    dataset = open_dataset(arguments.data, "val", names=("nucleus", "background"))
+    precision, iou = MatchedPrecision(), MeanIoU(predictor.checkpoint.labels)
+    samples, judged = {}, []
+    for index in range(0, len(dataset), arguments.every):
+        sample = dataset[index]
+        judged.append(judge(predictor, sample, precision, iou))
+        samples[judged[-1].name] = sample
+    table = summary(judged)
+    for kind, row in table.items():
+        print(f"{kind:24s}" + "".join(f"{number:8g}" for number in row.values()))
+    report = {
+        "by_kind": table,
+        "semantic_iou": iou.per_class()["nucleus"]["IoU"],
+        "median_seconds": round(float(np.median([one.seconds for one in judged])), 3),
+    }
+    print(f"semantic IoU {report['semantic_iou']:.1f}, {report['median_seconds']} s a picture")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / "nuclei_by_kind.json").write_text(json.dumps(report, indent=2) + "\n")
+    worst_board(predictor, samples, judged).save(arguments.out / "nuclei_worst.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Containers of tensors: pickle, `torch.save`, safetensors."""

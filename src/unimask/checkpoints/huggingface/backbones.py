@@ -1,0 +1,209 @@
+"""Conversion of the backbone in Hugging Face's config.json to and from our configurations."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor
+
+from unimask.checkpoints.huggingface.defaults import completed
+from unimask.checkpoints.huggingface.generations import read_named, read_timm
+from unimask.config import (
+    BackboneConfig,
+    ConvNeXtConfig,
+    DiNATConfig,
+    ResNetConfig,
+    SwinConfig,
+    TimmConfig,
+)
+from unimask.errors import CheckpointError
+
+Json = dict
+
+
+def read_backbone(config: Json, tensors: dict[str, Tensor], folder: Path) -> BackboneConfig:
+    """Read the backbone's configuration; one that is only named is derived from its tensors.
+
+    Raises:
+        CheckpointError: The backbone or one of its options is unknown.
+        KeyError: A value is missing.
+    """
+    if not config.get("backbone_config"):
+        return read_named(config, tensors, folder)
+    backbone = completed(config["backbone_config"])
+    kind = backbone.get("model_type")
+    if kind == "resnet":
+        return read_resnet(backbone, config.get("unimask", {}))
+    if kind not in READERS:
+        known = ", ".join([*READERS, "resnet"])
+        raise CheckpointError(f"the backbone {kind!r} is not known here; known are {known}")
+    return READERS[kind](backbone)
+
+
+def read_swin(backbone: Json) -> SwinConfig:
+    """Read the configuration of a Swin."""
+    expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
+    expect(backbone, use_absolute_embeddings=False)
+    return SwinConfig(
+        embed_dim=backbone["embed_dim"],
+        depths=tuple(backbone["depths"]),
+        num_heads=tuple(backbone["num_heads"]),
+        window_size=backbone["window_size"],
+        mlp_ratio=backbone.get("mlp_ratio", 4.0),
+        drop_path=backbone.get("drop_path_rate", 0.0),
+        in_channels=backbone.get("num_channels", 3),
+    )
+
+
+def read_convnext(backbone: Json) -> ConvNeXtConfig:
+    """Read the configuration of a ConvNeXt."""
+    expect(backbone, patch_size=4, hidden_act="gelu")
+    return ConvNeXtConfig(
+        dims=tuple(backbone["hidden_sizes"]),
+        depths=tuple(backbone["depths"]),
+        drop_path=backbone.get("drop_path_rate", 0.0),
+        layer_scale=backbone.get("layer_scale_init_value", 1e-6),
+        in_channels=backbone.get("num_channels", 3),
+    )
+
+
+def read_dinat(backbone: Json) -> DiNATConfig:
+    """Read the configuration of a DiNAT."""
+    expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
+    dilations = tuple(tuple(stage) for stage in backbone["dilations"])
+    expect(backbone, depths=[len(stage) for stage in dilations])
+    return DiNATConfig(
+        embed_dim=backbone["embed_dim"],
+        num_heads=tuple(backbone["num_heads"]),
+        kernel_size=backbone["kernel_size"],
+        dilations=dilations,
+        mlp_ratio=backbone["mlp_ratio"],
+        drop_path=backbone.get("drop_path_rate", 0.0),
+        layer_scale=backbone.get("layer_scale_init_value", 0.0),
+        in_channels=backbone.get("num_channels", 3),
+    )
+
+
+def read_resnet(backbone: Json, kept: Json) -> ResNetConfig:
+    """Read the configuration of a ResNet; `kept` holds the values that the schema lacks."""
+    expect(backbone, hidden_act="relu", downsample_in_bottleneck=False)
+    expect(backbone, downsample_in_first_stage=False)
+    return ResNetConfig(
+        block=backbone["layer_type"],
+        stem=kept.get("stem", "basic"),
+        stem_channels=backbone["embedding_size"],
+        channels=tuple(backbone["hidden_sizes"]),
+        depths=tuple(backbone["depths"]),
+        norm=kept.get("norm", "frozen_batch"),
+        last_dilations=tuple(kept.get("last_dilations", ())),
+        in_channels=backbone.get("num_channels", 3),
+    )
+
+
+READERS: dict[str, Callable[[Json], BackboneConfig]] = {
+    "swin": read_swin,
+    "maskformer-swin": read_swin,
+    "convnext": read_convnext,
+    "dinat": read_dinat,
+    "timm_backbone": read_timm,
+}
+
+
+def expect(config: Json, **options: object) -> None:
+    """Refuse options of the schema that our networks do not implement.
+
+    Raises:
+        CheckpointError: An option has another value.
+    """
+    for name, value in options.items():
+        if config.get(name, value) != value:
+            actual, kind = repr(config[name])[:60], config.get("model_type")
+            raise CheckpointError(f"{name} of the {kind} is {actual}; only {value!r} is known here")
+
+
+def write_backbone(backbone: BackboneConfig) -> Json:
+    """Return the schema's backbone_config."""
+    match backbone:
+        case SwinConfig():
+            values = write_swin(backbone)
+        case ConvNeXtConfig():
+            values = write_convnext(backbone)
+        case DiNATConfig():
+            values = write_dinat(backbone)
+        case ResNetConfig():
+            values = write_resnet(backbone)
+        case TimmConfig():
+            return write_timm(backbone)
+    return {
+        **values,
+        "num_channels": backbone.in_channels,
+        "out_features": ["stage1", "stage2", "stage3", "stage4"],
+    }
+
+
+def write_swin(backbone: SwinConfig) -> Json:
+    """Return the schema's values for a Swin."""
+    return {
+        "model_type": "swin",
+        "embed_dim": backbone.embed_dim,
+        "depths": list(backbone.depths),
+        "num_heads": list(backbone.num_heads),
+        "window_size": backbone.window_size,
+        "mlp_ratio": backbone.mlp_ratio,
+        "drop_path_rate": backbone.drop_path,
+    }
+
+
+def write_convnext(backbone: ConvNeXtConfig) -> Json:
+    """Return the schema's values for a ConvNeXt."""
+    return {
+        "model_type": "convnext",
+        "hidden_sizes": list(backbone.dims),
+        "depths": list(backbone.depths),
+        "drop_path_rate": backbone.drop_path,
+        "layer_scale_init_value": backbone.layer_scale,
+    }
+
+
+def write_dinat(backbone: DiNATConfig) -> Json:
+    """Return the schema's values for a DiNAT."""
+    return {
+        "model_type": "dinat",
+        "embed_dim": backbone.embed_dim,
+        "depths": list(backbone.depths),
+        "num_heads": list(backbone.num_heads),
+        "kernel_size": backbone.kernel_size,
+        "dilations": [list(stage) for stage in backbone.dilations],
+        "mlp_ratio": backbone.mlp_ratio,
+        "drop_path_rate": backbone.drop_path,
+        "layer_scale_init_value": backbone.layer_scale,
+    }
+
+
+def kept_of(backbone: BackboneConfig) -> Json:
+    """Return the values that the schema has no key for, where they differ from the default."""
+    if not isinstance(backbone, ResNetConfig):
+        return {}
+    usual = ResNetConfig()
+    names = ("norm", "stem", "last_dilations")
+    values = {name: getattr(backbone, name) for name in names}
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+
+
+def write_resnet(backbone: ResNetConfig) -> Json:
+    """Return the schema's values for a ResNet."""
+    return {
+        "model_type": "resnet",
+        "layer_type": backbone.block,
+        "embedding_size": backbone.stem_channels,
+        "hidden_sizes": list(backbone.channels),
+        "depths": list(backbone.depths),
+    }
+
+
+def write_timm(backbone: TimmConfig) -> Json:
+    """Return the schema's values for a model of timm."""
+    return {
+        "model_type": "timm_backbone",
+        "backbone": backbone.name,
+        "num_channels": backbone.in_channels,
+    }

@@ -1,0 +1,145 @@
+"""Whether `transformers` implements a network, and the schema in which it is written."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from unimask.checkpoints.huggingface.backbones import read_backbone, write_backbone
+from unimask.checkpoints.huggingface.mask2former import read_mask2former, write_mask2former
+from unimask.checkpoints.huggingface.maskformer import read_maskformer, write_maskformer
+from unimask.checkpoints.huggingface.oneformer import read_oneformer, write_oneformer
+from unimask.checkpoints.huggingface.own import write_own
+from unimask.config import (
+    DeformablePixelDecoderConfig,
+    FPNPixelDecoderConfig,
+    MaskedDecoderConfig,
+    ResNetConfig,
+    SegmenterConfig,
+    StandardDecoderConfig,
+    SwinConfig,
+    TimmConfig,
+)
+
+Json = dict
+
+Schema = Literal["mask2former", "oneformer", "maskformer", "own"]
+"""Schema whose tensor names and values a folder uses."""
+
+OURS = "unimask"
+"""Model type of networks that `transformers` would compute differently."""
+
+THEIR_GROUPS = 32
+"""Groups of every group normalisation in their pixel decoders; ours use fewer for some widths."""
+
+
+def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
+    """Return the decoders' part of config.json, in the schema of another family if that suffices.
+
+    Returns:
+        Schema, its values, and additional values of unimask.
+    """
+    schema, values = their_decoders(architecture)
+    if schema == "own" or misfit(architecture) is not None:
+        ours = {"architectures": ["Segmenter"], "model_type": OURS}
+        return "own", ours, {"decoders": write_own(architecture)}
+    return schema, values, {}
+
+
+def their_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
+    """Return the decoders' values in the schema of the family with such decoders.
+
+    The schema may lack a key for some values, which `misfit` detects.
+    """
+    match architecture.pixel_decoder, architecture.transformer_decoder:
+        case DeformablePixelDecoderConfig() as pixels, MaskedDecoderConfig() as queries:
+            if queries.task_queries is None:
+                return "mask2former", write_mask2former(pixels, queries)
+            return "oneformer", write_oneformer(pixels, queries, architecture.text)
+        case FPNPixelDecoderConfig() as pixels, StandardDecoderConfig() as queries:
+            return "maskformer", write_maskformer(pixels, queries)
+        case _:
+            return "own", {}
+
+
+def misfit(architecture: SegmenterConfig) -> str | None:
+    """Return why `transformers` would compute another network; None if it computes this one.
+
+    The schema's values are read back without unimask's: a value that differs afterwards has no key
+    there. Then differences are checked that no value shows.
+    """
+    schema, values = their_decoders(architecture)
+    pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
+    if schema == "own":
+        return f"no model there has a {pixels.kind!r} pixel decoder beside a {queries.kind!r} one"
+    if isinstance(architecture.backbone, TimmConfig):
+        return f"backbone.name is {architecture.backbone.name!r}: pictures are not padded there"
+    different = first_difference(architecture, read_back(architecture, schema, values))
+    if different is not None:
+        return different
+    if pixels.dim % THEIR_GROUPS:
+        return f"pixel_decoder.dim is {pixels.dim}: only multiples of {THEIR_GROUPS} exist there"
+    if schema == "maskformer" and not isinstance(architecture.backbone, ResNetConfig | SwinConfig):
+        return f"backbone.kind is {architecture.backbone.kind!r}, which MaskFormer lacks there"
+    match pixels, queries:
+        case DeformablePixelDecoderConfig(), MaskedDecoderConfig() if schema == "oneformer":
+            return oneformer_misfit(pixels, queries.dim)
+        case _:
+            return None
+
+
+def oneformer_misfit(pixels: DeformablePixelDecoderConfig, width: int) -> str | None:
+    """Return why their OneFormer computes another network although it has all values.
+
+    Theirs neither saves nor loads input projections, and requires equal widths of masks and
+    queries.
+    """
+    for name in ("dim", "mask_dim"):
+        actual = getattr(pixels, name)
+        if actual != width:
+            return (
+                f"pixel_decoder.{name} is {actual} and transformer_decoder.dim {width}: only equal"
+            )
+    return None
+
+
+def read_back(architecture: SegmenterConfig, schema: Schema, values: Json) -> SegmenterConfig:
+    """Return the network that the schema's values describe without unimask's."""
+    if schema == "mask2former":
+        decoders = read_mask2former(values, {})
+    elif schema == "oneformer":
+        decoders = read_oneformer(values, {})
+    else:
+        decoders = read_maskformer(values)
+    backbone = read_backbone(
+        {"backbone_config": write_backbone(architecture.backbone)}, {}, Path("config.json")
+    )
+    return SegmenterConfig(backbone=backbone, num_classes=architecture.num_classes, **decoders)
+
+
+def first_difference(ours: Any, theirs: Any, name: str = "") -> str | None:
+    """Return the first value in which a configuration differs from what was read back."""
+    if type(ours) is not type(theirs) or not is_dataclass(ours):
+        return None if ours == theirs else f"{name} is {shown(ours)}, and {shown(theirs)} there"
+    inner = f"{name}." if name else ""
+    for field in fields(ours):
+        difference = first_difference(
+            getattr(ours, field.name), getattr(theirs, field.name), f"{inner}{field.name}"
+        )
+        if difference is not None:
+            return difference
+    return None
+
+
+def shown(value: Any) -> str:
+    """Return a value or a part of a configuration as short text."""
+    return f"a {type(value).__name__}" if is_dataclass(value) else repr(value)
+
+
+def schema_of(config: Mapping[str, Any]) -> Schema:
+    """Return the schema of the tensor names that belong to a config.json."""
+    own_values = config.get("unimask")
+    if isinstance(own_values, dict) and "decoders" in own_values:
+        return "own"
+    family = config.get("model_type")
+    return family if family in ("oneformer", "maskformer") else "mask2former"

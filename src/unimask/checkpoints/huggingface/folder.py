@@ -1,0 +1,251 @@
+"""Model folders in the Hugging Face schema: weights, config.json, preprocessor_config.json."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from unimask.checkpoints.authors.recognition import publication_of_names
+from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.files.tensors import read_safetensors, read_tensors
+from unimask.checkpoints.huggingface.backbone_names import BACKBONES
+from unimask.checkpoints.huggingface.config import (
+    read_architecture,
+    read_labels,
+    read_names,
+    read_postprocessing,
+    read_preprocessing,
+    read_tasks,
+    write_config,
+    write_preprocessor,
+)
+from unimask.checkpoints.huggingface.fit import Schema, schema_of, write_decoders
+from unimask.checkpoints.huggingface.generations import older_names
+from unimask.checkpoints.huggingface.mask2former_names import MASK2FORMER, NO_WEIGHTS
+from unimask.checkpoints.huggingface.maskformer import MASKFORMER
+from unimask.checkpoints.huggingface.oneformer import ONEFORMER
+from unimask.checkpoints.huggingface.own import OWN
+from unimask.checkpoints.huggingface.preprocessor import read_as_written
+from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
+from unimask.checkpoints.plausible import wanted_tensors
+from unimask.config import PreprocessingConfig, SegmenterConfig
+from unimask.errors import CheckpointError, MissingExtraError, UnimaskError
+from unimask.formats.atomic import atomic_path
+from unimask.formats.output_folder import output_folder
+
+Json = dict
+
+Writing = Callable[[str], AbstractContextManager[Path]]
+"""Function that yields a temporary path for the file of a name."""
+
+FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
+"""Files of a model folder."""
+
+Preprocessing = Literal["authors", "hub"]
+"""Source of pre-processing settings: the authors' test settings, or preprocessor_config.json."""
+
+WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_tensors}
+"""Weight files and their readers, the newer format first."""
+
+MAX_DESCRIPTION = 2**24
+"""Maximum size of a JSON file in bytes; a thousand classes take some ten thousand."""
+
+NAMES: dict[Schema, Rules] = {
+    "mask2former": MASK2FORMER,
+    "oneformer": ONEFORMER,
+    "maskformer": MASKFORMER,
+    "own": OWN,
+}
+
+
+def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> Checkpoint:
+    """Read a model folder.
+
+    Args:
+        folder: Folder with config.json and weights.
+        preprocessing: "hub" follows preprocessor_config.json literally; "authors" follows it only
+            if the authors or unimask wrote its values.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or the files contradict each other.
+    """
+    config = read_json(folder / "config.json")
+    preprocessor = read_preprocessor(folder)
+    tensors = read_weights(folder)
+    with telling(folder):
+        tensors = older_names(tensors)
+        architecture = read_architecture(config, tensors, folder)
+        expected = wanted_tensors(architecture, tensors)
+        state = to_ours(tensors, expected, names_in(schema_of(config)), ignored=NO_WEIGHTS)
+        publication = publication_of_names(architecture, read_names(config), folder)
+        default = publication.preprocessing(architecture)
+        read = read_as_written if preprocessing == "hub" else read_preprocessing
+        before = read(config, preprocessor, default)
+        check_normalisation(architecture, before)
+        return Checkpoint(
+            config=architecture,
+            state=state,
+            labels=read_labels(config, publication),
+            tasks=read_tasks(config, publication),
+            preprocessing=before,
+            postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
+        )
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """Convert any error in a folder's JSON files to a CheckpointError of one line.
+
+    Raises:
+        CheckpointError: The files contain something invalid.
+    """
+    try:
+        yield
+    except MissingExtraError:
+        raise
+    except UnimaskError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(
+            f"{folder}: its config.json or preprocessor_config.json holds something of another "
+            f"kind than it should ({reason}): download it again"
+        ) from error
+
+
+def read_preprocessor(folder: Path) -> Json | None:
+    """Read the settings of the image processor, which release 5 nests in processor_config.json."""
+    path, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
+    if path.is_file():
+        return read_json(path)
+    inner = read_json(joint).get("image_processor") if joint.is_file() else None
+    return inner if isinstance(inner, dict) else None
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Read the weights of a folder, from one file or from the parts that an index lists.
+
+    Older folders have `pytorch_model.bin`, which is read without executing code.
+
+    Raises:
+        CheckpointError: The weights are missing or damaged.
+    """
+    for name, read in WEIGHTS.items():
+        if (folder / name).is_file():
+            return read(folder / name)
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            parts = [read(part) for part in listed_parts(index)]
+            return {name: tensor for part in parts for name, tensor in part.items()}
+    raise CheckpointError(f"{folder / next(iter(WEIGHTS))} does not exist: a model folder needs it")
+
+
+def listed_parts(index: Path) -> list[Path]:
+    """Return the weight files that an index lists, which must be in its folder.
+
+    Raises:
+        CheckpointError: It lists no files, files of other folders, or missing ones.
+    """
+    where = read_json(index).get("weight_map")
+    listed = list(where.values()) if isinstance(where, dict) else []
+    names = sorted({name for name in listed if isinstance(name, str) and Path(name).name == name})
+    if not names or any(name not in names for name in listed):
+        raise CheckpointError(f"{index} lists no files beside it: download the folder again")
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{index.parent / missing[0]} does not exist ({len(missing)} of {len(names)} parts "
+            "are missing): download the folder again"
+        )
+    return [index.parent / name for name in names]
+
+
+def check_normalisation(architecture: SegmenterConfig, preprocessing: PreprocessingConfig) -> None:
+    """Check that mean and standard deviation have as many channels as the network.
+
+    Raises:
+        CheckpointError: They have more or fewer.
+    """
+    channels = architecture.backbone.in_channels
+    lengths = len(preprocessing.mean), len(preprocessing.std)
+    if lengths != (channels, channels):
+        raise CheckpointError(
+            f"the network reads {channels} channels, but there are {lengths[0]} means and "
+            f"{lengths[1]} deviations: mend preprocessor_config.json or config.json"
+        )
+
+
+def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = False) -> None:
+    """Write a model folder; each file is written atomically.
+
+    Args:
+        folder: New or empty folder, or one with a model that unimask wrote, which is replaced.
+        checkpoint: Model to write.
+        owned: Whether the folder belongs to a training run, whose weights are always replaced.
+
+    Raises:
+        OutputError: The folder holds other files, or cannot be written to.
+    """
+    writing = owned_files(folder) if owned else model_files(folder)
+    config = write_config(
+        checkpoint.config,
+        checkpoint.labels,
+        checkpoint.tasks,
+        checkpoint.preprocessing,
+        checkpoint.postprocessing,
+    )
+    schema, _, _ = write_decoders(checkpoint.config)
+    state = to_theirs(checkpoint.state, names_in(schema))
+    with writing("model.safetensors") as path:
+        path.touch()
+        mode = path.stat().st_mode
+        try:
+            save_file(state, path, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise OSError(" ".join(str(error).split())) from error
+        path.chmod(mode)  # safetensors creates files that only their owner may read
+    with writing("config.json") as path:
+        path.write_text(json.dumps(config, indent=2) + "\n")
+    with writing("preprocessor_config.json") as path:
+        path.write_text(json.dumps(write_preprocessor(checkpoint.preprocessing), indent=2) + "\n")
+
+
+def model_files(folder: Path) -> Writing:
+    """Return a writer of model files that replaces no file of others.
+
+    Raises:
+        OutputError: Files of others are in the way.
+    """
+    place = output_folder(folder)
+    place.check(FILES)
+    return place.writing
+
+
+def owned_files(folder: Path) -> Writing:
+    """Return a writer of model files for a folder that belongs to unimask."""
+    return lambda name: atomic_path(folder / name)
+
+
+def names_in(schema: Schema) -> Rules:
+    """Return the rules that map a network's names to those of a schema."""
+    return (*NAMES[schema], *BACKBONES)
+
+
+def read_json(path: Path) -> dict:
+    """Read one of the folder's JSON files."""
+    try:
+        if path.stat().st_size > MAX_DESCRIPTION:
+            raise CheckpointError(f"{path} is far larger than any description: download it again")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} should hold one JSON object")
+    return content

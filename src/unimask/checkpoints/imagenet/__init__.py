@@ -1,0 +1,1 @@
+"""Weights of backbones pretrained on ImageNet."""

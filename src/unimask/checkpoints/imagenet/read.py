@@ -1,0 +1,73 @@
+"""Backbones pretrained on ImageNet, from which training can start."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unimask.checkpoints.files.tensors import read_tensors
+from unimask.checkpoints.imagenet import names
+from unimask.checkpoints.imagenet.timm import read_timm
+from unimask.checkpoints.keymap import to_ours
+from unimask.config import BackboneConfig, ResNetConfig, TimmConfig
+from unimask.errors import CheckpointError
+
+
+def read_backbone(
+    path: Path, config: BackboneConfig, untrained: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """Read a backbone's weights from files of detectron2, torchvision, timm, or its own authors.
+
+    The authors' files are those of Swin (microsoft/Swin-Transformer), ConvNeXt
+    (facebookresearch/ConvNeXt) and DiNAT (SHI-Labs/Neighborhood-Attention-Transformer), also after
+    conversion by OneFormer's scripts.
+
+    Classification heads are left out; everything else must fit.
+
+    Args:
+        path: File in pickle, torch or safetensors format; "timm" downloads the model's weights by
+            timm.
+        config: Configuration of the backbone.
+        untrained: State dict of the network, for names and shapes.
+
+    Returns:
+        Tensors under the names of our modules, without the norms of output features, which all
+        backbones except ResNets have.
+
+    Raises:
+        CheckpointError: The file cannot be read, or belongs to another backbone.
+    """
+    if isinstance(config, TimmConfig):
+        return read_timm(config, path)
+    tensors = read_tensors(path)
+    expected = {name: value for name, value in untrained.items() if name.startswith("backbone.")}
+    if not isinstance(config, ResNetConfig):
+        tensors = joined_scales(tensors)
+        rules, ignored = names.AUTHORS, names.AUTHORS_IGNORED
+        expected = {
+            n: value for n, value in expected.items() if not n.startswith(names.AUTHORS_ADDED)
+        }
+    elif "conv1.weight" in tensors:
+        rules, ignored = names.TORCHVISION, names.TORCHVISION_IGNORED
+    else:
+        rules, ignored = names.DETECTRON2, names.DETECTRON2_IGNORED
+    try:
+        return to_ours(tensors, expected, rules, ignored=ignored)
+    except CheckpointError as error:
+        reason = f"{path} is not the {config.kind} that is trained here"
+        raise CheckpointError(f"{reason}: {error}") from error
+
+
+def joined_scales(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Join the two layer scales of each DiNAT block into one tensor."""
+    first, second = names.AUTHORS_SCALES
+    blocks = [name.removesuffix(first) for name in tensors if name.endswith(f".{first}")]
+    pairs = {
+        f"{block}layer_scale": (tensors[block + first], tensors[block + second])
+        for block in blocks
+        if block + second in tensors
+        and tensors[block + first].shape == tensors[block + second].shape
+    }
+    used = {name.removesuffix("layer_scale") + part for name in pairs for part in (first, second)}
+    joined = {name: torch.stack(pair) for name, pair in pairs.items()}
+    return {name: value for name, value in tensors.items() if name not in used} | joined

@@ -1,0 +1,249 @@
+"""Find the image files that labels refer to, and ignore files that are not part of a dataset."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+from urllib.parse import unquote
+
+from PIL import Image
+
+from unimask.datasets.found import tell
+from unimask.datasets.name_forms import composed, decoded, match_names, names_in, without_suffix
+from unimask.errors import DataError
+from unimask.formats.output_folder import RECORD
+from unimask.processing.images import SUFFIXES, is_picture, no_limit_of_pil, read_picture
+from unimask.processing.orientation import SWAPS_SIDES, read_orientation
+
+TIFF_WIDTH, TIFF_HEIGHT = 256, 257
+"""Tags of the stored width and height; newer releases of Pillow return the upright size as
+`size`."""
+
+LEFT_BEHIND = frozenset(["__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found"])
+"""Lower-case names of files that operating systems and archives leave beside data."""
+
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*/(.*)", re.DOTALL)
+"""A URL such as https://host/path or s3://bucket/path."""
+
+DEEPEST = 3
+"""Maximum depth of folders that are searched for images."""
+
+
+def is_passed_over(name: str) -> bool:
+    """Return whether a file or folder is not part of a dataset: hidden, or left by a program."""
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
+def datasets_in(folder: Path, inner: Iterable[str]) -> list[str]:
+    """Return the subfolders of a dataset, sorted, without hidden ones and those of results."""
+    return sorted(n for n in inner if not is_passed_over(n) and not (folder / n / RECORD).exists())
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield the folders below a folder with their file names, sorted and without hidden ones.
+
+    Symbolic links to folders are followed, but each folder is visited once.
+    """
+    visited: set[str] = set()
+    for place, inner, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        inner[:] = [] if real in visited else datasets_in(Path(place), inner)
+        if real not in visited:
+            yield Path(place), sorted(name for name in files if not is_passed_over(name))
+        visited.add(real)
+
+
+def files_with(folder: Path, suffix: str) -> list[Path]:
+    """Return all files with a suffix in a folder and below it, sorted, without hidden ones."""
+    return sorted(
+        place / name
+        for place, names in walk(folder)
+        for name in names
+        if name.lower().endswith(suffix)
+    )
+
+
+def find_pictures(names: Sequence[str], folders: Iterable[Path], source: Path) -> list[Path]:
+    """Return the file of each image name.
+
+    Names are relative to the folder that contains most of them. If no folder contains any, the
+    labels were moved and hold another machine's paths; then the folders and those below them are
+    searched for the longest existing end of each path. A name without a file matches the only file
+    whose name differs just in Unicode form, percent-encoding, suffix or case, with a warning.
+
+    Args:
+        names: Image names as the labels spell them.
+        folders: Folders that may hold the images, the most likely first.
+        source: File of the labels, for messages.
+
+    Raises:
+        DataError: An image is missing, or two in different folders have the same name.
+    """
+    roots = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+    plain = [plain_name(name) for name in names]
+    likely = [root for root in roots if plain and is_file(root / plain[0])]
+    paths, missing = list(map(Path, plain)), list(range(len(plain)))
+    for root in likely or roots:
+        candidates = [root / name for name in plain]
+        absent = missing_of(candidates)
+        if len(absent) < len(missing):
+            paths, missing = candidates, absent
+        if not missing:
+            return paths
+    if len(missing) < len(names):
+        return match_missing(names, paths, missing, source)
+    for root in roots:
+        candidates = [root / name for name in plain]
+        if len(matches := match_names(candidates, missing)) == len(names):
+            warn_of_matches(source, names, matches)
+            return [matches[index] for index in range(len(names))]
+    paths, missing = by_last_parts(plain, roots, source)
+    if missing:
+        raise absent_error(names, missing, [*roots], source)
+    return paths
+
+
+def plain_name(name: str) -> str:
+    """Return a name with forward slashes; a URL becomes its path, or the file it requests."""
+    _, asks, target = name.partition("?d=")
+    if asks:
+        name = unquote(target)
+    elif address := ADDRESS.match(name):
+        name = unquote(re.split("[?#]", address[1])[0])
+    return PureWindowsPath(name).as_posix()
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a path is an existing file; invalid paths are not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def match_missing(
+    names: Sequence[str], paths: list[Path], missing: Sequence[int], source: Path
+) -> list[Path]:
+    """Replace missing paths by files whose names match in a normal form.
+
+    Raises:
+        DataError: A path has no such file, or several.
+    """
+    matches = match_names(paths, missing)
+    absent = [index for index in missing if index not in matches]
+    if absent:
+        raise absent_error(names, absent, [paths[absent[0]].parent], source)
+    warn_of_matches(source, names, matches)
+    return [matches.get(index, path) for index, path in enumerate(paths)]
+
+
+def warn_of_matches(source: Path, names: Sequence[str], matches: Mapping[int, Path]) -> None:
+    """Warn that files are used whose names differ from those in the labels."""
+    index, path = next(iter(sorted(matches.items())))
+    tell(
+        f"{source} names {shown(names[index], path.name)}, which is taken to be {path.name!r} "
+        f"({len(matches)} of {len(names)} names differ so from their files)"
+    )
+
+
+def shown(name: str, other: str) -> str:
+    """Quote a name, with escape sequences if it would look the same as the other name."""
+    return ascii(name) if composed(name) == composed(other) else repr(name)
+
+
+def absent_error(
+    names: Sequence[str], missing: Sequence[int], folders: Sequence[Path], source: Path
+) -> DataError:
+    """Build the error for missing images, with files of similar names."""
+    name = names[missing[0]]
+    last = plain_name(name).rsplit("/", 1)[-1]
+    similar = [
+        n for place in folders for n in names_in(place) if without_suffix(n) == without_suffix(last)
+    ]
+    hint = f"; {' and '.join(sorted(map(ascii, similar))[:3])} are there" if similar else ""
+    return DataError(
+        f"{source} names {ascii(name) if similar else repr(name)}, which is in none of "
+        f"{', '.join(map(str, folders))} ({len(missing)} of {len(names)} images are missing{hint})"
+        ": add them, or take them out of the labels"
+    )
+
+
+def missing_of(paths: Sequence[Path]) -> list[int]:
+    """Return the indices of files that do not exist; each folder is listed once."""
+    listed = {folder: names_in(folder) for folder in {path.parent for path in paths}}
+    return [i for i, path in enumerate(paths) if path.name not in listed[path.parent]]
+
+
+def by_last_parts(
+    names: Sequence[str], roots: Sequence[Path], source: Path
+) -> tuple[list[Path], list[int]]:
+    """Return the file that shares the longest path end with each name, and the indices without one.
+
+    Raises:
+        DataError: Several names match the same file.
+    """
+    known = ends_below(roots)
+    paths, missing = list(map(Path, names)), []
+    for index, name in enumerate(names):
+        ends = [*ends_of(name.split("/")), *ends_of(decoded(name).split("/"))]
+        end = next((end for end in ends if end in known), None)
+        if end is None:
+            missing.append(index)
+        else:
+            paths[index] = known[end]
+    if len(set(paths)) < len(paths) and len(missing) < len(paths):
+        raise DataError(
+            f"{source} names images in folders that are not here, such as {names[0]!r}, and some "
+            "have the same name: bring the folders back, or rename the images"
+        )
+    return paths, missing
+
+
+def ends_below(roots: Sequence[Path]) -> dict[str, Path]:
+    """Return files by the ends of their paths, down to `DEEPEST` levels; the first of equals."""
+    known: dict[str, Path] = {}
+    for root in roots:
+        for folder, inner, files in os.walk(root):
+            inner[:] = sorted(name for name in inner if not is_passed_over(name))
+            if len(Path(folder).relative_to(root).parts) >= DEEPEST:
+                inner.clear()
+            for name in files:
+                for end in ends_of([*Path(folder).parts, name]):
+                    known.setdefault(end, Path(folder, name))
+    return known
+
+
+def ends_of(parts: Sequence[str]) -> list[str]:
+    """Return the joined last parts of a path, the longest first."""
+    return ["/".join(parts[-count:]) for count in range(min(DEEPEST + 1, len(parts)), 0, -1)]
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Return all images in a folder and below it, sorted, without hidden ones."""
+    return sorted(
+        path
+        for place, names in walk(folder)
+        for path in (place / name for name in names)
+        if is_picture(path, SUFFIXES)
+    )
+
+
+def picture_size(path: Path, channels: int) -> tuple[int, int]:
+    """Return height and width of the upright image, from its header if possible.
+
+    Raises:
+        ImageError: The image cannot be read.
+    """
+    try:
+        with no_limit_of_pil():
+            picture = Image.open(path)
+        with picture:
+            tags = getattr(picture, "tag_v2", {})
+            width = tags.get(TIFF_WIDTH, picture.width)
+            height = tags.get(TIFF_HEIGHT, picture.height)
+        with path.open("rb") as stream:
+            swapped = read_orientation(stream) in SWAPS_SIDES
+    except Exception:  # many types of exceptions; `read_picture` raises one with a clear message
+        height, width = read_picture(path, channels=channels).shape[:2]
+        return height, width
+    return (width, height) if swapped else (height, width)

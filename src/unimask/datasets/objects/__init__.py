@@ -1,0 +1,1 @@
+"""Datasets whose labels are lists of objects: polygons, boxes, run lengths."""

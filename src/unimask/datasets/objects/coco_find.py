@@ -1,0 +1,232 @@
+"""Find the COCO JSON files in a folder, and the folders of their images and masks."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from unimask.datasets.found import WHOLE, Dataset, Evidence, Found, Opener, UnlabelledError, Wish
+from unimask.datasets.image_files import is_passed_over
+from unimask.datasets.objects.coco_instances import open_coco_instances
+from unimask.datasets.objects.coco_panoptic import CocoPanoptic
+from unimask.datasets.objects.coco_records import png_name
+from unimask.datasets.splits import split_named
+from unimask.formats.json_outline import JsonOutline, json_outline
+from unimask.formats.json_stream import stream_lists
+
+INSTANCES, PANOPTIC = "COCO instances", "COCO panoptic"
+
+PLACES = ("annotations", "annotation", "labels", "label", "anns", "ann")
+"""Inner folders that may hold JSON files, besides the dataset's folder."""
+
+OTHERS = ("captions", "person_keypoints", "stuff", "image_info")
+"""Prefixes of COCO's files for other kinds of labels."""
+
+IMAGES = ("images", "JPEGImages", "imgs", "img", "data", "input_images")
+"""Usual names of an image folder beside its JSON file."""
+
+LOOK = 1 << 20
+"""Number of leading characters that usually suffice to determine what a JSON file lists."""
+
+DEEPEST = 2
+"""Number of folder levels that are searched for the images and masks of a panoptic JSON file."""
+
+Kind = Literal["instances", "panoptic", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class CocoJson:
+    """JSON file with COCO's lists.
+
+    Attributes:
+        path: Path of the file.
+        kind: Kind of annotations; "nothing" if the file lacks images or annotations.
+        lacks: Description of what the file lacks.
+        empty: Whether the list of annotations is empty.
+    """
+
+    path: Path
+    kind: Kind
+    lacks: str = ""
+    empty: bool = False
+
+    @property
+    def split(self) -> str | None:
+        """Split as the file name spells it ("train2017", "default"); None if it states none."""
+        stem = self.path.stem
+        for kind in ("instances_", "panoptic_"):
+            if stem.startswith(kind) and len(stem) > len(kind):
+                return stem.removeprefix(kind)
+        return None
+
+
+def coco_jsons(folder: Path) -> list[CocoJson]:
+    """Return the COCO JSON files in a folder, and in its inner folders named like labels."""
+    inner = [path for path in sorted(folder.iterdir()) if path.name.lower() in PLACES]
+    jsons = []
+    for place in (folder, *filter(Path.is_dir, inner)):
+        for file in sorted(place.glob("*.json")):
+            if not is_passed_over(file.name) and (json := coco_json(file)) is not None:
+                jsons.append(json)
+    return jsons
+
+
+def coco_json(file: Path) -> CocoJson | None:
+    """Return the kind of a COCO JSON file; None if it has none of COCO's lists."""
+    outline = json_outline(file, LOOK)
+    if not outline.complete and not outline.item_keys("annotations"):
+        outline = json_outline(file)  # long lists precede the annotations
+    if outline.kind != "object" or "shapes" in outline.keys:
+        return None
+    items = outline.item_keys("annotations")
+    empty = outline.complete and outline.counts.get("annotations") == 0
+    if "segments_info" in items or (empty and "isthing" in outline.item_keys("categories")):
+        return CocoJson(file, "panoptic")
+    if not outline.keys.keys() & {"images", "annotations", "categories"}:
+        return None
+    if lacks := missing_list(outline):
+        fault = f"it cannot be read as JSON ({outline.fault})" if outline.fault else ""
+        return CocoJson(file, "nothing", fault or lacks)
+    if items and not items & {"segmentation", "bbox", "category_id"}:
+        return CocoJson(file, "nothing", "its annotations have no segmentation")
+    return CocoJson(file, "instances", empty=empty)
+
+
+def missing_list(outline: JsonOutline) -> str:
+    """Return which list a JSON file lacks; empty if images and annotations are or may be there."""
+    for key in ("images", "annotations"):
+        if not outline.may_have(key) or outline.keys.get(key, "list") != "list":
+            return f"it lists no {key}"
+    if not outline.counts.get("images", 1) and outline.complete:
+        return "it lists no images"
+    return ""
+
+
+def find_coco_instances(folder: Path) -> Found | None:
+    """Detect `annotations/instances_SPLIT.json` as COCO publishes it, or any COCO JSON file.
+
+    A single file is the whole folder, unless its name states a split for evaluation; several files
+    are splits named after the files.
+    """
+    jsons = coco_jsons(folder)
+    files = [json for json in jsons if json.kind == "instances"]
+    files = [json for json in files if not json.path.name.startswith(OTHERS)] or files
+    official = [json for json in files if json.split is not None]
+    files = official or files
+    if not files:
+        return without_labels([json for json in jsons if json.kind == "nothing"])
+    alone = len(files) == 1 and not official
+    splits = {WHOLE: files[0]} if alone else by_split(files, folder)
+    openers = {split: opener(folder, json.path, json.split or "") for split, json in splits.items()}
+    because = f"{files[0].path.name} lists images and annotations"
+    evidence = Evidence.EMPTY if all(json.empty for json in files) else Evidence.CONTENT
+    return Found(INSTANCES, openers, (), evidence, because, names_classes=True)
+
+
+def without_labels(jsons: Sequence[CocoJson]) -> Found | None:
+    """Return a format whose opening raises an error with the reason; None without a JSON file."""
+    if not jsons:
+        return None
+    first = jsons[0]
+
+    def refuse(wish: Wish) -> Dataset:
+        raise UnlabelledError(
+            f"{first.path} is no dataset of COCO: {first.lacks}; add the JSON that has the labels"
+        )
+
+    because = f"{first.path.name} has lists of COCO"
+    return Found(INSTANCES, {WHOLE: refuse}, (), Evidence.EMPTY, because)
+
+
+def by_split(jsons: Sequence[CocoJson], folder: Path) -> dict[str, CocoJson]:
+    """Map each split to its JSON file; further files of a split get names of their own."""
+    splits: dict[str, CocoJson] = {}
+    for json in jsons:
+        called = json.split or json.path.stem
+        names = (split_named(called), called, json.path.stem, str(json.path.relative_to(folder)))
+        splits[next(name for name in names if name and name not in splits)] = json
+    return splits
+
+
+def opener(folder: Path, annotations: Path, split: str) -> Opener:
+    """Return the opener of one JSON file, with the folders that may hold its images."""
+    beside = annotations.parent
+    called = split or annotations.stem
+    own = [name for name in (split, split_named(called)) if name]
+    places = [
+        *(folder / name for name in own),
+        *(folder / "images" / name for name in own),
+        beside,
+        *(beside / name for name in IMAGES),
+        *(folder / name for name in IMAGES),
+        folder,
+    ]
+    return partial(open_coco_instances, annotations, places)
+
+
+def find_coco_panoptic(folder: Path) -> Found | None:
+    """Detect JSON files whose annotations list segments: `panoptic.json`, `panoptic_SPLIT.json`."""
+    files = [json for json in coco_jsons(folder) if json.kind == "panoptic"]
+    if not files:
+        return None
+    alone = len(files) == 1 and files[0].split is None
+    splits = {WHOLE: files[0]} if alone else by_split(files, folder)
+    openers = {split: partial(open_panoptic, folder, json) for split, json in splits.items()}
+    because = f"the annotations of {files[0].path.name} list segments"
+    return Found(PANOPTIC, openers, (), Evidence.CONTENT, because, names_classes=True)
+
+
+def open_panoptic(folder: Path, json: CocoJson, wish: Wish) -> CocoPanoptic:
+    """Open one panoptic JSON file; its first image and mask determine their folders."""
+    file, split = json.path, json.split or ""
+    first = first_names(file)
+    own = [name for name in (split, split_named(split or file.stem)) if name]
+    near = [path for place in (file.parent, folder) for path in (place, *folders_below(place))]
+    masks = [file.with_suffix(""), folder / file.stem, file.with_name("panoptic"), *near]
+    images = [
+        *(folder / name for name in own),
+        *(folder / "images" / name for name in own),
+        *(place / name for place in (folder, file.parent) for name in IMAGES),
+        *near,
+    ]
+    return CocoPanoptic(
+        file,
+        holding(first.get("annotations"), masks),
+        holding(first.get("images"), images, but=holding(first.get("annotations"), masks)),
+        wish.channels,
+    )
+
+
+def first_names(file: Path) -> dict[str, str]:
+    """Return the file names of the first image and the first annotation, if present."""
+    first: dict[str, str] = {}
+    for key, item in stream_lists(file, ("images", "annotations")):
+        name: Any = item.get("file_name") if isinstance(item, dict) else None
+        if isinstance(name, str):
+            first.setdefault(key, png_name(name) if key == "annotations" else name)
+        if len(first) == 2:
+            break
+    return first
+
+
+def holding(name: str | None, folders: Iterable[Path], but: Path | None = None) -> Path:
+    """Return the first folder that contains a file, else the first that exists."""
+    places = list(dict.fromkeys(folders))
+    try:
+        fitting = [place for place in places if name and place != but and (place / name).is_file()]
+    except (OSError, ValueError):
+        fitting = []
+    existing = (place for place in places if place.is_dir() and place != but)
+    return fitting[0] if fitting else next(existing, places[0])
+
+
+def folders_below(folder: Path, levels: int = DEEPEST) -> list[Path]:
+    """Return the inner folders of a folder down to some levels, the nearest first."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if not is_passed_over(entry.name))
+    inner = [folder / name for name in names if (folder / name).is_dir()]  # links may form loops
+    if levels > 1:
+        inner += [below for path in inner for below in folders_below(path, levels - 1)]
+    return inner

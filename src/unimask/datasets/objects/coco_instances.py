@@ -1,0 +1,111 @@
+"""Read COCO instances: one JSON file with the outlines of all objects, and a folder of images."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from unimask.datasets.found import Wish
+from unimask.datasets.image_files import find_pictures
+from unimask.datasets.maps.class_table import is_void
+from unimask.datasets.objects.annotations import Annotations
+from unimask.datasets.objects.coco_reader import CocoReader, called
+from unimask.datasets.objects.coco_records import numeric_ids
+from unimask.datasets.objects.dataset import ObjectPictures, object_labels
+from unimask.datasets.packed import File
+from unimask.datasets.splits import SPLITS
+
+FORMAT = "COCO instances"
+
+
+class CocoInstances(ObjectPictures):
+    """Images and objects of a COCO JSON file, with the ids that the file uses.
+
+    Attributes:
+        image_ids: Id of each image in the JSON file.
+        category_ids: Label id of each category id in the JSON file.
+    """
+
+    image_ids: Sequence[Hashable]
+    category_ids: Mapping[Hashable, int]
+
+
+def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) -> CocoInstances:
+    """Open the images and objects of one JSON file, sorted by image name.
+
+    Args:
+        annotations: Path of the JSON file.
+        folders: Folders that may hold the images, the most likely first.
+        wish: Options with the images' channels.
+
+    Raises:
+        DataError: The JSON file is malformed, or an image is missing.
+    """
+    reader = CocoReader(annotations)
+    reader.read()
+    pictures = sorted(reader.images, key=lambda number: reader.images[number][0])
+    files = find_pictures([reader.images[number][0] for number in pictures], folders, annotations)
+    return listed_objects(reader, FORMAT, named(annotations), pictures, files, wish)
+
+
+def listed_objects(
+    reader: CocoReader,
+    format: str,
+    name: str,
+    pictures: Sequence[int],
+    files: Sequence[File],
+    wish: Wish,
+) -> CocoInstances:
+    """Build the dataset from everything that a reader has read.
+
+    Label ids number the categories in the order of their ids.
+
+    Args:
+        reader: Reader that has read the whole file.
+        format: Name of the label format for the user.
+        name: Name of the dataset.
+        pictures: Numbers of the images in their final order.
+        files: File of each image.
+        wish: Options with the images' channels.
+
+    Raises:
+        DataError: An object does not lie inside its image.
+    """
+    order = reader.kept_categories()
+    reader.objects.renumber(
+        inverse(pictures, len(reader.image_numbers)), inverse(order, len(reader.category_numbers))
+    )
+    names = [reader.images[number][0] for number in pictures]
+
+    def origin(picture: int, name: int) -> str:
+        return f"{reader.path}: {called(name)} of {names[picture]}"
+
+    sizes = np.array([reader.images[number][1:] for number in pictures], np.int64)
+    kinds = [reader.categories[number] for number in order]
+    labels = object_labels(
+        [str(category.name) for category in kinds],
+        category_ids=numeric_ids([category.id for category in kinds]),
+    )
+    annotations: Annotations = reader.objects.finish(sizes, origin)
+    dataset = CocoInstances(format, name, labels, files, annotations, origin, wish.channels)
+    image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)
+    dataset.image_ids = [image_ids[number] for number in pictures]
+    classes = [number for number in order if not is_void(str(reader.categories[number].name))]
+    dataset.category_ids = {category_ids[number]: label for label, number in enumerate(classes)}
+    return dataset
+
+
+def inverse(order: Sequence[int], count: int) -> np.ndarray:
+    """Return the position of each number in `order`, -1 for numbers that do not occur."""
+    places = np.full(count, -1, np.int32)
+    places[order] = np.arange(len(order))
+    return places
+
+
+def named(annotations: Path) -> str:
+    """Return the dataset's name: the file's stem, or the folder's name if the stem is generic."""
+    general = {"_annotations.coco", "annotations", "instances", "coco", "result", "labels"}
+    folder = annotations.absolute().parent
+    if annotations.stem not in general:
+        return annotations.stem
+    return folder.parent.name if folder.name.lower() in SPLITS else folder.name

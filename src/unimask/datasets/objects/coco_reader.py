@@ -1,0 +1,276 @@
+"""Read COCO's images, categories and annotations item by item."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from math import isnan
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from unimask.datasets.found import UnlabelledError, tell
+from unimask.datasets.objects.annotations import Collector
+from unimask.datasets.objects.coco_records import (
+    CocoAnnotation,
+    CocoCategory,
+    CocoImage,
+    with_file_name,
+)
+from unimask.datasets.objects.outlines import Mask, read_polygons, rectangle
+from unimask.errors import DataError
+from unimask.formats.json_stream import stream_lists
+from unimask.formats.json_values import JsonValueError, read_record, real_number
+from unimask.formats.run_length import RunLength
+
+LISTS = ("images", "annotations", "categories")
+
+MOST_PIXELS = 2**31 - 1
+"""Largest sum of run lengths that fits 32-bit counts."""
+
+
+class CocoReader:
+    """Reader of the items of a COCO JSON file, in whatever order its lists come.
+
+    Args:
+        path: Path of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.image_numbers: dict[Hashable, int] = {}
+        self.category_numbers: dict[Hashable, int] = {}
+        self.images: dict[int, tuple[str, int, int]] = {}
+        self.categories: dict[int, CocoCategory] = {}
+        self.spelled: dict[tuple[str, int], object] = {}
+        self.objects = Collector()
+        self.boxes: list[str] = []
+        self.bare: list[str] = []
+        self.taken: Counter[str] = Counter()
+        self.takes: dict[str, tuple[type[Any], Callable[[Any, Any], None]]] = {
+            "images": (CocoImage, self.image),
+            "annotations": (CocoAnnotation, self.annotation),
+            "categories": (CocoCategory, self.category),
+        }
+
+    def read(self) -> None:
+        """Read the whole file.
+
+        Raises:
+            DataError: The file is not a valid COCO JSON file.
+        """
+        for key, item in stream_lists(self.path, LISTS):
+            self.take(key, item)
+        self.check()
+        self.drop_repeated_images()
+
+    def take(self, key: str, item: Any) -> None:
+        """Read an item of one of the lists.
+
+        Raises:
+            DataError: The item lacks a field, or a field has the wrong type.
+        """
+        record, take = self.takes[key]
+        item = with_file_name(item) if key == "images" else item
+        try:
+            take(read_record(item, record, f"{key}[{self.taken[key]}]"), item)
+        except JsonValueError as error:
+            raise DataError(f"{self.path}: {error}; export it again") from None
+        self.taken[key] += 1
+
+    def check(self) -> None:
+        """Check conditions that depend on the whole file.
+
+        Raises:
+            DataError: A list is missing, or an item refers to an id that is not listed.
+        """
+        for what, listed in (("images", self.images), ("categories", self.categories)):
+            if not listed:
+                raise DataError(f"{self.path} lists no {what}: it is no COCO instances JSON")
+        self.check_outlines()
+        self.check_listed()
+
+    def image(self, image: CocoImage, item: Mapping[str, Any]) -> None:
+        """Add an image."""
+        number = self.image_numbers.setdefault(image.id, len(self.image_numbers))
+        self.check_new("images", number, number in self.images, item["id"])
+        height, width = int(image.height or 0), int(image.width or 0)
+        known = height > 0 and width > 0
+        self.images[number] = (image.file_name, height * known, width * known)
+
+    def category(self, category: CocoCategory, item: Mapping[str, Any]) -> None:
+        """Add a category."""
+        number = self.category_numbers.setdefault(category.id, len(self.category_numbers))
+        self.check_new("categories", number, number in self.categories, item["id"])
+        self.categories[number] = category
+
+    def check_new(self, key: str, number: int, listed: bool, spelled: object) -> None:
+        """Raise if another item has the same id, even in another spelling ("0" and 0).
+
+        Raises:
+            DataError: Another item has the id; the message shows both spellings.
+        """
+        first = self.spelled.setdefault((key, number), spelled)
+        if listed:
+            ids = f"id {first!r}" if repr(first) == repr(spelled) else f"ids {first!r}, {spelled!r}"
+            raise DataError(f"{self.path} lists two {key} of {ids}, which is one id: renumber one")
+
+    def annotation(self, annotation: CocoAnnotation, item: Mapping[str, Any]) -> None:
+        """Add an object.
+
+        If only its bounding box is known, the pixels in the box are ignored, as those of a crowd
+        are.
+        """
+        del item
+        place = self.taken["annotations"]
+        name = annotation.id if isinstance(annotation.id, int) and annotation.id >= 0 else ~place
+        try:
+            outline = read_mask(annotation.segmentation)
+            mask = outline or read_polygons([box_polygon(annotation.bbox)])
+        except DataError as error:
+            raise DataError(f"{self.path}: {called(name)} {error}") from None
+        if not outline:
+            (self.boxes if mask else self.bare).append(called(name))
+        if mask:
+            self.objects.add(
+                self.image_numbers.setdefault(annotation.image_id, len(self.image_numbers)),
+                self.category_numbers.setdefault(
+                    annotation.category_id, len(self.category_numbers)
+                ),
+                name,
+                mask,
+                crowd=bool(annotation.iscrowd) or not outline,
+                area=real_number(annotation.area),
+            )
+
+    def check_outlines(self) -> None:
+        """Warn of objects without an outline.
+
+        Raises:
+            UnlabelledError: No object has an outline.
+        """
+        if (self.boxes or self.bare) and len(self.boxes) >= len(self.objects.labels):
+            what = "boxes only" if self.boxes else "annotations without outlines only"
+            raise UnlabelledError(
+                f"{self.path} has {what} (the first is {[*self.boxes, *self.bare][0]}), but "
+                "segmentation needs outlines: label polygons, or export the dataset as segmentation"
+            )
+        if self.boxes:
+            tell(
+                f"{self.path}: {len(self.boxes)} objects have no outline of three points or more "
+                f"(the first is {self.boxes[0]}); what is in their boxes is ignored"
+            )
+        if self.bare:
+            tell(
+                f"{self.path}: {len(self.bare)} annotations have neither an outline nor a box (the "
+                f"first is {self.bare[0]}): left out"
+            )
+
+    def check_listed(self) -> None:
+        """Raise if an object refers to an image or category that is not listed.
+
+        Raises:
+            DataError: An object does; the message names the first one.
+        """
+        for what, numbers, listed, used in (
+            ("image_id", self.image_numbers, self.images, self.objects.pictures),
+            ("category_id", self.category_numbers, self.categories, self.objects.labels),
+        ):
+            for value, number in numbers.items():
+                if number not in listed:
+                    name = self.objects.names[used.index(number)]
+                    raise DataError(
+                        f"{self.path}: {called(name)} has {what} {value!r}, which the file does "
+                        "not list: add it, or remove the annotation"
+                    )
+
+    def drop_repeated_images(self) -> None:
+        """Keep one of several entries of an image file, provided that the others have no objects.
+
+        Raises:
+            DataError: Several entries have objects; those of one would be background of the other.
+        """
+        used, entries = set(self.objects.pictures), dict[str, list[int]]()
+        for number, (name, *_) in self.images.items():
+            entries.setdefault(PureWindowsPath(name).as_posix(), []).append(number)
+        repeated = {name: numbers for name, numbers in entries.items() if len(numbers) > 1}
+        ids = list(self.image_numbers)
+        for name, numbers in repeated.items():
+            labelled = [number for number in numbers if number in used] or numbers[:1]
+            if len(labelled) > 1:
+                raise DataError(
+                    f"{self.path} lists {name!r} as image {ids[labelled[0]]!r} and as image "
+                    f"{ids[labelled[1]]!r}, both with objects: list it once, under one id"
+                )
+            for number in set(numbers) - set(labelled):
+                del self.images[number]
+        if repeated:
+            tell(
+                f"{self.path} lists {len(repeated)} images more than once, such as "
+                f"{next(iter(repeated))!r}: entries without objects are left out"
+            )
+
+    def kept_categories(self) -> list[int]:
+        """Return the category numbers ordered by id, without the group that Roboflow adds in front.
+
+        The group is not a class: it has no objects and no parent, and is the parent of others.
+        """
+        ids = {number: category.id for number, category in self.categories.items()}
+        by_id = sorted(ids, key=lambda number: (isinstance(ids[number], str), ids[number]))
+        used = set(self.objects.labels)
+        parents = [category.supercategory for category in self.categories.values()]
+        remaining = []
+        for number in by_id:
+            category = self.categories[number]
+            group = category.supercategory == "none" and category.name in parents
+            if number in used or not group:
+                remaining.append(number)
+            else:
+                tell(f"{self.path}: category {category.name!r} only groups others: left out")
+        return remaining
+
+
+def called(name: int) -> str:
+    """Return how messages name an annotation: by id, or by position if `name` is ~position."""
+    return f"annotation {name}" if name >= 0 else f"annotations[{~name}]"
+
+
+def read_mask(outline: Any) -> Mask:
+    """Read a COCO segmentation: polygons, or run lengths, compressed or not.
+
+    None, NaN and the empty string mean that there is no outline: an empty list.
+
+    Raises:
+        DataError: The segmentation is neither; the message is the end of a sentence.
+    """
+    if isinstance(outline, Mapping):
+        try:
+            mask = RunLength.from_coco(outline)
+            if mask.size[0] * mask.size[1] <= MOST_PIXELS:
+                return mask
+            raise DataError(f"{mask.size[0]} x {mask.size[1]} pixels are too many")
+        except DataError as error:
+            raise DataError(f"has no mask that can be read: {error}") from None
+    if not outline or (isinstance(outline, float) and isnan(outline)):
+        return []
+    if not isinstance(outline, list):
+        raise DataError("has neither polygons nor run lengths: export it again")
+    if not isinstance(outline[0], list) or are_points(outline):
+        return read_polygons([outline])
+    return read_polygons(outline)
+
+
+def are_points(polygons: list[Any]) -> bool:
+    """Return whether a list holds points, [[x, y], [x, y], [x, y]], instead of polygons."""
+    return len(polygons) >= 3 and all(
+        isinstance(point, list) and len(point) == 2 and not isinstance(point[0], list)
+        for point in polygons
+    )
+
+
+def box_polygon(box: Any) -> list[float]:
+    """Return COCO's x, y, width, height as a polygon; empty if the box has no extent."""
+    if not isinstance(box, list) or len(box) != 4:
+        return []
+    try:
+        left, top, width, height = map(real_number, box)
+    except JsonValueError:
+        return []
+    return rectangle(left, top, left + width, top + height) if width > 0 and height > 0 else []

@@ -1,0 +1,166 @@
+"""Define the records of COCO's JSON files: images, categories, annotations, segments.
+
+Fields that are never read are not declared, so that other tools may store anything in them.
+"""
+
+import re
+from collections.abc import Sequence
+from math import inf, isnan
+from typing import Any, ClassVar
+
+import msgspec
+
+from unimask.datasets.objects.outlines import FARTHEST
+from unimask.formats.json_values import (
+    LARGEST_ID,
+    Flag,
+    Id,
+    Number,
+    normalize_fields,
+    normalized_id,
+    parsed_flag,
+    plain_text,
+    real_number,
+    text_or_number,
+    whole_number,
+)
+
+LOSSY_SUFFIX = re.compile(r"\.jpe?g\Z", re.IGNORECASE)
+"""Suffix of files that cannot hold segment ids."""
+
+
+def side_length(value: object) -> int:
+    """Return a height or width; 0 if it is absent."""
+    return 0 if isnan(real_number(value)) else whole_number(value, int(FARTHEST))
+
+
+def optional_id(value: object) -> int | str | None:
+    """Return an id; None if it is absent."""
+    return None if value is None else normalized_id(value)
+
+
+def file_area(value: object) -> float:
+    """Return an area; NaN if absent, negative or infinite, so that the mask's area is used."""
+    area = real_number(value)
+    return area if 0 <= area < float("inf") else float("nan")
+
+
+def numeric_ids(ids: Sequence[Id]) -> tuple[int, ...]:
+    """Return the ids if all are numbers, else an empty tuple."""
+    numbers = tuple(id for id in ids if isinstance(id, int))
+    return numbers if len(numbers) == len(ids) else ()
+
+
+class CocoRecord(msgspec.Struct):
+    """Record whose fields are normalised after parsing."""
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        normalize_fields(self, self.NORMAL_FORM)
+
+
+class CocoImage(CocoRecord):
+    """Image; height and width are 0 if the file lacks them."""
+
+    id: Id
+    file_name: str
+    height: Number = None
+    width: Number = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "id": normalized_id,
+        "file_name": plain_text,
+        "height": side_length,
+        "width": side_length,
+    }
+
+
+def with_file_name(item: Any) -> Any:
+    """Return an image with its URL as file name where it has only that, as those of LVIS."""
+    named = not isinstance(item, dict) or "file_name" in item or "coco_url" not in item
+    return item if named else {**item, "file_name": item["coco_url"]}
+
+
+class CocoCategory(CocoRecord):
+    """Category of COCO instances."""
+
+    id: Id
+    name: Id
+    supercategory: Any = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {"id": normalized_id, "name": text_or_number}
+
+
+class CocoPanopticCategory(CocoRecord):
+    """Category of COCO panoptic."""
+
+    id: Id
+    name: Id
+    isthing: Flag
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "id": normalized_id,
+        "name": text_or_number,
+        "isthing": parsed_flag,
+    }
+
+
+class CocoAnnotation(CocoRecord):
+    """Object annotation. `coco_reader.read_mask` reads its outline, which has many forms."""
+
+    image_id: Id
+    category_id: Id
+    id: Id | None = None
+    segmentation: Any = None
+    bbox: Any = None
+    area: Number = None
+    iscrowd: Flag = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "image_id": normalized_id,
+        "category_id": normalized_id,
+        "id": optional_id,
+        "area": file_area,
+        "iscrowd": parsed_flag,
+    }
+
+    def __post_init__(self) -> None:
+        """Skip normalisation of regular fields, which nearly all annotations of a file have."""
+        ids = self.image_id, self.category_id, self.id
+        plain = all(type(id) is int and 0 <= id < LARGEST_ID for id in ids)
+        area = self.area
+        if not (plain and self.iscrowd in (0, 1) and type(area) is float and 0 <= area < inf):
+            normalize_fields(self, self.NORMAL_FORM)
+
+
+class CocoSegment(CocoRecord):
+    """Segment of COCO panoptic."""
+
+    id: Number
+    category_id: Id
+    iscrowd: Flag = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "id": lambda value: whole_number(value, 256**3 - 1, 1),
+        "category_id": normalized_id,
+        "iscrowd": parsed_flag,
+    }
+
+
+def png_name(name: str) -> str:
+    """Return the name of a PNG of segment ids; some tools write that of the JPEG image instead."""
+    return LOSSY_SUFFIX.sub(".png", name)
+
+
+class CocoPanopticImage(CocoRecord):
+    """Segments of one image, an item of "annotations" in COCO panoptic."""
+
+    image_id: Id
+    file_name: str
+    segments_info: list[CocoSegment]
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "image_id": normalized_id,
+        "file_name": lambda value: png_name(plain_text(value)),
+    }

@@ -1,0 +1,288 @@
+"""Read CVAT for images 1.1: one XML file with the shapes of all images."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from itertools import islice
+from math import isnan
+from pathlib import Path
+
+import numpy as np
+
+from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
+from unimask.datasets.image_files import find_pictures, is_passed_over, picture_size
+from unimask.datasets.objects.annotations import Collector
+from unimask.datasets.objects.cvat_xml import (
+    SHAPELESS,
+    CvatHead,
+    CvatShape,
+    Elements,
+    read_head,
+    read_shapes,
+)
+from unimask.datasets.objects.dataset import ObjectPictures, object_labels
+from unimask.datasets.objects.outlines import (
+    Mask,
+    ellipse,
+    join,
+    placed,
+    read_polygons,
+    rectangle,
+    turned,
+)
+from unimask.datasets.orientation import explain_mismatch
+from unimask.datasets.splits import SPLITS
+from unimask.errors import DataError
+from unimask.formats.json_values import real_number
+
+FORMAT = "CVAT for images"
+MOST_FILES = 16
+"""Number of XML files of CVAT that are looked for in a folder: the first is read, others named."""
+
+LOOK = 1 << 12
+"""Number of leading bytes that determine whether a file is CVAT's."""
+
+PLACE = ("left", "top", "width", "height")
+ENDS = ("xtl", "ytl", "xbr", "ybr")
+AXES = ("cx", "cy", "rx", "ry")
+
+
+def find_cvat(folder: Path) -> Found | None:
+    """Detect an XML file that begins as CVAT's do; subsets of a project are splits."""
+    listed = (file for file in sorted(folder.glob("*.xml")) if not is_passed_over(file.name))
+    files = list(islice(filter(is_cvat, listed), MOST_FILES))
+    if not files:
+        return None
+    splits = subsets_of(files[0])
+    others = " and ".join(file.name for file in files[1:])
+    return Found(
+        FORMAT,
+        {split: partial(open_cvat, files[0], name) for split, name in splits.items()},
+        (),
+        Evidence.CONTENT,
+        f"{files[0].name} begins as CVAT's",
+        (f"labels in {others} are not read: one XML per folder is",) if others else (),
+        names_classes=True,
+    )
+
+
+def is_cvat(file: Path) -> bool:
+    """Return whether an XML file begins as CVAT's do."""
+    try:
+        with file.open("rb") as stream:
+            beginning = stream.read(LOOK)
+    except OSError:
+        return False
+    return b"<annotations>" in beginning.replace(b"\0", b"")  # UTF-16 has zero bytes
+
+
+def subsets_of(file: Path) -> dict[str, str | None]:
+    """Map each split of an XML file to its subset; a file without a train subset is one split."""
+    try:
+        names = sorted({image.subset for image in read_head(file).images} - {""})
+    except DataError:  # if no other format fits, opening the file raises this error again
+        return {WHOLE: None}
+    splits: dict[str, str | None] = {SPLITS.get(name.lower(), name): name for name in names}
+    return splits if "train" in splits else {WHOLE: None}
+
+
+def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
+    """Open the images and shapes of one XML file.
+
+    Args:
+        file: Path of the XML file.
+        subset: Subset of the project to open; None for all images.
+        wish: Options with the images' channels.
+
+    Raises:
+        DataError: The file is malformed, or an image is missing.
+    """
+    head = read_head(file)
+    if not head.images:
+        raise DataError(f"{file} lists no pictures: export the task as 'CVAT for images 1.1'")
+    if not head.labels:
+        raise DataError(f"{file} lists no labels under meta: export it again")
+    chosen = [i for i, image in enumerate(head.images) if subset in (None, image.subset)]
+    chosen.sort(key=lambda index: head.images[index].name)
+    names = [head.images[index].name for index in chosen]
+    folder = file.parent
+    places = (folder / "images" / (subset or ""), folder / "images", folder)
+    paths = find_pictures(names, places, file)
+    check_distinct(file, paths)
+    reader = CvatReader(file, head, chosen, paths, wish.channels)
+    read_shapes(file, reader.image)
+    if reader.left_out:
+        tell(
+            f"{file}: {reader.left_out} points, lines, cuboids and skeletons have no pixels: left "
+            "out"
+        )
+    objects, labels = reader.objects, head.labels
+
+    def origin(picture: int, place: int) -> str:
+        return f"{file}: shape {place} of {names[picture]}"
+
+    sizes = [head.images[index].size for index in chosen]
+    colours = tuple(labels.values()) if any(labels.values()) else ()
+    annotations = objects.finish(np.array(sizes, np.int64), origin)
+    name = folder.absolute().name
+    known = object_labels(list(labels), colours)
+    return ObjectPictures(FORMAT, name, known, paths, annotations, origin, wish.channels)
+
+
+class CvatReader:
+    """Reader of the shapes of some images.
+
+    Args:
+        file: Path of the XML file.
+        head: Images and labels of the file.
+        chosen: Numbers of the images to read, as in the file.
+        paths: File of each image to read.
+        channels: Number of channels of the images.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        head: CvatHead,
+        chosen: Sequence[int],
+        paths: Sequence[Path],
+        channels: int,
+    ) -> None:
+        self.file, self.head, self.paths, self.channels = file, head, paths, channels
+        self.places = {number: place for place, number in enumerate(chosen)}
+        self.labels = {label: number for number, label in enumerate(head.labels)}
+        self.objects, self.left_out = Collector(), 0
+
+    def image(self, number: int, shapes: Elements) -> None:
+        """Add the shapes of an image, if the image is among those to read.
+
+        Raises:
+            DataError: A shape is invalid.
+        """
+        place = self.places.get(number)
+        if place is None:
+            return
+        image = self.head.images[number]
+        self.left_out += sum(tag in SHAPELESS[:-1] for tag, _ in shapes)
+        if any(tag == "mask" for tag, _ in shapes):
+            self.check_size(place, image.size)
+        for first, members in groups_of(shapes).items():
+            where, label = f"{self.file}: shape {first} of {image.name}", members[0][1].label
+            if label not in self.labels:
+                raise DataError(f"{where} has the label {label!r}, which the XML does not list")
+            mask = read_group(where, members, image.size)
+            depth = -max(int(shape.z_order or 0) for _, shape in members)
+            self.objects.add(place, self.labels[label], first, mask, depth=depth)
+
+    def check_size(self, place: int, told: tuple[int, int]) -> None:
+        """Raise if masks, which are decoded immediately, were made for another image size.
+
+        Raises:
+            DataError: The image has another size.
+            ImageError: The image cannot be read.
+        """
+        size = picture_size(self.paths[place], self.channels)
+        if size != told:
+            hint = explain_mismatch(self.paths[place], size, told)
+            raise DataError(
+                f"{self.paths[place]} has {size[1]} x {size[0]} pixels, but its labels in "
+                f"{self.file} are for {told[1]} x {told[0]}"
+                f"{hint or ': export labels and images together'}"
+            )
+
+
+def check_distinct(file: Path, paths: Sequence[Path]) -> None:
+    """Raise if an image has two entries: objects of one would be background of the other.
+
+    Raises:
+        DataError: An image has two entries.
+    """
+    for path, count in Counter(paths).most_common(1):
+        if count > 1:
+            raise DataError(f"{file} lists {path.name} {count} times: export each image once")
+
+
+def groups_of(shapes: Elements) -> dict[int, list[tuple[str, CvatShape]]]:
+    """Group shapes with the same label and group id, keyed by the number of their first shape."""
+    first: dict[object, int] = {}
+    groups: dict[int, list[tuple[str, CvatShape]]] = {}
+    for number, (tag, shape) in enumerate(shapes, start=1):
+        if shape is not None and not shape.outside:
+            key = (shape.label, shape.group_id) if shape.group_id else number
+            groups.setdefault(first.setdefault(key, number), []).append((tag, shape))
+    return groups
+
+
+def read_group(where: str, shapes: Sequence[tuple[str, CvatShape]], size: tuple[int, int]) -> Mask:
+    """Return the shapes of one object as a mask.
+
+    Raises:
+        DataError: A shape is invalid; the message begins with `where`.
+    """
+    try:
+        return join([read_shape(tag, shape, size) for tag, shape in shapes], size)
+    except DataError as error:
+        raise DataError(f"{where} {error}") from None
+
+
+def read_shape(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
+    """Return one shape as a mask.
+
+    Args:
+        tag: Kind of the shape, one of `SHAPED`.
+        shape: Attributes of the shape.
+        size: Height and width of its image.
+
+    Raises:
+        DataError: The shape encloses nothing, or lies outside; the message is the end of a
+            sentence.
+    """
+    if tag == "mask":
+        left, top, width, height = numbers(tag, shape, PLACE)
+        inside = read_runs(shape.rle, int(width), int(height), size)
+        return placed(inside, int(left), int(top), size)
+    if tag == "polygon":
+        try:
+            flat = [float(value) for value in re.split("[,;]", shape.points)]
+        except ValueError:
+            raise DataError(f"is no polygon: points={shape.points[:20]!r}; draw it again") from None
+    elif tag == "box":
+        flat = rectangle(*numbers(tag, shape, ENDS))
+    else:
+        flat = ellipse(*numbers(tag, shape, AXES))
+    degrees = real_number(shape.rotation)
+    polygons = read_polygons([flat])
+    if not polygons:
+        raise DataError(f"has {len(flat) // 2} points, but a polygon takes three: draw it again")
+    return read_polygons([turned(flat, degrees)]) if degrees else polygons
+
+
+def read_runs(rle: str, width: int, height: int, size: tuple[int, int]) -> np.ndarray:
+    """Decode the mask of a box from run lengths along the rows (COCO's follow the columns).
+
+    Raises:
+        DataError: The runs do not fill the box; the message is the end of a sentence.
+    """
+    if not (0 < height <= size[0] and 0 < width <= size[1]):
+        raise DataError(f"has a mask of {width} x {height}, no part of its picture: redo it")
+    try:
+        counts = [int(count) for count in rle.split(",")]
+    except ValueError:
+        raise DataError(f"is no mask: rle={rle[:20]!r}; draw it again") from None
+    if min(counts) < 0 or sum(counts) != width * height:
+        raise DataError(f"has run lengths that do not add up to {width} x {height}: redo it")
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
+
+
+def numbers(tag: str, shape: CvatShape, keys: tuple[str, str, str, str]) -> list[float]:
+    """Return numeric attributes of a shape.
+
+    Raises:
+        DataError: An attribute is missing; the message is the end of a sentence.
+    """
+    values = [real_number(getattr(shape, key)) for key in keys]
+    absent = [key for key, value in zip(keys, values, strict=True) if isnan(value)]
+    if absent:
+        raise DataError(f"is no {tag}: it lacks {', '.join(absent)}; draw it again")
+    return values

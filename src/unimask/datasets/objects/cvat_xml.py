@@ -1,0 +1,268 @@
+"""Parse CVAT's XML files element by element, without holding a whole file in memory."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import isnan
+from pathlib import Path
+from typing import Any, ClassVar
+from xml.parsers import expat
+
+import msgspec
+
+from unimask.datasets.objects.coco_records import side_length
+from unimask.datasets.objects.outlines import FARTHEST
+from unimask.errors import DataError
+from unimask.formats.json_values import (
+    Flag,
+    Id,
+    JsonValueError,
+    Number,
+    normalize_fields,
+    normalized_id,
+    parsed_flag,
+    plain_text,
+    read_record,
+    real_number,
+)
+from unimask.labels import Colour
+
+SHAPED = ("polygon", "mask", "box", "ellipse")
+SHAPELESS = ("points", "polyline", "cuboid", "skeleton", "tag")
+"""Kinds of shapes, and types of labels, that have no pixels."""
+
+PLACES = ("left", "top", "width", "height", "xtl", "ytl", "xbr", "ybr", "cx", "cy", "rx", "ry")
+"""Attributes that are coordinates or lengths."""
+
+DEEPEST = 64
+"""Maximum nesting depth of elements; CVAT writes six levels."""
+
+
+def coordinate(value: object) -> float:
+    """Return a coordinate; NaN if it is absent.
+
+    Raises:
+        JsonValueError: The value is not a number, or too large for a position in an image.
+    """
+    number = real_number(value)
+    if abs(number) > FARTHEST:
+        raise JsonValueError(f"is {number:g}: expected a place in an image")
+    return number
+
+
+def number_or_zero(value: object) -> float:
+    """Return a number; 0 if it is absent.
+
+    Raises:
+        JsonValueError: The value is not a number, or too large.
+    """
+    number = coordinate(value)
+    return 0.0 if isnan(number) else number
+
+
+def group_number(value: object) -> int | str:
+    """Return a group id; 0 for none."""
+    return 0 if value in (None, "") else normalized_id(value)
+
+
+class CvatImage(msgspec.Struct):
+    """Attributes of an image."""
+
+    name: str
+    width: Number
+    height: Number
+    subset: str = ""
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "name": plain_text,
+        "width": side_length,
+        "height": side_length,
+    }
+
+    def __post_init__(self) -> None:
+        normalize_fields(self, self.NORMAL_FORM)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, (0, 0) if the file lacks one of them."""
+        height, width = int(self.height or 0), int(self.width or 0)
+        return (height, width) if height > 0 and width > 0 else (0, 0)
+
+
+class CvatShape(msgspec.Struct):
+    """Attributes of a shape; those that its kind does not have are NaN or empty."""
+
+    label: str
+    group_id: Id = 0
+    z_order: Number = 0
+    rotation: Number = 0
+    outside: Flag = None
+    points: str = ""
+    rle: str = ""
+    left: Number = None
+    top: Number = None
+    width: Number = None
+    height: Number = None
+    xtl: Number = None
+    ytl: Number = None
+    xbr: Number = None
+    ybr: Number = None
+    cx: Number = None
+    cy: Number = None
+    rx: Number = None
+    ry: Number = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "group_id": group_number,
+        "z_order": number_or_zero,
+        "rotation": number_or_zero,
+        "outside": parsed_flag,
+        **dict.fromkeys(PLACES, coordinate),
+    }
+
+    def __post_init__(self) -> None:
+        normalize_fields(self, self.NORMAL_FORM)
+
+
+@dataclass(slots=True)
+class CvatHead:
+    """Content of an XML file besides its shapes.
+
+    Attributes:
+        images: All images in the order of the file.
+        labels: Labels that may have pixels, with their colours, in the order of the file.
+    """
+
+    images: list[CvatImage] = field(default_factory=list)
+    labels: dict[str, Colour | None] = field(default_factory=dict)
+
+
+def read_head(file: Path) -> CvatHead:
+    """Read the images and labels of an XML file.
+
+    Raises:
+        DataError: The file cannot be read, is CVAT for video, or has an image without name or size.
+    """
+    head, label = CvatHead(), dict[str, str]()
+
+    def start(path: list[str], attributes: dict[str, str]) -> None:
+        if path[1:] == ["track"]:
+            raise DataError(f"{file} is CVAT for video: export the task as 'CVAT for images 1.1'")
+        if path[1:] == ["image"]:
+            where = f"image {len(head.images) + 1}"
+            head.images.append(record_of(file, attributes, CvatImage, where))
+        elif path[-2:] == ["labels", "label"]:
+            label.clear()
+
+    def end(path: list[str], text: str) -> None:
+        if path[-3:-1] == ["labels", "label"]:
+            label[path[-1]] = text
+        elif path[-2:] == ["labels", "label"] and path[1] == "meta" and "parent" not in label:
+            add_label(head, label)
+
+    parse(file, start, end)
+    return head
+
+
+def add_label(head: CvatHead, label: Mapping[str, str]) -> None:
+    """Add a label if it may have pixels."""
+    if label.get("type") not in SHAPELESS:
+        digits = re.fullmatch("#([0-9a-fA-F]{6})", label.get("color", "").strip())
+        red, green, blue = bytes.fromhex(digits[1]) if digits else (0, 0, 0)
+        name = label.get("name", "").strip()
+        head.labels.setdefault(name, (red, green, blue) if digits else None)
+
+
+Elements = list[tuple[str, CvatShape | None]]
+"""Tag and attributes of each element in an image; None for elements without pixels."""
+
+
+def read_shapes(file: Path, take: Callable[[int, Elements], None]) -> None:
+    """Read the shapes of an XML file, image by image.
+
+    Args:
+        file: Path of the XML file.
+        take: Function called with each image's number in the file, counted from 0, and its
+            elements.
+
+    Raises:
+        DataError: The file cannot be read, or an attribute is invalid.
+    """
+    number, shapes = 0, list[tuple[str, CvatShape | None]]()
+
+    def start(path: list[str], attributes: dict[str, str]) -> None:
+        if len(path) == 3 and path[1] == "image":
+            where = f"{path[2]}, shape {len(shapes) + 1} of image {number + 1}"
+            shaped = path[2] in SHAPED
+            shapes.append(
+                (path[2], record_of(file, attributes, CvatShape, where) if shaped else None)
+            )
+
+    def end(path: list[str], text: str) -> None:
+        nonlocal number
+        del text
+        if path[1:] == ["image"]:
+            take(number, shapes)
+            number += 1
+            shapes.clear()
+
+    parse(file, start, end)
+
+
+def record_of(file: Path, attributes: dict[str, str], record: type[Any], where: str) -> Any:
+    """Return attributes as a record.
+
+    Raises:
+        DataError: An attribute is missing or invalid.
+    """
+    try:
+        return read_record(attributes, record)
+    except JsonValueError as error:
+        raise DataError(f"{file}: {where}: {error}; export it again") from None
+
+
+def parse(
+    file: Path,
+    start: Callable[[list[str], dict[str, str]], None],
+    end: Callable[[list[str], str], None],
+) -> None:
+    """Parse an XML file; a document type is refused because its entities could expand without end.
+
+    Args:
+        file: Path of the XML file.
+        start: Function called with the tags from the root to each element, and its attributes.
+        end: Function called with the same tags, and the text that precedes the element's end.
+
+    Raises:
+        DataError: The file cannot be read, or is not such an XML file.
+    """
+    path, text = list[str](), list[str]()
+
+    def open_element(tag: str, attributes: dict[str, str]) -> None:
+        path.append(tag)
+        text.clear()
+        if len(path) > DEEPEST:
+            raise DataError(f"{file} is nested too deeply for labels: export it again")
+        start(path, attributes)
+
+    def close_element(tag: str) -> None:
+        del tag
+        end(path, "".join(text))
+        path.pop()
+        text.clear()
+
+    def refuse_doctype(*_: object) -> None:
+        raise DataError(f"{file} has a document type, which CVAT writes none of: export it again")
+
+    try:
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler, parser.EndElementHandler = open_element, close_element
+        parser.CharacterDataHandler = text.append
+        parser.StartDoctypeDeclHandler = refuse_doctype
+        with file.open("rb") as stream:
+            parser.ParseFile(stream)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from None
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        raise DataError(f"{file} cannot be read as XML ({error}): export it again") from None

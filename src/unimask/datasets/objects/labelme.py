@@ -1,0 +1,215 @@
+"""Read LabelMe: a JSON file per image, with its shapes."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
+from unimask.datasets.image_files import ends_below, files_with
+from unimask.datasets.objects.annotations import Collector
+from unimask.datasets.objects.dataset import ObjectPictures, object_labels
+from unimask.datasets.objects.labelme_images import find_images, size_of
+from unimask.datasets.objects.labelme_records import (
+    SHAPELESS,
+    LabelmeFile,
+    LabelmeShape,
+    read_labelme,
+    shape_mask,
+)
+from unimask.datasets.objects.outlines import Mask, join
+from unimask.datasets.orientation import explain_mismatch
+from unimask.datasets.packed import File, path_of
+from unimask.datasets.splits import SPLITS
+from unimask.errors import DataError
+from unimask.formats.json_outline import json_outline
+
+FORMAT = "LabelMe"
+LOOK = 1 << 16
+"""Number of leading characters that determine whether a file is LabelMe's."""
+
+KEYS = frozenset(
+    (
+        *("version", "flags", "shapes", "lineColor", "fillColor"),
+        *("imagePath", "imageData", "imageHeight", "imageWidth"),
+    )
+)
+"""Top-level keys that LabelMe writes."""
+
+
+def find_labelme(folder: Path) -> Found | None:
+    """Detect JSON files with shapes in the folder and below it; folders may be splits.
+
+    JSON files of other kinds are skipped with a note.
+    """
+    jsons = files_with(folder, ".json")
+    files = [file for file in jsons if is_labelme(file)]
+    if not files:
+        return None
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        parts = [part.lower() for part in file.relative_to(folder).parts[:-1]]
+        split = next((SPLITS[part] for part in parts if part in SPLITS), WHOLE)
+        splits.setdefault(split, []).append(file)
+    if len(splits) > 1 and WHOLE in splits:
+        splits.pop(WHOLE)
+    others = sorted(set(jsons) - set(files))
+    note = (
+        f"JSON files of other kinds are passed over: {len(others)}, such as {others[0].name}"
+        if others
+        else ""
+    )
+    return Found(
+        FORMAT,
+        {split: partial(open_labelme, folder, splits, split) for split in splits},
+        (),
+        Evidence.CONTENT,
+        f"{files[0].name} lists shapes",
+        (note,) if note else (),
+        names_classes=True,
+    )
+
+
+def is_labelme(file: Path) -> bool:
+    """Return whether a JSON file lists shapes, as those of LabelMe and compatible tools do."""
+    outline = json_outline(file, LOOK)
+    if not outline.complete and outline.may_have("shapes") and outline.keys.keys() <= KEYS:
+        outline = json_outline(file)  # the embedded image precedes the shapes
+    others = outline.keys.keys() & KEYS - {"shapes"}
+    pointed = "points" in outline.item_keys("shapes")
+    return outline.keys.get("shapes") == "list" and (pointed or bool(others))
+
+
+def open_labelme(
+    folder: Path, splits: Mapping[str, Sequence[Path]], split: str, wish: Wish
+) -> ObjectPictures:
+    """Open the images of a split.
+
+    The classes are the labels of all splits, sorted by name, so that all splits have the same.
+
+    Args:
+        folder: Folder of the dataset.
+        splits: Files of each split.
+        split: Name of the split to open.
+        wish: Options with the images' channels.
+
+    Raises:
+        DataError: A file is malformed, or an image is missing.
+    """
+    files = splits[split]
+    reader = LabelmeReader(files)
+    for other in (file for name, more in splits.items() if name != split for file in more):
+        reader.name_classes(read_labelme(other))
+    reader.read(ends_below([folder]), wish.channels)
+    if reader.left_out:
+        tell(f"{folder}: {reader.left_out} points and lines have no pixels: left out")
+
+    def origin(picture: int, place: int) -> str:
+        return f"{files[picture]}: shape {place}"
+
+    names = sorted(reader.labels)
+    places = [names.index(label) for label in reader.labels]
+    reader.objects.renumber(np.arange(len(files)), np.array(places, np.int32))
+    annotations = reader.objects.finish(np.array(reader.sizes, np.int64), origin)
+    name, labels = folder.absolute().name, object_labels(names)
+    return ObjectPictures(FORMAT, name, labels, reader.images, annotations, origin, wish.channels)
+
+
+class LabelmeReader:
+    """Reader of the JSON files of a split, one at a time.
+
+    Args:
+        files: Paths of the JSON files.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+        self.labels: dict[str, int] = {}
+        self.objects, self.left_out = Collector(), 0
+        self.images: list[File] = []
+        self.sizes: list[tuple[int, int]] = []
+
+    def read(self, known: Mapping[str, Path], channels: int) -> None:
+        """Read all files; those with masks are read again once their images are known.
+
+        Args:
+            known: Files of the dataset by the ends of their paths.
+            channels: Number of channels of the images.
+
+        Raises:
+            DataError: A file is malformed, or an image is missing.
+        """
+        heads, masked = [], []
+        for number, file in enumerate(self.files):
+            content = read_labelme(file)
+            self.name_classes(content)
+            self.left_out += len(content.shapes) - len(outlined(content))
+            if any(shape.kind == "mask" for shape in content.shapes):
+                masked.append(number)
+            else:
+                self.add(number, content, content.size)
+            heads.append(content.head())
+        self.images = find_images(self.files, heads, known)
+        self.sizes = [head.size for head in heads]
+        for number in {*masked, *(row for row, size in enumerate(self.sizes) if size == (0, 0))}:
+            self.sizes[number] = size_of(self.images[number], channels)
+        for number in masked:
+            self.check_size(number, heads[number].size)
+            self.add(number, read_labelme(self.files[number]), self.sizes[number])
+
+    def name_classes(self, content: LabelmeFile) -> None:
+        """Add the labels of a file to the classes."""
+        for shape in outlined(content):
+            self.labels.setdefault(str(shape.label), len(self.labels))
+
+    def add(self, number: int, content: LabelmeFile, size: tuple[int, int]) -> None:
+        """Add the objects of a file."""
+        for place, members in groups_of(content.shapes).items():
+            mask = read_group(self.files[number], place, members, size)
+            self.objects.add(number, self.labels[str(members[0].label)], place, mask)
+
+    def check_size(self, number: int, told: tuple[int, int]) -> None:
+        """Raise if masks were made for another size than that of their image.
+
+        Raises:
+            DataError: The JSON file states another size.
+        """
+        size, image = self.sizes[number], self.images[number]
+        if told not in (size, (0, 0)):
+            hint = explain_mismatch(image, size, told)
+            raise DataError(
+                f"{path_of(image)} has {size[1]} x {size[0]} pixels, but its labels in "
+                f"{self.files[number]} are for {told[1]} x {told[0]}"
+                f"{hint or ': export labels and images together'}"
+            )
+
+
+def outlined(content: LabelmeFile) -> list[LabelmeShape]:
+    """Return the shapes that have pixels."""
+    return [shape for shape in content.shapes if shape.kind not in SHAPELESS]
+
+
+def groups_of(shapes: Sequence[LabelmeShape]) -> dict[int, list[LabelmeShape]]:
+    """Group shapes with the same label and group id, keyed by the number of their first shape."""
+    first: dict[object, int] = {}
+    groups: dict[int, list[LabelmeShape]] = {}
+    for number, shape in enumerate(shapes, start=1):
+        if shape.kind not in SHAPELESS:
+            key = number if shape.group_id is None else (shape.label, shape.group_id)
+            groups.setdefault(first.setdefault(key, number), []).append(shape)
+    return groups
+
+
+def read_group(
+    file: Path, place: int, shapes: Sequence[LabelmeShape], size: tuple[int, int]
+) -> Mask:
+    """Read the shapes of one object.
+
+    Raises:
+        DataError: A shape is invalid.
+    """
+    try:
+        return join([shape_mask(shape, size) for shape in shapes], size)
+    except DataError as error:
+        raise DataError(f"{file}: shape {place} ({shapes[0].label}) {error}") from None

@@ -1,0 +1,145 @@
+"""Find the image of each LabelMe JSON file."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unimask.datasets.image_files import is_file, picture_size, plain_name
+from unimask.datasets.objects.labelme_records import LabelmeFile, embedded_image
+from unimask.datasets.packed import File, PackedFile, path_of, read_file
+from unimask.errors import DataError, ImageError
+from unimask.processing.images import RGB, SUFFIXES
+
+
+class EmbeddedImages:
+    """Images embedded in JSON files as text, with the interface of a table column."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+
+    def __getitem__(self, row: int, /) -> Mapping[str, Any]:
+        return {"bytes": embedded_image(self.files[row]), "path": None}
+
+
+def find_images(
+    files: Sequence[Path], contents: Sequence[LabelmeFile], known: Mapping[str, Path]
+) -> list[File]:
+    """Return the image of each JSON file.
+
+    It is the image that `imagePath` names, or the one beside the JSON file with the same stem. If
+    both exist, the size stated in the JSON file decides; else, if several JSON files name the same
+    image, each has the image of its own stem. If neither exists, it is an image anywhere in the
+    dataset with the file name in `imagePath`, one in a folder called as the JSON file's before
+    others, or the one embedded in `imageData`.
+
+    Args:
+        files: Paths of the JSON files.
+        contents: Content of each JSON file.
+        known: Files of the dataset by the ends of their paths.
+
+    Raises:
+        DataError: An image is missing or ambiguous, or has two JSON files.
+    """
+    path_images = [
+        named_image(file, content) for file, content in zip(files, contents, strict=True)
+    ]
+    claims = Counter(path_images)
+    embedded = EmbeddedImages(files)
+    images: list[File] = []
+    for row, (file, content) in enumerate(zip(files, contents, strict=True)):
+        path_image, own = path_images[row], image_beside(file)
+        last = plain_name(content.imagePath or "").rsplit("/", 1)[-1]
+        if path_image is not None and own is not None and path_image != own:
+            images.append(chosen(file, content, path_image, own, shared=claims[path_image] > 1))
+        elif path_image is not None or own is not None:
+            images.append(path_image or own or file)
+        elif (end := f"{file.parent.name}/{last}") in known or (end := last) in known:
+            images.append(known[end])
+        elif content.imageData:
+            called = file.parent / (last if last != "." else f"{file.stem}.png")
+            images.append(PackedFile(embedded, row, called))
+        else:
+            raise DataError(
+                f"{file} names the image {content.imagePath!r}, which is not there: put it beside "
+                "the file"
+            )
+    check_distinct(files, images)
+    return images
+
+
+def named_image(file: Path, content: LabelmeFile) -> Path | None:
+    """Return the image that `imagePath` names, or one of its file name beside the JSON file."""
+    plain = plain_name(content.imagePath or "")
+    for candidate in (file.parent / plain, file.parent / plain.rsplit("/", 1)[-1]):
+        if plain and is_file(candidate):
+            return candidate
+    return None
+
+
+def image_beside(file: Path) -> Path | None:
+    """Return the image beside a JSON file with the same stem; None if there is none."""
+    beside = (file.with_suffix(suffix) for suffix in sorted(SUFFIXES))
+    return next((path for path in beside if is_file(path)), None)
+
+
+def chosen(file: Path, content: LabelmeFile, named: Path, own: Path, *, shared: bool) -> Path:
+    """Return which of two images belongs to a JSON file.
+
+    Args:
+        file: Path of the JSON file.
+        content: Content of the JSON file.
+        named: Image that its `imagePath` names.
+        own: Image with its stem.
+        shared: Whether other JSON files name the same image.
+
+    Raises:
+        DataError: Neither the sizes nor the names decide.
+    """
+    if named.resolve() == own.resolve():
+        return named
+    fits = [path for path in (named, own) if has_size(path, content.size)]
+    if len(fits) == 1:
+        return fits[0]
+    if shared:
+        return own
+    raise DataError(
+        f"{file} may be of {named.name}, which its imagePath names, or of {own.name} beside it: "
+        "correct imagePath, or move the other image away"
+    )
+
+
+def has_size(image: Path, size: tuple[int, int]) -> bool:
+    """Return whether an image can be read and has this height and width."""
+    try:
+        return size_of(image) == size
+    except (DataError, ImageError):
+        return False
+
+
+def check_distinct(files: Sequence[Path], images: Sequence[File]) -> None:
+    """Raise if an image has two JSON files: objects of one would be background of the other.
+
+    Raises:
+        DataError: An image has two JSON files.
+    """
+    first: dict[Path, Path] = {}
+    for file, image in zip(files, images, strict=True):
+        other = first.setdefault(path_of(image), file)
+        if other is not file:
+            raise DataError(
+                f"{other} and {file.name} both label {path_of(image).name}: keep one of them, or "
+                "join their shapes in one file"
+            )
+
+
+def size_of(image: File, channels: int = RGB) -> tuple[int, int]:
+    """Return an image's height and width, from its header if possible.
+
+    Raises:
+        DataError, ImageError: The image cannot be read.
+    """
+    if isinstance(image, Path):
+        return picture_size(image, channels)
+    height, width = read_file(image, channels).shape[:2]
+    return height, width

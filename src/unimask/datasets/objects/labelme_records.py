@@ -1,0 +1,179 @@
+"""Define the records of LabelMe's JSON files, and convert their shapes to masks."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from unimask.datasets.objects.coco_records import optional_id, side_length
+from unimask.datasets.objects.outlines import (
+    FARTHEST,
+    Mask,
+    ellipse,
+    placed,
+    read_polygons,
+    rectangle,
+)
+from unimask.errors import DataError
+from unimask.formats.json_stream import load_json
+from unimask.formats.json_values import (
+    Id,
+    JsonValueError,
+    Number,
+    normalize_fields,
+    plain_text,
+    read_record,
+    text_or_number,
+)
+from unimask.processing.images import no_limit_of_pil
+
+SHAPELESS = frozenset(("point", "points", "line", "linestrip"))
+"""Shape types without pixels."""
+
+POLYGONS = frozenset(("polygon", "rotation", "oriented_rectangle"))
+"""Shape types whose points are the corners of a polygon."""
+
+
+def class_name(value: object) -> str:
+    """Return the label of a shape.
+
+    Raises:
+        JsonValueError: The label is not a name, or is empty.
+    """
+    name = text_or_number(value)
+    if not name.strip():
+        raise JsonValueError("is empty: expected the name of a class")
+    return name
+
+
+class LabelmeShape(msgspec.Struct):
+    """Shape of an image; shapes with the same label and `group_id` form one object."""
+
+    label: Id
+    points: list[tuple[float, float]]
+    shape_type: str | None = None
+    group_id: Id | None = None
+    mask: str | None = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {"label": class_name, "group_id": optional_id}
+
+    def __post_init__(self) -> None:
+        normalize_fields(self, self.NORMAL_FORM)
+
+    @property
+    def kind(self) -> str:
+        """Shape type; "polygon" if the file does not state it."""
+        return self.shape_type or "polygon"
+
+
+class LabelmeFile(msgspec.Struct):
+    """Shapes of an image; height and width are 0 if the file lacks them."""
+
+    shapes: list[LabelmeShape]
+    imagePath: str | None = None
+    imageHeight: Number = None
+    imageWidth: Number = None
+    imageData: str | None = None
+
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {
+        "imagePath": lambda value: plain_text(value or ""),
+        "imageHeight": side_length,
+        "imageWidth": side_length,
+    }
+
+    def __post_init__(self) -> None:
+        normalize_fields(self, self.NORMAL_FORM)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image in pixels, (0, 0) if the file lacks one of them."""
+        height, width = int(self.imageHeight or 0), int(self.imageWidth or 0)
+        return (height, width) if height > 0 and width > 0 else (0, 0)
+
+    def head(self) -> "LabelmeFile":
+        """Return the record without shapes, and with one character of the embedded image."""
+        image = self.imageData[:1] if self.imageData else None
+        return LabelmeFile([], self.imagePath, self.imageHeight, self.imageWidth, image)
+
+
+def read_labelme(file: Path) -> LabelmeFile:
+    """Read a LabelMe JSON file.
+
+    Raises:
+        DataError: The file cannot be read, or is not LabelMe's; the message names the field.
+    """
+    try:
+        return read_record(load_json(file), LabelmeFile)
+    except JsonValueError as error:
+        raise DataError(f"{file} is not what LabelMe writes: {error}") from None
+
+
+def embedded_image(file: Path) -> bytes:
+    """Return the image file embedded in a LabelMe JSON file.
+
+    Raises:
+        DataError: The embedded image is not valid base64.
+    """
+    try:
+        return base64.b64decode(read_labelme(file).imageData or "", validate=False)
+    except ValueError as error:
+        raise DataError(f"{file}: its imageData is no base64 ({error}): save it again") from None
+
+
+def shape_mask(shape: LabelmeShape, size: tuple[int, int]) -> Mask:
+    """Return one shape as a mask.
+
+    Args:
+        shape: Shape of a type that has pixels.
+        size: Height and width of its image.
+
+    Raises:
+        DataError: The shape encloses nothing, or its type is unknown; the message is the end of a
+            sentence.
+    """
+    kind, count = shape.kind, len(shape.points)
+    points = np.array(shape.points, np.float64).reshape(-1, 2)
+    if not np.isfinite(points).all():
+        raise DataError("has points that are no numbers: draw it again")
+    if np.abs(points).max(initial=0) > FARTHEST:
+        raise DataError("has coordinates that are no place in a picture: draw it again")
+    flat = points.ravel().tolist()
+    if kind == "mask" or kind == "circle" or (kind == "rectangle" and count != 4):
+        if count != 2:
+            raise DataError(f"is a {kind} of {count} points, two make one: draw it again")
+    elif kind not in POLYGONS and kind != "rectangle":
+        raise DataError(f"has the shape_type {kind[:40]!r}, which is not known: make it a polygon")
+    if kind == "mask":
+        return placed(read_png(shape.mask, size), flat[0], flat[1], size)
+    if kind == "rectangle" and count == 2:
+        flat = rectangle(*flat)
+    elif kind == "circle":
+        radius = float(np.hypot(*(points[1] - points[0])))
+        flat = ellipse(flat[0], flat[1], radius, radius)
+    polygons = read_polygons([flat])
+    if not polygons:
+        raise DataError(f"is a {kind} of {count} points, three make one: draw it again")
+    return polygons
+
+
+def read_png(text: str | None, size: tuple[int, int]) -> np.ndarray:
+    """Decode a mask that LabelMe's AI tools drew.
+
+    Raises:
+        DataError: The mask is not an image, or is larger than its image; the message is the end of
+            a sentence.
+    """
+    try:
+        with no_limit_of_pil():
+            picture = Image.open(io.BytesIO(base64.b64decode(text or "")))
+        with picture:
+            shape = picture.height, picture.width
+            if shape[0] <= size[0] and shape[1] <= size[1]:  # excludes decompression bombs
+                return np.asarray(picture.convert("L")) > 0
+    except Exception as error:  # image decoders raise many types of exceptions
+        raise DataError(f"has a mask that is no picture ({error}): draw it again") from None
+    raise DataError(f"has a mask of {shape[1]} x {shape[0]}, larger than its image: draw it again")

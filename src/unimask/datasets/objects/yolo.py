@@ -1,0 +1,290 @@
+"""Read YOLO segmentation: `data.yaml`, images in `images/`, and a line per object in `labels/`."""
+
+import re
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from unimask.datasets.found import WHOLE, Dataset, Evidence, Found, Wish
+from unimask.datasets.image_files import find_pictures, is_passed_over, pictures_below, walk
+from unimask.datasets.objects.yolo_labels import FORMAT, is_label_line, open_yolo
+from unimask.datasets.splits import SPLITS
+from unimask.errors import DataError, SettingsError
+from unimask.formats.text_file import LARGEST_YAML, read_text, read_yaml
+from unimask.processing.images import SUFFIXES, is_picture
+
+SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLITS)})['\"]?[ \t]*:", re.MULTILINE)
+CLASS_KEY = re.compile(r"^['\"]?(names|nc)['\"]?[ \t]*:", re.MULTILINE)
+
+USUAL = ("data", "dataset")
+"""Usual stems of a dataset's YAML file."""
+
+LISTS = ("classes.txt", "obj.names", "classes.names", "predefined_classes.txt")
+"""Files that list the class names, one per line, if no YAML file does."""
+
+LOOKED_AT = 50
+"""Maximum number of inner parts of a path that are tried, to limit the file accesses."""
+
+SHOWN = 80
+"""Maximum number of characters of a value in a message."""
+
+Names = tuple[str, ...]
+
+
+def find_yolo(folder: Path) -> Found | None:
+    """Detect a YAML file that names classes and splits, or label files with a line per object."""
+    files = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
+    files = sorted(file for file in files if not is_passed_over(file.name))
+    files.sort(key=lambda file: file.stem.lower() not in USUAL)
+    described = [file for file in files if describes(file)]
+    if not described:
+        return find_folders(folder)
+    splits, notes = splits_of(described[0])
+    if len(described) > 1:
+        notes.append(f"{described[1].name} describes a dataset too and is not read")
+    openers = {split: partial(open_described, described[0], key) for split, key in splits.items()}
+    because = f"{described[0].name} names splits and classes"
+    return Found(FORMAT, openers, (), Evidence.CONTENT, because, tuple(notes))
+
+
+def describes(file: Path) -> bool:
+    """Return whether a YAML file names splits and classes."""
+    try:
+        text = read_text(file, LARGEST_YAML)
+    except DataError:
+        return False
+    return bool(SPLIT_KEY.search(text) and CLASS_KEY.search(text))
+
+
+def splits_of(file: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the key of each split in a YAML file, and notes on the splits that are left out.
+
+    An empty or missing split is left out, except the training split: opening it raises an error
+    that states the reason.
+    """
+    try:
+        content = read_yaml(file)
+    except DataError:  # opening the split raises this error again
+        return {"train": "train"}, []
+    splits: dict[str, str] = {}
+    notes: list[str] = []
+    for key in map(str, content):
+        split = SPLITS.get(key.lower())
+        if split is None or split in splits:
+            continue
+        try:
+            empty = not any(has_images(place) for place in places_of(file, content, key))
+            reason = "has no images" if content.get(key) else "is empty"
+        except DataError:
+            empty, reason = True, f"is {shortened(content[key])}, which is not there"
+        if empty and split != "train":
+            notes.append(f"{key} of {file.name} {reason}: left out")
+        else:
+            splits[split] = key
+    return splits or {"train": "train"}, notes
+
+
+def has_images(place: Path) -> bool:
+    """Return whether a folder contains images, or a list names some."""
+    if place.is_dir():
+        return any(
+            is_picture(folder / name, SUFFIXES) for folder, names in walk(place) for name in names
+        )
+    return place.stat().st_size > 0
+
+
+def find_folders(folder: Path) -> Found | None:
+    """Detect label files in `labels/` or beside images, without a YAML that names classes."""
+    images, labels = inner_folder(folder, "images"), inner_folder(folder, "labels")
+    beside = labels or inner_folder(folder, "obj_train_data") or folder
+    if labels is None and not any((folder / name).is_file() for name in LISTS):
+        return None
+    file = next((file for file in label_files(beside) if is_labels(file)), None)
+    if file is None:
+        return None
+    images = images or (folder if labels else beside)
+    inner = {SPLITS[p.name.lower()]: p for p in images.iterdir() if is_split(p)}
+    if not inner and not has_images(images):
+        return None
+    splits = inner or {WHOLE: images}
+    openers = {split: partial(open_named, folder, place) for split, place in splits.items()}
+    return Found(FORMAT, openers, (), Evidence.CONTENT, f"{file.name} has lines of numbers")
+
+
+def inner_folder(folder: Path, name: str) -> Path | None:
+    """Return an inner folder by its name in any case; None if there is none."""
+    exact = folder / name
+    if exact.is_dir():
+        return exact
+    return next((p for p in folder.iterdir() if p.name.lower() == name and p.is_dir()), None)
+
+
+def is_split(path: Path) -> bool:
+    """Return whether a path is a folder named like a split."""
+    return path.name.lower() in SPLITS and path.is_dir()
+
+
+def label_files(folder: Path) -> Iterator[Path]:
+    """Yield the text files in a folder and below it that may be labels."""
+    return (
+        place / name
+        for place, names in walk(folder)
+        for name in names
+        if name.lower().endswith(".txt") and name.lower() not in LISTS and name not in SPLIT_LISTS
+    )
+
+
+SPLIT_LISTS = frozenset(f"{name}.txt" for name in SPLITS)
+"""Names of text files that list the images of a split."""
+
+
+def is_labels(file: Path) -> bool:
+    """Return whether the first line of a file is a class and coordinates."""
+    lines = (line for line in read_text(file).splitlines() if line.strip())
+    first = next(lines, None)
+    return first is not None and is_label_line(first)
+
+
+def open_described(file: Path, key: str, wish: Wish) -> Dataset:
+    """Open a split that a YAML file describes.
+
+    Raises:
+        DataError: The YAML file or a label is malformed.
+        SettingsError: The number of names given by the user differs from that of the classes.
+    """
+    content = read_yaml(file)
+    names = chosen_names(wish, read_names(file, content), file)
+    pictures, listed = pictures_of(file, content, key)
+    return open_yolo(file.absolute().parent.name, pictures, names, wish, listed=listed)
+
+
+def open_named(folder: Path, images: Path, wish: Wish) -> Dataset:
+    """Open images whose classes are not named in a YAML file.
+
+    Raises:
+        DataError: A label is malformed, or no file names the classes.
+        SettingsError: The number of names given by the user differs from that of the classes.
+    """
+    file = names_file(folder)
+    if file is not None:
+        lines = [line.strip() for line in read_text(file).splitlines()]
+        names = chosen_names(wish, tuple(filter(None, lines)), file)
+    elif wish.names is not None:
+        names = wish.names
+    else:
+        raise DataError(
+            f"{folder} has YOLO labels, but nothing names their classes: add a data.yaml, or a "
+            "classes.txt with one name a line, or give names (--names)"
+        )
+    return open_yolo(folder.absolute().name, pictures_below(images), names, wish)
+
+
+def names_file(folder: Path) -> Path | None:
+    """Return the list of class names that labelling tools write beside YOLO's files, if any."""
+    for place in (folder, folder / "labels", folder.parent, folder.parent / "labels"):
+        for name in LISTS:
+            if (place / name).is_file():
+                return place / name
+    return None
+
+
+def chosen_names(wish: Wish, names: Names, file: Path) -> Names:
+    """Return the class names given by the user, else those of a file.
+
+    Raises:
+        SettingsError: The numbers of names differ.
+    """
+    if wish.names is not None and len(wish.names) != len(names):
+        raise SettingsError(
+            f"--names gives {len(wish.names)} names, but {file} has {len(names)} classes: give as "
+            "many"
+        )
+    return wish.names or names
+
+
+def read_names(file: Path, content: dict[Any, Any]) -> Names:
+    """Return the class names of a YAML file, from a list or a mapping of numbers.
+
+    Raises:
+        DataError: They are neither, a number is missing, or `nc` is another number.
+    """
+    names, count = content.get("names"), content.get("nc")
+    if names is None and isinstance(count, int) and 0 < count <= LARGEST_YAML:
+        names = [f"class {number}" for number in range(count)]
+    if isinstance(names, dict):
+        numbered = {str(number): name for number, name in names.items()}
+        if len(numbered) == len(names) and set(numbered) == set(map(str, range(len(names)))):
+            names = [numbered[str(number)] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DataError(f"{file}: names should list the classes, or number them from 0 on")
+    if isinstance(count, int) and count != len(names):
+        raise DataError(f"{file}: nc is {count}, but {len(names)} names are listed: mend one")
+    return tuple(str(name) for name in names)
+
+
+def pictures_of(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Path], bool]:
+    """Return the images of a split, and whether text files list them.
+
+    Raises:
+        DataError: There are no images.
+    """
+    pictures: list[Path] = []
+    listed = False
+    for place in places_of(file, content, key):
+        if place.is_dir():
+            pictures += pictures_below(place)
+        else:
+            names = [line.strip() for line in read_text(place).splitlines() if line.strip()]
+            pictures += find_pictures(names, (place.parent, file.parent), place)
+            listed = True
+    if not pictures:
+        value = shortened(content.get(key))
+        raise DataError(f"{file}: {key} is {value}, where no images are: mend the path")
+    return sorted(set(pictures)), listed
+
+
+def places_of(file: Path, content: dict[Any, Any], key: str) -> list[Path]:
+    """Return the folders and lists that a YAML file names for a split.
+
+    Raises:
+        DataError: One of them does not exist.
+    """
+    value = content.get(key)
+    values = value if isinstance(value, list) else [value]
+    root = str(content.get("path") or "")
+    return [located(file, root, str(place)) for place in values if place not in (None, "", {})]
+
+
+def located(file: Path, root: str, place: str) -> Path:
+    """Return the existing path for a path in a YAML file, which may be of another machine.
+
+    The path is relative to `path`, which is relative to the YAML file. If it does not exist there,
+    the longest end of the path that exists beside the YAML file is used.
+
+    Raises:
+        DataError: No such path exists.
+    """
+    parts = [part for part in place.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    ends = [file.parent.joinpath(*parts[start:]) for start in range(min(len(parts), LOOKED_AT))]
+    rooted = [file.parent / root / place] if root else []
+    for candidate in (*rooted, *ends, file.parent / place):
+        if is_there(candidate):
+            return candidate
+    raise DataError(
+        f"{file} names {shortened(place)}, which is not there: mend path, train and val in it"
+    )
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a path exists; paths that are too long do not."""
+    try:
+        return path.is_dir() or path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def shortened(value: object) -> str:
+    """Return the beginning of a value for a message."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

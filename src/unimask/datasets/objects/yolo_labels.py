@@ -1,0 +1,189 @@
+"""Read YOLO's label files: a line per object with its class, then x and y relative to the sides."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from unimask.datasets.found import UnlabelledError, Wish, add_notes
+from unimask.datasets.image_files import picture_size
+from unimask.datasets.name_forms import by_form, composed, decoded, names_in, small
+from unimask.datasets.objects.annotations import Collector
+from unimask.datasets.objects.dataset import ObjectPictures, object_labels
+from unimask.datasets.objects.outlines import CORNERS, read_polygons, rectangle
+from unimask.errors import DataError
+from unimask.formats.text_file import read_text
+
+FORMAT = "YOLO segmentation"
+
+BOX = 5
+"""Number of fields of a line that is a box: class, x, y, width, height."""
+
+FARTHEST = 100.0
+"""Upper bound of relative coordinates; `Collector.finish` checks the smaller ones."""
+
+
+class LabelFiles:
+    """Label files of images, in `labels/` instead of the path's last `images/`, or beside them.
+
+    Each folder is listed once. A label file whose name differs from that of its image only in
+    Unicode form, percent-encoding or case is used if it is unique.
+    """
+
+    def __init__(self) -> None:
+        self.listed: dict[Path, dict[str, str]] = {}
+        self.forms: dict[tuple[Path, object], dict[str, list[str]]] = {}
+        self.used: set[Path] = set()
+
+    def of(self, picture: Path) -> Path:
+        """Return the path of an image's label file, which may not exist."""
+        folders = label_folders(picture.parent)
+        for folder in folders:
+            if (file := self.in_folder(folder, picture.stem)) is not None:
+                self.used.add(file)
+                return file
+        return folders[0] / f"{picture.stem}.txt"
+
+    def in_folder(self, folder: Path, stem: str) -> Path | None:
+        """Return the label file of a stem in a folder; None if there is none."""
+        names = self.names(folder)
+        if stem in names:
+            return folder / names[stem]
+        for form in (composed, decoded, small) if names else ():
+            if (folder, form) not in self.forms:
+                self.forms[folder, form] = by_form(names, form)
+            candidates = self.forms[folder, form].get(form(stem), ())
+            if len(candidates) == 1:
+                return folder / names[candidates[0]]
+        return None
+
+    def names(self, folder: Path) -> dict[str, str]:
+        """Return the text files of a folder by their stems."""
+        if folder not in self.listed:
+            files = [name for name in sorted(names_in(folder)) if name.lower().endswith(".txt")]
+            self.listed[folder] = {name[:-4]: name for name in files if name[0] != "."}
+        return self.listed[folder]
+
+    def unused(self) -> list[Path]:
+        """Return the label files in `labels/` that belong to none of the images."""
+        return [
+            folder / name
+            for folder, names in self.listed.items()
+            if "labels" in [part.lower() for part in folder.parts]
+            for stem, name in names.items()
+            if folder / name not in self.used and stem.lower() != "classes"
+        ]
+
+
+def label_folders(folder: Path) -> list[Path]:
+    """Return the folders that may hold the labels of a folder's images, the most likely first."""
+    parts = [part.lower() for part in folder.parts]
+    beside = [folder / "labels", folder]
+    if "images" not in parts:
+        return beside
+    place = len(parts) - 1 - parts[::-1].index("images")
+    swapped = [
+        Path(*folder.parts[:place], n, *folder.parts[place + 1 :]) for n in ("labels", "Labels")
+    ]
+    return [swapped[0], *([swapped[1]] if swapped[1].is_dir() else []), *beside]
+
+
+def open_yolo(
+    name: str, pictures: Sequence[Path], names: tuple[str, ...], wish: Wish, *, listed: bool = False
+) -> ObjectPictures:
+    """Read the labels of all images; an image without a label file has no objects.
+
+    If other lines are outlines, the pixels inside a line that is a box are ignored.
+
+    Args:
+        name: Name of the dataset.
+        pictures: Paths of the images.
+        names: Class names.
+        wish: Options with the images' channels.
+        listed: Whether a list selects the images, so that unused label files belong to other
+            images.
+
+    Raises:
+        DataError: A line is malformed, or there are no labels at all.
+    """
+    objects, sizes, boxes, outlines = Collector(), [], [], 0
+    finder = LabelFiles()
+    files = [finder.of(picture) for picture in pictures]
+    for number, (picture, file) in enumerate(zip(pictures, files, strict=True)):
+        height, width = size = picture_size(picture, wish.channels)
+        sizes.append(size)
+        if file not in finder.used:
+            continue
+        for line, text in enumerate(read_text(file).splitlines(), start=1):
+            if not text.strip():
+                continue
+            where = f"{file}: line {line}"
+            label, points = read_line(where, text, len(names))
+            is_box = len(points) == BOX - 1
+            flat = box_corners(points) if is_box else points
+            scaled = (flat.reshape(-1, 2) * (width, height)).ravel()
+            boxes += [where] if is_box else []
+            outlines += not is_box
+            objects.add(number, label, line, read_polygons([scaled.tolist()]), crowd=is_box)
+    if not finder.used:
+        raise DataError(f"{files[0]} is missing, and so are all other labels: add them")
+    if boxes and not outlines:
+        raise UnlabelledError(
+            f"{boxes[0]} is a box, as all {len(boxes)} objects are, but segmentation needs "
+            "outlines: export as YOLO segmentation"
+        )
+
+    def origin(picture: int, line: int) -> str:
+        return f"{files[picture]}: line {line}"
+
+    annotations = objects.finish(np.array(sizes, np.int64), origin)
+    labels = object_labels(names)
+    dataset = ObjectPictures(FORMAT, name, labels, pictures, annotations, origin, wish.channels)
+    add_notes(dataset, notes_on(boxes, [] if listed else finder.unused()))
+    return dataset
+
+
+def notes_on(boxes: Sequence[str], unused: Sequence[Path]) -> list[str]:
+    """Return notes on what is left out."""
+    notes = []
+    if boxes:
+        notes.append(f"{len(boxes)} objects are boxes without outline ({boxes[0]}): ignored")
+    if unused:
+        notes.append(f"{len(unused)} label files have no image ({unused[0]}): left out")
+    return notes
+
+
+def box_corners(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "8"]:
+    """Return the corners of a box given by its centre, width and height."""
+    x, y, width, height = box.tolist()
+    corners = rectangle(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    return np.array(corners, np.float64)
+
+
+def is_label_line(text: str) -> bool:
+    """Return whether a line may be an object: a class followed by coordinates."""
+    try:
+        values = np.array(text.split(), np.float64)
+    except ValueError:
+        return False
+    return len(values) >= BOX and bool(values[0] >= 0 and values[0] % 1 == 0)
+
+
+def read_line(where: str, text: str, classes: int) -> tuple[int, Float[np.ndarray, " n"]]:
+    """Parse one object: its class, and relative coordinates of a polygon (x, y, ...) or a box.
+
+    Raises:
+        DataError: The line is malformed; the message begins with `where`.
+    """
+    try:
+        values = np.array(text.split(), np.float64)
+    except ValueError:
+        raise DataError(f"{where} holds more than numbers: export it again") from None
+    if len(values) != BOX and (len(values) < 1 + 2 * CORNERS or len(values) % 2 == 0):
+        raise DataError(f"{where} is no class followed by x and y of three points or more: mend it")
+    if not np.abs(values[1:]).max() < FARTHEST:
+        raise DataError(f"{where} has coordinates that are no shares of width and height: mend it")
+    if not 0 <= values[0] < classes or values[0] % 1:
+        raise DataError(f"{where} is of class {values[0]:g}, but {classes} are named, from 0 on")
+    return int(values[0]), values[1:]

@@ -1,0 +1,274 @@
+"""Speed of a model by stage, compared with the maximum speed of the machine."""
+
+import inspect
+import time
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from unimask.errors import SettingsError
+from unimask.inference import Dtype, Predictor, load
+from unimask.inference.load import choose_dtype
+from unimask.inference.untrained import build
+from unimask.labels import Task
+from unimask.presets import PRESETS
+from unimask.processing.images import MAX_PIXELS
+from unimask.profiling.machine import describe_machine
+from unimask.profiling.peak_memory import PeakMemory
+from unimask.profiling.rates import copy_rate, matrix_rate, wait_for
+from unimask.profiling.stages import PARTS, STAGES, PartsClock, count_flops, staged_output
+
+Size = tuple[int, int]
+Progress = Callable[[int, int, str], None]
+"""Function of the number of finished steps, the number of all steps, and the next step's name."""
+
+USUAL_SIZE = (480, 640)
+"""Height and width of a typical image of COCO."""
+
+LEAST_RUNS = 5
+
+
+def benchmark(
+    model: str | Path | Predictor,
+    *,
+    size: Size | None = None,
+    task: str | None = None,
+    device: str = "auto",
+    dtype: Dtype = "float32",
+    compile: bool = False,
+    batch_size: int = 1,
+    runs: int = 7,
+    progress: Progress | None = None,
+) -> dict[str, object]:
+    """Measure a model's speed and memory on this machine, and compare it with the machine's limits.
+
+    The floor of a stage is its arithmetic (matrix products and convolutions only) divided by the
+    highest rate at which the machine multiplies matrices of that dtype: nothing can be faster, and
+    stages bound by memory stay above it. Post-processing is measured on synthetic logits of 20
+    round objects.
+
+    Args:
+        model: Predictor, any model that `load` takes, or the name of a preset, which gets random
+            weights.
+        size: Height and width of the network's input, rounded up to its padding. By default the
+            size to which the model resizes an image of 480 by 640.
+        task: Task to predict; the model's most demanding one by default.
+        device: Device on which a named model runs.
+        dtype: Data type of the computation, as `load` takes it.
+        compile: Whether the model is compiled, as `load` does; the network is then a single stage.
+        batch_size: Number of images per forward pass.
+        runs: Number of timed runs, at least 5, after two warm-up runs.
+        progress: Function that is called before each step.
+
+    Returns:
+        `{model, task, picture_size, input_size, batch_size, device, dtype, compiled, runs, stages,
+        network, total, pictures_per_second, memory, rates, machine}`. Each stage (preprocess,
+        backbone, pixel_decoder, transformer_decoder, postprocess), the network and the total have
+        `median_ms` and `minimum_ms` of a run; those with arithmetic also `gflop`, `floor_ms` and
+        `of_floor`, which is the floor in percent of the median. Memory is in MB: `weights`,
+        `before` a run and its `peak`. Rates are in GFLOP/s and GB/s.
+        `before` a pass and its `peak`. Rates are in GFLOP/s and GB/s.
+
+    Raises:
+        CheckpointError, TaskError: The model does not exist, or does not support the task.
+        SettingsError: A number is not positive, or there are too few runs.
+
+    Example:
+        >>> import unimask.evaluation
+        >>> report = unimask.profiling.benchmark("mask2former-nano", runs=5)  # doctest: +SKIP
+    """
+    check(size, batch_size, runs)
+    predictor = model if isinstance(model, Predictor) else prepared(model, device, dtype, compile)
+    predictor = predictor if size is None else at_size(predictor, size)
+    chosen = predictor.task_of(task)
+    tell = steps(runs + 3, progress)
+    picture = np.random.default_rng(0).integers(0, 256, (*(size or USUAL_SIZE), 3), np.uint8)
+    course = Course(predictor, [picture] * batch_size, chosen)
+    with PeakMemory(predictor.device) as memory:
+        flops = course.run_often(runs, tell)
+    tell("the machine's own rates")
+    rates = rates_of(predictor)
+    tell("done")
+    return {
+        **course.description(),
+        "runs": runs,
+        **summary(course.times, flops, rates[dtype_name(predictor.dtype)], batch_size),
+        "memory": memory_of(predictor, memory),
+        "rates": rates,
+        "machine": describe_machine(predictor.device),
+    }
+
+
+class Course:
+    """Prediction of a batch of images, timed by stage.
+
+    Args:
+        predictor: Model to measure.
+        pictures: Images of equal size, of shape (h, w, 3).
+        task: Task to predict.
+
+    Attributes:
+        times: Milliseconds of each run, by stage, for the network and in total.
+        input_size: Height and width of the last network input.
+    """
+
+    def __init__(self, predictor: Predictor, pictures: list[np.ndarray], task: Task) -> None:
+        self.predictor, self.pictures = predictor, pictures
+        self.task: Task = task
+        self.times: dict[str, list[float]] = {}
+        self.input_size: Size = (0, 0)
+
+    def description(self) -> dict[str, object]:
+        """Return what is measured."""
+        return {
+            "model": self.predictor.name,
+            "task": self.task,
+            "picture_size": self.pictures[0].shape[:2],
+            "input_size": self.input_size,
+            "batch_size": len(self.pictures),
+            "device": str(self.predictor.device),
+            "dtype": dtype_name(self.predictor.dtype),
+            "compiled": self.predictor.compiled is not None,
+        }
+
+    @torch.no_grad()
+    def run_often(self, runs: int, tell: Callable[[str], None]) -> dict[str, int]:
+        """Run twice to warm up, then `runs` times; return the network's FLOP per run.
+
+        A compiled network runs uncompiled the first time, is compiled at the second run, and on
+        CUDA recorded as a CUDA graph at the third.
+        """
+        tell("warming up, counting")
+        flops = count_flops(self.predictor.network, self.run)
+        tell("warming up" if self.predictor.compiled is None else "compiling")
+        for _ in range(1 if self.predictor.compiled is None else 3):
+            self.run()
+        self.times.clear()
+        for run in range(runs):
+            tell(f"run {run + 1} of {runs}")
+            self.run()
+        return flops
+
+    def run(self) -> None:
+        """Run all stages once and record their times."""
+        predictor, device = self.predictor, self.predictor.device
+        start = time.perf_counter()
+        pending = [predictor.prepare(picture, None, MAX_PIXELS) for picture in self.pictures]
+        pixel_values = torch.stack([item.ready.pixel_values for item in pending])
+        pixel_values = pixel_values.to(device, predictor.dtype)
+        wait_for(device)
+        ready = time.perf_counter()
+        # Hooks on its modules would become part of a compiled network.
+        parts = PARTS if predictor.compiled is None else ()
+        with PartsClock(predictor.network, device, parts) as clock:
+            output = predictor.logits(pixel_values, self.task)
+            wait_for(device)
+        predicted = time.perf_counter()
+        staged = staged_output(output)
+        wait_for(device)
+        begun = time.perf_counter()
+        for index, item in enumerate(pending):
+            predictor.postprocess(staged, index, item.ready, self.task, None)
+        decided = time.perf_counter()
+        self.input_size = pending[0].ready.padded_size
+        self.note("preprocess", ready - start)
+        for name in parts:
+            self.note(name, sum(clock.times[name]) / 1000)
+        self.note("postprocess", decided - begun)
+        self.note("network", predicted - ready)
+        self.note("total", predicted - start + decided - begun)
+
+    def note(self, name: str, seconds: float) -> None:
+        """Append a time to the list of a stage."""
+        self.times.setdefault(name, []).append(1000 * seconds)
+
+
+def check(size: Size | None, batch_size: int, runs: int) -> None:
+    """Refuse sizes and numbers that cannot be measured."""
+    if batch_size < 1:
+        raise SettingsError(f"batch_size is {batch_size}: give 1 or more")
+    if runs < LEAST_RUNS:
+        raise SettingsError(f"{runs} runs say little: give {LEAST_RUNS} or more")
+    if size is not None and min(size) < 1:
+        raise SettingsError(f"size {size[0]}x{size[1]}: give a positive height and width")
+
+
+def prepared(model: str | Path, device: str, dtype: Dtype, compile: bool) -> Predictor:
+    """Load a model, or build a preset with random weights."""
+    if str(model) not in PRESETS:
+        return load(model, device=device, dtype=dtype, compile=compile)
+    classes = inspect.signature(PRESETS[str(model)]).parameters["num_classes"].default
+    predictor = build(str(model), labels=[f"class {n}" for n in range(classes)], device=device)
+    predictor.network.text_mapper = None  # only training reads texts, and `load` omits it
+    kind = choose_dtype(dtype, predictor.device)
+    network = predictor.network.to(kind).requires_grad_(False)
+    return Predictor(network, predictor.checkpoint, predictor.name, compiled=compile)
+
+
+def at_size(predictor: Predictor, size: Size) -> Predictor:
+    """Return the same model with pre-processing that does not resize images of this size."""
+    rules = replace(
+        predictor.checkpoint.preprocessing, shortest_edge=min(size), longest_edge=max(size)
+    )
+    changed = copy(predictor)
+    changed.checkpoint = replace(predictor.checkpoint, preprocessing=rules)
+    return changed
+
+
+def steps(total: int, progress: Progress | None) -> Callable[[str], None]:
+    """Return a function that reports the next step to `progress`."""
+    names: list[str] = []
+
+    def tell(name: str) -> None:
+        if progress is not None:
+            progress(len(names), total, name)
+        names.append(name)
+
+    return tell
+
+
+def rates_of(predictor: Predictor) -> dict[str, float]:
+    """Measure matrix rates in float32 and the model's dtype (GFLOP/s), and copy rate (GB/s)."""
+    device = predictor.device
+    rates = {
+        dtype_name(kind): matrix_rate(device, kind) / 1e9
+        for kind in dict.fromkeys((torch.float32, predictor.dtype))
+    }
+    return {**rates, "copy": copy_rate(device) / 1e9}
+
+
+def summary(
+    times: dict[str, list[float]], flops: dict[str, int], rate: float, batch_size: int
+) -> dict[str, object]:
+    """Compute median, minimum and floor of every stage."""
+    rows: dict[str, dict[str, float]] = {}
+    for name in times:
+        row = {"median_ms": median(times[name]), "minimum_ms": min(times[name])}
+        if name in flops:
+            row["gflop"] = flops[name] / 1e9
+            row["floor_ms"] = 1000 * row["gflop"] / rate
+            row["of_floor"] = 100 * row["floor_ms"] / row["median_ms"]
+        rows[name] = row
+    return {
+        "stages": {name: rows[name] for name in STAGES if name in rows},
+        "network": rows["network"],
+        "total": rows["total"],
+        "pictures_per_second": 1000 * batch_size / rows["total"]["median_ms"],
+    }
+
+
+def memory_of(predictor: Predictor, memory: PeakMemory) -> dict[str, float | None]:
+    """Return memory in MB; None for values that the system does not provide."""
+    weights = sum(tensor.nbytes for tensor in predictor.network.state_dict().values())
+    held = {"weights": weights, "before": memory.before, "peak": memory.peak}
+    return {name: None if size is None else size / 1e6 for name, size in held.items()}
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Return the name of a dtype as `load` takes it."""
+    return str(dtype).removeprefix("torch.")

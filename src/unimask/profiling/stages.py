@@ -1,0 +1,133 @@
+"""Time and arithmetic of each stage of a prediction."""
+
+import time
+from collections.abc import Callable
+from math import ceil, prod, sqrt
+from types import TracebackType
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.hooks import RemovableHandle
+
+from unimask.outputs import SegmenterOutput
+from unimask.profiling.rates import wait_for
+
+PARTS = ("backbone", "pixel_decoder", "transformer_decoder")
+STAGES = ("preprocess", *PARTS, "postprocess")
+
+OBJECTS = 20
+"""Number of objects in synthetic output, as in an image of a busy street."""
+
+SURE = 10.0
+"""Absolute value of logits that are certain."""
+
+
+class PartsClock:
+    """Context manager that measures the time of the network's parts, in milliseconds per call.
+
+    Args:
+        network: Network with these parts; hooks are removed on exit.
+        device: Device of the network.
+        parts: Names of the parts to measure.
+
+    Attributes:
+        times: One number per call, by part.
+    """
+
+    def __init__(
+        self, network: nn.Module, device: torch.device, parts: tuple[str, ...] = PARTS
+    ) -> None:
+        self.network, self.device = network, device
+        self.times: dict[str, list[float]] = {name: [] for name in parts}
+        self.started = 0.0
+        self.handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> "PartsClock":
+        for name in self.times:
+            part = self.network.get_submodule(name)
+            self.handles += [
+                part.register_forward_pre_hook(lambda *_: self.start()),
+                part.register_forward_hook(lambda *_, name=name: self.stop(name)),
+            ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for handle in self.handles:
+            handle.remove()
+
+    def start(self) -> None:
+        """Start the clock of a part."""
+        wait_for(self.device)
+        self.started = time.perf_counter()
+
+    def stop(self, name: str) -> None:
+        """Stop the clock and record the time."""
+        wait_for(self.device)
+        self.times[name].append(1000 * (time.perf_counter() - self.started))
+
+
+def count_flops(network: nn.Module, run: Callable[[], object]) -> dict[str, int]:
+    """Count the matrix products and convolutions of one run of the network.
+
+    Sums, norms, softmax, sampling and everything else that is bound by memory are not counted.
+    Gradients must be disabled, because their bookkeeping would be counted too.
+
+    Returns:
+        FLOP by part, and in total as "network"; multiply and add are two operations.
+    """
+    with FlopCounterMode(display=False, depth=2, custom_mapping=uncounted()) as counter:
+        run()
+    counts, name = counter.get_flop_counts(), type(network).__name__
+    parts = {part: sum(counts.get(f"{name}.{part}", {}).values()) for part in PARTS}
+    return {**parts, "network": sum(counts.get(name, {}).values())}
+
+
+def uncounted() -> dict[object, Callable[..., int]]:
+    """Return FLOP counters that PyTorch lacks: oneDNN's products, attention on a CPU."""
+    known: dict[object, Callable[..., int]] = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops
+    }
+    if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        known[torch.ops.mkldnn._linear_pointwise] = linear_flops
+    return known
+
+
+def linear_flops(rows: torch.Size, *_: object, out_shape: torch.Size, **__: object) -> int:
+    """Count a matrix product from the shapes of its input and output."""
+    return 2 * prod(rows) * out_shape[-1]
+
+
+def attention_flops(
+    query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object
+) -> int:
+    """Count both matrix products of attention."""
+    return sdpa_flop_count(query, key, value)
+
+
+def staged_output(like: SegmenterOutput) -> SegmenterOutput:
+    """Build logits of the same shapes that show round objects on a grid, with certainty.
+
+    The time of post-processing depends on the number of segments; an untrained network, or an image
+    of noise, would have none.
+    """
+    (b, q, h, w), columns = like.mask_logits.shape, like.class_logits.shape[-1]
+    count = min(OBJECTS, q)
+    across = ceil(sqrt(count))
+    place = torch.arange(q)
+    x, y = (place % across + 0.5) / across * w, (place // across + 0.5) / across * h
+    down = (torch.arange(h) + 0.5)[None, :, None] - y[:, None, None]
+    right = (torch.arange(w) + 0.5)[None, None, :] - x[:, None, None]
+    radius = 0.4 * min(h, w) / across
+    masks = (SURE * (1 - (down.square() + right.square()).sqrt() / radius)).clamp(-SURE, SURE)
+    classes = torch.full((q, columns), -SURE)
+    classes[place, torch.where(place < count, place % max(1, columns - 1), columns - 1)] = SURE
+    return SegmenterOutput(
+        classes.to(like.class_logits).expand(b, -1, -1),
+        masks.to(like.mask_logits).expand(b, -1, -1, -1),
+    )

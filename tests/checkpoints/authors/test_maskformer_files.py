@@ -1,0 +1,169 @@
+"""MaskFormer's own files, and those of its baselines, out of names and shapes alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from checkpoints.authors.test_read import random_state, theirs, write_pickle
+from conftest import TINY_DEEPLAB, TINY_DEFORMABLE_STANDARD, TINY_MASKFORMER, TINY_SWIN
+
+import unimask
+from unimask.checkpoints import read_authors
+from unimask.checkpoints.authors.read import names_of
+from unimask.checkpoints.keymap import to_theirs
+from unimask.config import MapEncoderConfig, PerPixelConfig, PerPixelPlusConfig, ResNetConfig
+from unimask.errors import CheckpointError
+from unimask.modeling.build import build_segmenter
+
+DECODER = replace(TINY_MASKFORMER.transformer_decoder, num_heads=8)
+MASKFORMER = replace(TINY_MASKFORMER, transformer_decoder=DECODER)
+ENCODER = MapEncoderConfig(num_layers=2, num_heads=8, ffn_dim=20)
+PYRAMID = replace(MASKFORMER.pixel_decoder, dim=48, mask_dim=20)
+BOTTLENECKS = ResNetConfig(stem_channels=4, channels=(16, 24, 40, 64), depths=(2, 1, 3, 1))
+CONFIGS = {
+    "the tiny one": MASKFORMER,
+    "other numbers": replace(
+        MASKFORMER,
+        backbone=BOTTLENECKS,
+        pixel_decoder=PYRAMID,
+        transformer_decoder=replace(DECODER, dim=40, num_queries=7, num_layers=2, ffn_dim=24),
+        num_classes=11,
+    ),
+    "swin": replace(MASKFORMER, backbone=TINY_SWIN.backbone),
+    "deeplab": replace(MASKFORMER, backbone=TINY_DEEPLAB.backbone),
+    "an encoder as wide as the decoder": replace(
+        MASKFORMER, pixel_decoder=replace(PYRAMID, dim=32, encoder=ENCODER)
+    ),
+    "an encoder of another width": replace(
+        MASKFORMER, pixel_decoder=replace(PYRAMID, encoder=ENCODER)
+    ),
+    "per pixel": replace(MASKFORMER, transformer_decoder=PerPixelConfig()),
+    "per pixel, with queries": replace(
+        MASKFORMER, transformer_decoder=PerPixelPlusConfig(dim=32, num_layers=2, ffn_dim=16)
+    ),
+}
+PIXELS, QUERIES = "sem_seg_head.pixel_decoder", "sem_seg_head.predictor"
+
+
+@pytest.mark.filterwarnings("ignore::unimask.inference.load.LoadWarning")
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_a_file_gives_the_network_that_was_written(tmp_path, config):
+    write_pickle(tmp_path / "model.pkl", theirs(config))
+    predictor = unimask.load(tmp_path / "model.pkl", device="cpu")
+    expected = config
+    if config.backbone.kind == "swin":  # whose drop path is in no tensor
+        expected = replace(config, backbone=replace(config.backbone, drop_path=0.3))
+    assert predictor.checkpoint.config == expected
+    network = build_segmenter(config).eval()
+    network.load_state_dict(random_state(config))
+    pixel_values = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        expected, found = (net(pixel_values) for net in (network, predictor.network))
+    # Weights of files lie elsewhere in memory, and are multiplied in another order.
+    for ours, theirs_ in zip(found[:2], expected[:2], strict=True):
+        scale = float(theirs_.abs().max())
+        torch.testing.assert_close(ours, theirs_, atol=1e-5 * scale, rtol=1e-5)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_names_of_first_releases_are_understood(tmp_path, config):
+    """Version 1 of the authors' heads had no `pixel_decoder`; `predictor` stayed."""
+    state = theirs(config)
+    old = {name.replace(f"{PIXELS}.", "sem_seg_head."): value for name, value in state.items()}
+    assert old.keys() != state.keys() and any(name.startswith(QUERIES) for name in old)
+    write_pickle(tmp_path / "new.pkl", state)
+    write_pickle(tmp_path / "old.pkl", old)
+    new, old = (read_authors(tmp_path / name)[0] for name in ("new.pkl", "old.pkl"))
+    assert new.config == old.config
+    assert all(torch.equal(new.state[name], old.state[name]) for name in new.state)
+
+
+def test_a_published_file_brings_its_labels_and_rules(tmp_path):
+    config = replace(CONFIGS["an encoder as wide as the decoder"], num_classes=133)
+    write_pickle(tmp_path / "model_final_6f60dc.pkl", theirs(config))
+    checkpoint = unimask.load(tmp_path / "model_final_6f60dc.pkl", device="cpu").checkpoint
+    assert checkpoint.labels.names[0] == "person" and sum(checkpoint.labels.is_thing) == 80
+    assert checkpoint.tasks == ("panoptic", "instance", "semantic")
+    assert checkpoint.preprocessing.size_divisor == 1
+    rules = checkpoint.postprocessing
+    assert (rules.uncertain_pixels, rules.resize, rules.object_threshold) == (
+        "winner", "masks", 0.8,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["per pixel", "per pixel, with queries"])
+def test_baselines_answer_semantic_questions_alone(tmp_path, name):
+    config = replace(CONFIGS[name], num_classes=150)
+    file = tmp_path / f"model_final_{'833630' if 'queries' in name else '1043f3'}.pkl"
+    write_pickle(file, theirs(config))
+    predictor = unimask.load(file, device="cpu")
+    assert predictor.tasks == ("semantic",) and predictor.labels[6] == "road, route"
+    assert predictor.checkpoint.postprocessing.resize == "masks"  # which are scores there
+    assert predictor.checkpoint.preprocessing.size_divisor == 4
+
+
+@pytest.mark.parametrize(("size", "share"), [((63, 75), 1.0), ((254, 337), 0.98)])
+def test_scores_of_pixels_cover_what_the_authors_do(size, share):
+    """They enlarge scores fourfold and cut; filling up first only touches cells at the border."""
+    config = replace(CONFIGS["per pixel"], backbone=BOTTLENECKS, num_classes=5)
+    network = build_segmenter(config).eval()
+    network.load_state_dict(random_state(config))
+    picture = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    picture = F.avg_pool2d(picture, 5, 1, 2, count_include_pad=False)
+    filled = F.pad(picture, (0, -size[1] % 4, 0, -size[0] % 4))
+    with torch.no_grad():
+        theirs, ours = network(picture).mask_logits, network(filled).mask_logits
+    assert ours.shape == theirs.shape and ours.std() > 0.1
+    theirs, ours = (
+        F.interpolate(scores, scale_factor=4, mode="bilinear")[..., : size[0], : size[1]].argmax(1)
+        for scores in (theirs, ours)
+    )
+    assert (theirs == ours).float().mean() >= share
+
+
+def more(name, *size):
+    return lambda state: state.update({name: torch.ones(*size)})
+
+
+SPOILED = {
+    "missing: .*layer_2.weight": lambda s: s.pop(f"{PIXELS}.layer_2.weight"),
+    "missing: .*query_embed": lambda s: s.pop(f"{QUERIES}.query_embed.weight"),
+    "unknown: .*extra": more(f"{QUERIES}.extra", 1),
+    "of another shape: .*mask_features": more(f"{PIXELS}.mask_features.weight", 3),
+    "of another shape: pixel_decoder.steps.0.lateral": more(
+        f"{PIXELS}.adapter_3.weight", 3, 3, 1, 1
+    ),
+    "33 channels are of no 8 heads": more(f"{QUERIES}.query_embed.weight", 12, 33),
+    "PRE_NORM": more(f"{QUERIES}.transformer.encoder.norm.weight", 32),
+    "PRE_NORM.": more(f"{PIXELS}.transformer.encoder.norm.weight", 32),
+    "ENC_LAYERS": more(f"{QUERIES}.transformer.encoder.layers.0.linear1.weight", 4, 32),
+    "TRANSFORMER_IN_FEATURE": more(f"{QUERIES}.input_proj.weight", 32, 40, 1, 1),
+    "backbone is not known": lambda s: [s.pop(n) for n in list(s) if n.startswith("backbone.")],
+}
+
+
+@pytest.mark.parametrize("told", SPOILED)
+def test_what_does_not_fit_is_told_in_one_line(tmp_path, told):
+    state = theirs(CONFIGS["an encoder as wide as the decoder"])
+    SPOILED[told](state)
+    write_pickle(tmp_path / "model.pkl", state)
+    with pytest.raises(CheckpointError, match=rf"model\.pkl.*{told}") as failed:
+        unimask.load(tmp_path / "model.pkl")
+    assert "\n" not in str(failed.value)
+
+
+def test_other_networks_heads_are_refused(tmp_path):
+    """DeepLab's head is called the same, and ends in such a convolution too."""
+    state = {name: v for name, v in theirs(MASKFORMER).items() if name.startswith("backbone.")}
+    more(f"{QUERIES}.weight", 19, 256, 1, 1)(state)
+    more("sem_seg_head.decoder.res2.project_conv.weight", 48, 64, 1, 1)(state)
+    write_pickle(tmp_path / "deeplab.pkl", state)
+    with pytest.raises(CheckpointError, match=r"deeplab\.pkl: it is no MaskFormer.*mask_features"):
+        unimask.load(Path(tmp_path / "deeplab.pkl"))
+
+
+def test_a_network_that_they_cannot_have_has_no_name_there():
+    with pytest.raises(CheckpointError, match="no rule renames 'pixel_decoder"):
+        to_theirs(random_state(TINY_DEFORMABLE_STANDARD), names_of(TINY_DEFORMABLE_STANDARD))

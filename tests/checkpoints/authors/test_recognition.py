@@ -1,0 +1,210 @@
+"""What a network was published for, from its labels, its size and what its file is called."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from unimask.checkpoints.authors.recognition import publication_of_names, publication_of_size
+from unimask.config import (
+    PostprocessingConfig,
+    PreprocessingConfig,
+    SegmenterConfig,
+    SwinConfig,
+)
+from unimask.label_sets import SIZES, known_labels
+from unimask.labels import LabelSet
+from unimask.presets import (
+    mask2former_resnet50,
+    mask2former_swin_tiny,
+    maskformer_resnet50,
+    maskformer_swin_tiny,
+    oneformer_swin_tiny,
+    per_pixel_resnet50,
+)
+from unimask.published.publications import (
+    BASELINES,
+    MASK2FORMERS,
+    MASKFORMERS,
+    NOBODYS,
+    PUBLICATIONS,
+    VIDEOS,
+)
+
+LARGE = SwinConfig(embed_dim=192)
+PAIRS = [(False, p) for p in MASK2FORMERS] + [(True, p) for p in MASKFORMERS]
+
+
+def network(
+    classes: int = 133, queries: int = 100, *, task: bool = False, maskformer: bool = False
+) -> SegmenterConfig:
+    if maskformer:
+        return maskformer_swin_tiny(classes)
+    config = (oneformer_swin_tiny if task else mask2former_swin_tiny)(classes)
+    decoder = replace(config.transformer_decoder, num_queries=queries)
+    return replace(config, transformer_decoder=decoder)
+
+
+def test_every_published_file_is_listed_once():
+    """47 networks of Mask2Former's zoo segment pictures and 12 video; 30 are of MaskFormer's."""
+    told = (MASK2FORMERS, MASKFORMERS + BASELINES, PUBLICATIONS)
+    assert [sum(len(p.files) for p in published) for published in told] == [47, 30, 77]
+    names = VIDEOS.union(*(publication.files for publication in PUBLICATIONS))
+    assert len(VIDEOS) == 12 and len(names) == 47 + 30 + 12
+    assert all(len(name) == 6 and int(name, 16) for name in names)
+    assert {publication.labels for publication in PUBLICATIONS} <= SIZES.keys()
+
+
+@pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
+def test_a_published_file_is_known_in_any_folder(maskformer, publication):
+    config = network(SIZES[publication.labels], maskformer=maskformer)
+    for name in publication.files:
+        path = Path(f"/downloads/model_final_{name}.pkl")
+        found, assumed = publication_of_size(config, path)
+        assert found is publication and assumed is None
+
+
+@pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
+def test_folders_tell_what_a_file_is_for(maskformer, publication):
+    dataset = max(publication.dataset, key=len)
+    config = network(SIZES[publication.labels], maskformer=maskformer)
+    for path in (
+        f"/zoo/{dataset}/{publication.task}/maskformer2_R50_bs16/model_final.pth",
+        f"/models--facebook--mask2former-swin-tiny-{dataset}-{publication.task}/snapshots/ab/",
+    ):
+        found, assumed = publication_of_size(config, Path(path))
+        assert found is publication and assumed is None
+        names = known_labels(publication.labels).names
+        assert publication_of_names(config, names, Path(path)) is publication
+
+
+@pytest.mark.parametrize(
+    ("classes", "queries", "path", "labels", "task"),
+    [
+        (133, 100, "/x/a.pkl", "coco_panoptic", "panoptic"),
+        (80, 200, "/x/a.pkl", "coco_instance", "instance"),
+        (150, 100, "/x/a.pkl", "ade20k", "semantic"),
+        (150, 200, "/x/a.pkl", "ade20k", "panoptic"),
+        (150, 100, "/x/panoptic/a.pkl", "ade20k", "panoptic"),
+        (65, 200, "/x/semantic.pkl", "mapillary_vistas", "semantic"),
+        (133, 100, "/x/instance/a.pkl", "coco_panoptic", "panoptic"),
+        (133, 100, "/x/model_final_3c8ec9.pkl", "coco_panoptic", "panoptic"),
+    ],
+)
+def test_what_is_not_told_is_assumed_and_said(classes, queries, path, labels, task):
+    found, assumed = publication_of_size(network(classes, queries), Path(path))
+    assert (found.labels, found.task) == (labels, task)
+    assert path in assumed and labels in assumed and str(classes) in assumed
+
+
+def test_classes_of_nobody_are_numbered_and_said():
+    found, assumed = publication_of_size(network(7), Path("/x/a.pkl"))
+    assert found is NOBODYS and "no published network has 7" in assumed
+    assert publication_of_names(network(), ["cell", "ground"], Path("/x")) is NOBODYS
+    assert found.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
+    assert found.preprocessing(network()) == PreprocessingConfig()
+    assert found.postprocessing(network()) == PostprocessingConfig()
+
+
+def rules(labels, task):
+    return next(p for p in MASK2FORMERS if (p.labels, p.task) == (labels, task))
+
+
+def test_sizes_and_rules_are_those_of_the_configurations():
+    sizes = {
+        ("coco_panoptic", "panoptic"): (800, 1333),
+        ("coco_instance", "instance"): (800, 1333),
+        ("ade20k", "semantic"): (512, 2048),
+        ("ade20k", "panoptic"): (640, 2560),
+        ("ade20k_instance", "instance"): (640, 2560),
+        ("cityscapes", "semantic"): (1024, 2048),
+        ("mapillary_vistas", "panoptic"): (2048, 2048),
+    }
+    for key, size in sizes.items():
+        found = rules(*key).preprocessing(mask2former_resnet50())
+        assert (found.shortest_edge, found.longest_edge) == size
+    wide = rules("ade20k", "semantic").preprocessing(replace(network(), backbone=LARGE))
+    assert (wide.shortest_edge, wide.longest_edge) == (640, 2560)
+    for _, publication in PAIRS:
+        only_semantic = publication.task == "semantic"
+        assert publication.postprocessing(network()).resize == (
+            "scores" if only_semantic else "masks"
+        )
+        assert publication.tasks[0] == publication.task
+    mapillary = rules("mapillary_vistas", "panoptic")
+    assert mapillary.tasks == ("panoptic", "semantic")
+    assert mapillary.postprocessing(network()).object_threshold == 0.0
+
+
+@pytest.mark.parametrize(
+    ("classes", "name", "backbone", "labels", "size", "threshold"),
+    [
+        (133, "150_16_swin_l_oneformer_coco_100ep", LARGE, "coco_panoptic", (800, 1333), 0.8),
+        (150, "250_16_swin_l_oneformer_ade20k_160k", LARGE, "ade20k", (640, 2560), 0.5),
+        (150, "oneformer_ade20k_swin_tiny", SwinConfig(), "ade20k", (512, 2048), 0.5),
+        (150, "896x896_250_16_swin_l_ade20k", LARGE, "ade20k", (896, 3584), 0.5),
+        (150, "1280x1280_250_16_swin_l_ade20k", LARGE, "ade20k", (1280, 5120), 0.5),
+        (19, "anything", LARGE, "cityscapes", (1024, 2048), 0.8),
+        (65, "anything", LARGE, "mapillary_vistas", (2048, 2048), 0.8),
+    ],
+)
+def test_oneformers_do_all_tasks_at_their_own_sizes(
+    classes, name, backbone, labels, size, threshold
+):
+    config = network(classes, 250, task=True)
+    found, assumed = publication_of_size(config, Path(f"/x/{name}.pth"))
+    assert assumed is None and found.labels == labels and len(found.tasks) == 3
+    tested = found.preprocessing(replace(config, backbone=backbone))
+    assert (tested.shortest_edge, tested.longest_edge) == size
+    rules = found.postprocessing(config)
+    assert (rules.object_threshold, rules.top_k, rules.resize) == (threshold, 250, "masks")
+    names = known_labels(labels).names
+    assert publication_of_names(config, names, Path(f"/x/{name}")) == found
+
+
+@pytest.mark.parametrize("hub", ["facebook/maskformer-swin-base-ade", "owner/anything"])
+def test_maskformers_of_ade20k_are_semantic_unless_they_have_an_encoder(hub):
+    """Of the published ones those of the Hub have none, and are semantic."""
+    names, snapshot = known_labels("ade20k").names, Path("/cache") / hub.replace("/", "--") / "ab"
+    semantic, panoptic = (
+        next(p for p in MASKFORMERS if (p.labels, p.task) == ("ade20k", task))
+        for task in ("semantic", "panoptic")
+    )
+    plain, encoded = maskformer_swin_tiny(150), maskformer_resnet50(150)
+    assert publication_of_names(plain, names, snapshot) is semantic
+    assert publication_of_names(encoded, names, snapshot) is panoptic
+    assert publication_of_names(plain, names, Path("/ade20k/panoptic/x")) is panoptic
+    assert publication_of_size(plain, Path("/x/a.pkl"))[0] is semantic
+    assert publication_of_size(encoded, Path("/x/a.pkl"))[0] is panoptic
+
+
+def test_sizes_and_rules_of_maskformers_are_those_of_the_configurations():
+    found = {(p.labels, p.task): p for p in MASKFORMERS}
+    ade = found["ade20k", "panoptic"].postprocessing(network(maskformer=True))
+    assert (ade.object_threshold, ade.overlap_threshold) == (0.7, 0.8)
+    assert (ade.uncertain_pixels, ade.resize) == ("winner", "masks")
+    coco = found["coco_panoptic", "panoptic"].preprocessing(network(maskformer=True))
+    assert coco == PreprocessingConfig(size_divisor=1)
+    stuff = found["coco_stuff", "semantic"]
+    assert stuff.preprocessing(network(maskformer=True)).longest_edge == 2560
+    assert stuff.postprocessing(network(maskformer=True)).resize == "scores"
+
+
+@pytest.mark.parametrize(("classes", "labels"), [(133, "coco_panoptic"), (150, "ade20k"), (7, "")])
+def test_what_classifies_pixels_only_answers_semantic_questions(classes, labels):
+    config = per_pixel_resnet50(classes)
+    found, _ = publication_of_size(config, Path("/x/a.pkl"))
+    assert (found.labels, found.task, found.tasks) == (labels, "semantic", ("semantic",))
+    assert found.preprocessing(config).size_divisor == 4  # as its authors' scores are enlarged
+    assert found.postprocessing(config).resize == "masks"  # which are scores already
+    if labels:
+        names = known_labels(labels).names
+        assert publication_of_names(config, names, Path("/x")).tasks == ("semantic",)
+
+
+def test_other_families_tell_what_the_own_one_does_not_know():
+    found = publication_of_names(network(171), known_labels("coco_stuff").names, Path("/x"))
+    assert found.labels == "coco_stuff" and found.size == (640, 2560) and found in MASKFORMERS
+    told = network(100, 150, task=True)
+    names = known_labels("ade20k_instance").names
+    assert publication_of_names(told, names, Path("/x")) is NOBODYS

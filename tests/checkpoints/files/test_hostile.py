@@ -1,0 +1,460 @@
+"""Files that are spoilt at random or on purpose: one line, soon, in little memory, nothing run."""
+
+import io
+import json
+import pickle
+import resource
+import shutil
+import struct
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY_MASKFORMER, TINY_ONEFORMER, TINY_SWIN, tiny_checkpoint
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save, save_file
+
+from unimask.checkpoints import read_authors, read_huggingface, write_huggingface
+from unimask.checkpoints.authors.read import names_of
+from unimask.checkpoints.files.tensors import read_tensors
+from unimask.checkpoints.keymap import to_theirs
+from unimask.errors import CheckpointError, UnimaskError
+
+SECONDS, MEGABYTES = 5, 300
+
+
+@pytest.fixture
+def bounded():
+    """Hold a test to little time and memory."""
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    yield
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert time.process_time() - start < SECONDS and grown < MEGABYTES * 1024
+
+
+def refused(read, path, told=None):
+    """Say that a file is refused, in one line that names it."""
+    with pytest.raises(UnimaskError, match=told) as failed:
+        read(path)
+    assert "\n" not in str(failed.value) and len(str(failed.value)) < 1500
+    assert path.name in str(failed.value)
+
+
+def opcode(code, *parts):
+    return code.encode("latin1") + b"".join(parts)
+
+
+def nested(depth):
+    """A tuple of itself twice, and so on: as deep as long, and 2 to that power to hash."""
+    return b"\x80\x02)" + b"q\x00h\x00\x86" * depth
+
+
+PICKLES = {
+    "huge memo index": b"\x80\x02}r\xff\xff\xff\xff.",
+    "huge number": b"\x80\x02\x8b\xff\xff\xff\x7f" + b"\1" * 20 + b".",
+    "long decimal number": b"\x80\x02L" + b"9" * 100_000 + b"L\n.",
+    "huge bytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"abc.",
+    "huge byte array": b"\x80\x05\x96" + struct.pack("<Q", 2**35) + b"abc.",
+    "huge frame": b"\x80\x04\x95" + struct.pack("<Q", 2**62) + b"}.",
+    "hash of nested tuples": b"\x80\x02}" + nested(60)[2:] + b"K\x01s.",
+    "hash of deep tuples": b"\x80\x02}" + b")" + b"\x85" * 300_000 + b"K\x01s.",
+    "set of nested tuples": b"\x80\x04\x8f(" + nested(60)[2:] + b"\x90.",
+    "hash of a long number": b"\x80\x02}q\x00\x8b" + struct.pack("<i", 2**20) + b"\1" * 2**20
+    + b"q\x01" + b"h\x00h\x01K\x01s0" * 3000 + b".",
+    "deep lists": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
+    "marks": b"\x80\x02" + b"(" * 600_000 + b".",
+    "itself": b"\x80\x02}q\x00U\x05modelh\x00s.",
+    "many steps": b"\x80\x02" + b"N0" * 400_000 + b".",
+    "names": b"\x80\x04\x8d" + struct.pack("<Q", 2**20) + b"a" * 2**20 + b"\x94"
+    + b"h\x00h\x00\x93" * 5000 + b".",
+    "copies": b"\x80\x02c_codecs\nencode\nq\x00X" + struct.pack("<I", 2**20) + b"a" * 2**20
+    + b"q\x01" + b"h\x00h\x01\x85R" * 5000 + b".",
+    "arrays of one text": b"\x80\x02X" + struct.pack("<I", 2**20) + b"a" * 2**20 + b"q\x010"
+    + b"cnumpy\ndtype\nU\x02f4\x85Rq\x020cnumpy.core.numeric\n_frombuffer\nq\x030"
+    + b"h\x03(h\x01h\x02J\x00\x00\x04\x00\x85U\x01CtR" * 5000 + b".",
+    "objects in an array": pickle.dumps({"a": np.array([{}, None], dtype=object)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_pickles_that_would_fill_memory_or_time_are_refused(tmp_path, bounded, name):
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(PICKLES[name])
+    refused(read_tensors, path)
+
+
+def torch_zip(path, *, pickled=None, data=None, packed=False):
+    """Write a file of torch with other parts than its own."""
+    buffer = io.BytesIO()
+    torch.save({"weight": torch.arange(4.0)}, buffer)
+    method = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(buffer) as old, zipfile.ZipFile(path, "w", method) as new:
+        for entry in old.infolist():
+            content = old.read(entry)
+            if entry.filename.endswith("data.pkl") and pickled is not None:
+                content = pickled(content)
+            if entry.filename.endswith("data/0") and data is not None:
+                content = data
+            new.writestr(entry.filename, content)
+    return path
+
+
+def test_rewritten_zips_are_read(tmp_path):
+    """The helper above writes what torch would: its refusals below have other reasons."""
+    assert read_tensors(torch_zip(tmp_path / "a.pth"))["weight"].tolist() == [0, 1, 2, 3]
+
+
+def test_zips_that_grow_are_refused(tmp_path, bounded):
+    bomb = torch_zip(tmp_path / "bomb.pth", data=bytes(2**26), packed=True)
+    assert bomb.stat().st_size < 2**20
+    refused(read_tensors, bomb, "more room than the file has")
+
+
+def test_zips_that_lie_about_their_sizes_are_refused(tmp_path, bounded):
+    path = torch_zip(tmp_path / "model.pth")
+    content = path.read_bytes()
+    size = struct.pack("<I", 16)
+    for lie in (struct.pack("<I", 2**31), struct.pack("<I", 4)):
+        path.write_bytes(content.replace(size, lie))
+        refused(read_tensors, path)
+
+
+def test_entries_that_share_their_bytes_are_refused(tmp_path, bounded):
+    """A zip may say of a thousand names that they are the same megabyte."""
+    path = tmp_path / "model.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/data.pkl", pickle.dumps({}))
+        archive.writestr("a/data/0", bytes(2**20))
+        shared = archive.infolist()[1]
+        for number in range(1, 1000):
+            twin = zipfile.ZipInfo(f"a/data/{number}")
+            twin.header_offset, twin.file_size = shared.header_offset, shared.file_size
+            twin.compress_size, twin.CRC = shared.compress_size, shared.CRC
+            archive.filelist.append(twin)
+            archive.NameToInfo[twin.filename] = twin
+    refused(read_tensors, path, "more room than the file has")
+
+
+def count_of_storage(old, new):
+    """Change the number of numbers that a pickle tells of its storage."""
+    return lambda content: content.replace(b"K\x04t", b"J" + struct.pack("<i", new) + b"t")
+
+
+@pytest.mark.parametrize("count", [2**30, 5, 3, -1])
+def test_storages_of_another_size_are_refused(tmp_path, bounded, count):
+    path = torch_zip(tmp_path / "model.pth", pickled=count_of_storage(4, count))
+    refused(read_tensors, path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_expanded_tensors_are_refused(tmp_path, bounded, zipped):
+    """Strides of 0 make any number of numbers out of one."""
+    wide = torch.zeros(1).half().expand(2**30)
+    torch.save({"weight": wide}, tmp_path / "a.pth", _use_new_zipfile_serialization=zipped)
+    refused(read_tensors, tmp_path / "a.pth", "larger than its storage")
+
+
+def test_numbers_that_many_share_are_refused(tmp_path, bounded):
+    """Each of the halves would get its own copy in float32."""
+    half = torch.zeros(2**18).half()
+    state = {f"weight{i}": half.view(-1) for i in range(2000)}
+    torch.save(state, tmp_path / "a.pth")
+    refused(read_tensors, tmp_path / "a.pth", "shares its numbers too often")
+
+
+HEADERS = {
+    "endless": b"\xff" * 8 + b"{}",
+    "longer than the file": struct.pack("<Q", 90_000_000) + b"{}",
+    "deep": (lambda text: struct.pack("<Q", len(text)) + text)(b"[" * 100_000),
+    "beyond its end": (lambda text: struct.pack("<Q", len(text)) + text)(
+        json.dumps({"a": {"dtype": "F32", "shape": [2**30, 2**30], "data_offsets": [0, 2**62]}})
+        .encode()
+    ),
+    "of nothing": (lambda text: struct.pack("<Q", len(text)) + text)(
+        json.dumps({"a": {"dtype": "F32", "shape": [2**60, 0], "data_offsets": [0, 0]}}).encode()
+    ),
+    "strange type": (lambda text: struct.pack("<Q", len(text)) + text + b"\0" * 4)(
+        json.dumps({"a": {"dtype": "F4", "shape": [8], "data_offsets": [0, 4]}}).encode()
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_absurd_headers_of_safetensors_are_refused(tmp_path, bounded, name):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(HEADERS[name])
+    refused(read_authors, path)
+
+
+def authors_file(config, path):
+    state = to_theirs(tiny_checkpoint(config).state, names_of(config))
+    return state, path
+
+
+def test_shapes_without_numbers_build_nothing(tmp_path, bounded):
+    """A tensor of a billion rows of nothing takes no room in a file."""
+    state, path = authors_file(TINY_SWIN, tmp_path / "model.safetensors")
+    for name in ("query_feat", "query_embed"):
+        state[f"sem_seg_head.predictor.{name}.weight"] = torch.zeros(2**33, 0)
+    save_file(state, path)
+    refused(read_authors, path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model folder that is whole."""
+    place = tmp_path_factory.mktemp("whole")
+    write_huggingface(place, tiny_checkpoint(TINY_SWIN))
+    return place
+
+
+def changed(folder, place, change, name="config.json"):
+    """Copy a folder and change one of its descriptions."""
+    shutil.copytree(folder, place)
+    content = json.loads((place / name).read_text())
+    change(content)
+    (place / name).write_text(json.dumps(content))
+    return place
+
+
+def put(*keys):
+    """Give a change: the value under some keys becomes the last argument."""
+    *way, last, value = keys
+
+    def change(content):
+        for key in way:
+            content = content[key]
+        content[last] = value
+
+    return change
+
+
+ABSURD = [
+    put("hidden_dim", 10**9),
+    put("hidden_dim", 10**400),
+    put("hidden_dim", "256"),
+    put("hidden_dim", True),
+    put("hidden_dim", None),
+    put("hidden_dim", -32),
+    put("hidden_dim", 0),
+    put("hidden_dim", 4.5),
+    put("dim_feedforward", 2**16),
+    put("encoder_layers", 10**6),
+    put("encoder_layers", 10**3),
+    put("decoder_layers", 10**6),
+    put("decoder_layers", "many"),
+    put("num_attention_heads", 0),
+    put("num_attention_heads", 7),
+    put("num_queries", 10**9),
+    put("dropout", "none"),
+    put("dropout", float("nan")),
+    put("dropout", 10**300),
+    put("pre_norm", True),
+    put("backbone_config", [1]),
+    put("backbone_config", "swin"),
+    put("backbone_config", "model_type", ["swin"]),
+    put("backbone_config", "depths", [10**6] * 4),
+    put("backbone_config", "depths", [1, 2]),
+    put("backbone_config", "depths", 3),
+    put("backbone_config", "depths", "1121"),
+    put("backbone_config", "window_size", 10**5),
+    put("backbone_config", "window_size", 0),
+    put("backbone_config", "embed_dim", 2**15),
+    put("backbone_config", "mlp_ratio", 1e5),
+    put("backbone_config", "num_heads", [0, 0, 0, 0]),
+    put("id2label", [1, 2]),
+    put("id2label", {"a": "b"}),
+    put("id2label", {str(i): "x" for i in range(10**5)}),
+    put("id2label", "names"),
+    put("unimask", 7),
+    put("unimask", "is_thing", [1]),
+    put("unimask", "is_thing", None),
+    put("unimask", "tasks", ["flying"]),
+    put("unimask", "tasks", 3),
+    put("unimask", "num_points", 10**6),
+    put("unimask", "preprocessing", {"shortest_edge": 10**7, "longest_edge": 10**7}),
+    put("unimask", "preprocessing", {"shortest_edge": "all"}),
+    put("unimask", "preprocessing", {"unknown": 1}),
+    put("unimask", "preprocessing", "std", [0, 0, 0]),
+    put("unimask", "preprocessing", "mean", [1]),
+    put("unimask", "postprocessing", {"top_k": -1}),
+    put("unimask", "postprocessing", [1]),
+]
+
+
+@pytest.mark.parametrize("change", ABSURD, ids=range(len(ABSURD)))
+def test_absurd_descriptions_are_refused(folder, tmp_path, bounded, change):
+    refused(read_huggingface, changed(folder, tmp_path / "model", change), "model")
+
+
+PICTURES = [
+    put("size", 10**9),
+    put("size", [800, 1333]),
+    put("size", {"shortest_edge": "x"}),
+    put("image_mean", 3),
+    put("image_mean", ["a", "b", "c"]),
+    put("image_std", [0, 0, 0]),
+    put("image_std", [1, 1]),
+    put("rescale_factor", 0),
+]
+
+
+@pytest.mark.parametrize("change", PICTURES, ids=range(len(PICTURES)))
+def test_absurd_preprocessors_are_refused(folder, tmp_path, change):
+    place = changed(folder, tmp_path / "model", lambda content: content.pop("unimask"))
+    path = place / "preprocessor_config.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    refused(read_huggingface, place, "model")
+
+
+TEXTS = {
+    "deep": "[" * 10**6,
+    "no object": "[]",
+    "no JSON": "{'a': 1}",
+    "huge": "{" + " " * 2**25 + "}",
+    "long number": '{"hidden_dim": ' + "9" * 10**6 + "}",
+    "empty": "",
+}
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("text", TEXTS)
+def test_descriptions_that_are_none_are_refused(folder, tmp_path, bounded, name, text):
+    place = tmp_path / "model"
+    shutil.copytree(folder, place)
+    (place / name).write_text(TEXTS[text])
+    refused(read_huggingface, place, name)
+    (place / name).write_bytes(b"\xff\xfe{}")
+    refused(read_huggingface, place, name)
+
+
+def spoil(content: bytes, data) -> bytes:
+    """Cut a file, or change some of its bytes, drawn by hypothesis."""
+    spoilt = bytearray(content)
+    if data.draw(st.booleans()):
+        del spoilt[data.draw(st.integers(0, len(spoilt))) :]
+    for _ in range(data.draw(st.integers(0, 4))):
+        if spoilt:
+            where = data.draw(st.integers(0, len(spoilt) - 1))
+            spoilt[where] = data.draw(st.integers(0, 255))
+    return bytes(spoilt)
+
+
+def whole_files():
+    """Give small files of every kind that is read, by the end of their names."""
+    state, _ = authors_file(TINY_SWIN, None)
+    small = {"weight": torch.arange(6.0).view(2, 3), "count": torch.tensor(3)}
+    arrays = {name: value.numpy() for name, value in small.items()}
+    zipped, old = io.BytesIO(), io.BytesIO()
+    kept = {"state_dict": small, "meta": {"CLASSES": ("a", "b")}, "iteration": 3}
+    torch.save(kept, zipped)
+    torch.save(kept, old, _use_new_zipfile_serialization=False)
+    return {
+        "zip.pth": zipped.getvalue(),
+        "old.pth": old.getvalue(),
+        "two.pkl": pickle.dumps({"model": arrays}, protocol=2),
+        "five.pkl": pickle.dumps({"model": arrays}, protocol=5),
+        "tensors.pkl": pickle.dumps({"model": small}),
+        "small.safetensors": save(small),
+        "network.safetensors": save(state),
+    }
+
+
+FILES = whole_files()
+FEW = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SPOILING = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("name", FILES)
+@SPOILING
+@given(data=st.data())
+def test_spoilt_files_fail_with_our_errors_alone(tmp_path, name, data):
+    path = tmp_path / name
+    path.write_bytes(spoil(FILES[name], data))
+    try:
+        read_authors(path)
+    except CheckpointError as error:
+        assert name in str(error) and "\n" not in str(error)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+def ways(content, so_far=()):
+    """Give the way to every value of a description."""
+    for key, value in content.items():
+        yield (*so_far, key)
+        if isinstance(value, dict):
+            yield from ways(value, (*so_far, key))
+
+
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
+@pytest.mark.parametrize("config", [TINY_SWIN, TINY_ONEFORMER, TINY_MASKFORMER],
+                         ids=["mask2former", "oneformer", "maskformer"])  # fmt: skip
+@FEW
+@given(data=st.data())
+def test_spoilt_descriptions_fail_with_our_errors_alone(tmp_path_factory, config, name, data):
+    place = tmp_path_factory.getbasetemp() / f"spoilt{config.backbone.kind}{id(config)}"
+    if not place.is_dir():
+        write_huggingface(place, tiny_checkpoint(config))
+    kept = {p.name: p.read_text() for p in place.glob("*.json")}
+    content = json.loads(kept[name])
+    if name == "preprocessor_config.json":  # which only counts where our key is not
+        bare = json.loads(kept["config.json"])
+        bare.pop("unimask")
+        (place / "config.json").write_text(json.dumps(bare))
+    try:
+        way = data.draw(st.sampled_from(sorted(ways(content), key=str)))
+        put(*way, data.draw(JSON))(content)
+        (place / name).write_text(json.dumps(content))
+        read_huggingface(place)
+    except UnimaskError as error:
+        assert place.name in str(error) and "\n" not in str(error)
+    finally:
+        for other_name, text in kept.items():
+            (place / other_name).write_text(text)
+
+
+def places_of_numbers(value, place=()):
+    """Where whole numbers are in a description."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items:
+        if isinstance(inner, dict | list):
+            yield from places_of_numbers(inner, (*place, key))
+        elif type(inner) is int:
+            yield (*place, key)
+
+
+@pytest.mark.parametrize(
+    "config", [TINY_SWIN, TINY_MASKFORMER, TINY_ONEFORMER], ids=["a", "b", "c"]
+)
+def test_no_number_of_a_description_takes_memory_before_it_is_refused(config, bounded, tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint(config))
+    path = tmp_path / "config.json"
+    text = path.read_text()
+    accepted = set()
+    for place in places_of_numbers(json.loads(text)):
+        for huge in (2**16, 2**12):
+            description = json.loads(text)
+            part = description
+            for key in place[:-1]:
+                part = part[key]
+            part[place[-1]] = huge
+            path.write_text(json.dumps(description))
+            try:
+                read_huggingface(tmp_path)
+            except CheckpointError as error:
+                assert "\n" not in str(error) and str(tmp_path) in str(error)
+            else:
+                accepted.add(place[-2] if isinstance(place[-1], int) else place[-1])
+    allocated = {"num_heads", "num_attention_heads", "num_points", "ffn_dim", "dim", "depths"}
+    assert not accepted & allocated

@@ -1,0 +1,143 @@
+"""Folders in the Hugging Face schema: weights in several files, and who may read them."""
+
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint
+from huggingface_hub import save_torch_state_dict
+from safetensors.torch import load_file, save_file
+
+from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.checkpoints.huggingface.folder import names_in
+from unimask.checkpoints.keymap import to_theirs
+from unimask.errors import CheckpointError
+from unimask.labels import LabelSet
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A folder whose weights huggingface_hub has spread over several files."""
+    write_huggingface(tmp_path, tiny_checkpoint())
+    state = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    save_torch_state_dict(state, tmp_path, max_shard_size="50KB")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
+    return tmp_path
+
+
+def same(folder):
+    expected = tiny_checkpoint().state
+    return all(torch.equal(read_huggingface(folder).state[k], v) for k, v in expected.items())
+
+
+def test_weights_in_several_files_are_put_together(parts):
+    assert same(parts)
+
+
+def test_older_weights_in_several_files_too(tmp_path):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    state = load_file(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").unlink()
+    save_torch_state_dict(state, tmp_path, max_shard_size="50KB", safe_serialization=False)
+    assert len(list(tmp_path.glob("pytorch_model-*.bin"))) > 2 and same(tmp_path)
+
+
+def test_a_part_that_is_missing_is_named(parts):
+    gone = sorted(parts.glob("model-*.safetensors"))[1]
+    gone.unlink()
+    with pytest.raises(CheckpointError, match=f"{gone.name} does not exist .1 of"):
+        read_huggingface(parts)
+
+
+ELSEWHERE = ({}, [], {"a": 3}, {"a": ["b"]}, {"a": "../../b.safetensors"}, {"a": "/etc/passwd"})
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_an_index_names_files_beside_it_alone(parts, where):
+    (parts / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    with pytest.raises(CheckpointError, match="lists no files beside it"):
+        read_huggingface(parts)
+
+
+def test_weights_can_be_read_by_whoever_can_read_their_description(tmp_path):
+    before = os.umask(0o022)
+    try:
+        write_huggingface(tmp_path, tiny_checkpoint())
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {0o644}
+
+
+def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_here(tmp_path):
+    frozen = replace(TINY_RESNET, backbone=replace(TINY_RESNET.backbone, norm="frozen_batch"))
+    write_huggingface(tmp_path, tiny_checkpoint(frozen))
+    expected = tiny_checkpoint().state
+    save_file(to_theirs(expected, names_in("mask2former")), tmp_path / "model.safetensors")
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_type"] == "mask2former"
+    config["unimask"] |= {"norm": "group", "num_points": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    found = read_huggingface(tmp_path)
+    assert found.config == TINY_RESNET
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_folder_remembers_the_category_ids_of_its_data(tmp_path):
+    labels = LabelSet(("nucleus", "background"), (True, False), category_ids=(17, 3))
+    write_huggingface(tmp_path, replace(tiny_checkpoint(), labels=labels))
+    assert read_huggingface(tmp_path).labels.category_ids == (17, 3)
+    write_huggingface(tmp_path, tiny_checkpoint())
+    assert read_huggingface(tmp_path).labels.category_ids == ()
+
+
+ODD = (3, {}, "", "panoptic", [[], []], [7, "a"], [1], [2**64, 1], [None, 7], [[1, 2], True])
+
+
+@pytest.mark.parametrize("key", ["category_ids", "is_thing", "colours", "tasks"])
+def test_odd_lists_among_our_own_keys_are_one_line(tmp_path, key):
+    write_huggingface(tmp_path, tiny_checkpoint())
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    for value in ODD:
+        config["unimask"][key] = value
+        path.write_text(json.dumps(config))
+        with pytest.raises(CheckpointError, match=tmp_path.name) as told:
+            read_huggingface(tmp_path)
+        assert "\n" not in str(told.value) and len(str(told.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ({"tasks": []}, "tasks"),
+        ({"tasks": ["semantic", "semantic"]}, "tasks"),
+        ({"tasks": ["depth"]}, "unknown task 'depth'"),
+        ({"postprocessing": {"object_threshold": 5}}, "object_threshold"),
+        ({"postprocessing": {"overlap_threshold": -1}}, "overlap_threshold"),
+        ({"postprocessing": {"top_k": 0}}, "top_k"),
+        ({"postprocessing": []}, "another kind"),
+        ({"preprocessing": {"size_divisor": -3}}, "size_divisor"),
+        ({"preprocessing": 3}, "another kind"),
+        ({"norm": "layer"}, "norm"),
+        ({"last_dilations": [0]}, "last_dilations"),
+        ({"num_points": 10**9}, "num_points"),
+        ({"proposals": "many"}, "proposals"),
+    ],
+    ids=str,
+)
+def test_our_own_keys_are_checked_before_anything_is_built(tmp_path, kept, message):
+    write_huggingface(tmp_path, tiny_checkpoint(TINY_SWIN if "num_points" in kept else TINY_RESNET))
+    path = tmp_path / "config.json"
+    config = json.loads(path.read_text())
+    config["unimask"] |= kept
+    path.write_text(json.dumps(config))
+    if "proposals" in kept:
+        config["unimask"]["decoders"]["transformer_decoder"] |= kept
+        path.write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=message) as told:
+        read_huggingface(tmp_path)
+    assert "\n" not in str(told.value) and str(tmp_path) in str(told.value)

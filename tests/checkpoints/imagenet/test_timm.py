@@ -1,0 +1,107 @@
+"""Networks on backbones of timm, with a module that stands for it: files and folders."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY_MASKFORMER, TINY_ONEFORMER, TINY_RESNET, tiny_checkpoint
+from modeling.backbones.test_timm import Whole, timm  # noqa: F401  (a fixture)
+from safetensors.torch import save_file
+
+import unimask
+from unimask.checkpoints import read_backbone, read_huggingface, write_huggingface
+from unimask.checkpoints.imagenet.timm import timm_normalisation
+from unimask.config import PreprocessingConfig, TimmConfig
+from unimask.errors import CheckpointError, MissingExtraError, SettingsError
+from unimask.modeling.build import build_segmenter
+
+pytestmark = pytest.mark.usefixtures("timm")
+PYRAMID = TimmConfig(name="pyramid")
+FAMILIES = {"mask2former": TINY_RESNET, "oneformer": TINY_ONEFORMER, "maskformer": TINY_MASKFORMER}
+
+
+def whole_model():
+    torch.manual_seed(1)
+    return Whole(strides=(2, 4, 8, 16, 32), in_chans=3)
+
+
+@pytest.mark.parametrize("channels", [3, 5])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_folders_come_back(tmp_path, family, channels):
+    backbone = replace(PYRAMID, in_channels=channels)
+    checkpoint = tiny_checkpoint(replace(FAMILIES[family], backbone=backbone))
+    rules = checkpoint.preprocessing.for_channels(channels)
+    write_huggingface(tmp_path, replace(checkpoint, preprocessing=rules))
+    told = json.loads((tmp_path / "config.json").read_text())
+    assert told["model_type"] == "unimask"
+    assert told["backbone_config"] == {
+        "model_type": "timm_backbone", "backbone": "pyramid", "num_channels": channels,
+    }  # fmt: skip
+    again = read_huggingface(tmp_path)
+    assert again.config == checkpoint.config and again.preprocessing == rules
+    assert again.state.keys() == checkpoint.state.keys()
+    assert all(torch.equal(again.state[name], t) for name, t in checkpoint.state.items())
+
+
+def test_a_folder_without_timm_names_the_extra(tmp_path, monkeypatch):
+    write_huggingface(tmp_path, tiny_checkpoint(replace(TINY_RESNET, backbone=PYRAMID)))
+
+    def fail(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("unimask.modeling.backbones.timm.import_module", fail)
+    with pytest.raises(MissingExtraError, match=r"pip install 'unimask\[timm\]'"):
+        unimask.load(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_file_of_the_whole_model_gives_its_features(tmp_path, suffix):
+    model, path = whole_model(), tmp_path / f"model{suffix}"
+    save_file(model.state_dict(), path) if suffix == ".safetensors" else torch.save(
+        model.state_dict(), path
+    )
+    state = build_segmenter(replace(TINY_RESNET, backbone=PYRAMID)).state_dict()
+    found = read_backbone(path, PYRAMID, state)
+    assert found.keys() == {name for name in state if name.startswith("backbone.")}
+    for name, tensor in found.items():
+        assert torch.equal(tensor, model.state_dict()[name.removeprefix("backbone.model.")])
+
+
+def test_another_models_file_is_refused_in_one_line(tmp_path):
+    state = whole_model().state_dict()
+    del state["stages.1.weight"]  # of the features alone, timm would not miss it
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"pyramid are not what .*model\.safetensors") as told:
+        read_backbone(tmp_path / "model.safetensors", PYRAMID, {})
+    assert "\n" not in str(told.value) and "stages.1.weight" in str(told.value)
+
+
+def test_what_timm_cannot_fetch_is_told_in_one_line():
+    with pytest.raises(CheckpointError, match="pyramid cannot be fetched: no network here"):
+        read_backbone(Path("timm"), PYRAMID, {})
+
+
+def test_pictures_are_normalised_as_the_weights_want():
+    usual = PreprocessingConfig(shortest_edge=96)
+    assert timm_normalisation(PYRAMID, usual) == usual  # timm does not know
+    tagged = timm_normalisation(TimmConfig(name="pyramid.tagged"), usual)
+    assert tagged == replace(usual, mean=(127.5, 63.75, 0.0), std=(255.0, 127.5, 127.5))
+    predictor = unimask.build(
+        "mask2former-nano", labels=("a",), backbone="timm:pyramid.tagged", channels=4, device="cpu"
+    )
+    assert predictor.checkpoint.preprocessing.mean == (127.5, 63.75, 0.0, 63.75)
+
+
+def test_weights_that_timm_does_not_know_are_one_line(monkeypatch):
+    """Recent releases of timm raise where older ones return None."""
+
+    def fail(name):
+        raise RuntimeError(f"Invalid pretrained tag (nobody)\nfor {name}")
+
+    monkeypatch.setattr(sys.modules["timm"], "get_pretrained_cfg", fail)
+    with pytest.raises(SettingsError, match=r"'pyramid\.nobody': Invalid pretrained tag") as failed:
+        timm_normalisation(TimmConfig(name="pyramid.nobody"), PreprocessingConfig())
+    assert "\n" not in str(failed.value)

@@ -1,0 +1,246 @@
+"""mmdetection's files: names, order of merged patches, and what its trainings keep beside them."""
+
+import sys
+import types
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_ENCODER, TINY_MASKFORMER, TINY_RESNET, TINY_SWIN, tiny_checkpoint
+from torch import nn
+
+import unimask
+from unimask.checkpoints import read_authors
+from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.mmdetection.names import mask2former, maskformer
+from unimask.checkpoints.mmdetection.read import MERGED, by_patch
+from unimask.config import FPNPixelDecoderConfig, MaskedDecoderConfig
+from unimask.errors import CheckpointError
+from unimask.inference.load import LoadWarning
+from unimask.label_sets import known_labels
+
+BATCH_NORM = replace(TINY_RESNET.backbone, norm="frozen_batch")
+NETWORKS = {
+    "mask2former swin": TINY_SWIN,
+    "mask2former resnet": replace(TINY_RESNET, backbone=BATCH_NORM),
+    "maskformer swin": replace(TINY_MASKFORMER, backbone=TINY_SWIN.backbone),
+    "maskformer resnet, encoder": replace(TINY_ENCODER, backbone=BATCH_NORM),
+}
+
+
+def side_by_side(name, value):
+    """Keep the four channels of merged patches together, row by row: `by_patch` turned round."""
+    if not MERGED.fullmatch(name):
+        return value
+    *rows, merged = value.shape
+    places = value.reshape(*rows, 4, merged // 4)[..., [0, 2, 1, 3], :]
+    return places.transpose(-1, -2).reshape(*rows, merged)
+
+
+def theirs(config, *, named=True, seed=0):
+    """Give a small random network's tensors as mmdetection's release 3, or 2, names them."""
+    state = tiny_checkpoint(config, seed).state
+    state = {name: side_by_side(name, value) for name, value in state.items()}
+    if isinstance(config.transformer_decoder, MaskedDecoderConfig):
+        rules = mask2former(named=named)
+    else:
+        assert isinstance(config.pixel_decoder, FPNPixelDecoderConfig)
+        rules = maskformer(named=named, encoder=config.pixel_decoder.encoder is not None)
+    return to_theirs(state, rules)
+
+
+def eight_heads(config):
+    """Files of MaskFormers do not tell their heads: the published ones have 8."""
+    if isinstance(config.transformer_decoder, MaskedDecoderConfig):
+        return config
+    pixels = config.pixel_decoder
+    if pixels.encoder is not None:
+        pixels = replace(pixels, encoder=replace(pixels.encoder, num_heads=8))
+    queries = replace(config.transformer_decoder, num_heads=8)
+    return replace(config, pixel_decoder=pixels, transformer_decoder=queries)
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["release 3", "release 2"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_network_is_read_from_both_releases(tmp_path, name, named):
+    config = eight_heads(NETWORKS[name])
+    torch.save({"state_dict": theirs(config, named=named), "meta": {}}, tmp_path / "epoch_1.pth")
+    checkpoint, told = read_authors(tmp_path / "epoch_1.pth")
+    expected = tiny_checkpoint(config)
+    assert checkpoint.state.keys() == expected.state.keys()
+    assert all(torch.equal(checkpoint.state[n], v) for n, v in expected.state.items())
+    queries = checkpoint.config.transformer_decoder
+    assert (queries.num_heads, queries.num_layers, queries.num_queries, queries.ffn_dim) == (
+        config.transformer_decoder.num_heads, 3, 12, 32
+    )  # fmt: skip
+    assert "names no classes" in told
+
+
+def test_names_are_those_of_its_modules():
+    """Some names of each part, as mmdet 3.3.0 and 2.28.2 print them."""
+    head = "panoptic_head"
+    both = {
+        "backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table",
+        "backbone.stages.2.blocks.1.ffn.layers.0.0.weight",
+        "backbone.stages.0.downsample.reduction.weight",
+        f"{head}.pixel_decoder.input_convs.2.gn.bias",
+        f"{head}.pixel_decoder.level_encoding.weight",
+        f"{head}.pixel_decoder.lateral_convs.0.conv.weight",
+        f"{head}.transformer_decoder.layers.2.norms.2.weight",
+        f"{head}.mask_embed.4.bias",
+    }
+    layer = f"{head}.transformer_decoder.layers.0"
+    assert {*both, f"{layer}.cross_attn.attn.in_proj_weight"} <= theirs(TINY_SWIN).keys()
+    older = theirs(TINY_SWIN, named=False).keys()
+    assert {*both, f"{layer}.attentions.1.attn.out_proj.bias"} <= older
+    pixels = f"{head}.pixel_decoder"
+    assert {
+        "backbone.layer1.0.conv1.weight",
+        "backbone.layer2.0.downsample.1.running_mean",
+        f"{pixels}.encoder.layers.1.self_attn.attn.in_proj_weight",
+        f"{pixels}.encoder_out_proj.gn.weight",
+        f"{pixels}.lateral_convs.2.conv.weight",
+    } <= theirs(NETWORKS["maskformer resnet, encoder"]).keys()
+
+
+def test_steps_of_the_pyramid_count_from_the_other_end():
+    state = theirs(NETWORKS["maskformer swin"])
+    widths = [
+        state[f"panoptic_head.pixel_decoder.lateral_convs.{i}.conv.weight"].shape[1]
+        for i in range(3)
+    ]
+    assert widths == [8, 16, 32]  # fine to coarse
+
+
+def test_merged_patches_are_those_of_an_unfolded_map():
+    """Their merging by `nn.Unfold`, the authors' by four slices: one result for turned weights."""
+    torch.manual_seed(0)
+    image, weight = torch.randn(1, 5, 6, 8), torch.randn(7, 20)
+    unfolded = nn.Unfold(2, stride=2)(image).transpose(1, 2)
+    parts = [image[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
+    sliced = torch.cat(parts, dim=1).flatten(2).transpose(1, 2)
+    turned = by_patch("backbone.layers.0.downsample.reduction.weight", weight)
+    torch.testing.assert_close(sliced @ turned.T, unfolded @ weight.T)
+    scale = torch.randn(20)
+    turned = by_patch("backbone.layers.0.downsample.norm.bias", scale)
+    torch.testing.assert_close((sliced @ torch.diag(turned)).sum(-1), unfolded @ scale)
+    assert by_patch("backbone.layers.0.blocks.0.norm1.bias", scale) is scale
+
+
+class HistoryBuffer:
+    """As in mmengine, whose trainings keep one per curve."""
+
+    def __init__(self):
+        self.max_length = 10
+        self.values = torch.ones(3).double().numpy()
+        self._statistics_methods = {"mean": HistoryBuffer.mean}
+
+    def mean(self):
+        """Something to be pickled by name."""
+
+
+@pytest.fixture
+def mmengine(monkeypatch):
+    """Let `HistoryBuffer` be pickled under mmengine's name; reading must not need it."""
+    name = "mmengine.logging.history_buffer"
+    module = types.ModuleType(name)
+    module.HistoryBuffer = HistoryBuffer
+    for part in ("mmengine", "mmengine.logging", name):
+        monkeypatch.setitem(sys.modules, part, module)
+    monkeypatch.setattr(HistoryBuffer, "__module__", name)
+    monkeypatch.setattr(HistoryBuffer.mean, "__module__", name)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_a_training_keeps_is_left_out(tmp_path, mmengine, zipped):
+    path = tmp_path / "epoch_3.pth"
+    kept = {
+        "state_dict": theirs(TINY_SWIN),
+        "message_hub": {
+            "log_scalars": {"train/loss": HistoryBuffer()},
+            "runtime_info": {"iter": 3},
+        },
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": [{"lr": 1e-4}]},
+        "meta": {"dataset_meta": {"classes": ("cell", "ground"), "thing_classes": ["cell"]}},
+    }
+    torch.save(kept, path, _use_new_zipfile_serialization=zipped)
+    mmengine.undo()
+    predictor = unimask.load(path, device="cpu")  # no warning: the classes are told
+    assert predictor.labels == ("cell", "ground") and predictor.is_thing == (True, False)
+
+
+def test_published_files_follow_their_configurations(tmp_path):
+    names = known_labels("coco_panoptic").names
+    config = replace(NETWORKS["maskformer swin"], num_classes=133)
+    config = eight_heads(config)
+    state = {**theirs(replace(config, num_classes=2))}
+    for part in ("weight", "bias"):
+        key = f"panoptic_head.cls_embed.{part}"
+        state[key] = torch.zeros(134, *state[key].shape[1:])
+    path = tmp_path / "maskformer_swin-l-p4-w12_64xb1-ms-300e_coco_20220326_221612-c63ab967.pth"
+    told = [f" {name}" for name in names]
+    torch.save({"state_dict": state, "meta": {"CLASSES": told}}, path)
+    checkpoint, assumed = read_authors(path)
+    assert assumed is None and checkpoint.labels == known_labels("coco_panoptic")
+    assert checkpoint.preprocessing.size_divisor == 1  # DetDataPreprocessor(pad_size_divisor=1)
+    assert checkpoint.preprocessing.longest_edge == 1333
+    assert checkpoint.postprocessing.uncertain_pixels == "winner"  # filter_low_score=False
+    assert checkpoint.tasks == ("panoptic", "instance", "semantic")
+
+
+def test_the_name_of_a_published_file_tells_its_classes(tmp_path):
+    state = theirs(TINY_SWIN)
+    for part in ("weight", "bias"):
+        key = f"panoptic_head.cls_embed.{part}"
+        state[key] = torch.zeros(134, *state[key].shape[1:])
+    path = tmp_path / "mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco-panoptic_2022-3ec9e0ae.pth"
+    torch.save({"state_dict": state}, path)
+    predictor = unimask.load(path, device="cpu")
+    assert predictor.labels == known_labels("coco_panoptic").names
+    assert predictor.checkpoint.preprocessing.size_divisor == 32
+
+
+def test_heads_of_a_maskformer_are_those_of_its_configuration(tmp_path):
+    config = NETWORKS["maskformer swin"]
+    path = tmp_path / "epoch_1.pth"
+    text = "model = dict(backbone=dict(num_heads=[1, 2]), panoptic_head=dict(num_heads=4, x=4))"
+    torch.save({"state_dict": theirs(config), "meta": {"cfg": text}}, path)
+    checkpoint, _ = read_authors(path)
+    assert checkpoint.config.transformer_decoder.num_heads == 4
+
+
+SPOILED = {
+    "strides in 1x1": lambda s, m: m.update(config="dict(type='ResNet', style='caffe')"),
+    "number of attention heads": lambda s, m: m.update(
+        cfg="panoptic_head=dict(num_heads=4, other=dict(num_heads=8))"
+    ),
+    "missing: panoptic_head.cls_embed": lambda s, m: s.pop("panoptic_head.cls_embed.weight"),
+    "for video": lambda s, m: s.update({"track_head.x.weight": torch.ones(1)}),
+    "mmsegmentation's": lambda s, m: s.update({"decode_head.x.weight": torch.ones(1)}),
+    "unknown: neck": lambda s, m: s.update({"neck.x.weight": torch.ones(1)}),
+    "backbone is not known": lambda s, m: s.update({"backbone.absolute_pos_embed": torch.ones(1)}),
+    "of another shape": lambda s, m: s.update({"backbone.norm3.weight": torch.ones(1)}),
+}
+
+
+@pytest.mark.parametrize("told", SPOILED)
+def test_what_does_not_fit_is_told_in_one_line(tmp_path, told):
+    state, meta = theirs(eight_heads(NETWORKS["maskformer swin"])), {}
+    SPOILED[told](state, meta)
+    torch.save({"state_dict": state, "meta": meta}, tmp_path / "epoch_1.pth")
+    with pytest.raises(CheckpointError, match=rf"epoch_1\.pth.*{told}") as failed:
+        unimask.load(tmp_path / "epoch_1.pth")
+    assert "\n" not in str(failed.value)
+
+
+STRANGE = [3, "names", ["a", 3], ("a",), {"a": 1}, ["a" * 300, "b"]]
+
+
+@pytest.mark.parametrize("classes", STRANGE)
+def test_classes_that_are_not_plain_are_not_taken(tmp_path, classes):
+    torch.save(
+        {"state_dict": theirs(TINY_SWIN), "meta": {"CLASSES": classes}}, tmp_path / "epoch_1.pth"
+    )
+    with pytest.warns(LoadWarning, match="names no classes"):
+        unimask.load(tmp_path / "epoch_1.pth", device="cpu")

@@ -1,0 +1,106 @@
+"""Parts are timed and their arithmetic is counted; made-up outputs are found as they were made."""
+
+import pytest
+import torch
+from conftest import NUCLEI, TINY_FAPN, TINY_MASKFORMER, TINY_PER_PIXEL, TINY_RESNET, TINY_SWIN
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from unimask.kernels.linear import product
+from unimask.modeling.build import build_segmenter
+from unimask.outputs import SegmenterOutput
+from unimask.processing import postprocess
+from unimask.profiling.stages import OBJECTS, PARTS, PartsClock, count_flops, staged_output
+
+CPU = torch.device("cpu")
+SIZE = (128, 160)
+# OneFormer and proposals do not run on "meta"; their layers are those of the others.
+NETWORKS = {
+    "resnet": TINY_RESNET,
+    "swin": TINY_SWIN,
+    "maskformer": TINY_MASKFORMER,
+    "fapn": TINY_FAPN,
+    "per-pixel": TINY_PER_PIXEL,
+}
+
+
+@pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
+def test_the_fast_paths_hide_no_arithmetic_from_the_counter(config):
+    """On "meta" there are no fast paths: plain layers, which PyTorch's counter knows all."""
+    with torch.device("meta"):
+        plain = build_segmenter(config).eval().requires_grad_(False)
+    with torch.no_grad(), FlopCounterMode(display=False, depth=2) as counter:
+        plain(torch.empty(1, 3, *SIZE, device="meta"))
+    expected = counter.get_flop_counts()
+    network = build_segmenter(config).eval().requires_grad_(False)
+    with torch.no_grad():
+        found = count_flops(network, lambda: network(torch.randn(1, 3, *SIZE)))
+    for part in PARTS:
+        theirs = sum(expected[f"Segmenter.{part}"].values())
+        assert found[part] == pytest.approx(theirs, rel=0.03) and theirs > 0
+    assert found["network"] == pytest.approx(counter.get_total_flops(), rel=0.03)
+
+
+def test_products_are_counted_by_their_shapes():
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(40, 30), requires_grad=False)
+
+        def forward(self, rows):
+            return product(self.weight, None)(rows)
+
+    network = Plain()
+    with torch.no_grad():
+        found = count_flops(network, lambda: network(torch.randn(2, 10, 30)))
+    assert found["network"] == 2 * 2 * 10 * 30 * 40
+
+
+def test_what_runs_beside_the_network_is_not_its_own():
+    network = build_segmenter(TINY_RESNET).eval().requires_grad_(False)
+    pictures, square = torch.randn(1, 3, 64, 64), torch.randn(500, 500)
+    with torch.no_grad():
+        bare = count_flops(network, lambda: network(pictures))
+        both = count_flops(network, lambda: (square @ square, network(pictures)))
+    assert bare == both
+
+
+def test_parts_are_timed_and_the_network_is_left_as_it_was():
+    network = build_segmenter(TINY_RESNET).eval().requires_grad_(False)
+    with torch.no_grad(), PartsClock(network, CPU) as clock:
+        network(torch.randn(1, 3, 64, 64))
+        network(torch.randn(1, 3, 64, 64))
+    assert all(len(clock.times[part]) == 2 and min(clock.times[part]) > 0 for part in PARTS)
+    assert not any(module._forward_hooks for module in network.modules())
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_made_up_objects_are_found(dtype):
+    like = SegmenterOutput(
+        torch.zeros(2, 50, len(NUCLEI) + 1, dtype=dtype), torch.zeros(2, 50, 64, 80, dtype=dtype)
+    )
+    output = staged_output(like)
+    assert output.class_logits.shape == like.class_logits.shape
+    assert output.mask_logits.shape == like.mask_logits.shape
+    assert output.mask_logits.dtype == dtype
+    for picture in range(2):
+        result = postprocess(
+            output.class_logits[picture],
+            output.mask_logits[picture],
+            task="panoptic",
+            labels=[f"class {n}" for n in range(len(NUCLEI))],
+            is_thing=(True,) * len(NUCLEI),
+            padded_size=(256, 320),
+            input_size=(256, 320),
+            original_size=(200, 250),
+        )
+        assert len(result.segments) == OBJECTS
+        assert min(segment.area for segment in result.segments) > 200
+
+
+def test_few_queries_show_few_objects():
+    like = SegmenterOutput(torch.zeros(1, 3, 2), torch.zeros(1, 3, 16, 16))
+    output = staged_output(like)
+    assert (output.class_logits.argmax(-1) == 0).all()
+    assert (output.mask_logits.amax((-2, -1)) > 0).all()

@@ -2,8 +2,8 @@
 
     python -m benchmarks.dataset_memory [SHARE]
 
-Files of COCO train2017's size (118,287 pictures, 860,001 objects, 58 coordinates each; or a SHARE
-of them) are written to a temporary folder; pictures are empty files, since opening a dataset reads
+Files of COCO train2017's size (118,287 images, 860,001 objects, 58 coordinates each; or a SHARE
+of them) are written to a temporary folder; images are empty files, since opening a dataset reads
 none. A process of its own opens the folder and tells what it holds and how long that took. Nothing
 is left behind.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-PICTURES, OBJECTS, CLASSES = 118_287, 860_001, 80
+IMAGES, OBJECTS, CLASSES = 118_287, 860_001, 80
 SIZE = (480, 640)
 CORNERS = 29
 SHAPES = 4096
@@ -29,30 +29,30 @@ OPENED = "opened"
 
 def main(share: float) -> None:
     """Write the files, and open them elsewhere."""
-    pictures, objects = round(share * PICTURES), round(share * OBJECTS)
+    images, objects = round(share * IMAGES), round(share * OBJECTS)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        file = write(folder, "train2017", pictures, objects)
+        file = write(folder, "train2017", images, objects)
         write(folder, "val2017", 1, 1)  # else a part of the other would be set aside
         print(
-            f"{pictures:,} pictures, {objects:,} objects, {2 * CORNERS * objects:,} coordinates, "
+            f"{images:,} images, {objects:,} objects, {2 * CORNERS * objects:,} coordinates, "
             f"a JSON of {file.stat().st_size / 1e6:.0f} MB",
             flush=True,
         )
         subprocess.run([sys.executable, __file__, OPENED, place], check=True)
 
 
-def write(folder: Path, split: str, pictures: int, objects: int) -> Path:
-    """Write and give the JSON of a split, object by object, and each picture that it names."""
+def write(folder: Path, split: str, images: int, objects: int) -> Path:
+    """Write and give the JSON of a split, object by object, and each image that it names."""
     file = folder / "annotations" / f"instances_{split}.json"
     random = np.random.default_rng(0)
     outlines = [outline(random) for _ in range(SHAPES)]
     for place in (file.parent, folder / split):
         place.mkdir(exist_ok=True)
-    names = [f"{number:012d}.jpg" for number in random.permutation(5 * pictures)[:pictures]]
+    names = [f"{number:012d}.jpg" for number in random.permutation(5 * images)[:images]]
     for name in names:
         (folder / split / name).touch()
-    places = random.integers(pictures, size=objects).tolist()
+    places = random.integers(images, size=objects).tolist()
     shapes = random.integers(SHAPES, size=objects).tolist()
     labels = random.integers(1, CLASSES + 1, size=objects).tolist()
     with file.open("w") as stream:

@@ -19,15 +19,15 @@ from unimask.kernels.deformable_attention import (
 
 PATHS = {"reference": deformable_attention_reference, "gather": deformable_attention}
 CASES = {
-    "1 picture 800x1088, dim 256": (1, (800, 1088), 256),
-    "6 pictures 256x256, dim 128": (6, (256, 256), 128),
-    "1 picture 256x256, dim 128": (1, (256, 256), 128),
+    "1 image 800x1088, dim 256": (1, (800, 1088), 256),
+    "6 images 256x256, dim 128": (6, (256, 256), 128),
+    "1 image 256x256, dim 128": (1, (256, 256), 128),
 }
 HEADS, POINTS, ROUNDS = 8, 4, 7
 
 
 def example(
-    pictures: int, size: tuple[int, int], dim: int
+    images: int, size: tuple[int, int], dim: int
 ) -> tuple[list[tuple[int, int]], list[torch.Tensor]]:
     """Draw what an encoder layer attends with: points some steps around each position."""
     generator = torch.Generator().manual_seed(0)
@@ -39,9 +39,9 @@ def example(
         ]
     ).flip(-1)
     n = len(centres)
-    value = torch.randn(pictures, n, HEADS, dim // HEADS, generator=generator)
+    value = torch.randn(images, n, HEADS, dim // HEADS, generator=generator)
     # One linear layer gives them all: x, y and logits are planes of what it gives.
-    planes = torch.randn(pictures, n, 3, HEADS, 3, POINTS, generator=generator)
+    planes = torch.randn(images, n, 3, HEADS, 3, POINTS, generator=generator)
     offsets, logits = planes[:, :, :2].movedim(2, -1).mul_(2.5), planes[:, :, 2]
     return shapes, [value, centres, offsets, logits]
 

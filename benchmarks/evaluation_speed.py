@@ -1,12 +1,12 @@
-"""Time our scores on as many pictures as COCO's val2017 has, beside pycocotools on the same.
+"""Time our scores on as many images as COCO's val2017 has, beside pycocotools on the same.
 
-Pictures are generated: wavy blobs of 80 classes as compressed run lengths (36,000 true ones, 100
-detections a picture, of which some are like the truth), and panoptic id maps as PNG files. A run
+Images are generated: wavy blobs of 80 classes as compressed run lengths (36,000 true ones, 100
+detections an image, of which some are like the truth), and panoptic id maps as PNG files. A run
 scores one kind in this process and prints times and memory.
 
-    python -m benchmarks.evaluation_speed ap [PICTURES]
-    python -m benchmarks.evaluation_speed pycocotools [PICTURES]
-    python -m benchmarks.evaluation_speed pq [PICTURES]
+    python -m benchmarks.evaluation_speed ap [IMAGES]
+    python -m benchmarks.evaluation_speed pycocotools [IMAGES]
+    python -m benchmarks.evaluation_speed pq [IMAGES]
 """
 
 import io
@@ -22,17 +22,17 @@ from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 from unimask.metrics import AveragePrecision, Objects, PanopticQuality
 
-PICTURES, OBJECTS, DETECTIONS, CLASSES = 5000, 7.2, 100, 80
+IMAGES, OBJECTS, DETECTIONS, CLASSES = 5000, 7.2, 100, 80
 SIZE = (480, 640)
 LABELS = LabelSet(tuple(str(label) for label in range(CLASSES)), (True,) * CLASSES)
 SHAPES = 300
 """Different true blobs, each with five that a detector might find for it."""
 
 
-def main(kind: str, pictures: int) -> None:
+def main(kind: str, images: int) -> None:
     """Score one way and print what it took."""
     kinds = {"ap": score_ours, "pycocotools": score_theirs, "pq": score_panoptic}
-    kinds[kind](pictures)
+    kinds[kind](images)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{kind}: largest memory {peak:.0f} MiB")
 
@@ -60,7 +60,7 @@ def draw_shapes(random: np.random.Generator) -> list[list[dict]]:
 
 
 def generate(families: list[list[dict]], seed: int) -> tuple[list[dict], list[dict]]:
-    """Give the true objects and the detections of a picture, as COCO writes them."""
+    """Give the true objects and the detections of an image, as COCO writes them."""
     random = np.random.default_rng(seed)
     truth, found = [], []
     for place in random.integers(len(families), size=random.poisson(OBJECTS)).tolist():
@@ -92,35 +92,35 @@ def read_objects(entries: list[dict]) -> Objects:
     )
 
 
-def score_ours(pictures: int) -> None:
-    """Read run lengths, match and score picture by picture; the drawing is not timed."""
+def score_ours(images: int) -> None:
+    """Read run lengths, match and score image by image; the drawing is not timed."""
     families = draw_shapes(np.random.default_rng(0))
     precision, spent, objects = AveragePrecision(LABELS), 0.0, 0
-    for seed in range(pictures):
+    for seed in range(images):
         truth, found = generate(families, seed)
         objects += len(truth)
         start = time.perf_counter()
         precision.update(read_objects(found), read_objects(truth))
         spent += time.perf_counter() - start
-        if seed + 1 in (pictures // 5, pictures):
+        if seed + 1 in (images // 5, images):
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"after {seed + 1} pictures: {spent:.1f} s, largest memory {memory:.0f} MiB")
+            print(f"after {seed + 1} images: {spent:.1f} s, largest memory {memory:.0f} MiB")
     start = time.perf_counter()
     scores = precision.compute() | {"classes": len(precision.per_class())}
-    print(f"{pictures} pictures, {objects} objects, {precision.count} detections")
+    print(f"{images} images, {objects} objects, {precision.count} detections")
     print(f"matching {spent:.1f} s, curves {time.perf_counter() - start:.1f} s, one process")
     print(f"kept for them: {precision.rows.nbytes / precision.count:.0f} bytes a detection")
     print({name: round(value or 0, 9) for name, value in scores.items()})
 
 
-def score_theirs(pictures: int) -> None:
+def score_theirs(images: int) -> None:
     """Let pycocotools score the same, from memory: neither drawing nor reading JSON is timed."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     families = draw_shapes(np.random.default_rng(0))
     annotations, detections = [], []
-    for seed in range(pictures):
+    for seed in range(images):
         truth, found = generate(families, seed)
         for one in truth:
             area = RunLength.from_coco(one["segmentation"]).area
@@ -130,7 +130,7 @@ def score_theirs(pictures: int) -> None:
     coco = COCO()
     height, width = SIZE
     coco.dataset = {  # pyright: ignore[reportAttributeAccessIssue]
-        "images": [{"id": s, "height": height, "width": width} for s in range(pictures)],
+        "images": [{"id": s, "height": height, "width": width} for s in range(images)],
         "categories": [{"id": label} for label in range(CLASSES)],
         "annotations": annotations,
     }
@@ -142,18 +142,18 @@ def score_theirs(pictures: int) -> None:
     run.accumulate()
     spent = time.perf_counter() - start
     run.summarize()
-    print(f"{pictures} pictures, {len(annotations)} objects, {len(detections)} detections")
+    print(f"{images} images, {len(annotations)} objects, {len(detections)} detections")
     print(f"pycocotools {spent:.1f} s")
     print([round(100 * float(value), 9) for value in run.stats])
 
 
-def score_panoptic(pictures: int) -> None:
-    """Read and score panoptic PNGs picture by picture; the drawing is not timed."""
+def score_panoptic(images: int) -> None:
+    """Read and score panoptic PNGs image by image; the drawing is not timed."""
     random = np.random.default_rng(0)
     families = draw_shapes(random)
     labels = {number: number % CLASSES for number in range(1, 30)}
     quality, spent = PanopticQuality(LABELS), 0.0
-    for _ in range(pictures):
+    for _ in range(images):
         maps = np.zeros((2, *SIZE), np.int64)
         for number, place in enumerate(random.integers(len(families), size=12).tolist(), 1):
             for ids, mask in zip(maps, families[place], strict=False):
@@ -163,7 +163,7 @@ def score_panoptic(pictures: int) -> None:
         found, true = (decode_ids(np.asarray(Image.open(file).convert("RGB"))) for file in files)
         quality.update(found, labels, true, labels)
         spent += time.perf_counter() - start
-    print(f"{pictures} pairs of panoptic PNGs read and scored in {spent:.1f} s, one process")
+    print(f"{images} pairs of panoptic PNGs read and scored in {spent:.1f} s, one process")
     print({name: round(value or 0, 6) for name, value in quality.compute().items()})
 
 
@@ -176,4 +176,4 @@ def png(ids: np.ndarray) -> io.BytesIO:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else PICTURES)
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else IMAGES)

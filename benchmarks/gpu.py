@@ -23,7 +23,7 @@ import torch
 
 import unimask
 from benchmarks.peers.cases import HALF, LARGE, TINY, USUAL, Case, TrainingCase
-from benchmarks.peers.networks import Logits, hush, pictures, read, write
+from benchmarks.peers.networks import Logits, hush, images, read, write
 from benchmarks.peers.training import stepper
 from unimask.profiling.machine import describe_machine
 from unimask.profiling.rates import matrix_rate, wait_for
@@ -51,7 +51,7 @@ CASES = {**PREDICTION, STEP.name: STEP}
 def ours(case: Case, folder: Path, device: torch.device, compile: bool) -> Run:
     """Load the way users do."""
     predictor = unimask.load(folder, device=str(device), dtype="bfloat16", compile=compile)
-    pixel_values = pictures(case.batch, case.size).to(device, predictor.dtype)
+    pixel_values = images(case.batch, case.size).to(device, predictor.dtype)
 
     @torch.inference_mode()
     def run() -> object:
@@ -65,7 +65,7 @@ def theirs(case: Case, folder: Path, device: torch.device, compile: bool) -> Run
     model = Logits(read(case.network, folder), case.network, case.batch)
     model = model.eval().requires_grad_(False).to(device)
     call = torch.compile(model, dynamic=False, mode="reduce-overhead") if compile else model
-    pixel_values = pictures(case.batch, case.size).to(device)
+    pixel_values = images(case.batch, case.size).to(device)
 
     @torch.inference_mode()
     def run() -> object:

@@ -1,8 +1,8 @@
-"""Measure on how many pixels bfloat16 decides as float32 does, for a model and pictures of yours.
+"""Measure on how many pixels bfloat16 decides as float32 does, for a model and images of yours.
 
-    python -m benchmarks.half_precision PICTURES [--model nuclei] [--task semantic] [--json FILE]
+    python -m benchmarks.half_precision IMAGES [--model nuclei] [--task semantic] [--json FILE]
 
-PICTURES is a folder or a pattern. Semantic compares classes; instance and panoptic whether a pixel
+IMAGES is a folder or a pattern. Semantic compares classes; instance and panoptic whether a pixel
 belongs to any object of a class, which does not depend on how objects are numbered. Exits with 1
 if fewer than 99.5 % of all pixels agree.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from rich.progress import track
 
 import unimask
-from unimask.processing.images import list_pictures
+from unimask.processing.images import list_images
 from unimask.profiling.machine import describe_machine
 from unimask.results import Result
 
@@ -36,9 +36,9 @@ def label_map(result: Result) -> np.ndarray:
 
 
 def main() -> int:
-    """Compare picture by picture, print the shares, and say whether they suffice."""
+    """Compare image by image, print the shares, and say whether they suffice."""
     parser = argparse.ArgumentParser(description="Agreement of bfloat16 with float32.")
-    parser.add_argument("pictures", type=Path, help="folder of pictures, or a pattern")
+    parser.add_argument("images", type=Path, help="folder of images, or a pattern")
     parser.add_argument("--model", default="nuclei", help="whatever `unimask.load` takes")
     parser.add_argument("--task", default="semantic", help="semantic, instance or panoptic")
     parser.add_argument("--json", type=Path, help="file to write the shares to")
@@ -46,7 +46,7 @@ def main() -> int:
     exact = unimask.load(arguments.model)
     half = unimask.load(arguments.model, dtype="bfloat16")
     shares, pixels, counts = {}, [], ([], [])
-    for path in track(list_pictures(arguments.pictures), description="comparing", transient=True):
+    for path in track(list_images(arguments.images), description="comparing", transient=True):
         results = [model.predict(path, arguments.task) for model in (exact, half)]
         same = label_map(results[0]) == label_map(results[1])
         shares[path.name] = 100 * float(same.mean())
@@ -57,11 +57,11 @@ def main() -> int:
     report = {
         "model": arguments.model,
         "task": arguments.task,
-        "pictures": len(values),
+        "images": len(values),
         "of_all_pixels": float(np.average(values, weights=pixels)),
-        "median_picture": median(values),
-        "worst_picture": min(values),
-        "pictures_below": sum(value < LEAST for value in values),
+        "median_image": median(values),
+        "worst_image": min(values),
+        "images_below": sum(value < LEAST for value in values),
         "segments_float32": sum(counts[0]),
         "segments_bfloat16": sum(counts[1]),
         "machine": describe_machine(exact.device),
@@ -69,7 +69,7 @@ def main() -> int:
     for name, value in report.items():
         print(f"{name:18} {value:.3f}" if isinstance(value, float) else f"{name:18} {value}")
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps({**report, "per_picture": shares}, indent=1) + "\n")
+        arguments.json.write_text(json.dumps({**report, "per_image": shares}, indent=1) + "\n")
     return int(report["of_all_pixels"] < LEAST)
 
 

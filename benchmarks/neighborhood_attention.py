@@ -14,7 +14,7 @@ import torch
 from unimask.kernels.neighborhood_attention import neighborhood_attention
 
 KERNEL, ROUNDS = 11, 3
-# Maps of a picture of 800 by 1088, filled up where a neighbourhood is larger.
+# Maps of an image of 800 by 1088, filled up where a neighbourhood is larger.
 CASES = {
     "stride 4, dilation 1": ((200, 272), 6, 1),
     "stride 4, dilation 20": ((220, 272), 6, 20),

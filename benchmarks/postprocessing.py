@@ -1,6 +1,6 @@
 """Post-processing beside that of `transformers`: time, memory, and whether the answer is right.
 
-Both sides are given the same logits and give one number per pixel at the picture's size. They take
+Both sides are given the same logits and give one number per pixel at the image's size. They take
 turns; on one thread processor time is counted, which other work on the machine hardly changes, and
 on all threads the clock. Memory is what a process of its own needs beyond what it held before. At
 the first size every decision is held against the rules written plainly, which takes 4 GB;
@@ -33,14 +33,14 @@ from unimask.results import Result
 
 QUERIES, CONFIDENT, CLASSES, THINGS = 100, 40, 133, 80
 ROUNDS = 5
-PICTURE, LARGE = (2160, 3840), (4000, 6000)
+IMAGE, LARGE = (2160, 3840), (4000, 6000)
 TASKS: tuple[Task, ...] = ("panoptic", "instance", "semantic")
 OBJECT, OVERLAP, SCORE = 0.8, 0.8, 0.5
 """Least class score and share of a mask for panoptic, least score of an instance: both sides'."""
 
 
 def sizes(original: Size) -> tuple[Size, Size, Size]:
-    """Give the padded size, the part of it that shows the picture, and the picture's own."""
+    """Give the padded size, the part of it that shows the image, and the image's own."""
     config = PreprocessingConfig(shortest_edge=800, longest_edge=1333, size_divisor=32)
     shown = input_size(original, config)
     return padded_size(shown, 32), shown, original
@@ -106,7 +106,7 @@ SIDES = {"unimask": ours, "transformers": theirs}
 
 def times(task: Task, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Time both sides in turns, after one turn that warms up; in seconds."""
-    calls = {name: side(task, PICTURE) for name, side in SIDES.items()}
+    calls = {name: side(task, IMAGE) for name, side in SIDES.items()}
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(ROUNDS + 1):
         for name, call in calls.items():
@@ -119,9 +119,9 @@ def times(task: Task, clock: Callable[[], float]) -> dict[str, list[float]]:
 
 def check(task: Task) -> tuple[int, int]:
     """Hold every decision against the plain rule: how many differ, how many of them beyond ties."""
-    class_logits, mask_logits = logits_for(PICTURE)
-    result = ours(task, PICTURE)()
-    masks = rules.full_size(mask_logits, *sizes(PICTURE))
+    class_logits, mask_logits = logits_for(IMAGE)
+    result = ours(task, IMAGE)()
+    masks = rules.full_size(mask_logits, *sizes(IMAGE))
     if task == "semantic":
         return rules.semantic(class_logits, masks, result)
     if task == "panoptic":
@@ -153,7 +153,7 @@ def print_times() -> None:
     for threads, clock in ((1, time.process_time), (every, time.perf_counter)):
         torch.set_num_threads(threads)
         told = "1 thread, processor time" if threads == 1 else f"{threads} threads, clock"
-        print(f"\n{PICTURE[1]}x{PICTURE[0]}, {told}, seconds, median (least) of {ROUNDS} in turns")
+        print(f"\n{IMAGE[1]}x{IMAGE[0]}, {told}, seconds, median (least) of {ROUNDS} in turns")
         print(f"{'':10}{'unimask':>16}{'transformers':>16}{'ratio':>8}")
         for task in TASKS:
             spent = times(task, clock)
@@ -165,7 +165,7 @@ def print_times() -> None:
 def print_agreement() -> bool:
     """Print how many decisions are not the plain rule's; say whether all of them are ties."""
     right = True
-    print(f"\n{PICTURE[1]}x{PICTURE[0]}, pixels unlike the plain rule's")
+    print(f"\n{IMAGE[1]}x{IMAGE[0]}, pixels unlike the plain rule's")
     for task in TASKS:
         differ, beyond = check(task)
         right = right and not beyond
@@ -191,7 +191,7 @@ def main() -> None:
     print(f"\n{QUERIES} queries, {CONFIDENT} of them confident, {CLASSES} classes")
     print_times()
     right = print_agreement()
-    print_memory(PICTURE)
+    print_memory(IMAGE)
     print_memory(LARGE)
     sys.exit(0 if right else 1)
 

@@ -12,7 +12,7 @@ from unimask.results import Result
 
 TIE = 1e-6
 STRIP = 64
-"""Rows of the picture that are decided at a time."""
+"""Rows of the image that are decided at a time."""
 
 EDGE, INSIDE, OUTSIDE = 1.5, 7.0, -12.0
 """Cells across half an edge of a mask; logits far from it, about those of a trained network."""
@@ -21,7 +21,7 @@ EDGE, INSIDE, OUTSIDE = 1.5, 7.0, -12.0
 def blobs(queries: int, confident: int, classes: int, size: Size) -> tuple[Tensor, Tensor]:
     """Draw logits like a network's: masks with soft, uneven edges that leave each other room.
 
-    Every fourth of the confident queries covers a large part of the picture, behind the others, as
+    Every fourth of the confident queries covers a large part of the image, behind the others, as
     stuff does. The rest repeat them, less sure of where, and say "no object".
 
     Returns:

@@ -29,13 +29,13 @@ def main() -> None:
     for name, value in describe_machine(torch.device("cpu")).items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "field.png"
-        Image.fromarray(render_nuclei(seed=7, size=(512, 512)).image).save(picture)
-        call = f"import unimask; print(len(unimask.load('nuclei')({str(picture)!r}).segments))"
+        image = Path(folder) / "field.png"
+        Image.fromarray(render_nuclei(seed=7, size=(512, 512)).image).save(image)
+        call = f"import unimask; print(len(unimask.load('nuclei')({str(image)!r}).segments))"
         ways = {
             "import, load, call": [sys.executable, "-c", call],
             "unimask predict": [
-                sys.executable, "-m", "unimask", "predict", str(picture),
+                sys.executable, "-m", "unimask", "predict", str(image),
                 "--model", "nuclei", "--out", str(Path(folder) / "out"),
             ],
         }  # fmt: skip

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import unimask
 from benchmarks.peers.cases import CASES, FLOAT, TRAINING, Network
 from benchmarks.peers.inference import CPU
-from benchmarks.peers.networks import hush, pictures, write
+from benchmarks.peers.networks import hush, images, write
 from benchmarks.peers.run import MODELS
 from benchmarks.peers.training import stepper
 from unimask.profiling.machine import describe_machine
@@ -94,10 +94,10 @@ def prepared(network: Network, models: Path) -> Path:
 
 
 def profile_pass(models: Path) -> None:
-    """Profile Swin-T on one picture."""
+    """Profile Swin-T on one image."""
     case = CASES["swin-tiny-800x1088"]
     network = unimask.load(prepared(case.network, models), device="cpu").network
-    pixel_values = pictures(1, case.size)
+    pixel_values = images(1, case.size)
     with torch.inference_mode():
         tell(f"one pass of {case.name}, {FLOAT}", lambda: network(pixel_values, "panoptic"))
 

@@ -1,4 +1,4 @@
-"""Write the tables of docs/speed.md, and its pictures, from the saved results.
+"""Write the tables of docs/speed.md, and its images, from the saved results.
 
     python -m benchmarks.speed_report
 
@@ -19,7 +19,7 @@ from benchmarks.peers.cases import CLASSES, FLOAT, HALF, MAIN, QUERIES, SIDES, T
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DOCUMENT = ROOT / "docs" / "speed.md"
-PICTURES = ROOT / "docs" / "pictures"
+IMAGES = ROOT / "docs" / "images"
 NONE = "Not measured yet."
 GROWTH = {"side": SIDES, "queries": QUERIES, "classes": CLASSES}
 COLOURS = {
@@ -138,12 +138,10 @@ def half_table(_: dict[str, Result]) -> str:
     rows = []
     for path in sorted(RESULTS.glob("half_precision_*.json")):
         found = json.loads(path.read_text())
-        shares = (
-            f"{found[key]:.2f}" for key in ("of_all_pixels", "median_picture", "worst_picture")
-        )
+        shares = (f"{found[key]:.2f}" for key in ("of_all_pixels", "median_image", "worst_image"))
         counts = f"{found['segments_float32']} / {found['segments_bfloat16']}"
-        rows.append((found["model"], found["task"], found["pictures"], *shares, counts))
-    head = ("model", "task", "pictures", "of all pixels, %", "median picture", "worst", "segments")
+        rows.append((found["model"], found["task"], found["images"], *shares, counts))
+    head = ("model", "task", "images", "of all pixels, %", "median image", "worst", "segments")
     return table(head, rows)
 
 
@@ -196,7 +194,7 @@ def series(found: dict[str, Result], name: str, kind: str) -> dict[str, list[tup
 
 
 def draw_growth(found: dict[str, Result]) -> None:
-    """Draw time over picture side, queries and classes, as far as they are measured."""
+    """Draw time over image side, queries and classes, as far as they are measured."""
     names = [name for name in GROWTH if series(found, name, FLOAT)]
     if not names:
         return
@@ -210,7 +208,7 @@ def draw_growth(found: dict[str, Result]) -> None:
                     *zip(*points, strict=True), style, marker="o", markersize=4,
                     color=COLOURS[system], label=f"{system}, {kind}",
                 )  # fmt: skip
-        axis.set_xlabel({"side": "side of the picture, pixels"}.get(name, name))
+        axis.set_xlabel({"side": "side of the image, pixels"}.get(name, name))
         if name == "side":
             axis.set(xscale="log", yscale="log")
             axis.set_xticks(SIDES, [str(side) for side in SIDES])
@@ -218,10 +216,10 @@ def draw_growth(found: dict[str, Result]) -> None:
         else:
             axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("seconds a picture")
+    axes[0].set_ylabel("seconds an image")
     axes[0].legend(fontsize=8)
     figure.suptitle("Mask2Former, Swin-T; queries and classes at 512x512", fontsize=11)
-    figure.savefig(PICTURES / "speed_growth.png", dpi=110)
+    figure.savefig(IMAGES / "speed_growth.png", dpi=110)
 
 
 def draw_peers(found: dict[str, Result]) -> None:
@@ -241,7 +239,7 @@ def draw_peers(found: dict[str, Result]) -> None:
     axes[0].invert_yaxis()
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
     figure.legend(handles, COLOURS, loc="outside lower center", ncols=len(COLOURS), fontsize=9)
-    figure.savefig(PICTURES / "speed_peers.png", dpi=110)
+    figure.savefig(IMAGES / "speed_peers.png", dpi=110)
 
 
 def relative(result: Result, kind: str) -> dict[str, float]:

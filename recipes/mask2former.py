@@ -5,9 +5,9 @@
 
 BACKBONE is the ImageNet file of the model's backbone: the Swin authors'
 `swin_tiny_patch4_window7_224.pth`, for Mapillary detectron2's `R-50.pkl`. Any number of processes
-that divides 8 gives the papers' 16 pictures per update, two at a time.
+that divides 8 gives the papers' 16 images per update, two at a time.
 
-Differences from the released configurations: pictures are scaled by any factor of the range, with
+Differences from the released configurations: images are scaled by any factor of the range, with
 its logarithm uniform, relative to the test size; training squares replace Cityscapes' 512 x 1024
 pixels with as many; padding and unlabelled pixels teach nothing (docs/numerics.md).
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 from unimask.datasets.transforms import Augmentation
 from unimask.training import TrainingSettings, train
 
-PICTURES, AT_ONCE = 16, 2
+IMAGES, AT_ONCE = 16, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +39,12 @@ class Recipe:
 
 
 def settings_of(steps: int, schedule: str, augmentation: Augmentation) -> TrainingSettings:
-    """Give what all of them share: 16 pictures, AdamW at 1e-4, a tenth of it for the backbone."""
+    """Give what all of them share: 16 images, AdamW at 1e-4, a tenth of it for the backbone."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return TrainingSettings(
         steps=steps,
         batch_size=AT_ONCE,
-        accumulate=PICTURES // AT_ONCE // processes,
+        accumulate=IMAGES // AT_ONCE // processes,
         learning_rate=1e-4,
         backbone_rate=0.1,
         weight_decay=0.05,

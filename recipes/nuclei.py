@@ -44,7 +44,7 @@ LEG_1 = TrainingSettings(
     ),
     criterion=CriterionConfig(num_points=2048, no_object_weight=0.4),
 )
-"""From scratch: `unimask-nano`, 4.6 million parameters. Most queries are cells of the picture, so
+"""From scratch: `unimask-nano`, 4.6 million parameters. Most queries are cells of the image, so
 "no object" is not as common as among the paper's queries: its weight is 0.4 instead of 0.1, and
 scores mean what they say."""
 
@@ -58,7 +58,7 @@ LEG_2 = replace(
         LEG_1.augmentation, min_scale=0.6, max_scale=1.4, noise=4.0, blur=0.8, grey=0.1
     ),
 )
-"""From leg 1's weights, which fitted train no better than val: more steps, gentler pictures. The
+"""From leg 1's weights, which fitted train no better than val: more steps, gentler images. The
 backbone was never pretrained on anything else, so it learns at the full rate."""
 
 LEGS = (LEG_1, LEG_2)

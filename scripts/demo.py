@@ -1,8 +1,8 @@
-"""`make demo`: segment a rendered field of nuclei, or a picture of yours, and say what was found.
+"""`make demo`: segment a rendered field of nuclei, or an image of yours, and say what was found.
 
-    python scripts/demo.py [PICTURE] [--out FOLDER]
+    python scripts/demo.py [IMAGE] [--out FOLDER]
 
-The field is a rendered fluorescence picture, whose truth is known: so its score is printed too.
+The field is a rendered fluorescence image, whose truth is known: so its score is printed too.
 The work is done by the command that you would type, `unimask predict`.
 """
 
@@ -31,32 +31,32 @@ STAGES = ("preprocess", "network", "postprocess")
 
 def main() -> None:
     """Render, predict with the command, and print what was written."""
-    parser = argparse.ArgumentParser(description="Segment a rendered field of nuclei, or PICTURE.")
-    parser.add_argument("picture", nargs="?", type=Path, help="a picture of nuclei of yours")
+    parser = argparse.ArgumentParser(description="Segment a rendered field of nuclei, or IMAGE.")
+    parser.add_argument("image", nargs="?", type=Path, help="an image of nuclei of yours")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
     arguments = parser.parse_args()
     console = Console(highlight=False)
-    picture, out, field = arguments.picture, arguments.out, None
-    if picture is None:
-        picture, field = out / "field.png", render_nuclei(seed=SEED)
-        with output_folder(out).writing(picture.name) as path:
+    image, out, field = arguments.image, arguments.out, None
+    if image is None:
+        image, field = out / "field.png", render_nuclei(seed=SEED)
+        with output_folder(out).writing(image.name) as path:
             Image.fromarray(field.image).save(path)
-        console.print(f"rendered a fluorescence field of {field.ids.max()} nuclei: {picture}")
-    predict(console, picture, out)
-    found = json.loads((out / f"{picture.stem}.json").read_text())
+        console.print(f"rendered a fluorescence field of {field.ids.max()} nuclei: {image}")
+    predict(console, image, out)
+    found = json.loads((out / f"{image.stem}.json").read_text())
     print_segments(console, found)
     print_speed(console, found["speed"])
     if field is not None:
-        with Image.open(out / f"{picture.stem}_ids.png") as ids:
+        with Image.open(out / f"{image.stem}_ids.png") as ids:
             print_score(console, np.asarray(ids), field)
-    console.print(f"\nlook at {out / picture.stem}_overlay.png", style="bold", soft_wrap=True)
-    console.print(f"beside it: {picture.stem}_ids.png (id map), {picture.stem}.json (run lengths)")
+    console.print(f"\nlook at {out / image.stem}_overlay.png", style="bold", soft_wrap=True)
+    console.print(f"beside it: {image.stem}_ids.png (id map), {image.stem}.json (run lengths)")
 
 
-def predict(console: Console, picture: Path, out: Path) -> None:
+def predict(console: Console, image: Path, out: Path) -> None:
     """Run `unimask predict`, and leave with its exit code if it fails."""
     options = ["--model", "nuclei", "--task", "instance", "--out", str(out)]
-    words = ["predict", str(picture), *options]
+    words = ["predict", str(image), *options]
     console.print(f"$ unimask {shlex.join(words)}", style="bold", soft_wrap=True)
     finished = subprocess.run([sys.executable, "-m", "unimask", *words])
     if finished.returncode:

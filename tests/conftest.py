@@ -117,7 +117,7 @@ NUCLEI = LabelSet(("nucleus", "background"), (True, False))
 
 
 def draw_discs(seed: int, size: tuple[int, int] = (96, 128), count: int = 6):
-    """Give a grey picture of bright discs on dark ground, and their id map."""
+    """Give a grey image of bright discs on dark ground, and their id map."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[: size[0], : size[1]]
     ids = np.zeros(size, np.uint16)
@@ -130,12 +130,12 @@ def draw_discs(seed: int, size: tuple[int, int] = (96, 128), count: int = 6):
 
 
 def write_discs(folder: Path, counts: dict[str, int], *, objects: int = 6) -> Path:
-    """Write a dataset of discs with the given number of pictures per split."""
+    """Write a dataset of discs with the given number of images per split."""
     seed = 0
-    for split, pictures in counts.items():
+    for split, images in counts.items():
         for kind in ("images", "masks"):
             (folder / split / kind).mkdir(parents=True)
-        for index in range(pictures):
+        for index in range(images):
             image, ids = draw_discs(seed, count=objects)
             Image.fromarray(image).save(folder / split / "images" / f"{index}.png")
             Image.fromarray(ids).save(folder / split / "masks" / f"{index}.png")
@@ -159,7 +159,7 @@ def no_drawings(request, monkeypatch):
 
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory) -> Path:
-    """A dataset of discs: six pictures to learn from, two to judge by."""
+    """A dataset of discs: six images to learn from, two to judge by."""
     return write_discs(tmp_path_factory.mktemp("discs"), {"train": 6, "val": 2})
 
 
@@ -193,10 +193,10 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real labelled pictures."""
+    """The folder of real labelled images."""
     folder = Path(os.environ.get("UNIMASK_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no labelled pictures at {folder}; set UNIMASK_DATA")
+        pytest.skip(f"no labelled images at {folder}; set UNIMASK_DATA")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Small datasets whose labels are pictures, each in the layout of those who publish such data."""
+"""Small datasets whose labels are images, each in the layout of those who publish such data."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def draw_photo(seed: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
 
 
 def draw_blocks(seed: int, classes: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
-    """Draw a map of blocks: in each picture all classes, each in several places."""
+    """Draw a map of blocks: in each image all classes, each in several places."""
     random = np.random.default_rng(seed)
     cells = np.arange(24) % classes
     random.shuffle(cells)
@@ -30,7 +30,7 @@ def draw_blocks(seed: int, classes: int, size: tuple[int, int] = (48, 64)) -> np
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
-    """Write a picture, and the folders above it."""
+    """Write an image, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return path
@@ -131,7 +131,7 @@ def prepped_streets(folder: Path) -> Path:
 
 
 def binary_masks(folder: Path) -> Path:
-    """Write masks of 0 and 255 beside their pictures, in one folder."""
+    """Write masks of 0 and 255 beside their images, in one folder."""
     for index in range(6):
         save(folder / "data" / f"{index}_sat.jpg", draw_photo(index))
         save(folder / "data" / f"{index}_mask.png", draw_blocks(index, 2) * np.uint8(255))
@@ -147,9 +147,9 @@ def palette_maps(folder: Path) -> Path:
         save(folder / "JPEGImages" / f"2007_{index}.jpg", draw_photo(index))
         path = folder / "SegmentationClass" / f"2007_{index}.png"
         path.parent.mkdir(exist_ok=True)
-        picture = Image.fromarray(labels)
-        picture.putpalette(palette.tolist())
-        picture.save(path)
+        image = Image.fromarray(labels)
+        image.putpalette(palette.tolist())
+        image.save(path)
     return folder
 
 
@@ -222,8 +222,8 @@ def cityscapes(folder: Path) -> Path:
     for split in ("train", "val"):
         for index in range(2):
             frame = f"aachen_{index:06}_000019"
-            picture = folder / "leftImg8bit" / split / "aachen" / f"{frame}_leftImg8bit.png"
-            save(picture, draw_photo(index))
+            image = folder / "leftImg8bit" / split / "aachen" / f"{frame}_leftImg8bit.png"
+            save(image, draw_photo(index))
             ids = np.array([7, 26000, 26001, 26, 9, 0], np.uint16)[draw_blocks(index, 6)]
             truth = folder / "gtFine" / split / "aachen" / frame
             save(Path(f"{truth}_gtFine_instanceIds.png"), ids)

@@ -1,4 +1,4 @@
-"""Small pictures with outlined objects, written as each labelling tool writes them."""
+"""Small images with outlined objects, written as each labelling tool writes them."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ NAMES = ("cat", "cap")
 SQUARE = [(10.0, 8.0), (40.5, 8.0), (40.5, 38.3), (10.0, 38.3)]
 INSIDE = [(15.2, 12.0), (30.0, 14.7), (22.9, 30.1)]
 CORNER = [(50.0, 30.0), (66.0, 30.0), (66.0, 49.5), (50.0, 49.5)]  # a little outside
-PICTURES = {
+IMAGES = {
     "a.png": [("cat", [SQUARE]), ("cap", [INSIDE])],  # one in the other
     "b.png": [("cap", [INSIDE, CORNER])],  # one object in two parts
     "empty.png": [],
@@ -32,11 +32,11 @@ def flat(polygon) -> list[float]:
     return [float(value) for point in polygon for value in point]
 
 
-def coco_content(pictures=PICTURES, names=NAMES) -> dict:
+def coco_content(objects_by_image=IMAGES, names=NAMES) -> dict:
     """COCO's JSON, in COCO's order of lists; ids have gaps."""
     ids = {name: 7 + 10 * number for number, name in enumerate(names)}
     annotations = []
-    for number, objects in enumerate(pictures.values()):
+    for number, objects in enumerate(objects_by_image.values()):
         for label, polygons in objects:
             annotations.append(
                 {
@@ -50,7 +50,7 @@ def coco_content(pictures=PICTURES, names=NAMES) -> dict:
             )
     images = [
         {"id": 5 * number, "file_name": name, "height": SIZE[0], "width": SIZE[1]}
-        for number, name in enumerate(pictures)
+        for number, name in enumerate(objects_by_image)
     ]
     categories = [{"id": ids[name], "name": name, "supercategory": "thing"} for name in names]
     return {"info": {}, "images": images, "annotations": annotations, "categories": categories}
@@ -63,7 +63,7 @@ def write_json(path: Path, content: object) -> Path:
 
 
 def beside(folder, content):
-    """Write a COCO JSON among its pictures."""
+    """Write a COCO JSON among its images."""
     for image in content["images"]:
         draw(folder, image["file_name"])
     write_json(folder / "labels.json", content)
@@ -71,7 +71,7 @@ def beside(folder, content):
 
 
 def annotated(segmentation, **changes):
-    """Return the COCO JSON of one picture with one object."""
+    """Return the COCO JSON of one image with one object."""
     content = coco_content({"a.png": [("cat", [SQUARE])]})
     content["annotations"][0] |= {"segmentation": segmentation} | changes
     return content
@@ -90,14 +90,14 @@ def outline(polygon):
 def write_coco(folder: Path) -> Path:
     """As COCO has it: annotations/instances_SPLIT2017.json beside SPLIT2017/."""
     for split in ("train2017", "val2017"):
-        for name in PICTURES:
+        for name in IMAGES:
             draw(folder / split, name)
         write_json(folder / "annotations" / f"instances_{split}.json", coco_content())
     return folder
 
 
 def write_single_coco(folder: Path) -> Path:
-    """One JSON; its pictures lie in sub-folders."""
+    """One JSON; its images lie in sub-folders."""
     content = coco_content()
     for image in content["images"]:
         image["file_name"] = f"part/{image['file_name']}"
@@ -107,13 +107,13 @@ def write_single_coco(folder: Path) -> Path:
 
 
 def write_roboflow(folder: Path) -> Path:
-    """As Roboflow exports COCO: a JSON among the pictures of each split, and a group first."""
+    """As Roboflow exports COCO: a JSON among the images of each split, and a group first."""
     content = coco_content()
     group = {"id": 0, "name": "pets", "supercategory": "none"}
     classes = [{**category, "supercategory": "pets"} for category in content["categories"]]
     content["categories"] = [group, *classes]
     for split in ("train", "valid", "test"):
-        for name in PICTURES:
+        for name in IMAGES:
             draw(folder / split, name)
         write_json(folder / split / "_annotations.coco.json", content)
     return folder
@@ -130,9 +130,9 @@ def yolo_lines(objects) -> str:
 
 def write_yolo_split(images: Path, labels: Path) -> None:
     labels.mkdir(parents=True)
-    for name, objects in PICTURES.items():
+    for name, objects in IMAGES.items():
         draw(images, name)
-        if objects:  # YOLO writes no file for an empty picture
+        if objects:  # YOLO writes no file for an empty image
             (labels / name).with_suffix(".txt").write_text(yolo_lines(objects))
 
 
@@ -180,23 +180,23 @@ def labelme_content(name, objects) -> dict:
 
 
 def write_labelme(folder: Path) -> Path:
-    """A JSON beside each picture."""
+    """A JSON beside each image."""
     for split in ("train", "val"):
-        for name, objects in PICTURES.items():
+        for name, objects in IMAGES.items():
             draw(folder / split, name)
             file = (folder / split / name).with_suffix(".json")
             write_json(file, labelme_content(name, objects))
     return folder
 
 
-def cvat_text(pictures=PICTURES, shapes: str = "") -> str:
-    """CVAT's XML; `shapes` are further shapes of the first picture."""
+def cvat_text(objects_by_image=IMAGES, shapes: str = "") -> str:
+    """CVAT's XML; `shapes` are further shapes of the first image."""
     labels = "".join(
         f"<label><name>{name}</name><color>#{place}080ff</color><type>any</type></label>"
         for place, name in enumerate(NAMES, start=1)
     )
     images = []
-    for number, (name, objects) in enumerate(pictures.items()):
+    for number, (name, objects) in enumerate(objects_by_image.items()):
         drawn = "" if number else shapes
         for group, (label, polygons) in enumerate(objects, start=1):
             for polygon in polygons:
@@ -212,7 +212,7 @@ def cvat_text(pictures=PICTURES, shapes: str = "") -> str:
 
 def write_cvat(folder: Path) -> Path:
     """As CVAT exports a task for images."""
-    for name in PICTURES:
+    for name in IMAGES:
         draw(folder / "images", name)
     (folder / "annotations.xml").write_text(cvat_text())
     return folder

@@ -36,7 +36,7 @@ def test_the_demo_tells_what_it_found_and_how_right_it_is(tmp_path):
         assert overlay.height == 512
 
 
-def test_the_demo_takes_a_picture_of_yours(tmp_path, monkeypatch, command, capsys):
+def test_the_demo_takes_a_image_of_yours(tmp_path, monkeypatch, command, capsys):
     """In this process: the demo above starts its own."""
     demo, errors = runpy.run_path(str(DEMO))["main"], []
 

@@ -29,7 +29,7 @@ def test_errors_pass_between_processes(kind):
 
 def test_warnings_are_safe_to_print_too():
     from unimask.datasets.found import DataWarning
-    from unimask.processing.value_ranges import PictureWarning
+    from unimask.processing.value_ranges import ImageWarning
 
-    for kind in (DataWarning, PictureWarning):
+    for kind in (DataWarning, ImageWarning):
         assert str(kind("red\x1b[31m \ud800\nline")) == "red\\x1b[31m \\ud800\\nline"

@@ -103,7 +103,7 @@ def their_module(path: Path) -> types.ModuleType:
 
 
 def compare_swin(config: SwinConfig, module: types.ModuleType, folder: Path) -> float:
-    """Compare a Swin; theirs takes one size of picture, and shifts no window that is alone."""
+    """Compare a Swin; theirs takes one size of image, and shifts no window that is alone."""
     side = 64 * config.window_size
     theirs = module.SwinTransformer(
         img_size=side, embed_dim=config.embed_dim, depths=config.depths,
@@ -119,11 +119,11 @@ def compare_convnext(config: ConvNeXtConfig, module: types.ModuleType, folder: P
     return compare(f"ConvNeXt, width {config.dims[0]}", config, theirs, folder, 96)
 
 
-def last_map(network: Any, picture: Tensor) -> Tensor:
+def last_map(network: Any, image: Tensor) -> Tensor:
     """Give the mean of the normalised last map of their ConvNeXt."""
     for downsample, stage in zip(network.downsample_layers, network.stages, strict=True):
-        picture = stage(downsample(picture))
-    return network.norm(picture.permute(0, 2, 3, 1)).mean((1, 2))
+        image = stage(downsample(image))
+    return network.norm(image.permute(0, 2, 3, 1)).mean((1, 2))
 
 
 def compare_dinat(config: DiNATConfig, module: types.ModuleType, folder: Path) -> float:
@@ -152,11 +152,11 @@ def compare(told: str, config: BackboneConfig, theirs: Any, folder: Path, side: 
     kept = {name.removeprefix("backbone."): value for name, value in found.items()}
     ours.load_state_dict(ours.state_dict() | kept)
     ours.get_submodule("norm3").load_state_dict(theirs.norm.state_dict())
-    picture = torch.randn(1, 3, side, side).double()
+    image = torch.randn(1, 3, side, side).double()
     ours, theirs = ours.double(), theirs.double()
     with torch.no_grad():
-        expected = theirs.forward_features(picture).flatten()  # the mean over the map
-        last = ours(picture)[-1].mean((2, 3)).flatten()
+        expected = theirs.forward_features(image).flatten()  # the mean over the map
+        last = ours(image)[-1].mean((2, 3)).flatten()
     worst = ((last - expected).abs().max() / expected.abs().max()).item()
     print(f"{told}: {len(found)} tensors, mean of the last map to {worst:.1e}")
     return worst

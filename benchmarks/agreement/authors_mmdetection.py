@@ -135,7 +135,7 @@ def compare(name: str, config: Any, *, logits: bool) -> float:
 
 
 def compare_settings(config: Any, checkpoint: Checkpoint) -> str:
-    """Say whether pictures and thresholds of a configuration are ours.
+    """Say whether images and thresholds of a configuration are ours.
 
     Raises:
         AssertionError: They are not.

@@ -130,7 +130,7 @@ def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
     assert checkpoint.config.text == config.text
     ours = build_segmenter(checkpoint.config).eval()
     ours.load_state_dict(checkpoint.state)
-    # Their network sees pictures filled up to multiples of 32, ours pads ConvNeXt's by itself.
+    # Their network sees images filled up to multiples of 32, ours pads ConvNeXt's by itself.
     pixel_values = torch.randn(3, 3, 160, 224, generator=torch.Generator().manual_seed(1))
     length = theirs.task_mlp.layers[0].weight.shape[1]  # type: ignore[index,union-attr]
     tokens = torch.tensor([task_tokens(task, length) for task in TASKS]).float()

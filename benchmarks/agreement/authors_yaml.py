@@ -70,7 +70,7 @@ def merged(base: Settings, changes: Settings) -> Settings:
 
 
 def read_all(repository: Path, settings: Path, detectron2: Path) -> dict[Path, Settings]:
-    """Read a repository's configurations of pictures, each on top of all defaults.
+    """Read a repository's configurations of images, each on top of all defaults.
 
     Args:
         repository: Mask2Former's, OneFormer's or MaskFormer's folder.
@@ -144,7 +144,7 @@ def backbone_name(config: Settings, stem: str) -> str:
 
 def their_facts(family: str, config: Settings) -> Facts:
     """Give what a configuration says about the network and its test."""
-    model, picture = config["MODEL"], config["INPUT"]
+    model, image = config["MODEL"], config["INPUT"]
     former = model["ONE_FORMER" if family == "oneformer" else "MASK_FORMER"]
     test = model["TEST"] if family == "oneformer" else former["TEST"]
     # MaskFormer always answers semantic questions, and has no rule for instances.
@@ -157,7 +157,7 @@ def their_facts(family: str, config: Settings) -> Facts:
         "backbone": their_backbone(config),
         "widths": (model["SEM_SEG_HEAD"]["CONVS_DIM"], model["SEM_SEG_HEAD"]["MASK_DIM"]),
         "mean, std": (tuple(model["PIXEL_MEAN"]), tuple(model["PIXEL_STD"])),
-        "size": (picture["MIN_SIZE_TEST"], picture["MAX_SIZE_TEST"]),
+        "size": (image["MIN_SIZE_TEST"], image["MAX_SIZE_TEST"]),
         # They switch all tasks on for ADE20K's instances, whose classes are all things.
         "tasks": {"instance"} if labels == "ade20k_instance" else on,
         "top k": config["TEST"]["DETECTIONS_PER_IMAGE"],
@@ -165,7 +165,7 @@ def their_facts(family: str, config: Settings) -> Facts:
     if "panoptic" in on and labels != "ade20k_instance":
         facts["thresholds"] = (test["OBJECT_MASK_THRESHOLD"], test["OVERLAP_THRESHOLD"])
     if baseline(config):
-        # Not padded, but scores are enlarged four times over what a picture touches.
+        # Not padded, but scores are enlarged four times over what an image touches.
         facts |= {"divisor": 4, "resize": "masks"}
         if baseline(config) == "per-pixel":
             return facts

@@ -6,7 +6,7 @@ PYTHON):
     pip install cityscapesscripts==2.3.0 'numpy<2'
     python -m benchmarks.agreement.cityscapes [PYTHON] [CASES]
 
-A case is three pictures of generated truth, written as Cityscapes publishes it (numbered objects,
+A case is three images of generated truth, written as Cityscapes publishes it (numbered objects,
 groups, void, caravans, tiny objects), and of detections near it: shifted, doubled, cut, of other
 classes, with equal scores, and now and then of nothing. Ours come through our reader of Cityscapes.
 """
@@ -30,7 +30,7 @@ from unimask.results import Result, Segment
 
 LABELS = known_labels("cityscapes")
 THINGS = [RAW_IDS[label] for label in LABELS.things]
-SIZE, PICTURES, CASES = (64, 96), 3, 240
+SIZE, IMAGES, CASES = (64, 96), 3, 240
 
 THEIRS = """
 import glob, json, os, sys
@@ -94,8 +94,8 @@ def write_case(folder: Path, seed: int) -> list[list[tuple[np.ndarray, int, floa
     places = [folder / "leftImg8bit/val/town", folder / "gtFine/val/town", folder / "found"]
     for place in places:
         place.mkdir(parents=True)
-    pictures = []
-    for number in range(PICTURES):
+    images = []
+    for number in range(IMAGES):
         frame = f"town_{number:06}_000019"
         ids, grey = draw_truth(random), np.zeros((*SIZE, 3), np.uint8)
         Image.fromarray(grey).save(places[0] / f"{frame}_leftImg8bit.png")
@@ -106,15 +106,15 @@ def write_case(folder: Path, seed: int) -> list[list[tuple[np.ndarray, int, floa
             Image.fromarray(mask.astype(np.uint8) * 255).save(places[2] / name)
             lines.append(f"{name} {kind} {score}\n")
         (places[2] / f"{frame}_pred.txt").write_text("".join(lines))
-        pictures.append(found)
-    return pictures
+        images.append(found)
+    return images
 
 
-def our_scores(folder: Path, pictures: list) -> dict[str, float | None]:
+def our_scores(folder: Path, images: list) -> dict[str, float | None]:
     """Score the same through our reader: the average, and each class."""
     dataset = open_dataset(folder, "val")
     scorer = scorer_for("instance", LABELS, ap="cityscapes")
-    for index, found in enumerate(pictures):
+    for index, found in enumerate(images):
         segments = tuple(
             Segment.of(
                 LABELS, RAW_IDS.index(kind), RunLength.from_mask(mask), id=place, score=score
@@ -155,7 +155,7 @@ def main(python: str, cases: int) -> None:
                 sys.exit(f"{key}: theirs {value}, ours {own}")
             compared, undefined = compared + (not missing), undefined + int(missing)
             worst = max(worst, 0.0 if own is None else abs(own - value))
-    print(f"{cases} cases of {PICTURES} pictures, {failed} of which their script cannot score")
+    print(f"{cases} cases of {IMAGES} images, {failed} of which their script cannot score")
     print(f"{compared} values of AP and AP50; {undefined} undefined in both")
     print(f"greatest difference {worst:.2e} percent")
     sys.exit(worst > 1e-9)

@@ -2,7 +2,7 @@
 
 Run it with any release on the path beside unimask; backbones of timm are compared where timm is
 there. Each small random network is saved as that release saves it, with its preprocessor, and
-loaded here: labels, picture sizes and logits have to agree.
+loaded here: labels, image sizes and logits have to agree.
 
     python -m benchmarks.agreement.huggingface_generations
 """

@@ -1,4 +1,4 @@
-"""What `benchmarks/peers/run.py` measures: networks, picture sizes, and who takes part."""
+"""What `benchmarks/peers/run.py` measures: networks, image sizes, and who takes part."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -29,7 +29,7 @@ class Network:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One measurement: a network on pictures of one size, against each of the peers in turn."""
+    """One measurement: a network on images of one size, against each of the peers in turn."""
 
     name: str
     network: Network

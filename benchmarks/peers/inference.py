@@ -9,7 +9,7 @@ import torch
 
 import unimask
 from benchmarks.peers.cases import FLOAT, Case, Network
-from benchmarks.peers.networks import hush, pictures, write
+from benchmarks.peers.networks import hush, images, write
 from benchmarks.peers.process import timed
 from benchmarks.peers.systems import start
 from unimask.profiling.machine import describe_machine
@@ -23,7 +23,7 @@ def prepare(system: str, kind: str, case: Case, folder: Path) -> dict[str, Calla
     """Give a process's answers: a timed pass, and its output."""
     hush()
     run = start(system, kind, case, folder)
-    pixel_values = pictures(case.batch, case.size)
+    pixel_values = images(case.batch, case.size)
     output: list[tuple[np.ndarray, np.ndarray]] = [run(pixel_values)]
     run(pixel_values)
 
@@ -43,7 +43,7 @@ def prepare_facts(network: Network, case: Case | None, folder: Path) -> dict[str
         one = replace(case, batch=1)
         model = unimask.load(folder, device="cpu").network
         with torch.no_grad():
-            counted = count_flops(model, lambda: model(pictures(1, one.size), "panoptic"))
+            counted = count_flops(model, lambda: model(images(1, one.size), "panoptic"))
         return case.batch * counted["network"] / 1e9
 
     return {"gflop": gflop, "machine": lambda: describe_machine(CPU), "rates": rates}

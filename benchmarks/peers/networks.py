@@ -65,12 +65,12 @@ def read(network: Network, folder: Path) -> nn.Module:
 
 
 class Logits(nn.Module):
-    """A network of `transformers` from pictures to class and mask logits, and nothing else.
+    """A network of `transformers` from images to class and mask logits, and nothing else.
 
     Args:
         model: The network.
         network: What it is; OneFormer is asked for panoptic segmentation.
-        batch: Pictures per pass.
+        batch: Images per pass.
     """
 
     def __init__(self, model: nn.Module, network: Network, batch: int) -> None:
@@ -86,8 +86,8 @@ class Logits(nn.Module):
         return output.class_queries_logits, output.masks_queries_logits
 
 
-def pictures(batch: int, size: tuple[int, int]) -> Tensor:
-    """Give pictures of soft spots with some noise, normalised."""
+def images(batch: int, size: tuple[int, int]) -> Tensor:
+    """Give images of soft spots with some noise, normalised."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(batch, 3, -(-size[0] // 16), -(-size[1] // 16), generator=generator)
     spots = F.interpolate(coarse, size=size, mode="bicubic")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers.cases import HALF, TrainingCase
-from benchmarks.peers.networks import hush, pictures, read
+from benchmarks.peers.networks import hush, images, read
 from benchmarks.peers.process import timed
 from unimask.checkpoints import read_huggingface
 from unimask.kernels.memory import keep_freed_memory
@@ -78,7 +78,7 @@ class Ours(nn.Module):
         self.criterion = build_criterion(checkpoint.config)
         masks, labels = discs(case)
         self.targets = [Target(labels, masks).to(device)] * case.batch
-        self.pixel_values = pictures(case.batch, case.size).to(device)
+        self.pixel_values = images(case.batch, case.size).to(device)
         self.to(device)
 
     def forward(self) -> Tensor:
@@ -105,7 +105,7 @@ class Theirs(nn.Module):
         self.network = read(case.network, folder).train()
         masks, labels = (part.to(device) for part in discs(case))
         self.masks, self.labels = [masks.float()] * case.batch, [labels] * case.batch
-        self.pixel_values = pictures(case.batch, case.size).to(device)
+        self.pixel_values = images(case.batch, case.size).to(device)
         self.to(device)
 
     def forward(self) -> Tensor:

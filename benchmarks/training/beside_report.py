@@ -1,9 +1,9 @@
-"""Table and picture of what `training_beside_transformers.py` found.
+"""Table and image of what `training_beside_transformers.py` found.
 
     python -m benchmarks.training.beside_report OUT
 
 Keeps the scores in `benchmarks/results/training_beside_transformers.json`, draws
-`docs/pictures/training_beside_transformers.png`, and writes the table of docs/training.md. Without
+`docs/images/training_beside_transformers.png`, and writes the table of docs/training.md. Without
 OUT it makes them of the scores that are kept.
 """
 
@@ -19,7 +19,7 @@ from benchmarks.marked_tables import with_table
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "training.md"
 KEPT = ROOT / "benchmarks" / "results" / "training_beside_transformers.json"
-PICTURE = ROOT / "docs" / "pictures" / "training_beside_transformers.png"
+IMAGE = ROOT / "docs" / "images" / "training_beside_transformers.png"
 
 WAYS = {
     "unimask": ("unimask", "judged", "#1b7f5c", "-"),
@@ -94,10 +94,10 @@ def draw(found: dict[str, list[dict]]) -> None:
         axes.plot(shares, means, color=colour, linestyle=dashes, label=name)
         for run in runs:
             axes.plot(shares, run, "o", color=colour, markersize=3, alpha=0.5)
-    axes.set(xlabel="share of the run", ylabel="PQ on the validation pictures", ylim=(0, None))
+    axes.set(xlabel="share of the run", ylabel="PQ on the validation images", ylim=(0, None))
     axes.legend(fontsize=7)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(PICTURE, dpi=130)
+    figure.savefig(IMAGE, dpi=130)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.training.beside_transformers OUT [--seeds 3] [--steps 1500] [--data FOLDER]
 
-All start from the same weights and take as many steps of as many pictures, with the same peak
+All start from the same weights and take as many steps of as many images, with the same peak
 rate and number of points. Ours is `unimask.train` with its defaults; beside it the example of
 `transformers` (`transformers_example.py`) with our schedule, decay and clipping, and once more
 with its own. Each run is evaluated at every sixth of its last third, on the validation images at
@@ -105,7 +105,7 @@ def run_theirs(data: Path, start: Path, steps: int, seed: int, *, own: bool) -> 
         data: Folder of the dataset.
         start: Weights to start from.
         steps: Updates.
-        seed: Of the order of pictures and of their changes.
+        seed: Of the order of images and of their changes.
         own: With the example's optimiser and schedule in place of ours.
     """
     told = shared_settings(steps, seed)
@@ -120,9 +120,9 @@ def run_theirs(data: Path, start: Path, steps: int, seed: int, *, own: bool) -> 
     )
     learned, judged = open_dataset(data, "train"), open_dataset(data, "val")
     model, processor = theirs_of(start)
-    pictures = example.Pictures(learned, processor, example.augmentation(seed))
+    images = example.Images(learned, processor, example.augmentation(seed))
     by_theirs, by_ours = [], []
-    for step in example.train(model, pictures, recipe):
+    for step in example.train(model, images, recipe):
         if step in judged_steps(steps):
             by_theirs.append(example.judge(model, processor, judged))
             by_ours.append(quality(predictor_with(model, start), judged))

@@ -1,4 +1,4 @@
-"""Where does `nuclei` succeed and fail? Scores by kind of picture, and its worst pictures drawn.
+"""Where does `nuclei` succeed and fail? Scores by kind of image, and its worst images drawn.
 
     python -m benchmarks.training.nuclei_by_kind DATA OUT [--model nuclei] [--every 1]
 
@@ -27,7 +27,7 @@ SIDE = 360
 
 
 class Judged(NamedTuple):
-    """One picture's kinds and scores."""
+    """One image's kinds and scores."""
 
     name: str
     kinds: tuple[str, str, str]
@@ -71,7 +71,7 @@ def nuclei_of(sample: Sample) -> np.ndarray:
 def judge(
     predictor: Predictor, sample: Sample, precision: MatchedPrecision, iou: MeanIoU
 ) -> Judged:
-    """Score one picture, and draw nothing yet."""
+    """Score one image, and draw nothing yet."""
     truth = nuclei_of(sample)
     start = time.perf_counter()
     instances = predictor.predict(sample.image, "instance").segmentation
@@ -80,7 +80,7 @@ def judge(
     iou.update(
         predictor.predict(sample.image, "semantic").segmentation, (truth == 0).astype(int), None
     )
-    name = sample.path.stem if sample.path else "picture"
+    name = sample.path.stem if sample.path else "image"
     return Judged(name, kinds_of(sample, truth), scores[0.5], scores[0.7], seconds)
 
 
@@ -104,8 +104,8 @@ def verdicts(found: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def enlarge(ids: np.ndarray) -> np.ndarray:
     """Bring an id map to the board's scale."""
     height, width = (round(side * SIDE / max(ids.shape)) for side in ids.shape)
-    picture = Image.fromarray(ids.astype(np.int32))
-    return np.asarray(picture.resize((width, height), Image.Resampling.NEAREST))
+    image = Image.fromarray(ids.astype(np.int32))
+    return np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
 
 
 def draw(found: np.ndarray, truth: np.ndarray, title: str) -> Image.Image:
@@ -127,7 +127,7 @@ def draw(found: np.ndarray, truth: np.ndarray, title: str) -> Image.Image:
 def worst_board(
     predictor: Predictor, samples: dict[str, Sample], judged: list[Judged]
 ) -> Image.Image:
-    """Draw the pictures with the least scores."""
+    """Draw the images with the least scores."""
     board = Image.new("RGB", (3 * (SIDE + 10), 2 * (SIDE + 32)), "white")
     for place, one in enumerate(sorted(judged, key=lambda one: one.half)[:WORST]):
         sample = samples[one.name]
@@ -146,7 +146,7 @@ def summary(judged: list[Judged]) -> dict[str, dict[str, float]]:
             groups[kind] = [one for one in judged if one.kinds[axis] == kind]
     return {
         kind: {
-            "pictures": len(group),
+            "images": len(group),
             "AP_match@0.50": round(100 * float(np.mean([one.half for one in group])), 1),
             "AP_match@0.70": round(100 * float(np.mean([one.seven for one in group])), 1),
         }
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="nuclei")
-    parser.add_argument("--every", type=int, default=1, help="judge every n-th picture")
+    parser.add_argument("--every", type=int, default=1, help="judge every n-th image")
     arguments = parser.parse_args()
     predictor = unimask.load(arguments.model)
     dataset = open_dataset(arguments.data, "val", names=("nucleus", "background"))
@@ -178,7 +178,7 @@ def main() -> None:
         "semantic_iou": iou.per_class()["nucleus"]["IoU"],
         "median_seconds": round(float(np.median([one.seconds for one in judged])), 3),
     }
-    print(f"semantic IoU {report['semantic_iou']:.1f}, {report['median_seconds']} s a picture")
+    print(f"semantic IoU {report['semantic_iou']:.1f}, {report['median_seconds']} s an image")
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "nuclei_by_kind.json").write_text(json.dumps(report, indent=2) + "\n")
     worst_board(predictor, samples, judged).save(arguments.out / "nuclei_worst.png")

@@ -1,10 +1,10 @@
-"""Can a small network learn eight pictures by heart? A check of network, losses and rules at once.
+"""Can a small network learn eight images by heart? A check of network, losses and rules at once.
 
     python -m benchmarks.training.overfit DATA OUT [--steps N]
 
-DATA is COCO panoptic (`panoptic.json`, `panoptic/`, `images/`); its first eight pictures are
+DATA is COCO panoptic (`panoptic.json`, `panoptic/`, `images/`); its first eight images are
 shrunk to 256 pixels and written to OUT. Printed is the panoptic quality on the same eight
-pictures, segments under 64 pixels left out.
+images, segments under 64 pixels left out.
 """
 
 import argparse
@@ -24,16 +24,16 @@ from unimask.formats.panoptic_png import encode_ids
 from unimask.training import TrainingSettings, train
 from unimask.training.settings import Augmentation
 
-PICTURES, SIDE, LEAST_AREA = 8, 256, 64
+IMAGES, SIDE, LEAST_AREA = 8, 256, 64
 
 
 def shrink(data: Path, target: Path) -> None:
-    """Write the first pictures and their segments at the small size."""
+    """Write the first images and their segments at the small size."""
     dataset = CocoPanoptic(data / "panoptic.json", data / "panoptic", data / "images")
     for folder in ("images", "panoptic"):
         (target / folder).mkdir(parents=True)
     images, annotations = [], []
-    for index in range(PICTURES):
+    for index in range(IMAGES):
         sample = dataset[index]
         scale = SIDE / max(sample.size)
         size = (round(sample.size[1] * scale), round(sample.size[0] * scale))
@@ -67,7 +67,7 @@ def settings(steps: int) -> TrainingSettings:
     """Learn by heart: no augmentation, no decay, the padding of training in prediction too."""
     return TrainingSettings(
         steps=steps,
-        batch_size=PICTURES,
+        batch_size=IMAGES,
         learning_rate=5e-4,
         weight_decay=0.0,
         clip_norm=0.5,

@@ -1,4 +1,4 @@
-"""Pictures for `training_beside_transformers.py`, drawn: objects, grounds, unlabelled things."""
+"""Images for `training_beside_transformers.py`, drawn: objects, grounds, unlabelled things."""
 
 from pathlib import Path
 
@@ -16,13 +16,13 @@ LABELS = LabelSet(
     (True, True, True, True, False, False),
 )
 SIDE = 128
-"""Of every picture, in pixels."""
+"""Of every image, in pixels."""
 
 HUES = np.array([[210, 70, 60], [70, 160, 80], [70, 100, 210], [200, 170, 60]], np.float32)
 """Usual colour of each kind of object; two objects of a kind differ as much as two kinds do."""
 
 UNKNOWN = 0.4
-"""Share of the pictures with a thing of another kind, which nobody labelled."""
+"""Share of the images with a thing of another kind, which nobody labelled."""
 
 
 def write_shapes(folder: Path, *, train: int = 400, val: int = 40) -> None:
@@ -30,14 +30,14 @@ def write_shapes(folder: Path, *, train: int = 400, val: int = 40) -> None:
 
     Args:
         folder: Of the dataset.
-        train: Pictures to learn from.
-        val: Pictures to judge by.
+        train: Images to learn from.
+        val: Images to judge by.
     """
     if (folder / "done").is_file():
         return
     writer = CocoPanopticWriter(folder, LABELS)
     for split, count in (("train", train), ("val", val)):
-        place = writer.pictures(split)
+        place = writer.image_folder(split)
         place.mkdir(parents=True, exist_ok=True)
         for number in range(count):
             sample = draw(np.random.default_rng((split == "val", number)))
@@ -48,7 +48,7 @@ def write_shapes(folder: Path, *, train: int = 400, val: int = 40) -> None:
 
 
 def draw(random: np.random.Generator) -> Sample:
-    """Draw one picture: two grounds, two to five objects, and at times a star without a label."""
+    """Draw one image: two grounds, two to five objects, and at times a star without a label."""
     image, ids = grounds(random)
     labels = [LABELS.names.index("stripes"), LABELS.names.index("grain")]
     for _ in range(random.integers(2, 6)):
@@ -87,7 +87,7 @@ def grounds(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def outline(kind: str, random: np.random.Generator) -> Bool[np.ndarray, "h w"]:
-    """Give the pixels of an object anywhere in the picture, of any size and direction."""
+    """Give the pixels of an object anywhere in the image, of any size and direction."""
     radius, angle = random.uniform(11, 24), random.uniform(0, 2 * np.pi)
     middle = random.uniform(8, SIDE - 8, 2)
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float32)

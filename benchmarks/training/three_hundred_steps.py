@@ -7,7 +7,7 @@ Each DATA is a labelled folder as its authors publish it. For each of them and e
 a run of `unimask train DATA --model M --steps 300 --size 256`, with nothing else said; a run that
 is there already is gone on with, or only scored. `OUT/three_hundred_steps.json` gets for each the
 losses of the first step and the mean of the last line, and the mIoU of the last weights on the
-validation pictures beside that of always answering their commonest class. Printed is a table.
+validation images beside that of always answering their commonest class. Printed is a table.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def judged(data: Path, weights: Path) -> dict[str, object]:
     scores: dict[str, float | None] = score(answers, scorer, None, None)["metrics"]  # type: ignore[assignment]
     commonest = scorer.iou.commonest() or ("", 100.0)
     return {
-        "pictures": len(dataset),
+        "images": len(dataset),
         "mIoU": scores["mIoU"],
         "pACC": scores["pACC"],
         "commonest": commonest[0],

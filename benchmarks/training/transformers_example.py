@@ -36,12 +36,12 @@ class Recipe:
 
     Attributes:
         steps: Updates.
-        batch: Pictures of each.
+        batch: Images of each.
         rate: Peak of the learning rate.
         share: Of the peak at a step, counted from 0.
         decay: Of all weights.
         clip: Largest norm of the gradients; None for none, as in the example.
-        seed: Of the order of pictures and of all changes to them.
+        seed: Of the order of images and of all changes to them.
     """
 
     steps: int
@@ -53,13 +53,13 @@ class Recipe:
     seed: int
 
 
-class Pictures(TorchDataset):
-    """Labelled pictures as the example prepares them.
+class Images(TorchDataset):
+    """Labelled images as the example prepares them.
 
     Args:
-        dataset: Labelled pictures, at most 254 segments in each.
+        dataset: Labelled images, at most 254 segments in each.
         processor: Resizes, normalises and cuts the map into masks.
-        transform: Changes picture and map.
+        transform: Changes image and map.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ def segment_map(sample: Sample) -> np.ndarray:
 
 
 def collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stack the pictures; masks and classes stay lists."""
+    """Stack the images; masks and classes stay lists."""
     batch = {name: [example[name] for example in examples] for name in examples[0]}
     return batch | {"pixel_values": torch.stack(batch["pixel_values"])}
 
@@ -110,7 +110,7 @@ def augmentation(seed: int) -> albumentations.Compose:
     )
 
 
-def train(model: nn.Module, pictures: Pictures, recipe: Recipe) -> Iterator[int]:
+def train(model: nn.Module, images: Images, recipe: Recipe) -> Iterator[int]:
     """Take steps; yield their number after each."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.share)
@@ -118,9 +118,7 @@ def train(model: nn.Module, pictures: Pictures, recipe: Recipe) -> Iterator[int]
     done = 0
     while True:
         # The example's last batch of an epoch is smaller; here all are alike.
-        loader = DataLoader(
-            pictures, recipe.batch, shuffle=True, collate_fn=collate, drop_last=True
-        )
+        loader = DataLoader(images, recipe.batch, shuffle=True, collate_fn=collate, drop_last=True)
         for batch in loader:
             model.train()
             model(**batch).loss.backward()
@@ -139,7 +137,7 @@ def train(model: nn.Module, pictures: Pictures, recipe: Recipe) -> Iterator[int]
 def judge(
     model: nn.Module, processor: Mask2FormerImageProcessorPil, dataset: Dataset
 ) -> dict[str, float | None]:
-    """Score what its own post-processing makes of labelled pictures, at their own size."""
+    """Score what its own post-processing makes of labelled images, at their own size."""
     model.eval()
     scorer = PanopticScorer(dataset.labels)
     for index in range(len(dataset)):
@@ -171,7 +169,7 @@ def read(folder: Path, side: int, points: int) -> tuple[nn.Module, Mask2FormerIm
 
     Args:
         folder: In the Hugging Face schema.
-        side: Height and width that pictures are resized to, the example's two arguments.
+        side: Height and width that images are resized to, the example's two arguments.
         points: At which masks are compared.
     """
     load = transformers.Mask2FormerForUniversalSegmentation.from_pretrained

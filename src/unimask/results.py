@@ -238,13 +238,13 @@ class Result:
             self.plot().save(path, compress_level=3)
         release_freed_memory(self.size[0] * self.size[1])
         with place.writing(names["ids"]) as path:
-            self.id_picture().save(path, compress_level=3)
+            self.id_image().save(path, compress_level=3)
         release_freed_memory(self.size[0] * self.size[1])
         with place.writing(names["json"]) as path:
             path.write_text(json.dumps(self.to_dict()))
         return {kind: Path(folder) / name for kind, name in names.items()}
 
-    def id_picture(self) -> Image.Image:
+    def id_image(self) -> Image.Image:
         """Convert the id map to an image, in the format that `save` describes.
 
         Raises:
@@ -256,14 +256,14 @@ class Result:
         if self.task == "semantic" and len(self.labels) < 255:
             return Image.fromarray(np.ascontiguousarray(self.transposed_ids(np.uint8).T))
         if (len(self.labels) if self.task == "semantic" else largest) > 65534:
-            raise OutputError(f"{largest} ids do not fit into a 16-bit picture: use to_coco()")
+            raise OutputError(f"{largest} ids do not fit into a 16-bit image: use to_coco()")
         return Image.fromarray(np.ascontiguousarray(self.transposed_ids(np.uint16).T))
 
     def to_dict(self) -> dict[str, object]:
         """Return everything except pixels as plain values that JSON can hold."""
         return {
             "task": self.task,
-            "picture": None if self.path is None else str(self.path),
+            "image": None if self.path is None else str(self.path),
             "size": list(self.size),
             "labels": list(self.labels.names),
             "is_thing": list(self.labels.is_thing),

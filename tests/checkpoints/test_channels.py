@@ -60,9 +60,9 @@ def test_fewer_channels_are_seen_as_rgb_made_of_them(config, channels):
 def test_a_first_layer_is_linear_in_what_rgb_would_be(channels, seed):
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(4, 3, 3, 3, generator=generator)
-    picture = torch.randn(1, channels, 7, 7, generator=generator)
-    found = torch.nn.functional.conv2d(picture, spread(weight, channels))
-    expected = torch.nn.functional.conv2d(in_turn(picture), weight)
+    image = torch.randn(1, channels, 7, 7, generator=generator)
+    found = torch.nn.functional.conv2d(image, spread(weight, channels))
+    expected = torch.nn.functional.conv2d(in_turn(image), weight)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 

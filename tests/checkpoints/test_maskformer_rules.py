@@ -1,4 +1,4 @@
-"""How MaskFormer's folders of the Hub say to treat pictures and pixels."""
+"""How MaskFormer's folders of the Hub say to treat images and pixels."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A picture to give to the command."""
+"""An image to give to the command."""
 
 import pytest
 from conftest import draw_discs
@@ -6,7 +6,7 @@ from PIL import Image
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / "cells.png"
     Image.fromarray(draw_discs(0)[0]).save(path)
     return path

@@ -31,7 +31,7 @@ def test_a_preset_is_welcome(command):
     code, printed, _ = command(
         "benchmark", "-m", "mask2former-nano", "--size", "64x64", "--runs", 5, "--device", "cpu"
     )
-    assert code == 0 and printed.startswith("untrained mask2former-nano: 1 picture of 64x64")
+    assert code == 0 and printed.startswith("untrained mask2former-nano: 1 image of 64x64")
 
 
 @pytest.mark.parametrize("size", ["800", "800x", "0x5", "-3x4", "800X1088", "1e3x5"])

@@ -7,31 +7,31 @@ from conftest import write_discs
 
 def test_a_sound_dataset_passes(command, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
-    picture, report = tmp_path / "board.png", tmp_path / "report.json"
+    image, report = tmp_path / "board.png", tmp_path / "report.json"
     code, out, _ = command(
-        "check", data, "--names", "disc,ground", "--picture", picture, "--json", report
+        "check", data, "--names", "disc,ground", "--preview", image, "--json", report
     )
     assert code == 0 and "train 3 (3 read, 0 corrupt, 0 empty)" in out and "disc" in out
     assert "labels: each value above 0 is an object" in out
-    assert picture.exists() and json.loads(report.read_text())["sound"]
+    assert image.exists() and json.loads(report.read_text())["sound"]
 
 
 def test_trouble_is_exit_code_1_with_files(command, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     (data / "train" / "images" / "1.png").write_bytes(b"")
-    code, out, _ = command("check", data, "--picture", tmp_path / "board.png")
-    assert code == 1 and "error: train: 1 picture cannot be read" in out and "1.png" in out
+    code, out, _ = command("check", data, "--preview", tmp_path / "board.png")
+    assert code == 1 and "error: train: 1 image cannot be read" in out and "1.png" in out
 
 
 def test_no_dataset_is_one_line(command, one_line, tmp_path):
-    code, _, err = command("check", tmp_path, "--picture", tmp_path / "board.png")
+    code, _, err = command("check", tmp_path, "--preview", tmp_path / "board.png")
     one_line(code, err, "holds no dataset")
 
 
 def test_convert_says_what_it_wrote(command, one_line, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     code, out, _ = command("convert", data, tmp_path / "out", "--to", "coco-panoptic", "--link")
-    assert code == 0 and "train 3, val 1 pictures" in out
+    assert code == 0 and "train 3, val 1 images" in out
     assert (tmp_path / "out" / "annotations" / "panoptic_train.json").is_file()
     code, _, err = command("convert", data, tmp_path / "out", "--to", "coco-panoptic")
     one_line(code, err, "not empty")
@@ -42,10 +42,10 @@ def test_convert_says_what_it_wrote(command, one_line, tmp_path):
 def test_the_format_of_label_maps_can_be_said(command, one_line, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1}, objects=9)
     maps = ("--format", "semantic maps")
-    picture = ("--picture", tmp_path / "board.png")
-    code, out, _ = command("check", data, *maps, *picture)
+    image = ("--preview", tmp_path / "board.png")
+    code, out, _ = command("check", data, *maps, *image)
     assert "class 0" in out and " stuff " in out and " thing " not in out
     code, out, _ = command("convert", data, tmp_path / "out", "--to", "semantic", *maps)
     assert code == 0 and "class 0" in (tmp_path / "out" / "classes.json").read_text()
-    code, _, err = command("check", data, "--format", "LabelMe", *picture)
+    code, _, err = command("check", data, "--format", "LabelMe", *image)
     one_line(code, err, "is no LabelMe: it may be semantic maps or instance ids")

@@ -9,7 +9,7 @@ def test_a_model_against_itself_is_not_sure_of_anything(command, discs, tiny_mod
         "compare", tiny_model, tiny_model, "--data", discs, "--task", "semantic",
         "--resamples", 5, "--json", target,
     )  # fmt: skip
-    assert code == 0 and "semantic on 2 pictures" in out and "+0.00" in out
+    assert code == 0 and "semantic on 2 images" in out and "+0.00" in out
     assert "better" not in out and "worse" not in out
     assert json.loads(target.read_text())["scores"]["mIoU"]["change"] == 0
 

@@ -29,7 +29,7 @@ def test_coco_results_print_cocos_table(command, discs, tmp_path):
     file, target = tmp_path / "results.json", tmp_path / "scores.json"
     file.write_text(json.dumps(truth_of(discs)))
     code, printed, _ = command("evaluate", discs, "--results", file, "--json", target)
-    assert code == 0 and "instance on 2 pictures" in printed
+    assert code == 0 and "instance on 2 images" in printed
     rows = [line.split() for line in printed.splitlines() if line.strip()]
     assert ["AP75", "0.75", "all", "100", "100.00"] in rows
     assert ["AR10", "0.50:0.95", "all", "10", "100.00"] in rows
@@ -45,10 +45,10 @@ def test_more_detections_than_a_hundred(command, discs, tmp_path):
 
 
 def test_notes_are_printed(command, discs, tmp_path):
-    picture = sorted((discs / "val" / "masks").iterdir())[0]
-    Image.open(picture).save(tmp_path / picture.name)
+    image = sorted((discs / "val" / "masks").iterdir())[0]
+    Image.open(image).save(tmp_path / image.name)
     code, printed, _ = command("evaluate", discs, "--results", tmp_path, "--task", "instance")
-    assert code == 0 and "1 of 2 pictures have no result" in printed
+    assert code == 0 and "1 of 2 images have no result" in printed
 
 
 def test_failures_are_one_line(command, one_line, discs, tiny_model, tmp_path):
@@ -60,7 +60,7 @@ def test_failures_are_one_line(command, one_line, discs, tiny_model, tmp_path):
     entry = '{"image_id": "else", "category_id": 0, "segmentation": {}, "score": 1}'
     file.write_text(f"[{entry}]")
     code, _, err = command("evaluate", discs, "--results", file)
-    one_line(code, err, "results.json", "no result for any of the 2 pictures")
+    one_line(code, err, "results.json", "no result for any of the 2 images")
 
 
 def test_cityscapes_ap_has_its_own_table(command, discs, tmp_path):

@@ -19,10 +19,10 @@ from unimask.inference import load
 
 
 def test_an_unwritable_folder_is_found_before_the_work(
-    command, one_line, picture, tiny_model, tmp_path
+    command, one_line, image, tiny_model, tmp_path
 ):
     (tmp_path / "file").write_text("")
-    code, _, err = command("predict", picture, "-m", tiny_model, "-o", tmp_path / "file" / "out")
+    code, _, err = command("predict", image, "-m", tiny_model, "-o", tmp_path / "file" / "out")
     one_line(code, err, "file", "cannot write")
     target = tmp_path / "file" / "scores.json"
     code, _, err = command("evaluate", tmp_path, "-m", tiny_model, "--json", target)
@@ -31,7 +31,7 @@ def test_an_unwritable_folder_is_found_before_the_work(
 
 WRONG = {
     "no verb of that name": (("frobnicate",), "unimask --help"),
-    "no picture": (("predict",), "unimask predict --help"),
+    "no image": (("predict",), "unimask predict --help"),
     "an empty path": (("predict", "", "-m", "nuclei"), "empty path"),
     "no such option": (("predict", "x.png", "--scale", "2"), "unimask predict --help"),
     "no number": (("predict", "x.png", "--threshold", "much"), "unimask predict --help"),
@@ -211,13 +211,13 @@ def test_closed_and_full_outputs_change_no_exit_code(arguments, redirected, code
     assert (done.returncode, done.stderr) == (code, err)
 
 
-def test_a_command_that_is_refused_leaves_no_empty_folder(command, one_line, picture, tmp_path):
+def test_a_command_that_is_refused_leaves_no_empty_folder(command, one_line, image, tmp_path):
     out = tmp_path / "new" / "out"
-    code, _, err = command("predict", picture, "-m", tmp_path / "nothing", "-o", out)
+    code, _, err = command("predict", image, "-m", tmp_path / "nothing", "-o", out)
     one_line(code, err, "nothing")
     code, _, err = command("export", "nuclei", "--out", out)
     one_line(code, err, "group")
     assert not out.parent.exists()
     (tmp_path / "link").symlink_to(tmp_path / "gone")
-    code, _, err = command("predict", picture, "-m", "nuclei", "-o", tmp_path / "link")
+    code, _, err = command("predict", image, "-m", "nuclei", "-o", tmp_path / "link")
     one_line(code, err, "link", "cannot write")

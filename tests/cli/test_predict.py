@@ -27,11 +27,11 @@ def huge_png(path) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
 
 
-def test_predict_prints_and_writes(command, picture, tiny_model, tmp_path):
+def test_predict_prints_and_writes(command, image, tiny_model, tmp_path):
     out = tmp_path / "out"
     for task in ("panoptic", "instance", "semantic"):
         code, printed, err = command(
-            "predict", picture, "--model", tiny_model, "--task", task, "--out", out
+            "predict", image, "--model", tiny_model, "--task", task, "--out", out
         )
         assert code == 0 and err == ""
         assert "cells.png" in printed and "96x128" in printed
@@ -44,18 +44,18 @@ def test_predict_prints_and_writes(command, picture, tiny_model, tmp_path):
 
 
 def test_the_hubs_preprocessing_is_asked_for_by_name(
-    command, one_line, picture, tiny_model, tmp_path
+    command, one_line, image, tiny_model, tmp_path
 ):
     code, printed, _ = command("predict", "--help")
     assert code == 0 and "--preprocessing" in printed and "384x384" in printed
-    arguments = ("predict", picture, "-m", tiny_model, "-o", tmp_path / "out", "--preprocessing")
+    arguments = ("predict", image, "-m", tiny_model, "-o", tmp_path / "out", "--preprocessing")
     code, _, err = command(*arguments, "hub")
     assert code == 0 and err == "" and (tmp_path / "out" / "cells.json").is_file()
     code, _, err = command(*arguments, "squash")
     one_line(code, err, "unknown preprocessing 'squash': choose authors or hub")
 
 
-def test_pictures_of_one_name_all_stay(command, tiny_model, tmp_path):
+def test_images_of_one_name_all_stay(command, tiny_model, tmp_path):
     for name in ("a/x.png", "b/x.png", "b/x_2.png", "c/X.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(draw_discs(0)[0]).save(tmp_path / name)
@@ -66,12 +66,12 @@ def test_pictures_of_one_name_all_stay(command, tiny_model, tmp_path):
     assert written == {"x.json", "x_2.json", "x_2_2.json", "X_3.json"}
 
 
-def test_a_picture_is_never_overwritten(command, one_line, picture, tiny_model, tmp_path):
+def test_a_image_is_never_overwritten(command, one_line, image, tiny_model, tmp_path):
     truth = tmp_path / "cells_ids.png"
-    truth.write_bytes(picture.read_bytes())
-    code, _, err = command("predict", picture, truth, "-m", tiny_model, "-o", tmp_path)
+    truth.write_bytes(image.read_bytes())
+    code, _, err = command("predict", image, truth, "-m", tiny_model, "-o", tmp_path)
     one_line(code, err, "cells.png, cells_ids.png", "give a new or empty folder")
-    assert truth.read_bytes() == picture.read_bytes()
+    assert truth.read_bytes() == image.read_bytes()
 
 
 def test_the_names_are_those_that_save_writes(tiny_model, tmp_path):
@@ -84,7 +84,7 @@ def test_batches_write_the_same(command, one_line, tiny_model, tmp_path):
     (tmp_path / "in").mkdir()
     for index, size in enumerate([(60, 90), (60, 90), (90, 60), (60, 90)]):
         Image.fromarray(draw_discs(index, size)[0]).save(tmp_path / "in" / f"{index}.png")
-    (tmp_path / "in" / "1b.png").write_text("no picture")
+    (tmp_path / "in" / "1b.png").write_text("no image")
     found = []
     for size in (1, 3):
         out = tmp_path / f"out{size}"
@@ -104,12 +104,12 @@ def test_batches_write_the_same(command, one_line, tiny_model, tmp_path):
     assert found[0] == found[1] and len(found[0]) == 4
 
 
-def test_one_bad_picture_does_not_stop_the_others(command, picture, tiny_model, tmp_path):
-    (tmp_path / "bad.png").write_text("no picture")
+def test_one_bad_image_does_not_stop_the_others(command, image, tiny_model, tmp_path):
+    (tmp_path / "bad.png").write_text("no image")
     code, printed, err = command(
         "predict",
         tmp_path / "bad.png",
-        picture,
+        image,
         tmp_path / "gone.png",
         tmp_path / "none*",
         "-m",
@@ -135,7 +135,7 @@ def truncated_jpeg(path):
 
 BAD = {
     "missing.png": (lambda path: None, "does not exist"),
-    "text.png": (text_as_png, "not a picture"),
+    "text.png": (text_as_png, "not an image"),
     "cut.jpg": (truncated_jpeg, "damaged"),
     "empty.png": (lambda path: path.touch(), "0 bytes"),
     "huge.png": (huge_png, "--max-pixels"),
@@ -143,16 +143,16 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_pictures_are_one_line(command, one_line, tiny_model, tmp_path, name):
+def test_bad_images_are_one_line(command, one_line, tiny_model, tmp_path, name):
     make, reason = BAD[name]
     make(tmp_path / name)
     code, _, err = command("predict", tmp_path / name, "-m", tiny_model, "-o", tmp_path / "out")
     one_line(code, err, name, reason)
 
 
-def test_the_limit_of_pixels_can_be_set(command, one_line, picture, tiny_model, tmp_path):
+def test_the_limit_of_pixels_can_be_set(command, one_line, image, tiny_model, tmp_path):
     code, _, err = command(
-        "predict", picture, "-m", tiny_model, "-o", tmp_path / "o", "--max-pixels", "1000"
+        "predict", image, "-m", tiny_model, "-o", tmp_path / "o", "--max-pixels", "1000"
     )
     one_line(code, err, "cells.png", "more than 1,000", "--max-pixels")
 
@@ -170,28 +170,28 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_pictures_work(command, picture, tiny_model, tmp_path, name):
+def test_odd_images_work(command, image, tiny_model, tmp_path, name):
     suffix = ".tif" if name == "cmyk" else ".png"
     path = tmp_path / f"{name}{suffix}"
-    with Image.open(picture) as image:
-        ODD[name](image).save(path)
+    with Image.open(image) as opened:
+        ODD[name](opened).save(path)
     code, _, err = command("predict", path, "-m", tiny_model, "-o", tmp_path / "out")
     assert code == 0, err
     assert (tmp_path / "out" / f"{name}.json").exists()
 
 
-def test_pictures_are_turned_upright(command, picture, tiny_model, tmp_path):
+def test_images_are_turned_upright(command, image, tiny_model, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
-    with Image.open(picture) as image:
-        image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    with Image.open(image) as opened:
+        opened.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     code, printed, _ = command(
         "predict", tmp_path / "turned.jpg", "-m", tiny_model, "-o", tmp_path / "out"
     )
     assert code == 0 and "128x96" in printed
 
 
-@pytest.mark.filterwarnings("always::unimask.processing.images.PictureWarning")
+@pytest.mark.filterwarnings("always::unimask.processing.images.ImageWarning")
 def test_a_window_stretches_and_never_clips_silently(command, one_line, tiny_model, tmp_path):
     dark = (np.asarray(draw_discs(0)[0])[..., 0]).astype(np.uint16) * 4
     Image.fromarray(dark).save(tmp_path / "dark.png")
@@ -204,8 +204,8 @@ def test_a_window_stretches_and_never_clips_silently(command, one_line, tiny_mod
     one_line(code, err, "LOW must be below HIGH")
 
 
-def test_without_a_model_some_are_named(command, one_line, picture, tmp_path):
-    code, _, err = command("predict", picture, "-o", tmp_path / "out")
+def test_without_a_model_some_are_named(command, one_line, image, tmp_path):
+    code, _, err = command("predict", image, "-o", tmp_path / "out")
     one_line(code, err, "--model", "facebook/mask2former-swin-tiny-coco-panoptic")
 
 
@@ -221,31 +221,31 @@ def test_without_a_model_some_are_named(command, one_line, picture, tmp_path):
         (os.sep, "holds no model"),
     ],
 )
-def test_models_that_are_none(command, one_line, picture, tmp_path, model, reason):
-    code, _, err = command("predict", picture, "-m", model, "-o", tmp_path / "out")
+def test_models_that_are_none(command, one_line, image, tmp_path, model, reason):
+    code, _, err = command("predict", image, "-m", model, "-o", tmp_path / "out")
     one_line(code, err, reason)
 
 
-def test_an_unknown_task_lists_the_known(command, one_line, picture, tiny_model, tmp_path):
+def test_an_unknown_task_lists_the_known(command, one_line, image, tiny_model, tmp_path):
     code, _, err = command(
-        "predict", picture, "-m", tiny_model, "-o", tmp_path / "out", "--task", "depth"
+        "predict", image, "-m", tiny_model, "-o", tmp_path / "out", "--task", "depth"
     )
     one_line(code, err, "depth", "semantic, instance, panoptic")
 
 
 def test_running_out_of_memory_is_one_line(
-    command, one_line, picture, tiny_model, tmp_path, monkeypatch
+    command, one_line, image, tiny_model, tmp_path, monkeypatch
 ):
     def hungry(*_):
         torch.empty(10**15)
 
     monkeypatch.setattr("unimask.inference.predictor.Predictor.run", hungry)
-    code, _, err = command("predict", picture, "-m", tiny_model, "-o", tmp_path / "out")
+    code, _, err = command("predict", image, "-m", tiny_model, "-o", tmp_path / "out")
     one_line(code, err, "out of memory", "--batch-size")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no line ends in names")
-def test_a_line_end_in_a_name_adds_no_row_to_the_table(command, picture, tiny_model, tmp_path):
-    strange = picture.rename(tmp_path / "a\nb.png")
+def test_a_line_end_in_a_name_adds_no_row_to_the_table(command, image, tiny_model, tmp_path):
+    strange = image.rename(tmp_path / "a\nb.png")
     code, printed, _ = command("predict", strange, "-m", tiny_model, "-o", tmp_path / "out")
     assert code == 0 and "a\\nb.png" in printed and "\nb.png" not in printed

@@ -55,12 +55,12 @@ class TestEveryBackbone:
         ]
         assert [tuple(feature.shape) for feature in maps] == declared
 
-    def test_a_batch_gives_what_each_picture_gives_alone(self, config):
+    def test_a_batch_gives_what_each_image_gives_alone(self, config):
         backbone = build_backbone(config).eval()
-        pictures = torch.randn(3, 3, 50, 70)
-        together = backbone(pictures)
+        images = torch.randn(3, 3, 50, 70)
+        together = backbone(images)
         for index in range(3):
-            for feature, alone in zip(together, backbone(pictures[index : index + 1]), strict=True):
+            for feature, alone in zip(together, backbone(images[index : index + 1]), strict=True):
                 torch.testing.assert_close(feature[index], alone[0], atol=1e-5, rtol=1e-4)
 
     def test_every_parameter_learns(self, config):

@@ -29,22 +29,22 @@ def tell(name, found, expected):
 
 CAPTURED = """
 for name in NAMES:
-    model, picture = network(name)
+    model, image = network(name)
     torch._dynamo.reset()
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     with torch.inference_mode():
-        tell(name, compiled(picture)[:2], model(picture)[:2])
+        tell(name, compiled(image)[:2], model(image)[:2])
 with torch.inference_mode():
-    picture = torch.randn(2, 3, 96, 64)
-    tell("another size", compiled(picture)[:2], model(picture)[:2])
+    image = torch.randn(2, 3, 96, 64)
+    tell("another size", compiled(image)[:2], model(image)[:2])
 """
 
 LEARNING = """
 for name in NAMES:
-    model, picture = network(name)
+    model, image = network(name)
     results = []
     for run in (model, torch.compile(model, backend="aot_eager", fullgraph=True)):
-        class_logits, mask_logits = run(picture)[:2]
+        class_logits, mask_logits = run(image)[:2]
         loss = class_logits.square().mean() + mask_logits.square().mean()
         learned = [part for part in model.parameters() if part.requires_grad]
         slopes = torch.autograd.grad(loss, learned, allow_unused=True)
@@ -55,14 +55,14 @@ for name in NAMES:
 
 EXPORTED = """
 for name in NAMES:
-    model, picture = network(name)
+    model, image = network(name)
     with torch.no_grad():
-        expected = model(picture)[:2]  # what is kept for this size must be there to be exported
-        program = torch.export.export(model, (picture,))
+        expected = model(image)[:2]  # what is kept for this size must be there to be exported
+        program = torch.export.export(model, (image,))
         operators = [str(node.target) for node in program.graph.nodes]
         deformable = any("DeformableAttention" in type(part).__name__ for part in model.modules())
         assert ("unimask.deformable_attention.default" in operators) == deformable
-        tell(name, program.module()(picture)[:2], expected)
+        tell(name, program.module()(image)[:2], expected)
 """
 
 COMMON = ["TINY_SWIN", "TINY_ONEFORMER"]  # the last one is captured for another size too

@@ -26,7 +26,7 @@ NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GP
 WITH_QUERIES = [name for name in NETWORKS if name != "TINY_PER_PIXEL"]
 MOST_WAITS_TO_LEARN = 10
 MOST_WAITS_TO_DECIDE = 24
-"""How often the host may wait for a step's losses, and for a picture's segments, however many."""
+"""How often the host may wait for a step's losses, and for an image's segments, however many."""
 
 TASKS = ("panoptic", "instance", "semantic")
 
@@ -58,12 +58,12 @@ def test_a_network_learns_on_its_device_alone(name):
     torch.manual_seed(0)
     config = config_of(name)
     network, criterion = build_segmenter(config).eval().double(), build_criterion(config)
-    pictures = torch.randn(2, 3, 64, 96, dtype=torch.float64)
+    images = torch.randn(2, 3, 64, 96, dtype=torch.float64)
     with force_implementation("reference"):  # what other devices take that have no Triton
-        expected = learned(deepcopy(network), criterion, pictures, targets())
+        expected = learned(deepcopy(network), criterion, images, targets())
     with a_card() as card:
         truth = [target.to("card") for target in targets()]
-        found = learned(carry(network), carry(criterion), pictures.to("card"), truth)
+        found = learned(carry(network), carry(criterion), images.to("card"), truth)
         assert all(part.device.type == "card" for part in found)
         found = [part.cpu() for part in found]
     torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=1e-4)
@@ -73,7 +73,7 @@ def test_a_network_learns_on_its_device_alone(name):
 
 
 def predicting(name):
-    """Give a network, what goes with it, and a picture."""
+    """Give a network, what goes with it, and an image."""
     checkpoint = tiny_checkpoint(config_of(name), seed=4)
     network = build_segmenter(checkpoint.config).eval().requires_grad_(False)
     network.load_state_dict(checkpoint.state)
@@ -82,15 +82,15 @@ def predicting(name):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WITH_QUERIES)
-def test_a_picture_gives_the_same_result_on_any_device(name, task, monkeypatch):
+def test_a_image_gives_the_same_result_on_any_device(name, task, monkeypatch):
     # In inference mode PyTorch keeps what a wrapped tensor's views need to itself.
     monkeypatch.setattr(Predictor, "run", torch.no_grad()(Predictor.run.__wrapped__))
-    network, checkpoint, picture = predicting(name)
-    expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(picture, task)
+    network, checkpoint, image = predicting(name)
+    expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(image, task)
     with a_card(doubles=False):
         predictor = Predictor(carry(network), checkpoint, "card")
         assert predictor.device.type == "card"
-        found = predictor.predict(picture, task)
+        found = predictor.predict(image, task)
     alike(found, expected)
 
 
@@ -138,10 +138,10 @@ def test_the_host_waits_as_often_for_many_segments_as_for_few(task):
 def test_a_gpu_learns_what_a_cpu_learns(name):
     torch.manual_seed(0)
     network, criterion = build_segmenter(config_of(name)).eval(), build_criterion(config_of(name))
-    pictures = torch.randn(2, 3, 64, 96)
-    expected = learned(deepcopy(network), criterion, pictures, targets())
+    images = torch.randn(2, 3, 64, 96)
+    expected = learned(deepcopy(network), criterion, images, targets())
     truth = [target.to("cuda") for target in targets()]
-    found = learned(network.cuda(), criterion.cuda(), pictures.cuda(), truth)
+    found = learned(network.cuda(), criterion.cuda(), images.cuda(), truth)
     torch.testing.assert_close(found[0].cpu(), expected[0], rtol=1e-3, atol=1e-3)
     assert (found[1].cpu() - expected[1]).norm() < 0.02 * expected[1].norm()
 
@@ -151,9 +151,9 @@ def test_a_gpu_learns_what_a_cpu_learns(name):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WITH_QUERIES)
 def test_a_gpu_finds_what_a_cpu_finds(name, task):
-    network, checkpoint, picture = predicting(name)
-    expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(picture, task)
-    alike(Predictor(network.cuda(), checkpoint, "cuda").predict(picture, task), expected)
+    network, checkpoint, image = predicting(name)
+    expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(image, task)
+    alike(Predictor(network.cuda(), checkpoint, "cuda").predict(image, task), expected)
 
 
 @pytest.mark.gpu
@@ -163,10 +163,10 @@ def test_a_gpu_finds_what_a_cpu_finds(name, task):
 def test_half_precision_on_a_gpu_stays_close(name, dtype):
     torch.manual_seed(0)
     network = build_segmenter(config_of(name)).eval().requires_grad_(False)
-    picture = torch.randn(1, 3, 64, 96)
+    image = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
-        expected = network(picture)
-        found = network.to("cuda", dtype)(picture.to("cuda", dtype))
+        expected = network(image)
+        found = network.to("cuda", dtype)(image.to("cuda", dtype))
     for part, other in zip(found[:2], expected[:2], strict=True):
         assert part.isfinite().all()
         assert (part.cpu().float() - other).norm() < 0.1 * other.norm()

@@ -20,7 +20,7 @@ SIZE = (48, 64)
 
 
 def write_maps(folder, maps, names=(), suffix=".png"):
-    """Write label maps beside pictures of noise, and a list of names if there are any."""
+    """Write label maps beside images of noise, and a list of names if there are any."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
     for number, labels in enumerate(maps):
@@ -92,33 +92,33 @@ def test_bad_labels_are_found_before_the_first_step(command, tmp_path):
     data = write_maps(tmp_path / "data", maps, ("road", "sky", "pole"))
     (data / "images" / "2.png").write_bytes(b"\x89PNG")
     board, report = tmp_path / "board.png", tmp_path / "report.json"
-    code, out, _ = command("check", data, "--picture", board, "--json", report)
-    assert code == 1 and "pictures cannot be read" in out
+    code, out, _ = command("check", data, "--preview", board, "--json", report)
+    assert code == 1 and "images cannot be read" in out
     assert "1.png has value 9 (5 pixels), which none of the 3 classes has" in out
     assert "2.png" in out and "nothing of 1 class: pole" in out
     assert "road" in out and "sky" in out
     with Image.open(board) as drawn:
         assert drawn.width > 2 * SIZE[1]
     splits = json.loads(report.read_text())["splits"]
-    assert sum(split["pictures"] for split in splits.values()) == 6
+    assert sum(split["images"] for split in splits.values()) == 6
     assert sum(split["unreadable"] for split in splits.values()) == 2
     with pytest.raises(DataError, match=r"1\.png has value 9"):
         list(open_dataset(data))
 
 
-def test_pictures_that_are_missing_are_found_before_the_first_step(command, one_line, tmp_path):
+def test_images_that_are_missing_are_found_before_the_first_step(command, one_line, tmp_path):
     """Elsewhere the run ends where it first asks for one."""
     data = write_coco(tmp_path / "data")
     (data / "train2017" / "b.png").unlink()
-    code, _, err = command("check", data, "--picture", tmp_path / "board.png")
+    code, _, err = command("check", data, "--preview", tmp_path / "board.png")
     one_line(code, err, "instances_train2017.json names 'b.png'", "1 of 5 images are missing")
 
 
 def test_more_objects_than_queries_are_told_before_the_first_step(command, tmp_path):
     """Elsewhere a network of a hundred masks learns crowds in vain, and nobody says why."""
     data = write_discs(tmp_path / "data", {"train": 2, "val": 1}, objects=9)
-    code, out, _ = command("check", data, "--queries", 3, "--picture", tmp_path / "board.png")
-    assert code == 1 and "train: 2 pictures with more objects than 3 queries, at most " in out
+    code, out, _ = command("check", data, "--queries", 3, "--preview", tmp_path / "board.png")
+    assert code == 1 and "train: 2 images with more objects than 3 queries, at most " in out
     assert "train/images/0.png: " in out and "--queries" in out
 
 
@@ -136,11 +136,11 @@ def test_panoptic_truth_is_made_of_instances_alone(command, tmp_path):
         labels = [np.array([-1, *sample.label_ids])[sample.front] for sample in (one, other)]
         assert (labels[0] == labels[1]).all()
         assert np.unique(one.front).size == np.unique(other.front).size
-    code, _, _ = command("check", out, "--split", "train", "--picture", tmp_path / "board.png")
+    code, _, _ = command("check", out, "--split", "train", "--preview", tmp_path / "board.png")
     assert code == 0
 
 
-def test_a_panoptic_picture_that_contradicts_its_json_is_named(command, tmp_path):
+def test_a_panoptic_image_that_contradicts_its_json_is_named(command, tmp_path):
     """Elsewhere a number without a segment is a KeyError in the first epoch."""
     out = tmp_path / "out"
     data = write_discs(tmp_path / "data", {"train": 3, "val": 1})
@@ -149,8 +149,8 @@ def test_a_panoptic_picture_that_contradicts_its_json_is_named(command, tmp_path
     ids = np.asarray(Image.open(broken)).copy()
     ids[:4, :4] = encode_ids(np.full((4, 4), 777))
     Image.fromarray(ids).save(broken)
-    code, told, _ = command("check", out, "--picture", tmp_path / "board.png")
-    assert code == 1 and "1 picture cannot be read" in told
+    code, told, _ = command("check", out, "--preview", tmp_path / "board.png")
+    assert code == 1 and "1 image cannot be read" in told
     assert "panoptic_train/1.png" in told and "777" in told
 
 
@@ -167,17 +167,17 @@ def test_objects_inside_of_others_stay_whole(tmp_path):
 
 
 def test_a_dataset_of_cocos_size_takes_less_than_a_gigabyte(tmp_path):
-    """Elsewhere masks are kept as pixels: 13,500 pictures took 73 GB before the first step.
+    """Elsewhere masks are kept as pixels: 13,500 images took 73 GB before the first step.
 
     Measured at full size by benchmarks/dataset_memory.py.
     """
     turns = np.linspace(0, 2 * np.pi, 29, endpoint=False)
     star = np.stack([30 + 20 * np.cos(turns), 24 + 15 * np.sin(turns)], axis=1)
     held = []
-    for pictures, each in ((50, 1), (50, 11), (550, 1)):
-        folder = tmp_path / f"{pictures}_{each}"
+    for images, each in ((50, 1), (50, 11), (550, 1)):
+        folder = tmp_path / f"{images}_{each}"
         folder.mkdir()
-        names = [f"{number}.png" for number in range(pictures)]
+        names = [f"{number}.png" for number in range(images)]
         for name in names:
             (folder / name).touch()
         write_json(
@@ -187,6 +187,6 @@ def test_a_dataset_of_cocos_size_takes_less_than_a_gigabyte(tmp_path):
         dataset = open_dataset(folder)
         held.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
-        assert len(dataset) == pictures
-    one_object, one_picture = (held[1] - held[0]) / 500, (held[2] - held[0]) / 500
-    assert 860_000 * one_object + 118_000 * (one_picture - one_object) < 0.5e9
+        assert len(dataset) == images
+    one_object, one_image = (held[1] - held[0]) / 500, (held[2] - held[0]) / 500
+    assert 860_000 * one_object + 118_000 * (one_image - one_object) < 0.5e9

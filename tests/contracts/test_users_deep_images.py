@@ -18,7 +18,7 @@ import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.errors import CheckpointError, DataError, SettingsError
 from unimask.presets import PRESETS
-from unimask.processing.images import read_picture
+from unimask.processing.images import read_image
 from unimask.processing.intensities import percentiles
 from unimask.processing.value_ranges import RangeWarning
 from unimask.training.settings import TrainingSettings
@@ -74,7 +74,7 @@ def write_deep_colours(path, values):
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
 
 
-@pytest.mark.filterwarnings("always::unimask.processing.images.PictureWarning")
+@pytest.mark.filterwarnings("always::unimask.processing.images.ImageWarning")
 @pytest.mark.parametrize("name", ["12 bits in uint16", *KINDS])
 def test_dark_images_are_told_once_by_predict(command, tiny_model, tmp_path, name):
     images = write_deep(tmp_path / "data", name) / "images"
@@ -89,7 +89,7 @@ def test_dark_images_are_told_once_by_predict(command, tiny_model, tmp_path, nam
 def test_black_images_are_severe_and_dark_ones_a_note(command, tmp_path, name):
     data = write_deep(tmp_path / "data", name)
     kind, _ = KINDS.get(name, ("nearly black", ""))
-    arguments = ("check", data, "--picture", tmp_path / "board.png", "--json", tmp_path / "r.json")
+    arguments = ("check", data, "--preview", tmp_path / "board.png", "--json", tmp_path / "r.json")
     code, printed, err = command(*arguments)
     assert code == (1 if kind == "black" else 0) and err == "", printed
     lines = [line for line in printed.splitlines() if "--window" in line]
@@ -104,20 +104,20 @@ def test_black_images_are_severe_and_dark_ones_a_note(command, tmp_path, name):
 def test_the_range_and_what_becomes_of_it_are_told():
     values = twelve_bits(draw_discs(0)[0])
     with pytest.warns(RangeWarning, match=r"from 0 to 65535 .* nearly black, at most \d+ of 255"):
-        found = read_picture(values)
+        found = read_image(values)
     with pytest.warns(RangeWarning, match="--window 0,4095 or --window auto"):
-        read_picture(values)
+        read_image(values)
     assert found.max() <= 15
-    assert read_picture(values, window=TWELVE_BITS).max() > 180
+    assert read_image(values, window=TWELVE_BITS).max() > 180
 
 
 @pytest.mark.parametrize("name", DEEP)
 def test_every_kind_of_dark_values_is_told_and_mended_by_auto(name):
     _, values = DEEP[name](draw_discs(0, SIZE, count=3)[0])
     with pytest.warns(RangeWarning, match=KINDS.get(name, ("nearly black", ""))[0]):
-        read_picture(values)
+        read_image(values)
     with warnings.catch_warnings(action="error"):
-        assert np.ptp(read_picture(values, window="auto")) == 255
+        assert np.ptp(read_image(values, window="auto")) == 255
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_every_kind_of_dark_values_is_told_and_mended_by_auto(name):
 )
 def test_images_that_use_their_range_or_are_blank_are_not_warned_of(values):
     with warnings.catch_warnings(action="error"):
-        read_picture(values)
+        read_image(values)
 
 
 def test_a_hot_pixel_hides_no_dark_image():
     values = np.tile(twelve_bits(draw_discs(0)[0]), (4, 4))
     values[5, 5] = 65535
     with pytest.warns(RangeWarning, match=r"nearly black.*--window 0,4095"):
-        read_picture(values)
+        read_image(values)
 
 
 def test_deep_colours_of_which_pillow_reads_eight_bits_are_told_too(tmp_path):
@@ -146,16 +146,16 @@ def test_deep_colours_of_which_pillow_reads_eight_bits_are_told_too(tmp_path):
     path = tmp_path / "a.png"
     write_deep_colours(path, values)
     with pytest.warns(RangeWarning, match="nearly black"):
-        read_picture(path)
+        read_image(path)
 
 
 def test_a_dark_channel_of_a_stack_is_told():
     stack = np.stack([twelve_bits(draw_discs(n)[0]) * 16 for n in range(4)], axis=-1)
     with warnings.catch_warnings(action="error"):
-        read_picture(stack, channels=4)
+        read_image(stack, channels=4)
     stack[..., 2] //= 16
     with pytest.warns(RangeWarning, match="nearly black"):
-        read_picture(stack, channels=4)
+        read_image(stack, channels=4)
 
 
 def test_floats_beyond_one_are_refused_with_their_range(command, one_line, tiny_model, tmp_path):
@@ -183,7 +183,7 @@ def test_a_model_predicts_with_the_window_it_was_trained_with(windowed_run):
     model = unimask.load(run)
     assert model.checkpoint.preprocessing.window == TWELVE_BITS
     image = data / "images" / "0.png"
-    expected = read_picture(image, window=TWELVE_BITS)
+    expected = read_image(image, window=TWELVE_BITS)
     assert (model.predict(image).image == expected).all()
     assert (model.predict(expected, window=(0, 255)).image == expected).all()
     with pytest.warns(RangeWarning, match="from 0 to 65535"):

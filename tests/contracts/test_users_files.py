@@ -124,7 +124,7 @@ def test_reports_are_replaced_but_no_other_files(command, one_line, discs, tiny_
         one_line(code, err, "scores.json was not written by unimask", "--overwrite")
     code, _, err = command("compare", "a", "b", "--data", discs, "--json", scores)
     one_line(code, err, "scores.json was not written by unimask", "--overwrite")
-    code, _, err = command("check", discs, "--picture", discs / "val" / "images" / "0.png")
+    code, _, err = command("check", discs, "--preview", discs / "val" / "images" / "0.png")
     one_line(code, err, "0.png was not written by unimask")
     assert scores.read_text() == '{"images": []}'
     code, _, _ = command("check", discs, "--json", scores, "--overwrite")

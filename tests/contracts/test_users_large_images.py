@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
 from unimask.processing import decoded, preprocess
-from unimask.processing.images import read_picture
+from unimask.processing.images import read_image
 from unimask.processing.orientation import ORIENTATION, stored_view
-from unimask.processing.preprocess import resize_picture, stretch_intensities
+from unimask.processing.preprocess import resize_image, stretch_intensities
 from unimask.visualization import overlay
 from unimask.visualization.overlay import Shape, draw_overlay
 
@@ -74,10 +74,10 @@ def test_an_image_takes_few_bytes_a_pixel_from_file_to_files(tiny_model, tmp_pat
 def test_resizing_by_strips_changes_no_bit(size, new_size, channels, rows, stretched):
     image = np.random.default_rng(size).integers(0, 99, (*size, channels), np.uint8)
     table = preprocess.intensity_table(image) if stretched else None
-    expected = resize_picture(stretch_intensities(image) if stretched else image, new_size)
+    expected = resize_image(stretch_intensities(image) if stretched else image, new_size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preprocess, "STRIP_PIXELS", rows * size[1])
-        assert np.array_equal(resize_picture(image, new_size, table=table), expected)
+        assert np.array_equal(resize_image(image, new_size, table=table), expected)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "LA", "I;16", "F"])
@@ -92,8 +92,8 @@ def test_decoding_by_strips_changes_no_bit(tmp_path, monkeypatch, mode, orientat
         image = Image.fromarray(values).convert(mode)
     image.getexif()[ORIENTATION] = orientation
     turned = ImageOps.exif_transpose(image)
-    expected = read_picture(np.asarray(turned if mode in ("I;16", "F") else turned.convert("RGB")))
-    assert np.array_equal(read_picture(image), expected)
+    expected = read_image(np.asarray(turned if mode in ("I;16", "F") else turned.convert("RGB")))
+    assert np.array_equal(read_image(image), expected)
     assert stored_view(expected, orientation).shape[:2] == (17, 23)
 
 
@@ -118,7 +118,7 @@ def test_only_the_first_page_of_many_is_decoded(tmp_path):
     others = [Image.new("L", (64, 48), value) for value in range(200)]
     page.save(tmp_path / "a.tif", save_all=True, append_images=others)
     with pytest.warns(UserWarning, match="only the first is read"):
-        assert (read_picture(tmp_path / "a.tif") == 7).all()
+        assert (read_image(tmp_path / "a.tif") == 7).all()
 
 
 def test_a_sparse_array_is_read_by_strips(tmp_path):
@@ -126,6 +126,6 @@ def test_a_sparse_array_is_read_by_strips(tmp_path):
     sparse = np.lib.format.open_memmap(path, "w+", np.uint16, (3000, 2000))
     sparse[10:20, 30:40] = 65535
     sparse.flush()
-    image = read_picture(path)
+    image = read_image(path)
     assert image.shape == (3000, 2000, 3)
     assert image.any(axis=2).sum() == 100 and (image[10:20, 30:40] == 255).all()

@@ -30,7 +30,7 @@ def predictor(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_same_picture_scores_alike_alone_and_in_a_batch(predictor, task):
+def test_the_same_image_scores_alike_alone_and_in_a_batch(predictor, task):
     """Elsewhere padding counts as content: scores change with whatever shares the batch."""
     sizes = [(60, 90), (90, 60), (33, 120), (60, 90), (64, 64)]
     images = [draw_discs(seed, size, count=4)[0] for seed, size in enumerate(sizes)]
@@ -52,7 +52,7 @@ def numbers_in(report):
 
 
 def as_results(dataset):
-    """Give the things of COCO pictures as the results of somebody who found them all."""
+    """Give the things of COCO images as the results of somebody who found them all."""
     found = []
     for image, sample in zip(dataset.image_ids, dataset, strict=True):
         for number, label in enumerate(sample.label_ids.tolist(), start=1):
@@ -70,18 +70,18 @@ def as_results(dataset):
     return found
 
 
-def coco_folder(folder, pictures, names=("cat", "cap")):
-    """Write pictures and one JSON beside them."""
-    for name in pictures:
+def coco_folder(folder, images, names=("cat", "cap")):
+    """Write images and one JSON beside them."""
+    for name in images:
         draw(folder, name)
-    write_json(folder / "labels.json", coco_content(pictures, names))
+    write_json(folder / "labels.json", coco_content(images, names))
     return folder
 
 
 def test_a_class_that_is_nowhere_has_no_score(tmp_path):
     """Elsewhere it is a division by zero, or a 0 or a 100 in the mean."""
-    pictures = {"a.png": [("cat", [SQUARE]), ("cap", [INSIDE])], "b.png": []}
-    data = coco_folder(tmp_path / "data", pictures, ("cat", "cap", "bird"))
+    images = {"a.png": [("cat", [SQUARE]), ("cap", [INSIDE])], "b.png": []}
+    data = coco_folder(tmp_path / "data", images, ("cat", "cap", "bird"))
     write_json(tmp_path / "found.json", as_results(open_dataset(data)))
     reports = [unimask.evaluate(data, results=tmp_path / "found.json", split=None)]
     for to, kind in (("coco-panoptic", "annotations/panoptic_all.json"), ("semantic", "all/masks")):
@@ -155,7 +155,7 @@ def test_more_than_a_hundred_objects_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_ten_times_the_pictures_take_no_more_memory(predictor, tmp_path, task):
+def test_ten_times_the_images_take_no_more_memory(predictor, tmp_path, task):
     """Elsewhere every mask is kept until the end: training fits, and validation does not."""
     data = tmp_path / "data"
     image, ids = draw_discs(0, (300, 400), count=8)
@@ -170,7 +170,7 @@ def test_ten_times_the_pictures_take_no_more_memory(predictor, tmp_path, task):
 
     unimask.evaluate(data, predictor, task=task, split=None, progress=note)
     assert len(held) == 20
-    assert held[20] < 1.1 * held[2] and held[20] - held[2] < 8e6  # a picture's masks are 1 MB
+    assert held[20] < 1.1 * held[2] and held[20] - held[2] < 8e6  # an image's masks are 1 MB
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")

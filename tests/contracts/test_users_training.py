@@ -107,7 +107,7 @@ def test_pixels_without_a_label_teach_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_diverging_loss_ends_the_run_with_its_pictures_named(discs, tmp_path, precision, capsys):
+def test_a_diverging_loss_ends_the_run_with_its_images_named(discs, tmp_path, precision, capsys):
     """Elsewhere the matcher crashes hours in: "matrix contains invalid numeric entries"."""
     changes = {"learning_rate": 1e30, "steps": 20, "max_bad_steps": 3, "precision": precision}
     with pytest.raises(TrainingError, match=r"^3 steps in a row up to step \d") as failed:
@@ -124,7 +124,7 @@ def test_a_diverging_loss_ends_the_run_with_its_pictures_named(discs, tmp_path, 
 def test_one_bad_step_leaves_the_weights_alone_and_is_reported(
     discs, tmp_path, monkeypatch, capsys
 ):
-    """Elsewhere one overflow makes every weight a NaN, and nobody is told which picture it was."""
+    """Elsewhere one overflow makes every weight a NaN, and nobody is told which image it was."""
     real, seen = steps.forward, []
 
     def spoiled_once(fabric, trainee, batch, generator):
@@ -201,7 +201,7 @@ def test_curves_at_zero_stand_on_the_axis(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def half_empty(tmp_path_factory):
-    """Two pictures without an object, one with one, one with six."""
+    """Two images without an object, one with one, one with six."""
     data = write_discs(tmp_path_factory.mktemp("data") / "half", {"train": 4, "val": 2})
     for name, most in (
         ("train/masks/0.png", 0),
@@ -214,15 +214,15 @@ def half_empty(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_picture_without_objects_does_not_stop_a_run(half_empty, tmp_path, task):
-    """Elsewhere an empty list of masks fails in `grid_sample`, or such pictures are thrown away."""
-    assert run(half_empty, tmp_path, task=task).finished  # all four pictures in each batch
+def test_a_image_without_objects_does_not_stop_a_run(half_empty, tmp_path, task):
+    """Elsewhere an empty list of masks fails in `grid_sample`, or such images are thrown away."""
+    assert run(half_empty, tmp_path, task=task).finished  # all four images in each batch
     assert state_of(tmp_path)["bad_steps"] == 0
     rows, losses = RunFolder(tmp_path).rows(), ("loss", "mask", "dice", "auxiliary")
     assert rows and all(np.isfinite(float(row[name])) for row in rows for name in losses)
 
 
-def test_a_picture_without_objects_teaches_that_nothing_is_there():
+def test_a_image_without_objects_teaches_that_nothing_is_there():
     """Elsewhere negatives are filtered out as useless."""
     nothing_there = sample_of(np.zeros((64, 64), np.int32))
     empty = build_target(nothing_there, "instance", tiny_checkpoint().labels)
@@ -255,7 +255,7 @@ def test_a_first_loss_of_many_layers_frightens_nobody(tmp_path, capsys):
     data = write_discs(tmp_path / "data", {"train": 8, "val": 1})
     result = unimask.train(data, "tiny", out=tmp_path / "run", device="cpu", steps=1, workers=0)
     told = capsys.readouterr().out
-    assert "1 steps of 2 pictures (2 at a time)" in told and "squares of 96" in told
+    assert "1 steps of 2 images (2 at a time)" in told and "squares of 96" in told
     folder = RunFolder(result.folder)
     assert folder.read_settings().batch_size == 2
     expected = float(told.split("expect a first loss near ")[1].split(" = ")[0])
@@ -267,7 +267,7 @@ def test_a_first_loss_of_many_layers_frightens_nobody(tmp_path, capsys):
     assert layers == pytest.approx(TINY_RESNET.transformer_decoder.num_layers, rel=0.2)
 
 
-def test_one_small_gpu_takes_the_steps_of_sixteen_pictures():
+def test_one_small_gpu_takes_the_steps_of_sixteen_images():
     """Elsewhere the recipe is for eight GPUs, and diverges or stalls with the batch of one."""
     settings, told = choose(replace(GPU, memory_gb=8.0), size=1024)
     assert settings.batch_size < 16 and settings.batch_size * settings.accumulate == 16
@@ -350,7 +350,7 @@ print(peaks[-1] / peaks[-2])
 
 
 def test_five_hundred_objects_train_where_twenty_do():
-    """Elsewhere every mask is compared at full size, and memory grows with what a picture holds.
+    """Elsewhere every mask is compared at full size, and memory grows with what an image holds.
 
     Here it grows by the points of each mask, threefold from 20 objects to 500 at 256 x 256; with a
     number and its gradient per pixel and layer it would be more than tenfold.

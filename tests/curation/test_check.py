@@ -40,9 +40,9 @@ def zeros(mask):
 
 def test_splits_made_by_rule_are_looked_at_too(tmp_path):
     whole = write_discs(tmp_path / "discs", {"train": 6}) / "train"
-    assert [s.pictures for s in check(whole).surveys] == [5, 1]
+    assert [s.images for s in check(whole).surveys] == [5, 1]
     few = write_discs(tmp_path / "few", {"train": 2}) / "train"
-    assert [(s.name, s.pictures) for s in check(few).surveys] == [("all", 2)]
+    assert [(s.name, s.images) for s in check(few).surveys] == [("all", 2)]
     assert [s.name for s in check(whole, split="val").surveys] == ["val"]
 
 
@@ -52,24 +52,24 @@ def test_corrupt_files_and_sizes_that_differ_are_all_named(tmp_path):
     Image.fromarray(np.ones((3, 3), np.uint8)).save(data / "train" / "masks" / "2.png")
     report = check(data)
     (finding,) = [f for f in report.findings if f.severe]
-    assert finding.told == "train: 2 pictures cannot be read"
+    assert finding.told == "train: 2 images cannot be read"
     assert "0.png" in finding.files[0] and "2.png is 3 x 3" in finding.files[1]
     assert not report.sound and len(report.surveys[0].sizes) == 2
 
 
 def test_leaks_between_splits_are_found_by_pixels(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 2})
-    picture = Image.open(data / "train" / "images" / "1.png")
-    picture.save(data / "val" / "images" / "1.png", compress_level=1)
+    image = Image.open(data / "train" / "images" / "1.png")
+    image.save(data / "val" / "images" / "1.png", compress_level=1)
     shutil.copy(data / "train" / "masks" / "1.png", data / "val" / "masks" / "1.png")
     report = check(data)
     (finding,) = [f for f in report.findings if f.severe]
-    assert finding.told.startswith("1 picture of val also in train")
+    assert finding.told.startswith("1 image of val also in train")
     assert "train/images/1.png" in finding.files[0] and "val/images/1.png" in finding.files[0]
     shutil.rmtree(data / "val")
     for kind in ("images", "masks"):
         shutil.copy(data / "train" / kind / "1.png", data / "train" / kind / "7.png")
-    assert "all: 1 picture more than once" in told(check(data / "train"))
+    assert "all: 1 image more than once" in told(check(data / "train"))
 
 
 def test_more_objects_than_queries_is_severe(tmp_path):
@@ -77,18 +77,18 @@ def test_more_objects_than_queries_is_severe(tmp_path):
     report = check(data, queries=3)
     assert not report.sound
     severe = [finding.told for finding in report.findings if finding.severe]
-    assert severe[0].startswith("train: 2 pictures with more objects than 3 queries, at most")
+    assert severe[0].startswith("train: 2 images with more objects than 3 queries, at most")
     assert check(data, queries=9).sound and not check(data, queries=9).findings
     many = write_discs(tmp_path / "many", {"train": 1}, objects=9)
     assert check(many).sound, "without a limit, weights can have more queries"
 
 
-def test_pictures_without_objects_are_kept_and_told(tmp_path):
+def test_images_without_objects_are_kept_and_told(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / "train" / "masks" / "2.png")
     report = check(data)
     assert report.sound
-    text = "train: 1 picture without objects; they are kept, and teach what is none"
+    text = "train: 1 image without objects; they are kept, and teach what is none"
     assert told(report)[text].files == (str(data / "train" / "images" / "2.png"),)
 
 
@@ -104,13 +104,13 @@ def test_classes_that_training_never_shows_are_severe(tmp_path):
 def coco_splits(folder, train, val):
     """Write COCO JSONs, each of which has categories of its own."""
     for split, names in (("train", train), ("val", val)):
-        pictures = {
-            picture: [(label, polygons) for label, polygons in objects if label in names]
-            for picture, objects in outlines.PICTURES.items()
+        images = {
+            image: [(label, polygons) for label, polygons in objects if label in names]
+            for image, objects in outlines.IMAGES.items()
         }
-        content = outlines.coco_content(pictures, names)
+        content = outlines.coco_content(images, names)
         outlines.write_json(folder / "annotations" / f"instances_{split}.json", content)
-        for name in pictures:
+        for name in images:
             outlines.draw(folder / split, name)
     return folder
 
@@ -149,7 +149,7 @@ def test_no_dataset_is_said(tmp_path):
         check(tmp_path / "nowhere")
 
 
-def test_every_picture_is_told_as_it_is_done(tmp_path):
+def test_every_image_is_told_as_it_is_done(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     seen = []
     check(data, progress=lambda *step: seen.append(step))
@@ -171,11 +171,11 @@ def test_the_board_passes_over_what_cannot_be_read(tmp_path):
 def one_json(folder, change=lambda content: None):
     """Write a COCO JSON of eight images, changed, with its images."""
     shapes = [("cat", [outlines.SQUARE]), ("cap", [outlines.INSIDE])]
-    pictures = {f"{index}.png": shapes for index in range(8)}
-    content = outlines.coco_content(pictures)
+    images = {f"{index}.png": shapes for index in range(8)}
+    content = outlines.coco_content(images)
     change(content)
     outlines.write_json(folder / "labels.json", content)
-    for index, name in enumerate(pictures):
+    for index, name in enumerate(images):
         noise = np.random.default_rng(index).integers(0, 256, (*outlines.SIZE, 3), np.uint8)
         Image.fromarray(noise).save(folder / name)
     return folder
@@ -253,7 +253,7 @@ def test_what_is_there_twice_is_told(tmp_path):
 
 
 def test_frames_of_one_video_on_both_sides_are_told(tmp_path):
-    """Elsewhere the score is that of a network that has seen the neighbours of every picture."""
+    """Elsewhere the score is that of a network that has seen the neighbours of every image."""
     data = tmp_path / "data"
     whole = write_discs(tmp_path / "discs", {"train": 16}) / "train"
     for index in range(16):
@@ -270,5 +270,5 @@ def test_frames_of_one_video_on_both_sides_are_told(tmp_path):
     shutil.copytree(data / "train", tmp_path / "again", dirs_exist_ok=True)
     shutil.copytree(data / "val", tmp_path / "again", dirs_exist_ok=True)
     again = check(tmp_path / "again", format="instance ids")
-    assert [s.pictures for s in again.surveys] == [12, 4]
+    assert [s.images for s in again.surveys] == [12, 4]
     assert not [f for f in again.findings if "share" in f.told], "the rule parts whole groups"

@@ -47,7 +47,7 @@ def same(first, second):
 def test_instance_ids_there_and_back(tmp_path, to):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 2})
     written = convert(data, tmp_path / "out", to=to, names=("disc", "ground"))
-    assert written.pictures == {"train": 3, "val": 2} and not written.told
+    assert written.images == {"train": 3, "val": 2} and not written.told
     for split in ("train", "val"):
         back = open_dataset(tmp_path / "out", split)
         assert back.labels == LabelSet(("disc", "ground"), (True, False))
@@ -57,7 +57,7 @@ def test_instance_ids_there_and_back(tmp_path, to):
 def test_real_panoptic_photographs_there_and_back(tmp_path, real_data):
     data = real_data / "coco_open"
     written = convert(data, tmp_path / "out", to="coco-panoptic", link=True)
-    assert written.pictures == {"train": 21, "val": 5}
+    assert written.images == {"train": 21, "val": 5}
     for split in ("train", "val"):
         back = open_dataset(tmp_path / "out", split)
         assert back.labels == open_dataset(data).labels
@@ -139,7 +139,7 @@ def test_formats_without_a_place_for_the_classes_say_so(tmp_path):
         InstanceIdWriter(tmp_path, stuff)
 
 
-def test_pictures_of_one_name_in_several_folders_stay_apart():
+def test_images_of_one_name_in_several_folders_stay_apart():
     taken = set()
     paths = [Path(p) for p in ("x/a/1.png", "x/b/1.png", "y/b/1.png", "x/a/1.jpg")]
     assert [unused_name(path, taken) for path in paths] == [
@@ -179,7 +179,7 @@ def test_stuff_of_one_folder_and_things_of_another(tmp_path):
     (things / "val" / "images" / "0.png").unlink()
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(things / "val" / "images" / "7.png")
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(things / "val" / "masks" / "7.png")
-    with pytest.raises(DataError, match="must hold the same pictures"):
+    with pytest.raises(DataError, match="must hold the same images"):
         convert(stuff, tmp_path / "again", to="coco-panoptic", things=things)
 
 
@@ -204,8 +204,8 @@ def test_yolo_keeps_parts_and_holes_to_the_pixel(tmp_path):
     """A polygon with bridges is drawn by COCO's rasteriser as the mask that it was made of."""
     sample, names = with_gaps(), ("cell", "square", "ground")
     writer = YoloWriter(tmp_path, LabelSet(names, (True, True, False)))
-    writer.pictures("val").mkdir(parents=True)
-    Image.fromarray(sample.image).save(writer.pictures("val") / "a.png")
+    writer.image_folder("val").mkdir(parents=True)
+    Image.fromarray(sample.image).save(writer.image_folder("val") / "a.png")
     writer.add("val", sample, "a.png")
     writer.finish("val")
     back = open_dataset(tmp_path, "val")
@@ -256,7 +256,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         convert(data, tmp_path / "out", to="coco-panoptic", progress=interrupt)
     assert [path.name for path in tmp_path.iterdir()] == ["discs"]
-    assert convert(data, tmp_path / "out", to="coco-panoptic").pictures == {"train": 2, "val": 1}
+    assert convert(data, tmp_path / "out", to="coco-panoptic").images == {"train": 2, "val": 1}
 
 
 def test_yolo_there_and_back(tmp_path):

@@ -14,8 +14,8 @@ from unimask.errors import DataError, ImageError
 def one_folder(folder, ids, image=None, name="a.png"):
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-    picture = np.zeros((*ids.shape, 3), np.uint8) if image is None else image
-    Image.fromarray(picture).save(folder / "images" / name)
+    pixels = np.zeros((*ids.shape, 3), np.uint8) if image is None else image
+    Image.fromarray(pixels).save(folder / "images" / name)
     Image.fromarray(ids).save(folder / "masks" / name)
     return folder
 
@@ -54,7 +54,7 @@ def test_names_come_from_the_caller_the_file_or_neither(tmp_path):
         open_ids(folder)
 
 
-def test_splits_are_folders_or_every_fifth_picture(tmp_path):
+def test_splits_are_folders_or_every_fifth_image(tmp_path):
     data = write_discs(tmp_path / "split", {"train": 3, "val": 2})
     assert len(open_dataset(data, "train")) == 3 and len(open_dataset(data, "val")) == 2
     whole = data / "train"
@@ -113,7 +113,7 @@ def test_masks_that_are_none_are_named(tmp_path):
     Image.new("RGB", (4, 4), "red").save(folder / "masks" / "a.png")
     with pytest.raises(DataError, match="one channel"):
         open_ids(folder)[0]
-    (folder / "masks" / "a.png").write_bytes(b"no picture")
+    (folder / "masks" / "a.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="cannot be read as a mask"):
         open_ids(folder)[0]
     (folder / "images" / "a.png").write_bytes(b"")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from unimask.datasets import open_dataset
-from unimask.datasets.image_files import picture_size
+from unimask.datasets.image_files import image_size
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import encode_ids
 from unimask.processing.orientation import ORIENTATION, read_orientation, upright
@@ -126,7 +126,7 @@ def test_panoptic_maps_beside_turned_images_are_refused(tmp_path, orientation, r
 def test_sizes_are_those_of_upright_images_in_every_format(tmp_path, suffix, orientation):
     path = tmp_path / f"a.{suffix}"
     Image.new("RGB", SIZE[::-1]).save(path, exif=with_orientation(orientation))
-    assert picture_size(path, 3) == (SIZE if orientation < 5 else SIZE[::-1])
+    assert image_size(path, 3) == (SIZE if orientation < 5 else SIZE[::-1])
 
 
 def test_orientation_behind_the_pixels_of_a_png_is_found():

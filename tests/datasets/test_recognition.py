@@ -16,7 +16,7 @@ from unimask.datasets.found import DataWarning, Wish
 from unimask.errors import DataError, SettingsError
 from unimask.formats.panoptic_png import encode_ids
 
-NAMES = {**outlines.PICTURES, **{f"{i}.png": [("cat", [outlines.SQUARE])] for i in range(5)}}
+NAMES = {**outlines.IMAGES, **{f"{i}.png": [("cat", [outlines.SQUARE])] for i in range(5)}}
 
 
 def write_images(folder, names=NAMES):
@@ -65,9 +65,9 @@ def test_a_json_that_is_something_else_hides_no_format(tmp_path, name, format):
         shutil.rmtree(tmp_path / "images")
         outlines.write_plain_yolo(tmp_path)
     elif format == "LabelMe":
-        for picture, shapes in outlines.PICTURES.items():
-            file = (tmp_path / "images" / picture).with_suffix(".json")
-            write_json(file, labelme_content(picture, shapes))
+        for image, shapes in outlines.IMAGES.items():
+            file = (tmp_path / "images" / image).with_suffix(".json")
+            write_json(file, labelme_content(image, shapes))
     elif format == "CVAT for images":
         (tmp_path / "annotations.xml").write_text(outlines.cvat_text())
     else:
@@ -213,7 +213,7 @@ def test_a_dataset_in_a_folder_in_a_folder(tmp_path):
     assert len(open_dataset(tmp_path / "unpacked")) == 5
     for fold in ("fold1", "fold2"):
         write_json(tmp_path / "folds" / fold / "labels.json", coco_content())
-        write_images(tmp_path / "folds" / fold, outlines.PICTURES)
+        write_images(tmp_path / "folds" / fold, outlines.IMAGES)
     assert split_names(tmp_path / "folds", Wish()) == ("fold1", "fold2")
     assert len(open_dataset(tmp_path / "folds", "fold2")) == 5
 
@@ -251,9 +251,9 @@ def test_a_panoptic_json_finds_its_folders(tmp_path):
 )
 def test_images_whose_names_are_written_otherwise_are_found_and_told(tmp_path, named, file):
     """Elsewhere two names that look the same on a screen are "not found"."""
-    pictures = {"a.png": [], named: [("cat", [outlines.SQUARE])]}
+    images = {"a.png": [], named: [("cat", [outlines.SQUARE])]}
     write_images(tmp_path, ["a.png", file])
-    write_json(tmp_path / "labels.json", coco_content(pictures))
+    write_json(tmp_path / "labels.json", coco_content(images))
     with pytest.warns(DataWarning, match=r"is taken to be .*1 of 2 names"):
         dataset = open_dataset(tmp_path)
     assert sorted(path.name for path in dataset.paths) == sorted(["a.png", file])
@@ -287,7 +287,7 @@ def test_hidden_files_are_no_images(tmp_path):
     data = outlines.write_plain_yolo(tmp_path)
     for name in (".ipynb_checkpoints/a-checkpoint.png", "__MACOSX/._a.png", "._a.png"):
         draw(data / "images", name)
-    assert [path.name for path in open_dataset(data).paths] == sorted(outlines.PICTURES)
+    assert [path.name for path in open_dataset(data).paths] == sorted(outlines.IMAGES)
 
 
 def test_labels_of_another_machine_find_images_by_the_end_of_their_path(tmp_path):

@@ -1,4 +1,4 @@
-"""The rendered field holds what makes nuclei hard, and its truth is the picture's."""
+"""The rendered field holds what makes nuclei hard, and its truth is the image's."""
 
 import numpy as np
 import pytest

@@ -12,7 +12,7 @@ from PIL import Image
 
 from unimask.curation import check, convert
 from unimask.datasets import describe, open_dataset, recognise, split_names, widest_task
-from unimask.datasets.found import Wish, open_picture
+from unimask.datasets.found import Wish, open_image
 from unimask.datasets.tables import find
 from unimask.errors import DataError, ImageError, MissingExtraError, SettingsError
 from unimask.labels import LabelSet
@@ -73,8 +73,8 @@ def test_semantic_maps_saved_to_disk_are_read_like_those_in_folders(tmp_path):
     assert (sample.image == np.asarray(jpeg)).all()
     assert sample.path == folder / "val" / "image" / "000001.jpg"
     assert (sample.ignored == (draw_blocks(4, 3) == 0)).all()
-    assert widest_task(dataset) == "semantic" and "pictures in image" in describe(dataset)
-    assert open_picture(dataset, 1).read() == semantic_rows(1, first=4)["image"][0]["bytes"]
+    assert widest_task(dataset) == "semantic" and "images in image" in describe(dataset)
+    assert open_image(dataset, 1).read() == semantic_rows(1, first=4)["image"][0]["bytes"]
 
 
 def test_one_table_is_split_by_the_rule_of_folders(tmp_path):
@@ -91,7 +91,7 @@ def parquet(folder, rows, features, split="train"):
     return folder
 
 
-def test_parquet_files_beside_a_card_and_names_that_pictures_had(tmp_path):
+def test_parquet_files_beside_a_card_and_names_that_images_had(tmp_path):
     rows = semantic_rows(5)
     for index, cell in enumerate(rows["image"]):
         cell["path"] = f"frames/{index}_left.jpg"
@@ -167,11 +167,11 @@ OBJECTS = datasets.Features(
 
 
 def object_rows():
-    pictures = outlines.PICTURES.values()
+    images = outlines.IMAGES.values()
     return {
-        "image": [packed(draw_photo(seed)) for seed in range(len(pictures))],
-        "width": [64] * len(pictures),
-        "height": [48] * len(pictures),
+        "image": [packed(draw_photo(seed)) for seed in range(len(images))],
+        "width": [64] * len(images),
+        "height": [48] * len(images),
         "objects": [
             [
                 {
@@ -181,7 +181,7 @@ def object_rows():
                 }
                 for label, polygons in objects
             ]
-            for objects in pictures
+            for objects in images
         ],
     }
 
@@ -189,7 +189,7 @@ def object_rows():
 def test_lists_of_objects_are_those_of_coco(tmp_path):
     folder = saved(tmp_path / "cats", {"train": object_rows()}, OBJECTS)
     coco = open_dataset(outlines.write_coco(tmp_path / "coco"), "train")
-    order = sorted(range(5), key=lambda row: list(outlines.PICTURES)[row])
+    order = sorted(range(5), key=lambda row: list(outlines.IMAGES)[row])
     dataset = open_dataset(folder)
     assert dataset.labels == coco.labels and "objects may overlap" in describe(dataset)
     for place, row in enumerate(order):
@@ -239,7 +239,7 @@ def test_instance_ids_are_checked_converted_and_come_back(tmp_path):
     folder = saved(tmp_path / "cells", {"train": rows, "validation": rows})
     assert not [f for f in check(folder).findings if f.severe and "also in" not in f.told]
     written = convert(folder, tmp_path / "out", to="coco")
-    assert written.pictures == {"train": 6, "val": 6}
+    assert written.images == {"train": 6, "val": 6}
     ours, back = open_dataset(folder, "val"), open_dataset(tmp_path / "out", "val")
     assert (ours[2].image == back[2].image).all()
     assert ours[2].id_maps.max() == back[2].id_maps.max()
@@ -247,8 +247,8 @@ def test_instance_ids_are_checked_converted_and_come_back(tmp_path):
         convert(folder, tmp_path / "linked", to="coco", link=True)
     data = write_discs(tmp_path / "discs", {"train": 1, "val": 1})
     plain = open_dataset(data, "val")
-    with open_picture(plain, 0) as picture:
-        assert picture.read() == plain.paths[0].read_bytes()
+    with open_image(plain, 0) as file:
+        assert file.read() == plain.paths[0].read_bytes()
 
 
 def test_rows_without_a_map_are_left_out_and_broken_cells_are_named(tmp_path):
@@ -258,17 +258,17 @@ def test_rows_without_a_map_are_left_out_and_broken_cells_are_named(tmp_path):
     rows["image"][3] = {"bytes": b"\x89PNG", "path": None}
     folder = saved(tmp_path / "broken", {"train": rows})
     dataset = open_dataset(folder)
-    assert len(dataset) == 3 and "1 pictures have no map" in describe(dataset)
+    assert len(dataset) == 3 and "1 images have no map" in describe(dataset)
     with pytest.raises(DataError, match=r"annotation/000002.png is 9 x 9, but its image"):
         dataset[1]
-    with pytest.raises(ImageError, match=r"train/image/000003.jpg is (damaged|not a picture)"):
+    with pytest.raises(ImageError, match=r"train/image/000003.jpg is (damaged|not an image)"):
         dataset[2]
 
 
 def test_what_is_none_is_said_in_one_line(tmp_path, monkeypatch):
     features = datasets.Features({"text": datasets.Value("string")})
     folder = saved(tmp_path / "texts", {"train": {"text": ["a"]}}, features)
-    with pytest.raises(DataError, match="no column of pictures, but text"):
+    with pytest.raises(DataError, match="no column of images, but text"):
         open_dataset(folder)
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int32")})
     rows = {"image": [packed(draw_photo(0))], "label": [3]}

@@ -65,7 +65,7 @@ def test_squares_have_their_size_and_know_their_padding(seed, size):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_picture_and_objects_move_together(seed):
+def test_image_and_objects_move_together(seed):
     plain = Augmentation(crop=80, min_scale=0.7, max_scale=1.6, rotate=True, colour=0.0)
     square = augment(sample_of(seed), plain, RULES, np.random.default_rng(seed))
     bright = square.image.mean(2) > 115
@@ -74,7 +74,7 @@ def test_picture_and_objects_move_together(seed):
     assert (bright == disc)[known].mean() > 0.95
 
 
-def test_squares_have_no_areas_of_whole_pictures():
+def test_squares_have_no_areas_of_whole_images():
     whole = replace(sample_of(), areas=np.full(len(sample_of().label_ids), 7.0))
     assert augment(whole, NOTHING, RULES, np.random.default_rng(0)).areas is None
 
@@ -127,7 +127,7 @@ def test_crowds_are_ignored_and_lost_objects_left_out():
     assert target.ignored.sum() == 16
 
 
-def test_a_picture_without_objects_has_an_empty_target():
+def test_a_image_without_objects_has_an_empty_target():
     sample = with_overlap()
     sample.id_maps[:] = 0
     target = build_target(sample, "panoptic", LABELS)

@@ -57,18 +57,18 @@ def box(edges) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def streets(tmp_path_factory):
-    """Two pictures of Cityscapes as it is published, and COCO results for them."""
+    """Two images of Cityscapes as it is published, and COCO results for them."""
     folder, entries = tmp_path_factory.mktemp("streets"), []
     for index, (truth, found) in enumerate(zip(TRUTH, FOUND, strict=True)):
         frame, ids = f"town_{index:06}_000019", np.full(SIZE, 7, np.uint16)
         for value, edges in truth.items():
             ids[box(edges)] = value
-        picture = folder / "leftImg8bit" / "val" / "town" / f"{frame}_leftImg8bit.png"
-        save(picture, np.zeros((*SIZE, 3), np.uint8))
+        image = folder / "leftImg8bit" / "val" / "town" / f"{frame}_leftImg8bit.png"
+        save(image, np.zeros((*SIZE, 3), np.uint8))
         save(folder / "gtFine" / "val" / "town" / f"{frame}_gtFine_instanceIds.png", ids)
         entries += [
             {
-                "image_id": picture.name,
+                "image_id": image.name,
                 "category_id": LABELS.names.index(name),
                 "segmentation": RunLength.from_mask(box(edges)).to_coco(),
                 "score": score,
@@ -80,7 +80,7 @@ def streets(tmp_path_factory):
 
 
 def test_the_report_is_that_of_the_authors_evaluation(streets, tmp_path):
-    """The numbers were printed by cityscapesscripts 2.3.0, from the same two pictures."""
+    """The numbers were printed by cityscapesscripts 2.3.0, from the same two images."""
     page = tmp_path / "page.html"
     report = evaluate(streets, results=streets / "found.json", page=page)
     scores, rows = report["metrics"], report["per_class"]

@@ -26,7 +26,7 @@ SIZE = (8, 10)
 
 
 def draw(task, seed):
-    """Give a picture's truth and a prediction that is partly right."""
+    """Give an image's truth and a prediction that is partly right."""
     random = np.random.default_rng(seed)
     ids = np.zeros((1, *SIZE), np.int32)
     labels = random.integers(2, size=4)
@@ -49,7 +49,7 @@ def draw(task, seed):
 
 @pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
 @given(seeds=st.lists(st.integers(0, 999), min_size=1, max_size=5, unique=True), draws=st.data())
-def test_pooled_scores_are_those_of_pictures_given_so_often(task, seeds, draws):
+def test_pooled_scores_are_those_of_images_given_so_often(task, seeds, draws):
     times = np.array([draws.draw(st.integers(0, 3)) for _ in seeds])
     parts, whole = [], scorer_for(task, NUCLEI)
     for seed, count in zip(seeds, times.tolist(), strict=True):
@@ -70,7 +70,7 @@ def test_intervals_are_those_of_scipy():
     pools = []
     for scores in (first, second):
         part = MatchedPrecision((0.5,))
-        part.pictures = [[float(score)] for score in scores]
+        part.images = [[float(score)] for score in scores]
         pools.append(matched_pool([part]))
     found = paired_bootstrap(*pools, 40, resamples=4000)["AP_match@0.50"]
 
@@ -99,7 +99,7 @@ def models(tmp_path_factory):
 @pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
 def test_a_model_is_as_good_as_itself(discs, models, task):
     found = compare(models[0], models[0], discs, task=task, resamples=20)
-    assert found.pictures == 2 and len(set(found.names)) == 2
+    assert found.images == 2 and len(set(found.names)) == 2
     for score in found.scores.values():
         assert score.change in (0, None) and not score.sure
     alone = unimask.evaluate(discs, models[0], task=task)["metrics"]

@@ -86,7 +86,7 @@ def test_the_gallery_keeps_the_best_and_the_worst():
     assert [shown.name for shown in gallery.worst] == ["10.png", "20.png"]
 
 
-def test_few_pictures_are_halved():
+def test_few_images_are_halved():
     few = Gallery(LABELS, each=3)
     assert not few.best and not few.worst
     for score in (50, 10, 0, 20, 0):
@@ -134,7 +134,7 @@ def test_the_page_is_one_whole_file(tmp_path, task):
     path = tmp_path / "page.html"
     page = Page(
         title="nuclei & co",
-        of="1 picture",
+        of="1 image",
         metrics=scorer.metrics(),
         per_class=scorer.per_class(),
         notes=["a note"],
@@ -153,7 +153,7 @@ def test_the_page_is_one_whole_file(tmp_path, task):
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_a_picture_without_a_score_is_not_shown():
+def test_a_image_without_a_score_is_not_shown():
     watch = Watch(NUCLEI, "semantic")
     watch.add(Result("semantic", SIZE, NUCLEI, ()), truth())
     assert not watch.gallery.best and not watch.confusion.counts.any()

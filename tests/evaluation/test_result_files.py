@@ -1,4 +1,4 @@
-"""Anyone's results: matched to pictures, scored, or refused in one line."""
+"""Anyone's results: matched to images, scored, or refused in one line."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ SKY, CELL = 7, 3
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
-    """COCO panoptic with categories of odd ids: cells on sky, three pictures."""
+    """COCO panoptic with categories of odd ids: cells on sky, three images."""
     folder = tmp_path_factory.mktemp("cells")
     for name in ("images", "panoptic"):
         (folder / name).mkdir()
@@ -85,13 +85,13 @@ def test_coco_results(cells, tmp_path):
     report = evaluate(cells, results=write(tmp_path / "r.json", kept), split=None)
     assert report["metrics"]["AR100"] == pytest.approx(100 * (len(kept) - 1) / len(entries))
     assert report["notes"] == [
-        "1 results are of pictures that are not in the data: left out",
-        "1 of 3 pictures have no result: all missed",
+        "1 results are of images that are not in the data: left out",
+        "1 of 3 images have no result: all missed",
     ]
 
 
 @pytest.mark.parametrize("named", ["photo_000041", "photo_000041.png", 41])
-def test_pictures_are_known_by_name_or_number(cells, tmp_path, named):
+def test_images_are_known_by_name_or_number(cells, tmp_path, named):
     entries = [e | {"image_id": named} for e in truth_as_coco(cells) if e["image_id"] == 41]
     source = open_results(write(tmp_path / "r.json", entries), open_dataset(cells))
     sizes = [len(source.of(index, (96, 128)).segments) for index in range(3)]
@@ -105,8 +105,8 @@ def test_panoptic_results(cells, tmp_path):
     content = json.loads((cells / "panoptic.json").read_text())
     (tmp_path / "mine").mkdir()
     for entry in content["annotations"]:
-        picture = Image.open(cells / "panoptic" / entry["file_name"])
-        picture.save(tmp_path / "mine" / entry["file_name"])
+        image = Image.open(cells / "panoptic" / entry["file_name"])
+        image.save(tmp_path / "mine" / entry["file_name"])
     del content["categories"], content["images"]
     write(tmp_path / "mine.json", content)
     for place in (tmp_path / "mine.json", tmp_path):
@@ -199,7 +199,7 @@ def test_maps_that_do_not_fit(cells, discs, tmp_path):
         Image.fromarray(values).save(target)
         with pytest.raises(DataError, match=told):
             evaluate(cells, results=tmp_path, split=None)
-    target.write_bytes(b"no picture")
+    target.write_bytes(b"no image")
     with pytest.raises(DataError, match="cannot be read"):
         evaluate(cells, results=tmp_path, split=None)
     with pytest.raises(DataError, match="tells the classes"):

@@ -37,7 +37,7 @@ def sample_of(*layers: dict[int, np.ndarray], label_ids, crowds=()) -> Sample:
         label_ids=np.array(label_ids, np.int64),
         crowds=np.isin(np.arange(1, len(label_ids) + 1), crowds),
         ignored=None,
-        path=Path("picture.png"),
+        path=Path("image.png"),
     )
 
 
@@ -95,7 +95,7 @@ def test_where_truth_overlaps_the_smaller_object_has_the_pixel():
     found = result_of("panoptic", (OUTER & ~INNER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7))
     panoptic.add(found, NESTED)
     assert panoptic.metrics()["PQ"] == 100
-    assert "1 pictures have objects that overlap" in panoptic.notes()[0]
+    assert "1 images have objects that overlap" in panoptic.notes()[0]
     semantic = scorer_for("semantic", LABELS)
     semantic.add(result_of("semantic", (OUTER, 0, None), (LONE, 1, None)), NESTED)
     assert semantic.metrics()["mIoU"] == 100

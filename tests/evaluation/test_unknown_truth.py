@@ -159,8 +159,8 @@ def test_instances_are_scored_as_by_pycocotools(name):
     """Among them crowds, masks without pixels and classes that the truth or the results lack."""
     pytest.importorskip("pycocotools")
     sample, found, _ = CASES[name]
-    pictures = [(found_objects(result_of("instance", *found)), true_objects(sample, LABELS))]
-    precision, recall = their_scores(pictures, len(LABELS))
+    images = [(found_objects(result_of("instance", *found)), true_objects(sample, LABELS))]
+    precision, recall = their_scores(images, len(LABELS))
     ours = scores_of(sample, found)
     for metric, table in (("AP", precision[..., 0]), ("AR100", recall[..., 0, -1])):
         known = table[table > -1]

@@ -42,7 +42,7 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import run_lengths_of_ids
-from unimask.processing.images import read_picture
+from unimask.processing.images import read_image
 from unimask.text.task_sentences import END, START
 from unimask.text.tokenizers import ClipTokenizer
 from unimask.training import TrainingSettings, loop
@@ -122,7 +122,7 @@ def write_masks_of_run_lengths(folder: Path) -> Path:
         "size": list(outlines.SIZE), "counts": [5, 10, 3057],
     }  # fmt: skip
     content["annotations"][1]["iscrowd"] = 1
-    for name in outlines.PICTURES:
+    for name in outlines.IMAGES:
         outlines.draw(folder / "images", name)
     return outlines.write_json(folder / "instances.json", content)
 
@@ -262,7 +262,7 @@ def write_images(place: Path) -> None:
 def read_images(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         many = path.is_file() and path.stat().st_size % 4 == 0
-        read_picture(path, window="auto" if many else None)
+        read_image(path, window="auto" if many else None)
 
 
 def write_tokenizers(place: Path) -> None:

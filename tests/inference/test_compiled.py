@@ -49,7 +49,7 @@ def network(config=TINY_MASKFORMER):
     return build_segmenter(config).eval().requires_grad_(False)
 
 
-def picture(width, count=1):
+def image(width, count=1):
     return torch.randn(count, 3, 32, width, generator=torch.Generator().manual_seed(width))
 
 
@@ -59,11 +59,11 @@ def test_a_size_is_compiled_when_it_comes_again(compiler):
     assert compiler.options == {"dynamic": False, "mode": None}
     with torch.inference_mode():
         for width in (32, 64, 32, 96, 32):
-            found, expected = run(picture(width), "panoptic"), run.network(picture(width))
+            found, expected = run(image(width), "panoptic"), run.network(image(width))
             assert torch.equal(found.mask_logits, expected.mask_logits)
     assert [shape[-1] for shape in compiler.calls] == [32, 32]
     with torch.inference_mode():
-        run(picture(32, 2)), run(picture(32, 2))
+        run(image(32, 2)), run(image(32, 2))
     assert compiler.calls[-1][0] == 2
 
 
@@ -71,9 +71,9 @@ def test_tasks_are_kinds_of_their_own_where_the_network_listens(compiler):
     run = CompiledSegmenter(network(TINY_ONEFORMER))
     compiler.calls.clear()
     with torch.inference_mode():
-        run(picture(32), "semantic"), run(picture(32), "instance")
+        run(image(32), "semantic"), run(image(32), "instance")
         assert not compiler.calls
-        run(picture(32), "semantic")
+        run(image(32), "semantic")
     assert len(compiler.calls) == 1
 
 
@@ -82,10 +82,10 @@ def test_sizes_beyond_the_most_run_as_they_are_and_that_is_said_once(compiler, m
     run = CompiledSegmenter(network())
     compiler.calls.clear()
     with torch.inference_mode():
-        run(picture(32)), run(picture(32)), run(picture(64))
-        with pytest.warns(CompileWarning, match="1 sizes of pictures are compiled"):
-            run(picture(64))
-        run(picture(64)), run(picture(96)), run(picture(96))  # warnings are errors here
+        run(image(32)), run(image(32)), run(image(64))
+        with pytest.warns(CompileWarning, match="1 sizes of images are compiled"):
+            run(image(64))
+        run(image(64)), run(image(96)), run(image(96))  # warnings are errors here
     assert [shape[-1] for shape in compiler.calls] == [32]
 
 
@@ -96,7 +96,7 @@ def test_threads_share_it_and_copies_begin_anew(compiler):
 
     def work():
         with torch.inference_mode():
-            outputs.extend(run(picture(32)).mask_logits for _ in range(4))
+            outputs.extend(run(image(32)).mask_logits for _ in range(4))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
@@ -130,9 +130,9 @@ def test_a_network_that_cannot_be_compiled_is_told_in_a_line(monkeypatch):
     monkeypatch.setattr(torch, "compile", Broken())
     run = CompiledSegmenter(network())
     with torch.inference_mode():
-        run(picture(32))
+        run(image(32))
         with pytest.raises(SettingsError, match="cannot be compiled: a file is too short; leave"):
-            run(picture(32))
+            run(image(32))
 
 
 def test_a_compiled_model_is_saved_under_plain_names(compiler, tiny_model, tmp_path):
@@ -149,12 +149,12 @@ warnings.simplefilter("error")
 import torch, unimask
 from PIL import Image
 device = sys.argv[2]
-picture = Image.effect_noise((96, 64), 80).convert("RGB")
+image = Image.effect_noise((96, 64), 80).convert("RGB")
 model = unimask.load(sys.argv[1], device=device, compile=True)
 seen = []
 run = model.logits
 model.logits = lambda *inputs: seen.append(run(*inputs)) or seen[-1]
-results = [model.predict(picture) for _ in range(4)]
+results = [model.predict(image) for _ in range(4)]
 first, *others = seen
 errors = [
     float((a - b).abs().max() / a.abs().max())

@@ -10,7 +10,7 @@ import unimask
 from unimask.checkpoints import write_huggingface
 from unimask.datasets.rendered_nuclei import render_nuclei
 
-# Networks whose queries come from the picture may number them differently: `nuclei` is one.
+# Networks whose queries come from the image may number them differently: `nuclei` is one.
 NETWORKS = {
     "resnet": TINY_RESNET,
     "swin": TINY_SWIN,
@@ -18,10 +18,10 @@ NETWORKS = {
 }
 
 
-def agreement(source, picture: np.ndarray) -> float:
+def agreement(source, image: np.ndarray) -> float:
     """Give the share of pixels that get the same class in both types, in percent."""
     maps = [
-        unimask.load(source, device="cpu", dtype=dtype).predict(picture, "semantic").segmentation
+        unimask.load(source, device="cpu", dtype=dtype).predict(image, "semantic").segmentation
         for dtype in ("float32", "bfloat16")
     ]
     return 100 * float((maps[0] == maps[1]).mean())

@@ -42,7 +42,7 @@ def test_a_network_can_be_built_untrained():
 
 
 def test_loading_does_not_start_the_compiler(tmp_path):
-    """It takes a second, and a folder of pictures is predicted without it."""
+    """It takes a second, and a folder of images is predicted without it."""
     write_huggingface(tmp_path, tiny_checkpoint())
     code = (
         "import sys, unimask, numpy as np; "

@@ -28,7 +28,7 @@ from unimask.results import Result
 TASKS = ("panoptic", "instance", "semantic")
 
 
-def pictures():
+def draw_images():
     sizes = [(60, 90), (90, 60), (64, 64), (60, 90), (33, 120), (60, 88)]
     return [draw_discs(seed, size, count=4)[0] for seed, size in enumerate(sizes)]
 
@@ -60,17 +60,17 @@ def same(first: Result, second: Result) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_a_picture_gives_the_same_alone_and_in_any_list(predictor, task, batch_size):
+def test_a_image_gives_the_same_alone_and_in_any_list(predictor, task, batch_size):
     threshold = 0.05 if task == "instance" else None
-    images = pictures()
+    images = draw_images()
     together = predictor.predict(images, task, threshold=threshold, batch_size=batch_size)
     assert sum(len(result) for result in together) >= 6
     for image, result in zip(images, together, strict=True):
         same(predictor.predict(image, task, threshold=threshold), result)
 
 
-def test_one_picture_a_list_a_folder_a_pattern_an_iterator(predictor, tmp_path):
-    images = pictures()[:3]
+def test_one_image_a_list_a_folder_a_pattern_an_iterator(predictor, tmp_path):
+    images = draw_images()[:3]
     for index, image in enumerate(images):
         Image.fromarray(image).save(tmp_path / f"{index}.png")
     alone = predictor.predict(images[0])
@@ -89,7 +89,7 @@ def test_an_iterator_is_read_as_results_are_asked_for(predictor):
     read = []
 
     def frames():
-        for image in pictures()[:3]:
+        for image in draw_images()[:3]:
             read.append(image)
             yield image
 
@@ -99,8 +99,8 @@ def test_an_iterator_is_read_as_results_are_asked_for(predictor):
     assert len(read) == 1
 
 
-def test_exif_turns_the_picture_upright(predictor, tmp_path):
-    image = Image.fromarray(pictures()[0])
+def test_exif_turns_the_image_upright(predictor, tmp_path):
+    image = Image.fromarray(draw_images()[0])
     exif = Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / "turned.jpg", exif=exif, quality=95)
@@ -108,7 +108,7 @@ def test_exif_turns_the_picture_upright(predictor, tmp_path):
 
 
 def test_thresholds_change_what_is_kept(predictor):
-    image = pictures()[0]
+    image = draw_images()[0]
     kept = [len(predictor.predict(image, "instance", threshold=t)) for t in (0.0, 0.5, 0.99)]
     assert kept[0] > kept[1] >= kept[2] == 0
     assert all(s.score >= 0.5 for s in predictor.predict(image, "instance").segments)
@@ -121,9 +121,9 @@ def test_a_task_that_the_weights_cannot_do_lists_those_they_can(tmp_path):
 
     write_huggingface(tmp_path, replace(tiny_checkpoint(), tasks=("instance",)))
     predictor = unimask.load(tmp_path)
-    assert predictor.predict(pictures()[0]).task == "instance"
+    assert predictor.predict(draw_images()[0]).task == "instance"
     with pytest.raises(TaskError, match="does instance"):
-        predictor.predict(pictures()[0], "panoptic")
+        predictor.predict(draw_images()[0], "panoptic")
 
 
 def test_the_network_is_the_module_that_predicts(predictor):
@@ -138,11 +138,11 @@ def test_saved_models_load_again(predictor, tmp_path):
     predictor.save(tmp_path / "copy")
     again = unimask.load(tmp_path / "copy")
     assert again.labels == predictor.labels and again.tasks == predictor.tasks
-    same(predictor.predict(pictures()[0]), again.predict(pictures()[0]))
+    same(predictor.predict(draw_images()[0]), again.predict(draw_images()[0]))
 
 
 def test_speed_tells_every_stage(predictor):
-    speed = predictor.predict(pictures()[0]).speed
+    speed = predictor.predict(draw_images()[0]).speed
     assert set(speed) == {"preprocess", "network", "postprocess"}
     assert all(ms > 0 for ms in speed.values())
 
@@ -152,15 +152,15 @@ def test_speed_tells_every_stage(predictor):
 def test_other_types_predict(tmp_path, dtype):
     write_huggingface(tmp_path, tiny_checkpoint())
     predictor = unimask.load(tmp_path, dtype=dtype, device="cpu")
-    assert predictor.predict(pictures()[0]).size == (60, 90)
+    assert predictor.predict(draw_images()[0]).size == (60, 90)
 
 
-def test_what_is_no_picture_is_refused(predictor):
+def test_what_is_no_image_is_refused(predictor):
     for wrong in (3, None, 2.5):
-        with pytest.raises(ImageError, match="is no picture"):
+        with pytest.raises(ImageError, match="is no image"):
             predictor.predict(wrong)
     with pytest.raises(SettingsError, match="batch_size is 0"):
-        predictor.predict(pictures()[0], batch_size=0)
+        predictor.predict(draw_images()[0], batch_size=0)
 
 
 def test_a_predictor_says_what_it_is(predictor):
@@ -170,7 +170,7 @@ def test_a_predictor_says_what_it_is(predictor):
 
 
 def test_all_of_the_top_k_can_be_kept(predictor):
-    kept = predictor.predict(pictures()[0], "instance", threshold=0.0)
+    kept = predictor.predict(draw_images()[0], "instance", threshold=0.0)
     scores = [segment.score for segment in kept.segments]
     assert scores == sorted(scores, reverse=True) and scores[-1] < 0.5
 
@@ -183,7 +183,7 @@ def test_colours_go_through_folders_and_into_results(tmp_path):
     first.save(tmp_path / "once")
     unimask.load(tmp_path / "once", device="cpu").save(tmp_path / "twice")
     again = unimask.load(tmp_path / "twice", device="cpu")
-    result = again.predict(pictures()[0], "semantic")
+    result = again.predict(draw_images()[0], "semantic")
     assert again.checkpoint.labels.colours == result.labels.colours == labels.colours
 
 

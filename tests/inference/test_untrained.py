@@ -1,4 +1,4 @@
-"""Untrained networks: what they know by themselves, and pictures of any channels."""
+"""Untrained networks: what they know by themselves, and images of any channels."""
 
 from dataclasses import replace
 
@@ -20,20 +20,20 @@ def five():
     return unimask.build("mask2former-nano", labels=("cell", "soil"), channels=5, device="cpu")
 
 
-def picture(channels):
+def image(channels):
     return np.random.default_rng(0).integers(0, 256, (40, 60, channels)).astype(np.uint8)
 
 
 def test_a_network_reads_as_many_channels_as_it_is_told(five, tmp_path):
     assert five.channels == 5 and len(five.checkpoint.preprocessing.mean) == 5
-    np.save(tmp_path / "a.npy", picture(5))
-    results = five.predict([picture(5), tmp_path / "a.npy"], "semantic")
+    np.save(tmp_path / "a.npy", image(5))
+    results = five.predict([image(5), tmp_path / "a.npy"], "semantic")
     assert [result.size for result in results] == [(40, 60)] * 2
     assert np.array_equal(results[0].segmentation, results[1].segmentation)
 
 
 def test_every_channel_counts(five):
-    tensor = five.prepare(picture(5)[:20, :30], None, 10**6).ready.pixel_values[:, :64, :64]
+    tensor = five.prepare(image(5)[:20, :30], None, 10**6).ready.pixel_values[:, :64, :64]
     before = five.network(tensor[None]).mask_logits
     for index in range(5):
         changed = tensor.clone()
@@ -42,13 +42,13 @@ def test_every_channel_counts(five):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_pictures_of_other_channels_are_refused(five, channels):
+def test_images_of_other_channels_are_refused(five, channels):
     with pytest.raises(ImageError, match=f"has {channels} channels?, but the model reads 5 chan"):
-        five.predict(picture(channels))
+        five.predict(image(channels))
 
 
 def test_results_are_drawn_on_the_first_three_channels(five, tmp_path):
-    result = five.predict(picture(5), "semantic")
+    result = five.predict(image(5), "semantic")
     assert result.image.shape == (40, 60, 3)
     paths = result.save(tmp_path)
     with Image.open(paths["overlay"]) as overlay:
@@ -59,7 +59,7 @@ def test_a_saved_network_keeps_its_channels(five, tmp_path):
     five.save(tmp_path)
     again = unimask.load(tmp_path, device="cpu")
     assert again.channels == 5
-    one, other = (model.predict(picture(5), "semantic") for model in (five, again))
+    one, other = (model.predict(image(5), "semantic") for model in (five, again))
     assert np.array_equal(one.segmentation, other.segmentation)
 
 
@@ -93,7 +93,7 @@ def test_a_network_takes_other_parts(tmp_path):
     assert unimask.load(tmp_path, device="cpu").checkpoint.config == config
 
 
-def test_queries_of_the_picture_need_their_own_pixel_decoder():
+def test_queries_of_the_image_need_their_own_pixel_decoder():
     with pytest.raises(SettingsError, match="measures in pixels needs its own pixel decoder"):
         unimask.build("unimask-nano", labels=("cell",), pixel_decoder="fpn")
 

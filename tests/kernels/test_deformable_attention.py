@@ -56,28 +56,28 @@ def card(request):
         yield device
 
 
-def example(dtype=torch.float32, pictures=2, queries=6, heads=2, channels=4, points=3):
+def example(dtype=torch.float32, images=2, queries=6, heads=2, channels=4, points=3):
     generator = torch.Generator().manual_seed(0)
     positions = sum(h * w for h, w in SHAPES)
 
     def draw(*shape):
         return torch.randn(*shape, generator=generator, dtype=dtype)
 
-    value = draw(pictures, positions, heads, channels)
+    value = draw(images, positions, heads, channels)
     centres = torch.rand(queries, 2, generator=generator, dtype=dtype)
     # Some points lie outside, where everything is zero.
-    offsets = 2 * draw(pictures, queries, heads, len(SHAPES), points, 2)
-    logits = draw(pictures, queries, heads, len(SHAPES), points)
+    offsets = 2 * draw(images, queries, heads, len(SHAPES), points, 2)
+    logits = draw(images, queries, heads, len(SHAPES), points)
     return value, centres, offsets, logits
 
 
 def by_hand(value, centres, offsets, logits):
     """One sample at a time."""
-    pictures, _, heads, channels = value.shape
+    images, _, heads, channels = value.shape
     queries, points = offsets.shape[1], offsets.shape[4]
     weights = logits.flatten(3).softmax(-1).view(logits.shape)
-    out = torch.zeros(pictures, queries, heads, channels, dtype=value.dtype)
-    for b, q, m, p in torch.cartesian_prod(*map(torch.arange, (pictures, queries, heads, points))):
+    out = torch.zeros(images, queries, heads, channels, dtype=value.dtype)
+    for b, q, m, p in torch.cartesian_prod(*map(torch.arange, (images, queries, heads, points))):
         start = 0
         for level, (h, w) in enumerate(SHAPES):
             maps = value[b, start : start + h * w, m].view(h, w, channels)
@@ -125,7 +125,7 @@ def all_of(function, inputs, *arguments):
 
 SIZES = [
     {},
-    {"pictures": 1, "queries": 70, "heads": 3, "channels": 5, "points": 1},
+    {"images": 1, "queries": 70, "heads": 3, "channels": 5, "points": 1},
     {"queries": 1, "heads": 1, "channels": 33, "points": 5},
     {"channels": 1, "points": 2},
 ]
@@ -178,7 +178,7 @@ def test_points_on_and_beyond_the_edges_have_the_gradients_of_sampling(device):
     columns = (torch.arange(-4, w + 4) + 0.3).double()
     x = (columns + 0.5)[None, :, None, None, None].repeat(1, 1, 2, 3, 1)
     offsets = torch.stack([x, torch.full_like(x, 0.6)], dim=-1).requires_grad_()
-    value = example(torch.float64, pictures=1)[0]
+    value = example(torch.float64, images=1)[0]
     inputs = [value, torch.zeros(len(columns), 2).double(), offsets, torch.ones_like(x)]
     expected, found = define(inputs), attend(inputs, device)
     torch.testing.assert_close(found, expected)

@@ -43,13 +43,13 @@ def test_gradients_are_those_of_pytorch(layout, size):
     nn.init.normal_(layer.weight)
     exact.load_state_dict(layer.state_dict())
     pairs = []
-    for module, picture in ((layer, x.clone()), (exact, x.double())):
-        picture.requires_grad_()
+    for module, image in ((layer, x.clone()), (exact, x.double())):
+        image.requires_grad_()
         # The module of PyTorch refuses maps of one pixel; its function does not.
         parts = module.weight, module.bias
-        out = layer(picture) if module is layer else torch.group_norm(picture, 2, *parts)
+        out = layer(image) if module is layer else torch.group_norm(image, 2, *parts)
         weights = torch.arange(1, 1 + out.numel()).view(size)
-        pairs.append(torch.autograd.grad((out.square() * weights).mean(), [picture, *parts]))
+        pairs.append(torch.autograd.grad((out.square() * weights).mean(), [image, *parts]))
     for found, expected in zip(*pairs, strict=True):
         torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-4)
 

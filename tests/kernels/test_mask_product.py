@@ -20,9 +20,9 @@ def plain(embed, own, features, count):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
-@pytest.mark.parametrize("pictures", [1, 2])
-def test_quick_products_are_the_plain_ones(dtype, layout, pictures):
-    inputs = [tensor[:pictures] for tensor in example(dtype)]
+@pytest.mark.parametrize("images", [1, 2])
+def test_quick_products_are_the_plain_ones(dtype, layout, images):
+    inputs = [tensor[:images] for tensor in example(dtype)]
     inputs[2] = inputs[2].contiguous(memory_format=layout)
     with torch.no_grad():
         found, exact = mask_logits(*inputs), mask_logits(*(tensor.double() for tensor in inputs))

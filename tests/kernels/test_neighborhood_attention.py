@@ -19,9 +19,9 @@ from unimask.kernels.neighborhood_attention import (
 PATHS = [neighborhood_attention_reference, neighborhood_attention_tiles]
 
 
-def example(size, kernel, *, pictures=1, heads=2, channels=3, dtype=torch.float64, seed=0):
+def example(size, kernel, *, images=1, heads=2, channels=3, dtype=torch.float64, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    shape = (3, pictures, *size, heads, channels)
+    shape = (3, images, *size, heads, channels)
     parts = torch.randn(shape, generator=generator, dtype=dtype)
     r = 2 * kernel - 1
     return [*parts, torch.randn(heads, r, r, generator=generator, dtype=dtype)]
@@ -35,10 +35,10 @@ def nearest(position: int, length: int, kernel: int, dilation: int) -> list[int]
 
 def pixel_by_pixel(query, key, value, bias, *, dilation):
     """Every pixel looks at the nearest ones of each axis: the definition, in loops."""
-    pictures, h, w, heads, channels = query.shape
+    images, h, w, heads, channels = query.shape
     kernel = (bias.shape[-1] + 1) // 2
     out = torch.zeros_like(query)
-    for b in range(pictures):
+    for b in range(images):
         for y in range(h):
             for x in range(w):
                 seen = [
@@ -87,11 +87,11 @@ def test_each_pixel_sees_the_nearest(path, size, kernel, dilation):
     kernel=st.sampled_from([3, 5, 7]),
     dilation=st.integers(1, 5),
     more=st.tuples(st.integers(0, 21), st.integers(0, 21)),
-    pictures=st.integers(1, 2),
+    images=st.integers(1, 2),
 )
-def test_the_fast_path_is_the_definition(kernel, dilation, more, pictures):
+def test_the_fast_path_is_the_definition(kernel, dilation, more, images):
     size = (kernel * dilation + more[0], kernel * dilation + more[1])
-    inputs = example(size, kernel, pictures=pictures)
+    inputs = example(size, kernel, images=images)
     expected = neighborhood_attention_reference(*inputs, dilation=dilation)
     found = neighborhood_attention_tiles(*inputs, dilation=dilation)
     torch.testing.assert_close(found, expected)
@@ -101,7 +101,7 @@ def test_the_fast_path_is_the_definition(kernel, dilation, more, pictures):
     ("size", "kernel", "dilation"), [((19, 26), 5, 1), ((24, 33), 3, 5), ((23, 22), 7, 3)], ids=str
 )
 def test_gradients_are_those_of_the_definition(size, kernel, dilation):
-    inputs = [part.requires_grad_() for part in example(size, kernel, pictures=2)]
+    inputs = [part.requires_grad_() for part in example(size, kernel, images=2)]
     slopes = [
         torch.autograd.grad(path(*inputs, dilation=dilation).cos().sum(), inputs) for path in PATHS
     ]
@@ -118,7 +118,7 @@ def test_gradients_are_the_slopes(path):
 
 @pytest.mark.parametrize("side", [1, 3, 20])
 def test_neither_squares_nor_steps_change_the_result(monkeypatch, side):
-    inputs = [part.requires_grad_() for part in example((14, 17), 3, pictures=2)]
+    inputs = [part.requires_grad_() for part in example((14, 17), 3, images=2)]
     out = neighborhood_attention_tiles(*inputs, dilation=2)
     slopes = torch.autograd.grad(out.cos().sum(), inputs)
     monkeypatch.setattr(tiles, "MAX_SIDE", side)

@@ -12,9 +12,9 @@ from unimask.losses import Criterion
 from unimask.losses.contrastive import contrastive_loss
 
 
-def draw(pictures: int) -> tuple[torch.Tensor, torch.Tensor]:
+def draw(images: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    queries, texts = torch.randn(2, pictures, 3, 5, generator=generator, dtype=torch.float64)
+    queries, texts = torch.randn(2, images, 3, 5, generator=generator, dtype=torch.float64)
     return queries, 14 * normalize(texts.flatten(1), dim=-1).unflatten(-1, (3, 5))
 
 

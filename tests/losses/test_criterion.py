@@ -111,11 +111,11 @@ def golden(layers, targets, points, config=CONFIG):
 
 def example(seed, objects=(2, 0, 3), layers=3, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
-    pictures = len(objects)
+    images = len(objects)
     made = [
         (
-            torch.randn(pictures, QUERIES, CLASSES + 1, generator=generator, dtype=dtype),
-            3 * torch.randn(pictures, QUERIES, 6, 8, generator=generator, dtype=dtype),
+            torch.randn(images, QUERIES, CLASSES + 1, generator=generator, dtype=dtype),
+            3 * torch.randn(images, QUERIES, 6, 8, generator=generator, dtype=dtype),
         )
         for _ in range(layers)
     ]
@@ -184,7 +184,7 @@ def test_masks_are_counted_over_all_processes(others, apart, expected, monkeypat
     assert criterion.masks_per_process(2 if others else 0) == expected
 
 
-def test_a_batch_costs_what_its_pictures_cost():
+def test_a_batch_costs_what_its_images_cost():
     output, targets, _ = example(0, (3, 3))
     points = torch.rand(30, 2)
     criterion, sampler = Criterion(CLASSES, CONFIG), FixedPoints(points)
@@ -203,7 +203,7 @@ def test_a_batch_costs_what_its_pictures_cost():
 
 
 @pytest.mark.parametrize("objects", [(0,), (0, 0), (4, 0)], ids=str)
-def test_pictures_without_objects_give_gradients(objects):
+def test_images_without_objects_give_gradients(objects):
     output, targets, layers = example(1, objects)
     for class_logits, mask_logits in layers:
         class_logits.requires_grad_(), mask_logits.requires_grad_()
@@ -274,7 +274,7 @@ def test_the_authors_count_ignored_pixels_as_background():
     assert not torch.equal(plain.total, spoiled.total)
 
 
-def test_a_picture_that_is_ignored_altogether_still_trains():
+def test_a_image_that_is_ignored_altogether_still_trains():
     output, targets, _ = example(0)
     losses = judged(output, with_ignored(targets, (0, 24, 0, 32)), CONFIG)
     assert losses.total.isfinite() and losses.mask_loss == 0

@@ -32,10 +32,10 @@ def example(objects, *, ignored=False, dtype=torch.float32):
     def draw(*shape):
         return torch.randn(shape, generator=generator, dtype=dtype).requires_grad_()
 
-    pictures = len(objects)
-    factors = draw(pictures, LAYERS * QUERIES, DIM), draw(pictures, LAYERS * QUERIES, 1)
-    features = draw(pictures, DIM, 6, 8).detach().contiguous(memory_format=torch.channels_last)
-    classes = [draw(pictures, QUERIES, CLASSES + 1) for _ in range(LAYERS)]
+    images = len(objects)
+    factors = draw(images, LAYERS * QUERIES, DIM), draw(images, LAYERS * QUERIES, 1)
+    features = draw(images, DIM, 6, 8).detach().contiguous(memory_format=torch.channels_last)
+    classes = [draw(images, QUERIES, CLASSES + 1) for _ in range(LAYERS)]
     void = torch.zeros(24, 32, dtype=torch.bool)
     void[4:15, 3:30] = ignored
     targets = [
@@ -174,11 +174,11 @@ def test_half_precision_features_give_gradients_in_it():
 )
 def test_networks_leave_the_masks_they_would_draw(config):
     network = build_segmenter(replace(config, num_classes=CLASSES)).train()
-    pictures = torch.randn(2, 3, 64, 96)
+    images = torch.randn(2, 3, 64, 96)
     torch.manual_seed(0)  # of stochastic depth
-    output = network(pictures)
+    output = network(images)
     torch.manual_seed(0)
-    factored = network(pictures, factored=True)
+    factored = network(images, factored=True)
     layers = [*(layer.class_logits for layer in output.auxiliary), output.class_logits]
     torch.testing.assert_close(list(factored.class_logits), layers)
     parts = factored.masks

@@ -12,12 +12,12 @@ from unimask.outputs import LayerPrediction, SegmenterOutput
 
 POINTS = torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
 OBJECTS = ((2, 0, 3, 1), (1, 0, 0, 0), (0, 0, 0, 0))
-"""Objects per picture: unlike halves, one object in all, none."""
+"""Objects per image: unlike halves, one object in all, none."""
 KINDS = ("points", "dense", "pixels")
 
 
 def judge(kind: str, objects: tuple[int, ...], share: slice, *, apart: bool = False):
-    """Give the loss of some pictures of a batch, and its gradients of every layer's logits."""
+    """Give the loss of some images of a batch, and its gradients of every layer's logits."""
     _, targets, layers = example(0, objects)
     layers = [(c[share].requires_grad_(), m[share].requires_grad_()) for c, m in layers]
     output = SegmenterOutput(*layers[-1], tuple(LayerPrediction(*layer) for layer in layers[:-1]))

@@ -1,4 +1,4 @@
-"""Pictures of objects, and what pycocotools says of them."""
+"""Images of objects, and what pycocotools says of them."""
 
 import contextlib
 import io
@@ -8,22 +8,22 @@ import numpy as np
 from unimask.formats.run_length import RunLength
 from unimask.metrics import Objects
 
-Picture = tuple[Objects, Objects]
+ImageArray = tuple[Objects, Objects]
 
 
-def coco_of(pictures: list[Picture], labels: int):
+def coco_of(images: list[ImageArray], labels: int):
     """Give the truth as pycocotools reads it, and the detections."""
     from pycocotools.coco import COCO
 
     truth, found = [], []
-    for image, (predicted, true) in enumerate(pictures, start=1):
+    for image, (predicted, true) in enumerate(images, start=1):
         # Detections with boxes would have the areas of those.
         own = {"bbox"} if predicted.masks else set()
         found += [{k: e[k] for k in e.keys() - own} for e in entries(predicted, image)]
         truth += [entry | {"id": len(truth) + i} for i, entry in enumerate(entries(true, image), 1)]
     coco = COCO()
     coco.dataset = {
-        "images": [{"id": i, "height": 0, "width": 0} for i in range(1, len(pictures) + 1)],
+        "images": [{"id": i, "height": 0, "width": 0} for i in range(1, len(images) + 1)],
         "categories": [{"id": label} for label in range(labels)],
         "annotations": truth,
     }
@@ -52,11 +52,11 @@ def entries(objects: Objects, image: int) -> list[dict]:
     return rows
 
 
-def their_scores(pictures, labels: int, kind: str = "segm", most: tuple[int, ...] = (1, 10, 100)):
+def their_scores(images, labels: int, kind: str = "segm", most: tuple[int, ...] = (1, 10, 100)):
     """Give pycocotools' precision (thresholds, recalls, classes, areas), and recall with counts."""
     from pycocotools.cocoeval import COCOeval
 
-    truth, found = coco_of(pictures, labels)
+    truth, found = coco_of(images, labels)
     if found is None:
         return None
     run = COCOeval(truth, found, kind)
@@ -67,7 +67,7 @@ def their_scores(pictures, labels: int, kind: str = "segm", most: tuple[int, ...
     return run.eval["precision"][..., -1], run.eval["recall"]
 
 
-def random_picture(random: np.random.Generator, size=(24, 20), labels: int = 3) -> Picture:
+def random_image(random: np.random.Generator, size=(24, 20), labels: int = 3) -> ImageArray:
     """Give true blobs, some of them crowds, and detections that are more or less like them.
 
     Scores are coarse, so that many are equal; masks may be empty, or a single pixel.

@@ -1,4 +1,4 @@
-"""AP and AR against pycocotools: on generated pictures, and on the detections that it publishes."""
+"""AP and AR against pycocotools: on generated images, and on the detections that it publishes."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metrics.beside_pycocotools import blob, random_picture, their_scores
+from metrics.beside_pycocotools import blob, random_image, their_scores
 
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
@@ -17,16 +17,16 @@ from unimask.metrics import AveragePrecision, Objects, box_ious, mask_ious
 from unimask.metrics.average_precision import AREAS
 
 LABELS = LabelSet(("cat", "dog", "tree"), (True,) * 3)
-"""Of the generated pictures."""
+"""Of the generated images."""
 
 
-def hold_equal(pictures, kind="segm", most=(1, 10, 100)) -> None:
+def hold_equal(images, kind="segm", most=(1, 10, 100)) -> None:
     """Compare every number that the scores are means of."""
     ious = {"segm": mask_ious, "bbox": box_ious}[kind]
     ours = AveragePrecision(LABELS, max_detections=most, ious=ious)
-    for picture in pictures:
-        ours.update(*picture)
-    theirs = their_scores(pictures, len(LABELS), kind, most)
+    for image in images:
+        ours.update(*image)
+    theirs = their_scores(images, len(LABELS), kind, most)
     if theirs is None:
         assert all(not value for value in ours.compute().values())
         return
@@ -43,12 +43,10 @@ def hold_equal(pictures, kind="segm", most=(1, 10, 100)) -> None:
 @given(st.integers(0, 100_000), st.sampled_from(["segm", "bbox"]))
 def test_pycocotools_agrees(seed, kind):
     random = np.random.default_rng(seed)
-    pictures = [random_picture(random) for _ in range(4)]
+    images = [random_image(random) for _ in range(4)]
     if kind == "bbox":  # whose detections have the areas of their boxes
-        pictures = [
-            (Objects.of_boxes(p.boxes, p.label_ids, scores=p.scores), t) for p, t in pictures
-        ]
-    hold_equal(pictures, kind)
+        images = [(Objects.of_boxes(p.boxes, p.label_ids, scores=p.scores), t) for p, t in images]
+    hold_equal(images, kind)
 
 
 @settings(max_examples=6)
@@ -60,7 +58,7 @@ def test_any_number_of_detections_counts(seed, most):
     for _ in range(12):
         truth.append(blob(random, size))
     found = [np.roll(truth[i % 12], random.integers(-1, 2, 2), (0, 1)) for i in range(350)]
-    picture = (
+    image = (
         Objects.of_masks(
             [RunLength.from_mask(mask) for mask in found],
             np.arange(350) % 2,
@@ -68,12 +66,12 @@ def test_any_number_of_detections_counts(seed, most):
         ),
         Objects.of_masks([RunLength.from_mask(mask) for mask in truth], np.arange(12) % 2),
     )
-    hold_equal([picture], most=most)
+    hold_equal([image], most=most)
 
 
 @pytest.fixture(scope="module")
 def published(real_data):
-    """COCO's hundred pictures, and the detections and scores that pycocotools publishes."""
+    """COCO's hundred images, and the detections and scores that pycocotools publishes."""
     from pycocotools.coco import COCO
 
     folder = real_data / "evaluators"
@@ -136,11 +134,11 @@ def corners(boxes: list[list[float]]) -> np.ndarray:
 
 def test_parts_merge_into_the_whole():
     random = np.random.default_rng(0)
-    pictures = [random_picture(random) for _ in range(8)]
+    images = [random_image(random) for _ in range(8)]
     whole, first, second = (AveragePrecision(LABELS) for _ in range(3))
-    for place, picture in enumerate(pictures):
-        whole.update(*picture)
-        (first if place < 5 else second).update(*picture)
+    for place, image in enumerate(images):
+        whole.update(*image)
+        (first if place < 5 else second).update(*image)
     first.merge(second)
     assert first.compute() == whole.compute()
     assert first.per_class() == whole.per_class()
@@ -148,9 +146,9 @@ def test_parts_merge_into_the_whole():
 
 def test_a_detection_takes_less_than_a_hundred_bytes():
     precision = AveragePrecision(LABELS)
-    picture = random_picture(np.random.default_rng(1))
+    image = random_image(np.random.default_rng(1))
     while precision.count < 500:
-        precision.update(*picture)
+        precision.update(*image)
         assert precision.rows.nbytes < 100 * precision.count
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metrics.beside_pycocotools import blob, random_picture
+from metrics.beside_pycocotools import blob, random_image
 
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
@@ -37,7 +37,7 @@ def test_widths_are_a_share_of_the_diagonal(size, width):
 @settings(max_examples=40)
 @given(st.integers(0, 100_000))
 def test_pairs_get_the_lesser_iou(seed):
-    predicted, truth = random_picture(np.random.default_rng(seed), size=(60, 80))
+    predicted, truth = random_image(np.random.default_rng(seed), size=(60, 80))
     masks, both = mask_ious(predicted, truth), boundary_ious(predicted, truth)
     for row, column in np.ndindex(masks.shape):
         expected = masks[row, column]
@@ -53,13 +53,13 @@ def test_boundary_ap_is_no_higher_than_mask_ap():
     labels = LabelSet(("a", "b", "c"), (True,) * 3)
     masks, outlines = AveragePrecision(labels), AveragePrecision(labels, ious=boundary_ious)
     for _ in range(10):
-        picture = random_picture(random, size=(60, 80))
-        masks.update(*picture)
-        outlines.update(*picture)
+        image = random_image(random, size=(60, 80))
+        masks.update(*image)
+        outlines.update(*image)
     assert 0 < outlines.compute()["AP"] < masks.compute()["AP"]
 
 
-def test_a_mask_over_the_whole_picture_ends_at_its_edge():
+def test_a_mask_over_the_whole_image_ends_at_its_edge():
     rim = rim_of(RunLength.from_mask(np.ones((30, 40), bool))).to_mask()
     assert rim[0].all() and rim[:, -1].all() and not rim[1:-1, 1:-1].any()
     none = Objects.of_masks([], [])
@@ -93,4 +93,4 @@ def test_what_borders_on_unknown_pixels_is_no_boundary():
     truth[:20] = -1
     scores.update(np.where(truth < 0, 1, 0), truth)
     assert scores.compute() == {"mBIoU": 100} and scores.per_class()["b"]["BIoU"] is None
-    assert scores.union[0] == 40 + 2 * 19  # the picture's edge; the paper counts it
+    assert scores.union[0] == 40 + 2 * 19  # the image's edge; the paper counts it

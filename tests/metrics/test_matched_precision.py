@@ -45,7 +45,7 @@ def test_below_one_half_partners_are_still_one_to_one():
     assert MatchedPrecision((0.4,)).update(predicted, truth) == {0.4: 0.5}
 
 
-def test_empty_pictures():
+def test_empty_images():
     nothing = np.zeros((3, 3), int)
     one = np.ones((3, 3), int)
     precision = MatchedPrecision((0.5,))

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metrics.beside_pycocotools import blob, random_picture
+from metrics.beside_pycocotools import blob, random_image
 
 from unimask.formats.run_length import RunLength
 from unimask.metrics import Objects, mask_ious
@@ -23,7 +23,7 @@ def dense_ious(predicted: Objects, truth: Objects) -> np.ndarray:
 @settings(max_examples=60)
 @given(st.integers(0, 100_000))
 def test_the_rule(seed):
-    predicted, truth = random_picture(np.random.default_rng(seed))
+    predicted, truth = random_image(np.random.default_rng(seed))
     np.testing.assert_array_equal(mask_ious(predicted, truth), dense_ious(predicted, truth))
 
 

@@ -12,7 +12,7 @@ from unimask.metrics import PanopticQuality
 LABELS = LabelSet(("cat", "dog", "sky"), (True, True, False))
 
 
-def random_picture(random, size=(20, 24), segments=6):
+def random_image(random, size=(20, 24), segments=6):
     """Give blocky ids (some void) and the label of each."""
     coarse = random.integers(0, segments + 1, (5, 6))
     ids = np.kron(coarse, np.ones((4, 4), int))
@@ -21,10 +21,10 @@ def random_picture(random, size=(20, 24), segments=6):
     return ids, {number: int(random.integers(3)) for number in range(1, segments + 1)}
 
 
-def plain_rule(pictures):
+def plain_rule(images):
     """IoU sum, TP, FP and FN per class, by loops over masks."""
     sums = np.zeros((3, 4))
-    for predicted, found_labels, truth, true_labels, crowds in pictures:
+    for predicted, found_labels, truth, true_labels, crowds in images:
         void = truth == 0
         matched_found, matched_true = set(), set()
         for t in set(np.unique(truth)) - {0} - set(crowds):
@@ -53,17 +53,17 @@ def plain_rule(pictures):
 @given(st.integers(0, 10_000), st.booleans())
 def test_the_rule(seed, crowded):
     random = np.random.default_rng(seed)
-    quality, pictures = PanopticQuality(LABELS), []
+    quality, images = PanopticQuality(LABELS), []
     for _ in range(2):
-        truth, true_labels = random_picture(random)
+        truth, true_labels = random_image(random)
         predicted = truth.copy()
         wrong = random.random((5, 6)) < 0.3
         predicted[np.kron(wrong, np.ones((4, 4), bool))] = random.integers(0, 7)
         found_labels = dict(true_labels) | {1: int(random.integers(3))}
         crowds = frozenset({2, 3}) if crowded else frozenset()
-        pictures.append((predicted, found_labels, truth, true_labels, crowds))
-        quality.update(*pictures[-1])
-    sums = plain_rule(pictures)
+        images.append((predicted, found_labels, truth, true_labels, crowds))
+        quality.update(*images[-1])
+    sums = plain_rule(images)
     np.testing.assert_allclose(quality.iou, sums[:, 0])
     assert quality.true_positives.tolist() == sums[:, 1].tolist()
     assert quality.false_positives.tolist() == sums[:, 2].tolist()
@@ -76,11 +76,11 @@ def test_torchmetrics_agrees_without_void_and_crowds():
     quality = PanopticQuality(LABELS)
     theirs = metrics.PanopticQuality(things={0, 1}, stuffs={2}, return_sq_and_rq=True)
     for _ in range(5):
-        truth, labels = random_picture(random)
+        truth, labels = random_image(random)
         truth += 1 - truth.clip(max=1)  # no void
         predicted = truth.copy()
         predicted[random.random(truth.shape) < 0.2] = random.integers(1, 7)
-        # torchmetrics has one sky per picture: give every stuff segment the same id
+        # torchmetrics has one sky per image: give every stuff segment the same id
         for ids in (truth, predicted):
             stuff = [number for number, label in labels.items() if label == 2]
             ids[np.isin(ids, stuff)] = stuff[0] if stuff else 0

@@ -32,7 +32,7 @@ def test_the_rule(seed):
     assert hausdorff_95(first, second) == pytest.approx(expected)
 
 
-def test_pictures_and_classes_are_averaged():
+def test_images_and_classes_are_averaged():
     scores = SurfaceAgreement(LABELS)
     assert scores.compute() == {"Dice": None, "HD95": None}
     truth = np.full((10, 10), 2)

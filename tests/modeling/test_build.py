@@ -104,7 +104,7 @@ def test_local_positions_do_not_depend_on_the_size_of_the_map():
     torch.testing.assert_close(large[0, 8], large[0, 0])  # the shortest wave has come round
 
 
-def test_a_larger_picture_gets_more_queries():
+def test_a_larger_image_gets_more_queries():
     network = build_segmenter(TINY_PROPOSALS).eval()
     counts = [network(torch.zeros(1, 3, s, s)).class_logits.shape[1] for s in (64, 128, 512)]
     learned = TINY_PROPOSALS.transformer_decoder.num_queries

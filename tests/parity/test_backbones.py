@@ -208,15 +208,15 @@ def pair(request) -> tuple[torch.nn.Module, torch.nn.Module]:
     return ours.eval(), theirs.eval()
 
 
-def their_maps(theirs: torch.nn.Module, pictures: torch.Tensor) -> list[torch.Tensor]:
-    """Give their maps; ConvNeXt sees pictures as its authors pad them, as it drops rests."""
+def their_maps(theirs: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    """Give their maps; ConvNeXt sees images as its authors pad them, as it drops rests."""
     if theirs.config.model_type == "dinat":
         with without_natten():
-            return list(theirs(pictures).feature_maps)
+            return list(theirs(images).feature_maps)
     if theirs.config.model_type != "convnext":
-        return list(theirs(pictures).feature_maps)
-    h, w = pictures.shape[-2:]
-    maps = theirs(F.pad(pictures, (0, -w % 32, 0, -h % 32))).feature_maps
+        return list(theirs(images).feature_maps)
+    h, w = images.shape[-2:]
+    maps = theirs(F.pad(images, (0, -w % 32, 0, -h % 32))).feature_maps
     return [
         feature[:, :, : -(-h // stride), : -(-w // stride)]
         for feature, stride in zip(maps, (4, 8, 16, 32), strict=True)
@@ -226,9 +226,9 @@ def their_maps(theirs: torch.nn.Module, pictures: torch.Tensor) -> list[torch.Te
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_maps_are_theirs(pair, size):
     ours, theirs = pair
-    pictures = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        found, expected = ours(pictures), their_maps(theirs, pictures)
+        found, expected = ours(images), their_maps(theirs, images)
     assert len(found) == len(expected) == 4
     for our_map, their_map in zip(found, expected, strict=True):
         assert their_map.std() > 0.1
@@ -238,10 +238,10 @@ def test_maps_are_theirs(pair, size):
 def test_gradients_are_theirs(pair):
     """Learning takes other paths than predicting: fused attention gives its mask no gradient."""
     ours, theirs = pair
-    pictures = torch.randn(2, 3, 75, 109, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 3, 75, 109, generator=torch.Generator().manual_seed(1))
     for model, run in ((ours, ours), (theirs, lambda x: their_maps(theirs, x))):
         model.zero_grad()
-        torch.stack([feature.cos().mean() for feature in run(pictures)]).sum().backward()
+        torch.stack([feature.cos().mean() for feature in run(images)]).sum().backward()
     gradients = {
         name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
         for name, parameter in theirs.named_parameters()

@@ -18,7 +18,7 @@ from unimask.formats.run_length import RunLength
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # of pycocotools
 pytest.importorskip("pycocotools")
 
-SIZE, PICTURES, CLASSES = (30, 40), 4, 3
+SIZE, IMAGES, CLASSES = (30, 40), 4, 3
 STATS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 
 
@@ -38,7 +38,7 @@ def write_dataset(folder, seed: int):
     whole = RunLength.from_mask(np.ones(SIZE, bool)).to_coco()
     objects = []
     found = [{"image_id": 1, "category_id": 1, "segmentation": whole, "score": 0.5}]
-    for image in range(1, PICTURES + 1):
+    for image in range(1, IMAGES + 1):
         for _ in range(random.integers(0, 6)):
             outline = polygon(random)
             rle = RunLength.from_coco(coco.frPyObjects([outline], *SIZE)[0])
@@ -70,7 +70,7 @@ def write_dataset(folder, seed: int):
     truth = {
         "images": [
             {"id": i, "file_name": f"{i}.png", "height": SIZE[0], "width": SIZE[1]}
-            for i in range(1, PICTURES + 1)
+            for i in range(1, IMAGES + 1)
         ],
         "annotations": objects,
         "categories": [{"id": i, "name": f"class {i}"} for i in range(1, CLASSES + 1)],
@@ -118,7 +118,7 @@ def test_files_without_areas_have_those_of_their_masks(tmp_path):
     truth.write_text(json.dumps(content))
     bare = evaluate(folder, results=results, split=None)["metrics"]
     dataset = open_dataset(folder)
-    for image in range(PICTURES):
+    for image in range(IMAGES):
         sample = dataset[image]
         assert sample.areas is None
         mine = [entry for entry in content["annotations"] if entry["image_id"] == image + 1]

@@ -169,7 +169,7 @@ def check_folder(config, folder):
         assert misfit(config)
         return
     assert misfit(config) is None
-    pictures = torch.randn(
+    images = torch.randn(
         2,
         config.backbone.in_channels,
         *(64, 96),
@@ -183,7 +183,7 @@ def check_folder(config, folder):
     )
     with without_natten(), torch.no_grad():
         theirs = MODELS[family].from_pretrained(folder).double().eval()
-        expected, found = theirs(pictures, *tokens), network.double()(pictures, asked)
+        expected, found = theirs(images, *tokens), network.double()(images, asked)
     for one, other in (
         (found.class_logits, expected.class_queries_logits),
         (found.mask_logits, expected.masks_queries_logits),

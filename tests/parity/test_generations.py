@@ -230,7 +230,7 @@ def test_preprocessors_of_all_releases_are_read(tmp_path, name, content):
     assert (found.mean, found.std) == ((127.5,) * 3, (63.75,) * 3)
 
 
-def test_pictures_may_keep_their_scale(tmp_path):
+def test_images_may_keep_their_scale(tmp_path):
     maskformer(swin()).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NEW, "do_normalize": False}))
     found = read_huggingface(tmp_path).preprocessing

@@ -114,9 +114,9 @@ def test_what_they_save_predicts_the_same_here(pair):
     assert checkpoint.config.backbone == expected
     ours = build_segmenter(checkpoint.config).eval()
     ours.load_state_dict(checkpoint.state)
-    pictures = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        wanted, found = theirs(pictures), ours(pictures)
+        wanted, found = theirs(images), ours(images)
     assert found.mask_logits.std() > 0.05
     assert_same_logits(found.mask_logits, wanted.masks_queries_logits)
     assert_same_logits(found.class_logits, wanted.class_queries_logits)
@@ -132,9 +132,9 @@ def test_what_we_save_loads_there(pair, tmp_path):
     )
     backbone = {n for names in report.values() for n in names if "pixel_level_module.encoder" in n}
     assert not backbone
-    pictures = torch.randn(1, 3, 64, 64)
+    images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        wanted, found = theirs(pictures), again.eval()(pictures)
+        wanted, found = theirs(images), again.eval()(images)
     torch.testing.assert_close(found.masks_queries_logits, wanted.masks_queries_logits)
     assert read_huggingface(tmp_path).config == checkpoint.config
 

@@ -75,14 +75,14 @@ def test_logits_are_theirs_at_any_size(pair, size):
     compare(theirs, ours_of(checkpoint), torch.randn(2, 3, *size))
 
 
-def test_a_batch_gives_what_each_picture_gives_alone(pair):
+def test_a_batch_gives_what_each_image_gives_alone(pair):
     _, checkpoint = pair
     network = ours_of(checkpoint)
-    pictures = torch.randn(3, 3, 75, 109)
+    images = torch.randn(3, 3, 75, 109)
     with torch.no_grad():
-        together = network(pictures)
+        together = network(images)
         for index in range(3):
-            alone = network(pictures[index : index + 1])
+            alone = network(images[index : index + 1])
             torch.testing.assert_close(
                 together.mask_logits[index], alone.mask_logits[0], atol=1e-3, rtol=1e-4
             )
@@ -94,9 +94,9 @@ def test_a_batch_gives_what_each_picture_gives_alone(pair):
 def test_auxiliary_changes_nothing_but_what_is_told(pair):
     _, checkpoint = pair
     network = ours_of(checkpoint)
-    pictures = torch.randn(1, 3, 64, 96)
+    images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        bare, told = network(pictures), network(pictures, auxiliary=True)
+        bare, told = network(images), network(images, auxiliary=True)
     assert bare.auxiliary == () and len(told.auxiliary) == 5
     torch.testing.assert_close(bare.mask_logits, told.mask_logits)
 

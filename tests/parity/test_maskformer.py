@@ -88,13 +88,13 @@ def test_logits_of_every_layer_are_theirs_at_any_size(pair, size):
         assert_same_logits(layer.mask_logits, masks)
 
 
-def test_a_batch_gives_what_each_picture_gives_alone(pair):
+def test_a_batch_gives_what_each_image_gives_alone(pair):
     _, _, ours = pair
-    pictures = torch.randn(3, 3, 75, 109, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(3, 3, 75, 109, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        together = ours(pictures)
+        together = ours(images)
         for index in range(3):
-            alone = ours(pictures[index : index + 1])
+            alone = ours(images[index : index + 1])
             assert_same_logits(together.mask_logits[index], alone.mask_logits[0])
             assert_same_logits(together.class_logits[index], alone.class_logits[0])
 

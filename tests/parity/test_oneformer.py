@@ -118,7 +118,7 @@ def test_texts_are_theirs_once_they_are_causal(pair, monkeypatch):
     monkeypatch.setattr(layer, "forward", attend_to_earlier_tokens)
     generator = torch.Generator().manual_seed(2)
     sentences = torch.randint(0, 99, (2, 8, 77), generator=generator)
-    sentences[:, 5:] = sentences[:, 4:5]  # the same text again, as in most pictures
+    sentences[:, 5:] = sentences[:, 4:5]  # the same text again, as in most images
     with torch.no_grad():
         expected = theirs.model.text_mapper(sentences)
         assert_same_logits(ours.text_mapper.encode(sentences), expected)

@@ -84,7 +84,7 @@ def test_arguments_that_contradict_each_other(changes, reason):
     [
         (torch.zeros(5, 4), torch.zeros(5, 8, 8), "4 class columns, but 2 labels"),
         (torch.zeros(4, 3), torch.zeros(5, 8, 8), "4 queries have classes, but 5 have masks"),
-        (torch.zeros(1, 5, 3), torch.zeros(1, 5, 8, 8), "give those of one picture"),
+        (torch.zeros(1, 5, 3), torch.zeros(1, 5, 8, 8), "give those of one image"),
         (torch.full((5, 3), NAN), torch.zeros(5, 8, 8), "NaN or infinity"),
         (torch.zeros(5, 3), torch.full((5, 8, 8), INF), "NaN or infinity"),
         (torch.zeros(5, 3, dtype=torch.long), torch.zeros(5, 8, 8), "class_logits holds int64"),

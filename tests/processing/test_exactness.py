@@ -19,7 +19,7 @@ side = st.integers(1, 90)
 
 @st.composite
 def scenes(draw):
-    """Draw logits of any smoothness and sureness, and sizes that lead to the picture's."""
+    """Draw logits of any smoothness and sureness, and sizes that lead to the image's."""
     size = draw(st.tuples(st.integers(1, 24), st.integers(1, 24)))
     queries = draw(st.integers(1, 30))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 10**6)))

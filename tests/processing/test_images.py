@@ -1,4 +1,4 @@
-"""Pictures of every kind are read, or refused in one line that names file and mend."""
+"""Images of every kind are read, or refused in one line that names file and mend."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from jaxtyping import TypeCheckError
 from PIL import Image
 
 from unimask.errors import ImageError
-from unimask.processing.images import PictureWarning, list_pictures, read_picture
+from unimask.processing.images import ImageWarning, list_images, read_image
 
 ORIENTATION = 0x112
 COLOURS = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -38,7 +38,7 @@ def refused(tmp_path):
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(ImageError, match=mend) as raised:
-            read_picture(path)
+            read_image(path)
         assert str(path) in str(raised.value)
         assert "\n" not in str(raised.value)
 
@@ -51,7 +51,7 @@ class TestRefusals:
 
     def test_folder(self, tmp_path):
         with pytest.raises(ImageError, match="is a folder"):
-            read_picture(tmp_path)
+            read_image(tmp_path)
 
     def test_name_too_long(self, refused):
         refused("x" * 300, None, "cannot be opened")
@@ -60,7 +60,7 @@ class TestRefusals:
         refused("empty.png", b"", "0 bytes.*again")
 
     def test_text_named_png(self, refused):
-        refused("text.png", b"dear reader\n" * 9, "not a picture of a known kind: save it as")
+        refused("text.png", b"dear reader\n" * 9, "not an image of a known kind: save it as")
 
     def test_truncated_jpeg(self, refused):
         stream = io.BytesIO()
@@ -71,9 +71,9 @@ class TestRefusals:
     def test_header_without_pixels(self, refused):
         refused("cut.png", png_header(9, 9), "damaged")
 
-    def test_truncated_open_picture(self):
+    def test_truncated_open_image(self):
         with pytest.raises(ImageError, match="damaged"):
-            read_picture(Image.open(io.BytesIO(png_header(9, 9))))
+            read_image(Image.open(io.BytesIO(png_header(9, 9))))
 
     @pytest.mark.parametrize("side", [14_200, 30_000])
     def test_bomb_is_refused_from_its_header(self, refused, side):
@@ -85,26 +85,26 @@ class TestRefusals:
         path = tmp_path / "a.png"
         Image.new("RGB", (10, 10)).save(path)
         with pytest.raises(ImageError, match="more than 99"):
-            read_picture(path, max_pixels=99)
-        assert read_picture(path, max_pixels=100).shape == (10, 10, 3)
+            read_image(path, max_pixels=99)
+        assert read_image(path, max_pixels=100).shape == (10, 10, 3)
         path.write_bytes(png_header(30_000, 30_000))
         with pytest.raises(ImageError, match="damaged"):  # past the limit, the pixels are missed
-            read_picture(path, max_pixels=10**9)
+            read_image(path, max_pixels=10**9)
 
     def test_limit_holds_for_arrays_and_pil(self):
         for source in (np.zeros((3, 4)), Image.new("L", (4, 3))):
             with pytest.raises(ImageError, match="max_pixels"):
-                read_picture(source, max_pixels=11)
+                read_image(source, max_pixels=11)
 
     @pytest.mark.parametrize("shape", [(3,), (2, 2, 2), (2, 2, 5), (2, 2, 3, 1), (0, 4), (4, 0, 3)])
     def test_shapes(self, shape):
         with pytest.raises(ImageError, match="the given array"):
-            read_picture(np.zeros(shape, np.uint8))
+            read_image(np.zeros(shape, np.uint8))
 
     @pytest.mark.parametrize("source", [None, 5, [1, 2]])
     def test_other_things(self, source):
-        with pytest.raises((ImageError, TypeCheckError), match=r"is no picture|Type-check"):
-            read_picture(source)
+        with pytest.raises((ImageError, TypeCheckError), match=r"is no image|Type-check"):
+            read_image(source)
 
 
 class TestKinds:
@@ -112,44 +112,44 @@ class TestKinds:
     def test_colours_are_kept(self, tmp_path, suffix):
         path = tmp_path / f"a.{suffix}"
         Image.fromarray(COLOURS).save(path, **({"lossless": True} if suffix == "webp" else {}))
-        assert np.array_equal(read_picture(str(path)), COLOURS)
+        assert np.array_equal(read_image(str(path)), COLOURS)
 
     def test_one_pixel(self, tmp_path):
         Image.new("RGB", (1, 1), (1, 2, 3)).save(tmp_path / "a.png")
-        assert read_picture(tmp_path / "a.png").tolist() == [[[1, 2, 3]]]
+        assert read_image(tmp_path / "a.png").tolist() == [[[1, 2, 3]]]
 
     def test_grey(self, tmp_path):
         Image.fromarray(COLOURS[..., 0]).save(tmp_path / "a.png")
-        assert np.array_equal(read_picture(tmp_path / "a.png"), COLOURS[..., [0, 0, 0]])
+        assert np.array_equal(read_image(tmp_path / "a.png"), COLOURS[..., [0, 0, 0]])
 
     def test_one_bit(self):
-        assert read_picture(Image.new("1", (1, 1), 1)).tolist() == [[[255] * 3]]
+        assert read_image(Image.new("1", (1, 1), 1)).tolist() == [[[255] * 3]]
 
     @pytest.mark.parametrize("suffix", ["jpg", "tif"])
     def test_cmyk(self, tmp_path, suffix):
-        picture = Image.new("RGB", (16, 16), (200, 60, 30)).convert("CMYK")
-        picture.save(tmp_path / f"a.{suffix}")
-        read = read_picture(tmp_path / f"a.{suffix}").astype(int)
+        image = Image.new("RGB", (16, 16), (200, 60, 30)).convert("CMYK")
+        image.save(tmp_path / f"a.{suffix}")
+        read = read_image(tmp_path / f"a.{suffix}").astype(int)
         assert np.abs(read - (200, 60, 30)).max() <= 4
 
     def test_alpha_is_dropped(self, tmp_path):
         alpha = np.arange(35, dtype=np.uint8).reshape(5, 7, 1)
         rgba = np.concatenate([COLOURS, alpha], axis=2)
         Image.fromarray(rgba).save(tmp_path / "a.png")
-        assert np.array_equal(read_picture(tmp_path / "a.png"), COLOURS)
-        assert np.array_equal(read_picture(rgba), COLOURS)
+        assert np.array_equal(read_image(tmp_path / "a.png"), COLOURS)
+        assert np.array_equal(read_image(rgba), COLOURS)
 
     def test_grey_with_alpha(self):
-        assert read_picture(Image.new("LA", (1, 1), (9, 0))).tolist() == [[[9, 9, 9]]]
+        assert read_image(Image.new("LA", (1, 1), (9, 0))).tolist() == [[[9, 9, 9]]]
 
     @pytest.mark.parametrize("transparency", [None, 0, b"\x00\x80"])
     def test_palette(self, tmp_path, transparency):
-        picture = Image.new("P", (2, 1))
-        picture.putpalette([10, 20, 30, 40, 50, 60])
-        picture.putdata([0, 1])
+        image = Image.new("P", (2, 1))
+        image.putpalette([10, 20, 30, 40, 50, 60])
+        image.putdata([0, 1])
         extra = {} if transparency is None else {"transparency": transparency}
-        picture.save(tmp_path / "a.png", **extra)
-        assert read_picture(tmp_path / "a.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
+        image.save(tmp_path / "a.png", **extra)
+        assert read_image(tmp_path / "a.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
 
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_exif_turns_it_upright(self, tmp_path, orientation):
@@ -170,14 +170,14 @@ class TestKinds:
         exif[ORIENTATION] = orientation
         for name in ("a.png", "a.tif", "a.jpg"):
             Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / name, exif=exif)
-            read = read_picture(tmp_path / name)
+            read = read_image(tmp_path / name)
             assert read.shape == upright.shape
             assert np.abs(read.astype(int) - upright).max() <= 4
 
     def test_damaged_exif_leaves_it_as_stored(self, tmp_path):
         Image.fromarray(COLOURS).save(tmp_path / "a.png", exif=b"Exif\0\0no such thing")
-        with pytest.warns(PictureWarning, match="EXIF"):
-            read = read_picture(tmp_path / "a.png")
+        with pytest.warns(ImageWarning, match="EXIF"):
+            read = read_image(tmp_path / "a.png")
         assert np.array_equal(read, COLOURS)
 
     @pytest.mark.parametrize("suffix", ["tif", "gif"])
@@ -185,8 +185,8 @@ class TestKinds:
         pages = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
         path = tmp_path / f"a.{suffix}"
         pages[0].save(path, save_all=True, append_images=pages[1:])
-        with pytest.warns(PictureWarning, match="several pages"):
-            assert read_picture(path)[0, 0].tolist() == [255, 0, 0]
+        with pytest.warns(ImageWarning, match="several pages"):
+            assert read_image(path)[0, 0].tolist() == [255, 0, 0]
 
 
 class TestDepth:
@@ -195,7 +195,7 @@ class TestDepth:
         values = np.array([[0, 257, 32896, 65535]], np.uint16)
         Image.fromarray(values).save(tmp_path / f"a.{suffix}")
         for source in (tmp_path / f"a.{suffix}", values, values[..., None]):
-            assert read_picture(source)[..., 0].tolist() == [[0, 1, 128, 255]]
+            assert read_image(source)[..., 0].tolist() == [[0, 1, 128, 255]]
 
     @pytest.mark.parametrize(
         ("values", "expected"),
@@ -208,11 +208,11 @@ class TestDepth:
         ],
     )
     def test_other_types(self, values, expected):
-        assert read_picture(values)[0, :, 0].tolist() == expected
+        assert read_image(values)[0, :, 0].tolist() == expected
 
     def test_float_tiff(self, tmp_path):
         Image.fromarray(np.array([[0.0, 1.0]], np.float32)).save(tmp_path / "a.tif")
-        assert read_picture(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 255]
+        assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 255]
 
     @pytest.mark.parametrize(
         ("values", "mend"),
@@ -225,43 +225,43 @@ class TestDepth:
     )
     def test_values_without_a_known_range_are_refused(self, values, mend):
         with pytest.raises(ImageError, match=mend):
-            read_picture(values)
+            read_image(values)
 
     def test_a_window_stretches_and_tells_what_it_clips(self):
         values = np.array([[100, 150, 200]], np.uint16)
-        assert read_picture(values, window=(100.0, 200.0))[0, :, 0].tolist() == [0, 128, 255]
-        with pytest.warns(PictureWarning, match=r"33.3% .* outside 150,200 and were clipped"):
-            assert read_picture(values, window=(150.0, 200.0))[0, :, 0].tolist() == [0, 0, 255]
+        assert read_image(values, window=(100.0, 200.0))[0, :, 0].tolist() == [0, 128, 255]
+        with pytest.warns(ImageWarning, match=r"33.3% .* outside 150,200 and were clipped"):
+            assert read_image(values, window=(150.0, 200.0))[0, :, 0].tolist() == [0, 0, 255]
 
     def test_negative_values_are_not_clipped_silently(self):
         with (
-            pytest.warns(PictureWarning, match="clipped"),
-            pytest.warns(PictureWarning, match="from -5 to 5 use little of the range"),
+            pytest.warns(ImageWarning, match="clipped"),
+            pytest.warns(ImageWarning, match="from -5 to 5 use little of the range"),
         ):
-            read_picture(np.array([[-5, 5]], np.int16))
+            read_image(np.array([[-5, 5]], np.int16))
 
     def test_a_window_stretches_8_bits_too(self, tmp_path):
         Image.fromarray(np.array([[10, 30]], np.uint8)).save(tmp_path / "a.png")
-        assert read_picture(tmp_path / "a.png", window=(10.0, 30.0))[0, :, 0].tolist() == [0, 255]
+        assert read_image(tmp_path / "a.png", window=(10.0, 30.0))[0, :, 0].tolist() == [0, 255]
 
     @pytest.mark.parametrize("window", [(2.0, 2.0), (3.0, 1.0), (0.0, np.inf), (1.0,), "wide", 7])
     def test_windows_that_are_none(self, window):
         with pytest.raises((ImageError, TypeCheckError), match=r"is no window|Type-check"):
-            read_picture(np.zeros((1, 1), np.uint16), window=window)
+            read_image(np.zeros((1, 1), np.uint16), window=window)
 
     def test_auto_forgets_the_outliers(self):
         values = np.linspace(1000, 2000, 100_00).reshape(100, 100).astype(np.uint16)
         values[0, 0], values[-1, -1] = 0, 65535
-        grey = read_picture(values, window="auto")[..., 0]
+        grey = read_image(values, window="auto")[..., 0]
         assert (grey.min(), grey.max()) == (0, 255)
         assert abs(int(grey[50, 0]) - 128) <= 2
 
     @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float64])
-    def test_auto_on_flat_pictures(self, kind):
+    def test_auto_on_flat_images(self, kind):
         flat = np.full((100, 100), 7, kind)
-        assert not read_picture(flat, window="auto").any()
+        assert not read_image(flat, window="auto").any()
         flat[0, 0] = 9
-        assert read_picture(flat, window="auto")[0, 0].tolist() == [255] * 3
+        assert read_image(flat, window="auto")[0, 0].tolist() == [255] * 3
 
     def test_a_window_on_deep_colours_is_told_to_count_in_8_bits(self, tmp_path):
         rows = b"\x00" + struct.pack(">3H", 0, 32768, 65535)
@@ -272,9 +272,9 @@ class TestDepth:
         ]
         path = tmp_path / "a.png"
         path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
-        assert read_picture(path).tolist() == [[[0, 128, 255]]]
-        with pytest.warns(PictureWarning, match="counts from 0 to 255"):
-            read_picture(path, window=(0.0, 255.0))
+        assert read_image(path).tolist() == [[[0, 128, 255]]]
+        with pytest.warns(ImageWarning, match="counts from 0 to 255"):
+            read_image(path, window=(0.0, 255.0))
 
 
 class TestAddresses:
@@ -300,21 +300,21 @@ class TestAddresses:
         thread.join()
         server.server_close()
 
-    def test_a_picture_is_fetched(self, address):
-        assert np.array_equal(read_picture(f"{address}/a.png"), COLOURS)
+    def test_a_image_is_fetched(self, address):
+        assert np.array_equal(read_image(f"{address}/a.png"), COLOURS)
 
     def test_a_missing_one_is_named(self, address):
         with pytest.raises(ImageError, match=r"/b.png cannot be fetched .*404.*: check"):
-            read_picture(f"{address}/b.png")
+            read_image(f"{address}/b.png")
 
     def test_an_absurd_size_is_refused(self, address, monkeypatch):
         monkeypatch.setattr("unimask.processing.images.MAX_DOWNLOAD", 9)
         with pytest.raises(ImageError, match="over 9 bytes"):
-            read_picture(f"{address}/a.png")
+            read_image(f"{address}/a.png")
 
     def test_what_is_no_address(self):
         with pytest.raises(ImageError, match="cannot be fetched"):
-            read_picture("http://")
+            read_image("http://")
 
 
 class TestLists:
@@ -339,12 +339,12 @@ class TestLists:
             ("missing.png", ["missing.png"]),  # reading it says so
         ],
     )
-    def test_pictures_of_a_folder_or_pattern(self, folder, pattern, expected):
-        found = list_pictures(f"{folder}/{pattern}")
+    def test_images_of_a_folder_or_pattern(self, folder, pattern, expected):
+        found = list_images(f"{folder}/{pattern}")
         assert [str(path.relative_to(folder)) for path in found] == expected
 
     def test_subfolders_are_left_out_on_request(self, folder):
-        found = list_pictures(folder, recursive=False)
+        found = list_images(folder, recursive=False)
         assert [path.name for path in found] == ["a.JPG", "b.png"]
 
     def test_hidden_folders_results_and_links_back_are_passed_over(self, folder):
@@ -353,16 +353,16 @@ class TestLists:
             (folder / name).touch()
         (folder / "results" / "unimask.json").write_text("{}")
         (folder / "inner" / "deep" / "up").symlink_to(folder)
-        found = [str(path.relative_to(folder)) for path in list_pictures(folder)]
+        found = [str(path.relative_to(folder)) for path in list_images(folder)]
         assert found == ["a.JPG", "b.png", "inner/c.tif", "inner/deep/d.png"]
-        inside = list_pictures(folder / "results")  # asked for by its name
+        inside = list_images(folder / "results")  # asked for by its name
         assert [path.name for path in inside] == ["x_overlay.png"]
 
     def test_a_name_with_brackets_is_a_name(self, folder):
         (folder / "x[1].png").touch()
-        assert list_pictures(folder / "x[1].png") == [folder / "x[1].png"]
+        assert list_images(folder / "x[1].png") == [folder / "x[1].png"]
 
     @pytest.mark.parametrize("pattern", ["folder.png", "*.bmp"])
     def test_none_is_an_error(self, folder, pattern):
-        with pytest.raises(ImageError, match=r"no picture.*(give|check)"):
-            list_pictures(folder / pattern)
+        with pytest.raises(ImageError, match=r"no image.*(give|check)"):
+            list_images(folder / pattern)

@@ -208,7 +208,7 @@ def test_small_blocks_and_pieces_give_the_same(monkeypatch, task):
     st.tuples(st.integers(1, 70), st.integers(1, 70)),
     st.integers(0, 100),
 )
-def test_any_size_of_picture_works_for_every_task(logits_size, original, seed):
+def test_any_size_of_image_works_for_every_task(logits_size, original, seed):
     class_logits, mask_logits = logits_of(seed, logits_size, queries=5)
     padded = (4 * logits_size[0], 4 * logits_size[1])
     shown = (max(1, padded[0] - seed % 4), max(1, padded[1] - seed % 3))
@@ -243,7 +243,7 @@ def test_mistakes_are_named():
         postprocess(class_logits[:, 1:], masks, **arguments(SIZES[0], "panoptic"))
     with pytest.raises((SettingsError, TypeCheckError), match=r"queries|Type-check"):
         postprocess(class_logits[1:], masks, **arguments(SIZES[0], "panoptic"))
-    with pytest.raises((SettingsError, TypeCheckError), match=r"one picture|Type-check"):
+    with pytest.raises((SettingsError, TypeCheckError), match=r"one image|Type-check"):
         postprocess(class_logits[None], masks[None], **arguments(SIZES[0], "panoptic"))
     with pytest.raises(SettingsError, match="NaN"):
         postprocess(class_logits, masks / 0, **arguments(SIZES[0], "panoptic"))

@@ -1,4 +1,4 @@
-"""Pictures become tensors by detectron2's rule."""
+"""Images become tensors by detectron2's rule."""
 
 import numpy as np
 import pytest
@@ -89,6 +89,6 @@ def test_stretching_undoes_a_narrow_range():
     )
 
 
-def test_a_flat_picture_is_not_stretched():
+def test_a_flat_image_is_not_stretched():
     flat = np.full((4, 4, 3), 77, np.uint8)
     assert np.array_equal(stretch_intensities(flat), flat)

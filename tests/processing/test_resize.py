@@ -53,7 +53,7 @@ def test_blocks_are_the_two_steps(logits_size, cut, original, seed):
 
 
 @pytest.mark.parametrize("sizes", [((200, 336), (800, 1344), (750, 1333), (2160, 3840))])
-def test_a_large_picture(sizes):
+def test_a_large_image(sizes):
     logits = 9 * torch.randn(1, *sizes[0], generator=torch.Generator().manual_seed(0))
     found = put_together(logits, Resizer.between(*sizes))
     torch.testing.assert_close(found, whole(logits, *sizes[1:]), atol=2e-5, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Pictures with other channels than RGB: what is read is what was saved, or one clear line."""
+"""Images with other channels than RGB: what is read is what was saved, or one clear line."""
 
 import io
 import warnings
@@ -11,7 +11,7 @@ from PIL import Image
 
 from unimask.config import PreprocessingConfig
 from unimask.errors import ImageError
-from unimask.processing.images import read_picture
+from unimask.processing.images import read_image
 from unimask.processing.preprocess import preprocess
 from unimask.processing.stacks import visible
 
@@ -26,12 +26,12 @@ def test_arrays_and_their_files_are_read_alike(tmp_path, channels):
     array = stack(channels)
     np.save(tmp_path / "a.npy", array)
     for source in (array, tmp_path / "a.npy", str(tmp_path / "a.npy")):
-        assert np.array_equal(read_picture(source, channels=channels), array)
+        assert np.array_equal(read_image(source, channels=channels), array)
 
 
-def test_an_array_in_a_file_is_a_picture_for_rgb_models_too(tmp_path):
+def test_an_array_in_a_file_is_a_image_for_rgb_models_too(tmp_path):
     np.save(tmp_path / "a.npy", stack(3))
-    assert np.array_equal(read_picture(tmp_path / "a.npy"), stack(3))
+    assert np.array_equal(read_image(tmp_path / "a.npy"), stack(3))
 
 
 @pytest.mark.parametrize(
@@ -39,21 +39,21 @@ def test_an_array_in_a_file_is_a_picture_for_rgb_models_too(tmp_path):
 )
 def test_deeper_values_are_scaled(dtype, scale):
     array = (stack(5).astype(np.float64) * scale).astype(dtype)
-    assert np.array_equal(read_picture(array, channels=5), stack(5))
+    assert np.array_equal(read_image(array, channels=5), stack(5))
     assert np.array_equal(
-        read_picture(array.astype(np.float64) * 2, channels=5, window=(0, 510 * scale)), stack(5)
+        read_image(array.astype(np.float64) * 2, channels=5, window=(0, 510 * scale)), stack(5)
     )
 
 
 def test_auto_looks_at_each_channel_alone():
     array = stack(4, np.float32) * np.array([1, 10, 1000, 0.001], np.float32)
-    found = read_picture(array, channels=4, window="auto")
+    found = read_image(array, channels=4, window="auto")
     assert all(found[..., i].min() == 0 and found[..., i].max() == 255 for i in range(4))
 
 
-def test_masks_and_flat_pictures_have_one_channel():
-    assert np.array_equal(read_picture(stack(1)[..., 0], channels=1), stack(1))
-    assert read_picture(np.eye(3, dtype=bool), channels=1).max() == 255
+def test_masks_and_flat_images_have_one_channel():
+    assert np.array_equal(read_image(stack(1)[..., 0], channels=1), stack(1))
+    assert read_image(np.eye(3, dtype=bool), channels=1).max() == 255
 
 
 @given(channels=st.integers(1, 8).filter(lambda n: n != 3), found=st.integers(1, 8))
@@ -61,17 +61,17 @@ def test_other_channels_are_refused_in_one_line(channels, found):
     if found == channels:
         return
     with pytest.raises(ImageError, match=f"the model reads {channels} channels") as failed:
-        read_picture(stack(found), channels=channels)
+        read_image(stack(found), channels=channels)
     assert "\n" not in str(failed.value) and f"has {found} channel" in str(failed.value)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
-def test_bands_of_a_picture_are_its_channels(tmp_path, mode):
+def test_bands_of_a_image_are_its_channels(tmp_path, mode):
     bands = len(Image.new(mode, (1, 1)).getbands())
     pixels = stack(bands)
     source = pixels[..., 0].astype(np.uint16) * 257 if mode == "I;16" else pixels.squeeze()
     Image.fromarray(source).save(tmp_path / "a.png")
-    found = read_picture(tmp_path / "a.png", channels=bands)
+    found = read_image(tmp_path / "a.png", channels=bands)
     assert np.array_equal(found, pixels)  # alpha too: nothing is blended with it
 
 
@@ -81,9 +81,9 @@ def test_the_pages_of_a_tiff_are_its_channels(tmp_path, dtype):
     layers = np.moveaxis((stack(6).astype(np.float64) * scale).astype(dtype), 2, 0)
     pages = [Image.fromarray(layer) for layer in layers]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
-    assert np.array_equal(read_picture(tmp_path / "a.tif", channels=6), stack(6))
+    assert np.array_equal(read_image(tmp_path / "a.tif", channels=6), stack(6))
     with pytest.raises(ImageError, match="has 6 pages, but the model reads 5 channels"):
-        read_picture(tmp_path / "a.tif", channels=5)
+        read_image(tmp_path / "a.tif", channels=5)
 
 
 def test_pages_of_other_sizes_or_colours_are_refused(tmp_path):
@@ -91,27 +91,27 @@ def test_pages_of_other_sizes_or_colours_are_refused(tmp_path):
     for other in (Image.new("L", (3, 3)), Image.new("RGB", first.size)):
         first.save(tmp_path / "a.tif", save_all=True, append_images=[other])
         with pytest.raises(ImageError, match="pages of several channels or sizes"):
-            read_picture(tmp_path / "a.tif", channels=2)
+            read_image(tmp_path / "a.tif", channels=2)
 
 
 @pytest.mark.parametrize(
     ("photometric", "told"),
-    [("minisblack", "is not a picture of a known kind"), ("rgb", "reads only 3")],
+    [("minisblack", "is not an image of a known kind"), ("rgb", "reads only 3")],
 )
 def test_channels_that_pillow_does_not_read_are_not_lost_in_silence(tmp_path, photometric, told):
     tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "a.tif", stack(5), photometric=photometric, planarconfig="contig")
     with pytest.raises(ImageError, match=rf"{told}.*\.npy") as failed:
-        read_picture(tmp_path / "a.tif", channels=5)
+        read_image(tmp_path / "a.tif", channels=5)
     assert "\n" not in str(failed.value)
 
 
-def test_a_turned_picture_is_upright(tmp_path):
-    picture = Image.fromarray(stack(4))
-    exif = picture.getexif()
+def test_a_turned_image_is_upright(tmp_path):
+    image = Image.fromarray(stack(4))
+    exif = image.getexif()
     exif[0x0112] = 6
-    picture.save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(read_picture(tmp_path / "a.png", channels=4), np.rot90(stack(4), -1))
+    image.save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "a.png", channels=4), np.rot90(stack(4), -1))
 
 
 def broken(kind):
@@ -136,18 +136,18 @@ def test_damaged_or_hostile_arrays_are_refused_in_one_line(tmp_path, kind):
     (tmp_path / "a.npy").write_bytes(broken(kind))
     with warnings.catch_warnings(), pytest.raises(ImageError, match=r"a\.npy") as failed:
         warnings.simplefilter("ignore")
-        read_picture(tmp_path / "a.npy", channels=5)
+        read_image(tmp_path / "a.npy", channels=5)
     assert "\n" not in str(failed.value)
 
 
 def test_a_large_array_is_refused_before_it_is_read(tmp_path):
     np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (3000, 3000, 5))
     with pytest.raises(ImageError, match="3000 x 3000 pixels, more than 1,000"):
-        read_picture(tmp_path / "a.npy", channels=5, max_pixels=1000)
+        read_image(tmp_path / "a.npy", channels=5, max_pixels=1000)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5])
-def test_the_tensor_has_the_pictures_channels_each_resized_alone(channels):
+def test_the_tensor_has_the_images_channels_each_resized_alone(channels):
     image = stack(channels, size=(40, 60))
     rules = PreprocessingConfig(shortest_edge=20, longest_edge=99).for_channels(channels)
     ready = preprocess(image, rules)

@@ -45,19 +45,19 @@ def test_every_stage_has_its_times_and_its_floor(model):
         assert row["of_floor"] == pytest.approx(100 * row["floor_ms"] / row["median_ms"])
     parts = sum(report["stages"][name]["minimum_ms"] for name in PARTS)
     assert parts <= report["network"]["median_ms"] <= report["total"]["median_ms"]
-    assert report["input_size"] == (64, 96) and report["picture_size"] == (64, 80)
+    assert report["input_size"] == (64, 96) and report["image_size"] == (64, 80)
     assert json.loads(json.dumps(report))["machine"]["torch"] == torch.__version__
 
 
-def test_pictures_go_through_the_model_s_own_rules_by_default(model):
+def test_images_go_through_the_model_s_own_rules_by_default(model):
     report = benchmark(model, runs=5)
-    assert report["picture_size"] == (480, 640) and report["input_size"] == (96, 128)
+    assert report["image_size"] == (480, 640) and report["input_size"] == (96, 128)
 
 
 def test_a_batch_is_one_pass(model):
     one, two = benchmark(model, runs=5), benchmark(model, batch_size=2, runs=5)
     assert two["network"]["gflop"] == pytest.approx(2 * one["network"]["gflop"], rel=0.01)
-    assert two["pictures_per_second"] == pytest.approx(2000 / two["total"]["median_ms"])
+    assert two["images_per_second"] == pytest.approx(2000 / two["total"]["median_ms"])
 
 
 def test_the_model_is_left_as_it_was(model):

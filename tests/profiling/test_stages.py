@@ -58,10 +58,10 @@ def test_products_are_counted_by_their_shapes():
 
 def test_what_runs_beside_the_network_is_not_its_own():
     network = build_segmenter(TINY_RESNET).eval().requires_grad_(False)
-    pictures, square = torch.randn(1, 3, 64, 64), torch.randn(500, 500)
+    images, square = torch.randn(1, 3, 64, 64), torch.randn(500, 500)
     with torch.no_grad():
-        bare = count_flops(network, lambda: network(pictures))
-        both = count_flops(network, lambda: (square @ square, network(pictures)))
+        bare = count_flops(network, lambda: network(images))
+        both = count_flops(network, lambda: (square @ square, network(images)))
     assert bare == both
 
 
@@ -84,10 +84,10 @@ def test_made_up_objects_are_found(dtype):
     assert output.class_logits.shape == like.class_logits.shape
     assert output.mask_logits.shape == like.mask_logits.shape
     assert output.mask_logits.dtype == dtype
-    for picture in range(2):
+    for image in range(2):
         result = postprocess(
-            output.class_logits[picture],
-            output.mask_logits[picture],
+            output.class_logits[image],
+            output.mask_logits[image],
             task="panoptic",
             labels=[f"class {n}" for n in range(len(NUCLEI))],
             is_thing=(True,) * len(NUCLEI),

@@ -79,18 +79,18 @@ def test_saved_files_hold_the_result(tmp_path):
     assert [s["label"] for s in content["segments"]] == ["cat", "sky"]
     rle = RunLength.from_coco(content["segments"][0]["rle"])
     assert np.array_equal(rle.to_mask(), found.segments[0].mask)
-    with Image.open(paths["ids"]) as picture:
-        assert np.array_equal(decode_ids(np.asarray(picture)), found.segmentation)
+    with Image.open(paths["ids"]) as image:
+        assert np.array_equal(decode_ids(np.asarray(image)), found.segmentation)
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
         "unimask.json", "x.json", "x_ids.png", "x_overlay.png",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("task", "dtype"), [("instance", np.uint16), ("semantic", np.uint8)])
-def test_id_pictures_keep_their_numbers(tmp_path, task, dtype):
+def test_id_images_keep_their_numbers(tmp_path, task, dtype):
     found = result(task, ((1, 0.9, box(0, 4, 0, 4)),))
-    with Image.open(found.save(tmp_path)["ids"]) as picture:
-        ids = np.asarray(picture)
+    with Image.open(found.save(tmp_path)["ids"]) as image:
+        ids = np.asarray(image)
     assert ids.dtype == dtype
     nothing = 255 if task == "semantic" else 0
     assert ids[5, 7] == nothing and ids[0, 0] == 1

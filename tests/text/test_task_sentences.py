@@ -1,10 +1,10 @@
-"""What is said of a picture."""
+"""What is said of an image."""
 
-from unimask.text.task_sentences import picture_sentences
+from unimask.text.task_sentences import image_sentences
 
 
 def test_objects_are_told_one_by_one_and_the_task_fills_up():
-    told = picture_sentences("panoptic", ["car", "car", "sky"], 5)
+    told = image_sentences("panoptic", ["car", "car", "sky"], 5)
     assert told == [
         "a photo with a car",
         "a photo with a car",
@@ -12,8 +12,8 @@ def test_objects_are_told_one_by_one_and_the_task_fills_up():
         "a panoptic photo",
         "a panoptic photo",
     ]
-    assert picture_sentences("instance", [], 1) == ["an instance photo"]
-    assert picture_sentences("semantic", ["a", "b", "c"], 2) == [
+    assert image_sentences("instance", [], 1) == ["an instance photo"]
+    assert image_sentences("semantic", ["a", "b", "c"], 2) == [
         "a photo with a a",
         "a photo with a b",
     ]

@@ -24,11 +24,11 @@ COUNTS = arrays(
 
 @given(counts=COUNTS, threshold=st.floats(0, 1))
 def test_factors_are_those_of_lvis(counts, threshold):
-    """The paper's rule, said once more, one picture and class at a time."""
+    """The paper's rule, said once more, one image and class at a time."""
     found = repeat_factors(counts, threshold)
-    for picture, factor in zip(counts, found, strict=True):
+    for image, factor in zip(counts, found, strict=True):
         wanted = [1.0]
-        for label in np.flatnonzero(picture):
+        for label in np.flatnonzero(image):
             share = sum(row[label] > 0 for row in counts) / len(counts)
             wanted.append(max(1.0, (threshold / share) ** 0.5))
         assert factor == pytest.approx(max(wanted))
@@ -43,7 +43,7 @@ def test_every_epoch_is_as_long_and_holds_the_factors_on_average():
     assert (shuffled(4, factors, 3, 7) == epochs[7]).all()
 
 
-def test_without_factors_each_picture_is_shown_once():
+def test_without_factors_each_image_is_shown_once():
     assert sorted(shuffled(9, None, 0, 5)) == list(range(9))
 
 
@@ -81,7 +81,7 @@ def test_a_heavier_class_moves_the_class_loss_and_nothing_else():
 
 @pytest.fixture
 def unequal(tmp_path):
-    """One picture of five shows an object."""
+    """One image of five shows an object."""
     data = write_discs(tmp_path / "discs", {"train": 5, "val": 2})
     for index in range(1, 5):
         Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / f"train/masks/{index}.png")

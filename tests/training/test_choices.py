@@ -8,13 +8,13 @@ from conftest import tiny_checkpoint
 
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError
-from unimask.training.choices import Choices, Machine, for_length, pictures_at_once, square
+from unimask.training.choices import Choices, Machine, for_length, images_at_once, square
 
 CPU = Machine(kind="cpu", memory_gb=None, bfloat16=False, cores=2, processes=1)
 GPU = Machine(kind="gpu", memory_gb=12.0, bfloat16=True, cores=16, processes=1)
 
 
-def choose(machine, *, pictures=1000, judged=5, pretrained=True, parameters=47e6, **said):
+def choose(machine, *, images=1000, judged=5, pretrained=True, parameters=47e6, **said):
     choices = Choices(said, None, [(600, 800)] * 3, machine)
     first = choices.first()
     checkpoint = tiny_checkpoint()
@@ -22,8 +22,8 @@ def choose(machine, *, pictures=1000, judged=5, pretrained=True, parameters=47e6
     checkpoint = replace(checkpoint, preprocessing=replace(shortest, longest_edge=4096))
     weights = {"weight": torch.empty(int(parameters), device="meta")}
     checkpoint = replace(checkpoint, state=weights)
-    settings = choices.rest(first, checkpoint, pretrained, pictures, judged)
-    return settings, choices.in_words(settings, pictures, judged)
+    settings = choices.rest(first, checkpoint, pretrained, images, judged)
+    return settings, choices.in_words(settings, images, judged)
 
 
 def test_one_gpu_reaches_the_papers_batch_and_rate():
@@ -32,7 +32,7 @@ def test_one_gpu_reaches_the_papers_batch_and_rate():
     assert settings.learning_rate == 1e-4 and settings.precision == "bfloat16"
     assert settings.augmentation.crop == 512
     assert settings.steps == 50 * 1000 // 16 and settings.evaluate_every == settings.steps // 10
-    assert "3125 steps of 16 pictures" in told and "--learning-rate" in told
+    assert "3125 steps of 16 images" in told and "--learning-rate" in told
 
 
 def test_eight_processes_share_the_papers_batch():
@@ -49,7 +49,7 @@ def test_a_cpu_takes_small_squares_and_small_steps():
 
 
 def test_small_data_make_small_batches_and_enough_steps():
-    settings, _ = choose(GPU, pictures=20)
+    settings, _ = choose(GPU, images=20)
     assert settings.batch_size * settings.accumulate == 5
     assert settings.steps == 1000
 
@@ -66,7 +66,7 @@ def test_small_networks_go_on_as_from_scratch(parameters, backbone, rates):
 
 @pytest.mark.parametrize(("judged", "every"), [(5, 30), (30, 30), (80, 80), (900, 300)])
 def test_a_short_run_judges_a_quarter_of_what_it_learns_from(judged, every):
-    settings, _ = choose(CPU, pictures=320, judged=judged, steps=300)
+    settings, _ = choose(CPU, images=320, judged=judged, steps=300)
     assert settings.evaluate_every == every
     assert settings.batch_size == 4
 
@@ -85,17 +85,17 @@ def test_a_large_batch_raises_the_rate_by_its_root():
         (80, 1024, 216e6, 4, 8),
     ],
 )
-def test_memory_bounds_the_pictures_of_a_pass(memory, side, parameters, least, most):
+def test_memory_bounds_the_images_of_a_pass(memory, side, parameters, least, most):
     machine = replace(GPU, memory_gb=float(memory))
-    assert least <= pictures_at_once(side, int(parameters), machine) <= most
+    assert least <= images_at_once(side, int(parameters), machine) <= most
 
 
-def test_squares_are_as_large_as_the_pictures():
+def test_squares_are_as_large_as_the_images():
     assert square([(96, 128)] * 3, CPU) == 96
     assert square([(97, 128)] * 3, CPU) == 128
     assert square([(20, 30)], CPU) == 64
     assert square([(3000, 4000)], GPU) == 512
-    assert square([], GPU) == 512  # no file is a picture to Pillow
+    assert square([], GPU) == 512  # no file is an image to Pillow
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_what_cannot_be_meant_is_refused(said, told):
         (700, 500, 2**0.5, 0.2),
     ],
 )
-def test_short_runs_see_pictures_as_they_are_predicted(steps, passes, scale, colour):
+def test_short_runs_see_images_as_they_are_predicted(steps, passes, scale, colour):
     found = for_length(Augmentation(), steps, passes)
     assert found.max_scale == pytest.approx(scale) and found.min_scale == pytest.approx(1 / scale)
     assert found.colour == pytest.approx(colour)

@@ -40,9 +40,9 @@ def test_the_first_loss_is_near_what_is_expected(name, classes):
     config = CONFIGS[name](classes)
     torch.manual_seed(0)
     network = build_segmenter(config)
-    pictures = torch.randn(2, 3, 128, 128)
+    images = torch.randn(2, 3, 128, 128)
     with torch.no_grad():
-        output = network(pictures, ["panoptic"] * 2)
+        output = network(images, ["panoptic"] * 2)
         targets = [discs(seed, classes) for seed in (0, 1)]
         losses = build_criterion(config)(
             output, targets, generator=torch.Generator().manual_seed(0)

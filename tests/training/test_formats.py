@@ -72,7 +72,7 @@ def replace_tasks(predictor):
 
 
 def test_results_are_matched_by_the_numbers_of_the_json(tmp_path):
-    """The truth as COCO results, with the file's own ids of pictures and categories, is perfect."""
+    """The truth as COCO results, with the file's own ids of images and categories, is perfect."""
     data = WRITERS["COCO instances"](tmp_path / "data")
     (truth,) = data.rglob("*train*.json")
     content = json.loads(truth.read_text())

@@ -1,4 +1,4 @@
-"""Training on pictures that are not RGB, and on backbones of timm."""
+"""Training on images that are not RGB, and on backbones of timm."""
 
 from dataclasses import replace
 
@@ -79,7 +79,7 @@ def test_weights_of_rgb_go_on_with_more_channels(stacks, tiny_model, tmp_path, c
 
 
 @pytest.mark.parametrize("stacks", ["npy"], indirect=True)
-def test_pictures_of_other_channels_are_named(stacks, discs, tmp_path):
+def test_images_of_other_channels_are_named(stacks, discs, tmp_path):
     cases = (
         (stacks, None, 0, r"^\S+\.npy has shape"),
         (discs, 5, 0, r"^\S+\.png has 3 channels, but the model reads 5"),

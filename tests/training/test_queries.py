@@ -77,9 +77,9 @@ def test_oneformers_queries_keep_their_texts_and_the_token_stays_last():
         with_queries("tiny", TINY_ONEFORMER, context)
 
 
-def test_queries_of_the_picture_are_just_a_number():
+def test_queries_of_the_image_are_just_a_number():
     before = tiny_checkpoint(TINY_PROPOSALS)
-    for count in (30, 500):  # 4 are learned, and up to 100 were taken from the picture
+    for count in (30, 500):  # 4 are learned, and up to 100 were taken from the image
         after, told = raise_queries("tiny", before, count)
         assert told == f", with up to {count} queries instead of 104"
         assert after.state is before.state
@@ -136,7 +136,7 @@ def test_more_objects_than_queries_are_told_before_a_run(tmp_path):
     Image.fromarray(ids).save(crowded / "train" / "masks" / "0.png")
     most = len(np.unique(ids)) - 1
     told = told_crowding(open_dataset(crowded), 12, ("panoptic",))
-    assert told.startswith("\nwarning: 1 of 30 training pictures that were looked at hold more")
+    assert told.startswith("\nwarning: 1 of 30 training images that were looked at hold more")
     assert f"queries (12), 0.png {most}: " in told and f"--queries {most} " in told
     assert told_crowding(open_dataset(crowded), most, ("instance",)) == ""
     assert told_crowding(open_dataset(crowded), 12, ("semantic",)) == ""
@@ -144,7 +144,7 @@ def test_more_objects_than_queries_are_told_before_a_run(tmp_path):
         convert(crowded, tmp_path / format, to=format, split="train")
         listed = open_dataset(tmp_path / format, "train")
         told = told_crowding(listed, 12, ("instance", "panoptic"))
-        assert told.startswith(f"\nwarning: 1 of {len(listed)} training pictures hold more")
+        assert told.startswith(f"\nwarning: 1 of {len(listed)} training images hold more")
         assert f"{name} {most}: " in told
         counts = [
             int((np.array(listed.labels.is_thing)[sample.label_ids] & ~sample.crowds).sum())

@@ -181,7 +181,7 @@ def test_every_setting_is_either_the_runs_or_may_change():
 
 
 def test_a_run_is_lengthened_and_its_batches_are_cut(discs, finished, tmp_path, capsys):
-    """Pictures per update stay; where they are computed, and how, may change."""
+    """Images per update stay; where they are computed, and how, may change."""
     out = tmp_path / "run"
     shutil.copytree(finished, out)
     given = {"steps": 4, "batch_size": 1, "accumulate": 2, "evaluate_every": 1, "patience": 5}

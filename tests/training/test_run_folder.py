@@ -40,6 +40,14 @@ def test_settings_come_back(tmp_path):
     assert folder.read_settings() == TOLD
 
 
+def test_settings_of_earlier_releases_keep_their_meaning(tmp_path):
+    settings = asdict(TOLD)
+    del settings["on_bad_image"]
+    content = {"settings": settings | {"on_bad_picture": "skip"}}
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    assert RunFolder(tmp_path).read_settings().on_bad_image == "skip"
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_spoilt_settings_fail_with_our_errors_alone(tmp_path, data):

@@ -1,4 +1,4 @@
-"""Pictures become as large as training squares where what is labelled would not fit in."""
+"""Images become as large as training squares where what is labelled would not fit in."""
 
 import json
 from dataclasses import replace
@@ -19,11 +19,11 @@ SQUARE = replace(TrainingSettings(), augmentation=replace(TrainingSettings().aug
 LARGER = PreprocessingConfig(shortest_edge=128, longest_edge=256)
 
 
-def maps(folder, *pictures):
+def maps(folder, *images):
     """Write a folder of label maps."""
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
-    for number, values in enumerate(pictures):
+    for number, values in enumerate(images):
         Image.fromarray(np.full((*values.shape, 3), 90, np.uint8)).save(
             folder / "images" / f"{number}.png"
         )
@@ -70,17 +70,17 @@ def test_of_two_classes_the_ground_does_not_count(tmp_path):
     assert usual_side(dataset) == pytest.approx(np.sqrt(2) / 100)
 
 
-def test_large_regions_are_measured_alike_in_large_pictures(tmp_path):
+def test_large_regions_are_measured_alike_in_large_images(tmp_path):
     grown = np.kron(halves(), np.ones((8, 8), np.uint8))
     dataset = open_dataset(maps(tmp_path, grown), None, names=("road", "grass", "pole"))
     assert usual_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.02)
 
 
-def test_large_things_ask_for_smaller_pictures(tmp_path):
+def test_large_things_ask_for_smaller_images(tmp_path):
     dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
     settings, told = fit_squares(dataset, seeing(LARGER), SQUARE, True)
     assert settings.preprocessing == replace(LARGER, shortest_edge=64, longest_edge=128)
-    assert told.strip().startswith("it sees pictures at 64 pixels from now on, instead of 128")
+    assert told.strip().startswith("it sees images at 64 pixels from now on, instead of 128")
     for same in (replace(LARGER, shortest_edge=64), replace(LARGER, squash=(128, 128))):
         assert fit_squares(dataset, seeing(same), SQUARE, True) == (SQUARE, "")
     assert fit_squares(dataset, seeing(LARGER), SQUARE, False) == (SQUARE, "")
@@ -96,20 +96,20 @@ def test_small_things_keep_the_scale(tmp_path, discs):
 
 
 @pytest.mark.parametrize(
-    ("picture", "edge", "other", "weight"),
+    ("image", "edge", "other", "weight"),
     [
         (halves, 64, False, 0.1),
         (halves, 128, False, 0.4),  # four squares' queries
         (halves, 512, False, 0.4),
         (halves, 96, False, 0.225),
-        (halves, 128, True, 0.1),  # pictures become as small as squares
+        (halves, 128, True, 0.1),  # images become as small as squares
         (spots, 64, False, 0.4),
         (spots, 64, True, 0.4),
     ],
 )
-def test_no_object_weighs_more_where_more_queries_doubt(tmp_path, picture, edge, other, weight):
-    names = ("road", "grass", "pole")[: picture().max() + 1]
-    dataset = open_dataset(maps(tmp_path, picture()), None, names=names)
+def test_no_object_weighs_more_where_more_queries_doubt(tmp_path, image, edge, other, weight):
+    names = ("road", "grass", "pole")[: image().max() + 1]
+    dataset = open_dataset(maps(tmp_path, image()), None, names=names)
     seen = replace(LARGER, shortest_edge=edge)
     model = replace(tiny_checkpoint(TINY_PROPOSALS), preprocessing=seen)
     settings, _ = fit_squares(dataset, model, SQUARE, other)
@@ -121,9 +121,9 @@ def test_no_object_weighs_more_where_more_queries_doubt(tmp_path, picture, edge,
 def test_what_cannot_be_read_is_passed_over(tmp_path):
     folder = maps(tmp_path, halves(), halves())
     dataset = open_dataset(folder, None, names=("road", "grass", "pole"))
-    (folder / "images" / "0.png").write_bytes(b"no picture")
+    (folder / "images" / "0.png").write_bytes(b"no image")
     assert usual_side(dataset) > 0.5
-    (folder / "images" / "1.png").write_bytes(b"no picture")
+    (folder / "images" / "1.png").write_bytes(b"no image")
     assert usual_side(dataset) == 0
 
 

@@ -1,4 +1,4 @@
-"""What happens to runs: kill -9, full disks, pictures that vanish or rot, too little memory."""
+"""What happens to runs: kill -9, full disks, images that vanish or rot, too little memory."""
 
 import json
 import os
@@ -114,34 +114,34 @@ def test_a_full_disk_is_told_and_leaves_the_state_before(discs, tmp_path, monkey
 
 @pytest.fixture
 def spoilt(discs, tmp_path):
-    """A dataset in which one picture is cut short and another has vanished."""
+    """A dataset in which one image is cut short and another has vanished."""
     data = tmp_path / "spoilt"
     shutil.copytree(discs, data)
-    picture = data / "train" / "images" / "3.png"
-    picture.write_bytes(picture.read_bytes()[:300])
+    image = data / "train" / "images" / "3.png"
+    image.write_bytes(image.read_bytes()[:300])
     return data
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_corrupt_picture_stops_the_run_by_name(spoilt, tmp_path, workers):
+def test_a_corrupt_image_stops_the_run_by_name(spoilt, tmp_path, workers):
     with pytest.raises((DataError, ImageError), match=r"^\S+3\.png") as failed:
         run(spoilt, tmp_path / "run", workers=workers)
     assert "\n" not in str(failed.value)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_corrupt_pictures_are_skipped_and_counted(spoilt, tmp_path, workers, capsys):
-    settings = replace(SETTINGS, on_bad_picture="skip", steps=3, workers=workers)
+def test_corrupt_images_are_skipped_and_counted(spoilt, tmp_path, workers, capsys):
+    settings = replace(SETTINGS, on_bad_image="skip", steps=3, workers=workers)
     out = tmp_path / "run"
     assert train(spoilt, "tiny", out=out, settings=settings, device="cpu").finished
     told = capsys.readouterr().out
     assert told.count("skipped: ") == 1 and "3.png" in told
-    assert RunFolder(out).rows()[-1]["unreadable"] == "1"  # once in an epoch of six pictures
+    assert RunFolder(out).rows()[-1]["unreadable"] == "1"  # once in an epoch of six images
     state = torch.load(out / "state.pt", weights_only=True)
     assert state["unreadable"]["times"] == 1
 
 
-def test_a_picture_that_vanishes_is_skipped_too(discs, tmp_path, monkeypatch):
+def test_a_image_that_vanishes_is_skipped_too(discs, tmp_path, monkeypatch):
     data = tmp_path / "data"
     shutil.copytree(discs, data)
     real = steps.update
@@ -152,15 +152,15 @@ def test_a_picture_that_vanishes_is_skipped_too(discs, tmp_path, monkeypatch):
         return real(fabric, trainee, stream, step, settings)
 
     monkeypatch.setattr("unimask.training.loop.update", vanish)
-    assert run(data, tmp_path / "run", on_bad_picture="skip").finished
+    assert run(data, tmp_path / "run", on_bad_image="skip").finished
 
 
-def test_data_without_a_single_good_picture_stop(tmp_path):
+def test_data_without_a_single_good_image_stop(tmp_path):
     data = write_discs(tmp_path / "data", {"train": 2, "val": 1})
-    for picture in (data / "train" / "images").iterdir():
-        picture.write_bytes(b"no picture")
-    with pytest.raises(DataError, match="100 pictures in a row cannot be read"):
-        run(data, tmp_path / "run", on_bad_picture="skip")
+    for image in (data / "train" / "images").iterdir():
+        image.write_bytes(b"no image")
+    with pytest.raises(DataError, match="100 images in a row cannot be read"):
+        run(data, tmp_path / "run", on_bad_image="skip")
 
 
 @pytest.mark.parametrize(

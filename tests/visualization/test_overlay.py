@@ -77,7 +77,7 @@ def test_shapes_stand_out_on_any_ground(ground, given):
     assert (drawn[~mask] == ground).all()
 
 
-def test_small_pictures_are_enlarged_and_the_legend_has_its_own_place():
+def test_small_images_are_enlarged_and_the_legend_has_its_own_place():
     image = np.zeros((64, 64, 3), np.uint8)
     drawn = draw_overlay(image, [shape(disc((64, 64), (20, 20), 9))])
     assert drawn.height >= 640 and drawn.width > drawn.height
@@ -92,7 +92,7 @@ def test_small_shapes_lie_on_top():
     assert (second[400, 365] != second[400, 200]).any()
 
 
-def test_chips_hide_neither_each_other_nor_leave_the_picture():
+def test_chips_hide_neither_each_other_nor_leave_the_image():
     random = np.random.default_rng(0)
     chips = [
         Chip("nucleus 90%", (x, y, x + 30, y + 30), (200, 80, 80))

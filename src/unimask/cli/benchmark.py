@@ -99,7 +99,7 @@ def print_report(console: Terminal, report: dict[str, Any]) -> None:
     """Print the measurements, the hardware, and the comparison with the lower bounds."""
     machine, rates, memory = report["machine"], report["rates"], report["memory"]
     height, width = report["input_size"]
-    count = "1 picture" if report["batch_size"] == 1 else f"{report['batch_size']} pictures"
+    count = "1 image" if report["batch_size"] == 1 else f"{report['batch_size']} images"
     console.print(
         f"{report['model']}: {count} of {height}x{width} a pass, {report['task']}, "
         f"{report['dtype']} on {report['device']}{', compiled' if report['compiled'] else ''}; "
@@ -111,7 +111,7 @@ def print_report(console: Terminal, report: dict[str, Any]) -> None:
         table.add_row(name.replace("_", " "), *cells(row))
     console.print(table)
     console.print(
-        f"{report['pictures_per_second']:.2f} pictures a second; "
+        f"{report['images_per_second']:.2f} images a second; "
         f"memory: {megabytes(memory['peak'])} at most, weights {megabytes(memory['weights'])}"
     )
     best = ", ".join(f"{n} {rate:.0f} GFLOP/s" for n, rate in rates.items() if n != "copy")

@@ -55,7 +55,7 @@ def check(
     channels: Annotated[
         int, typer.Option(min=1, help="Number of channels per image; 3 for RGB.")
     ] = 3,
-    picture: Annotated[
+    preview: Annotated[
         Path | None, typer.Option(help="Image file to draw samples with their labels into.")
     ] = None,
     json: Annotated[
@@ -64,9 +64,9 @@ def check(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Check a dataset for errors: exit code 0 if it is sound, 1 if there is a severe error."""
-    check_output_files(picture, json, overwrite=overwrite)
-    if picture is not None:
-        check_image_suffix(picture)
+    check_output_files(preview, json, overwrite=overwrite)
+    if preview is not None:
+        check_image_suffix(preview)
     from unimask.cli.train import parse_names
     from unimask.curation import check as run_check
     from unimask.curation.board import draw_board
@@ -86,12 +86,12 @@ def check(
             data, split=split, queries=queries, window=limits, progress=progress, **options
         )
     print_report(console, report)
-    if picture is not None:
+    if preview is not None:
         dataset = use_window(open_dataset(data, split, **options), limits)
         with collect_range_warnings():  # the report already lists them
-            drawn = draw_board(dataset, picture, overwrite=overwrite)
+            drawn = draw_board(dataset, preview, overwrite=overwrite)
         if drawn:
-            console.print(f"{drawn} images with their labels: {picture}", soft_wrap=True)
+            console.print(f"{drawn} images with their labels: {preview}", soft_wrap=True)
     if json is not None:
         write_report(json, report.to_dict(), overwrite=overwrite)
     if not report.sound:
@@ -120,8 +120,8 @@ def print_report(console: Terminal, report: "Report") -> None:
 def told_split(survey: "Survey") -> str:
     """Format the numbers of images of a split."""
     bad, empty = len(survey.unreadable), len(survey.empty)
-    readable = survey.pictures - bad
-    return f"{survey.name} {survey.pictures} ({readable} read, {bad} corrupt, {empty} empty)"
+    readable = survey.images - bad
+    return f"{survey.name} {survey.images} ({readable} read, {bad} corrupt, {empty} empty)"
 
 
 def told_sizes(survey: "Survey") -> str:
@@ -129,11 +129,11 @@ def told_sizes(survey: "Survey") -> str:
     from unimask.curation.findings import counted
 
     if not survey.sizes:
-        return f"{survey.name}: no picture could be read"
+        return f"{survey.name}: no image could be read"
     smallest, largest = (pick(survey.sizes, key=area) for pick in (min, max))
     parts = [f"{survey.name}: {told_size(smallest)} to {told_size(largest)} pixels"]
     if survey.most_things[0]:
-        parts.append(f"at most {survey.most_things[0]} objects in a picture")
+        parts.append(f"at most {survey.most_things[0]} objects in an image")
     for name, count in (("ignored", survey.ignored), ("overlapping", survey.overlapping)):
         if count:
             parts.append(f"{100 * count / survey.pixels:.2f} % of pixels {name}")
@@ -158,7 +158,7 @@ def print_classes(console: Terminal, report: "Report") -> None:
     table.add_column("class", no_wrap=True)
     table.add_column("kind", no_wrap=True)
     for survey in report.surveys:
-        for column in (f"{survey.name}: objects", "pictures", "% pixels"):
+        for column in (f"{survey.name}: objects", "images", "% pixels"):
             table.add_column(column, justify="right", no_wrap=True)
     labels = report.surveys[0].labels
     absent = 0

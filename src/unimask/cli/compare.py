@@ -75,7 +75,7 @@ def compare(
             progress=progress,
         )
     console.print(
-        f"{comparison.task} on {comparison.pictures} pictures of {data}/{split}", soft_wrap=True
+        f"{comparison.task} on {comparison.images} images of {data}/{split}", soft_wrap=True
     )
     table = Table(
         "score", *comparison.names, "change", "95 % interval", "", box=None, pad_edge=False
@@ -84,7 +84,7 @@ def compare(
         table.add_row(name, *cells(score))
     console.print(table)
     console.print(
-        f"change is the second less the first; {comparison.resamples} resamples of pictures"
+        f"change is the second less the first; {comparison.resamples} resamples of images"
     )
 
 

@@ -61,7 +61,7 @@ def convert(
             link=link,
             progress=progress,
         )
-    counts = ", ".join(f"{name} {count}" for name, count in written.pictures.items())
-    console.print(f"{to}: {counts} pictures in {out}", soft_wrap=True)
+    counts = ", ".join(f"{name} {count}" for name, count in written.images.items())
+    console.print(f"{to}: {counts} images in {out}", soft_wrap=True)
     for note in written.told:
         console.print(f"note: {note}", soft_wrap=True)

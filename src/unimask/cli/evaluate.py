@@ -124,7 +124,7 @@ def evaluate(
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
     console.print(report["about"])
-    console.print(f"{report['task']} on {report['images']} pictures of {report['data']}/{split}")
+    console.print(f"{report['task']} on {report['images']} images of {report['data']}/{split}")
     for note in report["notes"]:  # type: ignore[attr-defined]
         console.print(note)
     for table in score_tables(report["metrics"], report["per_class"]):  # type: ignore[arg-type]

@@ -82,7 +82,7 @@ OverwriteOption = Annotated[
 ]
 
 INTERRUPTED = 130
-OUT_OF_MEMORY = "out of memory: give smaller pictures, a smaller --batch-size, or another --device"
+OUT_OF_MEMORY = "out of memory: give smaller images, a smaller --batch-size, or another --device"
 
 
 def show_version(wanted: bool) -> None:

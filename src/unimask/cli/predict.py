@@ -246,7 +246,7 @@ def best_scores(path: str, result: "Result") -> str:
 
 def told_rate(speed: float | None) -> str:
     """Format the number of images per second."""
-    return "" if speed is None else f"{speed:.1f} pictures/s"
+    return "" if speed is None else f"{speed:.1f} images/s"
 
 
 def found_in(result: "Result") -> str:
@@ -260,7 +260,7 @@ def expand(sources: list[str], recursive: bool, failures: list[str]) -> Iterator
 
     Images of a folder keep its subfolders. Arguments without images are added to `failures`.
     """
-    from unimask.processing.images import list_pictures
+    from unimask.processing.images import list_images
 
     for source in sources:
         if source.startswith(("http://", "https://")):
@@ -268,7 +268,7 @@ def expand(sources: list[str], recursive: bool, failures: list[str]) -> Iterator
             continue
         folder = Path(source) if Path(source).is_dir() else None
         try:
-            for path in list_pictures(source, recursive=recursive):
+            for path in list_images(source, recursive=recursive):
                 inner = Path(path.name) if folder is None else path.relative_to(folder)
                 yield str(path), inner.with_suffix("").as_posix()
         except UnimaskError as error:

@@ -101,7 +101,7 @@ TokenizerOption = Annotated[
     ),
 ]
 
-BadPictureOption = Annotated[
+BadImageOption = Annotated[
     str | None, typer.Option(help="Handling of unreadable images: stop (default) or skip.")
 ]
 
@@ -179,7 +179,7 @@ def train(
             min=1, help="Stop after this many validations without a better score; by default never."
         ),
     ] = None,
-    on_bad_picture: BadPictureOption = None,
+    on_bad_image: BadImageOption = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the run.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out with its saved options.")
@@ -218,7 +218,7 @@ def train(
         "seed": seed,
         "patience": patience,
         "workers": workers,
-        "on_bad_picture": on_bad_picture,
+        "on_bad_image": on_bad_image,
         "repeat_rare": repeat_rare,
         "weigh_classes": weigh_classes or None,
         "loggers": tuple(logger) if logger else None,

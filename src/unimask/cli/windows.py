@@ -35,7 +35,7 @@ def parse_window(text: str | None) -> "Window":
 def one_line_per_range() -> Iterator[None]:
     """Group the range warnings of all images by cause and print one line per group at the end."""
     from unimask.processing.value_ranges import (
-        PictureWarning,
+        ImageWarning,
         collect_range_warnings,
         group_range_warnings,
         summarise,
@@ -47,4 +47,4 @@ def one_line_per_range() -> Iterator[None]:
             yield
     finally:
         for group in group_range_warnings(range_warnings):
-            warnings.warn(summarise(group), PictureWarning, stacklevel=2)
+            warnings.warn(summarise(group), ImageWarning, stacklevel=2)

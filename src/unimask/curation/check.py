@@ -136,7 +136,7 @@ def plain(found: Survey) -> dict[str, object]:
     """Return a survey as plain values that can be written as JSON."""
     sizes = np.array(found.sizes or [(0, 0)])
     return {
-        "pictures": found.pictures,
+        "images": found.images,
         "unreadable": len(found.unreadable),
         "empty": len(found.empty),
         "objects": int(found.objects.sum()),
@@ -152,7 +152,7 @@ def plain(found: Survey) -> dict[str, object]:
                 "name": name,
                 "is_thing": thing,
                 "objects": int(found.objects[index]),
-                "pictures": int(found.shown[index]),
+                "images": int(found.shown[index]),
                 "pixels": int(found.areas[index]),
             }
             for index, (name, thing) in enumerate(

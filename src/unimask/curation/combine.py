@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from unimask.datasets import Dataset, Sample
-from unimask.datasets.found import open_picture
+from unimask.datasets.found import open_image
 from unimask.datasets.packed import Stream
 from unimask.errors import DataError
 from unimask.labels import LabelSet
@@ -59,7 +59,7 @@ class Combined:
         if below.size != above.size:
             raise DataError(
                 f"{above.path} is {above.size[0]} x {above.size[1]}, but {below.path} is "
-                f"{below.size[0]} x {below.size[1]}: they must be the same picture"
+                f"{below.size[0]} x {below.size[1]}: they must be the same image"
             )
         front, objects = without(above, self.thing_ids)
         behind, regions = without(below, self.stuff_ids)
@@ -78,9 +78,9 @@ class Combined:
             areas=None if above.areas is None else np.concatenate([above.areas[objects], unknown]),
         )
 
-    def open_picture(self, index: int) -> Stream:
+    def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""
-        return open_picture(self.stuff, index)
+        return open_image(self.stuff, index)
 
 
 def placed(chosen: list[int], count: int, first: int) -> np.ndarray:
@@ -104,12 +104,12 @@ def partners_of(stuff: Dataset, things: Dataset) -> list[int]:
     stems = [Path(path).stem for path in things.paths]
     doubled = [stem for stem, times in Counter(stems).items() if times > 1]
     if doubled:
-        raise DataError(f"{things.name} has several pictures called {doubled[0]}: rename them")
+        raise DataError(f"{things.name} has several images called {doubled[0]}: rename them")
     places = {stem: index for index, stem in enumerate(stems)}
     missing = [path for path in stuff.paths if Path(path).stem not in places]
     if missing:
         raise DataError(
             f"{missing[0]} is not in {things.name} ({len(missing)} are not): both folders must "
-            "hold the same pictures"
+            "hold the same images"
         )
     return [places[Path(path).stem] for path in stuff.paths]

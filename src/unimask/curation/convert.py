@@ -16,7 +16,7 @@ from unimask.curation.writers.writer import Writer
 from unimask.curation.writers.yolo import YoloWriter
 from unimask.datasets import Dataset, check_classes
 from unimask.datasets.folder import DatasetFolder
-from unimask.datasets.found import WHOLE, Wish, open_picture
+from unimask.datasets.found import WHOLE, Wish, open_image
 from unimask.errors import OutputError, SettingsError
 from unimask.formats.atomic import atomic_folder
 from unimask.formats.output_folder import foreign_entries
@@ -40,12 +40,12 @@ class Written:
 
     Attributes:
         folder: Folder that was written.
-        pictures: Number of images of each split.
+        images: Number of images of each split.
         told: Notes on information that the format cannot represent.
     """
 
     folder: Path
-    pictures: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
 
 
@@ -110,7 +110,7 @@ def convert(
             writer = writer or FORMATS[to](folder, dataset.labels)
             part = name or WHOLE
             write_split(writer, dataset, part, link, progress)
-            written.pictures[part] = len(dataset)
+            written.images[part] = len(dataset)
         if writer is not None:
             written.told = [f"lost: {count} {what}" for what, count in writer.lost.items() if count]
     return written
@@ -134,7 +134,7 @@ def write_split(
     writer: Writer, dataset: Dataset, split: str, link: bool, progress: Progress | None
 ) -> None:
     """Write all images of a split with their labels."""
-    folder = writer.pictures(split)
+    folder = writer.image_folder(split)
     folder.mkdir(parents=True, exist_ok=True)
     used_names: set[str] = set()
     for index in range(len(dataset)):
@@ -142,16 +142,16 @@ def write_split(
         file = unused_name(sample.path, used_names)
         writer.add(split, sample, file)
         if link:
-            link_picture(sample.path, folder / file)
+            link_image(sample.path, folder / file)
         else:
-            with open_picture(dataset, index) as picture, (folder / file).open("wb") as copy:
-                shutil.copyfileobj(picture, copy)
+            with open_image(dataset, index) as image, (folder / file).open("wb") as copy:
+                shutil.copyfileobj(image, copy)
         if progress is not None:
             progress(split, index + 1, len(dataset))
     writer.finish(split)
 
 
-def link_picture(path: Path, target: Path) -> None:
+def link_image(path: Path, target: Path) -> None:
     """Create a symbolic link to an image.
 
     Raises:

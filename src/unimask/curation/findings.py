@@ -54,7 +54,7 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
         results.append(
             Finding(
                 True,
-                f"{split}: {counted(len(survey.unreadable), 'picture')} cannot be read",
+                f"{split}: {counted(len(survey.unreadable), 'image')} cannot be read",
                 tuple(item.reason for item in survey.unreadable),
             )
         )
@@ -62,25 +62,25 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
         results.append(
             Finding(
                 limited,
-                f"{split}: {counted(len(survey.crowded), 'picture')} with more objects than "
+                f"{split}: {counted(len(survey.crowded), 'image')} with more objects than "
                 f"{queries} queries, at most {survey.most_things[0]}: give trained weights more by "
                 "--queries",
                 tuple(f"{path}: {count} objects" for path, count in survey.crowded),
             )
         )
-    for pictures, what in (
+    for images, what in (
         (survey.hidden, "without a pixel, which teach nothing: remove them or draw them larger"),
         (survey.doubled, "with the very mask and class of another: remove one of each"),
     ):
-        if pictures:
-            count = counted(sum(times for _, times in pictures), "object")
-            files = tuple(f"{path}: {times}" for path, times in pictures)
+        if images:
+            count = counted(sum(times for _, times in images), "object")
+            files = tuple(f"{path}: {times}" for path, times in images)
             results.append(Finding(False, f"{split}: {count} {what}", files))
     if survey.empty:
         results.append(
             Finding(
                 False,
-                f"{split}: {counted(len(survey.empty), 'picture')} without objects; they are kept, "
+                f"{split}: {counted(len(survey.empty), 'image')} without objects; they are kept, "
                 "and teach what is none",
                 tuple(map(str, survey.empty)),
             )
@@ -109,7 +109,7 @@ def twins(surveys: Sequence[Survey]) -> list[Finding]:
             results.append(
                 Finding(
                     False,
-                    f"{survey.name}: {counted(len(doubled), 'picture')} more than once",
+                    f"{survey.name}: {counted(len(doubled), 'image')} more than once",
                     tuple(" = ".join(map(str, paths)) for paths in doubled),
                 )
             )
@@ -120,7 +120,7 @@ def twins(surveys: Sequence[Survey]) -> list[Finding]:
                 results.append(
                     Finding(
                         True,
-                        f"{counted(len(pairs), 'picture')} of {other.name} also in {survey.name}: "
+                        f"{counted(len(pairs), 'image')} of {other.name} also in {survey.name}: "
                         "scores would be too good; remove them from one",
                         tuple(sorted(pairs)),
                     )

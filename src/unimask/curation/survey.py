@@ -27,7 +27,7 @@ class Survey:
     Attributes:
         name: Name of the split.
         labels: Label set of the split.
-        pictures: Number of images.
+        images: Number of images.
         unreadable: Images that could not be read, with the reasons.
         tasks: Tasks that the labels support.
         paths: Paths of the images.
@@ -50,7 +50,7 @@ class Survey:
 
     name: str
     labels: LabelSet
-    pictures: int
+    images: int
     tasks: tuple[Task, ...] = TASKS
     paths: Sequence[Path] = ()
     by_rule: bool = False
@@ -100,9 +100,9 @@ class Survey:
             self.empty.append(facts.path)
         if facts.things > queries:
             self.crowded.append((facts.path, facts.things))
-        for count, pictures in ((facts.hidden, self.hidden), (facts.doubled, self.doubled)):
+        for count, images in ((facts.hidden, self.hidden), (facts.doubled, self.doubled)):
             if count:
-                pictures.append((facts.path, count))
+                images.append((facts.path, count))
 
 
 def is_labelled(facts: Facts, labels: LabelSet) -> bool:

@@ -17,7 +17,7 @@ from unimask.datasets.image_files import files_with, is_passed_over
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
 from unimask.datasets.maps.cityscapes import find_cityscapes
-from unimask.datasets.maps.image_pairs import KINDS, find_picture_pairs
+from unimask.datasets.maps.image_pairs import KINDS, find_image_pairs
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
@@ -39,10 +39,10 @@ FORMATS: tuple[tuple[str, Find, str], ...] = (
         "config.json + training/ + validation/ (Mapillary Vistas)",
     ),
     ("COCO panoptic", find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
-    ("COCO instances", find_coco_instances, "a COCO JSON + pictures (COCO instances, Roboflow)"),
+    ("COCO instances", find_coco_instances, "a COCO JSON + images (COCO instances, Roboflow)"),
     ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
     ("CVAT for images", find_cvat, "annotations.xml + images/ (CVAT for images)"),
-    ("LabelMe", find_labelme, "a JSON per picture (LabelMe)"),
+    ("LabelMe", find_labelme, "a JSON per image (LabelMe)"),
     (
         "Hugging Face dataset",
         find_tables_in,
@@ -50,7 +50,7 @@ FORMATS: tuple[tuple[str, Find, str], ...] = (
     ),
     (
         semantic.FORMAT,
-        find_picture_pairs,
+        find_image_pairs,
         "images/ + masks/ of any names (label maps: classes, or instance ids)",
     ),
 )

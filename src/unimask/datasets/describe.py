@@ -14,8 +14,8 @@ def describe(dataset: Dataset) -> str:
     """Describe a dataset: format, images, classes, things and stuff, notes on ignored pixels."""
     about = about_of(dataset)
     notes = f" ({about.told})" if about.told else ""
-    pictures = f"{len(dataset)} pictures"
-    return f"{dataset.name}: {about.format}, {pictures}, {describe_classes(dataset.labels)}{notes}"
+    images = f"{len(dataset)} images"
+    return f"{dataset.name}: {about.format}, {images}, {describe_classes(dataset.labels)}{notes}"
 
 
 def describe_classes(labels: LabelSet) -> str:

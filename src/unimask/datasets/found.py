@@ -61,7 +61,7 @@ class Described(Protocol):
 class Opens(Protocol):
     """Dataset that opens its image files itself; its `paths` need not exist on disk."""
 
-    def open_picture(self, index: int) -> Stream:
+    def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""
         ...
 
@@ -95,17 +95,17 @@ class Wish:
 
 def about_of(dataset: Dataset) -> About:
     """Return the description of a dataset; without one, all tasks are assumed."""
-    return dataset.about if isinstance(dataset, Described) else About("labelled pictures")
+    return dataset.about if isinstance(dataset, Described) else About("labelled images")
 
 
-def open_picture(dataset: Dataset, index: int) -> Stream:
+def open_image(dataset: Dataset, index: int) -> Stream:
     """Open an image's file, whether it is on disk or in a table cell.
 
     Raises:
         OSError, DataError: The file cannot be opened.
     """
     if isinstance(dataset, Opens):
-        return dataset.open_picture(index)
+        return dataset.open_image(index)
     return open_file(Path(dataset.paths[index]))
 
 

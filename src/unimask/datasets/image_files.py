@@ -12,7 +12,7 @@ from unimask.datasets.found import tell
 from unimask.datasets.name_forms import composed, decoded, match_names, names_in, without_suffix
 from unimask.errors import DataError
 from unimask.formats.output_folder import RECORD
-from unimask.processing.images import SUFFIXES, is_picture, no_limit_of_pil, read_picture
+from unimask.processing.images import SUFFIXES, is_image, no_limit_of_pil, read_image
 from unimask.processing.orientation import SWAPS_SIDES, read_orientation
 
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257
@@ -63,7 +63,7 @@ def files_with(folder: Path, suffix: str) -> list[Path]:
     )
 
 
-def find_pictures(names: Sequence[str], folders: Iterable[Path], source: Path) -> list[Path]:
+def find_images(names: Sequence[str], folders: Iterable[Path], source: Path) -> list[Path]:
     """Return the file of each image name.
 
     Names are relative to the folder that contains most of them. If no folder contains any, the
@@ -218,17 +218,17 @@ def ends_of(parts: Sequence[str]) -> list[str]:
     return ["/".join(parts[-count:]) for count in range(min(DEEPEST + 1, len(parts)), 0, -1)]
 
 
-def pictures_below(folder: Path) -> list[Path]:
+def images_below(folder: Path) -> list[Path]:
     """Return all images in a folder and below it, sorted, without hidden ones."""
     return sorted(
         path
         for place, names in walk(folder)
         for path in (place / name for name in names)
-        if is_picture(path, SUFFIXES)
+        if is_image(path, SUFFIXES)
     )
 
 
-def picture_size(path: Path, channels: int) -> tuple[int, int]:
+def image_size(path: Path, channels: int) -> tuple[int, int]:
     """Return height and width of the upright image, from its header if possible.
 
     Raises:
@@ -236,14 +236,14 @@ def picture_size(path: Path, channels: int) -> tuple[int, int]:
     """
     try:
         with no_limit_of_pil():
-            picture = Image.open(path)
-        with picture:
-            tags = getattr(picture, "tag_v2", {})
-            width = tags.get(TIFF_WIDTH, picture.width)
-            height = tags.get(TIFF_HEIGHT, picture.height)
+            image = Image.open(path)
+        with image:
+            tags = getattr(image, "tag_v2", {})
+            width = tags.get(TIFF_WIDTH, image.width)
+            height = tags.get(TIFF_HEIGHT, image.height)
         with path.open("rb") as stream:
             swapped = read_orientation(stream) in SWAPS_SIDES
-    except Exception:  # many types of exceptions; `read_picture` raises one with a clear message
-        height, width = read_picture(path, channels=channels).shape[:2]
+    except Exception:  # many types of exceptions; `read_image` raises one with a clear message
+        height, width = read_image(path, channels=channels).shape[:2]
         return height, width
     return (width, height) if swapped else (height, width)

@@ -9,10 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 from unimask.errors import DataError
 from unimask.processing.images import (
     MAX_PIXELS,
-    Picture,
+    ImageArray,
     Wanted,
     Window,
-    read_picture,
+    read_image,
     read_stream,
 )
 
@@ -84,14 +84,14 @@ def open_file(file: File) -> Stream:
     return file.open() if isinstance(file, PackedFile) else file.open("rb")
 
 
-def read_file(file: File, channels: int, window: Window = None) -> Picture:
-    """Read an image; see `read_picture`.
+def read_file(file: File, channels: int, window: Window = None) -> ImageArray:
+    """Read an image; see `read_image`.
 
     Raises:
         DataError: The file is packed, and its cell has neither bytes nor a readable path.
         ImageError: The image cannot be read.
     """
     if isinstance(file, Path):
-        return read_picture(file, channels=channels, window=window)
+        return read_image(file, channels=channels, window=window)
     with file.open() as stream:
         return read_stream(stream, str(file), Wanted(window, MAX_PIXELS, channels))

@@ -16,7 +16,7 @@ from unimask.datasets.found import (
     Opener,
     about_of,
     count_things,
-    open_picture,
+    open_image,
 )
 from unimask.datasets.image_files import is_passed_over
 from unimask.datasets.packed import Stream
@@ -83,9 +83,9 @@ class Subset:
         counts = count_things(self.dataset)
         return None if counts is None else counts[self.indices]
 
-    def open_picture(self, index: int) -> Stream:
+    def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""
-        return open_picture(self.dataset, self.indices[index])
+        return open_image(self.dataset, self.indices[index])
 
 
 def splits_in(

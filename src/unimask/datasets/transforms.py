@@ -9,9 +9,9 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from unimask.config import PreprocessingConfig
 from unimask.datasets.sample import Sample
-from unimask.processing.preprocess import input_size, resize_picture, stretch_intensities
+from unimask.processing.preprocess import input_size, resize_image, stretch_intensities
 
-Picture = UInt8[np.ndarray, "h w c"]
+ImageArray = UInt8[np.ndarray, "h w c"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +91,7 @@ def random_square(
         min((top + rows) * per_row, height),
     )
     shape = (rows, columns)
-    image = np.array(resize_picture(sample.image, shape, box))
+    image = np.array(resize_image(sample.image, shape, box))
     id_maps = np.stack([resize_map(ids, box, shape) for ids in sample.id_maps])
     ignored = None
     if sample.ignored is not None:
@@ -111,8 +111,8 @@ def resize_map(
     ids: np.ndarray, box: tuple[float, float, float, float], shape: tuple[int, int]
 ) -> np.ndarray:
     """Resize part of a map of numbers with nearest-neighbour sampling."""
-    picture = Image.fromarray(np.ascontiguousarray(ids))
-    return np.array(picture.resize((shape[1], shape[0]), Image.Resampling.NEAREST, box))
+    image = Image.fromarray(np.ascontiguousarray(ids))
+    return np.array(image.resize((shape[1], shape[0]), Image.Resampling.NEAREST, box))
 
 
 def pad(sample: Sample, side: int, colour: tuple[float, ...]) -> Sample:
@@ -143,7 +143,9 @@ def on_axes(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
     )
 
 
-def change_colours(image: Picture, settings: Augmentation, random: np.random.Generator) -> Picture:
+def change_colours(
+    image: ImageArray, settings: Augmentation, random: np.random.Generator
+) -> ImageArray:
     """Change tone, colour, noise and sharpness; saturation and greyscale apply to RGB only."""
     image, coloured = change_tones(image, settings, random), image.shape[2] == 3
     if settings.colour and coloured:
@@ -161,14 +163,16 @@ def change_colours(image: Picture, settings: Augmentation, random: np.random.Gen
     return image
 
 
-def blurred(image: Picture, radius: float) -> Picture:
+def blurred(image: ImageArray, radius: float) -> ImageArray:
     """Blur each channel."""
     blur = ImageFilter.GaussianBlur(radius)
     layers = [np.asarray(Image.fromarray(layer).filter(blur)) for layer in np.moveaxis(image, 2, 0)]
     return np.stack(layers, axis=2)
 
 
-def change_tones(image: Picture, settings: Augmentation, random: np.random.Generator) -> Picture:
+def change_tones(
+    image: ImageArray, settings: Augmentation, random: np.random.Generator
+) -> ImageArray:
     """Change brightness, contrast and gamma, or invert, by one lookup table of 256 values."""
     values = np.arange(256) / 255
     if settings.gamma:

@@ -8,7 +8,7 @@ from unimask.config import Window
 from unimask.datasets.found import Dataset
 from unimask.errors import DataError, SettingsError, UnimaskError
 from unimask.processing.value_ranges import (
-    PictureWarning,
+    ImageWarning,
     RangeWarning,
     collect_range_warnings,
     group_range_warnings,
@@ -66,4 +66,4 @@ def check_value_ranges(dataset: Dataset) -> list[RangeWarning]:
 def warn_of_ranges(found: Sequence[RangeWarning]) -> None:
     """Show collected warnings in one line per kind."""
     for group in group_range_warnings(found):
-        warnings.warn(summarise(group), PictureWarning, stacklevel=2)
+        warnings.warn(summarise(group), ImageWarning, stacklevel=2)

@@ -44,7 +44,7 @@ class Difference:
 def paired_bootstrap(
     first: Pool,
     second: Pool,
-    pictures: int,
+    images: int,
     *,
     resamples: int,
     seed: int = 0,
@@ -59,17 +59,17 @@ def paired_bootstrap(
     Args:
         first: Function from numbers of occurrences of images to the first model's scores.
         second: The same function for the second model.
-        pictures: Number of images.
+        images: Number of images.
         resamples: Number of resamples.
         seed: Seed of the random draws.
         progress: Function that is called after each resample.
     """
     random = np.random.default_rng(seed)
-    once = np.ones(pictures, np.int64)
+    once = np.ones(images, np.int64)
     whole = first(once), second(once)
     changes: dict[str, list[float]] = {name: [] for name in whole[0]}
     for done in range(resamples):
-        drawn = np.bincount(random.integers(pictures, size=pictures), minlength=pictures)
+        drawn = np.bincount(random.integers(images, size=images), minlength=images)
         one, other = first(drawn), second(drawn)
         for name, values in changes.items():
             before, after = one[name], other[name]

@@ -28,14 +28,14 @@ class Comparison:
     Attributes:
         task: Task of both models.
         names: Names of the models.
-        pictures: Number of images.
+        images: Number of images.
         scores: Difference by name of the score.
         resamples: Number of resamples for the intervals.
     """
 
     task: Task
     names: tuple[str, str]
-    pictures: int
+    images: int
     scores: dict[str, Difference]
     resamples: int
 
@@ -127,7 +127,7 @@ def compare(
     comparison = Comparison(
         task=answers[0].task,
         names=names,
-        pictures=len(parts[0]),
+        images=len(parts[0]),
         scores=paired_bootstrap(
             pool_of(parts[0]),
             pool_of(parts[1]),
@@ -174,7 +174,7 @@ def scored(answers: Answers, name: str, ap: str | None, progress: Progress | Non
     """
     dataset = answers.dataset
     if not len(dataset):
-        raise DataError(f"{dataset.name} has no pictures to compare on")
+        raise DataError(f"{dataset.name} has no images to compare on")
     parts, rule = [], rule_of(dataset, ap)
     for index in range(len(dataset)):
         sample = dataset[index]

@@ -92,8 +92,8 @@ class Gallery:
 
 def drawn(result: Result) -> str:
     """Draw a result as a small JPEG in base64."""
-    picture = result.plot(legend=False)
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image = result.plot(legend=False)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=82)
+    image.convert("RGB").save(buffer, "JPEG", quality=82)
     return b64encode(buffer.getvalue()).decode("ascii")

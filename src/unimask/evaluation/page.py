@@ -87,8 +87,8 @@ def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
         section("By class", class_table(page.per_class) if page.per_class else ""),
         section("Precision over recall", curve_plot(page.curves) if page.curves else ""),
         section("What is taken for what", confusion_table(page.confusion, page.labels)),
-        section("Worst pictures: truth and prediction", exhibits(page.worst)),
-        section("Best pictures: truth and prediction", exhibits(page.best)),
+        section("Worst images: truth and prediction", exhibits(page.worst)),
+        section("Best images: truth and prediction", exhibits(page.best)),
     ]
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -216,12 +216,12 @@ def confusion_cell(count: int, total: int | None, right: bool) -> str:
     return f'<td style="background:rgba({tint},{0.75 * share:.2f})" title="{count}">{text}</td>'
 
 
-def exhibits(pictures: Sequence[Exhibit]) -> str:
+def exhibits(images: Sequence[Exhibit]) -> str:
     """Format images with ground truth beside prediction."""
     return "".join(
-        f'<figure class=pair style="margin-inline:0"><figcaption>{escape(picture.name)}: '
-        f"{picture.score:.1f}</figcaption>"
-        f'<img alt="truth" src="data:image/jpeg;base64,{picture.truth}">'
-        f'<img alt="prediction" src="data:image/jpeg;base64,{picture.found}"></figure>'
-        for picture in pictures
+        f'<figure class=pair style="margin-inline:0"><figcaption>{escape(image.name)}: '
+        f"{image.score:.1f}</figcaption>"
+        f'<img alt="truth" src="data:image/jpeg;base64,{image.truth}">'
+        f'<img alt="prediction" src="data:image/jpeg;base64,{image.found}"></figure>'
+        for image in images
     )

@@ -76,7 +76,7 @@ def semantic_pool(parts: Sequence[MeanIoU]) -> Pool:
 def average_pool(parts: Sequence[AveragePrecision]) -> Pool:
     """Pool AP by repeating detections; AP of the pooled detections is not a mean over images."""
     rows = np.concatenate([part.rows[: part.count] for part in parts])
-    pictures = np.repeat(np.arange(len(parts)), [part.count for part in parts])
+    images = np.repeat(np.arange(len(parts)), [part.count for part in parts])
     truths = np.stack([part.truths for part in parts])
     like = parts[0]
 
@@ -87,7 +87,7 @@ def average_pool(parts: Sequence[AveragePrecision]) -> Pool:
             thresholds=like.thresholds.tolist(),
             ious=like.ious,
         )
-        pooled.rows = rows[np.repeat(np.arange(len(rows)), times[pictures])]
+        pooled.rows = rows[np.repeat(np.arange(len(rows)), times[images])]
         pooled.count = len(pooled.rows)
         pooled.truths = np.tensordot(times, truths, 1)
         return pooled.headlines()
@@ -98,12 +98,12 @@ def average_pool(parts: Sequence[AveragePrecision]) -> Pool:
 def cityscapes_pool(parts: Sequence[CityscapesPrecision]) -> Pool:
     """Pool AP by repeating detections, as `average_pool` does."""
     rows = [np.concatenate([np.zeros(0, part.kind), *part.rows]) for part in parts]
-    pictures = np.repeat(np.arange(len(parts)), [len(row) for row in rows])
+    images = np.repeat(np.arange(len(parts)), [len(row) for row in rows])
     table, truths = np.concatenate(rows), np.stack([part.truths for part in parts])
 
     def score(times: Int[np.ndarray, " n"]) -> Scores:
         pooled = CityscapesPrecision(parts[0].labels)
-        pooled.rows = [table[np.repeat(np.arange(len(table)), times[pictures])]]
+        pooled.rows = [table[np.repeat(np.arange(len(table)), times[images])]]
         pooled.truths = times @ truths
         return pooled.compute()
 
@@ -112,11 +112,11 @@ def cityscapes_pool(parts: Sequence[CityscapesPrecision]) -> Pool:
 
 def matched_pool(parts: Sequence[MatchedPrecision]) -> Pool:
     """Pool matched precision by averaging over images."""
-    pictures = [picture for part in parts for picture in part.pictures]
+    images = [image for part in parts for image in part.images]
 
     def score(times: Int[np.ndarray, " n"]) -> Scores:
         pooled = MatchedPrecision(parts[0].thresholds)
-        pooled.pictures = [pictures[index] for index in np.repeat(np.arange(len(pictures)), times)]
+        pooled.images = [images[index] for index in np.repeat(np.arange(len(images)), times)]
         return pooled.compute()
 
     return score

@@ -270,12 +270,12 @@ def add_matched(matched: MatchedPrecision, result: Result, sample: Sample, truth
     matched.add(mask_ious(detections, single), on_void)
 
 
-def overlap_notes(pictures: int) -> list[str]:
+def overlap_notes(images: int) -> list[str]:
     """Return a note about how this score treats overlapping objects."""
-    if not pictures:
+    if not images:
         return []
     return [
-        f"{pictures} pictures have objects that overlap; this score gives each pixel to the one "
+        f"{images} images have objects that overlap; this score gives each pixel to the one "
         "in front"
     ]
 

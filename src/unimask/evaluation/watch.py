@@ -23,7 +23,7 @@ from unimask.labels import LabelSet, Task
 from unimask.metrics import MatchedPrecision
 from unimask.results import Result
 
-PICTURE_SCORE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"}
+IMAGE_SCORE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"}
 """Score by which images are ranked: COCO's AP is unsuitable, since it needs many images."""
 
 
@@ -53,19 +53,19 @@ class Watch:
         if self.task == "instance":
             matched = MatchedPrecision()
             add_matched(matched, result, sample, true_objects(sample, self.labels))
-            return matched.compute()[PICTURE_SCORE[self.task]]
+            return matched.compute()[IMAGE_SCORE[self.task]]
         alone = scorer_for(self.task, self.labels)
         alone.add(result, sample)
-        return alone.metrics()[PICTURE_SCORE[self.task]]
+        return alone.metrics()[IMAGE_SCORE[self.task]]
 
 
 def page_of(answers: Answers, scorer: Scorer, watch: Watch, split: str | None) -> Page:
     """Assemble the content of the page."""
-    pictures = len(answers.dataset)
+    images = len(answers.dataset)
     of = answers.dataset.name if split is None else f"{answers.dataset.name}/{split}"
     return Page(
         title=f"{answers.name}, {answers.task}",
-        of=f"{pictures} {'picture' if pictures == 1 else 'pictures'} of {of}",
+        of=f"{images} {'image' if images == 1 else 'images'} of {of}",
         metrics=scorer.metrics(),
         per_class=scorer.per_class(),
         notes=[*answers.notes(), *scorer.notes()],

@@ -98,7 +98,7 @@ class CompiledSegmenter:
             was_full, self.full = self.full, True
         if not was_full:
             warnings.warn(
-                f"{MOST_SIZES} sizes of pictures are compiled; all others run as they are",
+                f"{MOST_SIZES} sizes of images are compiled; all others run as they are",
                 CompileWarning,
                 stacklevel=4,
             )

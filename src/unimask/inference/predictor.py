@@ -24,12 +24,12 @@ from unimask.processing import postprocess
 from unimask.processing.arguments import check_count
 from unimask.processing.images import (
     MAX_PIXELS,
-    Picture,
+    ImageArray,
     Source,
     Window,
-    list_pictures,
+    list_images,
     names_many,
-    read_picture,
+    read_image,
 )
 from unimask.processing.postprocess import check_threshold
 from unimask.processing.preprocess import Preprocessed, preprocess
@@ -39,7 +39,7 @@ from unimask.results import Result
 INSTANCE_THRESHOLD = 0.5
 """Default minimum score of an instance; 0.0 keeps all of the top k."""
 
-ONE_PICTURE = str | Path | Image.Image | np.ndarray
+ONE_IMAGE = str | Path | Image.Image | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Pending:
     """Preprocessed image that waits for the network."""
 
     source: Source
-    image: Picture
+    image: ImageArray
     ready: Preprocessed
     milliseconds: float
 
@@ -168,7 +168,7 @@ class Predictor:
             threshold: Minimum score, 0 to 1. By default 0.5 for instance, and the checkpoint's own
                 for panoptic; semantic has none.
             batch_size: Largest number of images per forward pass.
-            window: Values mapped to 0 and 255, or "auto"; see `read_picture`. By default that of
+            window: Values mapped to 0 and 255, or "auto"; see `read_image`. By default that of
                 the training, if any; (0, 255) leaves 8-bit images unchanged.
             max_pixels: Largest number of pixels per image; larger images are refused.
 
@@ -195,8 +195,8 @@ class Predictor:
                 yield from self.run(batch, resolved_task, threshold)
 
         if isinstance(images, str | Path) and names_many(images):
-            images = list_pictures(images)
-        elif isinstance(images, ONE_PICTURE) or not isinstance(images, Iterable):
+            images = list_images(images)
+        elif isinstance(images, ONE_IMAGE) or not isinstance(images, Iterable):
             return next(results([prepare(images)]))  # `prepare` raises the error for other types
         if isinstance(images, Iterator):  # not prefetched: a next frame may take long
             return results(map(prepare, images))
@@ -225,7 +225,7 @@ class Predictor:
         start = time.perf_counter()
         rules = self.checkpoint.preprocessing
         effective_window = rules.window if window is None else window
-        image = read_picture(
+        image = read_image(
             source, window=effective_window, max_pixels=max_pixels, channels=self.channels
         )
         release_freed_memory(image.shape[0] * image.shape[1])  # memory of the decoder

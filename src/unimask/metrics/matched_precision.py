@@ -22,7 +22,7 @@ class MatchedPrecision:
 
     def __init__(self, thresholds: tuple[float, ...] = THRESHOLDS) -> None:
         self.thresholds = thresholds
-        self.pictures: list[list[float]] = []
+        self.images: list[list[float]] = []
 
     def update(
         self, predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]
@@ -55,15 +55,15 @@ class MatchedPrecision:
             matches = int(matched.sum())
             counted = num_predicted - int((void & ~matched).sum()) + num_true - matches
             scores.append(matches / counted if counted else 1.0)
-        self.pictures.append(scores)
+        self.images.append(scores)
         return dict(zip(self.thresholds, scores, strict=True))
 
     def compute(self) -> dict[str, float | None]:
         """Return percentages per threshold, and their mean as "AP_match"."""
         names = [f"AP_match@{threshold:.2f}" for threshold in self.thresholds]
-        if not self.pictures:
+        if not self.images:
             return dict.fromkeys(["AP_match", *names])
-        means = 100 * np.mean(self.pictures, axis=0)
+        means = 100 * np.mean(self.images, axis=0)
         scores: dict[str, float | None] = {"AP_match": float(means.mean())}
         return scores | {name: float(mean) for name, mean in zip(names, means, strict=True)}
 

@@ -67,7 +67,7 @@ def shared_pixels(
     """
     if len({mask.size for mask in (*first, *second)}) > 1:
         sizes = sorted({f"{h} x {w}" for h, w in (mask.size for mask in (*first, *second))})
-        raise DataError(f"masks of one picture differ in size ({', '.join(sizes)}): rewrite them")
+        raise DataError(f"masks of one image differ in size ({', '.join(sizes)}): rewrite them")
     if len(second) > len(first):
         return shared_pixels(second, first, near.T).T
     shared = np.zeros(near.shape, np.int64)

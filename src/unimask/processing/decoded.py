@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image
 
-from unimask.processing.orientation import SWAPS_SIDES, picture_orientation, stored_view
+from unimask.processing.orientation import SWAPS_SIDES, image_orientation, stored_view
 
 STRIP_PIXELS = 2**20
 """Number of pixels converted at a time."""
@@ -14,9 +14,9 @@ STRIP_PIXELS = 2**20
 ToArray = Callable[[Image.Image], np.ndarray]
 
 
-def rgb_pixels(picture: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
+def rgb_pixels(image: Image.Image, name: str) -> UInt8[np.ndarray, "h w 3"]:
     """Return the upright RGB pixels of a decoded image, without alpha."""
-    return upright_pixels(picture, name, rgb_strip)
+    return upright_pixels(image, name, rgb_strip)
 
 
 def rgb_strip(strip: Image.Image) -> np.ndarray:
@@ -27,26 +27,26 @@ def rgb_strip(strip: Image.Image) -> np.ndarray:
 
 
 def upright_pixels(
-    picture: Image.Image, name: str, convert: ToArray = np.asarray
+    image: Image.Image, name: str, convert: ToArray = np.asarray
 ) -> Shaped[np.ndarray, "h w c"]:
     """Return the pixels of a decoded image in its EXIF orientation.
 
     Args:
-        picture: Image to convert.
+        image: Image to convert.
         name: Name of the image in messages.
         convert: Function that converts a strip of the image to an array, pixel by pixel.
     """
-    width, height = picture.size
-    orientation = picture_orientation(picture, name)
-    sample = np.atleast_3d(convert(picture.crop((0, 0, 1, 1))))
+    width, height = image.size
+    orientation = image_orientation(image, name)
+    sample = np.atleast_3d(convert(image.crop((0, 0, 1, 1))))
     size = (width, height) if orientation in SWAPS_SIDES else (height, width)
     pixels = np.empty((*size, sample.shape[2]), sample.dtype)
     target = stored_view(pixels, orientation)
     rows = max(1, STRIP_PIXELS // width)
     if rows >= height:
-        target[:] = np.atleast_3d(convert(picture))
+        target[:] = np.atleast_3d(convert(image))
         return pixels
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        target[top:bottom] = np.atleast_3d(convert(picture.crop((0, top, width, bottom))))
+        target[top:bottom] = np.atleast_3d(convert(image.crop((0, top, width, bottom))))
     return pixels

@@ -21,7 +21,7 @@ from unimask.formats.output_folder import RECORD
 from unimask.processing.decoded import rgb_pixels, upright_pixels
 from unimask.processing.intensities import (
     EIGHT_BITS,
-    PictureWarning,
+    ImageWarning,
     Window,
     stretch,
     stretch_channels,
@@ -45,25 +45,25 @@ MAX_DOWNLOAD = 2**30
 KINDS = "avif bmp gif jfif jp2 jpeg jpg npy pgm png ppm tif tiff webp"
 SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
 
-Picture = UInt8[np.ndarray, "h w c"]
+ImageArray = UInt8[np.ndarray, "h w c"]
 Source = str | Path | Image.Image | np.ndarray
 
 _PIL_LIMIT = threading.Lock()
 
 
-def read_picture(
+def read_image(
     source: Source | object,
     *,
     window: Window = None,
     max_pixels: int = MAX_PIXELS,
     channels: int = RGB,
-) -> Picture:
+) -> ImageArray:
     """Read an image as an upright uint8 array, in RGB unless other channels are requested.
 
     Grey images get three equal channels, CMYK and palette images are converted, and alpha is
     dropped without blending. Deeper pixels (16-bit, 32-bit, floats) are mapped linearly to 0..255:
     from 0 to the largest value of their type, or from the two values of `window`. Every loss of
-    information is reported as a `PictureWarning`.
+    information is reported as a `ImageWarning`.
 
     If `channels` is not 3, an image must have exactly that many channels. They are not converted,
     alpha is one of them, and "auto" maps each of them separately.
@@ -83,10 +83,10 @@ def read_picture(
     if isinstance(source, np.ndarray):
         return from_array(source, "the given array", wanted)
     if isinstance(source, Image.Image):
-        name = getattr(source, "filename", "") or "the given picture"
+        name = getattr(source, "filename", "") or "the given image"
         return convert(source, str(name), wanted)
     if not isinstance(source, str | Path):
-        raise ImageError(f"a {type(source).__name__} is no picture: give a path, PIL or an array")
+        raise ImageError(f"a {type(source).__name__} is no image: give a path, PIL or an array")
     if str(source).startswith(("http://", "https://")):
         return read_stream(download(str(source)), str(source), wanted)
     path = Path(source)
@@ -94,7 +94,7 @@ def read_picture(
         if not path.exists():
             raise ImageError(f"{path} does not exist: check the path")
         if path.is_dir():
-            raise ImageError(f"{path} is a folder: give the path of a picture")
+            raise ImageError(f"{path} is a folder: give the path of an image")
         if path.is_file() and path.stat().st_size == 0:
             raise ImageError(f"{path} is empty (0 bytes): copy or download it again")
         if path.suffix.lower() == ".npy":
@@ -108,7 +108,7 @@ def read_picture(
 
 
 class Wanted(NamedTuple):
-    """Requested form of an image, as in `read_picture`."""
+    """Requested form of an image, as in `read_image`."""
 
     window: Window
     max_pixels: int
@@ -131,21 +131,21 @@ def download(address: str) -> io.BytesIO:
     return io.BytesIO(data)
 
 
-def read_stream(stream: io.BytesIO | io.BufferedReader, name: str, wanted: Wanted) -> Picture:
+def read_stream(stream: io.BytesIO | io.BufferedReader, name: str, wanted: Wanted) -> ImageArray:
     """Decode an open file."""
     try:
         with no_limit_of_pil():
-            picture = Image.open(stream)
-        pages = picture.format in ("TIFF", "GIF") and getattr(picture, "is_animated", False)
+            image = Image.open(stream)
+        pages = image.format in ("TIFF", "GIF") and getattr(image, "is_animated", False)
     except UnidentifiedImageError:
         kinds = "save it as PNG, JPEG or TIFF" if not is_tiff(stream) else MEND
-        raise ImageError(f"{name} is not a picture of a known kind: {kinds}") from None
+        raise ImageError(f"{name} is not an image of a known kind: {kinds}") from None
     except Exception as error:  # decoders raise many kinds of errors
         raise damaged(name, error) from error
-    with picture:
+    with image:
         if pages and wanted.channels == RGB:
             tell(f"{name} holds several pages: only the first is read")
-        return convert(picture, name, wanted)
+        return convert(image, name, wanted)
 
 
 def is_tiff(stream: io.BytesIO | io.BufferedReader) -> bool:
@@ -182,23 +182,23 @@ def check_size(height: int, width: int, name: str, max_pixels: int) -> None:
         )
 
 
-def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
+def convert(image: Image.Image, name: str, wanted: Wanted) -> ImageArray:
     """Convert any PIL image to an upright uint8 array."""
-    check_size(picture.height, picture.width, name, wanted.max_pixels)
-    deep = has_deep_colours(picture)
+    check_size(image.height, image.width, name, wanted.max_pixels)
+    deep = has_deep_colours(image)
     if deep and wanted.window not in (None, "auto"):
         tell(f"{name}: of its 16 bits a channel 8 are read; the window counts from 0 to 255")
     try:
-        picture.load()
+        image.load()
     except MemoryError:
         raise
     except Exception as error:
         raise damaged(name, error) from error
     if wanted.channels != RGB:
-        return from_array(stored_channels(picture, name, wanted.channels), name, wanted)
-    if picture.mode.startswith("I") or picture.mode == "F":
-        return from_array(upright_pixels(picture, name), name, wanted)
-    pixels = rgb_pixels(picture, name)
+        return from_array(stored_channels(image, name, wanted.channels), name, wanted)
+    if image.mode.startswith("I") or image.mode == "F":
+        return from_array(upright_pixels(image, name), name, wanted)
+    pixels = rgb_pixels(image, name)
     if wanted.window not in (None, EIGHT_BITS):
         return stretch(pixels, wanted.window, name)
     if deep:
@@ -206,28 +206,28 @@ def convert(picture: Image.Image, name: str, wanted: Wanted) -> Picture:
     return pixels
 
 
-def stored_channels(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
+def stored_channels(image: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
     """Return all channels of an image, upright."""
     try:
-        return stack_of(picture, name, channels)
+        return stack_of(image, name, channels)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # later pages are decoded only here
         raise damaged(name, error) from error
 
 
-def has_deep_colours(picture: Image.Image) -> bool:
+def has_deep_colours(image: Image.Image) -> bool:
     """Return whether an undecoded image has 16-bit colours, of which PIL reads 8 bits."""
-    stored = " ".join(str(tile[3]) for tile in getattr(picture, "tile", ()))
-    return not picture.mode.startswith("I") and ";16" in stored
+    stored = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
+    return not image.mode.startswith("I") and ";16" in stored
 
 
 def tell(message: str) -> None:
     """Warn that information was lost."""
-    warnings.warn(message, PictureWarning, stacklevel=4)
+    warnings.warn(message, ImageWarning, stacklevel=4)
 
 
-def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> Picture:
+def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> ImageArray:
     """Convert an array of any numeric type to uint8."""
     shape = array.shape
     if array.ndim == 2:
@@ -259,7 +259,7 @@ def names_many(source: str | Path) -> bool:
     return path.is_dir() or (any(mark in str(source) for mark in "*?[") and not path.exists())
 
 
-def list_pictures(source: str | Path, *, recursive: bool = True) -> list[Path]:
+def list_images(source: str | Path, *, recursive: bool = True) -> list[Path]:
     """List the images that a path, a folder or a glob pattern names, in sorted order.
 
     Hidden files and folders are skipped, and so are subfolders with results of unimask. A pattern
@@ -278,18 +278,18 @@ def list_pictures(source: str | Path, *, recursive: bool = True) -> list[Path]:
     if path.is_dir():
         folders = [path, *(subfolders(path) if recursive else ())]
         try:
-            images = [e for folder in folders for e in folder.iterdir() if is_picture(e, SUFFIXES)]
+            images = [e for folder in folders for e in folder.iterdir() if is_image(e, SUFFIXES)]
         except OSError as error:
             raise ImageError(f"{path} cannot be listed ({error}): check its permissions") from error
         if not images:
-            raise ImageError(f"{path} holds no pictures ({suffix_list}): give another folder")
+            raise ImageError(f"{path} holds no images ({suffix_list}): give another folder")
         return sorted(images)
     if glob.has_magic(str(source)) and not path.exists():
         suffixes: frozenset[str] | None = None if path.suffix else SUFFIXES
         entries = map(Path, glob.iglob(str(source), recursive=True))
-        images = [entry for entry in entries if is_picture(entry, suffixes)]
+        images = [entry for entry in entries if is_image(entry, suffixes)]
         if not images:
-            raise ImageError(f"no picture fits {source}: check the pattern")
+            raise ImageError(f"no image fits {source}: check the pattern")
         return sorted(images)
     return [path]
 
@@ -309,7 +309,7 @@ def subfolders(folder: Path) -> Iterator[Path]:
         inner[:] = selected
 
 
-def is_picture(path: Path, suffixes: frozenset[str] | None) -> bool:
+def is_image(path: Path, suffixes: frozenset[str] | None) -> bool:
     """Return whether a path is a visible file with one of the suffixes, or any suffix if None."""
     fits = suffixes is None or path.suffix.lower() in suffixes
     return fits and not path.name.startswith(".") and path.is_file()
@@ -318,11 +318,11 @@ def is_picture(path: Path, suffixes: frozenset[str] | None) -> bool:
 __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
-    "Picture",
-    "PictureWarning",
+    "ImageArray",
+    "ImageWarning",
     "Source",
     "Window",
-    "list_pictures",
+    "list_images",
     "names_many",
-    "read_picture",
+    "read_image",
 ]

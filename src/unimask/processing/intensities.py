@@ -10,7 +10,7 @@ from unimask.config import Window
 from unimask.errors import ImageError
 from unimask.processing.value_ranges import (
     Extent,
-    PictureWarning,
+    ImageWarning,
     RangeWarning,
     measure,
     range_problem,
@@ -176,9 +176,9 @@ def warn_of_range(extents: Sequence[Extent], window: tuple[float, float], name: 
         warn(problem)
 
 
-def warn(warning: PictureWarning) -> None:
+def warn(warning: ImageWarning) -> None:
     """Issue a warning; it is shown once per image, because its text names the image."""
     warnings.warn(warning, stacklevel=5)
 
 
-__all__ = ["PictureWarning", "Window", "checked", "stretch", "stretch_channels", "warn_of_range"]
+__all__ = ["ImageWarning", "Window", "checked", "stretch", "stretch_channels", "warn_of_range"]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, ImageOps
 
-from unimask.processing.intensities import PictureWarning
+from unimask.processing.intensities import ImageWarning
 
 Stream = io.BytesIO | io.BufferedReader
 
@@ -30,10 +30,10 @@ def read_orientation(stream: Stream) -> int | None:
         1 to 8, or None if the file has no readable orientation.
     """
     try:
-        with Image.open(stream) as picture:
-            if picture.format == "PNG" and not has_metadata(stream):
+        with Image.open(stream) as image:
+            if image.format == "PNG" and not has_metadata(stream):
                 return None  # Pillow would decode all pixels to find later chunks
-            orientation = picture.getexif().get(ORIENTATION)
+            orientation = image.getexif().get(ORIENTATION)
     except Exception:  # EXIF parsers raise many kinds of errors; `upright` ignores them too
         return None
     return orientation if orientation in range(1, 9) else None
@@ -54,10 +54,10 @@ def has_metadata(stream: Stream) -> bool:
         stream.seek(position)
 
 
-def picture_orientation(picture: Image.Image, name: str) -> int:
+def image_orientation(image: Image.Image, name: str) -> int:
     """Return the orientation of a decoded image; warn and return 1 if its EXIF data are damaged."""
     try:
-        orientation = picture.getexif().get(ORIENTATION, 1)
+        orientation = image.getexif().get(ORIENTATION, 1)
     except Exception as error:  # EXIF parsers raise many kinds of errors
         warn_of_exif(name, error)
         return 1
@@ -75,16 +75,16 @@ def stored_view(
     return pixels[::down, ::across]
 
 
-def upright(picture: Image.Image, name: str) -> Image.Image:
+def upright(image: Image.Image, name: str) -> Image.Image:
     """Rotate an image to its EXIF orientation; warn and leave it as is if the data are damaged."""
     try:
-        return ImageOps.exif_transpose(picture)
+        return ImageOps.exif_transpose(image)
     except Exception as error:  # EXIF parsers raise many kinds of errors
         warn_of_exif(name, error)
-        return picture
+        return image
 
 
 def warn_of_exif(name: str, error: Exception) -> None:
     """Warn that an image is not rotated to its EXIF orientation."""
     message = f"{name}: its EXIF data cannot be read ({error}); it is left as stored"
-    warnings.warn(message, PictureWarning, stacklevel=5)
+    warnings.warn(message, ImageWarning, stacklevel=5)

@@ -149,7 +149,7 @@ def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
     if class_logits.ndim != 2 or mask_logits.ndim != 3:
         raise SettingsError(
             f"class logits {tuple(class_logits.shape)} and mask logits {tuple(mask_logits.shape)}: "
-            "give those of one picture, (q, k + 1) and (q, h, w)"
+            "give those of one image, (q, k + 1) and (q, h, w)"
         )
     if class_logits.shape[0] != mask_logits.shape[0]:
         raise SettingsError(

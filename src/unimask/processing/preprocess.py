@@ -64,12 +64,12 @@ def preprocess(image: UInt8[np.ndarray, "h w c"], config: PreprocessingConfig) -
     if size == original:
         image = image if table is None else table[image]
     else:
-        image = resize_picture(image, size, table=table)
+        image = resize_image(image, size, table=table)
     padded = padded_size(size, config.size_divisor)
     return Preprocessed(normalise(image, config, padded), padded, size, original)
 
 
-def resize_picture(
+def resize_image(
     image: UInt8[np.ndarray, "h w c"],
     size: Size,
     box: tuple[float, float, float, float] | None = None,
@@ -103,10 +103,10 @@ def to_pil(
     if rows >= height:
         changed = layer if table is None else table[layer]
         return Image.fromarray(np.ascontiguousarray(changed))
-    picture = Image.new("RGB" if layer.ndim == 3 else "L", (width, height))
+    image = Image.new("RGB" if layer.ndim == 3 else "L", (width, height))
     for top in range(0, height, rows):
-        picture.paste(to_pil(layer[top : top + rows], table), (0, top))
-    return picture
+        image.paste(to_pil(layer[top : top + rows], table), (0, top))
+    return image
 
 
 def stretch_intensities(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:

@@ -19,29 +19,29 @@ SAMPLES_PER_PIXEL = 277
 MEND = "save it as .npy, an array (h, w, channels), or as TIFF with a page per channel"
 
 
-def stack_of(picture: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
+def stack_of(image: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
     """Return a decoded image's channels as stored: its bands, or the pages of a TIFF.
 
     Args:
-        picture: Open image; palettes are converted to RGB, alpha stays a channel.
+        image: Open image; palettes are converted to RGB, alpha stays a channel.
         name: Name of the image in messages.
         channels: Required number of channels.
 
     Raises:
         ImageError: The number of channels differs, or Pillow cannot read all of them.
     """
-    pages = getattr(picture, "n_frames", 1) if picture.format == "TIFF" else 1
+    pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
     if pages > 1:
         check_channels(pages, channels, name, "pages")
-        return stacked(layers_of(picture, name), picture.size, pages)
-    stored = getattr(picture, "tag_v2", {}).get(SAMPLES_PER_PIXEL, 1)
-    if picture.mode in ("P", "1"):
-        picture = picture.convert("RGB" if picture.mode == "P" else "L")
-    bands = len(picture.getbands())
+        return stacked(layers_of(image, name), image.size, pages)
+    stored = getattr(image, "tag_v2", {}).get(SAMPLES_PER_PIXEL, 1)
+    if image.mode in ("P", "1"):
+        image = image.convert("RGB" if image.mode == "P" else "L")
+    bands = len(image.getbands())
     if stored > bands:
         raise ImageError(f"of the {stored} channels of {name} pillow reads only {bands}: {MEND}")
     check_channels(bands, channels, name, "channels")
-    return upright_pixels(picture, name)
+    return upright_pixels(image, name)
 
 
 def stacked(
@@ -62,14 +62,14 @@ def stacked(
     return pixels
 
 
-def layers_of(picture: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h w"]]:
+def layers_of(image: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h w"]]:
     """Yield the pages of a TIFF, each as one channel.
 
     Raises:
         ImageError: A page has several channels, or differs from the first in size.
     """
-    size = picture.size
-    for page in ImageSequence.Iterator(picture):
+    size = image.size
+    for page in ImageSequence.Iterator(image):
         if page.size != size or len(page.getbands()) != 1:  # checked before decoding
             raise ImageError(f"{name} has pages of several channels or sizes: {MEND}")
         yield np.array(page)
@@ -103,7 +103,7 @@ def visible(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
     """
     if image.shape[2] == RGB:
         return image
-    rgb = stretch_channels(image[..., :RGB], "auto", "the picture")
+    rgb = stretch_channels(image[..., :RGB], "auto", "the image")
     if rgb.shape[2] == 1:
         return np.repeat(rgb, RGB, axis=2)
     return np.pad(rgb, ((0, 0), (0, 0), (0, RGB - rgb.shape[2])))

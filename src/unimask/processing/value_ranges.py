@@ -30,11 +30,11 @@ BLACK_LEVEL = 1
 """8-bit value of the brightest pixel up to which an image counts as black."""
 
 
-class PictureWarning(UnimaskWarning):
+class ImageWarning(UnimaskWarning):
     """Warning that an image was changed or lost information when it was read."""
 
 
-class RangeWarning(PictureWarning):
+class RangeWarning(ImageWarning):
     """Warning that an image's values use little of the range mapped to 0..255, or exceed it.
 
     Args:

@@ -66,8 +66,8 @@ def benchmark(
         progress: Function that is called before each step.
 
     Returns:
-        `{model, task, picture_size, input_size, batch_size, device, dtype, compiled, runs, stages,
-        network, total, pictures_per_second, memory, rates, machine}`. Each stage (preprocess,
+        `{model, task, image_size, input_size, batch_size, device, dtype, compiled, runs, stages,
+        network, total, images_per_second, memory, rates, machine}`. Each stage (preprocess,
         backbone, pixel_decoder, transformer_decoder, postprocess), the network and the total have
         `median_ms` and `minimum_ms` of a run; those with arithmetic also `gflop`, `floor_ms` and
         `of_floor`, which is the floor in percent of the median. Memory is in MB: `weights`,
@@ -87,8 +87,8 @@ def benchmark(
     predictor = predictor if size is None else at_size(predictor, size)
     chosen = predictor.task_of(task)
     tell = steps(runs + 3, progress)
-    picture = np.random.default_rng(0).integers(0, 256, (*(size or USUAL_SIZE), 3), np.uint8)
-    course = Course(predictor, [picture] * batch_size, chosen)
+    image = np.random.default_rng(0).integers(0, 256, (*(size or USUAL_SIZE), 3), np.uint8)
+    course = Course(predictor, [image] * batch_size, chosen)
     with PeakMemory(predictor.device) as memory:
         flops = course.run_often(runs, tell)
     tell("the machine's own rates")
@@ -109,7 +109,7 @@ class Course:
 
     Args:
         predictor: Model to measure.
-        pictures: Images of equal size, of shape (h, w, 3).
+        images: Images of equal size, of shape (h, w, 3).
         task: Task to predict.
 
     Attributes:
@@ -117,8 +117,8 @@ class Course:
         input_size: Height and width of the last network input.
     """
 
-    def __init__(self, predictor: Predictor, pictures: list[np.ndarray], task: Task) -> None:
-        self.predictor, self.pictures = predictor, pictures
+    def __init__(self, predictor: Predictor, images: list[np.ndarray], task: Task) -> None:
+        self.predictor, self.images = predictor, images
         self.task: Task = task
         self.times: dict[str, list[float]] = {}
         self.input_size: Size = (0, 0)
@@ -128,9 +128,9 @@ class Course:
         return {
             "model": self.predictor.name,
             "task": self.task,
-            "picture_size": self.pictures[0].shape[:2],
+            "image_size": self.images[0].shape[:2],
             "input_size": self.input_size,
-            "batch_size": len(self.pictures),
+            "batch_size": len(self.images),
             "device": str(self.predictor.device),
             "dtype": dtype_name(self.predictor.dtype),
             "compiled": self.predictor.compiled is not None,
@@ -158,7 +158,7 @@ class Course:
         """Run all stages once and record their times."""
         predictor, device = self.predictor, self.predictor.device
         start = time.perf_counter()
-        pending = [predictor.prepare(picture, None, MAX_PIXELS) for picture in self.pictures]
+        pending = [predictor.prepare(image, None, MAX_PIXELS) for image in self.images]
         pixel_values = torch.stack([item.ready.pixel_values for item in pending])
         pixel_values = pixel_values.to(device, predictor.dtype)
         wait_for(device)
@@ -258,7 +258,7 @@ def summary(
         "stages": {name: rows[name] for name in STAGES if name in rows},
         "network": rows["network"],
         "total": rows["total"],
-        "pictures_per_second": 1000 * batch_size / rows["total"]["median_ms"],
+        "images_per_second": 1000 * batch_size / rows["total"]["median_ms"],
     }
 
 

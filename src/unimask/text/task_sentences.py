@@ -28,7 +28,7 @@ def task_tokens(task: Task, length: int) -> list[int]:
     return ids + [0] * (length - len(ids))
 
 
-def picture_sentences(task: Task, names: Sequence[str], count: int) -> list[str]:
+def image_sentences(task: Task, names: Sequence[str], count: int) -> list[str]:
     """Return the sentences that describe an image, as OneFormer's authors write them.
 
     Args:

@@ -49,24 +49,24 @@ def repeat_factors(counts: Int[np.ndarray, "n k"], threshold: float) -> Float[np
 
 
 def shuffled(
-    pictures: int, factors: Float[np.ndarray, " n"] | None, seed: int, epoch: int
+    images: int, factors: Float[np.ndarray, " n"] | None, seed: int, epoch: int
 ) -> Int[np.ndarray, " n"]:
     """Draw the order of an epoch, which has as many images as the dataset whatever the factors.
 
     Factors are rounded up or down at random in each epoch, so that they hold on average.
 
     Args:
-        pictures: Number of images in the dataset.
+        images: Number of images in the dataset.
         factors: Repeat factor of each image; None for one each.
         seed: Seed of the run.
         epoch: Number of the epoch, from 0.
     """
     random = np.random.default_rng((seed, epoch))
     if factors is None:
-        return random.permutation(pictures)
+        return random.permutation(images)
     whole = np.floor(factors)
-    times = (whole + (random.random(pictures) < factors - whole)).astype(np.int64)
-    return random.permutation(np.repeat(np.arange(pictures), times))[:pictures]
+    times = (whole + (random.random(images) < factors - whole)).astype(np.int64)
+    return random.permutation(np.repeat(np.arange(images), times))[:images]
 
 
 def class_weights(counts: Int[np.ndarray, "n k"]) -> Float[np.ndarray, " k"]:

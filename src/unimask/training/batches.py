@@ -23,7 +23,7 @@ from unimask.processing.preprocess import normalise
 from unimask.processing.value_ranges import RangeWarning
 from unimask.training.balance import shuffled
 from unimask.training.settings import TrainingSettings
-from unimask.training.texts import PictureTexts
+from unimask.training.texts import ImageTexts
 from unimask.training.unreadable import AT_MOST, UNREADABLE
 
 
@@ -70,7 +70,7 @@ class Examples(TorchDataset):
         tasks: tuple[Task, ...],
         settings: TrainingSettings,
         preprocessing: PreprocessingConfig,
-        texts: PictureTexts | None = None,
+        texts: ImageTexts | None = None,
         factors: Float[np.ndarray, " n"] | None = None,
     ) -> None:
         self.factors = factors
@@ -87,10 +87,10 @@ class Examples(TorchDataset):
             try:
                 return self.example(number + later, later)._replace(skipped=tuple(skipped))
             except UNREADABLE as error:
-                if self.settings.on_bad_picture == "stop":
+                if self.settings.on_bad_image == "stop":
                     raise
                 skipped.append(str(error))
-        raise DataError(f"{AT_MOST} pictures in a row cannot be read: {skipped[0]}")
+        raise DataError(f"{AT_MOST} images in a row cannot be read: {skipped[0]}")
 
     def example(self, number: int, later: int) -> Example:
         """Return example `number`, which replaces `later` unreadable ones.
@@ -99,8 +99,8 @@ class Examples(TorchDataset):
         """
         epoch, place = divmod(number, len(self.dataset))
         if self.order[0] != epoch:
-            pictures, seed = len(self.dataset), self.settings.seed
-            self.order = (epoch, shuffled(pictures, self.factors, seed, epoch))
+            images, seed = len(self.dataset), self.settings.seed
+            self.order = (epoch, shuffled(images, self.factors, seed, epoch))
         index = int(self.order[1][place])
         before = 0  # earlier occurrences in this epoch; each is augmented differently
         if self.factors is not None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
-from unimask.datasets.found import open_picture
+from unimask.datasets.found import open_image
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
 from unimask.inference.load import quickest_dtype
@@ -125,7 +125,7 @@ class Choices:
         settings: TrainingSettings,
         checkpoint: Checkpoint,
         pretrained: bool,
-        pictures: int,
+        images: int,
         judged: int,
     ) -> TrainingSettings:
         """Choose the settings that were not given.
@@ -134,7 +134,7 @@ class Choices:
             settings: Settings from `first`.
             checkpoint: Network to train.
             pretrained: Whether the network or its backbone has trained weights.
-            pictures: Number of training images.
+            images: Number of training images.
             judged: Number of validation images.
         """
         machine, given = self.machine, self.said
@@ -143,13 +143,13 @@ class Choices:
         if not {"size", "augmentation"} & set(given):  # crops as large as images in prediction
             resized = [input_size(size, checkpoint.preprocessing) for size in self.sizes]
             settings = with_square(settings, square(resized, machine))
-        each = -(-nominal_batch(pictures, machine) // machine.processes)
+        each = -(-nominal_batch(images, machine) // machine.processes)
         parameters = sum(tensor.numel() for tensor in checkpoint.state.values())
-        largest = pictures_at_once(settings.augmentation.crop, parameters, machine)
+        largest = images_at_once(settings.augmentation.crop, parameters, machine)
         at_once = given.get("batch_size", min(each, largest))
         passes = given.get("accumulate", max(1, round(each / at_once)))
         batch = at_once * passes * machine.processes
-        steps = given.get("steps", count_steps(pictures, batch, given.get("epochs"), machine))
+        steps = given.get("steps", count_steps(images, batch, given.get("epochs"), machine))
         least = math.ceil(judged / (JUDGED * batch))
         small = parameters < SMALL and settings.backbone_weights is None
         rate = TRAINED_RATE if pretrained and not small else UNTRAINED_RATE
@@ -167,15 +167,15 @@ class Choices:
         settings = replace(settings, **{k: v for k, v in defaults.items() if k not in given})
         if "augmentation" in given:
             return settings
-        changed = for_length(settings.augmentation, steps, steps * batch / pictures)
+        changed = for_length(settings.augmentation, steps, steps * batch / images)
         return replace(settings, augmentation=changed)
 
-    def in_words(self, settings: TrainingSettings, pictures: int, judged: int) -> str:
+    def in_words(self, settings: TrainingSettings, images: int, judged: int) -> str:
         """Describe the course of a run and the options that change it.
 
         Args:
             settings: Settings of the run.
-            pictures: Number of training images.
+            images: Number of training images.
             judged: Number of validation images.
         """
         processes = self.machine.processes
@@ -190,9 +190,9 @@ class Choices:
             if self.settings is None and name not in self.said
         ]
         description = (
-            f"{pictures} pictures to learn from, {judged} to judge by\n"
-            f"{settings.steps} steps of {batch} pictures ({', '.join(parts)}), "
-            f"{settings.steps * batch / pictures:.1f} epochs; "
+            f"{images} images to learn from, {judged} to judge by\n"
+            f"{settings.steps} steps of {batch} images ({', '.join(parts)}), "
+            f"{settings.steps * batch / images:.1f} epochs; "
             f"squares of {settings.augmentation.crop} at {scale_range(settings.augmentation)}; "
             f"learning rate {settings.learning_rate:.1e}; {settings.precision}; "
             f"judged every {settings.evaluate_every or settings.steps} steps"
@@ -266,7 +266,7 @@ def square(sizes: list[tuple[int, int]], machine: Machine) -> int:
     return min(max(SMALLEST_SQUARE, -(-side // 32) * 32), largest)
 
 
-def picture_sizes(dataset: Dataset) -> list[tuple[int, int]]:
+def image_sizes(dataset: Dataset) -> list[tuple[int, int]]:
     """Read the sizes of evenly spaced images from their headers.
 
     Files that Pillow cannot open are skipped, such as arrays and damaged images.
@@ -275,19 +275,19 @@ def picture_sizes(dataset: Dataset) -> list[tuple[int, int]]:
     for place in range(min(MEASURED, len(dataset))):
         index = place * len(dataset) // min(MEASURED, len(dataset))
         try:
-            with open_picture(dataset, index) as file, Image.open(file) as picture:
-                sizes.append((picture.height, picture.width))
+            with open_image(dataset, index) as file, Image.open(file) as image:
+                sizes.append((image.height, image.width))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, DataError):
             continue
     return sizes
 
 
-def nominal_batch(pictures: int, machine: Machine) -> int:
+def nominal_batch(images: int, machine: Machine) -> int:
     """Return the images per step: 16 as in the papers, 4 on a CPU, fewer for small data."""
-    return max(2, min(NOMINAL_BATCH[machine.kind], pictures // 4))
+    return max(2, min(NOMINAL_BATCH[machine.kind], images // 4))
 
 
-def pictures_at_once(side: int, parameters: int, machine: Machine) -> int:
+def images_at_once(side: int, parameters: int, machine: Machine) -> int:
     """Estimate the number of images per forward pass that fit into the accelerator's memory.
 
     It is a power of two from a conservative estimate: 20 bytes per parameter (weights, gradients,
@@ -302,7 +302,7 @@ def pictures_at_once(side: int, parameters: int, machine: Machine) -> int:
     return 1 << (fitting.bit_length() - 1)
 
 
-def count_steps(pictures: int, batch: int, epochs: float | None, machine: Machine) -> int:
+def count_steps(images: int, batch: int, epochs: float | None, machine: Machine) -> int:
     """Compute the number of steps for `epochs`, or for the papers' 50 passes within limits.
 
     Raises:
@@ -312,5 +312,5 @@ def count_steps(pictures: int, batch: int, epochs: float | None, machine: Machin
         check_real("epochs", epochs, 0.0, 1e9, "a positive number, such as 50")
         if epochs == 0:
             raise SettingsError("epochs is 0: give a positive number, such as 50")
-        return max(1, round(epochs * pictures / batch))
-    return min(max(LEAST_STEPS, round(PASSES * pictures / batch)), MOST_STEPS[machine.kind])
+        return max(1, round(epochs * images / batch))
+    return min(max(LEAST_STEPS, round(PASSES * images / batch)), MOST_STEPS[machine.kind])

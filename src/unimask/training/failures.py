@@ -31,7 +31,7 @@ def told_in_one_line(step: int, settings: TrainingSettings) -> Iterator[None]:
         message = str(error)
         if message.startswith(KILLED):
             raise TrainingError(
-                f"step {step}: a process that reads pictures was killed, as systems do when "
+                f"step {step}: a process that reads images was killed, as systems do when "
                 f"memory runs out: lower --workers (now {settings.workers}); the last saved "
                 "state is kept"
             ) from error
@@ -43,7 +43,7 @@ def told_in_one_line(step: int, settings: TrainingSettings) -> Iterator[None]:
         queries = "" if settings.num_queries is None else f" (now {settings.num_queries})"
         raise TrainingError(
             f"step {step}: out of memory: lower --batch-size (now {settings.batch_size}; "
-            f"--accumulate, now {settings.accumulate}, keeps the pictures per update), --size "
+            f"--accumulate, now {settings.accumulate}, keeps the images per update), --size "
             f"(now {settings.augmentation.crop}) or --queries{queries}, or give --recompute; the "
             "last saved state is kept, and --resume takes all of these but --size and --queries"
         ) from error

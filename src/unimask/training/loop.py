@@ -104,8 +104,8 @@ class Loop:
     def epoch(self) -> float:
         """Number of passes over the data so far."""
         settings = self.settings
-        pictures = settings.batch_size * settings.accumulate * self.fabric.world_size
-        return self.step * pictures / len(self.examples.dataset)
+        images = settings.batch_size * settings.accumulate * self.fabric.world_size
+        return self.step * images / len(self.examples.dataset)
 
     @property
     def finished(self) -> bool:
@@ -274,7 +274,7 @@ class Loop:
                 f"with a lower --learning-rate (now {rate:g})"
             ) from error
         except UNREADABLE:
-            if self.settings.on_bad_picture == "stop":
+            if self.settings.on_bad_image == "stop":
                 raise
             self.validation, reasons = readable(self.validation, first.tick)
             if not reasons:  # the error is not due to an image

@@ -8,7 +8,7 @@ from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, describe
 from unimask.labels import Task
 from unimask.processing.value_ranges import ignore_range_warnings
-from unimask.training.choices import Choices, find_machine, picture_sizes
+from unimask.training.choices import Choices, find_machine, image_sizes
 from unimask.training.queries import most_queries, told_crowding
 from unimask.training.request import Request, open_splits, whole_path
 from unimask.training.run_record import ModelRecord, RunRecord
@@ -78,7 +78,7 @@ def new_plan(
     assert request.model is not None
     dataset, validation = splits
     machine = find_machine(request.device or "auto")
-    choices = Choices(request.changes, request.settings, picture_sizes(dataset), machine)
+    choices = Choices(request.changes, request.settings, image_sizes(dataset), machine)
     settings = choices.first()
     settings = replace(settings, tokenizer=tokenizer_for(request.model, settings.tokenizer))
     start = starting_point(request.model, dataset.labels, tasks, settings, resumed)

@@ -147,7 +147,7 @@ def told_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> str:
     if not crowded:
         return ""
     return (
-        f"\nwarning: {crowded} of {len(counts)} training pictures"
+        f"\nwarning: {crowded} of {len(counts)} training images"
         f"{'' if len(counts) == len(dataset) else ' that were looked at'} hold more objects than "
         f"the network has queries ({queries}), {dataset.paths[indices[fullest]].name} "
         f"{counts[fullest]}: more are never found; --queries {counts[fullest]} has room for them"

@@ -35,7 +35,7 @@ MAY_CHANGE = {
     "patience": "likewise",
     "save_every": "when states are saved",
     "loggers": "where curves are shown",
-    "on_bad_picture": "what an unreadable image does",
+    "on_bad_image": "what an unreadable image does",
     "max_bad_steps": "how long a run that diverges goes on",
 }
 """Settings that may change when a run is resumed, and the reason; all others are fixed."""

@@ -283,6 +283,10 @@ def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:120]
 
 
+RENAMED_SETTINGS = {"on_bad_picture": "on_bad_image"}
+"""Names of settings in folders of earlier releases, and their names today."""
+
+
 def settings_of(values: dict) -> TrainingSettings:
     """Build the settings from their JSON values.
 
@@ -299,6 +303,7 @@ def settings_of(values: dict) -> TrainingSettings:
         if values[name] is not None:
             values[name] = kind(**with_tuples(values[name]))
     field_names = {field.name for field in fields(TrainingSettings)}
+    values = {RENAMED_SETTINGS.get(key, key): value for key, value in values.items()}
     given = {key: value for key, value in values.items() if key in field_names}
     settings = TrainingSettings(**with_tuples(given))
     for part in (settings, settings.augmentation, settings.criterion, settings.preprocessing):

@@ -51,7 +51,7 @@ def fit_squares(
     if scales and side * own > LARGE * crop:
         settings = replace(settings, preprocessing=at_edge(checkpoint.preprocessing, crop))
         notes = (
-            f"\nit sees pictures at {crop} pixels from now on, instead of {own}: what is labelled "
+            f"\nit sees images at {crop} pixels from now on, instead of {own}: what is labelled "
             f"is too large for training squares else (--size {own} would keep it)"
         )
         own = crop

@@ -56,7 +56,7 @@ class TrainingSettings:
         patience: Number of validations in a row without a better score that end the run; 0 for
             never.
         save_every: Number of steps between saved states.
-        on_bad_picture: Handling of unreadable images or labels: "stop" ends the run, "skip" takes
+        on_bad_image: Handling of unreadable images or labels: "stop" ends the run, "skip" takes
             the next image instead and counts it.
         repeat_rare: Share of the images (0 to 1) below which a class is rare and its images are
             repeated (`balance.repeat_factors`); LVIS uses 0.001, small datasets more. 0 for never.
@@ -102,7 +102,7 @@ class TrainingSettings:
     evaluate_every: int = 0
     patience: int = 0
     save_every: int = 200
-    on_bad_picture: Literal["stop", "skip"] = "stop"
+    on_bad_image: Literal["stop", "skip"] = "stop"
     repeat_rare: float = 0.0
     weigh_classes: bool = False
     loggers: tuple[str, ...] = ()
@@ -163,7 +163,7 @@ REAL = {
 """Smallest and largest value of each real-valued setting, and the description in messages."""
 
 
-CHOICES = ("schedule", "precision", "on_bad_picture")
+CHOICES = ("schedule", "precision", "on_bad_image")
 """Settings with a fixed set of values."""
 
 

@@ -136,14 +136,14 @@ def non_finite_reason(losses: dict[str, float], norm: float) -> str:
 
 
 def count_bad(
-    trainee: Trainee, step: int, pictures: Sequence[Path], settings: TrainingSettings, reason: str
+    trainee: Trainee, step: int, images: Sequence[Path], settings: TrainingSettings, reason: str
 ) -> None:
     """Count and describe a skipped step; fail after too many in a row.
 
     Args:
         trainee: State with the counters.
         step: Number of the step, from 0.
-        pictures: Images with non-finite loss; all images of the step if only gradients are.
+        images: Images with non-finite loss; all images of the step if only gradients are.
         settings: Settings with the limit.
         reason: Description of the non-finite number.
 
@@ -152,8 +152,8 @@ def count_bad(
     """
     trainee.bad_steps += 1
     trainee.bad_in_a_row += 1
-    names = ", ".join(str(path) for path in pictures[:NAMED])
-    names += f" and {len(pictures) - NAMED} more" if len(pictures) > NAMED else ""
+    names = ", ".join(str(path) for path in images[:NAMED])
+    names += f" and {len(images) - NAMED} more" if len(images) > NAMED else ""
     trainee.last_bad = f"step {step + 1}, its loss or gradients are not finite: {names}"
     if trainee.bad_in_a_row >= settings.max_bad_steps:
         raise TrainingError(

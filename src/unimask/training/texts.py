@@ -10,12 +10,12 @@ from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.inference.load import find_tokenizer
 from unimask.labels import LabelSet, Task
 from unimask.outputs import Target
-from unimask.text.task_sentences import picture_sentences
+from unimask.text.task_sentences import image_sentences
 from unimask.text.tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)
-class PictureTexts:
+class ImageTexts:
     """Tokenized sentences that describe an image.
 
     Attributes:
@@ -31,7 +31,7 @@ class PictureTexts:
     @classmethod
     def of(
         cls, config: SegmenterConfig, tokenizer: Tokenizer | None, labels: LabelSet
-    ) -> "PictureTexts | None":
+    ) -> "ImageTexts | None":
         """Build the texts of a network, or return None if it has no text branch."""
         queries = config.transformer_decoder
         if config.text is None or tokenizer is None or not isinstance(queries, MaskedDecoderConfig):
@@ -42,7 +42,7 @@ class PictureTexts:
     def tokens(self, task: Task, target: Target) -> Int[Tensor, "n t"]:
         """Tokenize the sentences that describe a target, with objects in the order of classes."""
         names = [self.labels.names[label] for label in target.labels.tolist()]
-        sentences = picture_sentences(task, names, self.count)
+        sentences = image_sentences(task, names, self.count)
         return torch.from_numpy(self.tokenizer.encode(sentences))
 
 

@@ -210,7 +210,7 @@ def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
     from unimask.training.batches import Examples
     from unimask.training.loop import Loop
     from unimask.training.steps import Trainee
-    from unimask.training.texts import PictureTexts
+    from unimask.training.texts import ImageTexts
 
     checkpoint, settings, dataset = plan.checkpoint, plan.settings, plan.dataset
     network = build_segmenter(checkpoint.config)
@@ -222,7 +222,7 @@ def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
     network, optimizer = fabric.setup(network, optimizer)
     place = folder.tokenizer(settings.tokenizer)
     tokenizer = open_tokenizer(place) if checkpoint.config.text else None
-    texts = PictureTexts.of(checkpoint.config, tokenizer, dataset.labels)
+    texts = ImageTexts.of(checkpoint.config, tokenizer, dataset.labels)
     criterion = build_criterion(checkpoint.config, settings.criterion)
     factors = balance(criterion, folder, plan)
     return Loop(

@@ -51,5 +51,5 @@ def readable(dataset: Dataset, progress: Progress) -> tuple[Dataset, list[str]]:
             reasons.append(str(error))
         progress(index + 1, len(dataset))
     if not indices:
-        raise DataError(f"none of {len(dataset)} pictures can be read: {reasons[0]}")
+        raise DataError(f"none of {len(dataset)} images can be read: {reasons[0]}")
     return Subset(dataset, indices), reasons

@@ -83,12 +83,12 @@ def overlap(first: Box, second: Box) -> bool:
 
 
 def draw_chips(
-    picture: Image.Image,
+    image: Image.Image,
     placed: list[tuple[Chip, Box]],
     font: Font,
 ) -> None:
     """Draw the labels onto the image, dark with a border in the object's colour."""
-    draw = ImageDraw.Draw(picture, "RGBA")
+    draw = ImageDraw.Draw(image, "RGBA")
     for chip, box in placed:
         radius = (box[3] - box[1]) * 0.3
         draw.rounded_rectangle(box, radius, fill=(16, 18, 22, 205), outline=(*chip.colour, 255))

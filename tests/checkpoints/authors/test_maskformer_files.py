@@ -110,11 +110,11 @@ def test_scores_of_pixels_cover_what_the_authors_do(size, share):
     config = replace(CONFIGS["per pixel"], backbone=BOTTLENECKS, num_classes=5)
     network = build_segmenter(config).eval()
     network.load_state_dict(random_state(config))
-    picture = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
-    picture = F.avg_pool2d(picture, 5, 1, 2, count_include_pad=False)
-    filled = F.pad(picture, (0, -size[1] % 4, 0, -size[0] % 4))
+    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
+    image = F.avg_pool2d(image, 5, 1, 2, count_include_pad=False)
+    filled = F.pad(image, (0, -size[1] % 4, 0, -size[0] % 4))
     with torch.no_grad():
-        theirs, ours = network(picture).mask_logits, network(filled).mask_logits
+        theirs, ours = network(image).mask_logits, network(filled).mask_logits
     assert ours.shape == theirs.shape and ours.std() > 0.1
     theirs, ours = (
         F.interpolate(scores, scale_factor=4, mode="bilinear")[..., : size[0], : size[1]].argmax(1)

@@ -46,7 +46,7 @@ def network(
 
 
 def test_every_published_file_is_listed_once():
-    """47 networks of Mask2Former's zoo segment pictures and 12 video; 30 are of MaskFormer's."""
+    """47 networks of Mask2Former's zoo segment images and 12 video; 30 are of MaskFormer's."""
     told = (MASK2FORMERS, MASKFORMERS + BASELINES, PUBLICATIONS)
     assert [sum(len(p.files) for p in published) for published in told] == [47, 30, 77]
     names = VIDEOS.union(*(publication.files for publication in PUBLICATIONS))

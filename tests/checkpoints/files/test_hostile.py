@@ -290,7 +290,7 @@ def test_absurd_descriptions_are_refused(folder, tmp_path, bounded, change):
     refused(read_huggingface, changed(folder, tmp_path / "model", change), "model")
 
 
-PICTURES = [
+IMAGES = [
     put("size", 10**9),
     put("size", [800, 1333]),
     put("size", {"shortest_edge": "x"}),
@@ -302,7 +302,7 @@ PICTURES = [
 ]
 
 
-@pytest.mark.parametrize("change", PICTURES, ids=range(len(PICTURES)))
+@pytest.mark.parametrize("change", IMAGES, ids=range(len(IMAGES)))
 def test_absurd_preprocessors_are_refused(folder, tmp_path, change):
     place = changed(folder, tmp_path / "model", lambda content: content.pop("unimask"))
     path = place / "preprocessor_config.json"

@@ -84,7 +84,7 @@ def test_what_timm_cannot_fetch_is_told_in_one_line():
         read_backbone(Path("timm"), PYRAMID, {})
 
 
-def test_pictures_are_normalised_as_the_weights_want():
+def test_images_are_normalised_as_the_weights_want():
     usual = PreprocessingConfig(shortest_edge=96)
     assert timm_normalisation(PYRAMID, usual) == usual  # timm does not know
     tagged = timm_normalisation(TimmConfig(name="pyramid.tagged"), usual)

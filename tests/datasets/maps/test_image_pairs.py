@@ -1,4 +1,4 @@
-"""Folders of any name: pictures find their maps, and maps their meaning."""
+"""Folders of any name: images find their maps, and maps their meaning."""
 
 import json
 
@@ -65,7 +65,7 @@ def test_aerial_colours_are_known_where_the_table_has_others(tmp_path):
     assert dataset.labels == known_labels("dubai_aerial")
     expected = draw_blocks(11, 7).astype(int)
     assert (labels_in(dataset[0]) == np.where(expected > 4, -1, expected)).all()
-    assert "aerial pictures of Dubai, ignored: void" in describe(dataset)
+    assert "aerial images of Dubai, ignored: void" in describe(dataset)
 
 
 def test_names_that_say_void_are_ignored(tmp_path):
@@ -96,7 +96,7 @@ def test_classes_without_a_table_are_named_by_value_and_that_is_said(tmp_path):
         open_dataset(folder, names=("a", "b"))
 
 
-def test_binary_masks_beside_their_pictures(tmp_path):
+def test_binary_masks_beside_their_images(tmp_path):
     dataset = open_dataset(map_layouts.binary_masks(tmp_path))
     assert len(dataset) == 6 and dataset.labels.names == ("background", "foreground")
     assert (labels_in(dataset[3]) == draw_blocks(3, 2)).all()
@@ -142,7 +142,7 @@ def test_one_split_alone_and_outer_folders_that_are_called_like_maps(tmp_path):
         open_dataset(folder, "train")
 
 
-def test_maps_beside_their_pictures_by_suffix_alone(tmp_path):
+def test_maps_beside_their_images_by_suffix_alone(tmp_path):
     for index in range(5):
         save(tmp_path / "images" / f"{index}.jpg", draw_photo(index))
         save(tmp_path / "images" / f"{index}.png", draw_blocks(index, 3))
@@ -150,7 +150,7 @@ def test_maps_beside_their_pictures_by_suffix_alone(tmp_path):
     assert len(dataset) == 5 and dataset.paths[0].suffix == ".jpg"
 
 
-def test_other_pictures_of_the_same_names_are_passed_over(tmp_path):
+def test_other_images_of_the_same_names_are_passed_over(tmp_path):
     for index in range(5):
         save(tmp_path / "depth" / f"{index}.png", draw_photo(index)[..., 0])
         save(tmp_path / "images" / f"{index}.jpg", draw_photo(index))
@@ -197,12 +197,12 @@ def test_numbers_are_taken_before_what_is_painted(tmp_path):
     assert open_dataset(tmp_path).maps[0].parent.name == "labels_raw"
 
 
-def test_pictures_without_a_map_are_left_out_and_that_is_said(tmp_path):
+def test_images_without_a_map_are_left_out_and_that_is_said(tmp_path):
     folder = map_layouts.palette_maps(tmp_path)
     save(folder / "JPEGImages" / "2008_1.jpg", draw_photo(9))
     dataset = open_dataset(folder)
     assert len(dataset) == 6
-    assert "1 pictures have no map: left out" in describe(dataset)
+    assert "1 images have no map: left out" in describe(dataset)
 
 
 @pytest.mark.parametrize(("colours", "fits"), [(AERIAL, True), (("#010101",) * 4, False)])

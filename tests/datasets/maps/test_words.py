@@ -25,15 +25,13 @@ def test_words(name, words):
 
 
 def test_the_innermost_name_tells_the_role_and_the_outermost_the_split():
-    assert (
-        role_of(("labels", "images")) == "picture" and role_of(("images", "mask_images")) == "map"
-    )
+    assert role_of(("labels", "images")) == "image" and role_of(("images", "mask_images")) == "map"
     assert role_of(("train",)) is None and role_of(()) is None
     assert split_of(("valid", "train")) == "val" and split_of(("Tile 1", "images")) is None
 
 
 @pytest.mark.parametrize(
-    ("picture", "mask"),
+    ("image", "mask"),
     [
         ("0001TP_006690", "0001TP_006690_L"),
         ("aachen_000000_000019_leftImg8bit", "aachen_000000_000019_gtFine_labelIds"),
@@ -43,9 +41,9 @@ def test_the_innermost_name_tells_the_role_and_the_outermost_the_split():
         ("image", "mask"),
     ],
 )
-def test_partners_share_a_name(picture, mask):
-    assert key_of(picture)[0] == key_of(mask)[0]
-    assert key_of(picture)[1] != key_of(mask)[1]
+def test_partners_share_a_name(image, mask):
+    assert key_of(image)[0] == key_of(mask)[0]
+    assert key_of(image)[1] != key_of(mask)[1]
 
 
 @given(

@@ -1,4 +1,4 @@
-"""Objects of many pictures: drawn as pycocotools draws them, and refused where they cannot be."""
+"""Objects of many images: drawn as pycocotools draws them, and refused where they cannot be."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def collected(*masks, sizes=(SIZE,)):
     for name, mask in enumerate(masks):
         parts = mask if isinstance(mask, RunLength) else read_polygons(mask)
         collector.add(0, 0, name, parts)
-    return collector.finish(np.array(sizes), lambda picture, name: f"object {name}")
+    return collector.finish(np.array(sizes), lambda image, name: f"object {name}")
 
 
 @given(POLYGONS)
@@ -48,12 +48,12 @@ def test_run_lengths_come_back(seed):
     assert annotations.mask(1, SIZE).area > 20
 
 
-def test_objects_are_found_by_picture_whatever_their_order():
+def test_objects_are_found_by_image_whatever_their_order():
     collector = Collector()
-    for name, picture in enumerate([2, 0, 2, 1, 0]):
-        collector.add(picture, name, name, read_polygons([[1, 1, 9, 1, 9, 9]]))
-    annotations = collector.finish(np.zeros((4, 2), int), lambda picture, name: "")
-    assert [annotations.of(picture).tolist() for picture in range(4)] == [[1, 4], [3], [0, 2], []]
+    for name, image in enumerate([2, 0, 2, 1, 0]):
+        collector.add(image, name, name, read_polygons([[1, 1, 9, 1, 9, 9]]))
+    annotations = collector.finish(np.zeros((4, 2), int), lambda image, name: "")
+    assert [annotations.of(image).tolist() for image in range(4)] == [[1, 4], [3], [0, 2], []]
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_what_encloses_nothing_is_left_out():
 
 
 @pytest.mark.parametrize("far", [[1, 1, 40, 1, 9, 9], [-9, 1, 9, 1, 9, 9], [32, 1, 33, 1, 33, 9]])
-def test_objects_outside_of_their_picture_are_named(far):
-    with pytest.raises(DataError, match=r"^object 1 reaches .* its picture has 31 x 23"):
+def test_objects_outside_of_their_image_are_named(far):
+    with pytest.raises(DataError, match=r"^object 1 reaches .* its image has 31 x 23"):
         collected([[1, 1, 9, 1, 9, 9]], [far])
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from outlines import (
+    IMAGES,
     INSIDE,
-    PICTURES,
     SIZE,
     SQUARE,
     annotated,
@@ -35,7 +35,7 @@ def test_two_nested_objects_stay_two_masks_and_the_smaller_is_in_front(tmp_path)
     dataset = open_dataset(write_coco(tmp_path), "train")
     assert dataset.labels.names == ("cat", "cap", "background")
     assert dataset.labels.is_thing == (True, True, False)
-    assert [path.name for path in dataset.paths] == sorted(PICTURES)
+    assert [path.name for path in dataset.paths] == sorted(IMAGES)
     sample = dataset[0]
     square, inside = outline(SQUARE), outline(INSIDE)
     assert np.array_equal(sample.mask(1), square) and np.array_equal(sample.mask(2), inside)
@@ -45,13 +45,13 @@ def test_two_nested_objects_stay_two_masks_and_the_smaller_is_in_front(tmp_path)
     assert [target.labels.tolist() for target in targets] == [[0, 1], [0, 1, 2]]
 
 
-def test_pictures_without_objects_are_kept(tmp_path):
+def test_images_without_objects_are_kept(tmp_path):
     dataset = open_dataset(write_coco(tmp_path), "val")
     sample = dataset[[path.name for path in dataset.paths].index("empty.png")]
     assert sample.label_ids.tolist() == [2] and sample.mask(1).all()
 
 
-def test_pictures_in_sub_folders_and_a_single_file(tmp_path):
+def test_images_in_sub_folders_and_a_single_file(tmp_path):
     data = write_single_coco(tmp_path)
     assert len(open_dataset(data)) == 5 and len(open_dataset(data, "val")) == 1
 
@@ -63,11 +63,11 @@ def test_roboflow_groups_are_no_class(tmp_path):
     assert dataset.labels.names == ("cat", "cap", "background") and len(dataset) == 5
 
 
-def test_labels_that_were_moved_find_their_pictures(tmp_path):
+def test_labels_that_were_moved_find_their_images(tmp_path):
     content = coco_content()
     for image in content["images"]:
         draw(tmp_path / "JPEGImages", image["file_name"])
-        image["file_name"] = "C:\\somebody\\pictures\\" + image["file_name"]
+        image["file_name"] = "C:\\somebody\\images\\" + image["file_name"]
     write_json(tmp_path / "result.json", content)
     assert open_dataset(tmp_path)[1].path == tmp_path / "JPEGImages" / "b.png"
 
@@ -145,7 +145,7 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path, change, reason):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_pictures_are_counted_and_named(tmp_path):
+def test_missing_images_are_counted_and_named(tmp_path):
     beside(tmp_path, coco_content())
     (tmp_path / "b.png").unlink()
     with pytest.raises(DataError, match=r"'b\.png', .*1 of 5 images are missing"):
@@ -156,7 +156,7 @@ def test_missing_pictures_are_counted_and_named(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_a_picture_turned_by_its_exif_tag_is_told(tmp_path):
+def test_a_image_turned_by_its_exif_tag_is_told(tmp_path):
     content = annotated([flat(INSIDE)])
     content["images"][0]["file_name"] = "a.jpg"
     exif = Image.Exif()
@@ -185,7 +185,7 @@ def test_a_background_takes_a_category_id_that_is_free(tmp_path):
     for item in (*content["categories"], *content["annotations"]):
         key = "category_id" if "category_id" in item else "id"
         item[key] = swap[item[key]]
-    for name in PICTURES:
+    for name in IMAGES:
         draw(tmp_path, name)
     write_json(tmp_path / "labels.json", content)
     assert open_dataset(tmp_path).labels.category_ids == (0, 1, 2)
@@ -194,4 +194,4 @@ def test_a_background_takes_a_category_id_that_is_free(tmp_path):
 def test_links_to_themselves_are_passed_over(tmp_path):
     folder = write_single_coco(tmp_path)
     (folder / "loop").symlink_to("loop")
-    assert len(open_dataset(folder)) == len(PICTURES)
+    assert len(open_dataset(folder)) == len(IMAGES)

@@ -24,11 +24,11 @@ from unimask.datasets.objects.coco_reader import CocoReader
 from unimask.errors import DataError
 
 OBJECTS = [2, 1, 2, 1, 0]
-"""Of each picture, by name."""
+"""Of each image, by name."""
 
 
 def objects_of(dataset):
-    """Count the objects of each picture, the background left out."""
+    """Count the objects of each image, the background left out."""
     return [int((dataset[index].label_ids < 2).sum()) for index in range(len(dataset))]
 
 
@@ -107,7 +107,7 @@ def test_a_file_whose_annotations_have_no_outline_at_all_is_refused(tmp_path):
         open_dataset(beside(tmp_path, content))
 
 
-def test_a_picture_that_is_listed_twice_is_no_background_of_its_own_objects(tmp_path):
+def test_a_image_that_is_listed_twice_is_no_background_of_its_own_objects(tmp_path):
     content = coco_content()
     twin = content["images"][0] | {"id": 99, "file_name": "a.png"}
     content["images"].append(twin)
@@ -210,14 +210,14 @@ def test_height_and_width_in_text_or_absent(tmp_path):
     assert objects_of(dataset) == OBJECTS
 
 
-def test_objects_far_outside_of_a_picture_of_unknown_size_are_refused(tmp_path):
+def test_objects_far_outside_of_a_image_of_unknown_size_are_refused(tmp_path):
     content = annotated([[1, 1, 2e8, 1, 2e8, 2e8, 9, 9]])
     content["images"][0] |= {"height": None, "width": None}
     with pytest.raises(DataError, match=r"annotation 100 of a\.png reaches \(2e\+08, "):
         open_dataset(beside(tmp_path, content))[0]
 
 
-def test_a_picture_in_no_folder_of_the_dataset_is_named(tmp_path):
+def test_a_image_in_no_folder_of_the_dataset_is_named(tmp_path):
     draw(tmp_path, "b.png")
     write_json(tmp_path / "labels.json", coco_content({"a.png": [("cat", [INSIDE])]}))
     with pytest.raises(DataError, match=r"labels\.json names 'a\.png'"):

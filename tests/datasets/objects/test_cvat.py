@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from outlines import INSIDE, PICTURES, SQUARE, cvat_text, draw, write_cvat
+from outlines import IMAGES, INSIDE, SQUARE, cvat_text, draw, write_cvat
 
 from unimask.datasets import open_dataset
 from unimask.datasets.found import DataWarning
@@ -13,9 +13,9 @@ from unimask.errors import DataError
 coco = pytest.importorskip("pycocotools.mask")
 
 
-def one(folder, shapes, pictures=None):
+def one(folder, shapes, images=None):
     draw(folder / "images", "a.png")
-    (folder / "annotations.xml").write_text(cvat_text(pictures or {"a.png": []}, shapes))
+    (folder / "annotations.xml").write_text(cvat_text(images or {"a.png": []}, shapes))
     return folder
 
 
@@ -55,7 +55,7 @@ def test_the_nearer_object_is_in_front_and_else_the_smaller(tmp_path, orders, fr
 
 def test_subsets_of_a_project_are_splits(tmp_path):
     text = cvat_text()
-    for name in PICTURES:
+    for name in IMAGES:
         subset = "Validation" if name == "a.png" else "Train"
         draw(tmp_path / "images" / subset, name)
         text = text.replace(f'name="{name}"', f'name="{name}" subset="{subset}"')
@@ -78,7 +78,7 @@ def test_subsets_of_a_project_are_splits(tmp_path):
         ),
         (
             '<mask label="cat" rle="1" left="0" top="0" width="99999999" height="99999999"/>',
-            "no part of its picture",
+            "no part of its image",
         ),
         ('<mask label="cat" rle="0,4" left="70" top="0" width="2" height="2"/>', "outside of its"),
         ("<polygon", "cannot be read as XML"),
@@ -128,7 +128,7 @@ def test_attributes_that_are_none_are_named_in_one_line(tmp_path, shapes, reason
         ('<?xml version="1.0" encoding="a"?><annotations></annotations>', "cannot be read as XML"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', "has a document type"),
         ("<annotations>" + "<image " * 10**5, "cannot be read as XML"),
-        ("<annotations></annotations>", "lists no pictures"),
+        ("<annotations></annotations>", "lists no images"),
     ],
 )
 def test_bombs_and_unknown_encodings_are_one_line(tmp_path, text, reason):

@@ -10,7 +10,7 @@ from outlines import INSIDE, SIZE, SQUARE, draw, labelme_content, write_json, wr
 from PIL import Image
 
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.found import DataWarning, open_picture
+from unimask.datasets.found import DataWarning, open_image
 from unimask.errors import DataError, ImageError
 
 coco = pytest.importorskip("pycocotools.mask")
@@ -76,7 +76,7 @@ def test_rectangles_circles_and_masks_have_pixels_and_points_have_none(tmp_path)
     assert sample.mask(3)[46:, 62:].tolist() == [[False, True], [True, True]]
 
 
-def test_a_renamed_picture_is_found_beside_its_labels(tmp_path):
+def test_a_renamed_image_is_found_beside_its_labels(tmp_path):
     data = one(tmp_path, shape("polygon", SQUARE), imagePath="..\\photos\\old.jpg")
     assert open_dataset(data)[0].path == tmp_path / "a.png"
     (tmp_path / "a.png").unlink()
@@ -96,7 +96,7 @@ def test_a_renamed_picture_is_found_beside_its_labels(tmp_path):
         ),
         ([shape("polygon", [[1, 2], [3, float("nan")], [4, 4]])], "are no numbers"),
         ([shape("circle", [[1, 2]])], "is a circle of 1 points, two make one"),
-        ([shape("mask", [[1, 2], [3, 4]], mask="AAAA")], "a mask that is no picture"),
+        ([shape("mask", [[1, 2], [3, 4]], mask="AAAA")], "a mask that is no image"),
         ([shape("polygon", [[1, 2], [90, 4], [5, 5]])], "shape 1 reaches"),
         ([{"label": "cat"}], r"is not what LabelMe writes: shapes\[0\]: lacks the field points"),
         ([7], r"shapes\[0\]: expected object, got int"),
@@ -107,7 +107,7 @@ def test_a_renamed_picture_is_found_beside_its_labels(tmp_path):
         ([shape(["polygon"], INSIDE)], r"shapes\[0\]\.shape_type: expected str \| null, got array"),
         ([shape("polygon", [[10**400, 1], [2, 2], [3, 1]])], r"points\[0\]\[0\]: number out of"),
         ([shape("polygon", [[1e300, 1], [2, 2], [3, 1]])], "coordinates that are no place"),
-        ([shape("circle", [[1e308, -1e308], [-1e308, 1e308]])], "no place in a picture"),
+        ([shape("circle", [[1e308, -1e308], [-1e308, 1e308]])], "no place in an image"),
         (
             [shape("polygon", INSIDE, ["cat"])],
             r"shapes\[0\]\.label: expected a whole number or text",
@@ -117,7 +117,7 @@ def test_a_renamed_picture_is_found_beside_its_labels(tmp_path):
             r"shapes\[0\]: label is empty: expected the name",
         ),
         ([shape("polygon", INSIDE, group_id=[1])], r"shapes\[0\]\.group_id: expected"),
-        ([shape("mask", [[1, 2], [3, 4]])], "a mask that is no picture"),
+        ([shape("mask", [[1, 2], [3, 4]])], "a mask that is no image"),
         ([shape("mask", [[1, 2]], mask=png(np.ones((2, 2))))], "is a mask of 1 points"),
         ([shape("mask", [[1, 2], [3, 4]], mask=png(np.ones((49, 2))))], "of 2 x 49, larger than"),
         ([shape("mask", [[99, 2], [3, 4]], mask=png(np.ones((2, 2))))], r"at \(99, 2\), outside"),
@@ -126,7 +126,7 @@ def test_a_renamed_picture_is_found_beside_its_labels(tmp_path):
                 shape("mask", [[1, 2], [3, 4]], group_id=1, mask=png(np.ones((2, 2)))),
                 shape("polygon", [[1, 1], [2e8, 1], [2e8, 2e8]], group_id=1),
             ],
-            "reaches far out of its picture",
+            "reaches far out of its image",
         ),
     ],
 )
@@ -171,21 +171,21 @@ def test_the_background_that_labelme_names_is_the_background(tmp_path):
 
 
 def test_images_within_the_json_need_no_file(tmp_path):
-    picture = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
+    Image.fromarray(image).save(stream, "PNG")
     data = base64.b64encode(stream.getvalue()).decode()
     one(tmp_path, shape("polygon", SQUARE), imageData=data, imagePath="..\\old\\b.png")
     (tmp_path / "a.png").unlink()
     dataset = open_dataset(tmp_path)
-    assert np.array_equal(dataset[0].image, picture) and dataset.paths == [tmp_path / "b.png"]
-    assert open_picture(dataset, 0).read() == stream.getvalue()
+    assert np.array_equal(dataset[0].image, image) and dataset.paths == [tmp_path / "b.png"]
+    assert open_image(dataset, 0).read() == stream.getvalue()
     one(tmp_path, shape("polygon", SQUARE), imageData=data, imagePath=None)
     (tmp_path / "a.png").unlink()
     assert open_dataset(tmp_path)[0].path == tmp_path / "a.png"
     one(tmp_path, shape("polygon", SQUARE), imageData="AAAA", imagePath="b.png")
     (tmp_path / "a.png").unlink()
-    with pytest.raises(ImageError, match=r"b\.png is not a picture of a known kind"):
+    with pytest.raises(ImageError, match=r"b\.png is not an image of a known kind"):
         open_dataset(tmp_path)[0]
 
 

@@ -21,7 +21,7 @@ def test_paths_of_another_machine_are_found_beside_the_yaml(tmp_path, write):
     assert [len(sample.label_ids) for sample in dataset] == [3, 2, 3, 2, 1]
 
 
-def test_lists_of_pictures_and_several_folders(tmp_path):
+def test_lists_of_images_and_several_folders(tmp_path):
     data = write_yolo(tmp_path / "data")
     (data / "train.txt").write_text("./images/train/a.png\n/elsewhere/images/train/b.png\n")
     text = "train: train.txt\nval: [images/val, images/train]\nnames: [cat, cap]"
@@ -41,7 +41,7 @@ def test_without_yaml_somebody_names_the_classes(tmp_path):
         open_dataset(data)
 
 
-def test_shares_count_from_the_picture_as_it_is_seen(tmp_path):
+def test_shares_count_from_the_image_as_it_is_seen(tmp_path):
     data = write_plain_yolo(tmp_path)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -135,7 +135,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_class(tmp_path, encoding):
 
 
 @pytest.mark.parametrize(
-    ("picture", "label"),
+    ("image", "label"),
     [
         ("caf\u00e9.png", "cafe\u0301.txt"),
         ("my cup.png", "my%20cup.txt"),
@@ -143,13 +143,13 @@ def test_a_byte_order_mark_is_no_part_of_the_first_class(tmp_path, encoding):
         ("cup.v1.png", "cup.v1.TXT"),
     ],
 )
-def test_labels_whose_names_are_written_otherwise_are_not_lost(tmp_path, picture, label):
-    """Elsewhere the picture counts as one without objects, and nobody says so."""
+def test_labels_whose_names_are_written_otherwise_are_not_lost(tmp_path, image, label):
+    """Elsewhere the image counts as one without objects, and nobody says so."""
     data = write_plain_yolo(tmp_path)
-    Image.new("RGB", SIZE[::-1]).save(data / "images" / picture)
+    Image.new("RGB", SIZE[::-1]).save(data / "images" / image)
     (data / "labels" / label).write_text("0 0 0 0.5 0 0.5 0.5 0 0.5")
     found = {sample.path.name: sample.label_ids.tolist() for sample in open_dataset(data)}
-    assert found[picture] == [0, 2]
+    assert found[image] == [0, 2]
 
 
 def test_labels_without_an_image_are_counted(tmp_path):

@@ -56,13 +56,13 @@ def test_chances_to_drop_rise_to_the_last_block():
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (2, 5), (3, 5), (31, 18), (1, 1)])
-@pytest.mark.parametrize("pictures", [1, 2])
-def test_bands_give_what_the_whole_map_does(monkeypatch, size, pictures):
+@pytest.mark.parametrize("images", [1, 2])
+def test_bands_give_what_the_whole_map_does(monkeypatch, size, images):
     """One line of windows at a time, those that shifting wraps around and fills included."""
     network = tiny().eval()
     block = network.layers[1].blocks[1]
     assert block.shift
-    x = torch.randn(pictures, *size, 16)
+    x = torch.randn(images, *size, 16)
     expected = block(x)
     monkeypatch.setattr(rows, "BLOCK", 1)
     with torch.no_grad():

@@ -70,9 +70,9 @@ def test_queries_that_score_pixels_are_those_of_the_usual_decoder():
     usual = build_segmenter(replace(TINY_MASKFORMER, transformer_decoder=decoder)).eval()
     missing, extra = usual.load_state_dict(plus.state_dict(), strict=False)
     assert not extra and all("class_embed" in name for name in missing)
-    pictures = torch.randn(2, 3, 64, 96)
+    images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
-        found, expected = (net(pictures, auxiliary=True) for net in (plus, usual))
+        found, expected = (net(images, auxiliary=True) for net in (plus, usual))
     assert len(found.auxiliary) == 2 and expected.mask_logits.std() > 0.01
     for ours, theirs in zip(
         (*found.auxiliary, found), (*expected.auxiliary, expected), strict=True

@@ -26,7 +26,7 @@ def test_a_better_neighbour_sends_a_cell_to_the_end():
     assert found[0].topk(6).indices.tolist() == [0, 3, 5, 1, 4, 2]
 
 
-def test_cells_are_places_in_the_picture(head):
+def test_cells_are_places_in_the_image(head):
     proposals = Proposals(dim=8, ratio=1.0, max_queries=1000)
     places = proposals.initial_circles(SIZES, torch.device("cpu"))
     assert places.shape == (CELLS, 3)
@@ -43,13 +43,13 @@ def test_queries_carry_what_their_cells_hold(head):
     assert found.anchors.extent == (96, 64)
     # Every cell is chosen: a code of place tells which cell a query came from.
     where = torch.cdist(found.positions, torch.cat(positions)).argmin(-1)
-    for picture in range(2):
-        assert where[picture].sort().values.tolist() == list(range(CELLS))
+    for image in range(2):
+        assert where[image].sort().values.tolist() == list(range(CELLS))
         places = Proposals(dim=8, ratio=1.0, max_queries=1000).initial_circles(
             SIZES, torch.device("cpu")
         )
-        assert torch.equal(found.anchors.centres[picture], places[where[picture], :2])
-        assert torch.equal(found.anchors.radii[picture], places[where[picture], 2])
+        assert torch.equal(found.anchors.centres[image], places[where[image], :2])
+        assert torch.equal(found.anchors.radii[image], places[where[image], 2])
 
 
 def test_the_most_promising_peaks_become_queries(head):
@@ -59,12 +59,12 @@ def test_the_most_promising_peaks_become_queries(head):
     bids = proposals.norm(proposals.project(torch.cat(memories, dim=1)))
     scores = demote_non_maxima(head.classes(bids).softmax(-1)[..., :-1].amax(-1), SIZES)
     chosen = scores.topk(found.features.shape[1], dim=1).indices
-    for picture in range(2):
-        torch.testing.assert_close(found.features[picture], bids[picture, chosen[picture]])
+    for image in range(2):
+        torch.testing.assert_close(found.features[image], bids[image, chosen[image]])
 
 
 @pytest.mark.parametrize(("share", "most", "count"), [(0.1, 600, 13), (0.5, 20, 20), (1e-9, 9, 1)])
-def test_their_number_grows_with_the_picture_up_to_a_limit(head, share, most, count):
+def test_their_number_grows_with_the_image_up_to_a_limit(head, share, most, count):
     found = Proposals(dim=8, ratio=share, max_queries=most)(*maps(), SIZES, head)
     assert found.features.shape[1] == count
 

@@ -14,9 +14,9 @@ def network():
 
 
 def test_auxiliary_changes_nothing_but_what_is_told(network):
-    pictures = torch.randn(1, 3, 64, 96)
+    images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        bare, told = network(pictures), network(pictures, auxiliary=True)
+        bare, told = network(images), network(images, auxiliary=True)
     assert bare.auxiliary == () and len(told.auxiliary) == 2
     assert torch.equal(bare.mask_logits, told.mask_logits)
 
@@ -33,10 +33,10 @@ def test_queries_differ_by_their_positions_alone(network):
 
 
 def test_dropout_is_for_training(network):
-    pictures = torch.randn(1, 3, 64, 64)
+    images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(network(pictures).class_logits, network(pictures).class_logits)
+        assert torch.equal(network(images).class_logits, network(images).class_logits)
         network.train()
-        first, second = (network(pictures, auxiliary=False).class_logits for _ in range(2))
+        first, second = (network(images, auxiliary=False).class_logits for _ in range(2))
         network.eval()
     assert not torch.allclose(first, second)

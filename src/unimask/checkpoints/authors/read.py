@@ -86,7 +86,7 @@ def refuse_others(tensors: dict[str, Tensor], path: Path) -> None:
     if segments_video(path):
         raise CheckpointError(
             "it is a Mask2Former for video, whose positions count frames too: only networks for "
-            "pictures are known here"
+            "images are known here"
         )
     if not any(name.startswith("sem_seg_head.") for name in tensors):
         first = ", ".join(sorted(tensors)[:3])

@@ -73,7 +73,7 @@ def misfit(architecture: SegmenterConfig) -> str | None:
     if schema == "own":
         return f"no model there has a {pixels.kind!r} pixel decoder beside a {queries.kind!r} one"
     if isinstance(architecture.backbone, TimmConfig):
-        return f"backbone.name is {architecture.backbone.name!r}: pictures are not padded there"
+        return f"backbone.name is {architecture.backbone.name!r}: images are not padded there"
     different = first_difference(architecture, read_back(architecture, schema, values))
     if different is not None:
         return different

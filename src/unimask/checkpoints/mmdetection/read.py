@@ -47,7 +47,7 @@ MERGED = re.compile(r"backbone\.layers\.\d+\.downsample\.(reduction\.weight|norm
 
 
 OTHERS = {
-    "track_head": "it is mmdetection's Mask2Former for video; those for pictures are known here",
+    "track_head": "it is mmdetection's Mask2Former for video; those for images are known here",
     "decode_head": "it is mmsegmentation's; of that family mmdetection's files are known here",
 }
 """Heads of related projects, and the reason why they are refused."""

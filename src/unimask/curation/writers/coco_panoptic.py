@@ -30,7 +30,7 @@ class CocoPanopticWriter:
         self.images: list[dict] = []
         self.annotations: list[dict] = []
 
-    def pictures(self, split: str) -> Path:
+    def image_folder(self, split: str) -> Path:
         """Return the folder of a split's images."""
         return self.out / split
 

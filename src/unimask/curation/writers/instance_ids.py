@@ -39,7 +39,7 @@ class InstanceIdWriter:
         names = {"thing": labels.names[labels.things[0]], "stuff": (stuff or ["background"])[0]}
         write_json(out / "labels.json", names)
 
-    def pictures(self, split: str) -> Path:
+    def image_folder(self, split: str) -> Path:
         """Return the folder of a split's images."""
         return self.out / split / "images"
 
@@ -58,8 +58,8 @@ class InstanceIdWriter:
             raise DataError(f"{sample.path} has {ids.max()} objects, more than 16 bits can number")
         folder = self.out / split / "masks"
         folder.mkdir(parents=True, exist_ok=True)
-        picture = ids[sample.front].astype(np.uint16)
-        Image.fromarray(picture).save(folder / f"{Path(file).stem}.png")
+        image = ids[sample.front].astype(np.uint16)
+        Image.fromarray(image).save(folder / f"{Path(file).stem}.png")
 
     def finish(self, split: str) -> None:
         """Do nothing: the format has no file per split."""

@@ -35,7 +35,7 @@ class SemanticWriter:
         ]
         write_json(out / "classes.json", {"classes": rows})
 
-    def pictures(self, split: str) -> Path:
+    def image_folder(self, split: str) -> Path:
         """Return the folder of a split's images."""
         return self.out / split / "images"
 
@@ -46,8 +46,8 @@ class SemanticWriter:
         labels = np.concatenate([[ignore], np.where(sample.crowds, ignore, sample.label_ids)])
         folder = self.out / split / "masks"
         folder.mkdir(parents=True, exist_ok=True)
-        picture = labels[sample.front].astype(np.uint16 if self.deep else np.uint8)
-        Image.fromarray(picture).save(folder / f"{Path(file).stem}.png")
+        image = labels[sample.front].astype(np.uint16 if self.deep else np.uint8)
+        Image.fromarray(image).save(folder / f"{Path(file).stem}.png")
 
     def finish(self, split: str) -> None:
         """Do nothing: the format has no file per split."""

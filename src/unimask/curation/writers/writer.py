@@ -23,7 +23,7 @@ class Writer(Protocol):
 
     lost: Counter[str]
 
-    def pictures(self, split: str) -> Path:
+    def image_folder(self, split: str) -> Path:
         """Return the folder of a split's images."""
         ...
 

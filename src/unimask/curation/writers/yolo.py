@@ -46,7 +46,7 @@ class YoloWriter:
         self.lost_stuff = lost_stuff(labels)
         self.splits: dict[str, str] = {}
 
-    def pictures(self, split: str) -> Path:
+    def image_folder(self, split: str) -> Path:
         """Return the folder of a split's images."""
         return self.out / "images" / split
 

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.class_table import ClassTable, is_void
-from unimask.datasets.maps.dataset import MapPictures
+from unimask.datasets.maps.dataset import MapDataset
 from unimask.datasets.maps.label_map import read_channels
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
@@ -85,7 +85,7 @@ class ChannelClasses:
 
 def channel_maps(
     pairs: Pairs, files: Sequence[MapFile], folder: Path, tables: Sequence[ClassTable], wish: Wish
-) -> MapPictures:
+) -> MapDataset:
     """Build a dataset of images whose maps hold a class and an object number.
 
     A class that has numbered objects in any map is a thing, any other is stuff; pixels whose red

@@ -25,16 +25,16 @@ LAST_RAW_ID = 33
 OBJECTS = 1000
 """Factor of instance ids: a thing's value is `OBJECTS * raw id + object number`."""
 
-PICTURES, TRUTH = "leftImg8bit", "gtFine"
+IMAGES, TRUTH = "leftImg8bit", "gtFine"
 
 
 def find_cityscapes(folder: Path) -> Found | None:
     """Detect Cityscapes by `leftImg8bit/SPLIT/CITY/` beside `gtFine/SPLIT/CITY/`."""
-    if not (folder / PICTURES).is_dir() or not (folder / TRUTH).is_dir():
+    if not (folder / IMAGES).is_dir() or not (folder / TRUTH).is_dir():
         return None
     both = [s for s in ("train", "val", "test") if (folder / TRUTH / s).is_dir()]
-    openers = {s: partial(open_split, folder, s) for s in both if (folder / PICTURES / s).is_dir()}
-    because = f"{PICTURES}/ beside {TRUTH}/"
+    openers = {s: partial(open_split, folder, s) for s in both if (folder / IMAGES / s).is_dir()}
+    because = f"{IMAGES}/ beside {TRUTH}/"
     found = Found(FORMAT, openers, (), Evidence.LAYOUT, because, names_classes=True)
     return found if openers else None
 
@@ -43,13 +43,13 @@ def open_split(folder: Path, split: str, wish: Wish) -> Dataset:
     """Open the richest labels of a split: instance ids, else label ids, else train ids."""
     labels = known_labels("cityscapes")
     instances = pairs_of(folder, split, "instanceIds")
-    if instances.pictures:
+    if instances.images:
         notes = f"groups are crowds, other classes are ignored{instances.left_out}"
         about = About(FORMAT, told=notes, ap="cityscapes")
         return segment_maps(instances, folder, labels, read_numbers, meaning_of, about, wish)
     pairs, label_of = pairs_of(folder, split, "labelIds"), dict.fromkeys(range(34), IGNORED)
     label_of |= {raw: label for label, raw in enumerate(RAW_IDS)}
-    if not pairs.pictures:
+    if not pairs.images:
         pairs = pairs_of(folder, split, "labelTrainIds")
         label_of = {label: label for label in range(len(labels))} | {IGNORE_LABEL: IGNORED}
     notes = "other classes are ignored"
@@ -62,7 +62,7 @@ def pairs_of(folder: Path, split: str, kind: str) -> Pairs:
     """Pair the images of a split with maps of one kind."""
     pairs = Pairs()
     pairs.add(
-        by_frame(folder / PICTURES / split, f"_{PICTURES}.png"),
+        by_frame(folder / IMAGES / split, f"_{IMAGES}.png"),
         by_frame(folder / TRUTH / split, f"_{TRUTH}_{kind}.png"),
     )
     return pairs

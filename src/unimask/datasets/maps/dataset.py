@@ -37,7 +37,7 @@ class Objects(NamedTuple):
 ReadObjects = Callable[[MapFile], Objects]
 
 
-class MapPictures:
+class MapDataset:
     """Images, each with a map of non-overlapping objects.
 
     Args:
@@ -58,8 +58,8 @@ class MapPictures:
         about: About,
         wish: Wish,
     ) -> None:
-        self.pictures, self.maps = pairs.pictures, pairs.maps
-        self.paths = list(map(path_of, pairs.pictures))
+        self.images, self.maps = pairs.images, pairs.maps
+        self.paths = list(map(path_of, pairs.images))
         self.name, self.labels, self.about = name_of(folder), labels, about
         self.read, self.channels = read, wish.channels
         self.window: Window = None
@@ -75,9 +75,9 @@ class MapPictures:
             ImageError: The image cannot be read.
         """
         path, map_file = self.paths[index], self.maps[index]
-        image = read_file(self.pictures[index], self.channels, self.window)
+        image = read_file(self.images[index], self.channels, self.window)
         objects = self.read(map_file)
-        check_size(objects.numbers, map_file, image.shape[:2], self.pictures[index])
+        check_size(objects.numbers, map_file, image.shape[:2], self.images[index])
         unknown = objects.numbers == 0
         return Sample(
             image=image,
@@ -89,9 +89,9 @@ class MapPictures:
             foreign=objects.foreign,
         )
 
-    def open_picture(self, index: int) -> Stream:
+    def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""
-        return open_file(self.pictures[index])
+        return open_file(self.images[index])
 
 
 def name_of(folder: Path) -> str:

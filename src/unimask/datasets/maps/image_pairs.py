@@ -8,7 +8,7 @@ from unimask.datasets.found import About, Dataset, Found, Wish, add_notes
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.class_table import ClassTable, find_tables, folders_above, names_things
 from unimask.datasets.maps.classes import Classes, classes_of, renamed
-from unimask.datasets.maps.dataset import MapPictures
+from unimask.datasets.maps.dataset import MapDataset
 from unimask.datasets.maps.kinds import read_meaning
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.meaning import in_words
@@ -31,7 +31,7 @@ KINDS = (instance_ids.FORMAT, channels.FORMAT)
 """Formats besides semantic maps that the user may select for such folders."""
 
 
-def find_picture_pairs(folder: Path) -> Found | None:
+def find_image_pairs(folder: Path) -> Found | None:
     """Detect label maps that share the names of images, in folders of any name."""
     layout = find_layout(folder, looks_like_maps)
     if not layout.matches:
@@ -65,7 +65,7 @@ def open_layout(folder: Path, layout: Layout, split: str, wish: Wish) -> Dataset
     return dataset
 
 
-def class_masks(pairs: Pairs, folder: Path, names: Sequence[str], wish: Wish) -> MapPictures:
+def class_masks(pairs: Pairs, folder: Path, names: Sequence[str], wish: Wish) -> MapDataset:
     """Build a dataset of images with one mask per class; classes count from 1, 0 is background.
 
     Raises:
@@ -88,7 +88,7 @@ def open_maps(
     naming: Sequence[Path],
     find: Callable[[], list[ClassTable]],
     wish: Wish,
-) -> MapPictures:
+) -> MapDataset:
     """Build the dataset for images and maps, whatever the maps' values mean.
 
     Args:

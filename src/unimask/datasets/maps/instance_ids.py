@@ -10,7 +10,7 @@ from jaxtyping import Int, Integer
 
 from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.class_table import is_void, name_from
-from unimask.datasets.maps.dataset import MapPictures, Objects
+from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.partners import Pairs
@@ -26,7 +26,7 @@ KINDS = (True, False)
 
 def instance_ids(
     pairs: Pairs, folder: Path, places: Sequence[Path], wish: Wish, evidence: str = ""
-) -> MapPictures:
+) -> MapDataset:
     """Build a dataset of images whose maps number the objects of one class; 0 is background.
 
     The objects are a thing and the background is stuff, so that all three tasks are defined. Names
@@ -49,7 +49,7 @@ def instance_ids(
     if pairs.unlabelled:
         raise DataError(
             f"{pairs.unlabelled[0]} has no mask in {path_of(first_file(pairs.maps[0])).parent} "
-            f"({len(pairs.unlabelled)} lack one): add them or remove the pictures"
+            f"({len(pairs.unlabelled)} lack one): add them or remove the images"
         )
     names = wish.names or read_names(places)
     unknown = is_void(names[1])
@@ -58,7 +58,7 @@ def instance_ids(
     notes += f": {evidence}" if evidence else ""
     notes += ", 0 is ignored" if unknown else ""
     read = partial(read_objects, ignore_background=unknown)
-    return MapPictures(pairs, folder, labels, read, About(FORMAT, told=notes), wish)
+    return MapDataset(pairs, folder, labels, read, About(FORMAT, told=notes), wish)
 
 
 def read_objects(file: MapFile, *, ignore_background: bool = False) -> Objects:

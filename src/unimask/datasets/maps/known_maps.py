@@ -54,7 +54,7 @@ KNOWN = (
         files=re.compile(r"(0001TP|0006R0|0016E5|Seq05VD)_f?\d+.*"),
     ),
     KnownMaps(
-        "Humans in the Loop's aerial pictures of Dubai",
+        "Humans in the Loop's aerial images of Dubai",
         labels="dubai_aerial",
         coloured=True,
         void=(0x9B9B9B, 0),  # "unlabelled", and pixels that were never painted

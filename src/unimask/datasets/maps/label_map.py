@@ -86,16 +86,16 @@ def hex_of(code: int) -> str:
     return f"#{code:06x}"
 
 
-def check_size(codes: Codes, file: MapFile, size: tuple[int, int], picture: File) -> None:
+def check_size(codes: Codes, file: MapFile, size: tuple[int, int], image: File) -> None:
     """Raise if a map differs from its image in size, or if EXIF makes their alignment ambiguous.
 
     Raises:
         DataError: The sizes differ, or the EXIF orientation allows two alignments.
     """
     if codes.shape == size:
-        return check_orientation(picture, size, first_file(file))
-    hint = explain_mismatch(picture, size, codes.shape)
+        return check_orientation(image, size, first_file(file))
+    hint = explain_mismatch(image, size, codes.shape)
     raise DataError(
-        f"{file} is {codes.shape[0]} x {codes.shape[1]}, but its image {path_of(picture).name} is "
+        f"{file} is {codes.shape[0]} x {codes.shape[1]}, but its image {path_of(image).name} is "
         f"{size[0]} x {size[1]}{hint or ': export the mask again at the size of the image'}"
     )

@@ -50,7 +50,7 @@ def open_split(folder: Path, split: Path, configuration: Path, release: str, wis
     labels, label_of = read_classes(configuration)
     ignored = "classes that are not judged are ignored"
     instances = pairs_of(split, split / release / "instances")
-    if instances.pictures:
+    if instances.images:
         meaning = partial(meaning_of, label_of)
         about = About(FORMAT, told=ignored + instances.left_out)
         return segment_maps(instances, folder, labels, read_numbers, meaning, about, wish)

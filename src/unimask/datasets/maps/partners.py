@@ -30,7 +30,7 @@ Looks = Callable[[Sequence[Path]], bool]
 class Pairs:
     """Images, the label map of each, and images of the same folders without a map."""
 
-    pictures: list[File] = field(default_factory=list)
+    images: list[File] = field(default_factory=list)
     maps: list[MapFile] = field(default_factory=list)
     unlabelled: list[File] = field(default_factory=list)
 
@@ -38,13 +38,13 @@ class Pairs:
     def left_out(self) -> str:
         """Note on the images that have no map; empty if every image has one."""
         count = len(self.unlabelled)
-        return f"; {count} pictures have no map: left out, {self.unlabelled[0]}" if count else ""
+        return f"; {count} images have no map: left out, {self.unlabelled[0]}" if count else ""
 
-    def add(self, pictures: Mapping[str, Path], maps: Mapping[str, MapFile]) -> None:
+    def add(self, images: Mapping[str, Path], maps: Mapping[str, MapFile]) -> None:
         """Add images with the maps of the same key, in the order of the images' paths."""
-        for key, path in sorted(pictures.items(), key=lambda item: item[1]):
+        for key, path in sorted(images.items(), key=lambda item: item[1]):
             if key in maps:
-                self.pictures.append(path)
+                self.images.append(path)
                 self.maps.append(maps[key])
             else:
                 self.unlabelled.append(path)
@@ -136,16 +136,16 @@ def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Matc
         if rivals:
             matches.append(Match(photos, tuple(rivals)))
         elif (
-            photos.role == "picture"
+            photos.role == "image"
             and len(photos.files) == 1
             and (masks := masks_of_one(photos, near)) is not None
         ):
             matches.append(Match(photos, (masks,), whole=True))
-    matched = {id(match.rivals[0]) for match in matches if match.photos.role == "picture"}
+    matched = {id(match.rivals[0]) for match in matches if match.photos.role == "image"}
     return [  # files beside the images with the same maps ("depth/") are not images
         match
         for match in matches
-        if match.photos.role == "picture" or id(match.rivals[0]) not in matched
+        if match.photos.role == "image" or id(match.rivals[0]) not in matched
     ]
 
 
@@ -175,11 +175,11 @@ def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
     files = [path for place in places for path in place.glob("*.txt") if path.stem in SPLITS]
     keys = {SPLITS[path.stem]: listed(path) for path in files}
     splits: dict[str, Pairs] = defaultdict(Pairs)
-    for picture, labels in zip(pairs.pictures, pairs.maps, strict=True):
-        key = key_of(path_of(picture).stem)[0]
+    for image, labels in zip(pairs.images, pairs.maps, strict=True):
+        key = key_of(path_of(image).stem)[0]
         rest = [] if "train" in keys else ["train"]
         for split in [split for split in keys if key in keys[split]] or rest:
-            splits[split].pictures.append(picture)
+            splits[split].images.append(image)
             splits[split].maps.append(labels)
     return dict(splits) if keys and len(splits) > 1 else {WHOLE: pairs}
 

@@ -20,7 +20,7 @@ from unimask.datasets.maps.key_forms import is_called_after
 from unimask.datasets.maps.map_file import read_map_file
 from unimask.datasets.maps.mask_set import MapFile, MaskSet, as_mask
 from unimask.datasets.maps.partners import Layout, Match
-from unimask.datasets.maps.words import PICTURE_WORDS, class_named
+from unimask.datasets.maps.words import IMAGE_WORDS, class_named
 from unimask.errors import DataError
 
 SAMPLED = 16
@@ -106,7 +106,7 @@ def set_names(match: Match) -> list[str]:
 def ending_of(each: FileSet) -> str:
     """Return the ending of a set's file names, without words that only mean "image"."""
     words = each.marks.split()
-    return "_".join([word for word in words if word not in PICTURE_WORDS] or words)
+    return "_".join([word for word in words if word not in IMAGE_WORDS] or words)
 
 
 def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution:

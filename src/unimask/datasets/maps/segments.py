@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from unimask.datasets.found import About, Wish
-from unimask.datasets.maps.dataset import MapPictures, Objects
+from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
 from unimask.errors import DataError
@@ -38,7 +38,7 @@ def segment_maps(
     meaning_of: MeaningOf,
     about: About,
     wish: Wish,
-) -> MapPictures:
+) -> MapDataset:
     """Build a dataset of images with segments of things and stuff, from maps of segment ids.
 
     Args:
@@ -51,7 +51,7 @@ def segment_maps(
         wish: Options with the images' channels.
     """
     read_objects = partial(read_segments, read, meaning_of, about.format)
-    return MapPictures(pairs, folder, labels, read_objects, about, wish)
+    return MapDataset(pairs, folder, labels, read_objects, about, wish)
 
 
 def read_segments(read: ReadSegments, meaning_of: MeaningOf, format: str, file: MapFile) -> Objects:

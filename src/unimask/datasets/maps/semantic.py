@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.datasets.found import About, Wish
-from unimask.datasets.maps.dataset import MapPictures, Objects
+from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
 from unimask.labels import LabelSet
@@ -21,7 +21,7 @@ ReadMap = Callable[[MapFile], Int[np.ndarray, "h w"]]
 
 def semantic_maps(
     pairs: Pairs, folder: Path, labels: LabelSet, read: ReadMap, about: About, wish: Wish
-) -> MapPictures:
+) -> MapDataset:
     """Build a dataset of images with a class per pixel; without objects, its only task is semantic.
 
     Args:
@@ -32,7 +32,7 @@ def semantic_maps(
         about: Description of the dataset.
         wish: Options with the images' channels.
     """
-    return MapPictures(pairs, folder, labels, partial(read_classes, read), about, wish)
+    return MapDataset(pairs, folder, labels, partial(read_classes, read), about, wish)
 
 
 def read_classes(read: ReadMap, file: MapFile) -> Objects:

@@ -6,7 +6,7 @@ from typing import Literal
 from unimask.datasets.name_forms import decoded
 from unimask.datasets.splits import SPLITS
 
-Role = Literal["picture", "map"]
+Role = Literal["image", "map"]
 
 MAP_WORDS = frozenset(
     [
@@ -47,7 +47,7 @@ MAP_WORDS = frozenset(
         "bitmasks",
     ]
 )
-PICTURE_WORDS = frozenset(
+IMAGE_WORDS = frozenset(
     [
         "image",
         "images",
@@ -159,16 +159,16 @@ VARIANT_WORDS = frozenset(
 )
 """Words that distinguish several maps of one image without naming a class."""
 
-MARKS = MAP_WORDS | PICTURE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
+MARKS = MAP_WORDS | IMAGE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
 """Words before or after the key that a file shares with its partner."""
 
 NUMBERED_MARK = re.compile(
-    rf"\A({'|'.join(sorted(MAP_WORDS | PICTURE_WORDS, key=len, reverse=True))})([0-9]+)\Z",
+    rf"\A({'|'.join(sorted(MAP_WORDS | IMAGE_WORDS, key=len, reverse=True))})([0-9]+)\Z",
     re.IGNORECASE,
 )
 """A mark and a number without a separator: "mask12"."""
 
-KNOWN = MAP_WORDS | PICTURE_WORDS | frozenset(SPLITS)
+KNOWN = MAP_WORDS | IMAGE_WORDS | frozenset(SPLITS)
 
 
 def words_in(name: str) -> list[str]:
@@ -206,8 +206,8 @@ def role_of(names: tuple[str, ...]) -> Role | None:
         words = set(words_in(name))
         if words & MAP_WORDS:
             return "map"
-        if words & PICTURE_WORDS:
-            return "picture"
+        if words & IMAGE_WORDS:
+            return "image"
     return None
 
 

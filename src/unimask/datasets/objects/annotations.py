@@ -61,9 +61,9 @@ class Annotations:
     first_part: Int[np.ndarray, " m"]
     run_lengths: Bool[np.ndarray, " n"]
 
-    def of(self, picture: int) -> Int[np.ndarray, " k"]:
+    def of(self, image: int) -> Int[np.ndarray, " k"]:
         """Return the indices of an image's objects."""
-        return self.order[self.first[picture] : self.first[picture + 1]]
+        return self.order[self.first[image] : self.first[image + 1]]
 
     def part(self, index: int) -> Int[np.ndarray, " k"]:
         """Return the values of one part."""
@@ -103,7 +103,7 @@ class Collector:
     """Collector of objects, which are added in any order of images and then concatenated."""
 
     def __init__(self) -> None:
-        self.pictures, self.labels, self.names = array("i"), array("i"), array("q")
+        self.images, self.labels, self.names = array("i"), array("i"), array("q")
         self.depths, self.crowds, self.run_lengths = array("i"), array("b"), array("b")
         self.lengths, self.part_counts, self.areas = array("i"), array("i"), array("d")
         self.blocks: list[np.ndarray] = []
@@ -111,7 +111,7 @@ class Collector:
 
     def add(
         self,
-        picture: int,
+        image: int,
         label: int,
         name: int,
         mask: Mask,
@@ -123,7 +123,7 @@ class Collector:
         """Add an object.
 
         Args:
-            picture: Number of the object's image.
+            image: Number of the object's image.
             label: Label id, or a number that `renumber` translates to one.
             name: Number of the object in the file.
             mask: Polygons (see `read_polygons`), or run lengths of the whole image.
@@ -131,7 +131,7 @@ class Collector:
             depth: Depth of the object; where objects overlap, the greater depth is behind.
             area: Area stated in the file, in pixels; NaN if not stated.
         """
-        self.pictures.append(picture)
+        self.images.append(image)
         self.labels.append(label)
         self.names.append(name)
         self.depths.append(depth)
@@ -158,9 +158,9 @@ class Collector:
             self.blocks.append(np.concatenate([np.empty(0, np.int32), *whole]))
         self.pending.clear()
 
-    def renumber(self, pictures: Int[np.ndarray, " k"], labels: Int[np.ndarray, " c"]) -> None:
+    def renumber(self, images: Int[np.ndarray, " k"], labels: Int[np.ndarray, " c"]) -> None:
         """Replace the numbers of images and labels by the entries of these tables."""
-        self.pictures = array("i", pictures[np.array(self.pictures, np.int32)].tolist())
+        self.images = array("i", images[np.array(self.images, np.int32)].tolist())
         self.labels = array("i", labels[np.array(self.labels, np.int32)].tolist())
 
     def finish(self, sizes: Int[np.ndarray, "k 2"], origin: Origin) -> Annotations:
@@ -175,7 +175,7 @@ class Collector:
         """
         self.flush()
         self.blocks = [np.concatenate(self.blocks)]
-        pictures = np.array(self.pictures, np.int32)
+        images = np.array(self.images, np.int32)
         annotations = Annotations(
             sizes=sizes,
             label_ids=np.array(self.labels, np.int32),
@@ -183,14 +183,14 @@ class Collector:
             depths=np.array(self.depths, np.int32),
             areas=np.array(self.areas, np.float64),
             names=np.array(self.names, np.int64),
-            order=np.argsort(pictures, kind="stable").astype(np.int32),
-            first=ends(np.bincount(pictures, minlength=len(sizes))),
+            order=np.argsort(images, kind="stable").astype(np.int32),
+            first=ends(np.bincount(images, minlength=len(sizes))),
             values=self.blocks[0],
             parts=ends(self.lengths),
             first_part=ends(self.part_counts),
             run_lengths=np.array(self.run_lengths, bool),
         )
-        check_places(annotations, pictures, origin)
+        check_places(annotations, images, origin)
         return annotations
 
 
@@ -205,17 +205,17 @@ def run_length_part(mask: RunLength) -> Int[np.ndarray, " v"]:
     return np.concatenate([mask.size, mask.counts, padding]).astype(np.int32)
 
 
-def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Origin) -> None:
+def check_places(done: Annotations, images: Int[np.ndarray, " n"], origin: Origin) -> None:
     """Raise if an object lies outside its image, or its run lengths have another size.
 
     Raises:
         DataError: An object does; the message names the first one.
     """
-    if not len(pictures):
+    if not len(images):
         return
-    height, width = done.sizes[pictures].T
+    height, width = done.sizes[images].T
     start = done.parts[:-1]
-    owners = np.repeat(np.arange(len(pictures)), np.diff(done.first_part))
+    owners = np.repeat(np.arange(len(images)), np.diff(done.first_part))
     bad, within_one = np.zeros(len(owners), bool), ~done.run_lengths[owners]
     for axis in range(2):
         along = done.values[axis::2]
@@ -226,7 +226,7 @@ def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Ori
     tiny, fractional = 0 < done.sizes.max() <= TINY, bool((done.values % FIFTHS).any())
     if len(owners) >= FEWEST_SHARES and within_one.all() and fractional and not tiny:
         raise DataError(
-            f"{origin(int(pictures[0]), int(done.names[0]))} and all others lie between 0 and 1: "
+            f"{origin(int(images[0]), int(done.names[0]))} and all others lie between 0 and 1: "
             "these are shares of the sides, not pixels; multiply x by the width and y by the height"
         )
     other_size = (done.values[start] != height[owners]) | (done.values[start + 1] != width[owners])
@@ -234,30 +234,30 @@ def check_places(done: Annotations, pictures: Int[np.ndarray, " n"], origin: Ori
     if bad.any():
         part = int(bad.argmax())
         index = int(owners[part])
-        where = origin(int(pictures[index]), int(done.names[index]))
+        where = origin(int(images[index]), int(done.names[index]))
         size = int(height[index]), int(width[index])
         if done.run_lengths[index]:
             mask = done.values[start[part]], done.values[start[part] + 1]
             raise DataError(
-                f"{where} has a mask of {mask[1]} x {mask[0]} pixels, its picture has {size[1]} x "
+                f"{where} has a mask of {mask[1]} x {mask[0]} pixels, its image has {size[1]} x "
                 f"{size[0]} pixels: redo it"
             )
         raise outside(where, done.part(part), size)
 
 
-def check_picture(done: Annotations, picture: int, size: tuple[int, int], origin: Origin) -> None:
+def check_image(done: Annotations, image: int, size: tuple[int, int], origin: Origin) -> None:
     """Raise if a polygon lies outside an image whose size the labels do not state.
 
     Raises:
         DataError: A polygon does; rasterising it could need any amount of memory.
     """
-    for index in done.of(picture).tolist():
+    for index in done.of(image).tolist():
         if done.run_lengths[index]:
             continue
         for part in map(done.part, range(done.first_part[index], done.first_part[index + 1])):
             spans = [(part[axis::2].min(), part[axis::2].max()) for axis in range(2)]
             if any(is_outside(low, high, size, axis) for axis, (low, high) in enumerate(spans)):
-                raise outside(origin(picture, int(done.names[index])), part, size)
+                raise outside(origin(image, int(done.names[index])), part, size)
 
 
 def is_outside(low: Any, high: Any, size: tuple[Any, Any], axis: int) -> Any:
@@ -280,6 +280,6 @@ def outside(where: str, fifths: Int[np.ndarray, " v"], size: tuple[int, int]) ->
     middle = size[1] / 2, size[0] / 2
     worst = points[np.argmax(np.abs(points - middle).max(1))]
     return DataError(
-        f"{where} reaches ({worst[0]:g}, {worst[1]:g}), but its picture has {size[1]} x {size[0]} "
+        f"{where} reaches ({worst[0]:g}, {worst[1]:g}), but its image has {size[1]} x {size[0]} "
         "pixels: export labels of that size"
     )

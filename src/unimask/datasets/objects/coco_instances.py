@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from unimask.datasets.found import Wish
-from unimask.datasets.image_files import find_pictures
+from unimask.datasets.image_files import find_images
 from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.objects.annotations import Annotations
 from unimask.datasets.objects.coco_reader import CocoReader, called
 from unimask.datasets.objects.coco_records import numeric_ids
-from unimask.datasets.objects.dataset import ObjectPictures, object_labels
+from unimask.datasets.objects.dataset import ObjectDataset, object_labels
 from unimask.datasets.packed import File
 from unimask.datasets.splits import SPLITS
 
 FORMAT = "COCO instances"
 
 
-class CocoInstances(ObjectPictures):
+class CocoInstances(ObjectDataset):
     """Images and objects of a COCO JSON file, with the ids that the file uses.
 
     Attributes:
@@ -43,16 +43,16 @@ def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) 
     """
     reader = CocoReader(annotations)
     reader.read()
-    pictures = sorted(reader.images, key=lambda number: reader.images[number][0])
-    files = find_pictures([reader.images[number][0] for number in pictures], folders, annotations)
-    return listed_objects(reader, FORMAT, named(annotations), pictures, files, wish)
+    images = sorted(reader.images, key=lambda number: reader.images[number][0])
+    files = find_images([reader.images[number][0] for number in images], folders, annotations)
+    return listed_objects(reader, FORMAT, named(annotations), images, files, wish)
 
 
 def listed_objects(
     reader: CocoReader,
     format: str,
     name: str,
-    pictures: Sequence[int],
+    images: Sequence[int],
     files: Sequence[File],
     wish: Wish,
 ) -> CocoInstances:
@@ -64,7 +64,7 @@ def listed_objects(
         reader: Reader that has read the whole file.
         format: Name of the label format for the user.
         name: Name of the dataset.
-        pictures: Numbers of the images in their final order.
+        images: Numbers of the images in their final order.
         files: File of each image.
         wish: Options with the images' channels.
 
@@ -73,14 +73,14 @@ def listed_objects(
     """
     order = reader.kept_categories()
     reader.objects.renumber(
-        inverse(pictures, len(reader.image_numbers)), inverse(order, len(reader.category_numbers))
+        inverse(images, len(reader.image_numbers)), inverse(order, len(reader.category_numbers))
     )
-    names = [reader.images[number][0] for number in pictures]
+    names = [reader.images[number][0] for number in images]
 
-    def origin(picture: int, name: int) -> str:
-        return f"{reader.path}: {called(name)} of {names[picture]}"
+    def origin(image: int, name: int) -> str:
+        return f"{reader.path}: {called(name)} of {names[image]}"
 
-    sizes = np.array([reader.images[number][1:] for number in pictures], np.int64)
+    sizes = np.array([reader.images[number][1:] for number in images], np.int64)
     kinds = [reader.categories[number] for number in order]
     labels = object_labels(
         [str(category.name) for category in kinds],
@@ -89,7 +89,7 @@ def listed_objects(
     annotations: Annotations = reader.objects.finish(sizes, origin)
     dataset = CocoInstances(format, name, labels, files, annotations, origin, wish.channels)
     image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)
-    dataset.image_ids = [image_ids[number] for number in pictures]
+    dataset.image_ids = [image_ids[number] for number in images]
     classes = [number for number in order if not is_void(str(reader.categories[number].name))]
     dataset.category_ids = {category_ids[number]: label for label, number in enumerate(classes)}
     return dataset

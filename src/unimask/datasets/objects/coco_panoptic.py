@@ -27,7 +27,7 @@ from unimask.formats.json_values import JsonValueError, read_record
 from unimask.formats.panoptic_png import decode_ids
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
-from unimask.processing.images import no_limit_of_pil, read_picture
+from unimask.processing.images import no_limit_of_pil, read_image
 from unimask.processing.orientation import upright
 
 FORMAT = "COCO panoptic"
@@ -97,7 +97,7 @@ class CocoPanoptic:
             ImageError: The image cannot be read.
         """
         path, (_, entry) = self.paths[index], self.entries[index]
-        image = read_picture(path, channels=self.channels, window=self.window)
+        image = read_image(path, channels=self.channels, window=self.window)
         labels = [self.label_of(segment) for segment in entry.segments_info]
         ids = self.read_ids(entry, path, image.shape[:2])
         labelled = list(zip(entry.segments_info, labels, strict=True))
@@ -134,14 +134,14 @@ class CocoPanoptic:
         path = self.masks / entry.file_name
         try:
             with no_limit_of_pil():
-                picture = Image.open(path)
-            with picture:
-                if picture.mode not in ("RGB", "RGBA"):
-                    raise DataError(f"is a {picture.mode} image; COCO panoptic uses RGB")
-                ids = np.broadcast_to(np.int32(0), (picture.height, picture.width))
+                png = Image.open(path)
+            with png:
+                if png.mode not in ("RGB", "RGBA"):
+                    raise DataError(f"is a {png.mode} image; COCO panoptic uses RGB")
+                ids = np.broadcast_to(np.int32(0), (png.height, png.width))
                 if ids.size == size[0] * size[1]:
-                    picture.load()
-                    ids = decode_ids(np.asarray(upright(picture, str(path)).convert("RGB")))
+                    png.load()
+                    ids = decode_ids(np.asarray(upright(png, str(path)).convert("RGB")))
         except DataError as error:
             raise DataError(f"{path} {error}") from None
         except Exception as error:  # image decoders raise many types of exceptions

@@ -170,7 +170,7 @@ class CocoReader:
             DataError: An object does; the message names the first one.
         """
         for what, numbers, listed, used in (
-            ("image_id", self.image_numbers, self.images, self.objects.pictures),
+            ("image_id", self.image_numbers, self.images, self.objects.images),
             ("category_id", self.category_numbers, self.categories, self.objects.labels),
         ):
             for value, number in numbers.items():
@@ -187,7 +187,7 @@ class CocoReader:
         Raises:
             DataError: Several entries have objects; those of one would be background of the other.
         """
-        used, entries = set(self.objects.pictures), dict[str, list[int]]()
+        used, entries = set(self.objects.images), dict[str, list[int]]()
         for number, (name, *_) in self.images.items():
             entries.setdefault(PureWindowsPath(name).as_posix(), []).append(number)
         repeated = {name: numbers for name, numbers in entries.items() if len(numbers) > 1}

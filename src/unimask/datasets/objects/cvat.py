@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
-from unimask.datasets.image_files import find_pictures, is_passed_over, picture_size
+from unimask.datasets.image_files import find_images, image_size, is_passed_over
 from unimask.datasets.objects.annotations import Collector
 from unimask.datasets.objects.cvat_xml import (
     SHAPELESS,
@@ -21,7 +21,7 @@ from unimask.datasets.objects.cvat_xml import (
     read_head,
     read_shapes,
 )
-from unimask.datasets.objects.dataset import ObjectPictures, object_labels
+from unimask.datasets.objects.dataset import ObjectDataset, object_labels
 from unimask.datasets.objects.outlines import (
     Mask,
     ellipse,
@@ -87,7 +87,7 @@ def subsets_of(file: Path) -> dict[str, str | None]:
     return splits if "train" in splits else {WHOLE: None}
 
 
-def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
+def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectDataset:
     """Open the images and shapes of one XML file.
 
     Args:
@@ -100,7 +100,7 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
     """
     head = read_head(file)
     if not head.images:
-        raise DataError(f"{file} lists no pictures: export the task as 'CVAT for images 1.1'")
+        raise DataError(f"{file} lists no images: export the task as 'CVAT for images 1.1'")
     if not head.labels:
         raise DataError(f"{file} lists no labels under meta: export it again")
     chosen = [i for i, image in enumerate(head.images) if subset in (None, image.subset)]
@@ -108,7 +108,7 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
     names = [head.images[index].name for index in chosen]
     folder = file.parent
     places = (folder / "images" / (subset or ""), folder / "images", folder)
-    paths = find_pictures(names, places, file)
+    paths = find_images(names, places, file)
     check_distinct(file, paths)
     reader = CvatReader(file, head, chosen, paths, wish.channels)
     read_shapes(file, reader.image)
@@ -119,15 +119,15 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectPictures:
         )
     objects, labels = reader.objects, head.labels
 
-    def origin(picture: int, place: int) -> str:
-        return f"{file}: shape {place} of {names[picture]}"
+    def origin(image: int, place: int) -> str:
+        return f"{file}: shape {place} of {names[image]}"
 
     sizes = [head.images[index].size for index in chosen]
     colours = tuple(labels.values()) if any(labels.values()) else ()
     annotations = objects.finish(np.array(sizes, np.int64), origin)
     name = folder.absolute().name
     known = object_labels(list(labels), colours)
-    return ObjectPictures(FORMAT, name, known, paths, annotations, origin, wish.channels)
+    return ObjectDataset(FORMAT, name, known, paths, annotations, origin, wish.channels)
 
 
 class CvatReader:
@@ -182,7 +182,7 @@ class CvatReader:
             DataError: The image has another size.
             ImageError: The image cannot be read.
         """
-        size = picture_size(self.paths[place], self.channels)
+        size = image_size(self.paths[place], self.channels)
         if size != told:
             hint = explain_mismatch(self.paths[place], size, told)
             raise DataError(
@@ -265,7 +265,7 @@ def read_runs(rle: str, width: int, height: int, size: tuple[int, int]) -> np.nd
         DataError: The runs do not fill the box; the message is the end of a sentence.
     """
     if not (0 < height <= size[0] and 0 < width <= size[1]):
-        raise DataError(f"has a mask of {width} x {height}, no part of its picture: redo it")
+        raise DataError(f"has a mask of {width} x {height}, no part of its image: redo it")
     try:
         counts = [int(count) for count in rle.split(",")]
     except ValueError:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from unimask.config import Window
 from unimask.datasets.found import About
 from unimask.datasets.maps.class_table import is_void
-from unimask.datasets.objects.annotations import Annotations, Origin, check_picture
+from unimask.datasets.objects.annotations import Annotations, Origin, check_image
 from unimask.datasets.objects.layers import stack_masks
 from unimask.datasets.objects.outlines import union
 from unimask.datasets.orientation import explain_mismatch
@@ -26,7 +26,7 @@ VOID = -1
 """Label id of objects whose class is void, so that their pixels are ignored."""
 
 
-class ObjectPictures:
+class ObjectDataset:
     """Images whose objects are outlined one by one and may overlap.
 
     All classes are things, and pixels outside all objects are the stuff "background", so that all
@@ -38,7 +38,7 @@ class ObjectPictures:
         format: Name of the label format for the user.
         name: Name of the dataset.
         labels: Label set with one stuff class (see `object_labels`).
-        pictures: File of each image.
+        images: File of each image.
         annotations: Objects of the images, in the same order of images.
         origin: Function that names an object in messages.
         channels: Number of channels of the images, 3 for RGB.
@@ -49,12 +49,12 @@ class ObjectPictures:
         format: str,
         name: str,
         labels: LabelSet,
-        pictures: Sequence[File],
+        images: Sequence[File],
         annotations: Annotations,
         origin: Origin,
         channels: int = 3,
     ) -> None:
-        self.name, self.pictures, self.paths = name, pictures, list(map(path_of, pictures))
+        self.name, self.images, self.paths = name, images, list(map(path_of, images))
         self.labels, self.annotations, notes = without_void(labels, annotations)
         self.origin, self.channels = origin, channels
         self.window: Window = None
@@ -73,7 +73,7 @@ class ObjectPictures:
             MissingExtraError: The extra `train` is not installed.
         """
         path = self.paths[index]
-        image = read_file(self.pictures[index], self.channels, self.window)
+        image = read_file(self.images[index], self.channels, self.window)
         size = image.shape[:2]
         self.check_size(index, size)
         objects = self.annotations.of(index)
@@ -107,9 +107,9 @@ class ObjectPictures:
         counted = (things[annotations.label_ids] & ~annotations.crowds)[annotations.order]
         return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first])
 
-    def open_picture(self, index: int) -> Stream:
+    def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""
-        return open_file(self.pictures[index])
+        return open_file(self.images[index])
 
     def check_size(self, index: int, size: tuple[int, int]) -> None:
         """Raise if an image differs in size from its labels.
@@ -119,9 +119,9 @@ class ObjectPictures:
         """
         height, width = self.annotations.sizes[index].tolist()
         if (height, width) == (0, 0):
-            check_picture(self.annotations, index, size, self.origin)
+            check_image(self.annotations, index, size, self.origin)
         elif (height, width) != size:
-            hint = explain_mismatch(self.pictures[index], size, (height, width))
+            hint = explain_mismatch(self.images[index], size, (height, width))
             raise DataError(
                 f"{self.paths[index]} has {size[1]} x {size[0]} pixels, but its labels in "
                 f"{self.name} are for {width} x {height}"
@@ -140,7 +140,7 @@ class ObjectPictures:
             where = self.origin(index, int(self.annotations.names[number]))
             raise DataError(
                 f"{where} {error}, but {self.paths[index]} is {size[0]} x {size[1]}: export labels "
-                "and pictures together"
+                "and images together"
             ) from None
 
     def layers(

@@ -9,7 +9,7 @@ import numpy as np
 from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
 from unimask.datasets.image_files import ends_below, files_with
 from unimask.datasets.objects.annotations import Collector
-from unimask.datasets.objects.dataset import ObjectPictures, object_labels
+from unimask.datasets.objects.dataset import ObjectDataset, object_labels
 from unimask.datasets.objects.labelme_images import find_images, size_of
 from unimask.datasets.objects.labelme_records import (
     SHAPELESS,
@@ -83,7 +83,7 @@ def is_labelme(file: Path) -> bool:
 
 def open_labelme(
     folder: Path, splits: Mapping[str, Sequence[Path]], split: str, wish: Wish
-) -> ObjectPictures:
+) -> ObjectDataset:
     """Open the images of a split.
 
     The classes are the labels of all splits, sorted by name, so that all splits have the same.
@@ -105,15 +105,15 @@ def open_labelme(
     if reader.left_out:
         tell(f"{folder}: {reader.left_out} points and lines have no pixels: left out")
 
-    def origin(picture: int, place: int) -> str:
-        return f"{files[picture]}: shape {place}"
+    def origin(image: int, place: int) -> str:
+        return f"{files[image]}: shape {place}"
 
     names = sorted(reader.labels)
     places = [names.index(label) for label in reader.labels]
     reader.objects.renumber(np.arange(len(files)), np.array(places, np.int32))
     annotations = reader.objects.finish(np.array(reader.sizes, np.int64), origin)
     name, labels = folder.absolute().name, object_labels(names)
-    return ObjectPictures(FORMAT, name, labels, reader.images, annotations, origin, wish.channels)
+    return ObjectDataset(FORMAT, name, labels, reader.images, annotations, origin, wish.channels)
 
 
 class LabelmeReader:

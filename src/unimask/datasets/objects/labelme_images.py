@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.image_files import is_file, picture_size, plain_name
+from unimask.datasets.image_files import image_size, is_file, plain_name
 from unimask.datasets.objects.labelme_records import LabelmeFile, embedded_image
 from unimask.datasets.packed import File, PackedFile, path_of, read_file
 from unimask.errors import DataError, ImageError
@@ -140,6 +140,6 @@ def size_of(image: File, channels: int = RGB) -> tuple[int, int]:
         DataError, ImageError: The image cannot be read.
     """
     if isinstance(image, Path):
-        return picture_size(image, channels)
+        return image_size(image, channels)
     height, width = read_file(image, channels).shape[:2]
     return height, width

@@ -140,7 +140,7 @@ def shape_mask(shape: LabelmeShape, size: tuple[int, int]) -> Mask:
     if not np.isfinite(points).all():
         raise DataError("has points that are no numbers: draw it again")
     if np.abs(points).max(initial=0) > FARTHEST:
-        raise DataError("has coordinates that are no place in a picture: draw it again")
+        raise DataError("has coordinates that are no place in an image: draw it again")
     flat = points.ravel().tolist()
     if kind == "mask" or kind == "circle" or (kind == "rectangle" and count != 4):
         if count != 2:
@@ -169,11 +169,11 @@ def read_png(text: str | None, size: tuple[int, int]) -> np.ndarray:
     """
     try:
         with no_limit_of_pil():
-            picture = Image.open(io.BytesIO(base64.b64decode(text or "")))
-        with picture:
-            shape = picture.height, picture.width
+            image = Image.open(io.BytesIO(base64.b64decode(text or "")))
+        with image:
+            shape = image.height, image.width
             if shape[0] <= size[0] and shape[1] <= size[1]:  # excludes decompression bombs
-                return np.asarray(picture.convert("L")) > 0
+                return np.asarray(image.convert("L")) > 0
     except Exception as error:  # image decoders raise many types of exceptions
-        raise DataError(f"has a mask that is no picture ({error}): draw it again") from None
+        raise DataError(f"has a mask that is no image ({error}): draw it again") from None
     raise DataError(f"has a mask of {shape[1]} x {shape[0]}, larger than its image: draw it again")

@@ -43,7 +43,7 @@ def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
         if points.ndim != 1 or len(points) % 2:
             raise DataError("has a polygon that is no list x0, y0, x1, y1, ...: export it again")
         if not np.abs(points).max(initial=0) < FARTHEST:
-            raise DataError("has coordinates that are no place in a picture: draw it again")
+            raise DataError("has coordinates that are no place in an image: draw it again")
         if len(points) >= 2 * CORNERS:
             checked.append(points)
     return checked
@@ -80,11 +80,11 @@ def placed(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -
             the end of a sentence.
     """
     if size[0] * size[1] > MAX_PIXELS:
-        raise DataError(f"is in a picture of {size[1]} x {size[0]}, which is too large: check it")
+        raise DataError(f"is in an image of {size[1]} x {size[0]}, which is too large: check it")
     x, y = round(left), round(top)
     part = inside[max(-y, 0) : max(size[0] - y, 0), max(-x, 0) : max(size[1] - x, 0)]
     if not part.size:
-        raise DataError(f"has a mask at ({x}, {y}), outside of its picture: draw it again")
+        raise DataError(f"has a mask at ({x}, {y}), outside of its image: draw it again")
     # A row of zeros ends every column, so that no run continues in the next column.
     flat = np.pad(part, ((0, 1), (0, 0))).ravel(order="F")
     edges = np.flatnonzero(np.diff(flat, prepend=False))
@@ -109,7 +109,7 @@ def join(masks: Sequence[Mask], size: tuple[int, int]) -> Mask:
         return whole[0]
     for polygon in polygons:
         if np.abs(polygon).max() > 2 * max(*size):
-            raise DataError("reaches far out of its picture: draw it again")
+            raise DataError("reaches far out of its image: draw it again")
     return union([*whole, draw(polygons, size)] if polygons else whole)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from unimask.datasets.found import WHOLE, Dataset, Evidence, Found, Wish
-from unimask.datasets.image_files import find_pictures, is_passed_over, pictures_below, walk
+from unimask.datasets.image_files import find_images, images_below, is_passed_over, walk
 from unimask.datasets.objects.yolo_labels import FORMAT, is_label_line, open_yolo
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError, SettingsError
 from unimask.formats.text_file import LARGEST_YAML, read_text, read_yaml
-from unimask.processing.images import SUFFIXES, is_picture
+from unimask.processing.images import SUFFIXES, is_image
 
 SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLITS)})['\"]?[ \t]*:", re.MULTILINE)
 CLASS_KEY = re.compile(r"^['\"]?(names|nc)['\"]?[ \t]*:", re.MULTILINE)
@@ -89,7 +89,7 @@ def has_images(place: Path) -> bool:
     """Return whether a folder contains images, or a list names some."""
     if place.is_dir():
         return any(
-            is_picture(folder / name, SUFFIXES) for folder, names in walk(place) for name in names
+            is_image(folder / name, SUFFIXES) for folder, names in walk(place) for name in names
         )
     return place.stat().st_size > 0
 
@@ -155,8 +155,8 @@ def open_described(file: Path, key: str, wish: Wish) -> Dataset:
     """
     content = read_yaml(file)
     names = chosen_names(wish, read_names(file, content), file)
-    pictures, listed = pictures_of(file, content, key)
-    return open_yolo(file.absolute().parent.name, pictures, names, wish, listed=listed)
+    images, listed = images_of(file, content, key)
+    return open_yolo(file.absolute().parent.name, images, names, wish, listed=listed)
 
 
 def open_named(folder: Path, images: Path, wish: Wish) -> Dataset:
@@ -177,7 +177,7 @@ def open_named(folder: Path, images: Path, wish: Wish) -> Dataset:
             f"{folder} has YOLO labels, but nothing names their classes: add a data.yaml, or a "
             "classes.txt with one name a line, or give names (--names)"
         )
-    return open_yolo(folder.absolute().name, pictures_below(images), names, wish)
+    return open_yolo(folder.absolute().name, images_below(images), names, wish)
 
 
 def names_file(folder: Path) -> Path | None:
@@ -223,25 +223,25 @@ def read_names(file: Path, content: dict[Any, Any]) -> Names:
     return tuple(str(name) for name in names)
 
 
-def pictures_of(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Path], bool]:
+def images_of(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Path], bool]:
     """Return the images of a split, and whether text files list them.
 
     Raises:
         DataError: There are no images.
     """
-    pictures: list[Path] = []
+    images: list[Path] = []
     listed = False
     for place in places_of(file, content, key):
         if place.is_dir():
-            pictures += pictures_below(place)
+            images += images_below(place)
         else:
             names = [line.strip() for line in read_text(place).splitlines() if line.strip()]
-            pictures += find_pictures(names, (place.parent, file.parent), place)
+            images += find_images(names, (place.parent, file.parent), place)
             listed = True
-    if not pictures:
+    if not images:
         value = shortened(content.get(key))
         raise DataError(f"{file}: {key} is {value}, where no images are: mend the path")
-    return sorted(set(pictures)), listed
+    return sorted(set(images)), listed
 
 
 def places_of(file: Path, content: dict[Any, Any], key: str) -> list[Path]:

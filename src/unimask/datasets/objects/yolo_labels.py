@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from unimask.datasets.found import UnlabelledError, Wish, add_notes
-from unimask.datasets.image_files import picture_size
+from unimask.datasets.image_files import image_size
 from unimask.datasets.name_forms import by_form, composed, decoded, names_in, small
 from unimask.datasets.objects.annotations import Collector
-from unimask.datasets.objects.dataset import ObjectPictures, object_labels
+from unimask.datasets.objects.dataset import ObjectDataset, object_labels
 from unimask.datasets.objects.outlines import CORNERS, read_polygons, rectangle
 from unimask.errors import DataError
 from unimask.formats.text_file import read_text
@@ -36,14 +36,14 @@ class LabelFiles:
         self.forms: dict[tuple[Path, object], dict[str, list[str]]] = {}
         self.used: set[Path] = set()
 
-    def of(self, picture: Path) -> Path:
+    def of(self, image: Path) -> Path:
         """Return the path of an image's label file, which may not exist."""
-        folders = label_folders(picture.parent)
+        folders = label_folders(image.parent)
         for folder in folders:
-            if (file := self.in_folder(folder, picture.stem)) is not None:
+            if (file := self.in_folder(folder, image.stem)) is not None:
                 self.used.add(file)
                 return file
-        return folders[0] / f"{picture.stem}.txt"
+        return folders[0] / f"{image.stem}.txt"
 
     def in_folder(self, folder: Path, stem: str) -> Path | None:
         """Return the label file of a stem in a folder; None if there is none."""
@@ -90,15 +90,15 @@ def label_folders(folder: Path) -> list[Path]:
 
 
 def open_yolo(
-    name: str, pictures: Sequence[Path], names: tuple[str, ...], wish: Wish, *, listed: bool = False
-) -> ObjectPictures:
+    name: str, images: Sequence[Path], names: tuple[str, ...], wish: Wish, *, listed: bool = False
+) -> ObjectDataset:
     """Read the labels of all images; an image without a label file has no objects.
 
     If other lines are outlines, the pixels inside a line that is a box are ignored.
 
     Args:
         name: Name of the dataset.
-        pictures: Paths of the images.
+        images: Paths of the images.
         names: Class names.
         wish: Options with the images' channels.
         listed: Whether a list selects the images, so that unused label files belong to other
@@ -109,9 +109,9 @@ def open_yolo(
     """
     objects, sizes, boxes, outlines = Collector(), [], [], 0
     finder = LabelFiles()
-    files = [finder.of(picture) for picture in pictures]
-    for number, (picture, file) in enumerate(zip(pictures, files, strict=True)):
-        height, width = size = picture_size(picture, wish.channels)
+    files = [finder.of(image) for image in images]
+    for number, (image, file) in enumerate(zip(images, files, strict=True)):
+        height, width = size = image_size(image, wish.channels)
         sizes.append(size)
         if file not in finder.used:
             continue
@@ -134,12 +134,12 @@ def open_yolo(
             "outlines: export as YOLO segmentation"
         )
 
-    def origin(picture: int, line: int) -> str:
-        return f"{files[picture]}: line {line}"
+    def origin(image: int, line: int) -> str:
+        return f"{files[image]}: line {line}"
 
     annotations = objects.finish(np.array(sizes, np.int64), origin)
     labels = object_labels(names)
-    dataset = ObjectPictures(FORMAT, name, labels, pictures, annotations, origin, wish.channels)
+    dataset = ObjectDataset(FORMAT, name, labels, images, annotations, origin, wish.channels)
     add_notes(dataset, notes_on(boxes, [] if listed else finder.unused()))
     return dataset
 

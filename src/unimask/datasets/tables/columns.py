@@ -8,7 +8,7 @@ from typing import Any
 from unimask.datasets.maps.words import role_of
 from unimask.errors import DataError
 
-PICTURES = ("image", "pixel_values", "img", "picture", "photo", "rgb", "input", "jpg", "png")
+IMAGES = ("image", "pixel_values", "img", "picture", "photo", "rgb", "input", "jpg", "png")
 
 OUTLINES = ("segmentation", "segmentations", "segments", "polygon", "polygons", "masks", "mask")
 CATEGORIES = ("category", "category_id", "categories", "category_ids", "label", "labels", "class")
@@ -22,17 +22,17 @@ class Columns:
     """Names of the columns that are read.
 
     Attributes:
-        picture: Column of the images.
+        image: Column of the images.
         map: Column of the label maps; None if there are none.
         objects: Column of the lists of objects; empty if there are none.
     """
 
-    picture: str
+    image: str
     map: str | None
     objects: str = ""
 
 
-def is_picture(feature: object) -> bool:
+def is_image(feature: object) -> bool:
     """Return whether the cells of a column hold images: as images, or as bytes beside a path."""
     from datasets import Image
 
@@ -63,13 +63,13 @@ def find_columns(features: Mapping[str, Any], place: Path) -> Columns:
     Raises:
         DataError: There is no column of images, or none of labels.
     """
-    pictures = [name for name, feature in features.items() if is_picture(feature)]
-    maps = [name for name in pictures if role_of((name,)) == "map"]
-    plain = [name for name in pictures if name not in maps]
-    first = field(dict.fromkeys(plain), PICTURES) or next(iter(plain), None)
+    images = [name for name, feature in features.items() if is_image(feature)]
+    maps = [name for name in images if role_of((name,)) == "map"]
+    plain = [name for name in images if name not in maps]
+    first = field(dict.fromkeys(plain), IMAGES) or next(iter(plain), None)
     if first is None:
         raise DataError(
-            f"{place} has no column of pictures, but {', '.join(features)}: cast one to Image()"
+            f"{place} has no column of images, but {', '.join(features)}: cast one to Image()"
         )
     rest = [*maps, *(name for name in plain if name != first and not maps)]
     lists = {n: fields_of(f) for n, f in features.items() if field(fields_of(f), CATEGORIES)}
@@ -82,7 +82,7 @@ def find_columns(features: Mapping[str, Any], place: Path) -> Columns:
     if boxed is not None:
         return Columns(first, None, boxed)
     raise DataError(
-        f"{place} has pictures ({first}), but no labels for segmentation among "
-        f"{', '.join(features)}: expected a second column of pictures, such as annotation, or "
+        f"{place} has images ({first}), but no labels for segmentation among "
+        f"{', '.join(features)}: expected a second column of images, such as annotation, or "
         "objects with category and segmentation"
     )

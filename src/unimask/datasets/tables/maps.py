@@ -46,7 +46,7 @@ def open_packed_maps(
     naming = [place] if place.is_dir() else []
     dataset = open_maps(pairs[split], files, place, naming, find, wish)
     about = dataset.about
-    notes = f"pictures in {columns.picture}, labels in {columns.map}; {about.told}"
+    notes = f"images in {columns.image}, labels in {columns.map}; {about.told}"
     dataset.about = About(f"Hugging Face dataset of {about.format}", about.tasks, notes)
     return dataset
 
@@ -55,13 +55,13 @@ def pairs_of(tables: Tables, split: str, place: Path, columns: Columns) -> Pairs
     """Pair the images of a split with their maps."""
     map_column = str(columns.map)
     table, pairs = tables[split], Pairs()
-    if not {columns.picture, map_column} <= table.features.keys():
+    if not {columns.image, map_column} <= table.features.keys():
         return pairs
-    rows = filled_rows(table, [columns.picture, map_column])
+    rows = filled_rows(table, [columns.image, map_column])
     folder = place / split
-    pairs.pictures.extend(packed_files(table, columns.picture, folder / columns.picture, rows))
+    pairs.images.extend(packed_files(table, columns.image, folder / columns.image, rows))
     pairs.maps.extend(packed_files(table, map_column, folder / map_column, rows))
-    missing = sorted(set(filled_rows(table, [columns.picture])) - set(rows))
-    unlabelled = packed_files(table, columns.picture, folder / columns.picture, missing)
+    missing = sorted(set(filled_rows(table, [columns.image])) - set(rows))
+    unlabelled = packed_files(table, columns.image, folder / columns.image, missing)
     pairs.unlabelled.extend(unlabelled)
     return pairs

@@ -60,8 +60,8 @@ def open_packed_objects(
         DataError: An object is malformed, or names do not fit.
     """
     table = tables[split]
-    rows = filled_rows(table, [columns.picture])
-    files = packed_files(table, columns.picture, place / split / columns.picture, rows)
+    rows = filled_rows(table, [columns.image])
+    files = packed_files(table, columns.image, place / split / columns.image, rows)
     reader = CocoReader(place / split)
     for number, name in class_names(tables, columns, named, wish, place).items():
         reader.take("categories", {"id": number, "name": name})

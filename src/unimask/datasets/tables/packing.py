@@ -27,11 +27,11 @@ class Column:
     """
 
     def __init__(self, table: Table, name: str) -> None:
-        from datasets import Image as Pictures
+        from datasets import Image as ImageFeature
 
         selected = table.select_columns([name])
-        if isinstance(selected.features[name], Pictures):
-            selected = selected.cast_column(name, Pictures(decode=False))
+        if isinstance(selected.features[name], ImageFeature):
+            selected = selected.cast_column(name, ImageFeature(decode=False))
         self.table, self.name = selected, name
 
     def __len__(self) -> int:
@@ -80,8 +80,8 @@ def fields(column: Any, name: str) -> Iterator[Any]:
 def suffix_of(file: PackedFile) -> str:
     """Return the suffix for an image's format; ".png" if the format cannot be determined."""
     try:
-        with file.open() as stream, Image.open(io.BytesIO(stream.read())) as picture:
-            format = (picture.format or "png").lower()
+        with file.open() as stream, Image.open(io.BytesIO(stream.read())) as image:
+            format = (image.format or "png").lower()
     except (OSError, SyntaxError, ValueError, UnimaskError):
         format = "png"
     return {"jpeg": ".jpg", "tiff": ".tif"}.get(format, f".{format}")

@@ -47,7 +47,7 @@ class CocoResults:
         strangers = 0
         for number, item in enumerate(content):
             entry = self.read(number, item)
-            index = directory.picture(entry.image_id)
+            index = directory.image(entry.image_id)
             if index is None:
                 strangers += 1
             else:

@@ -46,7 +46,7 @@ class MapResults:
         strangers = 0
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
             short = next((path.stem.removesuffix(e) for e in ENDINGS if path.stem.endswith(e)), "")
-            index = directory.picture(path.stem, short)
+            index = directory.image(path.stem, short)
             if index is None:
                 strangers += 1
             elif index in self.files:

@@ -51,7 +51,7 @@ class PanopticResults:
         for number, item in enumerate(self.listed(content)):
             entry = self.read(number, item)
             name = entry.file_name
-            index = directory.picture(entry.image_id, name, Path(name).stem)
+            index = directory.image(entry.image_id, name, Path(name).stem)
             if index is None:
                 strangers += 1
                 continue
@@ -143,7 +143,7 @@ def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
     """
     ids = read_map(path, size)
     if ids.ndim != 3:
-        raise DataError(f"{path} is no RGB picture, as COCO panoptic is: write ids as colours")
+        raise DataError(f"{path} is no RGB image, as COCO panoptic is: write ids as colours")
     return decode_ids(ids[..., :3])
 
 
@@ -154,16 +154,16 @@ def read_map(path: Path, size: tuple[int, int]) -> np.ndarray:
         DataError: It cannot be read, or has another size.
     """
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            values = np.asarray(picture)
+        with Image.open(path) as image:
+            image.load()
+            values = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}): write it again") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path} is absurdly large for a map: check the file") from None
     if values.shape[:2] != size:
         raise DataError(
-            f"{path} is {values.shape[0]} x {values.shape[1]}, but its picture is {size[0]} x "
-            f"{size[1]}: write results at the picture's size"
+            f"{path} is {values.shape[0]} x {values.shape[1]}, but its image is {size[0]} x "
+            f"{size[1]}: write results at the image's size"
         )
     return values

@@ -103,5 +103,5 @@ class SavedResult(msgspec.Struct):
     task: Task
     labels: list[str]
     segments: list[SavedSegment]
-    picture: str | None = None
+    image: str | None = None
     is_thing: list[bool] | None = None

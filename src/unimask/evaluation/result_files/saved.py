@@ -47,7 +47,7 @@ class SavedResults:
         for path in files:
             saved = read_saved(path)
             tasks.add(saved.task)
-            index = images.find(saved.picture, path, root)
+            index = images.find(saved.image, path, root)
             if index is None:
                 strangers += 1
             elif index in self.files:
@@ -102,21 +102,21 @@ class ImageNames:
                     taken = self.by_end.setdefault(end, index)
                     self.by_end[end] = index if taken == index else None
 
-    def find(self, picture: str | None, path: Path, root: Path) -> int | None:
+    def find(self, image: str | None, path: Path, root: Path) -> int | None:
         """Return the index of the image that a result belongs to; None if there is none.
 
         Args:
-            picture: Path of the image in the result.
+            image: Path of the image in the result.
             path: Path of the result itself.
             root: Folder of all results.
         """
         inner = path.relative_to(root) if path != root else Path(path.name)
         ends = [inner.with_suffix("").parts]
-        if picture is not None:
-            index = self.by_path.get(str(Path(picture).absolute()))
+        if image is not None:
+            index = self.by_path.get(str(Path(image).absolute()))
             if index is not None:
                 return index
-            image_path = PurePath(picture)
+            image_path = PurePath(image)
             ends = [
                 image_path.parts,
                 image_path.with_suffix("").parts if image_path.name else (),

@@ -38,14 +38,14 @@ class Part(Protocol):
 
 
 @runtime_checkable
-class KnowsCategories(Protocol):
+class HasCategoryIds(Protocol):
     """A dataset with category ids of its own."""
 
     category_ids: Mapping[Any, int]
 
 
 @runtime_checkable
-class KnowsPictures(Protocol):
+class HasImageIds(Protocol):
     """A dataset with image ids of its own."""
 
     image_ids: Sequence[Any]
@@ -71,7 +71,7 @@ class Directory:
                 self.names[name] = None if name in self.names else index
         self.names |= {name: index for index, name in enumerate(ids)}
 
-    def picture(self, *names: object) -> int | None:
+    def image(self, *names: object) -> int | None:
         """Return the index of the image with one of these names, None if there is none."""
         for name in names:
             if isinstance(name, int | str) and self.names.get(name) is not None:
@@ -82,14 +82,14 @@ class Directory:
 def categories_of(dataset: Dataset) -> Mapping[Id, int] | None:
     """Return the label ids of a dataset's own categories; None if it has none."""
     whole = dataset.dataset if isinstance(dataset, Part) else dataset
-    return whole.category_ids if isinstance(whole, KnowsCategories) else None
+    return whole.category_ids if isinstance(whole, HasCategoryIds) else None
 
 
 def image_ids_of(dataset: Dataset) -> Sequence[int | str]:
     """Return the dataset's own ids of its images; empty if it has none."""
-    if isinstance(dataset, KnowsPictures):
+    if isinstance(dataset, HasImageIds):
         return dataset.image_ids
-    if isinstance(dataset, Part) and isinstance(dataset.dataset, KnowsPictures):
+    if isinstance(dataset, Part) and isinstance(dataset.dataset, HasImageIds):
         return [dataset.dataset.image_ids[index] for index in dataset.indices]
     return ()
 
@@ -100,7 +100,7 @@ def number_at_end(stem: str) -> list[int]:
     return [int(digits)] if digits and digits.isascii() else []
 
 
-def partner_notes(pictures: int, with_results: int, strangers: int, source: Path) -> list[str]:
+def partner_notes(images: int, with_results: int, strangers: int, source: Path) -> list[str]:
     """Return notes on how many images have no result, and how many results no image.
 
     Raises:
@@ -108,12 +108,12 @@ def partner_notes(pictures: int, with_results: int, strangers: int, source: Path
     """
     if not with_results and strangers:
         raise DataError(
-            f"{source} has no result for any of the {pictures} pictures: results are matched by "
-            "image_id and by file name; check that they are of these pictures and this --split"
+            f"{source} has no result for any of the {images} images: results are matched by "
+            "image_id and by file name; check that they are of these images and this --split"
         )
     notes = []
     if strangers:
-        notes.append(f"{strangers} results are of pictures that are not in the data: left out")
-    if with_results < pictures:
-        notes.append(f"{pictures - with_results} of {pictures} pictures have no result: all missed")
+        notes.append(f"{strangers} results are of images that are not in the data: left out")
+    if with_results < images:
+        notes.append(f"{images - with_results} of {images} images have no result: all missed")
     return notes

@@ -33,3 +33,19 @@ def test_warnings_are_safe_to_print_too():
 
     for kind in (DataWarning, ImageWarning):
         assert str(kind("red\x1b[31m \ud800\nline")) == "red\\x1b[31m \\ud800\\nline"
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (KeyError("settings"), "'settings' is missing"),
+        (KeyError(174812789), "entry 174812789, to which it refers, is missing"),
+        (ValueError("two\nlines "), "two lines"),
+        (AttributeError("no 'items'"), "a value has the wrong type: no 'items'"),
+        (EOFError(), "EOFError"),
+        (ValueError("a" * 200), "a" * 120),
+    ],
+    ids=["missing key", "missing reference", "two lines", "wrong type", "no message", "too long"],
+)
+def test_errors_of_libraries_are_put_in_words(error, text):
+    assert errors.one_line(error) == text

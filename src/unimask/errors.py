@@ -22,6 +22,24 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def one_line(error: BaseException, longest: int = 120) -> str:
+    """Describe an error of Python or of another library in one line.
+
+    The message of a `KeyError` is the missing key alone, which means nothing to a user.
+
+    Args:
+        error: Error that a damaged file caused, for example.
+        longest: Maximum number of characters.
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, KeyError) and len(error.args) == 1:
+        named = isinstance(error.args[0], str)
+        text = f"{text} is missing" if named else f"entry {text}, to which it refers, is missing"
+    if isinstance(error, TypeError | AttributeError):
+        text = f"a value has the wrong type: {text}"
+    return text[:longest] or type(error).__name__
+
+
 class UnimaskError(Exception):
     """Any failure that unimask foresees, with a message of one line.
 

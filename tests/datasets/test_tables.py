@@ -2,6 +2,7 @@
 
 import io
 import json
+from unittest import mock
 
 import numpy as np
 import outlines
@@ -14,6 +15,7 @@ from unimask.curation import check, convert
 from unimask.datasets import describe, open_dataset, recognise, split_names, widest_task
 from unimask.datasets.found import Wish, open_image
 from unimask.datasets.tables import find
+from unimask.datasets.tables.packing import Column
 from unimask.errors import DataError, ImageError, MissingExtraError, SettingsError
 from unimask.labels import LabelSet
 
@@ -307,3 +309,27 @@ def test_a_hub_that_cannot_be_reached_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.raises(DataError, match=r"no folder here.* cannot be opened .*Couldn't reach"):
         open_dataset("somebody/streets")
+
+
+def test_saved_tables_whose_files_are_damaged_are_refused_in_one_line(tmp_path):
+    """Arrow's offsets point outside the file; columns or splits that are listed do not exist."""
+    folder = saved(tmp_path / "offsets", {"train": semantic_rows(2)})
+    (arrow,) = (folder / "train").glob("*.arrow")
+    content = arrow.read_bytes()
+    first = content.index(semantic_rows(1)["image"][0]["bytes"])
+    length = len(semantic_rows(1)["image"][0]["bytes"])
+    place = content.rindex(length.to_bytes(4, "little"), 0, first)
+    arrow.write_bytes(content[:place] + (2**31 - 1).to_bytes(4, "little") + content[place + 4 :])
+    with pytest.raises(DataError, match=r"cannot be opened as a Hugging Face dataset .*offset"):
+        open_dataset(folder)
+    empty = saved(tmp_path / "empty", {"train": semantic_rows(1)})
+    (empty / "dataset_dict.json").write_text('{"splits": []}')
+    with pytest.raises(DataError, match="without splits"):
+        open_dataset(empty)
+
+
+def test_a_cell_that_cannot_be_read_is_named():
+    cells = mock.MagicMock()
+    cells.select_columns.return_value.__getitem__.side_effect = KeyError(3)
+    with pytest.raises(DataError, match=r"row 3 of column 'image' .* \(entry 3, .* is missing\)"):
+        Column(cells, "image")[3]

@@ -40,6 +40,7 @@ from unimask.curation import check
 from unimask.datasets import open_dataset
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError
+from unimask.formats.output_folder import RECORD, OutputFolder
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import run_lengths_of_ids
 from unimask.processing.images import read_image
@@ -142,11 +143,6 @@ def write_tables(folder: Path) -> Path:
     import pyarrow
     import pyarrow.parquet
 
-    def packed(pixels: np.ndarray) -> dict[str, object]:
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, "PNG")
-        return {"bytes": stream.getvalue(), "path": None}
-
     rows = {
         "image": [packed(draw_photo(number)) for number in range(2)],
         "annotation": [packed(draw_blocks(number, 3)) for number in range(2)],
@@ -159,6 +155,57 @@ def write_tables(folder: Path) -> Path:
     pyarrow.parquet.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
     (folder / "README.md").write_text("---\nid2label:\n  0: void\n  1: sky\n  2: road\n---\n")
     return folder
+
+
+def write_saved_tables(folder: Path) -> Path:
+    """Write two tables by `save_to_disk`: Arrow files, and JSON files with their columns."""
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "annotation": datasets.Image()})
+    rows = {
+        "image": [packed(draw_photo(number)) for number in range(2)],
+        "annotation": [packed(draw_blocks(number, 3)) for number in range(2)],
+    }
+    table = datasets.Dataset.from_dict(rows, features=features)
+    splits = datasets.DatasetDict({"train": table, "validation": table})
+    splits.save_to_disk(str(folder / "tables"))
+    return folder
+
+
+def packed(pixels: np.ndarray) -> dict[str, object]:
+    """Return a table cell that holds an image."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return {"bytes": stream.getvalue(), "path": None}
+
+
+def write_output_folders(place: Path) -> None:
+    """Write folders of results: one written once, and one rewritten often."""
+    for name, times in (("written", 1), ("rewritten", 6)):
+        folder = place / name / "out"
+        for _ in range(times):
+            for file in ("a.json", "b/c.txt"):
+                with OutputFolder(folder).writing(file) as path:
+                    path.write_text(file)
+        (folder / "mine.txt").write_text("mine")
+
+
+def rewrite_output_folder(folder: Path) -> None:
+    """Write two results into a folder of results.
+
+    Raises:
+        AssertionError: A file of the user was replaced.
+    """
+    own = folder / "out" / "mine.txt"
+    before = own.read_bytes() if own.is_file() else None
+    try:
+        place = OutputFolder(folder / "out")
+        place.check(["a.json", "b/c.txt"])
+        for name in ("a.json", "new.txt"):
+            with place.writing(name) as path:
+                path.write_text("new")
+    finally:
+        assert before is None or own.read_bytes() == before, "a file of the user was replaced"
 
 
 def write_results(place: Path) -> None:
@@ -325,6 +372,8 @@ READERS = {
     "cityscapes": labelled(LAYOUTS["cityscapes"]),
     "mapillary": labelled(LAYOUTS["mapillary_vistas"]),
     "tables": labelled(write_tables),
+    "saved-tables": labelled(write_saved_tables),
+    "output-folders": Reader(write_output_folders, rewrite_output_folder, RECORD, writes=True),
     "results": Reader(write_results, read_results, "results/**/*"),
     "model-folders": Reader(write_models, read_model, "*.json"),
     "weight-files": Reader(write_weights, read_file_of_weights),

@@ -1,5 +1,6 @@
 """Two processes train as one: they skip bad steps together, and stop after the same step."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 pytest.importorskip("lightning_fabric")
+
+from unimask.training import processes
 
 PROGRAM = Path(__file__).with_name("one_process.py")
 
@@ -52,3 +55,9 @@ def test_a_step_that_is_bad_in_one_process_is_skipped_in_both(two):
         assert torch.equal(tensor, second["weights"][name]), name
         assert tensor.isfinite().all(), name
     assert torch.load(two / "state.pt", weights_only=True)["step"] == 4
+
+
+def test_bfloat16_starts_without_a_line_of_lightning(capfd):
+    processes.launch("cpu", "bfloat16")
+    assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("lightning_fabric").level == logging.INFO  # as it was

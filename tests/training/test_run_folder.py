@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import asdict
+from unittest import mock
 
 import pytest
 import torch
@@ -180,6 +181,16 @@ def test_states_without_one_of_their_parts_are_damaged(tmp_path, learner, name):
     del content[name]
     torch.save(content, tmp_path / "state.pt")
     with pytest.raises(TrainingError, match=rf"state\.pt is damaged .*{name}"):
+        RunFolder(tmp_path).read_state()
+
+
+def test_damaged_files_are_described_in_words_not_by_bare_keys(tmp_path, learner, monkeypatch):
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(TrainingError, match=r"is damaged \('settings' is missing\): start anew"):
+        RunFolder(tmp_path).read_record()
+    torch.save(state(*learner), tmp_path / "state.pt")
+    monkeypatch.setattr(torch, "load", mock.Mock(side_effect=KeyError(174812789)))
+    with pytest.raises(TrainingError, match=r"\(entry 174812789, to which it refers, is missing\)"):
         RunFolder(tmp_path).read_state()
 
 

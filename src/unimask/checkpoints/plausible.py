@@ -18,7 +18,7 @@ from unimask.config import (
     SwinConfig,
     TimmConfig,
 )
-from unimask.errors import CheckpointError
+from unimask.errors import CheckpointError, one_line
 
 LARGEST = 2**16
 """Maximum of integers: widths, queries, classes. The vocabulary has 49408."""
@@ -63,7 +63,7 @@ def wanted_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> di
     try:
         return build_skeleton(config, SPARE + 2 * held).state_dict()
     except (ValueError, RuntimeError, ArithmeticError, AssertionError, IndexError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)
         raise CheckpointError(f"there is no such network: {reason}") from error
 
 

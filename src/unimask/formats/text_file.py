@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from unimask.errors import DataError
+from unimask.errors import DataError, one_line
 
 LARGEST = 1 << 28
 """Maximum size of a text file in bytes."""
@@ -84,8 +84,7 @@ def parse_yaml(text: str) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except Exception as error:  # Values with tags, such as !!timestamp, may raise any exception.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(reason) from None
+        raise ValueError(one_line(error, 300)) from None
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 
-from unimask.errors import ImageError
+from unimask.errors import ImageError, one_line
 from unimask.formats.output_folder import RECORD
 from unimask.processing.decoded import rgb_pixels, upright_pixels
 from unimask.processing.intensities import (
@@ -167,8 +167,7 @@ def no_limit_of_pil() -> Iterator[None]:
 
 def damaged(name: str, error: Exception) -> ImageError:
     """Build the error for a file that cannot be decoded."""
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
-    return ImageError(f"{name} is damaged ({reason}): copy or download it again")
+    return ImageError(f"{name} is damaged ({one_line(error)}): copy or download it again")
 
 
 def check_size(height: int, width: int, name: str, max_pixels: int) -> None:

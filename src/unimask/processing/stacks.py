@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageSequence
 
-from unimask.errors import ImageError
+from unimask.errors import ImageError, one_line
 from unimask.processing.decoded import upright_pixels
 from unimask.processing.intensities import stretch_channels
 
@@ -91,7 +91,7 @@ def read_array(path: Path) -> Shaped[np.ndarray, "..."]:
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # parsing the header raises many kinds
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)
         raise ImageError(f"{path} is no array of numbers ({reason}): save it again") from error
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from unimask.errors import MissingExtraError, SettingsError
+from unimask.errors import MissingExtraError, SettingsError, one_line
 from unimask.text.task_sentences import END, START
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class ClipTokenizer:
         except ImportError:
             raise MissingExtraError("tokenizers", "train") from None
         except Exception as error:  # the engine raises plain exceptions
-            raise SettingsError(f"{path} holds no CLIP tokenizer ({error})") from error
+            raise SettingsError(f"{path} holds no CLIP tokenizer ({one_line(error)})") from error
         if known != [START, END]:
             raise SettingsError(f"{path} is not CLIP's tokenizer: give tokenizer.json of one")
 

@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
-from unimask.errors import TrainingError
+from unimask.errors import TrainingError, one_line
 from unimask.inference import Predictor
 from unimask.labels import Task, widest
 from unimask.processing.postprocess import NonFiniteLogitsError
@@ -22,7 +22,7 @@ from unimask.training.loggers import Logger, numbers_of
 from unimask.training.processes import resume_command
 from unimask.training.remaining_time import RemainingTime
 from unimask.training.report import Reporter
-from unimask.training.run_folder import RunFolder, one_line
+from unimask.training.run_folder import RunFolder
 from unimask.training.saved_state import SavedState
 from unimask.training.schedule import rate_at
 from unimask.training.settings import TrainingSettings

@@ -1,9 +1,12 @@
 """Processes of a run: start under `torchrun`, and safe exit."""
 
 import atexit
+import logging
 import os
 import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +77,18 @@ def check_device(device: str) -> None:
         raise SettingsError(f"--device {device}: each process of torchrun takes its own: give cuda")
 
 
+@contextmanager
+def without_info(name: str) -> Iterator[None]:
+    """Suppress a library's log messages below the level of warnings."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def launch(device: str, precision: str) -> "Fabric":
     """Start Fabric with the processes of `torchrun`, or with one process.
 
@@ -86,12 +101,13 @@ def launch(device: str, precision: str) -> "Fabric":
     kind, _, index = device.partition(":")
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
     everywhere = int(os.environ.get("WORLD_SIZE", here))
-    fabric = Fabric(
-        accelerator=kind,
-        devices=[int(index)] if index else here or 1,
-        num_nodes=everywhere // here if here else 1,
-        precision=PRECISIONS[precision],
-    )
+    with without_info("lightning_fabric"):  # it prints the precision, which the plan states
+        fabric = Fabric(
+            accelerator=kind,
+            devices=[int(index)] if index else here or 1,
+            num_nodes=everywhere // here if here else 1,
+            precision=PRECISIONS[precision],
+        )
     fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory()

@@ -8,14 +8,14 @@ from typing import Any
 
 from unimask.checkpoints.plausible import wanted_tensors
 from unimask.datasets import describe
-from unimask.errors import CheckpointError, SettingsError, TrainingError
+from unimask.errors import CheckpointError, SettingsError, TrainingError, one_line
 from unimask.labels import TASKS, Task
 from unimask.training.choices import Choices, count_steps, find_machine
 from unimask.training.fingerprint import describe_change, take_fingerprint
 from unimask.training.plan import Plan, new_plan
 from unimask.training.processes import check_device
 from unimask.training.request import Request, chosen_tasks, open_splits
-from unimask.training.run_folder import RunFolder, one_line
+from unimask.training.run_folder import RunFolder
 from unimask.training.run_record import RunRecord
 from unimask.training.saved_state import SavedState
 from unimask.training.settings import TrainingSettings

@@ -17,7 +17,7 @@ from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.checkpoints.plausible import fits
 from unimask.config import CriterionConfig, DenseCriterionConfig, LossConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
-from unimask.errors import CheckpointError, OutputError, SettingsError, TrainingError
+from unimask.errors import CheckpointError, OutputError, SettingsError, TrainingError, one_line
 from unimask.formats.atomic import atomic_path
 from unimask.training.fingerprint import Fingerprint
 from unimask.training.run_record import ANY_INTEGER, RunRecord, build
@@ -276,11 +276,6 @@ def parse_rows(text: str) -> list[dict[str, str]]:
         for name in {*names} - {"metric"}:
             float(row[name] or 0)
     return rows
-
-
-def one_line(error: Exception) -> str:
-    """Format an error as one line of at most 120 characters."""
-    return " ".join(str(error).split())[:120]
 
 
 RENAMED_SETTINGS = {"on_bad_picture": "on_bad_image"}

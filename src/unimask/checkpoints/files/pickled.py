@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from unimask.checkpoints.files.pickle_machine import Name, Refused
-from unimask.errors import CheckpointError
+from unimask.errors import CheckpointError, one_line
 
 NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")
 
@@ -187,7 +187,7 @@ def telling(path: Path) -> Iterator[None]:
             "nothing of it was run; get the file from its authors"
         ) from None
     except Exception as error:  # a damaged pickle can raise any exception
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)
         raise CheckpointError(
             f"{path} is no file of weights, or is damaged ({reason}): download it again"
         ) from error

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unimask.checkpoints.files.pickled import Draft, telling
 from unimask.checkpoints.files.torch_save import read_old_torch, read_pickle, read_torch_zip
-from unimask.errors import CheckpointError
+from unimask.errors import CheckpointError, one_line
 
 WRAPPERS = ("model", "state_dict")
 """Keys under which the authors (and most others) store the weights beside the training state."""
@@ -86,5 +86,5 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # exceptions of Rust, and of torch for invalid shapes
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)
         raise CheckpointError(f"{path} is damaged ({reason}): download it again") from error

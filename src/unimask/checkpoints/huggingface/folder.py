@@ -34,7 +34,7 @@ from unimask.checkpoints.huggingface.preprocessor import read_as_written
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.checkpoints.plausible import wanted_tensors
 from unimask.config import PreprocessingConfig, SegmenterConfig
-from unimask.errors import CheckpointError, MissingExtraError, UnimaskError
+from unimask.errors import CheckpointError, MissingExtraError, UnimaskError, one_line
 from unimask.formats.atomic import atomic_path
 from unimask.formats.output_folder import output_folder
 
@@ -111,7 +111,7 @@ def telling(folder: Path) -> Iterator[None]:
     except UnimaskError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)
         raise CheckpointError(
             f"{folder}: its config.json or preprocessor_config.json holds something of another "
             f"kind than it should ({reason}): download it again"
@@ -207,7 +207,7 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = Fal
         try:
             save_file(state, path, metadata={"format": "pt"})
         except SafetensorError as error:
-            raise OSError(" ".join(str(error).split())) from error
+            raise OSError(one_line(error)) from error
         path.chmod(mode)  # safetensors creates files that only their owner may read
     with writing("config.json") as path:
         path.write_text(json.dumps(config, indent=2) + "\n")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unimask.checkpoints.files.tensors import read_tensors
 from unimask.config import PreprocessingConfig, TimmConfig
-from unimask.errors import CheckpointError, SettingsError
+from unimask.errors import CheckpointError, SettingsError, one_line
 from unimask.modeling.backbones.timm import import_timm
 
 DOWNLOAD = Path("timm")
@@ -25,7 +25,7 @@ def timm_normalisation(
     try:
         pretrained = import_timm().get_pretrained_cfg(config.name)
     except RuntimeError as error:  # older releases return None
-        reason = " ".join(str(error).split())
+        reason = one_line(error, 200)
         raise SettingsError(f"timm has no weights {config.name!r}: {reason}") from error
     if pretrained is None:
         return preprocessing
@@ -61,7 +61,7 @@ def read_timm(config: TimmConfig, source: Path) -> dict[str, Tensor]:
             options["pretrained_cfg_overlay"] = {"state_dict": dict(tensors)}
         features = create(config.name, features_only=True, **options)
     except Exception as error:  # networks, hubs and the models' own filters raise anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error, 200)
         what = "cannot be fetched" if tensors is None else f"are not what {source} holds"
         raise CheckpointError(f"weights of timm's {config.name} {what}: {reason}") from error
     return {f"backbone.model.{name}": value for name, value in features.state_dict().items()}

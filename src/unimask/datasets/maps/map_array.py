@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Integer, Shaped
 
 from unimask.datasets.packed import File, open_file, path_of
-from unimask.errors import DataError, ImageError
+from unimask.errors import DataError, ImageError, one_line
 from unimask.processing.images import MAX_PIXELS
 from unimask.processing.stacks import read_array
 
@@ -77,7 +77,7 @@ def open_archive(file: File) -> Shaped[np.ndarray, "..."]:
     except (DataError, MemoryError):
         raise
     except Exception as error:  # zipfile and numpy raise many types of exceptions for damaged files
-        reason = " ".join((str(error) or type(error).__name__).split())[:120]
+        reason = one_line(error)
         raise DataError(f"{file} is no array of numbers ({reason}): save it again") from error
 
 

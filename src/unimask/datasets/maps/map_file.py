@@ -9,7 +9,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from unimask.datasets.maps.map_array import read_map_array
 from unimask.datasets.packed import File, open_file
-from unimask.errors import DataError
+from unimask.errors import DataError, one_line
 from unimask.processing.images import MAX_PIXELS, no_limit_of_pil
 from unimask.processing.orientation import upright
 
@@ -69,7 +69,7 @@ def read_map_file(file: File) -> StoredMap:
             f"{file} cannot be read as a mask: it is no image of a known kind"
         ) from None
     except Exception as error:  # image decoders raise many types of exceptions for damaged files
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        reason = one_line(error)
         raise DataError(f"{file} cannot be read as a mask ({reason}): export it again") from error
 
 

@@ -16,7 +16,7 @@ from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.segments import Meaning, segment_maps
 from unimask.datasets.maps.semantic import semantic_maps
-from unimask.errors import DataError, SettingsError
+from unimask.errors import DataError, SettingsError, one_line
 from unimask.labels import LabelSet
 
 FORMAT = "Mapillary Vistas"
@@ -86,7 +86,7 @@ def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
             tuple(triple(entries[place]["color"]) for place in evaluated),
         )
     except (*UNREADABLE, SettingsError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error)
         raise DataError(
             f"{path} is not Mapillary's configuration ({reason}): download it again"
         ) from error

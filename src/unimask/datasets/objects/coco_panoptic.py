@@ -21,7 +21,7 @@ from unimask.datasets.objects.coco_records import (
     numeric_ids,
 )
 from unimask.datasets.sample import Sample
-from unimask.errors import DataError
+from unimask.errors import DataError, one_line
 from unimask.formats.json_stream import stream_lists
 from unimask.formats.json_values import JsonValueError, read_record
 from unimask.formats.panoptic_png import decode_ids
@@ -145,8 +145,9 @@ class CocoPanoptic:
         except DataError as error:
             raise DataError(f"{path} {error}") from None
         except Exception as error:  # image decoders raise many types of exceptions
-            reason = str(error).strip() or type(error).__name__
-            raise DataError(f"{path} cannot be read ({reason}): export it again") from error
+            raise DataError(
+                f"{path} cannot be read ({one_line(error)}): export it again"
+            ) from error
         check_size(ids, path, size, image)
         return ids
 

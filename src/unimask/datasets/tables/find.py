@@ -15,7 +15,7 @@ from unimask.datasets.tables.columns import find_columns
 from unimask.datasets.tables.maps import open_packed_maps
 from unimask.datasets.tables.objects import open_packed_objects
 from unimask.datasets.tables.packing import Tables
-from unimask.errors import DataError, MissingExtraError
+from unimask.errors import DataError, MissingExtraError, one_line
 
 FORMAT = "Hugging Face dataset"
 
@@ -111,11 +111,12 @@ def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
         raise MissingExtraError("datasets", "datasets") from None
     try:
         tables = load(str(place))
+        for table in [tables] if isinstance(tables, Table) else tables.values():
+            table.data.validate(full=True)  # Arrow reads wherever the offsets of a file point
     except Exception as error:  # the library and its formats raise many types of exceptions
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{place} cannot be opened as a Hugging Face dataset ({reason}): check the name, or "
-            "save or download it again"
+            f"{place} cannot be opened as a Hugging Face dataset ({one_line(error, 300)}): "
+            "check the name, or save or download it again"
         ) from error
     if isinstance(tables, Table):
         return {WHOLE: tables}
@@ -123,6 +124,8 @@ def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
     for name, table in tables.items():
         split = split_named(str(name)) or str(name)
         splits[str(name) if split in splits else split] = table
+    if not splits:
+        raise DataError(f"{place} is a Hugging Face dataset without splits: save it again")
     return splits
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from unimask.datasets.packed import PackedFile
-from unimask.errors import UnimaskError
+from unimask.errors import DataError, UnimaskError, one_line
 
 Table = Any
 """Type of a `datasets.Dataset`."""
@@ -38,7 +38,18 @@ class Column:
         return len(self.table)
 
     def __getitem__(self, row: int) -> Mapping[str, Any]:
-        return self.table[row][self.name]
+        """Read a cell.
+
+        Raises:
+            DataError: The cell cannot be read.
+        """
+        try:
+            return self.table[row][self.name]
+        except Exception as error:  # the library raises many types of exceptions for damaged files
+            raise DataError(
+                f"row {row} of column {self.name!r} cannot be read ({one_line(error)}): save the "
+                "table again"
+            ) from error
 
 
 def packed_files(table: Table, column: str, folder: Path, rows: list[int]) -> list[PackedFile]:

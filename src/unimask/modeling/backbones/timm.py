@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unimask.errors import MissingExtraError, SettingsError
+from unimask.errors import MissingExtraError, SettingsError, one_line
 
 
 def import_timm() -> ModuleType:
@@ -49,7 +49,7 @@ class Timm(nn.Module):
                 with torch.no_grad():
                     self.model.eval()(torch.zeros(1, in_channels, 64, 96))
         except Exception as error:  # its hundred families raise as many kinds
-            reason = " ".join(str(error).split())
+            reason = one_line(error, 300)
             message = f"timm has no feature maps of {name!r} for images of any size: {reason}"
             raise SettingsError(message) from error
         if not has_strides:

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from unimask.datasets.rendered_nuclei import Field, render_nuclei
 from unimask.errors import UnimaskError
-from unimask.formats.output_folder import output_folder
+from unimask.formats.output_folder import open_output_folder
 from unimask.metrics import MatchedPrecision
 
 SEED = 7
@@ -39,7 +39,7 @@ def main() -> None:
     image, out, field = arguments.image, arguments.out, None
     if image is None:
         image, field = out / "field.png", render_nuclei(seed=SEED)
-        with output_folder(out).writing(image.name) as path:
+        with open_output_folder(out).new_file(image.name) as path:
             Image.fromarray(field.image).save(path)
         console.print(f"rendered a fluorescence field of {field.ids.max()} nuclei: {image}")
     predict(console, image, out)

@@ -22,7 +22,7 @@ from transformers.models.mask2former.image_processing_pil_mask2former import (
 
 from unimask.datasets import Dataset, Sample
 from unimask.evaluation.scorers import PanopticScorer
-from unimask.formats.run_length import run_lengths_of_ids
+from unimask.formats.run_length import encode_id_map
 from unimask.labels import LabelSet
 from unimask.results import Result, Segment
 
@@ -159,7 +159,7 @@ def as_result(found: dict[str, Any], labels: LabelSet) -> Result:
     facts = {fact["id"]: fact for fact in found["segments_info"]}
     segments = tuple(
         Segment.of(labels, facts[id]["label_id"], rle, id=id, score=facts[id]["score"])
-        for id, rle in run_lengths_of_ids(numbers).items()
+        for id, rle in encode_id_map(numbers).items()
     )
     return Result("panoptic", tuple(numbers.shape), labels, segments)  # type: ignore[arg-type]
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Integer, UInt8
 from PIL import Image
 
 from unimask.errors import OutputError
-from unimask.formats.output_folder import output_folder
+from unimask.formats.output_folder import open_output_folder
 from unimask.formats.panoptic_png import encode_ids, ids_to_image
 from unimask.formats.run_length import RunLength
 from unimask.kernels.memory import release_freed_memory
@@ -232,15 +232,15 @@ class Result:
             OutputError: The folder holds files of others, or cannot be written to.
         """
         names = result_names(stem or (self.path.stem if self.path else "result"))
-        place = output_folder(folder)
+        place = open_output_folder(folder)
         place.check(names.values())
-        with place.writing(names["overlay"]) as path:
+        with place.new_file(names["overlay"]) as path:
             self.plot().save(path, compress_level=3)
         release_freed_memory(self.size[0] * self.size[1])
-        with place.writing(names["ids"]) as path:
+        with place.new_file(names["ids"]) as path:
             self.id_image().save(path, compress_level=3)
         release_freed_memory(self.size[0] * self.size[1])
-        with place.writing(names["json"]) as path:
+        with place.new_file(names["json"]) as path:
             path.write_text(json.dumps(self.to_dict()))
         return {kind: Path(folder) / name for kind, name in names.items()}
 

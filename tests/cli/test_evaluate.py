@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from unimask.datasets import open_dataset
-from unimask.formats.run_length import run_lengths_of_ids
+from unimask.formats.run_length import encode_id_map
 
 
 def truth_of(discs) -> list[dict]:
@@ -20,7 +20,7 @@ def truth_of(discs) -> list[dict]:
             "score": 1.0,
         }
         for sample in (dataset[index] for index in range(len(dataset)))
-        for number, rle in run_lengths_of_ids(sample.id_maps[0]).items()
+        for number, rle in encode_id_map(sample.id_maps[0]).items()
         if sample.label_ids[number - 1] == 0
     ]
 

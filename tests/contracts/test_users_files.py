@@ -172,7 +172,7 @@ def test_a_full_disk_ends_the_work_with_one_line(
     """Elsewhere each of thousands of images fails for the same reason, one after the other."""
     for index in range(12):
         Image.fromarray(draw_discs(index, (32, 48))[0]).save(images / f"more{index:02}.png")
-    real, written = OutputFolder.writing, []
+    real, written = OutputFolder.new_file, []
 
     def limited(self, name):
         written.append(name)
@@ -188,11 +188,11 @@ def test_a_full_disk_ends_the_work_with_one_line(
         except OSError as error:
             raise atomic.write_error(self.path / name, error) from error
 
-    monkeypatch.setattr(OutputFolder, "writing", failing)
+    monkeypatch.setattr(OutputFolder, "new_file", failing)
     code, printed, err = command("predict", images, "-m", tiny_model, "-o", tmp_path / "out")
     one_line(code, err, "No space left on device", "of 16 results", "run the same command again")
     assert len(written) < 24 and "written to" in printed
-    monkeypatch.setattr(OutputFolder, "writing", real)
+    monkeypatch.setattr(OutputFolder, "new_file", real)
     assert command("predict", images, "-m", tiny_model, "-o", tmp_path / "out")[0] == 0
 
 
@@ -267,7 +267,7 @@ from PIL import Image
 from unimask.results import Result
 import time
 
-real = OutputFolder.writing
+real = OutputFolder.new_file
 
 @contextmanager
 def slow(self, name):
@@ -277,7 +277,7 @@ def slow(self, name):
             print("writing", flush=True)
             time.sleep(1.0)
 
-OutputFolder.writing = slow
+OutputFolder.new_file = slow
 Result.plot = lambda self: Image.new("RGB", (2, 2))
 sys.argv = ["unimask", *sys.argv[1:]]
 main()

@@ -14,7 +14,7 @@ from unimask.errors import DataError, SettingsError, TaskError
 from unimask.evaluation import evaluate
 from unimask.evaluation.result_files import open_results
 from unimask.formats.panoptic_png import encode_ids
-from unimask.formats.run_length import RunLength, run_lengths_of_ids
+from unimask.formats.run_length import RunLength, encode_id_map
 from unimask.labels import LabelSet
 
 SKY, CELL = 7, 3
@@ -57,7 +57,7 @@ def truth_as_coco(data) -> list[dict]:
     """Give the cells as COCO results."""
     dataset, entries = open_dataset(data), []
     for number, sample in enumerate([dataset[i] for i in range(len(dataset))], start=40):
-        for i, rle in run_lengths_of_ids(sample.id_maps[0]).items():
+        for i, rle in encode_id_map(sample.id_maps[0]).items():
             if dataset.labels.is_thing[sample.label_ids[i - 1]]:
                 entries.append(
                     {

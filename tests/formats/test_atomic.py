@@ -103,5 +103,5 @@ def test_a_folder_appears_whole_and_keeps_what_was_there(tmp_path):
 
 def test_processes_whose_start_is_unknown_count_as_running(monkeypatch):
     assert atomic.is_running(os.getpid(), 0)
-    monkeypatch.setattr(atomic, "start_of", lambda pid: 0)
+    monkeypatch.setattr(atomic, "process_start_time", lambda pid: 0)
     assert atomic.is_running(os.getpid(), 5)

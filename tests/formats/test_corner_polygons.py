@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pycocotools import mask as coco
 from scipy import ndimage
 
-from unimask.formats.corner_polygons import corner_polygons, one_polygon
+from unimask.formats.corner_polygons import corner_polygons, join_polygons
 from unimask.formats.run_length import RunLength
 
 MASKS = arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=9))
@@ -48,7 +48,7 @@ def test_there_is_one_polygon_for_each_part_and_each_hole(mask):
 def test_one_polygon_says_the_same_as_many(mask):
     polygons = corner_polygons(mask)
     if polygons:
-        assert (drawn(one_polygon(polygons), mask.shape) == mask).all()
+        assert (drawn(join_polygons(polygons), mask.shape) == mask).all()
 
 
 @given(MASKS)
@@ -63,4 +63,4 @@ def test_polygons_turn_at_every_corner_and_start_at_the_highest(mask):
 def test_one_part_without_holes_is_left_as_it_is():
     (polygon,) = corner_polygons(np.ones((2, 3), bool))
     assert polygon.tolist() == [[0, 0], [3, 0], [3, 2], [0, 2]]
-    assert one_polygon([polygon]).tolist() == polygon.tolist()
+    assert join_polygons([polygon]).tolist() == polygon.tolist()

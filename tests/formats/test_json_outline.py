@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from unimask.formats import json_stream
-from unimask.formats.json_outline import json_outline
+from unimask.formats.json_outline import read_json_outline
 from unimask.formats.json_stream import stream_lists
 
 CONTENT = {
@@ -24,8 +24,8 @@ CONTENT = {
 def test_keys_are_found_whatever_the_encoding(tmp_path, encoding):
     path = tmp_path / "a.json"
     path.write_bytes(json.dumps(CONTENT, ensure_ascii=False).encode(encoding))
-    found = json_outline(path)
-    assert found.complete and found.fault == "" and found.kind == "object"
+    found = read_json_outline(path)
+    assert found.complete and found.error == "" and found.kind == "object"
     assert found.keys == {
         "info": "object",
         "images": "list",
@@ -43,9 +43,9 @@ def test_keys_are_found_whatever_the_encoding(tmp_path, encoding):
 def test_a_file_that_ends_too_early_tells_what_came_before(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(CONTENT)[:60])
-    found = json_outline(path)
-    assert found.fault and not found.complete and list(found.keys) == ["info", "images"]
-    assert json_outline(tmp_path / "gone.json").fault
+    found = read_json_outline(path)
+    assert found.error and not found.complete and list(found.keys) == ["info", "images"]
+    assert read_json_outline(tmp_path / "gone.json").error
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_file_that_ends_too_early_tells_what_came_before(tmp_path):
 )
 def test_files_that_are_no_object_are_told_apart(tmp_path, text, kind):
     (tmp_path / "a.json").write_text(text)
-    found = json_outline(tmp_path / "a.json")
+    found = read_json_outline(tmp_path / "a.json")
     assert found.kind == kind and found.keys == {}
     assert found.item_keys("") == ({"a"} if "a" in text else frozenset())
 
@@ -62,21 +62,21 @@ def test_files_that_are_no_object_are_told_apart(tmp_path, text, kind):
 def test_a_changed_file_is_scanned_again(tmp_path):
     path = tmp_path / "a.json"
     path.write_text('{"a": 1}')
-    assert list(json_outline(path).keys) == ["a"]
+    assert list(read_json_outline(path).keys) == ["a"]
     path.write_text('{"a": 1, "b": 2}')
-    assert list(json_outline(path).keys) == ["a", "b"]
+    assert list(read_json_outline(path).keys) == ["a", "b"]
 
 
 def test_the_scan_of_a_long_file_stops_at_its_budget(tmp_path, monkeypatch):
-    monkeypatch.setattr(json_stream, "CHUNK", 1 << 12)
+    monkeypatch.setattr(json_stream, "CHUNK_CHARACTERS", 1 << 12)
     path = tmp_path / "a.json"
     images = [{"id": number, "file_name": "x" * 50} for number in range(20_000)]
     path.write_text(json.dumps({"images": images, "annotations": []}))
     tracemalloc.start()
-    found = json_outline(path, 1 << 16)
+    found = read_json_outline(path, 1 << 16)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert not found.complete and found.may_have("annotations") and found.fault == ""
+    assert not found.complete and found.may_have("annotations") and found.error == ""
     assert 0 < found.counts["images"] < 2_000 and peak < 1 << 20
 
 
@@ -84,5 +84,5 @@ def test_the_scan_of_a_long_file_stops_at_its_budget(tmp_path, monkeypatch):
 def test_bombs_are_a_fault_at_once(tmp_path, text):
     (tmp_path / "a.json").write_text(text + " " * (1 << 22))
     begin = time.perf_counter()
-    assert json_outline(tmp_path / "a.json").fault
+    assert read_json_outline(tmp_path / "a.json").error
     assert time.perf_counter() - begin < 5

@@ -32,7 +32,7 @@ def test_items_come_as_json_reads_them(tmp_path_factory, content, chunk, indent)
                 [(key, item) for item in value] if isinstance(value, list) else [(key, value)]
             )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream, "CHUNK", chunk)
+        patch.setattr(json_stream, "CHUNK_CHARACTERS", chunk)
         assert list(stream_lists(path, ("a", "b"))) == expected
 
 

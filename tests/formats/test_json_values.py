@@ -13,14 +13,14 @@ from unimask.formats.json_values import (
     Flag,
     Id,
     JsonValueError,
+    convert_record,
     normalize_fields,
-    normalized_id,
-    parsed_flag,
-    plain_text,
-    read_record,
-    real_number,
-    text_or_number,
-    whole_number,
+    normalize_id,
+    parse_class_name,
+    parse_flag,
+    parse_float,
+    parse_integer,
+    parse_text,
 )
 
 ANYTHING = st.recursive(
@@ -34,7 +34,7 @@ class Shape(msgspec.Struct):
     crowd: Flag = None
     points: list[float] = []
 
-    NORMAL: ClassVar = {"id": normalized_id, "crowd": parsed_flag}
+    NORMAL: ClassVar = {"id": normalize_id, "crowd": parse_flag}
 
     def __post_init__(self) -> None:
         normalize_fields(self, self.NORMAL)
@@ -46,12 +46,12 @@ class Shapes(msgspec.Struct):
 
 @pytest.mark.parametrize("value", [1, 1.0, "1", " 1 ", "1.0", "1.00"])
 def test_ids_that_mean_one_number_are_equal(value):
-    assert normalized_id(value) == 1 and type(normalized_id(value)) is int
+    assert normalize_id(value) == 1 and type(normalize_id(value)) is int
 
 
 @pytest.mark.parametrize("value", ["01", "1.5", "1e3", "a", "0x1", "1" * 30, "٣", "-", "1."])
 def test_ids_of_other_text_stay_text(value):
-    assert normalized_id(f" {value} ") == value
+    assert normalize_id(f" {value} ") == value
 
 
 @pytest.mark.parametrize(
@@ -60,59 +60,59 @@ def test_ids_of_other_text_stay_text(value):
 )
 def test_what_is_no_id_is_refused(value):
     with pytest.raises(DataError, match=r"^is "):
-        normalized_id(value)
+        normalize_id(value)
 
 
 @pytest.mark.parametrize("value", [1, 1.0, True, "1", "true", " True ", "yes", "1.0"])
 def test_flags_that_are_set(value):
-    assert parsed_flag(value) is True
+    assert parse_flag(value) is True
 
 
 @pytest.mark.parametrize(
     "value", [0, 0.0, False, "0", "false", "No", None, float("nan"), "", "nan", "null", "0.0"]
 )
 def test_flags_that_are_not_set(value):
-    assert parsed_flag(value) is False
+    assert parse_flag(value) is False
 
 
 @pytest.mark.parametrize("value", [2, -1, 0.5, "maybe", [], [0], {}, float("inf"), 10**400])
 def test_what_is_no_flag_is_refused(value):
     with pytest.raises(DataError, match="expected 0 or 1"):
-        parsed_flag(value)
+        parse_flag(value)
 
 
 def test_whole_numbers_are_bounded():
-    assert [whole_number(value, 50) for value in (48, 48.0, "48", "48.0")] == [48] * 4
+    assert [parse_integer(value, 50) for value in (48, 48.0, "48", "48.0")] == [48] * 4
     for value in (51, -1, 1.5, None, "", "x", True, [], 10**400, 1e400, float("nan"), "9" * 5000):
         with pytest.raises(DataError):
-            whole_number(value, 50)
-    assert whole_number(2**62 + 1, 2**63) == 2**62 + 1
+            parse_integer(value, 50)
+    assert parse_integer(2**62 + 1, 2**63) == 2**62 + 1
 
 
 def test_numbers_that_are_absent_are_nan():
-    assert [real_number(value) for value in (1, "1.5", 2**70)] == [1, 1.5, 2.0**70]
-    assert all(real_number(value) != real_number(value) for value in (None, "", "nan"))
+    assert [parse_float(value) for value in (1, "1.5", 2**70)] == [1, 1.5, 2.0**70]
+    assert all(parse_float(value) != parse_float(value) for value in (None, "", "nan"))
     for value in (True, [], {}, "x", 10**400):
         with pytest.raises(DataError, match="expected a number"):
-            real_number(value)
+            parse_float(value)
 
 
 def test_classes_may_be_called_by_numbers_but_not_by_lists():
-    assert [text_or_number(value) for value in (7, 7.0, "7", "cat")] == ["7", "7", "7", "cat"]
+    assert [parse_class_name(value) for value in (7, 7.0, "7", "cat")] == ["7", "7", "7", "cat"]
     for value in (None, True, [], {}, "\ud83d", "a\0b", 1.5):
         with pytest.raises(DataError, match=r"^is "):
-            text_or_number(value)
+            parse_class_name(value)
 
 
 @given(ANYTHING)
 def test_any_value_is_read_or_refused_in_one_line(value):
-    for function in (normalized_id, parsed_flag, real_number, plain_text, text_or_number):
+    for function in (normalize_id, parse_flag, parse_float, parse_text, parse_class_name):
         try:
             function(value)
         except DataError as error:
             assert "\n" not in str(error) and len(str(error)) < 200
     try:
-        read_record({"id": value, "crowd": value, "points": value}, Shape)
+        convert_record({"id": value, "crowd": value, "points": value}, Shape)
     except DataError as error:
         assert "\n" not in str(error)
 
@@ -131,10 +131,10 @@ def test_any_value_is_read_or_refused_in_one_line(value):
 )
 def test_a_record_names_the_place_of_what_is_wrong(shape, message):
     with pytest.raises(JsonValueError) as refused:
-        read_record({"shapes": [{"id": "7", "crowd": float("nan")}, shape]}, Shapes)
+        convert_record({"shapes": [{"id": "7", "crowd": float("nan")}, shape]}, Shapes)
     assert str(refused.value) == message
 
 
 def test_a_record_holds_the_normal_form_and_passes_over_other_fields():
-    record = read_record(json.loads('{"id": "7", "crowd": "false", "score": []}'), Shape)
+    record = convert_record(json.loads('{"id": "7", "crowd": "false", "score": []}'), Shape)
     assert (record.id, record.crowd, record.points) == (7, False, [])

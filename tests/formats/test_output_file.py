@@ -8,16 +8,16 @@ from PIL import Image
 from unimask.errors import OutputError, SettingsError
 from unimask.formats.output_file import (
     GENERATOR,
-    META,
+    GENERATOR_TAG,
     check_image_suffix,
     check_output_files,
-    is_ours,
+    is_written_by_unimask,
     write_image,
     write_report,
     write_text,
 )
 
-PAGE = f'<!doctype html><html><head>{META}1.0"></head></html>'
+PAGE = f'<!doctype html><html><head>{GENERATOR_TAG}1.0"></head></html>'
 
 
 def test_a_report_of_ours_is_replaced(tmp_path):
@@ -55,7 +55,7 @@ def test_a_file_of_somebody_else_is_replaced_only_on_request(tmp_path, case):
     path = tmp_path / "file"
     FOREIGN[case](path)
     before = path.read_bytes() if path.exists() else None
-    assert not is_ours(path)
+    assert not is_written_by_unimask(path)
     with pytest.raises(OutputError, match=r"was not written by unimask .* or --overwrite"):
         check_output_files(path)
     with pytest.raises(OutputError, match="was not written by unimask"):
@@ -63,14 +63,14 @@ def test_a_file_of_somebody_else_is_replaced_only_on_request(tmp_path, case):
     assert (path.read_bytes() if path.exists() else None) == before
     check_output_files(path, overwrite=True)
     write_text(path, PAGE, overwrite=True)
-    assert path.read_text() == PAGE and is_ours(path) and not path.is_symlink()
+    assert path.read_text() == PAGE and is_written_by_unimask(path) and not path.is_symlink()
 
 
 def test_outputs_that_cannot_be_are_found_before_the_work(tmp_path):
     with pytest.raises(OutputError, match="is a folder"):
         check_output_files(tmp_path, overwrite=True)
-    with pytest.raises(SettingsError, match="asked for twice"):
+    with pytest.raises(SettingsError, match="path of two outputs"):
         check_output_files(tmp_path / "a", tmp_path / "b" / ".." / "a", None)
-    with pytest.raises(SettingsError, match="no known image format"):
+    with pytest.raises(SettingsError, match="no suffix of a known image format"):
         check_image_suffix(tmp_path / "board.docx")
     check_image_suffix(tmp_path / "board.PNG")

@@ -16,7 +16,7 @@ from unimask.formats.output_folder import OutputFolder, parse_record
 
 def write(folder, name, text):
     atomic.remove_abandoned_once.cache_clear()  # as in a new process
-    with OutputFolder(folder).writing(name) as path:
+    with OutputFolder(folder).new_file(name) as path:
         path.write_text(text)
 
 
@@ -33,7 +33,7 @@ def test_a_new_folder_lists_what_was_written(tmp_path):
     write(tmp_path / "out", "inner/b.txt", "two")
     record = json.loads((tmp_path / "out" / "unimask.json").read_text())
     assert list(record["files"]) == ["a.txt", "inner/b.txt"]
-    assert record["files"]["a.txt"] == module.sha256_of(tmp_path / "out" / "a.txt")
+    assert record["files"]["a.txt"] == module.compute_sha256(tmp_path / "out" / "a.txt")
     assert content(tmp_path / "out") == {"a.txt": "one", "inner/b.txt": "two"}
     assert not list((tmp_path / "out").glob(".*"))
 
@@ -43,7 +43,7 @@ def test_our_own_files_are_replaced_any_number_of_times(tmp_path):
         write(tmp_path, "a.txt", str(number))
     assert content(tmp_path) == {"a.txt": "11"}
     text = (tmp_path / "unimask.json").read_text()
-    assert text.count("a.txt") <= module.MOST_REPEATS + 1
+    assert text.count("a.txt") <= module.MAX_ENTRIES_PER_FILE + 1
 
 
 @pytest.mark.parametrize("junk", [".DS_Store", "Thumbs.db", ".gitkeep", "._a.png", "lost+found"])
@@ -63,7 +63,7 @@ def test_a_folder_with_files_of_others_is_refused(tmp_path):
 def test_a_folder_that_others_filled_since_is_refused(tmp_path):
     folder = OutputFolder(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"\(mine.txt\)"), folder.writing("a.txt"):
+    with pytest.raises(OutputError, match=r"\(mine.txt\)"), folder.new_file("a.txt"):
         pass
     assert os.listdir(tmp_path) == ["mine.txt"]
 
@@ -80,7 +80,7 @@ def test_unlisted_and_changed_files_are_refused_before_the_work(tmp_path):
     with pytest.raises(OutputError, match=r"c.txt was not written by unimask .*\(and 1 more\)"):
         folder.check(["c.txt", "b.txt", "a.txt"])
     for name in ("a.txt", "c.txt"):
-        with pytest.raises(OutputError), folder.writing(name) as path:
+        with pytest.raises(OutputError), folder.new_file(name) as path:
             path.write_text("lost")
     assert content(tmp_path) == {"a.txt": "edited", "b.txt": "two", "c.txt": "mine"}
 
@@ -157,7 +157,7 @@ def test_every_way_that_a_kill_can_cut_the_record_short_is_understood(tmp_path):
     whole = (tmp_path / "unimask.json").read_text()
     write(tmp_path, "b.txt", "two")
     longer = (tmp_path / "unimask.json").read_text()
-    start = len(whole) - len(module.TAIL)
+    start = len(whole) - len(module.RECORD_TAIL)
     assert longer[:start] == whole[:start]
     for end in range(start, len(longer)):
         pairs = parse_record(longer[:end])
@@ -176,7 +176,7 @@ from unimask.formats import output_folder as module
 
 folder = module.OutputFolder(Path(sys.argv[1]))
 moment = sys.argv[2]
-with folder.writing("inner/a.txt") as path:
+with folder.new_file("inner/a.txt") as path:
     path.write_text("killed")
     if moment == "while it writes":
         os._exit(9)
@@ -205,7 +205,7 @@ from unimask.formats.output_folder import OutputFolder
 
 folder = OutputFolder(Path(sys.argv[1]))
 for number in range(60):
-    with folder.writing(f"{sys.argv[2]}{number}.txt") as path:
+    with folder.new_file(f"{sys.argv[2]}{number}.txt") as path:
         path.write_text(sys.argv[2])
 """
 
@@ -224,7 +224,7 @@ def test_many_files_take_linear_time(tmp_path):
     for part in range(4):
         start = time.process_time()
         for number in range(60):
-            with folder.writing(f"{part}_{number}.txt") as path:
+            with folder.new_file(f"{part}_{number}.txt") as path:
                 path.write_text("x")
         seconds.append(time.process_time() - start)
     assert min(seconds[2:]) < 3 * max(seconds[:2])

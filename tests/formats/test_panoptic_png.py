@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from unimask.errors import OutputError
-from unimask.formats.panoptic_png import LARGEST_ID, decode_ids, encode_ids
+from unimask.formats.panoptic_png import MAX_ID, decode_ids, encode_ids
 
 shapes = array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9)
 
 
-@given(arrays(np.int32, shapes, elements=st.integers(0, LARGEST_ID)))
+@given(arrays(np.int32, shapes, elements=st.integers(0, MAX_ID)))
 def test_ids_come_back(ids):
     colours = encode_ids(ids)
     assert colours.dtype == np.uint8
@@ -24,7 +24,7 @@ def test_the_colour_is_cocos():
     assert encode_ids(np.array([[1 + 2 * 256 + 3 * 65536]])).tolist() == [[[1, 2, 3]]]
 
 
-@pytest.mark.parametrize("number", [-1, LARGEST_ID + 1])
+@pytest.mark.parametrize("number", [-1, MAX_ID + 1])
 def test_ids_that_have_no_colour_are_refused(number):
     with pytest.raises(OutputError, match="renumber"):
         encode_ids(np.array([[number]]))

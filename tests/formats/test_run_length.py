@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from unimask.errors import DataError
-from unimask.formats.run_length import RunLength, compress, expand, run_lengths_of_ids
+from unimask.formats.run_length import RunLength, compress_counts, decompress_counts, encode_id_map
 
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=40))
 id_maps = arrays(
@@ -59,7 +59,7 @@ def test_long_runs_have_the_strings_of_pycocotools():
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=50))
 def test_counts_of_any_size_come_back(counts):
-    assert expand(compress(np.array(counts, np.uint32))).tolist() == counts
+    assert decompress_counts(compress_counts(np.array(counts, np.uint32))).tolist() == counts
 
 
 @given(masks)
@@ -73,7 +73,7 @@ def test_area_and_box_are_those_of_the_pixels(mask):
 
 @given(id_maps)
 def test_an_id_map_is_encoded_in_one_pass_as_segment_by_segment(ids):
-    found = run_lengths_of_ids(ids)
+    found = encode_id_map(ids)
     assert found.keys() == set(np.unique(ids).tolist()) - {0}
     for number, rle in found.items():
         assert rle == RunLength.from_mask(ids == number)
@@ -84,7 +84,7 @@ def test_maps_without_pixels(shape):
     rle = RunLength.from_mask(np.zeros(shape, bool))
     assert rle.to_mask().shape == shape
     assert (rle.area, rle.box) == (0, (0.0, 0.0, 0.0, 0.0))
-    assert run_lengths_of_ids(np.zeros(shape, int)) == {}
+    assert encode_id_map(np.zeros(shape, int)) == {}
 
 
 @pytest.mark.parametrize(

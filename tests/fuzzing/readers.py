@@ -42,7 +42,7 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError
 from unimask.formats.output_folder import RECORD, OutputFolder
 from unimask.formats.panoptic_png import encode_ids
-from unimask.formats.run_length import run_lengths_of_ids
+from unimask.formats.run_length import encode_id_map
 from unimask.processing.images import read_image
 from unimask.text.task_sentences import END, START
 from unimask.text.tokenizers import ClipTokenizer
@@ -118,7 +118,7 @@ def write_masks_of_run_lengths(folder: Path) -> Path:
     content = outlines.coco_content()
     mask = np.zeros(outlines.SIZE, np.int32)
     mask[5:20, 9:30] = 1
-    content["annotations"][0]["segmentation"] = run_lengths_of_ids(mask)[1].to_coco()
+    content["annotations"][0]["segmentation"] = encode_id_map(mask)[1].to_coco()
     content["annotations"][1]["segmentation"] = {
         "size": list(outlines.SIZE), "counts": [5, 10, 3057],
     }  # fmt: skip
@@ -217,7 +217,7 @@ def write_results(place: Path) -> None:
     entries = [
         {"image_id": n, "category_id": 3, "segmentation": rle.to_coco(), "score": 0.9}
         for n in range(2)
-        for rle in run_lengths_of_ids(dataset[n].id_maps[0]).values()
+        for rle in encode_id_map(dataset[n].id_maps[0]).values()
     ]
     outlines.write_json(place / "coco" / "results" / "results.json", entries)
     theirs = place / "panoptic"

@@ -39,7 +39,7 @@ def test_folders_without_files_of_others_are_taken(tmp_path, case):
 
 
 def results(folder):
-    with OutputFolder(folder).writing("a.json") as path:
+    with OutputFolder(folder).new_file("a.json") as path:
         path.write_text("{}")
 
 

@@ -37,11 +37,11 @@ def export(
     check_writable(out)
     from unimask.checkpoints import misfit, write_huggingface
     from unimask.checkpoints.huggingface.folder import FILES
-    from unimask.formats.output_folder import output_folder
+    from unimask.formats.output_folder import open_output_folder
 
     if all((out / name).exists() for name in FILES):
         raise SettingsError(f"{out} already holds a model: give another folder")
-    output_folder(out).check(FILES)
+    open_output_folder(out).check(FILES)
     from unimask.inference.load import read_source
 
     checkpoint = read_source(model)

@@ -96,11 +96,11 @@ def predict(
 ) -> None:
     """Segment images and write an overlay, an id map and a JSON file for each."""
     limits = parse_window(window)
-    from unimask.formats.output_folder import output_folder
+    from unimask.formats.output_folder import open_output_folder
     from unimask.results import result_names
 
     check_writable(out)
-    folder = output_folder(out)
+    folder = open_output_folder(out)
     failures: list[str] = []
     stems = unique_stems(expand(sources, recursive, failures))
     folder.check(name for stem in stems.values() for name in result_names(stem).values())
@@ -280,7 +280,7 @@ def unique_stems(images: Iterable[tuple[str, str]]) -> dict[str, str]:
 
     Names that differ only in case count as equal, because some file systems ignore case.
     """
-    from unimask.formats.output_folder import RECORD
+    from unimask.formats.output_folder import RECORD_NAME
 
     used: set[str] = set()
     stems: dict[str, str] = {}
@@ -289,7 +289,9 @@ def unique_stems(images: Iterable[tuple[str, str]]) -> dict[str, str]:
             continue
         first = stem = stem or "image"
         number = 1
-        while stem.casefold() in used or f"{PurePosixPath(stem).name}.json".casefold() == RECORD:
+        while (
+            stem.casefold() in used or f"{PurePosixPath(stem).name}.json".casefold() == RECORD_NAME
+        ):
             number += 1
             stem = f"{first}_{number}"
         used.add(stem.casefold())

@@ -19,7 +19,7 @@ from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.found import WHOLE, Wish, open_image
 from unimask.errors import OutputError, SettingsError
 from unimask.formats.atomic import atomic_folder
-from unimask.formats.output_folder import foreign_entries
+from unimask.formats.output_folder import list_foreign_files
 from unimask.labels import LabelSet
 
 FORMATS: dict[str, Callable[[Path, LabelSet], Writer]] = {
@@ -185,7 +185,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     Raises:
         OutputError: `target` is not empty, or cannot be written.
     """
-    entries = foreign_entries(target)
+    entries = list_foreign_files(target)
     if entries:
         raise OutputError(f"{target} is not empty (it holds {entries[0]}): give a new folder")
     with atomic_folder(target) as temporary:

@@ -26,7 +26,7 @@ from unimask.datasets.objects.yolo import find_yolo
 from unimask.datasets.splits import splits_in
 from unimask.datasets.tables.find import find_on_hub, find_tables_in, is_on_hub
 from unimask.errors import DataError, MissingExtraError, SettingsError
-from unimask.formats.json_outline import json_outline
+from unimask.formats.json_outline import read_json_outline
 
 Find = Callable[[Path], Found | None]
 
@@ -233,7 +233,7 @@ def damaged_jsons(folder: Path) -> Iterator[str]:
     """Yield the end of a sentence about each JSON file that cannot be parsed."""
     files = [file for file in files_with(folder, ".json")[:MOST_INNER] if file.is_file()]
     for file in files:
-        if fault := json_outline(file, 1 << 20).fault:
+        if fault := read_json_outline(file, 1 << 20).error:
             yield f", and {file} cannot be read as JSON ({fault})"
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from unimask.datasets.found import tell
 from unimask.datasets.name_forms import composed, decoded, match_names, names_in, without_suffix
 from unimask.errors import DataError
-from unimask.formats.output_folder import RECORD
+from unimask.formats.output_folder import RECORD_NAME
 from unimask.processing.images import SUFFIXES, is_image, no_limit_of_pil, read_image
 from unimask.processing.orientation import SWAPS_SIDES, read_orientation
 
@@ -36,7 +36,9 @@ def is_passed_over(name: str) -> bool:
 
 def datasets_in(folder: Path, inner: Iterable[str]) -> list[str]:
     """Return the subfolders of a dataset, sorted, without hidden ones and those of results."""
-    return sorted(n for n in inner if not is_passed_over(n) and not (folder / n / RECORD).exists())
+    return sorted(
+        n for n in inner if not is_passed_over(n) and not (folder / n / RECORD_NAME).exists()
+    )
 
 
 def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:

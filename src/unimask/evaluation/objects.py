@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from unimask.datasets import Sample
-from unimask.formats.run_length import RunLength, run_lengths_of_ids
+from unimask.formats.run_length import RunLength, encode_id_map
 from unimask.labels import LabelSet
 from unimask.metrics import Objects
 from unimask.results import Result
@@ -20,7 +20,7 @@ def true_objects(sample: Sample, labels: LabelSet) -> Objects:
     masks: dict[int, RunLength] = {}
     nothing = RunLength(sample.size, np.array([sample.size[0] * sample.size[1]], np.uint32))
     for layer in sample.id_maps:
-        masks |= run_lengths_of_ids(layer)
+        masks |= encode_id_map(layer)
     rows = np.flatnonzero(np.array(labels.is_thing)[sample.label_ids])
     drawn = [masks.get(row + 1, nothing) for row in rows.tolist()]
     areas = np.array([mask.area for mask in drawn], np.float64)
@@ -62,4 +62,4 @@ def disjoint_masks(result: Result, least_score: float) -> list[RunLength]:
         s for s in result.segments if s.is_thing and (s.score is None or s.score >= least_score)
     )
     ids = replace(result, segments=tuple(chosen), task="instance").segmentation
-    return list(run_lengths_of_ids(ids).values())
+    return list(encode_id_map(ids).values())

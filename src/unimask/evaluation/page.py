@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from unimask.errors import printable
 from unimask.evaluation.gallery import Exhibit
-from unimask.formats.output_file import GENERATOR, META, write_text
+from unimask.formats.output_file import GENERATOR, GENERATOR_TAG, write_text
 from unimask.labels import LabelSet
 from unimask.metrics.absent import Scores, absent_in_words, split_absent
 from unimask.visualization.palette import class_colour
@@ -92,7 +92,7 @@ def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
     ]
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'{META}{GENERATOR.removeprefix("unimask ")}">'
+        f'{GENERATOR_TAG}{GENERATOR.removeprefix("unimask ")}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(page.title)}</title><style>{STYLE}</style></head><body>"
     )

@@ -107,7 +107,7 @@ def partial_name(suffix: str = "") -> str:
     """Return a temporary name that identifies the process that uses it."""
     pid = os.getpid()
     known = suffix if re.fullmatch(r"\.\w+", suffix) else ""
-    return f".partial-{host_name()}-{pid}-{start_of(pid)}-{uuid.uuid4().hex[:12]}{known}"
+    return f".partial-{host_name()}-{pid}-{process_start_time(pid)}-{uuid.uuid4().hex[:12]}{known}"
 
 
 def is_partial(name: str) -> bool:
@@ -153,10 +153,10 @@ def is_running(pid: int, start: int) -> bool:
         return False
     except OSError:  # The process belongs to another user.
         pass
-    return UNKNOWN_START in (start, start_of(pid)) or start == start_of(pid)
+    return UNKNOWN_START in (start, process_start_time(pid)) or start == process_start_time(pid)
 
 
-def start_of(pid: int) -> int:
+def process_start_time(pid: int) -> int:
     """Return the start time of a process in clock ticks; `UNKNOWN_START` outside Linux."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(errors="replace")

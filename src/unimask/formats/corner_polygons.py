@@ -37,29 +37,32 @@ def corner_polygons(mask: Bool[np.ndarray, "h w"]) -> list[Loop]:
     # are above right and below left, so that they stay in one part.
     downwards = above_left.ravel()[corners] != second
     by_column = np.lexsort((downwards, rows, columns))
-    beside = (np.arange(len(corners)) ^ 1).tolist()
-    below = np.empty(len(corners), np.int64)
-    below[by_column[::2]], below[by_column[1::2]] = by_column[1::2], by_column[::2]
+    row_neighbours = (np.arange(len(corners)) ^ 1).tolist()
+    column_neighbours = np.empty(len(corners), np.int64)
+    column_neighbours[by_column[::2]], column_neighbours[by_column[1::2]] = (
+        by_column[1::2],
+        by_column[::2],
+    )
     points = np.stack([columns, rows], axis=1)
-    return [points[loop] for loop in cycles(beside, below.tolist())]
+    return [points[loop] for loop in trace_cycles(row_neighbours, column_neighbours.tolist())]
 
 
-def cycles(beside: list[int], below: list[int]) -> list[list[int]]:
+def trace_cycles(row_neighbours: list[int], column_neighbours: list[int]) -> list[list[int]]:
     """Trace cycles, alternating steps along rows and columns, until every vertex was visited."""
-    met, loops = [False] * len(beside), []
-    for start in range(len(beside)):
-        loop, here = [], start
-        while not met[here]:
-            there = beside[here]
-            met[here] = met[there] = True
-            loop += [here, there]
-            here = below[there]
+    is_visited, loops = [False] * len(row_neighbours), []
+    for start in range(len(row_neighbours)):
+        loop, vertex = [], start
+        while not is_visited[vertex]:
+            neighbour = row_neighbours[vertex]
+            is_visited[vertex] = is_visited[neighbour] = True
+            loop += [vertex, neighbour]
+            vertex = column_neighbours[neighbour]
         if loop:
             loops.append(loop)
     return loops
 
 
-def one_polygon(loops: list[Loop]) -> Loop:
+def join_polygons(loops: list[Loop]) -> Loop:
     """Join polygons into one, by bridges of zero width that are traversed in both directions.
 
     Each polygon is connected to the next at their closest vertices. A point inside an odd number of
@@ -68,19 +71,19 @@ def one_polygon(loops: list[Loop]) -> Loop:
     Args:
         loops: Polygons to join, at least one.
     """
-    there: list[np.ndarray] = []
-    back: list[np.ndarray] = []
+    outbound: list[np.ndarray] = []
+    inbound: list[np.ndarray] = []
     entry = 0
     for loop, following in zip(loops, [*loops[1:], None], strict=True):
-        around = np.concatenate([loop[entry:], loop[: entry + 1]])
+        vertices = np.concatenate([loop[entry:], loop[: entry + 1]])
         if following is None:
-            there.append(around[: len(around) if back else -1])
+            outbound.append(vertices[: len(vertices) if inbound else -1])
             break
-        distances, nearest = KDTree(following).query(around[:-1])
+        distances, nearest = KDTree(following).query(vertices[:-1])
         exit_ = int(np.argmin(distances))
         entry = int(np.asarray(nearest)[exit_])
-        there.append(around[: exit_ + 1])
-        back.append(around[exit_:])
-    if back:
-        back[0] = back[0][:-1]  # a polygon closes itself
-    return np.concatenate([*there, *reversed(back)])
+        outbound.append(vertices[: exit_ + 1])
+        inbound.append(vertices[exit_:])
+    if inbound:
+        inbound[0] = inbound[0][:-1]  # a polygon closes itself
+    return np.concatenate([*outbound, *reversed(inbound)])

@@ -11,15 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from unimask.formats.json_stream import Reader, open_json
+from unimask.formats.json_stream import JsonReader, open_json
 
-BUDGET = 1 << 26
+MAX_SCANNED_CHARACTERS = 1 << 26
 """Number of characters after which the scan stops by default."""
 
-LONGEST = 1 << 25
+MAX_VALUE_LENGTH = 1 << 25
 """Maximum length in characters of a single value in the scan; images in base64 are shorter."""
 
-SAMPLED = 64
+MAX_SAMPLED_ITEMS = 64
 """Number of items of a list whose keys are collected."""
 
 Kind = Literal["object", "list", "value"]
@@ -32,11 +32,11 @@ class JsonOutline:
     Attributes:
         kind: Type of the whole file; "value" for anything except an object or a list.
         keys: Type of the value of each top-level key, in the order of the file.
-        items: Keys of the first `SAMPLED` items of each list of objects, by the key of the list,
-            which is "" if the whole file is a list.
+        items: Keys of the first `MAX_SAMPLED_ITEMS` items of each list of objects, by the key
+            of the list, which is "" if the whole file is a list.
         counts: Number of items of each list that were scanned.
         complete: Whether the scan reached the end of the file.
-        fault: Error that ended the scan; empty if there was none.
+        error: Error that ended the scan; empty if there was none.
     """
 
     kind: Kind = "value"
@@ -44,23 +44,23 @@ class JsonOutline:
     items: Mapping[str, frozenset[str]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     complete: bool = False
-    fault: str = ""
+    error: str = ""
 
     def may_have(self, key: str) -> bool:
         """Return whether the file has a key, or may have it after the scanned part."""
-        return key in self.keys or not (self.complete or self.fault)
+        return key in self.keys or not (self.complete or self.error)
 
     def item_keys(self, key: str) -> frozenset[str]:
         """Return the keys of the first objects in a list; empty if there are none."""
         return self.items.get(key, frozenset())
 
 
-def json_outline(path: Path, budget: int = BUDGET) -> JsonOutline:
+def read_json_outline(path: Path, budget: int = MAX_SCANNED_CHARACTERS) -> JsonOutline:
     """Scan the top level of a JSON file; results are cached until the file changes.
 
     The time is linear in the number of characters read, which `budget` limits, and at most one item
     of a list is in memory at a time. If a file cannot be opened or is not valid JSON, the result
-    holds what precedes the error, and the error as `fault`.
+    holds what precedes the error, and the message of the error.
 
     Args:
         path: JSON file in UTF-8, UTF-16 or UTF-32.
@@ -69,33 +69,33 @@ def json_outline(path: Path, budget: int = BUDGET) -> JsonOutline:
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
-        return JsonOutline(fault=str(error))
-    return scan(str(path), budget, status.st_mtime_ns, status.st_size)
+        return JsonOutline(error=str(error))
+    return scan_file(str(path), budget, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=1 << 16)
-def scan(path: str, budget: int, changed: int, size: int) -> JsonOutline:
+def scan_file(path: str, budget: int, changed: int, size: int) -> JsonOutline:
     """Scan a file; `changed` and `size` are cache keys that detect a changed file."""
     del changed, size
-    state = Scan()
+    state = OutlineScan()
     try:
         with open_json(Path(path)) as stream:
-            state.complete = state.walk(Reader(stream, LONGEST), budget)
+            state.complete = state.walk(JsonReader(stream, MAX_VALUE_LENGTH), budget)
     except OSError as error:
-        state.fault = error.strerror or str(error)
+        state.error = error.strerror or str(error)
     except (ValueError, RecursionError) as error:
-        state.fault = str(error)
+        state.error = str(error)
     return JsonOutline(
         state.kind,
         state.keys,
         {key: frozenset(names) for key, names in state.items.items()},
         state.counts,
         state.complete,
-        state.fault,
+        state.error,
     )
 
 
-class Scan:
+class OutlineScan:
     """State of a scan."""
 
     def __init__(self) -> None:
@@ -104,11 +104,11 @@ class Scan:
         self.items: dict[str, set[str]] = {}
         self.counts: dict[str, int] = {}
         self.complete = False
-        self.fault = ""
+        self.error = ""
 
-    def walk(self, reader: Reader, budget: int) -> bool:
+    def walk(self, reader: JsonReader, budget: int) -> bool:
         """Scan the file, and return whether its end was reached within the budget."""
-        self.kind = kind_at(reader)
+        self.kind = peek_kind(reader)
         if self.kind == "list":
             return self.walk_list("", reader, budget)
         if self.kind == "value":
@@ -118,7 +118,7 @@ class Scan:
         while reader.peek() != "}":
             key = reader.value()
             reader.expect(":")
-            self.keys[str(key)] = kind = kind_at(reader)
+            self.keys[str(key)] = kind = peek_kind(reader)
             if kind != "list":
                 reader.value()
             elif not self.walk_list(str(key), reader, budget):
@@ -129,13 +129,13 @@ class Scan:
                 reader.expect(",")
         return True
 
-    def walk_list(self, key: str, reader: Reader, budget: int) -> bool:
+    def walk_list(self, key: str, reader: JsonReader, budget: int) -> bool:
         """Scan one list, and return whether its end was reached within the budget."""
         self.counts[key] = 0
         reader.expect("[")
         while reader.peek() != "]":
             item: Any = reader.value()
-            if isinstance(item, dict) and self.counts[key] < SAMPLED:
+            if isinstance(item, dict) and self.counts[key] < MAX_SAMPLED_ITEMS:
                 self.items.setdefault(key, set()).update(item)
             self.counts[key] += 1
             if reader.offset > budget:
@@ -146,6 +146,6 @@ class Scan:
         return True
 
 
-def kind_at(reader: Reader) -> Kind:
+def peek_kind(reader: JsonReader) -> Kind:
     """Return the type of the next value."""
     return {"{": "object", "[": "list"}.get(reader.peek(), "value")  # type: ignore[return-value]

@@ -11,20 +11,20 @@ from typing import Any, TextIO
 
 from unimask.errors import DataError
 
-CHUNK = 1 << 22
+CHUNK_CHARACTERS = 1 << 22
 """Number of characters per read."""
 
-LONGEST = 1 << 30
+MAX_VALUE_LENGTH = 1 << 30
 """Maximum length of a single value in characters."""
 
-BLANK = re.compile(r"[ \t\r\n]*")
+WHITESPACE = re.compile(r"[ \t\r\n]*")
 COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*(?=[^ \t\r\n\]])")
 """What separates two items of a list."""
 
-TOKEN = 16
+MAX_TOKEN_LENGTH = 16
 """Maximum length in characters of a token that may be incomplete at the end of the buffer."""
 
-AFTER = frozenset(" \t\r\n,:]}")
+VALUE_DELIMITERS = frozenset(" \t\r\n,:]}")
 """Characters that may follow a value."""
 
 
@@ -42,9 +42,9 @@ def stream_lists(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]
     """
     try:
         with open_json(path) as stream:
-            yield from Reader(stream).object_items(keys)
+            yield from JsonReader(stream).object_items(keys)
     except (OSError, RecursionError, ValueError) as error:
-        raise unreadable(path, error) from error
+        raise json_error(path, error) from error
 
 
 def load_json(path: Path) -> Any:
@@ -57,10 +57,10 @@ def load_json(path: Path) -> Any:
         with open_json(path) as stream:
             return json.load(stream)
     except (OSError, RecursionError, ValueError) as error:
-        raise unreadable(path, error) from error
+        raise json_error(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> DataError:
+def json_error(path: Path, error: Exception) -> DataError:
     """Return the error for a file that cannot be read as JSON."""
     if isinstance(error, OSError):
         return DataError(f"{path} cannot be read: {error.strerror}")
@@ -82,7 +82,7 @@ def open_json(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
 
 
-class Reader:
+class JsonReader:
     """Incremental parser over a buffer of the text.
 
     Args:
@@ -90,15 +90,15 @@ class Reader:
         longest: Maximum length of a value in characters.
     """
 
-    def __init__(self, stream: TextIO, longest: int = LONGEST) -> None:
-        self.stream, self.longest = stream, longest
-        self.text, self.place, self.passed = "", 0, 0
+    def __init__(self, stream: TextIO, max_length: int = MAX_VALUE_LENGTH) -> None:
+        self.stream, self.max_length = stream, max_length
+        self.text, self.position, self.consumed = "", 0, 0
         self.decode = json.JSONDecoder().raw_decode
 
     @property
     def offset(self) -> int:
         """Characters of the text that have been read so far."""
-        return self.passed + self.place
+        return self.consumed + self.position
 
     def object_items(self, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         """Yield the items of the requested lists of an object."""
@@ -131,8 +131,8 @@ class Reader:
         while self.peek() != "]":
             yield self.value()
             # The usual case without method calls.
-            while comma := COMMA.match(self.text, self.place):
-                self.place = comma.end()
+            while comma := COMMA.match(self.text, self.position):
+                self.position = comma.end()
                 yield self.value()
             if self.peek() != "]":
                 self.expect(",")
@@ -142,26 +142,30 @@ class Reader:
         """Parse one value, reading as much of the file as it needs.
 
         Raises:
-            ValueError: It is not valid JSON, or longer than `longest`.
+            ValueError: It is not valid JSON, or longer than `max_length`.
         """
         self.peek()
         while True:
             try:
-                value, end = self.decode(self.text, self.place)
+                value, end = self.decode(self.text, self.position)
             except json.JSONDecodeError as error:
                 unfinished = error.msg.startswith("Unterminated string")
-                if not unfinished and error.pos + TOKEN < len(self.text):
-                    raise ValueError(f"{error.msg}, character {self.passed + error.pos}") from None
-                if len(self.text) - self.place > self.longest:
+                if not unfinished and error.pos + MAX_TOKEN_LENGTH < len(self.text):
                     raise ValueError(
-                        f"a value of more than {self.longest} characters at {self.offset}"
+                        f"{error.msg}, character {self.consumed + error.pos}"
                     ) from None
-                if not self.more():
-                    raise ValueError(f"{error.msg}, character {self.passed + error.pos}") from None
+                if len(self.text) - self.position > self.max_length:
+                    raise ValueError(
+                        f"a value of more than {self.max_length} characters at {self.offset}"
+                    ) from None
+                if not self.read_more():
+                    raise ValueError(
+                        f"{error.msg}, character {self.consumed + error.pos}"
+                    ) from None
                 continue
             # A number at the end of the buffer may continue: "1", "1.", "1.5e", "1.5e-3".
-            if self.text[end : end + 1] in AFTER or not self.more():
-                self.place = end
+            if self.text[end : end + 1] in VALUE_DELIMITERS or not self.read_more():
+                self.position = end
                 return value
 
     def peek(self) -> str:
@@ -171,12 +175,12 @@ class Reader:
             ValueError: The text ends.
         """
         while True:
-            blank = BLANK.match(self.text, self.place)
-            self.place = self.place if blank is None else blank.end()
-            if self.place < len(self.text):
-                return self.text[self.place]
-            if not self.more():
-                raise ValueError("it ends too early")
+            whitespace = WHITESPACE.match(self.text, self.position)
+            self.position = self.position if whitespace is None else whitespace.end()
+            if self.position < len(self.text):
+                return self.text[self.position]
+            if not self.read_more():
+                raise ValueError("the file ends too early")
 
     def expect(self, character: str) -> None:
         """Skip a character.
@@ -185,8 +189,8 @@ class Reader:
             ValueError: The next character is another one.
         """
         if self.peek() != character:
-            raise ValueError(f"{self.text[self.place]!r} where {character!r} should be")
-        self.place += 1
+            raise ValueError(f"{self.text[self.position]!r} where {character!r} should be")
+        self.position += 1
 
     def expect_end(self) -> None:
         """Check that nothing follows the value.
@@ -194,16 +198,16 @@ class Reader:
         Raises:
             ValueError: Something follows, such as a second object.
         """
-        while BLANK.fullmatch(self.text, self.place):
-            self.place = len(self.text)
-            if not self.more():
+        while WHITESPACE.fullmatch(self.text, self.position):
+            self.position = len(self.text)
+            if not self.read_more():
                 return
-        raise ValueError(f"{self.text[self.place :].lstrip()[:1]!r} after the end of the object")
+        raise ValueError(f"{self.text[self.position :].lstrip()[:1]!r} after the end of the object")
 
-    def more(self) -> bool:
+    def read_more(self) -> bool:
         """Read at least as much text as is unfinished, so that long values need few reads."""
-        rest = self.text[self.place :]
-        read = self.stream.read(max(CHUNK, len(rest)))
-        self.passed += self.place
-        self.text, self.place = rest + read, 0
+        rest = self.text[self.position :]
+        read = self.stream.read(max(CHUNK_CHARACTERS, len(rest)))
+        self.consumed += self.position
+        self.text, self.position = rest + read, 0
         return bool(read)

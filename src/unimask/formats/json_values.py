@@ -10,30 +10,30 @@ import msgspec
 from unimask.errors import DataError
 
 Id = int | float | str
-"""Types in which ids occur; records declare ids with it and normalise them by `normalized_id`."""
+"""Types in which ids occur; records declare ids with it and normalise them by `normalize_id`."""
 
 Flag = bool | int | float | str | None
-"""Types in which flags occur; records declare flags with it and parse them by `parsed_flag`."""
+"""Types in which flags occur; records declare flags with it and parse them by `parse_flag`."""
 
 Number = int | float | str | None
 """Types in which numbers occur, including text, which spreadsheets and VIA write."""
 
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 """Largest id: a signed integer of 64 bits."""
 
-WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,18})(?:\.0{1,18})?", re.ASCII)
+INTEGER_TEXT = re.compile(r"-?(?:0|[1-9]\d{0,18})(?:\.0{1,18})?", re.ASCII)
 """Text that is an integer. "01" is not, because names of files and slides begin with zeros."""
 
-NO_TEXT = re.compile("[\0\ud800-\udfff]")
+INVALID_CHARACTERS = re.compile("[\0\ud800-\udfff]")
 """NUL and unpaired surrogates, which JSON can contain and file names cannot."""
 
-LONGEST_NUMBER = 64
+MAX_NUMBER_LENGTH = 64
 """Maximum length in characters of a number in text."""
 
 TRUE_WORDS = frozenset(("1", "1.0", "true", "t", "yes", "y"))
 FALSE_WORDS = frozenset(("", "0", "0.0", "false", "f", "no", "n", "nan", "none", "null"))
 
-PLAIN = {
+PLAIN_WORDS = {
     "Object missing required": "lacks the",
     "`bool | int | float | str | null`": "0 or 1",
     "`int | float | str | null`": "a number",
@@ -52,7 +52,7 @@ class JsonValueError(DataError, ValueError):
     """
 
 
-def normalized_id(value: object) -> int | str:
+def normalize_id(value: object) -> int | str:
     """Return an id in its normal form, in which equal ids compare equal.
 
     1, 1.0, "1", " 1 " and "1.0" become the integer 1. "01" and other text stay text, stripped of
@@ -61,25 +61,25 @@ def normalized_id(value: object) -> int | str:
     Raises:
         JsonValueError: It is neither an integer of 64 bits nor valid text.
     """
-    if type(value) is int and abs(value) <= LARGEST_ID:
+    if type(value) is int and abs(value) <= MAX_ID:
         return value
     if isinstance(value, str):
-        text = plain_text(value).strip()
+        text = parse_text(value).strip()
         if not text:
             raise JsonValueError("is an empty id: expected a whole number or text")
-        if not WHOLE.fullmatch(text):
+        if not INTEGER_TEXT.fullmatch(text):
             return text
         number: object = int(text.partition(".")[0])
     else:
         number = value
     if isinstance(number, float) and number.is_integer():
         number = int(number)
-    if isinstance(number, bool) or not isinstance(number, int) or abs(number) > LARGEST_ID:
-        raise JsonValueError(f"is {shown(value)}: expected an id, a whole number or text")
+    if isinstance(number, bool) or not isinstance(number, int) or abs(number) > MAX_ID:
+        raise JsonValueError(f"is {abbreviate(value)}: expected an id, a whole number or text")
     return number
 
 
-def parsed_flag(value: object) -> bool:
+def parse_flag(value: object) -> bool:
     """Parse a flag that is a boolean, a number or text.
 
     Missing values are False: None, NaN, "", "nan", "none" and "null".
@@ -96,22 +96,24 @@ def parsed_flag(value: object) -> bool:
         return True
     if word in FALSE_WORDS:
         return False
-    raise JsonValueError(f"is {shown(value)}: expected 0 or 1")
+    raise JsonValueError(f"is {abbreviate(value)}: expected 0 or 1")
 
 
-def whole_number(value: object, largest: int, smallest: int = 0) -> int:
+def parse_integer(value: object, maximum: int, minimum: int = 0) -> int:
     """Parse an integer, which may be written as 48, 48.0 or "48".
 
     Raises:
-        JsonValueError: It is not an integer from `smallest` to `largest`.
+        JsonValueError: It is not an integer from `minimum` to `maximum`.
     """
-    number = real_number(value)
-    if isfinite(number) and number.is_integer() and smallest <= number <= largest:
+    number = parse_float(value)
+    if isfinite(number) and number.is_integer() and minimum <= number <= maximum:
         return int(value) if isinstance(value, int) else int(number)
-    raise JsonValueError(f"is {shown(value)}: expected a whole number from {smallest} to {largest}")
+    raise JsonValueError(
+        f"is {abbreviate(value)}: expected a whole number from {minimum} to {maximum}"
+    )
 
 
-def real_number(value: object) -> float:
+def parse_float(value: object) -> float:
     """Parse a number that is written as such or as text; return NaN if it is missing.
 
     Raises:
@@ -125,35 +127,35 @@ def real_number(value: object) -> float:
         try:
             if not isinstance(value, str):
                 return float(value)
-            if len(value) <= LONGEST_NUMBER:
+            if len(value) <= MAX_NUMBER_LENGTH:
                 return float(value) if value.strip() else float("nan")
         except (ValueError, OverflowError):
             pass
-    raise JsonValueError(f"is {shown(value)}: expected a number")
+    raise JsonValueError(f"is {abbreviate(value)}: expected a number")
 
 
-def plain_text(value: object) -> str:
+def parse_text(value: object) -> str:
     """Return text that can be a name: without NUL and without unpaired surrogates.
 
     Raises:
         JsonValueError: The value is not such text.
     """
     if not isinstance(value, str):
-        raise JsonValueError(f"is {shown(value)}: expected text")
-    if NO_TEXT.search(value):
-        raise JsonValueError(f"is {shown(value)}: expected text of valid characters")
+        raise JsonValueError(f"is {abbreviate(value)}: expected text")
+    if INVALID_CHARACTERS.search(value):
+        raise JsonValueError(f"is {abbreviate(value)}: expected text of valid characters")
     return value
 
 
-def text_or_number(value: object) -> str:
+def parse_class_name(value: object) -> str:
     """Return the name of a class, which may be an integer.
 
     Raises:
         JsonValueError: The value is neither text nor an integer.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(normalized_id(value))
-    return plain_text(value)
+        return str(normalize_id(value))
+    return parse_text(value)
 
 
 def normalize_fields(
@@ -176,27 +178,27 @@ def normalize_fields(
         raise JsonValueError(f"{field} {error}") from None
 
 
-def shown(value: object) -> str:
+def abbreviate(value: object) -> str:
     """Return the start of a value for a message."""
-    if isinstance(value, int) and abs(value) > LARGEST_ID:
+    if isinstance(value, int) and abs(value) > MAX_ID:
         return f"a number of {value.bit_length()} bits"
     if isinstance(value, str):
         return ascii(value[:40])
-    return ascii(value)[:40] if not isinstance(value, dict | list) else type_name(value)
+    return ascii(value)[:40] if not isinstance(value, dict | list) else json_type_name(value)
 
 
-def type_name(value: object) -> str:
+def json_type_name(value: object) -> str:
     """Return JSON's name for the type of a value."""
     return {dict: "an object", list: "an array"}.get(type(value), type(value).__name__)
 
 
-def read_record(value: Any, record: type[Record], where: str = "") -> Record:
+def convert_record(value: Any, record: type[Record], path: str = "") -> Record:
     """Convert parsed JSON to a record, a `msgspec.Struct` with fields of the declared types.
 
     Args:
         value: Value that `json` parsed.
         record: Type of the record.
-        where: Path of the value in its file, such as "images[3]".
+        path: Path of the value in its file, such as "images[3]".
 
     Raises:
         JsonValueError: A field is missing or of another type; the message begins with its path.
@@ -207,12 +209,12 @@ def read_record(value: Any, record: type[Record], where: str = "") -> Record:
         message, _, place = str(error).rpartition(" - at `$")
         if not message:
             message, place = str(error), ""
-        for technical, plain in PLAIN.items():
+        for technical, plain in PLAIN_WORDS.items():
             message = message.replace(technical, plain)
         message = message[:1].lower() + message[1:]
-        field = f"{where}{place.removesuffix('`')}".removeprefix(".")
+        field = f"{path}{place.removesuffix('`')}".removeprefix(".")
         raise JsonValueError(f"{field}: {message}" if field else message) from None
     except UnicodeError:
-        raise JsonValueError(f"{where} has a key of invalid characters".lstrip()) from None
+        raise JsonValueError(f"{path} has a key of invalid characters".lstrip()) from None
     except RecursionError:
-        raise JsonValueError(f"{where} is nested too deeply".lstrip()) from None
+        raise JsonValueError(f"{path} is nested too deeply".lstrip()) from None

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 GENERATOR = f"unimask {__version__}"
 """Name of the generator in JSON reports, HTML pages and images."""
 
-META = '<meta name="generator" content="unimask '
-FIRST_KEY = '{\n  "generator": "unimask '
-SOFTWARE = 0x0131
+GENERATOR_TAG = '<meta name="generator" content="unimask '
+GENERATOR_KEY = '{\n  "generator": "unimask '
+EXIF_SOFTWARE = 0x0131
 """EXIF tag of the software that wrote an image."""
 
-BEGINNING = 1024
+INSPECTED_BYTES = 1024
 """Number of bytes of a file that are inspected."""
 
 
@@ -40,7 +40,7 @@ def check_output_files(*paths: str | Path | None, overwrite: bool = False) -> No
         check_writable(file.parent)
         check_replaceable(file, overwrite=overwrite)
     if len({file.resolve() for file in files}) < len(files):
-        raise SettingsError(f"{files[0]} is asked for twice: give each output a file of its own")
+        raise SettingsError(f"{files[0]} is the path of two outputs: give each output its own file")
 
 
 def check_replaceable(path: Path, *, overwrite: bool = False) -> None:
@@ -51,29 +51,29 @@ def check_replaceable(path: Path, *, overwrite: bool = False) -> None:
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the path of a file")
-    if overwrite or not (path.exists() or path.is_symlink()) or is_ours(path):
+    if overwrite or not (path.exists() or path.is_symlink()) or is_written_by_unimask(path):
         return
     raise OutputError(
         f"{path} was not written by unimask and is not replaced: give another file, or --overwrite"
     )
 
 
-def is_ours(path: Path) -> bool:
+def is_written_by_unimask(path: Path) -> bool:
     """Return whether unimask wrote this report, page or image; links are not followed."""
     if path.is_symlink() or not path.is_file():
         return False
     try:
         with path.open("rb") as stream:
-            beginning = stream.read(BEGINNING)
+            beginning = stream.read(INSPECTED_BYTES)
     except OSError:
         return False
-    if beginning.startswith(FIRST_KEY.encode()) or META.encode() in beginning:
+    if beginning.startswith(GENERATOR_KEY.encode()) or GENERATOR_TAG.encode() in beginning:
         return True
     from PIL import Image  # It would slow down each start of the CLI.
 
     try:
         with Image.open(path) as image:
-            return str(image.getexif().get(SOFTWARE, "")).startswith("unimask ")
+            return str(image.getexif().get(EXIF_SOFTWARE, "")).startswith("unimask ")
     except Exception:  # The file is no image, or its decoder raises an arbitrary exception.
         return False
 
@@ -108,7 +108,7 @@ def check_image_suffix(path: Path) -> None:
     from PIL import Image
 
     if path.suffix.lower() not in Image.registered_extensions():
-        raise SettingsError(f"{path} names no known image format: let it end in .png or .jpg")
+        raise SettingsError(f"{path} has no suffix of a known image format: use .png or .jpg")
 
 
 def write_image(path: Path, image: "Image.Image", *, overwrite: bool) -> None:
@@ -121,6 +121,6 @@ def write_image(path: Path, image: "Image.Image", *, overwrite: bool) -> None:
 
     check_replaceable(path, overwrite=overwrite)
     exif = Image.Exif()
-    exif[SOFTWARE] = GENERATOR
+    exif[EXIF_SOFTWARE] = GENERATOR
     with atomic_path(path) as temporary:
         image.save(temporary, exif=exif)

@@ -13,25 +13,33 @@ from unimask.errors import OutputError
 from unimask.formats.atomic import atomic_path, is_partial, partial_path, write_error
 from unimask.version import __version__
 
-RECORD = "unimask.json"
+RECORD_NAME = "unimask.json"
 """File that lists the files that unimask wrote into a folder, with the SHA-256 of each."""
 
-LOCK = ".unimask.lock"
+LOCK_NAME = ".unimask.lock"
 LOCK_SECONDS, POLL_SECONDS = 60.0, 0.002
 
-JUNK = {".DS_Store", ".directory", ".gitkeep", ".keep", "Thumbs.db", "desktop.ini", "lost+found"}
+SYSTEM_FILES = {
+    ".DS_Store",
+    ".directory",
+    ".gitkeep",
+    ".keep",
+    "Thumbs.db",
+    "desktop.ini",
+    "lost+found",
+}
 """Files that operating systems create in empty folders, and placeholders for version control."""
 
-HEAD = f'{{\n"unimask": "{__version__}",\n"files": {{\n'
-TAIL = "\n}}\n"
-BETWEEN = ",\n"
+RECORD_HEAD = f'{{\n"unimask": "{__version__}",\n"files": {{\n'
+RECORD_TAIL = "\n}}\n"
+RECORD_SEPARATOR = ",\n"
 
-MOST_REPEATS = 4
+MAX_ENTRIES_PER_FILE = 4
 """Number of entries per file above which the record is compacted."""
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
-LISTED = 3
+MAX_LISTED_FILES = 3
 """Number of foreign files that a message names."""
 
 
@@ -51,9 +59,9 @@ class OutputFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.known: dict[str, set[str]] = {}
-        if len(self.read_record()) > MOST_REPEATS * len(self.known):
-            self.shorten_record()
+        self.recorded_hashes: dict[str, set[str]] = {}
+        if len(self.read_record()) > MAX_ENTRIES_PER_FILE * len(self.recorded_hashes):
+            self.compact_record()
 
     def check(self, names: Iterable[str]) -> None:
         """Test that files can be written without replacing foreign or modified ones.
@@ -77,21 +85,21 @@ class OutputFolder:
             )
 
     @contextmanager
-    def writing(self, name: str) -> Iterator[Path]:
+    def new_file(self, name: str) -> Iterator[Path]:
         """Yield a temporary path; record the file and move it into place when the block succeeds.
 
         Raises:
             OutputError: It would replace a foreign or modified file, or cannot be written.
         """
-        if not (self.path / RECORD).exists():
+        if not (self.path / RECORD_NAME).exists():
             self.create_record()
         self.check([name])
         target = self.path / name
         with partial_path(target) as temporary:
             yield temporary
-            digest = sha256_of(temporary)
-            with self.locked():
-                self.append(name, digest)
+            digest = compute_sha256(temporary)
+            with self.hold_lock():
+                self.append_entry(name, digest)
                 os.replace(temporary, target)
 
     def obstacles(self, names: Iterable[str], folders: set[str]) -> dict[str, str]:
@@ -105,7 +113,7 @@ class OutputFolder:
 
     def obstacle(self, name: str) -> str:
         """Return the reason why a file cannot be written as the end of a sentence, or ""."""
-        if PurePosixPath(name).name in (RECORD, LOCK) or not is_inside(name):
+        if PurePosixPath(name).name in (RECORD_NAME, LOCK_NAME) or not is_inside(name):
             return "cannot be the name of a result"
         target = self.path / name
         try:
@@ -116,13 +124,13 @@ class OutputFolder:
                 return ""
             if target.is_symlink() or not target.is_file():
                 return "is in the way: it is a link or a folder"
-            digest = sha256_of(target)
+            digest = compute_sha256(target)
         except OSError as error:
             return f"cannot be written ({error.strerror or error})"
-        if name not in self.known:
+        if name not in self.recorded_hashes:
             return "was not written by unimask and is not replaced"
         changed = "was changed since unimask wrote it and is not replaced"
-        return "" if digest in self.known[name] else changed
+        return "" if digest in self.recorded_hashes[name] else changed
 
     def read_record(self) -> list[tuple[str, str]]:
         """Read the recorded files as pairs of name and hash, the latest last.
@@ -130,9 +138,9 @@ class OutputFolder:
         Raises:
             OutputError: The folder holds files but no record, or the record is damaged.
         """
-        path = self.path / RECORD
+        path = self.path / RECORD_NAME
         if not os.path.lexists(path):
-            self.refuse_foreign()
+            self.check_foreign_files()
             return []
         try:
             ours = path.is_file() and not path.is_symlink()
@@ -146,12 +154,12 @@ class OutputFolder:
                 f"{path} is damaged, or was not written by unimask: give another folder"
             )
         for name, digest in pairs:
-            self.known.setdefault(name, set()).add(digest)
+            self.recorded_hashes.setdefault(name, set()).add(digest)
         return pairs
 
-    def shorten_record(self) -> None:
+    def compact_record(self) -> None:
         """Compact the record to two hashes per file: after a kill, either may be valid."""
-        with self.locked():
+        with self.hold_lock():
             latest: dict[str, list[str]] = {}
             for name, digest in reversed(self.read_record()):
                 hashes = latest.setdefault(name, [])
@@ -159,15 +167,17 @@ class OutputFolder:
                     hashes.insert(0, digest)
             self.write_record([(name, one) for name, two in latest.items() for one in two])
 
-    def refuse_foreign(self) -> None:
+    def check_foreign_files(self) -> None:
         """Refuse a folder that holds foreign files.
 
         Raises:
             OutputError: The folder holds foreign files.
         """
-        foreign = foreign_entries(self.path)
-        if foreign and RECORD not in foreign:
-            shown = ", ".join(foreign[:LISTED]) + (", ..." if len(foreign) > LISTED else "")
+        foreign = list_foreign_files(self.path)
+        if foreign and RECORD_NAME not in foreign:
+            shown = ", ".join(foreign[:MAX_LISTED_FILES]) + (
+                ", ..." if len(foreign) > MAX_LISTED_FILES else ""
+            )
             raise OutputError(
                 f"{self.path} holds files that unimask did not write ({shown}): give a new or "
                 "empty folder"
@@ -179,41 +189,41 @@ class OutputFolder:
         Raises:
             OutputError: The folder holds files, or is not writable.
         """
-        self.refuse_foreign()
+        self.check_foreign_files()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with self.locked():
-                if not (self.path / RECORD).exists():
+            with self.hold_lock():
+                if not (self.path / RECORD_NAME).exists():
                     self.write_record([])
         except OSError as error:
             raise write_error(self.path, error) from error
 
     def write_record(self, pairs: list[tuple[str, str]]) -> None:
         """Rewrite the whole record."""
-        with atomic_path(self.path / RECORD) as temporary:
-            lines = BETWEEN.join(record_line(*pair) for pair in pairs)
-            temporary.write_text(HEAD + lines + TAIL, encoding="utf-8")
+        with atomic_path(self.path / RECORD_NAME) as temporary:
+            lines = RECORD_SEPARATOR.join(record_line(*pair) for pair in pairs)
+            temporary.write_text(RECORD_HEAD + lines + RECORD_TAIL, encoding="utf-8")
 
-    def append(self, name: str, digest: str) -> None:
+    def append_entry(self, name: str, digest: str) -> None:
         """Append a file to the record in constant time; the lock must be held."""
-        self.known.setdefault(name, set()).add(digest)
-        path = self.path / RECORD
-        tail = TAIL.encode()
+        self.recorded_hashes.setdefault(name, set()).add(digest)
+        path = self.path / RECORD_NAME
+        tail = RECORD_TAIL.encode()
         with path.open("r+b", buffering=0) as stream:
             end = stream.seek(0, os.SEEK_END) - len(tail)
-            start = max(end - len(BETWEEN), 0)
+            start = max(end - len(RECORD_SEPARATOR), 0)
             stream.seek(start)
             before, after = stream.read(end - start), stream.read()
             if after == tail:
                 line = record_line(name, digest)
-                line = line if before.endswith(b"{\n") else BETWEEN + line
+                line = line if before.endswith(b"{\n") else RECORD_SEPARATOR + line
                 append_or_restore(stream, end, line.encode() + tail, tail)
                 return
         pairs = parse_record(path.read_text(encoding="utf-8")) or []  # truncated by a kill
         self.write_record([*pairs, (name, digest)])
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def hold_lock(self) -> Iterator[None]:
         """Hold the folder's lock, which serialises access to the record.
 
         Raises:
@@ -221,29 +231,30 @@ class OutputFolder:
         """
         from filelock import FileLock, Timeout  # The import takes 50 ms and readers do not need it.
 
-        lock = FileLock(self.path / LOCK, timeout=LOCK_SECONDS, poll_interval=POLL_SECONDS)
+        lock = FileLock(self.path / LOCK_NAME, timeout=LOCK_SECONDS, poll_interval=POLL_SECONDS)
         try:
             lock.acquire()
         except Timeout:
             raise OutputError(
-                f"{self.path / LOCK} is held by another process for {LOCK_SECONDS:.0f} s: stop it"
+                f"{self.path / LOCK_NAME} is held by another process for {LOCK_SECONDS:.0f} s: "
+                "stop it"
             ) from None
         try:
             yield
         finally:
             with suppress(OSError):
                 # Removed while held: a waiting process creates a new one.
-                os.unlink(self.path / LOCK)
+                os.unlink(self.path / LOCK_NAME)
             lock.release()
 
 
 @lru_cache(maxsize=64)
-def cached_folder(path: str) -> OutputFolder:
+def open_cached_folder(path: str) -> OutputFolder:
     """Open a folder once per process."""
     return OutputFolder(Path(path))
 
 
-def output_folder(path: str | Path) -> OutputFolder:
+def open_output_folder(path: str | Path) -> OutputFolder:
     """Return a folder to write results to: new, empty, or with a record.
 
     The record is read once per process, so that writing many results takes linear time.
@@ -251,9 +262,9 @@ def output_folder(path: str | Path) -> OutputFolder:
     Raises:
         OutputError: The folder holds files that unimask did not write.
     """
-    folder = cached_folder(os.path.realpath(path))
-    if not (folder.path / RECORD).exists():
-        folder.refuse_foreign()
+    folder = open_cached_folder(os.path.realpath(path))
+    if not (folder.path / RECORD_NAME).exists():
+        folder.check_foreign_files()
     return folder
 
 
@@ -282,7 +293,10 @@ def parse_record(text: str) -> list[tuple[str, str]] | None:
     A file that was rewritten is listed again. A truncated last line is ignored.
     """
     without_last = text.rpartition("\n")[0]
-    for candidate in (text, *(part.rstrip(BETWEEN) + TAIL for part in (text, without_last))):
+    for candidate in (
+        text,
+        *(part.rstrip(RECORD_SEPARATOR) + RECORD_TAIL for part in (text, without_last)),
+    ):
         try:
             content = dict(json.loads(candidate, object_pairs_hook=list))
             pairs = content["files"]
@@ -310,7 +324,7 @@ def is_inside(name: str) -> bool:
     return bool(path.parts) and not rooted and ".." not in path.parts and "\0" not in name
 
 
-def foreign_entries(folder: Path) -> list[str]:
+def list_foreign_files(folder: Path) -> list[str]:
     """Return the names in a folder that are neither system files nor temporary files of unimask.
 
     Raises:
@@ -322,15 +336,15 @@ def foreign_entries(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise write_error(folder, error) from error
-    return [name for name in names if not is_junk(name)]
+    return [name for name in names if not is_system_file(name)]
 
 
-def is_junk(name: str) -> bool:
+def is_system_file(name: str) -> bool:
     """Return whether a file may exist in a folder that counts as empty."""
-    return name in JUNK or name == LOCK or name.startswith("._") or is_partial(name)
+    return name in SYSTEM_FILES or name == LOCK_NAME or name.startswith("._") or is_partial(name)
 
 
-def sha256_of(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     """Compute the SHA-256 of a file's content as hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

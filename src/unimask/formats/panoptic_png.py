@@ -6,7 +6,7 @@ from PIL import Image
 
 from unimask.errors import OutputError
 
-LARGEST_ID = 256**3 - 1
+MAX_ID = 256**3 - 1
 
 STRIP_PIXELS = 2**20
 """Number of pixels that are encoded at a time."""
@@ -18,8 +18,8 @@ def encode_ids(ids: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         OutputError: An id is negative or exceeds three bytes.
     """
-    if ids.size and (ids.min() < 0 or ids.max() > LARGEST_ID):
-        raise OutputError(f"segment ids must lie between 0 and {LARGEST_ID}; renumber them")
+    if ids.size and (ids.min() < 0 or ids.max() > MAX_ID):
+        raise OutputError(f"segment ids must lie between 0 and {MAX_ID}; renumber them")
     return np.stack([ids & 255, ids >> 8 & 255, ids >> 16 & 255], axis=-1).astype(np.uint8)
 
 

@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Bool, Int, Integer
 
 from unimask.errors import DataError
-from unimask.formats.json_values import shown
+from unimask.formats.json_values import abbreviate
 
-FORM = 'a run length is {"size": [h, w], "counts": ...}: rewrite it'
+FORMAT_HINT = 'a run length is {"size": [h, w], "counts": ...}: rewrite it'
 
-MOST_PIXELS = 2**31 - 1
+MAX_PIXELS = 2**31 - 1
 """Maximum number of pixels of a mask, which differences of counts in 32 bits can express."""
 
-MOST_DIGITS = 7
+MAX_DIGITS = 7
 """Number of base-32 digits of the largest difference of two 32-bit counts."""
 
 
@@ -116,7 +116,7 @@ class RunLength:
 
     def to_coco(self) -> dict[str, object]:
         """Return COCO's compressed run-length encoding, as pycocotools writes it."""
-        return {"size": list(self.size), "counts": compress(self.counts)}
+        return {"size": list(self.size), "counts": compress_counts(self.counts)}
 
     @classmethod
     def from_coco(cls, coco: Mapping[str, Any]) -> "RunLength":
@@ -129,14 +129,16 @@ class RunLength:
             DataError: Size or counts are missing, or the counts do not add up to the size.
         """
         try:
-            height, width = sides_of(coco["size"])
+            height, width = parse_size(coco["size"])
             counts = coco["counts"]
         except (KeyError, TypeError):
-            raise DataError(FORM) from None
+            raise DataError(FORMAT_HINT) from None
         if isinstance(counts, bytes):
             counts = counts.decode("utf-8", "replace")
         pixels = height * width
-        numbers = expand(counts) if isinstance(counts, str) else plain_counts(counts, pixels)
+        numbers = (
+            decompress_counts(counts) if isinstance(counts, str) else parse_counts(counts, pixels)
+        )
         # Counts are at most the size of the image and fewer than 2^31, so that no sum overflows.
         fits = not len(numbers) or (numbers.min() >= 0 and numbers.max() <= pixels)
         if not fits or int(numbers.sum()) != pixels:
@@ -144,22 +146,22 @@ class RunLength:
         return cls((height, width), numbers.astype(np.uint32))
 
 
-def sides_of(size: object) -> tuple[int, int]:
+def parse_size(size: object) -> tuple[int, int]:
     """Parse a height and a width, which may be floats of integer value.
 
     Raises:
         DataError: They are not two sides of an image whose pixels 32 bits can count.
     """
     sides = list(size) if isinstance(size, list | tuple | np.ndarray) else []
-    whole = [int(side) for side in sides if is_count(side, MOST_PIXELS)]
+    whole = [int(side) for side in sides if is_count(side, MAX_PIXELS)]
     if len(sides) != 2 or len(whole) != 2:
-        raise DataError(FORM)
-    if whole[0] * whole[1] > MOST_PIXELS:
+        raise DataError(FORMAT_HINT)
+    if whole[0] * whole[1] > MAX_PIXELS:
         raise DataError(f"{whole[0]} x {whole[1]} pixels are too many for a mask")
     return whole[0], whole[1]
 
 
-def plain_counts(counts: object, pixels: int) -> Int[np.ndarray, " n"]:
+def parse_counts(counts: object, pixels: int) -> Int[np.ndarray, " n"]:
     """Convert a list of counts to an array.
 
     Raises:
@@ -168,26 +170,26 @@ def plain_counts(counts: object, pixels: int) -> Int[np.ndarray, " n"]:
     if isinstance(counts, np.ndarray):
         counts = counts.tolist()
     if not isinstance(counts, list | tuple):
-        raise DataError(FORM)
+        raise DataError(FORMAT_HINT)
     plain = set(map(type, counts)) <= {int} and min(counts, default=0) >= 0
     if not (plain and max(counts, default=0) <= pixels):
         for count in counts:
             if not is_count(count, pixels):
                 raise DataError(
-                    f"the run length {shown(count)} is no whole number of up to {pixels} pixels; "
-                    "rewrite the mask"
+                    f"the run length {abbreviate(count)} is no whole number of up to {pixels} "
+                    "pixels; rewrite the mask"
                 )
     return np.array(counts, np.int64)
 
 
-def is_count(value: object, most: int) -> bool:
-    """Return whether a value is an integer from 0 to `most`."""
+def is_count(value: object, maximum: int) -> bool:
+    """Return whether a value is an integer from 0 to `maximum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         return False
-    return bool(0 <= value <= most and value == int(value))
+    return bool(0 <= value <= maximum and value == int(value))
 
 
-def compress(counts: Integer[np.ndarray, " n"]) -> str:
+def compress_counts(counts: Integer[np.ndarray, " n"]) -> str:
     """Encode counts as COCO does: differences to the count before last, in base-32 digits.
 
     The lowest digit comes first; the sixth bit marks all but the last digit of a number, and the
@@ -195,7 +197,7 @@ def compress(counts: Integer[np.ndarray, " n"]) -> str:
     """
     numbers = counts.astype(np.int64)
     numbers[3:] -= counts[1:-2].astype(np.int64)
-    places = np.arange(MOST_DIGITS)
+    places = np.arange(MAX_DIGITS)
     digits = numbers[:, None] >> (5 * places) & 31
     # A number fits n digits if all its bits from the sign bit of the last digit upwards are equal.
     fits = (numbers[:, None] >> (5 * places + 4) == 0) | (
@@ -206,8 +208,8 @@ def compress(counts: Integer[np.ndarray, " n"]) -> str:
     return codes[places <= last].astype(np.uint8).tobytes().decode("ascii")
 
 
-def expand(text: str) -> Int[np.ndarray, " n"]:
-    """Decode text that `compress` wrote.
+def decompress_counts(text: str) -> Int[np.ndarray, " n"]:
+    """Decode text that `compress_counts` wrote.
 
     Raises:
         DataError: The text holds foreign characters or ends within a number.
@@ -219,7 +221,7 @@ def expand(text: str) -> Int[np.ndarray, " n"]:
     ends = np.flatnonzero(last)
     first = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - first + 1
-    if ((codes < 0) | (codes > 63)).any() or not last[-1] or lengths.max() > MOST_DIGITS:
+    if ((codes < 0) | (codes > 63)).any() or not last[-1] or lengths.max() > MAX_DIGITS:
         raise DataError(f"{text[:20]!r} is not a compressed run length: write the mask again")
     shifts = 5 * (np.arange(len(codes)) - np.repeat(first, lengths))
     numbers = np.add.reduceat((codes & 31) << shifts, first)
@@ -236,7 +238,7 @@ class Runs(NamedTuple):
     starts: Int[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"]
 
-    def masks(self, size: tuple[int, int]) -> dict[int, RunLength]:
+    def encode_masks(self, size: tuple[int, int]) -> dict[int, RunLength]:
         """Encode the mask of every value except 0, the background."""
         order = np.argsort(self.values, kind="stable")
         names, first = np.unique(self.values[order], return_index=True)
@@ -248,7 +250,7 @@ class Runs(NamedTuple):
         }
 
 
-def runs_of(flat: Integer[np.ndarray, " n"]) -> Runs:
+def find_runs(flat: Integer[np.ndarray, " n"]) -> Runs:
     """Split a flattened map into runs of equal values."""
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     starts = np.concatenate([np.zeros(min(1, flat.size), edges.dtype), edges])
@@ -256,6 +258,6 @@ def runs_of(flat: Integer[np.ndarray, " n"]) -> Runs:
     return Runs(flat[starts], starts, lengths)
 
 
-def run_lengths_of_ids(ids: Integer[np.ndarray, "h w"]) -> dict[int, RunLength]:
+def encode_id_map(ids: Integer[np.ndarray, "h w"]) -> dict[int, RunLength]:
     """Encode every segment of an id map in one pass; 0 is background."""
-    return runs_of(ids.ravel(order="F")).masks((ids.shape[0], ids.shape[1]))
+    return find_runs(ids.ravel(order="F")).encode_masks((ids.shape[0], ids.shape[1]))

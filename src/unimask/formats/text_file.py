@@ -8,13 +8,13 @@ import yaml
 
 from unimask.errors import DataError, one_line
 
-LARGEST = 1 << 28
+MAX_BYTES = 1 << 28
 """Maximum size of a text file in bytes."""
 
-LARGEST_YAML = 1 << 20
+MAX_YAML_BYTES = 1 << 20
 """Maximum size of a YAML file in bytes."""
 
-MOST_VALUES = 1 << 17
+MAX_YAML_VALUES = 1 << 17
 """Maximum number of values of a YAML file, counting each alias as the values it stands for."""
 
 BYTE_ORDER_MARKS = (
@@ -26,22 +26,22 @@ BYTE_ORDER_MARKS = (
 )
 
 
-def read_text(path: Path, largest: int = LARGEST) -> str:
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> str:
     """Read a text file in UTF-8, or in the encoding of its byte order mark.
 
     Invalid bytes become replacement characters.
 
     Raises:
-        DataError: The file cannot be read, or is longer than `largest` bytes.
+        DataError: The file cannot be read, or is longer than `max_bytes` bytes.
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(largest + 1)
+            content = stream.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be read: {reason}") from None
-    if len(content) > largest:
-        raise DataError(f"{path} has more than {largest} bytes: it is no list that belongs here")
+    if len(content) > max_bytes:
+        raise DataError(f"{path} has more than {max_bytes} bytes: it is no list that belongs here")
     marks = (name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark))
     return content.decode(next(marks, "utf-8"), "replace").removeprefix("\ufeff")
 
@@ -64,8 +64,8 @@ class BoundedLoader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         self.values += self.sizes.get(id(node), 1) if is_alias else 1
         self.sizes.setdefault(id(node), self.values - before)
-        if self.values > MOST_VALUES:
-            raise ValueError(f"its aliases stand for more than {MOST_VALUES} values")
+        if self.values > MAX_YAML_VALUES:
+            raise ValueError(f"its aliases stand for more than {MAX_YAML_VALUES} values")
         return node
 
 
@@ -94,9 +94,9 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         DataError: It is not such a file.
     """
     try:
-        content = parse_yaml(read_text(path, LARGEST_YAML))
+        content = parse_yaml(read_text(path, MAX_YAML_BYTES))
     except ValueError as error:
-        raise DataError(f"{path} cannot be read as YAML ({error}): mend it") from None
+        raise DataError(f"{path} cannot be read as YAML ({error}): correct it") from None
     if not isinstance(content, dict):
-        raise DataError(f"{path} should say path, train, val and names, each after its key")
+        raise DataError(f"{path} is no YAML mapping: expected the keys path, train, val and names")
     return content

@@ -12,7 +12,7 @@ from unimask.labels import LabelSet
 Size = tuple[int, int]
 """Height and width."""
 
-MOST_PIXELS = 2**32 - 1
+MAX_PIXELS = 2**32 - 1
 """Largest number of pixels of a result: run lengths are 32-bit integers."""
 
 
@@ -29,14 +29,14 @@ def check_share(name: str, value: object, *, optional: bool = False) -> None:
         raise SettingsError(f"{name} is {shortened(value)}: give a number from 0 to 1")
 
 
-def check_count(name: str, value: object, least: int = 1) -> None:
-    """Raise SettingsError unless a value is an integer of at least `least`.
+def check_count(name: str, value: object, minimum: int = 1) -> None:
+    """Raise SettingsError unless a value is an integer of at least `minimum`.
 
     Raises:
         SettingsError: The value is anything else.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise SettingsError(f"{name} is {shortened(value)}: give a whole number, {least} or more")
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
+        raise SettingsError(f"{name} is {shortened(value)}: give a whole number, {minimum} or more")
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -76,8 +76,8 @@ def checked_sizes(
         raise SettingsError(
             f"input_size {resized} is larger than padded_size {padded}: padding only adds pixels"
         )
-    if original[0] * original[1] > MOST_PIXELS:
-        raise SettingsError(f"original_size {original} has more than {MOST_PIXELS:,} pixels")
+    if original[0] * original[1] > MAX_PIXELS:
+        raise SettingsError(f"original_size {original} has more than {MAX_PIXELS:,} pixels")
     return padded, resized, original
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError, one_line
-from unimask.formats.output_folder import RECORD
+from unimask.formats.output_folder import RECORD_NAME
 from unimask.processing.decoded import rgb_pixels, upright_pixels
 from unimask.processing.intensities import (
     EIGHT_BITS,
@@ -301,7 +301,11 @@ def subfolders(folder: Path) -> Iterator[Path]:
         for name in sorted(inner):
             path = Path(place, name)
             real = os.path.realpath(path)
-            if not name.startswith(".") and real not in visited and not (path / RECORD).exists():
+            if (
+                not name.startswith(".")
+                and real not in visited
+                and not (path / RECORD_NAME).exists()
+            ):
                 visited.add(real)  # a link may lead back to a parent folder
                 selected.append(name)
                 yield path

@@ -25,14 +25,14 @@ class Instance(NamedTuple):
     rle: RunLength
 
 
-class Touched(NamedTuple):
+class CoveredBlocks(NamedTuple):
     """Blocks of a grid that masks cover entirely (whole) or may cover partly (mixed)."""
 
     grid: Grid
     whole: Bool[Tensor, "q n"]
     mixed: Bool[Tensor, "q n"]
 
-    def of(self, queries: slice) -> "Touched":
+    def of(self, queries: slice) -> "CoveredBlocks":
         """Return the selection for some queries."""
         return self._replace(whole=self.whole[queries], mixed=self.mixed[queries])
 
@@ -86,7 +86,7 @@ def instances(
     return sorted(objects, key=lambda instance: -instance.score)
 
 
-def visible(found: list[Instance], min_visible: float) -> list[Instance]:
+def remove_hidden_instances(found: list[Instance], min_visible: float) -> list[Instance]:
     """Remove objects that are mostly hidden by objects with higher scores.
 
     In descending order of score, an object is kept if at least `min_visible` of its pixels are not
@@ -141,12 +141,12 @@ def draw(
     return masks, quality
 
 
-def touched(mask_logits: Float[Tensor, "q h w"], resizer: Resizer) -> Iterator[Touched]:
+def touched(mask_logits: Float[Tensor, "q h w"], resizer: Resizer) -> Iterator[CoveredBlocks]:
     """Yield each grid with the blocks that masks cover entirely, or may cover partly."""
     for grid in grids(resizer, mask_logits.device, len(mask_logits)):
         lowest, highest = extremes(mask_logits, grid)
         whole = lowest > 0
-        yield Touched(grid, whole, (highest > 0) & ~whole)
+        yield CoveredBlocks(grid, whole, (highest > 0) & ~whole)
 
 
 def groups(pixels: list[int]) -> Iterator[slice]:
@@ -161,7 +161,7 @@ def groups(pixels: list[int]) -> Iterator[slice]:
 
 
 def draw_part(
-    mask_logits: Float[Tensor, "q h w"], part: Touched, runs: MaskRuns
+    mask_logits: Float[Tensor, "q h w"], part: CoveredBlocks, runs: MaskRuns
 ) -> Float[Tensor, " q"]:
     """Add a part of the masks to `runs`; return the sum of each mask's probabilities inside it."""
     kind = sum_type(mask_logits.device)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unimask.formats.run_length import RunLength, Runs, runs_of
+from unimask.formats.run_length import RunLength, Runs, find_runs
 from unimask.processing.blocks import (
     Grid,
     by_count,
@@ -72,7 +72,7 @@ def panoptic(
         scores[competes], label_ids[competes], mask_logits[competes].float().contiguous()
     )
     owners, own = compete(competitors, resizer)
-    runs = runs_of(owners.cpu().numpy().reshape(-1))
+    runs = find_runs(owners.cpu().numpy().reshape(-1))
     confident = areas_of(runs, len(own))
     won = confident + areas_of(runs._replace(values=-runs.values), len(own))
     if uncertain_pixels == "winner":
@@ -80,7 +80,7 @@ def panoptic(
     accepted = (own > 0) & (confident > 0) & (won >= overlap_threshold * own)
     table, segments = number(accepted, competitors, is_thing)
     ids = table[np.maximum(runs.values, 0)]
-    rles = runs._replace(values=ids).masks(resizer.size)
+    rles = runs._replace(values=ids).encode_masks(resizer.size)
     return [PanopticSegment(*segment, rles[segment[0]]) for segment in segments]
 
 

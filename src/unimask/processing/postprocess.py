@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from unimask.errors import SettingsError
-from unimask.formats.run_length import runs_of
+from unimask.formats.run_length import find_runs
 from unimask.labels import LabelSet, Task, parse_task
 from unimask.processing.arguments import (
     check_choice,
@@ -20,7 +20,7 @@ from unimask.processing.arguments import (
     checked_sizes,
 )
 from unimask.processing.candidates import instance_candidates, panoptic_candidates
-from unimask.processing.instance import Instance, instances, visible
+from unimask.processing.instance import Instance, instances, remove_hidden_instances
 from unimask.processing.panoptic import PanopticSegment, Uncertain, panoptic
 from unimask.processing.resize import Resizer, Size
 from unimask.processing.semantic import semantic_map
@@ -122,7 +122,7 @@ def postprocess(
     else:
         logits = class_logits, mask_logits, resizer
         best = instances(*logits, label_set.is_thing, top_k, threshold)
-        segments = instance_segments(visible(best, min_visible), label_set)
+        segments = instance_segments(remove_hidden_instances(best, min_visible), label_set)
         candidates = () if segments else instance_candidates(*logits, label_set, top_k)
     return Result(task, original_size, label_set, segments, candidates=candidates)
 
@@ -173,8 +173,8 @@ def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
 
 def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tuple[Segment, ...]:
     """Build one segment for each class that occurs; its id is the label id + 1."""
-    runs = runs_of(label_map.reshape(-1))
-    rles = runs._replace(values=runs.values + 1).masks(label_map.shape[::-1])
+    runs = find_runs(label_map.reshape(-1))
+    rles = runs._replace(values=runs.values + 1).encode_masks(label_map.shape[::-1])
     return tuple(
         Segment.of(labels, number - 1, rle, id=number, score=None)
         for number, rle in sorted(rles.items())

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from unimask.errors import OutputError
-from unimask.formats.output_folder import RECORD, OutputFolder, foreign_entries
+from unimask.formats.output_folder import RECORD_NAME, OutputFolder, list_foreign_files
 
 RUN_FILES = frozenset(
-    f"{RECORD} .lock .lock.json settings.json dataset.json classes.npy metrics.csv curves.png "
+    f"{RECORD_NAME} .lock .lock.json settings.json dataset.json classes.npy metrics.csv curves.png "
     "state.pt samples weights tokenizer tensorboard wandb mlruns".split()
 )
 """Names of the entries that a run writes."""
@@ -25,7 +25,7 @@ def claim_folder(path: Path) -> None:
     Raises:
         OutputError: It holds files that do not belong to a run, or cannot be created.
     """
-    entries = foreign_entries(path)
+    entries = list_foreign_files(path)
     foreign = [name for name in entries if name not in RUN_FILES]
     if foreign or (entries and not is_ours(path, entries)):
         names = foreign or entries
@@ -39,7 +39,7 @@ def claim_folder(path: Path) -> None:
 
 def is_ours(path: Path, found: list[str]) -> bool:
     """Return whether a folder belongs to a run, even one that was killed before its first state."""
-    if RECORD in found:
+    if RECORD_NAME in found:
         OutputFolder(path)  # raises OutputError for an invalid record
         return True
     if found == ["samples"]:

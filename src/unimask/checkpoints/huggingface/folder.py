@@ -36,7 +36,7 @@ from unimask.checkpoints.plausible import wanted_tensors
 from unimask.config import PreprocessingConfig, SegmenterConfig
 from unimask.errors import CheckpointError, MissingExtraError, UnimaskError, one_line
 from unimask.formats.atomic import atomic_path
-from unimask.formats.output_folder import output_folder
+from unimask.formats.output_folder import open_output_folder
 
 Json = dict
 
@@ -221,9 +221,9 @@ def model_files(folder: Path) -> Writing:
     Raises:
         OutputError: Files of others are in the way.
     """
-    place = output_folder(folder)
+    place = open_output_folder(folder)
     place.check(FILES)
-    return place.writing
+    return place.new_file
 
 
 def owned_files(folder: Path) -> Writing:

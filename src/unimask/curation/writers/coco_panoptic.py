@@ -10,7 +10,7 @@ from unimask.curation.writers.writer import HIDDEN, categories, corner_and_size,
 from unimask.datasets import Sample
 from unimask.datasets.ground_truth import panoptic_segments
 from unimask.formats.panoptic_png import encode_ids
-from unimask.formats.run_length import RunLength, run_lengths_of_ids
+from unimask.formats.run_length import RunLength, encode_id_map
 from unimask.labels import LabelSet
 
 
@@ -48,7 +48,7 @@ class CocoPanopticWriter:
         self.images.append(
             {"id": number, "file_name": file, "height": height, "width": width}
         )  # fmt: skip
-        run_lengths = run_lengths_of_ids(ids)
+        run_lengths = encode_id_map(ids)
         self.annotations.append(
             {
                 "image_id": number,

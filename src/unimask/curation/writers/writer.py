@@ -7,7 +7,7 @@ from typing import Protocol
 
 from unimask.datasets import Sample
 from unimask.datasets.objects.dataset import is_background
-from unimask.formats.run_length import RunLength, run_lengths_of_ids
+from unimask.formats.run_length import RunLength, encode_id_map
 from unimask.labels import LabelSet
 from unimask.visualization.palette import class_colour
 
@@ -50,7 +50,7 @@ def lost_stuff(labels: LabelSet) -> frozenset[int]:
 
 def object_masks(sample: Sample) -> dict[int, RunLength]:
     """Return the mask of each object that has pixels, by object number; masks may overlap."""
-    masks = {i: rle for layer in sample.id_maps for i, rle in run_lengths_of_ids(layer).items()}
+    masks = {i: rle for layer in sample.id_maps for i, rle in encode_id_map(layer).items()}
     return dict(sorted(masks.items()))
 
 

@@ -10,7 +10,7 @@ from unimask.curation.writers.writer import lost_stuff, object_masks
 from unimask.datasets import Sample
 from unimask.datasets.found import WHOLE
 from unimask.errors import DataError
-from unimask.formats.corner_polygons import corner_polygons, one_polygon
+from unimask.formats.corner_polygons import corner_polygons, join_polygons
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 
@@ -74,7 +74,7 @@ class YoloWriter:
         if len(loops) > 1:
             self.lost["gaps in objects of several parts or with holes, bridged"] += len(loops) - 1
         height, width = rle.size
-        shares = (one_polygon(loops) + np.array([x0, y0])) / np.array([width, height])
+        shares = (join_polygons(loops) + np.array([x0, y0])) / np.array([width, height])
         return " ".join(f"{share:.{DIGITS}f}" for share in np.ravel(shares).tolist())
 
     def finish(self, split: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from unimask.datasets.packed import File, path_of
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
-from unimask.formats.json_outline import json_outline
+from unimask.formats.json_outline import read_json_outline
 
 NAMES = ("name", "title", "class", "class_name", "label", "label_name", "readable", "category")
 COLOURS = ("color", "colour", "rgb", "hex", "color_rgb", "color_hex")
@@ -163,7 +163,7 @@ def names_things(path: Path) -> bool:
 
 def lists_objects(path: Path) -> bool:
     """Return whether a JSON file belongs to another label format, such as COCO or LabelMe."""
-    keys = json_outline(path).keys.keys() if path.suffix.lower() == ".json" else ()
+    keys = read_json_outline(path).keys.keys() if path.suffix.lower() == ".json" else ()
     return bool({"images", "annotations", "shapes"} & set(keys))
 
 

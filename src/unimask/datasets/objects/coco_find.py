@@ -13,7 +13,7 @@ from unimask.datasets.objects.coco_instances import open_coco_instances
 from unimask.datasets.objects.coco_panoptic import CocoPanoptic
 from unimask.datasets.objects.coco_records import png_name
 from unimask.datasets.splits import split_named
-from unimask.formats.json_outline import JsonOutline, json_outline
+from unimask.formats.json_outline import JsonOutline, read_json_outline
 from unimask.formats.json_stream import stream_lists
 
 INSTANCES, PANOPTIC = "COCO instances", "COCO panoptic"
@@ -75,9 +75,9 @@ def coco_jsons(folder: Path) -> list[CocoJson]:
 
 def coco_json(file: Path) -> CocoJson | None:
     """Return the kind of a COCO JSON file; None if it has none of COCO's lists."""
-    outline = json_outline(file, LOOK)
+    outline = read_json_outline(file, LOOK)
     if not outline.complete and not outline.item_keys("annotations"):
-        outline = json_outline(file)  # long lists precede the annotations
+        outline = read_json_outline(file)  # long lists precede the annotations
     if outline.kind != "object" or "shapes" in outline.keys:
         return None
     items = outline.item_keys("annotations")
@@ -87,7 +87,7 @@ def coco_json(file: Path) -> CocoJson | None:
     if not outline.keys.keys() & {"images", "annotations", "categories"}:
         return None
     if lacks := missing_list(outline):
-        fault = f"it cannot be read as JSON ({outline.fault})" if outline.fault else ""
+        fault = f"it cannot be read as JSON ({outline.error})" if outline.error else ""
         return CocoJson(file, "nothing", fault or lacks)
     if items and not items & {"segmentation", "bbox", "category_id"}:
         return CocoJson(file, "nothing", "its annotations have no segmentation")

@@ -23,7 +23,7 @@ from unimask.datasets.objects.coco_records import (
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError, one_line
 from unimask.formats.json_stream import stream_lists
-from unimask.formats.json_values import JsonValueError, read_record
+from unimask.formats.json_values import JsonValueError, convert_record
 from unimask.formats.panoptic_png import decode_ids
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
@@ -194,7 +194,7 @@ def read_lists(annotations: Path) -> dict[str, list[Any]]:
     records: dict[str, list[Any]] = {key: [] for key in LISTS}
     for key, item in stream_lists(annotations, tuple(LISTS)):
         try:
-            records[key].append(read_record(item, LISTS[key], f"{key}[{len(records[key])}]"))
+            records[key].append(convert_record(item, LISTS[key], f"{key}[{len(records[key])}]"))
         except JsonValueError as error:
             raise DataError(f"{annotations}: {error}; export it again") from None
     for key, items in records.items():

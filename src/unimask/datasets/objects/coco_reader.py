@@ -17,7 +17,7 @@ from unimask.datasets.objects.coco_records import (
 from unimask.datasets.objects.outlines import Mask, read_polygons, rectangle
 from unimask.errors import DataError
 from unimask.formats.json_stream import stream_lists
-from unimask.formats.json_values import JsonValueError, read_record, real_number
+from unimask.formats.json_values import JsonValueError, convert_record, parse_float
 from unimask.formats.run_length import RunLength
 
 LISTS = ("images", "annotations", "categories")
@@ -70,7 +70,7 @@ class CocoReader:
         record, take = self.takes[key]
         item = with_file_name(item) if key == "images" else item
         try:
-            take(read_record(item, record, f"{key}[{self.taken[key]}]"), item)
+            take(convert_record(item, record, f"{key}[{self.taken[key]}]"), item)
         except JsonValueError as error:
             raise DataError(f"{self.path}: {error}; export it again") from None
         self.taken[key] += 1
@@ -137,7 +137,7 @@ class CocoReader:
                 name,
                 mask,
                 crowd=bool(annotation.iscrowd) or not outline,
-                area=real_number(annotation.area),
+                area=parse_float(annotation.area),
             )
 
     def check_outlines(self) -> None:
@@ -270,7 +270,7 @@ def box_polygon(box: Any) -> list[float]:
     if not isinstance(box, list) or len(box) != 4:
         return []
     try:
-        left, top, width, height = map(real_number, box)
+        left, top, width, height = map(parse_float, box)
     except JsonValueError:
         return []
     return rectangle(left, top, left + width, top + height) if width > 0 and height > 0 else []

@@ -12,17 +12,17 @@ import msgspec
 
 from unimask.datasets.objects.outlines import FARTHEST
 from unimask.formats.json_values import (
-    LARGEST_ID,
+    MAX_ID,
     Flag,
     Id,
     Number,
     normalize_fields,
-    normalized_id,
-    parsed_flag,
-    plain_text,
-    real_number,
-    text_or_number,
-    whole_number,
+    normalize_id,
+    parse_class_name,
+    parse_flag,
+    parse_float,
+    parse_integer,
+    parse_text,
 )
 
 LOSSY_SUFFIX = re.compile(r"\.jpe?g\Z", re.IGNORECASE)
@@ -31,17 +31,17 @@ LOSSY_SUFFIX = re.compile(r"\.jpe?g\Z", re.IGNORECASE)
 
 def side_length(value: object) -> int:
     """Return a height or width; 0 if it is absent."""
-    return 0 if isnan(real_number(value)) else whole_number(value, int(FARTHEST))
+    return 0 if isnan(parse_float(value)) else parse_integer(value, int(FARTHEST))
 
 
 def optional_id(value: object) -> int | str | None:
     """Return an id; None if it is absent."""
-    return None if value is None else normalized_id(value)
+    return None if value is None else normalize_id(value)
 
 
 def file_area(value: object) -> float:
     """Return an area; NaN if absent, negative or infinite, so that the mask's area is used."""
-    area = real_number(value)
+    area = parse_float(value)
     return area if 0 <= area < float("inf") else float("nan")
 
 
@@ -69,8 +69,8 @@ class CocoImage(CocoRecord):
     width: Number = None
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
-        "id": normalized_id,
-        "file_name": plain_text,
+        "id": normalize_id,
+        "file_name": parse_text,
         "height": side_length,
         "width": side_length,
     }
@@ -89,7 +89,7 @@ class CocoCategory(CocoRecord):
     name: Id
     supercategory: Any = None
 
-    NORMAL_FORM: ClassVar[dict[str, Any]] = {"id": normalized_id, "name": text_or_number}
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {"id": normalize_id, "name": parse_class_name}
 
 
 class CocoPanopticCategory(CocoRecord):
@@ -100,9 +100,9 @@ class CocoPanopticCategory(CocoRecord):
     isthing: Flag
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
-        "id": normalized_id,
-        "name": text_or_number,
-        "isthing": parsed_flag,
+        "id": normalize_id,
+        "name": parse_class_name,
+        "isthing": parse_flag,
     }
 
 
@@ -118,17 +118,17 @@ class CocoAnnotation(CocoRecord):
     iscrowd: Flag = None
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
-        "image_id": normalized_id,
-        "category_id": normalized_id,
+        "image_id": normalize_id,
+        "category_id": normalize_id,
         "id": optional_id,
         "area": file_area,
-        "iscrowd": parsed_flag,
+        "iscrowd": parse_flag,
     }
 
     def __post_init__(self) -> None:
         """Skip normalisation of regular fields, which nearly all annotations of a file have."""
         ids = self.image_id, self.category_id, self.id
-        plain = all(type(id) is int and 0 <= id < LARGEST_ID for id in ids)
+        plain = all(type(id) is int and 0 <= id < MAX_ID for id in ids)
         area = self.area
         if not (plain and self.iscrowd in (0, 1) and type(area) is float and 0 <= area < inf):
             normalize_fields(self, self.NORMAL_FORM)
@@ -142,9 +142,9 @@ class CocoSegment(CocoRecord):
     iscrowd: Flag = None
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
-        "id": lambda value: whole_number(value, 256**3 - 1, 1),
-        "category_id": normalized_id,
-        "iscrowd": parsed_flag,
+        "id": lambda value: parse_integer(value, 256**3 - 1, 1),
+        "category_id": normalize_id,
+        "iscrowd": parse_flag,
     }
 
 
@@ -161,6 +161,6 @@ class CocoPanopticImage(CocoRecord):
     segments_info: list[CocoSegment]
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
-        "image_id": normalized_id,
-        "file_name": lambda value: png_name(plain_text(value)),
+        "image_id": normalize_id,
+        "file_name": lambda value: png_name(parse_text(value)),
     }

@@ -34,7 +34,7 @@ from unimask.datasets.objects.outlines import (
 from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
-from unimask.formats.json_values import real_number
+from unimask.formats.json_values import parse_float
 
 FORMAT = "CVAT for images"
 MOST_FILES = 16
@@ -251,7 +251,7 @@ def read_shape(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
         flat = rectangle(*numbers(tag, shape, ENDS))
     else:
         flat = ellipse(*numbers(tag, shape, AXES))
-    degrees = real_number(shape.rotation)
+    degrees = parse_float(shape.rotation)
     polygons = read_polygons([flat])
     if not polygons:
         raise DataError(f"has {len(flat) // 2} points, but a polygon takes three: draw it again")
@@ -281,7 +281,7 @@ def numbers(tag: str, shape: CvatShape, keys: tuple[str, str, str, str]) -> list
     Raises:
         DataError: An attribute is missing; the message is the end of a sentence.
     """
-    values = [real_number(getattr(shape, key)) for key in keys]
+    values = [parse_float(getattr(shape, key)) for key in keys]
     absent = [key for key, value in zip(keys, values, strict=True) if isnan(value)]
     if absent:
         raise DataError(f"is no {tag}: it lacks {', '.join(absent)}; draw it again")

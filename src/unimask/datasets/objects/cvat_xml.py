@@ -18,12 +18,12 @@ from unimask.formats.json_values import (
     Id,
     JsonValueError,
     Number,
+    convert_record,
     normalize_fields,
-    normalized_id,
-    parsed_flag,
-    plain_text,
-    read_record,
-    real_number,
+    normalize_id,
+    parse_flag,
+    parse_float,
+    parse_text,
 )
 from unimask.labels import Colour
 
@@ -44,7 +44,7 @@ def coordinate(value: object) -> float:
     Raises:
         JsonValueError: The value is not a number, or too large for a position in an image.
     """
-    number = real_number(value)
+    number = parse_float(value)
     if abs(number) > FARTHEST:
         raise JsonValueError(f"is {number:g}: expected a place in an image")
     return number
@@ -62,7 +62,7 @@ def number_or_zero(value: object) -> float:
 
 def group_number(value: object) -> int | str:
     """Return a group id; 0 for none."""
-    return 0 if value in (None, "") else normalized_id(value)
+    return 0 if value in (None, "") else normalize_id(value)
 
 
 class CvatImage(msgspec.Struct):
@@ -74,7 +74,7 @@ class CvatImage(msgspec.Struct):
     subset: str = ""
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
-        "name": plain_text,
+        "name": parse_text,
         "width": side_length,
         "height": side_length,
     }
@@ -116,7 +116,7 @@ class CvatShape(msgspec.Struct):
         "group_id": group_number,
         "z_order": number_or_zero,
         "rotation": number_or_zero,
-        "outside": parsed_flag,
+        "outside": parse_flag,
         **dict.fromkeys(PLACES, coordinate),
     }
 
@@ -216,7 +216,7 @@ def record_of(file: Path, attributes: dict[str, str], record: type[Any], where: 
         DataError: An attribute is missing or invalid.
     """
     try:
-        return read_record(attributes, record)
+        return convert_record(attributes, record)
     except JsonValueError as error:
         raise DataError(f"{file}: {where}: {error}; export it again") from None
 

@@ -23,7 +23,7 @@ from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.packed import File, path_of
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError
-from unimask.formats.json_outline import json_outline
+from unimask.formats.json_outline import read_json_outline
 
 FORMAT = "LabelMe"
 LOOK = 1 << 16
@@ -73,9 +73,9 @@ def find_labelme(folder: Path) -> Found | None:
 
 def is_labelme(file: Path) -> bool:
     """Return whether a JSON file lists shapes, as those of LabelMe and compatible tools do."""
-    outline = json_outline(file, LOOK)
+    outline = read_json_outline(file, LOOK)
     if not outline.complete and outline.may_have("shapes") and outline.keys.keys() <= KEYS:
-        outline = json_outline(file)  # the embedded image precedes the shapes
+        outline = read_json_outline(file)  # the embedded image precedes the shapes
     others = outline.keys.keys() & KEYS - {"shapes"}
     pointed = "points" in outline.item_keys("shapes")
     return outline.keys.get("shapes") == "list" and (pointed or bool(others))

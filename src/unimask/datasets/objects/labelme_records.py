@@ -24,10 +24,10 @@ from unimask.formats.json_values import (
     Id,
     JsonValueError,
     Number,
+    convert_record,
     normalize_fields,
-    plain_text,
-    read_record,
-    text_or_number,
+    parse_class_name,
+    parse_text,
 )
 from unimask.processing.images import no_limit_of_pil
 
@@ -44,7 +44,7 @@ def class_name(value: object) -> str:
     Raises:
         JsonValueError: The label is not a name, or is empty.
     """
-    name = text_or_number(value)
+    name = parse_class_name(value)
     if not name.strip():
         raise JsonValueError("is empty: expected the name of a class")
     return name
@@ -80,7 +80,7 @@ class LabelmeFile(msgspec.Struct):
     imageData: str | None = None
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
-        "imagePath": lambda value: plain_text(value or ""),
+        "imagePath": lambda value: parse_text(value or ""),
         "imageHeight": side_length,
         "imageWidth": side_length,
     }
@@ -107,7 +107,7 @@ def read_labelme(file: Path) -> LabelmeFile:
         DataError: The file cannot be read, or is not LabelMe's; the message names the field.
     """
     try:
-        return read_record(load_json(file), LabelmeFile)
+        return convert_record(load_json(file), LabelmeFile)
     except JsonValueError as error:
         raise DataError(f"{file} is not what LabelMe writes: {error}") from None
 

@@ -11,7 +11,7 @@ from unimask.datasets.image_files import find_images, images_below, is_passed_ov
 from unimask.datasets.objects.yolo_labels import FORMAT, is_label_line, open_yolo
 from unimask.datasets.splits import SPLITS
 from unimask.errors import DataError, SettingsError
-from unimask.formats.text_file import LARGEST_YAML, read_text, read_yaml
+from unimask.formats.text_file import MAX_YAML_BYTES, read_text, read_yaml
 from unimask.processing.images import SUFFIXES, is_image
 
 SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLITS)})['\"]?[ \t]*:", re.MULTILINE)
@@ -51,7 +51,7 @@ def find_yolo(folder: Path) -> Found | None:
 def describes(file: Path) -> bool:
     """Return whether a YAML file names splits and classes."""
     try:
-        text = read_text(file, LARGEST_YAML)
+        text = read_text(file, MAX_YAML_BYTES)
     except DataError:
         return False
     return bool(SPLIT_KEY.search(text) and CLASS_KEY.search(text))
@@ -210,7 +210,7 @@ def read_names(file: Path, content: dict[Any, Any]) -> Names:
         DataError: They are neither, a number is missing, or `nc` is another number.
     """
     names, count = content.get("names"), content.get("nc")
-    if names is None and isinstance(count, int) and 0 < count <= LARGEST_YAML:
+    if names is None and isinstance(count, int) and 0 < count <= MAX_YAML_BYTES:
         names = [f"class {number}" for number in range(count)]
     if isinstance(names, dict):
         numbered = {str(number): name for number, name in names.items()}

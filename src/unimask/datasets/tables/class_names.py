@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unimask.datasets.maps.class_table import ClassTable, Row, read_rows
-from unimask.formats.text_file import LARGEST_YAML, parse_yaml
+from unimask.formats.text_file import MAX_YAML_BYTES, parse_yaml
 
 KEYS = ("id2label", "label2id")
 """Keys of class names in the front matter of a dataset card."""
@@ -21,7 +21,7 @@ def in_card(path: Path) -> list[ClassTable]:
     """Read the class names in a dataset card's front matter; return no table if it names none."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
-        head = parse_yaml(text.split("---", 2)[1][:LARGEST_YAML]) if text[:3] == "---" else None
+        head = parse_yaml(text.split("---", 2)[1][:MAX_YAML_BYTES]) if text[:3] == "---" else None
     except (OSError, IndexError, ValueError):
         return []
     content = head if isinstance(head, dict) else {}

@@ -15,7 +15,7 @@ from unimask.evaluation.result_files.numbering import (
 )
 from unimask.evaluation.result_files.records import InstanceEntry
 from unimask.evaluation.result_files.source import Directory, partner_notes
-from unimask.formats.json_values import JsonValueError, read_record, shown
+from unimask.formats.json_values import JsonValueError, abbreviate, convert_record
 from unimask.formats.run_length import RunLength
 from unimask.labels import Task
 from unimask.results import Result, Segment
@@ -65,7 +65,7 @@ class CocoResults:
             DataError: The entry is invalid.
         """
         try:
-            return read_record(item, InstanceEntry)
+            return convert_record(item, InstanceEntry)
         except JsonValueError as error:
             raise DataError(f"{self.path}: entry {number}: {error}; it should be {ENTRY}") from None
 
@@ -100,7 +100,8 @@ class CocoResults:
         if rle.size != size:
             raise DataError(
                 f"{self.path}: the mask of entry {number} is {rle.size[0]} x {rle.size[1]}, but "
-                f"{shown(entry.image_id)} is {size[0]} x {size[1]}: write masks at the image's size"
+                f"{abbreviate(entry.image_id)} is {size[0]} x {size[1]}: write masks at the size "
+                "of the image"
             )
         label = self.numbering.label(entry.category_id)
         return Segment.of(self.labels, label, rle, id=place, score=float(entry.score or 0))

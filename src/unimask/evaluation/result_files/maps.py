@@ -8,7 +8,7 @@ from unimask.datasets import Dataset
 from unimask.errors import DataError
 from unimask.evaluation.result_files.panoptic import read_map
 from unimask.evaluation.result_files.source import Directory, partner_notes
-from unimask.formats.run_length import run_lengths_of_ids
+from unimask.formats.run_length import encode_id_map
 from unimask.labels import IGNORE_LABEL, Task
 from unimask.results import Result, Segment
 
@@ -63,7 +63,7 @@ class MapResults:
         segments: list[Segment] = []
         if index in self.files:
             numbers = self.numbers(self.files[index], size)
-            for number, rle in run_lengths_of_ids(numbers).items():
+            for number, rle in encode_id_map(numbers).items():
                 label = number - 1 if self.task == "semantic" else self.labels.things[0]
                 score = None if self.task == "semantic" else 1.0
                 segments.append(Segment.of(self.labels, label, rle, id=number, score=score))

@@ -9,7 +9,7 @@ import numpy as np
 from unimask.datasets import Dataset, Sample
 from unimask.errors import DataError, SettingsError
 from unimask.evaluation.result_files.source import categories_of
-from unimask.formats.json_values import Id, shown
+from unimask.formats.json_values import Id, abbreviate
 from unimask.formats.run_length import RunLength
 
 Numbers = Literal["data", "labels"]
@@ -128,8 +128,8 @@ def stray(source: Path, category: Id, known: Mapping[Id, int]) -> str:
     """Describe a category that the dataset does not have."""
     ids = sorted(known, key=lambda id: (isinstance(id, str), id))
     return (
-        f"{source} has results of category {shown(category)}, but the data has {len(ids)} "
-        f"categories from {shown(ids[0])} to {shown(ids[-1])}: renumber the results"
+        f"{source} has results of category {abbreviate(category)}, but the data has {len(ids)} "
+        f"categories from {abbreviate(ids[0])} to {abbreviate(ids[-1])}: renumber the results"
     )
 
 

@@ -16,9 +16,9 @@ from unimask.evaluation.result_files.numbering import (
 )
 from unimask.evaluation.result_files.records import PanopticEntry
 from unimask.evaluation.result_files.source import Directory, partner_notes
-from unimask.formats.json_values import Id, JsonValueError, read_record
+from unimask.formats.json_values import Id, JsonValueError, convert_record
 from unimask.formats.panoptic_png import decode_ids
-from unimask.formats.run_length import run_lengths_of_ids
+from unimask.formats.run_length import encode_id_map
 from unimask.labels import Task
 from unimask.results import Result, Segment
 
@@ -81,7 +81,7 @@ class PanopticResults:
             DataError: The entry is invalid.
         """
         try:
-            return read_record(item, PanopticEntry)
+            return convert_record(item, PanopticEntry)
         except JsonValueError as error:
             raise DataError(
                 f"{self.path}: annotations[{number}]: {error}; it should be {FORM}"
@@ -92,7 +92,7 @@ class PanopticResults:
         for index in sorted(self.files)[:LOOKED_AT]:
             sample, known = dataset[index], self.entries[index]
             ids = read_ids(self.folder / self.files[index], sample.size)
-            for id, rle in run_lengths_of_ids(ids).items():
+            for id, rle in encode_id_map(ids).items():
                 label = true_label(rle, sample)
                 if label is not None and id in known:
                     yield known[id], label
@@ -114,7 +114,7 @@ class PanopticResults:
         segments: list[Segment] = []
         if index in self.files:
             path, known = self.folder / self.files[index], self.entries[index]
-            for id, rle in run_lengths_of_ids(read_ids(path, size)).items():
+            for id, rle in encode_id_map(read_ids(path, size)).items():
                 if id not in known:
                     raise DataError(
                         f"{path} has segment {id}, which {self.path.name} does not list: "

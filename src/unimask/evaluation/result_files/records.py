@@ -10,12 +10,12 @@ from unimask.formats.json_values import (
     Id,
     JsonValueError,
     Number,
+    abbreviate,
     normalize_fields,
-    normalized_id,
-    plain_text,
-    real_number,
-    shown,
-    whole_number,
+    normalize_id,
+    parse_float,
+    parse_integer,
+    parse_text,
 )
 from unimask.labels import Task
 
@@ -29,15 +29,15 @@ def finite_number(value: object) -> float:
     Raises:
         JsonValueError: It is not a finite number.
     """
-    number = real_number(value)
+    number = parse_float(value)
     if not isfinite(number):
-        raise JsonValueError(f"is {shown(value)}: expected a finite number")
+        raise JsonValueError(f"is {abbreviate(value)}: expected a finite number")
     return number
 
 
 def segment_number(value: object) -> int:
     """Parse the id of a segment."""
-    return whole_number(value, LARGEST_SEGMENT)
+    return parse_integer(value, LARGEST_SEGMENT)
 
 
 class ResultRecord(msgspec.Struct):
@@ -58,8 +58,8 @@ class InstanceEntry(ResultRecord):
     score: Number
 
     NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {
-        "image_id": normalized_id,
-        "category_id": normalized_id,
+        "image_id": normalize_id,
+        "category_id": normalize_id,
         "score": finite_number,
     }
 
@@ -72,7 +72,7 @@ class PanopticSegment(ResultRecord):
 
     NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {
         "id": segment_number,
-        "category_id": normalized_id,
+        "category_id": normalize_id,
     }
 
 
@@ -84,8 +84,8 @@ class PanopticEntry(ResultRecord):
     image_id: Id | None = None
 
     NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {
-        "file_name": plain_text,
-        "image_id": lambda value: None if value is None else normalized_id(value),
+        "file_name": parse_text,
+        "image_id": lambda value: None if value is None else normalize_id(value),
     }
 
 

@@ -9,8 +9,8 @@ from unimask.evaluation.classes import Classes, match_classes
 from unimask.evaluation.result_files.json_file import read_json
 from unimask.evaluation.result_files.records import SavedResult, SavedSegment
 from unimask.evaluation.result_files.source import partner_notes
-from unimask.formats.json_outline import json_outline
-from unimask.formats.json_values import JsonValueError, read_record
+from unimask.formats.json_outline import read_json_outline
+from unimask.formats.json_values import JsonValueError, convert_record
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet, Task
 from unimask.results import Result, Segment
@@ -138,7 +138,7 @@ def saved_files(place: Path) -> list[Path]:
 
 def is_saved(path: Path) -> bool:
     """Return whether a JSON file is a saved result, by its first keys."""
-    outline = json_outline(path)
+    outline = read_json_outline(path)
     return outline.kind == "object" and set(KEYS) <= set(outline.keys)
 
 
@@ -149,7 +149,7 @@ def read_saved(path: Path) -> SavedResult:
         DataError: The file is invalid.
     """
     try:
-        return read_record(read_json(path), SavedResult)
+        return convert_record(read_json(path), SavedResult)
     except JsonValueError as error:
         raise DataError(f"{path}: {error}: predict the image again") from None
 

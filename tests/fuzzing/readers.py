@@ -40,7 +40,7 @@ from unimask.curation import check
 from unimask.datasets import open_dataset
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError
-from unimask.formats.output_folder import RECORD, OutputFolder
+from unimask.formats.output_folder import RECORD_NAME, OutputFolder
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import encode_id_map
 from unimask.processing.images import read_image
@@ -202,7 +202,7 @@ def rewrite_output_folder(folder: Path) -> None:
         place = OutputFolder(folder / "out")
         place.check(["a.json", "b/c.txt"])
         for name in ("a.json", "new.txt"):
-            with place.writing(name) as path:
+            with place.new_file(name) as path:
                 path.write_text("new")
     finally:
         assert before is None or own.read_bytes() == before, "a file of the user was replaced"
@@ -373,7 +373,7 @@ READERS = {
     "mapillary": labelled(LAYOUTS["mapillary_vistas"]),
     "tables": labelled(write_tables),
     "saved-tables": labelled(write_saved_tables),
-    "output-folders": Reader(write_output_folders, rewrite_output_folder, RECORD, writes=True),
+    "output-folders": Reader(write_output_folders, rewrite_output_folder, RECORD_NAME, writes=True),
     "results": Reader(write_results, read_results, "results/**/*"),
     "model-folders": Reader(write_models, read_model, "*.json"),
     "weight-files": Reader(write_weights, read_file_of_weights),

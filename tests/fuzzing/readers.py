@@ -185,7 +185,7 @@ def write_output_folders(place: Path) -> None:
         folder = place / name / "out"
         for _ in range(times):
             for file in ("a.json", "b/c.txt"):
-                with OutputFolder(folder).writing(file) as path:
+                with OutputFolder(folder).new_file(file) as path:
                     path.write_text(file)
         (folder / "mine.txt").write_text("mine")
 

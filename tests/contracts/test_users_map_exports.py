@@ -247,3 +247,18 @@ def test_a_dataset_three_folders_down_is_found(tmp_path):
     """Elsewhere only one folder in a folder is looked into."""
     dataset = open_dataset(write(tmp_path / "export" / "v1" / "cells", draw_object).parents[1])
     assert areas_of(dataset)["foreground"] == AREA
+
+
+def test_a_sequence_of_which_some_frames_are_labelled_is_read(tmp_path):
+    """Cell Tracking Challenge labels few frames; the folder was refused for the others."""
+    data = write(tmp_path, draw_object, "01/t00{}.tif", "01_GT/SEG/man_seg00{}.tif")
+    for index in (0, 2, 3, 5):
+        (data / "01_GT" / "SEG" / f"man_seg00{index}.tif").unlink()
+    for index, mask in ((1, 300), (4, 500)):
+        numbers = draw_object(index).astype(np.uint16)
+        numbers[30:] *= mask
+        save(data / "01_GT" / "SEG" / f"man_seg00{index}.tif", numbers)
+    dataset = open_dataset(data, format="instance ids")
+    assert [path.name for path in dataset.paths] == ["t001.tif", "t004.tif"]
+    assert [len(sample.label_ids) for sample in dataset] == [3, 3]
+    assert "4 images have no map: left out" in describe(dataset)

@@ -115,7 +115,7 @@ def test_every_format_that_was_tried_is_named_with_its_reason(tmp_path):
         open_dataset(tmp_path)
     told = str(caught.value)
     assert "as COCO instances: " in told and "'gone.png'" in told
-    assert "as YOLO segmentation: " in told and "a.txt: line 1 holds more than numbers" in told
+    assert "as YOLO segmentation: " in told and "a.txt: line 1 has" in told
 
 
 def test_two_formats_of_the_same_images_are_both_named(tmp_path):

@@ -22,7 +22,7 @@ from outlines import (
 )
 from PIL import Image
 
-from unimask.datasets import open_dataset
+from unimask.datasets import describe, open_dataset
 from unimask.datasets.found import DataWarning
 from unimask.datasets.sample import build_target
 from unimask.errors import DataError
@@ -195,3 +195,21 @@ def test_links_to_themselves_are_passed_over(tmp_path):
     folder = write_single_coco(tmp_path)
     (folder / "loop").symlink_to("loop")
     assert len(open_dataset(folder)) == len(IMAGES)
+
+
+def test_two_files_of_one_split_are_told(tmp_path):
+    """COCO of 2014 and of 2017 in one folder: the second was left out without a word."""
+    for year, count in (("2014", 5), ("2017", 2)):
+        content = coco_content()
+        content["images"] = content["images"][:count]
+        ids = {image["id"] for image in content["images"]}
+        content["annotations"] = [a for a in content["annotations"] if a["image_id"] in ids]
+        for split in ("train", "val"):
+            for image in content["images"]:
+                draw(tmp_path / f"{split}{year}", image["file_name"])
+            write_json(tmp_path / "annotations" / f"instances_{split}{year}.json", content)
+    dataset = open_dataset(tmp_path, "train")
+    note = "train is instances_train2014.json; instances_train2017.json is left out of it"
+    assert len(dataset) == 5 and note in describe(dataset)
+    assert "choose val2017 by --split or --val-split" in describe(dataset)
+    assert len(open_dataset(tmp_path, "train2017")) == 2

@@ -60,7 +60,7 @@ def test_shares_count_from_the_image_as_it_is_seen(tmp_path):
         ("0 0.5 0.5 0.2", "line 2 is no class followed by"),
         ("0 0.1 0.1 0.2 0.1 0.2", "line 2 is no class followed by"),
         ("2 0.1 0.1 0.2 0.1 0.2 0.2", "line 2 is of class 2, but 2 are named"),
-        ("cat 0.1 0.1 0.2 0.1 0.2 0.2", "line 2 holds more than numbers"),
+        ("cat 0.1 0.1 0.2 0.1 0.2 0.2", "line 2 has 'cat' where a number should be"),
         ("0 nan 0.1 0.2 0.1 0.2 0.2", "line 2 has coordinates"),
         ("0 120 9 300 9 300 70", "line 2 has coordinates that are no shares"),
         ("0 0.1 0.1 1.2 0.1 0.2 0.2", r"line 2 reaches \(76\.\d+, 4\.\d+\)"),
@@ -247,3 +247,33 @@ def test_classes_called_ignore_are_neither_object_nor_background(tmp_path):
     sample = dataset[0]
     assert sample.label_ids.tolist() == [0, 1] and sample.mask(1).sum() == 32 * 24
     assert sample.ignored[:24, :32].all() and sample.ignored.sum() == 32 * 24
+
+
+WRONG_NUMBERS = {
+    "decimal commas": ("0 0,1 0,1 0,2 0,1 0,2 0,2", "line 1 has '0,1' where a number should be"),
+    "semicolons": ("0;0.1;0.1;0.2;0.1;0.2;0.2", "line 1 has '0;0.1;0.1;0.2;0.1;0.2;0.2' where"),
+    "a class below 0": ("-1 0.1 0.1 0.2 0.1 0.2 0.2", "line 1 is of class -1, but 2 are named"),
+    "a class of a fraction": ("0.5 0.1 0.1 0.2 0.1 0.2 0.2", r"line 1 is of class 0\.5"),
+}
+
+
+@pytest.mark.parametrize("write", [write_yolo, write_plain_yolo], ids=["YAML", "no YAML"])
+@pytest.mark.parametrize("case", WRONG_NUMBERS)
+def test_numbers_in_another_notation_are_named_with_file_and_line(tmp_path, case, write):
+    """Elsewhere a folder without YAML "holds no dataset that is known here"."""
+    line, reason = WRONG_NUMBERS[case]
+    data = write(tmp_path / "data")
+    for file in (data / "labels").rglob("*.txt"):
+        file.write_text(line)
+    with pytest.raises(DataError, match=rf"a\.txt: {reason}"):
+        open_dataset(data)
+
+
+def test_long_lines_are_recognised_in_linear_time(tmp_path):
+    data = write_plain_yolo(tmp_path)
+    start = time.perf_counter()
+    for file in (data / "labels").glob("*.txt"):
+        file.write_text("1" * 300_000 + "," + "1" * 300_000 + "x 1,1" * 100_000)
+    with pytest.raises(DataError):
+        open_dataset(data)
+    assert time.perf_counter() - start < 5

@@ -12,9 +12,8 @@ from unimask.datasets.found import About, Wish
 from unimask.datasets.maps.class_table import is_void, name_from
 from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.label_map import read_numbers
-from unimask.datasets.maps.mask_set import MapFile, first_file
+from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.packed import path_of
 from unimask.errors import DataError
 from unimask.labels import UNNAMED, LabelSet
 
@@ -42,21 +41,17 @@ def instance_ids(
         evidence: Reason why values number objects, for the notes.
 
     Raises:
-        DataError: An image has no map, or `labels.json` is malformed.
+        DataError: `labels.json` is malformed, or the number of names is wrong.
     """
     if wish.names is not None and len(wish.names) != len(KINDS):
         raise DataError(f"{folder}: instance ids have a thing and a stuff, so give two names")
-    if pairs.unlabelled:
-        raise DataError(
-            f"{pairs.unlabelled[0]} has no mask in {path_of(first_file(pairs.maps[0])).parent} "
-            f"({len(pairs.unlabelled)} lack one): add them or remove the images"
-        )
     names = wish.names or read_names(places)
     unknown = is_void(names[1])
     labels = LabelSet(names[:1], KINDS[:1]) if unknown else LabelSet(names, KINDS)
     notes = "each value above 0 is an object"
     notes += f": {evidence}" if evidence else ""
     notes += ", 0 is ignored" if unknown else ""
+    notes += pairs.left_out
     read = partial(read_objects, ignore_background=unknown)
     return MapDataset(pairs, folder, labels, read, About(FORMAT, told=notes), wish)
 

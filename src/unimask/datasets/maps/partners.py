@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from unimask.datasets.found import WHOLE
 from unimask.datasets.maps.file_sets import FileSet, attach_endings, file_sets, told_apart
 from unimask.datasets.maps.key_forms import ignore_case, number_keys, sets_for, without_channel
+from unimask.datasets.maps.mask_folders import folders_by_image, masks_of_one
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.words import is_painted, key_of
 from unimask.datasets.packed import File, path_of
@@ -57,12 +58,13 @@ class Match:
     Attributes:
         photos: File set of the images.
         rivals: Map sets that each share the images' names, the most likely first.
-        whole: Whether the only map set holds the object masks of a single image.
+        owners: Key of the image to which each map set belongs alone, if each holds all masks of one
+            image; else empty.
     """
 
     photos: FileSet
     rivals: tuple[FileSet, ...]
-    whole: bool = False
+    owners: tuple[str, ...] = ()
 
     @property
     def example(self) -> str:
@@ -104,6 +106,8 @@ def find_layout(folder: Path, look: Looks) -> Layout:
     such map sets are rivals. If no names match, images and maps are paired by running numbers.
     """
     images, maps = ignore_case(*by_role(told_apart(list(file_sets(folder))), look))
+    if matches := match_folders(images, maps):
+        return Layout(folder, tuple(matches))
     if matches := match_names(images, maps):
         return Layout(folder, tuple(matches))
     if matches := match_names(without_channel(images), maps):
@@ -114,6 +118,18 @@ def find_layout(folder: Path, look: Looks) -> Layout:
         for match in matches[:1]
     ]
     return Layout(folder, tuple(matches), tuple(notes))
+
+
+def match_folders(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Match]:
+    """Return the matches of images and folders of masks with the names of the images.
+
+    Maps with the names of the images take precedence ("masks/p00.png" beside "masks/p00/0.png").
+    """
+    found = folders_by_image(images, maps)
+    owned = {each.folders for _, masks in found for each in masks.values()}
+    if not found or match_names(images, [each for each in maps if each.folders not in owned]):
+        return []
+    return [Match(photos, tuple(masks.values()), tuple(masks)) for photos, masks in found]
 
 
 def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Match]:
@@ -135,12 +151,8 @@ def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Matc
         rivals = rivals_for(photos, near) or rivals_for(photos, sharing(photos, by_key))
         if rivals:
             matches.append(Match(photos, tuple(rivals)))
-        elif (
-            photos.role == "image"
-            and len(photos.files) == 1
-            and (masks := masks_of_one(photos, near)) is not None
-        ):
-            matches.append(Match(photos, (masks,), whole=True))
+        elif len(photos.files) == 1 and (masks := masks_of_one(photos, near)) is not None:
+            matches.append(Match(photos, (masks,), tuple(photos.files)))
     matched = {id(match.rivals[0]) for match in matches if match.photos.role == "image"}
     return [  # files beside the images with the same maps ("depth/") are not images
         match
@@ -156,13 +168,6 @@ def match_numbers(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Ma
     alone = len(images) == 1
     candidates = [(each, rivals_for(each, sets_for(each, labels, alone=alone))) for each in photos]
     return [Match(each, tuple(rivals)) for each, rivals in candidates if rivals]
-
-
-def masks_of_one(photos: FileSet, near: Sequence[FileSet]) -> FileSet | None:
-    """Return the object masks of a single image: the only map set in the folder beside its own."""
-    beside = [e for e in near if e.folders[:-1] == photos.folders[:-1] and len(e.folders) > 1]
-    named = [each for each in beside if each.role == "map"]
-    return named[0] if len(named) == 1 and photos.folders[:-1] else None
 
 
 def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:

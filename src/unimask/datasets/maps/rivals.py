@@ -7,7 +7,7 @@ and the option `--masks` decides.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +18,7 @@ from jaxtyping import Bool, Shaped
 from unimask.datasets.maps.file_sets import FileSet
 from unimask.datasets.maps.key_forms import is_called_after
 from unimask.datasets.maps.map_file import read_map_file
+from unimask.datasets.maps.mask_folders import classes_in
 from unimask.datasets.maps.mask_set import MapFile, MaskSet, as_mask
 from unimask.datasets.maps.partners import Layout, Match
 from unimask.datasets.maps.words import IMAGE_WORDS, class_named
@@ -55,9 +56,9 @@ class Resolution:
 
     def maps_of(self, match: Match) -> Mapping[str, MapFile]:
         """Return the map of each image by the image's key."""
-        if match.whole:
-            (key,) = match.photos.files
-            return {key: self.mask_set((1, path) for path in match.rivals[0].files.values())}
+        if match.owners:
+            owned = zip(match.owners, match.rivals, strict=True)
+            return {key: self.mask_set(self.numbered(masks)) for key, masks in owned}
         sets = dict(zip(set_names(match), match.rivals, strict=True))
         chosen = [(number, sets[name]) for number, name in enumerate(self.names, 1) if name in sets]
         if not chosen and len(match.rivals) == 1 and not (self.explicit or self.classes):
@@ -69,6 +70,11 @@ class Resolution:
             for key in each.files:
                 parts.setdefault(key, []).extend((number, path) for path in files_of(each, key))
         return {key: self.mask_set(files) for key, files in parts.items()}
+
+    def numbered(self, masks: FileSet) -> Iterator[tuple[int, Path]]:
+        """Yield the masks of one image, each with the number of its class."""
+        for path in masks.files.values():
+            yield self.classes.index(class_named(path.stem)) + 1 if self.classes else 1, path
 
     def mask_set(self, parts: Iterable[tuple[int, Path]]) -> MaskSet:
         """Number the masks of one image: by object if they are separate objects, else by set."""
@@ -123,9 +129,8 @@ def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution
     """
     names = list(dict.fromkeys(name for match in layout.matches for name in set_names(match)))
     separate = format == "instance ids"
-    if all(match.whole for match in layout.matches):
-        note = "each file in an image's folder of masks is one object"
-        return Resolution(tuple(names), separate=format != "semantic maps", notes=(note,))
+    if all(match.owners for match in layout.matches):
+        return from_mask_folders(layout, format)
     if masks is not None:
         chosen = [find_name(part, names, layout.folder) for part in masks.split(",")]
         return replace(finished(layout, chosen, separate, ()), explicit=True)
@@ -145,6 +150,22 @@ def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution
     if len(remaining) > 1 and (never or not are_classes(images, remaining)):
         raise question(layout.folder, remaining, images)
     return finished(layout, remaining, separate, notes)
+
+
+def from_mask_folders(layout: Layout, format: str | None) -> Resolution:
+    """Return the selection for folders with all masks of one image: an object or a class each.
+
+    Raises:
+        DataError: Masks are named after classes and numbered.
+    """
+    folders = [masks for match in layout.matches for masks in match.rivals]
+    names = tuple(dict.fromkeys(masks.folders[-1] for masks in folders))
+    classes = classes_in([masks.files for masks in folders]) if format is None else ()
+    if classes:
+        note = "each file in an image's folder of masks is one class; the smaller one is in front"
+        return Resolution(names, classes, notes=(note,))
+    note = "each file in an image's folder of masks is one object"
+    return Resolution(names, separate=format != "semantic maps", notes=(note,))
 
 
 def finished(

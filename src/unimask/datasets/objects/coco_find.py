@@ -118,11 +118,11 @@ def find_coco_instances(folder: Path) -> Found | None:
     if not files:
         return without_labels([json for json in jsons if json.kind == "nothing"])
     alone = len(files) == 1 and not official
-    splits = {WHOLE: files[0]} if alone else by_split(files, folder)
+    splits, notes = ({WHOLE: files[0]}, ()) if alone else by_split(files, folder)
     openers = {split: opener(folder, json.path, json.split or "") for split, json in splits.items()}
     because = f"{files[0].path.name} lists images and annotations"
     evidence = Evidence.EMPTY if all(json.empty for json in files) else Evidence.CONTENT
-    return Found(INSTANCES, openers, (), evidence, because, names_classes=True)
+    return Found(INSTANCES, openers, (), evidence, because, notes, names_classes=True)
 
 
 def without_labels(jsons: Sequence[CocoJson]) -> Found | None:
@@ -140,14 +140,27 @@ def without_labels(jsons: Sequence[CocoJson]) -> Found | None:
     return Found(INSTANCES, {WHOLE: refuse}, (), Evidence.EMPTY, because)
 
 
-def by_split(jsons: Sequence[CocoJson], folder: Path) -> dict[str, CocoJson]:
-    """Map each split to its JSON file; further files of a split get names of their own."""
+def by_split(
+    jsons: Sequence[CocoJson], folder: Path
+) -> tuple[dict[str, CocoJson], tuple[str, ...]]:
+    """Map each split to its JSON file; further files of a split get names of their own, and a note.
+
+    COCO of 2014 and of 2017 in one folder are two files for "train" and two for "val".
+    """
     splits: dict[str, CocoJson] = {}
+    notes: list[str] = []
     for json in jsons:
         called = json.split or json.path.stem
-        names = (split_named(called), called, json.path.stem, str(json.path.relative_to(folder)))
-        splits[next(name for name in names if name and name not in splits)] = json
-    return splits
+        split = split_named(called)
+        names = (split, called, json.path.stem, str(json.path.relative_to(folder)))
+        name = next(name for name in names if name and name not in splits)
+        splits[name] = json
+        if split and name != split:
+            notes.append(
+                f"{split} is {splits[split].path.name}; {json.path.name} is left out of it (choose "
+                f"{name} by --split or --val-split)"
+            )
+    return splits, tuple(notes)
 
 
 def opener(folder: Path, annotations: Path, split: str) -> Opener:
@@ -172,10 +185,10 @@ def find_coco_panoptic(folder: Path) -> Found | None:
     if not files:
         return None
     alone = len(files) == 1 and files[0].split is None
-    splits = {WHOLE: files[0]} if alone else by_split(files, folder)
+    splits, notes = ({WHOLE: files[0]}, ()) if alone else by_split(files, folder)
     openers = {split: partial(open_panoptic, folder, json) for split, json in splits.items()}
     because = f"the annotations of {files[0].path.name} list segments"
-    return Found(PANOPTIC, openers, (), Evidence.CONTENT, because, names_classes=True)
+    return Found(PANOPTIC, openers, (), Evidence.CONTENT, because, notes, names_classes=True)
 
 
 def open_panoptic(folder: Path, json: CocoJson, wish: Wish) -> CocoPanoptic:

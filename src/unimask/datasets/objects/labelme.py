@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
+from unimask.datasets.found import WHOLE, Evidence, Found, Wish, add_notes, tell
 from unimask.datasets.image_files import ends_below, files_with
 from unimask.datasets.objects.annotations import Collector
 from unimask.datasets.objects.dataset import ObjectDataset, object_labels
@@ -104,6 +104,9 @@ def open_labelme(
     reader.read(ends_below([folder]), wish.channels)
     if reader.left_out:
         tell(f"{folder}: {reader.left_out} points and lines have no pixels: left out")
+    if reader.unfinished:
+        count = f"shapes with too few points: {len(reader.unfinished)}"
+        tell(f"{reader.unfinished[0]}: left out; {count}")
 
     def origin(image: int, place: int) -> str:
         return f"{files[image]}: shape {place}"
@@ -113,7 +116,10 @@ def open_labelme(
     reader.objects.renumber(np.arange(len(files)), np.array(places, np.int32))
     annotations = reader.objects.finish(np.array(reader.sizes, np.int64), origin)
     name, labels = folder.absolute().name, object_labels(names)
-    return ObjectDataset(FORMAT, name, labels, reader.images, annotations, origin, wish.channels)
+    dataset = ObjectDataset(FORMAT, name, labels, reader.images, annotations, origin, wish.channels)
+    if reader.unfinished:
+        add_notes(dataset, [f"shapes with too few points are left out: {len(reader.unfinished)}"])
+    return dataset
 
 
 class LabelmeReader:
@@ -127,6 +133,7 @@ class LabelmeReader:
         self.files = files
         self.labels: dict[str, int] = {}
         self.objects, self.left_out = Collector(), 0
+        self.unfinished: list[str] = []
         self.images: list[File] = []
         self.sizes: list[tuple[int, int]] = []
 
@@ -144,7 +151,7 @@ class LabelmeReader:
         for number, file in enumerate(self.files):
             content = read_labelme(file)
             self.name_classes(content)
-            self.left_out += len(content.shapes) - len(outlined(content))
+            self.leave_out(file, content)
             if any(shape.kind == "mask" for shape in content.shapes):
                 masked.append(number)
             else:
@@ -157,6 +164,15 @@ class LabelmeReader:
         for number in masked:
             self.check_size(number, heads[number].size)
             self.add(number, read_labelme(self.files[number]), self.sizes[number])
+
+    def leave_out(self, file: Path, content: LabelmeFile) -> None:
+        """Count the shapes of a file that enclose no pixels."""
+        self.left_out += sum(shape.kind in SHAPELESS for shape in content.shapes)
+        self.unfinished += [
+            f"{file}: shape {place} ({shape.label}) is a {shape.kind} of {len(shape.points)} points"
+            for place, shape in enumerate(content.shapes, start=1)
+            if shape.is_unfinished
+        ]
 
     def name_classes(self, content: LabelmeFile) -> None:
         """Add the labels of a file to the classes."""
@@ -187,7 +203,7 @@ class LabelmeReader:
 
 def outlined(content: LabelmeFile) -> list[LabelmeShape]:
     """Return the shapes that have pixels."""
-    return [shape for shape in content.shapes if shape.kind not in SHAPELESS]
+    return [shape for shape in content.shapes if shape.has_pixels]
 
 
 def groups_of(shapes: Sequence[LabelmeShape]) -> dict[int, list[LabelmeShape]]:
@@ -195,7 +211,7 @@ def groups_of(shapes: Sequence[LabelmeShape]) -> dict[int, list[LabelmeShape]]:
     first: dict[object, int] = {}
     groups: dict[int, list[LabelmeShape]] = {}
     for number, shape in enumerate(shapes, start=1):
-        if shape.kind not in SHAPELESS:
+        if shape.has_pixels:
             key = number if shape.group_id is None else (shape.label, shape.group_id)
             groups.setdefault(first.setdefault(key, number), []).append(shape)
     return groups

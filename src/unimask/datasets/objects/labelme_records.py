@@ -11,6 +11,7 @@ from PIL import Image
 
 from unimask.datasets.objects.coco_records import optional_id, side_length
 from unimask.datasets.objects.outlines import (
+    CORNERS,
     FARTHEST,
     Mask,
     ellipse,
@@ -36,6 +37,9 @@ SHAPELESS = frozenset(("point", "points", "line", "linestrip"))
 
 POLYGONS = frozenset(("polygon", "rotation", "oriented_rectangle"))
 """Shape types whose points are the corners of a polygon."""
+
+LEAST_POINTS = dict.fromkeys(POLYGONS, CORNERS) | {"rectangle": 2, "circle": 2}
+"""Number of points that a shape of each type needs."""
 
 
 def class_name(value: object) -> str:
@@ -68,6 +72,16 @@ class LabelmeShape(msgspec.Struct):
     def kind(self) -> str:
         """Shape type; "polygon" if the file does not state it."""
         return self.shape_type or "polygon"
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether points are missing, as in shapes whose drawing was broken off."""
+        return len(self.points) < LEAST_POINTS.get(self.kind, 0)
+
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the shape encloses pixels."""
+        return self.kind not in SHAPELESS and not self.is_unfinished
 
 
 class LabelmeFile(msgspec.Struct):

@@ -1,5 +1,6 @@
 """Read YOLO's label files: a line per object with its class, then x and y relative to the sides."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,9 @@ FORMAT = "YOLO segmentation"
 
 BOX = 5
 """Number of fields of a line that is a box: class, x, y, width, height."""
+
+VALUE = re.compile(r"(?<![^\s,;])[-+]?\d+(?:[.,]\d*)?(?:[eE][-+]?\d+)?(?![^\s,;])")
+"""Number with a decimal point or comma, between blanks, commas or semicolons."""
 
 FARTHEST = 100.0
 """Upper bound of relative coordinates; `Collector.finish` checks the smaller ones."""
@@ -162,12 +166,26 @@ def box_corners(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "8"]:
 
 
 def is_label_line(text: str) -> bool:
-    """Return whether a line may be an object: a class followed by coordinates."""
+    """Return whether a line may be an object: a class followed by coordinates.
+
+    Numbers that `read_line` refuses count too, such as decimal commas and class -1, so that its
+    message names them.
+    """
+    values = text.split()
+    if not all(map(is_number, values)):
+        values = VALUE.findall(text)
+        if VALUE.sub("", text).strip(" \t,;"):
+            return False
+    return len(values) >= BOX
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text is a number in the notation of Python."""
     try:
-        values = np.array(text.split(), np.float64)
+        float(text)
     except ValueError:
         return False
-    return len(values) >= BOX and bool(values[0] >= 0 and values[0] % 1 == 0)
+    return True
 
 
 def read_line(where: str, text: str, classes: int) -> tuple[int, Float[np.ndarray, " n"]]:
@@ -179,7 +197,11 @@ def read_line(where: str, text: str, classes: int) -> tuple[int, Float[np.ndarra
     try:
         values = np.array(text.split(), np.float64)
     except ValueError:
-        raise DataError(f"{where} holds more than numbers: export it again") from None
+        wrong = next(value for value in text.split() if not is_number(value))
+        raise DataError(
+            f"{where} has {wrong[:40]!r} where a number should be: write decimals with a point, "
+            "and spaces between numbers"
+        ) from None
     if len(values) != BOX and (len(values) < 1 + 2 * CORNERS or len(values) % 2 == 0):
         raise DataError(f"{where} is no class followed by x and y of three points or more: mend it")
     if not np.abs(values[1:]).max() < FARTHEST:

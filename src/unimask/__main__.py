@@ -1,5 +1,5 @@
 """Run the command line as `python -m unimask`."""
 
-from unimask.cli import main
+from unimask.cli.main import main
 
 main()

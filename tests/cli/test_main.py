@@ -144,7 +144,7 @@ def test_version_and_help(command):
 def test_help_starts_without_torch():
     code = (
         "import sys; sys.argv = ['unimask', '--help']\n"
-        "from unimask.cli import main\n"
+        "from unimask.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "print('torch' in sys.modules)"

@@ -260,7 +260,7 @@ def test_names_of_any_kind_can_be_drawn_and_shown_on_a_page(tmp_path):
 
 STOPPED = """
 import sys
-from unimask.cli import main
+from unimask.cli.main import main
 from unimask.formats.output_folder import OutputFolder
 from contextlib import contextmanager
 from PIL import Image

@@ -78,7 +78,7 @@ def test_tasks_are_kinds_of_their_own_where_the_network_listens(compiler):
 
 
 def test_sizes_beyond_the_most_run_as_they_are_and_that_is_said_once(compiler, monkeypatch):
-    monkeypatch.setattr(compiled, "MOST_SIZES", 1)
+    monkeypatch.setattr(compiled, "MAX_COMPILED_SHAPES", 1)
     run = CompiledSegmenter(network())
     compiler.calls.clear()
     with torch.inference_mode():
@@ -103,9 +103,9 @@ def test_threads_share_it_and_copies_begin_anew(compiler):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(compiler.calls) == 15 and run.seen[next(iter(run.seen))] == 16
+    assert len(compiler.calls) == 15 and run.shape_counts[next(iter(run.shape_counts))] == 16
     assert all(torch.equal(output, outputs[0]) for output in outputs)
-    assert not deepcopy(run).seen
+    assert not deepcopy(run).shape_counts
 
 
 def test_what_stops_the_compiler_is_told_in_a_line(monkeypatch, tiny_model):
@@ -121,7 +121,7 @@ def test_a_network_that_cannot_be_compiled_is_told_in_a_line(monkeypatch):
     class Broken(Compiler):
         def __call__(self, function, **options):
             def run(*inputs):
-                if function is compiled.one_more:
+                if function is compiled.increment:
                     return function(*inputs)
                 raise torch._dynamo.exc.Unsupported("a file is too short\nmore")
 

@@ -28,8 +28,8 @@ import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
-from unimask.inference.hub import DESCRIPTIONS, NEWER
-from unimask.inference.load import LoadWarning, bundled_names, quickest_dtype
+from unimask.inference.hub import CONFIG_FILES, SAFETENSORS_FILES
+from unimask.inference.load import LoadWarning, bundled_names, fastest_dtype
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
 
@@ -277,7 +277,7 @@ def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
     assert unimask.load("somebody/something").name == "somebody/something"
-    files = sorted([*DESCRIPTIONS, *NEWER])
+    files = sorted([*CONFIG_FILES, *SAFETENSORS_FILES])
     assert asked == [("somebody/something", files)]
 
 
@@ -313,7 +313,7 @@ def test_unknown_devices_and_types_are_refused(tmp_path, device, dtype):
 def test_the_quickest_type_of_a_cpu_is_what_it_multiplies_in(monkeypatch, kinds, expected):
     for kind in ("avx512_bf16", "amx_tile"):
         monkeypatch.setattr(f"torch.cpu._is_{kind}_supported", lambda k=kind: k in kinds)
-    assert quickest_dtype(torch.device("cpu")) == expected
+    assert fastest_dtype(torch.device("cpu")) == expected
 
 
 def test_a_type_that_was_chosen_is_said(tmp_path, monkeypatch):

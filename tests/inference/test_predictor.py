@@ -99,6 +99,47 @@ def test_an_iterator_is_read_as_results_are_asked_for(predictor):
     assert len(read) == 1
 
 
+@pytest.mark.parametrize("sources_of", [list, iter])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_stream_yields_errors_in_their_places(predictor, tmp_path, sources_of, batch_size):
+    images = draw_images()[:3]
+    paths = [tmp_path / f"{index}.png" for index in range(5)]
+    for path, image in zip(paths[::2], images, strict=True):
+        Image.fromarray(image).save(path)
+    paths[1].write_bytes(b"no image")
+    sources = sources_of(paths)
+    outcomes = list(predictor.stream(sources, batch_size=batch_size, on_error="yield"))
+    assert [isinstance(outcome, ImageError) for outcome in outcomes] == [0, 1, 0, 1, 0]
+    assert "1.png" in str(outcomes[1]) and "3.png" in str(outcomes[3])
+    for image, outcome in zip(images, outcomes[::2], strict=True):
+        same(predictor.predict(image), outcome)
+
+
+def test_a_stream_raises_after_the_results_of_earlier_images(predictor, tmp_path):
+    Image.fromarray(draw_images()[0]).save(tmp_path / "good.png")
+    stream = predictor.stream([tmp_path / "good.png", tmp_path / "gone.png"], batch_size=2)
+    assert next(stream).path == tmp_path / "good.png"
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        next(stream)
+
+
+def test_a_stream_takes_the_frames_of_an_iterator_one_by_one(predictor):
+    frames = iter(draw_images() * 100)
+    stream = predictor.stream(frames)
+    next(stream)
+    stream.close()
+    assert len(list(frames)) == 100 * len(draw_images()) - 1
+
+
+def test_a_stream_checks_its_arguments_before_the_first_image(predictor):
+    with pytest.raises(SettingsError, match="on_error is 'skip': give 'raise' or 'yield'"):
+        predictor.stream([], on_error="skip")
+    with pytest.raises(SettingsError, match="batch_size is 0"):
+        predictor.stream([], batch_size=0)
+    with pytest.raises(TaskError):
+        predictor.stream([], "depth")
+
+
 def test_exif_turns_the_image_upright(predictor, tmp_path):
     image = Image.fromarray(draw_images()[0])
     exif = Image.Exif()

@@ -8,7 +8,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from unimask.cli.main import CompileOption, OverwriteOption, app
+from unimask.cli.app import CompileOption, OverwriteOption, app
 from unimask.errors import SettingsError
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.formats.terminal import Terminal

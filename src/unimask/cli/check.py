@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from unimask.cli.main import (
+from unimask.cli.app import (
     DataArgument,
     FormatOption,
     MasksOption,
     OverwriteOption,
     WindowOption,
     app,
+    parse_names,
+    parse_window,
 )
 from unimask.cli.progress import part_bars
-from unimask.cli.windows import parse_window
 from unimask.formats.output_file import check_image_suffix, check_output_files, write_report
 from unimask.formats.terminal import Terminal
 
@@ -67,7 +68,6 @@ def check(
     check_output_files(preview, json, overwrite=overwrite)
     if preview is not None:
         check_image_suffix(preview)
-    from unimask.cli.train import parse_names
     from unimask.curation import check as run_check
     from unimask.curation.board import draw_board
     from unimask.datasets import open_dataset

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from unimask.cli.main import OverwriteOption, app
+from unimask.cli.app import OverwriteOption, app
 from unimask.cli.progress import part_bars
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal

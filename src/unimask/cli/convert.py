@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.main import DataArgument, FormatOption, MasksOption, app
+from unimask.cli.app import DataArgument, FormatOption, MasksOption, app, parse_names
 from unimask.cli.progress import part_bars
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
@@ -44,7 +44,6 @@ def convert(
 ) -> None:
     """Convert a dataset to another format; some formats cannot store overlapping objects."""
     check_writable(out)
-    from unimask.cli.train import parse_names
     from unimask.curation import convert as run_convert
 
     console = Terminal()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 
-from unimask.cli.main import (
+from unimask.cli.app import (
     CompileOption,
     DataArgument,
     FormatOption,
@@ -15,9 +15,10 @@ from unimask.cli.main import (
     PreprocessingOption,
     WindowOption,
     app,
+    parse_window,
 )
+from unimask.cli.range_warnings import one_line_per_range
 from unimask.cli.score_tables import score_tables
-from unimask.cli.windows import one_line_per_range, parse_window
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.main import app
+from unimask.cli.app import app
 from unimask.errors import SettingsError
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal

@@ -1,4 +1,4 @@
-"""The application `unimask`: options shared by its commands, and the handling of errors."""
+"""Entry point of the command line: run a command, and turn every expected error into one line."""
 
 import atexit
 import gc
@@ -6,102 +6,19 @@ import io
 import os
 import sys
 import warnings
-from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, NoReturn, TextIO, cast
+from typing import cast
 
 import typer
 
-from unimask.errors import UnimaskError, printable
-from unimask.version import __version__
-
-app = typer.Typer(
-    name="unimask",
-    help="Universal image segmentation: semantic, instance and panoptic, with one network.",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+from unimask.cli.app import app
+from unimask.cli.messages import discard_output, fail, show_warning
+from unimask.errors import UnimaskError
 
 USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Base class of errors in the command line, from click or from Typer's own copy of it."""
 
-DataArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA",
-        help="Path of the dataset folder, or name of a dataset on the Hugging Face Hub.",
-    ),
-]
-FormatOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Format of the labels, if detection is wrong: coco, coco-panoptic, yolo, "
-        "labelme, cvat, 'semantic maps', 'instance ids', 'class and object "
-        "channels', ..."
-    ),
-]
-MasksOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Folder or file name ending of the label maps to read, if images have "
-        "several; A,B,... reads one binary mask per class."
-    ),
-]
-PreprocessingOption = Annotated[
-    str,
-    typer.Option(
-        help="Preprocessing of images: authors (resize to the test size of the model's "
-        "authors) or hub (as in preprocessor_config.json, which resizes to 384x384 "
-        "without keeping the aspect ratio for Mask2Former on the Hub)."
-    ),
-]
-
-WindowOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Range of pixel values to map to 0..255 for images of more than 8 bits: "
-        "LOW,HIGH, or auto for the 0.1 and 99.9 percentiles of each image. By "
-        "default that of the model."
-    ),
-]
-
-CompileOption = Annotated[
-    bool,
-    typer.Option(
-        "--compile", help="Compile the network with torch.compile; pays off when input sizes recur."
-    ),
-]
-
-OverwriteOption = Annotated[
-    bool,
-    typer.Option(
-        "--overwrite",
-        help="Replace existing output files, including those that unimask did not write.",
-    ),
-]
-
 INTERRUPTED = 130
 OUT_OF_MEMORY = "out of memory: give smaller images, a smaller --batch-size, or another --device"
-
-
-def show_version(wanted: bool) -> None:
-    """Print the version and exit."""
-    if wanted:
-        print(f"unimask {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=show_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
-    """Universal image segmentation: semantic, instance and panoptic, with one network."""
 
 
 def main() -> None:
@@ -130,7 +47,7 @@ def main() -> None:
     except UnimaskError as error:
         fail(str(error))
     except USAGE_ERROR as error:
-        fail(told_usage(cast(typer.BadParameter, error)))
+        fail(format_usage_error(cast(typer.BadParameter, error)))
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:  # the reader has closed our pipe: no message can be shown
@@ -165,43 +82,13 @@ def open_closed_streams() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 (to the end)
 
 
-def discard_output(stream: TextIO) -> None:
-    """Redirect a stream to the null device, so that flushing it at exit cannot fail."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Return whether an error is one of PyTorch's out-of-memory errors, on any device."""
     message = str(error).lower()
     return any(words in message for words in ("out of memory", "allocate memory"))
 
 
-def told_usage(error: typer.BadParameter) -> str:
+def format_usage_error(error: typer.BadParameter) -> str:
     """Format a usage error as one line that names the command with the relevant help."""
     command = error.ctx.command_path if error.ctx is not None else "unimask"
     return f"{error.format_message().rstrip('.')}; see {command} --help"
-
-
-def fail(message: str) -> NoReturn:
-    """Print an error as one line and exit with code 2."""
-    print_error(message)
-    sys.exit(2)
-
-
-def print_error(message: str) -> None:
-    """Print an error as one line."""
-    print_line(f"error: {message}")
-
-
-def show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    """Print a warning as one line."""
-    print_line(f"warning: {message}")
-
-
-def print_line(message: str) -> None:
-    """Print one line to stderr; the exit code does not depend on whether that works."""
-    try:
-        print(f"unimask: {printable(' '.join(message.split()))}", file=sys.stderr, flush=True)
-    except OSError:
-        discard_output(sys.stderr)

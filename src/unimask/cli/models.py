@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from unimask.cli.main import app
+from unimask.cli.app import app
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
 

@@ -1,7 +1,7 @@
 """`unimask predict`: segment images and write overlays, id maps and JSON files."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
@@ -16,22 +16,20 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from unimask.cli.main import CompileOption, PreprocessingOption, WindowOption, app, print_error
-from unimask.cli.windows import one_line_per_range, parse_window
+from unimask.cli.app import CompileOption, PreprocessingOption, WindowOption, app, parse_window
+from unimask.cli.messages import print_error
+from unimask.cli.range_warnings import one_line_per_range
 from unimask.errors import ImageError, SettingsError, StorageError, UnimaskError, printable
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from unimask.inference.predictor import Pending
     from unimask.results import Result
 
-WRITTEN_AT_A_TIME = 2
+MAX_PENDING_WRITES = 2
 """Largest number of results waiting to be written; each holds its image."""
 
-MOST_EMPTY = 5
+MAX_EMPTY_LISTED = 5
 """Largest number of images without segments whose highest scores are printed."""
 
 COLUMNS = (
@@ -102,57 +100,42 @@ def predict(
     check_writable(out)
     folder = open_output_folder(out)
     failures: list[str] = []
-    stems = unique_stems(expand(sources, recursive, failures))
+    stems = unique_stems(find_images(sources, recursive, failures))
     folder.check(name for stem in stems.values() for name in result_names(stem).values())
     from unimask.inference.load import load
 
     predictor = load(
-        named_model(model),
+        require_model(model),
         device=device,
         dtype=dtype,  # type: ignore[arg-type]
         preprocessing=preprocessing,  # type: ignore[arg-type]
         compile=compile,
     )
-    resolved_task = predictor.task_of(task)
-
-    def read(path: str) -> "Pending":
-        return predictor.prepare(path, limits, max_pixels)
-
-    def run(batch: list["Pending"]) -> Iterator["Result"]:
-        return predictor.run(batch, resolved_task, threshold)
-
-    with (
-        one_line_per_range(),
-        closing(segmented(stems, read, run, batch_size, failures)) as results,
-    ):
-        write_results(results, stems, out, failures)
+    outcomes = predictor.stream(
+        list(stems),
+        task,
+        threshold=threshold,
+        batch_size=batch_size,
+        window=limits,
+        max_pixels=max_pixels,
+        on_error="yield",
+    )
+    with one_line_per_range(), closing(outcomes):
+        write_results(readable(zip(stems, outcomes, strict=True), failures), stems, out, failures)
 
 
-def segmented(
-    paths: Iterable[str],
-    read: "Callable[[str], Pending]",
-    run: "Callable[[list[Pending]], Iterator[Result]]",
-    batch_size: int,
-    failures: list[str],
-) -> Generator[tuple[str, "Result"]]:
-    """Yield the result of each image, read ahead; add unreadable images to `failures`."""
-    from unimask.inference.ahead import ahead
-    from unimask.inference.predictor import equal_sizes
-
-    def usable(futures: "Iterable[tuple[str, Future[Pending]]]") -> Iterator["Pending"]:
-        for _, future in futures:
-            try:
-                yield future.result()
-            except ImageError as error:
-                failures.append(str(error))
-
-    with closing(ahead(paths, read, batch_size + 1)) as futures:
-        for batch in equal_sizes(usable(futures), batch_size):
-            for item, result in zip(batch, run(batch), strict=True):
-                yield str(item.source), result
+def readable(
+    outcomes: "Iterable[tuple[str, Result | ImageError]]", failures: list[str]
+) -> Iterator[tuple[str, "Result"]]:
+    """Yield each path with its result; add errors of unreadable images to `failures`."""
+    for path, outcome in outcomes:
+        if isinstance(outcome, ImageError):
+            failures.append(str(outcome))
+        else:
+            yield path, outcome
 
 
-def named_model(model: str | None) -> str:
+def require_model(model: str | None) -> str:
     """Return the model's name; require one, because no default model fits every image."""
     from unimask.inference.load import bundled_names
     from unimask.inference.names import EXAMPLES
@@ -184,7 +167,7 @@ def write_results(
     empty: list[str] = []
     with (
         Progress(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar,
-        closing(ahead(results, write, WRITTEN_AT_A_TIME)) as written,
+        closing(ahead(results, write, MAX_PENDING_WRITES)) as written,
     ):
         row = bar.add_task("segmenting", total=len(stems), rate="")
         for (path, result), future in written:
@@ -198,10 +181,10 @@ def write_results(
                 continue
             finally:
                 bar.advance(row)
-                bar.update(row, rate=told_rate(bar.tasks[row].speed))
-            table.add_row(*cells(path, stems[path], result))
+                bar.update(row, rate=format_rate(bar.tasks[row].speed))
+            table.add_row(*table_cells(path, stems[path], result))
             if result.candidates:
-                empty.append(best_scores(path, result))
+                empty.append(describe_candidates(path, result))
     print_results(console, table, out, empty)
     for failure in failures:
         print_error(failure)
@@ -214,10 +197,10 @@ def print_results(console: Terminal, table: Table, out: Path, empty: list[str]) 
     if not table.row_count:
         return
     console.print(table)
-    for line in empty[:MOST_EMPTY]:
+    for line in empty[:MAX_EMPTY_LISTED]:
         console.print(line, soft_wrap=True)
-    if len(empty) > MOST_EMPTY:
-        console.print(f"and {len(empty) - MOST_EMPTY} more images in which nothing was found")
+    if len(empty) > MAX_EMPTY_LISTED:
+        console.print(f"and {len(empty) - MAX_EMPTY_LISTED} more images in which nothing was found")
     console.print(f"written to {out}/", soft_wrap=True)
 
 
@@ -229,33 +212,40 @@ def storage_failure(error: StorageError, written: int, total: int) -> str:
     )
 
 
-def cells(path: str, stem: str, result: "Result") -> tuple[str, str, str, str]:
+def table_cells(path: str, stem: str, result: "Result") -> tuple[str, str, str, str]:
     """Return the table row of a result."""
     name = PurePosixPath(stem).parent / Path(path).name
     height, width = result.size
     milliseconds = sum(result.speed.values())
-    return printable(str(name)), f"{height}x{width}", found_in(result), f"{milliseconds:.0f}"
+    return (
+        printable(str(name)),
+        f"{height}x{width}",
+        describe_segments(result),
+        f"{milliseconds:.0f}",
+    )
 
 
-def best_scores(path: str, result: "Result") -> str:
+def describe_candidates(path: str, result: "Result") -> str:
     """Format the highest scores of an image without segments."""
     scores = ", ".join(f"{label} {score:.2f}" for label, score in result.candidates)
     name = printable(Path(path).name)
     return f"{name}: nothing was found; highest scores: {scores} (see --threshold)"
 
 
-def told_rate(speed: float | None) -> str:
+def format_rate(speed: float | None) -> str:
     """Format the number of images per second."""
     return "" if speed is None else f"{speed:.1f} images/s"
 
 
-def found_in(result: "Result") -> str:
+def describe_segments(result: "Result") -> str:
     """Format the number of segments of each class, the most frequent first."""
     counts = Counter(segment.label for segment in result.segments)
     return ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing"
 
 
-def expand(sources: list[str], recursive: bool, failures: list[str]) -> Iterator[tuple[str, str]]:
+def find_images(
+    sources: list[str], recursive: bool, failures: list[str]
+) -> Iterator[tuple[str, str]]:
     """Yield the images that the arguments name, each with the stem of its result files.
 
     Images of a folder keep its subfolders. Arguments without images are added to `failures`.

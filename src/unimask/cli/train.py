@@ -6,9 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.main import FormatOption, MasksOption, WindowOption, app
-from unimask.cli.windows import parse_window
-from unimask.errors import SettingsError
+from unimask.cli.app import FormatOption, MasksOption, WindowOption, app, parse_names, parse_window
 from unimask.formats.terminal import Terminal
 
 DEFAULT_MODEL = "mask2former-nano"
@@ -243,13 +241,3 @@ def print_weights(folder: Path) -> None:
     """Print the path of a finished run's weights: the best if it was validated, else the last."""
     kind = "best" if (folder / "weights" / "best").is_dir() else "last"
     Terminal().print(f"{kind} weights: {folder / 'weights' / kind}", soft_wrap=True)
-
-
-def parse_names(text: str | None) -> tuple[str, ...] | None:
-    """Parse comma-separated names."""
-    if text is None:
-        return None
-    parts = tuple(part.strip() for part in text.split(","))
-    if not all(parts):
-        raise SettingsError(f"--names {text!r}: give names, such as nucleus,background")
-    return parts

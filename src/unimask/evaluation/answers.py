@@ -54,7 +54,7 @@ class Predictions:
 
     def __init__(self, predictor: Predictor, dataset: Dataset, task: str | None) -> None:
         self.predictor, self.dataset, self.name = predictor, dataset, predictor.name
-        self.task: Task = predictor.task_of(task or widest_common(predictor, dataset))
+        self.task: Task = predictor.resolve_task(task or widest_common(predictor, dataset))
         check_tasks(dataset, (self.task,))
         self.classes = classes_in_common(predictor, dataset, self.task)
         self.labels = self.classes.labels

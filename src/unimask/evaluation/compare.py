@@ -150,8 +150,8 @@ def common_task(first: Predictor, second: Predictor, task: str | None) -> Task:
         TaskError: One of them does not support the task, or they have none in common.
     """
     if task is not None:
-        second.task_of(task)
-        return first.task_of(task)
+        second.resolve_task(task)
+        return first.resolve_task(task)
     for candidate in first.tasks:
         if candidate in second.tasks:
             return candidate

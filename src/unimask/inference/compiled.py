@@ -13,17 +13,17 @@ from unimask.labels import Task
 from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 
-MOST_SIZES = 8
+MAX_COMPILED_SHAPES = 8
 """Largest number of compiled sizes: PyTorch's limit for one function."""
 
-MENDS = {
+COMPILER_REQUIREMENTS = {
     "cpu": "a C++ compiler and Python's headers are needed (Linux: apt install g++ python3-dev; "
     "macOS: xcode-select --install; Windows: Visual Studio's build tools)",
     "cuda": "Triton is needed (pip install triton; on Windows triton-windows), and a C compiler",
 }
 """Requirements of the compiler by type of device."""
 
-Kind = tuple[torch.Size, Task | None]
+ShapeKey = tuple[torch.Size, Task | None]
 
 
 class CompileWarning(UnimaskWarning):
@@ -34,9 +34,9 @@ class CompiledSegmenter:
     """Wrapper that runs a network compiled for recurring input shapes.
 
     Compiling takes longer than many predictions, and each shape is compiled separately: at its
-    second occurrence, up to `MOST_SIZES` shapes; all others run uncompiled. On CUDA, a shape's
-    kernels are recorded as a CUDA graph at its third occurrence and replayed afterwards. Logits
-    equal the network's up to rounding. Thread-safe.
+    second occurrence, up to `MAX_COMPILED_SHAPES` shapes; all others run uncompiled. On CUDA, a
+    shape's kernels are recorded as a CUDA graph at its third occurrence and replayed afterwards.
+    Logits equal the network's up to rounding. Thread-safe.
 
     Args:
         network: Network in eval mode on its device; its weights are shared.
@@ -51,16 +51,16 @@ class CompiledSegmenter:
         # Imported here because it takes a second, which only users of the compiler should pay.
         from torch._dynamo.exc import TorchDynamoException
 
-        self.refusals = TorchDynamoException
+        self.compiler_errors = TorchDynamoException
         self.network = network
-        self.recorded = device.type == "cuda"
-        mode = "reduce-overhead" if self.recorded else None
+        self.records_graphs = device.type == "cuda"
+        mode = "reduce-overhead" if self.records_graphs else None
         self.compiled: Callable[..., SegmenterOutput] = torch.compile(
             network, dynamic=False, mode=mode
         )
-        self.seen: Counter[Kind] = Counter()
-        self.chosen: set[Kind] = set()
-        self.full = False
+        self.shape_counts: Counter[ShapeKey] = Counter()
+        self.compiled_shapes: set[ShapeKey] = set()
+        self.limit_reached = False
         self.lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type, tuple[Segmenter]]:
@@ -73,32 +73,34 @@ class CompiledSegmenter:
         Raises:
             SettingsError: The network cannot be compiled.
         """
-        if not self.chooses((pixel_values.shape, task if self.network.task_encoder else None)):
+        if not self.runs_compiled(
+            (pixel_values.shape, task if self.network.task_encoder else None)
+        ):
             return self.network(pixel_values, task)
         try:
             output = self.compiled(pixel_values, task)
-        except self.refusals as error:
+        except self.compiler_errors as error:
             raise SettingsError(
-                f"the network cannot be compiled: {told(error)}; leave compile out, or empty the "
-                "compiler's cache (TORCHINDUCTOR_CACHE_DIR)"
+                f"the network cannot be compiled: {first_error_line(error)}; leave compile out, or "
+                "empty the compiler's cache (TORCHINDUCTOR_CACHE_DIR)"
             ) from None
-        if self.recorded:  # a CUDA graph reuses its output memory
+        if self.records_graphs:  # a CUDA graph reuses its output memory
             return SegmenterOutput(output.class_logits.clone(), output.mask_logits.clone())
         return output
 
-    def chooses(self, kind: Kind) -> bool:
+    def runs_compiled(self, key: ShapeKey) -> bool:
         """Count an occurrence of a shape and return whether it runs compiled."""
         with self.lock:
-            self.seen[kind] += 1
-            if kind in self.chosen or self.seen[kind] == 1:
-                return kind in self.chosen
-            if len(self.chosen) < MOST_SIZES:
-                self.chosen.add(kind)
+            self.shape_counts[key] += 1
+            if key in self.compiled_shapes or self.shape_counts[key] == 1:
+                return key in self.compiled_shapes
+            if len(self.compiled_shapes) < MAX_COMPILED_SHAPES:
+                self.compiled_shapes.add(key)
                 return True
-            was_full, self.full = self.full, True
-        if not was_full:
+            was_reached, self.limit_reached = self.limit_reached, True
+        if not was_reached:
             warnings.warn(
-                f"{MOST_SIZES} sizes of images are compiled; all others run as they are",
+                f"{MAX_COMPILED_SHAPES} sizes of images are compiled; all others run as they are",
                 CompileWarning,
                 stacklevel=4,
             )
@@ -113,22 +115,22 @@ def try_compiler(device: torch.device) -> None:
     """
     try:
         with warnings.catch_warnings(action="ignore"):  # warnings of PyTorch's modules at import
-            torch.compile(one_more)(torch.zeros(8, device=device))
+            torch.compile(increment)(torch.zeros(8, device=device))
     except Exception as error:  # PyTorch documents no error type
-        need = MENDS.get(device.type, MENDS["cpu"])
+        need = COMPILER_REQUIREMENTS.get(device.type, COMPILER_REQUIREMENTS["cpu"])
         raise SettingsError(
-            f"nothing can be compiled here: {told(error)}; {need}; or leave compile out"
+            f"nothing can be compiled here: {first_error_line(error)}; {need}; or leave compile out"
         ) from None
     # PyTorch's compiler warns about its own caches.
     warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)\.")
 
 
-def one_more(x: Tensor) -> Tensor:
+def increment(x: Tensor) -> Tensor:
     """Return x + 1, as a small function to compile."""
     return x + 1
 
 
-def told(error: Exception) -> str:
+def first_error_line(error: Exception) -> str:
     """Return the first line of a compiler error."""
     cause = getattr(error, "inner_exception", error)
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from unimask.errors import CheckpointError, SettingsError
 
-PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
-TOKENIZER = ["tokenizer.json", "vocab.json", "merges.txt"]
-DESCRIPTIONS = ["config.json", *PREPROCESSORS, *TOKENIZER]
-NEWER = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
-OLDER = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"]
+PREPROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
+CONFIG_FILES = ["config.json", *PREPROCESSOR_FILES, *TOKENIZER_FILES]
+SAFETENSORS_FILES = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+PYTORCH_FILES = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"]
 """File names of weights, in one file or in several with an index."""
 
 
@@ -83,9 +83,9 @@ def download(name: str, access: HubAccess) -> Path:
         return Path(folder)
 
     try:
-        folder = fetch([*DESCRIPTIONS, *NEWER])
-        has_weights = any((folder / name).is_file() for name in NEWER)
-        return folder if has_weights else fetch([*DESCRIPTIONS, *OLDER])
+        folder = fetch([*CONFIG_FILES, *SAFETENSORS_FILES])
+        has_weights = any((folder / name).is_file() for name in SAFETENSORS_FILES)
+        return folder if has_weights else fetch([*CONFIG_FILES, *PYTORCH_FILES])
     except LocalEntryNotFoundError:
         reason = "it is not in the cache, and the Hub cannot be reached: check path and network"
     except GatedRepoError:

@@ -10,12 +10,12 @@ import torch
 from unimask.checkpoints import Checkpoint, Preprocessing, read_authors, read_huggingface
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.errors import CheckpointError, SettingsError, UnimaskWarning
-from unimask.inference.hub import PREPROCESSORS, HubAccess, download, is_hub_id
-from unimask.inference.names import EXAMPLES, is_untrained, where_trained
+from unimask.inference.hub import PREPROCESSOR_FILES, HubAccess, download, is_hub_id
+from unimask.inference.names import EXAMPLES, describe_trained_weights, is_untrained
 from unimask.inference.predictor import Predictor
 
 BUNDLED = Path(__file__).parents[1] / "weights"
-EVERYBODY = HubAccess()
+DEFAULT_ACCESS = HubAccess()
 """Access to the Hub with all defaults of huggingface_hub and its environment variables."""
 
 WEIGHT_FILES = (".pkl", ".pth", ".pt", ".safetensors")
@@ -69,7 +69,7 @@ def load(
     place = choose_device(device)
     kind = choose_dtype(dtype, place)
     access = HubAccess(revision=revision, cache_dir=cache_dir, token=token)
-    checkpoint = without_texts(read_source(source, access, preprocessing))
+    checkpoint = without_text_branch(read_source(source, access, preprocessing))
     network = build_skeleton(checkpoint.config)
     # The network adopts the checkpoint's tensors: a copy would double the memory.
     network.load_state_dict(checkpoint.state, assign=True)
@@ -84,7 +84,7 @@ def bundled_names() -> tuple[str, ...]:
     return tuple(sorted(p.name for p in BUNDLED.iterdir() if (p / "config.json").is_file()))
 
 
-def without_texts(checkpoint: Checkpoint) -> Checkpoint:
+def without_text_branch(checkpoint: Checkpoint) -> Checkpoint:
     """Remove OneFormer's text branch, which only training needs."""
     state = {n: t for n, t in checkpoint.state.items() if not n.startswith("text_mapper.")}
     return replace(checkpoint, config=replace(checkpoint.config, text=None), state=state)
@@ -92,7 +92,7 @@ def without_texts(checkpoint: Checkpoint) -> Checkpoint:
 
 def read_source(
     source: str | Path,
-    access: HubAccess = EVERYBODY,
+    access: HubAccess = DEFAULT_ACCESS,
     preprocessing: Preprocessing = "authors",
 ) -> Checkpoint:
     """Find and read the weights that `source` names.
@@ -113,7 +113,7 @@ def read_source(
             warnings.warn(assumed, LoadWarning, stacklevel=3)
         return checkpoint
     folder = find_folder(source, access)
-    if preprocessing == "authors" and lacks_preprocessor(folder):
+    if preprocessing == "authors" and lacks_preprocessor_config(folder):
         warnings.warn(
             f"{folder} has no preprocessor_config.json: its family's published sizes, means and "
             "deviations are taken",
@@ -123,10 +123,10 @@ def read_source(
     return read_huggingface(folder, preprocessing)
 
 
-def lacks_preprocessor(folder: Path) -> bool:
+def lacks_preprocessor_config(folder: Path) -> bool:
     """Return whether a model folder has no description of its preprocessing."""
     described = (folder / "config.json").is_file()
-    return described and not any((folder / name).is_file() for name in PREPROCESSORS)
+    return described and not any((folder / name).is_file() for name in PREPROCESSOR_FILES)
 
 
 def refuse_revision(source: str | Path, access: HubAccess) -> None:
@@ -161,7 +161,7 @@ def find_folder(source: str | Path, access: HubAccess) -> Path:
     if is_untrained(name):
         raise CheckpointError(
             f"{name} is an architecture without weights: train it (unimask train DATA --model "
-            f"{name}), or {where_trained(name)}"
+            f"{name}), or {describe_trained_weights(name)}"
         )
     if is_hub_id(name):
         return download(name, access)
@@ -179,7 +179,7 @@ def find_tokenizer(source: str | Path) -> Path | None:
     """
     if is_untrained(str(source)) or find_file(source) is not None:
         return None
-    folder = find_folder(source, EVERYBODY)
+    folder = find_folder(source, DEFAULT_ACCESS)
     whole = (folder / "tokenizer.json").is_file()
     parts = all((folder / name).is_file() for name in ("vocab.json", "merges.txt"))
     return folder if whole or parts else None
@@ -223,7 +223,7 @@ def available_devices() -> tuple[str, ...]:
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Return the dtype of a name."""
     if dtype == "auto":
-        fastest = quickest_dtype(device)
+        fastest = fastest_dtype(device)
         if fastest != torch.float32:
             warnings.warn(f"dtype auto: {fastest} on {device}", LoadWarning, stacklevel=3)
         return fastest
@@ -233,7 +233,7 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return dtypes[dtype]
 
 
-def quickest_dtype(device: torch.device) -> torch.dtype:
+def fastest_dtype(device: torch.device) -> torch.dtype:
     """Return the dtype with the fastest matrix products whose range suffices for mask logits."""
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -6,7 +6,7 @@ from unimask.presets import PRESETS
 from unimask.published.configurations import CONFIGURATIONS
 from unimask.published.zoo import PublishedModel, published_models
 
-BUNDLED_OF = {"unimask-nano": "nuclei"}
+BUNDLED_WEIGHTS = {"unimask-nano": "nuclei"}
 """Bundled weights of each preset."""
 
 EXAMPLES = (
@@ -15,7 +15,7 @@ EXAMPLES = (
 )
 """Examples of Hub ids in messages."""
 
-FEW = 2
+MAX_SUGGESTIONS = 2
 """Largest number of published models named in a message."""
 
 
@@ -24,9 +24,9 @@ def is_untrained(name: str) -> bool:
     return name in PRESETS or name in CONFIGURATIONS
 
 
-def nearest(name: str) -> str:
+def describe_known_names(name: str) -> str:
     """Format a hint with the known names most similar to an unknown one."""
-    close = get_close_matches(name, [*PRESETS, *CONFIGURATIONS], FEW)
+    close = get_close_matches(name, [*PRESETS, *CONFIGURATIONS], MAX_SUGGESTIONS)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
     return (
         f"{meant}presets are {', '.join(PRESETS)}; published configurations such as "
@@ -34,21 +34,21 @@ def nearest(name: str) -> str:
     )
 
 
-def where_trained(name: str) -> str:
+def describe_trained_weights(name: str) -> str:
     """Format where to find trained weights of an untrained network."""
-    if name in BUNDLED_OF:
-        return f"load weights of it: {BUNDLED_OF[name]}"
-    models = [model for model in published_models() if name in names_of(model)]
+    if name in BUNDLED_WEIGHTS:
+        return f"load weights of it: {BUNDLED_WEIGHTS[name]}"
+    models = [model for model in published_models() if name in network_names(model)]
     hubs = [model.hub for model in models if model.hub is not None]
     files = [model.file for model in models if model.file is not None]
     if not models:
         return f"load weights of another: {', '.join(EXAMPLES)} (none of this one are published)"
-    places = hubs or files
-    more = f" (unimask models {name} lists more)" if len(models) > len(places[:FEW]) else ""
+    listed = (hubs or files)[:MAX_SUGGESTIONS]
+    more = f" (unimask models {name} lists more)" if len(models) > len(listed) else ""
     manner = "load weights of it" if hubs else "load weights of it by their path, downloaded from"
-    return f"{manner}: {', '.join(places[:FEW])}{more}"
+    return f"{manner}: {', '.join(listed)}{more}"
 
 
-def names_of(model: PublishedModel) -> tuple[str, str]:
+def network_names(model: PublishedModel) -> tuple[str, str]:
     """Return the names of a published model's network: its configuration and its preset."""
     return model.name, CONFIGURATIONS[model.name].preset

@@ -1,11 +1,12 @@
 """Prediction: images to results."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -13,18 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 from unimask.checkpoints import Checkpoint, write_huggingface
-from unimask.errors import TaskError
-from unimask.inference.ahead import ahead
+from unimask.errors import ImageError, TaskError
+from unimask.inference.batches import Pending, equal_sizes, prefetched
 from unimask.inference.compiled import CompiledSegmenter
 from unimask.kernels.memory import keep_freed_memory, release_freed_memory
 from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
-from unimask.processing.arguments import check_count
+from unimask.processing.arguments import check_choice, check_count
 from unimask.processing.images import (
     MAX_PIXELS,
-    ImageArray,
     Source,
     Window,
     list_images,
@@ -41,15 +41,8 @@ INSTANCE_THRESHOLD = 0.5
 
 ONE_IMAGE = str | Path | Image.Image | np.ndarray
 
-
-@dataclass(frozen=True, eq=False)
-class Pending:
-    """Preprocessed image that waits for the network."""
-
-    source: Source
-    image: ImageArray
-    ready: Preprocessed
-    milliseconds: float
+OnError = Literal["raise", "yield"]
+"""What `Predictor.stream` does with the error of an image that cannot be read."""
 
 
 class Predictor:
@@ -182,30 +175,110 @@ class Predictor:
                 a threshold is given for semantic segmentation.
             TaskError: The model was not trained for the task.
         """
-        resolved_task = self.task_of(task)
+        stream = partial(
+            self.stream,
+            task=task,
+            threshold=threshold,
+            batch_size=batch_size,
+            window=window,
+            max_pixels=max_pixels,
+        )
+        if isinstance(images, str | Path) and names_many(images):
+            images = list_images(images)
+        elif isinstance(images, ONE_IMAGE) or not isinstance(images, Iterable):
+            return next(stream(iter((images,))))
+        results = stream(images)
+        return results if isinstance(images, Iterator) else list(results)
+
+    __call__ = predict
+
+    @overload
+    def stream(
+        self,
+        images: Iterable[Source],
+        task: str | None = None,
+        *,
+        threshold: float | None = None,
+        batch_size: int = 1,
+        window: Window = None,
+        max_pixels: int = MAX_PIXELS,
+        on_error: Literal["raise"] = "raise",
+    ) -> Generator[Result]: ...
+
+    @overload
+    def stream(
+        self,
+        images: Iterable[Source],
+        task: str | None = None,
+        *,
+        threshold: float | None = None,
+        batch_size: int = 1,
+        window: Window = None,
+        max_pixels: int = MAX_PIXELS,
+        on_error: Literal["yield"],
+    ) -> Generator[Result | ImageError]: ...
+
+    def stream(
+        self,
+        images: Iterable[Source],
+        task: str | None = None,
+        *,
+        threshold: float | None = None,
+        batch_size: int = 1,
+        window: Window = None,
+        max_pixels: int = MAX_PIXELS,
+        on_error: OnError = "raise",
+    ) -> Generator[Result | ImageError]:
+        """Segment images one after another, in constant memory.
+
+        Args:
+            images: Images as in `predict`. Those of a list are prefetched in threads; those of an
+                iterator are taken when they are needed, since the next frame may take long.
+            task: See `predict`.
+            threshold: See `predict`.
+            batch_size: See `predict`; results of a batch follow when it is complete.
+            window: See `predict`.
+            max_pixels: See `predict`.
+            on_error: What an image that cannot be read does: "raise" raises its `ImageError` after
+                the results of the images before it; "yield" yields the error in the place of the
+                result and continues.
+
+        Returns:
+            Iterator with one result, or one error, for each image, in order.
+
+        Raises:
+            ImageError: An image cannot be read, and `on_error` is "raise".
+            SettingsError: See `predict`.
+            TaskError: See `predict`.
+
+        Example:
+            >>> import unimask
+            >>> model = unimask.load("nuclei")  # doctest: +SKIP
+            >>> for result in model.stream(paths, on_error="yield"):  # doctest: +SKIP
+            ...     print(result if isinstance(result, Exception) else len(result))
+        """
+        resolved_task = self.resolve_task(task)
         check_threshold(resolved_task, threshold)
         check_count("batch_size", batch_size)
         check_count("max_pixels", max_pixels)
+        check_choice("on_error", on_error, get_args(OnError))
 
         def prepare(source: Source) -> Pending:
             return self.prepare(source, window, max_pixels)
 
-        def results(pending: Iterable[Pending]) -> Iterator[Result]:
-            for batch in equal_sizes(pending, batch_size):
-                yield from self.run(batch, resolved_task, threshold)
+        def results() -> Generator[Result | ImageError]:
+            with closing(prefetched(images, prepare, batch_size + 1)) as pending:
+                for group in equal_sizes(pending, batch_size):
+                    if not isinstance(group, ImageError):
+                        yield from self.run(group, resolved_task, threshold)
+                    elif on_error == "yield":
+                        yield group
+                    else:
+                        raise group
 
-        if isinstance(images, str | Path) and names_many(images):
-            images = list_images(images)
-        elif isinstance(images, ONE_IMAGE) or not isinstance(images, Iterable):
-            return next(results([prepare(images)]))  # `prepare` raises the error for other types
-        if isinstance(images, Iterator):  # not prefetched: a next frame may take long
-            return results(map(prepare, images))
-        with closing(ahead(images, prepare, batch_size + 1)) as prepared:
-            return list(results(future.result() for _, future in prepared))
+        return results()
 
-    __call__ = predict
-
-    def task_of(self, task: str | None) -> Task:
+    def resolve_task(self, task: str | None) -> Task:
         """Parse a task and check that the weights were trained for it.
 
         Raises:
@@ -306,21 +379,6 @@ class Predictor:
             for name, tensor in self.network.state_dict().items()
         }
         write_huggingface(Path(folder), replace(self.checkpoint, state=state))
-
-
-def equal_sizes(pending: Iterable[Pending], batch_size: int) -> Iterator[list[Pending]]:
-    """Group consecutive images of equal padded size, at most `batch_size` per group."""
-    batch: list[Pending] = []
-    for item in pending:
-        if batch and item.ready.padded_size != batch[0].ready.padded_size:
-            yield batch
-            batch = []
-        batch.append(item)
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def synchronise(output: SegmenterOutput) -> None:

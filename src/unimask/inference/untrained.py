@@ -14,7 +14,7 @@ from unimask.config import (
 )
 from unimask.errors import SettingsError
 from unimask.inference.load import choose_device
-from unimask.inference.names import nearest
+from unimask.inference.names import describe_known_names
 from unimask.inference.predictor import Predictor
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
@@ -117,7 +117,7 @@ def describe_untrained(
         tasks, preprocessing = configuration.publication.tasks, configuration.preprocessing()
         postprocessing = configuration.publication.postprocessing(config)
     elif name not in PRESETS:
-        raise SettingsError(f"unknown preset {name!r}: {nearest(name)}")
+        raise SettingsError(f"unknown preset {name!r}: {describe_known_names(name)}")
     elif labels is None:
         raise SettingsError(f"{name} has no classes of its own: give labels, the classes' names")
     else:

@@ -85,7 +85,7 @@ def benchmark(
     check(size, batch_size, runs)
     predictor = model if isinstance(model, Predictor) else prepared(model, device, dtype, compile)
     predictor = predictor if size is None else at_size(predictor, size)
-    chosen = predictor.task_of(task)
+    chosen = predictor.resolve_task(task)
     tell = steps(runs + 3, progress)
     image = np.random.default_rng(0).integers(0, 256, (*(size or USUAL_SIZE), 3), np.uint8)
     course = Course(predictor, [image] * batch_size, chosen)

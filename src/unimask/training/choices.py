@@ -15,7 +15,7 @@ from unimask.datasets import Dataset
 from unimask.datasets.found import open_image
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
-from unimask.inference.load import quickest_dtype
+from unimask.inference.load import fastest_dtype
 from unimask.processing.preprocess import input_size
 from unimask.training.settings import TrainingSettings, check_choices, check_real, check_whole
 
@@ -87,7 +87,7 @@ def find_machine(device: str) -> Machine:
     return Machine(
         kind="cpu" if place.type == "cpu" else "gpu",
         memory_gb=memory,
-        bfloat16=quickest_dtype(place) == torch.bfloat16,
+        bfloat16=fastest_dtype(place) == torch.bfloat16,
         cores=max(1, (os.cpu_count() or 1) // here),
         processes=int(os.environ.get("WORLD_SIZE", here)),
     )

@@ -1,0 +1,124 @@
+"""The Typer application, and the options and parsers that several commands share."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unimask.errors import SettingsError
+from unimask.version import __version__
+
+if TYPE_CHECKING:
+    from unimask.config import Window
+
+app = typer.Typer(
+    name="unimask",
+    help="Universal image segmentation: semantic, instance and panoptic, with one network.",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DataArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Path of the dataset folder, or name of a dataset on the Hugging Face Hub.",
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Format of the labels, if detection is wrong: coco, coco-panoptic, yolo, "
+        "labelme, cvat, 'semantic maps', 'instance ids', 'class and object "
+        "channels', ..."
+    ),
+]
+MasksOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder or file name ending of the label maps to read, if images have "
+        "several; A,B,... reads one binary mask per class."
+    ),
+]
+PreprocessingOption = Annotated[
+    str,
+    typer.Option(
+        help="Preprocessing of images: authors (resize to the test size of the model's "
+        "authors) or hub (as in preprocessor_config.json, which resizes to 384x384 "
+        "without keeping the aspect ratio for Mask2Former on the Hub)."
+    ),
+]
+
+WindowOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Range of pixel values to map to 0..255 for images of more than 8 bits: "
+        "LOW,HIGH, or auto for the 0.1 and 99.9 percentiles of each image. By "
+        "default that of the model."
+    ),
+]
+
+CompileOption = Annotated[
+    bool,
+    typer.Option(
+        "--compile", help="Compile the network with torch.compile; pays off when input sizes recur."
+    ),
+]
+
+OverwriteOption = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace existing output files, including those that unimask did not write.",
+    ),
+]
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and exit."""
+    if wanted:
+        print(f"unimask {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Universal image segmentation: semantic, instance and panoptic, with one network."""
+
+
+def parse_names(text: str | None) -> tuple[str, ...] | None:
+    """Parse comma-separated names."""
+    if text is None:
+        return None
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise SettingsError(f"--names {text!r}: give names, such as nucleus,background")
+    return parts
+
+
+def parse_window(text: str | None) -> "Window":
+    """Parse LOW,HIGH or auto.
+
+    Raises:
+        SettingsError: The text is neither, or LOW is not below HIGH.
+    """
+    if text is None or text == "auto":
+        return text  # type: ignore[return-value]
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise SettingsError(f"--window {text!r}: give LOW,HIGH such as 0,4095, or auto")
+    if high <= low:
+        raise SettingsError(f"--window {text}: LOW must be below HIGH")
+    return low, high

@@ -1,0 +1,64 @@
+"""Batches of preprocessed images: prefetched in threads, grouped by size."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+from unimask.errors import ImageError
+from unimask.inference.ahead import ahead
+from unimask.processing.images import ImageArray, Source
+from unimask.processing.preprocess import Preprocessed
+
+
+@dataclass(frozen=True, eq=False)
+class Pending:
+    """Preprocessed image that waits for the network."""
+
+    source: Source
+    image: ImageArray
+    ready: Preprocessed
+    milliseconds: float
+
+
+def prefetched(
+    images: Iterable[Source], prepare: Callable[[Source], Pending], max_pending: int
+) -> Generator[Pending | ImageError]:
+    """Prepare images, in threads unless they come from an iterator; yield errors in their place."""
+    if isinstance(images, Iterator):
+        for source in images:
+            try:
+                yield prepare(source)
+            except ImageError as error:
+                yield error
+        return
+    with closing(ahead(images, prepare, max_pending)) as futures:
+        for _, future in futures:
+            try:
+                yield future.result()
+            except ImageError as error:
+                yield error
+
+
+def equal_sizes(
+    pending: Iterable[Pending | ImageError], batch_size: int
+) -> Iterator[list[Pending] | ImageError]:
+    """Group consecutive images of equal padded size, at most `batch_size` per group."""
+    batch: list[Pending] = []
+    for item in pending:
+        if batch and (isinstance(item, ImageError) or not share_size(item, batch[0])):
+            yield batch
+            batch = []
+        if isinstance(item, ImageError):
+            yield item
+            continue
+        batch.append(item)
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def share_size(first: Pending, second: Pending) -> bool:
+    """Return whether two images have the same padded size, so that they can share a batch."""
+    return first.ready.padded_size == second.ready.padded_size

@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.found import count_things
+from unimask.datasets.interface import count_things
 from unimask.errors import UnimaskError
 
 TOO_LARGE = "@too large for a float@"
@@ -220,7 +220,7 @@ def mutate_folder(folder: Path, random: Random) -> None:
         path.symlink_to(path.name)  # to itself
 
 
-def read_dataset(folder: Path, **wish: Any) -> str:
+def read_dataset(folder: Path, **options: Any) -> str:
     """Open a dataset, describe it, and read all of its samples.
 
     Returns:
@@ -229,7 +229,7 @@ def read_dataset(folder: Path, **wish: Any) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            dataset = open_dataset(folder, **wish)
+            dataset = open_dataset(folder, **options)
             describe(dataset)
             count_things(dataset)
             for index in range(len(dataset)):

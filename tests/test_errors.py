@@ -28,7 +28,7 @@ def test_errors_pass_between_processes(kind):
 
 
 def test_warnings_are_safe_to_print_too():
-    from unimask.datasets.found import DataWarning
+    from unimask.datasets.interface import DataWarning
     from unimask.processing.value_ranges import ImageWarning
 
     for kind in (DataWarning, ImageWarning):

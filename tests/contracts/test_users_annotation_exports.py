@@ -9,7 +9,7 @@ from PIL import Image
 
 from unimask.curation import check
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.found import DataWarning
+from unimask.datasets.interface import DataWarning
 from unimask.errors import DataError
 
 HEIGHT, WIDTH = 48, 64

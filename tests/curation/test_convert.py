@@ -220,7 +220,7 @@ def test_yolo_keeps_parts_and_holes_to_the_pixel(tmp_path):
 
 @pytest.mark.parametrize("write", [write_yolo, write_roboflow], ids=["YOLO", "Roboflow"])
 @pytest.mark.parametrize("to", ["coco", "yolo"])
-@pytest.mark.filterwarnings("ignore::unimask.datasets.found.DataWarning")
+@pytest.mark.filterwarnings("ignore::unimask.datasets.interface.DataWarning")
 def test_the_background_that_outlines_imply_is_no_loss(tmp_path, write, to):
     """Elsewhere each image counts as a region that was lost."""
     data = write(tmp_path / "data")

@@ -9,10 +9,10 @@ import pytest
 from outlines import coco_content, draw, labelme_content, write_json, write_yolo_split
 from PIL import Image
 
-from unimask.datasets import describe, open_dataset, recognise, split_names
+from unimask.datasets import describe, detect_format, open_dataset, split_names
 from unimask.datasets.candidates import FORMATS, parse_format
 from unimask.datasets.folder import open_train_and_val
-from unimask.datasets.found import DataWarning, Wish
+from unimask.datasets.interface import DatasetOptions, DataWarning
 from unimask.errors import DataError, SettingsError
 from unimask.formats.panoptic_png import encode_ids
 
@@ -75,7 +75,7 @@ def test_a_json_that_is_something_else_hides_no_format(tmp_path, name, format):
     content = OTHERS[name]
     (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
     dataset = open_dataset(tmp_path)
-    assert recognise(tmp_path).format == format
+    assert detect_format(tmp_path).format == format
     assert len(dataset) == (len(NAMES) if format == "semantic maps" else 5)
     if format != "semantic maps":
         assert objects(dataset) == 6
@@ -89,7 +89,7 @@ def test_boxes_beside_masks_are_passed_over_and_that_is_said(tmp_path):
         annotation["segmentation"] = []
     write_json(tmp_path / "boxes.json", content)
     told = describe(open_dataset(tmp_path))
-    assert "semantic maps" in told and "passed over as COCO instances" in told
+    assert "semantic maps" in told and "cannot be read as COCO instances" in told
     assert "boxes.json has boxes only" in told
 
 
@@ -122,10 +122,12 @@ def test_two_formats_of_the_same_images_are_both_named(tmp_path):
     outlines.write_plain_yolo(tmp_path)
     write_json(tmp_path / "labels.json", coco_content())
     dataset = open_dataset(tmp_path)
-    assert dataset.about.format == "COCO instances"
-    assert "labels as YOLO segmentation are there too and not read" in describe(dataset)
+    assert dataset.info.format == "COCO instances"
+    assert "the folder also has labels as YOLO segmentation, which are not read" in describe(
+        dataset
+    )
     other = open_dataset(tmp_path, format="yolo")
-    assert other.about.format == "YOLO segmentation" and "are there too" not in describe(other)
+    assert other.info.format == "YOLO segmentation" and "also has labels" not in describe(other)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +176,7 @@ def test_one_json_is_the_whole_folder_whatever_its_name(tmp_path, name):
     write_json(tmp_path / "annotations" / name, coco_content(NAMES))
     write_images(tmp_path / "images" / "default")
     assert [len(open_dataset(tmp_path, split)) for split in (None, "train", "val")] == [10, 8, 2]
-    assert split_names(tmp_path, Wish()) == ("train", "val")
+    assert split_names(tmp_path, DatasetOptions()) == ("train", "val")
     train, val = open_train_and_val(tmp_path)
     assert (len(train), len(val)) == (8, 2)
 
@@ -214,7 +216,7 @@ def test_a_dataset_in_a_folder_in_a_folder(tmp_path):
     for fold in ("fold1", "fold2"):
         write_json(tmp_path / "folds" / fold / "labels.json", coco_content())
         write_images(tmp_path / "folds" / fold, outlines.IMAGES)
-    assert split_names(tmp_path / "folds", Wish()) == ("fold1", "fold2")
+    assert split_names(tmp_path / "folds", DatasetOptions()) == ("fold1", "fold2")
     assert len(open_dataset(tmp_path / "folds", "fold2")) == 5
 
 
@@ -235,7 +237,7 @@ def test_a_panoptic_json_finds_its_folders(tmp_path):
     write_json(tmp_path / "panoptic_examples.json", content)
     write_json(tmp_path / "images_info.json", {"images": listed, "categories": []})
     sample = open_dataset(tmp_path)[0]
-    assert recognise(tmp_path).format == "COCO panoptic"
+    assert detect_format(tmp_path).format == "COCO panoptic"
     assert [int(sample.mask(number).sum()) for number in (1, 2)] == [38 * 64, 10 * 64]
 
 

@@ -12,8 +12,8 @@ from map_layouts import draw_blocks, draw_photo
 from PIL import Image
 
 from unimask.curation import check, convert
-from unimask.datasets import describe, open_dataset, recognise, split_names, widest_task
-from unimask.datasets.found import Wish, open_image
+from unimask.datasets import describe, detect_format, open_dataset, split_names, widest_task
+from unimask.datasets.interface import DatasetOptions, open_image
 from unimask.datasets.tables import find
 from unimask.datasets.tables.packing import Column
 from unimask.errors import DataError, ImageError, MissingExtraError, SettingsError
@@ -65,8 +65,8 @@ def test_semantic_maps_saved_to_disk_are_read_like_those_in_folders(tmp_path):
         tmp_path / "streets", {"train": semantic_rows(3), "validation": semantic_rows(2, first=3)}
     )
     (folder / "id2label.json").write_text(json.dumps(dict(enumerate(NAMES))))
-    assert recognise(folder).format == "Hugging Face dataset"
-    assert split_names(folder, Wish()) == ("train", "val")
+    assert detect_format(folder).format == "Hugging Face dataset"
+    assert split_names(folder, DatasetOptions()) == ("train", "val")
     dataset = open_dataset(folder, "val")
     assert dataset.labels == LabelSet(("sky", "road"), (False, False)) and len(dataset) == 2
     sample = dataset[1]
@@ -103,7 +103,7 @@ def test_parquet_files_beside_a_card_and_names_that_images_had(tmp_path):
     (folder / "README.md").write_text(head)
     dataset = open_dataset(folder, "train")
     assert dataset.labels.names == ("sky", "road") and dataset.paths[0].name == "0_left.jpg"
-    assert split_names(folder, Wish()) == ("train", "val", "test") and len(dataset) == 4
+    assert split_names(folder, DatasetOptions()) == ("train", "val", "test") and len(dataset) == 4
 
 
 def test_names_that_leave_out_the_background_are_shifted(tmp_path):

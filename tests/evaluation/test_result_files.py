@@ -9,7 +9,7 @@ from conftest import draw_discs
 from PIL import Image
 
 from unimask.datasets import open_dataset
-from unimask.datasets.ground_truth import truth_result
+from unimask.datasets.ground_truth import ground_truth_result
 from unimask.errors import DataError, SettingsError, TaskError
 from unimask.evaluation import evaluate
 from unimask.evaluation.result_files import open_results
@@ -218,7 +218,7 @@ def as_saved(folder, data, task, labels=None, **changes):
     """Write the truth of every image as `unimask predict` writes results."""
     dataset = open_dataset(data)
     for sample in (dataset[index] for index in range(len(dataset))):
-        found = truth_result(sample, labels or dataset.labels, task)
+        found = ground_truth_result(sample, labels or dataset.labels, task)
         if task != "semantic":  # a segment of a prediction has a score
             found = replace(found, segments=tuple(replace(s, score=0.9) for s in found.segments))
         found.save(folder, changes.get("stem", sample.path.stem))
@@ -271,7 +271,7 @@ def test_saved_results_in_subfolders_belong_to_the_images_of_these(tmp_path):
     dataset = open_dataset(data)
     out = tmp_path / "out"
     for sample in (dataset[index] for index in range(len(dataset))):
-        found = truth_result(sample, dataset.labels, "instance")
+        found = ground_truth_result(sample, dataset.labels, "instance")
         found = replace(found, path=None)  # as on another machine
         found.save(out / sample.path.parent.name, sample.path.stem)
     report = evaluate(data, results=out, split=None, task="instance")
@@ -372,7 +372,7 @@ def test_results_of_ours_are_scored_on_the_coco_data_that_they_came_from(tmp_pat
     dataset = open_dataset(tmp_path / "data")
     found = []
     for sample in (dataset[index] for index in range(2)):
-        found += truth_result(sample, dataset.labels, "instance").to_coco()
+        found += ground_truth_result(sample, dataset.labels, "instance").to_coco()
     assert {entry["category_id"] for entry in found} == {2, 3}
     path = write(tmp_path / "r.json", found)
     assert evaluate(tmp_path / "data", results=path, split=None)["metrics"]["AP"] == pytest.approx(

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from unimask.datasets import Dataset
-from unimask.datasets.ground_truth import truth_result
+from unimask.datasets.ground_truth import ground_truth_result
 from unimask.errors import UnimaskError
 from unimask.formats.output_file import write_image
 from unimask.labels import LabelSet, Task
@@ -67,7 +67,7 @@ def readable_tiles(dataset: Dataset, most: int) -> list[Image.Image]:
                 sample = dataset[index]
             except UnimaskError:
                 continue
-            tile = truth_result(sample, dataset.labels, task_of(dataset.labels)).plot()
+            tile = ground_truth_result(sample, dataset.labels, task_of(dataset.labels)).plot()
             tile.thumbnail((TILE, TILE))
             tiles.append(tile)
             break

@@ -11,7 +11,7 @@ from unimask.curation.findings import Finding, counted, findings, range_findings
 from unimask.curation.survey import Survey, survey
 from unimask.datasets import Dataset
 from unimask.datasets.folder import DatasetFolder
-from unimask.datasets.found import Wish, about_of
+from unimask.datasets.interface import DatasetOptions, dataset_info
 from unimask.datasets.objects.coco_instances import CocoInstances
 from unimask.datasets.windows import use_window
 from unimask.processing.value_ranges import collect_range_warnings
@@ -96,12 +96,12 @@ def check(
         >>> import unimask
         >>> report = unimask.check("cells", queries=200)  # doctest: +SKIP
     """
-    folder = DatasetFolder(Path(data), Wish(names, channels, format, masks))
-    surveys, about = [], None
+    folder = DatasetFolder(Path(data), DatasetOptions(names, channels, format, masks))
+    surveys, info = [], None
     with collect_range_warnings() as ranges:
         for name in (split,) if split is not None else folder.split_names():
             dataset = folder.open(name)
-            about = about or about_of(dataset)
+            info = info or dataset_info(dataset)
             surveys.append(
                 survey(
                     use_window(dataset, window),
@@ -115,8 +115,8 @@ def check(
     results = findings(surveys, queries or QUERIES, limited=queries is not None)
     results += [f for name, opened in folder.datasets.items() for f in repeated_ids(name, opened)]
     results = sorted(results + range_findings(ranges), key=lambda finding: not finding.severe)
-    classes = "" if about is None else about.told
-    return Report(folder.found().format, tuple(surveys), tuple(results), classes)
+    classes = "" if info is None else info.notes
+    return Report(folder.detect().format, tuple(surveys), tuple(results), classes)
 
 
 def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:

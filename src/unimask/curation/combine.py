@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from unimask.datasets import Dataset, Sample
-from unimask.datasets.found import open_image
+from unimask.datasets.interface import open_image
 from unimask.datasets.packed import Stream
 from unimask.errors import DataError
 from unimask.labels import LabelSet

@@ -16,7 +16,7 @@ from unimask.curation.writers.writer import Writer
 from unimask.curation.writers.yolo import YoloWriter
 from unimask.datasets import Dataset, check_classes
 from unimask.datasets.folder import DatasetFolder
-from unimask.datasets.found import WHOLE, Wish, open_image
+from unimask.datasets.interface import ALL_IMAGES, DatasetOptions, open_image
 from unimask.errors import OutputError, SettingsError
 from unimask.formats.atomic import atomic_folder
 from unimask.formats.output_folder import list_foreign_files
@@ -96,7 +96,7 @@ def convert(
     if to not in FORMATS:
         raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")
     target, written = Path(out), Written(Path(out))
-    source = DatasetFolder(Path(data), Wish(names, format=format, masks=masks))
+    source = DatasetFolder(Path(data), DatasetOptions(names, format=format, masks=masks))
     above = None if things is None else DatasetFolder(Path(things))
     splits = (split,) if split is not None else source.split_names()
     with whole_folder(target) as folder:
@@ -108,7 +108,7 @@ def convert(
             first = first or dataset
             check_classes(first, dataset)
             writer = writer or FORMATS[to](folder, dataset.labels)
-            part = name or WHOLE
+            part = name or ALL_IMAGES
             write_split(writer, dataset, part, link, progress)
             written.images[part] = len(dataset)
         if writer is not None:

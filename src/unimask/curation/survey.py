@@ -12,7 +12,7 @@ from jaxtyping import Int
 
 from unimask.curation.facts import Facts, Unreadable, look_at
 from unimask.datasets import Dataset
-from unimask.datasets.found import about_of
+from unimask.datasets.interface import dataset_info
 from unimask.datasets.splits import Subset
 from unimask.labels import TASKS, LabelSet, Task
 
@@ -123,7 +123,7 @@ def survey(dataset: Dataset, name: str, *, queries: int, progress: Progress | No
         name,
         dataset.labels,
         len(dataset),
-        about_of(dataset).tasks,
+        dataset_info(dataset).tasks,
         [Path(path) for path in dataset.paths],
         isinstance(dataset, Subset),
     )

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from unimask.datasets.found import Evidence, Found
 from unimask.datasets.image_files import files_with, is_passed_over
+from unimask.datasets.interface import DetectedDataset, Evidence
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
 from unimask.datasets.maps.cityscapes import find_cityscapes
@@ -23,14 +23,14 @@ from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_pa
 from unimask.datasets.objects.cvat import find_cvat
 from unimask.datasets.objects.labelme import find_labelme
 from unimask.datasets.objects.yolo import find_yolo
-from unimask.datasets.splits import splits_in
+from unimask.datasets.splits import find_splits
 from unimask.datasets.tables.find import find_on_hub, find_tables_in, is_on_hub
 from unimask.errors import DataError, MissingExtraError, SettingsError
 from unimask.formats.json_outline import read_json_outline
 
-Find = Callable[[Path], Found | None]
+Finder = Callable[[Path], DetectedDataset | None]
 
-FORMATS: tuple[tuple[str, Find, str], ...] = (
+FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("ADE20K", find_ade20k, "images/training + annotations/training + objectInfo150.txt (ADE20K)"),
     ("Cityscapes", find_cityscapes, "leftImg8bit/ + gtFine/ (Cityscapes)"),
     (
@@ -59,13 +59,13 @@ FORMATS: tuple[tuple[str, Find, str], ...] = (
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 """Suffixes of archives, which are not read."""
 
-COSTLY = find_tables_in
+COSTLY_FINDER = find_tables_in
 """Finder that loads whole tables; it runs only if no other format's files are present."""
 
-MAP_KINDS = (semantic.FORMAT, *KINDS)
+MAP_FORMATS = (semantic.FORMAT, *KINDS)
 """Formats of label maps, which only the maps themselves distinguish."""
 
-SPELLINGS = {
+FORMAT_ALIASES = {
     "ADE20K": "ade ade20k",
     "Cityscapes": "cityscape",
     "Mapillary Vistas": "mapillary vistas vista",
@@ -80,10 +80,10 @@ SPELLINGS = {
 }
 """Other spellings of each format's name, in lower case without punctuation."""
 
-DEEPEST = 4
+MAX_NESTED_FOLDERS = 4
 """Maximum depth of nested folders, each alone in another."""
 
-MOST_INNER = 64
+MAX_SUBFOLDERS = 64
 """Maximum number of inner folders that are inspected if the folder itself has no known format."""
 
 
@@ -92,30 +92,30 @@ class Candidates:
     """Formats that a folder may have.
 
     Attributes:
-        found: Detected formats, the most likely first.
-        refusals: Formats whose detection failed, and the error of each.
+        formats: Detected formats, the most likely first.
+        failures: Formats whose detection failed, and the error of each.
     """
 
-    found: list[Found] = field(default_factory=list)
-    refusals: list[tuple[str, DataError | MissingExtraError]] = field(default_factory=list)
+    formats: list[DetectedDataset] = field(default_factory=list)
+    failures: list[tuple[str, DataError | MissingExtraError]] = field(default_factory=list)
 
-    def ask(self, format: str, find: Find, folder: Path) -> None:
+    def detect(self, format: str, find: Finder, folder: Path) -> None:
         """Detect one format in a folder, or in its inner folders that are named like splits."""
         try:
-            result = find(folder) or splits_in(folder, find)
+            result = find(folder) or find_splits(folder, find)
         except (DataError, MissingExtraError) as error:
-            self.refusals.append((format, error))
+            self.failures.append((format, error))
         except OSError as error:
             where = error.filename or folder
             reason = DataError(f"{where} cannot be read: {error.strerror or error}")
-            self.refusals.append((format, reason))
+            self.failures.append((format, reason))
         else:
-            self.found += [] if result is None else [result]
+            self.formats += [] if result is None else [result]
 
     @property
-    def are_sure(self) -> bool:
+    def has_content_evidence(self) -> bool:
         """Whether any format was detected by the content of its files."""
-        return any(each.evidence >= Evidence.CONTENT for each in self.found)
+        return any(each.evidence >= Evidence.CONTENT for each in self.formats)
 
 
 def parse_format(text: str) -> str:
@@ -125,15 +125,15 @@ def parse_format(text: str) -> str:
         SettingsError: The name is unknown; the message lists the known ones.
     """
     names = [*(name for name, _, _ in FORMATS), *KINDS]
-    plain = {squeezed(name): name for name in names}
-    for name, others in SPELLINGS.items():
+    plain = {normalise_name(name): name for name in names}
+    for name, others in FORMAT_ALIASES.items():
         plain.update(dict.fromkeys(others.split(), name))
-    if (name_found := plain.get(squeezed(text))) is None:
+    if (name_found := plain.get(normalise_name(text))) is None:
         raise SettingsError(f"--format {text!r} is not known: give one of {', '.join(names)}")
     return name_found
 
 
-def squeezed(name: str) -> str:
+def normalise_name(name: str) -> str:
     """Return a name in lower case without punctuation."""
     return re.sub(r"[\W_]+", "", name).lower()
 
@@ -149,17 +149,17 @@ def find_candidates(folder: Path, format: str | None) -> Candidates:
         DataError: The folder does not exist, or has another format than `format`.
     """
     if not is_folder(folder) and not is_on_hub(folder):
-        raise DataError(f"{folder} is not a folder: {what_to_give(folder)}")
+        raise DataError(f"{folder} is not a folder: {path_advice(folder)}")
     if not folder.is_dir():
         candidates = Candidates()
-        candidates.ask("Hugging Face dataset", find_on_hub, folder)
+        candidates.detect("Hugging Face dataset", find_on_hub, folder)
     else:
-        candidates = look_in(folder, format)
-        if not candidates.found and not candidates.refusals:
-            candidates = look_further(folder, format)
-    candidates.found.sort(key=lambda each: -each.evidence)
+        candidates = detect_formats(folder, format)
+        if not candidates.formats and not candidates.failures:
+            candidates = detect_in_subfolders(folder, format)
+    candidates.formats.sort(key=lambda each: -each.evidence)
     if format is not None:
-        check_format(candidates, folder, format)
+        restrict_to_format(candidates, folder, format)
     return candidates
 
 
@@ -171,78 +171,80 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def look_in(folder: Path, format: str | None) -> Candidates:
+def detect_formats(folder: Path, format: str | None) -> Candidates:
     """Detect each format in a folder; run the costly finder only if necessary."""
     candidates = Candidates()
     for name, find, _ in FORMATS:
-        if find is not COSTLY or not candidates.are_sure or format == name:
-            candidates.ask(name, find, folder)
+        if find is not COSTLY_FINDER or not candidates.has_content_evidence or format == name:
+            candidates.detect(name, find, folder)
     return candidates
 
 
-def look_further(folder: Path, format: str | None) -> Candidates:
+def detect_in_subfolders(folder: Path, format: str | None) -> Candidates:
     """Detect formats in the inner folders, whatever their names.
 
     A single inner folder is taken as the dataset, since archives often unpack into a nested folder,
     or into several, one in another. Several inner folders of one format are splits with the names
     of the folders.
     """
-    inner, candidates = inner_folders(folder), Candidates()
+    inner, candidates = subfolders(folder), Candidates()
     if len(inner) == 1:
-        for _ in range(DEEPEST):
-            candidates = look_in(inner[0], format)
-            further = inner_folders(inner[0])
-            if candidates.found or candidates.refusals or len(further) != 1:
+        for _ in range(MAX_NESTED_FOLDERS):
+            candidates = detect_formats(inner[0], format)
+            further = subfolders(inner[0])
+            if candidates.formats or candidates.failures or len(further) != 1:
                 break
             inner = further
         return candidates
-    if len(inner) <= MOST_INNER:
+    if len(inner) <= MAX_SUBFOLDERS:
         for name, find, _ in FORMATS:
-            if find is not COSTLY:
-                candidates.ask(name, partial(splits_in, find=find, any_name=True), folder)
+            if find is not COSTLY_FINDER:
+                candidates.detect(name, partial(find_splits, find=find, any_name=True), folder)
     return candidates
 
 
-def inner_folders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
     """Return the folders in a folder, without hidden ones."""
     return [p for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name)]
 
 
-def check_format(candidates: Candidates, folder: Path, format: str) -> None:
+def restrict_to_format(candidates: Candidates, folder: Path, format: str) -> None:
     """Restrict the candidates to one format.
 
     Raises:
         DataError: No candidate is left, so the folder has another format.
     """
-    others = candidates.found
-    candidates.found = [each for each in others if each.is_called(format)]
-    candidates.refusals = [each for each in candidates.refusals if each[0] == format]
-    if not candidates.found and not candidates.refusals and others:
-        names = dict.fromkeys(name for each in others for name in (each.format, *each.kinds))
+    others = candidates.formats
+    candidates.formats = [each for each in others if each.may_have_format(format)]
+    candidates.failures = [each for each in candidates.failures if each[0] == format]
+    if not candidates.formats and not candidates.failures and others:
+        names = dict.fromkeys(
+            name for each in others for name in (each.format, *each.possible_formats)
+        )
         raise DataError(f"{folder} is no {format}: it may be {' or '.join(names)}")
 
 
-def expected(folder: Path) -> str:
+def unknown_format_message(folder: Path) -> str:
     """Return the error message for a folder without a known format."""
     listed = ", or ".join(what for _, _, what in FORMATS)
-    damaged = next(damaged_jsons(folder), "")
+    damaged = next(invalid_json_clauses(folder), "")
     return f"{folder} holds no dataset that is known here{damaged}: expected {listed}"
 
 
-def damaged_jsons(folder: Path) -> Iterator[str]:
+def invalid_json_clauses(folder: Path) -> Iterator[str]:
     """Yield the end of a sentence about each JSON file that cannot be parsed."""
-    files = [file for file in files_with(folder, ".json")[:MOST_INNER] if file.is_file()]
+    files = [file for file in files_with(folder, ".json")[:MAX_SUBFOLDERS] if file.is_file()]
     for file in files:
         if fault := read_json_outline(file, 1 << 20).error:
             yield f", and {file} cannot be read as JSON ({fault})"
 
 
-def in_words(refusals: Sequence[tuple[str, Exception]]) -> str:
+def format_failures(failures: Sequence[tuple[str, Exception]]) -> str:
     """Return a message that lists the formats tried and why each failed."""
-    return "; ".join(f"as {format}: {error}" for format, error in refusals)
+    return "; ".join(f"as {format}: {error}" for format, error in failures)
 
 
-def what_to_give(path: Path) -> str:
+def path_advice(path: Path) -> str:
     """Return what to give instead of a path that is not a folder, as the end of a sentence."""
     if path.suffix.lower() in ARCHIVES:
         return "unpack the archive and give its folder"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from unimask.datasets.found import Dataset, about_of
+from unimask.datasets.interface import Dataset, dataset_info
 from unimask.errors import DataError, TaskError
 from unimask.labels import LabelSet, Task, mean_the_same, widest
 
@@ -12,10 +12,10 @@ NAMED = 6
 
 def describe(dataset: Dataset) -> str:
     """Describe a dataset: format, images, classes, things and stuff, notes on ignored pixels."""
-    about = about_of(dataset)
-    notes = f" ({about.told})" if about.told else ""
+    info = dataset_info(dataset)
+    notes = f" ({info.notes})" if info.notes else ""
     images = f"{len(dataset)} images"
-    return f"{dataset.name}: {about.format}, {images}, {describe_classes(dataset.labels)}{notes}"
+    return f"{dataset.name}: {info.format}, {images}, {describe_classes(dataset.labels)}{notes}"
 
 
 def describe_classes(labels: LabelSet) -> str:
@@ -28,7 +28,7 @@ def describe_classes(labels: LabelSet) -> str:
 
 def widest_task(dataset: Dataset) -> Task:
     """Return the task of a dataset that requires the most of a network."""
-    return widest(about_of(dataset).tasks)
+    return widest(dataset_info(dataset).tasks)
 
 
 def check_tasks(dataset: Dataset, tasks: Sequence[Task]) -> None:
@@ -37,11 +37,11 @@ def check_tasks(dataset: Dataset, tasks: Sequence[Task]) -> None:
     Raises:
         TaskError: A task is not supported; the message states the labels that the task requires.
     """
-    about = about_of(dataset)
+    info = dataset_info(dataset)
     for task in tasks:
-        if task not in about.tasks:
+        if task not in info.tasks:
             raise TaskError(
-                f"{dataset.name} has {about.format}, for {', '.join(about.tasks)} alone: {task} "
+                f"{dataset.name} has {info.format}, for {', '.join(info.tasks)} alone: {task} "
                 "needs objects one by one, such as instance ids or COCO annotations"
             )
 

@@ -5,25 +5,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimask.datasets.candidates import (
-    MAP_KINDS,
-    expected,
+    MAP_FORMATS,
     find_candidates,
-    in_words,
+    format_failures,
     parse_format,
+    unknown_format_message,
 )
 from unimask.datasets.describe import check_classes
-from unimask.datasets.found import (
-    WHOLE,
+from unimask.datasets.groups import Parts, part_by_rule
+from unimask.datasets.interface import (
+    ALL_IMAGES,
     Dataset,
+    DatasetOptions,
+    DetectedDataset,
     Evidence,
-    Found,
     UnlabelledError,
-    Wish,
     add_notes,
 )
-from unimask.datasets.groups import Parts, part_by_rule
 from unimask.datasets.objects.coco_find import PANOPTIC
-from unimask.datasets.splits import EVERY, Subset
+from unimask.datasets.splits import VALIDATION_INTERVAL, Subset
 from unimask.datasets.supervision import check_teaching
 from unimask.errors import DataError, SettingsError, UnimaskError
 
@@ -40,13 +40,13 @@ class DatasetFolder:
 
     Attributes:
         path: Path of the folder, or the dataset's name on the Hub.
-        wish: Options given by the user.
+        options: Options given by the user.
         datasets: Splits opened so far, each with all its images.
         parts: Training and validation images of the split that is divided by rule; None until then.
     """
 
     path: Path
-    wish: Wish = field(default_factory=Wish)
+    options: DatasetOptions = field(default_factory=DatasetOptions)
     datasets: dict[str, Dataset] = field(default_factory=dict)
     parts: Parts | None = None
 
@@ -57,58 +57,61 @@ class DatasetFolder:
             DataError: The folder does not exist, or has no known format.
             SettingsError: The user names an unknown format.
         """
-        if self.wish.format is not None:
-            self.wish = replace(self.wish, format=parse_format(self.wish.format))
-        if self.wish.masks is not None and self.wish.format not in (None, *MAP_KINDS):
+        if self.options.format is not None:
+            self.options = replace(self.options, format=parse_format(self.options.format))
+        if self.options.masks is not None and self.options.format not in (None, *MAP_FORMATS):
             raise SettingsError(
-                f"--masks chooses label maps, and there are none in {self.wish.format}"
+                f"--masks chooses label maps, and there are none in {self.options.format}"
             )
-        only_maps = MAP_KINDS[0] if self.wish.masks is not None else None
-        self.candidates = find_candidates(self.path, self.wish.format or only_maps)
-        if not self.candidates.found and not self.candidates.refusals:
-            raise DataError(expected(self.path))
-        self.chosen: Found | None = None
+        only_maps = MAP_FORMATS[0] if self.options.masks is not None else None
+        self.candidates = find_candidates(self.path, self.options.format or only_maps)
+        if not self.candidates.formats and not self.candidates.failures:
+            raise DataError(unknown_format_message(self.path))
+        self.detected: DetectedDataset | None = None
 
-    def found(self, first: str | None = None) -> Found:
+    def detect(self, needed_split: str | None = None) -> DetectedDataset:
         """Return the folder's format.
 
         Args:
-            first: Split that the caller needs, so that no other split has to be opened; None for
-                any.
+            needed_split: Split that the caller needs, so that no other split has to be opened; None
+                for any.
 
         Raises:
             DataError: No format can be opened; the message lists the formats tried and the reasons.
         """
-        if self.chosen is None:
-            self.chosen = self.choose(first)
-        return self.chosen
+        if self.detected is None:
+            self.detected = self.first_readable_format(needed_split)
+        return self.detected
 
-    def choose(self, first: str | None) -> Found:
+    def first_readable_format(self, needed_split: str | None) -> DetectedDataset:
         """Return the first format of which some split can be opened.
 
         Raises:
             UnimaskError: No format can be opened.
         """
-        refusals: list[tuple[str, UnimaskError]] = list(self.candidates.refusals)
-        damaged = False
-        for found in self.candidates.found:
-            if damaged and found.evidence < Evidence.CONTENT:
+        failures: list[tuple[str, UnimaskError]] = list(self.candidates.failures)
+        is_damaged = False
+        for detected in self.candidates.formats:
+            if is_damaged and detected.evidence < Evidence.CONTENT:
                 continue
             reason = None
-            for split in in_order(found, first):
+            for split in ordered_splits(detected, needed_split):
                 try:
-                    self.datasets[split] = self.open_whole(found, split, refusals)
+                    self.datasets[split] = self.open_own_split(detected, split, failures)
                 except DataError as error:
                     reason = reason or error
                 else:
-                    return found
+                    return detected
             if reason is not None:
-                refusals.append((found.format, reason))
-                damaged = damaged or is_damage(found, reason)
-        raise refusal(self.path, refusals)
+                failures.append((detected.format, reason))
+                is_damaged = is_damaged or is_damaged_format(detected, reason)
+        raise no_format_error(self.path, failures)
 
-    def open_whole(
-        self, found: Found, split: str, refusals: list[tuple[str, UnimaskError]] | None = None
+    def open_own_split(
+        self,
+        detected: DetectedDataset,
+        split: str,
+        failures: list[tuple[str, UnimaskError]] | None = None,
     ) -> Dataset:
         """Open all images of one of the folder's own splits.
 
@@ -116,50 +119,55 @@ class DatasetFolder:
             DataError: The split cannot be opened, or has no images.
             SettingsError: The files name their classes, and the user gives other names.
         """
-        kind = self.wish.format if self.wish.format in MAP_KINDS else None
-        names = None if found.names_classes else self.wish.names
-        dataset = found.splits[split](replace(self.wish, format=kind, names=names))
+        kind = self.options.format if self.options.format in MAP_FORMATS else None
+        names = None if detected.has_class_names else self.options.names
+        dataset = detected.splits[split](replace(self.options, format=kind, names=names))
         if not len(dataset):
             raise UnlabelledError(f"{self.path} has no images with labels in {split}: add some")
-        if found.names_classes:
-            check_names(self.path, dataset, self.wish.names)
-        passed = [
-            f"passed over as {name}: {error}"
-            for name, error in refusals or ()
-            if not isinstance(error, UnlabelledError) or found.evidence < Evidence.CONTENT
+        if detected.has_class_names:
+            check_class_names(self.path, dataset, self.options.names)
+        failed_notes = [
+            f"cannot be read as {name}: {error}"
+            for name, error in failures or ()
+            if not isinstance(error, UnlabelledError) or detected.evidence < Evidence.CONTENT
         ]
-        add_notes(dataset, [*found.notes, *self.rivals(found), *passed])
+        add_notes(dataset, [*detected.notes, *self.other_format_notes(detected), *failed_notes])
         return dataset
 
-    def rivals(self, found: Found) -> list[str]:
+    def other_format_notes(self, detected: DetectedDataset) -> list[str]:
         """Return a note that names the other formats present in the folder."""
-        own = (found.format, *(MAP_KINDS if found.format == PANOPTIC else ()))  # its PNGs are maps
+        own = (
+            detected.format,
+            *(MAP_FORMATS if detected.format == PANOPTIC else ()),
+        )  # its PNGs are maps
         names = dict.fromkeys(
             each.format
-            for each in self.candidates.found
+            for each in self.candidates.formats
             if each.format not in own and each.evidence > Evidence.EMPTY
         )
-        if not names or self.wish.format is not None:
+        if not names or self.options.format is not None:
             return []
         listed = " and ".join(names)
-        return [f"labels as {listed} are there too and not read: --format takes them instead"]
+        return [
+            f"the folder also has labels as {listed}, which are not read: choose them with --format"
+        ]
 
-    def whole(self, split: str) -> Dataset:
+    def own_split(self, split: str) -> Dataset:
         """Return all images of one of the folder's own splits."""
-        found = self.found(split)
+        detected = self.detect(split)
         if split not in self.datasets:
-            self.datasets[split] = self.open_whole(found, split)
+            self.datasets[split] = self.open_own_split(detected, split)
         return self.datasets[split]
 
     @property
-    def main(self) -> str | None:
+    def main_split(self) -> str | None:
         """Split that "train" and "val" are made from if they are not both present; None for none.
 
         It is all images of a folder without splits, "train", or the folder's only split unless that
         is a split for evaluation.
         """
-        splits = self.found().splits
-        for name in (WHOLE, "train"):
+        splits = self.detect().splits
+        for name in (ALL_IMAGES, "train"):
             if name in splits:
                 return name
         only = next(iter(splits))
@@ -171,26 +179,26 @@ class DatasetFolder:
         Raises:
             DataError: The split does not exist, or cannot be opened.
         """
-        found = self.found(split)
-        ruled = "val" not in found.splits and self.main is not None
-        if split in ("train", "val") and ruled:
-            return self.part(str(self.main), split)
-        if split in found.splits:
-            return self.whole(str(split))
-        if split is None and (self.main or len(found.splits) == 1):
-            return self.whole(self.main or next(iter(found.splits)))
-        if split is not None and is_inside(self.path, split):
-            return DatasetFolder(self.path / split, self.wish).open()
-        raise DataError(self.missing(split))
+        detected = self.detect(split)
+        is_split_by_rule = "val" not in detected.splits and self.main_split is not None
+        if split in ("train", "val") and is_split_by_rule:
+            return self.split_by_rule(str(self.main_split), split)
+        if split in detected.splits:
+            return self.own_split(str(split))
+        if split is None and (self.main_split or len(detected.splits) == 1):
+            return self.own_split(self.main_split or next(iter(detected.splits)))
+        if split is not None and has_subfolder(self.path, split):
+            return DatasetFolder(self.path / split, self.options).open()
+        raise DataError(self.missing_split_message(split))
 
-    def part(self, source: str, split: str) -> Dataset:
+    def split_by_rule(self, source: str, split: str) -> Dataset:
         """Return the training or the validation part of a split that is divided by rule.
 
         Raises:
             DataError: There are too few images to set some aside.
         """
-        dataset = self.whole(source)
-        if len(dataset) < EVERY:
+        dataset = self.own_split(source)
+        if len(dataset) < VALIDATION_INTERVAL:
             raise DataError(
                 f"{self.path} has {len(dataset)} images, too few to set some aside: add a val/"
             )
@@ -200,9 +208,9 @@ class DatasetFolder:
         add_notes(subset, self.parts.notes)
         return subset
 
-    def missing(self, split: str | None) -> str:
+    def missing_split_message(self, split: str | None) -> str:
         """Return the error message for a split that does not exist."""
-        names = ", ".join(self.found().splits)
+        names = ", ".join(self.detect().splits)
         if split in (None, "train"):
             return (
                 f"{self.path} has no split 'train': it has {names}; name one of them by --split, "
@@ -218,27 +226,27 @@ class DatasetFolder:
 
         None stands for all images for training if they are too few to set some aside.
         """
-        splits, main = self.found().splits, self.main
+        splits, main = self.detect().splits, self.main_split
         if "val" in splits or main is None:
             return tuple(splits)
         others = (name for name in splits if name != main)
-        if len(self.whole(main)) < EVERY:
+        if len(self.own_split(main)) < VALIDATION_INTERVAL:
             return (None, *others)
         return ("train", "val", *others)
 
 
-def in_order(found: Found, first: str | None) -> Iterator[str]:
+def ordered_splits(detected: DetectedDataset, needed_split: str | None) -> Iterator[str]:
     """Return the splits of a format, the requested one first, then those for training."""
-    names = dict.fromkeys([first or WHOLE, WHOLE, "train", *found.splits])
-    return (name for name in names if name in found.splits)
+    names = dict.fromkeys([needed_split or ALL_IMAGES, ALL_IMAGES, "train", *detected.splits])
+    return (name for name in names if name in detected.splits)
 
 
-def is_damage(found: Found, reason: DataError) -> bool:
+def is_damaged_format(detected: DetectedDataset, reason: DataError) -> bool:
     """Return whether files of a format are present and labelled, but cannot be opened."""
-    return found.evidence >= Evidence.CONTENT and not isinstance(reason, UnlabelledError)
+    return detected.evidence >= Evidence.CONTENT and not isinstance(reason, UnlabelledError)
 
 
-def is_inside(folder: Path, split: str) -> bool:
+def has_subfolder(folder: Path, split: str) -> bool:
     """Return whether the folder has an inner folder with the name of the split."""
     try:
         return bool(split) and (folder / split).is_dir()
@@ -246,14 +254,14 @@ def is_inside(folder: Path, split: str) -> bool:
         return False
 
 
-def refusal(folder: Path, refusals: list[tuple[str, UnimaskError]]) -> UnimaskError:
+def no_format_error(folder: Path, failures: list[tuple[str, UnimaskError]]) -> UnimaskError:
     """Return the error that states why no format could be opened."""
-    if len(refusals) == 1:
-        return refusals[0][1]
-    return DataError(f"{folder} cannot be opened {in_words(refusals)}")
+    if len(failures) == 1:
+        return failures[0][1]
+    return DataError(f"{folder} cannot be opened {format_failures(failures)}")
 
 
-def check_names(folder: Path, dataset: Dataset, names: tuple[str, ...] | None) -> None:
+def check_class_names(folder: Path, dataset: Dataset, names: tuple[str, ...] | None) -> None:
     """Raise if the user gives other class names than the files do.
 
     Raises:
@@ -300,7 +308,7 @@ def open_dataset(
         SettingsError: `format` is unknown, or `names` cannot be used.
         MissingExtraError: The dataset is Hugging Face's, and the extra `datasets` is not installed.
     """
-    return DatasetFolder(Path(path), Wish(names, channels, format, masks)).open(split)
+    return DatasetFolder(Path(path), DatasetOptions(names, channels, format, masks)).open(split)
 
 
 def open_train_and_val(
@@ -329,22 +337,25 @@ def open_train_and_val(
         DataError: A split cannot be opened, their classes differ, or there is nothing to learn.
         SettingsError: Both are the same split, or an option cannot be used.
     """
-    folder = DatasetFolder(Path(path), Wish(names, channels, format, masks))
-    own = folder.found(split or val_split).splits
+    folder = DatasetFolder(Path(path), DatasetOptions(names, channels, format, masks))
+    own = folder.detect(split or val_split).splits
     if val_split in own:
-        train = folder.whole(split) if split in own and split else folder.open(split)
-        val = folder.whole(str(val_split))
+        train = folder.own_split(split) if split in own and split else folder.open(split)
+        val = folder.own_split(str(val_split))
     elif val_split is not None:
         train, val = folder.open(split or "train"), folder.open(val_split)
     elif split in (None, "train") or "val" in own:
         train, val = folder.open(split or "train"), folder.open("val")
     elif split in own:
-        train, val = folder.part(str(split), "train"), folder.part(str(split), "val")
-    elif is_inside(folder.path, str(split)):
-        inner = DatasetFolder(folder.path / str(split), folder.wish)
+        train, val = (
+            folder.split_by_rule(str(split), "train"),
+            folder.split_by_rule(str(split), "val"),
+        )
+    elif has_subfolder(folder.path, str(split)):
+        inner = DatasetFolder(folder.path / str(split), folder.options)
         train, val = inner.open("train"), inner.open("val")
     else:
-        raise DataError(folder.missing(split))
+        raise DataError(folder.missing_split_message(split))
     if train is val:
         raise SettingsError(
             f"{path}: training and validation are both {val_split or split or 'all images'}: give "
@@ -355,7 +366,7 @@ def open_train_and_val(
     return train, val
 
 
-def recognise(folder: Path, format: str | None = None) -> Found:
+def detect_format(folder: Path, format: str | None = None) -> DetectedDataset:
     """Return the format of a folder, and its splits.
 
     Args:
@@ -365,9 +376,9 @@ def recognise(folder: Path, format: str | None = None) -> Found:
     Raises:
         DataError: The folder has no known format, or another one than `format`.
     """
-    return DatasetFolder(folder, Wish(format=format)).found()
+    return DatasetFolder(folder, DatasetOptions(format=format)).detect()
 
 
-def split_names(folder: Path, wish: Wish) -> tuple[str | None, ...]:
+def split_names(folder: Path, options: DatasetOptions) -> tuple[str | None, ...]:
     """Return the splits that `open_dataset` can open; see `DatasetFolder.split_names`."""
-    return DatasetFolder(folder, wish).split_names()
+    return DatasetFolder(folder, options).split_names()

@@ -9,7 +9,7 @@ from unimask.processing.stacks import visible
 from unimask.results import Result, Segment
 
 
-def truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
+def ground_truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
     """Return the result of a perfect prediction, without crowds."""
     segments = []
     things = np.array(labels.is_thing)

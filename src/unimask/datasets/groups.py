@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.datasets.found import Dataset
-from unimask.datasets.splits import EVERY, SPLITS
+from unimask.datasets.interface import Dataset
+from unimask.datasets.splits import SPLIT_NAMES, VALIDATION_INTERVAL
 
 FEWEST = 3
 """Minimum number of groups for setting whole groups aside."""
@@ -104,10 +104,14 @@ def part_by_rule(dataset: Dataset) -> Parts:
     if len(groups) == FEWEST - 1 or is_sequence(paths):
         runs = list(groups.values()) or [list(range(len(paths)))]
         order = [sorted(run, key=lambda index: natural(paths[index].stem)) for run in runs]
-        chosen = {index for run in order for index in run[-max(1, len(run) // EVERY) :]}
+        chosen = {
+            index for run in order for index in run[-max(1, len(run) // VALIDATION_INTERVAL) :]
+        }
         note = f"the last fifth of {counted(len(runs), 'sequence')} is set aside to judge by"
         return parted(len(paths), chosen, (note,))
-    return parted(len(paths), set(range(EVERY - 1, len(paths), EVERY)), ())
+    return parted(
+        len(paths), set(range(VALIDATION_INTERVAL - 1, len(paths), VALIDATION_INTERVAL)), ()
+    )
 
 
 def parted(count: int, chosen: set[int], notes: tuple[str, ...]) -> Parts:
@@ -123,7 +127,7 @@ def part_groups(groups: Groups) -> Parts:
     for name in names:
         size = len(groups[name])
         total += size
-        if set_aside + size / 2 <= total / EVERY:
+        if set_aside + size / 2 <= total / VALIDATION_INTERVAL:
             chosen.append(name)
             set_aside += size
     chosen = chosen or [min(names, key=lambda name: len(groups[name]))]
@@ -263,7 +267,7 @@ def folders_of(paths: Sequence[Path]) -> list[str]:
 
 def telling(parts: Sequence[str]) -> str:
     """Join the folder names that may identify a group."""
-    return "/".join(p for p in parts if p.lower() not in GENERIC and p.lower() not in SPLITS)
+    return "/".join(p for p in parts if p.lower() not in GENERIC and p.lower() not in SPLIT_NAMES)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from PIL import Image
 
-from unimask.datasets.found import tell
+from unimask.datasets.interface import warn_left_out
 from unimask.datasets.name_forms import composed, decoded, match_names, names_in, without_suffix
 from unimask.errors import DataError
 from unimask.formats.output_folder import RECORD_NAME
@@ -142,7 +142,7 @@ def match_missing(
 def warn_of_matches(source: Path, names: Sequence[str], matches: Mapping[int, Path]) -> None:
     """Warn that files are used whose names differ from those in the labels."""
     index, path = next(iter(sorted(matches.items())))
-    tell(
+    warn_left_out(
         f"{source} names {shown(names[index], path.name)}, which is taken to be {path.name!r} "
         f"({len(matches)} of {len(names)} names differ so from their files)"
     )

@@ -9,24 +9,24 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.config import Window
-from unimask.datasets.found import (
-    WHOLE,
+from unimask.datasets.image_files import is_passed_over
+from unimask.datasets.interface import (
+    ALL_IMAGES,
     Dataset,
-    Found,
-    Opener,
-    about_of,
+    DetectedDataset,
+    SplitOpener,
     count_things,
+    dataset_info,
     open_image,
 )
-from unimask.datasets.image_files import is_passed_over
 from unimask.datasets.packed import Stream
 from unimask.datasets.sample import Sample
 from unimask.datasets.windows import use_window
 
-EVERY = 5
+VALIDATION_INTERVAL = 5
 """Interval of the validation images among all images, sorted by name, without splits or groups."""
 
-SPLITS = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "trainset": "train",
@@ -43,10 +43,10 @@ SPLITS = {
 """Split of each lower-case folder name."""
 
 
-def split_named(name: str) -> str | None:
+def split_from_name(name: str) -> str | None:
     """Return the split that a name contains ("train2017", "labels_valid"); None for none."""
     words = re.findall("[a-z]+", name.lower())
-    return next((SPLITS[word] for word in words if word in SPLITS), None)
+    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
 
 
 class Subset:
@@ -59,7 +59,7 @@ class Subset:
 
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
         self.dataset, self.indices = dataset, list(indices)
-        self.name, self.labels, self.about = dataset.name, dataset.labels, about_of(dataset)
+        self.name, self.labels, self.info = dataset.name, dataset.labels, dataset_info(dataset)
         self.paths = [dataset.paths[index] for index in self.indices]
 
     def __len__(self) -> int:
@@ -88,9 +88,9 @@ class Subset:
         return open_image(self.dataset, self.indices[index])
 
 
-def splits_in(
-    folder: Path, find: Callable[[Path], Found | None], *, any_name: bool = False
-) -> Found | None:
+def find_splits(
+    folder: Path, find: Callable[[Path], DetectedDataset | None], *, any_name: bool = False
+) -> DetectedDataset | None:
     """Detect one format in each inner folder that is named like a split.
 
     Args:
@@ -98,14 +98,14 @@ def splits_in(
         find: Finder that detects the format in one folder.
         any_name: Whether to accept folders of all other names too, each as a split of its name.
     """
-    splits: dict[str, Opener] = {}
-    first: Found | None = None
+    splits: dict[str, SplitOpener] = {}
+    first: DetectedDataset | None = None
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        split = SPLITS.get(inner.name.lower(), inner.name if any_name else None)
+        split = SPLIT_NAMES.get(inner.name.lower(), inner.name if any_name else None)
         if split is None or is_passed_over(inner.name):
             continue
-        found = find(inner)
-        if found is not None and WHOLE in found.splits:
-            first = first or found
-            splits[inner.name if split in splits else split] = found.splits[WHOLE]
+        detected = find(inner)
+        if detected is not None and ALL_IMAGES in detected.splits:
+            first = first or detected
+            splits[inner.name if split in splits else split] = detected.splits[ALL_IMAGES]
     return None if first is None else replace(first, splits=splits)

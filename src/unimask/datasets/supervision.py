@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from unimask.datasets.found import Dataset, about_of, count_things
+from unimask.datasets.interface import Dataset, count_things, dataset_info
 from unimask.errors import DataError
 from unimask.labels import LabelSet, Task
 
@@ -39,7 +39,7 @@ def check_teaching(dataset: Dataset, tasks: Sequence[Task] | None = None) -> Non
     if counts is None or counts.sum():
         return
     stuff = count_stuff(dataset.labels)
-    checked: tuple[Task, ...] = about_of(dataset).tasks if tasks is None else tuple(tasks)
+    checked: tuple[Task, ...] = dataset_info(dataset).tasks if tasks is None else tuple(tasks)
     reasons = {task: why_nothing(task, things=0, classes=stuff) for task in checked}
     empty: list[Task] = [task for task in checked if reasons[task]]
     if empty and (tasks is not None or len(empty) == len(checked)):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 from unimask.config import Window
-from unimask.datasets.found import Dataset
+from unimask.datasets.interface import Dataset
 from unimask.errors import DataError, SettingsError, UnimaskError
 from unimask.processing.value_ranges import (
     ImageWarning,

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from unimask.config import Window
 from unimask.datasets import Dataset, Sample, check_tasks, open_dataset
-from unimask.datasets.found import about_of
+from unimask.datasets.interface import dataset_info
 from unimask.datasets.windows import use_window
 from unimask.evaluation.classes import classes_in_common
 from unimask.evaluation.result_files import open_results
@@ -137,7 +137,7 @@ def predictions(
 
 def widest_common(predictor: Predictor, dataset: Dataset) -> Task | None:
     """Return the most demanding task that model and labels support; None if there is none."""
-    tasks: list[Task] = [task for task in predictor.tasks if task in about_of(dataset).tasks]
+    tasks: list[Task] = [task for task in predictor.tasks if task in dataset_info(dataset).tasks]
     return widest(tasks) if tasks else None
 
 

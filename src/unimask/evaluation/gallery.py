@@ -9,7 +9,7 @@ from itertools import count
 from PIL import Image
 
 from unimask.datasets import Sample
-from unimask.datasets.ground_truth import truth_result
+from unimask.datasets.ground_truth import ground_truth_result
 from unimask.labels import LabelSet
 from unimask.results import Result
 
@@ -60,7 +60,7 @@ class Gallery:
         ]
         if not sides:
             return
-        truth = truth_result(sample, self.labels, result.task)
+        truth = ground_truth_result(sample, self.labels, result.task)
         exhibit = Exhibit(sample.path.name, score, drawn(truth), drawn(result))
         number = next(self.numbers)
         for heap in sides:

@@ -9,8 +9,8 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 
 from unimask.datasets import Dataset, Sample
-from unimask.datasets.found import about_of
 from unimask.datasets.ground_truth import panoptic_segments
+from unimask.datasets.interface import dataset_info
 from unimask.errors import SettingsError
 from unimask.evaluation.objects import (
     disjoint_masks,
@@ -291,7 +291,7 @@ def rule_of(dataset: Dataset, asked: str | None = None) -> Rule:
             return known
     if asked is not None:
         raise SettingsError(f"unknown AP {asked!r}: choose one of {', '.join(get_args(Rule))}")
-    return about_of(dataset).ap
+    return dataset_info(dataset).ap
 
 
 def scorer_for(

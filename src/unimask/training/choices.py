@@ -12,7 +12,7 @@ from PIL import Image
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
-from unimask.datasets.found import open_image
+from unimask.datasets.interface import open_image
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import DataError, SettingsError
 from unimask.inference.load import fastest_dtype

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from unimask.datasets import Dataset
-from unimask.datasets.found import about_of, count_things
+from unimask.datasets.interface import count_things, dataset_info
 
 NAMED = 3
 """Largest number of files named in a message."""
@@ -57,7 +57,7 @@ def take_fingerprint(train: Dataset, val: Dataset, folder: Path) -> Fingerprint:
         folder: Dataset folder that file names are relative to.
     """
     return Fingerprint(
-        format=about_of(train).format,
+        format=dataset_info(train).format,
         classes=train.labels.names,
         things=train.labels.is_thing,
         train=split_fingerprint(train, folder),

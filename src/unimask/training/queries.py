@@ -16,7 +16,7 @@ from unimask.config import (
 )
 from unimask.curation.facts import Facts, look_at
 from unimask.datasets import Dataset
-from unimask.datasets.found import count_things
+from unimask.datasets.interface import count_things
 from unimask.errors import SettingsError
 from unimask.labels import Task
 from unimask.modeling.build import build_segmenter

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unimask.checkpoints import Checkpoint
 from unimask.datasets import Dataset
-from unimask.datasets.ground_truth import truth_result
+from unimask.datasets.ground_truth import ground_truth_result
 from unimask.evaluation import evaluate_predictor
 from unimask.evaluation.classes import classes_in_common
 from unimask.evaluation.evaluate import Progress
@@ -53,7 +53,7 @@ def draw_samples(
     labels = classes_in_common(predictor, dataset, task).labels
     for index in range(min(SAMPLES, len(dataset))):
         sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
-        truth = truth_result(sample, labels, task)
+        truth = ground_truth_result(sample, labels, task)
         prediction = predictor.predict(sample.image, task, window=EIGHT_BITS)
         target = folder.path / "samples" / f"{index}_step{step:06d}.png"
         with atomic_path(target) as path:

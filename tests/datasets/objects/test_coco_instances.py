@@ -23,7 +23,7 @@ from outlines import (
 from PIL import Image
 
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.found import DataWarning
+from unimask.datasets.interface import DataWarning
 from unimask.datasets.sample import build_target
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
@@ -167,7 +167,7 @@ def test_a_image_turned_by_its_exif_tag_is_told(tmp_path):
         open_dataset(tmp_path)[0]
 
 
-@pytest.mark.filterwarnings("ignore::unimask.datasets.found.DataWarning")
+@pytest.mark.filterwarnings("ignore::unimask.datasets.interface.DataWarning")
 def test_real_photographs(real_data):
     dataset = open_dataset(real_data / "photos_cc0")
     assert len(dataset) == 61 and len(dataset.labels) == 18

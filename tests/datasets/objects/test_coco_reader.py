@@ -19,7 +19,7 @@ from outlines import (
 )  # fmt: skip
 
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.found import DataWarning
+from unimask.datasets.interface import DataWarning
 from unimask.datasets.objects.coco_reader import CocoReader
 from unimask.errors import DataError
 

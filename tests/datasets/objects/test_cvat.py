@@ -7,7 +7,7 @@ import pytest
 from outlines import IMAGES, INSIDE, SQUARE, cvat_text, draw, write_cvat
 
 from unimask.datasets import open_dataset
-from unimask.datasets.found import DataWarning
+from unimask.datasets.interface import DataWarning
 from unimask.errors import DataError
 
 coco = pytest.importorskip("pycocotools.mask")

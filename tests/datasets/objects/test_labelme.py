@@ -10,7 +10,7 @@ from outlines import INSIDE, SIZE, SQUARE, draw, labelme_content, write_json, wr
 from PIL import Image
 
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.found import DataWarning, open_image
+from unimask.datasets.interface import DataWarning, open_image
 from unimask.errors import DataError, ImageError
 
 coco = pytest.importorskip("pycocotools.mask")

@@ -8,7 +8,7 @@ from outlines import SIZE, draw, write_plain_yolo, write_yolo, write_yolo_of_rob
 from PIL import Image
 
 from unimask.datasets import open_dataset, split_names
-from unimask.datasets.found import Wish, about_of
+from unimask.datasets.interface import DatasetOptions, dataset_info
 from unimask.errors import DataError, SettingsError
 
 coco = pytest.importorskip("pycocotools.mask")
@@ -101,7 +101,7 @@ def test_labels_that_are_nowhere_are_told(tmp_path):
 
 
 def notes(dataset):
-    return about_of(dataset).told
+    return dataset_info(dataset).notes
 
 
 def test_lines_that_are_boxes_beside_outlines_are_ignored_and_counted(tmp_path):
@@ -202,7 +202,7 @@ def test_a_test_split_that_is_not_there_is_left_out(tmp_path, rest, told):
     """Ultralytics' and Roboflow's YAMLs name one, whether it was exported or not."""
     data = write_yolo(tmp_path / "data")
     (data / "data.yaml").write_text(f"train: images/train\n{rest}names: [cat, cap]\n")
-    assert split_names(data, Wish()) == ("train", "val")
+    assert split_names(data, DatasetOptions()) == ("train", "val")
     dataset = open_dataset(data, "val")
     assert len(dataset) == 5 and told in notes(dataset)
 
@@ -217,7 +217,7 @@ def test_without_a_validation_split_images_are_set_aside(tmp_path, val):
 def test_names_that_are_too_few_for_the_yaml_are_an_error(tmp_path):
     data = write_yolo(tmp_path / "data")
     assert open_dataset(data, "val", names=("a", "b")).labels.names == ("a", "b", "background")
-    with pytest.raises(SettingsError, match=r"--names gives 1 names, but .*data\.yaml has 2"):
+    with pytest.raises(SettingsError, match=r"--names has 1 names, but .*data\.yaml has 2"):
         open_dataset(data, "val", names=("a",))
 
 

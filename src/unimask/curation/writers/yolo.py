@@ -8,7 +8,7 @@ import yaml
 
 from unimask.curation.writers.writer import lost_stuff, object_masks
 from unimask.datasets import Sample
-from unimask.datasets.found import WHOLE
+from unimask.datasets.interface import ALL_IMAGES
 from unimask.errors import DataError
 from unimask.formats.corner_polygons import corner_polygons, join_polygons
 from unimask.formats.run_length import RunLength
@@ -79,7 +79,7 @@ class YoloWriter:
 
     def finish(self, split: str) -> None:
         """Record the split and the class names in `data.yaml`."""
-        self.splits["train" if split == WHOLE else split] = f"images/{split}"
+        self.splits["train" if split == ALL_IMAGES else split] = f"images/{split}"
         names = {self.number_of[label]: self.labels.names[label] for label in self.labels.things}
         content = yaml.safe_dump({**self.splits, "names": names}, sort_keys=False)
         (self.out / "data.yaml").write_text(content)

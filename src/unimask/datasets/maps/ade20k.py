@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
+from unimask.datasets.interface import (
+    Dataset,
+    DatasetInfo,
+    DatasetOptions,
+    DetectedDataset,
+    Evidence,
+)
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import check_size, read_channels, read_numbers
 from unimask.datasets.maps.mask_set import MapFile, first_file
@@ -38,7 +44,7 @@ IGNORED_DEEP = 65535
 """Value of unlabelled pixels in 16-bit maps."""
 
 
-def find_ade20k(folder: Path) -> Found | None:
+def find_ade20k(folder: Path) -> DetectedDataset | None:
     """Detect ADE20K by `images/training/`, maps of the same splits, and its name or a marker."""
     is_named = folder.name.lower().startswith("ade")
     if not is_named and not any((folder / sign).is_file() for sign in SIGNS):
@@ -51,7 +57,9 @@ def find_ade20k(folder: Path) -> Found | None:
         }
         if splits:
             because = f"{images}/ and annotations of ADE20K"
-            return Found(FORMAT, splits, (), Evidence.LAYOUT, because, names_classes=True)
+            return DetectedDataset(
+                FORMAT, splits, (), Evidence.LAYOUT, because, has_class_names=True
+            )
     return None
 
 
@@ -62,42 +70,42 @@ def has_maps(folder: Path, images: str, inner: str) -> bool:
     return any((folder / kind / inner).is_dir() for kind in kinds) or panoptic.is_file()
 
 
-def open_split(folder: Path, images: Path, wish: Wish) -> Dataset:
+def open_split(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     """Open the richest labels of a split: panoptic, else instance with semantic, else semantic."""
     inner = images.name
     panoptic = folder / f"ade20k_panoptic_{SPLITS[inner]}.json"
     if images.parent.name == "images_detectron2":
-        return open_full(folder, images, wish)
+        return open_full(folder, images, options)
     if panoptic.is_file():
-        return CocoPanoptic(panoptic, panoptic.with_suffix(""), images, wish.channels)
+        return CocoPanoptic(panoptic, panoptic.with_suffix(""), images, options.channels)
     labels, maps = known_labels("ade20k"), folder / "annotations" / inner
     objects = folder / "annotations_instance" / inner
     if maps.is_dir() and objects.is_dir():
         pairs = pairs_of(images, maps)
         notes = "0 is ignored, objects cover stuff, things without an object are ignored"
-        about = About(f"{FORMAT} with instances", told=notes + pairs.left_out)
+        info = DatasetInfo(f"{FORMAT} with instances", notes=notes + pairs.left_out)
         read = partial(read_both, objects)
-        return segment_maps(pairs, folder, labels, read, meaning_of, about, wish)
+        return segment_maps(pairs, folder, labels, read, meaning_of, info, options)
     label_of = {0: IGNORED} | {label + 1: label for label in range(len(labels))}
     notes = "0 is ignored, 1 is the first class"
     if not maps.is_dir():
         maps, notes = folder / "annotations_detectron2" / inner, "255 is ignored"
         label_of = {IGNORE_LABEL: IGNORED} | {label: label for label in range(len(labels))}
     pairs = pairs_of(images, maps)
-    about = About(FORMAT, ("semantic",), notes + pairs.left_out)
+    info = DatasetInfo(FORMAT, ("semantic",), notes + pairs.left_out)
     read = Classes(labels, label_of, False, notes).read
-    return semantic_maps(pairs, folder, labels, read, about, wish)
+    return semantic_maps(pairs, folder, labels, read, info, options)
 
 
-def open_full(folder: Path, images: Path, wish: Wish) -> Dataset:
+def open_full(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     """Open the 847 classes as Mask2Former and MaskFormer prepare them: 16 bits, from 0."""
     labels = known_labels("ade20k_full")
     label_of = {IGNORED_DEEP: IGNORED} | {label: label for label in range(len(labels))}
     pairs = pairs_of(images, folder / "annotations_detectron2" / images.name)
     notes = f"{IGNORED_DEEP} is ignored"
-    about = About(f"{FORMAT} full", ("semantic",), notes + pairs.left_out)
+    info = DatasetInfo(f"{FORMAT} full", ("semantic",), notes + pairs.left_out)
     read = Classes(labels, label_of, False, notes).read
-    return semantic_maps(pairs, folder, labels, read, about, wish)
+    return semantic_maps(pairs, folder, labels, read, info, options)
 
 
 def pairs_of(images: Path, maps: Path) -> Pairs:

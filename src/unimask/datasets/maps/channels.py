@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from unimask.datasets.found import About, Wish
+from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.class_table import ClassTable, is_void
 from unimask.datasets.maps.dataset import MapDataset
 from unimask.datasets.maps.label_map import read_channels
@@ -84,7 +84,11 @@ class ChannelClasses:
 
 
 def channel_maps(
-    pairs: Pairs, files: Sequence[MapFile], folder: Path, tables: Sequence[ClassTable], wish: Wish
+    pairs: Pairs,
+    files: Sequence[MapFile],
+    folder: Path,
+    tables: Sequence[ClassTable],
+    options: DatasetOptions,
 ) -> MapDataset:
     """Build a dataset of images whose maps hold a class and an object number.
 
@@ -97,7 +101,8 @@ def channel_maps(
         files: Maps of all splits.
         folder: Folder of the dataset.
         tables: Tables of classes, the most likely first.
-        wish: Options with the class names in the order of their values, and the images' channels.
+        options: Options with the class names in the order of their values, and the images'
+            channels.
 
     Raises:
         DataError: A map cannot be read, or there are too few or too many names.
@@ -106,10 +111,10 @@ def channel_maps(
     things = {code // OBJECTS for code in codes if code % OBJECTS}
     names, notes = names_of(sorted({code // OBJECTS for code in codes} - {*NOTHING}), tables)
     values = [red for red, name in sorted(names.items()) if not is_void(name)]
-    if wish.names is not None:
-        if len(wish.names) != len(values):
-            raise DataError(f"{len(wish.names)} names, but {folder} has {len(values)} classes")
-        names |= dict(zip(values, wish.names, strict=True))
+    if options.names is not None:
+        if len(options.names) != len(values):
+            raise DataError(f"{len(options.names)} names, but {folder} has {len(values)} classes")
+        names |= dict(zip(values, options.names, strict=True))
     reds: list[int | None] = [*values, *([None] if 0 not in values or 0 in things else [])]
     labels = LabelSet(
         tuple(BACKGROUND if red is None else names[red] for red in reds),
@@ -118,8 +123,10 @@ def channel_maps(
     label_of: dict[int, int | None] = dict.fromkeys([*NOTHING, *names])
     label_of |= {red: label for label, red in enumerate(reds) if red is not None}
     classes = ChannelClasses(labels, label_of, reds.index(None if None in reds else 0))
-    about = About(FORMAT, told=f"{notes}; red is the class, green counts objects{pairs.left_out}")
-    return segment_maps(pairs, folder, labels, read_codes, classes.meaning_of, about, wish)
+    info = DatasetInfo(
+        FORMAT, notes=f"{notes}; red is the class, green counts objects{pairs.left_out}"
+    )
+    return segment_maps(pairs, folder, labels, read_codes, classes.meaning_of, info, options)
 
 
 def is_seen(red: int, codes: set[int]) -> bool:

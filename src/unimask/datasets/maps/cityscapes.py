@@ -7,7 +7,13 @@ Values follow cityscapesscripts' `helpers/labels.py`: an instance map holds the 
 from functools import partial
 from pathlib import Path
 
-from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
+from unimask.datasets.interface import (
+    Dataset,
+    DatasetInfo,
+    DatasetOptions,
+    DetectedDataset,
+    Evidence,
+)
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
@@ -28,34 +34,34 @@ OBJECTS = 1000
 IMAGES, TRUTH = "leftImg8bit", "gtFine"
 
 
-def find_cityscapes(folder: Path) -> Found | None:
+def find_cityscapes(folder: Path) -> DetectedDataset | None:
     """Detect Cityscapes by `leftImg8bit/SPLIT/CITY/` beside `gtFine/SPLIT/CITY/`."""
     if not (folder / IMAGES).is_dir() or not (folder / TRUTH).is_dir():
         return None
     both = [s for s in ("train", "val", "test") if (folder / TRUTH / s).is_dir()]
     openers = {s: partial(open_split, folder, s) for s in both if (folder / IMAGES / s).is_dir()}
     because = f"{IMAGES}/ beside {TRUTH}/"
-    found = Found(FORMAT, openers, (), Evidence.LAYOUT, because, names_classes=True)
+    found = DetectedDataset(FORMAT, openers, (), Evidence.LAYOUT, because, has_class_names=True)
     return found if openers else None
 
 
-def open_split(folder: Path, split: str, wish: Wish) -> Dataset:
+def open_split(folder: Path, split: str, options: DatasetOptions) -> Dataset:
     """Open the richest labels of a split: instance ids, else label ids, else train ids."""
     labels = known_labels("cityscapes")
     instances = pairs_of(folder, split, "instanceIds")
     if instances.images:
         notes = f"groups are crowds, other classes are ignored{instances.left_out}"
-        about = About(FORMAT, told=notes, ap="cityscapes")
-        return segment_maps(instances, folder, labels, read_numbers, meaning_of, about, wish)
+        info = DatasetInfo(FORMAT, notes=notes, ap="cityscapes")
+        return segment_maps(instances, folder, labels, read_numbers, meaning_of, info, options)
     pairs, label_of = pairs_of(folder, split, "labelIds"), dict.fromkeys(range(34), IGNORED)
     label_of |= {raw: label for label, raw in enumerate(RAW_IDS)}
     if not pairs.images:
         pairs = pairs_of(folder, split, "labelTrainIds")
         label_of = {label: label for label in range(len(labels))} | {IGNORE_LABEL: IGNORED}
     notes = "other classes are ignored"
-    about = About(f"{FORMAT} without instance ids", ("semantic",), notes + pairs.left_out)
+    info = DatasetInfo(f"{FORMAT} without instance ids", ("semantic",), notes + pairs.left_out)
     read = Classes(labels, label_of, False, notes).read
-    return semantic_maps(pairs, folder, labels, read, about, wish)
+    return semantic_maps(pairs, folder, labels, read, info, options)
 
 
 def pairs_of(folder: Path, split: str, kind: str) -> Pairs:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from unimask.datasets.packed import File, path_of
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
 from unimask.formats.json_outline import read_json_outline
 
@@ -337,5 +337,5 @@ def folders_above(files: Sequence[File], folder: Path) -> list[Path]:
     """
     folders = {path_of(file).parent for file in files}
     inner = {a for f in folders for a in (f, *f.parents) if folder in a.parents}
-    outer = [folder.parent] if folder.name.lower() in SPLITS else []
+    outer = [folder.parent] if folder.name.lower() in SPLIT_NAMES else []
     return [*outer, folder, *sorted(inner, key=lambda path: (len(path.parts), path))]

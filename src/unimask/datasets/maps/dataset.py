@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from unimask.config import Window
-from unimask.datasets.found import About, Wish
+from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.label_map import check_size
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.packed import Stream, open_file, path_of, read_file
 from unimask.datasets.sample import Sample
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 from unimask.labels import LabelSet
 
 
@@ -45,8 +45,8 @@ class MapDataset:
         folder: Folder of the dataset.
         labels: Label set of the dataset.
         read: Function that reads a map.
-        about: Description of the dataset.
-        wish: Options with the images' channels.
+        info: Description of the dataset.
+        options: Options with the images' channels.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class MapDataset:
         folder: Path,
         labels: LabelSet,
         read: ReadObjects,
-        about: About,
-        wish: Wish,
+        info: DatasetInfo,
+        options: DatasetOptions,
     ) -> None:
         self.images, self.maps = pairs.images, pairs.maps
         self.paths = list(map(path_of, pairs.images))
-        self.name, self.labels, self.about = name_of(folder), labels, about
-        self.read, self.channels = read, wish.channels
+        self.name, self.labels, self.info = name_of(folder), labels, info
+        self.read, self.channels = read, options.channels
         self.window: Window = None
 
     def __len__(self) -> int:
@@ -96,4 +96,4 @@ class MapDataset:
 
 def name_of(folder: Path) -> str:
     """Return the folder's name as the dataset's, or its parent's name if the folder is a split."""
-    return folder.parent.name if folder.name.lower() in SPLITS else folder.name
+    return folder.parent.name if folder.name.lower() in SPLIT_NAMES else folder.name

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unimask.datasets.image_files import datasets_in
 from unimask.datasets.maps.words import MAP_WORDS, Role, key_of, role_of, split_of
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 from unimask.processing.images import SUFFIXES
 
 MAP_SUFFIXES = SUFFIXES | {".npz"}
@@ -99,7 +99,7 @@ def sets_of(path: Path, folders: tuple[str, ...], names: list[str]) -> Iterator[
 def without_split(key: str, split: str | None) -> str:
     """Remove a last word that only repeats the split of the folder ("21_training")."""
     head, word = split_last(key)
-    return head if head and split is not None and SPLITS.get(word.lower()) == split else key
+    return head if head and split is not None and SPLIT_NAMES.get(word.lower()) == split else key
 
 
 def split_last(key: str) -> tuple[str, str]:

@@ -4,7 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from unimask.datasets.found import About, Dataset, Found, Wish, add_notes
+from unimask.datasets.interface import (
+    Dataset,
+    DatasetInfo,
+    DatasetOptions,
+    DetectedDataset,
+    add_notes,
+)
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.class_table import ClassTable, find_tables, folders_above, names_things
 from unimask.datasets.maps.classes import Classes, classes_of, renamed
@@ -31,23 +37,23 @@ KINDS = (instance_ids.FORMAT, channels.FORMAT)
 """Formats besides semantic maps that the user may select for such folders."""
 
 
-def find_image_pairs(folder: Path) -> Found | None:
+def find_image_pairs(folder: Path) -> DetectedDataset | None:
     """Detect label maps that share the names of images, in folders of any name."""
     layout = find_layout(folder, looks_like_maps)
     if not layout.matches:
         return None
     splits = layout.pairs(lambda match: match.rivals[0].files)
     openers = {split: partial(open_layout, folder, layout, split) for split in splits}
-    return Found(semantic.FORMAT, openers, KINDS)
+    return DetectedDataset(semantic.FORMAT, openers, KINDS)
 
 
-def open_layout(folder: Path, layout: Layout, split: str, wish: Wish) -> Dataset:
+def open_layout(folder: Path, layout: Layout, split: str, options: DatasetOptions) -> Dataset:
     """Open one split; the maps of all splits together decide what values mean.
 
     Raises:
         DataError: A map cannot be read, images have several maps, or a table does not fit.
     """
-    resolution = resolve(layout, wish.masks, wish.format)
+    resolution = resolve(layout, options.masks, options.format)
     splits = layout.pairs(resolution.maps_of)
     files = [file for each in splits.values() for file in each.maps]
     if split not in splits or not splits[split].maps:
@@ -55,17 +61,19 @@ def open_layout(folder: Path, layout: Layout, split: str, wish: Wish) -> Dataset
     places = folders_above([first_file(file) for file in files], folder)
     naming = [*reversed(places), folder.parent]
     if resolution.classes:
-        dataset = class_masks(splits[split], folder, resolution.classes, wish)
+        dataset = class_masks(splits[split], folder, resolution.classes, options)
     elif resolution.separate:
-        dataset = instance_ids.instance_ids(splits[split], folder, naming, wish)
+        dataset = instance_ids.instance_ids(splits[split], folder, naming, options)
     else:
         find = partial(find_tables, places)
-        dataset = open_maps(splits[split], files, folder, naming, find, wish)
+        dataset = open_maps(splits[split], files, folder, naming, find, options)
     add_notes(dataset, [*layout.notes, *resolution.notes])
     return dataset
 
 
-def class_masks(pairs: Pairs, folder: Path, names: Sequence[str], wish: Wish) -> MapDataset:
+def class_masks(
+    pairs: Pairs, folder: Path, names: Sequence[str], options: DatasetOptions
+) -> MapDataset:
     """Build a dataset of images with one mask per class; classes count from 1, 0 is background.
 
     Raises:
@@ -74,11 +82,15 @@ def class_masks(pairs: Pairs, folder: Path, names: Sequence[str], wish: Wish) ->
     labels = LabelSet(("background", *names), (False,) * (len(names) + 1))
     notes = "0 in all masks is background"
     classes = Classes(labels, {i: i for i in range(len(labels))}, False, notes)
-    if wish.names is not None:
-        user_names = wish.names if len(wish.names) == len(labels) else ("background", *wish.names)
+    if options.names is not None:
+        user_names = (
+            options.names if len(options.names) == len(labels) else ("background", *options.names)
+        )
         classes = renamed(classes, user_names)
-    about = About(f"{semantic.FORMAT} (a mask per class)", ("semantic",), notes + pairs.left_out)
-    return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, about, wish)
+    info = DatasetInfo(
+        f"{semantic.FORMAT} (a mask per class)", ("semantic",), notes + pairs.left_out
+    )
+    return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, info, options)
 
 
 def open_maps(
@@ -87,7 +99,7 @@ def open_maps(
     folder: Path,
     naming: Sequence[Path],
     find: Callable[[], list[ClassTable]],
-    wish: Wish,
+    options: DatasetOptions,
 ) -> MapDataset:
     """Build the dataset for images and maps, whatever the maps' values mean.
 
@@ -97,32 +109,32 @@ def open_maps(
         folder: Folder of the dataset.
         naming: Folders that may hold a `labels.json` naming a thing and a stuff.
         find: Function that returns the class tables, the most likely first.
-        wish: Options given by the user.
+        options: Options given by the user.
 
     Raises:
         DataError: A map cannot be read, or a class table does not fit.
     """
-    if wish.format == instance_ids.FORMAT:
-        return instance_ids.instance_ids(pairs, folder, naming, wish)
+    if options.format == instance_ids.FORMAT:
+        return instance_ids.instance_ids(pairs, folder, naming, options)
     tables = find()
-    if wish.format == channels.FORMAT:
-        return channels.channel_maps(pairs, files, folder, tables, wish)
-    thinged = wish.format is None and any(names_things(p / "labels.json") for p in naming)
-    named = bool(tables) or thinged or wish.names is not None
+    if options.format == channels.FORMAT:
+        return channels.channel_maps(pairs, files, folder, tables, options)
+    thinged = options.format is None and any(names_things(p / "labels.json") for p in naming)
+    named = bool(tables) or thinged or options.names is not None
     seen = glimpses(files) if named else informative_glimpses(files)
     reading = read_meaning(
         seen,
         classes=len(tables[0].rows) if tables else 0,
         thinged=thinged,
-        semantic=wish.format == semantic.FORMAT,
+        semantic=options.format == semantic.FORMAT,
     )
     if reading.kind == "ids":
-        return instance_ids.instance_ids(pairs, folder, naming, wish, reading.evidence)
+        return instance_ids.instance_ids(pairs, folder, naming, options, reading.evidence)
     painted = any(table.coloured for table in tables)
-    unpainted = reading.kind == "colour" and not painted and wish.format is None
+    unpainted = reading.kind == "colour" and not painted and options.format is None
     if unpainted and channels.are_channels(seen):
-        return channels.channel_maps(pairs, files, folder, tables, wish)
-    classes = classes_of(reading, seen, files, tables, wish.names)
+        return channels.channel_maps(pairs, files, folder, tables, options)
+    classes = classes_of(reading, seen, files, tables, options.names)
     notes = classes.told + in_words(classes, seen) + pairs.left_out
-    about = About(f"{semantic.FORMAT} ({MEANINGS[reading.kind]})", ("semantic",), notes)
-    return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, about, wish)
+    info = DatasetInfo(f"{semantic.FORMAT} ({MEANINGS[reading.kind]})", ("semantic",), notes)
+    return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, info, options)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int, Integer
 
-from unimask.datasets.found import About, Wish
+from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.class_table import is_void, name_from
 from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.label_map import read_numbers
@@ -24,7 +24,7 @@ KINDS = (True, False)
 
 
 def instance_ids(
-    pairs: Pairs, folder: Path, places: Sequence[Path], wish: Wish, evidence: str = ""
+    pairs: Pairs, folder: Path, places: Sequence[Path], options: DatasetOptions, evidence: str = ""
 ) -> MapDataset:
     """Build a dataset of images whose maps number the objects of one class; 0 is background.
 
@@ -36,16 +36,16 @@ def instance_ids(
         pairs: Images and their maps.
         folder: Folder of the dataset.
         places: Folders that may hold `labels.json`.
-        wish: Options with names of the thing and the stuff, which override the file's, and
+        options: Options with names of the thing and the stuff, which override the file's, and
             channels.
         evidence: Reason why values number objects, for the notes.
 
     Raises:
         DataError: `labels.json` is malformed, or the number of names is wrong.
     """
-    if wish.names is not None and len(wish.names) != len(KINDS):
+    if options.names is not None and len(options.names) != len(KINDS):
         raise DataError(f"{folder}: instance ids have a thing and a stuff, so give two names")
-    names = wish.names or read_names(places)
+    names = options.names or read_names(places)
     unknown = is_void(names[1])
     labels = LabelSet(names[:1], KINDS[:1]) if unknown else LabelSet(names, KINDS)
     notes = "each value above 0 is an object"
@@ -53,7 +53,7 @@ def instance_ids(
     notes += ", 0 is ignored" if unknown else ""
     notes += pairs.left_out
     read = partial(read_objects, ignore_background=unknown)
-    return MapDataset(pairs, folder, labels, read, About(FORMAT, told=notes), wish)
+    return MapDataset(pairs, folder, labels, read, DatasetInfo(FORMAT, notes=notes), options)
 
 
 def read_objects(file: MapFile, *, ignore_background: bool = False) -> Objects:

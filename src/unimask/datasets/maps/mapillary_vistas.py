@@ -9,7 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.found import About, Dataset, Evidence, Found, Wish
+from unimask.datasets.interface import (
+    Dataset,
+    DatasetInfo,
+    DatasetOptions,
+    DetectedDataset,
+    Evidence,
+)
 from unimask.datasets.maps.class_table import UNREADABLE, name_from, whole
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
@@ -30,7 +36,7 @@ SPLITS = {"training": "train", "validation": "val", "train": "train", "val": "va
 OBJECTS = 256
 
 
-def find_mapillary_vistas(folder: Path) -> Found | None:
+def find_mapillary_vistas(folder: Path) -> DetectedDataset | None:
     """Detect Mapillary Vistas by a configuration beside `training/` and `validation/`."""
     for name, release in CONFIGURATIONS:
         openers = {
@@ -41,23 +47,27 @@ def find_mapillary_vistas(folder: Path) -> Found | None:
         }
         if openers and (folder / name).is_file():
             because = f"{name} beside folders of splits"
-            return Found(FORMAT, openers, (), Evidence.LAYOUT, because, names_classes=True)
+            return DetectedDataset(
+                FORMAT, openers, (), Evidence.LAYOUT, because, has_class_names=True
+            )
     return None
 
 
-def open_split(folder: Path, split: Path, configuration: Path, release: str, wish: Wish) -> Dataset:
+def open_split(
+    folder: Path, split: Path, configuration: Path, release: str, options: DatasetOptions
+) -> Dataset:
     """Open the instance maps of a split, or its semantic maps if there are none."""
     labels, label_of = read_classes(configuration)
     ignored = "classes that are not judged are ignored"
     instances = pairs_of(split, split / release / "instances")
     if instances.images:
         meaning = partial(meaning_of, label_of)
-        about = About(FORMAT, told=ignored + instances.left_out)
-        return segment_maps(instances, folder, labels, read_numbers, meaning, about, wish)
+        info = DatasetInfo(FORMAT, notes=ignored + instances.left_out)
+        return segment_maps(instances, folder, labels, read_numbers, meaning, info, options)
     pairs = pairs_of(split, split / release / "labels")
-    about = About(f"{FORMAT} without instances", ("semantic",), ignored + pairs.left_out)
+    info = DatasetInfo(f"{FORMAT} without instances", ("semantic",), ignored + pairs.left_out)
     read = Classes(labels, label_of, False, ignored).read
-    return semantic_maps(pairs, folder, labels, read, about, wish)
+    return semantic_maps(pairs, folder, labels, read, info, options)
 
 
 def pairs_of(split: Path, maps: Path) -> Pairs:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePath
 
-from unimask.datasets.found import WHOLE
+from unimask.datasets.interface import ALL_IMAGES
 from unimask.datasets.maps.file_sets import FileSet, attach_endings, file_sets, told_apart
 from unimask.datasets.maps.key_forms import ignore_case, number_keys, sets_for, without_channel
 from unimask.datasets.maps.mask_folders import folders_by_image, masks_of_one
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.words import is_painted, key_of
 from unimask.datasets.packed import File, path_of
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
 
 SHARED = 0.5
@@ -86,14 +86,14 @@ class Layout:
     notes: tuple[str, ...] = ()
 
     def pairs(self, maps_of: MapsOf) -> dict[str, Pairs]:
-        """Pair images with maps, by split; a folder without splits has the split `WHOLE`."""
+        """Pair images with maps, by split; a folder without splits has the split `ALL_IMAGES`."""
         splits: dict[str, Pairs] = defaultdict(Pairs)
         for match in self.matches:
-            splits[match.photos.split or WHOLE].add(match.photos.files, maps_of(match))
-        if splits.keys() == {WHOLE}:
-            return by_lists(self.folder, splits[WHOLE])
-        if WHOLE in splits:
-            rest = splits.pop(WHOLE)  # outside the folders of splits: training images
+            splits[match.photos.split or ALL_IMAGES].add(match.photos.files, maps_of(match))
+        if splits.keys() == {ALL_IMAGES}:
+            return by_lists(self.folder, splits[ALL_IMAGES])
+        if ALL_IMAGES in splits:
+            rest = splits.pop(ALL_IMAGES)  # outside the folders of splits: training images
             splits.setdefault("train", rest)
         return dict(splits)
 
@@ -177,8 +177,8 @@ def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
     one split.
     """
     places = [folder / name for name in LISTS if (folder / name).is_dir()]
-    files = [path for place in places for path in place.glob("*.txt") if path.stem in SPLITS]
-    keys = {SPLITS[path.stem]: listed(path) for path in files}
+    files = [path for place in places for path in place.glob("*.txt") if path.stem in SPLIT_NAMES]
+    keys = {SPLIT_NAMES[path.stem]: listed(path) for path in files}
     splits: dict[str, Pairs] = defaultdict(Pairs)
     for image, labels in zip(pairs.images, pairs.maps, strict=True):
         key = key_of(path_of(image).stem)[0]
@@ -186,7 +186,7 @@ def by_lists(folder: Path, pairs: Pairs) -> dict[str, Pairs]:
         for split in [split for split in keys if key in keys[split]] or rest:
             splits[split].images.append(image)
             splits[split].maps.append(labels)
-    return dict(splits) if keys and len(splits) > 1 else {WHOLE: pairs}
+    return dict(splits) if keys and len(splits) > 1 else {ALL_IMAGES: pairs}
 
 
 def listed(path: Path) -> set[str]:

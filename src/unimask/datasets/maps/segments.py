@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from unimask.datasets.found import About, Wish
+from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
@@ -36,8 +36,8 @@ def segment_maps(
     labels: LabelSet,
     read: ReadSegments,
     meaning_of: MeaningOf,
-    about: About,
-    wish: Wish,
+    info: DatasetInfo,
+    options: DatasetOptions,
 ) -> MapDataset:
     """Build a dataset of images with segments of things and stuff, from maps of segment ids.
 
@@ -47,11 +47,11 @@ def segment_maps(
         labels: Label set of the dataset.
         read: Function that reads a map as segment ids.
         meaning_of: Function that returns the meaning of a segment id.
-        about: Description of the dataset.
-        wish: Options with the images' channels.
+        info: Description of the dataset.
+        options: Options with the images' channels.
     """
-    read_objects = partial(read_segments, read, meaning_of, about.format)
-    return MapDataset(pairs, folder, labels, read_objects, about, wish)
+    read_objects = partial(read_segments, read, meaning_of, info.format)
+    return MapDataset(pairs, folder, labels, read_objects, info, options)
 
 
 def read_segments(read: ReadSegments, meaning_of: MeaningOf, format: str, file: MapFile) -> Objects:

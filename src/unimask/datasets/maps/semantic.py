@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from unimask.datasets.found import About, Wish
+from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
@@ -20,7 +20,12 @@ ReadMap = Callable[[MapFile], Int[np.ndarray, "h w"]]
 
 
 def semantic_maps(
-    pairs: Pairs, folder: Path, labels: LabelSet, read: ReadMap, about: About, wish: Wish
+    pairs: Pairs,
+    folder: Path,
+    labels: LabelSet,
+    read: ReadMap,
+    info: DatasetInfo,
+    options: DatasetOptions,
 ) -> MapDataset:
     """Build a dataset of images with a class per pixel; without objects, its only task is semantic.
 
@@ -29,10 +34,10 @@ def semantic_maps(
         folder: Folder of the dataset.
         labels: Label set of the dataset.
         read: Function that reads a map as label ids.
-        about: Description of the dataset.
-        wish: Options with the images' channels.
+        info: Description of the dataset.
+        options: Options with the images' channels.
     """
-    return MapDataset(pairs, folder, labels, partial(read_classes, read), about, wish)
+    return MapDataset(pairs, folder, labels, partial(read_classes, read), info, options)
 
 
 def read_classes(read: ReadMap, file: MapFile) -> Objects:

@@ -4,7 +4,7 @@ import re
 from typing import Literal
 
 from unimask.datasets.name_forms import decoded
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 
 Role = Literal["image", "map"]
 
@@ -168,7 +168,7 @@ NUMBERED_MARK = re.compile(
 )
 """A mark and a number without a separator: "mask12"."""
 
-KNOWN = MAP_WORDS | IMAGE_WORDS | frozenset(SPLITS)
+KNOWN = MAP_WORDS | IMAGE_WORDS | frozenset(SPLIT_NAMES)
 
 
 def words_in(name: str) -> list[str]:
@@ -243,8 +243,8 @@ def split_of(names: tuple[str, ...]) -> str | None:
     """Return the split that folders of these names belong to, outermost first; None if unstated."""
     for name in names:
         for word in words_in(name):
-            if word in SPLITS:
-                return SPLITS[word]
+            if word in SPLIT_NAMES:
+                return SPLIT_NAMES[word]
     return None
 
 

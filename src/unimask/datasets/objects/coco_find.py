@@ -7,12 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from unimask.datasets.found import WHOLE, Dataset, Evidence, Found, Opener, UnlabelledError, Wish
 from unimask.datasets.image_files import is_passed_over
+from unimask.datasets.interface import (
+    ALL_IMAGES,
+    Dataset,
+    DatasetOptions,
+    DetectedDataset,
+    Evidence,
+    SplitOpener,
+    UnlabelledError,
+)
 from unimask.datasets.objects.coco_instances import open_coco_instances
 from unimask.datasets.objects.coco_panoptic import CocoPanoptic
 from unimask.datasets.objects.coco_records import png_name
-from unimask.datasets.splits import split_named
+from unimask.datasets.splits import split_from_name
 from unimask.formats.json_outline import JsonOutline, read_json_outline
 from unimask.formats.json_stream import stream_lists
 
@@ -104,7 +112,7 @@ def missing_list(outline: JsonOutline) -> str:
     return ""
 
 
-def find_coco_instances(folder: Path) -> Found | None:
+def find_coco_instances(folder: Path) -> DetectedDataset | None:
     """Detect `annotations/instances_SPLIT.json` as COCO publishes it, or any COCO JSON file.
 
     A single file is the whole folder, unless its name states a split for evaluation; several files
@@ -118,26 +126,26 @@ def find_coco_instances(folder: Path) -> Found | None:
     if not files:
         return without_labels([json for json in jsons if json.kind == "nothing"])
     alone = len(files) == 1 and not official
-    splits, notes = ({WHOLE: files[0]}, ()) if alone else by_split(files, folder)
+    splits, notes = ({ALL_IMAGES: files[0]}, ()) if alone else by_split(files, folder)
     openers = {split: opener(folder, json.path, json.split or "") for split, json in splits.items()}
     because = f"{files[0].path.name} lists images and annotations"
     evidence = Evidence.EMPTY if all(json.empty for json in files) else Evidence.CONTENT
-    return Found(INSTANCES, openers, (), evidence, because, notes, names_classes=True)
+    return DetectedDataset(INSTANCES, openers, (), evidence, because, notes, has_class_names=True)
 
 
-def without_labels(jsons: Sequence[CocoJson]) -> Found | None:
+def without_labels(jsons: Sequence[CocoJson]) -> DetectedDataset | None:
     """Return a format whose opening raises an error with the reason; None without a JSON file."""
     if not jsons:
         return None
     first = jsons[0]
 
-    def refuse(wish: Wish) -> Dataset:
+    def refuse(options: DatasetOptions) -> Dataset:
         raise UnlabelledError(
             f"{first.path} is no dataset of COCO: {first.lacks}; add the JSON that has the labels"
         )
 
     because = f"{first.path.name} has lists of COCO"
-    return Found(INSTANCES, {WHOLE: refuse}, (), Evidence.EMPTY, because)
+    return DetectedDataset(INSTANCES, {ALL_IMAGES: refuse}, (), Evidence.EMPTY, because)
 
 
 def by_split(
@@ -151,7 +159,7 @@ def by_split(
     notes: list[str] = []
     for json in jsons:
         called = json.split or json.path.stem
-        split = split_named(called)
+        split = split_from_name(called)
         names = (split, called, json.path.stem, str(json.path.relative_to(folder)))
         name = next(name for name in names if name and name not in splits)
         splits[name] = json
@@ -163,11 +171,11 @@ def by_split(
     return splits, tuple(notes)
 
 
-def opener(folder: Path, annotations: Path, split: str) -> Opener:
+def opener(folder: Path, annotations: Path, split: str) -> SplitOpener:
     """Return the opener of one JSON file, with the folders that may hold its images."""
     beside = annotations.parent
     called = split or annotations.stem
-    own = [name for name in (split, split_named(called)) if name]
+    own = [name for name in (split, split_from_name(called)) if name]
     places = [
         *(folder / name for name in own),
         *(folder / "images" / name for name in own),
@@ -179,23 +187,25 @@ def opener(folder: Path, annotations: Path, split: str) -> Opener:
     return partial(open_coco_instances, annotations, places)
 
 
-def find_coco_panoptic(folder: Path) -> Found | None:
+def find_coco_panoptic(folder: Path) -> DetectedDataset | None:
     """Detect JSON files whose annotations list segments: `panoptic.json`, `panoptic_SPLIT.json`."""
     files = [json for json in coco_jsons(folder) if json.kind == "panoptic"]
     if not files:
         return None
     alone = len(files) == 1 and files[0].split is None
-    splits, notes = ({WHOLE: files[0]}, ()) if alone else by_split(files, folder)
+    splits, notes = ({ALL_IMAGES: files[0]}, ()) if alone else by_split(files, folder)
     openers = {split: partial(open_panoptic, folder, json) for split, json in splits.items()}
     because = f"the annotations of {files[0].path.name} list segments"
-    return Found(PANOPTIC, openers, (), Evidence.CONTENT, because, notes, names_classes=True)
+    return DetectedDataset(
+        PANOPTIC, openers, (), Evidence.CONTENT, because, notes, has_class_names=True
+    )
 
 
-def open_panoptic(folder: Path, json: CocoJson, wish: Wish) -> CocoPanoptic:
+def open_panoptic(folder: Path, json: CocoJson, options: DatasetOptions) -> CocoPanoptic:
     """Open one panoptic JSON file; its first image and mask determine their folders."""
     file, split = json.path, json.split or ""
     first = first_names(file)
-    own = [name for name in (split, split_named(split or file.stem)) if name]
+    own = [name for name in (split, split_from_name(split or file.stem)) if name]
     near = [path for place in (file.parent, folder) for path in (place, *folders_below(place))]
     masks = [file.with_suffix(""), folder / file.stem, file.with_name("panoptic"), *near]
     images = [
@@ -208,7 +218,7 @@ def open_panoptic(folder: Path, json: CocoJson, wish: Wish) -> CocoPanoptic:
         file,
         holding(first.get("annotations"), masks),
         holding(first.get("images"), images, but=holding(first.get("annotations"), masks)),
-        wish.channels,
+        options.channels,
     )
 
 

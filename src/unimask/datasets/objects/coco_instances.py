@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.datasets.found import Wish
 from unimask.datasets.image_files import find_images
+from unimask.datasets.interface import DatasetOptions
 from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.objects.annotations import Annotations
 from unimask.datasets.objects.coco_reader import CocoReader, called
 from unimask.datasets.objects.coco_records import numeric_ids
 from unimask.datasets.objects.dataset import ObjectDataset, object_labels
 from unimask.datasets.packed import File
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 
 FORMAT = "COCO instances"
 
@@ -30,13 +30,15 @@ class CocoInstances(ObjectDataset):
     category_ids: Mapping[Hashable, int]
 
 
-def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) -> CocoInstances:
+def open_coco_instances(
+    annotations: Path, folders: Sequence[Path], options: DatasetOptions
+) -> CocoInstances:
     """Open the images and objects of one JSON file, sorted by image name.
 
     Args:
         annotations: Path of the JSON file.
         folders: Folders that may hold the images, the most likely first.
-        wish: Options with the images' channels.
+        options: Options with the images' channels.
 
     Raises:
         DataError: The JSON file is malformed, or an image is missing.
@@ -45,7 +47,7 @@ def open_coco_instances(annotations: Path, folders: Sequence[Path], wish: Wish) 
     reader.read()
     images = sorted(reader.images, key=lambda number: reader.images[number][0])
     files = find_images([reader.images[number][0] for number in images], folders, annotations)
-    return listed_objects(reader, FORMAT, named(annotations), images, files, wish)
+    return listed_objects(reader, FORMAT, named(annotations), images, files, options)
 
 
 def listed_objects(
@@ -54,7 +56,7 @@ def listed_objects(
     name: str,
     images: Sequence[int],
     files: Sequence[File],
-    wish: Wish,
+    options: DatasetOptions,
 ) -> CocoInstances:
     """Build the dataset from everything that a reader has read.
 
@@ -66,7 +68,7 @@ def listed_objects(
         name: Name of the dataset.
         images: Numbers of the images in their final order.
         files: File of each image.
-        wish: Options with the images' channels.
+        options: Options with the images' channels.
 
     Raises:
         DataError: An object does not lie inside its image.
@@ -87,7 +89,7 @@ def listed_objects(
         category_ids=numeric_ids([category.id for category in kinds]),
     )
     annotations: Annotations = reader.objects.finish(sizes, origin)
-    dataset = CocoInstances(format, name, labels, files, annotations, origin, wish.channels)
+    dataset = CocoInstances(format, name, labels, files, annotations, origin, options.channels)
     image_ids, category_ids = list(reader.image_numbers), list(reader.category_numbers)
     dataset.image_ids = [image_ids[number] for number in images]
     classes = [number for number in order if not is_void(str(reader.categories[number].name))]
@@ -108,4 +110,4 @@ def named(annotations: Path) -> str:
     folder = annotations.absolute().parent
     if annotations.stem not in general:
         return annotations.stem
-    return folder.parent.name if folder.name.lower() in SPLITS else folder.name
+    return folder.parent.name if folder.name.lower() in SPLIT_NAMES else folder.name

@@ -10,7 +10,7 @@ from jaxtyping import Int
 from PIL import Image
 
 from unimask.config import Window
-from unimask.datasets.found import About, tell
+from unimask.datasets.interface import DatasetInfo, warn_left_out
 from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.maps.label_map import check_size
 from unimask.datasets.objects.coco_records import (
@@ -74,11 +74,11 @@ class CocoPanoptic:
         self.category_ids = {category.id: label for label, category in enumerate(classes)}
         self.void_ids = {category.id for category in categories} - self.category_ids.keys()
         ignored = "".join(f", and so is {name}" for name in voids)
-        self.about = About(FORMAT, told=f"pixels without a segment are ignored{ignored}")
+        self.info = DatasetInfo(FORMAT, notes=f"pixels without a segment are ignored{ignored}")
         files = by_id(annotations, "images", records["images"])
         self.entries = entries_of(annotations, files, records["annotations"])
         if unlabelled := [files[id].file_name for id in files.keys() - labelled_ids(self.entries)]:
-            tell(
+            warn_left_out(
                 f"{annotations}: {len(unlabelled)} images have no annotation, such as "
                 f"{min(unlabelled)!r}: left out"
             )

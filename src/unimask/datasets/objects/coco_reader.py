@@ -6,7 +6,7 @@ from math import isnan
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from unimask.datasets.found import UnlabelledError, tell
+from unimask.datasets.interface import UnlabelledError, warn_left_out
 from unimask.datasets.objects.annotations import Collector
 from unimask.datasets.objects.coco_records import (
     CocoAnnotation,
@@ -153,12 +153,12 @@ class CocoReader:
                 "segmentation needs outlines: label polygons, or export the dataset as segmentation"
             )
         if self.boxes:
-            tell(
+            warn_left_out(
                 f"{self.path}: {len(self.boxes)} objects have no outline of three points or more "
                 f"(the first is {self.boxes[0]}); what is in their boxes is ignored"
             )
         if self.bare:
-            tell(
+            warn_left_out(
                 f"{self.path}: {len(self.bare)} annotations have neither an outline nor a box (the "
                 f"first is {self.bare[0]}): left out"
             )
@@ -202,7 +202,7 @@ class CocoReader:
             for number in set(numbers) - set(labelled):
                 del self.images[number]
         if repeated:
-            tell(
+            warn_left_out(
                 f"{self.path} lists {len(repeated)} images more than once, such as "
                 f"{next(iter(repeated))!r}: entries without objects are left out"
             )
@@ -223,7 +223,9 @@ class CocoReader:
             if number in used or not group:
                 remaining.append(number)
             else:
-                tell(f"{self.path}: category {category.name!r} only groups others: left out")
+                warn_left_out(
+                    f"{self.path}: category {category.name!r} only groups others: left out"
+                )
         return remaining
 
 

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.datasets.found import WHOLE, Evidence, Found, Wish, tell
 from unimask.datasets.image_files import find_images, image_size, is_passed_over
+from unimask.datasets.interface import (
+    ALL_IMAGES,
+    DatasetOptions,
+    DetectedDataset,
+    Evidence,
+    warn_left_out,
+)
 from unimask.datasets.objects.annotations import Collector
 from unimask.datasets.objects.cvat_xml import (
     SHAPELESS,
@@ -32,7 +38,7 @@ from unimask.datasets.objects.outlines import (
     turned,
 )
 from unimask.datasets.orientation import explain_mismatch
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
 from unimask.formats.json_values import parse_float
 
@@ -48,7 +54,7 @@ ENDS = ("xtl", "ytl", "xbr", "ybr")
 AXES = ("cx", "cy", "rx", "ry")
 
 
-def find_cvat(folder: Path) -> Found | None:
+def find_cvat(folder: Path) -> DetectedDataset | None:
     """Detect an XML file that begins as CVAT's do; subsets of a project are splits."""
     listed = (file for file in sorted(folder.glob("*.xml")) if not is_passed_over(file.name))
     files = list(islice(filter(is_cvat, listed), MOST_FILES))
@@ -56,14 +62,14 @@ def find_cvat(folder: Path) -> Found | None:
         return None
     splits = subsets_of(files[0])
     others = " and ".join(file.name for file in files[1:])
-    return Found(
+    return DetectedDataset(
         FORMAT,
         {split: partial(open_cvat, files[0], name) for split, name in splits.items()},
         (),
         Evidence.CONTENT,
         f"{files[0].name} begins as CVAT's",
         (f"labels in {others} are not read: one XML per folder is",) if others else (),
-        names_classes=True,
+        has_class_names=True,
     )
 
 
@@ -82,18 +88,18 @@ def subsets_of(file: Path) -> dict[str, str | None]:
     try:
         names = sorted({image.subset for image in read_head(file).images} - {""})
     except DataError:  # if no other format fits, opening the file raises this error again
-        return {WHOLE: None}
-    splits: dict[str, str | None] = {SPLITS.get(name.lower(), name): name for name in names}
-    return splits if "train" in splits else {WHOLE: None}
+        return {ALL_IMAGES: None}
+    splits: dict[str, str | None] = {SPLIT_NAMES.get(name.lower(), name): name for name in names}
+    return splits if "train" in splits else {ALL_IMAGES: None}
 
 
-def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectDataset:
+def open_cvat(file: Path, subset: str | None, options: DatasetOptions) -> ObjectDataset:
     """Open the images and shapes of one XML file.
 
     Args:
         file: Path of the XML file.
         subset: Subset of the project to open; None for all images.
-        wish: Options with the images' channels.
+        options: Options with the images' channels.
 
     Raises:
         DataError: The file is malformed, or an image is missing.
@@ -110,10 +116,10 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectDataset:
     places = (folder / "images" / (subset or ""), folder / "images", folder)
     paths = find_images(names, places, file)
     check_distinct(file, paths)
-    reader = CvatReader(file, head, chosen, paths, wish.channels)
+    reader = CvatReader(file, head, chosen, paths, options.channels)
     read_shapes(file, reader.image)
     if reader.left_out:
-        tell(
+        warn_left_out(
             f"{file}: {reader.left_out} points, lines, cuboids and skeletons have no pixels: left "
             "out"
         )
@@ -127,7 +133,7 @@ def open_cvat(file: Path, subset: str | None, wish: Wish) -> ObjectDataset:
     annotations = objects.finish(np.array(sizes, np.int64), origin)
     name = folder.absolute().name
     known = object_labels(list(labels), colours)
-    return ObjectDataset(FORMAT, name, known, paths, annotations, origin, wish.channels)
+    return ObjectDataset(FORMAT, name, known, paths, annotations, origin, options.channels)
 
 
 class CvatReader:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from unimask.config import Window
-from unimask.datasets.found import About
+from unimask.datasets.interface import DatasetInfo
 from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.objects.annotations import Annotations, Origin, check_image
 from unimask.datasets.objects.layers import stack_masks
@@ -59,7 +59,7 @@ class ObjectDataset:
         self.origin, self.channels = origin, channels
         self.window: Window = None
         notes = f"objects may overlap; what none covers is background{notes}"
-        self.about = About(format, told=notes)
+        self.info = DatasetInfo(format, notes=notes)
 
     def __len__(self) -> int:
         return len(self.paths)

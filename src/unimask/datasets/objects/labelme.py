@@ -6,8 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.datasets.found import WHOLE, Evidence, Found, Wish, add_notes, tell
 from unimask.datasets.image_files import ends_below, files_with
+from unimask.datasets.interface import (
+    ALL_IMAGES,
+    DatasetOptions,
+    DetectedDataset,
+    Evidence,
+    add_notes,
+    warn_left_out,
+)
 from unimask.datasets.objects.annotations import Collector
 from unimask.datasets.objects.dataset import ObjectDataset, object_labels
 from unimask.datasets.objects.labelme_images import find_images, size_of
@@ -21,7 +28,7 @@ from unimask.datasets.objects.labelme_records import (
 from unimask.datasets.objects.outlines import Mask, join
 from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.packed import File, path_of
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
 from unimask.formats.json_outline import read_json_outline
 
@@ -38,7 +45,7 @@ KEYS = frozenset(
 """Top-level keys that LabelMe writes."""
 
 
-def find_labelme(folder: Path) -> Found | None:
+def find_labelme(folder: Path) -> DetectedDataset | None:
     """Detect JSON files with shapes in the folder and below it; folders may be splits.
 
     JSON files of other kinds are skipped with a note.
@@ -50,24 +57,24 @@ def find_labelme(folder: Path) -> Found | None:
     splits: dict[str, list[Path]] = {}
     for file in files:
         parts = [part.lower() for part in file.relative_to(folder).parts[:-1]]
-        split = next((SPLITS[part] for part in parts if part in SPLITS), WHOLE)
+        split = next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), ALL_IMAGES)
         splits.setdefault(split, []).append(file)
-    if len(splits) > 1 and WHOLE in splits:
-        splits.pop(WHOLE)
+    if len(splits) > 1 and ALL_IMAGES in splits:
+        splits.pop(ALL_IMAGES)
     others = sorted(set(jsons) - set(files))
     note = (
         f"JSON files of other kinds are passed over: {len(others)}, such as {others[0].name}"
         if others
         else ""
     )
-    return Found(
+    return DetectedDataset(
         FORMAT,
         {split: partial(open_labelme, folder, splits, split) for split in splits},
         (),
         Evidence.CONTENT,
         f"{files[0].name} lists shapes",
         (note,) if note else (),
-        names_classes=True,
+        has_class_names=True,
     )
 
 
@@ -82,7 +89,7 @@ def is_labelme(file: Path) -> bool:
 
 
 def open_labelme(
-    folder: Path, splits: Mapping[str, Sequence[Path]], split: str, wish: Wish
+    folder: Path, splits: Mapping[str, Sequence[Path]], split: str, options: DatasetOptions
 ) -> ObjectDataset:
     """Open the images of a split.
 
@@ -92,7 +99,7 @@ def open_labelme(
         folder: Folder of the dataset.
         splits: Files of each split.
         split: Name of the split to open.
-        wish: Options with the images' channels.
+        options: Options with the images' channels.
 
     Raises:
         DataError: A file is malformed, or an image is missing.
@@ -101,12 +108,12 @@ def open_labelme(
     reader = LabelmeReader(files)
     for other in (file for name, more in splits.items() if name != split for file in more):
         reader.name_classes(read_labelme(other))
-    reader.read(ends_below([folder]), wish.channels)
+    reader.read(ends_below([folder]), options.channels)
     if reader.left_out:
-        tell(f"{folder}: {reader.left_out} points and lines have no pixels: left out")
+        warn_left_out(f"{folder}: {reader.left_out} points and lines have no pixels: left out")
     if reader.unfinished:
         count = f"shapes with too few points: {len(reader.unfinished)}"
-        tell(f"{reader.unfinished[0]}: left out; {count}")
+        warn_left_out(f"{reader.unfinished[0]}: left out; {count}")
 
     def origin(image: int, place: int) -> str:
         return f"{files[image]}: shape {place}"
@@ -116,7 +123,9 @@ def open_labelme(
     reader.objects.renumber(np.arange(len(files)), np.array(places, np.int32))
     annotations = reader.objects.finish(np.array(reader.sizes, np.int64), origin)
     name, labels = folder.absolute().name, object_labels(names)
-    dataset = ObjectDataset(FORMAT, name, labels, reader.images, annotations, origin, wish.channels)
+    dataset = ObjectDataset(
+        FORMAT, name, labels, reader.images, annotations, origin, options.channels
+    )
     if reader.unfinished:
         add_notes(dataset, [f"shapes with too few points are left out: {len(reader.unfinished)}"])
     return dataset

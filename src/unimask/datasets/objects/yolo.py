@@ -6,15 +6,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.found import WHOLE, Dataset, Evidence, Found, Wish
 from unimask.datasets.image_files import find_images, images_below, is_passed_over, walk
+from unimask.datasets.interface import (
+    ALL_IMAGES,
+    Dataset,
+    DatasetOptions,
+    DetectedDataset,
+    Evidence,
+)
 from unimask.datasets.objects.yolo_labels import FORMAT, is_label_line, open_yolo
-from unimask.datasets.splits import SPLITS
+from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError, SettingsError
 from unimask.formats.text_file import MAX_YAML_BYTES, read_text, read_yaml
 from unimask.processing.images import SUFFIXES, is_image
 
-SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLITS)})['\"]?[ \t]*:", re.MULTILINE)
+SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLIT_NAMES)})['\"]?[ \t]*:", re.MULTILINE)
 CLASS_KEY = re.compile(r"^['\"]?(names|nc)['\"]?[ \t]*:", re.MULTILINE)
 
 USUAL = ("data", "dataset")
@@ -32,7 +38,7 @@ SHOWN = 80
 Names = tuple[str, ...]
 
 
-def find_yolo(folder: Path) -> Found | None:
+def find_yolo(folder: Path) -> DetectedDataset | None:
     """Detect a YAML file that names classes and splits, or label files with a line per object."""
     files = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
     files = sorted(file for file in files if not is_passed_over(file.name))
@@ -45,7 +51,7 @@ def find_yolo(folder: Path) -> Found | None:
         notes.append(f"{described[1].name} describes a dataset too and is not read")
     openers = {split: partial(open_described, described[0], key) for split, key in splits.items()}
     because = f"{described[0].name} names splits and classes"
-    return Found(FORMAT, openers, (), Evidence.CONTENT, because, tuple(notes))
+    return DetectedDataset(FORMAT, openers, (), Evidence.CONTENT, because, tuple(notes))
 
 
 def describes(file: Path) -> bool:
@@ -70,7 +76,7 @@ def splits_of(file: Path) -> tuple[dict[str, str], list[str]]:
     splits: dict[str, str] = {}
     notes: list[str] = []
     for key in map(str, content):
-        split = SPLITS.get(key.lower())
+        split = SPLIT_NAMES.get(key.lower())
         if split is None or split in splits:
             continue
         try:
@@ -94,7 +100,7 @@ def has_images(place: Path) -> bool:
     return place.stat().st_size > 0
 
 
-def find_folders(folder: Path) -> Found | None:
+def find_folders(folder: Path) -> DetectedDataset | None:
     """Detect label files in `labels/` or beside images, without a YAML that names classes."""
     images, labels = inner_folder(folder, "images"), inner_folder(folder, "labels")
     beside = labels or inner_folder(folder, "obj_train_data") or folder
@@ -104,12 +110,14 @@ def find_folders(folder: Path) -> Found | None:
     if file is None:
         return None
     images = images or (folder if labels else beside)
-    inner = {SPLITS[p.name.lower()]: p for p in images.iterdir() if is_split(p)}
+    inner = {SPLIT_NAMES[p.name.lower()]: p for p in images.iterdir() if is_split(p)}
     if not inner and not has_images(images):
         return None
-    splits = inner or {WHOLE: images}
+    splits = inner or {ALL_IMAGES: images}
     openers = {split: partial(open_named, folder, place) for split, place in splits.items()}
-    return Found(FORMAT, openers, (), Evidence.CONTENT, f"{file.name} has lines of numbers")
+    return DetectedDataset(
+        FORMAT, openers, (), Evidence.CONTENT, f"{file.name} has lines of numbers"
+    )
 
 
 def inner_folder(folder: Path, name: str) -> Path | None:
@@ -122,7 +130,7 @@ def inner_folder(folder: Path, name: str) -> Path | None:
 
 def is_split(path: Path) -> bool:
     """Return whether a path is a folder named like a split."""
-    return path.name.lower() in SPLITS and path.is_dir()
+    return path.name.lower() in SPLIT_NAMES and path.is_dir()
 
 
 def label_files(folder: Path) -> Iterator[Path]:
@@ -135,7 +143,7 @@ def label_files(folder: Path) -> Iterator[Path]:
     )
 
 
-SPLIT_LISTS = frozenset(f"{name}.txt" for name in SPLITS)
+SPLIT_LISTS = frozenset(f"{name}.txt" for name in SPLIT_NAMES)
 """Names of text files that list the images of a split."""
 
 
@@ -146,7 +154,7 @@ def is_labels(file: Path) -> bool:
     return first is not None and is_label_line(first)
 
 
-def open_described(file: Path, key: str, wish: Wish) -> Dataset:
+def open_described(file: Path, key: str, options: DatasetOptions) -> Dataset:
     """Open a split that a YAML file describes.
 
     Raises:
@@ -154,12 +162,12 @@ def open_described(file: Path, key: str, wish: Wish) -> Dataset:
         SettingsError: The number of names given by the user differs from that of the classes.
     """
     content = read_yaml(file)
-    names = chosen_names(wish, read_names(file, content), file)
+    names = chosen_names(options, read_names(file, content), file)
     images, listed = images_of(file, content, key)
-    return open_yolo(file.absolute().parent.name, images, names, wish, listed=listed)
+    return open_yolo(file.absolute().parent.name, images, names, options, listed=listed)
 
 
-def open_named(folder: Path, images: Path, wish: Wish) -> Dataset:
+def open_named(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     """Open images whose classes are not named in a YAML file.
 
     Raises:
@@ -169,15 +177,15 @@ def open_named(folder: Path, images: Path, wish: Wish) -> Dataset:
     file = names_file(folder)
     if file is not None:
         lines = [line.strip() for line in read_text(file).splitlines()]
-        names = chosen_names(wish, tuple(filter(None, lines)), file)
-    elif wish.names is not None:
-        names = wish.names
+        names = chosen_names(options, tuple(filter(None, lines)), file)
+    elif options.names is not None:
+        names = options.names
     else:
         raise DataError(
             f"{folder} has YOLO labels, but nothing names their classes: add a data.yaml, or a "
             "classes.txt with one name a line, or give names (--names)"
         )
-    return open_yolo(folder.absolute().name, images_below(images), names, wish)
+    return open_yolo(folder.absolute().name, images_below(images), names, options)
 
 
 def names_file(folder: Path) -> Path | None:
@@ -189,18 +197,18 @@ def names_file(folder: Path) -> Path | None:
     return None
 
 
-def chosen_names(wish: Wish, names: Names, file: Path) -> Names:
+def chosen_names(options: DatasetOptions, names: Names, file: Path) -> Names:
     """Return the class names given by the user, else those of a file.
 
     Raises:
         SettingsError: The numbers of names differ.
     """
-    if wish.names is not None and len(wish.names) != len(names):
+    if options.names is not None and len(options.names) != len(names):
         raise SettingsError(
-            f"--names gives {len(wish.names)} names, but {file} has {len(names)} classes: give as "
-            "many"
+            f"--names has {len(options.names)} names, but {file} has {len(names)} classes: give "
+            "as many"
         )
-    return wish.names or names
+    return options.names or names
 
 
 def read_names(file: Path, content: dict[Any, Any]) -> Names:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from unimask.datasets.found import UnlabelledError, Wish, add_notes
 from unimask.datasets.image_files import image_size
+from unimask.datasets.interface import DatasetOptions, UnlabelledError, add_notes
 from unimask.datasets.name_forms import by_form, composed, decoded, names_in, small
 from unimask.datasets.objects.annotations import Collector
 from unimask.datasets.objects.dataset import ObjectDataset, object_labels
@@ -94,7 +94,12 @@ def label_folders(folder: Path) -> list[Path]:
 
 
 def open_yolo(
-    name: str, images: Sequence[Path], names: tuple[str, ...], wish: Wish, *, listed: bool = False
+    name: str,
+    images: Sequence[Path],
+    names: tuple[str, ...],
+    options: DatasetOptions,
+    *,
+    listed: bool = False,
 ) -> ObjectDataset:
     """Read the labels of all images; an image without a label file has no objects.
 
@@ -104,7 +109,7 @@ def open_yolo(
         name: Name of the dataset.
         images: Paths of the images.
         names: Class names.
-        wish: Options with the images' channels.
+        options: Options with the images' channels.
         listed: Whether a list selects the images, so that unused label files belong to other
             images.
 
@@ -115,7 +120,7 @@ def open_yolo(
     finder = LabelFiles()
     files = [finder.of(image) for image in images]
     for number, (image, file) in enumerate(zip(images, files, strict=True)):
-        height, width = size = image_size(image, wish.channels)
+        height, width = size = image_size(image, options.channels)
         sizes.append(size)
         if file not in finder.used:
             continue
@@ -143,7 +148,7 @@ def open_yolo(
 
     annotations = objects.finish(np.array(sizes, np.int64), origin)
     labels = object_labels(names)
-    dataset = ObjectDataset(FORMAT, name, labels, images, annotations, origin, wish.channels)
+    dataset = ObjectDataset(FORMAT, name, labels, images, annotations, origin, options.channels)
     add_notes(dataset, notes_on(boxes, [] if listed else finder.unused()))
     return dataset
 

@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.found import WHOLE, Dataset, Found, Wish
+from unimask.datasets.interface import ALL_IMAGES, Dataset, DatasetOptions, DetectedDataset
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.class_table import ClassTable, find_tables
-from unimask.datasets.splits import split_named
+from unimask.datasets.splits import split_from_name
 from unimask.datasets.tables.class_names import in_card, in_file
 from unimask.datasets.tables.columns import find_columns
 from unimask.datasets.tables.maps import open_packed_maps
@@ -34,7 +34,7 @@ NAMING = ("id2label.json", "README.md")
 """Files of a repository that may name classes."""
 
 
-def find_tables_in(folder: Path) -> Found | None:
+def find_tables_in(folder: Path) -> DetectedDataset | None:
     """Detect tables written by `save_to_disk`, or parquet files in the layout of the Hub.
 
     Raises:
@@ -53,7 +53,7 @@ def is_on_hub(place: Path) -> bool:
     return NAME.fullmatch(place.as_posix()) is not None and not place.exists()
 
 
-def find_on_hub(place: Path) -> Found:
+def find_on_hub(place: Path) -> DetectedDataset:
     """Download a dataset from the Hub, or load it from the Hub's cache.
 
     Args:
@@ -119,17 +119,17 @@ def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
             "check the name, or save or download it again"
         ) from error
     if isinstance(tables, Table):
-        return {WHOLE: tables}
+        return {ALL_IMAGES: tables}
     splits: dict[str, Any] = {}
     for name, table in tables.items():
-        split = split_named(str(name)) or str(name)
+        split = split_from_name(str(name)) or str(name)
         splits[str(name) if split in splits else split] = table
     if not splits:
         raise DataError(f"{place} is a Hugging Face dataset without splits: save it again")
     return splits
 
 
-def found_in(tables: Tables, place: Path, named: Callable[[], list[ClassTable]]) -> Found:
+def found_in(tables: Tables, place: Path, named: Callable[[], list[ClassTable]]) -> DetectedDataset:
     """Return the format and the splits of tables.
 
     Raises:
@@ -137,11 +137,15 @@ def found_in(tables: Tables, place: Path, named: Callable[[], list[ClassTable]])
     """
     find_columns(next(iter(tables.values())).features, place)  # raises before a split is opened
     openers = {split: partial(open_split, tables, split, place, named) for split in tables}
-    return Found(FORMAT, openers, KINDS)
+    return DetectedDataset(FORMAT, openers, KINDS)
 
 
 def open_split(
-    tables: Tables, split: str, place: Path, named: Callable[[], list[ClassTable]], wish: Wish
+    tables: Tables,
+    split: str,
+    place: Path,
+    named: Callable[[], list[ClassTable]],
+    options: DatasetOptions,
 ) -> Dataset:
     """Open one split.
 
@@ -150,10 +154,10 @@ def open_split(
     """
     columns = find_columns(tables[split].features, place)
     if columns.map is not None:
-        return open_packed_maps(tables, split, place, columns, named, wish)
-    if wish.format is not None:
-        raise DataError(f"{place} lists objects in {columns.objects}: it has no {wish.format}")
-    return open_packed_objects(tables, split, place, columns, named, wish)
+        return open_packed_maps(tables, split, place, columns, named, options)
+    if options.format is not None:
+        raise DataError(f"{place} lists objects in {columns.objects}: it has no {options.format}")
+    return open_packed_objects(tables, split, place, columns, named, options)
 
 
 def tables_beside(folder: Path) -> list[ClassTable]:

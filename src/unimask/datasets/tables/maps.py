@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from unimask.datasets.found import About, Dataset, Wish
+from unimask.datasets.interface import Dataset, DatasetInfo, DatasetOptions
 from unimask.datasets.maps.class_table import ClassTable
 from unimask.datasets.maps.image_pairs import open_maps
 from unimask.datasets.maps.mask_set import MapFile
@@ -20,7 +20,7 @@ def open_packed_maps(
     place: Path,
     columns: Columns,
     named: Callable[[], list[ClassTable]],
-    wish: Wish,
+    options: DatasetOptions,
 ) -> Dataset:
     """Open the maps of a split; the maps of all splits together decide what values mean.
 
@@ -30,7 +30,7 @@ def open_packed_maps(
         place: Path or Hub name of the dataset.
         columns: Columns of images and labels.
         named: Function that returns the class tables beside the dataset's tables.
-        wish: Options given by the user.
+        options: Options given by the user.
 
     Raises:
         DataError: There is no map, a map cannot be read, or names do not fit.
@@ -44,10 +44,10 @@ def open_packed_maps(
         return [*named(), *in_lists(tables[split].features, place)]
 
     naming = [place] if place.is_dir() else []
-    dataset = open_maps(pairs[split], files, place, naming, find, wish)
-    about = dataset.about
-    notes = f"images in {columns.image}, labels in {columns.map}; {about.told}"
-    dataset.about = About(f"Hugging Face dataset of {about.format}", about.tasks, notes)
+    dataset = open_maps(pairs[split], files, place, naming, find, options)
+    info = dataset.info
+    notes = f"images in {columns.image}, labels in {columns.map}; {info.notes}"
+    dataset.info = DatasetInfo(f"Hugging Face dataset of {info.format}", info.tasks, notes)
     return dataset
 
 

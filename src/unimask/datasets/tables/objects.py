@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.found import Wish
+from unimask.datasets.interface import DatasetOptions
 from unimask.datasets.maps.class_table import ClassTable
 from unimask.datasets.maps.dataset import name_of
 from unimask.datasets.objects.coco_instances import CocoInstances, listed_objects
@@ -40,7 +40,7 @@ def open_packed_objects(
     place: Path,
     columns: Columns,
     named: Callable[[], list[ClassTable]],
-    wish: Wish,
+    options: DatasetOptions,
 ) -> CocoInstances:
     """Open the objects of a split.
 
@@ -53,7 +53,7 @@ def open_packed_objects(
         place: Path or Hub name of the dataset.
         columns: Columns of images and objects.
         named: Function that returns the class tables beside the dataset's tables.
-        wish: Options with the class names, which override the detected ones, and the images'
+        options: Options with the class names, which override the detected ones, and the images'
             channels.
 
     Raises:
@@ -63,7 +63,7 @@ def open_packed_objects(
     rows = filled_rows(table, [columns.image])
     files = packed_files(table, columns.image, place / split / columns.image, rows)
     reader = CocoReader(place / split)
-    for number, name in class_names(tables, columns, named, wish, place).items():
+    for number, name in class_names(tables, columns, named, options, place).items():
         reader.take("categories", {"id": number, "name": name})
     selected = [columns.objects, *(name for name in ("height", "width") if name in table.features)]
     called_by_row = {row: file.called.name for row, file in zip(rows, files, strict=True)}
@@ -76,7 +76,7 @@ def open_packed_objects(
             values = {key: item[name] for key in KEYS if (name := field(item, KEYS[key]))}
             reader.take("annotations", {"id": number, **values, "image_id": row})
     reader.check()
-    return listed_objects(reader, FORMAT, name_of(place), sorted(reader.images), files, wish)
+    return listed_objects(reader, FORMAT, name_of(place), sorted(reader.images), files, options)
 
 
 def objects_in(cell: Any) -> Iterator[Mapping[str, Any]]:
@@ -92,7 +92,7 @@ def class_names(
     tables: Tables,
     columns: Columns,
     named: Callable[[], list[ClassTable]],
-    wish: Wish,
+    options: DatasetOptions,
     place: Path,
 ) -> dict[Any, str]:
     """Return the class name of each value in the cells.
@@ -115,9 +115,9 @@ def class_names(
         rows = [(at, row) for table in named()[:1] for at, row in enumerate(table.rows)]
         beside = {at if row.value is None else row.value: row.name for at, row in rows}
         names = beside if beside and set(used) <= set(beside) else called(used)
-    if wish.names is not None and len(wish.names) != len(names):
-        raise DataError(f"{len(wish.names)} names, but {place} has {len(names)} classes")
-    return dict(zip(names, wish.names or names.values(), strict=True))
+    if options.names is not None and len(options.names) != len(names):
+        raise DataError(f"{len(options.names)} names, but {place} has {len(names)} classes")
+    return dict(zip(names, options.names or names.values(), strict=True))
 
 
 def used_in(table: Any, columns: Columns, key: str) -> Iterator[Any]:

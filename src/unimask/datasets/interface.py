@@ -1,4 +1,4 @@
-"""Define the interface of datasets, and what finders return about a folder."""
+"""Define the interface of datasets, and the description of what was detected in a folder."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -34,31 +34,31 @@ class Dataset(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class DatasetInfo:
     """Description of a dataset besides its classes.
 
     Attributes:
         format: Name of the label format, such as "semantic maps".
         tasks: Tasks that the labels support.
-        told: Notes on how the classes were determined, and on what is ignored or left out.
+        notes: Notes on how the classes were determined, and on what is ignored or left out.
         ap: Default definition of average precision for instances.
     """
 
     format: str
     tasks: tuple[Task, ...] = TASKS
-    told: str = ""
+    notes: str = ""
     ap: Literal["coco", "cityscapes"] = "coco"
 
 
 @runtime_checkable
-class Described(Protocol):
+class SupportsInfo(Protocol):
     """Dataset that has a description."""
 
-    about: About
+    info: DatasetInfo
 
 
 @runtime_checkable
-class Opens(Protocol):
+class SupportsOpenImage(Protocol):
     """Dataset that opens its image files itself; its `paths` need not exist on disk."""
 
     def open_image(self, index: int) -> Stream:
@@ -67,7 +67,7 @@ class Opens(Protocol):
 
 
 @runtime_checkable
-class Counted(Protocol):
+class SupportsCountThings(Protocol):
     """Dataset whose labels may state the number of objects without reading images."""
 
     def count_things(self) -> Int[np.ndarray, " n"] | None:
@@ -76,7 +76,7 @@ class Counted(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DatasetOptions:
     """Options by which the user adds to, or overrides, what a folder states.
 
     Attributes:
@@ -93,9 +93,9 @@ class Wish:
     masks: str | None = None
 
 
-def about_of(dataset: Dataset) -> About:
+def dataset_info(dataset: Dataset) -> DatasetInfo:
     """Return the description of a dataset; without one, all tasks are assumed."""
-    return dataset.about if isinstance(dataset, Described) else About("labelled images")
+    return dataset.info if isinstance(dataset, SupportsInfo) else DatasetInfo("labelled images")
 
 
 def open_image(dataset: Dataset, index: int) -> Stream:
@@ -104,19 +104,19 @@ def open_image(dataset: Dataset, index: int) -> Stream:
     Raises:
         OSError, DataError: The file cannot be opened.
     """
-    if isinstance(dataset, Opens):
+    if isinstance(dataset, SupportsOpenImage):
         return dataset.open_image(index)
     return open_file(Path(dataset.paths[index]))
 
 
 def count_things(dataset: Dataset) -> Int[np.ndarray, " n"] | None:
     """Count the objects of thing classes in each image; None if that requires reading images."""
-    return dataset.count_things() if isinstance(dataset, Counted) else None
+    return dataset.count_things() if isinstance(dataset, SupportsCountThings) else None
 
 
-Opener = Callable[[Wish], Dataset]
+SplitOpener = Callable[[DatasetOptions], Dataset]
 
-WHOLE = "all"
+ALL_IMAGES = "all"
 """Name of the only split of a folder without splits."""
 
 
@@ -137,30 +137,31 @@ class Evidence(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DetectedDataset:
     """Format that a folder may have, by names and the leading bytes of files.
 
     Attributes:
         format: Name of the format for the user, such as "COCO panoptic".
-        splits: Opener of each split: "train", "val", "test", or only `WHOLE`.
-        kinds: Other formats that the labels may turn out to have when they are opened.
+        splits: Opener of each split: "train", "val", "test", or only `ALL_IMAGES`.
+        possible_formats: Other formats that the labels may turn out to have when they are opened.
         evidence: Kind of evidence for the format.
-        because: Description of the evidence, such as "annotations.json lists annotations".
+        reason: Description of the evidence, such as "annotations.json lists annotations".
         notes: Notes on what is left out or skipped, one sentence each.
-        names_classes: Whether the files name their classes, so that `Wish.names` cannot.
+        has_class_names: Whether the files name their classes; `DatasetOptions.names` is then only
+            checked.
     """
 
     format: str
-    splits: Mapping[str, Opener]
-    kinds: tuple[str, ...] = ()
+    splits: Mapping[str, SplitOpener]
+    possible_formats: tuple[str, ...] = ()
     evidence: Evidence = Evidence.NAMES
-    because: str = ""
+    reason: str = ""
     notes: tuple[str, ...] = ()
-    names_classes: bool = False
+    has_class_names: bool = False
 
-    def is_called(self, format: str) -> bool:
+    def may_have_format(self, format: str) -> bool:
         """Return whether the labels have, or may turn out to have, a format."""
-        return format in (self.format, *self.kinds)
+        return format in (self.format, *self.possible_formats)
 
 
 class UnlabelledError(DataError):
@@ -174,15 +175,15 @@ class UnlabelledError(DataError):
 def add_notes(dataset: Dataset, notes: Sequence[str]) -> None:
     """Append notes to a dataset's description."""
     if notes:
-        about = about_of(dataset)
-        text = "; ".join(part for part in (about.told, *notes) if part)
-        dataset.about = replace(about, told=text)  # type: ignore[attr-defined]
+        info = dataset_info(dataset)
+        text = "; ".join(part for part in (info.notes, *notes) if part)
+        dataset.info = replace(info, notes=text)  # type: ignore[attr-defined]
 
 
 class DataWarning(UnimaskWarning):
     """Warning that a part of a dataset is left out."""
 
 
-def tell(message: str) -> None:
+def warn_left_out(message: str) -> None:
     """Warn that a part of a dataset is left out."""
     warnings.warn(message, DataWarning, stacklevel=3)

@@ -33,7 +33,7 @@ from unimask.config import (
 )
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
-from unimask.text.task_sentences import START
+from unimask.text.task_sentences import START_TOKEN
 
 pytest_plugins = ["torchvision_operators", "skips"]
 
@@ -207,7 +207,7 @@ def clip_files(tmp_path_factory):
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
     merges = [("t", "a"), ("s", "k</w>"), ("ta", "sk</w>"), ("t", "h"), ("th", "e</w>")]
     words = [*letters, *(f"{letter}</w>" for letter in letters), *("".join(m) for m in merges)]
-    words += [f"filler{index}" for index in range(START - len(words))]
+    words += [f"filler{index}" for index in range(START_TOKEN - len(words))]
     words += ["<|startoftext|>", "<|endoftext|>"]
     (folder / "vocab.json").write_text(json.dumps({word: i for i, word in enumerate(words)}))
     (folder / "merges.txt").write_text(

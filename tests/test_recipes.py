@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from unimask.published.configurations import CONFIGURATIONS
+from unimask.published.model_configs import MODEL_CONFIGS
 from unimask.published.zoo import published_models
 from unimask.training import TrainingSettings
 from unimask.training.schedule import rate_at
@@ -28,7 +28,7 @@ def test_recipes_are_the_papers(recipes, name, processes, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     recipe = recipes.recipes()[name]
     settings = recipe.settings
-    assert isinstance(settings, TrainingSettings) and recipe.model in CONFIGURATIONS
+    assert isinstance(settings, TrainingSettings) and recipe.model in MODEL_CONFIGS
     assert settings.batch_size * settings.accumulate * processes == 16
     published = next(model for model in published_models() if model.name == recipe.model)
     assert recipe.expected.items() <= dict(published.scores).items()

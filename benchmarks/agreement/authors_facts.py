@@ -27,7 +27,7 @@ from unimask.config import (
     TimmConfig,
 )
 from unimask.label_sets import SIZES, known_labels
-from unimask.published.configurations import CONFIGURATIONS, Configuration
+from unimask.published.model_configs import MODEL_CONFIGS, ModelConfig
 
 Class = dict[str, Any]
 
@@ -104,7 +104,7 @@ def compare_labels(name: str, classes: list[Class]) -> bool:
     return same and SIZES[name] == len(classes)
 
 
-def our_facts(configuration: Configuration) -> Facts:
+def our_facts(configuration: ModelConfig) -> Facts:
     """Give the same facts of a configuration here."""
     network = configuration.network()
     before, after = configuration.preprocessing(), configuration.postprocessing()
@@ -196,7 +196,7 @@ def compare_configurations(family: str, theirs: dict[Path, Settings]) -> list[bo
     fine = []
     for path, config in theirs.items():
         name = name_of(family, path, config)
-        expected, found = their_facts(family, config), our_facts(CONFIGURATIONS[name])
+        expected, found = their_facts(family, config), our_facts(MODEL_CONFIGS[name])
         wrong = [what for what in expected | found if expected.get(what) != found.get(what)]
         told = f"differs in {', '.join(wrong)}" if wrong else f"{len(expected)} facts as configured"
         print(f"{name:60} {told}")
@@ -207,10 +207,10 @@ def compare_configurations(family: str, theirs: dict[Path, Settings]) -> list[bo
 def compare_names(theirs: dict[str, dict[Path, Settings]]) -> bool:
     """Print whether the configurations here are theirs, one for each of their files."""
     names = [name_of(f, *item) for f, configs in theirs.items() for item in configs.items()]
-    differ = CONFIGURATIONS.keys() ^ set(names)
+    differ = MODEL_CONFIGS.keys() ^ set(names)
     same = not differ and len(names) == len(set(names))
     told = "one for each file of theirs" if same else f"NOT theirs: {sorted(differ)}"
-    print(f"{len(CONFIGURATIONS)} configurations, {told}")
+    print(f"{len(MODEL_CONFIGS)} configurations, {told}")
     return same
 
 
@@ -222,7 +222,7 @@ def compare_file(family: str, url: str, configs: dict[Path, Settings]) -> bool:
     told = "/".join(folders).replace("_", "-") + "-segmentation/" if len(folders) > 1 else ""
     path = next(p for p in configs if told in str(p) and p.stem in spelled)
     name = name_of(family, path, configs[path])
-    configuration = CONFIGURATIONS[name]
+    configuration = MODEL_CONFIGS[name]
     found, assumed = publication_of_size(configuration.network(), Path("/downloads") / file)
     known = found is configuration.publication and file[12:18] in found.files and assumed is None
     # Under another name the folders of its address tell as much.
@@ -257,7 +257,7 @@ def main(mask2former: Path, oneformer: Path, maskformer: Path, detectron2: Path)
     known = compare_zoo("mask2former", mask2former, theirs["mask2former"])
     known += compare_zoo("maskformer", maskformer, theirs["maskformer"])
     print(
-        f"{len(SIZES)} label sets, {len(CONFIGURATIONS)} configurations and {len(known)} files: "
+        f"{len(SIZES)} label sets, {len(MODEL_CONFIGS)} configurations and {len(known)} files: "
         f"{(fine + known).count(False)} differ"
     )
     sys.exit(not all(fine + known))

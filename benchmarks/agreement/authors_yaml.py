@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from unimask.published.configurations import configuration_name
+from unimask.published.model_configs import model_name
 
 Settings = dict[str, Any]
 Facts = dict[str, object]
@@ -101,7 +101,7 @@ def name_of(family: str, path: Path, config: Settings) -> str:
     data = re.sub("-panoptic$|-(150|19|65|847|171)(-panoptic)?$", "", folders[0].replace("_", "-"))
     edge = re.search(r"_(\d+)x\1$", path.stem)
     before = re.match("(coco|cityscapes|mapillary)_pretrain_", path.stem)
-    return configuration_name(
+    return model_name(
         baseline(config) or family,
         backbone_name(config, path.stem),
         data,

@@ -68,10 +68,10 @@ def test_a_first_layer_is_linear_in_what_rgb_would_be(channels, seed):
 
 def test_normalisation_follows():
     rules = PreprocessingConfig()
-    assert rules.for_channels(3) is rules
+    assert rules.with_channels(3) is rules
     average = pytest.approx((123.675 + 116.28 + 103.53) / 3)
-    assert rules.for_channels(5).mean == (*rules.mean, average, average)
-    assert rules.for_channels(1).mean == (average,) and len(rules.for_channels(2).std) == 2
+    assert rules.with_channels(5).mean == (*rules.mean, average, average)
+    assert rules.with_channels(1).mean == (average,) and len(rules.with_channels(2).std) == 2
     assert read_channels("tiny", tiny_checkpoint(), 4).preprocessing.std[:3] == rules.std
 
 

@@ -12,7 +12,7 @@ from unimask.checkpoints.authors.oneformer_names import NAMES
 from unimask.checkpoints.keymap import to_theirs
 from unimask.config import DiNATConfig, TaskQueriesConfig
 from unimask.modeling.build import build_segmenter
-from unimask.presets import USUAL
+from unimask.presets import DINAT_DILATIONS
 
 
 def test_an_exported_model_is_the_same(command, tmp_path):
@@ -49,7 +49,7 @@ def test_an_authors_oneformer_on_dinat_keeps_the_dilations_of_its_name(command, 
         TINY_ONEFORMER,
         backbone=DiNATConfig(
             embed_dim=8, num_heads=(1, 1, 2, 2), kernel_size=11,
-            dilations=USUAL, mlp_ratio=2.0, drop_path=0.3,
+            dilations=DINAT_DILATIONS, mlp_ratio=2.0, drop_path=0.3,
         ),
         pixel_decoder=replace(TINY_ONEFORMER.pixel_decoder, dropout=0.1),
         transformer_decoder=replace(queries, task_queries=TaskQueriesConfig(num_layers=1)),
@@ -63,7 +63,7 @@ def test_an_authors_oneformer_on_dinat_keeps_the_dilations_of_its_name(command, 
     assert code == 0 and "133 classes" in printed
     told = json.loads((tmp_path / "out" / "config.json").read_text())
     assert told["model_type"] == "oneformer"
-    assert told["backbone_config"]["dilations"] == [list(level) for level in USUAL]
+    assert told["backbone_config"]["dilations"] == [list(level) for level in DINAT_DILATIONS]
     again = read_huggingface(tmp_path / "out")
     assert again.config == config and again.labels.names[0] == "person"
     assert again.state.keys() == state.keys()

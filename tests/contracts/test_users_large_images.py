@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
-from unimask.processing import decoded, preprocess
+from unimask.processing import pil_arrays, preprocess
 from unimask.processing.images import read_image
 from unimask.processing.orientation import ORIENTATION, stored_view
 from unimask.processing.preprocess import resize_image, stretch_intensities
@@ -83,7 +83,7 @@ def test_resizing_by_strips_changes_no_bit(size, new_size, channels, rows, stret
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1", "LA", "I;16", "F"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_decoding_by_strips_changes_no_bit(tmp_path, monkeypatch, mode, orientation):
-    monkeypatch.setattr(decoded, "STRIP_PIXELS", 60)
+    monkeypatch.setattr(pil_arrays, "STRIP_PIXELS", 60)
     values = np.random.default_rng(0).integers(0, 255, (17, 23, 3), np.uint8)
     if mode in ("I;16", "F"):
         scale = np.uint16(257) if mode == "I;16" else np.float32(1 / 255)

@@ -11,7 +11,7 @@ from unimask.datasets import open_dataset
 from unimask.datasets.image_files import image_size
 from unimask.errors import DataError
 from unimask.formats.panoptic_png import encode_ids
-from unimask.processing.orientation import ORIENTATION, read_orientation, upright
+from unimask.processing.orientation import ORIENTATION, read_orientation, rotate_upright
 
 SIZE = (24, 32)
 TURNS = range(2, 9)
@@ -41,7 +41,7 @@ def write_pair(folder, size, orientation, turn_mask, mask_exif=False):
         if turn_mask:
             carrier = mask.copy()
             carrier.getexif()[ORIENTATION] = orientation
-            mask = upright(carrier, "mask")
+            mask = rotate_upright(carrier, "mask")
         options = {"exif": exif} if mask_exif else {}
         mask.save(folder / "masks" / f"{number}.png", **options)
     return folder
@@ -50,7 +50,7 @@ def write_pair(folder, size, orientation, turn_mask, mask_exif=False):
 def expected_map(size, orientation):
     carrier = Image.fromarray(class_map(size))
     carrier.getexif()[ORIENTATION] = orientation
-    return np.array(upright(carrier, "mask"))
+    return np.array(rotate_upright(carrier, "mask"))
 
 
 def learned_map(sample):

@@ -44,7 +44,7 @@ from unimask.formats.output_folder import RECORD_NAME, OutputFolder
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import encode_id_map
 from unimask.processing.images import read_image
-from unimask.text.task_sentences import END, START
+from unimask.text.task_sentences import END_TOKEN, START_TOKEN
 from unimask.text.tokenizers import ClipTokenizer
 from unimask.training import TrainingSettings, loop
 
@@ -317,7 +317,7 @@ def write_tokenizers(place: Path) -> None:
     letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
     words = [*letters, *(f"{letter}</w>" for letter in letters), "ta", "sk</w>", "task</w>"]
     vocabulary = {word: number for number, word in enumerate(words)}
-    vocabulary |= {"<|startoftext|>": START, "<|endoftext|>": END}
+    vocabulary |= {"<|startoftext|>": START_TOKEN, "<|endoftext|>": END_TOKEN}
     folder = place / "clip"
     folder.mkdir(parents=True)
     (folder / "vocab.json").write_text(json.dumps(vocabulary))

@@ -5,21 +5,21 @@ import pytest
 import unimask
 from unimask.errors import CheckpointError
 from unimask.presets import PRESETS
-from unimask.published.configurations import CONFIGURATIONS
+from unimask.published.model_configs import MODEL_CONFIGS
 from unimask.published.zoo import published_models
 
 MODELS = {model.name: model for model in published_models()}
 
 
-@pytest.mark.parametrize("name", [*PRESETS, *CONFIGURATIONS])
+@pytest.mark.parametrize("name", [*PRESETS, *MODEL_CONFIGS])
 def test_loading_is_refused_and_published_weights_are_named(name):
     with pytest.raises(CheckpointError, match="an architecture without weights") as refused:
         unimask.load(name)
     told = str(refused.value)
     names = (
         {name}
-        if name in CONFIGURATIONS
-        else {known for known, found in CONFIGURATIONS.items() if found.preset == name}
+        if name in MODEL_CONFIGS
+        else {known for known, found in MODEL_CONFIGS.items() if found.preset == name}
     )
     models = [MODELS[known] for known in names if known in MODELS]
     places = {model.hub or model.file for model in models}

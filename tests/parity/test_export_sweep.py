@@ -141,7 +141,7 @@ def random_checkpoint(config):
         state=network.state_dict(),
         labels=labels_of(config.num_classes),
         tasks=("semantic",),
-        preprocessing=PreprocessingConfig().for_channels(config.backbone.in_channels),
+        preprocessing=PreprocessingConfig().with_channels(config.backbone.in_channels),
         postprocessing=PostprocessingConfig(),
     )
 

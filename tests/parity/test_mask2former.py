@@ -129,7 +129,7 @@ def test_reading_what_we_saved_gives_the_same(pair, tmp_path):
 def test_networks_of_other_channels_load_there(config, tmp_path):
     backbone = replace(config.backbone, in_channels=4)
     checkpoint = tiny_checkpoint(replace(config, backbone=backbone))
-    rules = checkpoint.preprocessing.for_channels(4)
+    rules = checkpoint.preprocessing.with_channels(4)
     write_huggingface(tmp_path, replace(checkpoint, preprocessing=rules))
     theirs = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
     compare(theirs, ours_of(checkpoint), torch.randn(1, 4, 75, 109))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from unimask.formats.run_length import RunLength
 from unimask.processing import blocks
 from unimask.processing.block_runs import MaskRuns
-from unimask.processing.blocks import grids
+from unimask.processing.blocks import iterate_grids
 from unimask.processing.resize import Resizer
 
 side = st.integers(1, 25)
@@ -22,14 +22,18 @@ def test_masks_from_blocks(height, width, block, seed):
     masks[0] = seed % 2
     runs = MaskRuns((height, width), len(masks))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "SIDE", block)
-        patch.setattr(blocks, "STRIP_VALUES", 20)
-        parts = list(grids(Resizer.linear((height, width), (height, width)), masks.device, 3))
+        patch.setattr(blocks, "BLOCK_SIDE", block)
+        patch.setattr(blocks, "MAX_GRID_BOUNDS", 20)
+        parts = list(
+            iterate_grids(Resizer.linear((height, width), (height, width)), masks.device, 3)
+        )
     for grid in parts:
-        values = torch.stack([grid.of(mask.T) for mask in masks])  # mask, across, a, down, b
+        values = torch.stack(
+            [grid.block_view(mask.T) for mask in masks]
+        )  # mask, across, a, down, b
         values = values.permute(0, 3, 1, 2, 4).flatten(1, 2)
         whole = values.flatten(2).all(2)
-        runs.add_whole(grid, whole)
+        runs.add_full_blocks(grid, whole)
         owners, numbers = (~whole & values.flatten(2).any(2)).nonzero().unbind(1)
-        runs.add_parts(grid, owners, numbers, values[owners, numbers])
-    assert runs.joined() == [RunLength.from_mask(mask.numpy()) for mask in masks]
+        runs.add_partial_blocks(grid, owners, numbers, values[owners, numbers])
+    assert runs.to_run_lengths() == [RunLength.from_mask(mask.numpy()) for mask in masks]

@@ -4,7 +4,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimask.processing.blocks import by_count, cuts, first_best, over_windows, pieces
+from unimask.processing.blocks import (
+    batch_slices,
+    first_argmax,
+    group_blocks,
+    group_by_count,
+    reduce_windows,
+)
 from unimask.processing.resize import Windows
 
 small = st.integers(1, 9)
@@ -16,7 +22,7 @@ def test_first_best_is_argmax_and_the_first_of_equals(rows, count, seed):
     values = torch.randint(0, 3, (count, rows, 2, 5), generator=generator).float()
     numbers = torch.rand(count, 20, generator=generator).topk(rows).indices.sort().values
     expected = values.numpy().argmax(1)  # the first of equals, which torch's does not promise
-    owner, best = first_best(numbers, values.clone())
+    owner, best = first_argmax(numbers, values.clone())
     chosen = numbers[:, :, None, None].expand(values.shape)
     chosen = chosen.gather(1, torch.from_numpy(expected)[:, None])[:, 0]
     assert torch.equal(owner, chosen) and torch.equal(best, values.amax(1))
@@ -26,7 +32,7 @@ def test_first_best_is_argmax_and_the_first_of_equals(rows, count, seed):
 def test_blocks_are_grouped_by_how_many_are_chosen(rows, count, seed):
     chosen = torch.rand(rows, count, generator=torch.Generator().manual_seed(seed)) < 0.4
     found = torch.zeros_like(chosen)
-    for blocks, queries in by_count(chosen):
+    for blocks, queries in group_by_count(chosen):
         assert (chosen[:, blocks].sum(0) == queries.shape[1]).all()
         assert (queries.diff(dim=1) > 0).all()
         found[queries, blocks[:, None]] = True
@@ -39,7 +45,7 @@ def test_windows_are_reduced(length, width, seed):
     width = min(width, length)
     values = torch.randn(2, 3, length, generator=generator)
     starts = torch.randint(0, length - width + 1, (6,), generator=generator)
-    found = over_windows(values, 2, Windows(starts, torch.ones(6, 1, width)), torch.maximum)
+    found = reduce_windows(values, 2, Windows(starts, torch.ones(6, 1, width)), torch.maximum)
     expected = [values[:, :, s : s + width].amax(2) for s in starts.tolist()]
     assert torch.equal(found, torch.stack(expected, 2))
 
@@ -48,7 +54,7 @@ def test_windows_are_reduced(length, width, seed):
 def test_cuts_cover_a_length_once(length, most):
     covered = [
         place
-        for start, count, side in cuts(length, most)
+        for start, count, side in group_blocks(length, most)
         for place in range(start, start + count * side)
     ]
     assert covered == list(range(length))
@@ -56,5 +62,5 @@ def test_cuts_cover_a_length_once(length, most):
 
 def test_pieces_cover_everything_once():
     places = torch.arange(1000)
-    parts = [places[piece] for piece in pieces(1000, 10**5, torch.device("cpu"))]
+    parts = [places[piece] for piece in batch_slices(1000, 10**5, torch.device("cpu"))]
     assert len(parts) > 1 and torch.equal(torch.cat(parts), places)

@@ -54,11 +54,11 @@ def found(scene, task, **rules):
     """What `postprocess` gives, with small blocks, of which several grids are needed."""
     class_logits, mask_logits, padded, shown, original = scene
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "SIDE", 8)
-        patch.setattr(blocks, "STRIP_VALUES", 2**10)
-        patch.setattr(semantic, "MANY", 4)
-        patch.setattr(semantic, "TRIED", 2)
-        patch.setattr(semantic, "MAIN", 3)
+        patch.setattr(blocks, "BLOCK_SIDE", 8)
+        patch.setattr(blocks, "MAX_GRID_BOUNDS", 2**10)
+        patch.setattr(semantic, "MAX_CANDIDATE_CLASSES", 4)
+        patch.setattr(semantic, "PROBE_CLASSES", 2)
+        patch.setattr(semantic, "PROBE_QUERIES", 3)
         return postprocess(
             class_logits,
             mask_logits,

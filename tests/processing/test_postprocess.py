@@ -192,9 +192,9 @@ def test_small_blocks_and_pieces_give_the_same(monkeypatch, task):
     logits = logits_of(0, SIZES[2][0])
     rules = arguments(SIZES[2], task, object_threshold=0.5, overlap_threshold=0.3)
     whole = postprocess(*logits, **rules)
-    monkeypatch.setattr("unimask.processing.instance.PART_BYTES", 5000)
-    monkeypatch.setattr("unimask.processing.blocks.PIXELS", 3000)
-    monkeypatch.setattr("unimask.processing.blocks.STRIP_VALUES", 100)
+    monkeypatch.setattr("unimask.processing.instance.MAX_PARTIAL_PIXELS", 5000)
+    monkeypatch.setattr("unimask.processing.blocks.MAX_BATCH_VALUES", 3000)
+    monkeypatch.setattr("unimask.processing.blocks.MAX_GRID_BOUNDS", 100)
     strips = postprocess(*logits, **rules)
     assert len(whole) == len(strips) > 0
     for one, other in zip(whole.segments, strips.segments, strict=True):

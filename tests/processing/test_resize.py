@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unimask.processing import blocks
-from unimask.processing.blocks import extremes, grids, sources, spots
+from unimask.processing.blocks import block_resizer, iterate_grids, logit_bounds, source_grid
 from unimask.processing.resize import Axis, Resizer
 
 side = st.integers(1, 40)
@@ -23,16 +23,16 @@ def whole(logits, padded, shown, original):
 def put_together(logits, resizer):
     """Resize every block, and hold each to its extremes."""
     result = torch.full((len(logits), *resizer.size), torch.nan)
-    for grid in grids(resizer, logits.device, len(logits)):
-        lowest, highest = extremes(logits, grid)
+    for grid in iterate_grids(resizer, logits.device, len(logits)):
+        lowest, highest = logit_bounds(logits, grid)
         numbers = torch.arange(lowest.shape[1])
         for query, target in enumerate(result):
-            where = spots(grid, numbers, logits.shape[2])
+            where = block_resizer(grid, numbers, logits.shape[2])
             values = where.resize(logits, torch.full_like(numbers, query)[:, None])[:, 0]
             assert (values.flatten(1).amax(1) <= highest[query] + 1e-5).all()
             assert (values.flatten(1).amin(1) >= lowest[query] - 1e-5).all()
             part = target.T  # which grids write to transposed
-            grid.of(part)[numbers % grid.shape[1], :, numbers // grid.shape[1]] = values
+            grid.block_view(part)[numbers % grid.shape[1], :, numbers // grid.shape[1]] = values
     return result
 
 
@@ -45,8 +45,8 @@ def test_blocks_are_the_two_steps(logits_size, cut, original, seed):
     resizer = Resizer.between(logits_size, padded, shown, original)
     assert resizer.size == original
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "SIDE", 3 + seed % 30)
-        patch.setattr(blocks, "STRIP_VALUES", 10 + seed)
+        patch.setattr(blocks, "BLOCK_SIDE", 3 + seed % 30)
+        patch.setattr(blocks, "MAX_GRID_BOUNDS", 10 + seed)
         found = put_together(logits, resizer)
     expected = whole(logits, padded, shown, original)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -69,15 +69,17 @@ def test_the_weights_are_those_of_pytorch(length, new_length):
 
 def test_sources_are_what_blocks_read(monkeypatch):
     """Both steps one after the other, block by block, give both steps in one."""
-    monkeypatch.setattr(blocks, "SIDE", 7)
+    monkeypatch.setattr(blocks, "BLOCK_SIDE", 7)
     logits = torch.randn(1, 9, 12)
     first, second = Resizer.linear((9, 12), (36, 48)), Resizer.linear((33, 41), (50, 23))
     expected = whole(logits, (36, 48), (33, 41), (50, 23))[0]
-    for grid in grids(second, logits.device, 1):
+    for grid in iterate_grids(second, logits.device, 1):
         numbers = torch.arange(grid.shape[0] * grid.shape[1])
-        source = sources(grid, first)
-        values = spots(source, numbers, 12).resize(logits, torch.zeros_like(numbers)[:, None])[:, 0]
+        source = source_grid(grid, first)
+        values = block_resizer(source, numbers, 12).resize(
+            logits, torch.zeros_like(numbers)[:, None]
+        )[:, 0]
         columns = grid.columns.weights[numbers % grid.shape[1]]
         values = columns @ values @ grid.rows.weights[numbers // grid.shape[1]].mT
-        placed = grid.of(expected.T)[numbers % grid.shape[1], :, numbers // grid.shape[1]]
+        placed = grid.block_view(expected.T)[numbers % grid.shape[1], :, numbers // grid.shape[1]]
         torch.testing.assert_close(values, placed)

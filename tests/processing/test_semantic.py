@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from unimask.processing import blocks
 from unimask.processing.resize import Resizer
-from unimask.processing.semantic import MANY, semantic_map
+from unimask.processing.semantic import MAX_CANDIDATE_CLASSES, semantic_map
 
 SIZES = ((12, 20), (48, 80), (45, 80), (90, 300))
 
@@ -15,7 +15,7 @@ SIZES = ((12, 20), (48, 80), (45, 80), (90, 300))
 @pytest.mark.parametrize("no_object", [0.0, 30.0])
 def test_leaving_classes_out_changes_nothing(confidence, no_object):
     generator = torch.Generator().manual_seed(0)
-    classes = 10 * MANY
+    classes = 10 * MAX_CANDIDATE_CLASSES
     class_logits = confidence * torch.randn(30, classes + 1, generator=generator)
     class_logits[:, -1] += no_object
     mask_logits = 5 * torch.randn(30, *SIZES[0], generator=generator)
@@ -31,7 +31,7 @@ def test_leaving_classes_out_changes_nothing(confidence, no_object):
 
 def test_a_class_that_was_not_tried_first_can_still_win():
     """Many classes are strong at the left; the last one is weak, but alone at the right."""
-    count = 4 * MANY
+    count = 4 * MAX_CANDIDATE_CLASSES
     class_logits = torch.full((count, count + 1), -20.0)
     class_logits.fill_diagonal_(5)
     class_logits[-1, -1] = 8  # mostly "no object"
@@ -52,6 +52,6 @@ def test_small_pieces_give_the_same_map(monkeypatch, task):
     if task == "scores":
         steps = (Resizer.linear(*SIZES[:2]), Resizer.linear(*SIZES[2:]))
     whole = semantic_map(class_logits, mask_logits, *steps)
-    monkeypatch.setattr(blocks, "PIXELS", 3000)
-    monkeypatch.setattr(blocks, "STRIP_VALUES", 500)
+    monkeypatch.setattr(blocks, "MAX_BATCH_VALUES", 3000)
+    monkeypatch.setattr(blocks, "MAX_GRID_BOUNDS", 500)
     assert (semantic_map(class_logits, mask_logits, *steps) == whole).float().mean() > 0.9999

@@ -10,8 +10,8 @@ from unimask.checkpoints.authors.recognition import publication_of_size
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import PerPixelConfig, PerPixelPlusConfig
 from unimask.inference.names import EXAMPLES
-from unimask.published.configurations import CONFIGURATIONS
-from unimask.published.publications import PUBLICATIONS
+from unimask.published.model_configs import MODEL_CONFIGS
+from unimask.published.publication_tables import PUBLICATIONS
 from unimask.published.zoo import published_models
 
 MODELS = published_models()
@@ -26,7 +26,7 @@ def test_every_published_model_is_listed_once():
     assert len(MODELS) == 47 + 21 + 24 + 6
     assert len({model.name for model in MODELS}) == len(MODELS)
     assert all(model.hub or model.file for model in MODELS)
-    assert {model.name for model in MODELS} <= CONFIGURATIONS.keys()
+    assert {model.name for model in MODELS} <= MODEL_CONFIGS.keys()
     stems = {Path(model.file).stem for model in MODELS if model.file and model not in ONEFORMERS}
     hashes = {stem.removeprefix("model_final_") for stem in stems}
     assert hashes == {name for publication in PUBLICATIONS for name in publication.files}
@@ -36,7 +36,7 @@ def test_every_published_model_is_listed_once():
     "model", MASK2FORMERS + MASKFORMERS + BASELINES, ids=lambda model: model.name
 )
 def test_files_are_recognised_as_what_they_are_listed_as(model):
-    configuration = CONFIGURATIONS[model.name]
+    configuration = MODEL_CONFIGS[model.name]
     path = Path("/x") / Path(model.file).name
     found, assumed = publication_of_size(configuration.network(), path)
     assert assumed is None and found is configuration.publication
@@ -51,7 +51,7 @@ def test_names_of_files_tell_dilations(model):
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_sizes_are_those_of_the_configurations(model):
-    config = CONFIGURATIONS[model.name].network()
+    config = MODEL_CONFIGS[model.name].network()
     millions = parameters(replace(config, text=None)) / 1e6
     assert model.millions == pytest.approx(millions, abs=0.05001)
     match config.transformer_decoder:
@@ -89,7 +89,7 @@ PAPERS = {
 
 @pytest.mark.parametrize("name", PAPERS)
 def test_sizes_are_those_of_the_papers(name):
-    config = replace(CONFIGURATIONS[name].network(), text=None)
+    config = replace(MODEL_CONFIGS[name].network(), text=None)
     assert round(parameters(config) / 1e6) == PAPERS[name]
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unimask.errors import SettingsError
-from unimask.text.task_sentences import END, START, task_tokens
+from unimask.text.task_sentences import END_TOKEN, START_TOKEN, task_tokens
 from unimask.text.tokenizers import ByteTokenizer, open_tokenizer
 
 
@@ -28,12 +28,12 @@ def test_words_split_and_merge_as_in_clip(clip_files):
     tokenizer = open_tokenizer(str(folder))
     (row,) = tokenizer.encode(["The  TASK is t-x 12"])
     expected = ["the</w>", "task</w>", "i", "s</w>", "t</w>", "-</w>", "x</w>", "1</w>", "2</w>"]
-    ids = [START, *(words.index(word) for word in expected), END]
+    ids = [START_TOKEN, *(words.index(word) for word in expected), END_TOKEN]
     assert row.tolist() == ids + [0] * (77 - len(ids))
     tokenizer.engine.save(str(folder / "tokenizer.json"))
     again = open_tokenizer(str(folder / "tokenizer.json"))
     assert np.array_equal(again.encode(["a task: the"]), tokenizer.encode(["a task: the"]))
-    assert tokenizer.vocabulary == END + 1
+    assert tokenizer.vocabulary == END_TOKEN + 1
 
 
 def test_what_is_no_tokenizer_is_named(tmp_path, clip_files):

@@ -8,7 +8,7 @@ import torch
 from conftest import NUCLEI, TINY_ONEFORMER, tiny_checkpoint
 
 from unimask.checkpoints import write_huggingface
-from unimask.text.task_sentences import END
+from unimask.text.task_sentences import END_TOKEN
 from unimask.training import TrainingSettings
 from unimask.training.start import starting_point
 from unimask.training.texts import tokenizer_for
@@ -20,7 +20,7 @@ TASKS = ("semantic", "instance", "panoptic")
 def published(tmp_path_factory, clip_files):
     """A OneFormer as its authors publish it: CLIP's words, and their files beside the weights."""
     folder = tmp_path_factory.mktemp("oneformer")
-    text = replace(TINY_ONEFORMER.text, vocabulary=END + 1)
+    text = replace(TINY_ONEFORMER.text, vocabulary=END_TOKEN + 1)
     write_huggingface(folder, tiny_checkpoint(replace(TINY_ONEFORMER, text=text)))
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(clip_files[0] / name, folder)
@@ -35,7 +35,7 @@ def test_trained_texts_are_kept_with_the_words_they_were_trained_on(published):
     pytest.importorskip("tokenizers")
     assert tokenizer_for(str(published), "auto") == str(published)
     before = tiny_checkpoint(
-        replace(TINY_ONEFORMER, text=replace(TINY_ONEFORMER.text, vocabulary=END + 1))
+        replace(TINY_ONEFORMER, text=replace(TINY_ONEFORMER.text, vocabulary=END_TOKEN + 1))
     )
     found, _, told, *_ = starting_point(str(published), NUCLEI, TASKS, TrainingSettings())
     assert "text branch" not in told

@@ -84,5 +84,5 @@ def read_channels(model: str, checkpoint: Checkpoint, channels: int | None) -> C
         checkpoint,
         config=config,
         state=fit_channels(checkpoint.state, target_state, channels),
-        preprocessing=checkpoint.preprocessing.for_channels(channels),
+        preprocessing=checkpoint.preprocessing.with_channels(channels),
     )

@@ -38,14 +38,14 @@ def models(
 ) -> None:
     """List bundled and published models: scores, size, licence and how to load them."""
     from unimask.inference.load import bundled_names
-    from unimask.published.configurations import CONFIGURATIONS
+    from unimask.published.model_configs import MODEL_CONFIGS
     from unimask.published.zoo import published_models
 
     required = words or []
     matches = published_models(*required)
     bundled = [name for name in bundled_names() if fits_words(name, required)]
     weighted = {model.name for model in published_models()}
-    bare = [n for n in CONFIGURATIONS if n not in weighted and fits_words(n, required)]
+    bare = [n for n in MODEL_CONFIGS if n not in weighted and fits_words(n, required)]
     if not matches and not bundled and not bare:
         raise SettingsError(f"no model is called {' and '.join(required)}: try fewer words")
     if json:

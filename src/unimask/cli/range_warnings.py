@@ -12,7 +12,7 @@ def one_line_per_range() -> Iterator[None]:
         ImageWarning,
         collect_range_warnings,
         group_range_warnings,
-        summarise,
+        format_range_warnings,
     )
 
     range_warnings = []
@@ -21,4 +21,4 @@ def one_line_per_range() -> Iterator[None]:
             yield
     finally:
         for group in group_range_warnings(range_warnings):
-            warnings.warn(summarise(group), ImageWarning, stacklevel=2)
+            warnings.warn(format_range_warnings(group), ImageWarning, stacklevel=2)

@@ -23,7 +23,7 @@ from unimask.config.pixel_decoders import (
     MapEncoderConfig,
     PixelDecoderConfig,
 )
-from unimask.config.rules import (
+from unimask.config.processing import (
     PostprocessingConfig,
     PreprocessingConfig,
     Window,

@@ -12,7 +12,11 @@ from unimask.datasets.describe import difference
 from unimask.datasets.groups import shared_groups
 from unimask.datasets.supervision import teaches_nothing, why_nothing
 from unimask.labels import Task, mean_the_same
-from unimask.processing.value_ranges import RangeWarning, group_range_warnings, summarise
+from unimask.processing.value_ranges import (
+    RangeWarning,
+    format_range_warnings,
+    group_range_warnings,
+)
 
 FEW = 10
 """Number of objects of a thing class below which the class is too rare to be learned."""
@@ -93,7 +97,7 @@ def range_findings(found: Sequence[RangeWarning]) -> list[Finding]:
     return [
         Finding(
             group[0].kind == "black",
-            summarise(group),
+            format_range_warnings(group),
             tuple(dict.fromkeys(warning.name for warning in group)),
         )
         for group in group_range_warnings(found)

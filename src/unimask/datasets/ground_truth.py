@@ -5,7 +5,7 @@ import numpy as np
 from unimask.datasets.sample import Sample
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet, Task
-from unimask.processing.stacks import visible
+from unimask.processing.multichannel import to_displayable
 from unimask.results import Result, Segment
 
 
@@ -30,7 +30,7 @@ def ground_truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
         labels=labels,
         segments=tuple(segment for segment in segments if segment.area),
         path=sample.path,
-        image=visible(sample.image),
+        image=to_displayable(sample.image),
     )
 
 

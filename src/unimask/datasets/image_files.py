@@ -12,8 +12,8 @@ from unimask.datasets.interface import warn_left_out
 from unimask.datasets.name_forms import composed, decoded, match_names, names_in, without_suffix
 from unimask.errors import DataError
 from unimask.formats.output_folder import RECORD_NAME
-from unimask.processing.images import SUFFIXES, is_image, no_limit_of_pil, read_image
-from unimask.processing.orientation import SWAPS_SIDES, read_orientation
+from unimask.processing.images import IMAGE_SUFFIXES, is_image, pil_limit_disabled, read_image
+from unimask.processing.orientation import TRANSPOSED_ORIENTATIONS, read_orientation
 
 TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 """Tags of the stored width and height; newer releases of Pillow return the upright size as
@@ -226,7 +226,7 @@ def images_below(folder: Path) -> list[Path]:
         path
         for place, names in walk(folder)
         for path in (place / name for name in names)
-        if is_image(path, SUFFIXES)
+        if is_image(path, IMAGE_SUFFIXES)
     )
 
 
@@ -237,14 +237,14 @@ def image_size(path: Path, channels: int) -> tuple[int, int]:
         ImageError: The image cannot be read.
     """
     try:
-        with no_limit_of_pil():
+        with pil_limit_disabled():
             image = Image.open(path)
         with image:
             tags = getattr(image, "tag_v2", {})
             width = tags.get(TIFF_WIDTH, image.width)
             height = tags.get(TIFF_HEIGHT, image.height)
         with path.open("rb") as stream:
-            swapped = read_orientation(stream) in SWAPS_SIDES
+            swapped = read_orientation(stream) in TRANSPOSED_ORIENTATIONS
     except Exception:  # many types of exceptions; `read_image` raises one with a clear message
         height, width = read_image(path, channels=channels).shape[:2]
         return height, width

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from unimask.processing.images import SUFFIXES
+from unimask.processing.images import IMAGE_SUFFIXES
 
 
 def match_names(paths: Sequence[Path], missing: Sequence[int]) -> dict[int, Path]:
@@ -65,7 +65,7 @@ def small(name: str) -> str:
 def without_suffix(name: str) -> str:
     """Return a name in lower case, with one common suffix for all image formats."""
     stem, suffix = os.path.splitext(small(name))
-    return f"{stem}.image" if suffix in SUFFIXES else small(name)
+    return f"{stem}.image" if suffix in IMAGE_SUFFIXES else small(name)
 
 
 def with_suffix(name: str) -> str:

@@ -7,7 +7,7 @@ the mask's own orientation shows for which pixels it was made.
 
 from unimask.datasets.packed import File, open_file, path_of
 from unimask.errors import DataError
-from unimask.processing.orientation import SWAPS_SIDES, read_orientation
+from unimask.processing.orientation import TRANSPOSED_ORIENTATIONS, read_orientation
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -31,7 +31,7 @@ def explain_mismatch(image: File, image_size: Size, labels_size: Size) -> str:
         labels_size: Height and width for which the labels were made.
     """
     orientation = file_orientation(image)
-    if orientation not in SWAPS_SIDES or labels_size != image_size[::-1]:
+    if orientation not in TRANSPOSED_ORIENTATIONS or labels_size != image_size[::-1]:
         return ""
     return (
         f" (the image is turned upright by its EXIF orientation {orientation}, and the labels fit "
@@ -54,7 +54,7 @@ def check_orientation(image: File, size: Size, mask: File) -> None:
     orientation = file_orientation(image)
     if orientation in (None, 1) or file_orientation(mask) is not None:
         return
-    if orientation in SWAPS_SIDES and size[0] != size[1]:
+    if orientation in TRANSPOSED_ORIENTATIONS and size[0] != size[1]:
         return  # a mask of the stored pixels would have another size
     raise DataError(
         f"{path_of(image)} is turned upright by its EXIF orientation {orientation}, and its mask "

@@ -10,7 +10,7 @@ from unimask.errors import DataError
 from unimask.processing.images import (
     MAX_PIXELS,
     ImageArray,
-    Wanted,
+    ImageOptions,
     Window,
     read_image,
     read_stream,
@@ -94,4 +94,4 @@ def read_file(file: File, channels: int, window: Window = None) -> ImageArray:
     if isinstance(file, Path):
         return read_image(file, channels=channels, window=window)
     with file.open() as stream:
-        return read_stream(stream, str(file), Wanted(window, MAX_PIXELS, channels))
+        return read_stream(stream, str(file), ImageOptions(window, MAX_PIXELS, channels))

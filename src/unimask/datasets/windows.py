@@ -11,8 +11,8 @@ from unimask.processing.value_ranges import (
     ImageWarning,
     RangeWarning,
     collect_range_warnings,
+    format_range_warnings,
     group_range_warnings,
-    summarise,
 )
 
 SAMPLED_IMAGES = 8
@@ -59,11 +59,11 @@ def check_value_ranges(dataset: Dataset) -> list[RangeWarning]:
             read += 1
     black = [warning for warning in range_warnings if warning.kind == "black"]
     if black and len({warning.name for warning in black}) == read:
-        raise DataError(summarise(black))
+        raise DataError(format_range_warnings(black))
     return range_warnings
 
 
 def warn_of_ranges(found: Sequence[RangeWarning]) -> None:
     """Show collected warnings in one line per kind."""
     for group in group_range_warnings(found):
-        warnings.warn(summarise(group), ImageWarning, stacklevel=2)
+        warnings.warn(format_range_warnings(group), ImageWarning, stacklevel=2)

@@ -11,7 +11,7 @@ from unimask.evaluation.classes import classes_in_common
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
 from unimask.labels import LabelSet, Task, widest
-from unimask.processing.intensities import EIGHT_BITS
+from unimask.processing.intensities import UINT8_WINDOW
 from unimask.results import Result
 
 
@@ -65,7 +65,7 @@ class Predictions:
     def of(self, index: int, sample: Sample) -> Result:
         """Predict an image."""
         result = self.predictor.predict(
-            sample.image, self.task, threshold=self.threshold, window=EIGHT_BITS
+            sample.image, self.task, threshold=self.threshold, window=UINT8_WINDOW
         )
         self.asked += 1
         self.empty += not result.segments

@@ -87,7 +87,7 @@ class JsonReader:
 
     Args:
         stream: Text to parse.
-        longest: Maximum length of a value in characters.
+        max_length: Maximum length of a value in characters.
     """
 
     def __init__(self, stream: TextIO, max_length: int = MAX_VALUE_LENGTH) -> None:

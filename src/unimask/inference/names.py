@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 
 from unimask.presets import PRESETS
-from unimask.published.configurations import CONFIGURATIONS
+from unimask.published.model_configs import MODEL_CONFIGS
 from unimask.published.zoo import PublishedModel, published_models
 
 BUNDLED_WEIGHTS = {"unimask-nano": "nuclei"}
@@ -21,16 +21,16 @@ MAX_SUGGESTIONS = 2
 
 def is_untrained(name: str) -> bool:
     """Return whether a name is that of a preset or of a published configuration."""
-    return name in PRESETS or name in CONFIGURATIONS
+    return name in PRESETS or name in MODEL_CONFIGS
 
 
 def describe_known_names(name: str) -> str:
     """Format a hint with the known names most similar to an unknown one."""
-    close = get_close_matches(name, [*PRESETS, *CONFIGURATIONS], MAX_SUGGESTIONS)
+    close = get_close_matches(name, [*PRESETS, *MODEL_CONFIGS], MAX_SUGGESTIONS)
     meant = f"did you mean {' or '.join(close)}? " if close else ""
     return (
         f"{meant}presets are {', '.join(PRESETS)}; published configurations such as "
-        f"{next(iter(CONFIGURATIONS))} are listed by unimask models"
+        f"{next(iter(MODEL_CONFIGS))} are listed by unimask models"
     )
 
 
@@ -51,4 +51,4 @@ def describe_trained_weights(name: str) -> str:
 
 def network_names(model: PublishedModel) -> tuple[str, str]:
     """Return the names of a published model's network: its configuration and its preset."""
-    return model.name, CONFIGURATIONS[model.name].preset
+    return model.name, MODEL_CONFIGS[model.name].preset

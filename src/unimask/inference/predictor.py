@@ -27,13 +27,13 @@ from unimask.processing.images import (
     MAX_PIXELS,
     Source,
     Window,
+    is_folder_or_pattern,
     list_images,
-    names_many,
     read_image,
 )
+from unimask.processing.multichannel import to_displayable
 from unimask.processing.postprocess import check_threshold
 from unimask.processing.preprocess import Preprocessed, preprocess
-from unimask.processing.stacks import visible
 from unimask.results import Result
 
 INSTANCE_THRESHOLD = 0.5
@@ -183,7 +183,7 @@ class Predictor:
             window=window,
             max_pixels=max_pixels,
         )
-        if isinstance(images, str | Path) and names_many(images):
+        if isinstance(images, str | Path) and is_folder_or_pattern(images):
             images = list_images(images)
         elif isinstance(images, ONE_IMAGE) or not isinstance(images, Iterable):
             return next(stream(iter((images,))))
@@ -328,7 +328,7 @@ class Predictor:
                 result,
                 labels=self.checkpoint.labels,  # with colours, unlike post-processing
                 path=path,
-                image=visible(item.image),
+                image=to_displayable(item.image),
                 speed=speed,
             )
 

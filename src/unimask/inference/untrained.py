@@ -23,11 +23,11 @@ from unimask.presets import (
     BACKBONES,
     PIXEL_DECODERS,
     PRESETS,
-    family_rules,
+    family_postprocessing,
     family_tasks,
     preset,
 )
-from unimask.published.configurations import CONFIGURATIONS
+from unimask.published.model_configs import MODEL_CONFIGS
 
 TIMM = "timm:"
 
@@ -110,8 +110,8 @@ def describe_untrained(
     Raises:
         SettingsError: A name is unknown, a preset is given no labels, or `channels` is below 1.
     """
-    if name in CONFIGURATIONS:
-        configuration = CONFIGURATIONS[name]
+    if name in MODEL_CONFIGS:
+        configuration = MODEL_CONFIGS[name]
         labels = labels or configuration.labels
         config = configuration.network(len(labels))
         tasks, preprocessing = configuration.publication.tasks, configuration.preprocessing()
@@ -123,7 +123,7 @@ def describe_untrained(
     else:
         config = preset(name, len(labels))
         tasks, preprocessing = family_tasks(config), PreprocessingConfig()
-        postprocessing = family_rules(config)
+        postprocessing = family_postprocessing(config)
     config = changed(config, backbone=backbone, pixel_decoder=pixel_decoder, channels=channels)
     return Checkpoint(
         config=config,
@@ -205,4 +205,4 @@ def normalised_for(
     backbone = config.backbone
     if isinstance(backbone, TimmConfig):
         preprocessing = timm_normalisation(backbone, preprocessing)
-    return preprocessing.for_channels(backbone.in_channels)
+    return preprocessing.with_channels(backbone.in_channels)

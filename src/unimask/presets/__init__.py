@@ -2,8 +2,7 @@
 
 from unimask.presets.networks import (
     PRESETS,
-    as_oneformer,
-    family_rules,
+    family_postprocessing,
     family_tasks,
     mask2former_nano,
     mask2former_resnet50,
@@ -31,27 +30,27 @@ from unimask.presets.networks import (
     per_pixel_plus_resnet50,
     per_pixel_resnet50,
     preset,
+    to_oneformer,
     unimask_nano,
 )
 from unimask.presets.parts import (
     BACKBONES,
-    CITYSCAPES,
-    LARGE,
+    DINAT_DILATIONS,
+    DINAT_DILATIONS_1280,
+    DINAT_DILATIONS_CITYSCAPES,
     PIXEL_DECODERS,
-    USUAL,
     Dilations,
 )
 
 __all__ = [
     "BACKBONES",
-    "CITYSCAPES",
-    "LARGE",
+    "DINAT_DILATIONS",
+    "DINAT_DILATIONS_1280",
+    "DINAT_DILATIONS_CITYSCAPES",
     "PIXEL_DECODERS",
     "PRESETS",
-    "USUAL",
     "Dilations",
-    "as_oneformer",
-    "family_rules",
+    "family_postprocessing",
     "family_tasks",
     "mask2former_nano",
     "mask2former_resnet50",
@@ -79,5 +78,6 @@ __all__ = [
     "per_pixel_plus_resnet50",
     "per_pixel_resnet50",
     "preset",
+    "to_oneformer",
     "unimask_nano",
 ]

@@ -63,17 +63,17 @@ def mask2former_swin_large(num_classes: int = 133) -> SegmenterConfig:
 
 def oneformer_resnet50(num_classes: int = 133) -> SegmenterConfig:
     """Return OneFormer with ResNet-50: 150 task-conditioned queries, text encoder for training."""
-    return as_oneformer(mask2former_resnet50(num_classes), num_queries=150)
+    return to_oneformer(mask2former_resnet50(num_classes), num_queries=150)
 
 
 def oneformer_swin_tiny(num_classes: int = 150) -> SegmenterConfig:
     """Return OneFormer with Swin-T."""
-    return as_oneformer(mask2former_swin_tiny(num_classes), num_queries=150)
+    return to_oneformer(mask2former_swin_tiny(num_classes), num_queries=150)
 
 
 def oneformer_swin_large(num_classes: int = 150) -> SegmenterConfig:
     """Return OneFormer with Swin-L and 250 queries; the models for COCO have 150."""
-    return as_oneformer(mask2former_swin_large(num_classes), num_queries=250)
+    return to_oneformer(mask2former_swin_large(num_classes), num_queries=250)
 
 
 def oneformer_convnext_large(num_classes: int = 150) -> SegmenterConfig:
@@ -91,7 +91,7 @@ def oneformer_dinat_large(num_classes: int = 150) -> SegmenterConfig:
     return replace(oneformer_swin_large(num_classes), backbone=BACKBONES["dinat-large"])
 
 
-def as_oneformer(mask2former: SegmenterConfig, num_queries: int) -> SegmenterConfig:
+def to_oneformer(mask2former: SegmenterConfig, num_queries: int) -> SegmenterConfig:
     """Return a Mask2Former with OneFormer's task token, its queries and its text encoder."""
     queries = replace(
         mask2former.transformer_decoder, num_queries=num_queries, task_queries=TaskQueriesConfig()
@@ -146,7 +146,7 @@ def mask2former_swin_nano(num_classes: int = 2) -> SegmenterConfig:
 
 def oneformer_nano(num_classes: int = 2) -> SegmenterConfig:
     """Return the nano model as a OneFormer, text encoder included, that trains on a CPU."""
-    config = as_oneformer(mask2former_nano(num_classes), num_queries=200)
+    config = to_oneformer(mask2former_nano(num_classes), num_queries=200)
     return replace(config, text=TextConfig(dim=128, num_layers=2))
 
 
@@ -267,7 +267,7 @@ def preset(name: str, num_classes: int) -> SegmenterConfig:
     return PRESETS[name](num_classes)
 
 
-def family_rules(config: SegmenterConfig) -> PostprocessingConfig:
+def family_postprocessing(config: SegmenterConfig) -> PostprocessingConfig:
     """Return the authors' post-processing, for weights without their own."""
     if isinstance(config.transformer_decoder, StandardDecoderConfig):
         return PostprocessingConfig(uncertain_pixels="winner")

@@ -16,7 +16,7 @@ MAX_PIXELS = 2**32 - 1
 """Largest number of pixels of a result: run lengths are 32-bit integers."""
 
 
-def check_share(name: str, value: object, *, optional: bool = False) -> None:
+def check_fraction(name: str, value: object, *, optional: bool = False) -> None:
     """Raise SettingsError unless a value is a number from 0 to 1.
 
     Raises:
@@ -26,7 +26,7 @@ def check_share(name: str, value: object, *, optional: bool = False) -> None:
         return
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
     if not is_number or not 0 <= float(value) <= 1:  # type: ignore[arg-type]
-        raise SettingsError(f"{name} is {shortened(value)}: give a number from 0 to 1")
+        raise SettingsError(f"{name} is {abbreviate(value)}: give a number from 0 to 1")
 
 
 def check_count(name: str, value: object, minimum: int = 1) -> None:
@@ -36,7 +36,9 @@ def check_count(name: str, value: object, minimum: int = 1) -> None:
         SettingsError: The value is anything else.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
-        raise SettingsError(f"{name} is {shortened(value)}: give a whole number, {minimum} or more")
+        raise SettingsError(
+            f"{name} is {abbreviate(value)}: give a whole number, {minimum} or more"
+        )
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -46,10 +48,12 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         SettingsError: The value is anything else.
     """
     if not isinstance(value, str) or value not in choices:
-        raise SettingsError(f"{name} is {shortened(value)}: give {' or '.join(map(repr, choices))}")
+        raise SettingsError(
+            f"{name} is {abbreviate(value)}: give {' or '.join(map(repr, choices))}"
+        )
 
 
-def checked_sizes(
+def parse_sizes(
     padded_size: object, input_size: object, original_size: object
 ) -> tuple[Size, Size, Size]:
     """Return the three sizes as integers, if they are valid and consistent.
@@ -58,19 +62,19 @@ def checked_sizes(
         SettingsError: A side is not a positive integer, the input is larger than the padded input,
             or the result would have more pixels than run lengths can count.
     """
-    named = {
+    sizes_by_name = {
         "padded_size": padded_size,
         "input_size": input_size,
         "original_size": original_size,
     }
-    for name, size in named.items():
+    for name, size in sizes_by_name.items():
         if not isinstance(size, tuple | list) or len(size) != 2:
-            raise SettingsError(f"{name} is {shortened(size)}: give height and width")
+            raise SettingsError(f"{name} is {abbreviate(size)}: give height and width")
         for side in size:
             check_count(f"a side of {name}", side)
     padded, resized, original = (
         (int(size[0]), int(size[1]))  # type: ignore[index]
-        for size in named.values()
+        for size in sizes_by_name.values()
     )
     if resized[0] > padded[0] or resized[1] > padded[1]:
         raise SettingsError(
@@ -81,7 +85,7 @@ def checked_sizes(
     return padded, resized, original
 
 
-def checked_labels(labels: object, is_thing: object) -> LabelSet:
+def build_label_set(labels: object, is_thing: object) -> LabelSet:
     """Build a label set from class names and thing flags.
 
     Raises:
@@ -89,7 +93,7 @@ def checked_labels(labels: object, is_thing: object) -> LabelSet:
     """
     for name, values in (("labels", labels), ("is_thing", is_thing)):
         if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-            raise SettingsError(f"{name} is {shortened(values)}: give a sequence, one per class")
+            raise SettingsError(f"{name} is {abbreviate(values)}: give a sequence, one per class")
     names, things = tuple(labels), tuple(is_thing)  # type: ignore[arg-type]
     if len(names) != len(things):
         raise SettingsError(
@@ -98,9 +102,9 @@ def checked_labels(labels: object, is_thing: object) -> LabelSet:
     if not all(
         isinstance(thing, bool | np.bool_ | Integral) and thing in (0, 1) for thing in things
     ):
-        raise SettingsError(f"is_thing is {shortened(things)}: give True or False per class")
+        raise SettingsError(f"is_thing is {abbreviate(things)}: give True or False per class")
     if not all(isinstance(name, str) for name in names):
-        raise SettingsError(f"labels are {shortened(names)}: give the classes' names as text")
+        raise SettingsError(f"labels are {abbreviate(names)}: give the classes' names as text")
     return LabelSet(names, tuple(map(bool, things)))
 
 
@@ -120,7 +124,7 @@ def check_tensors(class_logits: object, mask_logits: object) -> None:
         raise SettingsError("class_logits and mask_logits lie on two devices: bring them to one")
 
 
-def shortened(value: object) -> str:
+def abbreviate(value: object) -> str:
     """Format a value in at most 60 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -9,7 +9,7 @@ from torch import Tensor
 from unimask.formats.run_length import RunLength
 from unimask.processing.blocks import Grid
 
-Pieces = tuple[np.ndarray, np.ndarray]
+RunArrays = tuple[np.ndarray, np.ndarray]
 """Start and length of each run."""
 
 
@@ -26,21 +26,21 @@ class MaskRuns:
     def __init__(self, size: tuple[int, int], count: int) -> None:
         self.size = size
         self.count = count
-        self.pieces: list[Pieces] = []
+        self.runs: list[RunArrays] = []
 
-    def add_whole(self, grid: Grid, whole: Bool[Tensor, "q n"]) -> None:
+    def add_full_blocks(self, grid: Grid, whole: Bool[Tensor, "q n"]) -> None:
         """Add blocks that lie entirely inside masks."""
         (down, across), (height, width) = grid.shape, grid.side
         filled = np.zeros((len(whole), across, down + 1), bool)
         filled[..., :-1] = whole.cpu().numpy().reshape(-1, down, across).transpose(0, 2, 1)
-        starts, lengths = runs_of_ones(filled.reshape(-1))
+        starts, lengths = find_runs_of_ones(filled.reshape(-1))
         lines, first = np.divmod(starts, down + 1)
         masks, columns = np.divmod(lines, across)
-        places = self.places(grid, masks, columns, first)
+        places = self.pixel_offsets(grid, masks, columns, first)
         places = places[:, None] + np.arange(width) * self.size[0]
-        self.pieces.append((places.ravel(), np.repeat(lengths * height, width)))
+        self.runs.append((places.ravel(), np.repeat(lengths * height, width)))
 
-    def add_parts(
+    def add_partial_blocks(
         self,
         grid: Grid,
         masks: Int[Tensor, " m"],
@@ -51,14 +51,14 @@ class MaskRuns:
         height, width = grid.side
         lined = np.zeros((len(inside), width, height + 1), bool)
         lined[..., :-1] = inside.cpu().numpy()
-        starts, lengths = runs_of_ones(lined.reshape(-1))
+        starts, lengths = find_runs_of_ones(lined.reshape(-1))
         lines, row = np.divmod(starts, height + 1)
         block, column = np.divmod(lines, width)
         down, across = np.divmod(blocks.cpu().numpy(), grid.shape[1])
-        corners = self.places(grid, masks.cpu().numpy(), across, down)
-        self.pieces.append((corners[block] + column * self.size[0] + row, lengths))
+        corners = self.pixel_offsets(grid, masks.cpu().numpy(), across, down)
+        self.runs.append((corners[block] + column * self.size[0] + row, lengths))
 
-    def places(
+    def pixel_offsets(
         self,
         grid: Grid,
         masks: Int[np.ndarray, " n"],
@@ -70,9 +70,9 @@ class MaskRuns:
         x, y = grid.left + columns * side[1], grid.top + rows * side[0]
         return (masks * width + x) * height + y
 
-    def joined(self) -> list[RunLength]:
+    def to_run_lengths(self) -> list[RunLength]:
         """Merge the runs of each mask and return the masks."""
-        starts, lengths = (np.concatenate(parts) for parts in zip(*self.pieces, strict=True))
+        starts, lengths = (np.concatenate(parts) for parts in zip(*self.runs, strict=True))
         order = starts.argsort()
         starts, lengths = starts[order], lengths[order]
         pixels = self.size[0] * self.size[1]
@@ -85,7 +85,7 @@ class MaskRuns:
         ]
 
 
-def runs_of_ones(flat: Bool[np.ndarray, " n"]) -> Pieces:
+def find_runs_of_ones(flat: Bool[np.ndarray, " n"]) -> RunArrays:
     """Return starts and lengths of the runs of ones in lines that each end in a zero."""
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     if flat.size and flat[0]:

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from unimask.processing.resize import Resizer, Windows
 
-SIDE = 32
+BLOCK_SIDE = 32
 """Side of a block in pixels. Smaller blocks leave fewer undecided pixels."""
 
-STRIP_VALUES = 2**18
+MAX_GRID_BOUNDS = 2**18
 """Number of extremes in memory at a time; it bounds the width of a grid."""
 
-PIXELS = 2**20
+MAX_BATCH_VALUES = 2**20
 """Number of values computed at a time, so that they stay in the CPU's cache."""
 
 GPU_FACTOR = 64
@@ -56,42 +56,42 @@ class Grid(NamedTuple):
         """Number of pixels of a block."""
         return self.side[0] * self.side[1]
 
-    def of(self, target: Shaped[Tensor, "x y"]) -> Shaped[Tensor, "i a j b"]:
+    def block_view(self, target: Shaped[Tensor, "x y"]) -> Shaped[Tensor, "i a j b"]:
         """Return the grid's part of a transposed map, indexed by block column, x, block row, y."""
         (down, across), (height, width) = self.shape, self.side
         part = target[self.left : self.left + across * width, self.top : self.top + down * height]
         return part.unflatten(0, (across, width)).unflatten(2, (down, height))
 
-    def fill(self, target: Int[Tensor, "x y"], values: Real[Tensor, " n"]) -> None:
+    def fill_blocks(self, target: Int[Tensor, "x y"], values: Real[Tensor, " n"]) -> None:
         """Write one value per block into a transposed map."""
         columns = values.to(target.dtype).view(self.shape).T.repeat_interleave(self.side[0], dim=1)
-        self.of(target).flatten(2).copy_(columns[:, None])
+        self.block_view(target).flatten(2).copy_(columns[:, None])
 
-    def place(
+    def write_pixels(
         self, target: Int[Tensor, "x y"], blocks: Int[Tensor, " m"], values: Real[Tensor, "m a b"]
     ) -> None:
         """Write the pixels of some blocks into a transposed map."""
         across = self.shape[1]
-        self.of(target)[blocks % across, :, blocks // across] = values.to(target.dtype)
+        self.block_view(target)[blocks % across, :, blocks // across] = values.to(target.dtype)
 
 
-def grids(resizer: Resizer, device: torch.device, masks: int) -> Iterator[Grid]:
+def iterate_grids(resizer: Resizer, device: torch.device, masks: int) -> Iterator[Grid]:
     """Divide a map into grids of blocks, narrow enough for the extremes of `masks` masks."""
     height, width = resizer.size
-    most = STRIP_VALUES * (1 if device.type == "cpu" else GPU_FACTOR) // max(1, masks)
-    for top, down, side_y in cuts(height, height):
-        rows = resizer.rows.windows(blocks_of(top, down, side_y)).to(device)
-        for left, across, side_x in cuts(width, max(1, most // down)):
-            columns = resizer.columns.windows(blocks_of(left, across, side_x)).to(device)
+    max_columns = MAX_GRID_BOUNDS * (1 if device.type == "cpu" else GPU_FACTOR) // max(1, masks)
+    for top, down, side_y in group_blocks(height, height):
+        rows = resizer.rows.windows(block_positions(top, down, side_y)).to(device)
+        for left, across, side_x in group_blocks(width, max(1, max_columns // down)):
+            columns = resizer.columns.windows(block_positions(left, across, side_x)).to(device)
             yield Grid(top, left, rows, columns)
 
 
-def blocks_of(start: int, count: int, side: int) -> Int[Tensor, "n o"]:
+def block_positions(start: int, count: int, side: int) -> Int[Tensor, "n o"]:
     """Return the positions along an axis, block by block."""
     return start + torch.arange(count * side).view(count, side)
 
 
-def sources(grid: Grid, resizer: Resizer) -> Grid:
+def source_grid(grid: Grid, resizer: Resizer) -> Grid:
     """Return the inputs of each block in another map, as overlapping blocks of that map."""
     rows, columns = (
         axis.windows(windows.starts.cpu()[:, None] + torch.arange(windows.weights.shape[2]))
@@ -102,16 +102,16 @@ def sources(grid: Grid, resizer: Resizer) -> Grid:
     )
 
 
-def cuts(length: int, most: int) -> Iterator[tuple[int, int, int]]:
-    """Divide a length into groups of at most `most` blocks; yield start, count and side of each."""
-    whole = length // SIDE
-    for first in range(0, whole, most):
-        yield first * SIDE, min(most, whole - first), SIDE
-    if length % SIDE:
-        yield whole * SIDE, 1, length % SIDE
+def group_blocks(length: int, max_blocks: int) -> Iterator[tuple[int, int, int]]:
+    """Divide a length into groups of at most `max_blocks` blocks; yield start, count and side."""
+    whole = length // BLOCK_SIDE
+    for first in range(0, whole, max_blocks):
+        yield first * BLOCK_SIDE, min(max_blocks, whole - first), BLOCK_SIDE
+    if length % BLOCK_SIDE:
+        yield whole * BLOCK_SIDE, 1, length % BLOCK_SIDE
 
 
-def extremes(
+def logit_bounds(
     mask_logits: Float[Tensor, "q h w"], grid: Grid
 ) -> tuple[Float[Tensor, "q n"], Float[Tensor, "q n"]]:
     """Return the smallest and the largest logit that each block depends on."""
@@ -120,33 +120,33 @@ def extremes(
     right = int(windows.starts[-1]) + windows.weights.shape[2]
     windows = windows._replace(starts=windows.starts - left)
     lowest, highest = (
-        over_windows(
-            over_windows(mask_logits[:, :, left:right], 1, grid.rows, choose), 2, windows, choose
+        reduce_windows(
+            reduce_windows(mask_logits[:, :, left:right], 1, grid.rows, reduce), 2, windows, reduce
         ).flatten(1)
-        for choose in (torch.minimum, torch.maximum)
+        for reduce in (torch.minimum, torch.maximum)
     )
     return lowest, highest
 
 
-def over_windows(
+def reduce_windows(
     values: Float[Tensor, "q h w"],
     dim: int,
     windows: Windows,
-    choose: Callable[[Tensor, Tensor], Tensor],
+    reduce: Callable[[Tensor, Tensor], Tensor],
 ) -> Float[Tensor, "q _ _"]:
-    """Reduce each window along an axis with `choose`, in a logarithmic number of steps."""
+    """Reduce each window along an axis with `reduce`, in a logarithmic number of steps."""
     length, size = windows.weights.shape[2], 1
     while 2 * size <= length:
         length_left = values.shape[dim] - size
-        values = choose(values.narrow(dim, 0, length_left), values.narrow(dim, size, length_left))
+        values = reduce(values.narrow(dim, 0, length_left), values.narrow(dim, size, length_left))
         size *= 2
     first = values.index_select(dim, windows.starts)
     if size == length:
         return first
-    return choose(first, values.index_select(dim, windows.starts + length - size))
+    return reduce(first, values.index_select(dim, windows.starts + length - size))
 
 
-class Spots(NamedTuple):
+class BlockResizer(NamedTuple):
     """Selected blocks of a grid, with the inputs and weights that resize a mask to them.
 
     Attributes:
@@ -170,7 +170,7 @@ class Spots(NamedTuple):
         return self.columns[:, None] @ lines.unflatten(1, index.shape[1:3])
 
 
-def spots(grid: Grid, blocks: Int[Tensor, " m"], width: int) -> Spots:
+def block_resizer(grid: Grid, blocks: Int[Tensor, " m"], width: int) -> BlockResizer:
     """Return the inputs and weights of selected blocks for masks of `width` columns."""
     down, across = blocks // grid.shape[1], blocks % grid.shape[1]
     offsets = [torch.arange(part.weights.shape[2], device=blocks.device) for part in grid[2:]]
@@ -178,14 +178,18 @@ def spots(grid: Grid, blocks: Int[Tensor, " m"], width: int) -> Spots:
     columns = grid.columns.starts[across, None] + offsets[1]
     index = columns[:, :, None] + (rows * width)[:, None, :]
     across_weights = grid.columns.weights.index_select(0, across)
-    return Spots(index, across_weights, grid.rows.weights.mT.contiguous().index_select(0, down))
+    return BlockResizer(
+        index, across_weights, grid.rows.weights.mT.contiguous().index_select(0, down)
+    )
 
 
-def by_count(chosen: Bool[Tensor, "q n"]) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, "m _"]]]:
+def group_by_count(
+    selected: Bool[Tensor, "q n"],
+) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, "m _"]]]:
     """Group blocks by their number of chosen masks; yield each group's blocks and masks."""
-    counts = chosen.sum(0)
+    counts = selected.sum(0)
     order = counts.argsort(stable=True)
-    queries = chosen[:, order].T.nonzero()[:, 1]
+    queries = selected[:, order].T.nonzero()[:, 1]
     distinct, numbers = counts[order].unique_consecutive(return_counts=True)
     block = query = 0
     for count, number in zip(distinct.tolist(), numbers.tolist(), strict=True):
@@ -195,14 +199,14 @@ def by_count(chosen: Bool[Tensor, "q n"]) -> Iterator[tuple[Int[Tensor, " m"], I
         block, query = block + number, query + number * count
 
 
-def pieces(count: int, values: int, device: torch.device) -> Iterator[slice]:
+def batch_slices(count: int, values: int, device: torch.device) -> Iterator[slice]:
     """Divide `count` blocks of `values` values each into slices that are computed at a time."""
-    step = max(1, PIXELS * (1 if device.type == "cpu" else GPU_FACTOR) // max(1, values))
+    step = max(1, MAX_BATCH_VALUES * (1 if device.type == "cpu" else GPU_FACTOR) // max(1, values))
     for start in range(0, count, step):
         yield slice(start, start + step)
 
 
-def first_best(
+def first_argmax(
     numbers: Int[Tensor, "m n"], values: Float[Tensor, "m n a b"]
 ) -> tuple[Int[Tensor, "m a b"], Float[Tensor, "m a b"]]:
     """Return the number with the largest value (the first of equals) and that value.
@@ -217,10 +221,10 @@ def first_best(
     torch.eq(values, best[:, None], out=values)
     count = numbers.shape[1]
     values.mul_(torch.arange(count, 0, -1, device=values.device)[:, None, None])
-    place = (count - values.amax(1)).long()
-    return numbers.gather(1, place.flatten(1)).view(best.shape), best
+    position = (count - values.amax(1)).long()
+    return numbers.gather(1, position.flatten(1)).view(best.shape), best
 
 
-def map_type(largest: int) -> torch.dtype:
+def label_map_dtype(largest: int) -> torch.dtype:
     """Return the smaller integer type that holds -`largest` to `largest`."""
     return torch.int16 if largest < 2**15 else torch.int32

@@ -18,23 +18,23 @@ from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError, one_line
 from unimask.formats.output_folder import RECORD_NAME
-from unimask.processing.decoded import rgb_pixels, upright_pixels
 from unimask.processing.intensities import (
-    EIGHT_BITS,
+    UINT8_WINDOW,
     ImageWarning,
     Window,
     stretch,
     stretch_channels,
-    warn_of_range,
+    warn_about_range,
 )
-from unimask.processing.stacks import (
-    MEND,
+from unimask.processing.multichannel import (
     RGB,
+    SUPPORTED_LAYOUTS,
     check_channels,
-    read_array,
-    stack_of,
+    open_array,
+    read_stack,
 )
-from unimask.processing.value_ranges import measure
+from unimask.processing.pil_arrays import rgb_pixels, upright_pixels
+from unimask.processing.value_ranges import measure_extent
 
 MAX_PIXELS = 200_000_000
 """Default limit of an image's pixels, checked in its header before decoding."""
@@ -42,8 +42,8 @@ MAX_PIXELS = 200_000_000
 MAX_DOWNLOAD = 2**30
 """Largest number of bytes downloaded from an address."""
 
-KINDS = "avif bmp gif jfif jp2 jpeg jpg npy pgm png ppm tif tiff webp"
-SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split())
+IMAGE_FORMATS = "avif bmp gif jfif jp2 jpeg jpg npy pgm png ppm tif tiff webp"
+IMAGE_SUFFIXES = frozenset(f".{kind}" for kind in IMAGE_FORMATS.split())
 
 ImageArray = UInt8[np.ndarray, "h w c"]
 Source = str | Path | Image.Image | np.ndarray
@@ -79,16 +79,16 @@ def read_image(
         ImageError: The image is missing, corrupt, of an unknown format, too large, or has another
             number of channels.
     """
-    wanted = Wanted(window, max_pixels, channels)
+    options = ImageOptions(window, max_pixels, channels)
     if isinstance(source, np.ndarray):
-        return from_array(source, "the given array", wanted)
+        return from_array(source, "the given array", options)
     if isinstance(source, Image.Image):
         name = getattr(source, "filename", "") or "the given image"
-        return convert(source, str(name), wanted)
+        return convert(source, str(name), options)
     if not isinstance(source, str | Path):
         raise ImageError(f"a {type(source).__name__} is no image: give a path, PIL or an array")
     if str(source).startswith(("http://", "https://")):
-        return read_stream(download(str(source)), str(source), wanted)
+        return read_stream(download(str(source)), str(source), options)
     path = Path(source)
     try:
         if not path.exists():
@@ -98,16 +98,16 @@ def read_image(
         if path.is_file() and path.stat().st_size == 0:
             raise ImageError(f"{path} is empty (0 bytes): copy or download it again")
         if path.suffix.lower() == ".npy":
-            return from_array(read_array(path), str(path), wanted)
+            return from_array(open_array(path), str(path), options)
         stream = path.open("rb")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path} cannot be opened ({reason}): check the path") from error
     with stream:
-        return read_stream(stream, str(path), wanted)
+        return read_stream(stream, str(path), options)
 
 
-class Wanted(NamedTuple):
+class ImageOptions(NamedTuple):
     """Requested form of an image, as in `read_image`."""
 
     window: Window
@@ -122,8 +122,8 @@ def download(address: str) -> io.BytesIO:
         ImageError: The download fails, or exceeds `MAX_DOWNLOAD`.
     """
     try:
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            data = answer.read(MAX_DOWNLOAD + 1)
+        with urllib.request.urlopen(address, timeout=30) as response:
+            data = response.read(MAX_DOWNLOAD + 1)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise ImageError(f"{address} cannot be fetched ({error}): check the address") from error
     if len(data) > MAX_DOWNLOAD:
@@ -131,21 +131,23 @@ def download(address: str) -> io.BytesIO:
     return io.BytesIO(data)
 
 
-def read_stream(stream: io.BytesIO | io.BufferedReader, name: str, wanted: Wanted) -> ImageArray:
+def read_stream(
+    stream: io.BytesIO | io.BufferedReader, name: str, options: ImageOptions
+) -> ImageArray:
     """Decode an open file."""
     try:
-        with no_limit_of_pil():
+        with pil_limit_disabled():
             image = Image.open(stream)
         pages = image.format in ("TIFF", "GIF") and getattr(image, "is_animated", False)
     except UnidentifiedImageError:
-        kinds = "save it as PNG, JPEG or TIFF" if not is_tiff(stream) else MEND
-        raise ImageError(f"{name} is not an image of a known kind: {kinds}") from None
+        hint = "save it as PNG, JPEG or TIFF" if not is_tiff(stream) else SUPPORTED_LAYOUTS
+        raise ImageError(f"{name} is not an image of a known kind: {hint}") from None
     except Exception as error:  # decoders raise many kinds of errors
-        raise damaged(name, error) from error
+        raise decode_error(name, error) from error
     with image:
-        if pages and wanted.channels == RGB:
-            tell(f"{name} holds several pages: only the first is read")
-        return convert(image, name, wanted)
+        if pages and options.channels == RGB:
+            warn(f"{name} holds several pages: only the first is read")
+        return convert(image, name, options)
 
 
 def is_tiff(stream: io.BytesIO | io.BufferedReader) -> bool:
@@ -155,7 +157,7 @@ def is_tiff(stream: io.BytesIO | io.BufferedReader) -> bool:
 
 
 @contextmanager
-def no_limit_of_pil() -> Iterator[None]:
+def pil_limit_disabled() -> Iterator[None]:
     """Disable PIL's limit while a header is read; `max_pixels` is checked afterwards."""
     with _PIL_LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
@@ -165,7 +167,7 @@ def no_limit_of_pil() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def damaged(name: str, error: Exception) -> ImageError:
+def decode_error(name: str, error: Exception) -> ImageError:
     """Build the error for a file that cannot be decoded."""
     return ImageError(f"{name} is damaged ({one_line(error)}): copy or download it again")
 
@@ -181,76 +183,78 @@ def check_size(height: int, width: int, name: str, max_pixels: int) -> None:
         )
 
 
-def convert(image: Image.Image, name: str, wanted: Wanted) -> ImageArray:
+def convert(image: Image.Image, name: str, options: ImageOptions) -> ImageArray:
     """Convert any PIL image to an upright uint8 array."""
-    check_size(image.height, image.width, name, wanted.max_pixels)
-    deep = has_deep_colours(image)
-    if deep and wanted.window not in (None, "auto"):
-        tell(f"{name}: of its 16 bits a channel 8 are read; the window counts from 0 to 255")
+    check_size(image.height, image.width, name, options.max_pixels)
+    deep = has_16_bit_colours(image)
+    if deep and options.window not in (None, "auto"):
+        warn(f"{name}: of its 16 bits a channel 8 are read; the window counts from 0 to 255")
     try:
         image.load()
     except MemoryError:
         raise
     except Exception as error:
-        raise damaged(name, error) from error
-    if wanted.channels != RGB:
-        return from_array(stored_channels(image, name, wanted.channels), name, wanted)
+        raise decode_error(name, error) from error
+    if options.channels != RGB:
+        return from_array(stored_channels(image, name, options.channels), name, options)
     if image.mode.startswith("I") or image.mode == "F":
-        return from_array(upright_pixels(image, name), name, wanted)
+        return from_array(upright_pixels(image, name), name, options)
     pixels = rgb_pixels(image, name)
-    if wanted.window not in (None, EIGHT_BITS):
-        return stretch(pixels, wanted.window, name)
+    if options.window not in (None, UINT8_WINDOW):
+        return stretch(pixels, options.window, name)
     if deep:
-        warn_of_range([measure(pixels)], EIGHT_BITS, name)
+        warn_about_range([measure_extent(pixels)], UINT8_WINDOW, name)
     return pixels
 
 
 def stored_channels(image: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
     """Return all channels of an image, upright."""
     try:
-        return stack_of(image, name, channels)
+        return read_stack(image, name, channels)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # later pages are decoded only here
-        raise damaged(name, error) from error
+        raise decode_error(name, error) from error
 
 
-def has_deep_colours(image: Image.Image) -> bool:
+def has_16_bit_colours(image: Image.Image) -> bool:
     """Return whether an undecoded image has 16-bit colours, of which PIL reads 8 bits."""
     stored = " ".join(str(tile[3]) for tile in getattr(image, "tile", ()))
     return not image.mode.startswith("I") and ";16" in stored
 
 
-def tell(message: str) -> None:
+def warn(message: str) -> None:
     """Warn that information was lost."""
     warnings.warn(message, ImageWarning, stacklevel=4)
 
 
-def from_array(array: Shaped[np.ndarray, "..."], name: str, wanted: Wanted) -> ImageArray:
+def from_array(array: Shaped[np.ndarray, "..."], name: str, options: ImageOptions) -> ImageArray:
     """Convert an array of any numeric type to uint8."""
     shape = array.shape
     if array.ndim == 2:
         array = array[..., None]
-    usual = wanted.channels == RGB
-    if array.ndim != 3 or (usual and array.shape[2] not in (1, 3, 4)):
-        shapes = "(h, w), (h, w, 1) or (h, w, 3) in RGB" if usual else f"(h, w, {wanted.channels})"
+    is_rgb = options.channels == RGB
+    if array.ndim != 3 or (is_rgb and array.shape[2] not in (1, 3, 4)):
+        shapes = (
+            "(h, w), (h, w, 1) or (h, w, 3) in RGB" if is_rgb else f"(h, w, {options.channels})"
+        )
         raise ImageError(f"{name} has shape {shape}: give {shapes}")
-    check_size(array.shape[0], array.shape[1], name, wanted.max_pixels)
-    if not usual:
-        check_channels(array.shape[2], wanted.channels, name, "channels")
-    array = array[..., :RGB] if usual else array
+    check_size(array.shape[0], array.shape[1], name, options.max_pixels)
+    if not is_rgb:
+        check_channels(array.shape[2], options.channels, name, "channels")
+    array = array[..., :RGB] if is_rgb else array
     original = array
     if array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
-    if array.dtype != np.uint8 or wanted.window not in (None, EIGHT_BITS):
-        scale = stretch if usual else stretch_channels
-        array = scale(array, wanted.window, name)
-    if usual and array.shape[2] == 1:
+    if array.dtype != np.uint8 or options.window not in (None, UINT8_WINDOW):
+        scale = stretch if is_rgb else stretch_channels
+        array = scale(array, options.window, name)
+    if is_rgb and array.shape[2] == 1:
         return np.repeat(array, RGB, axis=2)
     return np.array(array, order="C") if array is original else array
 
 
-def names_many(source: str | Path) -> bool:
+def is_folder_or_pattern(source: str | Path) -> bool:
     """Return whether a path is a folder or a glob pattern."""
     if str(source).startswith(("http://", "https://")):
         return False
@@ -273,18 +277,20 @@ def list_images(source: str | Path, *, recursive: bool = True) -> list[Path]:
     """
     if source == "":  # an unset variable of a shell script; as a path it is the current folder
         raise ImageError("an empty path names no image: give a file, a folder or a pattern")
-    path, suffix_list = Path(source), " ".join(sorted(SUFFIXES))
+    path, suffix_list = Path(source), " ".join(sorted(IMAGE_SUFFIXES))
     if path.is_dir():
         folders = [path, *(subfolders(path) if recursive else ())]
         try:
-            images = [e for folder in folders for e in folder.iterdir() if is_image(e, SUFFIXES)]
+            images = [
+                e for folder in folders for e in folder.iterdir() if is_image(e, IMAGE_SUFFIXES)
+            ]
         except OSError as error:
             raise ImageError(f"{path} cannot be listed ({error}): check its permissions") from error
         if not images:
             raise ImageError(f"{path} holds no images ({suffix_list}): give another folder")
         return sorted(images)
     if glob.has_magic(str(source)) and not path.exists():
-        suffixes: frozenset[str] | None = None if path.suffix else SUFFIXES
+        suffixes: frozenset[str] | None = None if path.suffix else IMAGE_SUFFIXES
         entries = map(Path, glob.iglob(str(source), recursive=True))
         images = [entry for entry in entries if is_image(entry, suffixes)]
         if not images:
@@ -319,13 +325,13 @@ def is_image(path: Path, suffixes: frozenset[str] | None) -> bool:
 
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "MAX_PIXELS",
-    "SUFFIXES",
     "ImageArray",
     "ImageWarning",
     "Source",
     "Window",
+    "is_folder_or_pattern",
     "list_images",
-    "names_many",
     "read_image",
 ]

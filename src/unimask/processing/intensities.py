@@ -12,16 +12,16 @@ from unimask.processing.value_ranges import (
     Extent,
     ImageWarning,
     RangeWarning,
-    measure,
-    range_problem,
-    shown,
-    value_strips,
+    find_range_warning,
+    format_number,
+    measure_extent,
+    strip_slices,
 )
 
 PERCENTILES = (0.1, 99.9)
 """Percentiles that "auto" maps to 0 and 255, so that a few hot or dead pixels have no effect."""
 
-EIGHT_BITS = (0.0, 255.0)
+UINT8_WINDOW = (0.0, 255.0)
 """Window that leaves 8-bit values unchanged."""
 
 
@@ -35,11 +35,11 @@ def stretch(
     Raises:
         ImageError: The window is invalid, or the values have no known range.
     """
-    extent = checked_extent(values, name)
-    low, high = limits(values, extent, window, name)
+    extent = measure_finite_extent(values, name)
+    low, high = window_limits(values, extent, window, name)
     if window != "auto":
-        warn_of_range([extent], (low, high), name)
-    return scale([values], [(low, high)], name, warns=window != "auto")
+        warn_about_range([extent], (low, high), name)
+    return scale([values], [(low, high)], name, warn_if_clipped=window != "auto")
 
 
 def stretch_channels(
@@ -47,18 +47,18 @@ def stretch_channels(
 ) -> UInt8[np.ndarray, "h w c"]:
     """Map values to 0..255; "auto" maps each channel separately, since sensors differ in range."""
     channels = [values[..., i : i + 1] for i in range(values.shape[2])]
-    extents = [checked_extent(channel, name) for channel in channels]
+    extents = [measure_finite_extent(channel, name) for channel in channels]
     if window == "auto":
         windows = [
-            limits(channel, extent, window, name)
+            window_limits(channel, extent, window, name)
             for channel, extent in zip(channels, extents, strict=True)
         ]
-        return scale(channels, windows, name, warns=False)
+        return scale(channels, windows, name, warn_if_clipped=False)
     highest = max(extent.highest for extent in extents)
     lowest = min(extent.lowest for extent in extents)
-    one = limits(values, Extent(lowest, highest, lowest, highest), window, name)
-    warn_of_range(extents, one, name)
-    return scale([values], [one], name, warns=True)
+    one = window_limits(values, Extent(lowest, highest, lowest, highest), window, name)
+    warn_about_range(extents, one, name)
+    return scale([values], [one], name, warn_if_clipped=True)
 
 
 def scale(
@@ -66,7 +66,7 @@ def scale(
     windows: Sequence[tuple[float, float]],
     name: str,
     *,
-    warns: bool,
+    warn_if_clipped: bool,
 ) -> UInt8[np.ndarray, "h w c"]:
     """Map groups of channels from their windows to 0..255 in strips of rows."""
     height, width = parts[0].shape[:2]
@@ -77,9 +77,9 @@ def scale(
         first += part.shape[2]
         if high <= low:  # "auto" on an image of one value
             continue
-        for rows in value_strips(part):
+        for rows in strip_slices(part):
             strip = np.asarray(part[rows])
-            outside += np.count_nonzero((strip < low) | (strip > high)) if warns else 0
+            outside += np.count_nonzero((strip < low) | (strip > high)) if warn_if_clipped else 0
             target[rows] = scaled_strip(strip, low, high)
     if outside:
         share = outside / scaled.size
@@ -96,7 +96,7 @@ def scaled_strip(
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def checked_extent(values: Shaped[np.ndarray, "h w c"], name: str) -> Extent:
+def measure_finite_extent(values: Shaped[np.ndarray, "h w c"], name: str) -> Extent:
     """Compute the range of values.
 
     Raises:
@@ -104,13 +104,13 @@ def checked_extent(values: Shaped[np.ndarray, "h w c"], name: str) -> Extent:
     """
     if values.dtype.kind not in "iuf":
         raise ImageError(f"{name} has values of type {values.dtype}: give integers or floats")
-    extent = measure(values)
+    extent = measure_extent(values)
     if not np.isfinite((extent.lowest, extent.highest)).all():
         raise ImageError(f"{name} has values that are not finite: replace them first")
     return extent
 
 
-def limits(
+def window_limits(
     values: Shaped[np.ndarray, "h w c"], extent: Extent, window: Window, name: str
 ) -> tuple[float, float]:
     """Return the values that are mapped to 0 and 255."""
@@ -120,13 +120,13 @@ def limits(
             low, high = extent.lowest, extent.highest
         return low, high
     if window is not None:
-        return checked(window, name)
+        return parse_window(window, name)
     if values.dtype.kind == "f":
         if extent.lowest < 0 or extent.highest > 1:
-            used = f"{shown(extent.lowest)} to {shown(extent.highest)}"
+            used = f"{format_number(extent.lowest)} to {format_number(extent.highest)}"
             raise ImageError(
-                f"{name} has floats outside 0..1, from {used}: say which are black and white "
-                "(--window LOW,HIGH or --window auto; window= in Python)"
+                f"{name} has floats outside 0..1, from {used}: specify which values become black "
+                "and white (--window LOW,HIGH or --window auto; window= in Python)"
             )
         return 0.0, 1.0
     largest = np.iinfo(values.dtype).max
@@ -145,7 +145,7 @@ def percentiles(values: Shaped[np.ndarray, "h w c"]) -> tuple[float, float]:
         return float(low), float(high)
     offset = min(0, int(np.iinfo(values.dtype).min))
     counts = np.zeros(2 ** (8 * values.dtype.itemsize), np.int64)
-    for rows in value_strips(values):
+    for rows in strip_slices(values):
         strip = np.asarray(values[rows]).astype(np.int64).ravel()
         counts += np.bincount(strip - offset, minlength=len(counts))
     ranks = counts.cumsum()
@@ -156,7 +156,7 @@ def percentiles(values: Shaped[np.ndarray, "h w c"]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def checked(window: object, name: str) -> tuple[float, float]:
+def parse_window(window: object, name: str) -> tuple[float, float]:
     """Return the two numbers of a window."""
     try:
         low, high = (float(value) for value in window)  # type: ignore[attr-defined]
@@ -169,9 +169,9 @@ def checked(window: object, name: str) -> tuple[float, float]:
     return low, high
 
 
-def warn_of_range(extents: Sequence[Extent], window: tuple[float, float], name: str) -> None:
+def warn_about_range(extents: Sequence[Extent], window: tuple[float, float], name: str) -> None:
     """Warn if values use little of the range that is mapped to 0..255."""
-    problem = range_problem(extents, window, name)
+    problem = find_range_warning(extents, window, name)
     if problem is not None:
         warn(problem)
 
@@ -181,4 +181,11 @@ def warn(warning: ImageWarning) -> None:
     warnings.warn(warning, stacklevel=5)
 
 
-__all__ = ["ImageWarning", "Window", "checked", "stretch", "stretch_channels", "warn_of_range"]
+__all__ = [
+    "ImageWarning",
+    "Window",
+    "parse_window",
+    "stretch",
+    "stretch_channels",
+    "warn_about_range",
+]

@@ -15,7 +15,7 @@ Stream = io.BytesIO | io.BufferedReader
 ORIENTATION = 0x0112
 """EXIF tag of the orientation: 1 is upright, 2 to 8 are mirrored or rotated."""
 
-SWAPS_SIDES = (5, 6, 7, 8)
+TRANSPOSED_ORIENTATIONS = (5, 6, 7, 8)
 """Orientations that swap height and width."""
 
 PNG_HEADER_BYTES = 8
@@ -34,7 +34,7 @@ def read_orientation(stream: Stream) -> int | None:
             if image.format == "PNG" and not has_metadata(stream):
                 return None  # Pillow would decode all pixels to find later chunks
             orientation = image.getexif().get(ORIENTATION)
-    except Exception:  # EXIF parsers raise many kinds of errors; `upright` ignores them too
+    except Exception:  # EXIF parsers raise many kinds of errors; `rotate_upright` ignores them too
         return None
     return orientation if orientation in range(1, 9) else None
 
@@ -59,7 +59,7 @@ def image_orientation(image: Image.Image, name: str) -> int:
     try:
         orientation = image.getexif().get(ORIENTATION, 1)
     except Exception as error:  # EXIF parsers raise many kinds of errors
-        warn_of_exif(name, error)
+        warn_about_exif(name, error)
         return 1
     return orientation if orientation in range(1, 9) else 1
 
@@ -68,23 +68,23 @@ def stored_view(
     pixels: Shaped[np.ndarray, "h w c"], orientation: int
 ) -> Shaped[np.ndarray, "i j c"]:
     """Return a view of upright pixels in the stored order of a file with `orientation`."""
-    if orientation in SWAPS_SIDES:
+    if orientation in TRANSPOSED_ORIENTATIONS:
         pixels = pixels.swapaxes(0, 1)
     down = -1 if orientation in (3, 4, 6, 7) else 1
     across = -1 if orientation in (2, 3, 7, 8) else 1
     return pixels[::down, ::across]
 
 
-def upright(image: Image.Image, name: str) -> Image.Image:
+def rotate_upright(image: Image.Image, name: str) -> Image.Image:
     """Rotate an image to its EXIF orientation; warn and leave it as is if the data are damaged."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception as error:  # EXIF parsers raise many kinds of errors
-        warn_of_exif(name, error)
+        warn_about_exif(name, error)
         return image
 
 
-def warn_of_exif(name: str, error: Exception) -> None:
+def warn_about_exif(name: str, error: Exception) -> None:
     """Warn that an image is not rotated to its EXIF orientation."""
     message = f"{name}: its EXIF data cannot be read ({error}); it is left as stored"
     warnings.warn(message, ImageWarning, stacklevel=5)

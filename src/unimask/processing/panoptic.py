@@ -10,20 +10,20 @@ from torch import Tensor
 from unimask.formats.run_length import RunLength, Runs, find_runs
 from unimask.processing.blocks import (
     Grid,
-    by_count,
-    extremes,
-    first_best,
-    grids,
-    map_type,
-    pieces,
-    spots,
+    batch_slices,
+    block_resizer,
+    first_argmax,
+    group_by_count,
+    iterate_grids,
+    label_map_dtype,
+    logit_bounds,
 )
 from unimask.processing.resize import Resizer
 
-Uncertain = Literal["void", "winner"]
+UncertainPixels = Literal["void", "winner"]
 """Treatment of pixels where the best query's mask probability is below one half."""
 
-SLACK = 1e-5
+ROUNDING_TOLERANCE = 1e-5
 """Relative tolerance for rounding when an upper bound is compared with the best lower bound."""
 
 
@@ -36,7 +36,7 @@ class PanopticSegment(NamedTuple):
     rle: RunLength
 
 
-class Competitors(NamedTuple):
+class CandidateQueries(NamedTuple):
     """Queries that compete for pixels."""
 
     scores: Float[Tensor, " q"]
@@ -51,7 +51,7 @@ def panoptic(
     is_thing: tuple[bool, ...],
     object_threshold: float,
     overlap_threshold: float,
-    uncertain_pixels: Uncertain,
+    uncertain_pixels: UncertainPixels,
 ) -> list[PanopticSegment]:
     """Assign each pixel to at most one query (`panoptic_inference` of the authors).
 
@@ -65,33 +65,37 @@ def panoptic(
         Segments in the order of their ids.
     """
     scores, label_ids = class_logits.float().softmax(-1).max(-1)
-    competes = (label_ids != class_logits.shape[-1] - 1) & (scores > object_threshold)
-    if not competes.any():
+    is_candidate = (label_ids != class_logits.shape[-1] - 1) & (scores > object_threshold)
+    if not is_candidate.any():
         return []
-    competitors = Competitors(
-        scores[competes], label_ids[competes], mask_logits[competes].float().contiguous()
+    candidates = CandidateQueries(
+        scores[is_candidate],
+        label_ids[is_candidate],
+        mask_logits[is_candidate].float().contiguous(),
     )
-    owners, own = compete(competitors, resizer)
+    owners, mask_areas = assign_pixels(candidates, resizer)
     runs = find_runs(owners.cpu().numpy().reshape(-1))
-    confident = areas_of(runs, len(own))
-    won = confident + areas_of(runs._replace(values=-runs.values), len(own))
+    confident_areas = owner_areas(runs, len(mask_areas))
+    won_areas = confident_areas + owner_areas(runs._replace(values=-runs.values), len(mask_areas))
     if uncertain_pixels == "winner":
-        runs, confident = runs._replace(values=np.abs(runs.values)), won
-    accepted = (own > 0) & (confident > 0) & (won >= overlap_threshold * own)
-    table, segments = number(accepted, competitors, is_thing)
+        runs, confident_areas = runs._replace(values=np.abs(runs.values)), won_areas
+    accepted = (
+        (mask_areas > 0) & (confident_areas > 0) & (won_areas >= overlap_threshold * mask_areas)
+    )
+    table, segments = number_segments(accepted, candidates, is_thing)
     ids = table[np.maximum(runs.values, 0)]
     rles = runs._replace(values=ids).encode_masks(resizer.size)
     return [PanopticSegment(*segment, rles[segment[0]]) for segment in segments]
 
 
-def number(
-    stays: Bool[np.ndarray, " q"], chosen: Competitors, is_thing: tuple[bool, ...]
+def number_segments(
+    accepted: Bool[np.ndarray, " q"], candidates: CandidateQueries, is_thing: tuple[bool, ...]
 ) -> tuple[Int[np.ndarray, " _"], list[tuple[int, int, float]]]:
     """Number the segments; return each owner's id (0 for none) and each segment's properties."""
-    table = np.zeros(len(stays) + 1, np.int32)
+    table = np.zeros(len(accepted) + 1, np.int32)
     segments: list[tuple[int, int, float]] = []
     stuff: dict[int, int] = {}
-    rows = zip(stays, chosen.label_ids.tolist(), chosen.scores.tolist(), strict=True)
+    rows = zip(accepted, candidates.label_ids.tolist(), candidates.scores.tolist(), strict=True)
     for query, (is_accepted, label, score) in enumerate(rows, start=1):
         if not is_accepted:
             continue
@@ -105,14 +109,14 @@ def number(
     return table, segments
 
 
-def areas_of(runs: Runs, count: int) -> Int[np.ndarray, " q"]:
+def owner_areas(runs: Runs, count: int) -> Int[np.ndarray, " q"]:
     """Sum the run lengths of owners 1 to `count`."""
     owners = np.maximum(runs.values, 0)
     return np.bincount(owners, runs.lengths, count + 1)[1:].astype(np.int64)
 
 
-def compete(
-    chosen: Competitors, resizer: Resizer
+def assign_pixels(
+    candidates: CandidateQueries, resizer: Resizer
 ) -> tuple[Int[Tensor, "x y"], Int[np.ndarray, " q"]]:
     """Assign each pixel to a query, and count the pixels of each query's own mask.
 
@@ -120,62 +124,62 @@ def compete(
         Transposed map of query index + 1, negative where the mask probability is below one half;
         and the area of each query's own mask.
     """
-    count, device = len(chosen.scores), chosen.scores.device
-    kind = map_type(count)
+    count, device = len(candidates.scores), candidates.scores.device
+    kind = label_map_dtype(count)
     owners = torch.empty(resizer.size[::-1], dtype=kind, device=device)
-    own = torch.zeros(count, dtype=torch.long, device=device)
+    mask_areas = torch.zeros(count, dtype=torch.long, device=device)
     codes = torch.arange(1, count + 1, dtype=kind, device=device)
-    for grid in grids(resizer, device, count):
-        lowest, highest = extremes(chosen.mask_logits, grid)
-        contends = contenders(lowest, highest, chosen.scores)
+    for grid in iterate_grids(resizer, device, count):
+        lowest, highest = logit_bounds(candidates.mask_logits, grid)
+        contends = possible_winners(lowest, highest, candidates.scores)
         inside = highest >= 0
-        mixed = inside & (lowest < 0)
-        own += grid.area * (lowest >= 0).sum(1)
-        own += areas(chosen.mask_logits, grid, mixed)
+        partial = inside & (lowest < 0)
+        mask_areas += grid.area * (lowest >= 0).sum(1)
+        mask_areas += partial_block_areas(candidates.mask_logits, grid, partial)
         # Where one query contends, these sums are its number, and its number if its mask is inside.
         numbers, ones = codes.float(), torch.ones(count, device=device)
         first, is_inside = numbers @ contends.float(), ones @ (contends & inside).float()
-        grid.fill(owners, torch.where(is_inside > 0, first, -first))
-        doubtful = (ones @ contends.float() > 1) | (ones @ (contends & mixed).float() > 0)
-        for blocks, queries in by_count(contends & doubtful):
-            for part in pieces(len(blocks), queries.shape[1] * grid.area, device):
-                won = winners(chosen, grid, blocks[part], queries[part])
-                grid.place(owners, blocks[part], won)
-    return owners, own.cpu().numpy()
+        grid.fill_blocks(owners, torch.where(is_inside > 0, first, -first))
+        doubtful = (ones @ contends.float() > 1) | (ones @ (contends & partial).float() > 0)
+        for blocks, queries in group_by_count(contends & doubtful):
+            for part in batch_slices(len(blocks), queries.shape[1] * grid.area, device):
+                won = best_queries(candidates, grid, blocks[part], queries[part])
+                grid.write_pixels(owners, blocks[part], won)
+    return owners, mask_areas.cpu().numpy()
 
 
-def contenders(
+def possible_winners(
     lowest: Float[Tensor, "q n"], highest: Float[Tensor, "q n"], scores: Float[Tensor, " q"]
 ) -> Bool[Tensor, "q n"]:
     """Mark queries whose upper bound in a block reaches the best lower bound."""
     worst = (lowest.sigmoid() * scores[:, None]).amax(0)
-    return highest.sigmoid() * scores[:, None] >= worst * (1 - SLACK)
+    return highest.sigmoid() * scores[:, None] >= worst * (1 - ROUNDING_TOLERANCE)
 
 
-def areas(
-    mask_logits: Float[Tensor, "q h w"], grid: Grid, mixed: Bool[Tensor, "q n"]
+def partial_block_areas(
+    mask_logits: Float[Tensor, "q h w"], grid: Grid, partial: Bool[Tensor, "q n"]
 ) -> Int[Tensor, " q"]:
     """Count the pixels with mask probability of one half or more in partly covered blocks."""
-    counts = torch.zeros(len(mixed), dtype=torch.long, device=mixed.device)
-    queries, blocks = mixed.nonzero().unbind(1)
-    for part in pieces(len(blocks), grid.area, mixed.device):
-        where = spots(grid, blocks[part], mask_logits.shape[2])
+    counts = torch.zeros(len(partial), dtype=torch.long, device=partial.device)
+    queries, blocks = partial.nonzero().unbind(1)
+    for part in batch_slices(len(blocks), grid.area, partial.device):
+        where = block_resizer(grid, blocks[part], mask_logits.shape[2])
         logits = where.resize(mask_logits, queries[part, None])
         inside = torch.ge(logits, 0, out=logits)
         counts.index_add_(0, queries[part], inside.sum((1, 2, 3)).long())
     return counts
 
 
-def winners(
-    chosen: Competitors, grid: Grid, blocks: Int[Tensor, " m"], queries: Int[Tensor, "m n"]
+def best_queries(
+    candidates: CandidateQueries, grid: Grid, blocks: Int[Tensor, " m"], queries: Int[Tensor, "m n"]
 ) -> Int[Tensor, "m a b"]:
     """Assign each pixel of some blocks to its query + 1, negative if the mask is below one half.
 
     Queries are in order, so that the first of equals wins the pixel.
     """
-    where = spots(grid, blocks, chosen.mask_logits.shape[2])
-    probs = where.resize(chosen.mask_logits, queries).sigmoid_()
-    probs.mul_(chosen.scores[queries][..., None, None])
-    owner, best = first_best(queries, probs)
-    inside = best >= chosen.scores.div(2)[owner]
+    where = block_resizer(grid, blocks, candidates.mask_logits.shape[2])
+    probs = where.resize(candidates.mask_logits, queries).sigmoid_()
+    probs.mul_(candidates.scores[queries][..., None, None])
+    owner, best = first_argmax(queries, probs)
+    inside = best >= candidates.scores.div(2)[owner]
     return torch.where(inside, owner + 1, -1 - owner)

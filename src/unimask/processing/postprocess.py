@@ -12,16 +12,16 @@ from unimask.errors import SettingsError
 from unimask.formats.run_length import find_runs
 from unimask.labels import LabelSet, Task, parse_task
 from unimask.processing.arguments import (
+    build_label_set,
     check_choice,
     check_count,
-    check_share,
+    check_fraction,
     check_tensors,
-    checked_labels,
-    checked_sizes,
+    parse_sizes,
 )
 from unimask.processing.candidates import instance_candidates, panoptic_candidates
 from unimask.processing.instance import Instance, instances, remove_hidden_instances
-from unimask.processing.panoptic import PanopticSegment, Uncertain, panoptic
+from unimask.processing.panoptic import PanopticSegment, UncertainPixels, panoptic
 from unimask.processing.resize import Resizer, Size
 from unimask.processing.semantic import semantic_map
 from unimask.results import Candidate, Result, Segment
@@ -96,13 +96,13 @@ def postprocess(
         (('cell',), 32)
     """
     check_tensors(class_logits, mask_logits)
-    task, label_set = parse_task(task), checked_labels(labels, is_thing)
-    check(class_logits, mask_logits, label_set)
-    sizes = checked_sizes(padded_size, input_size, original_size)
+    task, label_set = parse_task(task), build_label_set(labels, is_thing)
+    check_logits(class_logits, mask_logits, label_set)
+    sizes = parse_sizes(padded_size, input_size, original_size)
     padded_size, input_size, original_size = sizes
     check_threshold(task, threshold)
     check_rules(object_threshold, overlap_threshold, min_visible, top_k)
-    check_choice("uncertain_pixels", uncertain_pixels, get_args(Uncertain))
+    check_choice("uncertain_pixels", uncertain_pixels, get_args(UncertainPixels))
     check_choice("resize", resize, ("masks", "scores"))
     logits_size = (mask_logits.shape[1], mask_logits.shape[2])
     resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
@@ -131,20 +131,20 @@ def check_rules(
     object_threshold: object, overlap_threshold: object, min_visible: object, top_k: object
 ) -> None:
     """Raise SettingsError for values outside their range."""
-    check_share("object_threshold", object_threshold)
-    check_share("overlap_threshold", overlap_threshold)
-    check_share("min_visible", min_visible)
+    check_fraction("object_threshold", object_threshold)
+    check_fraction("overlap_threshold", overlap_threshold)
+    check_fraction("min_visible", min_visible)
     check_count("top_k", top_k)
 
 
 def check_threshold(task: Task, threshold: object) -> None:
     """Raise SettingsError for a threshold outside 0..1, or any in semantic segmentation."""
-    check_share("threshold", threshold, optional=True)
+    check_fraction("threshold", threshold, optional=True)
     if task == "semantic" and threshold is not None:
         raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
 
 
-def check(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
+def check_logits(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
     """Raise SettingsError if the logits do not match each other or the label set."""
     if class_logits.ndim != 2 or mask_logits.ndim != 3:
         raise SettingsError(
@@ -181,9 +181,9 @@ def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tu
     )
 
 
-def panoptic_segments(found: list[PanopticSegment], labels: LabelSet) -> tuple[Segment, ...]:
+def panoptic_segments(segments: list[PanopticSegment], labels: LabelSet) -> tuple[Segment, ...]:
     """Build the panoptic segments with their classes."""
-    return tuple(Segment.of(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in found)
+    return tuple(Segment.of(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in segments)
 
 
 def instance_segments(objects: list[Instance], labels: LabelSet) -> tuple[Segment, ...]:

@@ -15,7 +15,7 @@ Size = tuple[int, int]
 STRIP_PIXELS = 2**21
 """Number of pixels of a large image converted at a time."""
 
-ROWS = 64
+ROWS_PER_STEP = 64
 """Number of rows normalised at a time."""
 
 
@@ -142,8 +142,8 @@ def normalise(
     mean, std = (
         np.tile(np.array(values, np.float32), (width, 1)) for values in (config.mean, config.std)
     )
-    for top in range(0, height, ROWS):
-        rows = target[top : top + ROWS]
-        np.subtract(image[top : top + ROWS], mean, out=rows)
+    for top in range(0, height, ROWS_PER_STEP):
+        rows = target[top : top + ROWS_PER_STEP]
+        np.subtract(image[top : top + ROWS_PER_STEP], mean, out=rows)
         rows /= std
     return pixel_values.permute(2, 0, 1)

@@ -49,7 +49,7 @@ class Axis(NamedTuple):
         inputs = before + (torch.arange(3) - before) % 3
         return cls(inputs.clamp(0, length - 1), weights)
 
-    def then(self, following: "Axis") -> "Axis":
+    def compose(self, following: "Axis") -> "Axis":
         """Compose two steps; the second may read only a part of the first's outputs."""
         inputs = self.inputs[following.inputs].flatten(1)
         first = self.weights[following.inputs].double()
@@ -83,10 +83,10 @@ class Resizer(NamedTuple):
         return cls(rows, columns)
 
     @classmethod
-    def between(cls, logits: Size, padded: Size, shown: Size, original: Size) -> "Resizer":
+    def between(cls, logits: Size, padded: Size, cropped: Size, original: Size) -> "Resizer":
         """Compose both steps for the given sizes (height, width)."""
-        first, second = cls.linear(logits, padded), cls.linear(shown, original)
-        return cls(first.rows.then(second.rows), first.columns.then(second.columns))
+        first, second = cls.linear(logits, padded), cls.linear(cropped, original)
+        return cls(first.rows.compose(second.rows), first.columns.compose(second.columns))
 
     @property
     def size(self) -> Size:

@@ -23,10 +23,10 @@ SAMPLE_VALUES = 2**18
 SAMPLE_PERCENTILES = (0.1, 99.9)
 """Percentiles that bound the bulk of an image, so that a few hot or dead pixels have no effect."""
 
-LEAST_SHARE = 0.25
+MIN_BULK_FRACTION = 0.25
 """Share of the range below which an image's bulk loses two or more of its eight bits."""
 
-BLACK_LEVEL = 1
+MAX_BLACK_LEVEL = 1
 """8-bit value of the brightest pixel up to which an image counts as black."""
 
 
@@ -51,7 +51,7 @@ class RangeWarning(ImageWarning):
         self.name, self.kind, self.used, self.window = name, kind, used, window
 
     def __str__(self) -> str:
-        return summarise([self])
+        return format_range_warnings([self])
 
 
 class Extent(NamedTuple):
@@ -63,7 +63,7 @@ class Extent(NamedTuple):
     high: float
 
 
-def value_strips(values: Shaped[np.ndarray, "h w c"]) -> Iterator[slice]:
+def strip_slices(values: Shaped[np.ndarray, "h w c"]) -> Iterator[slice]:
     """Divide an image into slices of rows with about `STRIP_VALUES` values each."""
     rows = max(1, STRIP_VALUES // max(1, values[:1].size))
     for top in range(0, len(values), rows):
@@ -73,9 +73,9 @@ def value_strips(values: Shaped[np.ndarray, "h w c"]) -> Iterator[slice]:
             pages.madvise(mmap.MADV_DONTNEED)  # pages already read would count as memory
 
 
-def measure(values: Shaped[np.ndarray, "h w c"]) -> Extent:
+def measure_extent(values: Shaped[np.ndarray, "h w c"]) -> Extent:
     """Measure the extremes and the bulk of an image; NaN if a value is NaN."""
-    bounds = [(float(part.min()), -float(part.max())) for part in strips_of(values)]
+    bounds = [(float(part.min()), -float(part.max())) for part in iterate_strips(values)]
     lowest, highest = np.array(bounds).min(axis=0) * (1, -1)
     step = max(1, values.size // SAMPLE_VALUES)
     if values.flags.c_contiguous:
@@ -90,12 +90,12 @@ def measure(values: Shaped[np.ndarray, "h w c"]) -> Extent:
     return Extent(float(lowest), float(highest), float(low), float(high))
 
 
-def strips_of(values: Shaped[np.ndarray, "h w c"]) -> Iterator[Shaped[np.ndarray, "i w c"]]:
+def iterate_strips(values: Shaped[np.ndarray, "h w c"]) -> Iterator[Shaped[np.ndarray, "i w c"]]:
     """Yield an image as arrays of some rows each."""
-    return (np.asarray(values[rows]) for rows in value_strips(values))
+    return (np.asarray(values[rows]) for rows in strip_slices(values))
 
 
-def range_problem(
+def find_range_warning(
     extents: Sequence[Extent], window: tuple[float, float], name: str
 ) -> RangeWarning | None:
     """Return the warning for an image that becomes black, dark or flat, if it does.
@@ -110,63 +110,75 @@ def range_problem(
         return None  # constant: no window would show more
     bottom, width = window[0], window[1] - window[0]
     brightest = max(round(255 * (extent.highest - bottom) / width) for extent in varied)
-    few = [e for e in varied if clipped(e.high, window) - clipped(e.low, window) < LEAST_SHARE]
-    dark = [extent for extent in few if clipped(extent.high, window) < LEAST_SHARE]
-    if brightest <= BLACK_LEVEL:
-        return RangeWarning(name, "black", joint(varied), window)
+    low_contrast = [
+        e
+        for e in varied
+        if window_position(e.high, window) - window_position(e.low, window) < MIN_BULK_FRACTION
+    ]
+    dark = [
+        extent
+        for extent in low_contrast
+        if window_position(extent.high, window) < MIN_BULK_FRACTION
+    ]
+    if brightest <= MAX_BLACK_LEVEL:
+        return RangeWarning(name, "black", joint_bounds(varied), window)
     if dark:
-        return RangeWarning(name, "dark", joint(dark), window)
-    return RangeWarning(name, "flat", joint(few), window) if few else None
+        return RangeWarning(name, "dark", joint_bounds(dark), window)
+    return RangeWarning(name, "flat", joint_bounds(low_contrast), window) if low_contrast else None
 
 
-def clipped(value: float, window: tuple[float, float]) -> float:
+def window_position(value: float, window: tuple[float, float]) -> float:
     """Return the position of a value between black (0) and white (1), clipped."""
     return min(max((value - window[0]) / (window[1] - window[0]), 0.0), 1.0)
 
 
-def joint(extents: Sequence[Extent]) -> tuple[float, float]:
+def joint_bounds(extents: Sequence[Extent]) -> tuple[float, float]:
     """Return the joint bounds of several bulks."""
     return min(extent.low for extent in extents), max(extent.high for extent in extents)
 
 
-def summarise(found: Sequence[RangeWarning]) -> str:
+def format_range_warnings(range_warnings: Sequence[RangeWarning]) -> str:
     """Format warnings of one kind and window as one line."""
-    first, count = found[0], len({warning.name for warning in found})
-    low, high = min(w.used[0] for w in found), max(w.used[1] for w in found)
+    first, count = range_warnings[0], len({warning.name for warning in range_warnings})
+    low, high = min(w.used[0] for w in range_warnings), max(w.used[1] for w in range_warnings)
     subject = first.name if count == 1 else f"{count} images, the first {first.name}"
     if first.kind == "clipped":
         most = "" if count == 1 else "up to "
         return (
             f"{subject}: {most}{high:.1%} of the values lie outside "
-            f"{shown(first.window[0])},{shown(first.window[1])} and were clipped"
+            f"{format_number(first.window[0])},{format_number(first.window[1])} and were clipped"
         )
     effects = {
-        "black": f"become black, at most {level(high, first.window)} of 255",
-        "dark": f"become nearly black, at most {level(high, first.window)} of 255",
-        "flat": f"become nearly one grey, {level(low, first.window)} to "
-        f"{level(high, first.window)} of 255",
+        "black": f"become black, at most {to_8_bit(high, first.window)} of 255",
+        "dark": f"become nearly black, at most {to_8_bit(high, first.window)} of 255",
+        "flat": f"become nearly one grey, {to_8_bit(low, first.window)} to "
+        f"{to_8_bit(high, first.window)} of 255",
     }
-    window = ",".join(map(shown, suggested(low, high)))
+    window = ",".join(map(format_number, suggest_window(low, high)))
+    used, available = (
+        f"from {format_number(start)} to {format_number(end)}"
+        for start, end in ((low, high), first.window)
+    )
     return (
-        f"{subject}: the values from {shown(low)} to {shown(high)} use little of the range from "
-        f"{shown(first.window[0])} to {shown(first.window[1])} and {effects[first.kind]}: give "
+        f"{subject}: the values {used} use little of the range {available} and "
+        f"{effects[first.kind]}: give "
         f"--window {window} or --window auto (window= in Python)"
     )
 
 
-def level(value: float, window: tuple[float, float]) -> int:
+def to_8_bit(value: float, window: tuple[float, float]) -> int:
     """Return the 8-bit value that a value is mapped to."""
-    return round(255 * clipped(value, window))
+    return round(255 * window_position(value, window))
 
 
-def suggested(low: float, high: float) -> tuple[float, float]:
+def suggest_window(low: float, high: float) -> tuple[float, float]:
     """Suggest a window; for integers from 0 it is the full range of their number of bits."""
     if not (low >= 0 and low < high / 2 and low == int(low) and high == int(high)):
         return low, high
     return 0.0, float(2 ** int(high).bit_length() - 1)
 
 
-def shown(value: float) -> str:
+def format_number(value: float) -> str:
     """Format a number without needless digits."""
     return str(int(value)) if value == int(value) else f"{value:.6g}"
 
@@ -201,9 +213,9 @@ def ignore_range_warnings() -> Iterator[None]:
         yield
 
 
-def group_range_warnings(found: Sequence[RangeWarning]) -> list[list[RangeWarning]]:
+def group_range_warnings(range_warnings: Sequence[RangeWarning]) -> list[list[RangeWarning]]:
     """Group warnings that one line can describe: equal kind and window."""
     groups: defaultdict[tuple[str, tuple[float, float]], list[RangeWarning]] = defaultdict(list)
-    for warning in sorted(found, key=lambda warning: warning.name):
+    for warning in sorted(range_warnings, key=lambda warning: warning.name):
         groups[warning.kind, warning.window].append(warning)
     return list(groups.values())

@@ -19,11 +19,11 @@ from unimask.config import (
 )
 from unimask.label_sets import known_labels
 from unimask.labels import TASKS, LabelSet, Task
-from unimask.presets import family_rules
+from unimask.presets import family_postprocessing
 
 Family = Literal["mask2former", "oneformer", "maskformer", "per-pixel", "per-pixel-plus"]
 
-ALL: tuple[Task, ...] = tuple(reversed(TASKS))
+ALL_TASKS: tuple[Task, ...] = tuple(reversed(TASKS))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +69,7 @@ class Publication:
     @property
     def dataset(self) -> frozenset[str]:
         """Words that mean the dataset in names of files and folders."""
-        return words(self.data.replace("ade20k", "ade ade20k"))
+        return split_words(self.data.replace("ade20k", "ade ade20k"))
 
     def label_set(self, num_classes: int) -> LabelSet:
         """Return the label set; classes of unknown names become numbered things."""
@@ -90,7 +90,7 @@ class Publication:
             longest_edge=longest,
             size_divisor=4 if is_per_pixel(config) else self.size_divisor,
         )
-        return rules.for_channels(config.backbone.in_channels)
+        return rules.with_channels(config.backbone.in_channels)
 
     def postprocessing(self, config: SegmenterConfig) -> PostprocessingConfig:
         """Return the authors' post-processing.
@@ -99,7 +99,7 @@ class Publication:
         per-pixel networks are their scores, without a sigmoid.
         """
         queries = config.transformer_decoder
-        rules = family_rules(config)
+        rules = family_postprocessing(config)
         if isinstance(queries, MaskedDecoderConfig) and queries.task_queries:
             rules = replace(rules, top_k=queries.num_queries)
         combined = self.tasks == ("semantic",) and not is_per_pixel(config)
@@ -122,7 +122,7 @@ def is_per_pixel(config: SegmenterConfig) -> bool:
     return isinstance(config.transformer_decoder, PerPixelConfig | PerPixelPlusConfig)
 
 
-def family_of(config: SegmenterConfig) -> Family:
+def find_family(config: SegmenterConfig) -> Family:
     """Return the family whose test settings apply to a network."""
     match config.transformer_decoder:
         case StandardDecoderConfig():
@@ -134,6 +134,6 @@ def family_of(config: SegmenterConfig) -> Family:
     return "mask2former" if config.task_queries is None else "oneformer"
 
 
-def words(text: str) -> frozenset[str]:
+def split_words(text: str) -> frozenset[str]:
     """Return the words and numbers of a name, in lower case."""
     return frozenset(re.findall(r"[a-z0-9]+", text.lower()))

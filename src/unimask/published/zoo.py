@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unimask.labels import TASKS, Task
-from unimask.published.configurations import CONFIGURATIONS, configuration_name
+from unimask.published.model_configs import MODEL_CONFIGS, model_name
 
 ZOO = Path(__file__).with_name("zoo.json")
 
@@ -47,7 +47,7 @@ class PublishedModel:
     @property
     def name(self) -> str:
         """Name of its configuration."""
-        return configuration_name(
+        return model_name(
             self.family,
             self.backbone,
             self.data,
@@ -59,9 +59,9 @@ class PublishedModel:
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Tasks that it supports, most demanding first."""
-        return CONFIGURATIONS[self.name].publication.tasks
+        return MODEL_CONFIGS[self.name].publication.tasks
 
-    def fits(self, words: Iterable[str]) -> bool:
+    def matches(self, words: Iterable[str]) -> bool:
         """Return whether each word is part of its name, licence or Hub id, ignoring case.
 
         OneFormer's models match every task; `R50` is short for ResNet-50, as in the papers' tables.
@@ -76,4 +76,4 @@ def published_models(*words: str) -> tuple[PublishedModel, ...]:
     """Return the published models that match all words, best-known families first."""
     rows = json.loads(ZOO.read_text())
     models = (PublishedModel(**row) for row in rows)
-    return tuple(model for model in models if model.fits(words))
+    return tuple(model for model in models if model.matches(words))

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from unimask.labels import Task
 
-START, END = 49406, 49407
+START_TOKEN, END_TOKEN = 49406, 49407
 
-TASK_WORDS: dict[Task, tuple[int, ...]] = {
+TASK_TOKENS: dict[Task, tuple[int, ...]] = {
     "semantic": (518, 10549, 533, 29119, 1550),
     "instance": (518, 10549, 533, 34572),
     "panoptic": (518, 10549, 533, 1072, 24755),
@@ -15,7 +15,7 @@ TASK_WORDS: dict[Task, tuple[int, ...]] = {
 tokenizer.
 """
 
-OPENINGS: dict[Task, str] = {
+FILLER_SENTENCES: dict[Task, str] = {
     "semantic": "a semantic photo",
     "instance": "an instance photo",
     "panoptic": "a panoptic photo",
@@ -24,7 +24,7 @@ OPENINGS: dict[Task, str] = {
 
 def task_tokens(task: Task, length: int) -> list[int]:
     """Return the token ids of "the task is {task}", padded with zeros to `length`."""
-    ids = [START, *TASK_WORDS[task], END]
+    ids = [START_TOKEN, *TASK_TOKENS[task], END_TOKEN]
     return ids + [0] * (length - len(ids))
 
 
@@ -39,4 +39,4 @@ def image_sentences(task: Task, names: Sequence[str], count: int) -> list[str]:
             omitted.
     """
     sentences = [f"a photo with a {name}" for name in names[:count]]
-    return sentences + [OPENINGS[task]] * (count - len(sentences))
+    return sentences + [FILLER_SENTENCES[task]] * (count - len(sentences))

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.errors import MissingExtraError, SettingsError, one_line
-from unimask.text.task_sentences import END, START
+from unimask.text.task_sentences import END_TOKEN, START_TOKEN
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
 
-LENGTH = 77
+NUM_TOKENS = 77
 """Number of tokens per sentence, start and end included; longer ones are cut, shorter ones padded
 with zeros.
 """
@@ -38,7 +38,7 @@ class ByteTokenizer:
     def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
         """Return the token ids of every sentence in lower case."""
         rows = [[byte + 1 for byte in text.lower().encode()] for text in sentences]
-        return fill(rows, 257, 258)
+        return pad_rows(rows, 257, 258)
 
 
 class ClipTokenizer:
@@ -52,7 +52,7 @@ class ClipTokenizer:
         SettingsError: The files are missing, or hold another tokenizer than CLIP's.
     """
 
-    vocabulary = END + 1
+    vocabulary = END_TOKEN + 1
 
     def __init__(self, path: Path) -> None:
         try:
@@ -62,7 +62,7 @@ class ClipTokenizer:
             raise MissingExtraError("tokenizers", "train") from None
         except Exception as error:  # the engine raises plain exceptions
             raise SettingsError(f"{path} holds no CLIP tokenizer ({one_line(error)})") from error
-        if known != [START, END]:
+        if known != [START_TOKEN, END_TOKEN]:
             raise SettingsError(f"{path} is not CLIP's tokenizer: give tokenizer.json of one")
 
     def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
@@ -70,7 +70,7 @@ class ClipTokenizer:
         encodings = self.engine.encode_batch(
             [text.lower() for text in sentences], add_special_tokens=False
         )
-        return fill([row.ids for row in encodings], START, END)
+        return pad_rows([row.ids for row in encodings], START_TOKEN, END_TOKEN)
 
 
 def open_engine(path: Path) -> "Engine":
@@ -97,12 +97,12 @@ def open_engine(path: Path) -> "Engine":
     return engine
 
 
-def fill(rows: list[list[int]], start: int, end: int) -> Int[np.ndarray, "n t"]:
-    """Add start and end tokens to each row, cut it to `LENGTH` and pad it with zeros."""
-    ids = np.zeros((len(rows), LENGTH), np.int64)
+def pad_rows(rows: list[list[int]], start: int, end: int) -> Int[np.ndarray, "n t"]:
+    """Add start and end tokens to each row, cut it to `NUM_TOKENS` and pad it with zeros."""
+    ids = np.zeros((len(rows), NUM_TOKENS), np.int64)
     for target, row in zip(ids, rows, strict=True):
-        whole = [start, *row[: LENGTH - 2], end]
-        target[: len(whole)] = whole
+        tokens = [start, *row[: NUM_TOKENS - 2], end]
+        target[: len(tokens)] = tokens
     return ids
 
 

@@ -7,7 +7,7 @@ from unimask.checkpoints.authors.recognition import publication_of_task
 from unimask.config import PostprocessingConfig
 from unimask.label_sets import recognise
 from unimask.labels import LabelSet, Task
-from unimask.presets import family_rules
+from unimask.presets import family_postprocessing
 
 
 def rules_for(
@@ -34,7 +34,7 @@ def rules_for(
     if published is not None:
         rules, whose = published.postprocessing(checkpoint.config), f"those of {published.data}"
     elif recognise(checkpoint.labels.names) is not None:
-        rules, whose = family_rules(checkpoint.config), "the usual ones"
+        rules, whose = family_postprocessing(checkpoint.config), "the usual ones"
     else:
         return own, ""
     rules = replace(rules, top_k=own.top_k)

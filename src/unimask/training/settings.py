@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_type_hints
 from unimask.config import LossConfig, PreprocessingConfig, Window
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import ImageError, SettingsError
-from unimask.processing.intensities import checked
+from unimask.processing.intensities import parse_window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,6 +214,6 @@ def check_window(window: object) -> None:
     if window in (None, "auto"):
         return
     try:
-        checked(window, "the images")
+        parse_window(window, "the images")
     except ImageError as error:
         raise SettingsError(str(error)) from None

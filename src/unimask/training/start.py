@@ -23,7 +23,7 @@ from unimask.inference.untrained import describe_untrained, in_place, normalised
 from unimask.labels import TASKS, LabelSet, Task, are_with_background
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS, family_tasks
-from unimask.published.configurations import CONFIGURATIONS
+from unimask.published.model_configs import MODEL_CONFIGS
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.expectation import expect, fresh_class_loss
 from unimask.training.queries import most_queries, raise_queries, with_queries
@@ -172,8 +172,8 @@ def usual_task(model: str, dataset: Dataset) -> str:
 
     It is that of a published configuration, else the most general task of the labels.
     """
-    is_published = model in CONFIGURATIONS
-    return CONFIGURATIONS[model].publication.task if is_published else widest_task(dataset)
+    is_published = model in MODEL_CONFIGS
+    return MODEL_CONFIGS[model].publication.task if is_published else widest_task(dataset)
 
 
 def backbone_weights(
@@ -211,7 +211,7 @@ def check_channels(checkpoint: Checkpoint) -> None:
     if (len(rules.mean), len(rules.std)) != (channels, channels):
         raise SettingsError(
             f"preprocessing has {len(rules.mean)} means and {len(rules.std)} deviations, but the "
-            f"network reads {channels} channels: give as many (PreprocessingConfig.for_channels)"
+            f"network reads {channels} channels: give as many (PreprocessingConfig.with_channels)"
         )
 
 

@@ -16,7 +16,7 @@ from unimask.formats.atomic import atomic_path
 from unimask.inference import Predictor
 from unimask.labels import Task
 from unimask.modeling.build import build_segmenter
-from unimask.processing.intensities import EIGHT_BITS
+from unimask.processing.intensities import UINT8_WINDOW
 from unimask.results import Result
 from unimask.training.run_folder import RunFolder
 

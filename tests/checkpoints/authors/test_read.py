@@ -20,7 +20,7 @@ from unimask.config import ConvNeXtConfig, DiNATConfig, ResNetConfig, SwinConfig
 from unimask.errors import CheckpointError
 from unimask.inference.load import LoadWarning
 from unimask.modeling.build import build_segmenter
-from unimask.presets import PRESETS, USUAL, preset
+from unimask.presets import DINAT_DILATIONS, PRESETS, preset
 
 DECODER = TINY_SWIN.transformer_decoder
 WIDE = replace(
@@ -139,7 +139,7 @@ DINAT = replace(
     TINY_SWIN,
     backbone=DiNATConfig(
         embed_dim=8, num_heads=(1, 1, 2, 2), kernel_size=11,
-        dilations=USUAL, mlp_ratio=2.0, drop_path=0.3,
+        dilations=DINAT_DILATIONS, mlp_ratio=2.0, drop_path=0.3,
     ),
 )  # fmt: skip
 

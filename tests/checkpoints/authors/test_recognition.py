@@ -22,13 +22,13 @@ from unimask.presets import (
     oneformer_swin_tiny,
     per_pixel_resnet50,
 )
-from unimask.published.publications import (
+from unimask.published.publication_tables import (
     BASELINES,
     MASK2FORMERS,
     MASKFORMERS,
-    NOBODYS,
     PUBLICATIONS,
-    VIDEOS,
+    UNPUBLISHED,
+    VIDEO_FILES,
 )
 
 LARGE = SwinConfig(embed_dim=192)
@@ -49,8 +49,8 @@ def test_every_published_file_is_listed_once():
     """47 networks of Mask2Former's zoo segment images and 12 video; 30 are of MaskFormer's."""
     told = (MASK2FORMERS, MASKFORMERS + BASELINES, PUBLICATIONS)
     assert [sum(len(p.files) for p in published) for published in told] == [47, 30, 77]
-    names = VIDEOS.union(*(publication.files for publication in PUBLICATIONS))
-    assert len(VIDEOS) == 12 and len(names) == 47 + 30 + 12
+    names = VIDEO_FILES.union(*(publication.files for publication in PUBLICATIONS))
+    assert len(VIDEO_FILES) == 12 and len(names) == 47 + 30 + 12
     assert all(len(name) == 6 and int(name, 16) for name in names)
     assert {publication.labels for publication in PUBLICATIONS} <= SIZES.keys()
 
@@ -99,8 +99,8 @@ def test_what_is_not_told_is_assumed_and_said(classes, queries, path, labels, ta
 
 def test_classes_of_nobody_are_numbered_and_said():
     found, assumed = publication_of_size(network(7), Path("/x/a.pkl"))
-    assert found is NOBODYS and "no published network has 7" in assumed
-    assert publication_of_names(network(), ["cell", "ground"], Path("/x")) is NOBODYS
+    assert found is UNPUBLISHED and "no published network has 7" in assumed
+    assert publication_of_names(network(), ["cell", "ground"], Path("/x")) is UNPUBLISHED
     assert found.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
     assert found.preprocessing(network()) == PreprocessingConfig()
     assert found.postprocessing(network()) == PostprocessingConfig()
@@ -207,4 +207,4 @@ def test_other_families_tell_what_the_own_one_does_not_know():
     assert found.labels == "coco_stuff" and found.size == (640, 2560) and found in MASKFORMERS
     told = network(100, 150, task=True)
     names = known_labels("ade20k_instance").names
-    assert publication_of_names(told, names, Path("/x")) is NOBODYS
+    assert publication_of_names(told, names, Path("/x")) is UNPUBLISHED

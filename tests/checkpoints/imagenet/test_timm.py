@@ -33,7 +33,7 @@ def whole_model():
 def test_folders_come_back(tmp_path, family, channels):
     backbone = replace(PYRAMID, in_channels=channels)
     checkpoint = tiny_checkpoint(replace(FAMILIES[family], backbone=backbone))
-    rules = checkpoint.preprocessing.for_channels(channels)
+    rules = checkpoint.preprocessing.with_channels(channels)
     write_huggingface(tmp_path, replace(checkpoint, preprocessing=rules))
     told = json.loads((tmp_path / "config.json").read_text())
     assert told["model_type"] == "unimask"

@@ -4,12 +4,17 @@ import re
 from pathlib import Path
 
 from unimask.errors import CheckpointError
-from unimask.presets import CITYSCAPES, LARGE, USUAL, Dilations
+from unimask.presets import (
+    DINAT_DILATIONS,
+    DINAT_DILATIONS_1280,
+    DINAT_DILATIONS_CITYSCAPES,
+    Dilations,
+)
 
 PUBLISHED: tuple[tuple[frozenset[str], int, Dilations], ...] = (
-    (frozenset({"1280x1280"}), 11, LARGE),
-    (frozenset({"cityscapes"}), 7, CITYSCAPES),
-    (frozenset({"ade20k", "ade", "coco", "mapillary"}), 11, USUAL),
+    (frozenset({"1280x1280"}), 11, DINAT_DILATIONS_1280),
+    (frozenset({"cityscapes"}), 7, DINAT_DILATIONS_CITYSCAPES),
+    (frozenset({"ade20k", "ade", "coco", "mapillary"}), 11, DINAT_DILATIONS),
 )
 """Words in the names of published files, kernel size, and dilations (OneFormer,
 `configs/**/*dinat*.yaml`).

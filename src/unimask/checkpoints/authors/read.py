@@ -20,8 +20,8 @@ from unimask.checkpoints.plausible import wanted_tensors
 from unimask.checkpoints.shapes import read_segmenter
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
-from unimask.published.publication import words
-from unimask.published.publications import VIDEOS
+from unimask.published.publication import split_words
+from unimask.published.publication_tables import VIDEO_FILES
 
 
 def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
@@ -103,5 +103,5 @@ def refuse_others(tensors: dict[str, Tensor], path: Path) -> None:
 def segments_video(path: Path) -> bool:
     """Return whether file or folders have the name of a Mask2Former for video."""
     called = "/".join(path.absolute().parts[-5:]).lower()
-    name_words = words(called)
-    return bool(name_words & VIDEOS) or "ytvis" in name_words or "video_mask" in called
+    name_words = split_words(called)
+    return bool(name_words & VIDEO_FILES) or "ytvis" in name_words or "video_mask" in called

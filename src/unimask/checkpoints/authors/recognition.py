@@ -7,13 +7,13 @@ from pathlib import Path
 from unimask.config import FPNPixelDecoderConfig, MaskedDecoderConfig, SegmenterConfig
 from unimask.label_sets import SIZES, recognise
 from unimask.labels import Task
-from unimask.published.publication import Publication, family_of, is_per_pixel, words
-from unimask.published.publications import NOBODYS, PUBLICATIONS
+from unimask.published.publication import Publication, find_family, is_per_pixel, split_words
+from unimask.published.publication_tables import PUBLICATIONS, UNPUBLISHED
 
 
 def named_by(path: Path, publications: Sequence[Publication]) -> Publication | None:
     """Return the one publication whose file, or whose dataset and task, the path names."""
-    path_words = words("/".join(path.absolute().parts[-5:]))
+    path_words = split_words("/".join(path.absolute().parts[-5:]))
     for fits in (
         [p for p in publications if path_words & p.files],
         [p for p in publications if path_words & p.dataset and p.task in path_words],
@@ -29,7 +29,7 @@ def candidates(config: SegmenterConfig, labels: Sequence[str | None]) -> list[Pu
     These are the ones of its own family; if that has none, those of the first family that has any,
     except for OneFormer, whose networks alone take a task.
     """
-    family = family_of(config)
+    family = find_family(config)
     fits = [p for p in PUBLICATIONS if p.labels in labels]
     own = [p for p in fits if p.family == family]
     if own or family == "oneformer":
@@ -58,7 +58,7 @@ def panoptic_is_likely(config: SegmenterConfig) -> bool:
 
 def of_edge(path: Path, publications: Sequence[Publication]) -> Publication:
     """Return the OneFormer of the test size in a path (`896x896`), else of the usual one."""
-    path_words = words(path.name)
+    path_words = split_words(path.name)
     named = [p for p in publications if p.edge and f"{p.edge}x{p.edge}" in path_words]
     return named[0] if named else publications[0]
 
@@ -67,10 +67,10 @@ def publication_of_names(config: SegmenterConfig, names: Sequence[str], path: Pa
     """Return the publication whose labels have these names, Mask2Former's panoptic one in doubt."""
     fits = candidates(config, [recognise(names)])
     if not fits:
-        return suited(NOBODYS, config)
+        return suited(UNPUBLISHED, config)
     if config.task_queries is not None:
         return of_edge(path, fits)
-    panoptic = family_of(config) == "mask2former" or panoptic_is_likely(config)
+    panoptic = find_family(config) == "mask2former" or panoptic_is_likely(config)
     return named_by(path, fits) or fits[-1 if panoptic else 0]
 
 
@@ -78,7 +78,7 @@ def publication_of_task(
     config: SegmenterConfig, names: Sequence[str], tasks: Sequence[Task]
 ) -> Publication | None:
     """Return the publication of this network's family for these labels and one of the tasks."""
-    labels, family = recognise(names), family_of(config)
+    labels, family = recognise(names), find_family(config)
     fits = (p for p in PUBLICATIONS if p.labels == labels and p.family == family)
     return next((p for p in fits if p.task == "all" or p.task in tasks), None)
 
@@ -92,7 +92,7 @@ def publication_of_size(config: SegmenterConfig, path: Path) -> tuple[Publicatio
     num_classes = config.num_classes
     fits = candidates(config, [labels for labels, size in SIZES.items() if size == num_classes])
     if not fits:
-        return suited(NOBODYS, config), (
+        return suited(UNPUBLISHED, config), (
             f"{path} names no classes, and no published network has {num_classes}: they are "
             "called class 0, class 1, ... and counted as things"
         )
@@ -102,7 +102,7 @@ def publication_of_size(config: SegmenterConfig, path: Path) -> tuple[Publicatio
     if named is not None:
         return named, None
     likely = fits[-1] if panoptic_is_likely(config) else fits[0]
-    path_words = words("/".join(path.absolute().parts[-5:]))
+    path_words = split_words("/".join(path.absolute().parts[-5:]))
     chosen = next((p for p in fits if p.task in path_words), likely)
     return chosen, (
         f"{path} does not tell its classes: by their number, {num_classes}, it is taken as "

@@ -12,7 +12,7 @@ from unimask.datasets.maps.words import MAP_WORDS, Role, key_of, role_of, split_
 from unimask.datasets.splits import SPLIT_NAMES
 from unimask.processing.images import SUFFIXES
 
-MAP_SUFFIXES = SUFFIXES | {".npz"}
+MAP_SUFFIXES = IMAGE_SUFFIXES | {".npz"}
 
 SEPARATOR = re.compile(r"[_\-. ]+")
 """Separators between the words of a file name."""

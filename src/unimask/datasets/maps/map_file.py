@@ -10,8 +10,8 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 from unimask.datasets.maps.map_array import read_map_array
 from unimask.datasets.packed import File, open_file
 from unimask.errors import DataError, one_line
-from unimask.processing.images import MAX_PIXELS, no_limit_of_pil
-from unimask.processing.orientation import upright
+from unimask.processing.images import MAX_PIXELS, pil_limit_disabled
+from unimask.processing.orientation import rotate_upright
 
 ARRAYS = frozenset({".npy", ".npz"})
 
@@ -58,7 +58,7 @@ def read_map_file(file: File) -> StoredMap:
         return StoredMap(read_map_array(file))
     try:
         with open_file(file) as stream:
-            with no_limit_of_pil():
+            with pil_limit_disabled():
                 image = Image.open(stream)
             with image:
                 return decode(image, file)
@@ -97,7 +97,7 @@ def decode(image: Image.Image, file: File) -> StoredMap:
         image.seek(0)
     image.load()
     lossy = image.format in LOSSY_FORMATS
-    image = upright(image, str(file))
+    image = rotate_upright(image, str(file))
     mode = image.mode
     palette = np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
     pixels = np.asarray(image, np.uint8 if mode == "1" else None)

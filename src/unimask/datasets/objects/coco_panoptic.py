@@ -27,8 +27,8 @@ from unimask.formats.json_values import JsonValueError, convert_record
 from unimask.formats.panoptic_png import decode_ids
 from unimask.label_sets import in_known_colours
 from unimask.labels import LabelSet
-from unimask.processing.images import no_limit_of_pil, read_image
-from unimask.processing.orientation import upright
+from unimask.processing.images import pil_limit_disabled, read_image
+from unimask.processing.orientation import rotate_upright
 
 FORMAT = "COCO panoptic"
 LISTS: Mapping[str, type[Any]] = {
@@ -133,7 +133,7 @@ class CocoPanoptic:
         """
         path = self.masks / entry.file_name
         try:
-            with no_limit_of_pil():
+            with pil_limit_disabled():
                 png = Image.open(path)
             with png:
                 if png.mode not in ("RGB", "RGBA"):
@@ -141,7 +141,7 @@ class CocoPanoptic:
                 ids = np.broadcast_to(np.int32(0), (png.height, png.width))
                 if ids.size == size[0] * size[1]:
                     png.load()
-                    ids = decode_ids(np.asarray(upright(png, str(path)).convert("RGB")))
+                    ids = decode_ids(np.asarray(rotate_upright(png, str(path)).convert("RGB")))
         except DataError as error:
             raise DataError(f"{path} {error}") from None
         except Exception as error:  # image decoders raise many types of exceptions

@@ -9,7 +9,7 @@ from unimask.datasets.image_files import image_size, is_file, plain_name
 from unimask.datasets.objects.labelme_records import LabelmeFile, embedded_image
 from unimask.datasets.packed import File, PackedFile, path_of, read_file
 from unimask.errors import DataError, ImageError
-from unimask.processing.images import RGB, SUFFIXES
+from unimask.processing.images import IMAGE_SUFFIXES, RGB
 
 
 class EmbeddedImages:
@@ -79,7 +79,7 @@ def named_image(file: Path, content: LabelmeFile) -> Path | None:
 
 def image_beside(file: Path) -> Path | None:
     """Return the image beside a JSON file with the same stem; None if there is none."""
-    beside = (file.with_suffix(suffix) for suffix in sorted(SUFFIXES))
+    beside = (file.with_suffix(suffix) for suffix in sorted(IMAGE_SUFFIXES))
     return next((path for path in beside if is_file(path)), None)
 
 

@@ -30,7 +30,7 @@ from unimask.formats.json_values import (
     parse_class_name,
     parse_text,
 )
-from unimask.processing.images import no_limit_of_pil
+from unimask.processing.images import pil_limit_disabled
 
 SHAPELESS = frozenset(("point", "points", "line", "linestrip"))
 """Shape types without pixels."""
@@ -182,7 +182,7 @@ def read_png(text: str | None, size: tuple[int, int]) -> np.ndarray:
             a sentence.
     """
     try:
-        with no_limit_of_pil():
+        with pil_limit_disabled():
             image = Image.open(io.BytesIO(base64.b64decode(text or "")))
         with image:
             shape = image.height, image.width

@@ -40,7 +40,7 @@ class PreprocessingConfig:
     stretch: bool = False
     window: Window = None
 
-    def for_channels(self, channels: int) -> "PreprocessingConfig":
+    def with_channels(self, channels: int) -> "PreprocessingConfig":
         """Return the configuration for images with another number of channels.
 
         Additional channels get the average mean and deviation of the known ones; with fewer

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image
 
-from unimask.processing.orientation import SWAPS_SIDES, image_orientation, stored_view
+from unimask.processing.orientation import TRANSPOSED_ORIENTATIONS, image_orientation, stored_view
 
 STRIP_PIXELS = 2**20
 """Number of pixels converted at a time."""
@@ -39,7 +39,7 @@ def upright_pixels(
     width, height = image.size
     orientation = image_orientation(image, name)
     sample = np.atleast_3d(convert(image.crop((0, 0, 1, 1))))
-    size = (width, height) if orientation in SWAPS_SIDES else (height, width)
+    size = (width, height) if orientation in TRANSPOSED_ORIENTATIONS else (height, width)
     pixels = np.empty((*size, sample.shape[2]), sample.dtype)
     target = stored_view(pixels, orientation)
     rows = max(1, STRIP_PIXELS // width)

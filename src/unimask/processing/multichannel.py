@@ -8,18 +8,18 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, ImageSequence
 
 from unimask.errors import ImageError, one_line
-from unimask.processing.decoded import upright_pixels
 from unimask.processing.intensities import stretch_channels
+from unimask.processing.pil_arrays import upright_pixels
 
 RGB = 3
 
 SAMPLES_PER_PIXEL = 277
 """TIFF tag of the number of channels."""
 
-MEND = "save it as .npy, an array (h, w, channels), or as TIFF with a page per channel"
+SUPPORTED_LAYOUTS = "save it as .npy, an array (h, w, channels), or as TIFF with a page per channel"
 
 
-def stack_of(image: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
+def read_stack(image: Image.Image, name: str, channels: int) -> Shaped[np.ndarray, "h w c"]:
     """Return a decoded image's channels as stored: its bands, or the pages of a TIFF.
 
     Args:
@@ -33,18 +33,20 @@ def stack_of(image: Image.Image, name: str, channels: int) -> Shaped[np.ndarray,
     pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
     if pages > 1:
         check_channels(pages, channels, name, "pages")
-        return stacked(layers_of(image, name), image.size, pages)
+        return stack_pages(iterate_pages(image, name), image.size, pages)
     stored = getattr(image, "tag_v2", {}).get(SAMPLES_PER_PIXEL, 1)
     if image.mode in ("P", "1"):
         image = image.convert("RGB" if image.mode == "P" else "L")
     bands = len(image.getbands())
     if stored > bands:
-        raise ImageError(f"of the {stored} channels of {name} pillow reads only {bands}: {MEND}")
+        raise ImageError(
+            f"of the {stored} channels of {name} pillow reads only {bands}: {SUPPORTED_LAYOUTS}"
+        )
     check_channels(bands, channels, name, "channels")
     return upright_pixels(image, name)
 
 
-def stacked(
+def stack_pages(
     layers: Iterator[Shaped[np.ndarray, "h w"]], size: tuple[int, int], count: int
 ) -> Shaped[np.ndarray, "h w c"]:
     """Stack pages as channels, one decoded at a time.
@@ -62,7 +64,7 @@ def stacked(
     return pixels
 
 
-def layers_of(image: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h w"]]:
+def iterate_pages(image: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h w"]]:
     """Yield the pages of a TIFF, each as one channel.
 
     Raises:
@@ -71,18 +73,20 @@ def layers_of(image: Image.Image, name: str) -> Iterator[Shaped[np.ndarray, "h w
     size = image.size
     for page in ImageSequence.Iterator(image):
         if page.size != size or len(page.getbands()) != 1:  # checked before decoding
-            raise ImageError(f"{name} has pages of several channels or sizes: {MEND}")
+            raise ImageError(f"{name} has pages of several channels or sizes: {SUPPORTED_LAYOUTS}")
         yield np.array(page)
 
 
-def check_channels(found: int, channels: int, name: str, kind: str) -> None:
+def check_channels(actual: int, channels: int, name: str, kind: str) -> None:
     """Raise ImageError if the number of channels differs from the model's."""
-    if found != channels:
-        count = f"{found} {kind if found > 1 else kind[:-1]}"
-        raise ImageError(f"{name} has {count}, but the model reads {channels} channels: {MEND}")
+    if actual != channels:
+        count = f"{actual} {kind if actual > 1 else kind[:-1]}"
+        raise ImageError(
+            f"{name} has {count}, but the model reads {channels} channels: {SUPPORTED_LAYOUTS}"
+        )
 
 
-def read_array(path: Path) -> Shaped[np.ndarray, "..."]:
+def open_array(path: Path) -> Shaped[np.ndarray, "..."]:
     """Open an array saved by NumPy as a memory map, without unpickling.
 
     Raises:
@@ -95,7 +99,7 @@ def read_array(path: Path) -> Shaped[np.ndarray, "..."]:
         raise ImageError(f"{path} is no array of numbers ({reason}): save it again") from error
 
 
-def visible(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
+def to_displayable(image: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w 3"]:
     """Convert an image for display: RGB as it is, else its first three channels.
 
     Each of these is mapped from its own 0.1 and 99.9 percentiles. A single channel becomes grey;

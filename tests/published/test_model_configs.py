@@ -8,22 +8,28 @@ import pytest
 
 from unimask.config import PreprocessingConfig
 from unimask.label_sets import SIZES
-from unimask.presets import CITYSCAPES, LARGE, PRESETS, USUAL, preset
-from unimask.published.configurations import CONFIGURATIONS
-from unimask.published.publications import PUBLICATIONS
+from unimask.presets import (
+    DINAT_DILATIONS,
+    DINAT_DILATIONS_1280,
+    DINAT_DILATIONS_CITYSCAPES,
+    PRESETS,
+    preset,
+)
+from unimask.published.model_configs import MODEL_CONFIGS
+from unimask.published.publication_tables import PUBLICATIONS
 
 
 def test_every_configuration_has_its_own_name():
-    families = Counter(c.publication.family for c in CONFIGURATIONS.values())
+    families = Counter(c.publication.family for c in MODEL_CONFIGS.values())
     counts = {"mask2former": 47, "oneformer": 28, "maskformer": 24}
     assert families == counts | {"per-pixel": 3, "per-pixel-plus": 3}
     assert sum(families.values()) == sum(len(p.backbones) for p in PUBLICATIONS)
-    assert not CONFIGURATIONS.keys() & PRESETS.keys()
+    assert not MODEL_CONFIGS.keys() & PRESETS.keys()
 
 
-@pytest.mark.parametrize("name", CONFIGURATIONS)
+@pytest.mark.parametrize("name", MODEL_CONFIGS)
 def test_a_name_says_architecture_and_data(name):
-    configuration = CONFIGURATIONS[name]
+    configuration = MODEL_CONFIGS[name]
     assert configuration.name == name and name.startswith(configuration.preset)
     assert configuration.publication.data in name
     labels, network = configuration.labels, configuration.network()
@@ -52,7 +58,7 @@ def test_a_name_says_architecture_and_data(name):
     ],
 )
 def test_numbers_are_the_authors(name, queries, classes, tasks, edges, threshold):
-    configuration = CONFIGURATIONS[name]
+    configuration = MODEL_CONFIGS[name]
     network, size = configuration.network(), configuration.preprocessing()
     assert network.transformer_decoder.num_queries == queries
     assert network.num_classes == classes and len(configuration.publication.tasks) == tasks
@@ -61,11 +67,11 @@ def test_numbers_are_the_authors(name, queries, classes, tasks, edges, threshold
 
 
 def test_maskformers_have_an_encoder_where_they_are_panoptic():
-    for name, configuration in CONFIGURATIONS.items():
+    for name, configuration in MODEL_CONFIGS.items():
         if name.startswith("maskformer-resnet"):
             encoder = configuration.network().pixel_decoder.encoder
             assert (encoder is not None) == name.endswith("panoptic")
-    coco = CONFIGURATIONS["maskformer-swin-tiny-coco-panoptic"]
+    coco = MODEL_CONFIGS["maskformer-swin-tiny-coco-panoptic"]
     assert coco.preprocessing() == PreprocessingConfig(size_divisor=1)
     assert coco.postprocessing().uncertain_pixels == "winner"
 
@@ -73,21 +79,21 @@ def test_maskformers_have_an_encoder_where_they_are_panoptic():
 @pytest.mark.parametrize(
     ("data", "kernel", "dilations"),
     [
-        ("ade20k", 11, USUAL),
-        ("ade20k-896", 11, USUAL),
-        ("ade20k-1280", 11, LARGE),
-        ("ade20k-1280-coco-pretrained", 11, LARGE),
-        ("mapillary-vistas", 11, USUAL),
-        ("coco", 11, USUAL),
-        ("cityscapes", 7, CITYSCAPES),
+        ("ade20k", 11, DINAT_DILATIONS),
+        ("ade20k-896", 11, DINAT_DILATIONS),
+        ("ade20k-1280", 11, DINAT_DILATIONS_1280),
+        ("ade20k-1280-coco-pretrained", 11, DINAT_DILATIONS_1280),
+        ("mapillary-vistas", 11, DINAT_DILATIONS),
+        ("coco", 11, DINAT_DILATIONS),
+        ("cityscapes", 7, DINAT_DILATIONS_CITYSCAPES),
     ],
 )
 def test_dinats_are_spread_as_they_were_trained(data, kernel, dilations):
-    backbone = CONFIGURATIONS[f"oneformer-dinat-large-{data}"].network().backbone
+    backbone = MODEL_CONFIGS[f"oneformer-dinat-large-{data}"].network().backbone
     assert (backbone.kernel_size, backbone.dilations) == (kernel, dilations)
 
 
 def test_configurations_need_no_torch():
-    code = "import sys, unimask.published.configurations; print('torch' in sys.modules)"
+    code = "import sys, unimask.published.model_configs; print('torch' in sys.modules)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert printed.stdout.strip() == "False", printed.stderr

@@ -17,16 +17,16 @@ from unimask.config import (
 )
 from unimask.label_sets import SIZES
 from unimask.labels import LabelSet
-from unimask.presets import CITYSCAPES, LARGE, preset
+from unimask.presets import DINAT_DILATIONS_1280, DINAT_DILATIONS_CITYSCAPES, preset
 from unimask.published.publication import Publication
-from unimask.published.publications import PUBLICATIONS
+from unimask.published.publication_tables import PUBLICATIONS
 
 IN21K = "-IN21k"
 """Suffix of backbones pretrained on ImageNet-21k; the architecture is the one without it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Configuration:
+class ModelConfig:
     """A network as its authors configured it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Configuration:
     def name(self) -> str:
         """Name of the configuration and of its published weights, if there are any."""
         published = self.publication
-        return configuration_name(
+        return model_name(
             published.family,
             self.backbone,
             published.data,
@@ -68,7 +68,7 @@ class Configuration:
             pixels = replace(pixels, encoder=None)
         backbone = config.backbone
         if isinstance(backbone, DiNATConfig):
-            backbone = spread(backbone, published)
+            backbone = with_dilations(backbone, published)
         return replace(config, backbone=backbone, pixel_decoder=pixels, transformer_decoder=queries)
 
     def preprocessing(self) -> PreprocessingConfig:
@@ -80,14 +80,16 @@ class Configuration:
         return self.publication.postprocessing(self.network())
 
 
-def spread(backbone: DiNATConfig, publication: Publication) -> DiNATConfig:
+def with_dilations(backbone: DiNATConfig, publication: Publication) -> DiNATConfig:
     """Set the dilations that a DiNAT was trained with for this data and crop size."""
     if publication.data == "cityscapes":
-        return replace(backbone, kernel_size=7, dilations=CITYSCAPES)
-    return replace(backbone, dilations=LARGE) if publication.edge == 1280 else backbone
+        return replace(backbone, kernel_size=7, dilations=DINAT_DILATIONS_CITYSCAPES)
+    return (
+        replace(backbone, dilations=DINAT_DILATIONS_1280) if publication.edge == 1280 else backbone
+    )
 
 
-def configuration_name(
+def model_name(
     family: str,
     backbone: str,
     data: str,
@@ -103,10 +105,10 @@ def configuration_name(
     return "-".join(str(part) for part in parts if part is not None)
 
 
-def configurations_of(publication: Publication) -> tuple[Configuration, ...]:
+def list_model_configs(publication: Publication) -> tuple[ModelConfig, ...]:
     """Return the networks of a publication."""
     return tuple(
-        Configuration(
+        ModelConfig(
             preset=f"{publication.family}-{backbone.removesuffix(IN21K)}",
             publication=publication,
             backbone=backbone,
@@ -115,8 +117,8 @@ def configurations_of(publication: Publication) -> tuple[Configuration, ...]:
     )
 
 
-CONFIGURATIONS = {
+MODEL_CONFIGS = {
     configuration.name: configuration
     for publication in PUBLICATIONS
-    for configuration in configurations_of(publication)
+    for configuration in list_model_configs(publication)
 }

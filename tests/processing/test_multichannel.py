@@ -12,8 +12,8 @@ from PIL import Image
 from unimask.config import PreprocessingConfig
 from unimask.errors import ImageError
 from unimask.processing.images import read_image
+from unimask.processing.multichannel import to_displayable
 from unimask.processing.preprocess import preprocess
-from unimask.processing.stacks import visible
 
 
 def stack(channels, dtype=np.uint8, size=(7, 9)):
@@ -149,7 +149,7 @@ def test_a_large_array_is_refused_before_it_is_read(tmp_path):
 @pytest.mark.parametrize("channels", [1, 2, 4, 5])
 def test_the_tensor_has_the_images_channels_each_resized_alone(channels):
     image = stack(channels, size=(40, 60))
-    rules = PreprocessingConfig(shortest_edge=20, longest_edge=99).for_channels(channels)
+    rules = PreprocessingConfig(shortest_edge=20, longest_edge=99).with_channels(channels)
     ready = preprocess(image, rules)
     assert ready.pixel_values.shape == (channels, 32, 32)
     for index in range(channels):
@@ -165,14 +165,14 @@ def test_the_tensor_has_the_images_channels_each_resized_alone(channels):
 
 def test_what_is_drawn_shows_the_first_three_channels():
     rgb = stack(3)
-    assert visible(rgb) is rgb
+    assert to_displayable(rgb) is rgb
     five = (stack(5) // 2 + 20).astype(np.uint8)
-    shown = visible(five)
+    shown = to_displayable(five)
     assert shown.shape == (7, 9, 3)
     for index in range(3):
         assert shown[..., index].min() == 0 and shown[..., index].max() == 255
         order = np.argsort(five[..., index], axis=None)
         assert (np.diff(shown[..., index].ravel()[order].astype(int)) >= 0).all()
-    grey = visible(stack(1))
+    grey = to_displayable(stack(1))
     assert np.array_equal(grey[..., 0], grey[..., 1]) and np.array_equal(grey[..., 0], grey[..., 2])
-    assert not visible(stack(2))[..., 2].any()
+    assert not to_displayable(stack(2))[..., 2].any()

@@ -11,8 +11,8 @@ def one_line_per_range() -> Iterator[None]:
     from unimask.processing.value_ranges import (
         ImageWarning,
         collect_range_warnings,
-        group_range_warnings,
         format_range_warnings,
+        group_range_warnings,
     )
 
     range_warnings = []

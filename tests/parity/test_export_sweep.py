@@ -14,7 +14,7 @@ from parity.test_oneformer_dinat import labels_of
 from parity.theirs import random_weights
 
 from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
-from unimask.checkpoints.huggingface.fit import misfit
+from unimask.checkpoints.huggingface.compatibility import misfit
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
     MapEncoderConfig,

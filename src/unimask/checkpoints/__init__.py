@@ -3,7 +3,7 @@
 from unimask.checkpoints.authors.read import read_authors
 from unimask.checkpoints.channels import fit_channels, read_channels
 from unimask.checkpoints.checkpoint import Checkpoint
-from unimask.checkpoints.huggingface.fit import misfit
+from unimask.checkpoints.huggingface.compatibility import misfit
 from unimask.checkpoints.huggingface.folder import (
     Preprocessing,
     read_huggingface,

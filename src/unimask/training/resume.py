@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from unimask.checkpoints.plausible import wanted_tensors
+from unimask.checkpoints.config_validation import wanted_tensors
 from unimask.datasets import describe
 from unimask.errors import CheckpointError, SettingsError, TrainingError, one_line
 from unimask.labels import TASKS, Task

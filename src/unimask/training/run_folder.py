@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int
 
 from unimask.checkpoints import Checkpoint, write_huggingface
-from unimask.checkpoints.plausible import fits
+from unimask.checkpoints.config_validation import fits
 from unimask.config import CriterionConfig, DenseCriterionConfig, LossConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import CheckpointError, OutputError, SettingsError, TrainingError, one_line

@@ -8,7 +8,12 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from torch import Tensor
 
 from unimask.checkpoints import Checkpoint
-from unimask.checkpoints.plausible import check, check_postprocessing, check_preprocessing, fits
+from unimask.checkpoints.config_validation import (
+    check,
+    check_postprocessing,
+    check_preprocessing,
+    fits,
+)
 from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterConfig
 from unimask.labels import LabelSet, Task
 

@@ -54,7 +54,7 @@ def draw_samples(
     for index in range(min(SAMPLES, len(dataset))):
         sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
         truth = ground_truth_result(sample, labels, task)
-        prediction = predictor.predict(sample.image, task, window=EIGHT_BITS)
+        prediction = predictor.predict(sample.image, task, window=UINT8_WINDOW)
         target = folder.path / "samples" / f"{index}_step{step:06d}.png"
         with atomic_path(target) as path:
             side_by_side(truth, prediction).save(path)

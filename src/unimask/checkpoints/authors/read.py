@@ -12,12 +12,12 @@ from unimask.checkpoints.authors.mask2former_names import (
 )
 from unimask.checkpoints.authors.recognition import publication_of_size
 from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.config_validation import wanted_tensors
 from unimask.checkpoints.files.tensors import read_tensors_and_rest
 from unimask.checkpoints.keymap import Rules, to_ours
+from unimask.checkpoints.mask2former_shapes import read_segmenter
 from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
 from unimask.checkpoints.mmdetection.read import is_mmdetection, read_mmdetection
-from unimask.checkpoints.plausible import wanted_tensors
-from unimask.checkpoints.shapes import read_segmenter
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
 from unimask.published.publication import split_words
@@ -28,8 +28,8 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     """Read a weight file as the authors publish or train it (`.pkl`, `.pth`, or any suffix).
 
     The architecture follows from the shapes of tensors, labels and test settings from the number of
-    classes and the names of file and folders; see `shapes.py`, `maskformer_shapes.py` and
-    `recognition.py`.
+    classes and the names of file and folders; see `mask2former_shapes.py`, `maskformer_shapes.py`
+    and `recognition.py`.
 
     Returns:
         The checkpoint, and a line for the user if something was assumed.

@@ -10,19 +10,19 @@ from pathlib import Path
 
 from torch import Tensor
 
+from unimask.checkpoints.config_validation import check_postprocessing, check_preprocessing
 from unimask.checkpoints.huggingface.backbones import (
     expect,
     kept_of,
     read_backbone,
     write_backbone,
 )
+from unimask.checkpoints.huggingface.compatibility import OURS, write_decoders
 from unimask.checkpoints.huggingface.defaults import UNNAMED
-from unimask.checkpoints.huggingface.fit import OURS, write_decoders
 from unimask.checkpoints.huggingface.mask2former import read_mask2former
 from unimask.checkpoints.huggingface.maskformer import read_maskformer
 from unimask.checkpoints.huggingface.oneformer import read_oneformer
-from unimask.checkpoints.huggingface.own import read_own
-from unimask.checkpoints.plausible import check_postprocessing, check_preprocessing
+from unimask.checkpoints.huggingface.own_schema import read_own
 from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,

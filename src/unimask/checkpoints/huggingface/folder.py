@@ -12,8 +12,10 @@ from torch import Tensor
 
 from unimask.checkpoints.authors.recognition import publication_of_names
 from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.config_validation import wanted_tensors
 from unimask.checkpoints.files.tensors import read_safetensors, read_tensors
 from unimask.checkpoints.huggingface.backbone_names import BACKBONES
+from unimask.checkpoints.huggingface.compatibility import Schema, schema_of, write_decoders
 from unimask.checkpoints.huggingface.config import (
     read_architecture,
     read_labels,
@@ -24,15 +26,13 @@ from unimask.checkpoints.huggingface.config import (
     write_config,
     write_preprocessor,
 )
-from unimask.checkpoints.huggingface.fit import Schema, schema_of, write_decoders
 from unimask.checkpoints.huggingface.generations import older_names
 from unimask.checkpoints.huggingface.mask2former_names import MASK2FORMER, NO_WEIGHTS
 from unimask.checkpoints.huggingface.maskformer import MASKFORMER
 from unimask.checkpoints.huggingface.oneformer import ONEFORMER
-from unimask.checkpoints.huggingface.own import OWN
+from unimask.checkpoints.huggingface.own_schema import OWN
 from unimask.checkpoints.huggingface.preprocessor import read_as_written
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
-from unimask.checkpoints.plausible import wanted_tensors
 from unimask.config import PreprocessingConfig, SegmenterConfig
 from unimask.errors import CheckpointError, MissingExtraError, UnimaskError, one_line
 from unimask.formats.atomic import atomic_path

@@ -6,8 +6,8 @@ their authors; see `huggingface_config.read_preprocessing` for the default.
 
 from dataclasses import replace
 
+from unimask.checkpoints.config_validation import check_preprocessing
 from unimask.checkpoints.huggingface.config import extras, read_preprocessing, tuples
-from unimask.checkpoints.plausible import check_preprocessing
 from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError
 

@@ -16,7 +16,9 @@ from torch import Tensor
 from unimask.checkpoints.authors.recognition import publication_of_names, publication_of_size
 from unimask.checkpoints.backbone_shapes import State, count, read_backbone_config, shape
 from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.config_validation import wanted_tensors
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
+from unimask.checkpoints.mask2former_shapes import POINTS, read_heads
 from unimask.checkpoints.mmdetection.names import (
     HEAD,
     NO_WEIGHTS,
@@ -27,8 +29,6 @@ from unimask.checkpoints.mmdetection.names import (
     mask2former,
     maskformer,
 )
-from unimask.checkpoints.plausible import wanted_tensors
-from unimask.checkpoints.shapes import POINTS, read_heads
 from unimask.config import (
     BackboneConfig,
     DeformablePixelDecoderConfig,

@@ -10,7 +10,7 @@ from pathlib import Path
 from unimask.datasets.image_files import datasets_in
 from unimask.datasets.maps.words import MAP_WORDS, Role, key_of, role_of, split_of
 from unimask.datasets.splits import SPLIT_NAMES
-from unimask.processing.images import SUFFIXES
+from unimask.processing.images import IMAGE_SUFFIXES
 
 MAP_SUFFIXES = IMAGE_SUFFIXES | {".npz"}
 

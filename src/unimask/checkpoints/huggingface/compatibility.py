@@ -9,7 +9,7 @@ from unimask.checkpoints.huggingface.backbones import read_backbone, write_backb
 from unimask.checkpoints.huggingface.mask2former import read_mask2former, write_mask2former
 from unimask.checkpoints.huggingface.maskformer import read_maskformer, write_maskformer
 from unimask.checkpoints.huggingface.oneformer import read_oneformer, write_oneformer
-from unimask.checkpoints.huggingface.own import write_own
+from unimask.checkpoints.huggingface.own_schema import write_own
 from unimask.config import (
     DeformablePixelDecoderConfig,
     FPNPixelDecoderConfig,

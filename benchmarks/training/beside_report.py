@@ -23,21 +23,30 @@ IMAGE = ROOT / "docs" / "images" / "training_beside_transformers.png"
 
 WAYS = {
     "unimask": ("unimask", "judged", "#1b7f5c", "-"),
-    "transformers, our optimiser": ("transformers", "judged", "#c2571a", "-"),
-    "its weights in our predictor": ("transformers", "judged by our rules", "#c2571a", ":"),
-    "transformers, the example's optimiser": ("example", "judged", "#8a8a8a", "-"),
-    "those weights in our predictor": ("example", "judged by our rules", "#8a8a8a", ":"),
+    "transformers, our optimizer settings": ("transformers", "judged", "#c2571a", "-"),
+    "the same weights, our post-processing": (
+        "transformers",
+        "judged by our rules",
+        "#c2571a",
+        ":",
+    ),
+    "transformers, the example's optimizer settings": ("example", "judged", "#8a8a8a", "-"),
+    "those weights, our post-processing": ("example", "judged by our rules", "#8a8a8a", ":"),
 }
 """Lines of the table: whose runs, which of their scores, colour, dashes."""
 
 ENDS = (
-    ("unimask", "our rules", "averaged weights, our rules"),
-    ("unimask", "our rules, weights of the last step", "weights of the last step, our rules"),
-    ("unimask", "their rules", "averaged weights, rules of transformers"),
-    ("transformers", "our rules", "our optimiser, our rules"),
-    ("transformers", "their rules", "our optimiser, its own rules"),
-    ("example", "our rules", "the example's optimiser, our rules"),
-    ("example", "their rules", "the example's optimiser, its own rules"),
+    ("unimask", "our rules", "averaged weights, our post-processing"),
+    (
+        "unimask",
+        "our rules, weights of the last step",
+        "weights of the last step, our post-processing",
+    ),
+    ("unimask", "their rules", "averaged weights, post-processing of transformers"),
+    ("transformers", "our rules", "our optimizer settings, our post-processing"),
+    ("transformers", "their rules", "our optimizer settings, its own post-processing"),
+    ("example", "our rules", "the example's optimizer settings, our post-processing"),
+    ("example", "their rules", "the example's optimizer settings, its own post-processing"),
 )
 NAME, NONE = "beside transformers", "Not measured yet."
 METRICS = ("PQ", "SQ", "RQ", "PQ_things", "PQ_stuff")
@@ -57,7 +66,7 @@ def table(found: dict[str, list[dict]]) -> str:
     if not any(found.values()):
         return NONE
     lines = [
-        "| | at 4/6 | at 5/6 | at the end | last third | by seed |",
+        "| PQ | after 4/6 | after 5/6 | at the end | mean | mean of each seed |",
         "|---|---|---|---|---|---|",
     ]
     for name, (whose, which, *_) in WAYS.items():
@@ -67,7 +76,11 @@ def table(found: dict[str, list[dict]]) -> str:
             each = ", ".join(f"{mean(run):.1f}" for run in runs)
             whole = mean(mean(run) for run in runs)
             lines.append(f"| {name} | {' | '.join(steps)} | **{whole:.1f}** | {each} |")
-    lines += ["", f"| at the end | {' | '.join(METRICS)} |", "|---" * (1 + len(METRICS)) + "|"]
+    lines += [
+        "",
+        f"| scores at the end | {' | '.join(METRICS)} |",
+        "|---" * (1 + len(METRICS)) + "|",
+    ]
     for whose, which, name in ENDS:
         runs = [run["end"][which] for run in found.get(whose, ())]
         if runs:

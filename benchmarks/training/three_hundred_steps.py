@@ -81,7 +81,8 @@ def is_met(row: dict) -> bool:
 def table(rows: list[dict]) -> str:
     """Write results as Markdown."""
     lines = [
-        "| data | from | class loss | mask loss | mIoU | of the commonest class | s/step |",
+        "| data | initial weights | class loss | mask loss | mIoU | "
+        "mIoU of the most frequent class | s/step |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:

@@ -1,9 +1,9 @@
-"""What `compile=True` gains on this machine: the same network as it is and compiled, in turns.
+"""Measure the gain of `compile=True` on this machine: alternate eager and compiled runs.
 
     python -m benchmarks.compiled > benchmarks/results/compiled.txt
 
-The least and the median of the times, their ratios, how long the first compiled pass took, and the
-greatest difference of logits over the greatest logit.
+Prints the ratios of minimum and median times, the duration of the first compiled pass (which
+includes compilation), and the largest difference of logits relative to the largest logit.
 """
 
 import time
@@ -21,7 +21,7 @@ CASES = {"mask2former-swin-tiny": (384, 384), "nuclei": (512, 512)}
 
 
 def network_of(name: str) -> Segmenter:
-    """Give bundled weights, or a preset with random ones."""
+    """Load the bundled model, or build a preset with random weights."""
     if name == "nuclei":
         return unimask.load(name, device="cpu").network
     labels = [f"class {number}" for number in range(CLASSES)]
@@ -30,11 +30,11 @@ def network_of(name: str) -> Segmenter:
 
 @torch.inference_mode()
 def compare(name: str, size: tuple[int, int]) -> str:
-    """Measure one network."""
+    """Compare one network, compiled and eager, and format the result."""
     torch.manual_seed(0)
     plain = network_of(name)
     compiled, pixel_values = CompiledSegmenter(plain), torch.randn(1, 3, *size)
-    compiled(pixel_values, "panoptic")  # a size is compiled when it comes for the second time
+    compiled(pixel_values, "panoptic")  # a size is compiled at its second occurrence
     start = time.perf_counter()
     found = compiled(pixel_values, "panoptic").mask_logits
     waited = time.perf_counter() - start
@@ -48,14 +48,14 @@ def compare(name: str, size: tuple[int, int]) -> str:
             times[kind].append(time.perf_counter() - start)
     least, middle = ({k: of(v) for k, v in times.items()} for of in (min, median))
     return (
-        f"{name} {size[0]}x{size[1]}: compiled / plain {least['compiled'] / least['plain']:.2f} of "
-        f"the least times, {middle['compiled'] / middle['plain']:.2f} of the medians "
-        f"({least['plain']:.3f} s plain); compiled in {waited:.0f} s; logits differ by {differ:.0e}"
+        f"{name} {size[0]}x{size[1]}: compiled / eager {least['compiled'] / least['plain']:.2f} of "
+        f"minimum times, {middle['compiled'] / middle['plain']:.2f} of medians (eager: "
+        f"{least['plain']:.3f} s); compilation {waited:.0f} s; logits differ by {differ:.0e}"
     )
 
 
 def main() -> None:
-    """Compare and print."""
+    """Print the machine and the comparison of every network."""
     for name, value in describe_machine(torch.device("cpu")).items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     for name, size in CASES.items():

@@ -1,11 +1,10 @@
-"""How much memory does a dataset of COCO's size take? Generated, opened, and measured.
+"""Measure the memory of an opened dataset of the size of COCO.
 
     python -m benchmarks.dataset_memory [SHARE]
 
-Files of COCO train2017's size (118,287 images, 860,001 objects, 58 coordinates each; or a SHARE
-of them) are written to a temporary folder; images are empty files, since opening a dataset reads
-none. A process of its own opens the folder and tells what it holds and how long that took. Nothing
-is left behind.
+Generates files of the size of COCO train2017 (118,287 images, 860,001 objects with 58 coordinates
+each; or a SHARE of them) in a temporary folder. Images are empty files, since opening a dataset
+reads none. A separate process opens the dataset and prints its memory and the time.
 """
 
 import json
@@ -22,18 +21,18 @@ IMAGES, OBJECTS, CLASSES = 118_287, 860_001, 80
 SIZE = (480, 640)
 CORNERS = 29
 SHAPES = 4096
-"""Different outlines, which objects share: a file does not tell, and neither does memory."""
+"""Number of distinct outlines. Objects share them; this changes neither file size nor memory."""
 
 OPENED = "opened"
 
 
 def main(share: float) -> None:
-    """Write the files, and open them elsewhere."""
+    """Write the files, and open them in another process."""
     images, objects = round(share * IMAGES), round(share * OBJECTS)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         file = write(folder, "train2017", images, objects)
-        write(folder, "val2017", 1, 1)  # else a part of the other would be set aside
+        write(folder, "val2017", 1, 1)  # otherwise a part of train2017 would be split off
         print(
             f"{images:,} images, {objects:,} objects, {2 * CORNERS * objects:,} coordinates, "
             f"a JSON of {file.stat().st_size / 1e6:.0f} MB",
@@ -43,7 +42,7 @@ def main(share: float) -> None:
 
 
 def write(folder: Path, split: str, images: int, objects: int) -> Path:
-    """Write and give the JSON of a split, object by object, and each image that it names."""
+    """Write the images and the JSON of a split, and return the path of the JSON."""
     file = folder / "annotations" / f"instances_{split}.json"
     random = np.random.default_rng(0)
     outlines = [outline(random) for _ in range(SHAPES)]
@@ -76,7 +75,7 @@ def write(folder: Path, split: str, images: int, objects: int) -> Path:
 
 
 def outline(random: np.random.Generator) -> str:
-    """Draw a star-shaped polygon, as COCO writes its corners."""
+    """Generate a star-shaped polygon and format its coordinates as in COCO."""
     angles = np.sort(random.uniform(0, 2 * np.pi, CORNERS))
     radii = np.exp(random.uniform(2, 4)) * random.uniform(0.5, 1, CORNERS)
     centre = random.uniform((70, 70), (SIZE[1] - 70, SIZE[0] - 70))
@@ -85,7 +84,7 @@ def outline(random: np.random.Generator) -> str:
 
 
 def opened(folder: Path) -> None:
-    """Open the dataset and tell what this process holds before, after and at most, in MB."""
+    """Open the dataset and print the memory of this process: before, after and peak, in MB."""
     import torch
 
     from unimask.datasets import open_dataset
@@ -99,8 +98,8 @@ def opened(folder: Path) -> None:
     seconds = time.process_time() - start
     assert isinstance(dataset, CocoInstances) and memory.before and memory.peak and after
     print(
-        f"opened in {seconds:.0f} s of one processor: the process holds {after / 1e6:.0f} MB, at "
-        f"most {memory.peak / 1e6:.0f} MB, of which {memory.before / 1e6:.0f} MB before"
+        f"opened in {seconds:.0f} s of CPU time: the process uses {after / 1e6:.0f} MB, at its "
+        f"peak {memory.peak / 1e6:.0f} MB, of which {memory.before / 1e6:.0f} MB before opening"
     )
     parts = dataset.annotations
     held = sum(getattr(parts, field.name).nbytes for field in fields(parts))

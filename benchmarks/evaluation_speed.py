@@ -1,8 +1,8 @@
-"""Time our scores on as many images as COCO's val2017 has, beside pycocotools on the same.
+"""Compare speed and memory of the metrics with pycocotools, on the size of COCO val2017.
 
-Images are generated: wavy blobs of 80 classes as compressed run lengths (36,000 true ones, 100
-detections an image, of which some are like the truth), and panoptic id maps as PNG files. A run
-scores one kind in this process and prints times and memory.
+The data are generated: wavy blobs of 80 classes as compressed run lengths (36,000 ground-truth
+objects, and 100 detections per image, some of them similar to the ground truth), and panoptic id
+maps as PNG files. A run computes one metric in this process and prints times and memory.
 
     python -m benchmarks.evaluation_speed ap [IMAGES]
     python -m benchmarks.evaluation_speed pycocotools [IMAGES]
@@ -26,11 +26,11 @@ IMAGES, OBJECTS, DETECTIONS, CLASSES = 5000, 7.2, 100, 80
 SIZE = (480, 640)
 LABELS = LabelSet(tuple(str(label) for label in range(CLASSES)), (True,) * CLASSES)
 SHAPES = 300
-"""Different true blobs, each with five that a detector might find for it."""
+"""Number of distinct ground-truth blobs, each with five similar detections."""
 
 
 def main(kind: str, images: int) -> None:
-    """Score one way and print what it took."""
+    """Compute one metric, and print its scores, times and memory."""
     kinds = {"ap": score_ours, "pycocotools": score_theirs, "pq": score_panoptic}
     kinds[kind](images)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -38,7 +38,7 @@ def main(kind: str, images: int) -> None:
 
 
 def blob(random: np.random.Generator, spoil: float, shape: np.ndarray) -> RunLength:
-    """Draw a wavy blob of the given centre, radii and turn, or one much like it."""
+    """Generate a wavy blob from its centre, radii and rotation, perturbed by `spoil`."""
     y, x, height, width, turn = shape + spoil * np.array([*shape[2:4], *shape[2:4], 1.0]) * (
         random.normal(size=5)
     )
@@ -49,7 +49,7 @@ def blob(random: np.random.Generator, spoil: float, shape: np.ndarray) -> RunLen
 
 
 def draw_shapes(random: np.random.Generator) -> list[list[dict]]:
-    """Give blobs, each followed by five that are like it, as COCO writes them."""
+    """Generate blobs, each followed by five similar ones, as COCO run lengths."""
     families = []
     for _ in range(SHAPES):
         centre = random.uniform((0, 0), SIZE)
@@ -60,7 +60,7 @@ def draw_shapes(random: np.random.Generator) -> list[list[dict]]:
 
 
 def generate(families: list[list[dict]], seed: int) -> tuple[list[dict], list[dict]]:
-    """Give the true objects and the detections of an image, as COCO writes them."""
+    """Generate the ground truth and the detections of an image in the format of COCO."""
     random = np.random.default_rng(seed)
     truth, found = [], []
     for place in random.integers(len(families), size=random.poisson(OBJECTS)).tolist():
@@ -78,12 +78,12 @@ def generate(families: list[list[dict]], seed: int) -> tuple[list[dict], list[di
 
 
 def entry(mask: dict, label: int) -> dict:
-    """Write an object down."""
+    """Build the entry of an object."""
     return {"segmentation": mask, "category_id": label}
 
 
 def read_objects(entries: list[dict]) -> Objects:
-    """Read what `generate` wrote."""
+    """Read entries of `generate` as objects."""
     return Objects.of_masks(
         [RunLength.from_coco(one["segmentation"]) for one in entries],
         np.array([one["category_id"] for one in entries], np.int64),
@@ -93,7 +93,7 @@ def read_objects(entries: list[dict]) -> Objects:
 
 
 def score_ours(images: int) -> None:
-    """Read run lengths, match and score image by image; the drawing is not timed."""
+    """Read, match and score run lengths image by image; generating the data is not timed."""
     families = draw_shapes(np.random.default_rng(0))
     precision, spent, objects = AveragePrecision(LABELS), 0.0, 0
     for seed in range(images):
@@ -109,12 +109,12 @@ def score_ours(images: int) -> None:
     scores = precision.compute() | {"classes": len(precision.per_class())}
     print(f"{images} images, {objects} objects, {precision.count} detections")
     print(f"matching {spent:.1f} s, curves {time.perf_counter() - start:.1f} s, one process")
-    print(f"kept for them: {precision.rows.nbytes / precision.count:.0f} bytes a detection")
+    print(f"stored: {precision.rows.nbytes / precision.count:.0f} bytes a detection")
     print({name: round(value or 0, 9) for name, value in scores.items()})
 
 
 def score_theirs(images: int) -> None:
-    """Let pycocotools score the same, from memory: neither drawing nor reading JSON is timed."""
+    """Score the same data with pycocotools, from memory; generating the data is not timed."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -148,7 +148,7 @@ def score_theirs(images: int) -> None:
 
 
 def score_panoptic(images: int) -> None:
-    """Read and score panoptic PNGs image by image; the drawing is not timed."""
+    """Read and score panoptic PNGs image by image; generating the data is not timed."""
     random = np.random.default_rng(0)
     families = draw_shapes(random)
     labels = {number: number % CLASSES for number in range(1, 30)}
@@ -168,7 +168,7 @@ def score_panoptic(images: int) -> None:
 
 
 def png(ids: np.ndarray) -> io.BytesIO:
-    """Write an id map as COCO panoptic does."""
+    """Encode an id map as a PNG of COCO panoptic."""
     file = io.BytesIO()
     Image.fromarray(encode_ids(ids)).save(file, "PNG")
     file.seek(0)

@@ -1,12 +1,12 @@
-"""Time unimask on a GPU beside `transformers`: all cases in one command, a result file for each.
+"""Compare the speed of unimask and `transformers` on a GPU; each case gets a result file.
 
     python -m benchmarks.gpu                  # needs a GPU; writes benchmarks/results/gpu/*.json
     python -m benchmarks.gpu --case swin-tiny-batch-1
 
-In an environment of `benchmarks/requirements.txt` with PyTorch for CUDA. Everybody computes in
-bfloat16 with the same random weights: unimask as it is and with compile=True, `transformers` under
-autocast as it is (its attention is PyTorch's fused one wherever it has that) and compiled by
-"reduce-overhead". Systems take turns; times are read after the GPU has finished.
+Requires an environment with `benchmarks/requirements.txt` and PyTorch for CUDA. All systems compute
+in bfloat16 with the same random weights: unimask, eager and with compile=True; `transformers` under
+autocast, eager (with PyTorch's fused attention where it supports that) and compiled in mode
+"reduce-overhead". Runs of the systems alternate; times are read after the GPU has synchronized.
 """
 
 import argparse
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu"
 MODELS = ROOT / "build" / "peers"
 WARM = 4
-"""Passes that are not timed: the second compiles, the third records a CUDA graph."""
+"""Number of warm-up passes: the second one compiles, the third one records a CUDA graph."""
 
 Run = Callable[[], object]
 
@@ -49,7 +49,7 @@ CASES = {**PREDICTION, STEP.name: STEP}
 
 
 def ours(case: Case, folder: Path, device: torch.device, compile: bool) -> Run:
-    """Load the way users do."""
+    """Load unimask as a user does, and return one forward pass."""
     predictor = unimask.load(folder, device=str(device), dtype="bfloat16", compile=compile)
     pixel_values = images(case.batch, case.size).to(device, predictor.dtype)
 
@@ -61,7 +61,7 @@ def ours(case: Case, folder: Path, device: torch.device, compile: bool) -> Run:
 
 
 def theirs(case: Case, folder: Path, device: torch.device, compile: bool) -> Run:
-    """Load `transformers`' network for prediction."""
+    """Load the network of `transformers` for prediction, and return one forward pass."""
     model = Logits(read(case.network, folder), case.network, case.batch)
     model = model.eval().requires_grad_(False).to(device)
     call = torch.compile(model, dynamic=False, mode="reduce-overhead") if compile else model
@@ -78,7 +78,7 @@ def theirs(case: Case, folder: Path, device: torch.device, compile: bool) -> Run
 def systems(
     case: Case | TrainingCase, folder: Path, device: torch.device
 ) -> dict[str, Callable[[], Run]]:
-    """Give those who take part, ours first; each is loaded when it is called."""
+    """Return a loader for each system, unimask first."""
     if isinstance(case, TrainingCase):
         sides = ("unimask", "transformers")
         return {name: partial(stepper, name, HALF, case, folder, device) for name in sides}
@@ -90,13 +90,13 @@ def systems(
 
 
 def measure(case: Case | TrainingCase, folder: Path, device: torch.device) -> dict:
-    """Load all systems of a case, let them take turns, and give times and memory."""
+    """Load all systems of a case, alternate their runs, and return times and memory."""
     runs: dict[str, Run] = {}
     rows: dict[str, dict] = {}
     for name, load in systems(case, folder, device).items():
         try:
             runs[name], rows[name] = warmed(load, device)
-        except Exception as error:  # the others go on
+        except Exception as error:  # the other systems are still measured
             rows[name] = {"error": f"{type(error).__name__}: {str(error).splitlines()[:1]}"}
             runs.pop(name, None)
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -112,7 +112,7 @@ def measure(case: Case | TrainingCase, folder: Path, device: torch.device) -> di
 
 
 def warmed(load: Callable[[], Run], device: torch.device) -> tuple[Run, dict]:
-    """Load a system, let it compile, and give it with the most memory of a pass."""
+    """Load and warm up a system; return it with its load time and the peak memory of a pass."""
     gc.collect()
     before = held(device)
     start = time.perf_counter()
@@ -129,45 +129,56 @@ def warmed(load: Callable[[], Run], device: torch.device) -> tuple[Run, dict]:
 
 
 def held(device: torch.device, *, peak: bool = False) -> int:
-    """Give the bytes of tensors on a GPU."""
+    """Return the memory of tensors on a GPU, now or at its peak, in bytes."""
     if device.type != "cuda":
         return 0
     return (torch.cuda.max_memory_allocated if peak else torch.cuda.memory_allocated)(device)
 
 
 def told(found: dict) -> str:
-    """Write a case as a table."""
+    """Format the results of a case as a table."""
     lines = [found["case"]]
     base = found["systems"]["unimask"].get("median_s")
     for name, row in found["systems"].items():
         if "error" in row:
             lines.append(f"  {name:24} {row['error']}")
             continue
-        ratio = f"ours / theirs {base / row['median_s']:.2f}" if base else ""
+        ratio = f"unimask / system {base / row['median_s']:.2f}" if base else ""
         lines.append(
-            f"  {name:24} {1000 * row['median_s']:9.1f} ms {1000 * row['minimum_s']:9.1f} at best "
+            f"  {name:24} {1000 * row['median_s']:9.1f} ms {1000 * row['minimum_s']:9.1f} minimum "
             f"{row['peak_mb']:8.0f} MB   {ratio}"
         )
     return "\n".join(lines)
 
 
 def main() -> int:
-    """Measure the chosen cases on the GPU; 2 if there is none."""
-    parser = argparse.ArgumentParser(description="Time unimask beside transformers on a GPU.")
-    parser.add_argument("--case", action="append", choices=list(CASES), metavar="NAME")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
-    parser.add_argument("--models", type=Path, default=MODELS, help="folder of random weights")
+    """Measure the chosen cases on the GPU; return exit code 2 if there is none."""
+    parser = argparse.ArgumentParser(description="Compare unimask with transformers on a GPU.")
+    parser.add_argument(
+        "--case",
+        action="append",
+        choices=list(CASES),
+        metavar="NAME",
+        help="case to measure (repeatable; default: all)",
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for results")
+    parser.add_argument(
+        "--models", type=Path, default=MODELS, help="folder for networks with random weights"
+    )
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         print(
-            "no GPU that this PyTorch can use: run this where torch.cuda.is_available() is True; "
-            "on a CPU take benchmarks/peers/run.py",
+            "PyTorch finds no GPU (torch.cuda.is_available() is False); on a CPU, use "
+            "benchmarks/peers/run.py",
             file=sys.stderr,
         )
         return 2
     hush()
     device = torch.device("cuda")
-    print(f"bfloat16 at best {matrix_rate(device, torch.bfloat16) / 1e12:.0f} TFLOP/s", flush=True)
+    print(
+        f"peak rate in bfloat16: {matrix_rate(device, torch.bfloat16) / 1e12:.0f} TFLOP/s",
+        flush=True,
+    )
     arguments.results.mkdir(parents=True, exist_ok=True)
     for name in arguments.case or CASES:
         case = CASES[name]

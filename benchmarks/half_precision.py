@@ -1,10 +1,9 @@
-"""Measure on how many pixels bfloat16 decides as float32 does, for a model and images of yours.
+"""Measure the share of pixels that get the same class in bfloat16 and in float32.
 
     python -m benchmarks.half_precision IMAGES [--model nuclei] [--task semantic] [--json FILE]
 
-IMAGES is a folder or a pattern. Semantic compares classes; instance and panoptic whether a pixel
-belongs to any object of a class, which does not depend on how objects are numbered. Exits with 1
-if fewer than 99.5 % of all pixels agree.
+IMAGES is a folder or a glob pattern. For every task, the class of each pixel is compared; instance
+ids are ignored. Exits with 1 if fewer than 99.5 % of all pixels are equal.
 """
 
 import argparse
@@ -25,7 +24,7 @@ LEAST = 99.5
 
 
 def label_map(result: Result) -> np.ndarray:
-    """Give the class of every pixel, -1 where there is none."""
+    """Return the class of every pixel, or -1 where there is none."""
     if result.task == "semantic":
         return result.segmentation
     labels = {segment.id: segment.label_id for segment in result.segments}
@@ -36,12 +35,12 @@ def label_map(result: Result) -> np.ndarray:
 
 
 def main() -> int:
-    """Compare image by image, print the shares, and say whether they suffice."""
-    parser = argparse.ArgumentParser(description="Agreement of bfloat16 with float32.")
-    parser.add_argument("images", type=Path, help="folder of images, or a pattern")
-    parser.add_argument("--model", default="nuclei", help="whatever `unimask.load` takes")
+    """Compare all images, print the shares, and return 1 if they are below the limit."""
+    parser = argparse.ArgumentParser(description="Measure the agreement of bfloat16 with float32.")
+    parser.add_argument("images", type=Path, help="folder of images, or a glob pattern")
+    parser.add_argument("--model", default="nuclei", help="any model that `unimask.load` accepts")
     parser.add_argument("--task", default="semantic", help="semantic, instance or panoptic")
-    parser.add_argument("--json", type=Path, help="file to write the shares to")
+    parser.add_argument("--json", type=Path, help="output file for the shares")
     arguments = parser.parse_args()
     exact = unimask.load(arguments.model)
     half = unimask.load(arguments.model, dtype="bfloat16")

@@ -1,7 +1,9 @@
-"""How much memory one large image takes, stage by stage: `python -m benchmarks.one_image_memory`.
+"""Measure the memory that one large image takes, by stage.
 
-Each task runs in a process of its own, on an image of discs of `--side` by `--side` pixels. Peaks
-are those of the process's resident memory during a stage, beside what it held before the image.
+    python -m benchmarks.one_image_memory [--side 5000]
+
+Each task runs in a separate process, on an image of discs with `--side` by `--side` pixels. The
+peak of a stage is the resident memory of the process above its level before the image.
 """
 
 import argparse
@@ -24,7 +26,7 @@ def resident(key: str) -> int:
 
 
 def write_image(path: Path, side: int) -> None:
-    """Write an image of discs."""
+    """Write a square image of discs."""
     image = Image.new("RGB", (side, side), (20, 20, 20))
     draw = ImageDraw.Draw(image)
     for x, y in np.random.default_rng(0).integers(0, side, (300, 2)).tolist():
@@ -33,7 +35,7 @@ def write_image(path: Path, side: int) -> None:
 
 
 def measure(path: Path, task: Task) -> None:
-    """Print the peak of each stage for one task."""
+    """Print the peak memory and the time of each stage for one task."""
     import unimask
     from unimask.kernels.memory import LARGE_PIXELS, release_freed_memory
     from unimask.processing.images import MAX_PIXELS
@@ -61,7 +63,7 @@ def measure(path: Path, task: Task) -> None:
 
 
 def main() -> None:
-    """Measure all tasks."""
+    """Measure all tasks, or one task in this process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--side", type=int, default=5000)
     parser.add_argument("--task", choices=TASKS)

@@ -1,10 +1,10 @@
-"""Post-processing beside that of `transformers`: time, memory, and whether the answer is right.
+"""Compare post-processing with that of `transformers`: time, memory and correctness.
 
-Both sides are given the same logits and give one number per pixel at the image's size. They take
-turns; on one thread processor time is counted, which other work on the machine hardly changes, and
-on all threads the clock. Memory is what a process of its own needs beyond what it held before. At
-the first size every decision is held against the rules written plainly, which takes 4 GB;
-`transformers` needs up to 13 GB at the second. Needs `transformers`.
+Both get the same logits and return one number per pixel at the size of the image. Their runs
+alternate. On one thread, CPU time is measured, since other load on the machine hardly changes it;
+on all threads, wall-clock time. Memory is the peak of a separate process above its level before the
+call. At the first size, every pixel is compared with a direct implementation of the rules, which
+takes 4 GB. At the second size, `transformers` needs up to 13 GB. Requires `transformers`.
 
     python -m benchmarks.postprocessing > benchmarks/results/postprocessing.txt
 """
@@ -36,24 +36,24 @@ ROUNDS = 5
 IMAGE, LARGE = (2160, 3840), (4000, 6000)
 TASKS: tuple[Task, ...] = ("panoptic", "instance", "semantic")
 OBJECT, OVERLAP, SCORE = 0.8, 0.8, 0.5
-"""Least class score and share of a mask for panoptic, least score of an instance: both sides'."""
+"""Thresholds of both: class score and visible share (panoptic), and score (instance)."""
 
 
 def sizes(original: Size) -> tuple[Size, Size, Size]:
-    """Give the padded size, the part of it that shows the image, and the image's own."""
+    """Return the padded size, the size of the resized image in it, and the original size."""
     config = PreprocessingConfig(shortest_edge=800, longest_edge=1333, size_divisor=32)
     shown = input_size(original, config)
     return padded_size(shown, 32), shown, original
 
 
 def logits_for(original: Size) -> tuple[Tensor, Tensor]:
-    """Draw logits at a quarter of the padded size."""
+    """Generate logits at a quarter of the padded size."""
     padded = sizes(original)[0]
     return rules.blobs(QUERIES, CONFIDENT, CLASSES, (padded[0] // 4, padded[1] // 4))
 
 
 def ours(task: Task, original: Size) -> Callable[[], Result]:
-    """Give our side: a result, its id map made too."""
+    """Return a call that computes a result of unimask, including its id map."""
     class_logits, mask_logits = logits_for(original)
     padded, shown, _ = sizes(original)
 
@@ -78,7 +78,7 @@ def ours(task: Task, original: Size) -> Callable[[], Result]:
 
 
 def theirs(task: Task, original: Size) -> Callable[[], object]:
-    """Give the side of `transformers`."""
+    """Return a call of the post-processing of `transformers`."""
     from transformers import Mask2FormerImageProcessor
 
     class_logits, mask_logits = logits_for(original)
@@ -105,7 +105,7 @@ SIDES = {"unimask": ours, "transformers": theirs}
 
 
 def times(task: Task, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Time both sides in turns, after one turn that warms up; in seconds."""
+    """Time alternating runs of both sides after one warm-up round, in seconds."""
     calls = {name: side(task, IMAGE) for name, side in SIDES.items()}
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(ROUNDS + 1):
@@ -118,7 +118,7 @@ def times(task: Task, clock: Callable[[], float]) -> dict[str, list[float]]:
 
 
 def check(task: Task) -> tuple[int, int]:
-    """Hold every decision against the plain rule: how many differ, how many of them beyond ties."""
+    """Count the pixels that differ from the direct rules, and those of them beyond ties."""
     class_logits, mask_logits = logits_for(IMAGE)
     result = ours(task, IMAGE)()
     masks = rules.full_size(mask_logits, *sizes(IMAGE))
@@ -130,17 +130,17 @@ def check(task: Task) -> tuple[int, int]:
 
 
 def measure_memory(side: str, task: Task, original: Size) -> int:
-    """Give the most that one call takes beyond what was there before, in bytes."""
+    """Measure the peak memory of one call above the level before it, in bytes."""
     call = SIDES[side](task, original)
     with PeakMemory(torch.device("cpu")) as memory:
         call()
     if memory.before is None or memory.peak is None:
-        raise SystemExit("this system does not tell how much memory a process takes: use Linux")
+        raise SystemExit("the memory of a process cannot be measured on this system: use Linux")
     return memory.peak - memory.before
 
 
 def memory_alone(side: str, task: Task, original: Size) -> int:
-    """Measure memory in a process of its own."""
+    """Measure memory in a separate process."""
     asked = json.dumps([side, task, original])
     command = [sys.executable, "-m", "benchmarks.postprocessing", asked]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -148,12 +148,12 @@ def memory_alone(side: str, task: Task, original: Size) -> int:
 
 
 def print_times() -> None:
-    """Print a table of times for one thread, and one for all."""
+    """Print a table of times for one thread, and one for all threads."""
     every = torch.get_num_threads()
     for threads, clock in ((1, time.process_time), (every, time.perf_counter)):
         torch.set_num_threads(threads)
-        told = "1 thread, processor time" if threads == 1 else f"{threads} threads, clock"
-        print(f"\n{IMAGE[1]}x{IMAGE[0]}, {told}, seconds, median (least) of {ROUNDS} in turns")
+        told = "1 thread, CPU time" if threads == 1 else f"{threads} threads, wall-clock time"
+        print(f"\n{IMAGE[1]}x{IMAGE[0]}, {told}, seconds, median (minimum) of {ROUNDS} runs")
         print(f"{'':10}{'unimask':>16}{'transformers':>16}{'ratio':>8}")
         for task in TASKS:
             spent = times(task, clock)
@@ -163,19 +163,19 @@ def print_times() -> None:
 
 
 def print_agreement() -> bool:
-    """Print how many decisions are not the plain rule's; say whether all of them are ties."""
+    """Print how many pixels differ from the direct rules; return whether all of them are ties."""
     right = True
-    print(f"\n{IMAGE[1]}x{IMAGE[0]}, pixels unlike the plain rule's")
+    print(f"\n{IMAGE[1]}x{IMAGE[0]}, pixels that differ from the direct rules")
     for task in TASKS:
         differ, beyond = check(task)
         right = right and not beyond
-        print(f"{task:10}{differ:8}, {beyond} of them beyond ties of {rules.TIE:g}", flush=True)
+        print(f"{task:10}{differ:8}, of which {beyond} beyond ties of {rules.TIE:g}", flush=True)
     return right
 
 
 def print_memory(size: Size) -> None:
-    """Print a table of memory."""
-    print(f"\n{size[1]}x{size[0]}, extra memory at most, MB")
+    """Print a table of peak memory."""
+    print(f"\n{size[1]}x{size[0]}, peak additional memory, MB")
     print(f"{'':10}{'unimask':>16}{'transformers':>16}{'ratio':>8}")
     for task in TASKS:
         taken = [memory_alone(side, task, size) / 1e6 for side in SIDES]
@@ -184,7 +184,7 @@ def print_memory(size: Size) -> None:
 
 
 def main() -> None:
-    """Print times, agreement and memory; fail if a decision is wrong."""
+    """Print times, agreement and memory; exit with 1 if a pixel is wrong."""
     for name, value in describe_machine(torch.device("cpu")).items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     print(f"transformers: {version('transformers')}")

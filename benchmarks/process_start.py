@@ -1,10 +1,10 @@
-"""How long from the start of a process to the first result of `nuclei`?
+"""Measure the time from the start of a process to the first result of `nuclei`.
 
     python -m benchmarks.process_start > benchmarks/results/process_start.txt
 
-Each run is a process of its own: Python starts, imports, loads the weights, segments a rendered
-field of 512x512 and ends. The first runs find no file in the system's cache, if this user may
-empty it (root on Linux); the others find all of them there.
+Each run is a separate process: Python starts, imports the package, loads the weights, segments a
+rendered image of 512x512 and exits. The first runs start with an empty page cache, if this user may
+drop it (root on Linux); the other runs start with a warm one.
 """
 
 import subprocess
@@ -25,7 +25,7 @@ CACHES = Path("/proc/sys/vm/drop_caches")
 
 
 def main() -> None:
-    """Time both ways to a result."""
+    """Time a call from Python and the command line."""
     for name, value in describe_machine(torch.device("cpu")).items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     with tempfile.TemporaryDirectory() as folder:
@@ -44,19 +44,17 @@ def main() -> None:
 
 
 def report(name: str, command: list[str]) -> None:
-    """Print the times of one way."""
+    """Print the cold and warm times of a command."""
     cold = [timed(command) for _ in range(COLD) if empty_caches()]
     timed(command)
     warm = [timed(command) for _ in range(WARM)]
     print(f"\n{name}")
-    print(
-        f"  files unread: {told(cold) if cold else 'not measured: this user may not empty caches'}"
-    )
-    print(f"  files in the cache: {told(warm)}", flush=True)
+    print(f"  cold page cache: {told(cold) if cold else 'not measured: caches cannot be dropped'}")
+    print(f"  warm page cache: {told(warm)}", flush=True)
 
 
 def empty_caches() -> bool:
-    """Let the system forget all files; say whether it did."""
+    """Drop the page cache of the system; return whether that was allowed."""
     subprocess.run(["sync"], check=True)
     try:
         CACHES.write_text("3")
@@ -66,17 +64,15 @@ def empty_caches() -> bool:
 
 
 def timed(command: list[str]) -> float:
-    """Give the seconds of a process."""
+    """Run a process and return its duration in seconds."""
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - start
 
 
 def told(times: list[float]) -> str:
-    """Give the median, and the range."""
-    return (
-        f"{median(times):.2f} s, the median of {len(times)}; {min(times):.2f} to {max(times):.2f} s"
-    )
+    """Format the median and the range of times."""
+    return f"median of {len(times)}: {median(times):.2f} s; {min(times):.2f} to {max(times):.2f} s"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Where the time of a pass and of a training step goes on this machine's processor.
+"""Profile a forward pass and a training step on the CPU, by type of operation.
 
     python -m benchmarks.profiles > benchmarks/results/profiles.txt
 
-In an environment of `benchmarks/requirements.txt`. Operators are put together by what they do, by
-the time that they take themselves; products are counted, so that their rate can be compared with
-the machine's best, measured in the same run.
+Requires an environment with `benchmarks/requirements.txt`. Operators are grouped by type; each
+counts the time spent in itself, without the operators that it calls. The FLOP of matrix products
+are counted, so that their rate can be compared with the peak rate of the machine in the same run.
 """
 
 import argparse
@@ -30,29 +30,29 @@ from unimask.profiling.stages import uncounted
 PASSES = 3
 
 KINDS = {
-    "products and convolutions": (
+    "matrix products and convolutions": (
         "_linear_pointwise", "addmm", "mm", "bmm", "baddbmm", "convolution", "_reorder_linear",
     ),
-    "attention, fused": ("_scaled_dot_product", "_softmax"),
-    "reading sampling points of deformable attention": ("_embedding_bag", "sparse", "deformable"),
-    "sampling points of losses, choosing among them": ("grid_sampler", "topk", "sort"),
-    "norms": ("native_layer_norm", "native_group_norm", "batch_norm"),
+    "fused attention": ("_scaled_dot_product", "_softmax"),
+    "sampling in deformable attention": ("_embedding_bag", "sparse", "deformable"),
+    "sampling and selecting points in losses": ("grid_sampler", "topk", "sort"),
+    "normalization": ("native_layer_norm", "native_group_norm", "batch_norm"),
     "resizing": ("upsample",),
-    "copies, fresh memory": ("copy_", "cat", "fill_", "zero_", "empty", "index", "pad"),
+    "copies and memory initialization": ("copy_", "cat", "fill_", "zero_", "empty", "index", "pad"),
 }  # fmt: skip
-"""Operators by how their names begin, `aten::` and `mkldnn_` left out."""
+"""Prefixes of operator names by type, without `aten::` and `mkldnn_`."""
 
-REST = "sums, activations and all else"
+REST = "elementwise operations and others"
 
 
 def kind_of(operator: str) -> str:
-    """Say what an operator does."""
+    """Return the type of an operator."""
     name = operator.rpartition("::")[2].removeprefix("mkldnn_")
     return next((kind for kind, begins in KINDS.items() if name.startswith(begins)), REST)
 
 
 def count(run: Callable[[], object]) -> float:
-    """Give the GFLOP of a run's products; the counter leaves out those that work in place."""
+    """Count the GFLOP of matrix products in a run, in-place ones included."""
     aten = torch.ops.aten
     in_place = {
         aten.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1],
@@ -64,7 +64,7 @@ def count(run: Callable[[], object]) -> float:
 
 
 def tell(name: str, run: Callable[[], object]) -> None:
-    """Profile a few runs, after two that warm up, and print what they took."""
+    """Profile a few runs after two warm-up runs, and print the time by type of operation."""
     gflop = count(run)
     run()
     start = time.perf_counter()
@@ -77,24 +77,24 @@ def tell(name: str, run: Callable[[], object]) -> None:
     spent: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
         spent[kind_of(event.key)] += event.self_cpu_time_total / 1e6 / PASSES
-    products = gflop / spent["products and convolutions"]
+    products = gflop / spent["matrix products and convolutions"]
     best = matrix_rate(CPU, torch.float32) / 1e9
-    print(f"\n{name}: {seconds:.2f} s; {gflop:.0f} GFLOP of products at {products:.0f} GFLOP/s")
-    print(f"(the machine's best: {best:.0f} GFLOP/s, {gflop / best:.2f} s for all of them)")
+    print(f"\n{name}: {seconds:.2f} s; {gflop:.0f} GFLOP in products, at {products:.0f} GFLOP/s")
+    print(f"(peak of the machine: {best:.0f} GFLOP/s, so at least {gflop / best:.2f} s)")
     whole = sum(spent.values())
     for kind, part in sorted(spent.items(), key=lambda pair: -pair[1]):
         print(f"{kind:50} {part:6.2f} s {100 * part / whole:4.0f} %")
 
 
 def prepared(network: Network, models: Path) -> Path:
-    """Write a network unless it is there, and give its folder."""
+    """Write a network if its folder does not exist yet, and return the folder."""
     folder = models / network.name
     write(network, folder)
     return folder
 
 
 def profile_pass(models: Path) -> None:
-    """Profile Swin-T on one image."""
+    """Profile a forward pass of Swin-T on one image."""
     case = CASES["swin-tiny-800x1088"]
     network = unimask.load(prepared(case.network, models), device="cpu").network
     pixel_values = images(1, case.size)
@@ -110,9 +110,11 @@ def profile_step(models: Path) -> None:
 
 
 def main() -> None:
-    """Profile and print."""
+    """Print the machine and both profiles."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--models", type=Path, default=MODELS, help="where networks are kept")
+    parser.add_argument(
+        "--models", type=Path, default=MODELS, help="folder for networks with random weights"
+    )
     models = parser.parse_args().models
     hush()
     for name, value in describe_machine(CPU).items():

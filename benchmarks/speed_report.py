@@ -1,8 +1,8 @@
-"""Write the tables of docs/speed.md, and its images, from the saved results.
+"""Write the tables and plots of docs/speed.md from the saved results.
 
     python -m benchmarks.speed_report
 
-Each table stands between two marks in the document, and a table without results says so.
+Each table replaces the text between two markers in the document. A table without results says so.
 """
 
 import json
@@ -34,19 +34,19 @@ Result = dict[str, Any]
 
 
 def results() -> dict[str, Result]:
-    """Read what `peers.py` saved, by case."""
+    """Read the saved results of `benchmarks/peers/run.py`, by case."""
     files = sorted((RESULTS / "peers").glob("*.json"))
     return {path.stem: json.loads(path.read_text()) for path in files}
 
 
 def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
-    """Write a table of Markdown."""
+    """Format a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) if rows else NONE
 
 
 def agreement(pair: Result) -> str:
-    """Say how far the outputs of a pair agree."""
+    """Format the agreement of the outputs of a pair."""
     found = pair["agreement"]
     if "same_side" in found:
         return (
@@ -58,7 +58,7 @@ def agreement(pair: Result) -> str:
 
 
 def peers_table(found: dict[str, Result]) -> str:
-    """Compare with every peer, case by case."""
+    """Format the comparison with every peer, case by case."""
     rows = []
     for case in (case.name for case in MAIN if case.name in found):
         for pair in found[case]["pairs"]:
@@ -70,18 +70,20 @@ def peers_table(found: dict[str, Result]) -> str:
             times = f"{ours['median_s']:.2f}", f"{theirs['median_s']:.2f}"
             ratios = f"**{pair['ratio']:.2f}**", f"{pair['ratio_of_minima']:.2f}"
             rows.append((*who, *times, *ratios, agreement(pair)))
-    head = ("case", "type", "peer", "unimask, s", "peer, s", "ratio", "of minima", "agreement")
+    head = (
+        "case", "dtype", "peer", "unimask (s)", "peer (s)", "ratio", "ratio of minima", "agreement",
+    )  # fmt: skip
     return table(head, rows)
 
 
 def quickest(found: Result, kind: str) -> float:
-    """Give our least median of a case, in seconds, over its pairs."""
+    """Return the smallest median time of unimask over the pairs of a case, in seconds."""
     pairs = [pair for pair in found["pairs"] if pair["kind"] == kind and "ours" in pair]
     return min((pair["ours"]["median_s"] for pair in pairs), default=float("nan"))
 
 
 def floors_table(found: dict[str, Result]) -> str:
-    """Compare with what the machine could do."""
+    """Format the comparison with the lower bound that the machine sets."""
     rows = []
     for case in (case.name for case in MAIN if case.name in found):
         for kind in (FLOAT, HALF):
@@ -92,12 +94,14 @@ def floors_table(found: dict[str, Result]) -> str:
                 (case, kind, f"{result['gflop']:.0f}", f"{rate:.0f}", f"{floor:.2f}",
                  f"{ours:.2f}", f"{100 * floor / ours:.0f} %")
             )  # fmt: skip
-    head = ("case", "type", "GFLOP", "GFLOP/s", "floor, s", "unimask, s", "of the floor")
+    head = (
+        "case", "dtype", "GFLOP", "peak GFLOP/s", "floor (s)", "unimask (s)", "floor / unimask",
+    )  # fmt: skip
     return table(head, rows)
 
 
 def growth_table(found: dict[str, Result]) -> str:
-    """Show how time and memory grow."""
+    """Format time and memory over image side, queries and classes."""
     rows = []
     for name, values in GROWTH.items():
         for value in values:
@@ -110,11 +114,15 @@ def growth_table(found: dict[str, Result]) -> str:
                 times = (f"{side['median_s']:.2f}" for side in sides)
                 peaks = " / ".join(f"{side['peak_mb']:.0f}" for side in sides)
                 rows.append((*who, *times, f"{pair['ratio']:.2f}", peaks))
-    return table(("case", "type", "peer", "unimask, s", "peer, s", "ratio", "peak, MB"), rows)
+    head = (
+        "case", "dtype", "peer", "unimask (s)", "peer (s)", "ratio",
+        "peak memory, unimask / peer (MB)",
+    )  # fmt: skip
+    return table(head, rows)
 
 
 def training_table(found: dict[str, Result]) -> str:
-    """Compare training steps."""
+    """Format the comparison of training steps."""
     rows = []
     for name in (name for name in TRAINING if name in found):
         for pair in found[name]["pairs"]:
@@ -127,32 +135,35 @@ def training_table(found: dict[str, Result]) -> str:
             seconds, peak = f"{theirs['median_s']:.1f}", f"{theirs['peak_mb']:.0f}"
             rows.append((*row, seconds, peak, f"**{pair['ratio']:.2f}**", memory, agreement(pair)))
     head = (
-        "case", "type", "unimask, s", "MB", "transformers, s", "MB", "time ratio", "memory ratio",
-        "losses differ by",
+        "case", "dtype", "unimask (s)", "unimask (MB)", "transformers (s)", "transformers (MB)",
+        "time ratio", "memory ratio", "difference of losses",
     )  # fmt: skip
     return table(head, rows)
 
 
 def half_table(_: dict[str, Result]) -> str:
-    """Show on how many pixels bfloat16 decides as float32 does."""
+    """Format the share of pixels that get the same class in bfloat16 and in float32."""
     rows = []
     for path in sorted(RESULTS.glob("half_precision_*.json")):
         found = json.loads(path.read_text())
         shares = (f"{found[key]:.2f}" for key in ("of_all_pixels", "median_image", "worst_image"))
         counts = f"{found['segments_float32']} / {found['segments_bfloat16']}"
         rows.append((found["model"], found["task"], found["images"], *shares, counts))
-    head = ("model", "task", "images", "of all pixels, %", "median image", "worst", "segments")
+    head = (
+        "model", "task", "images", "equal pixels (%)", "median image (%)", "worst image (%)",
+        "segments, float32 / bfloat16",
+    )  # fmt: skip
     return table(head, rows)
 
 
 def quote(script: str) -> str:
-    """Quote what a script printed."""
+    """Quote the saved output of a script."""
     path = RESULTS / f"{script}.txt"
     return f"```\n{path.read_text().strip()}\n```" if path.is_file() else NONE
 
 
 def machines(found: dict[str, Result]) -> str:
-    """Say on what was measured."""
+    """List the machines of the measurements."""
     told = {}
     for result in found.values():
         machine = result["machine"]
@@ -179,7 +190,7 @@ TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
 
 
 def series(found: dict[str, Result], name: str, kind: str) -> dict[str, list[tuple[int, float]]]:
-    """Give each system's points of a growth curve."""
+    """Return the points of a growth curve for each system."""
     lines: dict[str, list[tuple[int, float]]] = {}
     for value in GROWTH[name]:
         result = found.get(f"{name}-{value}")
@@ -194,7 +205,7 @@ def series(found: dict[str, Result], name: str, kind: str) -> dict[str, list[tup
 
 
 def draw_growth(found: dict[str, Result]) -> None:
-    """Draw time over image side, queries and classes, as far as they are measured."""
+    """Plot time over image side, queries and classes, for the cases with results."""
     names = [name for name in GROWTH if series(found, name, FLOAT)]
     if not names:
         return
@@ -208,7 +219,7 @@ def draw_growth(found: dict[str, Result]) -> None:
                     *zip(*points, strict=True), style, marker="o", markersize=4,
                     color=COLOURS[system], label=f"{system}, {kind}",
                 )  # fmt: skip
-        axis.set_xlabel({"side": "side of the image, pixels"}.get(name, name))
+        axis.set_xlabel({"side": "side of the image (pixels)"}.get(name, name))
         if name == "side":
             axis.set(xscale="log", yscale="log")
             axis.set_xticks(SIDES, [str(side) for side in SIDES])
@@ -216,14 +227,14 @@ def draw_growth(found: dict[str, Result]) -> None:
         else:
             axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("seconds an image")
+    axes[0].set_ylabel("seconds per image")
     axes[0].legend(fontsize=8)
     figure.suptitle("Mask2Former, Swin-T; queries and classes at 512x512", fontsize=11)
     figure.savefig(IMAGES / "speed_growth.png", dpi=110)
 
 
 def draw_peers(found: dict[str, Result]) -> None:
-    """Draw every system's time of the main cases, over that of eager transformers."""
+    """Plot the time of every system in the main cases, relative to eager transformers."""
     cases = [case.name for case in MAIN if case.name in found]
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained", sharey=True)
     for axis, kind in zip(axes, (FLOAT, HALF), strict=True):
@@ -234,7 +245,7 @@ def draw_peers(found: dict[str, Result]) -> None:
                 axis.barh(place, share, 0.15, color=COLOURS[system])
                 axis.text(share + 0.01, place, f"{share:.2f}", va="center", fontsize=7)
         axis.axvline(1, color="0.4", linewidth=0.8)
-        axis.set_title(f"{kind}: time over that of transformers in {FLOAT}", fontsize=10)
+        axis.set_title(f"{kind}: time relative to transformers in {FLOAT}", fontsize=10)
         axis.set_yticks(range(len(cases)), cases)
     axes[0].invert_yaxis()
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
@@ -243,9 +254,9 @@ def draw_peers(found: dict[str, Result]) -> None:
 
 
 def relative(result: Result, kind: str) -> dict[str, float]:
-    """Give each system's time over that of transformers in float32.
+    """Compute the time of each system relative to transformers in float32.
 
-    Peers are put on one scale through the ratio with ours that each was measured with.
+    Each peer was measured against unimask; these ratios put all systems on one scale.
     """
     pairs = [pair for pair in result["pairs"] if "ratio" in pair]
     base = next((p for p in pairs if (p["peer"], p["kind"]) == ("transformers", FLOAT)), None)
@@ -257,7 +268,7 @@ def relative(result: Result, kind: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Replace every table of the document, and draw."""
+    """Replace every table of the document, and draw the plots."""
     found = results()
     text = DOCUMENT.read_text()
     for name, write in TABLES.items():

@@ -1,15 +1,15 @@
-"""Mask2Former's recipes, with the scores that its authors published for them.
+"""Train Mask2Former with the settings of its authors; their published scores are included.
 
     python recipes/mask2former.py coco DATA BACKBONE OUT
     torchrun --nproc-per-node 8 recipes/mask2former.py ade20k DATA BACKBONE OUT
 
-BACKBONE is the ImageNet file of the model's backbone: the Swin authors'
-`swin_tiny_patch4_window7_224.pth`, for Mapillary detectron2's `R-50.pkl`. Any number of processes
-that divides 8 gives the papers' 16 images per update, two at a time.
+BACKBONE is a file of ImageNet weights for the model's backbone: the Swin authors'
+`swin_tiny_patch4_window7_224.pth`, or for Mapillary detectron2's `R-50.pkl`. The batch size per
+process is 2; any number of processes that divides 8 gives the papers' 16 images per step.
 
-Differences from the released configurations: images are scaled by any factor of the range, with
-its logarithm uniform, relative to the test size; training squares replace Cityscapes' 512 x 1024
-pixels with as many; padding and unlabelled pixels teach nothing (docs/numerics.md).
+Differences from the released configurations: the scale is drawn log-uniformly from its range,
+relative to the test size; for Cityscapes, square crops replace crops of 512 x 1024 pixels with
+about the same area; padding and unlabelled pixels have no loss (docs/numerics.md).
 """
 
 import os
@@ -25,12 +25,12 @@ IMAGES, AT_ONCE = 16, 2
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a published model was trained.
+    """Training recipe of a published model.
 
     Attributes:
-        model: The published configuration: architecture, test size and rules.
-        expected: Its scores, in percent.
-        settings: All else.
+        model: Name of the published configuration: architecture, test size and post-processing.
+        expected: Published scores, in percent.
+        settings: Training settings.
     """
 
     model: str
@@ -38,8 +38,8 @@ class Recipe:
     settings: TrainingSettings
 
 
-def settings_of(steps: int, schedule: str, augmentation: Augmentation) -> TrainingSettings:
-    """Give what all of them share: 16 images, AdamW at 1e-4, a tenth of it for the backbone."""
+def build_settings(steps: int, schedule: str, augmentation: Augmentation) -> TrainingSettings:
+    """Build settings with the shared values: 16 images, AdamW at 1e-4, a tenth for the backbone."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return TrainingSettings(
         steps=steps,
@@ -61,35 +61,35 @@ def settings_of(steps: int, schedule: str, augmentation: Augmentation) -> Traini
 
 
 def recipes() -> dict[str, Recipe]:
-    """Give every recipe by the name of its data."""
+    """Return all recipes by dataset name."""
     return {
-        "coco": Recipe(  # large-scale jitter, 50 epochs, no change of colours
+        "coco": Recipe(  # large-scale jitter, 50 epochs, no colour augmentation
             model="mask2former-swin-tiny-coco-panoptic",
             expected={"PQ": 53.2, "AP": 43.3, "mIoU": 63.2},
-            settings=settings_of(
+            settings=build_settings(
                 368_750, "step", Augmentation(crop=1024, min_scale=0.1, max_scale=2.0, colour=0.0)
             ),
         ),
         "ade20k": Recipe(
             model="mask2former-swin-tiny-ade20k-semantic",
             expected={"mIoU": 47.7},
-            settings=settings_of(160_000, "poly", Augmentation(crop=512)),
+            settings=build_settings(160_000, "poly", Augmentation(crop=512)),
         ),
         "cityscapes": Recipe(
             model="mask2former-swin-tiny-cityscapes-panoptic",
             expected={"PQ": 63.9, "AP": 39.1, "mIoU": 80.5},
-            settings=settings_of(90_000, "poly", Augmentation(crop=736)),
+            settings=build_settings(90_000, "poly", Augmentation(crop=736)),
         ),
-        "mapillary": Recipe(  # published with Swin-L and ResNet-50 alone
+        "mapillary": Recipe(  # published only with Swin-L and ResNet-50
             model="mask2former-resnet50-mapillary-vistas-panoptic",
             expected={"PQ": 36.3, "mIoU": 50.7},
-            settings=settings_of(300_000, "poly", Augmentation(crop=1024)),
+            settings=build_settings(300_000, "poly", Augmentation(crop=1024)),
         ),
     }
 
 
 def main(name: str, data: Path, backbone: Path, out: Path) -> None:
-    """Train, or go on where a run was left."""
+    """Train, or resume an interrupted run."""
     recipe = recipes()[name]
     train(
         data,

@@ -1,10 +1,10 @@
-"""The recipe of the bundled model `nuclei`, leg by leg.
+"""Train the bundled model `nuclei` in two stages.
 
     python recipes/nuclei.py DATA OUT
 
-DATA holds `train/` and `val/`, each with `images/` and `masks/` (instance ids): BBBC038, stage 1 of
-the 2018 Data Science Bowl, CC0. One leg takes about an hour on two cores. `publish` writes the
-weights of a finished run as half-precision numbers, which halves the file.
+DATA contains `train/` and `val/`, each with `images/` and `masks/` (instance ids): BBBC038, stage 1
+of the 2018 Data Science Bowl, CC0. Each training stage takes about an hour on two cores. At the
+end, the weights are written in half precision, which halves the file size.
 """
 
 import sys
@@ -19,7 +19,7 @@ from unimask.training.run_folder import RunFolder
 
 NAMES = ("nucleus", "background")
 
-LEG_1 = TrainingSettings(
+STAGE_1 = TrainingSettings(
     steps=3000,
     batch_size=6,
     learning_rate=5e-4,
@@ -44,34 +44,36 @@ LEG_1 = TrainingSettings(
     ),
     criterion=CriterionConfig(num_points=2048, no_object_weight=0.4),
 )
-"""From scratch: `unimask-nano`, 4.6 million parameters. Most queries are cells of the image, so
-"no object" is not as common as among the paper's queries: its weight is 0.4 instead of 0.1, and
-scores mean what they say."""
+"""From scratch: `unimask-nano`, 4.6 million parameters. Most queries are selected from the image,
+so a smaller share of them than in the paper is matched with "no object". Its weight is 0.4 instead
+of 0.1, which also calibrates the scores."""
 
-LEG_2 = replace(
-    LEG_1,
+STAGE_2 = replace(
+    STAGE_1,
     steps=3200,
     seed=1,
     learning_rate=4e-4,
     backbone_rate=1.0,
     augmentation=replace(
-        LEG_1.augmentation, min_scale=0.6, max_scale=1.4, noise=4.0, blur=0.8, grey=0.1
+        STAGE_1.augmentation, min_scale=0.6, max_scale=1.4, noise=4.0, blur=0.8, grey=0.1
     ),
 )
-"""From leg 1's weights, which fitted train no better than val: more steps, gentler images. The
-backbone was never pretrained on anything else, so it learns at the full rate."""
+"""From the weights of stage 1, which scored no higher on training than on validation images: more
+steps and weaker augmentation. The backbone was not pretrained on other data, so it trains at the
+full learning rate."""
 
-LEGS = (LEG_1, LEG_2)
+STAGES = (STAGE_1, STAGE_2)
 
 OBJECT_THRESHOLD = 0.5
-"""Hence panoptic results keep queries from one half on; 0.8 belongs to a weight of 0.1."""
+"""Minimum panoptic score of a query; the usual 0.8 suits a "no object" weight of 0.1."""
 
 MIN_VISIBLE = 0.7
-"""Nuclei do not overlap in the truth: what better ones hide by a third is a duplicate."""
+"""Minimum visible share of a nucleus. Labelled nuclei do not overlap, so one that is hidden by more
+than 30 % is a duplicate."""
 
 
 def publish(weights: Path, target: Path) -> None:
-    """Write weights in half precision."""
+    """Write a model folder with weights in half precision and the thresholds above."""
     checkpoint: Checkpoint = read_huggingface(weights)
     state = {name: tensor.half() for name, tensor in checkpoint.state.items()}
     rules = replace(
@@ -81,16 +83,16 @@ def publish(weights: Path, target: Path) -> None:
 
 
 def finished(folder: Path, settings: TrainingSettings) -> bool:
-    """Say whether a leg has taken all its steps."""
+    """Return whether a stage has taken all its steps."""
     rows = RunFolder(folder).rows()
     return bool(rows) and int(rows[-1]["step"]) == settings.steps
 
 
 def main(data: Path, out: Path) -> None:
-    """Run the legs that are not finished, each from the last one's weights, then publish."""
+    """Run the unfinished stages, each from the previous one's weights, then publish the model."""
     model = "unimask-nano"
-    for number, settings in enumerate(LEGS, 1):
-        folder = out / f"leg{number}"
+    for number, settings in enumerate(STAGES, 1):
+        folder = out / f"stage{number}"
         if not finished(folder, settings):
             resume = (folder / "state.pt").exists()
             run = train(data, model, out=folder, names=NAMES, settings=settings, resume=resume)

@@ -41,7 +41,7 @@ def light_of(image: np.ndarray) -> str:
     pixels = image.astype(np.float32)
     if (pixels.max(2) - pixels.min(2)).mean() > 8:
         return "stained tissue"
-    return "light field" if np.median(pixels) > 128 else "fluorescence"
+    return "bright field" if np.median(pixels) > 128 else "fluorescence"
 
 
 def grade(value: float, low: float, high: float, words: tuple[str, str, str]) -> str:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from conftest import TINY_ONEFORMER, TINY_PROPOSALS, TINY_RESNET, TINY_SWIN, tiny_checkpoint
 from safetensors.torch import save_file
-from unimask.checkpoints.mask2former_shapes import read_segmenter
 
 import unimask
 from unimask.checkpoints import read_authors
 from unimask.checkpoints.authors.read import names_of
 from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.mask2former_shapes import read_segmenter
 from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import ConvNeXtConfig, DiNATConfig, ResNetConfig, SwinConfig, TaskQueriesConfig

@@ -71,7 +71,7 @@ def best_score(models: Iterable[PublishedModel], data: str, metric: str) -> str:
 def full_table(models: Iterable[PublishedModel]) -> str:
     """Return one row per published model."""
     rows = [
-        "| name | PQ | AP | mIoU | parameters (million) | licence | load by |",
+        "| name | PQ | AP | mIoU | parameters (million) | licence | load as |",
         "|---|---|---|---|---|---|---|",
     ]
     for model in models:

@@ -287,3 +287,18 @@ def test_things_without_objects_are_an_error(tmp_path):
     with pytest.raises(SettingsError, match="has no thing classes, only object, background"):
         convert(tmp_path / "maps", tmp_path / "out", to="coco-panoptic", things=tmp_path / "maps")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_inside_or_around_the_dataset_is_refused(tmp_path):
+    """What was written inside a dataset would be read as a part of it later."""
+    data = write_discs(tmp_path / "around" / "data", {"train": 1, "val": 1})
+    (tmp_path / "link").symlink_to(data)
+    for out in (data / "inner", data / "a" / "b", tmp_path / "link" / "inner"):
+        with pytest.raises(OutputError, match=r"is inside the dataset .*: give a folder outside"):
+            convert(data, out, to="coco")
+    with pytest.raises(OutputError, match="is around the dataset"):
+        convert(data, tmp_path / "around", to="coco")
+    with pytest.raises(OutputError, match="is inside the dataset"):
+        convert(data, data / "inner", to="coco", things=data)
+    assert sorted(os.listdir(data)) == ["train", "val"]
+    assert convert(data, tmp_path / "around" / "data-coco", to="coco").images["train"] == 1

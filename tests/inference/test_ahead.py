@@ -2,11 +2,12 @@
 
 import threading
 import time
+import weakref
 from contextlib import closing
 
 import pytest
 
-from unimask.inference.ahead import THREADS, ahead
+from unimask.inference.ahead import PIXELS_AHEAD, THREADS, ahead
 
 
 def test_results_come_in_order_whatever_takes_longest():
@@ -78,3 +79,39 @@ def test_items_come_when_they_are_done():
         for item, future in items:
             assert future.done() and future.result() == item
     assert time.perf_counter() - started >= 0.1
+
+
+def in_advance(sizes, most=2):
+    """Return the pixels that are in advance whenever an item is taken by the consumer."""
+    begun, found = [], []
+
+    def work(item):
+        begun.append(item)
+
+    for number, (item, _) in enumerate(ahead(sizes, work, most, pixels=lambda size: size)):
+        time.sleep(0.01)  # what may begin has begun
+        assert item == sizes[number]
+        found.append(sum(begun) - sum(sizes[: number + 1]))
+    return found
+
+
+def test_few_large_items_are_in_advance():
+    """Several images of 100 megapixels multiplied the memory of one."""
+    assert in_advance([1, 1, 1, 1, 1]) == [2, 2, 2, 1, 0]
+    large = PIXELS_AHEAD + 1
+    assert in_advance([large, large, large]) == [0, 0, 0]
+    assert in_advance([5, large, 5, 5]) == [0, 0, 5, 0]
+    half = PIXELS_AHEAD // 2
+    assert in_advance([half, half, half, half], most=9) == [half, half, half, 0]
+
+
+def test_results_are_released_once_they_were_taken():
+    class Large:
+        pass
+
+    taken = []
+    for _, future in ahead(range(4), lambda _: Large(), 0):
+        taken.append(weakref.ref(future.result()))
+        del future
+        time.sleep(0.05)
+        assert sum(result() is not None for result in taken) <= 1

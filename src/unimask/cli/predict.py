@@ -133,6 +133,7 @@ def readable(
             failures.append(str(outcome))
         else:
             yield path, outcome
+        del outcome  # else its image stays in memory while the next one is read
 
 
 def require_model(model: str | None) -> str:
@@ -162,12 +163,15 @@ def write_results(
         path, result = item
         result.save(out, stems[path])
 
+    def pixels(item: tuple[str, "Result"]) -> int:
+        return item[1].size[0] * item[1].size[1]
+
     console = Terminal()
     table = Table("image", "size", "found", "ms", box=None, pad_edge=False)
     empty: list[str] = []
     with (
         Progress(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar,
-        closing(ahead(results, write, MAX_PENDING_WRITES)) as written,
+        closing(ahead(results, write, MAX_PENDING_WRITES, pixels)) as written,
     ):
         row = bar.add_task("segmenting", total=len(stems), rate="")
         for (path, result), future in written:
@@ -185,6 +189,7 @@ def write_results(
             table.add_row(*table_cells(path, stems[path], result))
             if result.candidates:
                 empty.append(describe_candidates(path, result))
+            del result, future
     print_results(console, table, out, empty)
     for failure in failures:
         print_error(failure)
@@ -250,7 +255,7 @@ def find_images(
 
     Images of a folder keep its subfolders. Arguments without images are added to `failures`.
     """
-    from unimask.processing.images import list_images
+    from unimask.inference.sources import list_sources
 
     for source in sources:
         if source.startswith(("http://", "https://")):
@@ -258,7 +263,7 @@ def find_images(
             continue
         folder = Path(source) if Path(source).is_dir() else None
         try:
-            for path in list_images(source, recursive=recursive):
+            for path in list_sources(source, recursive=recursive):
                 inner = Path(path.name) if folder is None else path.relative_to(folder)
                 yield str(path), inner.with_suffix("").as_posix()
         except UnimaskError as error:

@@ -86,7 +86,7 @@ def convert(
 
     Raises:
         DataError: An image or its labels cannot be read, or cannot be represented in the format.
-        OutputError: `out` is not empty, or cannot be written.
+        OutputError: `out` is not empty, overlaps with a dataset's folder, or cannot be written.
         SettingsError: The format is unknown, or images are not files that could be linked.
 
     Example:
@@ -96,6 +96,8 @@ def convert(
     if to not in FORMATS:
         raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")
     target, written = Path(out), Written(Path(out))
+    for folder in (data, things):
+        check_apart(folder, target)
     source = DatasetFolder(Path(data), DatasetOptions(names, format=format, masks=masks))
     above = None if things is None else DatasetFolder(Path(things))
     splits = (split,) if split is not None else source.split_names()
@@ -114,6 +116,20 @@ def convert(
         if writer is not None:
             written.told = [f"lost: {count} {what}" for what, count in writer.lost.items() if count]
     return written
+
+
+def check_apart(data: str | Path | None, out: Path) -> None:
+    """Raise if one of two folders is inside the other.
+
+    Raises:
+        OutputError: They overlap, so that a later reader would take results for data.
+    """
+    if data is None or not Path(data).is_dir():
+        return
+    source, target = Path(data).resolve(), out.resolve()
+    if source in target.parents or target in source.parents:
+        relation = "inside" if source in target.parents else "around"
+        raise OutputError(f"{out} is {relation} the dataset {data}: give a folder outside it")
 
 
 def with_things(dataset: Dataset) -> Dataset:

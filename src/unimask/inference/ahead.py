@@ -21,8 +21,15 @@ POLL_SECONDS = 0.2
 """Longest time without a look for signals: Python misses one that arrives just before it waits."""
 
 
+PIXELS_AHEAD = 2**25
+"""Largest number of pixels of all images in advance."""
+
+
 def ahead(
-    items: Iterable[Item], work: Callable[[Item], Done], most: int
+    items: Iterable[Item],
+    work: Callable[[Item], Done],
+    most: int,
+    pixels: Callable[[Item], int] = lambda item: 0,
 ) -> Generator[tuple[Item, "Future[Done]"]]:
     """Process items in threads while the consumer is busy with earlier ones.
 
@@ -33,6 +40,9 @@ def ahead(
         items: Items to process, taken as needed.
         work: Function applied to each item; must be thread-safe.
         most: Largest number of items in advance, finished or not, which bounds the memory.
+        pixels: Function that returns the number of pixels of an item. Beside the item that the
+            consumer has, items of at most `PIXELS_AHEAD` pixels are in advance; a larger one is
+            processed only when the consumer waits for it.
 
     Yields:
         Each item with its finished future, in order; `result()` raises the item's error.
@@ -48,15 +58,23 @@ def ahead(
                     future.set_result(work(item))
                 except BaseException as error:
                     future.set_exception(error)
+            del task, item, future  # else the last result stays in memory
 
     threads = [Thread(target=serve, name="unimask", daemon=True) for _ in range(THREADS)]
     try:
         for thread in threads:
             thread.start()
+        sizes: deque[int] = deque()
         for item in items:
+            sizes.append(pixels(item))
+            while waiting and sum(sizes) > PIXELS_AHEAD:
+                sizes.popleft()
+                yield finished(waiting.popleft())
             waiting.append((item, Future()))
             tasks.put(waiting[-1])
-            if len(waiting) > most:
+            del item
+            while len(waiting) > most or sum(sizes) > PIXELS_AHEAD:
+                sizes.popleft()
                 yield finished(waiting.popleft())
         while waiting:
             yield finished(waiting.popleft())

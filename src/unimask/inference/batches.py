@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from unimask.errors import ImageError
 from unimask.inference.ahead import ahead
-from unimask.processing.images import ImageArray, Source
+from unimask.processing.images import ImageArray, Source, count_pixels
 from unimask.processing.preprocess import Preprocessed
 
 
@@ -31,12 +31,13 @@ def prefetched(
             except ImageError as error:
                 yield error
         return
-    with closing(ahead(images, prepare, max_pending)) as futures:
+    with closing(ahead(images, prepare, max_pending, count_pixels)) as futures:
         for _, future in futures:
             try:
                 yield future.result()
             except ImageError as error:
                 yield error
+            del future  # else its image stays in memory while the next one is read
 
 
 def equal_sizes(
@@ -52,6 +53,7 @@ def equal_sizes(
             yield item
             continue
         batch.append(item)
+        del item  # else it stays in memory while the next image is read
         if len(batch) == batch_size:
             yield batch
             batch = []

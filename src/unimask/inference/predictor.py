@@ -17,6 +17,7 @@ from unimask.checkpoints import Checkpoint, write_huggingface
 from unimask.errors import ImageError, TaskError
 from unimask.inference.batches import Pending, equal_sizes, prefetched
 from unimask.inference.compiled import CompiledSegmenter
+from unimask.inference.sources import list_sources
 from unimask.kernels.memory import keep_freed_memory, release_freed_memory
 from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
@@ -28,7 +29,6 @@ from unimask.processing.images import (
     Source,
     Window,
     is_folder_or_pattern,
-    list_images,
     read_image,
 )
 from unimask.processing.multichannel import to_displayable
@@ -184,7 +184,7 @@ class Predictor:
             max_pixels=max_pixels,
         )
         if isinstance(images, str | Path) and is_folder_or_pattern(images):
-            images = list_images(images)
+            images = list_sources(images)
         elif isinstance(images, ONE_IMAGE) or not isinstance(images, Iterable):
             return next(stream(iter((images,))))
         results = stream(images)
@@ -275,6 +275,7 @@ class Predictor:
                         yield group
                     else:
                         raise group
+                    del group  # else its images stay in memory while the next ones are read
 
         return results()
 

@@ -254,6 +254,26 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, options: ImageOption
     return np.array(array, order="C") if array is original else array
 
 
+def count_pixels(source: Source) -> int:
+    """Count the pixels of an image by its header; 0 if that does not state them."""
+    if isinstance(source, np.ndarray):
+        return int(np.prod(source.shape[:2]))
+    try:
+        if isinstance(source, Image.Image):
+            return source.width * source.height
+        path = Path(source)
+        if not path.is_file():
+            return 0
+        if path.suffix.lower() == ".npy":
+            return int(np.prod(read_array(path).shape[:2]))
+        with no_limit_of_pil():
+            image = Image.open(path)
+        with image:
+            return image.width * image.height
+    except Exception:  # many types of exceptions; `read_image` raises one with a clear message
+        return 0
+
+
 def is_folder_or_pattern(source: str | Path) -> bool:
     """Return whether a path is a folder or a glob pattern."""
     if str(source).startswith(("http://", "https://")):
@@ -331,6 +351,7 @@ __all__ = [
     "ImageWarning",
     "Source",
     "Window",
+    "count_pixels",
     "is_folder_or_pattern",
     "list_images",
     "read_image",

@@ -1,0 +1,40 @@
+"""Images to segment in folders and patterns."""
+
+import os
+import warnings
+from pathlib import Path
+
+from unimask.processing.images import ImageWarning, list_images
+
+SHOWN = 3
+"""Number of folders that a warning names."""
+
+
+def list_sources(source: str | Path, *, recursive: bool = True) -> list[Path]:
+    """List the images that a path, a folder or a pattern names, without the label maps beside them.
+
+    Args:
+        source: Path, folder or glob pattern.
+        recursive: Whether subfolders of a folder are searched as well.
+
+    Raises:
+        ImageError: There are none.
+    """
+    paths = list_images(source, recursive=recursive)
+    if len(paths) < 2:
+        return paths
+    # Imported here because single images do not need it.
+    from unimask.datasets.maps.separate_maps import separate_maps
+
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    images, maps = separate_maps(paths, root)
+    if maps:
+        folders = sorted({str(path.parent) for path in maps})
+        more = f" and {len(folders) - SHOWN} more folders" if len(folders) > SHOWN else ""
+        warnings.warn(
+            f"{len(maps)} label maps in {', '.join(folders[:SHOWN])}{more} are not segmented: give "
+            "that folder itself if they are images",
+            ImageWarning,
+            stacklevel=3,
+        )
+    return images

@@ -5,9 +5,12 @@ import time
 import weakref
 from contextlib import closing
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from unimask.inference.ahead import PIXELS_AHEAD, THREADS, ahead
+from unimask.processing.images import count_pixels
 
 
 def test_results_come_in_order_whatever_takes_longest():
@@ -115,3 +118,15 @@ def test_results_are_released_once_they_were_taken():
         del future
         time.sleep(0.05)
         assert sum(result() is not None for result in taken) <= 1
+
+
+def test_pixels_are_counted_by_headers(tmp_path):
+    image = Image.new("RGB", (30, 20))
+    np.save(tmp_path / "a.npy", np.zeros((4, 5, 3)))
+    for name in ("a.png", "a.jpg", "a.tif"):
+        image.save(tmp_path / name)
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG")
+    counts = {path.name: count_pixels(path) for path in tmp_path.iterdir()}
+    assert counts == {"a.png": 600, "a.jpg": 600, "a.tif": 600, "a.npy": 20, "broken.png": 0}
+    assert count_pixels(image) == 600 and count_pixels(np.zeros((4, 5, 3), np.uint8)) == 20
+    assert count_pixels("http://nowhere/a.png") == count_pixels(tmp_path) == 0

@@ -265,8 +265,8 @@ def count_pixels(source: Source) -> int:
         if not path.is_file():
             return 0
         if path.suffix.lower() == ".npy":
-            return int(np.prod(read_array(path).shape[:2]))
-        with no_limit_of_pil():
+            return int(np.prod(open_array(path).shape[:2]))
+        with pil_limit_disabled():
             image = Image.open(path)
         with image:
             return image.width * image.height

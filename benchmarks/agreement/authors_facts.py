@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.agreement.authors_yaml import Facts, Settings, name_of, read_all, their_facts
-from unimask.checkpoints.authors.recognition import publication_of_size
+from unimask.checkpoints.authors.recognition import find_publication_by_size
 from unimask.config import (
     ConvNeXtConfig,
     DeformablePixelDecoderConfig,
@@ -223,11 +223,11 @@ def compare_file(family: str, url: str, configs: dict[Path, Settings]) -> bool:
     path = next(p for p in configs if told in str(p) and p.stem in spelled)
     name = name_of(family, path, configs[path])
     configuration = MODEL_CONFIGS[name]
-    found, assumed = publication_of_size(configuration.network(), Path("/downloads") / file)
+    found, assumed = find_publication_by_size(configuration.network(), Path("/downloads") / file)
     known = found is configuration.publication and file[12:18] in found.files and assumed is None
     # Under another name the folders of its address tell as much.
     renamed = Path("/zoo", *folders, stem, "model.pkl")
-    again, assumed = publication_of_size(configuration.network(), renamed)
+    again, assumed = find_publication_by_size(configuration.network(), renamed)
     known = known and again is configuration.publication and assumed is None
     print(f"{file} {'is' if known else 'is NOT'} taken for {name}")
     return known

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import unimask
 from unimask.checkpoints import read_authors
-from unimask.checkpoints.authors.read import names_of
+from unimask.checkpoints.authors.read import select_rules
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
@@ -213,7 +213,7 @@ def compare(name: str, config: SegmenterConfig, norm: str, *, logits: bool) -> f
 def compare_names(name: str, theirs: nn.Module, config: SegmenterConfig) -> float:
     """Print whether names and shapes agree; give 0 if they do, else 1."""
     state = theirs.state_dict()
-    expected = to_theirs(build_skeleton(config).state_dict(), names_of(config))
+    expected = to_theirs(build_skeleton(config).state_dict(), select_rules(config))
     needed = {key for key in state if key.split(".")[-1] not in UNUSED}
     wrong = {
         key

@@ -9,10 +9,15 @@ from contracts.test_backbones import TINY
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimask.checkpoints import fit_channels, read_authors, read_channels, read_huggingface
+from unimask.checkpoints import (
+    adapt_channels,
+    adapt_checkpoint_channels,
+    read_authors,
+    read_huggingface,
+)
 from unimask.checkpoints import write_huggingface as write
 from unimask.checkpoints.authors.mask2former_names import NAMES
-from unimask.checkpoints.channels import spread
+from unimask.checkpoints.channels import adapt_first_layer
 from unimask.checkpoints.keymap import to_theirs
 from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError
@@ -34,7 +39,7 @@ def in_turn(pixel_values):
 @pytest.mark.parametrize("backbone", TINY.values(), ids=TINY)
 def test_more_channels_change_nothing_until_they_learn(backbone):
     before = tiny_checkpoint(replace(TINY_RESNET, backbone=backbone))
-    after = read_channels("tiny", before, 5)
+    after = adapt_checkpoint_channels("tiny", before, 5)
     assert after.config.backbone == replace(backbone, in_channels=5)
     changed = [n for n, t in after.state.items() if t.shape != before.state[n].shape]
     assert len(changed) == 1
@@ -48,7 +53,7 @@ def test_more_channels_change_nothing_until_they_learn(backbone):
 @pytest.mark.parametrize("config", [TINY_RESNET, TINY_SWIN], ids=["resnet", "swin"])
 def test_fewer_channels_are_seen_as_rgb_made_of_them(config, channels):
     before = tiny_checkpoint(config)
-    after = read_channels("tiny", before, channels)
+    after = adapt_checkpoint_channels("tiny", before, channels)
     pixel_values = torch.randn(1, channels, 64, 64)
     torch.testing.assert_close(
         predicted(after, pixel_values), predicted(before, in_turn(pixel_values)),
@@ -61,7 +66,7 @@ def test_a_first_layer_is_linear_in_what_rgb_would_be(channels, seed):
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(4, 3, 3, 3, generator=generator)
     image = torch.randn(1, channels, 7, 7, generator=generator)
-    found = torch.nn.functional.conv2d(image, spread(weight, channels))
+    found = torch.nn.functional.conv2d(image, adapt_first_layer(weight, channels))
     expected = torch.nn.functional.conv2d(in_turn(image), weight)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
@@ -72,30 +77,32 @@ def test_normalisation_follows():
     average = pytest.approx((123.675 + 116.28 + 103.53) / 3)
     assert rules.with_channels(5).mean == (*rules.mean, average, average)
     assert rules.with_channels(1).mean == (average,) and len(rules.with_channels(2).std) == 2
-    assert read_channels("tiny", tiny_checkpoint(), 4).preprocessing.std[:3] == rules.std
+    assert (
+        adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4).preprocessing.std[:3] == rules.std
+    )
 
 
 def test_nothing_changes_where_nothing_is_asked():
     checkpoint = tiny_checkpoint()
-    assert read_channels("tiny", checkpoint, None) is checkpoint
-    assert read_channels("tiny", checkpoint, 3) is checkpoint
+    assert adapt_checkpoint_channels("tiny", checkpoint, None) is checkpoint
+    assert adapt_checkpoint_channels("tiny", checkpoint, 3) is checkpoint
 
 
 def test_what_cannot_be_fitted_is_refused():
-    four = read_channels("tiny", tiny_checkpoint(), 4)
-    with pytest.raises(CheckpointError, match="tiny reads 4 channels, and only weights of RGB"):
-        read_channels("tiny", four, 5)
+    four = adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4)
+    with pytest.raises(CheckpointError, match="tiny reads 4 channels, and only weights for RGB"):
+        adapt_checkpoint_channels("tiny", four, 5)
     wanted = {"a": torch.zeros(2, 5, 3, 3)}
     for given_shape in ((2, 12, 3, 3), (3, 3, 3, 3), (2, 3)):
-        with pytest.raises(CheckpointError, match=r"a is .* only weights of single channels"):
-            fit_channels({"a": torch.zeros(given_shape)}, wanted, 5)
+        with pytest.raises(CheckpointError, match=r"a is .* only first layers"):
+            adapt_channels({"a": torch.zeros(given_shape)}, wanted, 5)
 
 
 @pytest.mark.parametrize("channels", [1, 5])
 @pytest.mark.parametrize("backbone", TINY.values(), ids=TINY)
 def test_folders_come_back(tmp_path, backbone, channels):
     checkpoint = tiny_checkpoint(replace(TINY_RESNET, backbone=backbone))
-    checkpoint = read_channels("tiny", checkpoint, channels)
+    checkpoint = adapt_checkpoint_channels("tiny", checkpoint, channels)
     write(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)
     assert again.config == checkpoint.config and again.preprocessing == checkpoint.preprocessing
@@ -103,7 +110,7 @@ def test_folders_come_back(tmp_path, backbone, channels):
 
 
 def test_a_folder_that_contradicts_itself_is_refused(tmp_path):
-    checkpoint = read_channels("tiny", tiny_checkpoint(), 4)
+    checkpoint = adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4)
     write(tmp_path, replace(checkpoint, preprocessing=PreprocessingConfig()))
     with pytest.raises(CheckpointError, match="reads 4 channels, but there are 3 means and 3"):
         read_huggingface(tmp_path)

@@ -14,7 +14,7 @@ from parity.test_oneformer_dinat import labels_of
 from parity.theirs import random_weights
 
 from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
-from unimask.checkpoints.huggingface.compatibility import misfit
+from unimask.checkpoints.huggingface.compatibility import transformers_incompatibility
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
     MapEncoderConfig,
@@ -166,9 +166,9 @@ def check_folder(config, folder):
     assert all(torch.equal(again.state[name], value) for name, value in checkpoint.state.items())
     family = json.loads((folder / "config.json").read_text())["model_type"]
     if family == "unimask":
-        assert misfit(config)
+        assert transformers_incompatibility(config)
         return
-    assert misfit(config) is None
+    assert transformers_incompatibility(config) is None
     images = torch.randn(
         2,
         config.backbone.in_channels,
@@ -214,7 +214,7 @@ THEIRS = {
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_transformers_has_is_written_for_it_and_nothing_else(name):
-    why = misfit(PRESETS[name](3))
+    why = transformers_incompatibility(PRESETS[name](3))
     if name in THEIRS:
         assert why is None
     if name in ("mask2former-nano", "oneformer-nano", "unimask-nano"):

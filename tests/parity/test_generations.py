@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 import unimask
 from unimask.checkpoints import read_huggingface, write_huggingface
 from unimask.checkpoints.huggingface.backbone_names import ENCODER
-from unimask.checkpoints.huggingface.defaults import DEFAULTS, UNNAMED
+from unimask.checkpoints.huggingface.defaults import DEFAULT_CLASS_NAMES, DEFAULTS
 from unimask.errors import CheckpointError
 
 NUMBERS = {
@@ -156,8 +156,10 @@ def test_two_unnamed_classes_may_be_left_out(tmp_path):
         describe(tmp_path, lambda content, names=names: content.update(id2label=names))
         if names == "left out":
             describe(tmp_path, lambda content: content.pop("id2label"))
-        assert read_huggingface(tmp_path).labels.names == tuple(UNNAMED.values())
-    assert transformers.PretrainedConfig().id2label == {int(k): v for k, v in UNNAMED.items()}
+        assert read_huggingface(tmp_path).labels.names == tuple(DEFAULT_CLASS_NAMES.values())
+    assert transformers.PretrainedConfig().id2label == {
+        int(k): v for k, v in DEFAULT_CLASS_NAMES.items()
+    }
 
 
 @pytest.mark.parametrize("told", [{"backbone_config": None}, {}])

@@ -11,7 +11,7 @@ from parity.theirs import assert_same_logits
 
 from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.checkpoints.huggingface.config import write_config
-from unimask.checkpoints.huggingface.folder import names_in
+from unimask.checkpoints.huggingface.folder import select_rules
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import DiNATConfig, PostprocessingConfig, PreprocessingConfig
@@ -109,7 +109,7 @@ def test_the_published_size_has_their_names_and_shapes(texts):
             transformers.OneFormerConfig.from_dict(told)
         )
     wanted = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
-    state = to_theirs(build_skeleton(config).state_dict(), names_in("oneformer"))
+    state = to_theirs(build_skeleton(config).state_dict(), select_rules("oneformer"))
     ours = {name: tuple(tensor.shape) for name, tensor in state.items()}
     assert ours.items() <= wanted.items()
     assert wanted.keys() - ours.keys() <= LOSS

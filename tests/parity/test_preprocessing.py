@@ -9,7 +9,7 @@ from transformers.models.mask2former.image_processing_pil_mask2former import (
     Mask2FormerImageProcessorPil,
 )
 
-from unimask.checkpoints.huggingface.preprocessor import read_as_written
+from unimask.checkpoints.huggingface.preprocessor import read_literal_preprocessing
 from unimask.config import PreprocessingConfig
 from unimask.processing.preprocess import preprocess
 
@@ -30,7 +30,9 @@ def test_squashed_images_are_theirs(shape, told):
     processor = Mask2FormerImageProcessorPil(**told)
     theirs = processor(image, return_tensors="pt")["pixel_values"][0]
     written = json.loads(processor.to_json_string())
-    config = read_as_written({"model_type": "mask2former"}, written, PreprocessingConfig())
+    config = read_literal_preprocessing(
+        {"model_type": "mask2former"}, written, PreprocessingConfig()
+    )
     ours = preprocess(image, config)
     assert ours.input_size == ours.padded_size == tuple(theirs.shape[1:])
     torch.testing.assert_close(ours.pixel_values, theirs, atol=1e-5, rtol=0)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from unimask.checkpoints.authors.dinat_dilations import told_dilations
-from unimask.checkpoints.authors.recognition import publication_of_size
+from unimask.checkpoints.authors.dinat_dilations import dilations_from_name
+from unimask.checkpoints.authors.recognition import find_publication_by_size
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import PerPixelConfig, PerPixelPlusConfig
 from unimask.inference.names import EXAMPLES
@@ -38,14 +38,14 @@ def test_every_published_model_is_listed_once():
 def test_files_are_recognised_as_what_they_are_listed_as(model):
     configuration = MODEL_CONFIGS[model.name]
     path = Path("/x") / Path(model.file).name
-    found, assumed = publication_of_size(configuration.network(), path)
+    found, assumed = find_publication_by_size(configuration.network(), path)
     assert assumed is None and found is configuration.publication
 
 
 @pytest.mark.parametrize("model", published_models("dinat"), ids=lambda model: model.name)
 def test_names_of_files_tell_dilations(model):
     kernel = 7 if model.data == "cityscapes" else 11
-    first = told_dilations(Path(model.file), kernel, (3, 4, 18, 5))[0][1]
+    first = dilations_from_name(Path(model.file), kernel, (3, 4, 18, 5))[0][1]
     assert first == (28 if model.size == 1280 else 18 if kernel == 7 else 20)
 
 

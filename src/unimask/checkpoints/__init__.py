@@ -1,9 +1,9 @@
 """Conversion between files of other projects and the state dicts of this package."""
 
 from unimask.checkpoints.authors.read import read_authors
-from unimask.checkpoints.channels import fit_channels, read_channels
+from unimask.checkpoints.channels import adapt_channels, adapt_checkpoint_channels
 from unimask.checkpoints.checkpoint import Checkpoint
-from unimask.checkpoints.huggingface.compatibility import misfit
+from unimask.checkpoints.huggingface.compatibility import transformers_incompatibility
 from unimask.checkpoints.huggingface.folder import (
     Preprocessing,
     read_huggingface,
@@ -15,12 +15,12 @@ from unimask.checkpoints.imagenet.timm import timm_normalisation
 __all__ = [
     "Checkpoint",
     "Preprocessing",
-    "fit_channels",
-    "misfit",
+    "adapt_channels",
+    "adapt_checkpoint_channels",
     "read_authors",
     "read_backbone",
-    "read_channels",
     "read_huggingface",
     "timm_normalisation",
+    "transformers_incompatibility",
     "write_huggingface",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unimask.checkpoints.authors.dinat_dilations import told_dilations
+from unimask.checkpoints.authors.dinat_dilations import dilations_from_name
 from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
@@ -23,11 +23,11 @@ from unimask.errors import CheckpointError
 
 State = Mapping[str, Tensor]
 
-DEEPLAB_GRID = (1, 2, 4)
+DEEPLAB_DILATIONS = (1, 2, 4)
 """Dilations of the last stage's three blocks in ResNets with DeepLab's stem."""
 
 
-def shape(state: State, name: str, axes: int | None = None) -> tuple[int, ...]:
+def tensor_shape(state: State, name: str, axes: int | None = None) -> tuple[int, ...]:
     """Return the shape of a tensor.
 
     Args:
@@ -46,14 +46,14 @@ def shape(state: State, name: str, axes: int | None = None) -> tuple[int, ...]:
     return dims
 
 
-def count(state: State, prefix: str) -> int:
+def count_modules(state: State, prefix: str) -> int:
     """Count the numbered modules under a name."""
     start = len(prefix) + 1
     children = {name[start:].split(".")[0] for name in state if name.startswith(f"{prefix}.")}
     return sum(part.isdecimal() for part in children)
 
 
-def read_backbone_config(state: State, path: Path) -> BackboneConfig:
+def infer_backbone(state: State, path: Path) -> BackboneConfig:
     """Derive the type and configuration of the backbone.
 
     Args:
@@ -64,21 +64,21 @@ def read_backbone_config(state: State, path: Path) -> BackboneConfig:
         CheckpointError: The backbone is unknown.
     """
     if "backbone.downsample_layers.0.0.weight" in state:
-        return read_convnext(state)
+        return infer_convnext(state)
     if "backbone.levels.0.blocks.0.attn.rpb" in state:
-        return read_dinat(state, path)
+        return infer_dinat(state, path)
     if "backbone.patch_embed.proj.weight" in state:
-        return read_swin(state)
+        return infer_swin(state)
     if "backbone.stem.conv1.weight" in state:
-        return read_resnet(state)
+        return infer_resnet(state)
     parts = sorted({name.split(".")[1] for name in state if name.startswith("backbone.")})
     evidence = f"its parts are {', '.join(parts[:6])}" if parts else "the file has none"
     raise CheckpointError(
-        f"the backbone is not known here ({evidence}); known are ResNet, Swin, ConvNeXt and DiNAT"
+        f"the backbone is unknown ({evidence}); supported are ResNet, Swin, ConvNeXt and DiNAT"
     )
 
 
-def read_swin(state: State) -> SwinConfig:
+def infer_swin(state: State) -> SwinConfig:
     """Derive a Swin configuration; heads and window follow from the relative position tables.
 
     Raises:
@@ -86,79 +86,88 @@ def read_swin(state: State) -> SwinConfig:
     """
     if "backbone.absolute_pos_embed" in state:
         raise CheckpointError(
-            "its Swin has absolute positions too (APE), which no published network has, and "
-            "which are not known here"
+            "its Swin has absolute position embeddings too (APE), which no published network has "
+            "and which are not supported"
         )
-    stages = range(count(state, "backbone.layers"))
+    stages = range(count_modules(state, "backbone.layers"))
     blocks = [f"backbone.layers.{stage}.blocks" for stage in stages]
-    depths = four([count(state, name) for name in blocks])
-    tables = [shape(state, f"{name}.0.attn.relative_position_bias_table", 2) for name in blocks]
+    depths = to_four_stages([count_modules(state, name) for name in blocks])
+    tables = [
+        tensor_shape(state, f"{name}.0.attn.relative_position_bias_table", 2) for name in blocks
+    ]
     side = math.isqrt(tables[0][0])
     if side * side != tables[0][0] or side % 2 == 0:
-        raise CheckpointError(f"a table of {tables[0][0]} relative positions is of no window")
-    dim, channels = shape(state, "backbone.patch_embed.proj.weight", 4)[:2]
+        raise CheckpointError(f"a table of {tables[0][0]} relative positions fits no window")
+    dim, channels = tensor_shape(state, "backbone.patch_embed.proj.weight", 4)[:2]
     return SwinConfig(
         embed_dim=dim,
         depths=depths,
-        num_heads=four([heads for _, heads in tables]),
+        num_heads=to_four_stages([heads for _, heads in tables]),
         window_size=(side + 1) // 2,
-        mlp_ratio=shape(state, f"{blocks[0]}.0.mlp.fc1.weight")[0] / dim,
+        mlp_ratio=tensor_shape(state, f"{blocks[0]}.0.mlp.fc1.weight")[0] / dim,
         in_channels=channels,
     )
 
 
-def read_resnet(state: State) -> ResNetConfig:
+def infer_resnet(state: State) -> ResNetConfig:
     """Derive a ResNet configuration; frozen and synchronised batch norms have the same tensors."""
     stages = [f"backbone.res{number}" for number in range(2, 6)]
     deep = f"{stages[0]}.0.conv3.weight" in state
     last = "conv3" if deep else "conv2"
     statistics = "backbone.stem.conv1.norm.running_mean" in state
     deeplab = "backbone.stem.conv3.weight" in state
-    stem = shape(state, f"backbone.stem.conv{3 if deeplab else 1}.weight")
+    stem = tensor_shape(state, f"backbone.stem.conv{3 if deeplab else 1}.weight")
     return ResNetConfig(
         block="bottleneck" if deep else "basic",
         stem="deeplab" if deeplab else "basic",
         stem_channels=stem[0],
-        channels=four([shape(state, f"{stage}.0.{last}.weight")[0] for stage in stages]),
-        depths=four([count(state, stage) for stage in stages]),
+        channels=to_four_stages(
+            [tensor_shape(state, f"{stage}.0.{last}.weight")[0] for stage in stages]
+        ),
+        depths=to_four_stages([count_modules(state, stage) for stage in stages]),
         norm="frozen_batch" if statistics else "group",
-        last_dilations=DEEPLAB_GRID if deeplab else (),
-        in_channels=shape(state, "backbone.stem.conv1.weight", 4)[1],
+        last_dilations=DEEPLAB_DILATIONS if deeplab else (),
+        in_channels=tensor_shape(state, "backbone.stem.conv1.weight", 4)[1],
     )
 
 
-def read_convnext(state: State) -> ConvNeXtConfig:
+def infer_convnext(state: State) -> ConvNeXtConfig:
     """Derive a ConvNeXt configuration; blocks without layer scale have no `gamma`."""
-    stages = range(count(state, "backbone.stages"))
-    norms = [shape(state, f"backbone.norm{stage}.weight")[0] for stage in stages]
+    stages = range(count_modules(state, "backbone.stages"))
+    norms = [tensor_shape(state, f"backbone.norm{stage}.weight")[0] for stage in stages]
     scaled = "backbone.stages.0.0.gamma" in state
     return ConvNeXtConfig(
-        dims=four(norms),
-        depths=four([count(state, f"backbone.stages.{stage}") for stage in stages]),
+        dims=to_four_stages(norms),
+        depths=to_four_stages(
+            [count_modules(state, f"backbone.stages.{stage}") for stage in stages]
+        ),
         layer_scale=1.0 if scaled else 0.0,
-        in_channels=shape(state, "backbone.downsample_layers.0.0.weight", 4)[1],
+        in_channels=tensor_shape(state, "backbone.downsample_layers.0.0.weight", 4)[1],
     )
 
 
-def read_dinat(state: State, path: Path) -> DiNATConfig:
+def infer_dinat(state: State, path: Path) -> DiNATConfig:
     """Derive a DiNAT configuration: heads and kernel from biases, dilations from the file name."""
-    levels = [f"backbone.levels.{level}.blocks" for level in range(count(state, "backbone.levels"))]
-    depths = four([count(state, name) for name in levels])
-    tables = [shape(state, f"{name}.0.attn.rpb", 3) for name in levels]
+    levels = [
+        f"backbone.levels.{level}.blocks"
+        for level in range(count_modules(state, "backbone.levels"))
+    ]
+    depths = to_four_stages([count_modules(state, name) for name in levels])
+    tables = [tensor_shape(state, f"{name}.0.attn.rpb", 3) for name in levels]
     kernel_size = (tables[0][1] + 1) // 2
-    dim = shape(state, "backbone.norm0.weight")[0]
+    dim = tensor_shape(state, "backbone.norm0.weight")[0]
     return DiNATConfig(
         embed_dim=dim,
-        num_heads=four([table[0] for table in tables]),
+        num_heads=to_four_stages([table[0] for table in tables]),
         kernel_size=kernel_size,
-        dilations=told_dilations(path, kernel_size, depths),
-        mlp_ratio=shape(state, f"{levels[0]}.0.mlp.fc1.weight")[0] / dim,
+        dilations=dilations_from_name(path, kernel_size, depths),
+        mlp_ratio=tensor_shape(state, f"{levels[0]}.0.mlp.fc1.weight")[0] / dim,
         drop_path=0.3,
-        in_channels=shape(state, "backbone.patch_embed.proj.0.weight", 4)[1],
+        in_channels=tensor_shape(state, "backbone.patch_embed.proj.0.weight", 4)[1],
     )
 
 
-def four(values: list[int]) -> tuple[int, int, int, int]:
+def to_four_stages(values: list[int]) -> tuple[int, int, int, int]:
     """Return the values of four stages as a tuple.
 
     Raises:

@@ -14,14 +14,14 @@ from unimask.errors import CheckpointError
 RGB = 3
 
 
-def fit_channels(
-    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], channels: int
+def adapt_channels(
+    state: Mapping[str, Tensor], target: Mapping[str, Tensor], channels: int
 ) -> dict[str, Tensor]:
     """Adapt weights for RGB images to another number of channels.
 
     Args:
         state: Weights under the names of our modules.
-        wanted: State dict of the target network, for shapes.
+        target: State dict of the target network, for shapes.
         channels: Number of image channels of the target network.
 
     Raises:
@@ -29,19 +29,19 @@ def fit_channels(
     """
     fitted = {}
     for name, tensor in state.items():
-        shape, known = tuple(wanted[name].shape), tuple(tensor.shape)
+        shape, known = tuple(target[name].shape), tuple(tensor.shape)
         if known != shape:
             if known[1:2] != (RGB,) or shape != (known[0], channels, *known[2:]):
                 raise CheckpointError(
                     f"{name} is {known} for RGB and {shape} for {channels} channels: "
-                    "only weights of single channels can be fitted"
+                    "only first layers can be adapted"
                 )
-            tensor = spread(tensor, channels)
+            tensor = adapt_first_layer(tensor, channels)
         fitted[name] = tensor
     return fitted
 
 
-def spread(weight: Float[Tensor, "o 3 i j"], channels: int) -> Float[Tensor, "o c i j"]:
+def adapt_first_layer(weight: Float[Tensor, "o 3 i j"], channels: int) -> Float[Tensor, "o c i j"]:
     """Adapt the weight of a first layer for RGB to another number of channels.
 
     With more channels, the first three take the weights of RGB and the others start at zero, so
@@ -59,7 +59,9 @@ def spread(weight: Float[Tensor, "o 3 i j"], channels: int) -> Float[Tensor, "o 
     return torch.stack(parts, 1)
 
 
-def read_channels(model: str, checkpoint: Checkpoint, channels: int | None) -> Checkpoint:
+def adapt_checkpoint_channels(
+    model: str, checkpoint: Checkpoint, channels: int | None
+) -> Checkpoint:
     """Adapt a trained network to another number of channels, including its normalisation.
 
     Args:
@@ -75,14 +77,14 @@ def read_channels(model: str, checkpoint: Checkpoint, channels: int | None) -> C
         return checkpoint
     if backbone.in_channels != RGB:
         raise CheckpointError(
-            f"{model} reads {backbone.in_channels} channels, and only weights of RGB can be fitted "
-            f"to others: give {backbone.in_channels} channels, or weights of RGB"
+            f"{model} reads {backbone.in_channels} channels, and only weights for RGB can be "
+            f"adapted to others: use images of {backbone.in_channels} channels, or weights for RGB"
         )
     config = replace(checkpoint.config, backbone=replace(backbone, in_channels=channels))
     target_state = build_skeleton(config).state_dict()
     return replace(
         checkpoint,
         config=config,
-        state=fit_channels(checkpoint.state, target_state, channels),
+        state=adapt_channels(checkpoint.state, target_state, channels),
         preprocessing=checkpoint.preprocessing.with_channels(channels),
     )

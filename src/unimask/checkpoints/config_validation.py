@@ -20,27 +20,27 @@ from unimask.config import (
 )
 from unimask.errors import CheckpointError, one_line
 
-LARGEST = 2**16
+MAX_INTEGER = 2**16
 """Maximum of integers: widths, queries, classes. The vocabulary has 49408."""
 
-LARGEST_EDGE = 2**14
+MAX_EDGE = 2**14
 """Maximum edge of images in pixels; the largest published one is 5120."""
 
-LARGEST_FLOAT = 1e10
+MAX_FLOAT = 1e10
 """Maximum of other numbers: a window may lie anywhere within 32-bit values."""
 
-MAY_BE_ZERO = frozenset({"num_layers", "size_divisor", "context", "max_proposals"})
+ZERO_ALLOWED = frozenset({"num_layers", "size_divisor", "context", "max_proposals"})
 
-SPARE = 2**24
+SPARE_ELEMENTS = 2**24
 """Numbers that a network may have beyond twice those of its file, for a text encoder that is left
 out.
 """
 
-MOST_LAYERS = 500
-WIDEST_WINDOW = 64
+MAX_LAYERS = 500
+MAX_WINDOW_SIZE = 64
 
 
-def wanted_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def expected_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return names and shapes of a network's tensors, unless it is far larger than its file.
 
     Args:
@@ -50,24 +50,27 @@ def wanted_tensors(config: SegmenterConfig, tensors: Mapping[str, Tensor]) -> di
     Raises:
         CheckpointError: The network is invalid, or does not fit the file.
     """
-    check(config, "the network")
+    check_types(config, "the network")
     check_heads(config)
-    layers = sum(numbers_called(config, "num_layers", "projector_layers"))
+    layers = sum(field_values(config, "num_layers", "projector_layers"))
     layers += sum(getattr(config.backbone, "depths", ()))
-    windows = numbers_called(config, "window_size", "kernel_size")
-    if layers > min(len(tensors), MOST_LAYERS) or max(windows, default=0) > WIDEST_WINDOW:
+    windows = field_values(config, "window_size", "kernel_size")
+    if layers > min(len(tensors), MAX_LAYERS) or max(windows, default=0) > MAX_WINDOW_SIZE:
         raise CheckpointError("the network is described as far larger than its weights")
-    held = sum(value.numel() for value in tensors.values())
-    if fewest_numbers(config) > held or window_pairs(config.backbone) > SPARE + held:
+    num_elements = sum(value.numel() for value in tensors.values())
+    if (
+        min_num_parameters(config) > num_elements
+        or count_position_indices(config.backbone) > SPARE_ELEMENTS + num_elements
+    ):
         raise CheckpointError("the network is described as far larger than its weights")
     try:
-        return build_skeleton(config, SPARE + 2 * held).state_dict()
+        return build_skeleton(config, SPARE_ELEMENTS + 2 * num_elements).state_dict()
     except (ValueError, RuntimeError, ArithmeticError, AssertionError, IndexError) as error:
         reason = one_line(error)
         raise CheckpointError(f"there is no such network: {reason}") from error
 
 
-def check(value: Any, name: str) -> None:
+def check_types(value: Any, name: str) -> None:
     """Check the values of a configuration against its type annotations.
 
     Raises:
@@ -76,11 +79,11 @@ def check(value: Any, name: str) -> None:
     hints = get_type_hints(type(value))
     for field in fields(value):
         item = getattr(value, field.name)
-        nothing = type(item) is int and item == 0 and field.name in MAY_BE_ZERO
-        if not nothing and not fits(item, hints[field.name]):
+        nothing = type(item) is int and item == 0 and field.name in ZERO_ALLOWED
+        if not nothing and not matches_type(item, hints[field.name]):
             raise CheckpointError(f"{field.name} of {name} is {str(item)[:60]!r}")
         if is_dataclass(item):
-            check(item, field.name)
+            check_types(item, field.name)
 
 
 def check_heads(config: SegmenterConfig) -> None:
@@ -109,10 +112,10 @@ def check_preprocessing(config: PreprocessingConfig) -> PreprocessingConfig:
     Raises:
         CheckpointError: A value has another type, or is out of range.
     """
-    check(config, "the preprocessing")
+    check_types(config, "the preprocessing")
     edges = (config.shortest_edge, config.longest_edge, *(config.squash or ()))
-    if max(edges) > LARGEST_EDGE or min(config.std) <= 0:
-        raise CheckpointError("the preprocessing has edges beyond any use, or no deviation")
+    if max(edges) > MAX_EDGE or min(config.std) <= 0:
+        raise CheckpointError("the preprocessing has edges that are too large, or a deviation of 0")
     window = config.window
     if isinstance(window, tuple) and not window[0] < window[1]:
         raise CheckpointError(f"the preprocessing has the window {window}: LOW must be below HIGH")
@@ -125,57 +128,57 @@ def check_postprocessing(config: PostprocessingConfig) -> PostprocessingConfig:
     Raises:
         CheckpointError: A value has another type, or a fraction or score is not between 0 and 1.
     """
-    check(config, "the postprocessing")
+    check_types(config, "the postprocessing")
     for name in ("object_threshold", "overlap_threshold", "min_visible"):
         if not 0 <= getattr(config, name) <= 1:
             raise CheckpointError(f"{name} of the postprocessing is {getattr(config, name)}")
     return config
 
 
-def fits(value: object, hint: Any, whole: range = range(1, LARGEST + 1)) -> bool:
+def matches_type(value: object, hint: Any, whole: range = range(1, MAX_INTEGER + 1)) -> bool:
     """Return whether a value has a type; integers must be in `whole` too."""
     kind, parts = get_origin(hint), get_args(hint)
     if kind in (Union, UnionType):
-        return any(fits(value, part, whole) for part in parts)
+        return any(matches_type(value, part, whole) for part in parts)
     if kind is Literal:
         return isinstance(value, str) and value in parts
     if kind is tuple:
-        return isinstance(value, tuple) and fits_tuple(value, parts, whole)
+        return isinstance(value, tuple) and matches_tuple_type(value, parts, whole)
     if hint is float:
-        return (
-            isinstance(value, int | float) and abs(value) < LARGEST_FLOAT and math.isfinite(value)
-        )
+        return isinstance(value, int | float) and abs(value) < MAX_FLOAT and math.isfinite(value)
     if hint is int:
         return type(value) is int and value in whole
     return isinstance(value, hint)
 
 
-def fits_tuple(value: tuple, parts: tuple, whole: range) -> bool:
+def matches_tuple_type(value: tuple, parts: tuple, whole: range) -> bool:
     """Return whether the items of a tuple have the types of a tuple annotation."""
     if parts[1:] == (...,):
-        return len(value) <= LARGEST and all(fits(item, parts[0], whole) for item in value)
+        return len(value) <= MAX_INTEGER and all(
+            matches_type(item, parts[0], whole) for item in value
+        )
     return len(value) == len(parts) and all(
-        fits(item, part, whole) for item, part in zip(value, parts, strict=True)
+        matches_type(item, part, whole) for item, part in zip(value, parts, strict=True)
     )
 
 
-def numbers_called(config: Any, *names: str) -> Iterator[Any]:
+def field_values(config: Any, *names: str) -> Iterator[Any]:
     """Yield every value of these field names, in nested configurations too."""
     for field in fields(config):
         value = getattr(config, field.name)
         if field.name in names:
             yield value
         elif is_dataclass(value):
-            yield from numbers_called(value, *names)
+            yield from field_values(value, *names)
 
 
-def fewest_numbers(config: SegmenterConfig) -> int:
+def min_num_parameters(config: SegmenterConfig) -> int:
     """Compute a lower bound of a network's size: each layer has at least its width squared.
 
     Building a network takes a small multiple of this in memory, however few numbers its file has.
     """
-    total = fewest_of_backbone(config.backbone)
-    for part in parts_of(config):
+    total = min_backbone_parameters(config.backbone)
+    for part in nested_configs(config):
         width = getattr(part, "dim", 0)
         layers = getattr(part, "num_layers", 0)
         hidden = getattr(part, "ffn_dim", 0)
@@ -185,23 +188,23 @@ def fewest_numbers(config: SegmenterConfig) -> int:
     return total + config.num_classes
 
 
-def parts_of(config: Any) -> Iterator[Any]:
+def nested_configs(config: Any) -> Iterator[Any]:
     """Yield nested configurations, recursively."""
     for field in fields(config):
         value = getattr(config, field.name)
         if is_dataclass(value):
             yield value
-            yield from parts_of(value)
+            yield from nested_configs(value)
 
 
-def window_pairs(backbone: Any) -> int:
+def count_position_indices(backbone: Any) -> int:
     """Compute the size of Swin's relative position indices, which files do not contain."""
     if not isinstance(backbone, SwinConfig):
         return 0
     return sum(backbone.depths) * backbone.window_size**4
 
 
-def fewest_of_backbone(backbone: Any) -> int:
+def min_backbone_parameters(backbone: Any) -> int:
     """Compute a lower bound of a backbone's size; 0 for timm's, which their names determine."""
     if isinstance(backbone, TimmConfig):
         return 0

@@ -41,7 +41,7 @@ def their_names(name: str, rules: Sequence[tuple[re.Pattern[str], Theirs]]) -> t
 
 def to_ours(
     state: Mapping[str, Tensor],
-    wanted: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
     rules: Rules,
     *,
     ignored: Iterable[str] = (),
@@ -52,7 +52,7 @@ def to_ours(
 
     Args:
         state: Tensors under their names.
-        wanted: Our names with tensors of the expected shapes (on any device).
+        expected: Our names with tensors of the expected shapes (on any device).
         rules: Pairs of our and their names.
         ignored: Regular expressions for their names that are no weights of the network.
 
@@ -62,7 +62,7 @@ def to_ours(
     """
     compiled = [(compile_rule(ours), theirs) for ours, theirs in rules]
     renamed, missing, used = {}, [], set()
-    for name in wanted:
+    for name in expected:
         sources = their_names(name, compiled)
         absent = [source for source in sources if source not in state]
         used.update(sources)
@@ -75,13 +75,13 @@ def to_ours(
     skip = [re.compile(expression) for expression in ignored]
     unknown = [n for n in state if n not in used and not any(s.fullmatch(n) for s in skip)]
     shapes = [
-        f"{name} is {tuple(value.shape)} instead of {tuple(wanted[name].shape)}"
+        f"{name} is {tuple(value.shape)} instead of {tuple(expected[name].shape)}"
         for name, value in renamed.items()
-        if value.shape != wanted[name].shape
+        if value.shape != expected[name].shape
     ]
-    complain("missing", missing)
-    complain("unknown", unknown)
-    complain("of another shape", shapes)
+    raise_for_names("missing", missing)
+    raise_for_names("unknown", unknown)
+    raise_for_names("of another shape", shapes)
     return renamed
 
 
@@ -97,7 +97,7 @@ def to_theirs(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     return renamed
 
 
-def complain(what: str, names: list[str]) -> None:
+def raise_for_names(what: str, names: list[str]) -> None:
     """Raise an error that lists the first of the names, if there are any."""
     if names:
         listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -14,7 +14,7 @@ from unimask.modeling.build import build_segmenter
 from unimask.modeling.segmenter import Segmenter
 
 
-def build_skeleton(config: SegmenterConfig, most_numbers: float = math.inf) -> Segmenter:
+def build_skeleton(config: SegmenterConfig, max_elements: float = math.inf) -> Segmenter:
     """Build a network whose weights are uninitialised.
 
     Drawing random weights takes seconds for a large network, and memory that is not written to
@@ -22,23 +22,23 @@ def build_skeleton(config: SegmenterConfig, most_numbers: float = math.inf) -> S
 
     Args:
         config: Configuration of the network.
-        most_numbers: Maximum number of elements of all tensors together.
+        max_elements: Maximum number of elements of all tensors together.
 
     Raises:
         CheckpointError: The tensors would have more; nothing of that size is allocated.
     """
-    with UndrawnWeights(most_numbers):
+    with SkipInitialisation(max_elements):
         return build_segmenter(config)
 
 
-class UndrawnWeights(TorchFunctionMode):
+class SkipInitialisation(TorchFunctionMode):
     """Mode that skips random initialisation and counts the elements of allocated tensors.
 
     Args:
-        most_numbers: Maximum number of elements to allocate.
+        max_elements: Maximum number of elements to allocate.
     """
 
-    DRAWS = frozenset(
+    INITIALISERS = frozenset(
         {
             torch.Tensor.normal_,
             torch.Tensor.uniform_,
@@ -49,27 +49,27 @@ class UndrawnWeights(TorchFunctionMode):
     )
     ALLOCATIONS = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.randn})
 
-    def __init__(self, most_numbers: float) -> None:
+    def __init__(self, max_elements: float) -> None:
         super().__init__()
-        self.left = most_numbers
+        self.element_budget = max_elements
 
     def __torch_function__(
         self, func: Callable, types: object, args: tuple = (), kwargs: dict | None = None
     ) -> object:
         """Skip random draws, and count allocations before they are made."""
         kwargs = kwargs or {}
-        if func in self.DRAWS:
+        if func in self.INITIALISERS:
             return args[0] if args else kwargs["tensor"]
         if func in self.ALLOCATIONS:
-            self.left -= numbers_asked_for(*args, **kwargs)
-            if self.left < 0:
+            self.element_budget -= count_elements(*args, **kwargs)
+            if self.element_budget < 0:
                 raise CheckpointError("the network is described as far larger than its weights")
         if func is torch.randn:
             return torch.empty(*args, **kwargs)
         return func(*args, **kwargs)
 
 
-def numbers_asked_for(*size: Any, **options: Any) -> int:
+def count_elements(*size: Any, **options: Any) -> int:
     """Compute the number of elements of a tensor from the arguments of `torch.empty`."""
     first = size[0] if size else options["size"]
     return math.prod(first if isinstance(first, Sequence) else size)

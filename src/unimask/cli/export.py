@@ -35,7 +35,7 @@ def export(
     if format not in FORMATS:
         raise SettingsError(f"--format {format}: choose one of {', '.join(FORMATS)}")
     check_writable(out)
-    from unimask.checkpoints import misfit, write_huggingface
+    from unimask.checkpoints import transformers_incompatibility, write_huggingface
     from unimask.checkpoints.huggingface.folder import FILES
     from unimask.formats.output_folder import open_output_folder
 
@@ -45,7 +45,7 @@ def export(
     from unimask.inference.load import read_source
 
     checkpoint = read_source(model)
-    why = misfit(checkpoint.config)
+    why = transformers_incompatibility(checkpoint.config)
     if why is not None:
         raise SettingsError(
             f"{model} cannot be written for transformers: {why}; unimask loads it as it is, and "

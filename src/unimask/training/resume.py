@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from unimask.checkpoints.config_validation import wanted_tensors
+from unimask.checkpoints.config_validation import expected_tensors
 from unimask.datasets import describe
 from unimask.errors import CheckpointError, SettingsError, TrainingError, one_line
 from unimask.labels import TASKS, Task
@@ -179,7 +179,7 @@ def check_weights(plan: Plan, state: SavedState, folder: RunFolder) -> None:
         TrainingError: Tensors are missing, unknown, or of another shape.
     """
     try:
-        state.check_shapes(wanted_tensors(plan.checkpoint.config, state.network))
+        state.check_shapes(expected_tensors(plan.checkpoint.config, state.network))
     except (ValueError, CheckpointError) as error:
         raise TrainingError(
             f"{folder.state_path} is of another network, or damaged ({one_line(error)}): start anew"

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from unimask.checkpoints import Checkpoint
-from unimask.checkpoints.authors.recognition import publication_of_task
+from unimask.checkpoints.authors.recognition import find_publication_by_task
 from unimask.config import PostprocessingConfig
 from unimask.label_sets import recognise
 from unimask.labels import LabelSet, Task
@@ -30,7 +30,7 @@ def rules_for(
     own = checkpoint.postprocessing
     if checkpoint.labels == labels and set(tasks) <= set(checkpoint.tasks):
         return own, ""
-    published = publication_of_task(checkpoint.config, labels.names, tasks)
+    published = find_publication_by_task(checkpoint.config, labels.names, tasks)
     if published is not None:
         rules, whose = published.postprocessing(checkpoint.config), f"those of {published.data}"
     elif recognise(checkpoint.labels.names) is not None:

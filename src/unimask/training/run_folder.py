@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int
 
 from unimask.checkpoints import Checkpoint, write_huggingface
-from unimask.checkpoints.config_validation import fits
+from unimask.checkpoints.config_validation import matches_type
 from unimask.config import CriterionConfig, DenseCriterionConfig, LossConfig, PreprocessingConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import CheckpointError, OutputError, SettingsError, TrainingError, one_line
@@ -254,7 +254,7 @@ class RunFolder:
 
     def write_weights(self, name: str, checkpoint: Checkpoint) -> None:
         """Write `weights/NAME` in the Hugging Face schema."""
-        write_huggingface(self.path / "weights" / name, checkpoint, owned=True)
+        write_huggingface(self.path / "weights" / name, checkpoint, overwrite=True)
 
 
 def parse_rows(text: str) -> list[dict[str, str]]:
@@ -303,7 +303,7 @@ def settings_of(values: dict) -> TrainingSettings:
     settings = TrainingSettings(**with_tuples(given))
     for part in (settings, settings.augmentation, settings.criterion, settings.preprocessing):
         for name, hint in get_type_hints(type(part)).items():
-            if part is not None and not fits(getattr(part, name), hint, ANY_INTEGER):
+            if part is not None and not matches_type(getattr(part, name), hint, ANY_INTEGER):
                 raise ValueError(f"{name} is {str(getattr(part, name))[:60]!r}")
     return settings
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.config_validation import (
-    check,
     check_postprocessing,
     check_preprocessing,
-    fits,
+    check_types,
+    matches_type,
 )
 from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterConfig
 from unimask.labels import LabelSet, Task
@@ -103,7 +103,7 @@ class RunRecord:
             cls, {key: value for key, value in values.items() if key in field_names}, "run"
         )
         if record.network is not None:
-            check(record.network.config, "the network")
+            check_types(record.network.config, "the network")
             check_preprocessing(record.network.preprocessing)
             check_postprocessing(record.network.postprocessing)
         return record
@@ -129,7 +129,7 @@ def build(kind: Any, value: Any, name: str) -> Any:
         kinds = parts[:1] * len(value) if parts[1:] == (...,) else parts
         if len(kinds) == len(value):
             value = tuple(build(k, v, name) for k, v in zip(kinds, value, strict=True))
-    if not fits(value, kind, ANY_INTEGER):
+    if not matches_type(value, kind, ANY_INTEGER):
         raise ValueError(f"{name} is {str(value)[:60]!r}")
     return value
 
@@ -167,7 +167,7 @@ def union_member(kinds: tuple[Any, ...], value: Any, name: str) -> Any:
         if is_dataclass(kind):
             if default_kind(kind) == kind_name:
                 return kind
-        elif fits(value, kind, ANY_INTEGER) or (
+        elif matches_type(value, kind, ANY_INTEGER) or (
             get_origin(kind) is tuple and isinstance(value, list)
         ):
             return kind

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from unimask.checkpoints import Checkpoint, fit_channels, read_backbone, read_channels
+from unimask.checkpoints import Checkpoint, adapt_channels, adapt_checkpoint_channels, read_backbone
 from unimask.checkpoints.channels import RGB
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
@@ -129,7 +129,7 @@ def trained(
         checkpoint = replace(checkpoint, labels=numbered)
     words += which
     checkpoint, more = raise_queries(model, checkpoint, settings.num_queries)
-    before, checkpoint = checkpoint, read_channels(model, checkpoint, settings.channels)
+    before, checkpoint = checkpoint, adapt_checkpoint_channels(model, checkpoint, settings.channels)
     if checkpoint is not before:
         more += f", its first layer is changed for {settings.channels} channels"
     if settings.preprocessing is not None:
@@ -184,7 +184,7 @@ def backbone_weights(
     rgb = replace(config, backbone=replace(config.backbone, in_channels=RGB))
     template = state if rgb == config else build_skeleton(rgb).state_dict()
     loaded = read_backbone(Path(file).expanduser(), rgb.backbone, template)
-    return fit_channels(loaded, state, channels)
+    return adapt_channels(loaded, state, channels)
 
 
 def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Checkpoint, str]:

@@ -11,7 +11,7 @@ from conftest import TINY_DEEPLAB, TINY_DEFORMABLE_STANDARD, TINY_MASKFORMER, TI
 
 import unimask
 from unimask.checkpoints import read_authors
-from unimask.checkpoints.authors.read import names_of
+from unimask.checkpoints.authors.read import select_rules
 from unimask.checkpoints.keymap import to_theirs
 from unimask.config import MapEncoderConfig, PerPixelConfig, PerPixelPlusConfig, ResNetConfig
 from unimask.errors import CheckpointError
@@ -135,12 +135,12 @@ SPOILED = {
     "of another shape: pixel_decoder.steps.0.lateral": more(
         f"{PIXELS}.adapter_3.weight", 3, 3, 1, 1
     ),
-    "33 channels are of no 8 heads": more(f"{QUERIES}.query_embed.weight", 12, 33),
+    "33 channels are not divisible by 8 heads": more(f"{QUERIES}.query_embed.weight", 12, 33),
     "PRE_NORM": more(f"{QUERIES}.transformer.encoder.norm.weight", 32),
     "PRE_NORM.": more(f"{PIXELS}.transformer.encoder.norm.weight", 32),
     "ENC_LAYERS": more(f"{QUERIES}.transformer.encoder.layers.0.linear1.weight", 4, 32),
     "TRANSFORMER_IN_FEATURE": more(f"{QUERIES}.input_proj.weight", 32, 40, 1, 1),
-    "backbone is not known": lambda s: [s.pop(n) for n in list(s) if n.startswith("backbone.")],
+    "backbone is unknown": lambda s: [s.pop(n) for n in list(s) if n.startswith("backbone.")],
 }
 
 
@@ -166,4 +166,4 @@ def test_other_networks_heads_are_refused(tmp_path):
 
 def test_a_network_that_they_cannot_have_has_no_name_there():
     with pytest.raises(CheckpointError, match="no rule renames 'pixel_decoder"):
-        to_theirs(random_state(TINY_DEFORMABLE_STANDARD), names_of(TINY_DEFORMABLE_STANDARD))
+        to_theirs(random_state(TINY_DEFORMABLE_STANDARD), select_rules(TINY_DEFORMABLE_STANDARD))

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import unimask
 from unimask.checkpoints import read_authors
-from unimask.checkpoints.authors.read import names_of
+from unimask.checkpoints.authors.read import select_rules
 from unimask.checkpoints.keymap import to_theirs
 from unimask.checkpoints.mask2former_shapes import read_segmenter
 from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
@@ -79,7 +79,7 @@ def random_state(config, seed=0):
 
 def theirs(config, seed=0):
     """A network under the authors' names, with what else their files hold."""
-    state = to_theirs(random_state(config, seed), names_of(config))
+    state = to_theirs(random_state(config, seed), select_rules(config))
     extra = {"criterion.empty_weight": torch.ones(config.num_classes + 1)}
     if isinstance(config.backbone, SwinConfig):
         name = "backbone.layers.0.blocks.0.attn.relative_position_index"
@@ -130,8 +130,8 @@ PUBLISHED = [name for name in PRESETS if "nano" not in name and "fapn" not in na
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_architectures_follow_from_their_shapes(name):
     config = preset(name, 133)
-    state = to_theirs(build_skeleton(config).state_dict(), names_of(config))
-    read = read_maskformer if is_maskformer(state) else read_segmenter
+    state = to_theirs(build_skeleton(config).state_dict(), select_rules(config))
+    read = infer_maskformer if is_maskformer(state) else infer_segmenter
     assert read(state, Path("model_coco.pkl")) == config
 
 
@@ -146,15 +146,15 @@ DINAT = replace(
 
 def test_dilations_are_told_by_the_name_or_refused(tmp_path):
     state = random_state(DINAT)
-    named = to_theirs(state, names_of(DINAT))
+    named = to_theirs(state, select_rules(DINAT))
     write_pickle(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth", named)
     found, _ = read_authors(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth")
     assert found.config == DINAT
-    large = read_segmenter(named, Path("1280x1280_250_16_dinat_l_oneformer_ade20k_160k.pth"))
+    large = infer_segmenter(named, Path("1280x1280_250_16_dinat_l_oneformer_ade20k_160k.pth"))
     assert large.backbone.dilations[0] == (1, 28, 1)
     for name in ("model.pth", "dinat_cityscapes.pth"):  # Cityscapes' has neighbourhoods of 7
         with pytest.raises(CheckpointError, match="1280x1280, cityscapes"):
-            read_segmenter(named, Path(name))
+            infer_segmenter(named, Path(name))
 
 
 def test_names_of_first_releases_are_understood(tmp_path):
@@ -209,7 +209,7 @@ SPOILED = {
     "unknown": lambda s: s.update({"sem_seg_head.predictor.extra.weight": torch.ones(1)}),
     "of another shape": lambda s: s.update({"backbone.norm3.weight": torch.ones(1)}),
     "missing: .*query_feat": lambda s: s.pop("sem_seg_head.predictor.query_feat.weight"),
-    "of no window": lambda s: s.update(
+    "fits no window": lambda s: s.update(
         {"backbone.layers.0.blocks.0.attn.relative_position_bias_table": torch.ones(24, 1)}
     ),
     "3 stages": lambda s: [s.pop(n) for n in list(s) if n.startswith("backbone.layers.3")],
@@ -219,20 +219,20 @@ SPOILED = {
             "attention_weights.weight": torch.ones(13, 32)
         }
     ),
-    r"absolute positions too \(APE\)": lambda s: s.update(
+    r"absolute position embeddings too \(APE\)": lambda s: s.update(
         {"backbone.absolute_pos_embed": torch.ones(1, 8, 56, 56)}
     ),
-    "backbone is not known": lambda s: s.pop("backbone.patch_embed.proj.weight"),
+    "backbone is unknown": lambda s: s.pop("backbone.patch_embed.proj.weight"),
     "missing: sem_seg_head.predictor.class_input_proj": lambda s: s.update(
         {"task_mlp.layers.0.weight": torch.ones(32, 77)}
     ),
     "of another shape: .*query_embed": lambda s: s.update(
         {"sem_seg_head.predictor.query_embed.weight": torch.ones(())}
     ),
-    "no MaskFormer.*nothing is called": lambda s: [
+    "no MaskFormer.*no tensor is called": lambda s: [
         s.pop(n) for n in list(s) if n.startswith("sem_seg_head")
     ],
-    "no MaskFormer.*makes no mask_features": lambda s: s.pop(
+    "no MaskFormer.*has no mask_features": lambda s: s.pop(
         "sem_seg_head.pixel_decoder.mask_features.weight"
     ),
     "Hugging Face's": lambda s: s.update({"model.pixel_level_module.x": torch.ones(1)}),
@@ -266,4 +266,4 @@ def test_networks_for_video_look_the_same_and_are_refused_by_what_they_are_calle
 
 def test_a_network_of_ours_has_no_name_there():
     with pytest.raises(CheckpointError, match="no rule renames 'transformer_decoder"):
-        to_theirs(tiny_checkpoint(TINY_PROPOSALS).state, names_of(TINY_PROPOSALS))
+        to_theirs(tiny_checkpoint(TINY_PROPOSALS).state, select_rules(TINY_PROPOSALS))

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from unimask.checkpoints.authors.recognition import publication_of_names, publication_of_size
+from unimask.checkpoints.authors.recognition import (
+    find_publication_by_names,
+    find_publication_by_size,
+)
 from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,
@@ -60,7 +63,7 @@ def test_a_published_file_is_known_in_any_folder(maskformer, publication):
     config = network(SIZES[publication.labels], maskformer=maskformer)
     for name in publication.files:
         path = Path(f"/downloads/model_final_{name}.pkl")
-        found, assumed = publication_of_size(config, path)
+        found, assumed = find_publication_by_size(config, path)
         assert found is publication and assumed is None
 
 
@@ -72,10 +75,10 @@ def test_folders_tell_what_a_file_is_for(maskformer, publication):
         f"/zoo/{dataset}/{publication.task}/maskformer2_R50_bs16/model_final.pth",
         f"/models--facebook--mask2former-swin-tiny-{dataset}-{publication.task}/snapshots/ab/",
     ):
-        found, assumed = publication_of_size(config, Path(path))
+        found, assumed = find_publication_by_size(config, Path(path))
         assert found is publication and assumed is None
         names = known_labels(publication.labels).names
-        assert publication_of_names(config, names, Path(path)) is publication
+        assert find_publication_by_names(config, names, Path(path)) is publication
 
 
 @pytest.mark.parametrize(
@@ -92,15 +95,15 @@ def test_folders_tell_what_a_file_is_for(maskformer, publication):
     ],
 )
 def test_what_is_not_told_is_assumed_and_said(classes, queries, path, labels, task):
-    found, assumed = publication_of_size(network(classes, queries), Path(path))
+    found, assumed = find_publication_by_size(network(classes, queries), Path(path))
     assert (found.labels, found.task) == (labels, task)
     assert path in assumed and labels in assumed and str(classes) in assumed
 
 
 def test_classes_of_nobody_are_numbered_and_said():
-    found, assumed = publication_of_size(network(7), Path("/x/a.pkl"))
+    found, assumed = find_publication_by_size(network(7), Path("/x/a.pkl"))
     assert found is UNPUBLISHED and "no published network has 7" in assumed
-    assert publication_of_names(network(), ["cell", "ground"], Path("/x")) is UNPUBLISHED
+    assert find_publication_by_names(network(), ["cell", "ground"], Path("/x")) is UNPUBLISHED
     assert found.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
     assert found.preprocessing(network()) == PreprocessingConfig()
     assert found.postprocessing(network()) == PostprocessingConfig()
@@ -152,14 +155,14 @@ def test_oneformers_do_all_tasks_at_their_own_sizes(
     classes, name, backbone, labels, size, threshold
 ):
     config = network(classes, 250, task=True)
-    found, assumed = publication_of_size(config, Path(f"/x/{name}.pth"))
+    found, assumed = find_publication_by_size(config, Path(f"/x/{name}.pth"))
     assert assumed is None and found.labels == labels and len(found.tasks) == 3
     tested = found.preprocessing(replace(config, backbone=backbone))
     assert (tested.shortest_edge, tested.longest_edge) == size
     rules = found.postprocessing(config)
     assert (rules.object_threshold, rules.top_k, rules.resize) == (threshold, 250, "masks")
     names = known_labels(labels).names
-    assert publication_of_names(config, names, Path(f"/x/{name}")) == found
+    assert find_publication_by_names(config, names, Path(f"/x/{name}")) == found
 
 
 @pytest.mark.parametrize("hub", ["facebook/maskformer-swin-base-ade", "owner/anything"])
@@ -171,11 +174,11 @@ def test_maskformers_of_ade20k_are_semantic_unless_they_have_an_encoder(hub):
         for task in ("semantic", "panoptic")
     )
     plain, encoded = maskformer_swin_tiny(150), maskformer_resnet50(150)
-    assert publication_of_names(plain, names, snapshot) is semantic
-    assert publication_of_names(encoded, names, snapshot) is panoptic
-    assert publication_of_names(plain, names, Path("/ade20k/panoptic/x")) is panoptic
-    assert publication_of_size(plain, Path("/x/a.pkl"))[0] is semantic
-    assert publication_of_size(encoded, Path("/x/a.pkl"))[0] is panoptic
+    assert find_publication_by_names(plain, names, snapshot) is semantic
+    assert find_publication_by_names(encoded, names, snapshot) is panoptic
+    assert find_publication_by_names(plain, names, Path("/ade20k/panoptic/x")) is panoptic
+    assert find_publication_by_size(plain, Path("/x/a.pkl"))[0] is semantic
+    assert find_publication_by_size(encoded, Path("/x/a.pkl"))[0] is panoptic
 
 
 def test_sizes_and_rules_of_maskformers_are_those_of_the_configurations():
@@ -193,18 +196,18 @@ def test_sizes_and_rules_of_maskformers_are_those_of_the_configurations():
 @pytest.mark.parametrize(("classes", "labels"), [(133, "coco_panoptic"), (150, "ade20k"), (7, "")])
 def test_what_classifies_pixels_only_answers_semantic_questions(classes, labels):
     config = per_pixel_resnet50(classes)
-    found, _ = publication_of_size(config, Path("/x/a.pkl"))
+    found, _ = find_publication_by_size(config, Path("/x/a.pkl"))
     assert (found.labels, found.task, found.tasks) == (labels, "semantic", ("semantic",))
     assert found.preprocessing(config).size_divisor == 4  # as its authors' scores are enlarged
     assert found.postprocessing(config).resize == "masks"  # which are scores already
     if labels:
         names = known_labels(labels).names
-        assert publication_of_names(config, names, Path("/x")).tasks == ("semantic",)
+        assert find_publication_by_names(config, names, Path("/x")).tasks == ("semantic",)
 
 
 def test_other_families_tell_what_the_own_one_does_not_know():
-    found = publication_of_names(network(171), known_labels("coco_stuff").names, Path("/x"))
+    found = find_publication_by_names(network(171), known_labels("coco_stuff").names, Path("/x"))
     assert found.labels == "coco_stuff" and found.size == (640, 2560) and found in MASKFORMERS
     told = network(100, 150, task=True)
     names = known_labels("ade20k_instance").names
-    assert publication_of_names(told, names, Path("/x")) is UNPUBLISHED
+    assert find_publication_by_names(told, names, Path("/x")) is UNPUBLISHED

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 
 from unimask.checkpoints import read_authors, read_huggingface, write_huggingface
-from unimask.checkpoints.authors.read import names_of
+from unimask.checkpoints.authors.read import select_rules
 from unimask.checkpoints.files.tensors import read_tensors
 from unimask.checkpoints.keymap import to_theirs
 from unimask.errors import CheckpointError, UnimaskError
@@ -162,7 +162,7 @@ def test_numbers_that_many_share_are_refused(tmp_path, bounded):
     half = torch.zeros(2**18).half()
     state = {f"weight{i}": half.view(-1) for i in range(2000)}
     torch.save(state, tmp_path / "a.pth")
-    refused(read_tensors, tmp_path / "a.pth", "shares its numbers too often")
+    refused(read_tensors, tmp_path / "a.pth", "has tensors that share memory")
 
 
 HEADERS = {
@@ -190,7 +190,7 @@ def test_absurd_headers_of_safetensors_are_refused(tmp_path, bounded, name):
 
 
 def authors_file(config, path):
-    state = to_theirs(tiny_checkpoint(config).state, names_of(config))
+    state = to_theirs(tiny_checkpoint(config).state, select_rules(config))
     return state, path
 
 

@@ -47,7 +47,7 @@ def test_code_in_files_of_torch_is_refused_and_never_run(tmp_path, zipped):
     path = tmp_path / "model.pth"
     torch.save({"model": STATE, "x": Harm(tmp_path / "trace")}, path,
                _use_new_zipfile_serialization=zipped)  # fmt: skip
-    with pytest.raises(CheckpointError, match=r"model\.pth asks for [a-z.]*eval, which") as refused:
+    with pytest.raises(CheckpointError, match=r"model\.pth requests [a-z.]*eval, which") as refused:
         read_tensors(path)
     assert not (tmp_path / "trace").exists() and "\n" not in str(refused.value)
 

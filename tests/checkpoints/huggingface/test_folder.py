@@ -11,7 +11,7 @@ from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file, save_file
 
 from unimask.checkpoints import read_huggingface, write_huggingface
-from unimask.checkpoints.huggingface.folder import names_in
+from unimask.checkpoints.huggingface.folder import select_rules
 from unimask.checkpoints.keymap import to_theirs
 from unimask.errors import CheckpointError
 from unimask.labels import LabelSet
@@ -76,7 +76,7 @@ def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_her
     frozen = replace(TINY_RESNET, backbone=replace(TINY_RESNET.backbone, norm="frozen_batch"))
     write_huggingface(tmp_path, tiny_checkpoint(frozen))
     expected = tiny_checkpoint().state
-    save_file(to_theirs(expected, names_in("mask2former")), tmp_path / "model.safetensors")
+    save_file(to_theirs(expected, select_rules("mask2former")), tmp_path / "model.safetensors")
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["model_type"] == "mask2former"
     config["unimask"] |= {"norm": "group", "num_points": 4}
@@ -119,9 +119,9 @@ def test_odd_lists_among_our_own_keys_are_one_line(tmp_path, key):
         ({"postprocessing": {"object_threshold": 5}}, "object_threshold"),
         ({"postprocessing": {"overlap_threshold": -1}}, "overlap_threshold"),
         ({"postprocessing": {"top_k": 0}}, "top_k"),
-        ({"postprocessing": []}, "another kind"),
+        ({"postprocessing": []}, "a wrong type"),
         ({"preprocessing": {"size_divisor": -3}}, "size_divisor"),
-        ({"preprocessing": 3}, "another kind"),
+        ({"preprocessing": 3}, "a wrong type"),
         ({"norm": "layer"}, "norm"),
         ({"last_dilations": [0]}, "last_dilations"),
         ({"num_points": 10**9}, "num_points"),

@@ -71,7 +71,11 @@ def test_folders_of_our_own_networks_come_back(name, tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"kind": "fpn"', '"kind": "bifpn"', "'bifpn' decoder; known are deformable, fpn, fapn"),
+        (
+            '"kind": "fpn"',
+            '"kind": "bifpn"',
+            "'bifpn' decoder; supported are deformable, fpn, fapn",
+        ),
         ('"mask_dim"', '"masc_dim"', "masc_dim"),
     ],
 )

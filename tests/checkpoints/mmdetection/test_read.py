@@ -12,8 +12,8 @@ from torch import nn
 import unimask
 from unimask.checkpoints import read_authors
 from unimask.checkpoints.keymap import to_theirs
-from unimask.checkpoints.mmdetection.names import mask2former, maskformer
-from unimask.checkpoints.mmdetection.read import MERGED, by_patch
+from unimask.checkpoints.mmdetection.names import mask2former_rules, maskformer_rules
+from unimask.checkpoints.mmdetection.read import PATCH_MERGING_NAMES, reorder_merged_patches
 from unimask.config import FPNPixelDecoderConfig, MaskedDecoderConfig
 from unimask.errors import CheckpointError
 from unimask.inference.load import LoadWarning
@@ -28,9 +28,9 @@ NETWORKS = {
 }
 
 
-def side_by_side(name, value):
-    """Keep the four channels of merged patches together, row by row: `by_patch` turned round."""
-    if not MERGED.fullmatch(name):
+def interleave_merged_patches(name, value):
+    """Keep the channels of merged patches together: the inverse of `reorder_merged_patches`."""
+    if not PATCH_MERGING_NAMES.fullmatch(name):
         return value
     *rows, merged = value.shape
     places = value.reshape(*rows, 4, merged // 4)[..., [0, 2, 1, 3], :]
@@ -40,12 +40,12 @@ def side_by_side(name, value):
 def theirs(config, *, named=True, seed=0):
     """Give a small random network's tensors as mmdetection's release 3, or 2, names them."""
     state = tiny_checkpoint(config, seed).state
-    state = {name: side_by_side(name, value) for name, value in state.items()}
+    state = {name: interleave_merged_patches(name, value) for name, value in state.items()}
     if isinstance(config.transformer_decoder, MaskedDecoderConfig):
-        rules = mask2former(named=named)
+        rules = mask2former_rules(named=named)
     else:
         assert isinstance(config.pixel_decoder, FPNPixelDecoderConfig)
-        rules = maskformer(named=named, encoder=config.pixel_decoder.encoder is not None)
+        rules = maskformer_rules(named=named, encoder=config.pixel_decoder.encoder is not None)
     return to_theirs(state, rules)
 
 
@@ -119,12 +119,12 @@ def test_merged_patches_are_those_of_an_unfolded_map():
     unfolded = nn.Unfold(2, stride=2)(image).transpose(1, 2)
     parts = [image[..., row::2, column::2] for column in (0, 1) for row in (0, 1)]
     sliced = torch.cat(parts, dim=1).flatten(2).transpose(1, 2)
-    turned = by_patch("backbone.layers.0.downsample.reduction.weight", weight)
+    turned = reorder_merged_patches("backbone.layers.0.downsample.reduction.weight", weight)
     torch.testing.assert_close(sliced @ turned.T, unfolded @ weight.T)
     scale = torch.randn(20)
-    turned = by_patch("backbone.layers.0.downsample.norm.bias", scale)
+    turned = reorder_merged_patches("backbone.layers.0.downsample.norm.bias", scale)
     torch.testing.assert_close((sliced @ torch.diag(turned)).sum(-1), unfolded @ scale)
-    assert by_patch("backbone.layers.0.blocks.0.norm1.bias", scale) is scale
+    assert reorder_merged_patches("backbone.layers.0.blocks.0.norm1.bias", scale) is scale
 
 
 class HistoryBuffer:
@@ -217,9 +217,9 @@ SPOILED = {
     ),
     "missing: panoptic_head.cls_embed": lambda s, m: s.pop("panoptic_head.cls_embed.weight"),
     "for video": lambda s, m: s.update({"track_head.x.weight": torch.ones(1)}),
-    "mmsegmentation's": lambda s, m: s.update({"decode_head.x.weight": torch.ones(1)}),
+    "a file of mmsegmentation": lambda s, m: s.update({"decode_head.x.weight": torch.ones(1)}),
     "unknown: neck": lambda s, m: s.update({"neck.x.weight": torch.ones(1)}),
-    "backbone is not known": lambda s, m: s.update({"backbone.absolute_pos_embed": torch.ones(1)}),
+    "backbone is unknown": lambda s, m: s.update({"backbone.absolute_pos_embed": torch.ones(1)}),
     "of another shape": lambda s, m: s.update({"backbone.norm3.weight": torch.ones(1)}),
 }
 

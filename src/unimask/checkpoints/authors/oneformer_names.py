@@ -1,9 +1,14 @@
 """Names of OneFormer's tensors in the authors' files; many equal those of Mask2Former."""
 
-from unimask.checkpoints.authors.mask2former_names import BACKBONE, DEFORMABLE, MASKED, QUERIES
+from unimask.checkpoints.authors.mask2former_names import (
+    BACKBONE,
+    DEFORMABLE,
+    MASKED,
+    TRANSFORMER_DECODER,
+)
 from unimask.checkpoints.keymap import Rules
 
-CLASS_TRANSFORMER = f"{QUERIES}.class_transformer.decoder"
+CLASS_TRANSFORMER = f"{TRANSFORMER_DECODER}.class_transformer.decoder"
 QUERY_LAYER = "transformer_decoder.queries.layers.*"
 TEXT_LAYER, THEIR_TEXT_LAYER = (
     "text_mapper.encoder.layers.*",
@@ -13,7 +18,7 @@ TEXT_LAYER, THEIR_TEXT_LAYER = (
 TASK: Rules = (
     ("task_encoder.linear1.**", "task_mlp.layers.0.**"),
     ("task_encoder.linear2.**", "task_mlp.layers.1.**"),
-    ("transformer_decoder.queries.input_proj.**", f"{QUERIES}.class_input_proj.**"),
+    ("transformer_decoder.queries.input_proj.**", f"{TRANSFORMER_DECODER}.class_input_proj.**"),
     (f"{QUERY_LAYER}.cross_attn.**", f"{CLASS_TRANSFORMER}.layers.*.multihead_attn.**"),
     (f"{QUERY_LAYER}.**", f"{CLASS_TRANSFORMER}.layers.*.**"),
     ("transformer_decoder.queries.norm.**", f"{CLASS_TRANSFORMER}.norm.**"),

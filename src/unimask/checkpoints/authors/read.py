@@ -6,17 +6,17 @@ from torch import Tensor
 
 from unimask.checkpoints.authors import mask2former_names, maskformer_names, oneformer_names
 from unimask.checkpoints.authors.mask2former_names import (
-    NO_WEIGHTS,
-    PIXELS,
-    current_name,
+    IGNORED_NAMES,
+    PIXEL_DECODER,
+    modernize_name,
 )
-from unimask.checkpoints.authors.recognition import publication_of_size
+from unimask.checkpoints.authors.recognition import find_publication_by_size
 from unimask.checkpoints.checkpoint import Checkpoint
-from unimask.checkpoints.config_validation import wanted_tensors
+from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.files.tensors import read_tensors_and_rest
 from unimask.checkpoints.keymap import Rules, to_ours
-from unimask.checkpoints.mask2former_shapes import read_segmenter
-from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
+from unimask.checkpoints.mask2former_shapes import infer_segmenter
+from unimask.checkpoints.maskformer_shapes import infer_maskformer, is_maskformer
 from unimask.checkpoints.mmdetection.read import is_mmdetection, read_mmdetection
 from unimask.config import MaskedDecoderConfig, SegmenterConfig
 from unimask.errors import CheckpointError
@@ -41,15 +41,15 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     try:
         if is_mmdetection(tensors):
             return read_mmdetection(tensors, rest, path)
-        tensors = current(tensors)
-        refuse_others(tensors, path)
-        read = read_maskformer if is_maskformer(tensors) else read_segmenter
+        tensors = modernize_names(tensors)
+        check_supported(tensors, path)
+        read = infer_maskformer if is_maskformer(tensors) else infer_segmenter
         config = read(tensors, path)
-        expected = wanted_tensors(config, tensors)
-        state = to_ours(tensors, expected, names_of(config), ignored=NO_WEIGHTS)
+        expected = expected_tensors(config, tensors)
+        state = to_ours(tensors, expected, select_rules(config), ignored=IGNORED_NAMES)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    publication, assumed = publication_of_size(config, path)
+    publication, assumed = find_publication_by_size(config, path)
     checkpoint = Checkpoint(
         config=config,
         state=state,
@@ -61,7 +61,7 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     return checkpoint, assumed
 
 
-def names_of(config: SegmenterConfig) -> Rules:
+def select_rules(config: SegmenterConfig) -> Rules:
     """Return the rules that map a network's names to those in its authors' files."""
     if config.task_queries is not None:
         return oneformer_names.NAMES
@@ -69,38 +69,40 @@ def names_of(config: SegmenterConfig) -> Rules:
     return mask2former_names.NAMES if masked else maskformer_names.NAMES
 
 
-def current(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def modernize_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename tensors of first releases to the names of later ones."""
-    flat = not any(name.startswith(PIXELS) for name in tensors)
-    return {current_name(name, head_was_flat=flat): value for name, value in tensors.items()}
+    flat = not any(name.startswith(PIXEL_DECODER) for name in tensors)
+    return {modernize_name(name, is_head_flat=flat): value for name, value in tensors.items()}
 
 
-def refuse_others(tensors: dict[str, Tensor], path: Path) -> None:
+def check_supported(tensors: dict[str, Tensor], path: Path) -> None:
     """Refuse networks of other families and schemas, and networks for video.
 
     Raises:
         CheckpointError: The file belongs to such a network.
     """
     if any(name.startswith("model.pixel_level_module.") for name in tensors):
-        raise CheckpointError("its names are Hugging Face's: give the folder, with config.json")
-    if segments_video(path):
         raise CheckpointError(
-            "it is a Mask2Former for video, whose positions count frames too: only networks for "
-            "images are known here"
+            "its names are Hugging Face's: load the folder that contains config.json"
+        )
+    if is_video_model(path):
+        raise CheckpointError(
+            "it is a Mask2Former for video, whose position encodings include frames: only networks "
+            "for images are supported"
         )
     if not any(name.startswith("sem_seg_head.") for name in tensors):
         first = ", ".join(sorted(tensors)[:3])
         raise CheckpointError(
-            "it is no MaskFormer, Mask2Former or OneFormer: nothing is called sem_seg_head (but "
-            f"{first}); a backbone's weights go to --backbone-weights of unimask train"
+            "it is no MaskFormer, Mask2Former or OneFormer: no tensor is called sem_seg_head (but "
+            f"{first}); pass weights of a backbone by --backbone-weights of unimask train"
         )
-    if f"{PIXELS}.mask_features.weight" not in tensors:
+    if f"{PIXEL_DECODER}.mask_features.weight" not in tensors:
         raise CheckpointError(
-            "it is no MaskFormer, Mask2Former or OneFormer: its sem_seg_head makes no mask_features"
+            "it is no MaskFormer, Mask2Former or OneFormer: its sem_seg_head has no mask_features"
         )
 
 
-def segments_video(path: Path) -> bool:
+def is_video_model(path: Path) -> bool:
     """Return whether file or folders have the name of a Mask2Former for video."""
     called = "/".join(path.absolute().parts[-5:]).lower()
     name_words = split_words(called)

@@ -11,7 +11,7 @@ from unimask.published.publication import Publication, find_family, is_per_pixel
 from unimask.published.publication_tables import PUBLICATIONS, UNPUBLISHED
 
 
-def named_by(path: Path, publications: Sequence[Publication]) -> Publication | None:
+def find_named_publication(path: Path, publications: Sequence[Publication]) -> Publication | None:
     """Return the one publication whose file, or whose dataset and task, the path names."""
     path_words = split_words("/".join(path.absolute().parts[-5:]))
     for fits in (
@@ -23,7 +23,9 @@ def named_by(path: Path, publications: Sequence[Publication]) -> Publication | N
     return None
 
 
-def candidates(config: SegmenterConfig, labels: Sequence[str | None]) -> list[Publication]:
+def candidate_publications(
+    config: SegmenterConfig, labels: Sequence[str | None]
+) -> list[Publication]:
     """Return the publications for given label sets that a network can belong to.
 
     These are the ones of its own family; if that has none, those of the first family that has any,
@@ -34,17 +36,17 @@ def candidates(config: SegmenterConfig, labels: Sequence[str | None]) -> list[Pu
     own = [p for p in fits if p.family == family]
     if own or family == "oneformer":
         return own
-    return [suited(p, config) for p in fits if p.family == fits[0].family]
+    return [restrict_tasks(p, config) for p in fits if p.family == fits[0].family]
 
 
-def suited(publication: Publication, config: SegmenterConfig) -> Publication:
+def restrict_tasks(publication: Publication, config: SegmenterConfig) -> Publication:
     """Restrict a publication to semantic segmentation if the network classifies pixels."""
     if not is_per_pixel(config):
         return publication
     return replace(publication, task="semantic", tasks=("semantic",))
 
 
-def panoptic_is_likely(config: SegmenterConfig) -> bool:
+def is_probably_panoptic(config: SegmenterConfig) -> bool:
     """Return whether a network is probably panoptic, where semantic ones have the same labels.
 
     Among such Mask2Formers only the panoptic ones have 200 queries, among MaskFormers only they
@@ -56,25 +58,27 @@ def panoptic_is_likely(config: SegmenterConfig) -> bool:
     return isinstance(pixels, FPNPixelDecoderConfig) and pixels.encoder is not None
 
 
-def of_edge(path: Path, publications: Sequence[Publication]) -> Publication:
+def select_by_edge(path: Path, publications: Sequence[Publication]) -> Publication:
     """Return the OneFormer of the test size in a path (`896x896`), else of the usual one."""
     path_words = split_words(path.name)
     named = [p for p in publications if p.edge and f"{p.edge}x{p.edge}" in path_words]
     return named[0] if named else publications[0]
 
 
-def publication_of_names(config: SegmenterConfig, names: Sequence[str], path: Path) -> Publication:
+def find_publication_by_names(
+    config: SegmenterConfig, names: Sequence[str], path: Path
+) -> Publication:
     """Return the publication whose labels have these names, Mask2Former's panoptic one in doubt."""
-    fits = candidates(config, [recognise(names)])
+    fits = candidate_publications(config, [recognise(names)])
     if not fits:
-        return suited(UNPUBLISHED, config)
+        return restrict_tasks(UNPUBLISHED, config)
     if config.task_queries is not None:
-        return of_edge(path, fits)
-    panoptic = find_family(config) == "mask2former" or panoptic_is_likely(config)
-    return named_by(path, fits) or fits[-1 if panoptic else 0]
+        return select_by_edge(path, fits)
+    panoptic = find_family(config) == "mask2former" or is_probably_panoptic(config)
+    return find_named_publication(path, fits) or fits[-1 if panoptic else 0]
 
 
-def publication_of_task(
+def find_publication_by_task(
     config: SegmenterConfig, names: Sequence[str], tasks: Sequence[Task]
 ) -> Publication | None:
     """Return the publication of this network's family for these labels and one of the tasks."""
@@ -83,29 +87,31 @@ def publication_of_task(
     return next((p for p in fits if p.task == "all" or p.task in tasks), None)
 
 
-def publication_of_size(config: SegmenterConfig, path: Path) -> tuple[Publication, str | None]:
+def find_publication_by_size(config: SegmenterConfig, path: Path) -> tuple[Publication, str | None]:
     """Return the publication to which a file without class names belongs.
 
     Returns:
         The publication and, unless the path names it, a line for the user about what was assumed.
     """
     num_classes = config.num_classes
-    fits = candidates(config, [labels for labels, size in SIZES.items() if size == num_classes])
+    fits = candidate_publications(
+        config, [labels for labels, size in SIZES.items() if size == num_classes]
+    )
     if not fits:
-        return suited(UNPUBLISHED, config), (
+        return restrict_tasks(UNPUBLISHED, config), (
             f"{path} names no classes, and no published network has {num_classes}: they are "
             "called class 0, class 1, ... and counted as things"
         )
     if config.task_queries is not None:
-        return of_edge(path, fits), None
-    named = named_by(path, fits)
+        return select_by_edge(path, fits), None
+    named = find_named_publication(path, fits)
     if named is not None:
         return named, None
-    likely = fits[-1] if panoptic_is_likely(config) else fits[0]
+    likely = fits[-1] if is_probably_panoptic(config) else fits[0]
     path_words = split_words("/".join(path.absolute().parts[-5:]))
-    chosen = next((p for p in fits if p.task in path_words), likely)
-    return chosen, (
-        f"{path} does not tell its classes: by their number, {num_classes}, it is taken as "
-        f"{chosen.labels}, {chosen.task}; a folder such as {chosen.data}/{chosen.task}/ would say "
-        "so"
+    publication = next((p for p in fits if p.task in path_words), likely)
+    return publication, (
+        f"{path} does not name its classes: by their number, {num_classes}, it is taken as "
+        f"{publication.labels}, {publication.task}; a folder such as "
+        f"{publication.data}/{publication.task}/ would identify it"
     )

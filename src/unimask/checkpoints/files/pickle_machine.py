@@ -11,14 +11,14 @@ from typing import BinaryIO, NamedTuple, TypeVar, cast
 MAX_STEPS = 500_000
 """Maximum number of opcodes per pickle; a complete training state needs some ten thousand."""
 
-LARGE = 2**16
+MIN_WRITABLE_BYTES = 2**16
 """Size in bytes from which values are read into writable memory."""
 
-MAX_SHARE = 8
+MAX_ARGUMENT_FACTOR = 8
 """Total size of the arguments of all calls, as a multiple of the file's size."""
 
 
-class Refused(Exception):
+class UnsafePickleError(Exception):
     """A pickle requests something that weights do not need."""
 
 
@@ -36,17 +36,17 @@ Fetch = Callable[[object], object]
 
 def refuse_reference(reference: object) -> object:
     """Refuse objects that a pickle stores outside itself."""
-    raise Refused("what lies outside of the pickle")
+    raise UnsafePickleError("what lies outside of the pickle")
 
 
-VALUES = frozenset(
+VALUE_OPCODES = frozenset(
     {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
      "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
      "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"}
 )  # fmt: skip
 """Opcodes that carry a value."""
 
-FRESH: dict[str, Callable[[], object]] = {
+CONSTRUCTOR_OPCODES: dict[str, Callable[[], object]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
     "NEWFALSE": lambda: False,
@@ -57,7 +57,7 @@ FRESH: dict[str, Callable[[], object]] = {
 }
 """Opcodes that create a new value."""
 
-IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
+IGNORED_OPCODES = frozenset({"PROTO", "FRAME", "STOP"})
 
 
 class Source:
@@ -78,7 +78,7 @@ class Source:
 
     def read(self, count: int) -> bytes | bytearray:
         """Read the next bytes; fewer at the end."""
-        if not LARGE <= count <= self.size:
+        if not MIN_WRITABLE_BYTES <= count <= self.size:
             return self.stream.read(min(count, self.size))
         data = bytearray(count)
         del data[self.stream.readinto(data) :]  # type: ignore[attr-defined]
@@ -99,11 +99,11 @@ class PickleMachine:
         self, stream: BinaryIO, *, size: int, call: Call, fetch: Fetch = refuse_reference
     ) -> None:
         self.source = cast(BinaryIO, Source(stream, size))
-        self.left = MAX_SHARE * max(size, 1024)
+        self.argument_budget = MAX_ARGUMENT_FACTOR * max(size, 1024)
         self.call = call
         self.fetch = fetch
         self.stack: list = []
-        self.below: list[list] = []
+        self.outer_stacks: list[list] = []
         self.memo: dict[int, object] = {}
 
     def read(self) -> object:
@@ -115,29 +115,29 @@ class PickleMachine:
         """
         for steps, (opcode, value, _) in enumerate(pickletools.genops(self.source)):
             if steps >= MAX_STEPS:
-                raise Refused(f"more than {MAX_STEPS} steps")
+                raise UnsafePickleError(f"more than {MAX_STEPS} steps")
             self.step(opcode.name, value)
         return self.stack.pop()
 
     def step(self, code: str, value: object) -> None:
         """Execute one opcode."""
-        if code in VALUES:
+        if code in VALUE_OPCODES:
             self.stack.append(value)
-        elif code in FRESH:
-            self.stack.append(FRESH[code]())
-        elif code in STEPS:
-            STEPS[code](self, value)
-        elif code not in IGNORED:
-            raise Refused(f"the opcode {code}")
+        elif code in CONSTRUCTOR_OPCODES:
+            self.stack.append(CONSTRUCTOR_OPCODES[code]())
+        elif code in OPCODES:
+            OPCODES[code](self, value)
+        elif code not in IGNORED_OPCODES:
+            raise UnsafePickleError(f"the opcode {code}")
 
-    def marked(self) -> list:
+    def pop_to_mark(self) -> list:
         """Pop everything above the last mark."""
-        items, self.stack = self.stack, self.below.pop()
+        items, self.stack = self.stack, self.outer_stacks.pop()
         return items
 
     def mark(self, _: object) -> None:
         """Push a mark."""
-        self.below.append(self.stack)
+        self.outer_stacks.append(self.stack)
         self.stack = []
 
     def pop(self, _: object) -> None:
@@ -145,7 +145,7 @@ class PickleMachine:
         if self.stack:
             self.stack.pop()
         else:
-            self.marked()
+            self.pop_to_mark()
 
     def store(self, index: object) -> None:
         """Store the top of the stack in the memo, under the next free index by default."""
@@ -155,74 +155,74 @@ class PickleMachine:
         """Push an object of the memo."""
         self.stack.append(self.memo[index])  # type: ignore[index]
 
-    def gather(self, kind: Callable[[list], object]) -> None:
+    def collect(self, kind: Callable[[list], object]) -> None:
         """Replace everything above the last mark by one object."""
-        items = self.marked()
+        items = self.pop_to_mark()
         self.stack.append(kind(items))
 
-    def gather_last(self, count: int) -> None:
+    def collect_last(self, count: int) -> None:
         """Replace the topmost objects by a tuple."""
         self.stack.append(tuple([self.stack.pop() for _ in range(count)][::-1]))
 
     def extend(self, items: list) -> None:
         """Append to the list on top of the stack."""
-        expect(self.stack[-1], list).extend(items)
+        expect_type(self.stack[-1], list).extend(items)
 
-    def fill(self, items: list) -> None:
+    def set_items(self, items: list) -> None:
         """Add alternating keys and values to the dictionary on top of the stack."""
-        target = expect(self.stack[-1], dict)
+        target = expect_type(self.stack[-1], dict)
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[plain(key)] = value
+            target[check_key(key)] = value
 
-    def dictionary(self, _: object) -> None:
+    def collect_dictionary(self, _: object) -> None:
         """Replace everything above the last mark by a dictionary."""
-        items = self.marked()
+        items = self.pop_to_mark()
         self.stack.append({})
-        self.fill(items)
+        self.set_items(items)
 
     def add(self, items: list) -> None:
         """Add to the set on top of the stack."""
-        expect(self.stack[-1], set).update(plain(item) for item in items)
+        expect_type(self.stack[-1], set).update(check_key(item) for item in items)
 
-    def name(self, value: object) -> None:
+    def push_name(self, value: object) -> None:
         """Push a name, from the opcode's value or from the two topmost texts."""
         if isinstance(value, str):
             module, _, name = value.partition(" ")
         else:
-            module, name = expect(self.stack.pop(-2), str), expect(self.stack.pop(), str)
+            module, name = expect_type(self.stack.pop(-2), str), expect_type(self.stack.pop(), str)
         self.stack.append(Name(module, name))
 
-    def make(self, _: object) -> None:
+    def call_name(self, _: object) -> None:
         """Call a name with its arguments and push the result."""
-        arguments = expect(self.stack.pop(), tuple)
+        arguments = expect_type(self.stack.pop(), tuple)
         name = self.stack.pop()
         if not isinstance(name, Name):
-            raise Refused(f"a call of {type(name).__name__}")
-        self.spend(arguments)
+            raise UnsafePickleError(f"a call of {type(name).__name__}")
+        self.limit_arguments(arguments)
         self.stack.append(self.call(name, arguments))
 
     def build(self, _: object) -> None:
         """Set the state of an object that accepts one."""
         state = self.stack.pop()
-        take = getattr(self.stack[-1], "take_state", None)
-        if take is None or isinstance(self.stack[-1], Name):
-            raise Refused(f"a state for {type(self.stack[-1]).__name__}")
-        self.spend(state if isinstance(state, tuple) else (state,))
-        take(state)
+        set_state = getattr(self.stack[-1], "set_state", None)
+        if set_state is None or isinstance(self.stack[-1], Name):
+            raise UnsafePickleError(f"a state for {type(self.stack[-1]).__name__}")
+        self.limit_arguments(state if isinstance(state, tuple) else (state,))
+        set_state(state)
 
-    def reference(self, _: object) -> None:
+    def push_reference(self, _: object) -> None:
         """Push the object of an external reference."""
         self.stack.append(self.fetch(self.stack.pop()))
 
-    def spend(self, arguments: Iterable[object]) -> None:
+    def limit_arguments(self, arguments: Iterable[object]) -> None:
         """Limit the total size of arguments, so that a large object is not copied repeatedly."""
         sized = (str, bytes, bytearray, list, tuple, dict)
-        self.left -= sum(len(value) for value in arguments if isinstance(value, sized))
-        if self.left < 0:
-            raise Refused("far more than the file holds")
+        self.argument_budget -= sum(len(value) for value in arguments if isinstance(value, sized))
+        if self.argument_budget < 0:
+            raise UnsafePickleError("far more than the file holds")
 
 
-def expect(value: object, kind: type[Kind]) -> Kind:
+def expect_type(value: object, kind: type[Kind]) -> Kind:
     """Check that a value has a type, and return it.
 
     Raises:
@@ -233,7 +233,7 @@ def expect(value: object, kind: type[Kind]) -> Kind:
     return value
 
 
-def plain(key: object) -> object:
+def check_key(key: object) -> object:
     """Check that a key can be hashed quickly, which nested tuples may not, and return it.
 
     Raises:
@@ -243,36 +243,36 @@ def plain(key: object) -> object:
     for part in parts:
         short = isinstance(part, int) and abs(part) < 2**64
         if not short and not isinstance(part, float | str | bytes | None):
-            raise Refused("a key that is neither number nor text")
+            raise UnsafePickleError("a key that is neither number nor text")
     return key
 
 
 Step = Callable[[PickleMachine, object], None]
 
-STEPS: dict[str, Step] = {
+OPCODES: dict[str, Step] = {
     "MARK": PickleMachine.mark,
     "POP": PickleMachine.pop,
-    "POP_MARK": lambda machine, _: machine.marked().clear(),
+    "POP_MARK": lambda machine, _: machine.pop_to_mark().clear(),
     "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), PickleMachine.store),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), PickleMachine.recall),
-    "TUPLE1": lambda machine, _: machine.gather_last(1),
-    "TUPLE2": lambda machine, _: machine.gather_last(2),
-    "TUPLE3": lambda machine, _: machine.gather_last(3),
-    "TUPLE": lambda machine, _: machine.gather(tuple),
-    "LIST": lambda machine, _: machine.gather(list),
-    "FROZENSET": lambda machine, _: machine.gather(lambda items: frozenset(map(plain, items))),
-    "DICT": PickleMachine.dictionary,
+    "TUPLE1": lambda machine, _: machine.collect_last(1),
+    "TUPLE2": lambda machine, _: machine.collect_last(2),
+    "TUPLE3": lambda machine, _: machine.collect_last(3),
+    "TUPLE": lambda machine, _: machine.collect(tuple),
+    "LIST": lambda machine, _: machine.collect(list),
+    "FROZENSET": lambda machine, _: machine.collect(lambda items: frozenset(map(check_key, items))),
+    "DICT": PickleMachine.collect_dictionary,
     "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
-    "APPENDS": lambda machine, _: machine.extend(machine.marked()),
-    "SETITEM": lambda machine, _: machine.fill([machine.stack.pop(-2), machine.stack.pop()]),
-    "SETITEMS": lambda machine, _: machine.fill(machine.marked()),
-    "ADDITEMS": lambda machine, _: machine.add(machine.marked()),
-    "GLOBAL": PickleMachine.name,
-    "STACK_GLOBAL": PickleMachine.name,
-    "REDUCE": PickleMachine.make,
-    "NEWOBJ": PickleMachine.make,
+    "APPENDS": lambda machine, _: machine.extend(machine.pop_to_mark()),
+    "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
+    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
+    "ADDITEMS": lambda machine, _: machine.add(machine.pop_to_mark()),
+    "GLOBAL": PickleMachine.push_name,
+    "STACK_GLOBAL": PickleMachine.push_name,
+    "REDUCE": PickleMachine.call_name,
+    "NEWOBJ": PickleMachine.call_name,
     "BUILD": PickleMachine.build,
-    "BINPERSID": PickleMachine.reference,
+    "BINPERSID": PickleMachine.push_reference,
 }
 """Implementations of the other opcodes; those missing here are refused."""

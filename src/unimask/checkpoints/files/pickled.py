@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from unimask.checkpoints.files.pickle_machine import Name, Refused
+from unimask.checkpoints.files.pickle_machine import Name, UnsafePickleError
 from unimask.errors import CheckpointError, one_line
 
-NUMBERS = re.compile(r"b1|[iu][1248]|f[248]")
+NUMERIC_TYPES = re.compile(r"b1|[iu][1248]|f[248]")
 
 
-class Kind:
+class PickledDtype:
     """Data type of an array, as a pickle describes it.
 
     Args:
@@ -29,36 +29,36 @@ class Kind:
     """
 
     def __init__(self, code: object, *_: object) -> None:
-        if not isinstance(code, str) or not NUMBERS.fullmatch(code):
-            raise Refused(f"arrays of type {str(code)[:40]!r}")
+        if not isinstance(code, str) or not NUMERIC_TYPES.fullmatch(code):
+            raise UnsafePickleError(f"arrays of type {str(code)[:40]!r}")
         self.dtype = np.dtype(code)
 
-    def take_state(self, state: tuple) -> None:
+    def set_state(self, state: tuple) -> None:
         """Set the byte order."""
         if state[1] not in ("<", ">", "|", "="):
-            raise Refused(f"the byte order {str(state[1])[:40]!r}")
+            raise UnsafePickleError(f"the byte order {str(state[1])[:40]!r}")
         self.dtype = self.dtype.newbyteorder(state[1])
 
 
-class Draft:
+class PickledArray:
     """An array that is created first and filled later."""
 
     array: np.ndarray | None = None
 
-    def take_state(self, state: tuple) -> None:
+    def set_state(self, state: tuple) -> None:
         """Fill the array from (version,) shape, type, Fortran order, bytes."""
         shape, kind, by_columns, data = state[-4:]
-        self.array = array_of(data, kind, shape, "F" if by_columns else "C")
+        self.array = build_array(data, kind, shape, "F" if by_columns else "C")
 
 
-class Container(dict):
+class PickledDict(dict):
     """An ordered dictionary that accepts no attributes."""
 
-    def take_state(self, state: object) -> None:
+    def set_state(self, state: object) -> None:
         """Ignore attributes, such as the versions of modules."""
 
 
-def array_of(data: object, kind: object, shape: object, order: object) -> np.ndarray:
+def build_array(data: object, kind: object, shape: object, order: object) -> np.ndarray:
     """Return a writable array in native byte order.
 
     Writable bytes become its memory, because a copy would double the memory of a large file.
@@ -69,23 +69,23 @@ def array_of(data: object, kind: object, shape: object, order: object) -> np.nda
     if isinstance(data, str):  # bytes of Python 2, read as Latin-1
         data = data.encode("latin1")
     sizes = isinstance(shape, tuple) and all(isinstance(n, int) and n >= 0 for n in shape)
-    if not (sizes and isinstance(kind, Kind) and isinstance(data, bytes | bytearray)):
-        raise Refused("an array without shape, type or bytes")
+    if not (sizes and isinstance(kind, PickledDtype) and isinstance(data, bytes | bytearray)):
+        raise UnsafePickleError("an array without shape, type or bytes")
     if order not in ("C", "F") or math.prod(shape) * kind.dtype.itemsize != len(data):  # type: ignore[arg-type]
-        raise Refused("an array whose shape and bytes disagree")
+        raise UnsafePickleError("an array whose shape and bytes disagree")
     flat = np.frombuffer(bytearray(data) if isinstance(data, bytes) else data, kind.dtype)
     native = flat.astype(kind.dtype.newbyteorder("="), copy=False)
     return native.reshape(shape, order=order)  # type: ignore[call-overload]
 
 
-def array_from_buffer(data: object, kind: object, shape: object, order: object) -> Draft:
+def array_from_buffer(data: object, kind: object, shape: object, order: object) -> PickledArray:
     """Build an array in the way of numpy's function for pickle protocol 5."""
-    draft = Draft()
-    draft.array = array_of(data, kind, shape, order)
+    draft = PickledArray()
+    draft.array = build_array(data, kind, shape, order)
     return draft
 
 
-def scalar(kind: object, data: object) -> Draft:
+def build_scalar(kind: object, data: object) -> PickledArray:
     """Build a scalar in the way of numpy's function."""
     return array_from_buffer(data, kind, (), "C")
 
@@ -93,7 +93,7 @@ def scalar(kind: object, data: object) -> Draft:
 def encode(text: object, encoding: object = "latin1") -> bytes:
     """Encode text, the way in which Python 3 writes bytes in old protocols."""
     if not isinstance(text, str) or encoding != "latin1":
-        raise Refused("text in a strange encoding")
+        raise UnsafePickleError("text in a strange encoding")
     return text.encode("latin1")
 
 
@@ -108,58 +108,58 @@ class Storage:
         self.flat = flat
 
 
-class Unread:
+class IgnoredObject:
     """An object of the training state that is not read."""
 
-    def take_state(self, state: object) -> None:
+    def set_state(self, state: object) -> None:
         """Ignore the state."""
 
 
-def tensor(storage: object, offset: int, size: tuple, stride: tuple, *_: object) -> Tensor:
+def build_tensor(storage: object, offset: int, size: tuple, stride: tuple, *_: object) -> Tensor:
     """Build a tensor as a view; torch checks that it stays within its storage.
 
     Raises:
         Refused: The storage has fewer numbers, so that with stride 0 a few bytes would fill memory.
     """
     if not isinstance(storage, Storage) or not all(isinstance(n, int) for n in size):
-        raise Refused("a tensor without storage")
+        raise UnsafePickleError("a tensor without storage")
     if math.prod(size) > len(storage.flat):
-        raise Refused("a tensor larger than its storage")
+        raise UnsafePickleError("a tensor larger than its storage")
     return storage.flat.as_strided(size, stride, offset)
 
 
-def attribute(owner: object, *_: object) -> Unread:
+def get_ignored_attribute(owner: object, *_: object) -> IgnoredObject:
     """Return an attribute of an unread object, which is unread too."""
-    if owner not in UNREAD:
-        raise Refused("builtins.getattr")
-    return Unread()
+    if owner not in IGNORED_CLASSES:
+        raise UnsafePickleError("builtins.getattr")
+    return IgnoredObject()
 
 
-NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
+NUMPY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 
-UNREAD = frozenset({Name("mmengine.logging.history_buffer", "HistoryBuffer")})
+IGNORED_CLASSES = frozenset({Name("mmengine.logging.history_buffer", "HistoryBuffer")})
 """Classes of training logs."""
 
 STAND_INS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): Container,
-    ("numpy", "ndarray"): Draft,
-    ("numpy", "dtype"): Kind,
+    ("collections", "OrderedDict"): PickledDict,
+    ("numpy", "ndarray"): PickledArray,
+    ("numpy", "dtype"): PickledDtype,
     ("_codecs", "encode"): encode,
     ("builtins", "bytes"): lambda: b"",  # of no bytes
-    ("builtins", "getattr"): attribute,
-    **{(module, "_reconstruct"): lambda *_: Draft() for module in NUMPY},
-    **{(module, "scalar"): scalar for module in NUMPY},
+    ("builtins", "getattr"): get_ignored_attribute,
+    **{(module, "_reconstruct"): lambda *_: PickledArray() for module in NUMPY_MODULES},
+    **{(module, "scalar"): build_scalar for module in NUMPY_MODULES},
     ("numpy.core.numeric", "_frombuffer"): array_from_buffer,
     ("numpy._core.numeric", "_frombuffer"): array_from_buffer,
     ("torch", "Size"): tuple,
-    ("torch._utils", "_rebuild_tensor"): tensor,
-    ("torch._utils", "_rebuild_tensor_v2"): tensor,
+    ("torch._utils", "_rebuild_tensor"): build_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): build_tensor,
     ("torch._utils", "_rebuild_parameter"): lambda data, *_: data,
-    **dict.fromkeys(UNREAD, lambda *_: Unread()),
+    **dict.fromkeys(IGNORED_CLASSES, lambda *_: IgnoredObject()),
 }
 
 
-def call(name: Name, arguments: tuple) -> object:
+def call_stand_in(name: Name, arguments: tuple) -> object:
     """Call the stand-in for a name.
 
     Raises:
@@ -168,12 +168,12 @@ def call(name: Name, arguments: tuple) -> object:
     module = "builtins" if name.module == "__builtin__" else name.module  # name in Python 2
     make = STAND_INS.get((module, name.name))
     if make is None:
-        raise Refused(f"{module[:40]}.{name.name[:40]}")
+        raise UnsafePickleError(f"{module[:40]}.{name.name[:40]}")
     return make(*arguments)
 
 
 @contextmanager
-def telling(path: Path) -> Iterator[None]:
+def convert_errors(path: Path) -> Iterator[None]:
     """Convert any error in reading a file to a CheckpointError of one line.
 
     Raises:
@@ -181,10 +181,10 @@ def telling(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except Refused as refused:
+    except UnsafePickleError as refused:
         raise CheckpointError(
-            f"{path} asks for {refused}, which weights do not need and which could do harm: "
-            "nothing of it was run; get the file from its authors"
+            f"{path} requests {refused}, which weights do not need and which could be harmful: "
+            "nothing was executed; get the file from its authors"
         ) from None
     except Exception as error:  # a damaged pickle can raise any exception
         reason = one_line(error)

@@ -8,17 +8,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from unimask.checkpoints.files.pickled import Draft, telling
-from unimask.checkpoints.files.torch_save import read_old_torch, read_pickle, read_torch_zip
+from unimask.checkpoints.files.pickled import PickledArray, convert_errors
+from unimask.checkpoints.files.torch_save import read_legacy_torch, read_pickle, read_torch_zip
 from unimask.errors import CheckpointError, one_line
 
-WRAPPERS = ("model", "state_dict")
+WEIGHT_KEYS = ("model", "state_dict")
 """Keys under which the authors (and most others) store the weights beside the training state."""
 
-MAX_SHARED = 2
+MAX_ELEMENTS_PER_BYTE = 2
 """Maximum number of elements in all tensors together, per byte of the file."""
 
-OLD_TORCH = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+LEGACY_TORCH_MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
 """First bytes of files that torch before 1.6 wrote."""
 
 
@@ -38,26 +38,33 @@ def read_tensors_and_rest(path: Path) -> tuple[dict[str, Tensor], dict]:
         CheckpointError: The file cannot be read, is damaged, or holds anything but weights.
     """
     content, rest = read_content(path), {}
-    for key in WRAPPERS:
+    for key in WEIGHT_KEYS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content, rest = content[key], content
     if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{path} holds no weights by name: expected a state dict, or 'model'")
+        raise CheckpointError(
+            f"{path} contains no state dict, neither at the top level nor under 'model'"
+        )
     tensors = {}
     for name, value in content.items():
-        if isinstance(value, Draft) and value.array is not None:
+        if isinstance(value, PickledArray) and value.array is not None:
             value = torch.from_numpy(value.array)
         if not isinstance(name, str) or not isinstance(value, Tensor):
             reason = f"{str(name)[:80]!r} is of type {type(value).__name__}"
             raise CheckpointError(f"{path} holds more than weights by name: {reason}")
         tensors[name] = value
     # Tensors may share memory in the file; converted to float32, each would have its own.
-    if sum(value.numel() for value in tensors.values()) > MAX_SHARED * path.stat().st_size:
-        raise CheckpointError(f"{path} shares its numbers too often: far more than the file holds")
+    if (
+        sum(value.numel() for value in tensors.values())
+        > MAX_ELEMENTS_PER_BYTE * path.stat().st_size
+    ):
+        raise CheckpointError(
+            f"{path} has tensors that share memory and need far more than the file's size"
+        )
     try:
         return {n: v.float() if v.is_floating_point() else v for n, v in tensors.items()}, rest
     except NotImplementedError as error:  # packed numbers
-        raise CheckpointError(f"{path} has numbers of a type that is not known here") from error
+        raise CheckpointError(f"{path} has tensors of an unsupported dtype") from error
 
 
 def read_content(path: Path) -> object:
@@ -69,10 +76,12 @@ def read_content(path: Path) -> object:
                 raise CheckpointError(f"{path} is empty: download it again")
             if path.suffix == ".safetensors":
                 return read_safetensors(path)
-            with telling(path):
+            with convert_errors(path):
                 if zipfile.is_zipfile(path):
                     return read_torch_zip(path)
-                return (read_old_torch if head.startswith(OLD_TORCH) else read_pickle)(stream)
+                return (read_legacy_torch if head.startswith(LEGACY_TORCH_MAGIC) else read_pickle)(
+                    stream
+                )
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
 

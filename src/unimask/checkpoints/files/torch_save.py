@@ -8,8 +8,13 @@ from typing import BinaryIO
 
 import torch
 
-from unimask.checkpoints.files.pickle_machine import Name, PickleMachine, Refused, expect
-from unimask.checkpoints.files.pickled import Storage, call
+from unimask.checkpoints.files.pickle_machine import (
+    Name,
+    PickleMachine,
+    UnsafePickleError,
+    expect_type,
+)
+from unimask.checkpoints.files.pickled import Storage, call_stand_in
 
 DTYPES = {
     "DoubleStorage": torch.float64,
@@ -40,15 +45,15 @@ def read_torch_zip(path: Path) -> object:
     with zipfile.ZipFile(path) as archive, path.open("rb") as stream:
         size = path.stat().st_size
         entries = {entry.filename: entry for entry in archive.infolist()}
-        stored(entries, size)
+        check_uncompressed(entries, size)
         (description,) = (name for name in entries if name.endswith("/data.pkl"))
         folder = description.removesuffix("data.pkl")
         storages: dict[object, Storage] = {}
 
         def fetch(reference: object) -> Storage:
-            dtype, key, count, _ = described(reference)
+            dtype, key, count, _ = parse_storage_reference(reference)
             if key not in storages:
-                data = content(stream, entries[f"{folder}data/{key}"])
+                data = read_entry(stream, entries[f"{folder}data/{key}"])
                 flat = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
                 storages[key] = Storage(flat)
             if len(storages[key].flat) != count or storages[key].flat.dtype != dtype:
@@ -57,10 +62,10 @@ def read_torch_zip(path: Path) -> object:
 
         stream.seek(0)
         with archive.open(description) as pickled:
-            return PickleMachine(pickled, size=size, call=call, fetch=fetch).read()  # type: ignore[arg-type]
+            return PickleMachine(pickled, size=size, call=call_stand_in, fetch=fetch).read()  # type: ignore[arg-type]
 
 
-def stored(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
+def check_uncompressed(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
     """Refuse zips that expand when they are read; torch compresses nothing.
 
     Raises:
@@ -68,10 +73,10 @@ def stored(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
     """
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values())
     if packed or sum(entry.file_size for entry in entries.values()) > size:
-        raise Refused("more room than the file has")
+        raise UnsafePickleError("more room than the file has")
 
 
-def content(stream: BinaryIO, entry: zipfile.ZipInfo) -> bytearray:
+def read_entry(stream: BinaryIO, entry: zipfile.ZipInfo) -> bytearray:
     """Read an entry's bytes; torch does not always write a checksum.
 
     Raises:
@@ -87,21 +92,21 @@ def content(stream: BinaryIO, entry: zipfile.ZipInfo) -> bytearray:
     return data
 
 
-def described(reference: object) -> tuple[torch.dtype, object, int, object]:
+def parse_storage_reference(reference: object) -> tuple[torch.dtype, object, int, object]:
     """Parse a storage's data type, key, number of elements, and view (old torch).
 
     Raises:
         Refused: The reference is not a storage.
     """
-    word, name, key, _, count, *part = expect(reference, tuple)
+    word, name, key, _, count, *part = expect_type(reference, tuple)
     if word != "storage" or not isinstance(name, Name) or name.name not in DTYPES:
-        raise Refused("what is no storage of numbers")
+        raise UnsafePickleError("what is no storage of numbers")
     if not isinstance(count, int) or count < 0 or not isinstance(key, str):
-        raise Refused("a storage without size")
+        raise UnsafePickleError("a storage without size")
     return DTYPES[name.name], key, count, part[0] if part else None
 
 
-def read_old_torch(stream: BinaryIO) -> object:
+def read_legacy_torch(stream: BinaryIO) -> object:
     """Read a file of torch before 1.6: consecutive pickles, then the storages.
 
     Raises:
@@ -111,30 +116,30 @@ def read_old_torch(stream: BinaryIO) -> object:
     size = stream.seek(0, 2)
     stream.seek(0)
     for _ in ("magic number", "version", "machine"):
-        PickleMachine(stream, size=size, call=call).read()
+        PickleMachine(stream, size=size, call=call_stand_in).read()
     storages: dict[object, torch.Tensor] = {}
     left = size
 
     def fetch(reference: object) -> Storage:
         nonlocal left
-        dtype, key, count, part = described(reference)
+        dtype, key, count, part = parse_storage_reference(reference)
         if key not in storages:
             left -= count * dtype.itemsize
             if left < 0:
-                raise Refused("more room than the file has")
+                raise UnsafePickleError("more room than the file has")
             storages[key] = torch.empty(count, dtype=dtype)
         if part is None:
             return Storage(storages[key])
-        _, offset, length = expect(part, tuple)
+        _, offset, length = expect_type(part, tuple)
         return Storage(storages[key].narrow(0, offset, length))
 
-    whole = PickleMachine(stream, size=size, call=call, fetch=fetch).read()
-    for key in expect(PickleMachine(stream, size=size, call=call).read(), list):
-        fill(storages[key], stream)
+    whole = PickleMachine(stream, size=size, call=call_stand_in, fetch=fetch).read()
+    for key in expect_type(PickleMachine(stream, size=size, call=call_stand_in).read(), list):
+        read_storage(storages[key], stream)
     return whole
 
 
-def fill(storage: torch.Tensor, stream: BinaryIO) -> None:
+def read_storage(storage: torch.Tensor, stream: BinaryIO) -> None:
     """Read a storage's elements, which follow their number.
 
     Raises:
@@ -173,11 +178,11 @@ def call_or_read(name: Name, arguments: tuple) -> object:
         Refused: The name has no stand-in, or the bytes hold no storage.
     """
     if name != ("torch.storage", "_load_from_bytes"):
-        return call(name, arguments)
+        return call_stand_in(name, arguments)
     (data,) = arguments
-    content = read_old_torch(
-        io.BytesIO(data if isinstance(data, bytearray) else expect(data, bytes))
+    content = read_legacy_torch(
+        io.BytesIO(data if isinstance(data, bytearray) else expect_type(data, bytes))
     )
     if not isinstance(content, Storage):
-        raise Refused("a storage that is none")
+        raise UnsafePickleError("a storage that is none")
     return content

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unimask.checkpoints.huggingface.defaults import completed
-from unimask.checkpoints.huggingface.generations import read_named, read_timm
+from unimask.checkpoints.huggingface.defaults import add_defaults
+from unimask.checkpoints.huggingface.generations import infer_named_backbone, read_timm
 from unimask.config import (
     BackboneConfig,
     ConvNeXtConfig,
@@ -28,21 +28,21 @@ def read_backbone(config: Json, tensors: dict[str, Tensor], folder: Path) -> Bac
         KeyError: A value is missing.
     """
     if not config.get("backbone_config"):
-        return read_named(config, tensors, folder)
-    backbone = completed(config["backbone_config"])
+        return infer_named_backbone(config, tensors, folder)
+    backbone = add_defaults(config["backbone_config"])
     kind = backbone.get("model_type")
     if kind == "resnet":
         return read_resnet(backbone, config.get("unimask", {}))
     if kind not in READERS:
         known = ", ".join([*READERS, "resnet"])
-        raise CheckpointError(f"the backbone {kind!r} is not known here; known are {known}")
+        raise CheckpointError(f"the backbone {kind!r} is not supported; supported are {known}")
     return READERS[kind](backbone)
 
 
 def read_swin(backbone: Json) -> SwinConfig:
     """Read the configuration of a Swin."""
-    expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
-    expect(backbone, use_absolute_embeddings=False)
+    check_options(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
+    check_options(backbone, use_absolute_embeddings=False)
     return SwinConfig(
         embed_dim=backbone["embed_dim"],
         depths=tuple(backbone["depths"]),
@@ -56,7 +56,7 @@ def read_swin(backbone: Json) -> SwinConfig:
 
 def read_convnext(backbone: Json) -> ConvNeXtConfig:
     """Read the configuration of a ConvNeXt."""
-    expect(backbone, patch_size=4, hidden_act="gelu")
+    check_options(backbone, patch_size=4, hidden_act="gelu")
     return ConvNeXtConfig(
         dims=tuple(backbone["hidden_sizes"]),
         depths=tuple(backbone["depths"]),
@@ -68,9 +68,9 @@ def read_convnext(backbone: Json) -> ConvNeXtConfig:
 
 def read_dinat(backbone: Json) -> DiNATConfig:
     """Read the configuration of a DiNAT."""
-    expect(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
+    check_options(backbone, patch_size=4, hidden_act="gelu", qkv_bias=True, layer_norm_eps=1e-5)
     dilations = tuple(tuple(stage) for stage in backbone["dilations"])
-    expect(backbone, depths=[len(stage) for stage in dilations])
+    check_options(backbone, depths=[len(stage) for stage in dilations])
     return DiNATConfig(
         embed_dim=backbone["embed_dim"],
         num_heads=tuple(backbone["num_heads"]),
@@ -83,18 +83,18 @@ def read_dinat(backbone: Json) -> DiNATConfig:
     )
 
 
-def read_resnet(backbone: Json, kept: Json) -> ResNetConfig:
-    """Read the configuration of a ResNet; `kept` holds the values that the schema lacks."""
-    expect(backbone, hidden_act="relu", downsample_in_bottleneck=False)
-    expect(backbone, downsample_in_first_stage=False)
+def read_resnet(backbone: Json, own_values: Json) -> ResNetConfig:
+    """Read the configuration of a ResNet; `own_values` holds the values that the schema lacks."""
+    check_options(backbone, hidden_act="relu", downsample_in_bottleneck=False)
+    check_options(backbone, downsample_in_first_stage=False)
     return ResNetConfig(
         block=backbone["layer_type"],
-        stem=kept.get("stem", "basic"),
+        stem=own_values.get("stem", "basic"),
         stem_channels=backbone["embedding_size"],
         channels=tuple(backbone["hidden_sizes"]),
         depths=tuple(backbone["depths"]),
-        norm=kept.get("norm", "frozen_batch"),
-        last_dilations=tuple(kept.get("last_dilations", ())),
+        norm=own_values.get("norm", "frozen_batch"),
+        last_dilations=tuple(own_values.get("last_dilations", ())),
         in_channels=backbone.get("num_channels", 3),
     )
 
@@ -108,7 +108,7 @@ READERS: dict[str, Callable[[Json], BackboneConfig]] = {
 }
 
 
-def expect(config: Json, **options: object) -> None:
+def check_options(config: Json, **options: object) -> None:
     """Refuse options of the schema that our networks do not implement.
 
     Raises:
@@ -117,7 +117,7 @@ def expect(config: Json, **options: object) -> None:
     for name, value in options.items():
         if config.get(name, value) != value:
             actual, kind = repr(config[name])[:60], config.get("model_type")
-            raise CheckpointError(f"{name} of the {kind} is {actual}; only {value!r} is known here")
+            raise CheckpointError(f"{name} of the {kind} is {actual}; only {value!r} is supported")
 
 
 def write_backbone(backbone: BackboneConfig) -> Json:
@@ -179,14 +179,14 @@ def write_dinat(backbone: DiNATConfig) -> Json:
     }
 
 
-def kept_of(backbone: BackboneConfig) -> Json:
+def own_backbone_values(backbone: BackboneConfig) -> Json:
     """Return the values that the schema has no key for, where they differ from the default."""
     if not isinstance(backbone, ResNetConfig):
         return {}
-    usual = ResNetConfig()
+    default = ResNetConfig()
     names = ("norm", "stem", "last_dilations")
     values = {name: getattr(backbone, name) for name in names}
-    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+    return {name: value for name, value in values.items() if value != getattr(default, name)}
 
 
 def write_resnet(backbone: ResNetConfig) -> Json:

@@ -9,7 +9,7 @@ from unimask.checkpoints.huggingface.backbones import read_backbone, write_backb
 from unimask.checkpoints.huggingface.mask2former import read_mask2former, write_mask2former
 from unimask.checkpoints.huggingface.maskformer import read_maskformer, write_maskformer
 from unimask.checkpoints.huggingface.oneformer import read_oneformer, write_oneformer
-from unimask.checkpoints.huggingface.own_schema import write_own
+from unimask.checkpoints.huggingface.own_schema import write_own_decoders
 from unimask.config import (
     DeformablePixelDecoderConfig,
     FPNPixelDecoderConfig,
@@ -26,10 +26,10 @@ Json = dict
 Schema = Literal["mask2former", "oneformer", "maskformer", "own"]
 """Schema whose tensor names and values a folder uses."""
 
-OURS = "unimask"
+OWN_MODEL_TYPE = "unimask"
 """Model type of networks that `transformers` would compute differently."""
 
-THEIR_GROUPS = 32
+NUM_NORM_GROUPS = 32
 """Groups of every group normalisation in their pixel decoders; ours use fewer for some widths."""
 
 
@@ -39,17 +39,17 @@ def write_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json, Json]:
     Returns:
         Schema, its values, and additional values of unimask.
     """
-    schema, values = their_decoders(architecture)
-    if schema == "own" or misfit(architecture) is not None:
-        ours = {"architectures": ["Segmenter"], "model_type": OURS}
-        return "own", ours, {"decoders": write_own(architecture)}
+    schema, values = write_transformers_decoders(architecture)
+    if schema == "own" or transformers_incompatibility(architecture) is not None:
+        ours = {"architectures": ["Segmenter"], "model_type": OWN_MODEL_TYPE}
+        return "own", ours, {"decoders": write_own_decoders(architecture)}
     return schema, values, {}
 
 
-def their_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
+def write_transformers_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
     """Return the decoders' values in the schema of the family with such decoders.
 
-    The schema may lack a key for some values, which `misfit` detects.
+    The schema may lack a key for some values, which `transformers_incompatibility` detects.
     """
     match architecture.pixel_decoder, architecture.transformer_decoder:
         case DeformablePixelDecoderConfig() as pixels, MaskedDecoderConfig() as queries:
@@ -62,13 +62,13 @@ def their_decoders(architecture: SegmenterConfig) -> tuple[Schema, Json]:
             return "own", {}
 
 
-def misfit(architecture: SegmenterConfig) -> str | None:
+def transformers_incompatibility(architecture: SegmenterConfig) -> str | None:
     """Return why `transformers` would compute another network; None if it computes this one.
 
     The schema's values are read back without unimask's: a value that differs afterwards has no key
     there. Then differences are checked that no value shows.
     """
-    schema, values = their_decoders(architecture)
+    schema, values = write_transformers_decoders(architecture)
     pixels, queries = architecture.pixel_decoder, architecture.transformer_decoder
     if schema == "own":
         return f"no model there has a {pixels.kind!r} pixel decoder beside a {queries.kind!r} one"
@@ -77,18 +77,18 @@ def misfit(architecture: SegmenterConfig) -> str | None:
     different = first_difference(architecture, read_back(architecture, schema, values))
     if different is not None:
         return different
-    if pixels.dim % THEIR_GROUPS:
-        return f"pixel_decoder.dim is {pixels.dim}: only multiples of {THEIR_GROUPS} exist there"
+    if pixels.dim % NUM_NORM_GROUPS:
+        return f"pixel_decoder.dim is {pixels.dim}: only multiples of {NUM_NORM_GROUPS} exist there"
     if schema == "maskformer" and not isinstance(architecture.backbone, ResNetConfig | SwinConfig):
         return f"backbone.kind is {architecture.backbone.kind!r}, which MaskFormer lacks there"
     match pixels, queries:
         case DeformablePixelDecoderConfig(), MaskedDecoderConfig() if schema == "oneformer":
-            return oneformer_misfit(pixels, queries.dim)
+            return oneformer_incompatibility(pixels, queries.dim)
         case _:
             return None
 
 
-def oneformer_misfit(pixels: DeformablePixelDecoderConfig, width: int) -> str | None:
+def oneformer_incompatibility(pixels: DeformablePixelDecoderConfig, width: int) -> str | None:
     """Return why their OneFormer computes another network although it has all values.
 
     Theirs neither saves nor loads input projections, and requires equal widths of masks and
@@ -120,7 +120,11 @@ def read_back(architecture: SegmenterConfig, schema: Schema, values: Json) -> Se
 def first_difference(ours: Any, theirs: Any, name: str = "") -> str | None:
     """Return the first value in which a configuration differs from what was read back."""
     if type(ours) is not type(theirs) or not is_dataclass(ours):
-        return None if ours == theirs else f"{name} is {shown(ours)}, and {shown(theirs)} there"
+        return (
+            None
+            if ours == theirs
+            else f"{name} is {describe_value(ours)}, and {describe_value(theirs)} there"
+        )
     inner = f"{name}." if name else ""
     for field in fields(ours):
         difference = first_difference(
@@ -131,12 +135,12 @@ def first_difference(ours: Any, theirs: Any, name: str = "") -> str | None:
     return None
 
 
-def shown(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Return a value or a part of a configuration as short text."""
     return f"a {type(value).__name__}" if is_dataclass(value) else repr(value)
 
 
-def schema_of(config: Mapping[str, Any]) -> Schema:
+def read_schema(config: Mapping[str, Any]) -> Schema:
     """Return the schema of the tensor names that belong to a config.json."""
     own_values = config.get("unimask")
     if isinstance(own_values, dict) and "decoders" in own_values:

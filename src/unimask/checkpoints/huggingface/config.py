@@ -12,17 +12,17 @@ from torch import Tensor
 
 from unimask.checkpoints.config_validation import check_postprocessing, check_preprocessing
 from unimask.checkpoints.huggingface.backbones import (
-    expect,
-    kept_of,
+    check_options,
+    own_backbone_values,
     read_backbone,
     write_backbone,
 )
-from unimask.checkpoints.huggingface.compatibility import OURS, write_decoders
-from unimask.checkpoints.huggingface.defaults import UNNAMED
+from unimask.checkpoints.huggingface.compatibility import OWN_MODEL_TYPE, write_decoders
+from unimask.checkpoints.huggingface.defaults import DEFAULT_CLASS_NAMES
 from unimask.checkpoints.huggingface.mask2former import read_mask2former
 from unimask.checkpoints.huggingface.maskformer import read_maskformer
 from unimask.checkpoints.huggingface.oneformer import read_oneformer
-from unimask.checkpoints.huggingface.own_schema import read_own
+from unimask.checkpoints.huggingface.own_schema import read_own_decoders
 from unimask.config import (
     PostprocessingConfig,
     PreprocessingConfig,
@@ -49,13 +49,15 @@ def read_architecture(config: Json, tensors: dict[str, Tensor], folder: Path) ->
     """
     family = config.get("model_type")
     try:
-        expect(config, pre_norm=False, common_stride=4, activation_function="relu", norm="GN")
-        if family == OURS and "decoders" in extras(config):
-            decoders = read_own(extras(config)["decoders"])
-        elif family in ("mask2former", OURS):
-            decoders = read_mask2former(config, extras(config))
+        check_options(
+            config, pre_norm=False, common_stride=4, activation_function="relu", norm="GN"
+        )
+        if family == OWN_MODEL_TYPE and "decoders" in read_own_values(config):
+            decoders = read_own_decoders(read_own_values(config)["decoders"])
+        elif family in ("mask2former", OWN_MODEL_TYPE):
+            decoders = read_mask2former(config, read_own_values(config))
         elif family == "oneformer":
-            decoders = read_oneformer(config, extras(config))
+            decoders = read_oneformer(config, read_own_values(config))
         elif family == "maskformer":
             decoders = read_maskformer(config)
         else:
@@ -72,14 +74,14 @@ def read_architecture(config: Json, tensors: dict[str, Tensor], folder: Path) ->
         raise CheckpointError(f"config.json lacks {error}") from error
 
 
-def extras(config: Json) -> Json:
+def read_own_values(config: Json) -> Json:
     """Return the values that unimask adds to the schema."""
     return config.get("unimask", {})
 
 
 def read_names(config: Json) -> tuple[str, ...]:
     """Read the class names in the order of their label ids."""
-    names = config.get("id2label") or UNNAMED
+    names = config.get("id2label") or DEFAULT_CLASS_NAMES
     return tuple(str(names[key]) for key in sorted(names, key=int))
 
 
@@ -92,15 +94,15 @@ def read_labels(config: Json, publication: Publication) -> LabelSet:
         CheckpointError: A colour or a category id is invalid.
         SettingsError: Their number differs from that of the names.
     """
-    names, own_values = read_names(config), extras(config)
+    names, own_values = read_names(config), read_own_values(config)
     known = publication.label_set(len(names))
-    things = tuple(thing is True for thing in listed(own_values, "is_thing", known.is_thing))
-    if any(not isinstance(thing, bool) for thing in listed(own_values, "is_thing", ())):
+    things = tuple(thing is True for thing in read_list(own_values, "is_thing", known.is_thing))
+    if any(not isinstance(thing, bool) for thing in read_list(own_values, "is_thing", ())):
         raise CheckpointError(f"config.json has is_thing of {str(things)[:60]}: expected booleans")
     # A folder written by unimask that lacks the other keys has no such values.
     own = "is_thing" in own_values
-    colours = tuple(map(read_colour, listed(own_values, "colours", ())))
-    ids = tuple(map(read_category_id, listed(own_values, "category_ids", ())))
+    colours = tuple(map(read_colour, read_list(own_values, "colours", ())))
+    ids = tuple(map(read_category_id, read_list(own_values, "category_ids", ())))
     return LabelSet(
         names,
         things,
@@ -109,13 +111,13 @@ def read_labels(config: Json, publication: Publication) -> LabelSet:
     )
 
 
-def listed(kept: Json, key: str, default: Sequence[object]) -> Sequence[object]:
+def read_list(own_values: Json, key: str, default: Sequence[object]) -> Sequence[object]:
     """Return the list under a key of unimask's values.
 
     Raises:
         CheckpointError: The value is not a list.
     """
-    value = kept.get(key, default)
+    value = own_values.get(key, default)
     if not isinstance(value, list | tuple):
         raise CheckpointError(f"config.json has {key} of {str(value)[:60]!r}: expected a list")
     return value
@@ -156,7 +158,7 @@ def read_tasks(config: Json, publication: Publication) -> tuple[Task, ...]:
         CheckpointError: There are none, or one is listed twice.
         TaskError: One of them is not a task.
     """
-    listed_tasks = listed(extras(config), "tasks", publication.tasks)
+    listed_tasks = read_list(read_own_values(config), "tasks", publication.tasks)
     tasks: tuple[Task, ...] = tuple(parse_task(str(task)) for task in listed_tasks)
     if not tasks or len(set(tasks)) < len(tasks):
         raise CheckpointError(
@@ -175,27 +177,29 @@ def read_preprocessing(
     folders contain the authors' sizes, some in the format from before 2023: `size`, `max_size`,
     `size_divisibility` (0 for COCO, which is not padded).
     """
-    if "preprocessing" in extras(config):
-        return check_preprocessing(PreprocessingConfig(**tuples(extras(config)["preprocessing"])))
+    if "preprocessing" in read_own_values(config):
+        return check_preprocessing(
+            PreprocessingConfig(**lists_to_tuples(read_own_values(config)["preprocessing"]))
+        )
     if preprocessor is None:
         return default
     size = preprocessor.get("size", {})
     if not isinstance(size, dict):
         longest = preprocessor.get("max_size", default.longest_edge)
         size = {"shortest_edge": size, "longest_edge": longest}
-    mean, std = read_scale(preprocessor)
+    mean, std = read_normalisation(preprocessor)
     return check_preprocessing(
         PreprocessingConfig(
             shortest_edge=size.get("shortest_edge", default.shortest_edge),
             longest_edge=size.get("longest_edge", default.longest_edge),
-            size_divisor=read_divisor(config, preprocessor, default.size_divisor),
+            size_divisor=read_size_divisor(config, preprocessor, default.size_divisor),
             mean=mean or default.mean,
             std=std or default.std,
         )
     )
 
 
-def read_scale(preprocessor: Json) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def read_normalisation(preprocessor: Json) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Read mean and standard deviation on a scale from 0 to 255; empty if they are missing."""
     white = 1.0
     if preprocessor.get("do_rescale", True):
@@ -206,7 +210,7 @@ def read_scale(preprocessor: Json) -> tuple[tuple[float, ...], tuple[float, ...]
     return mean, tuple(white * value for value in preprocessor.get("image_std") or ())
 
 
-def read_divisor(config: Json, preprocessor: Json, default: int) -> int:
+def read_size_divisor(config: Json, preprocessor: Json, default: int) -> int:
     """Read the size divisor of MaskFormer; the other families always use the authors' 32."""
     if config.get("model_type") != "maskformer":
         return default
@@ -216,13 +220,13 @@ def read_divisor(config: Json, preprocessor: Json, default: int) -> int:
 
 def read_postprocessing(config: Json, published: PostprocessingConfig) -> PostprocessingConfig:
     """Read the post-processing settings; without unimask's key, those published for the labels."""
-    settings = extras(config).get("postprocessing")
+    settings = read_own_values(config).get("postprocessing")
     if settings is None:
         return published
     return check_postprocessing(PostprocessingConfig(**settings))
 
 
-def tuples(values: Json) -> Json:
+def lists_to_tuples(values: Json) -> Json:
     """Convert the lists of a JSON object to tuples."""
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
 
@@ -244,7 +248,7 @@ def write_config(
         **more,
         "preprocessing": asdict(preprocessing),
         "postprocessing": asdict(postprocessing),
-        **kept_of(architecture.backbone),
+        **own_backbone_values(architecture.backbone),
     }
     return {
         **decoders,

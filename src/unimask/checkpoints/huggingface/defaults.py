@@ -26,11 +26,11 @@ DEFAULTS: dict[str, Json] = {
 }  # fmt: skip
 """Default values by model type, without dilations, which belong to the weights."""
 
-UNNAMED = {"0": "LABEL_0", "1": "LABEL_1"}
+DEFAULT_CLASS_NAMES = {"0": "LABEL_0", "1": "LABEL_1"}
 """Class names of a network whose configuration has none."""
 
 
-def completed(config: Json, kind: str | None = None) -> Json:
+def add_defaults(config: Json, kind: str | None = None) -> Json:
     """Return a nested configuration completed with the defaults that its release omitted."""
     model_type = kind or config.get("model_type")
     model_type = "swin" if model_type == "maskformer-swin" else model_type

@@ -10,12 +10,12 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unimask.checkpoints.authors.recognition import publication_of_names
+from unimask.checkpoints.authors.recognition import find_publication_by_names
 from unimask.checkpoints.checkpoint import Checkpoint
-from unimask.checkpoints.config_validation import wanted_tensors
+from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.files.tensors import read_safetensors, read_tensors
 from unimask.checkpoints.huggingface.backbone_names import BACKBONES
-from unimask.checkpoints.huggingface.compatibility import Schema, schema_of, write_decoders
+from unimask.checkpoints.huggingface.compatibility import Schema, read_schema, write_decoders
 from unimask.checkpoints.huggingface.config import (
     read_architecture,
     read_labels,
@@ -26,12 +26,12 @@ from unimask.checkpoints.huggingface.config import (
     write_config,
     write_preprocessor,
 )
-from unimask.checkpoints.huggingface.generations import older_names
-from unimask.checkpoints.huggingface.mask2former_names import MASK2FORMER, NO_WEIGHTS
+from unimask.checkpoints.huggingface.generations import to_older_names
+from unimask.checkpoints.huggingface.mask2former_names import IGNORED_NAMES, MASK2FORMER
 from unimask.checkpoints.huggingface.maskformer import MASKFORMER
 from unimask.checkpoints.huggingface.oneformer import ONEFORMER
-from unimask.checkpoints.huggingface.own_schema import OWN
-from unimask.checkpoints.huggingface.preprocessor import read_as_written
+from unimask.checkpoints.huggingface.own_schema import OWN_NAMES
+from unimask.checkpoints.huggingface.preprocessor import read_literal_preprocessing
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.config import PreprocessingConfig, SegmenterConfig
 from unimask.errors import CheckpointError, MissingExtraError, UnimaskError, one_line
@@ -40,7 +40,7 @@ from unimask.formats.output_folder import open_output_folder
 
 Json = dict
 
-Writing = Callable[[str], AbstractContextManager[Path]]
+FileWriter = Callable[[str], AbstractContextManager[Path]]
 """Function that yields a temporary path for the file of a name."""
 
 FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
@@ -49,17 +49,17 @@ FILES = ("model.safetensors", "config.json", "preprocessor_config.json")
 Preprocessing = Literal["authors", "hub"]
 """Source of pre-processing settings: the authors' test settings, or preprocessor_config.json."""
 
-WEIGHTS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_tensors}
+WEIGHT_READERS = {"model.safetensors": read_safetensors, "pytorch_model.bin": read_tensors}
 """Weight files and their readers, the newer format first."""
 
-MAX_DESCRIPTION = 2**24
+MAX_JSON_BYTES = 2**24
 """Maximum size of a JSON file in bytes; a thousand classes take some ten thousand."""
 
-NAMES: dict[Schema, Rules] = {
+RULES: dict[Schema, Rules] = {
     "mask2former": MASK2FORMER,
     "oneformer": ONEFORMER,
     "maskformer": MASKFORMER,
-    "own": OWN,
+    "own": OWN_NAMES,
 }
 
 
@@ -77,14 +77,14 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
     config = read_json(folder / "config.json")
     preprocessor = read_preprocessor(folder)
     tensors = read_weights(folder)
-    with telling(folder):
-        tensors = older_names(tensors)
+    with convert_errors(folder):
+        tensors = to_older_names(tensors)
         architecture = read_architecture(config, tensors, folder)
-        expected = wanted_tensors(architecture, tensors)
-        state = to_ours(tensors, expected, names_in(schema_of(config)), ignored=NO_WEIGHTS)
-        publication = publication_of_names(architecture, read_names(config), folder)
+        expected = expected_tensors(architecture, tensors)
+        state = to_ours(tensors, expected, select_rules(read_schema(config)), ignored=IGNORED_NAMES)
+        publication = find_publication_by_names(architecture, read_names(config), folder)
         default = publication.preprocessing(architecture)
-        read = read_as_written if preprocessing == "hub" else read_preprocessing
+        read = read_literal_preprocessing if preprocessing == "hub" else read_preprocessing
         before = read(config, preprocessor, default)
         check_normalisation(architecture, before)
         return Checkpoint(
@@ -98,7 +98,7 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
 
 
 @contextmanager
-def telling(folder: Path) -> Iterator[None]:
+def convert_errors(folder: Path) -> Iterator[None]:
     """Convert any error in a folder's JSON files to a CheckpointError of one line.
 
     Raises:
@@ -113,8 +113,8 @@ def telling(folder: Path) -> Iterator[None]:
     except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
         reason = one_line(error)
         raise CheckpointError(
-            f"{folder}: its config.json or preprocessor_config.json holds something of another "
-            f"kind than it should ({reason}): download it again"
+            f"{folder}: its config.json or preprocessor_config.json has a value of a wrong "
+            f"type ({reason}): download it again"
         ) from error
 
 
@@ -135,17 +135,19 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The weights are missing or damaged.
     """
-    for name, read in WEIGHTS.items():
+    for name, read in WEIGHT_READERS.items():
         if (folder / name).is_file():
             return read(folder / name)
         index = folder / f"{name}.index.json"
         if index.is_file():
-            parts = [read(part) for part in listed_parts(index)]
+            parts = [read(part) for part in list_shards(index)]
             return {name: tensor for part in parts for name, tensor in part.items()}
-    raise CheckpointError(f"{folder / next(iter(WEIGHTS))} does not exist: a model folder needs it")
+    raise CheckpointError(
+        f"{folder / next(iter(WEIGHT_READERS))} does not exist: a model folder needs it"
+    )
 
 
-def listed_parts(index: Path) -> list[Path]:
+def list_shards(index: Path) -> list[Path]:
     """Return the weight files that an index lists, which must be in its folder.
 
     Raises:
@@ -176,22 +178,22 @@ def check_normalisation(architecture: SegmenterConfig, preprocessing: Preprocess
     if lengths != (channels, channels):
         raise CheckpointError(
             f"the network reads {channels} channels, but there are {lengths[0]} means and "
-            f"{lengths[1]} deviations: mend preprocessor_config.json or config.json"
+            f"{lengths[1]} deviations: correct preprocessor_config.json or config.json"
         )
 
 
-def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = False) -> None:
+def write_huggingface(folder: Path, checkpoint: Checkpoint, *, overwrite: bool = False) -> None:
     """Write a model folder; each file is written atomically.
 
     Args:
         folder: New or empty folder, or one with a model that unimask wrote, which is replaced.
         checkpoint: Model to write.
-        owned: Whether the folder belongs to a training run, whose weights are always replaced.
+        overwrite: Whether existing files are always replaced, as in the folder of a training run.
 
     Raises:
         OutputError: The folder holds other files, or cannot be written to.
     """
-    writing = owned_files(folder) if owned else model_files(folder)
+    writing = overwriting_writer(folder) if overwrite else recorded_writer(folder)
     config = write_config(
         checkpoint.config,
         checkpoint.labels,
@@ -200,7 +202,7 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = Fal
         checkpoint.postprocessing,
     )
     schema, _, _ = write_decoders(checkpoint.config)
-    state = to_theirs(checkpoint.state, names_in(schema))
+    state = to_theirs(checkpoint.state, select_rules(schema))
     with writing("model.safetensors") as path:
         path.touch()
         mode = path.stat().st_mode
@@ -215,7 +217,7 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, owned: bool = Fal
         path.write_text(json.dumps(write_preprocessor(checkpoint.preprocessing), indent=2) + "\n")
 
 
-def model_files(folder: Path) -> Writing:
+def recorded_writer(folder: Path) -> FileWriter:
     """Return a writer of model files that replaces no file of others.
 
     Raises:
@@ -226,26 +228,26 @@ def model_files(folder: Path) -> Writing:
     return place.new_file
 
 
-def owned_files(folder: Path) -> Writing:
+def overwriting_writer(folder: Path) -> FileWriter:
     """Return a writer of model files for a folder that belongs to unimask."""
     return lambda name: atomic_path(folder / name)
 
 
-def names_in(schema: Schema) -> Rules:
+def select_rules(schema: Schema) -> Rules:
     """Return the rules that map a network's names to those of a schema."""
-    return (*NAMES[schema], *BACKBONES)
+    return (*RULES[schema], *BACKBONES)
 
 
 def read_json(path: Path) -> dict:
     """Read one of the folder's JSON files."""
     try:
-        if path.stat().st_size > MAX_DESCRIPTION:
-            raise CheckpointError(f"{path} is far larger than any description: download it again")
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise CheckpointError(f"{path} is far larger than any configuration: download it again")
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not JSON ({error})") from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} should hold one JSON object")
+        raise CheckpointError(f"{path} is not a JSON object")
     return content

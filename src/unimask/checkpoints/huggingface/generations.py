@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unimask.checkpoints.backbone_shapes import read_backbone_config
+from unimask.checkpoints.backbone_shapes import infer_backbone
 from unimask.checkpoints.huggingface.backbone_names import BACKBONES, ENCODER, RESNET
-from unimask.checkpoints.huggingface.mask2former_names import QUERIES
+from unimask.checkpoints.huggingface.mask2former_names import TRANSFORMER_DECODER
 from unimask.checkpoints.huggingface.maskformer import MASKFORMER_SWIN
 from unimask.checkpoints.keymap import Rules, to_theirs
 from unimask.config import BackboneConfig, TimmConfig
@@ -20,12 +20,12 @@ from unimask.errors import CheckpointError
 
 Json = dict
 
-REST: Rules = (("**", "**"),)
+IDENTITY: Rules = (("**", "**"),)
 
-INNER: Rules = (
+NESTED_MODULES: Rules = (
     (f"{ENCODER}.swin.**", f"{ENCODER}.**"),
     (f"{ENCODER}._backbone.conv_encoder.**", f"{ENCODER}._backbone.**"),
-    *REST,
+    *IDENTITY,
 )
 """Release 5 stores a Swin without its output norms one level deeper; 5.6 saves timm's backbones of
 MaskFormers under a name of DETR's.
@@ -33,9 +33,9 @@ MaskFormers under a name of DETR's.
 
 BLOCK, ATTENTION = f"{ENCODER}.encoder.layers.*.blocks.*", "attention.self"
 TABLE = "relative_position_bias_table"
-LAYER = f"{QUERIES}.decoder.layers.*"
+LAYER = f"{TRANSFORMER_DECODER}.decoder.layers.*"
 
-PARTS: Rules = (
+RENAMED_MODULES: Rules = (
     *(
         (f"{BLOCK}.attention.{part[0]}_proj.**", f"{BLOCK}.{ATTENTION}.{part}.**")
         for part in ("query", "key", "value")
@@ -49,7 +49,7 @@ PARTS: Rules = (
         for part in ("self_attn", "encoder_attn")
     ),
     (f"{LAYER}.mlp.fc*.**", f"{LAYER}.fc*.**"),
-    *REST,
+    *IDENTITY,
 )
 """Release 5's names of modules, and those of all other releases."""
 
@@ -57,9 +57,9 @@ PARTS: Rules = (
 TIMM_NAME = re.compile(r"(timm/)?[\w-]+(\.[\w-]+)?")
 
 
-def older_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def to_older_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename tensors to the names that most releases write."""
-    return to_theirs(to_theirs(tensors, INNER), PARTS)
+    return to_theirs(to_theirs(tensors, NESTED_MODULES), RENAMED_MODULES)
 
 
 def read_timm(backbone: Json) -> TimmConfig:
@@ -74,7 +74,7 @@ def read_timm(backbone: Json) -> TimmConfig:
     return TimmConfig(name=name, in_channels=backbone.get("num_channels", 3))
 
 
-def read_named(config: Json, tensors: dict[str, Tensor], folder: Path) -> BackboneConfig:
+def infer_named_backbone(config: Json, tensors: dict[str, Tensor], folder: Path) -> BackboneConfig:
     """Read a backbone that config.json only names: a model of timm, or one of the Hub.
 
     Those of the Hub are derived from their tensors.
@@ -93,9 +93,9 @@ def read_named(config: Json, tensors: dict[str, Tensor], folder: Path) -> Backbo
     ]
     inner = {n: t for n, t in tensors.items() if n.startswith(f"{ENCODER}.")}
     try:
-        return read_backbone_config(to_theirs(inner, [*swapped, *REST]), folder)
+        return infer_backbone(to_theirs(inner, [*swapped, *IDENTITY]), folder)
     except CheckpointError as error:
         raise CheckpointError(
-            f"config.json does not describe the backbone {name!r}, and its tensors are of none "
-            f"that is known here: {error}"
+            f"config.json does not describe the backbone {name!r}, and its tensors fit no "
+            f"supported one: {error}"
         ) from error

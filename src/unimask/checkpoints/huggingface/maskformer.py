@@ -6,8 +6,8 @@ from unimask.checkpoints.huggingface.backbone_names import (
     PATCHES,
     SWIN,
 )
-from unimask.checkpoints.huggingface.defaults import completed
-from unimask.checkpoints.huggingface.mask2former_names import PIXELS, QUERIES
+from unimask.checkpoints.huggingface.defaults import add_defaults
+from unimask.checkpoints.huggingface.mask2former_names import PIXEL_DECODER, TRANSFORMER_DECODER
 from unimask.checkpoints.keymap import Rules
 from unimask.config import FPNPixelDecoderConfig, StandardDecoderConfig
 
@@ -20,7 +20,7 @@ def read_maskformer(config: Json) -> Json:
     Args:
         config: Content of config.json.
     """
-    queries = completed(config["decoder_config"], "detr")
+    queries = add_defaults(config["decoder_config"], "detr")
     return {
         "pixel_decoder": FPNPixelDecoderConfig(
             dim=config["fpn_feature_size"], mask_dim=config["mask_feature_size"]
@@ -57,17 +57,20 @@ def write_maskformer(pixels: FPNPixelDecoderConfig, queries: StandardDecoderConf
 
 
 FPN: Rules = (
-    ("pixel_decoder.stem.**", f"{PIXELS}.fpn.stem.**"),
-    ("pixel_decoder.steps.*.lateral.**", f"{PIXELS}.fpn.layers.*.proj.**"),
-    ("pixel_decoder.steps.*.output.**", f"{PIXELS}.fpn.layers.*.block.**"),
-    ("pixel_decoder.mask_features.**", f"{PIXELS}.mask_projection.**"),
+    ("pixel_decoder.stem.**", f"{PIXEL_DECODER}.fpn.stem.**"),
+    ("pixel_decoder.steps.*.lateral.**", f"{PIXEL_DECODER}.fpn.layers.*.proj.**"),
+    ("pixel_decoder.steps.*.output.**", f"{PIXEL_DECODER}.fpn.layers.*.block.**"),
+    ("pixel_decoder.mask_features.**", f"{PIXEL_DECODER}.mask_projection.**"),
 )
 
-LAYER, THEIR_LAYER = "transformer_decoder.layers.*", f"{QUERIES}.decoder.layers.*"
+LAYER, THEIR_LAYER = "transformer_decoder.layers.*", f"{TRANSFORMER_DECODER}.decoder.layers.*"
 
 STANDARD: Rules = (
-    ("transformer_decoder.input_proj.**", f"{QUERIES}.input_projection.**"),
-    ("transformer_decoder.query_positions.weight", f"{QUERIES}.queries_embedder.weight"),
+    ("transformer_decoder.input_proj.**", f"{TRANSFORMER_DECODER}.input_projection.**"),
+    (
+        "transformer_decoder.query_positions.weight",
+        f"{TRANSFORMER_DECODER}.queries_embedder.weight",
+    ),
     *(
         (
             f"{LAYER}.{ours}.in_proj_{kind}",
@@ -82,7 +85,7 @@ STANDARD: Rules = (
     (f"{LAYER}.norm2.**", f"{THEIR_LAYER}.encoder_attn_layer_norm.**"),
     (f"{LAYER}.norm3.**", f"{THEIR_LAYER}.final_layer_norm.**"),
     (f"{LAYER}.linear*.**", f"{THEIR_LAYER}.fc*.**"),
-    ("transformer_decoder.head.norm.**", f"{QUERIES}.decoder.layernorm.**"),
+    ("transformer_decoder.head.norm.**", f"{TRANSFORMER_DECODER}.decoder.layernorm.**"),
     ("transformer_decoder.head.class_embed.**", "class_predictor.**"),
     ("transformer_decoder.head.mask_embed.layers.*.**", "mask_embedder.*.0.**"),
 )

@@ -1,6 +1,6 @@
 """OneFormer's decoders and text encoder in the Hugging Face schema: values and tensor names."""
 
-from unimask.checkpoints.huggingface.mask2former_names import DEFORMABLE, QUERIES
+from unimask.checkpoints.huggingface.mask2former_names import DEFORMABLE, TRANSFORMER_DECODER
 from unimask.checkpoints.keymap import Rules
 from unimask.config import (
     DeformablePixelDecoderConfig,
@@ -101,27 +101,30 @@ def write_text(text: TextConfig) -> Json:
     }
 
 
-DECODER = f"{QUERIES}.decoder"
-SMALL = f"{DECODER}.query_transformer.decoder"
-TEXT = "model.text_mapper.text_encoder"
+DECODER = f"{TRANSFORMER_DECODER}.decoder"
+QUERY_TRANSFORMER = f"{DECODER}.query_transformer.decoder"
+TEXT_ENCODER = "model.text_mapper.text_encoder"
 
 QUERY_LAYER = "transformer_decoder.queries.layers.*"
 LAYER, THEIR_LAYER = "transformer_decoder.layers.*", f"{DECODER}.layers.*"
-TEXT_LAYER, THEIR_TEXT_LAYER = "text_mapper.encoder.layers.*", f"{TEXT}.transformer.layers.*"
+TEXT_LAYER, THEIR_TEXT_LAYER = (
+    "text_mapper.encoder.layers.*",
+    f"{TEXT_ENCODER}.transformer.layers.*",
+)
 
 TASK: Rules = (
     ("task_encoder.linear1.**", "model.task_encoder.task_mlp.layers.0.0.**"),
     ("task_encoder.linear2.**", "model.task_encoder.task_mlp.layers.1.0.**"),
-    ("transformer_decoder.queries.positions", f"{QUERIES}.queries_embedder.weight"),
+    ("transformer_decoder.queries.positions", f"{TRANSFORMER_DECODER}.queries_embedder.weight"),
     ("transformer_decoder.queries.input_proj.**", f"{DECODER}.query_input_projection.**"),
-    (f"{QUERY_LAYER}.cross_attn.**", f"{SMALL}.layers.*.multihead_attn.**"),
-    (f"{QUERY_LAYER}.**", f"{SMALL}.layers.*.**"),
-    ("transformer_decoder.queries.norm.**", f"{SMALL}.norm.**"),
+    (f"{QUERY_LAYER}.cross_attn.**", f"{QUERY_TRANSFORMER}.layers.*.multihead_attn.**"),
+    (f"{QUERY_LAYER}.**", f"{QUERY_TRANSFORMER}.layers.*.**"),
+    ("transformer_decoder.queries.norm.**", f"{QUERY_TRANSFORMER}.norm.**"),
 )
 
 MASKED: Rules = (
-    ("transformer_decoder.level_embed", f"{QUERIES}.level_embed.weight"),
-    ("transformer_decoder.input_proj.*.**", f"{QUERIES}.input_projections.*.**"),
+    ("transformer_decoder.level_embed", f"{TRANSFORMER_DECODER}.level_embed.weight"),
+    ("transformer_decoder.input_proj.*.**", f"{TRANSFORMER_DECODER}.input_projections.*.**"),
     (f"{LAYER}.cross_attn.**", f"{THEIR_LAYER}.cross_attn.multihead_attn.**"),
     (f"{LAYER}.cross_norm.**", f"{THEIR_LAYER}.cross_attn.norm.**"),
     *(
@@ -144,11 +147,11 @@ TEXTS: Rules = (
     ("text_mapper.context", "model.text_mapper.prompt_ctx.weight"),
     ("text_mapper.logit_scale", "criterion.logit_scale"),
     ("text_mapper.projector.layers.*.**", "model.text_mapper.text_projector.layers.*.0.**"),
-    ("text_mapper.encoder.norm.**", f"{TEXT}.ln_final.**"),
+    ("text_mapper.encoder.norm.**", f"{TEXT_ENCODER}.ln_final.**"),
     (f"{TEXT_LAYER}.attn.**", f"{THEIR_TEXT_LAYER}.self_attn.**"),
     (f"{TEXT_LAYER}.norm*.**", f"{THEIR_TEXT_LAYER}.layer_norm*.**"),
     (f"{TEXT_LAYER}.linear*.**", f"{THEIR_TEXT_LAYER}.mlp.fc*.**"),
-    ("text_mapper.encoder.**", f"{TEXT}.**"),
+    ("text_mapper.encoder.**", f"{TEXT_ENCODER}.**"),
 )
 
 ONEFORMER: Rules = (*TASK, *MASKED, *TEXTS, *DEFORMABLE)

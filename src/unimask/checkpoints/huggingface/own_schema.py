@@ -37,11 +37,11 @@ TRANSFORMER_DECODERS = {
 NESTED = {"encoder": MapEncoderConfig, "task_queries": TaskQueriesConfig}
 
 
-def read_own(decoders: Json) -> Json:
+def read_own_decoders(decoders: Json) -> Json:
     """Read the configurations of the decoders.
 
     Args:
-        decoders: Values that `write_own` returned.
+        decoders: Values that `write_own_decoders` returned.
 
     Raises:
         CheckpointError: A part is of an unknown kind, or has an unknown value.
@@ -54,14 +54,16 @@ def read_own(decoders: Json) -> Json:
             "text": None if text is None else TextConfig(**text),
         }
     except TypeError as error:
-        raise CheckpointError(f"config.json has a number that is not known here: {error}") from None
+        raise CheckpointError(f"config.json has an unknown value: {error}") from None
 
 
 def read_part(values: Json, kinds: Mapping[str, type]) -> object:
     """Read the configuration of one part."""
     kind = str(values.get("kind"))
     if kind not in kinds:
-        raise CheckpointError(f"config.json has a {kind!r} decoder; known are {', '.join(kinds)}")
+        raise CheckpointError(
+            f"config.json has a {kind!r} decoder; supported are {', '.join(kinds)}"
+        )
     nested = {
         name: NESTED[name](**value)
         for name, value in values.items()
@@ -70,12 +72,12 @@ def read_part(values: Json, kinds: Mapping[str, type]) -> object:
     return kinds[kind](**values | nested)
 
 
-def write_own(architecture: SegmenterConfig) -> Json:
+def write_own_decoders(architecture: SegmenterConfig) -> Json:
     """Return all values of the decoders."""
     return {name: part for name, part in asdict(architecture).items() if name in PARTS}
 
 
-OWN: Rules = (
+OWN_NAMES: Rules = (
     ("pixel_decoder.**", "pixel_decoder.**"),
     ("transformer_decoder.**", "transformer_decoder.**"),
     ("task_encoder.**", "task_encoder.**"),

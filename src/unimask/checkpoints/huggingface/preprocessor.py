@@ -1,13 +1,17 @@
 """Pre-processing as preprocessor_config.json literally describes it.
 
 The Hub's Mask2Formers have a size of 384 x 384, which comes from their conversion and not from
-their authors; see `huggingface_config.read_preprocessing` for the default.
+their authors; see `config.read_preprocessing` for the default.
 """
 
 from dataclasses import replace
 
 from unimask.checkpoints.config_validation import check_preprocessing
-from unimask.checkpoints.huggingface.config import extras, read_preprocessing, tuples
+from unimask.checkpoints.huggingface.config import (
+    lists_to_tuples,
+    read_own_values,
+    read_preprocessing,
+)
 from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError
 
@@ -16,7 +20,7 @@ Json = dict
 BILINEAR = 2
 
 
-def read_as_written(
+def read_literal_preprocessing(
     config: Json, preprocessor: Json | None, default: PreprocessingConfig
 ) -> PreprocessingConfig:
     """Return the pre-processing that a folder's preprocessor_config.json describes.
@@ -39,10 +43,10 @@ def read_as_written(
         missing.append("a resampling other than bilinear")
     if missing:
         raise CheckpointError(
-            f"preprocessor_config.json asks for {' and '.join(missing)}, which is not here: leave "
-            "preprocessing at authors"
+            f"preprocessor_config.json requests {' and '.join(missing)}, which is not supported: "
+            "use preprocessing='authors'"
         )
-    window = tuples(extras(config).get("preprocessing", {})).get("window")
+    window = lists_to_tuples(read_own_values(config).get("preprocessing", {})).get("window")
     by_edges = read_preprocessing({**config, "unimask": {}}, preprocessor, default)
     size = preprocessor.get("size")
     if not isinstance(size, dict) or not {"height", "width"} <= size.keys():

@@ -5,14 +5,14 @@
 
 from unimask.checkpoints.keymap import Rules
 
-STATISTICS_COUNT = r".*\.num_batches_tracked"
+BATCH_COUNTS = r".*\.num_batches_tracked"
 
 DETECTRON2: Rules = (("backbone.**", "**"),)
 """Names in detectron2's `R-50.pkl` and `R-103.pkl`, which equal ours (R-103 has DeepLab's stem);
 their classification head is under the stem.
 """
 
-DETECTRON2_IGNORED = (r"(stem\.fc|linear)\..*", STATISTICS_COUNT)
+DETECTRON2_IGNORED = (r"(stem\.fc|linear)\..*", BATCH_COUNTS)
 
 TORCHVISION: Rules = (
     ("backbone.stem.conv1.norm.**", "bn1.**"),
@@ -47,7 +47,7 @@ TORCHVISION: Rules = (
     ),
 )
 
-TORCHVISION_IGNORED = (r"fc\..*", STATISTICS_COUNT)
+TORCHVISION_IGNORED = (r"fc\..*", BATCH_COUNTS)
 
 AUTHORS: Rules = (("backbone.**", "**"),)
 """Names in the files of Swin's, ConvNeXt's and DiNAT's authors, which equal ours; Swin's attention
@@ -56,7 +56,7 @@ masks and relative position indices are computed here.
 
 AUTHORS_IGNORED = (r"(head|norm)\..*", r".*\.attn_mask", r".*\.relative_position_index")
 
-AUTHORS_ADDED = tuple(f"backbone.norm{stage}." for stage in range(4))
+AUTHORS_MISSING = tuple(f"backbone.norm{stage}." for stage in range(4))
 """Norms of the output features, which only segmentation models have: they start untrained."""
 
 AUTHORS_SCALES = ("gamma1", "gamma2")

@@ -42,10 +42,10 @@ def read_backbone(
     tensors = read_tensors(path)
     expected = {name: value for name, value in untrained.items() if name.startswith("backbone.")}
     if not isinstance(config, ResNetConfig):
-        tensors = joined_scales(tensors)
+        tensors = merge_layer_scales(tensors)
         rules, ignored = names.AUTHORS, names.AUTHORS_IGNORED
         expected = {
-            n: value for n, value in expected.items() if not n.startswith(names.AUTHORS_ADDED)
+            n: value for n, value in expected.items() if not n.startswith(names.AUTHORS_MISSING)
         }
     elif "conv1.weight" in tensors:
         rules, ignored = names.TORCHVISION, names.TORCHVISION_IGNORED
@@ -58,7 +58,7 @@ def read_backbone(
         raise CheckpointError(f"{reason}: {error}") from error
 
 
-def joined_scales(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def merge_layer_scales(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Join the two layer scales of each DiNAT block into one tensor."""
     first, second = names.AUTHORS_SCALES
     blocks = [name.removesuffix(first) for name in tensors if name.endswith(f".{first}")]

@@ -8,8 +8,8 @@ from unimask.checkpoints.imagenet.names import TORCHVISION
 from unimask.checkpoints.keymap import Rules
 
 HEAD = "panoptic_head"
-PIXELS = f"{HEAD}.pixel_decoder"
-QUERIES = f"{HEAD}.transformer_decoder"
+PIXEL_DECODER = f"{HEAD}.pixel_decoder"
+TRANSFORMER_DECODER = f"{HEAD}.transformer_decoder"
 
 RESNET: Rules = tuple((ours, f"backbone.{theirs}") for ours, theirs in TORCHVISION)
 
@@ -25,24 +25,24 @@ SWIN: Rules = (
     *((f"backbone.norm{stage}.**", f"backbone.norm{stage}.**") for stage in range(4)),
 )
 
-HEADS: Rules = (
-    ("transformer_decoder.head.norm.**", f"{QUERIES}.post_norm.**"),
+HEAD_RULES: Rules = (
+    ("transformer_decoder.head.norm.**", f"{TRANSFORMER_DECODER}.post_norm.**"),
     ("transformer_decoder.head.class_embed.**", f"{HEAD}.cls_embed.**"),
     *(
         (f"transformer_decoder.head.mask_embed.layers.{ours}.**", f"{HEAD}.mask_embed.{theirs}.**")
         for ours, theirs in ((0, 0), (1, 2), (2, 4))  # activations are counted too
     ),
-    ("pixel_decoder.mask_features.**", f"{PIXELS}.mask_feature.**"),
+    ("pixel_decoder.mask_features.**", f"{PIXEL_DECODER}.mask_feature.**"),
 )
 """Prediction heads of both families."""
 
 
-def convolution(ours: str, theirs: str) -> Rules:
+def convolution_rules(ours: str, theirs: str) -> Rules:
     """Build the rules of a convolution and its group norm."""
     return ((f"{ours}.0.**", f"{theirs}.conv.**"), (f"{ours}.1.**", f"{theirs}.gn.**"))
 
 
-def feed_forward(ours: str, theirs: str, part: str) -> Rules:
+def feed_forward_rules(ours: str, theirs: str, part: str) -> Rules:
     """Build the rules of the two linear layers of a feed-forward network."""
     return (
         (f"{ours}.linear1.**", f"{theirs}.{part}.layers.0.0.**"),
@@ -50,74 +50,75 @@ def feed_forward(ours: str, theirs: str, part: str) -> Rules:
     )
 
 
-def norms(ours: str, theirs: str, *names: str) -> Rules:
+def norm_rules(ours: str, theirs: str, *names: str) -> Rules:
     """Build the rules of a layer's norms, in the order in which they are applied."""
     return tuple(
         (f"{ours}.{name}.**", f"{theirs}.norms.{index}.**") for index, name in enumerate(names)
     )
 
 
-def mask2former(*, named: bool) -> Rules:
+def mask2former_rules(*, named: bool) -> Rules:
     """Build the rules of a Mask2Former; `named` is True for release 3, which names modules."""
     attention, feeding = ("self_attn", "ffn") if named else ("attentions.0", "ffns.0")
     crossing, selfing = ("cross_attn", "self_attn") if named else ("attentions.0", "attentions.1")
-    pixel, theirs = "pixel_decoder.layers.*", f"{PIXELS}.encoder.layers.*"
-    layer, their_layer = "transformer_decoder.layers.*", f"{QUERIES}.layers.*"
+    pixel, theirs = "pixel_decoder.layers.*", f"{PIXEL_DECODER}.encoder.layers.*"
+    layer, their_layer = "transformer_decoder.layers.*", f"{TRANSFORMER_DECODER}.layers.*"
     return (
         *RESNET,
         *SWIN,
-        *HEADS,
-        ("pixel_decoder.level_embed", f"{PIXELS}.level_encoding.weight"),
-        *convolution("pixel_decoder.input_proj.*", f"{PIXELS}.input_convs.*"),
-        *convolution("pixel_decoder.lateral", f"{PIXELS}.lateral_convs.0"),
-        *convolution("pixel_decoder.output", f"{PIXELS}.output_convs.0"),
+        *HEAD_RULES,
+        ("pixel_decoder.level_embed", f"{PIXEL_DECODER}.level_encoding.weight"),
+        *convolution_rules("pixel_decoder.input_proj.*", f"{PIXEL_DECODER}.input_convs.*"),
+        *convolution_rules("pixel_decoder.lateral", f"{PIXEL_DECODER}.lateral_convs.0"),
+        *convolution_rules("pixel_decoder.output", f"{PIXEL_DECODER}.output_convs.0"),
         (f"{pixel}.self_attn.**", f"{theirs}.{attention}.**"),
-        *feed_forward(pixel, theirs, feeding),
-        *norms(pixel, theirs, "norm1", "norm2"),
+        *feed_forward_rules(pixel, theirs, feeding),
+        *norm_rules(pixel, theirs, "norm1", "norm2"),
         ("transformer_decoder.queries.features", f"{HEAD}.query_feat.weight"),
         ("transformer_decoder.queries.positions", f"{HEAD}.query_embed.weight"),
         ("transformer_decoder.level_embed", f"{HEAD}.level_embed.weight"),
         ("transformer_decoder.input_proj.*.**", f"{HEAD}.decoder_input_projs.*.**"),
         (f"{layer}.cross_attn.**", f"{their_layer}.{crossing}.attn.**"),
         (f"{layer}.self_attn.**", f"{their_layer}.{selfing}.attn.**"),
-        *feed_forward(layer, their_layer, feeding),
-        *norms(layer, their_layer, "cross_norm", "self_norm", "ffn_norm"),
+        *feed_forward_rules(layer, their_layer, feeding),
+        *norm_rules(layer, their_layer, "cross_norm", "self_norm", "ffn_norm"),
     )
 
 
-def maskformer(*, named: bool, encoder: bool) -> Rules:
+def maskformer_rules(*, named: bool, encoder: bool) -> Rules:
     """Build the rules of a MaskFormer, with or without an encoder before its pyramid."""
     selfing, crossing, feeding = (
         ("self_attn", "cross_attn", "ffn") if named else ("attentions.0", "attentions.1", "ffns.0")
     )
-    inner, theirs = "pixel_decoder.encoder.layers.*", f"{PIXELS}.encoder.layers.*"
-    layer, their_layer = "transformer_decoder.layers.*", f"{QUERIES}.layers.*"
+    inner, theirs = "pixel_decoder.encoder.layers.*", f"{PIXEL_DECODER}.encoder.layers.*"
+    layer, their_layer = "transformer_decoder.layers.*", f"{TRANSFORMER_DECODER}.layers.*"
     return (
         *RESNET,
         *SWIN,
-        *HEADS,
-        ("pixel_decoder.encoder.input_proj.**", f"{PIXELS}.encoder_in_proj.**"),
+        *HEAD_RULES,
+        ("pixel_decoder.encoder.input_proj.**", f"{PIXEL_DECODER}.encoder_in_proj.**"),
         (f"{inner}.self_attn.**", f"{theirs}.{selfing}.attn.**"),
-        *feed_forward(inner, theirs, feeding),
-        *norms(inner, theirs, "norm1", "norm2"),
-        *convolution(
-            "pixel_decoder.stem", f"{PIXELS}.{'encoder_out_proj' if encoder else 'last_feat_conv'}"
+        *feed_forward_rules(inner, theirs, feeding),
+        *norm_rules(inner, theirs, "norm1", "norm2"),
+        *convolution_rules(
+            "pixel_decoder.stem",
+            f"{PIXEL_DECODER}.{'encoder_out_proj' if encoder else 'last_feat_conv'}",
         ),
         *(
             rule
             for step in range(3)  # steps count from coarse to fine here, backwards in mmdetection
             for ours, part in (("lateral", "lateral_convs"), ("output", "output_convs"))
-            for rule in convolution(
-                f"pixel_decoder.steps.{step}.{ours}", f"{PIXELS}.{part}.{2 - step}"
+            for rule in convolution_rules(
+                f"pixel_decoder.steps.{step}.{ours}", f"{PIXEL_DECODER}.{part}.{2 - step}"
             )
         ),
         ("transformer_decoder.input_proj.**", f"{HEAD}.decoder_input_proj.**"),
         ("transformer_decoder.query_positions.weight", f"{HEAD}.query_embed.weight"),
         (f"{layer}.self_attn.**", f"{their_layer}.{selfing}.attn.**"),
         (f"{layer}.cross_attn.**", f"{their_layer}.{crossing}.attn.**"),
-        *feed_forward(layer, their_layer, feeding),
-        *norms(layer, their_layer, "norm1", "norm2", "norm3"),
+        *feed_forward_rules(layer, their_layer, feeding),
+        *norm_rules(layer, their_layer, "norm1", "norm2", "norm3"),
     )
 
 
-NO_WEIGHTS = (r".*\.num_batches_tracked", r".*\.relative_position_index")
+IGNORED_NAMES = (r".*\.num_batches_tracked", r".*\.relative_position_index")

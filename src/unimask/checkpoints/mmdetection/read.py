@@ -13,21 +13,24 @@ from pathlib import Path
 
 from torch import Tensor
 
-from unimask.checkpoints.authors.recognition import publication_of_names, publication_of_size
-from unimask.checkpoints.backbone_shapes import State, count, read_backbone_config, shape
+from unimask.checkpoints.authors.recognition import (
+    find_publication_by_names,
+    find_publication_by_size,
+)
+from unimask.checkpoints.backbone_shapes import State, count_modules, infer_backbone, tensor_shape
 from unimask.checkpoints.checkpoint import Checkpoint
-from unimask.checkpoints.config_validation import wanted_tensors
+from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
-from unimask.checkpoints.mask2former_shapes import POINTS, read_heads
+from unimask.checkpoints.mask2former_shapes import NUM_POINTS, infer_num_heads
 from unimask.checkpoints.mmdetection.names import (
     HEAD,
-    NO_WEIGHTS,
-    PIXELS,
-    QUERIES,
+    IGNORED_NAMES,
+    PIXEL_DECODER,
     RESNET,
     SWIN,
-    mask2former,
-    maskformer,
+    TRANSFORMER_DECODER,
+    mask2former_rules,
+    maskformer_rules,
 )
 from unimask.config import (
     BackboneConfig,
@@ -41,21 +44,26 @@ from unimask.config import (
 from unimask.errors import CheckpointError
 from unimask.labels import LabelSet
 
-MASKFORMER_HEADS = 8
+DEFAULT_MASKFORMER_HEADS = 8
 
-MERGED = re.compile(r"backbone\.layers\.\d+\.downsample\.(reduction\.weight|norm\.(weight|bias))")
+PATCH_MERGING_NAMES = re.compile(
+    r"backbone\.layers\.\d+\.downsample\.(reduction\.weight|norm\.(weight|bias))"
+)
 
 
-OTHERS = {
-    "track_head": "it is mmdetection's Mask2Former for video; those for images are known here",
-    "decode_head": "it is mmsegmentation's; of that family mmdetection's files are known here",
+UNSUPPORTED_HEADS = {
+    "track_head": "it is mmdetection's Mask2Former for video; only those for images are supported",
+    "decode_head": "it is a file of mmsegmentation; only those of mmdetection are supported",
 }
 """Heads of related projects, and the reason why they are refused."""
 
 
 def is_mmdetection(state: State) -> bool:
     """Return whether the names are those of mmdetection or a related project."""
-    return any(name.startswith((f"{HEAD}.", *(f"{other}." for other in OTHERS))) for name in state)
+    return any(
+        name.startswith((f"{HEAD}.", *(f"{other}." for other in UNSUPPORTED_HEADS)))
+        for name in state
+    )
 
 
 def read_mmdetection(
@@ -74,27 +82,27 @@ def read_mmdetection(
     Raises:
         CheckpointError: A tensor is missing or unknown, or the network is unknown.
     """
-    for other, text in OTHERS.items():
+    for other, text in UNSUPPORTED_HEADS.items():
         if any(name.startswith(f"{other}.") for name in state):
             raise CheckpointError(text)
     meta = rest.get("meta")
-    text = quoted(meta)
+    text = find_config_text(meta)
     if re.search(r"style\s*=\s*['\"]caffe", text):
-        raise CheckpointError("its ResNet strides in 1x1 convolutions, which is not known here")
-    config = read_architecture(state, text, path)
-    expected = wanted_tensors(config, state)
-    renamed = to_ours(state, expected, names_of(config, state), ignored=NO_WEIGHTS)
+        raise CheckpointError("its ResNet strides in 1x1 convolutions, which is not supported")
+    config = infer_architecture(state, text, path)
+    expected = expected_tensors(config, state)
+    renamed = to_ours(state, expected, select_rules(config, state), ignored=IGNORED_NAMES)
     names, things = read_classes(meta, config.num_classes)
-    publication, assumed = publication_of_size(config, path)
+    publication, assumed = find_publication_by_size(config, path)
     if names:
-        publication, assumed = publication_of_names(config, names, path), None
+        publication, assumed = find_publication_by_names(config, names, path), None
     labels = publication.label_set(config.num_classes)
     preprocessing = publication.preprocessing(config)
     if isinstance(config.transformer_decoder, StandardDecoderConfig):
         preprocessing = replace(preprocessing, size_divisor=1)
     checkpoint = Checkpoint(
         config=config,
-        state={name: by_patch(name, value) for name, value in renamed.items()},
+        state={name: reorder_merged_patches(name, value) for name, value in renamed.items()},
         labels=LabelSet(
             names or labels.names,
             things or labels.is_thing,
@@ -107,7 +115,7 @@ def read_mmdetection(
     return checkpoint, assumed
 
 
-def quoted(meta: object) -> str:
+def find_config_text(meta: object) -> str:
     """Return the text of the configuration that a file includes; "" if it includes none."""
     content = meta if isinstance(meta, dict) else {}
     text = content.get("cfg", content.get("config"))  # key of release 3, key of release 2
@@ -119,30 +127,32 @@ def read_classes(meta: object, num_classes: int) -> tuple[tuple[str, ...], tuple
     content = meta if isinstance(meta, dict) else {}
     dataset = content.get("dataset_meta")
     content = dataset if isinstance(dataset, dict) else content
-    names = texts(content.get("classes", content.get("CLASSES")))
-    things = texts(content.get("thing_classes", content.get("THING_CLASSES")))
+    names = parse_names(content.get("classes", content.get("CLASSES")))
+    things = parse_names(content.get("thing_classes", content.get("THING_CLASSES")))
     if len(names) != num_classes:
         return (), None
     return names, tuple(name in things for name in names) if things else None
 
 
-def texts(value: object) -> tuple[str, ...]:
+def parse_names(value: object) -> tuple[str, ...]:
     """Return a list of names as a tuple; empty if the value is anything else."""
     names = value if isinstance(value, list | tuple) else ()
     plain = all(isinstance(name, str) and len(name) < 200 for name in names)
     return tuple(name.strip() for name in names) if plain else ()  # release 2 has a " truck"
 
 
-def read_architecture(state: State, told: str, path: Path) -> SegmenterConfig:
+def infer_architecture(state: State, config_text: str, path: Path) -> SegmenterConfig:
     """Derive a network's configuration from shapes.
 
     Raises:
         CheckpointError: A tensor is missing, or its shape fits no such network.
     """
-    parts = read_mask2former(state) if is_mask2former(state) else read_maskformer(state, told)
+    parts = (
+        infer_mask2former(state) if is_mask2former(state) else infer_maskformer(state, config_text)
+    )
     return SegmenterConfig(
-        backbone=read_backbone(state, path),
-        num_classes=shape(state, f"{HEAD}.cls_embed.weight")[0] - 1,
+        backbone=infer_backbone_config(state, path),
+        num_classes=tensor_shape(state, f"{HEAD}.cls_embed.weight")[0] - 1,
         **parts,
     )
 
@@ -152,75 +162,75 @@ def is_mask2former(state: State) -> bool:
     return f"{HEAD}.query_feat.weight" in state
 
 
-def read_mask2former(state: State) -> dict:
+def infer_mask2former(state: State) -> dict:
     """Derive the configurations of the decoders."""
-    layer = f"{PIXELS}.encoder.layers.0"
-    part = "self_attn" if is_named(state) else "attentions.0"
-    dim = shape(state, f"{PIXELS}.level_encoding.weight")[1]
-    num_queries, query_dim = shape(state, f"{HEAD}.query_feat.weight")
-    heads = read_heads(state, f"{layer}.{part}.attention_weights.weight", dim, query_dim)
+    layer = f"{PIXEL_DECODER}.encoder.layers.0"
+    part = "self_attn" if has_named_modules(state) else "attentions.0"
+    dim = tensor_shape(state, f"{PIXEL_DECODER}.level_encoding.weight")[1]
+    num_queries, query_dim = tensor_shape(state, f"{HEAD}.query_feat.weight")
+    heads = infer_num_heads(state, f"{layer}.{part}.attention_weights.weight", dim, query_dim)
     return {
         "pixel_decoder": DeformablePixelDecoderConfig(
             dim=dim,
-            mask_dim=shape(state, f"{PIXELS}.mask_feature.weight")[0],
-            num_layers=count(state, f"{PIXELS}.encoder.layers"),
+            mask_dim=tensor_shape(state, f"{PIXEL_DECODER}.mask_feature.weight")[0],
+            num_layers=count_modules(state, f"{PIXEL_DECODER}.encoder.layers"),
             num_heads=heads,
-            num_points=POINTS,
+            num_points=NUM_POINTS,
             ffn_dim=ffn_dim(state, layer),
         ),
         "transformer_decoder": MaskedDecoderConfig(
             dim=query_dim,
             num_queries=num_queries,
-            num_layers=count(state, f"{QUERIES}.layers"),
+            num_layers=count_modules(state, f"{TRANSFORMER_DECODER}.layers"),
             num_heads=heads,
-            ffn_dim=ffn_dim(state, f"{QUERIES}.layers.0"),
+            ffn_dim=ffn_dim(state, f"{TRANSFORMER_DECODER}.layers.0"),
         ),
     }
 
 
-def read_maskformer(state: State, told: str) -> dict:
+def infer_maskformer(state: State, config_text: str) -> dict:
     """Derive the configurations of the decoders.
 
     Raises:
         CheckpointError: The configuration has several numbers of heads, or an invalid one.
     """
-    num_queries, dim = shape(state, f"{HEAD}.query_embed.weight")
-    mask_dim, pixel_dim = shape(state, f"{PIXELS}.mask_feature.weight")[:2]
-    quoted_heads = set(re.findall(r"num_heads\s*=\s*(\d{1,4})\b", told.partition(HEAD)[2]))
-    heads = int(quoted_heads.pop()) if len(quoted_heads) == 1 else MASKFORMER_HEADS
+    num_queries, dim = tensor_shape(state, f"{HEAD}.query_embed.weight")
+    mask_dim, pixel_dim = tensor_shape(state, f"{PIXEL_DECODER}.mask_feature.weight")[:2]
+    quoted_heads = set(re.findall(r"num_heads\s*=\s*(\d{1,4})\b", config_text.partition(HEAD)[2]))
+    heads = int(quoted_heads.pop()) if len(quoted_heads) == 1 else DEFAULT_MASKFORMER_HEADS
     if quoted_heads or heads < 1 or dim % heads or pixel_dim % heads:
-        raise CheckpointError("its number of attention heads is not known here")
+        raise CheckpointError("its number of attention heads is unknown")
     encoder = None
-    if f"{PIXELS}.encoder_in_proj.weight" in state:
+    if f"{PIXEL_DECODER}.encoder_in_proj.weight" in state:
         encoder = MapEncoderConfig(
-            num_layers=count(state, f"{PIXELS}.encoder.layers"),
+            num_layers=count_modules(state, f"{PIXEL_DECODER}.encoder.layers"),
             num_heads=heads,
-            ffn_dim=ffn_dim(state, f"{PIXELS}.encoder.layers.0"),
+            ffn_dim=ffn_dim(state, f"{PIXEL_DECODER}.encoder.layers.0"),
         )
     return {
         "pixel_decoder": FPNPixelDecoderConfig(dim=pixel_dim, mask_dim=mask_dim, encoder=encoder),
         "transformer_decoder": StandardDecoderConfig(
             dim=dim,
             num_queries=num_queries,
-            num_layers=count(state, f"{QUERIES}.layers"),
+            num_layers=count_modules(state, f"{TRANSFORMER_DECODER}.layers"),
             num_heads=heads,
-            ffn_dim=ffn_dim(state, f"{QUERIES}.layers.0"),
+            ffn_dim=ffn_dim(state, f"{TRANSFORMER_DECODER}.layers.0"),
         ),
     }
 
 
-def is_named(state: State) -> bool:
+def has_named_modules(state: State) -> bool:
     """Return whether modules of layers have names (release 3) instead of numbers (release 2)."""
-    return f"{QUERIES}.layers.0.self_attn.attn.in_proj_weight" in state
+    return f"{TRANSFORMER_DECODER}.layers.0.self_attn.attn.in_proj_weight" in state
 
 
 def ffn_dim(state: State, layer: str) -> int:
     """Return the hidden width of a layer's feed-forward network."""
-    part = "ffn" if is_named(state) else "ffns.0"
-    return shape(state, f"{layer}.{part}.layers.0.0.weight")[0]
+    part = "ffn" if has_named_modules(state) else "ffns.0"
+    return tensor_shape(state, f"{layer}.{part}.layers.0.0.weight")[0]
 
 
-def read_backbone(state: State, path: Path) -> BackboneConfig:
+def infer_backbone_config(state: State, path: Path) -> BackboneConfig:
     """Derive the type and configuration of the backbone.
 
     Raises:
@@ -229,24 +239,26 @@ def read_backbone(state: State, path: Path) -> BackboneConfig:
     theirs = {name: value for name, value in state.items() if name.startswith("backbone.")}
     swapped: Rules = [(str(named), ours) for ours, named in (*RESNET, *SWIN)]
     try:
-        return read_backbone_config(to_theirs(theirs, swapped), path)
+        return infer_backbone(to_theirs(theirs, swapped), path)
     except CheckpointError as error:
         raise CheckpointError(
-            f"the backbone is not known here ({error}); known from mmdetection are Swin, and "
+            f"the backbone is unknown ({error}); supported from mmdetection are Swin, and "
             "ResNet with a stem of one convolution"
         ) from None
 
 
-def names_of(config: SegmenterConfig, state: State) -> Rules:
+def select_rules(config: SegmenterConfig, state: State) -> Rules:
     """Return the rules for a network's names in a file of either release."""
     if isinstance(config.pixel_decoder, FPNPixelDecoderConfig):
-        return maskformer(named=is_named(state), encoder=config.pixel_decoder.encoder is not None)
-    return mask2former(named=is_named(state))
+        return maskformer_rules(
+            named=has_named_modules(state), encoder=config.pixel_decoder.encoder is not None
+        )
+    return mask2former_rules(named=has_named_modules(state))
 
 
-def by_patch(name: str, value: Tensor) -> Tensor:
+def reorder_merged_patches(name: str, value: Tensor) -> Tensor:
     """Reorder the channels of merged patches to the order of Swin's authors."""
-    if not MERGED.fullmatch(name):
+    if not PATCH_MERGING_NAMES.fullmatch(name):
         return value
     *rows, merged = value.shape
     places = value.reshape(*rows, merged // 4, 4).transpose(-1, -2)

@@ -13,8 +13,8 @@ import unimask
 from unimask.checkpoints import read_authors
 from unimask.checkpoints.authors.read import select_rules
 from unimask.checkpoints.keymap import to_theirs
-from unimask.checkpoints.mask2former_shapes import read_segmenter
-from unimask.checkpoints.maskformer_shapes import is_maskformer, read_maskformer
+from unimask.checkpoints.mask2former_shapes import infer_segmenter
+from unimask.checkpoints.maskformer_shapes import infer_maskformer, is_maskformer
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import ConvNeXtConfig, DiNATConfig, ResNetConfig, SwinConfig, TaskQueriesConfig
 from unimask.errors import CheckpointError

@@ -148,7 +148,7 @@ def test_most_files_are_short():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_modules_say_what_they_are(path):
+def test_modules_have_docstrings_and_specific_names(path):
     assert ast.get_docstring(ast.parse(path.read_text())), f"{name_of(path)} has no docstring"
     assert not FORBIDDEN_NAMES & {part.removesuffix(".py") for part in path.parts}
 

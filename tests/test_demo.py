@@ -24,7 +24,7 @@ def run(*arguments, out) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120)
 
 
-def test_the_demo_tells_what_it_found_and_how_right_it_is(tmp_path):
+def test_the_demo_prints_results_and_scores(tmp_path):
     done = run(out=tmp_path / "demo")
     assert done.returncode == 0 and done.stderr == ""
     found = json.loads((tmp_path / "demo" / "field.json").read_text())
@@ -36,7 +36,7 @@ def test_the_demo_tells_what_it_found_and_how_right_it_is(tmp_path):
         assert overlay.height == 512
 
 
-def test_the_demo_takes_a_image_of_yours(tmp_path, monkeypatch, command, capsys):
+def test_the_demo_accepts_another_image(tmp_path, monkeypatch, command, capsys):
     """In this process: the demo above starts its own."""
     demo, errors = runpy.run_path(str(DEMO))["main"], []
 

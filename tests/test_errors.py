@@ -47,5 +47,5 @@ def test_warnings_are_safe_to_print_too():
     ],
     ids=["missing key", "missing reference", "two lines", "wrong type", "no message", "too long"],
 )
-def test_errors_of_libraries_are_put_in_words(error, text):
+def test_library_errors_are_described_in_one_line(error, text):
     assert errors.one_line(error) == text

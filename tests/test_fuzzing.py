@@ -63,7 +63,7 @@ def crash(folder):
     ],
     ids=["accepted", "refused", "no message", "traceback"],
 )
-def test_outcomes_are_told_apart(monkeypatch, tmp_path, read, kind, fault):
+def test_outcomes_are_distinguished(monkeypatch, tmp_path, read, kind, fault):
     monkeypatch.setitem(READERS, "played", reader_of(read))
     inputs = Inputs("played", tmp_path, seed=0)
     found: Outcome = inputs.read(inputs.write(0))

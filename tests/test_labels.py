@@ -22,12 +22,12 @@ def test_colours_are_one_per_class_and_decide_nothing():
         (((1, 2), None), r"\(1, 2\) is no colour"),
     ],
 )
-def test_what_is_no_colour_is_refused(colours, reason):
+def test_invalid_colours_are_refused(colours, reason):
     with pytest.raises(SettingsError, match=reason):
         LabelSet(("road", "sky"), (False, False), colours)
 
 
-def test_a_background_after_things_is_known():
+def test_a_background_after_things_is_recognised():
     things = LabelSet(("cat", "dog"), (True, True))
     assert are_with_background(LabelSet(("cat", "dog", "background"), (True, True, False)), things)
     for names, kinds in (

@@ -58,7 +58,7 @@ def test_presets_take_the_number_of_classes(name):
     assert preset(name, 7).num_classes == 7
 
 
-def test_an_unknown_preset_lists_the_known():
+def test_unknown_presets_list_the_known_ones():
     with pytest.raises(SettingsError, match="mask2former-swin-tiny"):
         preset("mask2former-huge", 3)
 

@@ -34,14 +34,14 @@ def test_recipes_are_the_papers(recipes, name, processes, monkeypatch):
     assert recipe.expected.items() <= dict(published.scores).items()
 
 
-def test_coco_falls_where_the_paper_falls(recipes):
+def test_cocos_schedule_steps_match_the_paper(recipes):
     settings = recipes.recipes()["coco"].settings
     assert rate_at(327_777, settings) == 1 and rate_at(327_778, settings) == pytest.approx(0.1)
     assert rate_at(355_091, settings) == pytest.approx(0.1)
     assert rate_at(355_093, settings) == pytest.approx(0.01)
 
 
-def test_a_recipe_starts_and_goes_on(recipes, tmp_path, monkeypatch):
+def test_recipes_start_and_resume(recipes, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(recipes, "train", lambda *told, **named: calls.append((told, named)))
     recipes.main("ade20k", tmp_path, tmp_path / "swin.pth", tmp_path / "run")

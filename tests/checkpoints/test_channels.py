@@ -37,7 +37,7 @@ def in_turn(pixel_values):
 
 
 @pytest.mark.parametrize("backbone", TINY.values(), ids=TINY)
-def test_more_channels_change_nothing_until_they_learn(backbone):
+def test_additional_channels_start_with_zero_weights(backbone):
     before = tiny_checkpoint(replace(TINY_RESNET, backbone=backbone))
     after = adapt_checkpoint_channels("tiny", before, 5)
     assert after.config.backbone == replace(backbone, in_channels=5)
@@ -51,7 +51,7 @@ def test_more_channels_change_nothing_until_they_learn(backbone):
 
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("config", [TINY_RESNET, TINY_SWIN], ids=["resnet", "swin"])
-def test_fewer_channels_are_seen_as_rgb_made_of_them(config, channels):
+def test_fewer_channels_equal_cyclically_repeated_rgb(config, channels):
     before = tiny_checkpoint(config)
     after = adapt_checkpoint_channels("tiny", before, channels)
     pixel_values = torch.randn(1, channels, 64, 64)
@@ -62,7 +62,7 @@ def test_fewer_channels_are_seen_as_rgb_made_of_them(config, channels):
 
 
 @given(channels=st.integers(1, 9), seed=st.integers(0, 9))
-def test_a_first_layer_is_linear_in_what_rgb_would_be(channels, seed):
+def test_adapted_first_layers_sum_the_rgb_weights(channels, seed):
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(4, 3, 3, 3, generator=generator)
     image = torch.randn(1, channels, 7, 7, generator=generator)
@@ -71,7 +71,7 @@ def test_a_first_layer_is_linear_in_what_rgb_would_be(channels, seed):
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_normalisation_follows():
+def test_normalisation_is_adapted_to_the_channels():
     rules = PreprocessingConfig()
     assert rules.with_channels(3) is rules
     average = pytest.approx((123.675 + 116.28 + 103.53) / 3)
@@ -82,13 +82,13 @@ def test_normalisation_follows():
     )
 
 
-def test_nothing_changes_where_nothing_is_asked():
+def test_equal_channels_leave_the_checkpoint_unchanged():
     checkpoint = tiny_checkpoint()
     assert adapt_checkpoint_channels("tiny", checkpoint, None) is checkpoint
     assert adapt_checkpoint_channels("tiny", checkpoint, 3) is checkpoint
 
 
-def test_what_cannot_be_fitted_is_refused():
+def test_unadaptable_weights_are_refused():
     four = adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4)
     with pytest.raises(CheckpointError, match="tiny reads 4 channels, and only weights for RGB"):
         adapt_checkpoint_channels("tiny", four, 5)
@@ -100,7 +100,7 @@ def test_what_cannot_be_fitted_is_refused():
 
 @pytest.mark.parametrize("channels", [1, 5])
 @pytest.mark.parametrize("backbone", TINY.values(), ids=TINY)
-def test_folders_come_back(tmp_path, backbone, channels):
+def test_folders_round_trip(tmp_path, backbone, channels):
     checkpoint = tiny_checkpoint(replace(TINY_RESNET, backbone=backbone))
     checkpoint = adapt_checkpoint_channels("tiny", checkpoint, channels)
     write(tmp_path, checkpoint)
@@ -117,7 +117,7 @@ def test_a_folder_that_contradicts_itself_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["resnet-frozen", "swin", "convnext"])
-def test_an_authors_file_tells_its_channels(tmp_path, name):
+def test_authors_files_determine_the_number_of_channels(tmp_path, name):
     config = replace(TINY_RESNET, backbone=replace(TINY[name], in_channels=6))
     state = build_segmenter(config).state_dict()
     torch.save({"model": to_theirs(state, NAMES)}, tmp_path / "model.pth")

@@ -16,7 +16,7 @@ OURS = {
 }
 
 
-def test_names_and_fused_tensors_go_there_and_back():
+def test_names_and_fused_tensors_round_trip():
     theirs = to_theirs(OURS, RULES)
     assert sorted(theirs) == [
         "blocks.0.k.weight", "blocks.0.q.weight", "blocks.0.v.weight",
@@ -28,7 +28,7 @@ def test_names_and_fused_tensors_go_there_and_back():
 
 
 @pytest.mark.parametrize("what", ["missing", "unknown", "of another shape"])
-def test_what_does_not_fit_is_listed(what):
+def test_mismatches_are_listed(what):
     theirs = to_theirs(OURS, RULES)
     if what == "missing":
         del theirs["classifier.weight"]

@@ -46,7 +46,7 @@ def test_a_folder_without_our_key_follows_the_authors(form, tmp_path):
     assert checkpoint.postprocessing.uncertain_pixels == "winner"
 
 
-def test_what_we_wrote_counts_before_the_family(tmp_path):
+def test_stored_settings_override_the_family_defaults(tmp_path):
     checkpoint = tiny_checkpoint(PUBLISHED, uncertain_pixels="void", overlap_threshold=0.3)
     write_huggingface(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)
@@ -65,7 +65,7 @@ HUB = {
 
 
 @pytest.mark.parametrize("hub", HUB)
-def test_folders_of_the_hub_are_for_what_they_were_published_for(hub, tmp_path):
+def test_hub_folders_use_published_tasks(hub, tmp_path):
     """They say no task, and nothing of things and stuff: only their labels tell."""
     labels, tasks, resize, divisor = HUB[hub]
     folder = tmp_path / f"models--{hub.replace('/', '--')}" / "snapshots" / "0123abcd"

@@ -75,7 +75,7 @@ class TestEveryBackbone:
         assert predicted.mask_logits.shape == (2, 12, 16, 24)
         assert predicted.mask_logits.isfinite().all() and predicted.class_logits.isfinite().all()
 
-    def test_its_skeleton_draws_nothing(self, config):
+    def test_its_skeleton_draws_no_random_numbers(self, config):
         before = torch.get_rng_state()
         skeleton = build_skeleton(replace(TINY_SWIN, backbone=config)).state_dict()
         assert torch.equal(torch.get_rng_state(), before)

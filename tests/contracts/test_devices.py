@@ -54,7 +54,7 @@ def learned(network, criterion, pixel_values, truth):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_network_learns_on_its_device_alone(name):
+def test_training_stays_on_one_device(name):
     torch.manual_seed(0)
     config = config_of(name)
     network, criterion = build_segmenter(config).eval().double(), build_criterion(config)
@@ -82,7 +82,7 @@ def predicting(name):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WITH_QUERIES)
-def test_a_image_gives_the_same_result_on_any_device(name, task, monkeypatch):
+def test_an_image_has_the_same_result_on_any_device(name, task, monkeypatch):
     # In inference mode PyTorch keeps what a wrapped tensor's views need to itself.
     monkeypatch.setattr(Predictor, "run", torch.no_grad()(Predictor.run.__wrapped__))
     network, checkpoint, image = predicting(name)
@@ -135,7 +135,7 @@ def test_the_host_waits_as_often_for_many_segments_as_for_few(task):
 @pytest.mark.gpu
 @NEEDS_GPU
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_gpu_learns_what_a_cpu_learns(name):
+def test_gpu_and_cpu_training_agree(name):
     torch.manual_seed(0)
     network, criterion = build_segmenter(config_of(name)).eval(), build_criterion(config_of(name))
     images = torch.randn(2, 3, 64, 96)
@@ -150,7 +150,7 @@ def test_a_gpu_learns_what_a_cpu_learns(name):
 @NEEDS_GPU
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WITH_QUERIES)
-def test_a_gpu_finds_what_a_cpu_finds(name, task):
+def test_gpu_and_cpu_predictions_agree(name, task):
     network, checkpoint, image = predicting(name)
     expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(image, task)
     alike(Predictor(network.cuda(), checkpoint, "cuda").predict(image, task), expected)

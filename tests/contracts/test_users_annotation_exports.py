@@ -93,7 +93,7 @@ def test_a_name_without_suffix_that_may_be_two_images_is_refused(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_outlines_in_shares_of_the_sides_are_refused(tmp_path):
+def test_outlines_in_relative_coordinates_are_refused(tmp_path):
     """Elsewhere each object is one pixel or none, and check finds nothing severe."""
     with pytest.raises(DataError, match=r"between 0 and 1: .* multiply x by the width"):
         open_dataset(write(tmp_path / "coco", coco(shares=True)))
@@ -108,7 +108,7 @@ def test_outlines_in_shares_of_the_sides_are_refused(tmp_path):
         open_dataset(tmp_path / "labelme")
 
 
-def test_a_json_with_comments_is_called_no_json(tmp_path):
+def test_json_with_comments_is_refused_as_invalid_json(tmp_path):
     """Elsewhere the folder "holds no dataset", or the JSON "lists no annotations"."""
     text = json.dumps(coco())
     with pytest.raises(DataError, match=r"labels\.json cannot be read as JSON"):
@@ -126,7 +126,7 @@ def test_a_json_with_comments_is_called_no_json(tmp_path):
         (("gr\ufffdn", "cat"), "1 class names hold bytes that are no UTF-8, such as gr\ufffdn"),
     ],
 )
-def test_class_names_that_look_alike_or_were_not_decoded_are_told(tmp_path, classes, told):
+def test_similar_or_undecoded_class_names_are_reported(tmp_path, classes, told):
     """Elsewhere a stray space splits a class in two, and nothing is said."""
     report = check(write(tmp_path, coco(classes=classes)))
     assert any(told in finding.told for finding in report.findings)
@@ -162,14 +162,14 @@ def test_panoptic_masks_are_found_by_the_names_of_their_images(tmp_path, suffix)
     assert areas_of(dataset) == [[area] for area in AREAS]
 
 
-def test_images_without_a_panoptic_annotation_are_told(tmp_path):
+def test_images_without_a_panoptic_annotation_are_reported(tmp_path):
     """Elsewhere they are left out without a word."""
     with pytest.warns(DataWarning, match=r"2 images have no annotation, such as 'a3\.jpg'"):
         dataset = open_dataset(write_panoptic(tmp_path, ".png", annotated=3))
     assert areas_of(dataset) == [[area] for area in AREAS[:3]]
 
 
-def test_images_are_found_of_labels_that_have_their_urls_alone(tmp_path):
+def test_images_are_found_by_urls_in_labels(tmp_path):
     """LVIS has no file names: elsewhere "images[0] lacks the field file_name"."""
     content = coco()
     for index, image in enumerate(content["images"]):

@@ -51,7 +51,7 @@ def test_black_and_white_masks_are_a_class_and_its_background(tmp_path):
     assert "ignored" not in describe(dataset)
 
 
-def test_what_the_values_mean_is_said_before_the_first_step(tmp_path, monkeypatch, capsys):
+def test_the_meaning_of_values_is_printed_before_the_first_step(tmp_path, monkeypatch, capsys):
     """Elsewhere `reduce_labels` and `ignore_index` decide in silence, and all output is -1."""
     monkeypatch.setitem(PRESETS, "tiny", lambda classes: replace(TINY_RESNET, num_classes=classes))
     labels = stripes([0, 1])
@@ -114,7 +114,7 @@ def test_images_that_are_missing_are_found_before_the_first_step(command, one_li
     one_line(code, err, "instances_train2017.json names 'b.png'", "1 of 5 images are missing")
 
 
-def test_more_objects_than_queries_are_told_before_the_first_step(command, tmp_path):
+def test_more_objects_than_queries_are_reported_before_the_first_step(command, tmp_path):
     """Elsewhere a network of a hundred masks learns crowds in vain, and nobody says why."""
     data = write_discs(tmp_path / "data", {"train": 2, "val": 1}, objects=9)
     code, out, _ = command("check", data, "--queries", 3, "--preview", tmp_path / "board.png")
@@ -122,7 +122,7 @@ def test_more_objects_than_queries_are_told_before_the_first_step(command, tmp_p
     assert "train/images/0.png: " in out and "--queries" in out
 
 
-def test_panoptic_truth_is_made_of_instances_alone(command, tmp_path):
+def test_panoptic_ground_truth_is_made_of_instances_alone(command, tmp_path):
     """Elsewhere converters refuse objects that overlap, and their files lack box and area."""
     data, out = write_coco(tmp_path / "data"), tmp_path / "out"
     code, told, _ = command("convert", data, out, "--to", "coco-panoptic")

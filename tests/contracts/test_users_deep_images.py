@@ -76,7 +76,7 @@ def write_deep_colours(path, values):
 
 @pytest.mark.filterwarnings("always::unimask.processing.images.ImageWarning")
 @pytest.mark.parametrize("name", ["12 bits in uint16", *KINDS])
-def test_dark_images_are_told_once_by_predict(command, tiny_model, tmp_path, name):
+def test_predict_warns_once_of_dark_images(command, tiny_model, tmp_path, name):
     images = write_deep(tmp_path / "data", name) / "images"
     kind, window = KINDS.get(name, ("nearly black", ""))
     option = window if window.startswith("--") else f"--window {window}"
@@ -101,7 +101,7 @@ def test_black_images_are_severe_and_dark_ones_a_note(command, tmp_path, name):
     assert code == 0 and "--window" not in printed
 
 
-def test_the_range_and_what_becomes_of_it_are_told():
+def test_warnings_name_the_range_and_its_effect():
     values = twelve_bits(draw_discs(0)[0])
     with pytest.warns(RangeWarning, match=r"from 0 to 65535 .* nearly black, at most \d+ of 255"):
         found = read_image(values)
@@ -112,7 +112,7 @@ def test_the_range_and_what_becomes_of_it_are_told():
 
 
 @pytest.mark.parametrize("name", DEEP)
-def test_every_kind_of_dark_values_is_told_and_mended_by_auto(name):
+def test_all_dark_value_types_warn_and_auto_fixes_them(name):
     _, values = DEEP[name](draw_discs(0, SIZE, count=3)[0])
     with pytest.warns(RangeWarning, match=KINDS.get(name, ("nearly black", ""))[0]):
         read_image(values)
@@ -134,14 +134,14 @@ def test_images_that_use_their_range_or_are_blank_are_not_warned_of(values):
         read_image(values)
 
 
-def test_a_hot_pixel_hides_no_dark_image():
+def test_a_hot_pixel_does_not_hide_a_dark_image():
     values = np.tile(twelve_bits(draw_discs(0)[0]), (4, 4))
     values[5, 5] = 65535
     with pytest.warns(RangeWarning, match=r"nearly black.*--window 0,4095"):
         read_image(values)
 
 
-def test_deep_colours_of_which_pillow_reads_eight_bits_are_told_too(tmp_path):
+def test_truncated_16_bit_colours_warn_too(tmp_path):
     values = np.repeat(twelve_bits(draw_discs(0)[0])[..., None], 3, axis=2)
     path = tmp_path / "a.png"
     write_deep_colours(path, values)
@@ -149,7 +149,7 @@ def test_deep_colours_of_which_pillow_reads_eight_bits_are_told_too(tmp_path):
         read_image(path)
 
 
-def test_a_dark_channel_of_a_stack_is_told():
+def test_a_dark_channel_of_a_multichannel_image_warns():
     stack = np.stack([twelve_bits(draw_discs(n)[0]) * 16 for n in range(4)], axis=-1)
     with warnings.catch_warnings(action="error"):
         read_image(stack, channels=4)
@@ -190,7 +190,7 @@ def test_a_model_predicts_with_the_window_it_was_trained_with(windowed_run):
         assert model.predict(image, window=(0, 65535)).image.max() <= 15
 
 
-def test_evaluation_sees_what_training_saw(windowed_run):
+def test_evaluation_uses_the_window_of_training(windowed_run):
     data, run = windowed_run
     own = unimask.evaluate(data, run, split="val")
     told = unimask.evaluate(data, run, split="val", window=TWELVE_BITS)
@@ -210,12 +210,12 @@ def test_training_warns_of_dark_images_once(tmp_path, monkeypatch, recwarn):
 
 
 @pytest.mark.parametrize("window", [(5, 1), ("a", "b"), "wide", (0.0, float("nan")), 7])
-def test_windows_that_are_none_are_refused_before_training(window):
+def test_invalid_windows_are_refused_before_training(window):
     with pytest.raises((SettingsError, TypeCheckError), match=r"is no window|Type-check"):
         TrainingSettings(window=window)
 
 
-def test_a_window_comes_back_from_the_disk(tmp_path):
+def test_windows_round_trip_through_model_folders(tmp_path):
     checkpoint = tiny_checkpoint()
     for window in (TWELVE_BITS, (-1000.0, 4e9), "auto", None):
         rules = replace(checkpoint.preprocessing, window=window)

@@ -68,9 +68,7 @@ def test_annotations_beside_the_images_are_never_replaced(
     assert files_below(images) == {"a.json", "a.png", "b.png", "left/a.png", "left/deep/c.png"}
 
 
-def test_only_results_of_ours_are_replaced(
-    command, one_line, images, tiny_model, tmp_path, no_work
-):
+def test_only_own_results_are_replaced(command, one_line, images, tiny_model, tmp_path, no_work):
     """Elsewhere a result that somebody corrected by hand is lost at the next run."""
     out = tmp_path / "out"
     run = ("predict", images / "a.png", images / "b.png", "-m", tiny_model, "-o", out)
@@ -102,7 +100,7 @@ def test_python_results_follow_the_same_rule(tmp_path):
     assert (tmp_path / "x.json").read_text() == LABELME
 
 
-def test_a_model_takes_no_place_of_other_files(command, one_line, tiny_model, tmp_path):
+def test_a_saved_model_replaces_no_foreign_files(command, one_line, tiny_model, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "model.safetensors").write_text("mine")
@@ -113,7 +111,7 @@ def test_a_model_takes_no_place_of_other_files(command, one_line, tiny_model, tm
     assert (out / "model.safetensors").read_text() == "mine"
 
 
-def test_reports_are_replaced_but_no_other_files(command, one_line, discs, tiny_model, tmp_path):
+def test_only_own_reports_are_replaced(command, one_line, discs, tiny_model, tmp_path):
     """Elsewhere `--json annotations.json`, meant as an input, empties the annotations."""
     scores, page = tmp_path / "scores.json", tmp_path / "page.html"
     run = ("evaluate", discs, "-m", tiny_model, "--json", scores, "--page", page)
@@ -131,7 +129,7 @@ def test_reports_are_replaced_but_no_other_files(command, one_line, discs, tiny_
     assert code == 0 and json.loads(scores.read_text())["generator"].startswith("unimask ")
 
 
-def test_check_writes_nothing_that_nobody_asked_for(command, discs, tmp_path, monkeypatch):
+def test_check_writes_only_requested_files(command, discs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = files_below(tmp_path)
     code, _, _ = command("check", discs)
@@ -203,7 +201,7 @@ def test_one_bad_image_still_does_not_stop_the_others(command, images, tiny_mode
     assert (tmp_path / "out" / "left" / "deep" / "c.json").is_file()
 
 
-def test_a_network_that_finds_nothing_shows_its_best_scores(command, images, tiny_model, tmp_path):
+def test_empty_results_show_the_best_scores(command, images, tiny_model, tmp_path):
     """Elsewhere an empty result does not tell a wrong model from a threshold a little too high."""
     for task in ("instance", "panoptic"):
         run = ("predict", images / "a.png", "-m", tiny_model, "--task", task)
@@ -221,7 +219,7 @@ def test_a_network_that_finds_nothing_shows_its_best_scores(command, images, tin
 NAME = "x [b] :dog: \x1b[31m\u202e"
 
 
-def test_names_in_files_cannot_command_the_terminal(command, tiny_model, tmp_path, monkeypatch):
+def test_names_in_files_send_no_terminal_commands(command, tiny_model, tmp_path, monkeypatch):
     """Elsewhere `[/b]` in a name is swallowed or ends the program, and escapes turn it red."""
     image = tmp_path / f"{NAME}[-b].png"
     Image.fromarray(draw_discs(0, (32, 48))[0]).save(image)
@@ -285,9 +283,7 @@ main()
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_leaves_a_folder_that_the_next_one_takes(
-    command, images, tiny_model, tmp_path, kill
-):
+def test_a_stopped_run_leaves_a_reusable_folder(command, images, tiny_model, tmp_path, kill):
     out = tmp_path / "out"
     arguments = ("predict", images, "-m", tiny_model, "-o", out)
     run = subprocess.Popen(

@@ -80,7 +80,7 @@ def test_one_cell_per_image_in_16_bits_is_still_an_object(tmp_path):
     assert open_dataset(write(tmp_path, draw)).labels.names == ("object", "background")
 
 
-def test_masks_of_0_and_1_beside_masks_of_0_and_255_are_asked_about(tmp_path):
+def test_mixed_binary_value_ranges_require_an_option(tmp_path):
     """Elsewhere the objects of half of the images are ignored without a word."""
     data = write(tmp_path, lambda i: draw_object(i) * np.uint8(255 if i % 2 else 1))
     with pytest.raises(DataError, match=r"0 \(.*1 \(.*255 \(.*--names"):
@@ -103,7 +103,7 @@ COMPOSED, SPLIT = (unicodedata.normalize(form, "größe é {}") for form in ("NF
         ("image{}.png", "mask{}.png"),
     ],
 )
-def test_masks_are_found_whose_names_are_written_differently(tmp_path, image, mask):
+def test_masks_are_found_by_differently_written_names(tmp_path, image, mask):
     """Elsewhere such a folder holds no dataset."""
     dataset = open_dataset(write(tmp_path, draw_object, f"images/{image}", f"masks/{mask}"))
     assert len(dataset) == IMAGES
@@ -177,7 +177,7 @@ def test_a_copy_of_vocs_classes_leaves_no_empty_name_in_the_description(tmp_path
     assert "(--masks" not in told
 
 
-def test_masks_beside_their_images_are_found_by_glued_numbers(tmp_path):
+def test_masks_beside_their_images_are_found_by_attached_numbers(tmp_path):
     """Elsewhere img0.png and mask0.png in one folder hold no dataset."""
     dataset = open_dataset(write(tmp_path, draw_object, "img{}.png", "mask{}.png"))
     assert [path.name for path in dataset.paths] == [f"img{index}.png" for index in range(IMAGES)]

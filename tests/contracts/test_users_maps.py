@@ -120,7 +120,7 @@ def test_trimaps_of_1_2_3_keep_their_three_classes(tmp_path):
     assert areas_of(dataset) == {"class 1": 660, "class 2": 48 * 64 - 680, "class 3": 20}
 
 
-def test_whether_255_is_the_object_is_asked_where_areas_do_not_tell(tmp_path):
+def test_ambiguous_value_255_requires_an_option(tmp_path):
     """Elsewhere 255 is silently ignored, and with it most of what was labelled."""
     edged = write_dataset(tmp_path / "a", lambda i: np.where(trimap(i) == 128, 1, trimap(i)))
     with pytest.raises(DataError, match=r"0 \(.*1 \(.*255 \(.*--names"):
@@ -146,7 +146,7 @@ def test_masks_in_the_alpha_channel_are_read(tmp_path, colour):
     assert areas_of(dataset) == {"background": 48 * 64 - 680, "foreground": 680}
 
 
-def test_alpha_that_colours_do_not_tell_is_refused(tmp_path):
+def test_ambiguous_alpha_channels_are_refused(tmp_path):
     """Elsewhere numbers of objects that lie in alpha are lost without a word."""
 
     def draw(index):
@@ -335,7 +335,7 @@ HOSTILE_LINES = (
 
 
 @pytest.mark.parametrize("name", ["classes.txt", "classes.csv", "labels.json"])
-def test_a_hostile_table_of_classes_takes_no_time(tmp_path, name):
+def test_parsing_class_tables_is_linear(tmp_path, name):
     """Elsewhere a line of commas keeps a regular expression busy for hours."""
     texts = [*HOSTILE_LINES, "\n".join(["a,,,,b"] * 100_000), "[" * 100_000, '{"a":' * 50_000]
     before = time.process_time()
@@ -371,7 +371,7 @@ ODD_JSON = (
 
 
 @pytest.mark.parametrize("text", ODD_JSON)
-def test_odd_jsons_beside_maps_are_one_line(tmp_path, text):
+def test_invalid_jsons_beside_maps_are_one_line_errors(tmp_path, text):
     """Elsewhere they are a traceback."""
     folder = write_dataset(tmp_path, black_and_white)
     (folder / "labels.json").write_text(text)
@@ -481,7 +481,7 @@ def test_second_masks_of_an_image_are_read_too(tmp_path):
     assert sum(int((sample.label_ids == 0).sum()) for sample in objects) == 9
 
 
-def test_numbered_masks_that_show_the_same_are_not_joined(tmp_path):
+def test_equal_numbered_masks_are_not_merged(tmp_path):
     """Elsewhere what one annotator left out is labelled because another did not."""
     write_images(tmp_path)
     write_masks(tmp_path, "masks/a{}_mask_1.png", first)
@@ -490,7 +490,7 @@ def test_numbered_masks_that_show_the_same_are_not_joined(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_a_field_of_view_is_not_taken_for_the_truth(tmp_path):
+def test_field_of_view_masks_are_not_ground_truth(tmp_path):
     """DRIVE: elsewhere the mask of the camera, equal in all images, is learned."""
     view = np.zeros(SIZE, bool)
     view[3:45, 3:61] = True
@@ -510,7 +510,7 @@ def test_a_field_of_view_is_not_taken_for_the_truth(tmp_path):
     assert areas_of(seen)["foreground"] == 42 * 58
 
 
-def test_two_annotators_are_asked_about(tmp_path, command, one_line):
+def test_masks_of_two_annotators_require_an_option(tmp_path, command, one_line):
     """Elsewhere one of them is read, and nobody says which."""
     write_images(tmp_path, "Image_{}L.jpg")
     write_masks(tmp_path, "Image_{}L_1stHO.png", lambda i: draw_ids(i) > 0)
@@ -527,7 +527,7 @@ def test_two_annotators_are_asked_about(tmp_path, command, one_line):
     assert code in (0, 1) and "foreground" in out
 
 
-def test_rivals_whose_values_are_no_masks_are_asked_about(tmp_path):
+def test_alternative_maps_with_other_values_require_an_option(tmp_path):
     """Elsewhere the first folder by name is read."""
     write_images(tmp_path)
     for index in range(6):
@@ -540,7 +540,7 @@ def test_rivals_whose_values_are_no_masks_are_asked_about(tmp_path):
     assert areas_of(open_dataset(tmp_path, masks="semantic"))["class 2"] == 360
 
 
-def test_copies_of_maps_are_no_rivals(tmp_path):
+def test_copies_of_maps_are_ignored(tmp_path):
     write_dataset(tmp_path, black_and_white)
     write_dataset(tmp_path, black_and_white, ".npy", "masks_npy")
     dataset = open_dataset(tmp_path)

@@ -78,7 +78,7 @@ def coco_folder(folder, images, names=("cat", "cap")):
     return folder
 
 
-def test_a_class_that_is_nowhere_has_no_score(tmp_path):
+def test_absent_classes_have_no_score(tmp_path):
     """Elsewhere it is a division by zero, or a 0 or a 100 in the mean."""
     images = {"a.png": [("cat", [SQUARE]), ("cap", [INSIDE])], "b.png": []}
     data = coco_folder(tmp_path / "data", images, ("cat", "cap", "bird"))
@@ -114,7 +114,7 @@ def test_scores_lie_between_0_and_100(predictor, discs, tmp_path, task):
         assert all(value is None or 0 <= value <= 100 for value in values)
 
 
-def test_a_panoptic_score_of_nothing_says_why(predictor, discs):
+def test_a_missing_panoptic_score_is_explained(predictor, discs):
     """Elsewhere a PQ of 0 leaves open whether data, code or the length of training is wrong."""
     unsure = Predictor(predictor.network, with_threshold(predictor.checkpoint, 1.0), "unsure")
     (note,) = unimask.evaluate(discs, unsure, task="panoptic")["notes"]

@@ -89,7 +89,7 @@ def masks_learn(target, *, ignore_void: bool) -> list[torch.Tensor]:
     return [layer.mask_logits.grad.abs().amax(dim=(0, 1)) for layer in layers]
 
 
-def test_pixels_without_a_label_teach_nothing(tmp_path):
+def test_unlabelled_pixels_have_no_gradient(tmp_path):
     """Elsewhere 255 is trained as background: what nobody labelled is learned as empty."""
     labels = np.zeros((64, 64), np.uint8)
     labels[:, 32:] = 1
@@ -162,7 +162,7 @@ def test_names_of_classes_are_printed_as_they_are(discs, tmp_path, capsys):
     assert "[/b]" in printed and "\\ud800" in printed and "\x1b" not in printed
 
 
-def test_metrics_that_somebody_damages_do_not_end_the_run(discs, tmp_path, monkeypatch, capsys):
+def test_damaged_metrics_files_do_not_end_the_run(discs, tmp_path, monkeypatch, capsys):
     """Elsewhere a spreadsheet that saves the file costs the rest of the run."""
     real = steps.update
 
@@ -180,7 +180,7 @@ def test_metrics_that_somebody_damages_do_not_end_the_run(discs, tmp_path, monke
     assert unimask.train(out=tmp_path, resume=True, steps=4, quiet=True).finished
 
 
-def test_a_log_without_a_terminal_tells_what_remains(discs, tmp_path, capsys):
+def test_logs_without_a_terminal_show_the_remaining_time(discs, tmp_path, capsys):
     """Elsewhere the bar is all that tells, and a batch system's log has none."""
     run(discs, tmp_path, steps=3, evaluate_every=1, quiet=False)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
@@ -188,7 +188,7 @@ def test_a_log_without_a_terminal_tells_what_remains(discs, tmp_path, capsys):
     assert " left" not in lines[2]
 
 
-def test_curves_at_zero_stand_on_the_axis(tmp_path, monkeypatch):
+def test_curves_at_zero_are_drawn_on_the_axis(tmp_path, monkeypatch):
     figures = []
     monkeypatch.setattr(
         "matplotlib.figure.Figure.savefig", lambda self, path, **_: figures.append(self)
@@ -214,7 +214,7 @@ def half_empty(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_image_without_objects_does_not_stop_a_run(half_empty, tmp_path, task):
+def test_an_image_without_objects_does_not_stop_a_run(half_empty, tmp_path, task):
     """Elsewhere an empty list of masks fails in `grid_sample`, or such images are thrown away."""
     assert run(half_empty, tmp_path, task=task).finished  # all four images in each batch
     assert state_of(tmp_path)["bad_steps"] == 0
@@ -222,7 +222,7 @@ def test_a_image_without_objects_does_not_stop_a_run(half_empty, tmp_path, task)
     assert rows and all(np.isfinite(float(row[name])) for row in rows for name in losses)
 
 
-def test_a_image_without_objects_teaches_that_nothing_is_there():
+def test_an_image_without_objects_supervises_no_object():
     """Elsewhere negatives are filtered out as useless."""
     nothing_there = sample_of(np.zeros((64, 64), np.int32))
     empty = build_target(nothing_there, "instance", tiny_checkpoint().labels)
@@ -250,7 +250,7 @@ def test_an_object_that_was_cropped_away_leaves_no_empty_mask():
     assert {0, 1} <= counts
 
 
-def test_a_first_loss_of_many_layers_frightens_nobody(tmp_path, capsys):
+def test_the_first_loss_is_shown_with_its_expectation(tmp_path, capsys):
     """Elsewhere a run begins with a loss of a hundred, the sum of ten layers, and looks broken."""
     data = write_discs(tmp_path / "data", {"train": 8, "val": 1})
     result = unimask.train(data, "tiny", out=tmp_path / "run", device="cpu", steps=1, workers=0)
@@ -289,7 +289,7 @@ def test_a_class_counts_in_matching_as_the_authors_have_it(preset, weights):
     torch.testing.assert_close(cost[1] - cost[0], weights[0] * apart)
 
 
-def test_a_oneformer_trains_by_the_same_call_offline_and_one_file_answers_every_task(
+def test_oneformer_trains_offline_and_one_checkpoint_supports_every_task(
     discs, tmp_path, monkeypatch
 ):
     """Elsewhere it wants task_inputs, text_inputs and a file from the hub, and fails in forward."""
@@ -310,7 +310,7 @@ def test_a_oneformer_trains_by_the_same_call_offline_and_one_file_answers_every_
     assert not torch.equal(answers["panoptic"], answers["semantic"])
 
 
-def test_more_queries_do_not_cost_the_trained_weights(discs, tiny_model, tmp_path, capsys):
+def test_additional_queries_keep_the_trained_weights(discs, tiny_model, tmp_path, capsys):
     """Elsewhere another number of queries is another model: "train it again"."""
     result = run(discs, tmp_path, str(tiny_model), num_queries=300, quiet=False)
     assert "288 of its 300 queries are new" in capsys.readouterr().out

@@ -21,7 +21,7 @@ def test_a_file_appears_when_the_block_ends(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
+def test_failures_keep_the_old_file_and_remove_the_temporary_one(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(KeyError), atomic_path(path) as temporary:
@@ -32,7 +32,7 @@ def test_a_failure_leaves_the_old_file_and_no_rest(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["file/a.txt", "folder", "x" * 300, "missing"])
-def test_a_place_that_cannot_be_written_is_named(tmp_path, name):
+def test_unwritable_paths_are_named(tmp_path, name):
     (tmp_path / "file").touch()
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     with pytest.raises(OutputError, match=r"cannot write .*; choose"):  # noqa: SIM117
@@ -52,7 +52,7 @@ with atomic_path(Path(sys.argv[1])) as path:
 """
 
 
-def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path):
+def test_files_of_killed_processes_are_removed_at_the_next_write(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED, tmp_path / "a.safetensors"])
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".partial-") and left.suffix == ".safetensors"
@@ -61,7 +61,7 @@ def test_what_a_killed_process_left_is_removed_at_the_next_start(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["b.txt"]
 
 
-def test_only_what_dead_processes_left_is_removed(tmp_path):
+def test_files_of_running_processes_are_kept(tmp_path):
     parts = partial_name(".txt").split("-")
     elsewhere = "-".join([parts[0], "another_host", *parts[2:]])
     earlier = "-".join([*parts[:3], str(int(parts[3]) - 1), *parts[4:]])  # the number came again
@@ -77,7 +77,7 @@ def test_only_what_dead_processes_left_is_removed(tmp_path):
 
 
 @pytest.mark.parametrize("number", [28, 122, 30])
-def test_a_full_disk_is_an_error_of_its_own(tmp_path, number):
+def test_a_full_disk_raises_a_storage_error(tmp_path, number):
     with pytest.raises(StorageError, match="cannot write"), atomic_path(tmp_path / "a.txt"):
         raise OSError(number, os.strerror(number))
     with pytest.raises(OutputError) as error, atomic_path(tmp_path / "a.txt"):
@@ -85,7 +85,7 @@ def test_a_full_disk_is_an_error_of_its_own(tmp_path, number):
     assert not isinstance(error.value, StorageError)
 
 
-def test_a_folder_appears_whole_and_keeps_what_was_there(tmp_path):
+def test_folders_appear_atomically_and_keep_existing_files(tmp_path):
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt), atomic_folder(out) as folder:
         (folder / "a.txt").write_text("half")

@@ -25,7 +25,7 @@ def drawn(polygon, size):
 @example(CHESS)
 @example(~CHESS)
 @example(np.ones((4, 7), bool))
-def test_what_is_inside_an_odd_number_of_polygons_is_the_mask(mask):
+def test_polygons_fill_to_the_mask_by_the_even_odd_rule(mask):
     again = np.zeros_like(mask)
     for polygon in corner_polygons(mask):
         again ^= drawn(polygon, mask.shape)
@@ -35,7 +35,7 @@ def test_what_is_inside_an_odd_number_of_polygons_is_the_mask(mask):
 @given(MASKS)
 @example(RING)
 @example(CHESS)
-def test_there_is_one_polygon_for_each_part_and_each_hole(mask):
+def test_each_part_and_each_hole_has_one_polygon(mask):
     parts = ndimage.label(mask, np.ones((3, 3)))[1]
     holes = ndimage.label(np.pad(~mask, 1, constant_values=True))[1] - 1
     assert len(corner_polygons(mask)) == parts + holes
@@ -45,7 +45,7 @@ def test_there_is_one_polygon_for_each_part_and_each_hole(mask):
 @example(RING)
 @example(CHESS)
 @example(np.kron(np.eye(3, dtype=bool), RING))
-def test_one_polygon_says_the_same_as_many(mask):
+def test_joined_polygons_fill_to_the_same_mask(mask):
     polygons = corner_polygons(mask)
     if polygons:
         assert (drawn(join_polygons(polygons), mask.shape) == mask).all()

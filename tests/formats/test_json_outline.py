@@ -40,7 +40,7 @@ def test_keys_are_found_whatever_the_encoding(tmp_path, encoding):
     assert items == [("images", image) for image in CONTENT["images"]]
 
 
-def test_a_file_that_ends_too_early_tells_what_came_before(tmp_path):
+def test_truncated_files_yield_the_keys_before_the_end(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(CONTENT)[:60])
     found = read_json_outline(path)
@@ -52,7 +52,7 @@ def test_a_file_that_ends_too_early_tells_what_came_before(tmp_path):
     ("text", "kind"),
     [("[]", "list"), ('[{"a": 1}]', "list"), ("3", "value"), ("  \n", "value"), ("", "value")],
 )
-def test_files_that_are_no_object_are_told_apart(tmp_path, text, kind):
+def test_lists_and_values_are_distinguished_from_objects(tmp_path, text, kind):
     (tmp_path / "a.json").write_text(text)
     found = read_json_outline(tmp_path / "a.json")
     assert found.kind == kind and found.keys == {}
@@ -81,7 +81,7 @@ def test_the_scan_of_a_long_file_stops_at_its_budget(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, '{"a": "' + "x" * (1 << 22)])
-def test_bombs_are_a_fault_at_once(tmp_path, text):
+def test_deeply_nested_json_is_an_error(tmp_path, text):
     (tmp_path / "a.json").write_text(text + " " * (1 << 22))
     begin = time.perf_counter()
     assert read_json_outline(tmp_path / "a.json").error

@@ -22,7 +22,7 @@ VALUES = st.recursive(
     st.integers(1, 9),
     st.sampled_from([None, 1]),
 )
-def test_items_come_as_json_reads_them(tmp_path_factory, content, chunk, indent):
+def test_streamed_items_equal_json_load(tmp_path_factory, content, chunk, indent):
     path = tmp_path_factory.mktemp("json") / "a.json"
     path.write_text(json.dumps(content, indent=indent))
     expected = []
@@ -39,14 +39,14 @@ def test_items_come_as_json_reads_them(tmp_path_factory, content, chunk, indent)
 @pytest.mark.parametrize(
     "text", ["", "[1]", '{"a": [1, 2', '{"a": [1 2]}', '{"a" [1]}', "\0", "{a"]
 )
-def test_what_is_no_json_is_named(tmp_path, text):
+def test_invalid_json_is_named(tmp_path, text):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(DataError, match=r"a\.json is not the JSON it should be .*: export it"):
         list(stream_lists(path, ("a",)))
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_missing_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"gone\.json cannot be read"):
         list(stream_lists(tmp_path / "gone.json", ("a",)))
     (tmp_path / "b.json").write_bytes(b'{"a": "\xff\xfe"}')

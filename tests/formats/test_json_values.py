@@ -45,7 +45,7 @@ class Shapes(msgspec.Struct):
 
 
 @pytest.mark.parametrize("value", [1, 1.0, "1", " 1 ", "1.0", "1.00"])
-def test_ids_that_mean_one_number_are_equal(value):
+def test_equal_numbers_have_equal_ids(value):
     assert normalize_id(value) == 1 and type(normalize_id(value)) is int
 
 
@@ -58,7 +58,7 @@ def test_ids_of_other_text_stay_text(value):
     "value",
     [None, True, 1.5, float("nan"), float("inf"), [1], {}, "", " ", 2**63, 1e30, "a\0", "\ud800"],
 )
-def test_what_is_no_id_is_refused(value):
+def test_invalid_ids_are_refused(value):
     with pytest.raises(DataError, match=r"^is "):
         normalize_id(value)
 
@@ -76,7 +76,7 @@ def test_flags_that_are_not_set(value):
 
 
 @pytest.mark.parametrize("value", [2, -1, 0.5, "maybe", [], [0], {}, float("inf"), 10**400])
-def test_what_is_no_flag_is_refused(value):
+def test_invalid_flags_are_refused(value):
     with pytest.raises(DataError, match="expected 0 or 1"):
         parse_flag(value)
 
@@ -89,7 +89,7 @@ def test_whole_numbers_are_bounded():
     assert parse_integer(2**62 + 1, 2**63) == 2**62 + 1
 
 
-def test_numbers_that_are_absent_are_nan():
+def test_missing_numbers_are_nan():
     assert [parse_float(value) for value in (1, "1.5", 2**70)] == [1, 1.5, 2.0**70]
     assert all(parse_float(value) != parse_float(value) for value in (None, "", "nan"))
     for value in (True, [], {}, "x", 10**400):
@@ -129,12 +129,12 @@ def test_any_value_is_read_or_refused_in_one_line(value):
         ({"id": 1, "\ud800": 1}, "has a key of invalid characters"),
     ],
 )
-def test_a_record_names_the_place_of_what_is_wrong(shape, message):
+def test_record_errors_name_the_path_of_the_value(shape, message):
     with pytest.raises(JsonValueError) as refused:
         convert_record({"shapes": [{"id": "7", "crowd": float("nan")}, shape]}, Shapes)
     assert str(refused.value) == message
 
 
-def test_a_record_holds_the_normal_form_and_passes_over_other_fields():
+def test_records_are_normalised_and_unknown_fields_ignored():
     record = convert_record(json.loads('{"id": "7", "crowd": "false", "score": []}'), Shape)
     assert (record.id, record.crowd, record.points) == (7, False, [])

@@ -20,7 +20,7 @@ from unimask.formats.output_file import (
 PAGE = f'<!doctype html><html><head>{GENERATOR_TAG}1.0"></head></html>'
 
 
-def test_a_report_of_ours_is_replaced(tmp_path):
+def test_own_reports_are_replaced(tmp_path):
     path = tmp_path / "scores.json"
     for value in (1, 2):
         write_report(path, {"AP": value}, overwrite=False)
@@ -28,7 +28,7 @@ def test_a_report_of_ours_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_an_image_of_ours_is_replaced(tmp_path, suffix):
+def test_own_images_are_replaced(tmp_path, suffix):
     path = tmp_path / f"board{suffix}"
     for grey in (0, 200):
         write_image(path, Image.new("RGB", (4, 4), (grey,) * 3), overwrite=False)
@@ -51,7 +51,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("case", FOREIGN)
-def test_a_file_of_somebody_else_is_replaced_only_on_request(tmp_path, case):
+def test_foreign_files_are_replaced_only_on_request(tmp_path, case):
     path = tmp_path / "file"
     FOREIGN[case](path)
     before = path.read_bytes() if path.exists() else None
@@ -66,7 +66,7 @@ def test_a_file_of_somebody_else_is_replaced_only_on_request(tmp_path, case):
     assert path.read_text() == PAGE and is_written_by_unimask(path) and not path.is_symlink()
 
 
-def test_outputs_that_cannot_be_are_found_before_the_work(tmp_path):
+def test_impossible_outputs_are_detected_before_the_work(tmp_path):
     with pytest.raises(OutputError, match="is a folder"):
         check_output_files(tmp_path, overwrite=True)
     with pytest.raises(SettingsError, match="path of two outputs"):

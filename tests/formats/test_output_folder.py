@@ -38,7 +38,7 @@ def test_a_new_folder_lists_what_was_written(tmp_path):
     assert not list((tmp_path / "out").glob(".*"))
 
 
-def test_our_own_files_are_replaced_any_number_of_times(tmp_path):
+def test_own_files_are_replaced_repeatedly(tmp_path):
     for number in range(12):
         write(tmp_path, "a.txt", str(number))
     assert content(tmp_path) == {"a.txt": "11"}
@@ -47,20 +47,20 @@ def test_our_own_files_are_replaced_any_number_of_times(tmp_path):
 
 
 @pytest.mark.parametrize("junk", [".DS_Store", "Thumbs.db", ".gitkeep", "._a.png", "lost+found"])
-def test_junk_makes_no_folder_anybodys(tmp_path, junk):
+def test_system_files_count_as_an_empty_folder(tmp_path, junk):
     (tmp_path / junk).touch()
     write(tmp_path, "a.txt", "one")
     assert (tmp_path / "a.txt").read_text() == "one" and (tmp_path / junk).exists()
 
 
-def test_a_folder_with_files_of_others_is_refused(tmp_path):
+def test_folders_with_foreign_files_are_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"did not write \(mine.txt\): give a new or empty"):
         OutputFolder(tmp_path)
     assert os.listdir(tmp_path) == ["mine.txt"]
 
 
-def test_a_folder_that_others_filled_since_is_refused(tmp_path):
+def test_folders_filled_with_foreign_files_later_are_refused(tmp_path):
     folder = OutputFolder(tmp_path)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OutputError, match=r"\(mine.txt\)"), folder.new_file("a.txt"):
@@ -85,7 +85,7 @@ def test_unlisted_and_changed_files_are_refused_before_the_work(tmp_path):
     assert content(tmp_path) == {"a.txt": "edited", "b.txt": "two", "c.txt": "mine"}
 
 
-def test_files_of_others_that_are_not_in_the_way_stay(tmp_path):
+def test_foreign_files_with_other_names_are_kept(tmp_path):
     write(tmp_path, "a.txt", "one")
     (tmp_path / "mine.txt").write_text("mine")
     write(tmp_path, "a.txt", "two")
@@ -108,7 +108,7 @@ def test_links_are_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../a.txt", "inner/../../a.txt", "/a.txt", "", "unimask.json"])
-def test_names_that_leave_the_folder_are_refused(tmp_path, name):
+def test_paths_outside_the_folder_are_refused(tmp_path, name):
     with pytest.raises(OutputError, match="cannot be the name of a result"):
         OutputFolder(tmp_path / "out").check([name])
 
@@ -146,13 +146,13 @@ def test_a_damaged_record_is_one_line(tmp_path, case):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
-def test_a_pipe_in_place_of_the_record_blocks_nobody(tmp_path):
+def test_a_pipe_in_place_of_the_record_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "unimask.json")
     with pytest.raises(OutputError, match=r"unimask.json is damaged, or was not written"):
         OutputFolder(tmp_path)
 
 
-def test_every_way_that_a_kill_can_cut_the_record_short_is_understood(tmp_path):
+def test_truncated_records_are_read(tmp_path):
     write(tmp_path, "a.txt", "one")
     whole = (tmp_path / "unimask.json").read_text()
     write(tmp_path, "b.txt", "two")
@@ -189,7 +189,7 @@ with folder.new_file("inner/a.txt") as path:
 
 @pytest.mark.parametrize("moment", ["while it writes", "before it is moved", "after it is moved"])
 @pytest.mark.parametrize("before", [None, "old"])
-def test_a_run_that_was_killed_can_be_repeated(tmp_path, moment, before):
+def test_killed_runs_can_be_repeated(tmp_path, moment, before):
     if before:
         write(tmp_path, "inner/a.txt", before)
     code = subprocess.run([sys.executable, "-c", KILLED, tmp_path, moment]).returncode
@@ -210,7 +210,7 @@ for number in range(60):
 """
 
 
-def test_two_processes_lose_no_record(tmp_path):
+def test_concurrent_processes_record_all_files(tmp_path):
     runs = [subprocess.Popen([sys.executable, "-c", TWO, tmp_path, name]) for name in "ab"]
     assert [run.wait() for run in runs] == [0, 0]
     files = json.loads((tmp_path / "unimask.json").read_text())["files"]
@@ -230,7 +230,7 @@ def test_many_files_take_linear_time(tmp_path):
     assert min(seconds[2:]) < 3 * max(seconds[:2])
 
 
-def test_a_full_disk_leaves_the_record_whole(tmp_path, monkeypatch):
+def test_a_full_disk_does_not_damage_the_record(tmp_path, monkeypatch):
     write(tmp_path, "a.txt", "one")
     record = (tmp_path / "unimask.json").read_text()
 

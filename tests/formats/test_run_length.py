@@ -28,7 +28,7 @@ def assert_like_pycocotools(mask):
 
 
 @given(masks)
-def test_a_mask_comes_back_from_every_form(mask):
+def test_masks_round_trip_through_every_encoding(mask):
     rle = RunLength.from_mask(mask)
     assert np.array_equal(rle.to_mask(), mask)
     assert RunLength.from_coco(rle.to_coco()) == rle
@@ -37,7 +37,7 @@ def test_a_mask_comes_back_from_every_form(mask):
 
 
 @given(masks)
-def test_the_span_holds_all_ones(mask):
+def test_the_span_contains_all_ones(mask):
     start, part = RunLength.from_mask(mask).span
     flat = np.zeros(mask.size, bool)
     flat[start : start + len(part)] = part
@@ -58,7 +58,7 @@ def test_long_runs_have_the_strings_of_pycocotools():
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=50))
-def test_counts_of_any_size_come_back(counts):
+def test_counts_round_trip(counts):
     assert decompress_counts(compress_counts(np.array(counts, np.uint32))).tolist() == counts
 
 
@@ -101,7 +101,7 @@ def test_maps_without_pixels(shape):
         {"counts": [4]},
     ],
 )
-def test_what_is_no_run_length_is_refused(coco):
+def test_invalid_run_lengths_are_refused(coco):
     with pytest.raises(DataError):
         RunLength.from_coco(coco)
 

@@ -23,7 +23,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_are_shown_as_they_are(name):
+def test_names_are_printed_literally(name):
     stream = io.StringIO()
     terminal = Terminal(file=stream, width=100)
     terminal.print(f"line {name}\nnext", soft_wrap=True)

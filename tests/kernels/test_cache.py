@@ -50,7 +50,7 @@ CHANGES = [halve, load, step, replace, round_trip]
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 @torch.no_grad()
-def test_changed_weights_are_noticed(change):
+def test_changed_weights_invalidate_the_cache(change):
     layer, x = nn.Linear(4, 3), torch.randn(2, 4)
     assert cached_product(layer, x)[1] == 1
     assert cached_product(layer, x)[1] == 0

@@ -96,7 +96,7 @@ def test_exports_hold_one_operator_or_plain_ones():
     torch.testing.assert_close(program.module()(*inputs), module(*inputs))
 
 
-def test_who_knows_pytorch_alone_is_given_its_operators(module, monkeypatch):
+def test_exporters_of_plain_operators_get_plain_operators(module, monkeypatch):
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     inputs = module.example()
     program = torch.export.export(module, tuple(inputs))

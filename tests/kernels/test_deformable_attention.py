@@ -210,7 +210,7 @@ def test_attention_survives_large_logits(device):
     torch.testing.assert_close(attend(inputs, device), define(inputs))
 
 
-def test_a_location_that_is_not_a_number_spoils_its_own_query_alone(device):
+def test_nan_locations_affect_only_their_query(device):
     """A diverged step must be seen as not finite and skipped, not end in a crash."""
     inputs = example(heads=1)  # with even heads, overflow wraps to row 0
     expected = define(inputs)
@@ -241,7 +241,7 @@ def test_inputs_need_not_be_contiguous(device):
 
 @pytest.mark.parametrize("block", [1, 7, 4096])
 @pytest.mark.parametrize("learned", [False, True])
-def test_values_may_be_made_some_lines_after_the_others(monkeypatch, block, learned):
+def test_values_may_be_computed_block_by_block(monkeypatch, block, learned):
     monkeypatch.setattr(rows, "BLOCK", block)
     value, *points = example()
     project = torch.nn.Linear(8, 8)
@@ -252,7 +252,7 @@ def test_values_may_be_made_some_lines_after_the_others(monkeypatch, block, lear
     torch.testing.assert_close(found, expected)
 
 
-def test_inputs_are_left_as_they_were(device):
+def test_inputs_are_not_modified(device):
     inputs = learning(example())
     copies = [tensor.clone() for tensor in inputs]
     attend(inputs, device).sum().backward()
@@ -264,7 +264,7 @@ def same(results, expected):
     return all(torch.equal(*pair) for pair in zip(results, expected, strict=True))
 
 
-def test_sums_keep_their_order_where_that_is_asked_for(card):
+def test_deterministic_mode_fixes_the_order_of_sums(card):
     inputs = example()
     torch.use_deterministic_algorithms(True)
     try:

@@ -55,7 +55,7 @@ def test_values_and_gradients_are_those_of_pytorch(
 
 
 @pytest.mark.parametrize(("narrow", "kept"), [(0, 1), (192, 0)], ids=["kept", "made again"])
-def test_hidden_rows_of_narrow_ones_are_not_kept(monkeypatch, narrow, kept):
+def test_narrow_hidden_rows_are_recomputed(monkeypatch, narrow, kept):
     monkeypatch.setattr(kernel, "MAX_RECOMPUTED_CHANNELS", narrow)
     x, *given = example(normed=True)
     found = ours(x, "gelu", False, *given).grad_fn.saved_tensors

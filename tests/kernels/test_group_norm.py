@@ -9,7 +9,7 @@ from unimask.modeling.layers.group_norm import GroupNorm
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("size", [(2, 24, 1, 1), (1, 24, 3, 5), (3, 24, 90, 70)], ids=str)
 @pytest.mark.parametrize("mean", [0.0, 100.0])
-def test_digits_are_kept_where_the_mean_is_large(layout, size, mean):
+def test_large_means_lose_no_precision(layout, size, mean):
     generator = torch.Generator().manual_seed(0)
     x = (torch.randn(*size, generator=generator) + mean).contiguous(memory_format=layout)
     layer = GroupNorm(8, 24)
@@ -56,7 +56,7 @@ def test_gradients_are_those_of_pytorch(layout, size):
 
 @pytest.mark.parametrize("rectified", [False, True])
 @pytest.mark.parametrize("learned", [False, True])
-def test_what_comes_next_is_done_to_some_lines_after_the_others(monkeypatch, rectified, learned):
+def test_following_operations_run_block_by_block(monkeypatch, rectified, learned):
     monkeypatch.setattr(kernel, "BLOCK", 21)  # three lines at a time
     x, more = torch.randn(2, 6, 10, 7), torch.randn(2, 6, 10, 7, requires_grad=learned)
     layer = GroupNorm(2, 6, rectified=rectified).requires_grad_(learned)
@@ -71,7 +71,7 @@ def test_what_comes_next_is_done_to_some_lines_after_the_others(monkeypatch, rec
         torch.testing.assert_close(*grads)
 
 
-def test_what_is_added_may_learn_while_the_layer_does_not(monkeypatch):
+def test_the_addend_gets_gradients_from_a_frozen_layer(monkeypatch):
     monkeypatch.setattr(kernel, "BLOCK", 7)  # a line at a time
     x, more = torch.randn(1, 6, 5, 7), torch.randn(1, 6, 5, 7, requires_grad=True)
     layer = GroupNorm(2, 6).requires_grad_(False)

@@ -34,12 +34,12 @@ def test_without_gradients_the_numbers_are_those_of_pytorch(activation, biased, 
 
 
 @pytest.mark.parametrize("activation", MEANING)
-def test_gradients_flow(activation):
+def test_gradients_equal_those_of_pytorch_modules(activation):
     inputs = [tensor.double().requires_grad_() for tensor in example(torch.float64, rows=(4,))]
     assert torch.autograd.gradcheck(lambda x, w, b: product(w, b, activation)(x), inputs)
 
 
-def test_a_strided_input_is_read_as_it_lies():
+def test_strided_inputs_are_read_without_a_copy():
     x, weight, bias = example(torch.float32, rows=(24, 37))
     x = x.transpose(0, 2)
     with torch.no_grad():
@@ -74,7 +74,7 @@ def test_gradients_are_those_of_pytorch(biased, rows, sizes):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
 
 
-def test_gradients_of_a_sum_need_not_keep_it():
+def test_gradients_of_a_sum_do_not_save_it():
     x, weight, bias = (t.requires_grad_() for t in example(torch.float64, (2, 5)))
     added = torch.randn(5, 24, dtype=torch.float64, requires_grad=True)
     inputs = [x, added, weight, bias]

@@ -37,7 +37,7 @@ def test_gradients_are_those_of_the_values():
 
 @pytest.mark.parametrize("at_once", [0, 40, 2**25])
 @pytest.mark.parametrize("judged", [[0, 2], [1], [2, 1, 0]], ids=str)
-def test_what_is_not_judged_adds_nothing(judged, at_once, monkeypatch):
+def test_unsupervised_masks_have_no_gradient(judged, at_once, monkeypatch):
     """Layers, and masks of a layer, that the loss leaves out; however many are copied at a time."""
     monkeypatch.setattr(kernel, "MAX_COPIED", at_once)
     inputs = example()
@@ -58,7 +58,7 @@ def test_layers_share_a_product_as_long_as_their_copies_are_small():
     assert layer_groups([few & False, many], 256**2) == [[0, 1]]
 
 
-def test_gradients_that_are_not_numbers_are_told():
+def test_non_finite_gradients_are_reported():
     embed, own, features = example()
     (to_embed,) = torch.autograd.grad(
         (layer_mask_logits(embed, own, features, 6)[0] * torch.nan).sum(), [embed]

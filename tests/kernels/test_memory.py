@@ -30,12 +30,12 @@ def run(**settings):
 
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
-def test_memory_that_was_freed_is_there_again():
+def test_freed_memory_is_returned():
     kept, faults = run()
     assert kept and faults < PAGES
 
 
 @pytest.mark.skipif(not keep_freed_memory(), reason="the C library is not glibc")
-def test_a_setting_of_the_user_is_left_alone():
+def test_user_settings_are_not_overridden():
     kept, faults = run(MALLOC_TRIM_THRESHOLD_="100000")
     assert not kept and faults > 9 * PAGES

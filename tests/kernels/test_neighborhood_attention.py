@@ -76,7 +76,7 @@ def pixel_by_pixel(query, key, value, bias, *, dilation):
         ((20, 3), 3, 1),  # several squares
     ],
 )
-def test_each_pixel_sees_the_nearest(path, size, kernel, dilation):
+def test_each_pixel_attends_to_its_nearest_neighbours(path, size, kernel, dilation):
     inputs = example(size, kernel, heads=1)
     expected = pixel_by_pixel(*inputs, dilation=dilation)
     torch.testing.assert_close(path(*inputs, dilation=dilation), expected)
@@ -172,7 +172,7 @@ def test_inputs_need_not_be_contiguous_and_stay_as_they_were():
     assert all(torch.equal(part, copy) for part, copy in zip(strided, copies, strict=True))
 
 
-def test_half_precision_is_close_and_learns():
+def test_half_precision_is_close_and_differentiable():
     inputs = example((16, 16), 3, channels=8, dtype=torch.float32)
     expected = neighborhood_attention_reference(*inputs, dilation=2)
     halves = [part.bfloat16().requires_grad_() for part in inputs[:3]]
@@ -190,7 +190,7 @@ def test_half_precision_is_close_and_learns():
     [((5, 9), 3, 2, "5x9 map is too small"), ((9, 9), 4, 1, "odd")],
     ids=str,
 )
-def test_what_has_no_meaning_is_refused(path, size, kernel, dilation, reason):
+def test_invalid_arguments_are_refused(path, size, kernel, dilation, reason):
     with pytest.raises(ValueError, match=reason):
         path(*example(size, kernel), dilation=dilation)
 

@@ -61,7 +61,7 @@ def learn(rank: int, world: int, folder: str) -> None:
         torch.save((loss.detach(), queries.grad, texts.grad), f"{folder}/{rank}.pt")
 
 
-def test_two_processes_learn_what_one_would(tmp_path):
+def test_two_processes_have_the_gradients_of_one(tmp_path):
     processes.spawn(learn, (2, str(tmp_path)), nprocs=2)
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     queries, texts = (tensor.requires_grad_() for tensor in draw(4))

@@ -248,14 +248,14 @@ def judged(output, targets, config):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ignored_pixels_touch_neither_matching_nor_loss(seed):
+def test_ignored_pixels_affect_neither_matching_nor_loss(seed):
     output, targets, _ = example(seed)
     targets = with_ignored(targets, BOX)
     before, after = (judged(o, targets, CONFIG) for o in (output, change_under(output, BOX)))
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_ignored_truth_does_not_matter_either():
+def test_ground_truth_at_ignored_pixels_has_no_effect():
     output, targets, _ = example(0)
     changed = [Target(target.labels, target.masks.clone()) for target in targets]
     for target in changed:

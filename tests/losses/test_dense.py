@@ -78,7 +78,7 @@ def test_losses_are_those_of_the_rules(objects, at_once, monkeypatch):
     np.testing.assert_allclose([float(value) for value in losses], expected, rtol=1e-5)
 
 
-def test_truth_whose_size_is_no_multiple_of_the_logits():
+def test_ground_truth_of_any_size_is_compared():
     output, _, layers = example(0, (3,))
     generator = torch.Generator().manual_seed(5)
     targets = [Target(torch.tensor([0, 2, 1]), torch.rand(3, 23, 31, generator=generator) > 0.6)]
@@ -129,7 +129,7 @@ def spoil(layers):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ignored_pixels_touch_neither_matching_nor_loss(seed):
+def test_ignored_pixels_affect_neither_matching_nor_loss(seed):
     output, targets, layers = example(seed)
     criterion = DenseCriterion(CLASSES, CONFIG)
     before = criterion(output, with_ignored(targets, BOX))
@@ -187,7 +187,7 @@ def test_only_a_few_matched_masks_exist_at_full_size(monkeypatch):
     assert max(kept) < 24 * 32 * 2 * QUERIES
 
 
-def test_the_network_says_which_loss(monkeypatch):
+def test_the_network_determines_the_loss(monkeypatch):
     from conftest import TINY_MASKFORMER, TINY_RESNET
 
     assert isinstance(build_criterion(TINY_MASKFORMER), DenseCriterion)

@@ -129,7 +129,7 @@ def test_no_mask_is_kept_for_the_gradient():
     assert not masks and not any(t.shape[-1] == 6 * 8 for t in kept if t.ndim)
 
 
-def test_layers_that_nobody_weighs_have_no_say():
+def test_layers_without_weight_have_no_gradient():
     factors, _, _ = example((2, 3))
     queries = [[torch.arange(count)] * LAYERS for count in (2, 3)]
     masks = module.FactoredMasks(MaskFactors(*factors), LAYERS)
@@ -172,7 +172,7 @@ def test_half_precision_features_give_gradients_in_it():
 @pytest.mark.parametrize(
     "config", [TINY_RESNET, TINY_SWIN, TINY_ONEFORMER], ids=["resnet", "swin", "oneformer"]
 )
-def test_networks_leave_the_masks_they_would_draw(config):
+def test_networks_return_factors_instead_of_masks(config):
     network = build_segmenter(replace(config, num_classes=CLASSES)).train()
     images = torch.randn(2, 3, 64, 96)
     torch.manual_seed(0)  # of stochastic depth
@@ -188,6 +188,6 @@ def test_networks_leave_the_masks_they_would_draw(config):
     torch.testing.assert_close(factored.queries, output.queries)
 
 
-def test_losses_say_whether_they_take_factors():
+def test_losses_declare_whether_they_accept_factors():
     assert Criterion.takes_factors
     assert not DenseCriterion.takes_factors and not PixelCriterion.takes_factors

@@ -55,7 +55,7 @@ def test_ignored_and_unlabelled_pixels_do_not_count():
     assert torch.equal(unlabelled.total, before.total)
 
 
-def test_nothing_known_is_zero_with_gradients():
+def test_fully_ignored_images_have_zero_loss_and_gradients():
     scores, classes, ignored = example()
     scores.requires_grad_()
     losses = PixelCriterion()(told(scores), targets_of(classes, torch.ones_like(ignored)))

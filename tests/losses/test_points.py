@@ -43,7 +43,7 @@ def test_unknown_candidates_come_last():
     assert (uncertain_points(logits, candidates, None, 20)[..., 0] < 0.5).any()
 
 
-def test_what_a_mask_sees_does_not_depend_on_the_other_masks():
+def test_the_points_of_a_mask_do_not_depend_on_other_masks():
     logits = blobs(6)
     together = (
         PointSampler(CONFIG, torch.Generator().manual_seed(0)).candidates(None, CPU).select(logits)
@@ -75,7 +75,7 @@ def test_shared_candidates_leave_the_mean_of_every_mask_alone():
 
 
 @pytest.mark.parametrize("at_once", [1, 9 * 13 * 2, 2**22])
-def test_masks_are_read_as_floats_would_be(at_once, monkeypatch):
+def test_bit_masks_are_sampled_as_float_masks(at_once, monkeypatch):
     monkeypatch.setattr("unimask.losses.points.MAX_FLOAT_PIXELS", {"cpu": at_once})
     masks = torch.rand(5, 9, 13) > 0.5
     layers = [1.2 * torch.rand(5, 40, 2) - 0.1 for _ in range(2)]

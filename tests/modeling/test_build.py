@@ -57,7 +57,7 @@ def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(name):
     assert not lazy
 
 
-def test_a_query_without_a_mask_looks_everywhere():
+def test_a_query_with_an_empty_mask_attends_everywhere():
     logits = torch.full((1, 2, 2, 2), -5.0)
     logits[0, 0, :1] = 5.0
     blocked = blocked_positions(logits)

@@ -224,7 +224,7 @@ def their_maps(theirs: torch.nn.Module, images: torch.Tensor) -> list[torch.Tens
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_maps_are_theirs(pair, size):
+def test_maps_equal_the_reference(pair, size):
     ours, theirs = pair
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -235,7 +235,7 @@ def test_maps_are_theirs(pair, size):
         torch.testing.assert_close(our_map, their_map, atol=1e-4, rtol=1e-4)
 
 
-def test_gradients_are_theirs(pair):
+def test_gradients_equal_the_reference(pair):
     """Learning takes other paths than predicting: fused attention gives its mask no gradient."""
     ours, theirs = pair
     images = torch.randn(2, 3, 75, 109, generator=torch.Generator().manual_seed(1))

@@ -104,7 +104,7 @@ def same(ours: dict, theirs: list[float | None]) -> None:
 
 @settings(max_examples=8)
 @given(seed=st.integers(0, 10_000))
-def test_annotated_areas_are_those_that_count(tmp_path_factory, seed):
+def test_annotated_areas_determine_size_classes(tmp_path_factory, seed):
     folder, results = write_dataset(tmp_path_factory.mktemp("coco") / "data", seed)
     same(evaluate(folder, results=results, split=None)["metrics"], their_stats(folder, results))
 

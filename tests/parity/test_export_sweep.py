@@ -194,14 +194,14 @@ def check_folder(config, folder):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("config", CHECKED, ids=CHECKED.values())
-def test_transformers_runs_the_exported_network_or_knows_that_it_is_ours(config, tmp_path):
+def test_exports_run_in_transformers_or_are_marked_as_unimask(config, tmp_path):
     check_folder(config, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("config", EVERY, ids=EVERY.values())
-def test_so_it_is_with_every_number_of_every_preset(config, tmp_path):
+def test_every_changed_value_of_every_preset_exports_correctly(config, tmp_path):
     check_folder(config, tmp_path)
 
 
@@ -213,7 +213,7 @@ THEIRS = {
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_what_transformers_has_is_written_for_it_and_nothing_else(name):
+def test_supported_networks_are_written_in_the_transformers_schema(name):
     why = transformers_incompatibility(PRESETS[name](3))
     if name in THEIRS:
         assert why is None

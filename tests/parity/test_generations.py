@@ -119,7 +119,7 @@ def test_pickles_and_buffers_of_release_4_are_read(folder, tmp_path):
     assert_same(place, folder)
 
 
-def test_numbers_that_are_defaults_may_be_left_out(network, folder, tmp_path):
+def test_default_values_may_be_omitted(network, folder, tmp_path):
     """As releases around 4.40 do in nested configurations (`recursive_diff_dict`)."""
     place = copy(folder, tmp_path / "model")
 
@@ -150,7 +150,7 @@ def test_defaults_are_those_of_the_schema(kind):
     assert {name: usual[name] for name in DEFAULTS[kind]} == DEFAULTS[kind]
 
 
-def test_two_unnamed_classes_may_be_left_out(tmp_path):
+def test_two_default_class_names_may_be_omitted(tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint(TINY_SWIN))
     for names in (None, {}, "left out"):
         describe(tmp_path, lambda content, names=names: content.update(id2label=names))
@@ -178,7 +178,7 @@ def test_backbones_that_are_only_named_follow_from_their_tensors(folder, tmp_pat
 
 @pytest.mark.parametrize("name", ["hf-hub:somebody/model", "local-dir:/tmp", "a/b/c", ""])
 @pytest.mark.parametrize("described", [True, False])
-def test_timm_is_sent_nowhere_else(folder, tmp_path, name, described):
+def test_timm_loads_no_other_source(folder, tmp_path, name, described):
     place = copy(folder, tmp_path / "model")
     timm = {"model_type": "timm_backbone", "backbone": name}
 
@@ -197,7 +197,7 @@ def test_timm_is_sent_nowhere_else(folder, tmp_path, name, described):
 @pytest.mark.parametrize(
     ("option", "value"), [("pre_norm", True), ("activation_function", "gelu"), ("common_stride", 8)]
 )
-def test_options_that_we_lack_are_refused(tmp_path, option, value):
+def test_unsupported_options_are_refused(tmp_path, option, value):
     mask2former(swin()).save_pretrained(tmp_path)
     describe(tmp_path, lambda content: content.update({option: value}))
     with pytest.raises(CheckpointError, match=f"{option} of the mask2former is {value!r}"):
@@ -232,7 +232,7 @@ def test_preprocessors_of_all_releases_are_read(tmp_path, name, content):
     assert (found.mean, found.std) == ((127.5,) * 3, (63.75,) * 3)
 
 
-def test_images_may_keep_their_scale(tmp_path):
+def test_do_rescale_false_is_read(tmp_path):
     maskformer(swin()).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NEW, "do_normalize": False}))
     found = read_huggingface(tmp_path).preprocessing

@@ -108,7 +108,7 @@ def pair(request, tmp_path_factory, without_natten):
     return theirs, folder, expected
 
 
-def test_what_they_save_predicts_the_same_here(pair):
+def test_transformers_folders_predict_the_same_here(pair):
     theirs, folder, expected = pair
     checkpoint = read_huggingface(folder)
     assert checkpoint.config.backbone == expected
@@ -123,7 +123,7 @@ def test_what_they_save_predicts_the_same_here(pair):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_we_save_loads_there(pair, tmp_path):
+def test_saved_folders_load_in_transformers(pair, tmp_path):
     theirs, folder, _ = pair
     checkpoint = read_huggingface(folder)
     write_huggingface(tmp_path, checkpoint)
@@ -148,7 +148,7 @@ def changed(folder, tmp_path, change) -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), [("patch_size", 8), ("hidden_act", "relu")])
-def test_options_that_we_lack_are_refused(pair, tmp_path, option, value):
+def test_unsupported_options_are_refused(pair, tmp_path, option, value):
     changed(pair[1], tmp_path, lambda backbone: backbone.update({option: value}))
     with pytest.raises(CheckpointError, match=f"{option} of the [a-z]+ is {value!r}"):
         read_huggingface(tmp_path)
@@ -169,7 +169,7 @@ def test_absolute_positions_of_a_swin_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("pair", ["dinat"], indirect=True)
-def test_dilations_are_never_guessed(pair, tmp_path):
+def test_missing_dilations_are_an_error(pair, tmp_path):
     """No weight tells them: a wrong set would load and predict nonsense."""
     changed(pair[1], tmp_path, lambda backbone: backbone.pop("dilations"))
     with pytest.raises(CheckpointError, match="lacks 'dilations'"):

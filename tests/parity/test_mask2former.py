@@ -69,7 +69,7 @@ def compare(theirs, ours, pixel_values) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_logits_are_theirs_at_any_size(pair, size):
+def test_logits_equal_transformers_at_any_size(pair, size):
     theirs, checkpoint = pair
     torch.manual_seed(1)
     compare(theirs, ours_of(checkpoint), torch.randn(2, 3, *size))
@@ -91,7 +91,7 @@ def test_a_batch_gives_what_each_image_gives_alone(pair):
             )
 
 
-def test_auxiliary_changes_nothing_but_what_is_told(pair):
+def test_auxiliary_outputs_do_not_change_the_last_prediction(pair):
     _, checkpoint = pair
     network = ours_of(checkpoint)
     images = torch.randn(1, 3, 64, 96)
@@ -102,7 +102,7 @@ def test_auxiliary_changes_nothing_but_what_is_told(pair):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_we_save_loads_there(pair, tmp_path):
+def test_saved_folders_load_in_transformers(pair, tmp_path):
     theirs, checkpoint = pair
     write_huggingface(tmp_path, checkpoint)
     again = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
@@ -113,7 +113,7 @@ def test_what_we_save_loads_there(pair, tmp_path):
     torch.testing.assert_close(found.class_queries_logits, expected.class_queries_logits)
 
 
-def test_reading_what_we_saved_gives_the_same(pair, tmp_path):
+def test_saved_folders_round_trip(pair, tmp_path):
     _, checkpoint = pair
     write_huggingface(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)
@@ -126,7 +126,7 @@ def test_reading_what_we_saved_gives_the_same(pair, tmp_path):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("config", [TINY_SWIN, TINY_FROZEN], ids=["swin", "resnet"])
-def test_networks_of_other_channels_load_there(config, tmp_path):
+def test_networks_of_other_channels_load_in_transformers(config, tmp_path):
     backbone = replace(config.backbone, in_channels=4)
     checkpoint = tiny_checkpoint(replace(config, backbone=backbone))
     rules = checkpoint.preprocessing.with_channels(4)

@@ -73,7 +73,7 @@ def run_theirs(theirs, pixel_values):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_logits_of_every_layer_are_theirs_at_any_size(pair, size):
+def test_logits_of_every_layer_equal_transformers_at_any_size(pair, size):
     theirs, _, ours = pair
     pixel_values = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     expected, earlier = run_theirs(theirs, pixel_values)
@@ -100,7 +100,7 @@ def test_a_batch_gives_what_each_image_gives_alone(pair):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_we_save_loads_there(pair, tmp_path):
+def test_saved_folders_load_in_transformers(pair, tmp_path):
     theirs, checkpoint, _ = pair
     write_huggingface(tmp_path, checkpoint)
     again = transformers.MaskFormerForInstanceSegmentation.from_pretrained(tmp_path).eval()
@@ -111,7 +111,7 @@ def test_what_we_save_loads_there(pair, tmp_path):
     torch.testing.assert_close(found.class_queries_logits, expected.class_queries_logits)
 
 
-def test_reading_what_we_saved_gives_the_same(pair, tmp_path):
+def test_saved_folders_round_trip(pair, tmp_path):
     _, checkpoint, _ = pair
     write_huggingface(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)

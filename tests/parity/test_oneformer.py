@@ -68,7 +68,7 @@ def run_theirs(theirs, pixel_values, tasks):
 
 
 @pytest.mark.parametrize("size", [(75, 109), (96, 130), (33, 200)], ids=str)
-def test_logits_are_theirs_for_a_batch_of_tasks(pair, size):
+def test_logits_equal_transformers_for_a_batch_of_tasks(pair, size):
     theirs, _, ours = pair
     pixel_values = torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
     expected = run_theirs(theirs, pixel_values, TASKS)
@@ -85,7 +85,7 @@ def test_logits_are_theirs_for_a_batch_of_tasks(pair, size):
     assert_same_logits(found.queries, queries)
 
 
-def test_the_task_is_heard(pair):
+def test_the_task_changes_the_output(pair):
     _, _, ours = pair
     pixel_values = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -112,7 +112,7 @@ def attend_to_earlier_tokens(layer, hidden_states, key_padding_mask=None):
     ids=["whole", "without task norm"],
     indirect=True,
 )
-def test_texts_are_theirs_once_they_are_causal(pair, monkeypatch):
+def test_text_features_equal_transformers_with_a_causal_mask(pair, monkeypatch):
     theirs, _, ours = pair
     layer = transformers.models.oneformer.modeling_oneformer.OneFormerTextTransformerLayer
     monkeypatch.setattr(layer, "forward", attend_to_earlier_tokens)
@@ -129,7 +129,7 @@ def test_texts_are_theirs_once_they_are_causal(pair, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_we_save_loads_there(pair, tmp_path):
+def test_saved_folders_load_in_transformers(pair, tmp_path):
     _, checkpoint, ours = pair
     write_huggingface(tmp_path, checkpoint)
     back = transformers.OneFormerForUniversalSegmentation.from_pretrained(tmp_path).eval()

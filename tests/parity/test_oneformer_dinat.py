@@ -64,7 +64,7 @@ def exported(tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("size", [(64, 96), (75, 109)], ids=str)
-def test_a_folder_of_ours_predicts_the_same_there(exported, size):
+def test_saved_folders_predict_the_same_in_transformers(exported, size):
     ours, folder = exported
     pixel_values = torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
     with without_natten():

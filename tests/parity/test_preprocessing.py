@@ -25,7 +25,7 @@ SQUARE = {"height": 384, "width": 384}
         {"size": SQUARE, "size_divisor": 100},
     ],
 )
-def test_squashed_images_are_theirs(shape, told):
+def test_squashed_images_equal_transformers(shape, told):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
     processor = Mask2FormerImageProcessorPil(**told)
     theirs = processor(image, return_tensors="pt")["pixel_values"][0]

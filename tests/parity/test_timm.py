@@ -33,7 +33,7 @@ MODELS = ("resnet18", "convnextv2_atto", "mambaout_femto", "hrnet_w18_small", "r
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_maps_are_theirs(name, timm):
+def test_maps_equal_the_reference(name, timm):
     torch.manual_seed(0)
     backbone = build_backbone(TimmConfig(name=name)).eval()
     theirs = timm.create_model(name, features_only=True).eval()
@@ -76,7 +76,7 @@ def test_a_folder_predicts_the_same_again(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnextv2_atto"])
-def test_their_file_gives_their_features(name, tmp_path, timm):
+def test_timm_files_give_timm_features(name, tmp_path, timm):
     torch.manual_seed(1)
     whole = timm.create_model(name)
     save_file(whole.state_dict(), tmp_path / "model.safetensors")

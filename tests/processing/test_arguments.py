@@ -99,7 +99,7 @@ def test_logits_that_do_not_fit(class_logits, mask_logits, reason):
     refuse(reason, logits=(class_logits, mask_logits))
 
 
-def test_checks_keep_what_was_right():
+def test_valid_arguments_pass_unchanged():
     result = unchecked(
         torch.zeros(5, 3),
         torch.zeros(5, 8, 8),

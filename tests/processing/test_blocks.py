@@ -17,7 +17,7 @@ small = st.integers(1, 9)
 
 
 @given(small, small, st.integers(0, 100))
-def test_first_best_is_argmax_and_the_first_of_equals(rows, count, seed):
+def test_first_argmax_returns_the_first_of_equals(rows, count, seed):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(0, 3, (count, rows, 2, 5), generator=generator).float()
     numbers = torch.rand(count, 20, generator=generator).topk(rows).indices.sort().values
@@ -29,7 +29,7 @@ def test_first_best_is_argmax_and_the_first_of_equals(rows, count, seed):
 
 
 @given(small, small, st.integers(0, 100))
-def test_blocks_are_grouped_by_how_many_are_chosen(rows, count, seed):
+def test_blocks_are_grouped_by_the_number_of_masks(rows, count, seed):
     chosen = torch.rand(rows, count, generator=torch.Generator().manual_seed(seed)) < 0.4
     found = torch.zeros_like(chosen)
     for blocks, queries in group_by_count(chosen):
@@ -51,7 +51,7 @@ def test_windows_are_reduced(length, width, seed):
 
 
 @given(st.integers(1, 300), st.integers(1, 5))
-def test_cuts_cover_a_length_once(length, most):
+def test_block_groups_cover_a_length_once(length, most):
     covered = [
         place
         for start, count, side in group_blocks(length, most)
@@ -60,7 +60,7 @@ def test_cuts_cover_a_length_once(length, most):
     assert covered == list(range(length))
 
 
-def test_pieces_cover_everything_once():
+def test_batch_slices_cover_everything_once():
     places = torch.arange(1000)
     parts = [places[piece] for piece in batch_slices(1000, 10**5, torch.device("cpu"))]
     assert len(parts) > 1 and torch.equal(torch.cat(parts), places)

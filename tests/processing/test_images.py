@@ -102,7 +102,7 @@ class TestRefusals:
             read_image(np.zeros(shape, np.uint8))
 
     @pytest.mark.parametrize("source", [None, 5, [1, 2]])
-    def test_other_things(self, source):
+    def test_objects_of_other_types_are_refused(self, source):
         with pytest.raises((ImageError, TypeCheckError), match=r"is no image|Type-check"):
             read_image(source)
 
@@ -152,7 +152,7 @@ class TestKinds:
         assert read_image(tmp_path / "a.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
 
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_exif_turns_it_upright(self, tmp_path, orientation):
+    def test_exif_orientation_is_applied(self, tmp_path, orientation):
         upright = np.zeros((16, 32, 3), np.uint8)
         upright[:8, :8] = 255
         # How a camera stores it, by the number it then writes.
@@ -181,7 +181,7 @@ class TestKinds:
         assert np.array_equal(read, COLOURS)
 
     @pytest.mark.parametrize("suffix", ["tif", "gif"])
-    def test_of_several_pages_the_first_is_read_and_told(self, tmp_path, suffix):
+    def test_the_first_of_several_pages_is_read_with_a_warning(self, tmp_path, suffix):
         pages = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
         path = tmp_path / f"a.{suffix}"
         pages[0].save(path, save_all=True, append_images=pages[1:])
@@ -227,7 +227,7 @@ class TestDepth:
         with pytest.raises(ImageError, match=mend):
             read_image(values)
 
-    def test_a_window_stretches_and_tells_what_it_clips(self):
+    def test_a_window_rescales_values_and_warns_of_clipping(self):
         values = np.array([[100, 150, 200]], np.uint16)
         assert read_image(values, window=(100.0, 200.0))[0, :, 0].tolist() == [0, 128, 255]
         with pytest.warns(ImageWarning, match=r"33.3% .* outside 150,200 and were clipped"):
@@ -245,11 +245,11 @@ class TestDepth:
         assert read_image(tmp_path / "a.png", window=(10.0, 30.0))[0, :, 0].tolist() == [0, 255]
 
     @pytest.mark.parametrize("window", [(2.0, 2.0), (3.0, 1.0), (0.0, np.inf), (1.0,), "wide", 7])
-    def test_windows_that_are_none(self, window):
+    def test_invalid_windows_are_refused(self, window):
         with pytest.raises((ImageError, TypeCheckError), match=r"is no window|Type-check"):
             read_image(np.zeros((1, 1), np.uint16), window=window)
 
-    def test_auto_forgets_the_outliers(self):
+    def test_auto_ignores_outliers(self):
         values = np.linspace(1000, 2000, 100_00).reshape(100, 100).astype(np.uint16)
         values[0, 0], values[-1, -1] = 0, 65535
         grey = read_image(values, window="auto")[..., 0]
@@ -263,7 +263,7 @@ class TestDepth:
         flat[0, 0] = 9
         assert read_image(flat, window="auto")[0, 0].tolist() == [255] * 3
 
-    def test_a_window_on_deep_colours_is_told_to_count_in_8_bits(self, tmp_path):
+    def test_a_window_on_16_bit_colours_counts_in_8_bits(self, tmp_path):
         rows = b"\x00" + struct.pack(">3H", 0, 32768, 65535)
         header = b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
         chunks = (header, b"IDAT" + zlib.compress(rows), b"IEND")
@@ -300,10 +300,10 @@ class TestAddresses:
         thread.join()
         server.server_close()
 
-    def test_a_image_is_fetched(self, address):
+    def test_an_image_is_downloaded(self, address):
         assert np.array_equal(read_image(f"{address}/a.png"), COLOURS)
 
-    def test_a_missing_one_is_named(self, address):
+    def test_a_missing_download_is_named(self, address):
         with pytest.raises(ImageError, match=r"/b.png cannot be fetched .*404.*: check"):
             read_image(f"{address}/b.png")
 
@@ -312,7 +312,7 @@ class TestAddresses:
         with pytest.raises(ImageError, match="over 9 bytes"):
             read_image(f"{address}/a.png")
 
-    def test_what_is_no_address(self):
+    def test_invalid_addresses_are_refused(self):
         with pytest.raises(ImageError, match="cannot be fetched"):
             read_image("http://")
 
@@ -347,7 +347,7 @@ class TestLists:
         found = list_images(folder, recursive=False)
         assert [path.name for path in found] == ["a.JPG", "b.png"]
 
-    def test_hidden_folders_results_and_links_back_are_passed_over(self, folder):
+    def test_hidden_folders_results_and_link_cycles_are_skipped(self, folder):
         for name in (".cache/x.png", "results/x_overlay.png", "inner/deep/d.png"):
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).touch()
@@ -363,6 +363,6 @@ class TestLists:
         assert list_images(folder / "x[1].png") == [folder / "x[1].png"]
 
     @pytest.mark.parametrize("pattern", ["folder.png", "*.bmp"])
-    def test_none_is_an_error(self, folder, pattern):
+    def test_no_images_is_an_error(self, folder, pattern):
         with pytest.raises(ImageError, match=r"no image.*(give|check)"):
             list_images(folder / pattern)

@@ -29,7 +29,7 @@ def test_arrays_and_their_files_are_read_alike(tmp_path, channels):
         assert np.array_equal(read_image(source, channels=channels), array)
 
 
-def test_an_array_in_a_file_is_a_image_for_rgb_models_too(tmp_path):
+def test_npy_files_are_images_for_rgb_models_too(tmp_path):
     np.save(tmp_path / "a.npy", stack(3))
     assert np.array_equal(read_image(tmp_path / "a.npy"), stack(3))
 
@@ -45,7 +45,7 @@ def test_deeper_values_are_scaled(dtype, scale):
     )
 
 
-def test_auto_looks_at_each_channel_alone():
+def test_auto_scales_each_channel_separately():
     array = stack(4, np.float32) * np.array([1, 10, 1000, 0.001], np.float32)
     found = read_image(array, channels=4, window="auto")
     assert all(found[..., i].min() == 0 and found[..., i].max() == 255 for i in range(4))
@@ -66,7 +66,7 @@ def test_other_channels_are_refused_in_one_line(channels, found):
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
-def test_bands_of_a_image_are_its_channels(tmp_path, mode):
+def test_bands_of_an_image_are_its_channels(tmp_path, mode):
     bands = len(Image.new(mode, (1, 1)).getbands())
     pixels = stack(bands)
     source = pixels[..., 0].astype(np.uint16) * 257 if mode == "I;16" else pixels.squeeze()
@@ -98,7 +98,7 @@ def test_pages_of_other_sizes_or_colours_are_refused(tmp_path):
     ("photometric", "told"),
     [("minisblack", "is not an image of a known kind"), ("rgb", "reads only 3")],
 )
-def test_channels_that_pillow_does_not_read_are_not_lost_in_silence(tmp_path, photometric, told):
+def test_channels_that_pillow_does_not_read_are_an_error(tmp_path, photometric, told):
     tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "a.tif", stack(5), photometric=photometric, planarconfig="contig")
     with pytest.raises(ImageError, match=rf"{told}.*\.npy") as failed:
@@ -163,7 +163,7 @@ def test_the_tensor_has_the_images_channels_each_resized_alone(channels):
         np.testing.assert_array_equal(ready.pixel_values[index], alone.pixel_values[0])
 
 
-def test_what_is_drawn_shows_the_first_three_channels():
+def test_overlays_show_the_first_three_channels():
     rgb = stack(3)
     assert to_displayable(rgb) is rgb
     five = (stack(5) // 2 + 20).astype(np.uint8)

@@ -121,7 +121,7 @@ def test_panoptic(sizes, seed, uncertain):
     assert tie.float().mean() < 0.01
 
 
-def test_maskformer_leaves_no_pixel_to_nobody():
+def test_maskformer_assigns_every_pixel():
     """One confident query, sure of a corner alone: Mask2Former gives it that, MaskFormer all."""
     class_logits = torch.tensor([[9.0, 0, 0, 0, 0]])
     mask_logits = torch.full((1, 8, 8), -3.0)
@@ -135,7 +135,7 @@ def test_maskformer_leaves_no_pixel_to_nobody():
     assert areas["winner"] == 32 * 32 and 16 * 16 <= areas["void"] < 20 * 20
 
 
-def test_a_query_without_a_mask_of_its_own_gets_nothing():
+def test_a_query_that_wins_too_few_pixels_is_dropped():
     class_logits = torch.tensor([[9.0, 0, 0, 0, 0]])
     sizes = ((8, 8), (32, 32), (32, 32), (32, 32))
     told = arguments(sizes, "panoptic", uncertain_pixels="winner")
@@ -223,7 +223,7 @@ def test_any_size_of_image_works_for_every_task(logits_size, original, seed):
             assert areas == (result.segmentation > 0).sum()
 
 
-def test_nothing_confident_is_an_empty_result():
+def test_no_confident_query_is_an_empty_result():
     class_logits = torch.zeros(3, 5)
     class_logits[:, -1] = 20
     sizes = SIZES[0]
@@ -233,7 +233,7 @@ def test_nothing_confident_is_an_empty_result():
         assert len(result) == 0 and not result.segmentation.any()
 
 
-def test_mistakes_are_named():
+def test_invalid_arguments_are_named():
     class_logits, masks = logits_of(0, (8, 12))
     with pytest.raises((TaskError, TypeCheckError), match="panotic"):
         postprocess(class_logits, masks, **arguments(SIZES[0], "panotic"))

@@ -67,7 +67,7 @@ def test_the_weights_are_those_of_pytorch(length, new_length):
     assert torch.equal(dense, F.interpolate(unit, new_length, mode="linear")[0].T)
 
 
-def test_sources_are_what_blocks_read(monkeypatch):
+def test_source_grids_cover_the_inputs_of_blocks(monkeypatch):
     """Both steps one after the other, block by block, give both steps in one."""
     monkeypatch.setattr(blocks, "BLOCK_SIDE", 7)
     logits = torch.randn(1, 9, 12)

@@ -13,7 +13,7 @@ SIZES = ((12, 20), (48, 80), (45, 80), (90, 300))
 
 @pytest.mark.parametrize("confidence", [0.0, 2.0, 20.0])
 @pytest.mark.parametrize("no_object", [0.0, 30.0])
-def test_leaving_classes_out_changes_nothing(confidence, no_object):
+def test_removing_impossible_classes_changes_no_pixel(confidence, no_object):
     generator = torch.Generator().manual_seed(0)
     classes = 10 * MAX_CANDIDATE_CLASSES
     class_logits = confidence * torch.randn(30, classes + 1, generator=generator)
@@ -29,7 +29,7 @@ def test_leaving_classes_out_changes_nothing(confidence, no_object):
     assert ((best - chosen) <= 1e-5 * best).all()
 
 
-def test_a_class_that_was_not_tried_first_can_still_win():
+def test_an_unprobed_class_can_still_win():
     """Many classes are strong at the left; the last one is weak, but alone at the right."""
     count = 4 * MAX_CANDIDATE_CLASSES
     class_logits = torch.full((count, count + 1), -20.0)

@@ -88,7 +88,7 @@ def test_maskformers_have_an_encoder_where_they_are_panoptic():
         ("cityscapes", 7, DINAT_DILATIONS_CITYSCAPES),
     ],
 )
-def test_dinats_are_spread_as_they_were_trained(data, kernel, dilations):
+def test_dinats_have_the_dilations_of_their_training(data, kernel, dilations):
     backbone = MODEL_CONFIGS[f"oneformer-dinat-large-{data}"].network().backbone
     assert (backbone.kernel_size, backbone.dilations) == (kernel, dilations)
 

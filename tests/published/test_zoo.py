@@ -43,7 +43,7 @@ def test_files_are_recognised_as_what_they_are_listed_as(model):
 
 
 @pytest.mark.parametrize("model", published_models("dinat"), ids=lambda model: model.name)
-def test_names_of_files_tell_dilations(model):
+def test_file_names_determine_dilations(model):
     kernel = 7 if model.data == "cityscapes" else 11
     first = dilations_from_name(Path(model.file), kernel, (3, 4, 18, 5))[0][1]
     assert first == (28 if model.size == 1280 else 18 if kernel == 7 else 20)

@@ -3,7 +3,7 @@
 from unimask.text.task_sentences import image_sentences
 
 
-def test_objects_are_told_one_by_one_and_the_task_fills_up():
+def test_each_object_has_a_sentence_and_the_task_fills_up():
     told = image_sentences("panoptic", ["car", "car", "sky"], 5)
     assert told == [
         "a photo with a car",

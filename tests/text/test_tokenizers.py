@@ -13,7 +13,7 @@ from unimask.text.tokenizers import ByteTokenizer, open_tokenizer
 
 
 @given(st.lists(st.text(max_size=100), min_size=1, max_size=4))
-def test_bytes_come_back_up_to_the_length(sentences):
+def test_bytes_are_encoded_up_to_the_length(sentences):
     rows = ByteTokenizer().encode(sentences)
     assert rows.shape == (len(sentences), 77) and rows.max() == 258
     for row, sentence in zip(rows, sentences, strict=True):
@@ -36,7 +36,7 @@ def test_words_split_and_merge_as_in_clip(clip_files):
     assert tokenizer.vocabulary == END_TOKEN + 1
 
 
-def test_what_is_no_tokenizer_is_named(tmp_path, clip_files):
+def test_invalid_tokenizers_are_named(tmp_path, clip_files):
     pytest.importorskip("tokenizers")
     with pytest.raises(SettingsError, match="holds no CLIP tokenizer"):
         open_tokenizer(str(tmp_path / "missing"))

@@ -101,7 +101,7 @@ def test_what_cannot_be_is_refused_in_one_line():
         with_queries("tiny", TINY_RESNET, 0)
 
 
-def test_nothing_changes_where_nothing_is_asked():
+def test_equal_channels_leave_the_checkpoint_unchanged():
     checkpoint = tiny_checkpoint()
     for count in (None, 12):
         same, told = raise_queries("tiny", checkpoint, count)

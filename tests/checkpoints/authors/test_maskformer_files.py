@@ -49,7 +49,7 @@ PIXELS, QUERIES = "sem_seg_head.pixel_decoder", "sem_seg_head.predictor"
 
 @pytest.mark.filterwarnings("ignore::unimask.inference.load.LoadWarning")
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_a_file_gives_the_network_that_was_written(tmp_path, config):
+def test_authors_files_round_trip(tmp_path, config):
     write_pickle(tmp_path / "model.pkl", theirs(config))
     predictor = unimask.load(tmp_path / "model.pkl", device="cpu")
     expected = config
@@ -68,7 +68,7 @@ def test_a_file_gives_the_network_that_was_written(tmp_path, config):
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_names_of_first_releases_are_understood(tmp_path, config):
+def test_names_of_first_releases_are_read(tmp_path, config):
     """Version 1 of the authors' heads had no `pixel_decoder`; `predictor` stayed."""
     state = theirs(config)
     old = {name.replace(f"{PIXELS}.", "sem_seg_head."): value for name, value in state.items()}
@@ -80,7 +80,7 @@ def test_names_of_first_releases_are_understood(tmp_path, config):
     assert all(torch.equal(new.state[name], old.state[name]) for name in new.state)
 
 
-def test_a_published_file_brings_its_labels_and_rules(tmp_path):
+def test_published_files_determine_labels_and_test_settings(tmp_path):
     config = replace(CONFIGS["an encoder as wide as the decoder"], num_classes=133)
     write_pickle(tmp_path / "model_final_6f60dc.pkl", theirs(config))
     checkpoint = unimask.load(tmp_path / "model_final_6f60dc.pkl", device="cpu").checkpoint
@@ -94,7 +94,7 @@ def test_a_published_file_brings_its_labels_and_rules(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["per pixel", "per pixel, with queries"])
-def test_baselines_answer_semantic_questions_alone(tmp_path, name):
+def test_baselines_support_only_semantic_segmentation(tmp_path, name):
     config = replace(CONFIGS[name], num_classes=150)
     file = tmp_path / f"model_final_{'833630' if 'queries' in name else '1043f3'}.pkl"
     write_pickle(file, theirs(config))
@@ -105,7 +105,7 @@ def test_baselines_answer_semantic_questions_alone(tmp_path, name):
 
 
 @pytest.mark.parametrize(("size", "share"), [((63, 75), 1.0), ((254, 337), 0.98)])
-def test_scores_of_pixels_cover_what_the_authors_do(size, share):
+def test_per_pixel_scores_are_resized_as_the_authors_do(size, share):
     """They enlarge scores fourfold and cut; filling up first only touches cells at the border."""
     config = replace(CONFIGS["per pixel"], backbone=BOTTLENECKS, num_classes=5)
     network = build_segmenter(config).eval()
@@ -145,7 +145,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("told", SPOILED)
-def test_what_does_not_fit_is_told_in_one_line(tmp_path, told):
+def test_mismatches_are_one_line_errors(tmp_path, told):
     state = theirs(CONFIGS["an encoder as wide as the decoder"])
     SPOILED[told](state)
     write_pickle(tmp_path / "model.pkl", state)
@@ -164,6 +164,6 @@ def test_other_networks_heads_are_refused(tmp_path):
         unimask.load(Path(tmp_path / "deeplab.pkl"))
 
 
-def test_a_network_that_they_cannot_have_has_no_name_there():
+def test_configurations_absent_from_the_authors_code_have_no_tensor_names():
     with pytest.raises(CheckpointError, match="no rule renames 'pixel_decoder"):
         to_theirs(random_state(TINY_DEFORMABLE_STANDARD), select_rules(TINY_DEFORMABLE_STANDARD))

@@ -104,7 +104,7 @@ WRITERS = {"model.pkl": write_pickle, "model.pth": write_torch, "model.safetenso
 @pytest.mark.filterwarnings("ignore::unimask.inference.load.LoadWarning")
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
-def test_a_file_gives_the_network_that_was_written(tmp_path, config, name):
+def test_authors_files_round_trip(tmp_path, config, name):
     write = WRITERS[name] or (lambda path, state: save_file(state, path))
     write(tmp_path / name, theirs(config))
     predictor = unimask.load(tmp_path / name, device="cpu")
@@ -128,7 +128,7 @@ PUBLISHED = [name for name in PRESETS if "nano" not in name and "fapn" not in na
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_architectures_follow_from_their_shapes(name):
+def test_published_architectures_are_inferred_from_shapes(name):
     config = preset(name, 133)
     state = to_theirs(build_skeleton(config).state_dict(), select_rules(config))
     read = infer_maskformer if is_maskformer(state) else infer_segmenter
@@ -144,7 +144,7 @@ DINAT = replace(
 )  # fmt: skip
 
 
-def test_dilations_are_told_by_the_name_or_refused(tmp_path):
+def test_dilations_are_inferred_from_the_file_name_or_refused(tmp_path):
     state = random_state(DINAT)
     named = to_theirs(state, select_rules(DINAT))
     write_pickle(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth", named)
@@ -157,7 +157,7 @@ def test_dilations_are_told_by_the_name_or_refused(tmp_path):
             infer_segmenter(named, Path(name))
 
 
-def test_names_of_first_releases_are_understood(tmp_path):
+def test_names_of_first_releases_are_read(tmp_path):
     state = theirs(TINY_SWIN)
     old = {
         name.replace("sem_seg_head.pixel_decoder.", "sem_seg_head.").replace(
@@ -185,7 +185,7 @@ def test_labels_tasks_and_rules_follow_from_file_and_classes(tmp_path):
     assert predictor.checkpoint.preprocessing.shortest_edge == 512
 
 
-def test_what_was_assumed_is_said(tmp_path):
+def test_assumptions_are_reported(tmp_path):
     write_pickle(tmp_path / "model.pkl", theirs(TINY_SWIN))
     with pytest.warns(LoadWarning, match=r"model\.pkl names no classes"):
         predictor = unimask.load(tmp_path / "model.pkl", device="cpu")
@@ -240,7 +240,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("told", SPOILED)
-def test_what_does_not_fit_is_told_in_one_line(tmp_path, told):
+def test_mismatches_are_one_line_errors(tmp_path, told):
     state = theirs(TINY_SWIN)
     SPOILED[told](state)
     write_pickle(tmp_path / "model.pkl", state)
@@ -257,13 +257,13 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path, told):
         "video_maskformer2_R50_bs16_8ep/model_final.pkl",
     ],
 )
-def test_networks_for_video_look_the_same_and_are_refused_by_what_they_are_called(tmp_path, place):
+def test_video_networks_are_refused_by_their_file_names(tmp_path, place):
     (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
     write_pickle(tmp_path / place, theirs(TINY_SWIN))
     with pytest.raises(CheckpointError, match=rf"{place}: it is a Mask2Former for video"):
         unimask.load(tmp_path / place)
 
 
-def test_a_network_of_ours_has_no_name_there():
+def test_networks_of_unimask_have_no_authors_names():
     with pytest.raises(CheckpointError, match="no rule renames 'transformer_decoder"):
         to_theirs(tiny_checkpoint(TINY_PROPOSALS).state, select_rules(TINY_PROPOSALS))

@@ -59,7 +59,7 @@ def test_every_published_file_is_listed_once():
 
 
 @pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
-def test_a_published_file_is_known_in_any_folder(maskformer, publication):
+def test_published_files_are_recognised_in_any_folder(maskformer, publication):
     config = network(SIZES[publication.labels], maskformer=maskformer)
     for name in publication.files:
         path = Path(f"/downloads/model_final_{name}.pkl")
@@ -68,7 +68,7 @@ def test_a_published_file_is_known_in_any_folder(maskformer, publication):
 
 
 @pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
-def test_folders_tell_what_a_file_is_for(maskformer, publication):
+def test_folder_names_determine_dataset_and_task(maskformer, publication):
     dataset = max(publication.dataset, key=len)
     config = network(SIZES[publication.labels], maskformer=maskformer)
     for path in (
@@ -94,13 +94,13 @@ def test_folders_tell_what_a_file_is_for(maskformer, publication):
         (133, 100, "/x/model_final_3c8ec9.pkl", "coco_panoptic", "panoptic"),
     ],
 )
-def test_what_is_not_told_is_assumed_and_said(classes, queries, path, labels, task):
+def test_unknown_tasks_are_assumed_and_reported(classes, queries, path, labels, task):
     found, assumed = find_publication_by_size(network(classes, queries), Path(path))
     assert (found.labels, found.task) == (labels, task)
     assert path in assumed and labels in assumed and str(classes) in assumed
 
 
-def test_classes_of_nobody_are_numbered_and_said():
+def test_unknown_classes_are_numbered_and_reported():
     found, assumed = find_publication_by_size(network(7), Path("/x/a.pkl"))
     assert found is UNPUBLISHED and "no published network has 7" in assumed
     assert find_publication_by_names(network(), ["cell", "ground"], Path("/x")) is UNPUBLISHED
@@ -194,7 +194,7 @@ def test_sizes_and_rules_of_maskformers_are_those_of_the_configurations():
 
 
 @pytest.mark.parametrize(("classes", "labels"), [(133, "coco_panoptic"), (150, "ade20k"), (7, "")])
-def test_what_classifies_pixels_only_answers_semantic_questions(classes, labels):
+def test_per_pixel_networks_support_only_semantic_segmentation(classes, labels):
     config = per_pixel_resnet50(classes)
     found, _ = find_publication_by_size(config, Path("/x/a.pkl"))
     assert (found.labels, found.task, found.tasks) == (labels, "semantic", ("semantic",))
@@ -205,7 +205,7 @@ def test_what_classifies_pixels_only_answers_semantic_questions(classes, labels)
         assert find_publication_by_names(config, names, Path("/x")).tasks == ("semantic",)
 
 
-def test_other_families_tell_what_the_own_one_does_not_know():
+def test_unpublished_label_sets_use_settings_of_other_families():
     found = find_publication_by_names(network(171), known_labels("coco_stuff").names, Path("/x"))
     assert found.labels == "coco_stuff" and found.size == (640, 2560) and found in MASKFORMERS
     told = network(100, 150, task=True)

@@ -107,13 +107,13 @@ def test_rewritten_zips_are_read(tmp_path):
     assert read_tensors(torch_zip(tmp_path / "a.pth"))["weight"].tolist() == [0, 1, 2, 3]
 
 
-def test_zips_that_grow_are_refused(tmp_path, bounded):
+def test_compressed_zips_are_refused(tmp_path, bounded):
     bomb = torch_zip(tmp_path / "bomb.pth", data=bytes(2**26), packed=True)
     assert bomb.stat().st_size < 2**20
     refused(read_tensors, bomb, "more room than the file has")
 
 
-def test_zips_that_lie_about_their_sizes_are_refused(tmp_path, bounded):
+def test_zips_with_wrong_sizes_are_refused(tmp_path, bounded):
     path = torch_zip(tmp_path / "model.pth")
     content = path.read_bytes()
     size = struct.pack("<I", 16)
@@ -122,7 +122,7 @@ def test_zips_that_lie_about_their_sizes_are_refused(tmp_path, bounded):
         refused(read_tensors, path)
 
 
-def test_entries_that_share_their_bytes_are_refused(tmp_path, bounded):
+def test_overlapping_zip_entries_are_refused(tmp_path, bounded):
     """A zip may say of a thousand names that they are the same megabyte."""
     path = tmp_path / "model.pth"
     with zipfile.ZipFile(path, "w") as archive:
@@ -157,7 +157,7 @@ def test_expanded_tensors_are_refused(tmp_path, bounded, zipped):
     refused(read_tensors, tmp_path / "a.pth", "larger than its storage")
 
 
-def test_numbers_that_many_share_are_refused(tmp_path, bounded):
+def test_storages_shared_by_many_tensors_are_refused(tmp_path, bounded):
     """Each of the halves would get its own copy in float32."""
     half = torch.zeros(2**18).half()
     state = {f"weight{i}": half.view(-1) for i in range(2000)}
@@ -183,7 +183,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_absurd_headers_of_safetensors_are_refused(tmp_path, bounded, name):
+def test_invalid_safetensors_headers_are_refused(tmp_path, bounded, name):
     path = tmp_path / "model.safetensors"
     path.write_bytes(HEADERS[name])
     refused(read_authors, path)
@@ -194,7 +194,7 @@ def authors_file(config, path):
     return state, path
 
 
-def test_shapes_without_numbers_build_nothing(tmp_path, bounded):
+def test_shapes_without_elements_allocate_nothing(tmp_path, bounded):
     """A tensor of a billion rows of nothing takes no room in a file."""
     state, path = authors_file(TINY_SWIN, tmp_path / "model.safetensors")
     for name in ("query_feat", "query_embed"):
@@ -286,7 +286,7 @@ ABSURD = [
 
 
 @pytest.mark.parametrize("change", ABSURD, ids=range(len(ABSURD)))
-def test_absurd_descriptions_are_refused(folder, tmp_path, bounded, change):
+def test_implausible_configurations_are_refused(folder, tmp_path, bounded, change):
     refused(read_huggingface, changed(folder, tmp_path / "model", change), "model")
 
 
@@ -303,7 +303,7 @@ IMAGES = [
 
 
 @pytest.mark.parametrize("change", IMAGES, ids=range(len(IMAGES)))
-def test_absurd_preprocessors_are_refused(folder, tmp_path, change):
+def test_implausible_preprocessors_are_refused(folder, tmp_path, change):
     place = changed(folder, tmp_path / "model", lambda content: content.pop("unimask"))
     path = place / "preprocessor_config.json"
     content = json.loads(path.read_text())
@@ -324,7 +324,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_descriptions_that_are_none_are_refused(folder, tmp_path, bounded, name, text):
+def test_invalid_configurations_are_refused(folder, tmp_path, bounded, name, text):
     place = tmp_path / "model"
     shutil.copytree(folder, place)
     (place / name).write_text(TEXTS[text])
@@ -373,7 +373,7 @@ SPOILING = settings(max_examples=60, suppress_health_check=[HealthCheck.function
 @pytest.mark.parametrize("name", FILES)
 @SPOILING
 @given(data=st.data())
-def test_spoilt_files_fail_with_our_errors_alone(tmp_path, name, data):
+def test_corrupted_files_raise_only_unimask_errors(tmp_path, name, data):
     path = tmp_path / name
     path.write_bytes(spoil(FILES[name], data))
     try:
@@ -402,7 +402,7 @@ def ways(content, so_far=()):
                          ids=["mask2former", "oneformer", "maskformer"])  # fmt: skip
 @FEW
 @given(data=st.data())
-def test_spoilt_descriptions_fail_with_our_errors_alone(tmp_path_factory, config, name, data):
+def test_corrupted_configurations_raise_only_unimask_errors(tmp_path_factory, config, name, data):
     place = tmp_path_factory.getbasetemp() / f"spoilt{config.backbone.kind}{id(config)}"
     if not place.is_dir():
         write_huggingface(place, tiny_checkpoint(config))
@@ -437,7 +437,7 @@ def places_of_numbers(value, place=()):
 @pytest.mark.parametrize(
     "config", [TINY_SWIN, TINY_MASKFORMER, TINY_ONEFORMER], ids=["a", "b", "c"]
 )
-def test_no_number_of_a_description_takes_memory_before_it_is_refused(config, bounded, tmp_path):
+def test_configurations_are_validated_before_memory_is_allocated(config, bounded, tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint(config))
     path = tmp_path / "config.json"
     text = path.read_text()

@@ -46,7 +46,7 @@ def test_arrays_of_every_kind_and_protocol_are_read(tmp_path, protocol, containe
 
 
 @pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
-def test_both_names_of_numpys_core_are_known(tmp_path, core):
+def test_both_names_of_numpys_core_are_supported(tmp_path, core):
     path = tmp_path / "weights.pkl"
     content = pickle.dumps({"weight": ARRAYS["matrix"]}, protocol=2)  # names without lengths
     path.write_bytes(content.replace(b"numpy._core", b"numpy.core").replace(b"numpy.core", core))
@@ -77,7 +77,7 @@ def test_tensors_inside_a_pickle_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
-def test_a_large_file_is_held_once(tmp_path, protocol):
+def test_large_files_are_in_memory_once(tmp_path, protocol):
     content = {name: np.full(2**19, name, np.float32) for name in range(5)}
     named = {str(name): array for name, array in content.items()}
     path = write(tmp_path / "weights.pkl", {"model": named}, protocol)
@@ -91,7 +91,7 @@ def test_a_large_file_is_held_once(tmp_path, protocol):
     assert all(torch.equal(tensors[str(n)], torch.full((2**19,), n or 1.0)) for n in range(5))
 
 
-def test_a_large_value_beyond_the_end_is_no_weight(tmp_path):
+def test_values_larger_than_the_file_are_refused(tmp_path):
     whole = pickle.dumps({"weight": np.zeros(2**18, np.float32)}, protocol=4)
     (tmp_path / "weights.pkl").write_bytes(whole[: 2**19])
     with pytest.raises(CheckpointError, match="expected 1048576 bytes in a bytes4, but only"):
@@ -130,7 +130,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("where", ["top", "value", "key", "beside", "in an array", "deep"])
 @pytest.mark.parametrize("name", ATTACKS)
-def test_what_is_no_weight_is_refused_and_never_run(tmp_path, name, where):
+def test_code_in_pickles_is_refused_and_never_executed(tmp_path, name, where):
     trace = tmp_path / "trace"
     attack = ATTACKS[name](trace)
     content = {
@@ -150,7 +150,7 @@ def test_what_is_no_weight_is_refused_and_never_run(tmp_path, name, where):
     assert harmless or "nothing was executed" in str(refused.value)
 
 
-def test_the_refused_name_is_told(tmp_path):
+def test_refused_imports_are_named_in_the_error(tmp_path):
     path = write(tmp_path / "weights.pkl", {"model": Reduced(os.system, ("true",))})
     with pytest.raises(
         CheckpointError, match=rf"weights\.pkl requests {os.system.__module__}.syst"
@@ -159,7 +159,7 @@ def test_the_refused_name_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["O", "V8", "S4", "U4", "M8[s]", "c16"])
-def test_arrays_of_anything_but_numbers_are_refused(tmp_path, kind):
+def test_non_numeric_arrays_are_refused(tmp_path, kind):
     path = write(tmp_path / "weights.pkl", {"weight": np.zeros(2, kind)})
     with pytest.raises(CheckpointError, match=r"weights\.pkl requests arrays of type"):
         read_tensors(path)
@@ -184,7 +184,7 @@ def reconstruct(shape, kind, data, by_columns=False):
         reconstruct(([1], [2]), np.dtype("f4"), b"\0" * 8),
     ],
 )
-def test_arrays_that_lie_are_refused(tmp_path, array):
+def test_arrays_whose_shape_contradicts_their_bytes_are_refused(tmp_path, array):
     path = write(tmp_path / "weights.pkl", {"model": {"weight": array}})
     with pytest.raises(CheckpointError, match=r"weights\.pkl"):
         read_tensors(path)
@@ -200,7 +200,7 @@ def test_tensors_beyond_their_storage_are_refused(tmp_path):
             read_tensors(path)
 
 
-def test_a_file_cannot_spoil_the_reader(tmp_path):
+def test_a_pickle_cannot_modify_the_reader(tmp_path):
     """BUILD sets attributes of whatever lies on the stack, also of what `find_class` gave."""
     spoil = (
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(N}U\x08__call__U\x01xstb0"

@@ -20,7 +20,7 @@ def test_files_of_torch_are_read_whatever_their_name(tmp_path, zipped, wrap):
         assert all(torch.equal(tensors[name], value) for name, value in STATE.items())
 
 
-def test_numbers_become_float32_and_counts_stay(tmp_path):
+def test_floats_become_float32_and_integers_are_unchanged(tmp_path):
     torch.save({"weight": STATE["weight"].bfloat16(), "count": STATE["count"]}, tmp_path / "a.pt")
     tensors = read_tensors(tmp_path / "a.pt")
     assert tensors["weight"].dtype == torch.float32 and tensors["count"].dtype == torch.int64
@@ -43,7 +43,7 @@ class Harm:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_code_in_files_of_torch_is_refused_and_never_run(tmp_path, zipped):
+def test_code_in_torch_files_is_refused_and_never_executed(tmp_path, zipped):
     path = tmp_path / "model.pth"
     torch.save({"model": STATE, "x": Harm(tmp_path / "trace")}, path,
                _use_new_zipfile_serialization=zipped)  # fmt: skip

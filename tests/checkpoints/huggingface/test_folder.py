@@ -33,11 +33,11 @@ def same(folder):
     return all(torch.equal(read_huggingface(folder).state[k], v) for k, v in expected.items())
 
 
-def test_weights_in_several_files_are_put_together(parts):
+def test_sharded_weights_are_merged(parts):
     assert same(parts)
 
 
-def test_older_weights_in_several_files_too(tmp_path):
+def test_sharded_pytorch_bin_files_are_merged(tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint())
     state = load_file(tmp_path / "model.safetensors")
     (tmp_path / "model.safetensors").unlink()
@@ -45,7 +45,7 @@ def test_older_weights_in_several_files_too(tmp_path):
     assert len(list(tmp_path.glob("pytorch_model-*.bin"))) > 2 and same(tmp_path)
 
 
-def test_a_part_that_is_missing_is_named(parts):
+def test_missing_shards_are_named(parts):
     gone = sorted(parts.glob("model-*.safetensors"))[1]
     gone.unlink()
     with pytest.raises(CheckpointError, match=f"{gone.name} does not exist .1 of"):
@@ -56,13 +56,13 @@ ELSEWHERE = ({}, [], {"a": 3}, {"a": ["b"]}, {"a": "../../b.safetensors"}, {"a":
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_an_index_names_files_beside_it_alone(parts, where):
+def test_an_index_may_list_only_files_beside_it(parts, where):
     (parts / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
     with pytest.raises(CheckpointError, match="lists no files beside it"):
         read_huggingface(parts)
 
 
-def test_weights_can_be_read_by_whoever_can_read_their_description(tmp_path):
+def test_weights_and_config_have_the_same_permissions(tmp_path):
     before = os.umask(0o022)
     try:
         write_huggingface(tmp_path, tiny_checkpoint())
@@ -86,7 +86,7 @@ def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_her
     assert all(torch.equal(found.state[name], tensor) for name, tensor in expected.items())
 
 
-def test_a_folder_remembers_the_category_ids_of_its_data(tmp_path):
+def test_folders_store_category_ids(tmp_path):
     labels = LabelSet(("nucleus", "background"), (True, False), category_ids=(17, 3))
     write_huggingface(tmp_path, replace(tiny_checkpoint(), labels=labels))
     assert read_huggingface(tmp_path).labels.category_ids == (17, 3)
@@ -98,7 +98,7 @@ ODD = (3, {}, "", "panoptic", [[], []], [7, "a"], [1], [2**64, 1], [None, 7], [[
 
 
 @pytest.mark.parametrize("key", ["category_ids", "is_thing", "colours", "tasks"])
-def test_odd_lists_among_our_own_keys_are_one_line(tmp_path, key):
+def test_invalid_lists_in_own_keys_are_one_line_errors(tmp_path, key):
     write_huggingface(tmp_path, tiny_checkpoint())
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())
@@ -129,7 +129,7 @@ def test_odd_lists_among_our_own_keys_are_one_line(tmp_path, key):
     ],
     ids=str,
 )
-def test_our_own_keys_are_checked_before_anything_is_built(tmp_path, kept, message):
+def test_own_keys_are_validated_before_the_network_is_built(tmp_path, kept, message):
     write_huggingface(tmp_path, tiny_checkpoint(TINY_SWIN if "num_points" in kept else TINY_RESNET))
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())

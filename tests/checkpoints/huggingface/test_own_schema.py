@@ -57,7 +57,7 @@ CONFIGS = {
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_folders_of_our_own_networks_come_back(name, tmp_path):
+def test_own_schema_round_trips(name, tmp_path):
     checkpoint = tiny_checkpoint(CONFIGS[name])
     write_huggingface(tmp_path, checkpoint)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "unimask"
@@ -79,7 +79,7 @@ def test_folders_of_our_own_networks_come_back(name, tmp_path):
         ('"mask_dim"', '"masc_dim"', "masc_dim"),
     ],
 )
-def test_what_is_not_known_is_named(old, new, message, tmp_path):
+def test_unknown_values_are_named(old, new, message, tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint(TINY_ENCODER))
     path = tmp_path / "config.json"
     path.write_text(path.read_text().replace(old, new))
@@ -88,7 +88,7 @@ def test_what_is_not_known_is_named(old, new, message, tmp_path):
 
 
 @pytest.mark.parametrize("colours", [["#12345"], ["#123456"], [[1, 2, 3], None], 7])
-def test_colours_that_are_none_are_one_line(tmp_path, colours):
+def test_invalid_colours_are_one_line_errors(tmp_path, colours):
     write_huggingface(tmp_path, tiny_checkpoint())
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())

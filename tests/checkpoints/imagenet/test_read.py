@@ -109,7 +109,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_backbone_is_read_and_its_class_head_left_out(tmp_path, case):
+def test_backbones_are_read_without_their_classification_head(tmp_path, case):
     config, write, untrained = CASES[case]
     trained = backbone_of(network(config, 1))
     write(tmp_path / "weights", trained)

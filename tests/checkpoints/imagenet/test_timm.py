@@ -30,7 +30,7 @@ def whole_model():
 
 @pytest.mark.parametrize("channels", [3, 5])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_folders_come_back(tmp_path, family, channels):
+def test_folders_round_trip(tmp_path, family, channels):
     backbone = replace(PYRAMID, in_channels=channels)
     checkpoint = tiny_checkpoint(replace(FAMILIES[family], backbone=backbone))
     rules = checkpoint.preprocessing.with_channels(channels)
@@ -58,7 +58,7 @@ def test_a_folder_without_timm_names_the_extra(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_file_of_the_whole_model_gives_its_features(tmp_path, suffix):
+def test_whole_model_files_load_as_feature_extractors(tmp_path, suffix):
     model, path = whole_model(), tmp_path / f"model{suffix}"
     save_file(model.state_dict(), path) if suffix == ".safetensors" else torch.save(
         model.state_dict(), path
@@ -79,12 +79,12 @@ def test_another_models_file_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(told.value) and "stages.1.weight" in str(told.value)
 
 
-def test_what_timm_cannot_fetch_is_told_in_one_line():
+def test_failed_timm_downloads_are_one_line_errors():
     with pytest.raises(CheckpointError, match="pyramid cannot be fetched: no network here"):
         read_backbone(Path("timm"), PYRAMID, {})
 
 
-def test_images_are_normalised_as_the_weights_want():
+def test_images_are_normalised_as_the_weights_require():
     usual = PreprocessingConfig(shortest_edge=96)
     assert timm_normalisation(PYRAMID, usual) == usual  # timm does not know
     tagged = timm_normalisation(TimmConfig(name="pyramid.tagged"), usual)
@@ -95,7 +95,7 @@ def test_images_are_normalised_as_the_weights_want():
     assert predictor.checkpoint.preprocessing.mean == (127.5, 63.75, 0.0, 63.75)
 
 
-def test_weights_that_timm_does_not_know_are_one_line(monkeypatch):
+def test_unknown_timm_weights_are_one_line_errors(monkeypatch):
     """Recent releases of timm raise where older ones return None."""
 
     def fail(name):

@@ -103,7 +103,7 @@ def test_names_are_those_of_its_modules():
     } <= theirs(NETWORKS["maskformer resnet, encoder"]).keys()
 
 
-def test_steps_of_the_pyramid_count_from_the_other_end():
+def test_pyramid_steps_are_numbered_in_reverse():
     state = theirs(NETWORKS["maskformer swin"])
     widths = [
         state[f"panoptic_head.pixel_decoder.lateral_convs.{i}.conv.weight"].shape[1]
@@ -153,7 +153,7 @@ def mmengine(monkeypatch):
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_what_a_training_keeps_is_left_out(tmp_path, mmengine, zipped):
+def test_training_state_is_ignored(tmp_path, mmengine, zipped):
     path = tmp_path / "epoch_3.pth"
     kept = {
         "state_dict": theirs(TINY_SWIN),
@@ -189,7 +189,7 @@ def test_published_files_follow_their_configurations(tmp_path):
     assert checkpoint.tasks == ("panoptic", "instance", "semantic")
 
 
-def test_the_name_of_a_published_file_tells_its_classes(tmp_path):
+def test_published_file_names_determine_classes(tmp_path):
     state = theirs(TINY_SWIN)
     for part in ("weight", "bias"):
         key = f"panoptic_head.cls_embed.{part}"
@@ -225,7 +225,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize("told", SPOILED)
-def test_what_does_not_fit_is_told_in_one_line(tmp_path, told):
+def test_mismatches_are_one_line_errors(tmp_path, told):
     state, meta = theirs(eight_heads(NETWORKS["maskformer swin"])), {}
     SPOILED[told](state, meta)
     torch.save({"state_dict": state, "meta": meta}, tmp_path / "epoch_1.pth")
@@ -238,7 +238,7 @@ STRANGE = [3, "names", ["a", 3], ("a",), {"a": 1}, ["a" * 300, "b"]]
 
 
 @pytest.mark.parametrize("classes", STRANGE)
-def test_classes_that_are_not_plain_are_not_taken(tmp_path, classes):
+def test_invalid_class_lists_are_ignored(tmp_path, classes):
     torch.save(
         {"state_dict": theirs(TINY_SWIN), "meta": {"CLASSES": classes}}, tmp_path / "epoch_1.pth"
     )

@@ -13,7 +13,7 @@ from unimask.modeling.backbones.resnet import (
 from unimask.modeling.build import build_backbone
 
 
-def test_frozen_batch_norm_is_batch_norm_that_nothing_changes():
+def test_frozen_batch_norm_equals_batch_norm_in_eval():
     torch.manual_seed(0)
     theirs, ours = torch.nn.BatchNorm2d(6).eval(), FrozenBatchNorm(6).train()
     for name, tensor in theirs.state_dict().items():
@@ -74,7 +74,7 @@ def test_the_last_stage_is_spread_block_by_block():
     assert [block.conv2.dilation[0] for block in network.res5] == [1, 2, 4, 1]
 
 
-def test_a_dilated_block_looks_that_far():
+def test_dilated_blocks_have_the_expected_receptive_field():
     block = Bottleneck(16, 16, stride=1, norm="frozen_batch", dilation=3).double()
     x = torch.zeros(1, 16, 11, 11, dtype=torch.float64)
     x[:, :, 5, 5] = torch.rand(16) + 1

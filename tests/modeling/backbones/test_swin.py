@@ -49,7 +49,7 @@ def test_weights_start_narrow():
             assert 0.01 < module.relative_position_bias_table.std() < 0.03
 
 
-def test_chances_to_drop_rise_to_the_last_block():
+def test_drop_rates_rise_to_the_last_block():
     blocks = [block for layer in tiny(0.4).layers for block in layer.blocks]
     rates = [block.drop_path.rate for block in blocks]
     torch.testing.assert_close(torch.tensor(rates), torch.linspace(0, 0.4, 5))
@@ -57,7 +57,7 @@ def test_chances_to_drop_rise_to_the_last_block():
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (2, 5), (3, 5), (31, 18), (1, 1)])
 @pytest.mark.parametrize("images", [1, 2])
-def test_bands_give_what_the_whole_map_does(monkeypatch, size, images):
+def test_bands_give_the_output_of_the_whole_map(monkeypatch, size, images):
     """One line of windows at a time, those that shifting wraps around and fills included."""
     network = tiny().eval()
     block = network.layers[1].blocks[1]
@@ -70,7 +70,7 @@ def test_bands_give_what_the_whole_map_does(monkeypatch, size, images):
 
 
 @given(rows=st.integers(1, 40), window=st.integers(1, 7), lines=st.integers(1, 9), data=st.data())
-def test_bands_share_a_map_out(rows, window, lines, data):
+def test_bands_partition_the_map(rows, window, lines, data):
     shift = data.draw(st.integers(0, window - 1))
     whole, *parts = bands(rows, window, shift, lines)
     taken = torch.cat([torch.arange(rows)[part.rows] for part in parts or [whole]])

@@ -35,7 +35,7 @@ def test_any_map_shows_the_same_ellipse(size):
             assert logits[row, column].item() == pytest.approx(wanted, rel=1e-5)
 
 
-def test_wild_numbers_stay_finite():
+def test_extreme_values_stay_finite():
     shape = torch.full((1, 1, 6), 1e4)
     assert EllipseHead(8).cone(shape, anchors(20, 12, 8), (8, 16)).isfinite().all()
 

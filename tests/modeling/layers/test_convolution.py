@@ -39,7 +39,7 @@ def ancestors(out) -> str:
     return " ".join(str(node) for node in (step, *(n for n, _ in step.next_functions)))
 
 
-def test_a_fused_optimizer_between_two_predictions_is_noticed():
+def test_a_fused_optimizer_step_invalidates_cached_weights():
     """It modifies weights without changing their version: the training pass drops the cache."""
     torch.manual_seed(0)
     layer, x = (

@@ -52,7 +52,7 @@ def inputs(rows=3, columns=3, size=(4, 5)):
 
 @pytest.mark.parametrize("size", [(4, 5), (1, 3)], ids=str)
 @pytest.mark.parametrize(("rows", "columns"), [(3, 3), (1, 1), (1, 3)])
-def test_it_is_its_definition(rows, columns, size):
+def test_the_layer_equals_its_definition(rows, columns, size):
     told = inputs(rows, columns, size)
     torch.testing.assert_close(deformable_convolution(*told), by_definition(*told))
 
@@ -68,7 +68,7 @@ def test_unmoved_taps_are_a_plain_convolution():
     torch.testing.assert_close(found, F.conv2d(x, weight, padding=1))
 
 
-def test_the_layer_starts_as_half_a_plain_convolution_and_then_listens():
+def test_the_untrained_layer_is_half_a_plain_convolution():
     torch.manual_seed(0)
     layer = DeformableConvolution(dim=4, guide_dim=3, num_groups=2)
     x, guide = torch.randn(1, 4, 6, 7), torch.randn(1, 3, 6, 7)
@@ -81,7 +81,7 @@ def test_the_layer_starts_as_half_a_plain_convolution_and_then_listens():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_keeps_its_type_and_its_places(dtype):
+def test_half_precision_keeps_its_dtype_and_offsets(dtype):
     """Column 399 of 400 is itself in half precision too, which has no such numbers there."""
     x = torch.zeros(1, 1, 1, 400, dtype=dtype)
     x[..., 399] = 1

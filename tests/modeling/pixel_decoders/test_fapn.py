@@ -24,7 +24,7 @@ def test_selection_weighs_channels_by_the_whole_map_and_loses_none():
     torch.testing.assert_close(part(feature), part.select(weighed))
 
 
-def test_a_step_adds_what_it_moved():
+def test_a_step_adds_the_aligned_features():
     """With offsets of one whole pixel the added map is the upsampled one, moved."""
     torch.manual_seed(0)
     step = AlignedStep(input_dim=6, dim=8, num_groups=2).eval()
@@ -76,7 +76,7 @@ def test_it_learns_discs_beside_either_decoder(name, steps):
     assert min(moved) > 1e-3
 
 
-def test_it_stands_where_the_plain_pyramid_stands():
+def test_fapn_replaces_the_plain_pyramid():
     plain, aligned = (build_segmenter(config).eval() for config in (TINY_MASKFORMER, TINY_FAPN))
     features = tuple(torch.randn(1, c, s, s + 3) for c, s in ((8, 17), (16, 9), (16, 5), (32, 3)))
     with torch.no_grad():

@@ -26,7 +26,7 @@ def test_a_better_neighbour_sends_a_cell_to_the_end():
     assert found[0].topk(6).indices.tolist() == [0, 3, 5, 1, 4, 2]
 
 
-def test_cells_are_places_in_the_image(head):
+def test_cells_map_to_image_positions(head):
     proposals = Proposals(dim=8, ratio=1.0, max_queries=1000)
     places = proposals.initial_circles(SIZES, torch.device("cpu"))
     assert places.shape == (CELLS, 3)
@@ -36,7 +36,7 @@ def test_cells_are_places_in_the_image(head):
     assert places[-1].tolist() == [92, 60, 12]
 
 
-def test_queries_carry_what_their_cells_hold(head):
+def test_queries_contain_the_features_of_their_cells(head):
     memories, positions = maps()
     found = Proposals(dim=8, ratio=1.0, max_queries=1000)(memories, positions, SIZES, head)
     assert found.features.shape == (2, CELLS, 8)
@@ -69,7 +69,7 @@ def test_their_number_grows_with_the_image_up_to_a_limit(head, share, most, coun
     assert found.features.shape[1] == count
 
 
-def test_bids_learn_from_what_becomes_of_them(head):
+def test_proposal_scores_get_gradients_from_their_queries(head):
     memories, positions = maps()
     memories = [memory.requires_grad_() for memory in memories]
     proposals = Proposals(dim=8, ratio=0.1, max_queries=600)

@@ -13,7 +13,7 @@ def network():
     return build_segmenter(TINY_MASKFORMER).eval()
 
 
-def test_auxiliary_changes_nothing_but_what_is_told(network):
+def test_auxiliary_outputs_do_not_change_the_last_prediction(network):
     images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         bare, told = network(images), network(images, auxiliary=True)

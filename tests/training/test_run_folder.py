@@ -2,14 +2,17 @@
 
 import json
 import math
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
-from conftest import TINY_RESNET, tiny_checkpoint
+from conftest import TINY_RESNET, tiny_checkpoint, write_discs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn, optim
 
 from unimask.config import CriterionConfig, PreprocessingConfig
@@ -19,7 +22,7 @@ from unimask.inference.untrained import describe_untrained
 from unimask.labels import LabelSet
 from unimask.presets import PRESETS
 from unimask.training import run_folder
-from unimask.training.fingerprint import take_fingerprint
+from unimask.training.fingerprint import describe_change, take_fingerprint
 from unimask.training.run_folder import COLUMNS, RunFolder
 from unimask.training.run_record import ModelRecord, RunRecord
 from unimask.training.saved_state import LOSSES, SavedState
@@ -236,6 +239,30 @@ def test_a_fingerprint_comes_back_and_a_spoilt_one_is_named(tmp_path, discs):
         (tmp_path / "dataset.json").write_text(text)
         with pytest.raises(TrainingError, match=r"dataset\.json is damaged"):
             folder.read_fingerprint()
+
+
+def test_edited_images_and_masks_are_named_and_copies_are_the_same(tmp_path):
+    """A run went on with other pixels under the names of the old ones."""
+    data = write_discs(tmp_path / "data", {"train": 3, "val": 1})
+
+    def fingerprint(folder):
+        return take_fingerprint(*(open_dataset(folder, n) for n in ("train", "val")), folder)
+
+    before = fingerprint(data)
+    shutil.copytree(data, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert fingerprint(tmp_path / "copy") == before
+    for kind in ("images", "masks"):
+        file = data / "train" / kind / "1.png"
+        pixels = np.asarray(Image.open(file)).copy()
+        pixels[0, 0] += 1
+        Image.fromarray(pixels).save(file)
+        told = describe_change(before, fingerprint(data))
+        assert told == (
+            "train has 1 images of other content, or with other labels: train/images/1.png"
+        )
+        before = fingerprint(data)
+    earlier = replace(before, train=replace(before.train, contents=None))
+    assert describe_change(earlier, before) == ""
 
 
 def test_spoilt_states_are_named(tmp_path):

@@ -114,6 +114,20 @@ def count_things(dataset: Dataset) -> Int[np.ndarray, " n"] | None:
     return dataset.count_things() if isinstance(dataset, SupportsCountThings) else None
 
 
+@runtime_checkable
+class HasLabelFiles(Protocol):
+    """Dataset in which each image has label files of its own."""
+
+    def label_files(self, index: int) -> Sequence[Path]:
+        """Return the files on disk that label one image alone."""
+        ...
+
+
+def label_files(dataset: Dataset, index: int) -> Sequence[Path]:
+    """Return the files on disk that label one image alone; none if one file labels all images."""
+    return dataset.label_files(index) if isinstance(dataset, HasLabelFiles) else ()
+
+
 SplitOpener = Callable[[DatasetOptions], Dataset]
 
 ALL_IMAGES = "all"

@@ -17,6 +17,7 @@ from unimask.datasets.interface import (
     SplitOpener,
     count_things,
     dataset_info,
+    label_files,
     open_image,
 )
 from unimask.datasets.packed import Stream
@@ -82,6 +83,10 @@ class Subset:
         """Count objects of thing classes in each image; None if that requires reading images."""
         counts = count_things(self.dataset)
         return None if counts is None else counts[self.indices]
+
+    def label_files(self, index: int) -> Sequence[Path]:
+        """Return the files on disk that label one image alone."""
+        return label_files(self.dataset, self.indices[index])
 
     def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""

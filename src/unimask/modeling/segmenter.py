@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from unimask.errors import SettingsError
 from unimask.labels import Task
 from unimask.modeling.task_encoder import TaskEncoder
 from unimask.modeling.text_encoder import TextMapper
@@ -62,7 +63,12 @@ class Segmenter(nn.Module):
         Returns:
             Class logits, whose last column is "no object", and mask logits with a quarter of the
             input's height and width, rounded up.
+
+        Raises:
+            SettingsError: `pixel_values` has another rank, dtype or device than the network needs.
         """
+        if not torch.compiler.is_compiling():
+            check_images(pixel_values, next(self.backbone.parameters()))
         features = self.backbone(pixel_values.contiguous(memory_format=torch.channels_last))
         pixels = self.pixel_decoder(features)
         auxiliary = self.training if auxiliary is None else auxiliary
@@ -76,3 +82,25 @@ class Segmenter(nn.Module):
         if self.text_mapper is not None and sentences is not None:
             output = output._replace(texts=self.text_mapper(sentences))
         return output
+
+
+def check_images(pixel_values: object, weight: Tensor) -> None:
+    """Raise if an input cannot be a batch of images for a network with this weight.
+
+    Raises:
+        SettingsError: It is not a tensor (b, c, h, w) of the weight's dtype and device.
+    """
+    if not isinstance(pixel_values, Tensor):
+        raise SettingsError(f"pixel_values is a {type(pixel_values).__name__}: give a tensor")
+    if pixel_values.ndim != 4 or not pixel_values.numel():
+        shape = tuple(pixel_values.shape)
+        raise SettingsError(f"pixel_values has shape {shape}: give (b, c, h, w), normalized images")
+    cast = pixel_values.is_floating_point() and torch.is_autocast_enabled(weight.device.type)
+    if pixel_values.dtype != weight.dtype and not cast:
+        raise SettingsError(
+            f"pixel_values has dtype {pixel_values.dtype}, the network {weight.dtype}: convert one"
+        )
+    if pixel_values.device != weight.device:
+        raise SettingsError(
+            f"pixel_values is on {pixel_values.device}, the network on {weight.device}: move one"
+        )

@@ -2,11 +2,16 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from unimask.datasets import Dataset
-from unimask.datasets.interface import count_things, dataset_info
+from unimask.datasets.interface import count_things, dataset_info, label_files
+from unimask.formats.file_digest import sampled_digest
+
+READERS = 4
+"""Number of threads that read files; on network file systems each waits for answers."""
 
 NAMED = 3
 """Largest number of files named in a message."""
@@ -19,10 +24,13 @@ class SplitFingerprint:
     Attributes:
         files: File names relative to the dataset folder, in the dataset's order.
         objects: Number of thing objects, if it is known without reading the images, else None.
+        contents: Digest of each image with its label maps; None in runs of earlier releases, and
+            for images in tables.
     """
 
     files: tuple[str, ...]
     objects: int | None
+    contents: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +77,21 @@ def split_fingerprint(dataset: Dataset, folder: Path) -> SplitFingerprint:
     """Compute the fingerprint of one split."""
     root, counts = os.path.abspath(folder), count_things(dataset)
     files = tuple(relative_name(path, root) for path in dataset.paths)
-    return SplitFingerprint(files=files, objects=None if counts is None else int(counts.sum()))
+    return SplitFingerprint(
+        files=files,
+        objects=None if counts is None else int(counts.sum()),
+        contents=content_digests(dataset),
+    )
+
+
+def content_digests(dataset: Dataset) -> tuple[str, ...] | None:
+    """Compute the digest of each image with its label maps; None if images are not files."""
+    paths = [Path(path) for path in dataset.paths]
+    if not paths or not paths[0].is_file():
+        return None
+    with ThreadPoolExecutor(READERS) as pool:
+        files = ([path, *label_files(dataset, index)] for index, path in enumerate(paths))
+        return tuple(pool.map(sampled_digest, files))
 
 
 def relative_name(path: Path, root: str) -> str:
@@ -119,7 +141,12 @@ def split_change(split: str, before: SplitFingerprint, now: SplitFingerprint) ->
         return [f"{split} has its images in another order"]
     if before.objects != now.objects:
         return [f"{split} had {before.objects} objects and has {now.objects}"]
-    return []
+    if before.contents is None or now.contents is None:
+        return []
+    pairs = zip(before.files, before.contents, now.contents, strict=True)
+    edited = [name for name, old, new in pairs if old != new]
+    what = "images of other content, or with other labels"
+    return [f"{split} has {len(edited)} {what}: {listed(edited)}"] if edited else []
 
 
 def listed(names: Sequence[str]) -> str:

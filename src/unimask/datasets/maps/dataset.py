@@ -1,6 +1,6 @@
 """Dataset of images with label maps, independent of what the values in the maps mean."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 from unimask.config import Window
 from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.label_map import check_size
-from unimask.datasets.maps.mask_set import MapFile
+from unimask.datasets.maps.mask_set import MapFile, MaskSet
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.packed import Stream, open_file, path_of, read_file
 from unimask.datasets.sample import Sample
@@ -88,6 +88,12 @@ class MapDataset:
             path=path,
             foreign=objects.foreign,
         )
+
+    def label_files(self, index: int) -> Sequence[Path]:
+        """Return the files on disk that label one image alone."""
+        file = self.maps[index]
+        parts = [part for _, part in file.parts] if isinstance(file, MaskSet) else [file]
+        return [part for part in parts if isinstance(part, Path)]
 
     def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""

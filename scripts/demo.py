@@ -19,7 +19,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from unimask.datasets.rendered_nuclei import Field, render_nuclei
+from unimask.datasets.rendered_nuclei import RenderedImage, render_nuclei
 from unimask.errors import UnimaskError
 from unimask.formats.output_folder import open_output_folder
 from unimask.metrics import MatchedPrecision
@@ -89,7 +89,7 @@ def print_speed(console: Console, speed: dict[str, float]) -> None:
     console.print(table)
 
 
-def print_score(console: Console, ids: np.ndarray, field: Field) -> None:
+def print_score(console: Console, ids: np.ndarray, field: RenderedImage) -> None:
     """Print how the prediction compares with the known truth."""
     precision = MatchedPrecision((0.5, 0.7))
     precision.update(ids.astype(np.int32), field.ids)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from unimask.curation import check
 from unimask.curation.board import draw_board
-from unimask.datasets import check_classes, check_teaching, open_dataset, open_train_and_val
-from unimask.datasets.describe import difference
+from unimask.datasets import check_classes, check_supervision, open_dataset, open_train_and_val
+from unimask.datasets.describe import describe_difference
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 
@@ -98,7 +98,7 @@ def test_classes_that_training_never_shows_are_severe(tmp_path):
         Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / f"train/masks/{index}.png")
     severe = [finding.told for finding in check(data).findings if finding.severe]
     assert "val has 1 class that train never shows: object; split anew" in severe
-    assert [line for line in severe if "teaches nothing for instance" in line]
+    assert [line for line in severe if "has nothing to learn for instance" in line]
 
 
 def coco_splits(folder, train, val):
@@ -136,10 +136,10 @@ def test_splits_of_other_classes_are_severe_and_nothing_to_learn_from(tmp_path, 
 def test_how_label_sets_differ_is_said_by_name():
     ours = LabelSet(("road", "car", "tram"), (False, True, True))
     theirs = LabelSet(("road", "car", "bus"), (False, False, True))
-    assert difference(ours, theirs, "a", "b") == (
+    assert describe_difference(ours, theirs, "a", "b") == (
         "only a has tram; only b has bus; car is thing in a, stuff in b"
     )
-    assert difference(ours, ours, "a", "b") == ""
+    assert describe_difference(ours, ours, "a", "b") == ""
 
 
 def test_no_dataset_is_said(tmp_path):
@@ -202,16 +202,16 @@ def test_labels_that_teach_nothing_are_severe_and_not_trained_on(tmp_path, chang
     """Elsewhere a run of hours ends with a network that finds nothing, and nobody says why."""
     data = one_json(tmp_path, change)
     lines = severe_lines(data)
-    assert [line for line in lines if "train teaches nothing for instance: no" in line]
+    assert [line for line in lines if "train has nothing to learn for instance: no" in line]
     assert all(told in line for line in lines if told[0] == "(" or "for instance" in line)
     assert [line for line in lines if "for semantic, panoptic: all labelled pixels are" in line]
     if told[0] == "(":
         for task, reason in (("instance", "no object of a thing"), ("panoptic", "all labelled")):
-            with pytest.raises(DataError, match=f"teaches nothing for {task}: {reason}"):
-                check_teaching(open_dataset(data, "train"), (task,))
-        with pytest.raises(DataError, match="teaches nothing for semantic, instance, panoptic: "):
+            with pytest.raises(DataError, match=f"has nothing to learn for {task}: {reason}"):
+                check_supervision(open_dataset(data, "train"), (task,))
+        with pytest.raises(DataError, match="nothing to learn for semantic, instance, panoptic: "):
             open_train_and_val(data)
-    check_teaching(open_dataset(one_json(tmp_path / "sound"), "train"), ("panoptic", "instance"))
+    check_supervision(open_dataset(one_json(tmp_path / "sound"), "train"), ("panoptic", "instance"))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_maps_of_one_class_teach_nothing(tmp_path):
     (data / "classes.txt").write_text("road\nsky\n")
     report = check(data, format="semantic maps")
     lines = [finding.told for finding in report.findings if finding.severe]
-    assert [line for line in lines if line.startswith("train teaches nothing for semantic: all")]
+    assert [line for line in lines if "nothing to learn for semantic: all" in line]
 
 
 def test_what_is_there_twice_is_told(tmp_path):

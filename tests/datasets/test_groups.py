@@ -1,4 +1,4 @@
-"""Images that belong together: which names show groups, and what is set aside to judge by."""
+"""Images that belong together: which names show groups, and what is set aside for validation."""
 
 from pathlib import Path
 
@@ -7,7 +7,12 @@ import pytest
 from PIL import Image
 
 from unimask.datasets import describe, open_dataset
-from unimask.datasets.groups import find_groups, part_groups, shared_groups, strip
+from unimask.datasets.groups import (
+    choose_validation_groups,
+    find_groups,
+    find_shared_groups,
+    split_counters,
+)
 
 PLAIN = [f"{index:03}" for index in range(20)]
 
@@ -64,12 +69,15 @@ def test_names_of_single_images_are_no_groups(names):
 
 def test_whole_groups_are_set_aside_near_a_fifth():
     groups = {f"g{i}": [*range(10 * i, 10 * i + 10)] for i in range(10)}
-    parts = part_groups(groups)
+    parts = choose_validation_groups(groups)
     assert len(parts.val) == 20 and len(parts.train) == 80
     assert {index // 10 for index in parts.val}.isdisjoint({index // 10 for index in parts.train})
-    assert parts == part_groups(dict(reversed(groups.items())))
+    assert parts == choose_validation_groups(dict(reversed(groups.items())))
     unequal = {"a": [*range(80)], "b": [*range(80, 90)], "c": [*range(90, 100)]}
-    assert set(part_groups(unequal).val) <= set(range(80, 100)) and part_groups(unequal).val
+    assert (
+        set(choose_validation_groups(unequal).val) <= set(range(80, 100))
+        and choose_validation_groups(unequal).val
+    )
 
 
 def write_maps(folder, names):
@@ -122,17 +130,22 @@ def test_single_images_are_parted_as_ever(tmp_path):
 
 def test_groups_in_both_splits_are_found():
     train, val = paths(numbered("s1_", "s2_", "s3_")), paths(numbered("s2_", "s4_", first=5))
-    assert shared_groups(train, val, ()) == ["s2"]
-    assert shared_groups(paths(PLAIN[::2]), paths(PLAIN[1::2]), ()) == []
+    assert find_shared_groups(train, val, ()) == ["s2"]
+    assert find_shared_groups(paths(PLAIN[::2]), paths(PLAIN[1::2]), ()) == []
     frames = numbered("frame_", count=20)
-    assert shared_groups(paths(frames[::2]), paths(frames[1::2]), ()) == ["the sequence"]
-    assert shared_groups(paths(frames[:15]), paths(frames[15:]), ()) == []
+    assert find_shared_groups(paths(frames[::2]), paths(frames[1::2]), ()) == ["the sequence"]
+    assert find_shared_groups(paths(frames[:15]), paths(frames[15:]), ()) == []
     inner = [Path(f"/d/train/images/s{s}/{i}.png") for s in (1, 2, 3) for i in range(3)]
     outer = [Path(f"/d/val/images/s{s}/{i}.png") for s in (3, 4) for i in range(3, 6)]
-    assert shared_groups(inner, outer, ()) == ["s3"]
+    assert find_shared_groups(inner, outer, ()) == ["s3"]
 
 
 def test_numbers_come_off_the_end_of_a_name():
-    assert strip("case01_slice_012") == strip("case01_slice_012", 1)
-    assert strip("scene_r03_c07").numbers == (7, 3) and strip("scene_r03_c07").counter == "c"
-    assert strip("9" * 5000).group == "" and strip("x" + "_1" * 2000, 1).group.endswith("_1")
+    assert split_counters("case01_slice_012") == split_counters("case01_slice_012", 1)
+    assert (
+        split_counters("scene_r03_c07").numbers == (7, 3)
+        and split_counters("scene_r03_c07").counter == "c"
+    )
+    assert split_counters("9" * 5000).group == "" and split_counters(
+        "x" + "_1" * 2000, 1
+    ).group.endswith("_1")

@@ -71,7 +71,7 @@ def check(
     from unimask.curation import check as run_check
     from unimask.curation.board import draw_board
     from unimask.datasets import open_dataset
-    from unimask.datasets.windows import use_window
+    from unimask.datasets.windows import set_window
     from unimask.processing.value_ranges import collect_range_warnings
 
     console, limits = Terminal(), parse_window(window)
@@ -87,7 +87,7 @@ def check(
         )
     print_report(console, report)
     if preview is not None:
-        dataset = use_window(open_dataset(data, split, **options), limits)
+        dataset = set_window(open_dataset(data, split, **options), limits)
         with collect_range_warnings():  # the report already lists them
             drawn = draw_board(dataset, preview, overwrite=overwrite)
         if drawn:

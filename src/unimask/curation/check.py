@@ -13,7 +13,7 @@ from unimask.datasets import Dataset
 from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.interface import DatasetOptions, dataset_info
 from unimask.datasets.objects.coco_instances import CocoInstances
-from unimask.datasets.windows import use_window
+from unimask.datasets.windows import set_window
 from unimask.processing.value_ranges import collect_range_warnings
 
 QUERIES = 100
@@ -104,7 +104,7 @@ def check(
             info = info or dataset_info(dataset)
             surveys.append(
                 survey(
-                    use_window(dataset, window),
+                    set_window(dataset, window),
                     name or "all",
                     queries=queries or QUERIES,
                     progress=None

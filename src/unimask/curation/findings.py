@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from unimask.curation.survey import Survey
-from unimask.datasets.describe import difference
-from unimask.datasets.groups import shared_groups
-from unimask.datasets.supervision import teaches_nothing, why_nothing
+from unimask.datasets.describe import describe_difference
+from unimask.datasets.groups import find_shared_groups
+from unimask.datasets.supervision import missing_supervision, no_supervision_message
 from unimask.labels import Task, mean_the_same
 from unimask.processing.value_ranges import (
     RangeWarning,
@@ -73,7 +73,10 @@ def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
             )
         )
     for images, what in (
-        (survey.hidden, "without a pixel, which teach nothing: remove them or draw them larger"),
+        (
+            survey.hidden,
+            "without a pixel, which have no effect in training: remove them or draw them larger",
+        ),
         (survey.doubled, "with the very mask and class of another: remove one of each"),
     ):
         if images:
@@ -138,7 +141,7 @@ def neighbours(surveys: Sequence[Survey]) -> list[Finding]:
     for survey in surveys:
         if survey is train or survey.by_rule:
             continue
-        shared = shared_groups(train.paths, survey.paths, train.labels.names)
+        shared = find_shared_groups(train.paths, survey.paths, train.labels.names)
         if shared:
             results.append(
                 Finding(
@@ -157,7 +160,7 @@ def untaught(survey: Survey) -> list[Finding]:
     classes = int(np.count_nonzero(survey.visible))
     reasons: dict[str, list[Task]] = {}
     for task in survey.tasks:
-        if reason := why_nothing(task, things=things, classes=classes):
+        if reason := missing_supervision(task, things=things, classes=classes):
             reasons.setdefault(reason, []).append(task)
     crowds = (
         f" ({counted(survey.crowds, 'crowd')}: some tools export brush masks with iscrowd 1, set "
@@ -166,7 +169,7 @@ def untaught(survey: Survey) -> list[Finding]:
         else ""
     )
     return [
-        Finding(True, teaches_nothing(survey.name, tasks, reason + crowds))
+        Finding(True, no_supervision_message(survey.name, tasks, reason + crowds))
         for reason, tasks in reasons.items()
         if survey.sizes
     ]
@@ -204,8 +207,8 @@ def unlike(surveys: Sequence[Survey]) -> list[Finding]:
         Finding(
             True,
             f"{train.name} and {survey.name} differ in their classes: "
-            f"{difference(train.labels, survey.labels, train.name, survey.name)}; list the same "
-            "classes in both, in one order",
+            f"{describe_difference(train.labels, survey.labels, train.name, survey.name)}; list "
+            "the same classes in both, in one order",
         )
         for survey in surveys
         if not mean_the_same(train.labels, survey.labels)

@@ -4,14 +4,14 @@ from unimask.datasets.describe import check_classes, check_tasks, describe, wide
 from unimask.datasets.folder import detect_format, open_dataset, open_train_and_val, split_names
 from unimask.datasets.interface import Dataset
 from unimask.datasets.sample import Sample
-from unimask.datasets.supervision import check_teaching
+from unimask.datasets.supervision import check_supervision
 
 __all__ = [
     "Dataset",
     "Sample",
     "check_classes",
+    "check_supervision",
     "check_tasks",
-    "check_teaching",
     "describe",
     "detect_format",
     "open_dataset",

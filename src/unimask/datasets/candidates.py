@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from unimask.datasets.image_files import files_with, is_passed_over
+from unimask.datasets.image_files import is_ignored, list_files
 from unimask.datasets.interface import DetectedDataset, Evidence
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
@@ -205,7 +205,7 @@ def detect_in_subfolders(folder: Path, format: str | None) -> Candidates:
 
 def subfolders(folder: Path) -> list[Path]:
     """Return the folders in a folder, without hidden ones."""
-    return [p for p in folder.iterdir() if p.is_dir() and not is_passed_over(p.name)]
+    return [p for p in folder.iterdir() if p.is_dir() and not is_ignored(p.name)]
 
 
 def restrict_to_format(candidates: Candidates, folder: Path, format: str) -> None:
@@ -233,7 +233,7 @@ def unknown_format_message(folder: Path) -> str:
 
 def invalid_json_clauses(folder: Path) -> Iterator[str]:
     """Yield the end of a sentence about each JSON file that cannot be parsed."""
-    files = [file for file in files_with(folder, ".json")[:MAX_SUBFOLDERS] if file.is_file()]
+    files = [file for file in list_files(folder, ".json")[:MAX_SUBFOLDERS] if file.is_file()]
     for file in files:
         if fault := read_json_outline(file, 1 << 20).error:
             yield f", and {file} cannot be read as JSON ({fault})"

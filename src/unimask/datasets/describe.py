@@ -6,7 +6,7 @@ from unimask.datasets.interface import Dataset, dataset_info
 from unimask.errors import DataError, TaskError
 from unimask.labels import LabelSet, Task, mean_the_same, widest
 
-NAMED = 6
+MAX_LISTED_CLASSES = 6
 """Maximum number of classes whose names are listed."""
 
 
@@ -21,7 +21,9 @@ def describe(dataset: Dataset) -> str:
 def describe_classes(labels: LabelSet) -> str:
     """Describe the number and kinds of the classes, and the first names."""
     things, count = len(labels.things), len(labels)
-    names = ", ".join(labels.names[:NAMED]) + (", ..." if count > NAMED else "")
+    names = ", ".join(labels.names[:MAX_LISTED_CLASSES]) + (
+        ", ..." if count > MAX_LISTED_CLASSES else ""
+    )
     kinds = f"{things} things, {count - things} stuff" if things else "all stuff"
     return f"{count} classes, {kinds}: {names}"
 
@@ -53,14 +55,14 @@ def check_classes(train: Dataset, val: Dataset) -> None:
         DataError: The classes differ; the message names them.
     """
     if not mean_the_same(train.labels, val.labels):
-        text = difference(train.labels, val.labels, "train", "val")
+        text = describe_difference(train.labels, val.labels, "train", "val")
         raise DataError(
             f"train and val of {train.name} differ in their classes: {text}; list the same classes "
             "in both, in one order"
         )
 
 
-def difference(ours: LabelSet, theirs: LabelSet, here: str, there: str) -> str:
+def describe_difference(ours: LabelSet, theirs: LabelSet, here: str, there: str) -> str:
     """Describe how two label sets differ.
 
     Args:
@@ -73,8 +75,12 @@ def difference(ours: LabelSet, theirs: LabelSet, here: str, there: str) -> str:
     for labels, others, where in ((ours, theirs, here), (theirs, ours, there)):
         alone = [name for name in labels.names if name not in others.names]
         if alone:
-            more = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
-            parts.append(f"only {where} has {', '.join(alone[:NAMED])}{more}")
+            more = (
+                f" and {len(alone) - MAX_LISTED_CLASSES} more"
+                if len(alone) > MAX_LISTED_CLASSES
+                else ""
+            )
+            parts.append(f"only {where} has {', '.join(alone[:MAX_LISTED_CLASSES])}{more}")
     kinds = dict(zip(theirs.names, theirs.is_thing, strict=True))
     for number, name in enumerate(ours.names):
         if kinds.get(name, ours.is_thing[number]) != ours.is_thing[number]:

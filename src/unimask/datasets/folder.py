@@ -12,7 +12,7 @@ from unimask.datasets.candidates import (
     unknown_format_message,
 )
 from unimask.datasets.describe import check_classes
-from unimask.datasets.groups import Parts, part_by_rule
+from unimask.datasets.groups import ValidationSplit, choose_validation_images
 from unimask.datasets.interface import (
     ALL_IMAGES,
     Dataset,
@@ -24,7 +24,7 @@ from unimask.datasets.interface import (
 )
 from unimask.datasets.objects.coco_find import PANOPTIC
 from unimask.datasets.splits import VALIDATION_INTERVAL, Subset
-from unimask.datasets.supervision import check_teaching
+from unimask.datasets.supervision import check_supervision
 from unimask.errors import DataError, SettingsError, UnimaskError
 
 KNOWN_SPLITS = ("train", "val", "test")
@@ -42,13 +42,14 @@ class DatasetFolder:
         path: Path of the folder, or the dataset's name on the Hub.
         options: Options given by the user.
         datasets: Splits opened so far, each with all its images.
-        parts: Training and validation images of the split that is divided by rule; None until then.
+        validation_split: Training and validation images of the split that is divided by rule; None
+            until then.
     """
 
     path: Path
     options: DatasetOptions = field(default_factory=DatasetOptions)
     datasets: dict[str, Dataset] = field(default_factory=dict)
-    parts: Parts | None = None
+    validation_split: ValidationSplit | None = None
 
     def __post_init__(self) -> None:
         """Detect the formats that the folder may have.
@@ -202,10 +203,12 @@ class DatasetFolder:
             raise DataError(
                 f"{self.path} has {len(dataset)} images, too few to set some aside: add a val/"
             )
-        if self.parts is None:
-            self.parts = part_by_rule(dataset)
-        subset = Subset(dataset, self.parts.train if split == "train" else self.parts.val)
-        add_notes(subset, self.parts.notes)
+        if self.validation_split is None:
+            self.validation_split = choose_validation_images(dataset)
+        subset = Subset(
+            dataset, self.validation_split.train if split == "train" else self.validation_split.val
+        )
+        add_notes(subset, self.validation_split.notes)
         return subset
 
     def missing_split_message(self, split: str | None) -> str:
@@ -362,7 +365,7 @@ def open_train_and_val(
             "two different splits by --split and --val-split"
         )
     check_classes(train, val)
-    check_teaching(train)
+    check_supervision(train)
     return train, val
 
 

@@ -9,7 +9,13 @@ from urllib.parse import unquote
 from PIL import Image
 
 from unimask.datasets.interface import warn_left_out
-from unimask.datasets.name_forms import composed, decoded, match_names, names_in, without_suffix
+from unimask.datasets.name_forms import (
+    compose_unicode,
+    decode_name,
+    list_names,
+    match_names,
+    unify_suffix,
+)
 from unimask.errors import DataError
 from unimask.formats.output_folder import RECORD_NAME
 from unimask.processing.images import IMAGE_SUFFIXES, is_image, pil_limit_disabled, read_image
@@ -19,29 +25,27 @@ TIFF_WIDTH, TIFF_HEIGHT = 256, 257
 """Tags of the stored width and height; newer releases of Pillow return the upright size as
 `size`."""
 
-LEFT_BEHIND = frozenset(["__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found"])
+SYSTEM_FILES = frozenset(["__macosx", "@eadir", "thumbs.db", "desktop.ini", "lost+found"])
 """Lower-case names of files that operating systems and archives leave beside data."""
 
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*/(.*)", re.DOTALL)
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*/(.*)", re.DOTALL)
 """A URL such as https://host/path or s3://bucket/path."""
 
-DEEPEST = 3
+MAX_SEARCH_DEPTH = 3
 """Maximum depth of folders that are searched for images."""
 
 
-def is_passed_over(name: str) -> bool:
+def is_ignored(name: str) -> bool:
     """Return whether a file or folder is not part of a dataset: hidden, or left by a program."""
-    return name.startswith(".") or name.lower() in LEFT_BEHIND
+    return name.startswith(".") or name.lower() in SYSTEM_FILES
 
 
-def datasets_in(folder: Path, inner: Iterable[str]) -> list[str]:
+def data_subfolders(folder: Path, inner: Iterable[str]) -> list[str]:
     """Return the subfolders of a dataset, sorted, without hidden ones and those of results."""
-    return sorted(
-        n for n in inner if not is_passed_over(n) and not (folder / n / RECORD_NAME).exists()
-    )
+    return sorted(n for n in inner if not is_ignored(n) and not (folder / n / RECORD_NAME).exists())
 
 
-def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+def walk_folders(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     """Yield the folders below a folder with their file names, sorted and without hidden ones.
 
     Symbolic links to folders are followed, but each folder is visited once.
@@ -49,17 +53,17 @@ def walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
     visited: set[str] = set()
     for place, inner, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        inner[:] = [] if real in visited else datasets_in(Path(place), inner)
+        inner[:] = [] if real in visited else data_subfolders(Path(place), inner)
         if real not in visited:
-            yield Path(place), sorted(name for name in files if not is_passed_over(name))
+            yield Path(place), sorted(name for name in files if not is_ignored(name))
         visited.add(real)
 
 
-def files_with(folder: Path, suffix: str) -> list[Path]:
+def list_files(folder: Path, suffix: str) -> list[Path]:
     """Return all files with a suffix in a folder and below it, sorted, without hidden ones."""
     return sorted(
         place / name
-        for place, names in walk(folder)
+        for place, names in walk_folders(folder)
         for name in names
         if name.lower().endswith(suffix)
     )
@@ -82,36 +86,36 @@ def find_images(names: Sequence[str], folders: Iterable[Path], source: Path) -> 
         DataError: An image is missing, or two in different folders have the same name.
     """
     roots = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
-    plain = [plain_name(name) for name in names]
-    likely = [root for root in roots if plain and is_file(root / plain[0])]
-    paths, missing = list(map(Path, plain)), list(range(len(plain)))
+    plain_names = [normalise_path(name) for name in names]
+    likely = [root for root in roots if plain_names and is_file(root / plain_names[0])]
+    paths, missing = list(map(Path, plain_names)), list(range(len(plain_names)))
     for root in likely or roots:
-        candidates = [root / name for name in plain]
-        absent = missing_of(candidates)
+        candidates = [root / name for name in plain_names]
+        absent = missing_indices(candidates)
         if len(absent) < len(missing):
             paths, missing = candidates, absent
         if not missing:
             return paths
     if len(missing) < len(names):
-        return match_missing(names, paths, missing, source)
+        return match_missing_names(names, paths, missing, source)
     for root in roots:
-        candidates = [root / name for name in plain]
+        candidates = [root / name for name in plain_names]
         if len(matches := match_names(candidates, missing)) == len(names):
-            warn_of_matches(source, names, matches)
+            warn_about_matches(source, names, matches)
             return [matches[index] for index in range(len(names))]
-    paths, missing = by_last_parts(plain, roots, source)
+    paths, missing = match_path_ends(plain_names, roots, source)
     if missing:
-        raise absent_error(names, missing, [*roots], source)
+        raise missing_images_error(names, missing, [*roots], source)
     return paths
 
 
-def plain_name(name: str) -> str:
+def normalise_path(name: str) -> str:
     """Return a name with forward slashes; a URL becomes its path, or the file it requests."""
-    _, asks, target = name.partition("?d=")
-    if asks:
+    _, is_request, target = name.partition("?d=")
+    if is_request:
         name = unquote(target)
-    elif address := ADDRESS.match(name):
-        name = unquote(re.split("[?#]", address[1])[0])
+    elif url := URL.match(name):
+        name = unquote(re.split("[?#]", url[1])[0])
     return PureWindowsPath(name).as_posix()
 
 
@@ -123,7 +127,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def match_missing(
+def match_missing_names(
     names: Sequence[str], paths: list[Path], missing: Sequence[int], source: Path
 ) -> list[Path]:
     """Replace missing paths by files whose names match in a normal form.
@@ -134,33 +138,33 @@ def match_missing(
     matches = match_names(paths, missing)
     absent = [index for index in missing if index not in matches]
     if absent:
-        raise absent_error(names, absent, [paths[absent[0]].parent], source)
-    warn_of_matches(source, names, matches)
+        raise missing_images_error(names, absent, [paths[absent[0]].parent], source)
+    warn_about_matches(source, names, matches)
     return [matches.get(index, path) for index, path in enumerate(paths)]
 
 
-def warn_of_matches(source: Path, names: Sequence[str], matches: Mapping[int, Path]) -> None:
+def warn_about_matches(source: Path, names: Sequence[str], matches: Mapping[int, Path]) -> None:
     """Warn that files are used whose names differ from those in the labels."""
     index, path = next(iter(sorted(matches.items())))
     warn_left_out(
-        f"{source} names {shown(names[index], path.name)}, which is taken to be {path.name!r} "
+        f"{source} names {quote_name(names[index], path.name)}, which is taken to be {path.name!r} "
         f"({len(matches)} of {len(names)} names differ so from their files)"
     )
 
 
-def shown(name: str, other: str) -> str:
+def quote_name(name: str, other: str) -> str:
     """Quote a name, with escape sequences if it would look the same as the other name."""
-    return ascii(name) if composed(name) == composed(other) else repr(name)
+    return ascii(name) if compose_unicode(name) == compose_unicode(other) else repr(name)
 
 
-def absent_error(
+def missing_images_error(
     names: Sequence[str], missing: Sequence[int], folders: Sequence[Path], source: Path
 ) -> DataError:
     """Build the error for missing images, with files of similar names."""
     name = names[missing[0]]
-    last = plain_name(name).rsplit("/", 1)[-1]
+    last = normalise_path(name).rsplit("/", 1)[-1]
     similar = [
-        n for place in folders for n in names_in(place) if without_suffix(n) == without_suffix(last)
+        n for place in folders for n in list_names(place) if unify_suffix(n) == unify_suffix(last)
     ]
     hint = f"; {' and '.join(sorted(map(ascii, similar))[:3])} are there" if similar else ""
     return DataError(
@@ -170,13 +174,13 @@ def absent_error(
     )
 
 
-def missing_of(paths: Sequence[Path]) -> list[int]:
+def missing_indices(paths: Sequence[Path]) -> list[int]:
     """Return the indices of files that do not exist; each folder is listed once."""
-    listed = {folder: names_in(folder) for folder in {path.parent for path in paths}}
+    listed = {folder: list_names(folder) for folder in {path.parent for path in paths}}
     return [i for i, path in enumerate(paths) if path.name not in listed[path.parent]]
 
 
-def by_last_parts(
+def match_path_ends(
     names: Sequence[str], roots: Sequence[Path], source: Path
 ) -> tuple[list[Path], list[int]]:
     """Return the file that shares the longest path end with each name, and the indices without one.
@@ -184,15 +188,15 @@ def by_last_parts(
     Raises:
         DataError: Several names match the same file.
     """
-    known = ends_below(roots)
+    by_end = index_path_ends(roots)
     paths, missing = list(map(Path, names)), []
     for index, name in enumerate(names):
-        ends = [*ends_of(name.split("/")), *ends_of(decoded(name).split("/"))]
-        end = next((end for end in ends if end in known), None)
+        ends = [*path_ends(name.split("/")), *path_ends(decode_name(name).split("/"))]
+        end = next((end for end in ends if end in by_end), None)
         if end is None:
             missing.append(index)
         else:
-            paths[index] = known[end]
+            paths[index] = by_end[end]
     if len(set(paths)) < len(paths) and len(missing) < len(paths):
         raise DataError(
             f"{source} names images in folders that are not here, such as {names[0]!r}, and some "
@@ -201,30 +205,32 @@ def by_last_parts(
     return paths, missing
 
 
-def ends_below(roots: Sequence[Path]) -> dict[str, Path]:
-    """Return files by the ends of their paths, down to `DEEPEST` levels; the first of equals."""
-    known: dict[str, Path] = {}
+def index_path_ends(roots: Sequence[Path]) -> dict[str, Path]:
+    """Return files by the ends of their paths, down to `MAX_SEARCH_DEPTH` levels."""
+    by_end: dict[str, Path] = {}
     for root in roots:
         for folder, inner, files in os.walk(root):
-            inner[:] = sorted(name for name in inner if not is_passed_over(name))
-            if len(Path(folder).relative_to(root).parts) >= DEEPEST:
+            inner[:] = sorted(name for name in inner if not is_ignored(name))
+            if len(Path(folder).relative_to(root).parts) >= MAX_SEARCH_DEPTH:
                 inner.clear()
             for name in files:
-                for end in ends_of([*Path(folder).parts, name]):
-                    known.setdefault(end, Path(folder, name))
-    return known
+                for end in path_ends([*Path(folder).parts, name]):
+                    by_end.setdefault(end, Path(folder, name))
+    return by_end
 
 
-def ends_of(parts: Sequence[str]) -> list[str]:
+def path_ends(parts: Sequence[str]) -> list[str]:
     """Return the joined last parts of a path, the longest first."""
-    return ["/".join(parts[-count:]) for count in range(min(DEEPEST + 1, len(parts)), 0, -1)]
+    return [
+        "/".join(parts[-count:]) for count in range(min(MAX_SEARCH_DEPTH + 1, len(parts)), 0, -1)
+    ]
 
 
-def images_below(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """Return all images in a folder and below it, sorted, without hidden ones."""
     return sorted(
         path
-        for place, names in walk(folder)
+        for place, names in walk_folders(folder)
         for path in (place / name for name in names)
         if is_image(path, IMAGE_SUFFIXES)
     )
@@ -244,8 +250,8 @@ def image_size(path: Path, channels: int) -> tuple[int, int]:
             width = tags.get(TIFF_WIDTH, image.width)
             height = tags.get(TIFF_HEIGHT, image.height)
         with path.open("rb") as stream:
-            swapped = read_orientation(stream) in TRANSPOSED_ORIENTATIONS
+            swaps_sides = read_orientation(stream) in TRANSPOSED_ORIENTATIONS
     except Exception:  # many types of exceptions; `read_image` raises one with a clear message
         height, width = read_image(path, channels=channels).shape[:2]
         return height, width
-    return (width, height) if swapped else (height, width)
+    return (width, height) if swaps_sides else (height, width)

@@ -21,9 +21,12 @@ def match_names(paths: Sequence[Path], missing: Sequence[int]) -> dict[int, Path
         by_folder.setdefault(paths[index].parent, []).append(index)
     matches: dict[int, Path] = {}
     for folder, indices in by_folder.items():
-        free = [name for name in names_in(folder) if folder / name not in used]
-        for form in FORMS:
-            files, requests = by_form(free, form), by_form([paths[i].name for i in indices], form)
+        free = [name for name in list_names(folder) if folder / name not in used]
+        for form in NAME_FORMS:
+            files, requests = (
+                group_by_form(free, form),
+                group_by_form([paths[i].name for i in indices], form),
+            )
             for index in indices:
                 key = form(paths[index].name)
                 if index not in matches and len(files.get(key, ())) == len(requests[key]) == 1:
@@ -31,7 +34,7 @@ def match_names(paths: Sequence[Path], missing: Sequence[int]) -> dict[int, Path
     return matches
 
 
-def names_in(folder: Path) -> frozenset[str]:
+def list_names(folder: Path) -> frozenset[str]:
     """Return the names in a folder; none if the folder does not exist."""
     try:
         return frozenset(os.listdir(folder))
@@ -39,7 +42,7 @@ def names_in(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
+def group_by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
     """Group names by their normal form."""
     known: dict[str, list[str]] = {}
     for name in names:
@@ -47,32 +50,32 @@ def by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[
     return known
 
 
-def composed(name: str) -> str:
+def compose_unicode(name: str) -> str:
     """Return a name in Unicode form NFC, which most systems except macOS write."""
     return unicodedata.normalize("NFC", name)
 
 
-def decoded(name: str) -> str:
+def decode_name(name: str) -> str:
     """Return a name with percent-encoding decoded."""
-    return composed(unquote(name))
+    return compose_unicode(unquote(name))
 
 
-def small(name: str) -> str:
+def casefold_name(name: str) -> str:
     """Return a name in lower case."""
-    return decoded(name).casefold()
+    return decode_name(name).casefold()
 
 
-def without_suffix(name: str) -> str:
+def unify_suffix(name: str) -> str:
     """Return a name in lower case, with one common suffix for all image formats."""
-    stem, suffix = os.path.splitext(small(name))
-    return f"{stem}.image" if suffix in IMAGE_SUFFIXES else small(name)
+    stem, suffix = os.path.splitext(casefold_name(name))
+    return f"{stem}.image" if suffix in IMAGE_SUFFIXES else casefold_name(name)
 
 
-def with_suffix(name: str) -> str:
-    """Return a name as `without_suffix` does, also where it has no suffix of an image."""
-    name = without_suffix(name)
+def add_suffix(name: str) -> str:
+    """Return a name as `unify_suffix` does, also where it has no suffix of an image."""
+    name = unify_suffix(name)
     return name if name.endswith(".image") else f"{name}.image"
 
 
-FORMS = (composed, decoded, small, without_suffix, with_suffix)
+NAME_FORMS = (compose_unicode, decode_name, casefold_name, unify_suffix, add_suffix)
 """Normal forms of names, the strictest first."""

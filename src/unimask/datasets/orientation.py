@@ -5,7 +5,7 @@ Labels that differ in size from the upright image are refused. If turning preser
 the mask's own orientation shows for which pixels it was made.
 """
 
-from unimask.datasets.packed import File, open_file, path_of
+from unimask.datasets.packed import File, file_path, open_file
 from unimask.errors import DataError
 from unimask.processing.orientation import TRANSPOSED_ORIENTATIONS, read_orientation
 
@@ -57,7 +57,7 @@ def check_orientation(image: File, size: Size, mask: File) -> None:
     if orientation in TRANSPOSED_ORIENTATIONS and size[0] != size[1]:
         return  # a mask of the stored pixels would have another size
     raise DataError(
-        f"{path_of(image)} is turned upright by its EXIF orientation {orientation}, and its mask "
+        f"{file_path(image)} is turned upright by its EXIF orientation {orientation}, and its mask "
         f"{mask} has the same size either way: if the mask fits the image as viewers show it, save "
         "the image upright without the tag (mogrify -auto-orient), else take the tag out of the "
         "image (exiftool -Orientation=)"

@@ -20,7 +20,7 @@ Stream = io.BytesIO | io.BufferedReader
 
 
 @runtime_checkable
-class Cells(Protocol):
+class FileColumn(Protocol):
     """Column of files: the bytes of each, or a path to it."""
 
     def __getitem__(self, row: int, /) -> Mapping[str, Any]: ...
@@ -31,22 +31,22 @@ class PackedFile:
     """File stored in a table cell.
 
     Attributes:
-        cells: Column of the cell.
+        column: Column of the cell.
         row: Row of the cell.
-        called: Path that names the file; nothing exists there.
+        virtual_path: Path that names the file; nothing exists there.
     """
 
-    cells: Cells
+    column: FileColumn
     row: int
-    called: Path
+    virtual_path: Path
 
     def __str__(self) -> str:
-        return str(self.called)
+        return str(self.virtual_path)
 
     @property
     def suffix(self) -> str:
         """Suffix of the file's name."""
-        return self.called.suffix
+        return self.virtual_path.suffix
 
     def open(self) -> Stream:
         """Open the file for reading.
@@ -54,14 +54,14 @@ class PackedFile:
         Raises:
             DataError: The cell has no bytes, and its path cannot be opened.
         """
-        cell = self.cells[self.row]
+        cell = self.column[self.row]
         if cell["bytes"] is not None:
             return io.BytesIO(cell["bytes"])
         try:
             return Path(cell["path"]).open("rb")
         except (OSError, TypeError) as error:
             raise DataError(
-                f"{self.called} is {cell['path']!r} in its table, which cannot be opened "
+                f"{self.virtual_path} is {cell['path']!r} in its table, which cannot be opened "
                 f"({error}): save the table again, with its files embedded"
             ) from None
 
@@ -69,9 +69,9 @@ class PackedFile:
 File = Path | PackedFile
 
 
-def path_of(file: File) -> Path:
+def file_path(file: File) -> Path:
     """Return the path of a file, or the path that names a packed file."""
-    return file.called if isinstance(file, PackedFile) else file
+    return file.virtual_path if isinstance(file, PackedFile) else file
 
 
 def open_file(file: File) -> Stream:

@@ -57,7 +57,7 @@ class Sample:
         return front
 
     @property
-    def covered(self) -> int:
+    def num_hidden_pixels(self) -> int:
         """Number of pixels that objects have behind other objects."""
         if len(self.id_maps) == 1:
             return 0
@@ -88,17 +88,17 @@ def build_target(sample: Sample, task: Task, labels: LabelSet) -> Target:
         selected &= things[label_ids]
     groups = [
         (label, members)
-        for label, members in group(present[selected], label_ids[selected], things, task)
+        for label, members in group_objects(present[selected], label_ids[selected], things, task)
     ]
     masks = torch.zeros(len(groups), *sample.size, dtype=torch.bool)
     for row, (_, members) in enumerate(groups):
-        masks[row] = torch.from_numpy(pixels_of(sample, members))
+        masks[row] = torch.from_numpy(union_mask(sample, members))
     target_labels = torch.tensor([label for label, _ in groups], dtype=torch.long)
     unknown = torch.from_numpy(ignored) if ignored.any() else None
     return Target(target_labels, masks, unknown)
 
 
-def group(
+def group_objects(
     numbers: np.ndarray, label_ids: np.ndarray, is_thing: np.ndarray, task: Task
 ) -> list[tuple[int, np.ndarray]]:
     """Group objects into targets: one per thing and one per stuff class; per class if semantic."""
@@ -112,7 +112,7 @@ def group(
     return groups
 
 
-def pixels_of(sample: Sample, members: np.ndarray) -> Bool[np.ndarray, "h w"]:
+def union_mask(sample: Sample, members: np.ndarray) -> Bool[np.ndarray, "h w"]:
     """Return the union of the masks of some objects."""
     if len(members) == 1:
         return sample.mask(int(members[0]))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.config import Window
-from unimask.datasets.image_files import is_passed_over
+from unimask.datasets.image_files import is_ignored
 from unimask.datasets.interface import (
     ALL_IMAGES,
     Dataset,
@@ -22,7 +22,7 @@ from unimask.datasets.interface import (
 )
 from unimask.datasets.packed import Stream
 from unimask.datasets.sample import Sample
-from unimask.datasets.windows import use_window
+from unimask.datasets.windows import set_window
 
 VALIDATION_INTERVAL = 5
 """Interval of the validation images among all images, sorted by name, without splits or groups."""
@@ -72,12 +72,12 @@ class Subset:
 
     @property
     def window(self) -> Window:
-        """Range of values that is mapped to black and white; see `use_window`."""
+        """Range of values that is mapped to black and white; see `set_window`."""
         return self.dataset.window  # type: ignore[attr-defined]
 
     @window.setter
     def window(self, window: Window) -> None:
-        use_window(self.dataset, window)
+        set_window(self.dataset, window)
 
     def count_things(self) -> Int[np.ndarray, " n"] | None:
         """Count objects of thing classes in each image; None if that requires reading images."""
@@ -107,7 +107,7 @@ def find_splits(
     first: DetectedDataset | None = None
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
         split = SPLIT_NAMES.get(inner.name.lower(), inner.name if any_name else None)
-        if split is None or is_passed_over(inner.name):
+        if split is None or is_ignored(inner.name):
             continue
         detected = find(inner)
         if detected is not None and ALL_IMAGES in detected.splits:

@@ -10,7 +10,7 @@ NO_OBJECTS = "no object of a thing class has a pixel, crowds left out"
 ONE_CLASS = "all labelled pixels are of one class"
 
 
-def why_nothing(task: Task, *, things: int, classes: int) -> str:
+def missing_supervision(task: Task, *, things: int, classes: int) -> str:
     """Return why there is nothing to learn for a task; empty if there is something.
 
     Args:
@@ -25,7 +25,7 @@ def why_nothing(task: Task, *, things: int, classes: int) -> str:
     return ""
 
 
-def check_teaching(dataset: Dataset, tasks: Sequence[Task] | None = None) -> None:
+def check_supervision(dataset: Dataset, tasks: Sequence[Task] | None = None) -> None:
     """Raise if the labels alone, without reading images, show that there is nothing to learn.
 
     Args:
@@ -40,10 +40,12 @@ def check_teaching(dataset: Dataset, tasks: Sequence[Task] | None = None) -> Non
         return
     stuff = count_stuff(dataset.labels)
     checked: tuple[Task, ...] = dataset_info(dataset).tasks if tasks is None else tuple(tasks)
-    reasons = {task: why_nothing(task, things=0, classes=stuff) for task in checked}
-    empty: list[Task] = [task for task in checked if reasons[task]]
-    if empty and (tasks is not None or len(empty) == len(checked)):
-        raise DataError(teaches_nothing(dataset.name, empty, reasons[empty[0]]))
+    reasons = {task: missing_supervision(task, things=0, classes=stuff) for task in checked}
+    unsupervised: list[Task] = [task for task in checked if reasons[task]]
+    if unsupervised and (tasks is not None or len(unsupervised) == len(checked)):
+        raise DataError(
+            no_supervision_message(dataset.name, unsupervised, reasons[unsupervised[0]])
+        )
 
 
 def count_stuff(labels: LabelSet) -> int:
@@ -51,8 +53,9 @@ def count_stuff(labels: LabelSet) -> int:
     return len(labels) - len(labels.things)
 
 
-def teaches_nothing(name: str, tasks: Sequence[Task], reason: str) -> str:
+def no_supervision_message(name: str, tasks: Sequence[Task], reason: str) -> str:
     """Return the error message for labels without anything to learn for some tasks."""
     return (
-        f"{name} teaches nothing for {', '.join(tasks)}: {reason}; label objects, or check --format"
+        f"{name} has nothing to learn for {', '.join(tasks)}: {reason}; label objects, or "
+        "check --format"
     )

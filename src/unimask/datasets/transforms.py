@@ -59,17 +59,19 @@ def augment(
     """
     if preprocessing.stretch:
         sample = replace(sample, image=stretch_intensities(sample.image))
-    sample = random_square(sample, settings, preprocessing, random)
+    sample = random_crop(sample, settings, preprocessing, random)
     if settings.flip and random.random() < 0.5:
-        sample = on_axes(sample, lambda array: array[:, ::-1])
+        sample = transform_arrays(sample, lambda array: array[:, ::-1])
     if settings.rotate:
         turns, mirrored = int(random.integers(4)), random.random() < 0.5
-        sample = on_axes(sample, lambda array: np.rot90(array[::-1] if mirrored else array, turns))
+        sample = transform_arrays(
+            sample, lambda array: np.rot90(array[::-1] if mirrored else array, turns)
+        )
     sample = replace(sample, image=change_colours(sample.image, settings, random))
     return pad(sample, settings.crop, preprocessing.mean)
 
 
-def random_square(
+def random_crop(
     sample: Sample,
     settings: Augmentation,
     preprocessing: PreprocessingConfig,
@@ -133,13 +135,13 @@ def pad(sample: Sample, side: int, colour: tuple[float, ...]) -> Sample:
     )
 
 
-def on_axes(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
-    """Apply `move` to the first two axes of the image and of each map."""
+def transform_arrays(sample: Sample, transform: Callable[[np.ndarray], np.ndarray]) -> Sample:
+    """Apply `transform` to the first two axes of the image and of each map."""
     return replace(
         sample,
-        image=np.ascontiguousarray(move(sample.image)),
-        id_maps=np.stack([np.ascontiguousarray(move(ids)) for ids in sample.id_maps]),
-        ignored=None if sample.ignored is None else np.ascontiguousarray(move(sample.ignored)),
+        image=np.ascontiguousarray(transform(sample.image)),
+        id_maps=np.stack([np.ascontiguousarray(transform(ids)) for ids in sample.id_maps]),
+        ignored=None if sample.ignored is None else np.ascontiguousarray(transform(sample.ignored)),
     )
 
 
@@ -155,7 +157,7 @@ def change_colours(
         image = np.asarray(Image.fromarray(image).convert("L").convert("RGB"))
     if settings.blur and random.random() < 0.3:
         radius = random.uniform(0, settings.blur)
-        image = blurred(image, radius)
+        image = blur_channels(image, radius)
     if settings.noise and random.random() < 0.3:
         deviation = random.uniform(0, settings.noise)
         noise = random.standard_normal(image.shape, np.float32) * deviation
@@ -163,7 +165,7 @@ def change_colours(
     return image
 
 
-def blurred(image: ImageArray, radius: float) -> ImageArray:
+def blur_channels(image: ImageArray, radius: float) -> ImageArray:
     """Blur each channel."""
     blur = ImageFilter.GaussianBlur(radius)
     layers = [np.asarray(Image.fromarray(layer).filter(blur)) for layer in np.moveaxis(image, 2, 0)]

@@ -20,7 +20,7 @@ SAMPLED_IMAGES = 8
 
 
 @runtime_checkable
-class Windowed(Protocol):
+class SupportsWindow(Protocol):
     """Dataset that maps a range of values to black and white when it reads images."""
 
     window: Window
@@ -29,14 +29,14 @@ class Windowed(Protocol):
 AnyDataset = TypeVar("AnyDataset", bound=Dataset)
 
 
-def use_window(dataset: AnyDataset, window: Window) -> AnyDataset:
+def set_window(dataset: AnyDataset, window: Window) -> AnyDataset:
     """Set the range of values with which a dataset reads its images.
 
     Raises:
         SettingsError: The dataset reads its images in a way of its own.
     """
     if window is not None:
-        if not isinstance(dataset, Windowed):
+        if not isinstance(dataset, SupportsWindow):
             raise SettingsError(f"{dataset.name} reads its images itself: it takes no window")
         dataset.window = window
     return dataset
@@ -49,21 +49,21 @@ def check_value_ranges(dataset: Dataset) -> list[RangeWarning]:
         DataError: All of them become black.
     """
     count = min(SAMPLED_IMAGES, len(dataset))
-    read = 0
+    num_read = 0
     with collect_range_warnings() as range_warnings:
         for number in range(count):
             try:
                 dataset[number * len(dataset) // count]
             except UnimaskError:
                 continue  # training reports unreadable images
-            read += 1
+            num_read += 1
     black = [warning for warning in range_warnings if warning.kind == "black"]
-    if black and len({warning.name for warning in black}) == read:
+    if black and len({warning.name for warning in black}) == num_read:
         raise DataError(format_range_warnings(black))
     return range_warnings
 
 
-def warn_of_ranges(found: Sequence[RangeWarning]) -> None:
+def warn_about_ranges(range_warnings: Sequence[RangeWarning]) -> None:
     """Show collected warnings in one line per kind."""
-    for group in group_range_warnings(found):
+    for group in group_range_warnings(range_warnings):
         warnings.warn(format_range_warnings(group), ImageWarning, stacklevel=2)

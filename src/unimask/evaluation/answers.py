@@ -6,7 +6,7 @@ from typing import Protocol
 from unimask.config import Window
 from unimask.datasets import Dataset, Sample, check_tasks, open_dataset
 from unimask.datasets.interface import dataset_info
-from unimask.datasets.windows import use_window
+from unimask.datasets.windows import set_window
 from unimask.evaluation.classes import classes_in_common
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
@@ -131,7 +131,7 @@ def predictions(
 ) -> Predictions:
     """Open a dataset with the model's channels and window, and return the model's predictions."""
     dataset = open_dataset(data, split, channels=predictor.channels, format=format, masks=masks)
-    use_window(dataset, window or predictor.checkpoint.preprocessing.window)
+    set_window(dataset, window or predictor.checkpoint.preprocessing.window)
     return Predictions(predictor, dataset, task)
 
 

@@ -86,7 +86,7 @@ class PanopticScorer:
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image; all regions of a stuff class are one segment."""
-        self.overlapping += sample.covered > 0
+        self.overlapping += sample.num_hidden_pixels > 0
         truth = np.concatenate([[0], panoptic_segments(sample, self.is_thing)])[sample.front]
         areas = np.bincount(truth.ravel(), minlength=len(sample.label_ids) + 1)
         truth = np.where(areas[truth] < self.least_area, 0, truth)
@@ -127,7 +127,7 @@ class SemanticScorer:
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image."""
-        self.overlapping += sample.covered > 0
+        self.overlapping += sample.num_hidden_pixels > 0
         label_of = np.array([-1, *sample.label_ids], np.int64)
         label_of[1:][sample.crowds] = -1
         truth = label_of[sample.front]

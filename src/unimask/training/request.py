@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unimask.checkpoints.channels import RGB
-from unimask.datasets import Dataset, check_tasks, check_teaching
+from unimask.datasets import Dataset, check_supervision, check_tasks
 from unimask.datasets.folder import open_train_and_val
 from unimask.errors import SettingsError
 from unimask.labels import TASKS, Task, parse_task
@@ -107,5 +107,5 @@ def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, t
     task = task or usual_task(model, dataset)
     tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
     check_tasks(dataset, tasks)
-    check_teaching(dataset, tasks)
+    check_supervision(dataset, tasks)
     return task, tasks

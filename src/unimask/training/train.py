@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from unimask.datasets.windows import check_value_ranges, use_window, warn_of_ranges
+from unimask.datasets.windows import check_value_ranges, set_window, warn_about_ranges
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
 from unimask.inference import Predictor, load
@@ -203,10 +203,10 @@ def begin(loop: "Loop", plan: Plan) -> None:
 def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
     """Build network, optimizer, losses and examples of a run."""
     for images in (plan.dataset, plan.validation):
-        use_window(images, plan.checkpoint.preprocessing.window)
+        set_window(images, plan.checkpoint.preprocessing.window)
     ranges = check_value_ranges(plan.dataset)
     if fabric.is_global_zero:
-        warn_of_ranges(ranges)
+        warn_about_ranges(ranges)
     from unimask.training.batches import Examples
     from unimask.training.loop import Loop
     from unimask.training.steps import Trainee

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimask.datasets.maps.words import key_of, role_of, split_of, words_in
+from unimask.datasets.maps.words import parse_key, role_from_names, split_from_names, split_words
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,19 @@ from unimask.datasets.maps.words import key_of, role_of, split_of, words_in
     ],
 )
 def test_words(name, words):
-    assert words_in(name) == words
+    assert split_words(name) == words
 
 
 def test_the_innermost_name_tells_the_role_and_the_outermost_the_split():
-    assert role_of(("labels", "images")) == "image" and role_of(("images", "mask_images")) == "map"
-    assert role_of(("train",)) is None and role_of(()) is None
-    assert split_of(("valid", "train")) == "val" and split_of(("Tile 1", "images")) is None
+    assert (
+        role_from_names(("labels", "images")) == "image"
+        and role_from_names(("images", "mask_images")) == "map"
+    )
+    assert role_from_names(("train",)) is None and role_from_names(()) is None
+    assert (
+        split_from_names(("valid", "train")) == "val"
+        and split_from_names(("Tile 1", "images")) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,12 +48,12 @@ def test_the_innermost_name_tells_the_role_and_the_outermost_the_split():
     ],
 )
 def test_partners_share_a_name(image, mask):
-    assert key_of(image)[0] == key_of(mask)[0]
-    assert key_of(image)[1] != key_of(mask)[1]
+    assert parse_key(image)[0] == parse_key(mask)[0]
+    assert parse_key(image)[1] != parse_key(mask)[1]
 
 
 @given(
     st.text("abcLl01", min_size=1), st.sampled_from(["_mask", "_labelIds", "_L", "-gt", " labels"])
 )
 def test_marks_never_change_the_name(stem, mark):
-    assert key_of(stem + mark)[0] == key_of(stem)[0]
+    assert parse_key(stem + mark)[0] == parse_key(stem)[0]

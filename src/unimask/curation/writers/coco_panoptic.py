@@ -36,7 +36,7 @@ class CocoPanopticWriter:
 
     def add(self, split: str, sample: Sample, file: str) -> None:
         """Write the segments of one image; see `Writer`."""
-        self.lost[HIDDEN] += sample.covered
+        self.lost[HIDDEN] += sample.num_hidden_pixels
         segments = panoptic_segments(sample, self.is_thing)
         ids = np.concatenate([[0], segments])[sample.front]
         folder = self.out / "annotations" / f"panoptic_{split}"

@@ -49,7 +49,7 @@ class InstanceIdWriter:
         Raises:
             DataError: There are more objects than a 16-bit map can number.
         """
-        self.lost[HIDDEN] += sample.covered
+        self.lost[HIDDEN] += sample.num_hidden_pixels
         self.lost["pixels of unknown truth"] += int((sample.front == 0).sum())
         thing = self.is_thing[sample.label_ids]
         self.lost["crowds, written as one object each"] += int((sample.crowds & thing).sum())

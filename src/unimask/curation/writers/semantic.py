@@ -41,7 +41,7 @@ class SemanticWriter:
 
     def add(self, split: str, sample: Sample, file: str) -> None:
         """Write the label map of one image; see `Writer`."""
-        self.lost[HIDDEN] += sample.covered
+        self.lost[HIDDEN] += sample.num_hidden_pixels
         ignore = IGNORE_16 if self.deep else IGNORE_LABEL
         labels = np.concatenate([[ignore], np.where(sample.crowds, ignore, sample.label_ids)])
         folder = self.out / split / "masks"

@@ -26,7 +26,7 @@ from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.segments import Meaning, segment_maps
 from unimask.datasets.maps.semantic import semantic_maps
 from unimask.datasets.objects.coco_panoptic import CocoPanoptic
-from unimask.datasets.packed import path_of
+from unimask.datasets.packed import file_path
 from unimask.label_sets import known_labels
 from unimask.labels import IGNORE_LABEL
 
@@ -83,7 +83,7 @@ def open_split(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     if maps.is_dir() and objects.is_dir():
         pairs = pairs_of(images, maps)
         notes = "0 is ignored, objects cover stuff, things without an object are ignored"
-        info = DatasetInfo(f"{FORMAT} with instances", notes=notes + pairs.left_out)
+        info = DatasetInfo(f"{FORMAT} with instances", notes=notes + pairs.missing_maps_note)
         read = partial(read_both, objects)
         return segment_maps(pairs, folder, labels, read, meaning_of, info, options)
     label_of = {0: IGNORED} | {label + 1: label for label in range(len(labels))}
@@ -92,7 +92,7 @@ def open_split(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
         maps, notes = folder / "annotations_detectron2" / inner, "255 is ignored"
         label_of = {IGNORE_LABEL: IGNORED} | {label: label for label in range(len(labels))}
     pairs = pairs_of(images, maps)
-    info = DatasetInfo(FORMAT, ("semantic",), notes + pairs.left_out)
+    info = DatasetInfo(FORMAT, ("semantic",), notes + pairs.missing_maps_note)
     read = Classes(labels, label_of, False, notes).read
     return semantic_maps(pairs, folder, labels, read, info, options)
 
@@ -103,7 +103,7 @@ def open_full(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     label_of = {IGNORED_DEEP: IGNORED} | {label: label for label in range(len(labels))}
     pairs = pairs_of(images, folder / "annotations_detectron2" / images.name)
     notes = f"{IGNORED_DEEP} is ignored"
-    info = DatasetInfo(f"{FORMAT} full", ("semantic",), notes + pairs.left_out)
+    info = DatasetInfo(f"{FORMAT} full", ("semantic",), notes + pairs.missing_maps_note)
     read = Classes(labels, label_of, False, notes).read
     return semantic_maps(pairs, folder, labels, read, info, options)
 
@@ -125,7 +125,7 @@ def read_both(objects: Path, file: MapFile) -> Integer[np.ndarray, "h w"]:
         DataError: One of them cannot be read, or their sizes differ.
     """
     stuff = read_numbers(file).astype(np.int64)
-    beside = objects / path_of(first_file(file)).name
+    beside = objects / file_path(first_file(file)).name
     things = read_channels(beside)
     check_size(things[..., 0], beside, stuff.shape, first_file(file))
     is_stuff = np.array([False, *(not thing for thing in known_labels("ade20k").is_thing)])

@@ -124,7 +124,7 @@ def channel_maps(
     label_of |= {red: label for label, red in enumerate(reds) if red is not None}
     classes = ChannelClasses(labels, label_of, reds.index(None if None in reds else 0))
     info = DatasetInfo(
-        FORMAT, notes=f"{notes}; red is the class, green counts objects{pairs.left_out}"
+        FORMAT, notes=f"{notes}; red is the class, green counts objects{pairs.missing_maps_note}"
     )
     return segment_maps(pairs, folder, labels, read_codes, classes.meaning_of, info, options)
 

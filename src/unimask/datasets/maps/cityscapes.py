@@ -50,7 +50,7 @@ def open_split(folder: Path, split: str, options: DatasetOptions) -> Dataset:
     labels = known_labels("cityscapes")
     instances = pairs_of(folder, split, "instanceIds")
     if instances.images:
-        notes = f"groups are crowds, other classes are ignored{instances.left_out}"
+        notes = f"groups are crowds, other classes are ignored{instances.missing_maps_note}"
         info = DatasetInfo(FORMAT, notes=notes, ap="cityscapes")
         return segment_maps(instances, folder, labels, read_numbers, meaning_of, info, options)
     pairs, label_of = pairs_of(folder, split, "labelIds"), dict.fromkeys(range(34), IGNORED)
@@ -59,7 +59,9 @@ def open_split(folder: Path, split: str, options: DatasetOptions) -> Dataset:
         pairs = pairs_of(folder, split, "labelTrainIds")
         label_of = {label: label for label in range(len(labels))} | {IGNORE_LABEL: IGNORED}
     notes = "other classes are ignored"
-    info = DatasetInfo(f"{FORMAT} without instance ids", ("semantic",), notes + pairs.left_out)
+    info = DatasetInfo(
+        f"{FORMAT} without instance ids", ("semantic",), notes + pairs.missing_maps_note
+    )
     read = Classes(labels, label_of, False, notes).read
     return semantic_maps(pairs, folder, labels, read, info, options)
 

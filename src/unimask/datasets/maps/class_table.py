@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.packed import File, path_of
+from unimask.datasets.packed import File, file_path
 from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
 from unimask.formats.json_outline import read_json_outline
@@ -335,7 +335,7 @@ def folders_above(files: Sequence[File], folder: Path) -> list[Path]:
 
     If the folder is a split of a dataset, the folder of the dataset comes first.
     """
-    folders = {path_of(file).parent for file in files}
+    folders = {file_path(file).parent for file in files}
     inner = {a for f in folders for a in (f, *f.parents) if folder in a.parents}
     outer = [folder.parent] if folder.name.lower() in SPLIT_NAMES else []
     return [*outer, folder, *sorted(inner, key=lambda path: (len(path.parts), path))]

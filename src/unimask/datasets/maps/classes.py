@@ -14,7 +14,7 @@ from unimask.datasets.maps.label_map import hex_of, read_colours, read_numbers
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.sampled_maps import Glimpse
 from unimask.datasets.maps.scanned_values import NOTHING, are_greys, unknown_values, values_in
-from unimask.datasets.packed import path_of
+from unimask.datasets.packed import file_path
 from unimask.errors import DataError
 from unimask.label_sets import recognise
 from unimask.labels import IGNORE_LABEL, Colour, LabelSet
@@ -119,7 +119,7 @@ def unnamed(
 ) -> Classes:
     """Return the classes of maps of numbers that have no table."""
     values = values_in(files, coloured=False)
-    known = known_maps(values, [path_of(first_file(file)) for file in files], coloured=False)
+    known = known_maps(values, [file_path(first_file(file)) for file in files], coloured=False)
     if known is not None and (names is None or len(names) < len(values)):
         return of_rows(known.rows(), known.name, coloured=False)
     if reading.kind == "binary" and len(values) <= PAIR:
@@ -142,7 +142,7 @@ def by_colours(
         rows = [(row, row.colour or 0) for row in table.rows]
         return of_rows(rows, str(table.path), coloured=True)
     values = values_in(files, coloured=True)
-    known = known_maps(values, [path_of(first_file(file)) for file in files], coloured=True)
+    known = known_maps(values, [file_path(first_file(file)) for file in files], coloured=True)
     if known is not None:
         return of_rows(known.rows(), known.name, coloured=True)
     rows = () if table is None else table.rows

@@ -12,7 +12,7 @@ from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.label_map import check_size
 from unimask.datasets.maps.mask_set import MapFile, MaskSet
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.packed import Stream, open_file, path_of, read_file
+from unimask.datasets.packed import Stream, file_path, open_file, read_file
 from unimask.datasets.sample import Sample
 from unimask.datasets.splits import SPLIT_NAMES
 from unimask.labels import LabelSet
@@ -59,7 +59,7 @@ class MapDataset:
         options: DatasetOptions,
     ) -> None:
         self.images, self.maps = pairs.images, pairs.maps
-        self.paths = list(map(path_of, pairs.images))
+        self.paths = list(map(file_path, pairs.images))
         self.name, self.labels, self.info = name_of(folder), labels, info
         self.read, self.channels = read, options.channels
         self.window: Window = None

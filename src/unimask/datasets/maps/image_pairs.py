@@ -42,7 +42,7 @@ def find_image_pairs(folder: Path) -> DetectedDataset | None:
     layout = find_layout(folder, looks_like_maps)
     if not layout.matches:
         return None
-    splits = layout.pairs(lambda match: match.rivals[0].files)
+    splits = layout.pair_by_split(lambda match: match.map_sets[0].files)
     openers = {split: partial(open_layout, folder, layout, split) for split in splits}
     return DetectedDataset(semantic.FORMAT, openers, KINDS)
 
@@ -54,7 +54,7 @@ def open_layout(folder: Path, layout: Layout, split: str, options: DatasetOption
         DataError: A map cannot be read, images have several maps, or a table does not fit.
     """
     resolution = resolve(layout, options.masks, options.format)
-    splits = layout.pairs(resolution.maps_of)
+    splits = layout.pair_by_split(resolution.maps_of)
     files = [file for each in splits.values() for file in each.maps]
     if split not in splits or not splits[split].maps:
         raise DataError(f"{folder} has no maps called {', '.join(resolution.names)} in {split}")
@@ -88,7 +88,7 @@ def class_masks(
         )
         classes = renamed(classes, user_names)
     info = DatasetInfo(
-        f"{semantic.FORMAT} (a mask per class)", ("semantic",), notes + pairs.left_out
+        f"{semantic.FORMAT} (a mask per class)", ("semantic",), notes + pairs.missing_maps_note
     )
     return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, info, options)
 
@@ -135,6 +135,6 @@ def open_maps(
     if unpainted and channels.are_channels(seen):
         return channels.channel_maps(pairs, files, folder, tables, options)
     classes = classes_of(reading, seen, files, tables, options.names)
-    notes = classes.told + in_words(classes, seen) + pairs.left_out
+    notes = classes.told + in_words(classes, seen) + pairs.missing_maps_note
     info = DatasetInfo(f"{semantic.FORMAT} ({MEANINGS[reading.kind]})", ("semantic",), notes)
     return semantic.semantic_maps(pairs, folder, classes.labels, classes.read, info, options)

@@ -51,7 +51,7 @@ def instance_ids(
     notes = "each value above 0 is an object"
     notes += f": {evidence}" if evidence else ""
     notes += ", 0 is ignored" if unknown else ""
-    notes += pairs.left_out
+    notes += pairs.missing_maps_note
     read = partial(read_objects, ignore_background=unknown)
     return MapDataset(pairs, folder, labels, read, DatasetInfo(FORMAT, notes=notes), options)
 

@@ -12,8 +12,8 @@ import numpy as np
 from unimask.datasets.maps.label_map import LOSSY
 from unimask.datasets.maps.mask_set import BLACK, CUT, WHITE, first_file
 from unimask.datasets.maps.sampled_maps import Glimpse
-from unimask.datasets.maps.words import reading_named
-from unimask.datasets.packed import path_of
+from unimask.datasets.maps.words import kind_from_names
+from unimask.datasets.packed import file_path
 from unimask.errors import DataError
 from unimask.labels import IGNORE_LABEL
 
@@ -224,8 +224,8 @@ def decided_by_name(seen: Sequence[Glimpse], evidence: str) -> Reading:
     Raises:
         DataError: The name indicates neither.
     """
-    path = path_of(first_file(seen[0].file))
-    named = reading_named((path.parent.name, path.stem))
+    path = file_path(first_file(seen[0].file))
+    named = kind_from_names((path.parent.name, path.stem))
     if named is not None:
         word, kind = named
         return Reading(kind, f"{evidence}, and they are called {word}")

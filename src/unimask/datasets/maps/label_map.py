@@ -7,7 +7,7 @@ from unimask.datasets.maps.map_array import to_whole_numbers
 from unimask.datasets.maps.map_file import StoredMap, read_map_file
 from unimask.datasets.maps.mask_set import MapFile, MaskSet, first_file, read_mask_set
 from unimask.datasets.orientation import check_orientation, explain_mismatch
-from unimask.datasets.packed import File, path_of
+from unimask.datasets.packed import File, file_path
 from unimask.errors import DataError
 
 LOSSY = frozenset({".jpg", ".jpeg", ".jfif", ".webp"})
@@ -96,6 +96,6 @@ def check_size(codes: Codes, file: MapFile, size: tuple[int, int], image: File) 
         return check_orientation(image, size, first_file(file))
     hint = explain_mismatch(image, size, codes.shape)
     raise DataError(
-        f"{file} is {codes.shape[0]} x {codes.shape[1]}, but its image {path_of(image).name} is "
+        f"{file} is {codes.shape[0]} x {codes.shape[1]}, but its image {file_path(image).name} is "
         f"{size[0]} x {size[1]}{hint or ': export the mask again at the size of the image'}"
     )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer, Shaped
 
-from unimask.datasets.packed import File, open_file, path_of
+from unimask.datasets.packed import File, file_path, open_file
 from unimask.errors import DataError, ImageError, one_line
 from unimask.processing.images import MAX_PIXELS
 from unimask.processing.multichannel import open_array
@@ -27,7 +27,7 @@ def read_map_array(file: File) -> Shaped[np.ndarray, "h w ..."]:
         array = open_archive(file)
     else:
         try:
-            array = open_array(path_of(file))
+            array = open_array(file_path(file))
         except ImageError as error:
             raise DataError(str(error)) from error
     if array.dtype.kind not in "biuf":

@@ -62,10 +62,12 @@ def open_split(
     instances = pairs_of(split, split / release / "instances")
     if instances.images:
         meaning = partial(meaning_of, label_of)
-        info = DatasetInfo(FORMAT, notes=ignored + instances.left_out)
+        info = DatasetInfo(FORMAT, notes=ignored + instances.missing_maps_note)
         return segment_maps(instances, folder, labels, read_numbers, meaning, info, options)
     pairs = pairs_of(split, split / release / "labels")
-    info = DatasetInfo(f"{FORMAT} without instances", ("semantic",), ignored + pairs.left_out)
+    info = DatasetInfo(
+        f"{FORMAT} without instances", ("semantic",), ignored + pairs.missing_maps_note
+    )
     read = Classes(labels, label_of, False, ignored).read
     return semantic_maps(pairs, folder, labels, read, info, options)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from unimask.datasets.maps.file_sets import FileSet
-from unimask.datasets.maps.words import class_named, key_of
+from unimask.datasets.maps.words import class_from_name, parse_key
 from unimask.errors import DataError
 
 OWNED = 0.5
@@ -43,8 +43,8 @@ def folders_by_image(
 def owners_of(each: FileSet) -> set[str]:
     """Return the image keys that the innermost telling folder of some files may stand for."""
     for name in reversed(each.folders):
-        if key_of(name)[0]:
-            return {key_of(form)[0].casefold() for form in (name, PurePath(name).stem)}
+        if parse_key(name)[0]:
+            return {parse_key(form)[0].casefold() for form in (name, PurePath(name).stem)}
     return set()
 
 
@@ -83,11 +83,11 @@ def classes_in(folders: Sequence[Mapping[str, Path]]) -> tuple[str, ...]:
         DataError: Masks are named after several classes and numbered ("cat_0", "dog_1").
     """
     stems = {path.stem for folder in folders for path in folder.values()}
-    classes = {name for stem in stems if (name := class_named(stem)) is not None}
+    classes = {name for stem in stems if (name := class_from_name(stem)) is not None}
     if len(classes) > 1 and not any(map(DIGIT.search, stems)):
         return tuple(sorted(classes)) if len(classes) == len(stems) else ()
     numbered = [
-        [class_named(DIGIT.sub("", path.stem).strip("_-. ")) for path in folder.values()]
+        [class_from_name(DIGIT.sub("", path.stem).strip("_-. ")) for path in folder.values()]
         for folder in folders
     ]
     words = [set(names) for names in numbered]

@@ -16,12 +16,12 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from unimask.datasets.maps.file_sets import FileSet
-from unimask.datasets.maps.key_forms import is_called_after
+from unimask.datasets.maps.key_forms import starts_with_folder
 from unimask.datasets.maps.map_file import read_map_file
 from unimask.datasets.maps.mask_folders import classes_in
 from unimask.datasets.maps.mask_set import MapFile, MaskSet, as_mask
 from unimask.datasets.maps.partners import Layout, Match
-from unimask.datasets.maps.words import IMAGE_WORDS, class_named
+from unimask.datasets.maps.words import IMAGE_WORDS, class_from_name
 from unimask.errors import DataError
 
 SAMPLED = 16
@@ -57,12 +57,12 @@ class Resolution:
     def maps_of(self, match: Match) -> Mapping[str, MapFile]:
         """Return the map of each image by the image's key."""
         if match.owners:
-            owned = zip(match.owners, match.rivals, strict=True)
+            owned = zip(match.owners, match.map_sets, strict=True)
             return {key: self.mask_set(self.numbered(masks)) for key, masks in owned}
-        sets = dict(zip(set_names(match), match.rivals, strict=True))
+        sets = dict(zip(set_names(match), match.map_sets, strict=True))
         chosen = [(number, sets[name]) for number, name in enumerate(self.names, 1) if name in sets]
-        if not chosen and len(match.rivals) == 1 and not (self.explicit or self.classes):
-            chosen = [(1, match.rivals[0])]
+        if not chosen and len(match.map_sets) == 1 and not (self.explicit or self.classes):
+            chosen = [(1, match.map_sets[0])]
         if not self.joined and not self.classes:
             return chosen[0][1].files if chosen else {}
         parts: dict[str, list[tuple[int, Path]]] = {}
@@ -74,7 +74,7 @@ class Resolution:
     def numbered(self, masks: FileSet) -> Iterator[tuple[int, Path]]:
         """Yield the masks of one image, each with the number of its class."""
         for path in masks.files.values():
-            yield self.classes.index(class_named(path.stem)) + 1 if self.classes else 1, path
+            yield self.classes.index(class_from_name(path.stem)) + 1 if self.classes else 1, path
 
     def mask_set(self, parts: Iterable[tuple[int, Path]]) -> MaskSet:
         """Number the masks of one image: by object if they are separate objects, else by set."""
@@ -89,12 +89,12 @@ def files_of(labels: FileSet, key: str) -> tuple[Path, ...]:
 
 def set_names(match: Match) -> list[str]:
     """Return the shortest names that distinguish the map sets of some images."""
-    sets = match.rivals
-    shared = set(match.photos.folders)
-    folders = [[n for n in e.folders[e.outer :] if n not in shared] for e in sets]
+    sets = match.map_sets
+    shared = set(match.images.folders)
+    folders = [[n for n in e.folders[e.num_common_folders :] if n not in shared] for e in sets]
     plain = ["/".join(names) for names in folders]
-    last = match.photos.folders[-1:]  # "SEG" of "01_GT/SEG" beside images in "01"
-    short = ["/".join(n for n in names if not is_called_after(n, last)) for names in folders]
+    last = match.images.folders[-1:]  # "SEG" of "01_GT/SEG" beside images in "01"
+    short = ["/".join(n for n in names if not starts_with_folder(n, last)) for names in folders]
     marked = [
         "/".join(filter(None, (name, ending_of(each))))
         for name, each in zip(plain, sets, strict=True)
@@ -111,7 +111,7 @@ def set_names(match: Match) -> list[str]:
 
 def ending_of(each: FileSet) -> str:
     """Return the ending of a set's file names, without words that only mean "image"."""
-    words = each.marks.split()
+    words = each.affixes.split()
     return "_".join([word for word in words if word not in IMAGE_WORDS] or words)
 
 
@@ -134,7 +134,7 @@ def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution
     if masks is not None:
         chosen = [find_name(part, names, layout.folder) for part in masks.split(",")]
         return replace(finished(layout, chosen, separate, ()), explicit=True)
-    names = list(dict.fromkeys(n for m in layout.matches if m.rivals[1:] for n in set_names(m)))
+    names = list(dict.fromkeys(n for m in layout.matches if m.map_sets[1:] for n in set_names(m)))
     if not names:
         return finished(layout, (), separate, ())
     images = sampled(layout)
@@ -158,7 +158,7 @@ def from_mask_folders(layout: Layout, format: str | None) -> Resolution:
     Raises:
         DataError: Masks are named after classes and numbered.
     """
-    folders = [masks for match in layout.matches for masks in match.rivals]
+    folders = [masks for match in layout.matches for masks in match.map_sets]
     names = tuple(dict.fromkeys(masks.folders[-1] for masks in folders))
     classes = classes_in([masks.files for masks in folders]) if format is None else ()
     if classes:
@@ -179,8 +179,8 @@ def finished(
     sets = [
         each
         for match in layout.matches
-        for each, name in zip(match.rivals, set_names(match), strict=True)
-        if name in names or len(match.rivals) == 1
+        for each, name in zip(match.map_sets, set_names(match), strict=True)
+        if name in names or len(match.map_sets) == 1
     ]
     several = [(each, key) for each in sets for key in each.siblings if each.siblings[key]]
     classes = tuple(class_of(name) or name for name in names) if len(names) > 1 else ()
@@ -203,7 +203,7 @@ def finished(
 def class_of(name: str) -> str | None:
     """Return the class that a map set is named after; None if its name is not that of a class."""
     parts = name.split("*")[0].split("/")
-    return next((found for part in parts if (found := class_named(part))), None)
+    return next((found for part in parts if (found := class_from_name(part))), None)
 
 
 def check_siblings(several: Sequence[tuple[FileSet, str]]) -> None:
@@ -248,8 +248,8 @@ def sampled(layout: Layout) -> Images:
     """Return the maps of some images; images with several maps take precedence."""
     images: Images = []
     for match in layout.matches:
-        named = list(zip(set_names(match), match.rivals, strict=True))
-        for key in match.photos.files:
+        named = list(zip(set_names(match), match.map_sets, strict=True))
+        for key in match.images.files:
             maps = {name: each.files[key] for name, each in named if key in each.files}
             images += [maps] if maps else []
     several = [maps for maps in images if len(maps) > 1] or images

@@ -11,7 +11,7 @@ from unimask.datasets.maps.label_map import Codes, hex_of, read_colours, read_nu
 from unimask.datasets.maps.map_file import COLOURS
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.sampled_maps import LOOKED_AT, Glimpse, glimpses
-from unimask.datasets.packed import path_of
+from unimask.datasets.packed import file_path
 from unimask.errors import DataError
 from unimask.labels import IGNORE_LABEL
 
@@ -40,7 +40,7 @@ def values_in(files: Sequence[MapFile], *, coloured: bool) -> list[int]:
         for values in pool.map(partial(values_of, coloured=coloured), sample):
             occurring.update(values)
     if coloured:
-        check_colours(len(occurring), path_of(first_file(files[0])).parent)
+        check_colours(len(occurring), file_path(first_file(files[0])).parent)
     return sorted(occurring)
 
 
@@ -87,7 +87,7 @@ def informative_glimpses(files: Sequence[MapFile]) -> list[Glimpse]:
     usual = int(seen[0].values[0])
     what = f"colour {hex_of(usual)}" if seen[0].coloured else f"value {usual}"
     raise DataError(
-        f"nothing is labelled in {path_of(first_file(files[0])).parent}: every pixel of its "
+        f"nothing is labelled in {file_path(first_file(files[0])).parent}: every pixel of its "
         f"{len(files)} maps has {what}; check the export"
     )
 
@@ -137,8 +137,8 @@ def unknown_values(
             share = [100 * area.get(value, 0) / sum(area.values()) for value in values]
             text = ", ".join(f"{v} ({s:.1f} %)" for v, s in zip(values, share, strict=True))
             raise DataError(
-                f"{path_of(first_file(seen[0].file)).parent} holds maps of the values {text}: 255 "
-                "may be the object itself or mean that nothing is known; give --names (names=) "
+                f"{file_path(first_file(seen[0].file)).parent} holds maps of the values {text}: "
+                "255 may be the object itself or mean that nothing is known; give --names (names=) "
                 "with one name per value, in their order, and 'void' for what is unknown"
             )
     return unlabelled

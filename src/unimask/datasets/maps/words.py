@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from unimask.datasets.name_forms import decoded
+from unimask.datasets.name_forms import decode_name
 from unimask.datasets.splits import SPLIT_NAMES
 
 Role = Literal["image", "map"]
@@ -159,51 +159,53 @@ VARIANT_WORDS = frozenset(
 )
 """Words that distinguish several maps of one image without naming a class."""
 
-MARKS = MAP_WORDS | IMAGE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
+KEY_AFFIXES = (
+    MAP_WORDS | IMAGE_WORDS | PAINTED_WORDS | {"l", "p", "gtfine", "ids", "manual1", "class"}
+)
 """Words before or after the key that a file shares with its partner."""
 
-NUMBERED_MARK = re.compile(
+NUMBERED_AFFIX = re.compile(
     rf"\A({'|'.join(sorted(MAP_WORDS | IMAGE_WORDS, key=len, reverse=True))})([0-9]+)\Z",
     re.IGNORECASE,
 )
 """A mark and a number without a separator: "mask12"."""
 
-KNOWN = MAP_WORDS | IMAGE_WORDS | frozenset(SPLIT_NAMES)
+KNOWN_WORDS = MAP_WORDS | IMAGE_WORDS | frozenset(SPLIT_NAMES)
 
 
-def words_in(name: str) -> list[str]:
+def split_words(name: str) -> list[str]:
     """Split a name into lower-case words at punctuation, digits and capitals ("trainAnnot").
 
     Two known words without a separator ("trainannot") are split as well.
     """
-    whole = re.split(r"[^A-Za-z0-9]+", name)
+    parts = re.split(r"[^A-Za-z0-9]+", name)
     words: list[str] = []
-    for part in whole:
-        if part.lower() in KNOWN:
+    for part in parts:
+        if part.lower() in KNOWN_WORDS:
             words.append(part.lower())
             continue
         for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", part):
-            words += unglued(word.lower())
+            words += split_compound(word.lower())
     return words
 
 
-def unglued(word: str) -> list[str]:
+def split_compound(word: str) -> list[str]:
     """Split two known words, "valannot" into "val" and "annot"; return any other word unchanged."""
-    if word not in KNOWN:
+    if word not in KNOWN_WORDS:
         for place in range(2, len(word) - 1):
-            if word[:place] in KNOWN and word[place:] in KNOWN:
+            if word[:place] in KNOWN_WORDS and word[place:] in KNOWN_WORDS:
                 return [word[:place], word[place:]]
     return [word]
 
 
-def role_of(names: tuple[str, ...]) -> Role | None:
+def role_from_names(names: tuple[str, ...]) -> Role | None:
     """Return the role of files by the names of their folders, outermost first.
 
     The innermost name with a known word decides; within one name, words for labels take precedence
     ("mask_images").
     """
     for name in reversed(names):
-        words = set(words_in(name))
+        words = set(split_words(name))
         if words & MAP_WORDS:
             return "map"
         if words & IMAGE_WORDS:
@@ -211,7 +213,7 @@ def role_of(names: tuple[str, ...]) -> Role | None:
     return None
 
 
-def class_named(name: str) -> str | None:
+def class_from_name(name: str) -> str | None:
     """Return the class that a folder or ending of masks is named after ("1. cat_masks": "cat").
 
     Returns None if the name is not that of a class but only marks maps, their annotator or a
@@ -221,17 +223,19 @@ def class_named(name: str) -> str | None:
     split = [
         word for part in parts for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", part) or [part]
     ]
-    drop = MAP_WORDS | PAINTED_WORDS | CLASS_WORDS | OBJECT_WORDS | KNOWN
+    generic_words = MAP_WORDS | PAINTED_WORDS | CLASS_WORDS | OBJECT_WORDS | KNOWN_WORDS
     if any(word.lower() in ANNOTATOR_WORDS | VARIANT_WORDS for word in split):
         return None
-    remaining = [part for part in parts if not {word for word in words_in(part)} & drop]
-    glued = [word for word in split if word.lower() not in drop and not word.isdecimal()]
-    return " ".join(remaining or glued) or None if glued else None
+    remaining = [part for part in parts if not {word for word in split_words(part)} & generic_words]
+    class_words = [
+        word for word in split if word.lower() not in generic_words and not word.isdecimal()
+    ]
+    return " ".join(remaining or class_words) or None if class_words else None
 
 
-def reading_named(names: tuple[str, ...]) -> tuple[str, Literal["ids", "index"]] | None:
+def kind_from_names(names: tuple[str, ...]) -> tuple[str, Literal["ids", "index"]] | None:
     """Return the word that states what the values of maps are, and its meaning, or None."""
-    for word in (word for name in names for word in words_in(name)):
+    for word in (word for name in names for word in split_words(name)):
         if word in OBJECT_WORDS:
             return word, "ids"
         if word in CLASS_WORDS:
@@ -239,10 +243,10 @@ def reading_named(names: tuple[str, ...]) -> tuple[str, Literal["ids", "index"]]
     return None
 
 
-def split_of(names: tuple[str, ...]) -> str | None:
+def split_from_names(names: tuple[str, ...]) -> str | None:
     """Return the split that folders of these names belong to, outermost first; None if unstated."""
     for name in names:
-        for word in words_in(name):
+        for word in split_words(name):
             if word in SPLIT_NAMES:
                 return SPLIT_NAMES[word]
     return None
@@ -250,10 +254,10 @@ def split_of(names: tuple[str, ...]) -> str | None:
 
 def is_painted(names: tuple[str, ...]) -> bool:
     """Return whether names mark maps that are painted for viewing."""
-    return any(PAINTED_WORDS & set(words_in(name)) for name in names)
+    return any(PAINTED_WORDS & set(split_words(name)) for name in names)
 
 
-def key_of(stem: str) -> tuple[str, str]:
+def parse_key(stem: str) -> tuple[str, str]:
     """Split a file's stem into the key that partners share and the marks around it.
 
     Keys are in one Unicode normal form and without percent encoding.
@@ -261,13 +265,13 @@ def key_of(stem: str) -> tuple[str, str]:
     >>> key_of("0001TP_006690_L")
     ('0001TP_006690', 'l')
     """
-    stem = NUMBERED_MARK.sub(r"\1_\2", decoded(stem))
+    stem = NUMBERED_AFFIX.sub(r"\1_\2", decode_name(stem))
     parts = re.split(r"([_\-. ]+)", stem)  # words at even positions, separators at odd ones
-    marks: list[str] = []
-    while parts and parts[-1].lower() in MARKS:
-        marks.append(parts[-1].lower())
+    affixes: list[str] = []
+    while parts and parts[-1].lower() in KEY_AFFIXES:
+        affixes.append(parts[-1].lower())
         del parts[-2:]
-    while parts and parts[0].lower() in MARKS:
-        marks.append(parts[0].lower())
+    while parts and parts[0].lower() in KEY_AFFIXES:
+        affixes.append(parts[0].lower())
         del parts[:2]
-    return "".join(parts), " ".join(marks)
+    return "".join(parts), " ".join(affixes)

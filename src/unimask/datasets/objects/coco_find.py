@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from unimask.datasets.image_files import is_passed_over
+from unimask.datasets.image_files import is_ignored
 from unimask.datasets.interface import (
     ALL_IMAGES,
     Dataset,
@@ -76,7 +76,7 @@ def coco_jsons(folder: Path) -> list[CocoJson]:
     jsons = []
     for place in (folder, *filter(Path.is_dir, inner)):
         for file in sorted(place.glob("*.json")):
-            if not is_passed_over(file.name) and (json := coco_json(file)) is not None:
+            if not is_ignored(file.name) and (json := coco_json(file)) is not None:
                 jsons.append(json)
     return jsons
 
@@ -248,7 +248,7 @@ def holding(name: str | None, folders: Iterable[Path], but: Path | None = None) 
 def folders_below(folder: Path, levels: int = DEEPEST) -> list[Path]:
     """Return the inner folders of a folder down to some levels, the nearest first."""
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if not is_passed_over(entry.name))
+        names = sorted(entry.name for entry in entries if not is_ignored(entry.name))
     inner = [folder / name for name in names if (folder / name).is_dir()]  # links may form loops
     if levels > 1:
         inner += [below for path in inner for below in folders_below(path, levels - 1)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.datasets.image_files import find_images, image_size, is_passed_over
+from unimask.datasets.image_files import find_images, image_size, is_ignored
 from unimask.datasets.interface import (
     ALL_IMAGES,
     DatasetOptions,
@@ -56,7 +56,7 @@ AXES = ("cx", "cy", "rx", "ry")
 
 def find_cvat(folder: Path) -> DetectedDataset | None:
     """Detect an XML file that begins as CVAT's do; subsets of a project are splits."""
-    listed = (file for file in sorted(folder.glob("*.xml")) if not is_passed_over(file.name))
+    listed = (file for file in sorted(folder.glob("*.xml")) if not is_ignored(file.name))
     files = list(islice(filter(is_cvat, listed), MOST_FILES))
     if not files:
         return None

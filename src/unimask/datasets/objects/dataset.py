@@ -14,7 +14,7 @@ from unimask.datasets.objects.annotations import Annotations, Origin, check_imag
 from unimask.datasets.objects.layers import stack_masks
 from unimask.datasets.objects.outlines import union
 from unimask.datasets.orientation import explain_mismatch
-from unimask.datasets.packed import File, Stream, open_file, path_of, read_file
+from unimask.datasets.packed import File, Stream, file_path, open_file, read_file
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
@@ -54,7 +54,7 @@ class ObjectDataset:
         origin: Origin,
         channels: int = 3,
     ) -> None:
-        self.name, self.images, self.paths = name, images, list(map(path_of, images))
+        self.name, self.images, self.paths = name, images, list(map(file_path, images))
         self.labels, self.annotations, notes = without_void(labels, annotations)
         self.origin, self.channels = origin, channels
         self.window: Window = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unimask.datasets.image_files import ends_below, files_with
+from unimask.datasets.image_files import index_path_ends, list_files
 from unimask.datasets.interface import (
     ALL_IMAGES,
     DatasetOptions,
@@ -27,7 +27,7 @@ from unimask.datasets.objects.labelme_records import (
 )
 from unimask.datasets.objects.outlines import Mask, join
 from unimask.datasets.orientation import explain_mismatch
-from unimask.datasets.packed import File, path_of
+from unimask.datasets.packed import File, file_path
 from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
 from unimask.formats.json_outline import read_json_outline
@@ -50,7 +50,7 @@ def find_labelme(folder: Path) -> DetectedDataset | None:
 
     JSON files of other kinds are skipped with a note.
     """
-    jsons = files_with(folder, ".json")
+    jsons = list_files(folder, ".json")
     files = [file for file in jsons if is_labelme(file)]
     if not files:
         return None
@@ -108,7 +108,7 @@ def open_labelme(
     reader = LabelmeReader(files)
     for other in (file for name, more in splits.items() if name != split for file in more):
         reader.name_classes(read_labelme(other))
-    reader.read(ends_below([folder]), options.channels)
+    reader.read(index_path_ends([folder]), options.channels)
     if reader.left_out:
         warn_left_out(f"{folder}: {reader.left_out} points and lines have no pixels: left out")
     if reader.unfinished:
@@ -204,7 +204,7 @@ class LabelmeReader:
         if told not in (size, (0, 0)):
             hint = explain_mismatch(image, size, told)
             raise DataError(
-                f"{path_of(image)} has {size[1]} x {size[0]} pixels, but its labels in "
+                f"{file_path(image)} has {size[1]} x {size[0]} pixels, but its labels in "
                 f"{self.files[number]} are for {told[1]} x {told[0]}"
                 f"{hint or ': export labels and images together'}"
             )

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.image_files import image_size, is_file, plain_name
+from unimask.datasets.image_files import image_size, is_file, normalise_path
 from unimask.datasets.objects.labelme_records import LabelmeFile, embedded_image
-from unimask.datasets.packed import File, PackedFile, path_of, read_file
+from unimask.datasets.packed import File, PackedFile, file_path, read_file
 from unimask.errors import DataError, ImageError
 from unimask.processing.images import IMAGE_SUFFIXES, RGB
 
@@ -49,7 +49,7 @@ def find_images(
     images: list[File] = []
     for row, (file, content) in enumerate(zip(files, contents, strict=True)):
         path_image, own = path_images[row], image_beside(file)
-        last = plain_name(content.imagePath or "").rsplit("/", 1)[-1]
+        last = normalise_path(content.imagePath or "").rsplit("/", 1)[-1]
         if path_image is not None and own is not None and path_image != own:
             images.append(chosen(file, content, path_image, own, shared=claims[path_image] > 1))
         elif path_image is not None or own is not None:
@@ -70,7 +70,7 @@ def find_images(
 
 def named_image(file: Path, content: LabelmeFile) -> Path | None:
     """Return the image that `imagePath` names, or one of its file name beside the JSON file."""
-    plain = plain_name(content.imagePath or "")
+    plain = normalise_path(content.imagePath or "")
     for candidate in (file.parent / plain, file.parent / plain.rsplit("/", 1)[-1]):
         if plain and is_file(candidate):
             return candidate
@@ -125,10 +125,10 @@ def check_distinct(files: Sequence[Path], images: Sequence[File]) -> None:
     """
     first: dict[Path, Path] = {}
     for file, image in zip(files, images, strict=True):
-        other = first.setdefault(path_of(image), file)
+        other = first.setdefault(file_path(image), file)
         if other is not file:
             raise DataError(
-                f"{other} and {file.name} both label {path_of(image).name}: keep one of them, or "
+                f"{other} and {file.name} both label {file_path(image).name}: keep one of them, or "
                 "join their shapes in one file"
             )
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.image_files import find_images, images_below, is_passed_over, walk
+from unimask.datasets.image_files import find_images, is_ignored, list_images, walk_folders
 from unimask.datasets.interface import (
     ALL_IMAGES,
     Dataset,
@@ -41,7 +41,7 @@ Names = tuple[str, ...]
 def find_yolo(folder: Path) -> DetectedDataset | None:
     """Detect a YAML file that names classes and splits, or label files with a line per object."""
     files = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
-    files = sorted(file for file in files if not is_passed_over(file.name))
+    files = sorted(file for file in files if not is_ignored(file.name))
     files.sort(key=lambda file: file.stem.lower() not in USUAL)
     described = [file for file in files if describes(file)]
     if not described:
@@ -96,7 +96,7 @@ def has_images(place: Path) -> bool:
     if place.is_dir():
         return any(
             is_image(folder / name, IMAGE_SUFFIXES)
-            for folder, names in walk(place)
+            for folder, names in walk_folders(place)
             for name in names
         )
     return place.stat().st_size > 0
@@ -139,7 +139,7 @@ def label_files(folder: Path) -> Iterator[Path]:
     """Yield the text files in a folder and below it that may be labels."""
     return (
         place / name
-        for place, names in walk(folder)
+        for place, names in walk_folders(folder)
         for name in names
         if name.lower().endswith(".txt") and name.lower() not in LISTS and name not in SPLIT_LISTS
     )
@@ -187,7 +187,7 @@ def open_named(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
             f"{folder} has YOLO labels, but nothing names their classes: add a data.yaml, or a "
             "classes.txt with one name a line, or give names (--names)"
         )
-    return open_yolo(folder.absolute().name, images_below(images), names, options)
+    return open_yolo(folder.absolute().name, list_images(images), names, options)
 
 
 def names_file(folder: Path) -> Path | None:
@@ -243,7 +243,7 @@ def images_of(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Path]
     listed = False
     for place in places_of(file, content, key):
         if place.is_dir():
-            images += images_below(place)
+            images += list_images(place)
         else:
             names = [line.strip() for line in read_text(place).splitlines() if line.strip()]
             images += find_images(names, (place.parent, file.parent), place)

@@ -9,7 +9,13 @@ from jaxtyping import Float
 
 from unimask.datasets.image_files import image_size
 from unimask.datasets.interface import DatasetOptions, UnlabelledError, add_notes
-from unimask.datasets.name_forms import by_form, composed, decoded, names_in, small
+from unimask.datasets.name_forms import (
+    casefold_name,
+    compose_unicode,
+    decode_name,
+    group_by_form,
+    list_names,
+)
 from unimask.datasets.objects.annotations import Collector
 from unimask.datasets.objects.dataset import ObjectDataset, object_labels
 from unimask.datasets.objects.outlines import CORNERS, read_polygons, rectangle
@@ -54,9 +60,9 @@ class LabelFiles:
         names = self.names(folder)
         if stem in names:
             return folder / names[stem]
-        for form in (composed, decoded, small) if names else ():
+        for form in (compose_unicode, decode_name, casefold_name) if names else ():
             if (folder, form) not in self.forms:
-                self.forms[folder, form] = by_form(names, form)
+                self.forms[folder, form] = group_by_form(names, form)
             candidates = self.forms[folder, form].get(form(stem), ())
             if len(candidates) == 1:
                 return folder / names[candidates[0]]
@@ -65,7 +71,7 @@ class LabelFiles:
     def names(self, folder: Path) -> dict[str, str]:
         """Return the text files of a folder by their stems."""
         if folder not in self.listed:
-            files = [name for name in sorted(names_in(folder)) if name.lower().endswith(".txt")]
+            files = [name for name in sorted(list_names(folder)) if name.lower().endswith(".txt")]
             self.listed[folder] = {name[:-4]: name for name in files if name[0] != "."}
         return self.listed[folder]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.maps.words import role_of
+from unimask.datasets.maps.words import role_from_names
 from unimask.errors import DataError
 
 IMAGES = ("image", "pixel_values", "img", "picture", "photo", "rgb", "input", "jpg", "png")
@@ -64,7 +64,7 @@ def find_columns(features: Mapping[str, Any], place: Path) -> Columns:
         DataError: There is no column of images, or none of labels.
     """
     images = [name for name, feature in features.items() if is_image(feature)]
-    maps = [name for name in images if role_of((name,)) == "map"]
+    maps = [name for name in images if role_from_names((name,)) == "map"]
     plain = [name for name in images if name not in maps]
     first = field(dict.fromkeys(plain), IMAGES) or next(iter(plain), None)
     if first is None:

@@ -66,7 +66,7 @@ def open_packed_objects(
     for number, name in class_names(tables, columns, named, options, place).items():
         reader.take("categories", {"id": number, "name": name})
     selected = [columns.objects, *(name for name in ("height", "width") if name in table.features)]
-    called_by_row = {row: file.called.name for row, file in zip(rows, files, strict=True)}
+    called_by_row = {row: file.virtual_path.name for row, file in zip(rows, files, strict=True)}
     for row, content in enumerate(table.select_columns(selected)):
         if row not in called_by_row:
             continue

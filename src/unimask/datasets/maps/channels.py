@@ -17,8 +17,8 @@ from unimask.datasets.maps.dataset import MapDataset
 from unimask.datasets.maps.label_map import read_channels
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.maps.sampled_maps import Glimpse
-from unimask.datasets.maps.scanned_values import NOTHING, SCANNED
+from unimask.datasets.maps.sampled_maps import MapStatistics
+from unimask.datasets.maps.scanned_values import MAX_SCANNED_MAPS, UNLABELLED_VALUES
 from unimask.datasets.maps.segments import Meaning, segment_maps
 from unimask.errors import DataError
 from unimask.labels import LabelSet
@@ -35,7 +35,7 @@ COUNTED = 0.5
 objects."""
 
 
-def are_channels(seen: Sequence[Glimpse]) -> bool:
+def are_channels(seen: Sequence[MapStatistics]) -> bool:
     """Return whether red looks like a class and green like an object number, with blue always 0.
 
     Masks painted only in shades of red do not number objects: their colours are classes.
@@ -109,7 +109,9 @@ def channel_maps(
     """
     codes = codes_in(files)
     things = {code // OBJECTS for code in codes if code % OBJECTS}
-    names, notes = names_of(sorted({code // OBJECTS for code in codes} - {*NOTHING}), tables)
+    names, notes = names_of(
+        sorted({code // OBJECTS for code in codes} - {*UNLABELLED_VALUES}), tables
+    )
     values = [red for red, name in sorted(names.items()) if not is_void(name)]
     if options.names is not None:
         if len(options.names) != len(values):
@@ -120,7 +122,7 @@ def channel_maps(
         tuple(BACKGROUND if red is None else names[red] for red in reds),
         tuple(red is not None and (red in things or not is_seen(red, codes)) for red in reds),
     )
-    label_of: dict[int, int | None] = dict.fromkeys([*NOTHING, *names])
+    label_of: dict[int, int | None] = dict.fromkeys([*UNLABELLED_VALUES, *names])
     label_of |= {red: label for label, red in enumerate(reds) if red is not None}
     classes = ChannelClasses(labels, label_of, reds.index(None if None in reds else 0))
     info = DatasetInfo(
@@ -152,7 +154,7 @@ def codes_in(files: Sequence[MapFile]) -> set[int]:
         DataError: A map cannot be read.
     """
     with ThreadPoolExecutor() as pool:
-        sample = files[:: -(-len(files) // SCANNED)]
+        sample = files[:: -(-len(files) // MAX_SCANNED_MAPS)]
         return {code for codes in pool.map(codes_of, sample) for code in codes}
 
 

@@ -8,12 +8,17 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.datasets.maps.class_table import ClassTable, Row, is_void
-from unimask.datasets.maps.kinds import PAIR, Reading
+from unimask.datasets.maps.interpretation import BINARY_CLASSES, Interpretation
 from unimask.datasets.maps.known_maps import known_maps
 from unimask.datasets.maps.label_map import hex_of, read_colours, read_numbers
 from unimask.datasets.maps.mask_set import MapFile, first_file
-from unimask.datasets.maps.sampled_maps import Glimpse
-from unimask.datasets.maps.scanned_values import NOTHING, are_greys, unknown_values, values_in
+from unimask.datasets.maps.sampled_maps import MapStatistics
+from unimask.datasets.maps.scanned_values import (
+    UNLABELLED_VALUES,
+    are_grey_classes,
+    find_unlabelled_values,
+    scan_values,
+)
 from unimask.datasets.packed import file_path
 from unimask.errors import DataError
 from unimask.label_sets import recognise
@@ -80,8 +85,8 @@ class Classes:
 
 
 def classes_of(
-    reading: Reading,
-    seen: Sequence[Glimpse],
+    reading: Interpretation,
+    seen: Sequence[MapStatistics],
     files: Sequence[MapFile],
     tables: Sequence[ClassTable],
     names: tuple[str, ...] | None,
@@ -102,7 +107,7 @@ def classes_of(
     painted = next((t for t in tables if t.coloured and has_all(t, seen)), None)
     if reading.kind == "colour" or painted is not None:
         classes = by_colours(painted or next((t for t in tables if t.coloured), None), seen, files)
-    elif reading.kind == "binary" and (tables or reading.cut is not None):
+    elif reading.kind == "binary" and (tables or reading.threshold is not None):
         classes = of_binary(reading, seen, tables)
     elif tables:
         classes = by_values(tables[0], seen, files)
@@ -112,36 +117,36 @@ def classes_of(
 
 
 def unnamed(
-    reading: Reading,
-    seen: Sequence[Glimpse],
+    reading: Interpretation,
+    seen: Sequence[MapStatistics],
     files: Sequence[MapFile],
     names: tuple[str, ...] | None,
 ) -> Classes:
     """Return the classes of maps of numbers that have no table."""
-    values = values_in(files, coloured=False)
+    values = scan_values(files, coloured=False)
     known = known_maps(values, [file_path(first_file(file)) for file in files], coloured=False)
     if known is not None and (names is None or len(names) < len(values)):
         return of_rows(known.rows(), known.name, coloured=False)
-    if reading.kind == "binary" and len(values) <= PAIR:
+    if reading.kind == "binary" and len(values) <= BINARY_CLASSES:
         return of_binary(reading, seen, ())
-    ignored = unknown_values(values, seen, names)
+    ignored = find_unlabelled_values(values, seen, names)
     return as_found(values, coloured=False, ignored=ignored, evidence=reading.evidence)
 
 
-def has_all(table: ClassTable, seen: Sequence[Glimpse]) -> bool:
+def has_all(table: ClassTable, seen: Sequence[MapStatistics]) -> bool:
     """Return whether a table has every colour that the sampled maps display."""
     colours = {row.colour for row in table.rows}
-    return all(set(each.shown.tolist()) <= colours for each in seen)
+    return all(set(each.displayed_colours.tolist()) <= colours for each in seen)
 
 
 def by_colours(
-    table: ClassTable | None, seen: Sequence[Glimpse], files: Sequence[MapFile]
+    table: ClassTable | None, seen: Sequence[MapStatistics], files: Sequence[MapFile]
 ) -> Classes:
     """Return the classes of a table's colours, or of the colours that occur if no table fits."""
     if table is not None and share_of(table, seen) >= FITTING:
         rows = [(row, row.colour or 0) for row in table.rows]
         return of_rows(rows, str(table.path), coloured=True)
-    values = values_in(files, coloured=True)
+    values = scan_values(files, coloured=True)
     known = known_maps(values, [file_path(first_file(file)) for file in files], coloured=True)
     if known is not None:
         return of_rows(known.rows(), known.name, coloured=True)
@@ -154,14 +159,16 @@ def by_colours(
     return Classes(found.labels, found.label_of, True, notes)
 
 
-def share_of(table: ClassTable, seen: Sequence[Glimpse]) -> float:
+def share_of(table: ClassTable, seen: Sequence[MapStatistics]) -> float:
     """Return the share of pixels whose colour is in a table."""
     colours = [row.colour for row in table.rows if row.colour is not None]
-    known = sum(int(each.counts[np.isin(each.shown, colours)].sum()) for each in seen)
+    known = sum(int(each.counts[np.isin(each.displayed_colours, colours)].sum()) for each in seen)
     return known / max(1, sum(int(each.counts.sum()) for each in seen))
 
 
-def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[MapFile]) -> Classes:
+def by_values(
+    table: ClassTable, seen: Sequence[MapStatistics], files: Sequence[MapFile]
+) -> Classes:
     """Return the classes of a table's values: its stated values, else positions from 0.
 
     If a table has n names counted from 0 and the largest value in the maps is n, the table omits
@@ -175,13 +182,13 @@ def by_values(table: ClassTable, seen: Sequence[Glimpse], files: Sequence[MapFil
     if sorted(code for _, code in rows) != list(range(len(rows))):
         return of_rows(rows, str(table.path), coloured=False)
     if any(row.value is None for row in table.rows):
-        values = values_in(files, coloured=False)
-        if len(values) == len(rows) and are_greys(values):
+        values = scan_values(files, coloured=False)
+        if len(values) == len(rows) and are_grey_classes(values):
             ordered = [(row, value) for (row, _), value in zip(rows, values, strict=True)]
             return of_rows(ordered, str(table.path), coloured=False)
     else:
         values = sorted({value for each in seen for value in each.values.tolist()})
-    largest = max((value for value in values if value not in NOTHING), default=0)
+    largest = max((value for value in values if value not in UNLABELLED_VALUES), default=0)
     if largest == len(rows) and not any(is_void(row.name) for row, code in rows if code == 0):
         known = recognise([row.name for row, _ in rows]) is not None
         first = Row("unlabelled" if known else "background")
@@ -203,7 +210,7 @@ def of_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> 
     names = list(dict.fromkeys(row.name for row, _ in rows if not is_void(row.name)))
     if not names:
         raise DataError(f"{source} names no class: give one name per line")
-    label_of: dict[int, int] = {} if coloured else dict.fromkeys(NOTHING, IGNORED)
+    label_of: dict[int, int] = {} if coloured else dict.fromkeys(UNLABELLED_VALUES, IGNORED)
     for row, code in rows:
         label_of[code] = IGNORED if is_void(row.name) else names.index(row.name)
     colours = {row.name: row.colour for row, _ in reversed(rows)}
@@ -216,7 +223,9 @@ def of_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> 
     return Classes(labels, label_of, coloured, notes)
 
 
-def of_binary(reading: Reading, seen: Sequence[Glimpse], tables: Sequence[ClassTable]) -> Classes:
+def of_binary(
+    reading: Interpretation, seen: Sequence[MapStatistics], tables: Sequence[ClassTable]
+) -> Classes:
     """Return one class and its background, with the names of a table that has one or two rows."""
     names = ("background", "foreground")
     notes = f"{names[0]} is 0"
@@ -226,8 +235,10 @@ def of_binary(reading: Reading, seen: Sequence[Glimpse], tables: Sequence[ClassT
         names = table_names if len(table_names) == 2 else (names[0], *table_names)
         notes = f"names of {table.path.name}"
     top = max(int(each.values[-1]) for each in seen if each.values.size)
-    notes += f", {reading.evidence}" if reading.cut is not None else f", {names[1]} is {top}"
-    classes = Classes(LabelSet(names, (False, False)), {0: 0, top: 1}, False, notes, reading.cut)
+    notes += f", {reading.evidence}" if reading.threshold is not None else f", {names[1]} is {top}"
+    classes = Classes(
+        LabelSet(names, (False, False)), {0: 0, top: 1}, False, notes, reading.threshold
+    )
     return renamed(classes, names) if any(map(is_void, names)) else classes
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unimask.datasets.image_files import data_subfolders
-from unimask.datasets.maps.words import (
+from unimask.datasets.maps.folder_words import (
     MAP_WORDS,
     Role,
     parse_key,
@@ -181,10 +181,10 @@ def merge_sets(sets: Sequence[FileSet]) -> list[FileSet]:
     """Merge sets of one folder and one kind: "x_mask" and "x_mask_1"."""
     merged: dict[tuple[object, ...], FileSet] = {}
     for number, each in enumerate(sets):
-        key = (each.folders, each.affixes) if each.role == "map" else (number,)
-        other = merged.get(key)
+        group = (each.folders, each.affixes) if each.role == "map" else (number,)
+        other = merged.get(group)
         if other is None or not (each.siblings or other.siblings):
-            merged[key if other is None else (number,)] = each
+            merged[group if other is None else (number,)] = each
             continue
         first, later = (other, each) if each.siblings else (each, other)
         siblings = dict(later.siblings)
@@ -192,7 +192,7 @@ def merge_sets(sets: Sequence[FileSet]) -> list[FileSet]:
             if key in first.files:
                 siblings[key] = (path, *siblings.get(key, ()))
         files = {**later.files, **first.files}
-        merged[key] = replace(first, files=files, siblings=siblings)
+        merged[group] = replace(first, files=files, siblings=siblings)
     return list(merged.values())
 
 

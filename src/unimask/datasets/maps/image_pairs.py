@@ -15,13 +15,13 @@ from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.class_table import ClassTable, find_tables, folders_above, names_things
 from unimask.datasets.maps.classes import Classes, classes_of, renamed
 from unimask.datasets.maps.dataset import MapDataset
-from unimask.datasets.maps.kinds import read_meaning
+from unimask.datasets.maps.interpretation import interpret_maps
+from unimask.datasets.maps.map_selection import select_map_sets
 from unimask.datasets.maps.mask_set import MapFile, first_file
-from unimask.datasets.maps.meaning import in_words
 from unimask.datasets.maps.partners import Layout, Pairs, find_layout
-from unimask.datasets.maps.rivals import resolve
-from unimask.datasets.maps.sampled_maps import glimpses, looks_like_maps
-from unimask.datasets.maps.scanned_values import informative_glimpses
+from unimask.datasets.maps.sampled_maps import are_label_maps, sample_statistics
+from unimask.datasets.maps.scanned_values import sample_informative_maps
+from unimask.datasets.maps.value_description import in_words
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 
@@ -39,7 +39,7 @@ KINDS = (instance_ids.FORMAT, channels.FORMAT)
 
 def find_image_pairs(folder: Path) -> DetectedDataset | None:
     """Detect label maps that share the names of images, in folders of any name."""
-    layout = find_layout(folder, looks_like_maps)
+    layout = find_layout(folder, are_label_maps)
     if not layout.matches:
         return None
     splits = layout.pair_by_split(lambda match: match.map_sets[0].files)
@@ -53,8 +53,8 @@ def open_layout(folder: Path, layout: Layout, split: str, options: DatasetOption
     Raises:
         DataError: A map cannot be read, images have several maps, or a table does not fit.
     """
-    resolution = resolve(layout, options.masks, options.format)
-    splits = layout.pair_by_split(resolution.maps_of)
+    resolution = select_map_sets(layout, options.masks, options.format)
+    splits = layout.pair_by_split(resolution.select_maps)
     files = [file for each in splits.values() for file in each.maps]
     if split not in splits or not splits[split].maps:
         raise DataError(f"{folder} has no maps called {', '.join(resolution.names)} in {split}")
@@ -62,7 +62,7 @@ def open_layout(folder: Path, layout: Layout, split: str, options: DatasetOption
     naming = [*reversed(places), folder.parent]
     if resolution.classes:
         dataset = class_masks(splits[split], folder, resolution.classes, options)
-    elif resolution.separate:
+    elif resolution.masks_are_objects:
         dataset = instance_ids.instance_ids(splits[split], folder, naming, options)
     else:
         find = partial(find_tables, places)
@@ -121,12 +121,12 @@ def open_maps(
         return channels.channel_maps(pairs, files, folder, tables, options)
     thinged = options.format is None and any(names_things(p / "labels.json") for p in naming)
     named = bool(tables) or thinged or options.names is not None
-    seen = glimpses(files) if named else informative_glimpses(files)
-    reading = read_meaning(
+    seen = sample_statistics(files) if named else sample_informative_maps(files)
+    reading = interpret_maps(
         seen,
         classes=len(tables[0].rows) if tables else 0,
-        thinged=thinged,
-        semantic=options.format == semantic.FORMAT,
+        has_thing_names=thinged,
+        is_semantic=options.format == semantic.FORMAT,
     )
     if reading.kind == "ids":
         return instance_ids.instance_ids(pairs, folder, naming, options, reading.evidence)

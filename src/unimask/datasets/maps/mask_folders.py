@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from unimask.datasets.maps.file_sets import FileSet
-from unimask.datasets.maps.words import class_from_name, parse_key
+from unimask.datasets.maps.folder_words import class_from_name, parse_key
 from unimask.errors import DataError
 
 OWNED = 0.5

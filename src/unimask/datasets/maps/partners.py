@@ -13,6 +13,7 @@ from unimask.datasets.maps.file_sets import (
     key_by_image_names,
     set_common_folders,
 )
+from unimask.datasets.maps.folder_words import is_painted, parse_key
 from unimask.datasets.maps.key_forms import (
     lower_case_keys,
     numbered_sets,
@@ -21,7 +22,6 @@ from unimask.datasets.maps.key_forms import (
 )
 from unimask.datasets.maps.mask_folders import folders_by_image, masks_of_one
 from unimask.datasets.maps.mask_set import MapFile
-from unimask.datasets.maps.words import is_painted, parse_key
 from unimask.datasets.packed import File, file_path
 from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
@@ -155,20 +155,24 @@ def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Matc
             by_key[key].append(map_set)
     image_folders = {image_set.folders for image_set in images}
     matches: list[Match] = []
-    for photos in images:
-        nearby = [*by_folder[photos.folders], *by_folder[photos.folders[:-1]]]
-        nearby = list({id(labels): labels for labels in nearby}.values())
-        if any(labels.folders == photos.folders for labels in nearby):  # exclude other images' maps
+    for image_set in images:
+        nearby = [*by_folder[image_set.folders], *by_folder[image_set.folders[:-1]]]
+        nearby = list({id(map_set): map_set for map_set in nearby}.values())
+        if any(
+            map_set.folders == image_set.folders for map_set in nearby
+        ):  # exclude other images' maps
             nearby = [
-                e for e in nearby if e.folders == photos.folders or e.folders not in image_folders
+                e
+                for e in nearby
+                if e.folders == image_set.folders or e.folders not in image_folders
             ]
-        map_sets = find_map_sets(photos, nearby) or find_map_sets(
-            photos, sets_sharing_keys(photos, by_key)
+        map_sets = find_map_sets(image_set, nearby) or find_map_sets(
+            image_set, sets_sharing_keys(image_set, by_key)
         )
         if map_sets:
-            matches.append(Match(photos, tuple(map_sets)))
-        elif len(photos.files) == 1 and (masks := masks_of_one(photos, nearby)) is not None:
-            matches.append(Match(photos, (masks,), tuple(photos.files)))
+            matches.append(Match(image_set, tuple(map_sets)))
+        elif len(image_set.files) == 1 and (masks := masks_of_one(image_set, nearby)) is not None:
+            matches.append(Match(image_set, (masks,), tuple(image_set.files)))
     matched = {id(match.map_sets[0]) for match in matches if match.images.role == "image"}
     return [  # files beside the images with the same maps ("depth/") are not images
         match
@@ -262,17 +266,19 @@ def sample_files(each: FileSet, count: int = 3) -> list[Path]:
 def find_map_sets(images: FileSet, candidates: Sequence[FileSet]) -> list[FileSet]:
     """Return the map sets for images of the same split in the nearest folder, most likely first."""
     fitting = [
-        maps
-        for maps in candidates
-        if {images.split, maps.split} in ({images.split}, {images.split, None})
-        and partner_share(images, maps) >= MIN_PARTNER_SHARE
+        map_set
+        for map_set in candidates
+        if {images.split, map_set.split} in ({images.split}, {images.split, None})
+        and partner_share(images, map_set) >= MIN_PARTNER_SHARE
     ]
     fitting.sort(key=partial(map_set_order, images))
-    unpainted = [labels for labels in fitting if not is_painted((*labels.folders, labels.affixes))]
+    unpainted = [
+        map_set for map_set in fitting if not is_painted((*map_set.folders, map_set.affixes))
+    ]
     likely = unpainted or fitting[:1]
-    nearest = max((count_shared_folders(images, labels) for labels in likely), default=0)
+    nearest = max((count_shared_folders(images, map_set) for map_set in likely), default=0)
     min_shared = min(nearest, max(0, len(images.folders) - 1))
-    return [labels for labels in likely if count_shared_folders(images, labels) >= min_shared]
+    return [map_set for map_set in likely if count_shared_folders(images, map_set) >= min_shared]
 
 
 def count_shared_folders(images: FileSet, maps: FileSet) -> int:

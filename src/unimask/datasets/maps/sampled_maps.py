@@ -15,42 +15,45 @@ from unimask.datasets.maps.map_file import ARRAYS, COLOURS
 from unimask.datasets.maps.mask_set import MapFile, MaskSet
 from unimask.labels import IGNORE_LABEL
 
-LOOKED_AT = 16
+MAX_SAMPLED_MAPS = 16
 """Number of maps that are opened to determine what the maps hold."""
 
-FLAT = 0.75
+MIN_FLAT_SHARE = 0.75
 """Minimum share of equal neighbouring pixels for an image to be a label map."""
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class MapStatistics:
     """Statistics of one sampled map.
 
     Attributes:
         file: The map.
         values: Values, or packed colours, that occur in the map, ascending.
         counts: Number of pixels of each value.
-        flat: Number of pixels of each value whose four neighbours have the same value; empty for
-            colours.
+        flat_counts: Number of pixels of each value whose four neighbours have the same value; empty
+            for colours.
         coloured: Whether `values` are packed colours.
-        shown: Packed colour in which each value is displayed, by the palette or as a grey.
-        deep: Whether the values need more than 8 bits.
-        pieces: Number of connected components of each value above 0; empty for colours.
-        paged: Whether the values are page numbers of the file, each page a mask.
+        displayed_colours: Packed colour in which each value is displayed, by the palette or as a
+            grey.
+        is_deep: Whether the values need more than 8 bits.
+        num_components: Number of connected components of each value above 0; empty for colours.
+        is_paged: Whether the values are page numbers of the file, each page a mask.
     """
 
     file: MapFile
     values: np.ndarray
     counts: np.ndarray
-    flat: np.ndarray
+    flat_counts: np.ndarray
     coloured: bool
-    shown: np.ndarray
-    deep: bool
-    pieces: np.ndarray
-    paged: bool = False
+    displayed_colours: np.ndarray
+    is_deep: bool
+    num_components: np.ndarray
+    is_paged: bool = False
 
 
-def glimpses(files: Sequence[MapFile], count: int = LOOKED_AT) -> list[Glimpse]:
+def sample_statistics(
+    files: Sequence[MapFile], count: int = MAX_SAMPLED_MAPS
+) -> list[MapStatistics]:
     """Sample some maps, evenly spaced over all of them.
 
     Raises:
@@ -58,73 +61,89 @@ def glimpses(files: Sequence[MapFile], count: int = LOOKED_AT) -> list[Glimpse]:
     """
     sample = list(files)[:: -(-len(files) // count)]
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(glimpse, sample))
+        return list(pool.map(map_statistics, sample))
 
 
-def glimpse(file: MapFile) -> Glimpse:
+def map_statistics(file: MapFile) -> MapStatistics:
     """Compute the statistics of one map."""
-    pixels, palette, paged = stored(file)
-    coloured = pixels.ndim == 3 and not is_grey(pixels)
-    if coloured:
+    pixels, palette, is_paged = stored(file)
+    is_coloured = pixels.ndim == 3 and not is_grey(pixels)
+    if is_coloured:
         codes = packed(pixels)
     else:
         codes = to_whole_numbers(pixels[..., 0] if pixels.ndim == 3 else pixels, file)
     values, counts = np.unique(codes, return_counts=True)
-    few = not coloured and len(values) <= 4 * COLOURS
-    pieces = count_pieces(codes, values) if few else np.zeros(0, np.int64)
-    flat = count_flat(codes, values) if few else np.zeros(0, np.int64)
-    floats = pixels.dtype.kind == "f"
-    wide_by_habit = file.suffix.lower() in ARRAYS or isinstance(file, MaskSet) or paged or floats
-    deep = codes.dtype.itemsize > 1 and not wide_by_habit
-    deep = not coloured and (deep or bool(values.size and values[-1] > IGNORE_LABEL))
-    shown = values if coloured else values.astype(np.int64) * 0x010101
+    has_few_values = not is_coloured and len(values) <= 4 * COLOURS
+    num_components = count_components(codes, values) if has_few_values else np.zeros(0, np.int64)
+    flat_counts = count_flat_pixels(codes, values) if has_few_values else np.zeros(0, np.int64)
+    is_float = pixels.dtype.kind == "f"
+    is_wide_by_default = (
+        file.suffix.lower() in ARRAYS or isinstance(file, MaskSet) or is_paged or is_float
+    )
+    is_deep = codes.dtype.itemsize > 1 and not is_wide_by_default
+    is_deep = not is_coloured and (is_deep or bool(values.size and values[-1] > IGNORE_LABEL))
+    displayed_colours = values if is_coloured else values.astype(np.int64) * 0x010101
     if palette is not None:
-        shown = packed(palette)[values]
-    return Glimpse(file, values, counts, flat, coloured, shown, deep, pieces, paged)
+        displayed_colours = packed(palette)[values]
+    return MapStatistics(
+        file,
+        values,
+        counts,
+        flat_counts,
+        is_coloured,
+        displayed_colours,
+        is_deep,
+        num_components,
+        is_paged,
+    )
 
 
-def count_pieces(codes: Codes, values: np.ndarray) -> np.ndarray:
+def count_components(codes: Codes, values: np.ndarray) -> np.ndarray:
     """Count the connected components of each value above 0, with 8-connectivity."""
     boxes = ndimage.find_objects(np.searchsorted(values, codes).astype(np.int32) + 1)
-    pieces = [
-        count_regions(codes[box] == value)
+    counts = [
+        count_mask_components(codes[box] == value)
         for value, box in zip(values.tolist(), boxes, strict=True)
         if value != 0 and box is not None
     ]
-    return np.array(pieces, np.int64)
+    return np.array(counts, np.int64)
 
 
-def count_regions(mask: Bool[np.ndarray, "h w"]) -> int:
+def count_mask_components(mask: Bool[np.ndarray, "h w"]) -> int:
     """Count the connected components of a mask, with 8-connectivity."""
     _, count = ndimage.label(mask, np.ones((3, 3)))  # type: ignore[misc]
     return int(count)
 
 
-def count_flat(codes: Codes, values: np.ndarray) -> np.ndarray:
+def count_flat_pixels(codes: Codes, values: np.ndarray) -> np.ndarray:
     """Count the pixels of each value whose upper, lower, left and right neighbours share it."""
-    flat = np.ones(codes.shape, bool)
-    down, right = codes[1:] == codes[:-1], codes[:, 1:] == codes[:, :-1]
-    flat[1:] &= down
-    flat[:-1] &= down
-    flat[:, 1:] &= right
-    flat[:, :-1] &= right
-    return np.bincount(np.searchsorted(values, codes[flat]), minlength=len(values))
+    is_flat = np.ones(codes.shape, bool)
+    equals_below, equals_right = codes[1:] == codes[:-1], codes[:, 1:] == codes[:, :-1]
+    is_flat[1:] &= equals_below
+    is_flat[:-1] &= equals_below
+    is_flat[:, 1:] &= equals_right
+    is_flat[:, :-1] &= equals_right
+    return np.bincount(np.searchsorted(values, codes[is_flat]), minlength=len(values))
 
 
-def looks_like_maps(paths: Sequence[Path]) -> bool:
+def are_label_maps(paths: Sequence[Path]) -> bool:
     """Return whether all files are label maps rather than photographs: most neighbours are equal.
 
     Files that cannot be read and files in a lossy format do not count as label maps.
     """
-    return all(path.suffix.lower() not in LOSSY and is_flat(path) for path in paths)
+    return all(path.suffix.lower() not in LOSSY and is_label_map(path) for path in paths)
 
 
-def is_flat(path: Path) -> bool:
+def is_label_map(path: Path) -> bool:
     """Return whether most pixels equal their right neighbour and few different values occur."""
     try:
         pixels = stored(path).pixels
     except Exception:  # whatever fails to decode is not a label map
         return False
     codes = packed(pixels) if pixels.ndim == 3 else pixels
-    few = len(np.unique(codes)) <= COLOURS
-    return few and bool((codes[:, 1:] == codes[:, :-1]).mean() >= FLAT) if codes.size else False
+    has_few_values = len(np.unique(codes)) <= COLOURS
+    return (
+        has_few_values and bool((codes[:, 1:] == codes[:, :-1]).mean() >= MIN_FLAT_SHARE)
+        if codes.size
+        else False
+    )

@@ -6,29 +6,29 @@ from functools import partial
 
 import numpy as np
 
-from unimask.datasets.maps.kinds import totals
+from unimask.datasets.maps.interpretation import sum_counts
 from unimask.datasets.maps.label_map import Codes, hex_of, read_colours, read_numbers, stored
 from unimask.datasets.maps.map_file import COLOURS
 from unimask.datasets.maps.mask_set import MapFile, first_file
-from unimask.datasets.maps.sampled_maps import LOOKED_AT, Glimpse, glimpses
+from unimask.datasets.maps.sampled_maps import MAX_SAMPLED_MAPS, MapStatistics, sample_statistics
 from unimask.datasets.packed import file_path
 from unimask.errors import DataError
 from unimask.labels import IGNORE_LABEL
 
-SCANNED = 2000
+MAX_SCANNED_MAPS = 2000
 """Maximum number of maps that are scanned, evenly spaced over all of them."""
 
-NOTHING: tuple[int, ...] = (IGNORE_LABEL, 65535)
+UNLABELLED_VALUES: tuple[int, ...] = (IGNORE_LABEL, 65535)
 """Values of unlabelled pixels in maps of 8 and of 16 bits."""
 
-GREYS = 8
+MAX_GREY_CLASSES = 8
 """Maximum number of classes that are drawn as greys from black to white."""
 
-SPREAD, UNEVEN = 16, 4
+MIN_GREY_GAP, MAX_GREY_GAP_RATIO = 16, 4
 """Minimum distance of such greys, and maximum ratio of the largest distance to the smallest."""
 
 
-def values_in(files: Sequence[MapFile], *, coloured: bool) -> list[int]:
+def scan_values(files: Sequence[MapFile], *, coloured: bool) -> list[int]:
     """Return all values or packed colours of maps in ascending order.
 
     Raises:
@@ -36,26 +36,26 @@ def values_in(files: Sequence[MapFile], *, coloured: bool) -> list[int]:
     """
     occurring: set[int] = set()
     with ThreadPoolExecutor() as pool:
-        sample = files[:: -(-len(files) // SCANNED)]
-        for values in pool.map(partial(values_of, coloured=coloured), sample):
+        sample = files[:: -(-len(files) // MAX_SCANNED_MAPS)]
+        for values in pool.map(partial(map_values, coloured=coloured), sample):
             occurring.update(values)
     if coloured:
-        check_colours(len(occurring), file_path(first_file(files[0])).parent)
+        check_num_colours(len(occurring), file_path(first_file(files[0])).parent)
     return sorted(occurring)
 
 
-def values_of(file: MapFile, *, coloured: bool) -> list[int]:
+def map_values(file: MapFile, *, coloured: bool) -> list[int]:
     """Return the values or packed colours of one map."""
     codes: Codes = read_colours(file) if coloured else read_numbers(file)
     starts = np.ones(codes.shape, bool)
     starts[:, 1:] = codes[:, 1:] != codes[:, :-1]  # sort only the first pixel of each run
     values = np.unique(codes[starts])
     if coloured:
-        check_colours(len(values), file)
+        check_num_colours(len(values), file)
     return values.tolist()
 
 
-def check_colours(count: int, where: object) -> None:
+def check_num_colours(count: int, where: object) -> None:
     """Raise if there are more colours than label maps have.
 
     Raises:
@@ -68,46 +68,46 @@ def check_colours(count: int, where: object) -> None:
         )
 
 
-def informative_glimpses(files: Sequence[MapFile]) -> list[Glimpse]:
+def sample_informative_maps(files: Sequence[MapFile]) -> list[MapStatistics]:
     """Sample some maps, and others if all pixels of the sample are alike.
 
     Raises:
         DataError: A map cannot be read, or all pixels of all maps are alike.
     """
-    seen = glimpses(files)
-    if len(np.unique(np.concatenate([each.shown for each in seen]))) > 1:
-        return seen
-    first = np.asarray(stored(seen[0].file).pixels[0, 0])
+    statistics = sample_statistics(files)
+    if len(np.unique(np.concatenate([each.displayed_colours for each in statistics]))) > 1:
+        return statistics
+    first = np.asarray(stored(statistics[0].file).pixels[0, 0])
     with ThreadPoolExecutor() as pool:
-        sample = files[:: -(-len(files) // SCANNED)]
-        different = pool.map(partial(differs, first=first), sample)
+        sample = files[:: -(-len(files) // MAX_SCANNED_MAPS)]
+        different = pool.map(partial(differs_from, reference=first), sample)
         others = [file for file, other in zip(sample, different, strict=True) if other]
     if others:
-        return [*seen, *glimpses(others[:LOOKED_AT])]
-    usual = int(seen[0].values[0])
-    what = f"colour {hex_of(usual)}" if seen[0].coloured else f"value {usual}"
+        return [*statistics, *sample_statistics(others[:MAX_SAMPLED_MAPS])]
+    only_value = int(statistics[0].values[0])
+    what = f"colour {hex_of(only_value)}" if statistics[0].coloured else f"value {only_value}"
     raise DataError(
         f"nothing is labelled in {file_path(first_file(files[0])).parent}: every pixel of its "
         f"{len(files)} maps has {what}; check the export"
     )
 
 
-def differs(file: MapFile, first: np.ndarray) -> bool:
-    """Return whether any pixel of a map differs in value or colour from `first`."""
+def differs_from(file: MapFile, reference: np.ndarray) -> bool:
+    """Return whether any pixel of a map differs in value or colour from `reference`."""
     pixels = stored(file).pixels
-    return pixels.ndim - 2 != first.ndim or bool((pixels != first).any())
+    return pixels.ndim - 2 != reference.ndim or bool((pixels != reference).any())
 
 
-def are_greys(values: Sequence[int]) -> bool:
+def are_grey_classes(values: Sequence[int]) -> bool:
     """Return whether values are a few greys spread from black to white, as in trimaps."""
     gaps = np.diff(values)
-    if len(gaps) < 2 or gaps.min() < SPREAD or gaps.max() > UNEVEN * gaps.min():
+    if len(gaps) < 2 or gaps.min() < MIN_GREY_GAP or gaps.max() > MAX_GREY_GAP_RATIO * gaps.min():
         return False
-    return len(values) <= GREYS and values[0] == 0 and values[-1] == IGNORE_LABEL
+    return len(values) <= MAX_GREY_CLASSES and values[0] == 0 and values[-1] == IGNORE_LABEL
 
 
-def unknown_values(
-    values: Sequence[int], seen: Sequence[Glimpse], names: tuple[str, ...] | None
+def find_unlabelled_values(
+    values: Sequence[int], statistics: Sequence[MapStatistics], names: tuple[str, ...] | None
 ) -> list[int]:
     """Return the values of unlabelled pixels: 255, or 65535 in 16-bit maps.
 
@@ -116,40 +116,43 @@ def unknown_values(
 
     Args:
         values: All values of the maps.
-        seen: Sampled maps.
+        statistics: Sampled maps.
         names: Class names given by the user, in the order of the values.
 
     Raises:
         DataError: There are two other values, and 255 covers more pixels than the second of them,
             or is in other maps than that, so that it may be the object itself.
     """
-    unlabelled = [value for value in NOTHING if value in values]
+    unlabelled = [value for value in UNLABELLED_VALUES if value in values]
     others = [value for value in values if value not in unlabelled]
     if not unlabelled or (names is not None and len(names) == len(values)):
         return []
-    if len(others) < 2 or are_greys(values):
+    if len(others) < 2 or are_grey_classes(values):
         return []
     if len(others) == 2 and names is None and unlabelled == [IGNORE_LABEL]:
-        held, counts, _ = totals(seen)
-        area = {int(value): int(count) for value, count in zip(held, counts, strict=True)}
-        larger = area.get(IGNORE_LABEL, 0) > area.get(others[1], 0)
-        if larger or are_apart(seen, others[1], IGNORE_LABEL):
+        values_with_pixels, counts, _ = sum_counts(statistics)
+        area = {
+            int(value): int(count) for value, count in zip(values_with_pixels, counts, strict=True)
+        }
+        covers_more = area.get(IGNORE_LABEL, 0) > area.get(others[1], 0)
+        if covers_more or are_in_different_maps(statistics, others[1], IGNORE_LABEL):
             share = [100 * area.get(value, 0) / sum(area.values()) for value in values]
             text = ", ".join(f"{v} ({s:.1f} %)" for v, s in zip(values, share, strict=True))
             raise DataError(
-                f"{file_path(first_file(seen[0].file)).parent} holds maps of the values {text}: "
+                f"{file_path(first_file(statistics[0].file)).parent} holds maps of the values "
+                f"{text}: "
                 "255 may be the object itself or mean that nothing is known; give --names (names=) "
                 "with one name per value, in their order, and 'void' for what is unknown"
             )
     return unlabelled
 
 
-def are_apart(seen: Sequence[Glimpse], one: int, other: int) -> bool:
+def are_in_different_maps(statistics: Sequence[MapStatistics], one: int, other: int) -> bool:
     """Return whether several maps have each of two values, but none has both.
 
     This is the case for masks of 0 and 1 beside masks of 0 and 255: both values mark the object.
     """
-    having = [(one in each.values, other in each.values) for each in seen]
-    return having.count((True, False)) > 1 < having.count((False, True)) and (
-        (True, True) not in having
+    occurrences = [(one in each.values, other in each.values) for each in statistics]
+    return occurrences.count((True, False)) > 1 < occurrences.count((False, True)) and (
+        (True, True) not in occurrences
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unimask.datasets.maps.words import role_from_names
+from unimask.datasets.maps.folder_words import role_from_names
 from unimask.errors import DataError
 
 IMAGES = ("image", "pixel_values", "img", "picture", "photo", "rgb", "input", "jpg", "png")

@@ -16,18 +16,18 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from unimask.datasets.maps.file_sets import FileSet
+from unimask.datasets.maps.folder_words import IMAGE_WORDS, class_from_name
 from unimask.datasets.maps.key_forms import starts_with_folder
 from unimask.datasets.maps.map_file import read_map_file
 from unimask.datasets.maps.mask_folders import classes_in
 from unimask.datasets.maps.mask_set import MapFile, MaskSet, as_mask
 from unimask.datasets.maps.partners import Layout, Match
-from unimask.datasets.maps.words import IMAGE_WORDS, class_from_name
 from unimask.errors import DataError
 
-SAMPLED = 16
+MAX_COMPARED_IMAGES = 16
 """Number of images whose maps are compared."""
 
-ALIKE = 0.5
+SAME_OBJECT_IOU = 0.5
 """Minimum intersection over union of two masks that show the same object."""
 
 Images = list[dict[str, Path]]
@@ -35,41 +35,45 @@ Images = list[dict[str, Path]]
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
+class MapSelection:
     """Selection of the map sets that are read.
 
     Attributes:
         names: Names of the sets that are read; several sets are classes.
         classes: Class name of each set; empty for one set.
-        joined: Whether images have several masks of one set.
-        separate: Whether each mask of an image is an object of its own.
-        explicit: Whether the user named the sets.
+        has_several_masks: Whether images have several masks of one set.
+        masks_are_objects: Whether each mask of an image is an object of its own.
+        is_user_choice: Whether the user named the sets.
         notes: Notes for the user.
     """
 
     names: tuple[str, ...]
     classes: tuple[str, ...] = ()
-    joined: bool = False
-    separate: bool = False
-    explicit: bool = False
+    has_several_masks: bool = False
+    masks_are_objects: bool = False
+    is_user_choice: bool = False
     notes: tuple[str, ...] = field(default=())
 
-    def maps_of(self, match: Match) -> Mapping[str, MapFile]:
+    def select_maps(self, match: Match) -> Mapping[str, MapFile]:
         """Return the map of each image by the image's key."""
         if match.owners:
             owned = zip(match.owners, match.map_sets, strict=True)
             return {key: self.mask_set(self.numbered(masks)) for key, masks in owned}
-        sets = dict(zip(set_names(match), match.map_sets, strict=True))
-        chosen = [(number, sets[name]) for number, name in enumerate(self.names, 1) if name in sets]
-        if not chosen and len(match.map_sets) == 1 and not (self.explicit or self.classes):
-            chosen = [(1, match.map_sets[0])]
-        if not self.joined and not self.classes:
-            return chosen[0][1].files if chosen else {}
-        parts: dict[str, list[tuple[int, Path]]] = {}
-        for number, each in chosen:
-            for key in each.files:
-                parts.setdefault(key, []).extend((number, path) for path in files_of(each, key))
-        return {key: self.mask_set(files) for key, files in parts.items()}
+        sets = dict(zip(name_map_sets(match), match.map_sets, strict=True))
+        selected = [
+            (number, sets[name]) for number, name in enumerate(self.names, 1) if name in sets
+        ]
+        if not selected and len(match.map_sets) == 1 and not (self.is_user_choice or self.classes):
+            selected = [(1, match.map_sets[0])]
+        if not self.has_several_masks and not self.classes:
+            return selected[0][1].files if selected else {}
+        masks: dict[str, list[tuple[int, Path]]] = {}
+        for number, map_set in selected:
+            for key in map_set.files:
+                masks.setdefault(key, []).extend(
+                    (number, path) for path in list_masks(map_set, key)
+                )
+        return {key: self.mask_set(files) for key, files in masks.items()}
 
     def numbered(self, masks: FileSet) -> Iterator[tuple[int, Path]]:
         """Yield the masks of one image, each with the number of its class."""
@@ -79,43 +83,52 @@ class Resolution:
     def mask_set(self, parts: Iterable[tuple[int, Path]]) -> MaskSet:
         """Number the masks of one image: by object if they are separate objects, else by set."""
         counted = enumerate(parts, start=1)
-        return MaskSet(tuple((i if self.separate else n, path) for i, (n, path) in counted))
+        return MaskSet(
+            tuple((i if self.masks_are_objects else n, path) for i, (n, path) in counted)
+        )
 
 
-def files_of(labels: FileSet, key: str) -> tuple[Path, ...]:
+def list_masks(map_set: FileSet, key: str) -> tuple[Path, ...]:
     """Return the masks of one image in a map set."""
-    return labels.files[key], *labels.siblings.get(key, ())
+    return map_set.files[key], *map_set.siblings.get(key, ())
 
 
-def set_names(match: Match) -> list[str]:
+def name_map_sets(match: Match) -> list[str]:
     """Return the shortest names that distinguish the map sets of some images."""
     sets = match.map_sets
     shared = set(match.images.folders)
     folders = [[n for n in e.folders[e.num_common_folders :] if n not in shared] for e in sets]
-    plain = ["/".join(names) for names in folders]
-    last = match.images.folders[-1:]  # "SEG" of "01_GT/SEG" beside images in "01"
-    short = ["/".join(n for n in names if not starts_with_folder(n, last)) for names in folders]
-    marked = [
-        "/".join(filter(None, (name, ending_of(each))))
-        for name, each in zip(plain, sets, strict=True)
+    folder_names = ["/".join(names) for names in folders]
+    image_folder = match.images.folders[-1:]  # "SEG" of "01_GT/SEG" beside images in "01"
+    without_image_folder = [
+        "/".join(n for n in names if not starts_with_folder(n, image_folder)) for names in folders
     ]
-    ended = [
+    with_ending = [
+        "/".join(filter(None, (name, file_ending(each))))
+        for name, each in zip(folder_names, sets, strict=True)
+    ]
+    with_suffix = [
         f"{name}*{next(iter(each.files.values())).suffix}"
-        for name, each in zip(marked, sets, strict=True)
+        for name, each in zip(with_ending, sets, strict=True)
     ]
     unique = next(
-        (n for n in (short, plain, marked, ended) if len(set(n)) == len(n) and all(n)), ended
+        (
+            n
+            for n in (without_image_folder, folder_names, with_ending, with_suffix)
+            if len(set(n)) == len(n) and all(n)
+        ),
+        with_suffix,
     )
     return unique
 
 
-def ending_of(each: FileSet) -> str:
+def file_ending(each: FileSet) -> str:
     """Return the ending of a set's file names, without words that only mean "image"."""
     words = each.affixes.split()
     return "_".join([word for word in words if word not in IMAGE_WORDS] or words)
 
 
-def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution:
+def select_map_sets(layout: Layout, masks: str | None, format: str | None) -> MapSelection:
     """Select which of several maps of one image are read.
 
     Args:
@@ -127,32 +140,40 @@ def resolve(layout: Layout, masks: str | None, format: str | None) -> Resolution
     Raises:
         DataError: There are rivals, or no map set has the given name.
     """
-    names = list(dict.fromkeys(name for match in layout.matches for name in set_names(match)))
-    separate = format == "instance ids"
+    names = list(dict.fromkeys(name for match in layout.matches for name in name_map_sets(match)))
+    masks_are_objects = format == "instance ids"
     if all(match.owners for match in layout.matches):
         return from_mask_folders(layout, format)
     if masks is not None:
-        chosen = [find_name(part, names, layout.folder) for part in masks.split(",")]
-        return replace(finished(layout, chosen, separate, ()), explicit=True)
-    names = list(dict.fromkeys(n for m in layout.matches if m.map_sets[1:] for n in set_names(m)))
+        selected = [find_set_name(part, names, layout.folder) for part in masks.split(",")]
+        return replace(
+            build_selection(layout, selected, masks_are_objects, ()), is_user_choice=True
+        )
+    names = list(
+        dict.fromkeys(n for m in layout.matches if m.map_sets[1:] for n in name_map_sets(m))
+    )
     if not names:
-        return finished(layout, (), separate, ())
-    images = sampled(layout)
-    remaining, notes = without_constant(images, names)
-    remaining, more = without_copies(images, remaining)
-    notes += more
-    voc = [name for name in remaining if "segmentationclass" in name.lower()]
-    if len(voc) == 1 < len(remaining) and all("segmentation" in name.lower() for name in remaining):
-        others = ", ".join(name for name in remaining if name not in voc)
+        return build_selection(layout, (), masks_are_objects, ())
+    images = sample_images(layout)
+    remaining, notes = drop_constant_sets(images, names)
+    remaining, copy_notes = drop_copied_sets(images, remaining)
+    notes += copy_notes
+    class_maps = [name for name in remaining if "segmentationclass" in name.lower()]
+    if len(class_maps) == 1 < len(remaining) and all(
+        "segmentation" in name.lower() for name in remaining
+    ):
+        others = ", ".join(name for name in remaining if name not in class_maps)
         notes += [f"{others} is not read (--masks {others.split(', ')[0]} reads it instead)"]
-        remaining = voc
-    never = not any(len(image) > 1 for image in images) and not all(map(class_of, remaining))
-    if len(remaining) > 1 and (never or not are_classes(images, remaining)):
-        raise question(layout.folder, remaining, images)
-    return finished(layout, remaining, separate, notes)
+        remaining = class_maps
+    are_unrelated = not any(len(image) > 1 for image in images) and not all(
+        map(class_from_set_name, remaining)
+    )
+    if len(remaining) > 1 and (are_unrelated or not are_class_masks(images, remaining)):
+        raise ambiguous_maps_error(layout.folder, remaining, images)
+    return build_selection(layout, remaining, masks_are_objects, notes)
 
 
-def from_mask_folders(layout: Layout, format: str | None) -> Resolution:
+def from_mask_folders(layout: Layout, format: str | None) -> MapSelection:
     """Return the selection for folders with all masks of one image: an object or a class each.
 
     Raises:
@@ -163,14 +184,14 @@ def from_mask_folders(layout: Layout, format: str | None) -> Resolution:
     classes = classes_in([masks.files for masks in folders]) if format is None else ()
     if classes:
         note = "each file in an image's folder of masks is one class; the smaller one is in front"
-        return Resolution(names, classes, notes=(note,))
+        return MapSelection(names, classes, notes=(note,))
     note = "each file in an image's folder of masks is one object"
-    return Resolution(names, separate=format != "semantic maps", notes=(note,))
+    return MapSelection(names, masks_are_objects=format != "semantic maps", notes=(note,))
 
 
-def finished(
-    layout: Layout, names: Sequence[str], separate: bool, notes: Sequence[str]
-) -> Resolution:
+def build_selection(
+    layout: Layout, names: Sequence[str], masks_are_objects: bool, notes: Sequence[str]
+) -> MapSelection:
     """Return the selection for these map sets: one set, or several as classes.
 
     Raises:
@@ -179,54 +200,57 @@ def finished(
     sets = [
         each
         for match in layout.matches
-        for each, name in zip(match.map_sets, set_names(match), strict=True)
+        for each, name in zip(match.map_sets, name_map_sets(match), strict=True)
         if name in names or len(match.map_sets) == 1
     ]
-    several = [(each, key) for each in sets for key in each.siblings if each.siblings[key]]
-    classes = tuple(class_of(name) or name for name in names) if len(names) > 1 else ()
+    multiple_masks = [(each, key) for each in sets for key in each.siblings if each.siblings[key]]
+    classes = tuple(class_from_set_name(name) or name for name in names) if len(names) > 1 else ()
     all_notes = [*notes]
     if classes:
         all_notes.append("where masks of classes overlap, the smaller one is in front")
-    if several:
-        each, key = several[0]
-        check_siblings(several)
-        how = "read as objects" if separate else "joined into one"
+    if multiple_masks:
+        each, key = multiple_masks[0]
+        check_annotators(multiple_masks)
+        method = "read as objects" if masks_are_objects else "joined into one"
         all_notes.append(
-            f"{len(several)} images have several masks, {how}: {each.siblings[key][0].name}"
+            f"{len(multiple_masks)} images have several masks, {method}: "
+            f"{each.siblings[key][0].name}"
         )
     counts = Counter(classes)
     classes = tuple(n if counts[n] > 1 else c for n, c in zip(names, classes, strict=False))
-    joined = bool(several)
-    return Resolution(tuple(names), classes, joined, separate and joined, notes=tuple(all_notes))
+    joined = bool(multiple_masks)
+    return MapSelection(
+        tuple(names), classes, joined, masks_are_objects and joined, notes=tuple(all_notes)
+    )
 
 
-def class_of(name: str) -> str | None:
+def class_from_set_name(name: str) -> str | None:
     """Return the class that a map set is named after; None if its name is not that of a class."""
     parts = name.split("*")[0].split("/")
     return next((found for part in parts if (found := class_from_name(part))), None)
 
 
-def check_siblings(several: Sequence[tuple[FileSet, str]]) -> None:
+def check_annotators(multiple_masks: Sequence[tuple[FileSet, str]]) -> None:
     """Raise if masks of one image show the same object, as those of several annotators do.
 
     Raises:
         DataError: Most of these masks overlap strongly.
     """
-    sample = several[:: -(-len(several) // SAMPLED)]
+    sample = multiple_masks[:: -(-len(multiple_masks) // MAX_COMPARED_IMAGES)]
     values = [
         iou(*pair)
         for each, key in sample
-        for pair in combinations([read_or_none(path) for path in files_of(each, key)[:3]], 2)
+        for pair in combinations([try_read_mask(path) for path in list_masks(each, key)[:3]], 2)
     ]
-    if np.median(values) > ALIKE:
-        files = files_of(*several[0])
+    if np.median(values) > SAME_OBJECT_IOU:
+        files = list_masks(*multiple_masks[0])
         raise DataError(
             f"{files[0]} and {files[1].name} are masks of one image that show the same, as those "
             "of several annotators do: keep one of them in the folder"
         )
 
 
-def find_name(text: str, names: Sequence[str], folder: Path) -> str:
+def find_set_name(text: str, names: Sequence[str], folder: Path) -> str:
     """Return the name of the map set that the user means.
 
     Raises:
@@ -234,8 +258,8 @@ def find_name(text: str, names: Sequence[str], folder: Path) -> str:
     """
     name_text = text.strip().strip("_-. /").lower()
     exact = [name for name in names if name.lower() == name_text]
-    parts = [n for n in names if name_text in n.lower().replace("*", "/").split("/")]
-    matching = exact or parts
+    partial = [n for n in names if name_text in n.lower().replace("*", "/").split("/")]
+    matching = exact or partial
     if len(matching) != 1:
         raise DataError(
             f"{folder} has no maps called {text.strip()!r}: give --masks (masks=) one of "
@@ -244,19 +268,19 @@ def find_name(text: str, names: Sequence[str], folder: Path) -> str:
     return matching[0]
 
 
-def sampled(layout: Layout) -> Images:
+def sample_images(layout: Layout) -> Images:
     """Return the maps of some images; images with several maps take precedence."""
     images: Images = []
     for match in layout.matches:
-        named = list(zip(set_names(match), match.map_sets, strict=True))
+        named = list(zip(name_map_sets(match), match.map_sets, strict=True))
         for key in match.images.files:
             maps = {name: each.files[key] for name, each in named if key in each.files}
             images += [maps] if maps else []
-    several = [maps for maps in images if len(maps) > 1] or images
-    return several[:: -(-len(several) // SAMPLED)]
+    with_several = [maps for maps in images if len(maps) > 1] or images
+    return with_several[:: -(-len(with_several) // MAX_COMPARED_IMAGES)]
 
 
-def pixels_or_none(path: Path) -> Shaped[np.ndarray, "h w ..."] | None:
+def try_read_map(path: Path) -> Shaped[np.ndarray, "h w ..."] | None:
     """Read a map; return None if it cannot be read."""
     try:
         return read_map_file(path).pixels
@@ -264,9 +288,9 @@ def pixels_or_none(path: Path) -> Shaped[np.ndarray, "h w ..."] | None:
         return None
 
 
-def read_or_none(path: Path) -> Bool[np.ndarray, "h w"] | None:
+def try_read_mask(path: Path) -> Bool[np.ndarray, "h w"] | None:
     """Read a black and white mask; return None for other maps."""
-    pixels = pixels_or_none(path)
+    pixels = try_read_map(path)
     try:
         return None if pixels is None else as_mask(pixels, path)
     except DataError:
@@ -278,13 +302,13 @@ def is_equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     return one is not None and other is not None and np.array_equal(one, other)
 
 
-def without_constant(images: Images, names: Sequence[str]) -> tuple[list[str], list[str]]:
+def drop_constant_sets(images: Images, names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Drop map sets that are constant over all images while others vary; also return notes."""
     constant: list[str] = []
     for name in names:
         paths = [maps[name] for maps in images if name in maps]
-        first = pixels_or_none(paths[0]) if len(paths) > 1 else None
-        if first is not None and all(is_equal(first, pixels_or_none(path)) for path in paths[1:]):
+        first = try_read_map(paths[0]) if len(paths) > 1 else None
+        if first is not None and all(is_equal(first, try_read_map(path)) for path in paths[1:]):
             constant.append(name)
     remaining = [name for name in names if name not in constant]
     if not remaining:
@@ -292,15 +316,15 @@ def without_constant(images: Images, names: Sequence[str]) -> tuple[list[str], l
     return remaining, [f"{name} is not read: it is the same for every image" for name in constant]
 
 
-def without_copies(images: Images, names: Sequence[str]) -> tuple[list[str], list[str]]:
+def drop_copied_sets(images: Images, names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Drop map sets whose maps equal those of another set; also return notes."""
     remaining: list[str] = []
     notes: list[str] = []
     for name in names:
         for other in remaining:
-            both = [maps for maps in images if name in maps and other in maps]
-            if both and all(
-                is_equal(pixels_or_none(maps[name]), pixels_or_none(maps[other])) for maps in both
+            in_both = [maps for maps in images if name in maps and other in maps]
+            if in_both and all(
+                is_equal(try_read_map(maps[name]), try_read_map(maps[other])) for maps in in_both
             ):
                 notes.append(f"{name} is not read: it equals {other}")
                 break
@@ -309,19 +333,19 @@ def without_copies(images: Images, names: Sequence[str]) -> tuple[list[str], lis
     return remaining, notes
 
 
-def are_classes(images: Images, names: Sequence[str]) -> bool:
+def are_class_masks(images: Images, names: Sequence[str]) -> bool:
     """Return whether map sets are masks of one class each, by their names, values and overlaps."""
-    classes = [class_of(name) for name in names]
+    classes = [class_from_set_name(name) for name in names]
     if None in classes or len(set(classes)) < len(classes):
         return False
     overlaps = []
     for maps in images:
-        masks = [read_or_none(path) for name, path in maps.items() if name in names]
+        masks = [try_read_mask(path) for name, path in maps.items() if name in names]
         if any(mask is None for mask in masks):
             return False
         overlaps += [iou(one, other) for one, other in combinations(masks, 2)]
     overlaps = [value for value in overlaps if not np.isnan(value)]
-    return not overlaps or float(np.median(overlaps)) <= ALIKE
+    return not overlaps or float(np.median(overlaps)) <= SAME_OBJECT_IOU
 
 
 def iou(one: Bool[np.ndarray, "h w"] | None, other: Bool[np.ndarray, "h w"] | None) -> float:
@@ -331,7 +355,7 @@ def iou(one: Bool[np.ndarray, "h w"] | None, other: Bool[np.ndarray, "h w"] | No
     return float((one & other).sum() / (one | other).sum())
 
 
-def question(folder: Path, names: Sequence[str], images: Images) -> DataError:
+def ambiguous_maps_error(folder: Path, names: Sequence[str], images: Images) -> DataError:
     """Build the error that lists the rivals and the option that decides."""
     example = next(iter(images[0].values()))
     listed = ", ".join(names)

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unimask.datasets.maps.words import parse_key, role_from_names, split_from_names, split_words
+from unimask.datasets.maps.folder_words import (
+    parse_key,
+    role_from_names,
+    split_from_names,
+    split_words,
+)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from unimask.datasets.maps.classes import IGNORED, UNKNOWN, Classes
-from unimask.datasets.maps.sampled_maps import Glimpse
+from unimask.datasets.maps.sampled_maps import MapStatistics
 
 NAMED = 6
 """Maximum number of values that are listed."""
 
 
-def in_words(classes: Classes, seen: Sequence[Glimpse]) -> str:
+def in_words(classes: Classes, seen: Sequence[MapStatistics]) -> str:
     """Describe which value is which class, and the share of pixels without a class.
 
     Args:
@@ -38,7 +38,7 @@ def in_words(classes: Classes, seen: Sequence[Glimpse]) -> str:
     return description
 
 
-def share_with(classes: Classes, seen: Sequence[Glimpse], label: int) -> float:
+def share_with(classes: Classes, seen: Sequence[MapStatistics], label: int) -> float:
     """Return the share of pixels whose value has a label id, or no class for `UNKNOWN`."""
     matching = pixels = 0
     for each in seen:

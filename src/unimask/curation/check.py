@@ -123,7 +123,7 @@ def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
     """Return a finding on ids that several annotations of a COCO JSON share."""
     if not isinstance(dataset, CocoInstances):
         return []
-    names = dataset.annotations.names
+    names = dataset.annotations.numbers
     ids, counts = np.unique(names[names >= 0], return_counts=True)
     repeated = ids[counts > 1].tolist()
     if not repeated:

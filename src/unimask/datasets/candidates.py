@@ -14,17 +14,17 @@ from pathlib import Path
 
 from unimask.datasets.image_files import is_ignored, list_files
 from unimask.datasets.interface import DetectedDataset, Evidence
-from unimask.datasets.maps import channels, instance_ids, semantic
+from unimask.datasets.maps import channels, open_instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
 from unimask.datasets.maps.cityscapes import find_cityscapes
-from unimask.datasets.maps.image_pairs import KINDS, find_image_pairs
+from unimask.datasets.maps.image_pairs import OTHER_MAP_FORMATS, find_image_pairs
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
 from unimask.datasets.objects.labelme import find_labelme
 from unimask.datasets.objects.yolo import find_yolo
 from unimask.datasets.splits import find_splits
-from unimask.datasets.tables.find import find_on_hub, find_tables_in, is_on_hub
+from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_on_hub
 from unimask.errors import DataError, MissingExtraError, SettingsError
 from unimask.formats.json_outline import read_json_outline
 
@@ -45,7 +45,7 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("LabelMe", find_labelme, "a JSON per image (LabelMe)"),
     (
         "Hugging Face dataset",
-        find_tables_in,
+        find_tables_in_folder,
         "*.parquet, or what save_to_disk writes (Hugging Face dataset)",
     ),
     (
@@ -59,10 +59,10 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 """Suffixes of archives, which are not read."""
 
-COSTLY_FINDER = find_tables_in
+COSTLY_FINDER = find_tables_in_folder
 """Finder that loads whole tables; it runs only if no other format's files are present."""
 
-MAP_FORMATS = (semantic.FORMAT, *KINDS)
+MAP_FORMATS = (semantic.FORMAT, *OTHER_MAP_FORMATS)
 """Formats of label maps, which only the maps themselves distinguish."""
 
 FORMAT_ALIASES = {
@@ -75,7 +75,7 @@ FORMAT_ALIASES = {
     "CVAT for images": "cvat cvatxml cvatimages cvatforimages11",
     "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",
     semantic.FORMAT: "semantic semanticmap semanticmasks labelmaps maps masks",
-    instance_ids.FORMAT: "instanceid idmaps objectids instancemaps",
+    open_instance_ids.FORMAT: "instanceid idmaps objectids instancemaps",
     channels.FORMAT: "channels classandobjectchannel",
 }
 """Other spellings of each format's name, in lower case without punctuation."""
@@ -124,7 +124,7 @@ def parse_format(text: str) -> str:
     Raises:
         SettingsError: The name is unknown; the message lists the known ones.
     """
-    names = [*(name for name, _, _ in FORMATS), *KINDS]
+    names = [*(name for name, _, _ in FORMATS), *OTHER_MAP_FORMATS]
     plain = {normalise_name(name): name for name in names}
     for name, others in FORMAT_ALIASES.items():
         plain.update(dict.fromkeys(others.split(), name))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from unimask.datasets.objects.annotations import Collector, from_fifths, to_fifths
+from unimask.datasets.objects.annotations import AnnotationBuilder, from_fifths, to_fifths
 from unimask.datasets.objects.outlines import read_polygons
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
@@ -19,7 +19,7 @@ POLYGONS = st.lists(st.lists(COORDINATES, min_size=6, max_size=20), min_size=1, 
 
 
 def collected(*masks, sizes=(SIZE,)):
-    collector = Collector()
+    collector = AnnotationBuilder()
     for name, mask in enumerate(masks):
         parts = mask if isinstance(mask, RunLength) else read_polygons(mask)
         collector.add(0, 0, name, parts)
@@ -50,11 +50,16 @@ def test_run_lengths_come_back(seed):
 
 
 def test_objects_are_found_by_image_whatever_their_order():
-    collector = Collector()
+    collector = AnnotationBuilder()
     for name, image in enumerate([2, 0, 2, 1, 0]):
         collector.add(image, name, name, read_polygons([[1, 1, 9, 1, 9, 9]]))
     annotations = collector.finish(np.zeros((4, 2), int), lambda image, name: "")
-    assert [annotations.of(image).tolist() for image in range(4)] == [[1, 4], [3], [0, 2], []]
+    assert [annotations.objects_of_image(image).tolist() for image in range(4)] == [
+        [1, 4],
+        [3],
+        [0, 2],
+        [],
+    ]
 
 
 @pytest.mark.parametrize(

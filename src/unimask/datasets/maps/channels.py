@@ -19,7 +19,7 @@ from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
 from unimask.datasets.maps.sampled_maps import MapStatistics
 from unimask.datasets.maps.scanned_values import MAX_SCANNED_MAPS, UNLABELLED_VALUES
-from unimask.datasets.maps.segments import Meaning, segment_maps
+from unimask.datasets.maps.segments import SegmentClass, open_segment_maps
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 
@@ -27,27 +27,27 @@ FORMAT = "class and object channels"
 
 BACKGROUND = "background"
 
-OBJECTS = 256
+OBJECTS_PER_CLASS = 256
 """Factor of segment ids: `OBJECTS * class + object number`."""
 
-COUNTED = 0.5
+MIN_NUMBERED_SHARE = 0.5
 """Minimum share of the numbers 0 to the largest green value that occur, if green numbers
 objects."""
 
 
-def are_channels(seen: Sequence[MapStatistics]) -> bool:
+def are_class_and_object_channels(statistics: Sequence[MapStatistics]) -> bool:
     """Return whether red looks like a class and green like an object number, with blue always 0.
 
     Masks painted only in shades of red do not number objects: their colours are classes.
     """
-    coloured = [each for each in seen if each.coloured]
-    dark = all(each.coloured or not each.values.any() for each in seen)
-    if not coloured or not dark:
+    coloured = [each for each in statistics if each.coloured]
+    has_black_maps_only = all(each.coloured or not each.values.any() for each in statistics)
+    if not coloured or not has_black_maps_only:
         return False
     values = np.unique(np.concatenate([each.values for each in coloured]))
     greens = np.unique(values >> 8 & 255)
-    counts_up = len(greens) >= COUNTED * (int(greens.max()) + 1)
-    return bool(greens.any()) and not (values & 255).any() and counts_up
+    are_numbered = len(greens) >= MIN_NUMBERED_SHARE * (int(greens.max()) + 1)
+    return bool(greens.any()) and not (values & 255).any() and are_numbered
 
 
 def read_codes(file: MapFile) -> Int[np.ndarray, "h w"]:
@@ -57,7 +57,7 @@ def read_codes(file: MapFile) -> Int[np.ndarray, "h w"]:
         DataError: The map cannot be read, or does not have three channels.
     """
     channels = read_channels(file).astype(np.int32)
-    return channels[..., 0] * OBJECTS + channels[..., 1]
+    return channels[..., 0] * OBJECTS_PER_CLASS + channels[..., 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +74,16 @@ class ChannelClasses:
     label_of: dict[int, int | None]
     background: int
 
-    def meaning_of(self, code: int) -> Meaning:
+    def meaning_of(self, code: int) -> SegmentClass:
         """Return label id and crowd flag of a segment id: a thing without a number is a crowd."""
-        red, green = divmod(code, OBJECTS)
+        red, green = divmod(code, OBJECTS_PER_CLASS)
         if code == 0:
             return self.background, False
         label = self.label_of[red]
         return None if label is None else (label, self.labels.is_thing[label] and green == 0)
 
 
-def channel_maps(
+def open_channel_maps(
     pairs: Pairs,
     files: Sequence[MapFile],
     folder: Path,
@@ -107,10 +107,10 @@ def channel_maps(
     Raises:
         DataError: A map cannot be read, or there are too few or too many names.
     """
-    codes = codes_in(files)
-    things = {code // OBJECTS for code in codes if code % OBJECTS}
-    names, notes = names_of(
-        sorted({code // OBJECTS for code in codes} - {*UNLABELLED_VALUES}), tables
+    codes = scan_codes(files)
+    things = {code // OBJECTS_PER_CLASS for code in codes if code % OBJECTS_PER_CLASS}
+    names, notes = channel_class_names(
+        sorted({code // OBJECTS_PER_CLASS for code in codes} - {*UNLABELLED_VALUES}), tables
     )
     values = [red for red, name in sorted(names.items()) if not is_void(name)]
     if options.names is not None:
@@ -120,7 +120,10 @@ def channel_maps(
     reds: list[int | None] = [*values, *([None] if 0 not in values or 0 in things else [])]
     labels = LabelSet(
         tuple(BACKGROUND if red is None else names[red] for red in reds),
-        tuple(red is not None and (red in things or not is_seen(red, codes)) for red in reds),
+        tuple(
+            red is not None and (red in things or not has_unnumbered_pixels(red, codes))
+            for red in reds
+        ),
     )
     label_of: dict[int, int | None] = dict.fromkeys([*UNLABELLED_VALUES, *names])
     label_of |= {red: label for label, red in enumerate(reds) if red is not None}
@@ -128,15 +131,17 @@ def channel_maps(
     info = DatasetInfo(
         FORMAT, notes=f"{notes}; red is the class, green counts objects{pairs.missing_maps_note}"
     )
-    return segment_maps(pairs, folder, labels, read_codes, classes.meaning_of, info, options)
+    return open_segment_maps(pairs, folder, labels, read_codes, classes.meaning_of, info, options)
 
 
-def is_seen(red: int, codes: set[int]) -> bool:
+def has_unnumbered_pixels(red: int, codes: set[int]) -> bool:
     """Return whether a class has pixels without an object number; 0 always may."""
-    return red == 0 or red * OBJECTS in codes
+    return red == 0 or red * OBJECTS_PER_CLASS in codes
 
 
-def names_of(reds: list[int], tables: Sequence[ClassTable]) -> tuple[dict[int, str], str]:
+def channel_class_names(
+    reds: list[int], tables: Sequence[ClassTable]
+) -> tuple[dict[int, str], str]:
     """Return the class name of each red value, and a note on the names' source."""
     if not tables:
         return {0: BACKGROUND} | {red: f"class {red}" for red in reds if red}, "named by value"
@@ -147,7 +152,7 @@ def names_of(reds: list[int], tables: Sequence[ClassTable]) -> tuple[dict[int, s
     return names, f"names of {tables[0].path.name}"
 
 
-def codes_in(files: Sequence[MapFile]) -> set[int]:
+def scan_codes(files: Sequence[MapFile]) -> set[int]:
     """Return all segment ids that occur in the maps.
 
     Raises:
@@ -155,9 +160,9 @@ def codes_in(files: Sequence[MapFile]) -> set[int]:
     """
     with ThreadPoolExecutor() as pool:
         sample = files[:: -(-len(files) // MAX_SCANNED_MAPS)]
-        return {code for codes in pool.map(codes_of, sample) for code in codes}
+        return {code for codes in pool.map(map_codes, sample) for code in codes}
 
 
-def codes_of(file: MapFile) -> list[int]:
+def map_codes(file: MapFile) -> list[int]:
     """Return the segment ids of one map."""
     return np.flatnonzero(np.bincount(read_codes(file).ravel())).tolist()

@@ -13,13 +13,22 @@ from unimask.datasets.splits import SPLIT_NAMES
 from unimask.errors import DataError
 from unimask.formats.json_outline import read_json_outline
 
-NAMES = ("name", "title", "class", "class_name", "label", "label_name", "readable", "category")
-COLOURS = ("color", "colour", "rgb", "hex", "color_rgb", "color_hex")
-VALUES = ("value", "index", "id", "class_id", "label_id", "pixel", "pixel_value")
-CHANNELS = (("r", "g", "b"), ("red", "green", "blue"))
-LISTS = ("classes", "labels", "categories", "names", "id2label")
+NAME_COLUMNS = (
+    "name",
+    "title",
+    "class",
+    "class_name",
+    "label",
+    "label_name",
+    "readable",
+    "category",
+)
+COLOUR_COLUMNS = ("color", "colour", "rgb", "hex", "color_rgb", "color_hex")
+VALUE_COLUMNS = ("value", "index", "id", "class_id", "label_id", "pixel", "pixel_value")
+CHANNEL_COLUMNS = (("r", "g", "b"), ("red", "green", "blue"))
+LIST_KEYS = ("classes", "labels", "categories", "names", "id2label")
 
-MEANT = frozenset(
+TABLE_FILE_NAMES = frozenset(
     f"{name}.{suffix}"
     for name in [
         "classes",
@@ -40,23 +49,27 @@ files count only if every row has a colour."""
 PIXEL_CLASSES = frozenset({"_classes.csv", "dataset.json"})
 """Names of the tables of Roboflow and nnU-Net, which other exports use for other files."""
 
-LARGEST = 2**20
+MAX_TABLE_BYTES = 2**20
 """Maximum size of a table in bytes; annotation files are larger."""
 
-MOST_ROWS, LONGEST_LINE = 10_000, 1_000
+MAX_ROWS, MAX_LINE_LENGTH = 10_000, 1_000
 """Maximum number of rows of a table, and maximum length of a line in characters."""
 
-BYTE = r"(\d{1,3})"
-COLOUR_FIRST = re.compile(rf"{BYTE}[\s,;]+{BYTE}[\s,;]+{BYTE}[\s,;:]+(\S.*)")
-COLOUR_LAST_REVERSED = re.compile(rf"[:;,\s]*{BYTE}[\s,;]+{BYTE}[\s,;]+{BYTE}[\s,;:]+(\S.*)")
+BYTE_PATTERN = r"(\d{1,3})"
+COLOUR_FIRST = re.compile(
+    rf"{BYTE_PATTERN}[\s,;]+{BYTE_PATTERN}[\s,;]+{BYTE_PATTERN}[\s,;:]+(\S.*)"
+)
+COLOUR_LAST_REVERSED = re.compile(
+    rf"[:;,\s]*{BYTE_PATTERN}[\s,;]+{BYTE_PATTERN}[\s,;]+{BYTE_PATTERN}[\s,;:]+(\S.*)"
+)
 """Pattern for the reversed line, so that matching time is linear in the line's length."""
 HEX_LAST_REVERSED = re.compile(r"([0-9a-fA-F]{6})#[\s,;:]+(\S.*)")
 VALUE_FIRST = re.compile(r"(\d{1,9})[\s,;:]+(\S.*)")
 
-UNREADABLE = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, csv.Error)
+PARSE_ERRORS = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, csv.Error)
 """Exceptions that parsing raises if a file holds no table."""
 
-VOID = frozenset(
+VOID_NAMES = frozenset(
     [
         "void",
         "unlabelled",
@@ -106,7 +119,7 @@ class ClassTable:
     rows: tuple[Row, ...]
 
     @property
-    def of_pixels(self) -> bool:
+    def has_pixel_values(self) -> bool:
         """Whether it is a table of Roboflow or nnU-Net, and each row has a value."""
         valued = all(row.value is not None for row in self.rows)
         return self.path.name.lower() in PIXEL_CLASSES and valued
@@ -119,7 +132,7 @@ class ClassTable:
 
 def is_void(name: str) -> bool:
     """Return whether a class name means "unlabelled"."""
-    return re.sub(r"[\s_-]+", " ", name).strip().lower() in VOID
+    return re.sub(r"[\s_-]+", " ", name).strip().lower() in VOID_NAMES
 
 
 def find_tables(folders: Sequence[Path]) -> list[ClassTable]:
@@ -129,13 +142,16 @@ def find_tables(folders: Sequence[Path]) -> list[ClassTable]:
         DataError: A file with a reserved name holds no table.
     """
     files = [path for folder in folders for path in sorted(folder.iterdir()) if is_candidate(path)]
-    files.sort(key=lambda path: path.name.lower() not in MEANT)
+    files.sort(key=lambda path: path.name.lower() not in TABLE_FILE_NAMES)
     tables = []
     for path in files:
-        table, meant = ClassTable(path, tuple(read_rows(path))), path.name.lower() in MEANT
-        if table.rows and (meant or table.coloured or table.of_pixels):
+        table, is_reserved = (
+            ClassTable(path, tuple(read_rows(path))),
+            path.name.lower() in TABLE_FILE_NAMES,
+        )
+        if table.rows and (is_reserved or table.coloured or table.has_pixel_values):
             tables.append(table)
-        elif meant and not names_things(path) and not lists_objects(path):
+        elif is_reserved and not has_thing_names(path) and not is_object_file(path):
             raise DataError(
                 f"{path} is no table of classes: give one name per line, name,r,g,b under a "
                 'header, or {"classes": [{"name": ..., "color": ...}]}'
@@ -146,14 +162,14 @@ def find_tables(folders: Sequence[Path]) -> list[ClassTable]:
 def is_candidate(path: Path) -> bool:
     """Return whether a file may hold a table: any small JSON or CSV, but TXT only by its name."""
     name, suffix = path.name.lower(), path.suffix.lower()
-    fits = name in MEANT or suffix in (".json", ".csv")
-    return fits and path.is_file() and path.stat().st_size <= LARGEST
+    has_table_name = name in TABLE_FILE_NAMES or suffix in (".json", ".csv")
+    return has_table_name and path.is_file() and path.stat().st_size <= MAX_TABLE_BYTES
 
 
-def names_things(path: Path) -> bool:
+def has_thing_names(path: Path) -> bool:
     """Return whether a JSON file names the thing and the stuff of a folder of instance ids."""
     try:
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > MAX_TABLE_BYTES:
             return False
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
@@ -161,7 +177,7 @@ def names_things(path: Path) -> bool:
     return isinstance(content, dict) and {"thing", "stuff"} <= content.keys()
 
 
-def lists_objects(path: Path) -> bool:
+def is_object_file(path: Path) -> bool:
     """Return whether a JSON file belongs to another label format, such as COCO or LabelMe."""
     keys = read_json_outline(path).keys.keys() if path.suffix.lower() == ".json" else ()
     return bool({"images", "annotations", "shapes"} & set(keys))
@@ -169,13 +185,16 @@ def lists_objects(path: Path) -> bool:
 
 def read_rows(path: Path) -> list[Row]:
     """Parse a class table; return no rows if the file holds none."""
-    readers: dict[str, Callable[[str], list[Row]]] = {".json": from_json, ".csv": from_csv}
+    readers: dict[str, Callable[[str], list[Row]]] = {
+        ".json": parse_json_table,
+        ".csv": parse_csv_table,
+    }
     try:
         text = path.read_text(encoding="utf-8-sig")
-        rows = readers.get(path.suffix.lower(), from_lines)(text)
-    except UNREADABLE:
+        rows = readers.get(path.suffix.lower(), parse_lines)(text)
+    except PARSE_ERRORS:
         return []
-    if len(rows) > MOST_ROWS:
+    if len(rows) > MAX_ROWS:
         return []
     rows = [row for row in rows if row.value is None or row.value >= 0]  # pixels are never negative
     values = {row.value for row in rows if row.value is not None}
@@ -184,21 +203,21 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def from_json(text: str) -> list[Row]:
+def parse_json_table(text: str) -> list[Row]:
     """Parse a list of names or objects, or an object that maps names, colours and values."""
     content = json.loads(text)
     if isinstance(content, dict):
         if {"images", "annotations", "shapes"} & content.keys():
             return []
-        content = next((content[key] for key in LISTS if key in content), content)
+        content = next((content[key] for key in LIST_KEYS if key in content), content)
     if isinstance(content, dict):
-        return [from_item(key, value) for key, value in content.items()]
+        return [parse_item(key, value) for key, value in content.items()]
     if not isinstance(content, list):
         raise TypeError("a table is a list or an object")
-    return [from_entry(entry) for entry in content]
+    return [parse_entry(entry) for entry in content]
 
 
-def name_from(value: Any) -> str:
+def parse_name(value: Any) -> str:
     """Return a class name after checking it.
 
     Raises:
@@ -213,7 +232,7 @@ def name_from(value: Any) -> str:
     return value
 
 
-def whole(value: Any) -> int:
+def parse_whole_number(value: Any) -> int:
     """Return a class value as an integer; strings are parsed.
 
     Raises:
@@ -224,29 +243,32 @@ def whole(value: Any) -> int:
     return int(value)
 
 
-def from_item(key: str, value: Any) -> Row:
+def parse_item(key: str, value: Any) -> Row:
     """Parse {"name": colour}, {"name": value} or {"value": name}."""
     if isinstance(value, str) and key.isdecimal():
-        return Row(name_from(value), None, int(key))
+        return Row(parse_name(value), None, int(key))
     if isinstance(value, int | float):
-        return Row(name_from(key), None, whole(value))
-    return Row(name_from(key), colour_of(value))
+        return Row(parse_name(key), None, parse_whole_number(value))
+    return Row(parse_name(key), parse_colour(value))
 
 
-def from_entry(entry: Any) -> Row:
+def parse_entry(entry: Any) -> Row:
     """Parse one entry of a list: a name, or an object with a name and further fields."""
     if isinstance(entry, str):
-        return Row(name_from(entry))
+        return Row(parse_name(entry))
     if not isinstance(entry, dict):
         raise TypeError("an entry is a name or an object")
     fields = {str(key).lower(): value for key, value in entry.items()}
-    name = fields[next((key for key in NAMES if key in fields), NAMES[0])]
-    colour = next((colour_of(fields[key]) for key in COLOURS if fields.get(key)), None)
-    value = next((whole(fields[key]) for key in VALUES if fields.get(key) is not None), None)
-    return Row(name_from(name), colour, value)
+    name = fields[next((key for key in NAME_COLUMNS if key in fields), NAME_COLUMNS[0])]
+    colour = next((parse_colour(fields[key]) for key in COLOUR_COLUMNS if fields.get(key)), None)
+    value = next(
+        (parse_whole_number(fields[key]) for key in VALUE_COLUMNS if fields.get(key) is not None),
+        None,
+    )
+    return Row(parse_name(name), colour, value)
 
 
-def colour_of(value: Any) -> int:
+def parse_colour(value: Any) -> int:
     """Parse "#rrggbb", "r, g, b" or [r, g, b] into a packed colour.
 
     Raises:
@@ -257,73 +279,73 @@ def colour_of(value: Any) -> int:
         if match:
             return int(match[1], 16)
         value = re.findall(r"\d+", value)
-    red, green, blue = [whole(part) for part in value][:3]
+    red, green, blue = [parse_whole_number(part) for part in value][:3]
     if not all(0 <= part <= 255 for part in (red, green, blue)):
         raise ValueError("a colour has values from 0 to 255")
     return red << 16 | green << 8 | blue
 
 
-def from_csv(text: str) -> list[Row]:
+def parse_csv_table(text: str) -> list[Row]:
     """Parse CSV rows under a header such as name,r,g,b, or name with a colour or a value.
 
     The delimiter is a comma, semicolon or tab, whichever occurs most often in the first line.
     """
-    lines = limited_lines(text)
+    lines = split_lines(text)
     first = lines[0] if lines else ""
     delimiter = max(",;\t", key=first.count)
     cells = [[cell.strip() for cell in line] for line in csv.reader(lines, delimiter=delimiter)]
     header = [cell.lower().replace(" ", "_") for cell in cells[0]] if cells else []
-    if not any(name in header for name in NAMES):
-        return from_lines(text)
+    if not any(name in header for name in NAME_COLUMNS):
+        return parse_lines(text)
     rows = []
     for line in cells[1:]:
         if not any(line):
             continue
         fields: dict[str, Any] = dict(zip(header, line, strict=False))
-        channels = next((c for c in CHANNELS if set(c) <= fields.keys()), None)
+        channels = next((c for c in CHANNEL_COLUMNS if set(c) <= fields.keys()), None)
         if channels:
             fields["color"] = [fields[channel] for channel in channels]
-        rows.append(from_entry(fields))
+        rows.append(parse_entry(fields))
     return rows
 
 
-def from_lines(text: str) -> list[Row]:
+def parse_lines(text: str) -> list[Row]:
     """Parse one class per line: a name, alone or with its colour or value before or after it."""
-    lines = [line.strip() for line in limited_lines(text)]
-    return [from_line(line) for line in lines if line and not line.startswith("#")]
+    lines = [line.strip() for line in split_lines(text)]
+    return [parse_line(line) for line in lines if line and not line.startswith("#")]
 
 
-def limited_lines(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """Return the lines of a table's text.
 
     Raises:
         ValueError: There are too many lines, or one is too long, for a class table.
     """
     lines = text.splitlines()
-    if len(lines) > MOST_ROWS or max(map(len, lines), default=0) > LONGEST_LINE:
+    if len(lines) > MAX_ROWS or max(map(len, lines), default=0) > MAX_LINE_LENGTH:
         raise ValueError("no table of classes is so large")
     return lines
 
 
-def from_line(line: str) -> Row:
+def parse_line(line: str) -> Row:
     """Parse "name", "64 128 64 name", "name 64 128 64", "name:64,128,64::" or "7 name"."""
     match = COLOUR_FIRST.fullmatch(line)
     if match:
-        return Row(name_from(unquoted(match[4])), colour_of(match.groups()[:3]))
+        return Row(parse_name(remove_quotes(match[4])), parse_colour(match.groups()[:3]))
     match = COLOUR_LAST_REVERSED.fullmatch(line[::-1])
     if match:
         *colour, name = (group[::-1] for group in match.groups())
-        return Row(name_from(unquoted(name)), colour_of(colour[::-1]))
+        return Row(parse_name(remove_quotes(name)), parse_colour(colour[::-1]))
     match = HEX_LAST_REVERSED.fullmatch(line[::-1])
     if match:
-        return Row(name_from(unquoted(match[2][::-1])), colour_of(match[1][::-1]))
+        return Row(parse_name(remove_quotes(match[2][::-1])), parse_colour(match[1][::-1]))
     match = VALUE_FIRST.fullmatch(line)
     if match and not match[2].isdecimal():
-        return Row(name_from(unquoted(match[2])), None, int(match[1]))
-    return Row(name_from(unquoted(line)))
+        return Row(parse_name(remove_quotes(match[2])), None, int(match[1]))
+    return Row(parse_name(remove_quotes(line)))
 
 
-def unquoted(name: str) -> str:
+def remove_quotes(name: str) -> str:
     """Return a name without the quotes around it."""
     name = name.strip()
     quoted = len(name) > 1 and name[0] == name[-1] and name[0] in "\"'"

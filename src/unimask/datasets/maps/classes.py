@@ -9,8 +9,8 @@ from jaxtyping import Int
 
 from unimask.datasets.maps.class_table import ClassTable, Row, is_void
 from unimask.datasets.maps.interpretation import BINARY_CLASSES, Interpretation
-from unimask.datasets.maps.known_maps import known_maps
-from unimask.datasets.maps.label_map import hex_of, read_colours, read_numbers
+from unimask.datasets.maps.known_maps import recognise_maps
+from unimask.datasets.maps.label_map import format_hex, read_colours, read_numbers
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.sampled_maps import MapStatistics
 from unimask.datasets.maps.scanned_values import (
@@ -26,7 +26,7 @@ from unimask.labels import IGNORE_LABEL, Colour, LabelSet
 
 IGNORED, UNKNOWN = -1, -2
 
-FITTING = 0.5
+MIN_TABLE_SHARE = 0.5
 """Minimum share of pixels whose colour is in the table, if the table belongs to the maps."""
 
 
@@ -38,16 +38,16 @@ class Classes:
         labels: Label set; every class is stuff.
         label_of: Label id of each value or packed colour; `IGNORED` for unlabelled pixels.
         coloured: Whether the maps store colours.
-        cut: Threshold at and above which a pixel belongs to the second class, for files with
+        threshold: Threshold at and above which a pixel belongs to the second class, for files with
             blurred values; None to look values up exactly.
-        told: Notes for the user on how the classes were determined.
+        notes: Notes for the user on how the classes were determined.
     """
 
     labels: LabelSet
     label_of: Mapping[int, int]
     coloured: bool
-    told: str
-    cut: int | None = None
+    notes: str
+    threshold: int | None = None
 
     def read(self, file: MapFile) -> Int[np.ndarray, "h w"]:
         """Read a map as label ids, `IGNORED` for unlabelled pixels.
@@ -56,9 +56,9 @@ class Classes:
             DataError: The map cannot be read, or has a value without a class.
         """
         codes = read_colours(file) if self.coloured else read_numbers(file)
-        if self.cut is not None:
+        if self.threshold is not None:
             ids = np.array([label for _, label in sorted(self.label_of.items())], np.int32)
-            return ids[(codes >= self.cut).astype(np.int32)]
+            return ids[(codes >= self.threshold).astype(np.int32)]
         known = np.array(sorted(self.label_of), np.int64)
         ids = np.array([self.label_of[code] for code in known.tolist()], np.int32)
         if known[-1] < 2**16:
@@ -69,24 +69,24 @@ class Classes:
             place = np.searchsorted(known, codes).clip(0, len(known) - 1)
             labels = np.where(known[place] == codes, ids[place], UNKNOWN).astype(np.int32)
         if labels.size and labels.min() == UNKNOWN:
-            raise self.stranger(file, codes[labels == UNKNOWN])
+            raise self.unknown_value_error(file, codes[labels == UNKNOWN])
         return labels
 
-    def stranger(self, file: MapFile, codes: np.ndarray) -> DataError:
+    def unknown_value_error(self, file: MapFile, codes: np.ndarray) -> DataError:
         """Build the error for a file with a value or colour that has no class."""
         values, counts = np.unique(codes, return_counts=True)
         worst = int(values[counts.argmax()])
-        what = f"colour {hex_of(worst)}" if self.coloured else f"value {worst}"
+        what = f"colour {format_hex(worst)}" if self.coloured else f"value {worst}"
         more = f" and {len(values) - 1} more" if len(values) > 1 else ""
         return DataError(
             f"{file} has {what}{more} ({len(codes)} pixels), which none of the "
-            f"{len(self.labels)} classes has ({self.told}): mend the map or the table"
+            f"{len(self.labels)} classes has ({self.notes}): mend the map or the table"
         )
 
 
-def classes_of(
-    reading: Interpretation,
-    seen: Sequence[MapStatistics],
+def determine_classes(
+    interpretation: Interpretation,
+    statistics: Sequence[MapStatistics],
     files: Sequence[MapFile],
     tables: Sequence[ClassTable],
     names: tuple[str, ...] | None,
@@ -94,8 +94,8 @@ def classes_of(
     """Return the classes of maps of one kind.
 
     Args:
-        reading: Kind of the maps' values: "index", "colour" or "binary".
-        seen: Sampled maps.
+        interpretation: Kind of the maps' values: "index", "colour" or "binary".
+        statistics: Sampled maps.
         files: All maps.
         tables: Class tables beside the maps, the most likely first.
         names: Class names given by the user, in the order of the values or colours.
@@ -104,70 +104,76 @@ def classes_of(
         DataError: A table does not fit the maps, or the number of names differs from that of the
             classes.
     """
-    painted = next((t for t in tables if t.coloured and has_all(t, seen)), None)
-    if reading.kind == "colour" or painted is not None:
-        classes = by_colours(painted or next((t for t in tables if t.coloured), None), seen, files)
-    elif reading.kind == "binary" and (tables or reading.threshold is not None):
-        classes = of_binary(reading, seen, tables)
+    colour_table = next((t for t in tables if t.coloured and has_all_colours(t, statistics)), None)
+    if interpretation.kind == "colour" or colour_table is not None:
+        classes = classes_from_colours(
+            colour_table or next((t for t in tables if t.coloured), None), statistics, files
+        )
+    elif interpretation.kind == "binary" and (tables or interpretation.threshold is not None):
+        classes = binary_classes(interpretation, statistics, tables)
     elif tables:
-        classes = by_values(tables[0], seen, files)
+        classes = classes_from_values(tables[0], statistics, files)
     else:
-        classes = unnamed(reading, seen, files, names)
-    return classes if names is None else renamed(classes, names)
+        classes = classes_without_table(interpretation, statistics, files, names)
+    return classes if names is None else rename_classes(classes, names)
 
 
-def unnamed(
-    reading: Interpretation,
-    seen: Sequence[MapStatistics],
+def classes_without_table(
+    interpretation: Interpretation,
+    statistics: Sequence[MapStatistics],
     files: Sequence[MapFile],
     names: tuple[str, ...] | None,
 ) -> Classes:
     """Return the classes of maps of numbers that have no table."""
     values = scan_values(files, coloured=False)
-    known = known_maps(values, [file_path(first_file(file)) for file in files], coloured=False)
+    known = recognise_maps(values, [file_path(first_file(file)) for file in files], coloured=False)
     if known is not None and (names is None or len(names) < len(values)):
-        return of_rows(known.rows(), known.name, coloured=False)
-    if reading.kind == "binary" and len(values) <= BINARY_CLASSES:
-        return of_binary(reading, seen, ())
-    ignored = find_unlabelled_values(values, seen, names)
-    return as_found(values, coloured=False, ignored=ignored, evidence=reading.evidence)
+        return classes_from_rows(known.rows(), known.name, coloured=False)
+    if interpretation.kind == "binary" and len(values) <= BINARY_CLASSES:
+        return binary_classes(interpretation, statistics, ())
+    ignored = find_unlabelled_values(values, statistics, names)
+    return classes_from_occurrence(
+        values, coloured=False, ignored=ignored, evidence=interpretation.evidence
+    )
 
 
-def has_all(table: ClassTable, seen: Sequence[MapStatistics]) -> bool:
+def has_all_colours(table: ClassTable, statistics: Sequence[MapStatistics]) -> bool:
     """Return whether a table has every colour that the sampled maps display."""
     colours = {row.colour for row in table.rows}
-    return all(set(each.displayed_colours.tolist()) <= colours for each in seen)
+    return all(set(each.displayed_colours.tolist()) <= colours for each in statistics)
 
 
-def by_colours(
-    table: ClassTable | None, seen: Sequence[MapStatistics], files: Sequence[MapFile]
+def classes_from_colours(
+    table: ClassTable | None, statistics: Sequence[MapStatistics], files: Sequence[MapFile]
 ) -> Classes:
     """Return the classes of a table's colours, or of the colours that occur if no table fits."""
-    if table is not None and share_of(table, seen) >= FITTING:
+    if table is not None and table_colour_share(table, statistics) >= MIN_TABLE_SHARE:
         rows = [(row, row.colour or 0) for row in table.rows]
-        return of_rows(rows, str(table.path), coloured=True)
+        return classes_from_rows(rows, str(table.path), coloured=True)
     values = scan_values(files, coloured=True)
-    known = known_maps(values, [file_path(first_file(file)) for file in files], coloured=True)
+    known = recognise_maps(values, [file_path(first_file(file)) for file in files], coloured=True)
     if known is not None:
-        return of_rows(known.rows(), known.name, coloured=True)
+        return classes_from_rows(known.rows(), known.name, coloured=True)
     rows = () if table is None else table.rows
-    named = {row.colour: row.name for row in rows if row.colour is not None}
-    found = as_found(values, coloured=True, known=named)
+    colour_names = {row.colour: row.name for row in rows if row.colour is not None}
+    classes = classes_from_occurrence(values, coloured=True, known_names=colour_names)
     if table is None:
-        return found
-    notes = f"colours as found: most are not those of {table.path.name}, {found.told}"
-    return Classes(found.labels, found.label_of, True, notes)
+        return classes
+    notes = f"colours as found: most are not those of {table.path.name}, {classes.notes}"
+    return Classes(classes.labels, classes.label_of, True, notes)
 
 
-def share_of(table: ClassTable, seen: Sequence[MapStatistics]) -> float:
+def table_colour_share(table: ClassTable, statistics: Sequence[MapStatistics]) -> float:
     """Return the share of pixels whose colour is in a table."""
     colours = [row.colour for row in table.rows if row.colour is not None]
-    known = sum(int(each.counts[np.isin(each.displayed_colours, colours)].sum()) for each in seen)
-    return known / max(1, sum(int(each.counts.sum()) for each in seen))
+    known = sum(
+        int(each.counts[np.isin(each.displayed_colours, colours)].sum()) for each in statistics
+    )
+    return known / max(1, sum(int(each.counts.sum()) for each in statistics))
 
 
-def by_values(
-    table: ClassTable, seen: Sequence[MapStatistics], files: Sequence[MapFile]
+def classes_from_values(
+    table: ClassTable, statistics: Sequence[MapStatistics], files: Sequence[MapFile]
 ) -> Classes:
     """Return the classes of a table's values: its stated values, else positions from 0.
 
@@ -180,23 +186,23 @@ def by_values(
     """
     rows = [(row, at if row.value is None else row.value) for at, row in enumerate(table.rows)]
     if sorted(code for _, code in rows) != list(range(len(rows))):
-        return of_rows(rows, str(table.path), coloured=False)
+        return classes_from_rows(rows, str(table.path), coloured=False)
     if any(row.value is None for row in table.rows):
         values = scan_values(files, coloured=False)
         if len(values) == len(rows) and are_grey_classes(values):
             ordered = [(row, value) for (row, _), value in zip(rows, values, strict=True)]
-            return of_rows(ordered, str(table.path), coloured=False)
+            return classes_from_rows(ordered, str(table.path), coloured=False)
     else:
-        values = sorted({value for each in seen for value in each.values.tolist()})
+        values = sorted({value for each in statistics for value in each.values.tolist()})
     largest = max((value for value in values if value not in UNLABELLED_VALUES), default=0)
     if largest == len(rows) and not any(is_void(row.name) for row, code in rows if code == 0):
         known = recognise([row.name for row, _ in rows]) is not None
         first = Row("unlabelled" if known else "background")
         rows = [(first, 0), *((row, code + 1) for row, code in rows)]
-    return of_rows(rows, str(table.path), coloured=False)
+    return classes_from_rows(rows, str(table.path), coloured=False)
 
 
-def of_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> Classes:
+def classes_from_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> Classes:
     """Build classes from rows: rows with the same name are one class; void names are ignored.
 
     Args:
@@ -214,17 +220,23 @@ def of_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured: bool) -> 
     for row, code in rows:
         label_of[code] = IGNORED if is_void(row.name) else names.index(row.name)
     colours = {row.name: row.colour for row, _ in reversed(rows)}
-    paint = tuple(None if (c := colours[name]) is None else unpacked(c) for name in names)
+    class_colours = tuple(
+        None if (c := colours[name]) is None else unpack_colour(c) for name in names
+    )
     voids = [row.name for row, _ in rows if is_void(row.name)]
     ignored = [*voids, *([] if coloured or len(rows) > IGNORE_LABEL else [str(IGNORE_LABEL)])]
     notes = f"names of {Path(source).name}"
     notes += f", ignored: {', '.join(dict.fromkeys(ignored))}" if ignored else ""
-    labels = LabelSet(tuple(names), (False,) * len(names), paint if any(paint) else ())
+    labels = LabelSet(
+        tuple(names), (False,) * len(names), class_colours if any(class_colours) else ()
+    )
     return Classes(labels, label_of, coloured, notes)
 
 
-def of_binary(
-    reading: Interpretation, seen: Sequence[MapStatistics], tables: Sequence[ClassTable]
+def binary_classes(
+    interpretation: Interpretation,
+    statistics: Sequence[MapStatistics],
+    tables: Sequence[ClassTable],
 ) -> Classes:
     """Return one class and its background, with the names of a table that has one or two rows."""
     names = ("background", "foreground")
@@ -234,19 +246,23 @@ def of_binary(
         table_names = tuple(row.name for row in table.rows)
         names = table_names if len(table_names) == 2 else (names[0], *table_names)
         notes = f"names of {table.path.name}"
-    top = max(int(each.values[-1]) for each in seen if each.values.size)
-    notes += f", {reading.evidence}" if reading.threshold is not None else f", {names[1]} is {top}"
-    classes = Classes(
-        LabelSet(names, (False, False)), {0: 0, top: 1}, False, notes, reading.threshold
+    top = max(int(each.values[-1]) for each in statistics if each.values.size)
+    notes += (
+        f", {interpretation.evidence}"
+        if interpretation.threshold is not None
+        else f", {names[1]} is {top}"
     )
-    return renamed(classes, names) if any(map(is_void, names)) else classes
+    classes = Classes(
+        LabelSet(names, (False, False)), {0: 0, top: 1}, False, notes, interpretation.threshold
+    )
+    return rename_classes(classes, names) if any(map(is_void, names)) else classes
 
 
-def as_found(
+def classes_from_occurrence(
     values: Sequence[int],
     *,
     coloured: bool,
-    known: Mapping[int, str] | None = None,
+    known_names: Mapping[int, str] | None = None,
     ignored: Sequence[int] = (),
     evidence: str = "",
 ) -> Classes:
@@ -255,36 +271,36 @@ def as_found(
     Args:
         values: All values or packed colours.
         coloured: Whether `values` are packed colours.
-        known: Class names of some values.
+        known_names: Class names of some values.
         ignored: Values of unlabelled pixels.
         evidence: Reason why the values are classes, for the notes.
     """
-    known = known or {}
-    ignored = [value for value in values if value in ignored or is_void(known.get(value, ""))]
+    known_names = known_names or {}
+    ignored = [value for value in values if value in ignored or is_void(known_names.get(value, ""))]
     class_values = [value for value in values if value not in ignored]
-    written = hex_of if coloured else "class {}".format
+    format_value = format_hex if coloured else "class {}".format
     labels = LabelSet(
-        tuple(known.get(value, written(value)) for value in class_values),
+        tuple(known_names.get(value, format_value(value)) for value in class_values),
         (False,) * len(class_values),
-        tuple(unpacked(value) for value in class_values) if coloured else (),
+        tuple(unpack_colour(value) for value in class_values) if coloured else (),
     )
     label_of = dict.fromkeys(ignored, IGNORED) | {v: i for i, v in enumerate(class_values)}
-    unused = not coloured and IGNORE_LABEL not in values
-    if unused:
+    is_255_unused = not coloured and IGNORE_LABEL not in values
+    if is_255_unused:
         label_of[IGNORE_LABEL] = IGNORED
     notes = f"named by {'colour' if coloured else 'value'}, for no table names them"
-    voids = [known.get(v, str(v)) for v in ignored] or [str(IGNORE_LABEL)] * unused
+    voids = [known_names.get(v, str(v)) for v in ignored] or [str(IGNORE_LABEL)] * is_255_unused
     notes += f", ignored: {', '.join(voids)}" if voids else ""
     notes += f"; {evidence}" if evidence else ""
     return Classes(labels, label_of, coloured, notes)
 
 
-def unpacked(code: int) -> Colour:
+def unpack_colour(code: int) -> Colour:
     """Return red, green and blue of a packed colour."""
     return code >> 16, code >> 8 & 255, code & 255
 
 
-def renamed(classes: Classes, names: tuple[str, ...]) -> Classes:
+def rename_classes(classes: Classes, names: tuple[str, ...]) -> Classes:
     """Return the classes with other names; classes renamed to "void" or the like become ignored.
 
     Raises:
@@ -303,5 +319,5 @@ def renamed(classes: Classes, names: tuple[str, ...]) -> Classes:
     places = {place: number for number, place in enumerate(valid)}
     label_of = {code: places.get(place, IGNORED) for code, place in classes.label_of.items()}
     voids = [name for name in names if is_void(name)]
-    notes = classes.told + (f", and {', '.join(voids)}" if voids else "")
-    return Classes(labels, label_of, classes.coloured, notes, classes.cut)
+    notes = classes.notes + (f", and {', '.join(voids)}" if voids else "")
+    return Classes(labels, label_of, classes.coloured, notes, classes.threshold)

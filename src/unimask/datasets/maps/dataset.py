@@ -60,7 +60,7 @@ class MapDataset:
     ) -> None:
         self.images, self.maps = pairs.images, pairs.maps
         self.paths = list(map(file_path, pairs.images))
-        self.name, self.labels, self.info = name_of(folder), labels, info
+        self.name, self.labels, self.info = dataset_name(folder), labels, info
         self.read, self.channels = read, options.channels
         self.window: Window = None
 
@@ -100,6 +100,6 @@ class MapDataset:
         return open_file(self.images[index])
 
 
-def name_of(folder: Path) -> str:
+def dataset_name(folder: Path) -> str:
     """Return the folder's name as the dataset's, or its parent's name if the folder is a split."""
     return folder.parent.name if folder.name.lower() in SPLIT_NAMES else folder.name

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int, Integer
 
 from unimask.datasets.interface import DatasetInfo, DatasetOptions
-from unimask.datasets.maps.class_table import is_void, name_from
+from unimask.datasets.maps.class_table import is_void, parse_name
 from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.mask_set import MapFile
@@ -19,12 +19,12 @@ from unimask.labels import UNNAMED, LabelSet
 
 FORMAT = "instance ids"
 
-KINDS = (True, False)
+IS_THING = (True, False)
 """Whether each class is a thing: the objects are, their background is not."""
 
 
-def instance_ids(
-    pairs: Pairs, folder: Path, places: Sequence[Path], options: DatasetOptions, evidence: str = ""
+def open_instance_ids(
+    pairs: Pairs, folder: Path, folders: Sequence[Path], options: DatasetOptions, evidence: str = ""
 ) -> MapDataset:
     """Build a dataset of images whose maps number the objects of one class; 0 is background.
 
@@ -35,7 +35,7 @@ def instance_ids(
     Args:
         pairs: Images and their maps.
         folder: Folder of the dataset.
-        places: Folders that may hold `labels.json`.
+        folders: Folders that may hold `labels.json`.
         options: Options with names of the thing and the stuff, which override the file's, and
             channels.
         evidence: Reason why values number objects, for the notes.
@@ -43,16 +43,16 @@ def instance_ids(
     Raises:
         DataError: `labels.json` is malformed, or the number of names is wrong.
     """
-    if options.names is not None and len(options.names) != len(KINDS):
+    if options.names is not None and len(options.names) != len(IS_THING):
         raise DataError(f"{folder}: instance ids have a thing and a stuff, so give two names")
-    names = options.names or read_names(places)
-    unknown = is_void(names[1])
-    labels = LabelSet(names[:1], KINDS[:1]) if unknown else LabelSet(names, KINDS)
+    names = options.names or read_names(folders)
+    ignores_background = is_void(names[1])
+    labels = LabelSet(names[:1], IS_THING[:1]) if ignores_background else LabelSet(names, IS_THING)
     notes = "each value above 0 is an object"
     notes += f": {evidence}" if evidence else ""
-    notes += ", 0 is ignored" if unknown else ""
+    notes += ", 0 is ignored" if ignores_background else ""
     notes += pairs.missing_maps_note
-    read = partial(read_objects, ignore_background=unknown)
+    read = partial(read_objects, ignore_background=ignores_background)
     return MapDataset(pairs, folder, labels, read, DatasetInfo(FORMAT, notes=notes), options)
 
 
@@ -88,18 +88,18 @@ def renumber(ids: Integer[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], i
     return table[ids], int(np.count_nonzero(present))
 
 
-def read_names(places: Sequence[Path]) -> tuple[str, str]:
+def read_names(folders: Sequence[Path]) -> tuple[str, str]:
     """Read the names of the thing and the stuff from the first `labels.json`.
 
     Raises:
         DataError: The file is malformed.
     """
-    for path in (place / "labels.json" for place in places):
+    for path in (place / "labels.json" for place in folders):
         if not path.is_file():
             continue
         try:
             names = json.loads(path.read_text(encoding="utf-8-sig"))
-            return name_from(names["thing"]), name_from(names["stuff"])
+            return parse_name(names["thing"]), parse_name(names["stuff"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise DataError(
                 f'{path} should read {{"thing": "nucleus", "stuff": "background"}}'

@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from unimask.datasets.maps.folder_words import kind_from_names
-from unimask.datasets.maps.label_map import LOSSY
-from unimask.datasets.maps.mask_set import BLACK, CUT, WHITE, first_file
+from unimask.datasets.maps.label_map import LOSSY_SUFFIXES
+from unimask.datasets.maps.mask_set import MASK_THRESHOLD, MAX_BLACK, MIN_WHITE, first_file
 from unimask.datasets.maps.sampled_maps import MapStatistics
 from unimask.datasets.packed import file_path
 from unimask.errors import DataError
@@ -22,7 +22,7 @@ MapKind = Literal["index", "colour", "binary", "ids"]
 BINARY_CLASSES = 2
 """Number of classes of binary maps."""
 
-JPEG_SUFFIXES = LOSSY - {".webp"}
+JPEG_SUFFIXES = LOSSY_SUFFIXES - {".webp"}
 """Suffixes of files that are never lossless."""
 
 MAX_GREY_SHARE = 0.05
@@ -146,18 +146,18 @@ def interpret_binary(statistics: Sequence[MapStatistics]) -> Interpretation | No
         not is_deep or any((each.num_components > 1).any() for each in statistics)
     ):
         return Interpretation("binary")
-    if is_deep or not value_set or values[0] > BLACK or values[-1] < WHITE:
+    if is_deep or not value_set or values[0] > MAX_BLACK or values[-1] < MIN_WHITE:
         return None
-    between = (values > BLACK) & (values < WHITE)
-    grey_pixels, white_pixels = int(counts[between].sum()), int(counts[values >= WHITE].sum())
-    if all(each.file.suffix.lower() in LOSSY for each in statistics):
+    between = (values > MAX_BLACK) & (values < MIN_WHITE)
+    grey_pixels, white_pixels = int(counts[between].sum()), int(counts[values >= MIN_WHITE].sum())
+    if all(each.file.suffix.lower() in LOSSY_SUFFIXES for each in statistics):
         is_binary = grey_pixels <= MAX_GREY_SHARE * counts.sum()
         return (
-            Interpretation("binary", "cut at 128 because files are lossy", CUT)
+            Interpretation("binary", "cut at 128 because files are lossy", MASK_THRESHOLD)
             if is_binary
             else None
         )
-    num_greys, num_whites = int(between.sum()), int((values >= WHITE).sum())
+    num_greys, num_whites = int(between.sum()), int((values >= MIN_WHITE).sum())
     is_smoothed = (
         len(values) > BINARY_CLASSES + 1
         and grey_pixels > 0
@@ -172,7 +172,7 @@ def interpret_binary(statistics: Sequence[MapStatistics]) -> Interpretation | No
             "binary",
             f"cut at 128: {len(values)} greys, but only black and white in regions, and "
             f"{share:.1f} % of the pixels between them, as smoothing and resizing leave",
-            CUT,
+            MASK_THRESHOLD,
         )
     return None
 

@@ -11,7 +11,7 @@ from unimask.labels import IGNORE_LABEL
 
 VOID = "void"
 
-SHOWN = 0.75
+MIN_CLASS_SHARE = 0.75
 """Minimum share of a dataset's classes that occur in maps recognised as its maps."""
 
 
@@ -45,7 +45,7 @@ class KnownMaps:
         return [*classes, *((Row(VOID), code) for code in self.void)]
 
 
-KNOWN = (
+KNOWN_MAPS = (
     KnownMaps(
         "CamVid in SegNet's eleven classes",
         labels="camvid",
@@ -63,7 +63,9 @@ KNOWN = (
 """Maps published without a table, or with a table whose colours differ from those of the maps."""
 
 
-def known_maps(values: Sequence[int], paths: Sequence[Path], *, coloured: bool) -> KnownMaps | None:
+def recognise_maps(
+    values: Sequence[int], paths: Sequence[Path], *, coloured: bool
+) -> KnownMaps | None:
     """Recognise the dataset of maps by all their values or colours, and by the names of the files.
 
     Args:
@@ -75,10 +77,14 @@ def known_maps(values: Sequence[int], paths: Sequence[Path], *, coloured: bool) 
         The recognised maps; None if there are none.
     """
     value_set = set(values) - (set() if coloured else {IGNORE_LABEL})
-    for known in KNOWN:
+    for known in KNOWN_MAPS:
         codes = {code for _, code in known.rows()}
-        shown = len(value_set - set(known.void)) / (len(codes) - len(known.void))
-        alike = known.coloured == coloured and value_set <= codes and shown >= SHOWN
-        if alike and (known.files is None or all(known.files.fullmatch(p.stem) for p in paths)):
+        class_share = len(value_set - set(known.void)) / (len(codes) - len(known.void))
+        has_values = (
+            known.coloured == coloured and value_set <= codes and class_share >= MIN_CLASS_SHARE
+        )
+        if has_values and (
+            known.files is None or all(known.files.fullmatch(p.stem) for p in paths)
+        ):
             return known
     return None

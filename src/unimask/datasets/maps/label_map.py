@@ -10,7 +10,7 @@ from unimask.datasets.orientation import check_orientation, explain_mismatch
 from unimask.datasets.packed import File, file_path
 from unimask.errors import DataError
 
-LOSSY = frozenset({".jpg", ".jpeg", ".jfif", ".webp"})
+LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".webp"})
 """Suffixes of formats whose compression may mix the values of neighbouring labels."""
 
 Codes = Integer[np.ndarray, "h w"]
@@ -22,7 +22,7 @@ def read_numbers(file: MapFile) -> Codes:
     Raises:
         DataError: The map cannot be read, has colours, or has negative or fractional values.
     """
-    pixels = stored(file).pixels
+    pixels = read_stored_map(file).pixels
     if pixels.ndim == 3:
         if not is_grey(pixels):
             raise DataError(
@@ -39,14 +39,14 @@ def read_colours(file: MapFile) -> Codes:
     Raises:
         DataError: The map cannot be read, or has more than 8 bits per channel.
     """
-    pixels, palette, _ = stored(file)
+    pixels, palette, _ = read_stored_map(file)
     if palette is not None:
-        return packed(palette)[pixels]
+        return pack_colours(palette)[pixels]
     if pixels.dtype != np.uint8:
         raise DataError(f"{file} has {pixels.dtype} values where 8-bit colours are: export it so")
     if pixels.ndim == 2:
         return pixels.astype(np.int32) * 0x010101
-    return packed(pixels)
+    return pack_colours(pixels)
 
 
 def read_channels(file: MapFile) -> UInt8[np.ndarray, "h w 3"]:
@@ -55,13 +55,13 @@ def read_channels(file: MapFile) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         DataError: The map cannot be read, or does not have three channels of 8 bits.
     """
-    pixels = stored(file).pixels
+    pixels = read_stored_map(file).pixels
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         raise DataError(f"{file} should have three channels of 8 bits: download it again")
     return pixels
 
 
-def stored(file: MapFile) -> StoredMap:
+def read_stored_map(file: MapFile) -> StoredMap:
     """Return a map's stored pixels; several masks of one image are merged into one map.
 
     Raises:
@@ -75,13 +75,13 @@ def is_grey(pixels: Shaped[np.ndarray, "h w 3"]) -> bool:
     return bool((pixels[..., 0] == pixels[..., 1]).all() & (pixels[..., 0] == pixels[..., 2]).all())
 
 
-def packed(colours: UInt8[np.ndarray, "*any 3"]) -> Int[np.ndarray, "*any"]:
+def pack_colours(colours: UInt8[np.ndarray, "*any 3"]) -> Int[np.ndarray, "*any"]:
     """Pack each colour into one number."""
     wide = colours.astype(np.int32)
     return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
 
 
-def hex_of(code: int) -> str:
+def format_hex(code: int) -> str:
     """Format a packed colour as #rrggbb."""
     return f"#{code:06x}"
 

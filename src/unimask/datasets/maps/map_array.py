@@ -13,7 +13,7 @@ from unimask.processing.multichannel import open_array
 
 RGB, RGBA = 3, 4
 
-MEMBER = "arr_0.npy"
+DEFAULT_ARRAY_NAME = "arr_0.npy"
 """Name that `numpy.savez` assigns to an unnamed array."""
 
 
@@ -24,7 +24,7 @@ def read_map_array(file: File) -> Shaped[np.ndarray, "h w ..."]:
         DataError: The file cannot be read, or its array is not a label map.
     """
     if file.suffix.lower() == ".npz":
-        array = open_archive(file)
+        array = read_npz(file)
     else:
         try:
             array = open_array(file_path(file))
@@ -32,10 +32,10 @@ def read_map_array(file: File) -> Shaped[np.ndarray, "h w ..."]:
             raise DataError(str(error)) from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"{file} holds {array.dtype}, not numbers: save an array of whole numbers")
-    return np.asarray(as_plane(array, file))
+    return np.asarray(check_plane(array, file))
 
 
-def as_plane(array: Shaped[np.ndarray, "..."], file: File) -> Shaped[np.ndarray, "h w ..."]:
+def check_plane(array: Shaped[np.ndarray, "..."], file: File) -> Shaped[np.ndarray, "h w ..."]:
     """Drop an axis of length 1, and return a plane (h, w) or colours (h, w, 3).
 
     Raises:
@@ -59,7 +59,7 @@ def as_plane(array: Shaped[np.ndarray, "..."], file: File) -> Shaped[np.ndarray,
     return array[..., :RGB] if coloured else array
 
 
-def open_archive(file: File) -> Shaped[np.ndarray, "..."]:
+def read_npz(file: File) -> Shaped[np.ndarray, "..."]:
     """Read the only array of a .npz file after checking its shape in the header.
 
     Raises:
@@ -68,11 +68,15 @@ def open_archive(file: File) -> Shaped[np.ndarray, "..."]:
     try:
         with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
-            if MEMBER not in names and len(names) != 1:
+            if DEFAULT_ARRAY_NAME not in names and len(names) != 1:
                 raise DataError(f"{file} holds {len(names)} arrays: save one map per file")
-            with archive.open(MEMBER if MEMBER in names else names[0]) as member:
+            with archive.open(
+                DEFAULT_ARRAY_NAME if DEFAULT_ARRAY_NAME in names else names[0]
+            ) as member:
                 check_header(member, file)
-            with archive.open(MEMBER if MEMBER in names else names[0]) as member:
+            with archive.open(
+                DEFAULT_ARRAY_NAME if DEFAULT_ARRAY_NAME in names else names[0]
+            ) as member:
                 return np.lib.format.read_array(member, allow_pickle=False)
     except (DataError, MemoryError):
         raise

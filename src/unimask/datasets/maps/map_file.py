@@ -13,23 +13,23 @@ from unimask.errors import DataError, one_line
 from unimask.processing.images import MAX_PIXELS, pil_limit_disabled
 from unimask.processing.orientation import rotate_upright
 
-ARRAYS = frozenset({".npy", ".npz"})
+ARRAY_SUFFIXES = frozenset({".npy", ".npz"})
 
-COLOURS = 256
+MAX_COLOURS = 256
 """Maximum number of colours of a label map."""
 
-LOSSY_FORMATS, TINTED = frozenset({"JPEG", "MPO", "WEBP"}), 8
+LOSSY_FORMATS, MAX_TINT = frozenset({"JPEG", "MPO", "WEBP"}), 8
 """Formats that may tint greys, and the maximum difference of channels that is taken for that."""
 
-PAGED = frozenset({"TIFF", "GIF", "PNG", "WEBP"})
+PAGED_FORMATS = frozenset({"TIFF", "GIF", "PNG", "WEBP"})
 """Formats whose further pages or frames are read."""
 
 MAX_PAGES = 10_000
 
-REDUCED = 254
+SUBFILE_TYPE_TAG = 254
 """TIFF tag whose lowest bit marks a page as a reduced copy of another page."""
 
-OVERLAPPING = 0.5
+MAX_PAGE_OVERLAP = 0.5
 """Maximum share of the mask pixels that lie on several pages, for pages of one object each."""
 
 
@@ -39,12 +39,12 @@ class StoredMap(NamedTuple):
     Attributes:
         pixels: Numbers (h, w), or colours (h, w, 3).
         palette: Colour of each number, if the file has a palette.
-        paged: Whether the numbers are page numbers, each page the mask of one object.
+        is_paged: Whether the numbers are page numbers, each page the mask of one object.
     """
 
     pixels: Shaped[np.ndarray, "h w ..."]
     palette: UInt8[np.ndarray, "k 3"] | None = None
-    paged: bool = False
+    is_paged: bool = False
 
 
 def read_map_file(file: File) -> StoredMap:
@@ -54,14 +54,14 @@ def read_map_file(file: File) -> StoredMap:
         DataError: The file cannot be read, is not a map, or holds information that maps do not
             have.
     """
-    if file.suffix.lower() in ARRAYS:
+    if file.suffix.lower() in ARRAY_SUFFIXES:
         return StoredMap(read_map_array(file))
     try:
         with open_file(file) as stream:
             with pil_limit_disabled():
                 image = Image.open(stream)
             with image:
-                return decode(image, file)
+                return decode_map(image, file)
     except (DataError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -73,7 +73,7 @@ def read_map_file(file: File) -> StoredMap:
         raise DataError(f"{file} cannot be read as a mask ({reason}): export it again") from error
 
 
-def decode(image: Image.Image, file: File) -> StoredMap:
+def decode_map(image: Image.Image, file: File) -> StoredMap:
     """Decode all pages of an open image.
 
     Raises:
@@ -90,10 +90,10 @@ def decode(image: Image.Image, file: File) -> StoredMap:
             f"{file} has several channels of 16 bits, of which only 8 can be read: save it as a "
             "16-bit image of one channel, or as .npy"
         )
-    if image.format in PAGED and getattr(image, "is_animated", False):
+    if image.format in PAGED_FORMATS and getattr(image, "is_animated", False):
         masks = list(enumerate_pages(image, file))
         if len(masks) > 1:
-            return StoredMap(stack_pages(masks, (image.height, image.width), file), paged=True)
+            return StoredMap(number_pages(masks, (image.height, image.width), file), is_paged=True)
         image.seek(0)
     image.load()
     lossy = image.format in LOSSY_FORMATS
@@ -104,19 +104,19 @@ def decode(image: Image.Image, file: File) -> StoredMap:
     if mode == "P":
         return StoredMap(pixels, np.pad(palette, ((0, 256 - len(palette)), (0, 0))))
     if mode in ("LA", "PA", "RGBA"):
-        return StoredMap(merge_alpha(pixels[..., :-1], pixels[..., -1], file))
+        return StoredMap(select_label_channels(pixels[..., :-1], pixels[..., -1], file))
     if mode not in ("1", "L", "RGB", "F") and not mode.startswith("I"):
         raise DataError(f"{file} is a {mode} image: a label map has one channel, or RGB colours")
-    return StoredMap(untinted(pixels) if lossy and mode == "RGB" and pixels.size else pixels)
+    return StoredMap(remove_tint(pixels) if lossy and mode == "RGB" and pixels.size else pixels)
 
 
-def untinted(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w ..."]:
+def remove_tint(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w ..."]:
     """Return the greys of an image that lossy compression has tinted; other images as they are."""
     spread = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
-    return pixels[..., 1] if 0 < spread <= TINTED else pixels
+    return pixels[..., 1] if 0 < spread <= MAX_TINT else pixels
 
 
-def merge_alpha(
+def select_label_channels(
     colours: UInt8[np.ndarray, "h w c"], alpha: UInt8[np.ndarray, "h w"], file: File
 ) -> UInt8[np.ndarray, "h w ..."]:
     """Return the channels that hold the labels: the colours, or alpha if only alpha holds labels.
@@ -134,7 +134,7 @@ def merge_alpha(
     for channel in range(colours.shape[2]):
         packed = packed << 8 | colours[..., channel]
     distinct = len(np.unique(packed))
-    if distinct == 1 or (distinct > COLOURS and alpha.min() < alpha.max()):
+    if distinct == 1 or (distinct > MAX_COLOURS and alpha.min() < alpha.max()):
         return alpha
     if len(np.unique(packed << 8 | alpha)) == distinct:
         return plain
@@ -152,7 +152,7 @@ def enumerate_pages(image: Image.Image, file: File) -> Iterator[Bool[np.ndarray,
     """
     size = image.size
     for number, page in enumerate(ImageSequence.Iterator(image)):
-        if getattr(page, "tag_v2", {}).get(REDUCED, 0) & 1:
+        if getattr(page, "tag_v2", {}).get(SUBFILE_TYPE_TAG, 0) & 1:
             continue
         if number >= MAX_PAGES or page.size != size:
             what = f"more than {MAX_PAGES}" if number >= MAX_PAGES else "differently large"
@@ -168,7 +168,7 @@ def enumerate_pages(image: Image.Image, file: File) -> Iterator[Bool[np.ndarray,
         yield mask
 
 
-def stack_pages(
+def number_pages(
     masks: list[Bool[np.ndarray, "h w"]], size: tuple[int, int], file: File
 ) -> Int[np.ndarray, "h w"]:
     """Number the objects of pages that hold one object each.
@@ -177,8 +177,8 @@ def stack_pages(
         DataError: The pages overlap like slices of a volume.
     """
     filled = [mask for mask in masks if mask.any()]
-    numbers, shared = stack_masks(enumerate(filled, start=1), size)
-    if shared > OVERLAPPING:
+    numbers, overlap = merge_masks(enumerate(filled, start=1), size)
+    if overlap > MAX_PAGE_OVERLAP:
         raise DataError(
             f"{file} has {len(masks)} pages that overlap, like slices of a volume or masks of "
             "several annotators: save one map per file"
@@ -186,7 +186,7 @@ def stack_pages(
     return numbers
 
 
-def stack_masks(
+def merge_masks(
     masks: Iterable[tuple[int, Bool[np.ndarray, "h w"]]], size: tuple[int, int]
 ) -> tuple[Int[np.ndarray, "h w"], float]:
     """Merge masks into one map; where masks overlap, the smaller one is in front.

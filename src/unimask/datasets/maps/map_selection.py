@@ -20,7 +20,7 @@ from unimask.datasets.maps.folder_words import IMAGE_WORDS, class_from_name
 from unimask.datasets.maps.key_forms import starts_with_folder
 from unimask.datasets.maps.map_file import read_map_file
 from unimask.datasets.maps.mask_folders import classes_in
-from unimask.datasets.maps.mask_set import MapFile, MaskSet, as_mask
+from unimask.datasets.maps.mask_set import MapFile, MaskSet, to_mask
 from unimask.datasets.maps.partners import Layout, Match
 from unimask.errors import DataError
 
@@ -292,7 +292,7 @@ def try_read_mask(path: Path) -> Bool[np.ndarray, "h w"] | None:
     """Read a black and white mask; return None for other maps."""
     pixels = try_read_map(path)
     try:
-        return None if pixels is None else as_mask(pixels, path)
+        return None if pixels is None else to_mask(pixels, path)
     except DataError:
         return None
 

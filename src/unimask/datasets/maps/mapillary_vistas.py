@@ -16,12 +16,12 @@ from unimask.datasets.interface import (
     DetectedDataset,
     Evidence,
 )
-from unimask.datasets.maps.class_table import UNREADABLE, name_from, whole
+from unimask.datasets.maps.class_table import PARSE_ERRORS, parse_name, parse_whole_number
 from unimask.datasets.maps.classes import IGNORED, Classes
 from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.maps.segments import Meaning, segment_maps
-from unimask.datasets.maps.semantic import semantic_maps
+from unimask.datasets.maps.segments import SegmentClass, open_segment_maps
+from unimask.datasets.maps.semantic import open_semantic_maps
 from unimask.errors import DataError, SettingsError, one_line
 from unimask.labels import LabelSet
 
@@ -31,9 +31,9 @@ CONFIGURATIONS = (("config.json", ""), ("config_v1.2.json", "v1.2"), ("config_v2
 """Class files, and the folder within a split that holds their maps. Release 1.2 comes first because
 published weights use its classes."""
 
-SPLITS = {"training": "train", "validation": "val", "train": "train", "val": "val"}
+SPLIT_FOLDERS = {"training": "train", "validation": "val", "train": "train", "val": "val"}
 
-OBJECTS = 256
+OBJECT_FACTOR = 256
 
 
 def find_mapillary_vistas(folder: Path) -> DetectedDataset | None:
@@ -41,14 +41,14 @@ def find_mapillary_vistas(folder: Path) -> DetectedDataset | None:
     for name, release in CONFIGURATIONS:
         openers = {
             split: partial(open_split, folder, folder / inner, folder / name, release)
-            for inner, split in SPLITS.items()
+            for inner, split in SPLIT_FOLDERS.items()
             if (folder / inner / "images").is_dir()
             and any((folder / inner / release / kind).is_dir() for kind in ("instances", "labels"))
         }
         if openers and (folder / name).is_file():
-            because = f"{name} beside folders of splits"
+            reason = f"{name} beside folders of splits"
             return DetectedDataset(
-                FORMAT, openers, (), Evidence.LAYOUT, because, has_class_names=True
+                FORMAT, openers, (), Evidence.LAYOUT, reason, has_class_names=True
             )
     return None
 
@@ -59,20 +59,20 @@ def open_split(
     """Open the instance maps of a split, or its semantic maps if there are none."""
     labels, label_of = read_classes(configuration)
     ignored = "classes that are not judged are ignored"
-    instances = pairs_of(split, split / release / "instances")
+    instances = pair_by_stem(split, split / release / "instances")
     if instances.images:
-        meaning = partial(meaning_of, label_of)
+        classify = partial(classify_segment, label_of)
         info = DatasetInfo(FORMAT, notes=ignored + instances.missing_maps_note)
-        return segment_maps(instances, folder, labels, read_numbers, meaning, info, options)
-    pairs = pairs_of(split, split / release / "labels")
+        return open_segment_maps(instances, folder, labels, read_numbers, classify, info, options)
+    pairs = pair_by_stem(split, split / release / "labels")
     info = DatasetInfo(
         f"{FORMAT} without instances", ("semantic",), ignored + pairs.missing_maps_note
     )
     read = Classes(labels, label_of, False, ignored).read
-    return semantic_maps(pairs, folder, labels, read, info, options)
+    return open_semantic_maps(pairs, folder, labels, read, info, options)
 
 
-def pairs_of(split: Path, maps: Path) -> Pairs:
+def pair_by_stem(split: Path, maps: Path) -> Pairs:
     """Pair the images of a split with maps of the same stem."""
     pairs = Pairs()
     pairs.add(
@@ -93,11 +93,11 @@ def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
         entries: list[dict[str, Any]] = content["labels"]
         evaluated = [place for place, entry in enumerate(entries) if entry["evaluate"]]
         labels = LabelSet(
-            tuple(name_from(entries[place]["readable"]) for place in evaluated),
+            tuple(parse_name(entries[place]["readable"]) for place in evaluated),
             tuple(bool(entries[place]["instances"]) for place in evaluated),
-            tuple(triple(entries[place]["color"]) for place in evaluated),
+            tuple(to_rgb(entries[place]["color"]) for place in evaluated),
         )
-    except (*UNREADABLE, SettingsError) as error:
+    except (*PARSE_ERRORS, SettingsError) as error:
         reason = one_line(error)
         raise DataError(
             f"{path} is not Mapillary's configuration ({reason}): download it again"
@@ -106,13 +106,13 @@ def read_classes(path: Path) -> tuple[LabelSet, dict[int, int]]:
     return labels, label_of | {place: label for label, place in enumerate(evaluated)}
 
 
-def triple(colour: list[int]) -> tuple[int, int, int]:
+def to_rgb(colour: list[int]) -> tuple[int, int, int]:
     """Return a colour as a tuple of three integers."""
-    red, green, blue = map(whole, colour)
+    red, green, blue = map(parse_whole_number, colour)
     return red, green, blue
 
 
-def meaning_of(label_of: dict[int, int], code: int) -> Meaning:
+def classify_segment(label_of: dict[int, int], code: int) -> SegmentClass:
     """Return the label id and crowd flag of an instance map's value; None if it is ignored."""
-    label = label_of[code // OBJECTS]
+    label = label_of[code // OBJECT_FACTOR]
     return None if label == IGNORED else (label, False)

@@ -9,9 +9,15 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import ndimage
 
-from unimask.datasets.maps.label_map import LOSSY, Codes, is_grey, packed, stored
+from unimask.datasets.maps.label_map import (
+    LOSSY_SUFFIXES,
+    Codes,
+    is_grey,
+    pack_colours,
+    read_stored_map,
+)
 from unimask.datasets.maps.map_array import to_whole_numbers
-from unimask.datasets.maps.map_file import ARRAYS, COLOURS
+from unimask.datasets.maps.map_file import ARRAY_SUFFIXES, MAX_COLOURS
 from unimask.datasets.maps.mask_set import MapFile, MaskSet
 from unimask.labels import IGNORE_LABEL
 
@@ -66,25 +72,25 @@ def sample_statistics(
 
 def map_statistics(file: MapFile) -> MapStatistics:
     """Compute the statistics of one map."""
-    pixels, palette, is_paged = stored(file)
+    pixels, palette, is_paged = read_stored_map(file)
     is_coloured = pixels.ndim == 3 and not is_grey(pixels)
     if is_coloured:
-        codes = packed(pixels)
+        codes = pack_colours(pixels)
     else:
         codes = to_whole_numbers(pixels[..., 0] if pixels.ndim == 3 else pixels, file)
     values, counts = np.unique(codes, return_counts=True)
-    has_few_values = not is_coloured and len(values) <= 4 * COLOURS
+    has_few_values = not is_coloured and len(values) <= 4 * MAX_COLOURS
     num_components = count_components(codes, values) if has_few_values else np.zeros(0, np.int64)
     flat_counts = count_flat_pixels(codes, values) if has_few_values else np.zeros(0, np.int64)
     is_float = pixels.dtype.kind == "f"
     is_wide_by_default = (
-        file.suffix.lower() in ARRAYS or isinstance(file, MaskSet) or is_paged or is_float
+        file.suffix.lower() in ARRAY_SUFFIXES or isinstance(file, MaskSet) or is_paged or is_float
     )
     is_deep = codes.dtype.itemsize > 1 and not is_wide_by_default
     is_deep = not is_coloured and (is_deep or bool(values.size and values[-1] > IGNORE_LABEL))
     displayed_colours = values if is_coloured else values.astype(np.int64) * 0x010101
     if palette is not None:
-        displayed_colours = packed(palette)[values]
+        displayed_colours = pack_colours(palette)[values]
     return MapStatistics(
         file,
         values,
@@ -131,17 +137,17 @@ def are_label_maps(paths: Sequence[Path]) -> bool:
 
     Files that cannot be read and files in a lossy format do not count as label maps.
     """
-    return all(path.suffix.lower() not in LOSSY and is_label_map(path) for path in paths)
+    return all(path.suffix.lower() not in LOSSY_SUFFIXES and is_label_map(path) for path in paths)
 
 
 def is_label_map(path: Path) -> bool:
     """Return whether most pixels equal their right neighbour and few different values occur."""
     try:
-        pixels = stored(path).pixels
+        pixels = read_stored_map(path).pixels
     except Exception:  # whatever fails to decode is not a label map
         return False
-    codes = packed(pixels) if pixels.ndim == 3 else pixels
-    has_few_values = len(np.unique(codes)) <= COLOURS
+    codes = pack_colours(pixels) if pixels.ndim == 3 else pixels
+    has_few_values = len(np.unique(codes)) <= MAX_COLOURS
     return (
         has_few_values and bool((codes[:, 1:] == codes[:, :-1]).mean() >= MIN_FLAT_SHARE)
         if codes.size

@@ -7,8 +7,14 @@ from functools import partial
 import numpy as np
 
 from unimask.datasets.maps.interpretation import sum_counts
-from unimask.datasets.maps.label_map import Codes, hex_of, read_colours, read_numbers, stored
-from unimask.datasets.maps.map_file import COLOURS
+from unimask.datasets.maps.label_map import (
+    Codes,
+    format_hex,
+    read_colours,
+    read_numbers,
+    read_stored_map,
+)
+from unimask.datasets.maps.map_file import MAX_COLOURS
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.sampled_maps import MAX_SAMPLED_MAPS, MapStatistics, sample_statistics
 from unimask.datasets.packed import file_path
@@ -61,7 +67,7 @@ def check_num_colours(count: int, where: object) -> None:
     Raises:
         DataError: There are too many colours.
     """
-    if count > COLOURS:
+    if count > MAX_COLOURS:
         raise DataError(
             f"{where} has {count} colours, too many for label maps: save them as PNG, neither "
             "smoothed nor as JPEG"
@@ -77,7 +83,7 @@ def sample_informative_maps(files: Sequence[MapFile]) -> list[MapStatistics]:
     statistics = sample_statistics(files)
     if len(np.unique(np.concatenate([each.displayed_colours for each in statistics]))) > 1:
         return statistics
-    first = np.asarray(stored(statistics[0].file).pixels[0, 0])
+    first = np.asarray(read_stored_map(statistics[0].file).pixels[0, 0])
     with ThreadPoolExecutor() as pool:
         sample = files[:: -(-len(files) // MAX_SCANNED_MAPS)]
         different = pool.map(partial(differs_from, reference=first), sample)
@@ -85,7 +91,7 @@ def sample_informative_maps(files: Sequence[MapFile]) -> list[MapStatistics]:
     if others:
         return [*statistics, *sample_statistics(others[:MAX_SAMPLED_MAPS])]
     only_value = int(statistics[0].values[0])
-    what = f"colour {hex_of(only_value)}" if statistics[0].coloured else f"value {only_value}"
+    what = f"colour {format_hex(only_value)}" if statistics[0].coloured else f"value {only_value}"
     raise DataError(
         f"nothing is labelled in {file_path(first_file(files[0])).parent}: every pixel of its "
         f"{len(files)} maps has {what}; check the export"
@@ -94,7 +100,7 @@ def sample_informative_maps(files: Sequence[MapFile]) -> list[MapStatistics]:
 
 def differs_from(file: MapFile, reference: np.ndarray) -> bool:
     """Return whether any pixel of a map differs in value or colour from `reference`."""
-    pixels = stored(file).pixels
+    pixels = read_stored_map(file).pixels
     return pixels.ndim - 2 != reference.ndim or bool((pixels != reference).any())
 
 

@@ -17,25 +17,25 @@ from unimask.labels import LabelSet
 ReadSegments = Callable[[MapFile], Integer[np.ndarray, "h w"]]
 """Function that reads a map as segment ids, from 0 to less than 2^24."""
 
-Meaning = tuple[int, bool] | None
+SegmentClass = tuple[int, bool] | None
 """Label id of a segment and whether it is a crowd of several objects; None for ignored pixels."""
 
-MOST_SEGMENTS = 2**24
+MAX_SEGMENT_ID = 2**24
 """Exclusive upper bound of segment ids."""
 
 FOREIGN = -1
 """Label id of objects whose class is not in the label set: ignored, and in `Sample.foreign`."""
 
-MeaningOf = Callable[[int], Meaning]
+ClassifySegment = Callable[[int], SegmentClass]
 """Function that returns the meaning of a segment id, or raises KeyError if it has none."""
 
 
-def segment_maps(
+def open_segment_maps(
     pairs: Pairs,
     folder: Path,
     labels: LabelSet,
     read: ReadSegments,
-    meaning_of: MeaningOf,
+    classify: ClassifySegment,
     info: DatasetInfo,
     options: DatasetOptions,
 ) -> MapDataset:
@@ -46,22 +46,24 @@ def segment_maps(
         folder: Folder of the dataset.
         labels: Label set of the dataset.
         read: Function that reads a map as segment ids.
-        meaning_of: Function that returns the meaning of a segment id.
+        classify: Function that returns the meaning of a segment id.
         info: Description of the dataset.
         options: Options with the images' channels.
     """
-    read_objects = partial(read_segments, read, meaning_of, info.format)
+    read_objects = partial(read_segments, read, classify, info.format)
     return MapDataset(pairs, folder, labels, read_objects, info, options)
 
 
-def read_segments(read: ReadSegments, meaning_of: MeaningOf, format: str, file: MapFile) -> Objects:
+def read_segments(
+    read: ReadSegments, classify: ClassifySegment, format: str, file: MapFile
+) -> Objects:
     """Read a map: one object per segment id that has a class.
 
     Raises:
         DataError: The map cannot be read, or has an id without a meaning.
     """
     codes = read(file)
-    if codes.size and codes.max() >= MOST_SEGMENTS:
+    if codes.size and codes.max() >= MAX_SEGMENT_ID:
         raise DataError(
             f"{file} has value {codes.max()}, which means nothing in {format}: export the map again"
         )
@@ -70,7 +72,7 @@ def read_segments(read: ReadSegments, meaning_of: MeaningOf, format: str, file: 
     foreign: list[int] = []
     for code in np.flatnonzero(counts).tolist():
         try:
-            meaning = meaning_of(code)
+            meaning = classify(code)
         except KeyError:
             raise DataError(
                 f"{file} has value {code} ({counts[code]} pixels), which means nothing in "

@@ -19,7 +19,7 @@ ReadMap = Callable[[MapFile], Int[np.ndarray, "h w"]]
 """Function that reads a map as label ids, negative for ignored pixels."""
 
 
-def semantic_maps(
+def open_semantic_maps(
     pairs: Pairs,
     folder: Path,
     labels: LabelSet,

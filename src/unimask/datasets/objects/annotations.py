@@ -9,22 +9,22 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from unimask.datasets.objects.outlines import Mask, draw
+from unimask.datasets.objects.outlines import Mask, rasterise_polygons
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 
 FIFTHS = 5
 """Steps per pixel in which COCO's rasteriser rounds coordinates, and the precision stored here."""
 
-OUTSIDE = 0.1
+MAX_OUTSIDE_SHARE = 0.1
 """Maximum share of the longer side by which an object may extend beyond the image; that part is
 clipped."""
 
-FEWEST_SHARES, TINY = 2, 16
+MIN_RELATIVE_OUTLINES, MAX_TINY_SIDE = 2, 16
 """Minimum number of outlines that show, by all lying within the first pixel of images with longer
 sides than this, that their coordinates are shares of the sides."""
 
-Origin = Callable[[int, int], str]
+DescribeObject = Callable[[int, int], str]
 """Function that names an object in messages, from its image's number and its own."""
 
 
@@ -38,14 +38,14 @@ class Annotations:
         crowds: Whether each object is a crowd, which stands for several objects.
         depths: Depth of each object; where objects overlap, the greater depth is behind.
         areas: Area of each object as stated in the file, in pixels; NaN if not stated.
-        names: Number of each object in the file.
+        numbers: Number of each object in the file.
         order: Indices of the objects, sorted by image.
-        first: Start of each image's objects in `order`; one more entry marks the end.
+        first_object: Start of each image's objects in `order`; one more entry marks the end.
         values: Coordinates x and y of polygons in fifths of a pixel; height, width and counts of
             run lengths.
-        parts: Start of each part (a polygon, or the run lengths of one mask) in `values`.
-        first_part: Start of each object's parts in `parts`; one more entry marks the end.
-        run_lengths: Whether each object is stored as run lengths.
+        part_starts: Start of each part (a polygon, or the run lengths of one mask) in `values`.
+        first_part: Start of each object's parts in `part_starts`; one more entry marks the end.
+        is_run_length: Whether each object is stored as run lengths.
     """
 
     sizes: Int[np.ndarray, "k 2"]
@@ -53,21 +53,21 @@ class Annotations:
     crowds: Bool[np.ndarray, " n"]
     depths: Int[np.ndarray, " n"]
     areas: Float[np.ndarray, " n"]
-    names: Int[np.ndarray, " n"]
+    numbers: Int[np.ndarray, " n"]
     order: Int[np.ndarray, " n"]
-    first: Int[np.ndarray, " p"]
+    first_object: Int[np.ndarray, " p"]
     values: Int[np.ndarray, " v"]
-    parts: Int[np.ndarray, " q"]
+    part_starts: Int[np.ndarray, " q"]
     first_part: Int[np.ndarray, " m"]
-    run_lengths: Bool[np.ndarray, " n"]
+    is_run_length: Bool[np.ndarray, " n"]
 
-    def of(self, image: int) -> Int[np.ndarray, " k"]:
+    def objects_of_image(self, image: int) -> Int[np.ndarray, " k"]:
         """Return the indices of an image's objects."""
-        return self.order[self.first[image] : self.first[image + 1]]
+        return self.order[self.first_object[image] : self.first_object[image + 1]]
 
-    def part(self, index: int) -> Int[np.ndarray, " k"]:
+    def part_values(self, index: int) -> Int[np.ndarray, " k"]:
         """Return the values of one part."""
-        return self.values[self.parts[index] : self.parts[index + 1]]
+        return self.values[self.part_starts[index] : self.part_starts[index + 1]]
 
     def mask(self, index: int, size: tuple[int, int]) -> RunLength:
         """Rasterise one object, with exactly the pixels of pycocotools.
@@ -81,12 +81,14 @@ class Annotations:
             MissingExtraError: The extra `train` is not installed.
         """
         first, end = int(self.first_part[index]), int(self.first_part[index + 1])
-        if self.run_lengths[index]:
-            height, width, *_ = values = self.part(first)
+        if self.is_run_length[index]:
+            height, width, *_ = values = self.part_values(first)
             if (height, width) != size:
                 raise DataError(f"has a mask of {height} x {width}")
             return RunLength((int(height), int(width)), values[2:].astype(np.uint32))
-        return draw([from_fifths(self.part(place)) for place in range(first, end)], size)
+        return rasterise_polygons(
+            [from_fifths(self.part_values(place)) for place in range(first, end)], size
+        )
 
 
 def to_fifths(points: Float[np.ndarray, " v"]) -> Int[np.ndarray, " v"]:
@@ -99,7 +101,7 @@ def from_fifths(fifths: Int[np.ndarray, " v"]) -> Float[np.ndarray, " v"]:
     return np.where(fifths < 0, fifths - 0.75, fifths) / FIFTHS
 
 
-class Collector:
+class AnnotationBuilder:
     """Collector of objects, which are added in any order of images and then concatenated."""
 
     def __init__(self) -> None:
@@ -138,7 +140,7 @@ class Collector:
         self.crowds.append(crowd)
         self.areas.append(area)
         self.run_lengths.append(isinstance(mask, RunLength))
-        parts = [run_length_part(mask)] if isinstance(mask, RunLength) else mask
+        parts = [pack_run_lengths(mask)] if isinstance(mask, RunLength) else mask
         before = len(self.lengths)
         for part in parts:
             self.lengths.append(len(part))
@@ -163,7 +165,7 @@ class Collector:
         self.images = array("i", images[np.array(self.images, np.int32)].tolist())
         self.labels = array("i", labels[np.array(self.labels, np.int32)].tolist())
 
-    def finish(self, sizes: Int[np.ndarray, "k 2"], origin: Origin) -> Annotations:
+    def finish(self, sizes: Int[np.ndarray, "k 2"], origin: DescribeObject) -> Annotations:
         """Sort the objects by image and check that they lie inside their images.
 
         Args:
@@ -182,30 +184,32 @@ class Collector:
             crowds=np.array(self.crowds, bool),
             depths=np.array(self.depths, np.int32),
             areas=np.array(self.areas, np.float64),
-            names=np.array(self.names, np.int64),
+            numbers=np.array(self.names, np.int64),
             order=np.argsort(images, kind="stable").astype(np.int32),
-            first=ends(np.bincount(images, minlength=len(sizes))),
+            first_object=offsets(np.bincount(images, minlength=len(sizes))),
             values=self.blocks[0],
-            parts=ends(self.lengths),
-            first_part=ends(self.part_counts),
-            run_lengths=np.array(self.run_lengths, bool),
+            part_starts=offsets(self.lengths),
+            first_part=offsets(self.part_counts),
+            is_run_length=np.array(self.run_lengths, bool),
         )
-        check_places(annotations, images, origin)
+        check_positions(annotations, images, origin)
         return annotations
 
 
-def ends(counts: Any) -> Int[np.ndarray, " n"]:
+def offsets(counts: Any) -> Int[np.ndarray, " n"]:
     """Return the start of each of several segments of these lengths, and the end of the last."""
     return np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))])
 
 
-def run_length_part(mask: RunLength) -> Int[np.ndarray, " v"]:
+def pack_run_lengths(mask: RunLength) -> Int[np.ndarray, " v"]:
     """Store size and counts in one array, padded to an even length as polygons have."""
     padding = [0] * (len(mask.counts) % 2)
     return np.concatenate([mask.size, mask.counts, padding]).astype(np.int32)
 
 
-def check_places(done: Annotations, images: Int[np.ndarray, " n"], origin: Origin) -> None:
+def check_positions(
+    annotations: Annotations, images: Int[np.ndarray, " n"], origin: DescribeObject
+) -> None:
     """Raise if an object lies outside its image, or its run lengths have another size.
 
     Raises:
@@ -213,73 +217,95 @@ def check_places(done: Annotations, images: Int[np.ndarray, " n"], origin: Origi
     """
     if not len(images):
         return
-    height, width = done.sizes[images].T
-    start = done.parts[:-1]
-    owners = np.repeat(np.arange(len(images)), np.diff(done.first_part))
-    bad, within_one = np.zeros(len(owners), bool), ~done.run_lengths[owners]
+    height, width = annotations.sizes[images].T
+    part_starts = annotations.part_starts[:-1]
+    part_objects = np.repeat(np.arange(len(images)), np.diff(annotations.first_part))
+    is_bad, is_relative = (
+        np.zeros(len(part_objects), bool),
+        ~annotations.is_run_length[part_objects],
+    )
     for axis in range(2):
-        along = done.values[axis::2]
-        low = np.minimum.reduceat(along, start // 2)
-        high = np.maximum.reduceat(along, start // 2)
-        bad |= is_outside(low, high, (height[owners], width[owners]), axis)
-        within_one &= (low >= 0) & (high <= FIFTHS)
-    tiny, fractional = 0 < done.sizes.max() <= TINY, bool((done.values % FIFTHS).any())
-    if len(owners) >= FEWEST_SHARES and within_one.all() and fractional and not tiny:
+        coordinates = annotations.values[axis::2]
+        minimum = np.minimum.reduceat(coordinates, part_starts // 2)
+        maximum = np.maximum.reduceat(coordinates, part_starts // 2)
+        is_bad |= is_outside(minimum, maximum, (height[part_objects], width[part_objects]), axis)
+        is_relative &= (minimum >= 0) & (maximum <= FIFTHS)
+    is_tiny, is_fractional = (
+        0 < annotations.sizes.max() <= MAX_TINY_SIDE,
+        bool((annotations.values % FIFTHS).any()),
+    )
+    if (
+        len(part_objects) >= MIN_RELATIVE_OUTLINES
+        and is_relative.all()
+        and is_fractional
+        and not is_tiny
+    ):
         raise DataError(
-            f"{origin(int(images[0]), int(done.names[0]))} and all others lie between 0 and 1: "
+            f"{origin(int(images[0]), int(annotations.numbers[0]))} and all others lie between 0 "
+            "and 1: "
             "these are shares of the sides, not pixels; multiply x by the width and y by the height"
         )
-    other_size = (done.values[start] != height[owners]) | (done.values[start + 1] != width[owners])
-    bad = np.where(done.run_lengths[owners], other_size, bad) & (height[owners] > 0)
-    if bad.any():
-        part = int(bad.argmax())
-        index = int(owners[part])
-        where = origin(int(images[index]), int(done.names[index]))
+    other_size = (annotations.values[part_starts] != height[part_objects]) | (
+        annotations.values[part_starts + 1] != width[part_objects]
+    )
+    is_bad = np.where(annotations.is_run_length[part_objects], other_size, is_bad) & (
+        height[part_objects] > 0
+    )
+    if is_bad.any():
+        part = int(is_bad.argmax())
+        index = int(part_objects[part])
+        where = origin(int(images[index]), int(annotations.numbers[index]))
         size = int(height[index]), int(width[index])
-        if done.run_lengths[index]:
-            mask = done.values[start[part]], done.values[start[part] + 1]
+        if annotations.is_run_length[index]:
+            mask = annotations.values[part_starts[part]], annotations.values[part_starts[part] + 1]
             raise DataError(
                 f"{where} has a mask of {mask[1]} x {mask[0]} pixels, its image has {size[1]} x "
                 f"{size[0]} pixels: redo it"
             )
-        raise outside(where, done.part(part), size)
+        raise outside_error(where, annotations.part_values(part), size)
 
 
-def check_image(done: Annotations, image: int, size: tuple[int, int], origin: Origin) -> None:
+def check_image_positions(
+    annotations: Annotations, image: int, size: tuple[int, int], origin: DescribeObject
+) -> None:
     """Raise if a polygon lies outside an image whose size the labels do not state.
 
     Raises:
         DataError: A polygon does; rasterising it could need any amount of memory.
     """
-    for index in done.of(image).tolist():
-        if done.run_lengths[index]:
+    for index in annotations.objects_of_image(image).tolist():
+        if annotations.is_run_length[index]:
             continue
-        for part in map(done.part, range(done.first_part[index], done.first_part[index + 1])):
+        for part in map(
+            annotations.part_values,
+            range(annotations.first_part[index], annotations.first_part[index + 1]),
+        ):
             spans = [(part[axis::2].min(), part[axis::2].max()) for axis in range(2)]
             if any(is_outside(low, high, size, axis) for axis, (low, high) in enumerate(spans)):
-                raise outside(origin(image, int(done.names[index])), part, size)
+                raise outside_error(origin(image, int(annotations.numbers[index])), part, size)
 
 
-def is_outside(low: Any, high: Any, size: tuple[Any, Any], axis: int) -> Any:
+def is_outside(minimum: Any, maximum: Any, size: tuple[Any, Any], axis: int) -> Any:
     """Return whether polygons extend too far beyond their images, or are entirely outside.
 
     Args:
-        low: Minimum coordinate of each polygon, in fifths of a pixel.
-        high: Maximum coordinate of each polygon, in fifths of a pixel.
+        minimum: Minimum coordinate of each polygon, in fifths of a pixel.
+        maximum: Maximum coordinate of each polygon, in fifths of a pixel.
         size: Height and width of the polygons' images.
         axis: Axis of the coordinates: 0 for x, 1 for y.
     """
-    limit = np.maximum(OUTSIDE * np.maximum(*size), 1) * FIFTHS
-    far = FIFTHS * size[1 - axis]
-    return (low < -limit) | (high > far + limit) | (high < 0) | (low > far)
+    limit = np.maximum(MAX_OUTSIDE_SHARE * np.maximum(*size), 1) * FIFTHS
+    end = FIFTHS * size[1 - axis]
+    return (minimum < -limit) | (maximum > end + limit) | (maximum < 0) | (minimum > end)
 
 
-def outside(where: str, fifths: Int[np.ndarray, " v"], size: tuple[int, int]) -> DataError:
+def outside_error(origin: str, fifths: Int[np.ndarray, " v"], size: tuple[int, int]) -> DataError:
     """Build the error for a polygon that lies outside its image."""
     points = fifths.reshape(-1, 2) / FIFTHS
     middle = size[1] / 2, size[0] / 2
-    worst = points[np.argmax(np.abs(points - middle).max(1))]
+    farthest = points[np.argmax(np.abs(points - middle).max(1))]
     return DataError(
-        f"{where} reaches ({worst[0]:g}, {worst[1]:g}), but its image has {size[1]} x {size[0]} "
+        f"{origin} reaches ({farthest[0]:g}, {farthest[1]:g}), but its image has {size[1]} x "
+        f"{size[0]} "
         "pixels: export labels of that size"
     )

@@ -19,26 +19,26 @@ from unimask.datasets.interface import (
 )
 from unimask.datasets.objects.coco_instances import open_coco_instances
 from unimask.datasets.objects.coco_panoptic import CocoPanoptic
-from unimask.datasets.objects.coco_records import png_name
+from unimask.datasets.objects.coco_records import to_png_name
 from unimask.datasets.splits import split_from_name
 from unimask.formats.json_outline import JsonOutline, read_json_outline
 from unimask.formats.json_stream import stream_lists
 
 INSTANCES, PANOPTIC = "COCO instances", "COCO panoptic"
 
-PLACES = ("annotations", "annotation", "labels", "label", "anns", "ann")
+LABEL_FOLDERS = ("annotations", "annotation", "labels", "label", "anns", "ann")
 """Inner folders that may hold JSON files, besides the dataset's folder."""
 
-OTHERS = ("captions", "person_keypoints", "stuff", "image_info")
+OTHER_PREFIXES = ("captions", "person_keypoints", "stuff", "image_info")
 """Prefixes of COCO's files for other kinds of labels."""
 
-IMAGES = ("images", "JPEGImages", "imgs", "img", "data", "input_images")
+IMAGE_FOLDERS = ("images", "JPEGImages", "imgs", "img", "data", "input_images")
 """Usual names of an image folder beside its JSON file."""
 
-LOOK = 1 << 20
+OUTLINE_CHARACTERS = 1 << 20
 """Number of leading characters that usually suffice to determine what a JSON file lists."""
 
-DEEPEST = 2
+MAX_SEARCH_DEPTH = 2
 """Number of folder levels that are searched for the images and masks of a panoptic JSON file."""
 
 Kind = Literal["instances", "panoptic", "nothing"]
@@ -70,36 +70,36 @@ class CocoJson:
         return None
 
 
-def coco_jsons(folder: Path) -> list[CocoJson]:
+def find_coco_jsons(folder: Path) -> list[CocoJson]:
     """Return the COCO JSON files in a folder, and in its inner folders named like labels."""
-    inner = [path for path in sorted(folder.iterdir()) if path.name.lower() in PLACES]
+    inner = [path for path in sorted(folder.iterdir()) if path.name.lower() in LABEL_FOLDERS]
     jsons = []
     for place in (folder, *filter(Path.is_dir, inner)):
         for file in sorted(place.glob("*.json")):
-            if not is_ignored(file.name) and (json := coco_json(file)) is not None:
+            if not is_ignored(file.name) and (json := inspect_json(file)) is not None:
                 jsons.append(json)
     return jsons
 
 
-def coco_json(file: Path) -> CocoJson | None:
+def inspect_json(file: Path) -> CocoJson | None:
     """Return the kind of a COCO JSON file; None if it has none of COCO's lists."""
-    outline = read_json_outline(file, LOOK)
+    outline = read_json_outline(file, OUTLINE_CHARACTERS)
     if not outline.complete and not outline.item_keys("annotations"):
         outline = read_json_outline(file)  # long lists precede the annotations
     if outline.kind != "object" or "shapes" in outline.keys:
         return None
     items = outline.item_keys("annotations")
-    empty = outline.complete and outline.counts.get("annotations") == 0
-    if "segments_info" in items or (empty and "isthing" in outline.item_keys("categories")):
+    is_empty = outline.complete and outline.counts.get("annotations") == 0
+    if "segments_info" in items or (is_empty and "isthing" in outline.item_keys("categories")):
         return CocoJson(file, "panoptic")
     if not outline.keys.keys() & {"images", "annotations", "categories"}:
         return None
-    if lacks := missing_list(outline):
+    if missing := missing_list(outline):
         fault = f"it cannot be read as JSON ({outline.error})" if outline.error else ""
-        return CocoJson(file, "nothing", fault or lacks)
+        return CocoJson(file, "nothing", fault or missing)
     if items and not items & {"segmentation", "bbox", "category_id"}:
         return CocoJson(file, "nothing", "its annotations have no segmentation")
-    return CocoJson(file, "instances", empty=empty)
+    return CocoJson(file, "instances", empty=is_empty)
 
 
 def missing_list(outline: JsonOutline) -> str:
@@ -118,22 +118,24 @@ def find_coco_instances(folder: Path) -> DetectedDataset | None:
     A single file is the whole folder, unless its name states a split for evaluation; several files
     are splits named after the files.
     """
-    jsons = coco_jsons(folder)
+    jsons = find_coco_jsons(folder)
     files = [json for json in jsons if json.kind == "instances"]
-    files = [json for json in files if not json.path.name.startswith(OTHERS)] or files
+    files = [json for json in files if not json.path.name.startswith(OTHER_PREFIXES)] or files
     official = [json for json in files if json.split is not None]
     files = official or files
     if not files:
-        return without_labels([json for json in jsons if json.kind == "nothing"])
-    alone = len(files) == 1 and not official
-    splits, notes = ({ALL_IMAGES: files[0]}, ()) if alone else by_split(files, folder)
-    openers = {split: opener(folder, json.path, json.split or "") for split, json in splits.items()}
-    because = f"{files[0].path.name} lists images and annotations"
+        return unlabelled_format([json for json in jsons if json.kind == "nothing"])
+    is_only_split = len(files) == 1 and not official
+    splits, notes = ({ALL_IMAGES: files[0]}, ()) if is_only_split else split_by_name(files, folder)
+    openers = {
+        split: build_opener(folder, json.path, json.split or "") for split, json in splits.items()
+    }
+    reason = f"{files[0].path.name} lists images and annotations"
     evidence = Evidence.EMPTY if all(json.empty for json in files) else Evidence.CONTENT
-    return DetectedDataset(INSTANCES, openers, (), evidence, because, notes, has_class_names=True)
+    return DetectedDataset(INSTANCES, openers, (), evidence, reason, notes, has_class_names=True)
 
 
-def without_labels(jsons: Sequence[CocoJson]) -> DetectedDataset | None:
+def unlabelled_format(jsons: Sequence[CocoJson]) -> DetectedDataset | None:
     """Return a format whose opening raises an error with the reason; None without a JSON file."""
     if not jsons:
         return None
@@ -144,11 +146,11 @@ def without_labels(jsons: Sequence[CocoJson]) -> DetectedDataset | None:
             f"{first.path} is no dataset of COCO: {first.lacks}; add the JSON that has the labels"
         )
 
-    because = f"{first.path.name} has lists of COCO"
-    return DetectedDataset(INSTANCES, {ALL_IMAGES: refuse}, (), Evidence.EMPTY, because)
+    reason = f"{first.path.name} has lists of COCO"
+    return DetectedDataset(INSTANCES, {ALL_IMAGES: refuse}, (), Evidence.EMPTY, reason)
 
 
-def by_split(
+def split_by_name(
     jsons: Sequence[CocoJson], folder: Path
 ) -> tuple[dict[str, CocoJson], tuple[str, ...]]:
     """Map each split to its JSON file; further files of a split get names of their own, and a note.
@@ -158,9 +160,9 @@ def by_split(
     splits: dict[str, CocoJson] = {}
     notes: list[str] = []
     for json in jsons:
-        called = json.split or json.path.stem
-        split = split_from_name(called)
-        names = (split, called, json.path.stem, str(json.path.relative_to(folder)))
+        spelling = json.split or json.path.stem
+        split = split_from_name(spelling)
+        names = (split, spelling, json.path.stem, str(json.path.relative_to(folder)))
         name = next(name for name in names if name and name not in splits)
         splits[name] = json
         if split and name != split:
@@ -171,85 +173,91 @@ def by_split(
     return splits, tuple(notes)
 
 
-def opener(folder: Path, annotations: Path, split: str) -> SplitOpener:
+def build_opener(folder: Path, annotations: Path, split: str) -> SplitOpener:
     """Return the opener of one JSON file, with the folders that may hold its images."""
-    beside = annotations.parent
-    called = split or annotations.stem
-    own = [name for name in (split, split_from_name(called)) if name]
-    places = [
-        *(folder / name for name in own),
-        *(folder / "images" / name for name in own),
-        beside,
-        *(beside / name for name in IMAGES),
-        *(folder / name for name in IMAGES),
+    json_folder = annotations.parent
+    spelling = split or annotations.stem
+    split_folders = [name for name in (split, split_from_name(spelling)) if name]
+    folders = [
+        *(folder / name for name in split_folders),
+        *(folder / "images" / name for name in split_folders),
+        json_folder,
+        *(json_folder / name for name in IMAGE_FOLDERS),
+        *(folder / name for name in IMAGE_FOLDERS),
         folder,
     ]
-    return partial(open_coco_instances, annotations, places)
+    return partial(open_coco_instances, annotations, folders)
 
 
 def find_coco_panoptic(folder: Path) -> DetectedDataset | None:
     """Detect JSON files whose annotations list segments: `panoptic.json`, `panoptic_SPLIT.json`."""
-    files = [json for json in coco_jsons(folder) if json.kind == "panoptic"]
+    files = [json for json in find_coco_jsons(folder) if json.kind == "panoptic"]
     if not files:
         return None
-    alone = len(files) == 1 and files[0].split is None
-    splits, notes = ({ALL_IMAGES: files[0]}, ()) if alone else by_split(files, folder)
+    is_only_split = len(files) == 1 and files[0].split is None
+    splits, notes = ({ALL_IMAGES: files[0]}, ()) if is_only_split else split_by_name(files, folder)
     openers = {split: partial(open_panoptic, folder, json) for split, json in splits.items()}
-    because = f"the annotations of {files[0].path.name} list segments"
+    reason = f"the annotations of {files[0].path.name} list segments"
     return DetectedDataset(
-        PANOPTIC, openers, (), Evidence.CONTENT, because, notes, has_class_names=True
+        PANOPTIC, openers, (), Evidence.CONTENT, reason, notes, has_class_names=True
     )
 
 
 def open_panoptic(folder: Path, json: CocoJson, options: DatasetOptions) -> CocoPanoptic:
     """Open one panoptic JSON file; its first image and mask determine their folders."""
     file, split = json.path, json.split or ""
-    first = first_names(file)
-    own = [name for name in (split, split_from_name(split or file.stem)) if name]
-    near = [path for place in (file.parent, folder) for path in (place, *folders_below(place))]
-    masks = [file.with_suffix(""), folder / file.stem, file.with_name("panoptic"), *near]
+    first = first_file_names(file)
+    split_folders = [name for name in (split, split_from_name(split or file.stem)) if name]
+    nearby = [path for place in (file.parent, folder) for path in (place, *subfolders(place))]
+    masks = [file.with_suffix(""), folder / file.stem, file.with_name("panoptic"), *nearby]
     images = [
-        *(folder / name for name in own),
-        *(folder / "images" / name for name in own),
-        *(place / name for place in (folder, file.parent) for name in IMAGES),
-        *near,
+        *(folder / name for name in split_folders),
+        *(folder / "images" / name for name in split_folders),
+        *(place / name for place in (folder, file.parent) for name in IMAGE_FOLDERS),
+        *nearby,
     ]
     return CocoPanoptic(
         file,
-        holding(first.get("annotations"), masks),
-        holding(first.get("images"), images, but=holding(first.get("annotations"), masks)),
+        find_folder_with(first.get("annotations"), masks),
+        find_folder_with(
+            first.get("images"), images, excluded=find_folder_with(first.get("annotations"), masks)
+        ),
         options.channels,
     )
 
 
-def first_names(file: Path) -> dict[str, str]:
+def first_file_names(file: Path) -> dict[str, str]:
     """Return the file names of the first image and the first annotation, if present."""
     first: dict[str, str] = {}
     for key, item in stream_lists(file, ("images", "annotations")):
         name: Any = item.get("file_name") if isinstance(item, dict) else None
         if isinstance(name, str):
-            first.setdefault(key, png_name(name) if key == "annotations" else name)
+            first.setdefault(key, to_png_name(name) if key == "annotations" else name)
         if len(first) == 2:
             break
     return first
 
 
-def holding(name: str | None, folders: Iterable[Path], but: Path | None = None) -> Path:
+def find_folder_with(
+    name: str | None, folders: Iterable[Path], excluded: Path | None = None
+) -> Path:
     """Return the first folder that contains a file, else the first that exists."""
-    places = list(dict.fromkeys(folders))
+    candidates = list(dict.fromkeys(folders))
     try:
-        fitting = [place for place in places if name and place != but and (place / name).is_file()]
+        fitting = [
+            place for place in candidates if name and place != excluded and (place / name).is_file()
+        ]
     except (OSError, ValueError):
         fitting = []
-    existing = (place for place in places if place.is_dir() and place != but)
-    return fitting[0] if fitting else next(existing, places[0])
+    existing = (place for place in candidates if place.is_dir() and place != excluded)
+    return fitting[0] if fitting else next(existing, candidates[0])
 
 
-def folders_below(folder: Path, levels: int = DEEPEST) -> list[Path]:
+def subfolders(folder: Path, levels: int = MAX_SEARCH_DEPTH) -> list[Path]:
     """Return the inner folders of a folder down to some levels, the nearest first."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if not is_ignored(entry.name))
     inner = [folder / name for name in names if (folder / name).is_dir()]  # links may form loops
     if levels > 1:
-        inner += [below for path in inner for below in folders_below(path, levels - 1)]
+        inner += [below for path in inner for below in subfolders(path, levels - 1)]
     return inner

@@ -9,9 +9,9 @@ from unimask.datasets.image_files import find_images
 from unimask.datasets.interface import DatasetOptions
 from unimask.datasets.maps.class_table import is_void
 from unimask.datasets.objects.annotations import Annotations
-from unimask.datasets.objects.coco_reader import CocoReader, called
+from unimask.datasets.objects.coco_reader import CocoReader, describe_annotation
 from unimask.datasets.objects.coco_records import numeric_ids
-from unimask.datasets.objects.dataset import ObjectDataset, object_labels
+from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
 from unimask.datasets.packed import File
 from unimask.datasets.splits import SPLIT_NAMES
 
@@ -47,10 +47,10 @@ def open_coco_instances(
     reader.read()
     images = sorted(reader.images, key=lambda number: reader.images[number][0])
     files = find_images([reader.images[number][0] for number in images], folders, annotations)
-    return listed_objects(reader, FORMAT, named(annotations), images, files, options)
+    return build_instances(reader, FORMAT, named(annotations), images, files, options)
 
 
-def listed_objects(
+def build_instances(
     reader: CocoReader,
     format: str,
     name: str,
@@ -73,18 +73,18 @@ def listed_objects(
     Raises:
         DataError: An object does not lie inside its image.
     """
-    order = reader.kept_categories()
+    order = reader.select_categories()
     reader.objects.renumber(
         inverse(images, len(reader.image_numbers)), inverse(order, len(reader.category_numbers))
     )
     names = [reader.images[number][0] for number in images]
 
     def origin(image: int, name: int) -> str:
-        return f"{reader.path}: {called(name)} of {names[image]}"
+        return f"{reader.path}: {describe_annotation(name)} of {names[image]}"
 
     sizes = np.array([reader.images[number][1:] for number in images], np.int64)
     kinds = [reader.categories[number] for number in order]
-    labels = object_labels(
+    labels = build_object_labels(
         [str(category.name) for category in kinds],
         category_ids=numeric_ids([category.id for category in kinds]),
     )

@@ -31,7 +31,7 @@ from unimask.processing.images import pil_limit_disabled, read_image
 from unimask.processing.orientation import rotate_upright
 
 FORMAT = "COCO panoptic"
-LISTS: Mapping[str, type[Any]] = {
+LIST_TYPES: Mapping[str, type[Any]] = {
     "images": CocoImage,
     "annotations": CocoPanopticImage,
     "categories": CocoPanopticCategory,
@@ -61,7 +61,8 @@ class CocoPanoptic:
         self.name = annotations.stem if annotations.stem != "panoptic" else annotations.parent.name
         records = read_lists(annotations)
         categories = sorted(
-            by_id(annotations, "categories", records["categories"]).values(), key=place_of
+            index_by_id(annotations, "categories", records["categories"]).values(),
+            key=category_order,
         )
         classes = [category for category in categories if not is_void(str(category.name))]
         voids = [str(category.name) for category in categories if is_void(str(category.name))]
@@ -75,7 +76,7 @@ class CocoPanoptic:
         self.void_ids = {category.id for category in categories} - self.category_ids.keys()
         ignored = "".join(f", and so is {name}" for name in voids)
         self.info = DatasetInfo(FORMAT, notes=f"pixels without a segment are ignored{ignored}")
-        files = by_id(annotations, "images", records["images"])
+        files = index_by_id(annotations, "images", records["images"])
         self.entries = entries_of(annotations, files, records["annotations"])
         if unlabelled := [files[id].file_name for id in files.keys() - labelled_ids(self.entries)]:
             warn_left_out(
@@ -191,10 +192,12 @@ def read_lists(annotations: Path) -> dict[str, list[Any]]:
     Raises:
         DataError: The file cannot be read, lacks a list, or has an invalid record.
     """
-    records: dict[str, list[Any]] = {key: [] for key in LISTS}
-    for key, item in stream_lists(annotations, tuple(LISTS)):
+    records: dict[str, list[Any]] = {key: [] for key in LIST_TYPES}
+    for key, item in stream_lists(annotations, tuple(LIST_TYPES)):
         try:
-            records[key].append(convert_record(item, LISTS[key], f"{key}[{len(records[key])}]"))
+            records[key].append(
+                convert_record(item, LIST_TYPES[key], f"{key}[{len(records[key])}]")
+            )
         except JsonValueError as error:
             raise DataError(f"{annotations}: {error}; export it again") from None
     for key, items in records.items():
@@ -206,7 +209,7 @@ def read_lists(annotations: Path) -> dict[str, list[Any]]:
     return records
 
 
-def by_id(annotations: Path, key: str, records: Sequence[Any]) -> dict[Any, Any]:
+def index_by_id(annotations: Path, key: str, records: Sequence[Any]) -> dict[Any, Any]:
     """Return records keyed by their ids.
 
     Raises:
@@ -221,7 +224,7 @@ def by_id(annotations: Path, key: str, records: Sequence[Any]) -> dict[Any, Any]
     return records_by_id
 
 
-def place_of(category: CocoPanopticCategory) -> tuple[bool, Any]:
+def category_order(category: CocoPanopticCategory) -> tuple[bool, Any]:
     """Return the sort key of a category: numeric ids first."""
     return isinstance(category.id, str), category.id
 

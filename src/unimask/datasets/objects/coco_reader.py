@@ -7,14 +7,14 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from unimask.datasets.interface import UnlabelledError, warn_left_out
-from unimask.datasets.objects.annotations import Collector
+from unimask.datasets.objects.annotations import AnnotationBuilder
 from unimask.datasets.objects.coco_records import (
     CocoAnnotation,
     CocoCategory,
     CocoImage,
-    with_file_name,
+    add_file_name,
 )
-from unimask.datasets.objects.outlines import Mask, read_polygons, rectangle
+from unimask.datasets.objects.outlines import Mask, read_polygons, rectangle_polygon
 from unimask.errors import DataError
 from unimask.formats.json_stream import stream_lists
 from unimask.formats.json_values import JsonValueError, convert_record, parse_float
@@ -22,7 +22,7 @@ from unimask.formats.run_length import RunLength
 
 LISTS = ("images", "annotations", "categories")
 
-MOST_PIXELS = 2**31 - 1
+MAX_PIXELS = 2**31 - 1
 """Largest sum of run lengths that fits 32-bit counts."""
 
 
@@ -39,15 +39,15 @@ class CocoReader:
         self.category_numbers: dict[Hashable, int] = {}
         self.images: dict[int, tuple[str, int, int]] = {}
         self.categories: dict[int, CocoCategory] = {}
-        self.spelled: dict[tuple[str, int], object] = {}
-        self.objects = Collector()
+        self.id_spellings: dict[tuple[str, int], object] = {}
+        self.objects = AnnotationBuilder()
         self.boxes: list[str] = []
-        self.bare: list[str] = []
-        self.taken: Counter[str] = Counter()
-        self.takes: dict[str, tuple[type[Any], Callable[[Any, Any], None]]] = {
-            "images": (CocoImage, self.image),
-            "annotations": (CocoAnnotation, self.annotation),
-            "categories": (CocoCategory, self.category),
+        self.without_outline: list[str] = []
+        self.item_counts: Counter[str] = Counter()
+        self.item_readers: dict[str, tuple[type[Any], Callable[[Any, Any], None]]] = {
+            "images": (CocoImage, self.add_image),
+            "annotations": (CocoAnnotation, self.add_annotation),
+            "categories": (CocoCategory, self.add_category),
         }
 
     def read(self) -> None:
@@ -57,23 +57,23 @@ class CocoReader:
             DataError: The file is not a valid COCO JSON file.
         """
         for key, item in stream_lists(self.path, LISTS):
-            self.take(key, item)
+            self.read_item(key, item)
         self.check()
         self.drop_repeated_images()
 
-    def take(self, key: str, item: Any) -> None:
+    def read_item(self, key: str, item: Any) -> None:
         """Read an item of one of the lists.
 
         Raises:
             DataError: The item lacks a field, or a field has the wrong type.
         """
-        record, take = self.takes[key]
-        item = with_file_name(item) if key == "images" else item
+        record, take = self.item_readers[key]
+        item = add_file_name(item) if key == "images" else item
         try:
-            take(convert_record(item, record, f"{key}[{self.taken[key]}]"), item)
+            take(convert_record(item, record, f"{key}[{self.item_counts[key]}]"), item)
         except JsonValueError as error:
             raise DataError(f"{self.path}: {error}; export it again") from None
-        self.taken[key] += 1
+        self.item_counts[key] += 1
 
     def check(self) -> None:
         """Check conditions that depend on the whole file.
@@ -87,7 +87,7 @@ class CocoReader:
         self.check_outlines()
         self.check_listed()
 
-    def image(self, image: CocoImage, item: Mapping[str, Any]) -> None:
+    def add_image(self, image: CocoImage, item: Mapping[str, Any]) -> None:
         """Add an image."""
         number = self.image_numbers.setdefault(image.id, len(self.image_numbers))
         self.check_new("images", number, number in self.images, item["id"])
@@ -95,7 +95,7 @@ class CocoReader:
         known = height > 0 and width > 0
         self.images[number] = (image.file_name, height * known, width * known)
 
-    def category(self, category: CocoCategory, item: Mapping[str, Any]) -> None:
+    def add_category(self, category: CocoCategory, item: Mapping[str, Any]) -> None:
         """Add a category."""
         number = self.category_numbers.setdefault(category.id, len(self.category_numbers))
         self.check_new("categories", number, number in self.categories, item["id"])
@@ -107,27 +107,27 @@ class CocoReader:
         Raises:
             DataError: Another item has the id; the message shows both spellings.
         """
-        first = self.spelled.setdefault((key, number), spelled)
+        first = self.id_spellings.setdefault((key, number), spelled)
         if listed:
             ids = f"id {first!r}" if repr(first) == repr(spelled) else f"ids {first!r}, {spelled!r}"
             raise DataError(f"{self.path} lists two {key} of {ids}, which is one id: renumber one")
 
-    def annotation(self, annotation: CocoAnnotation, item: Mapping[str, Any]) -> None:
+    def add_annotation(self, annotation: CocoAnnotation, item: Mapping[str, Any]) -> None:
         """Add an object.
 
         If only its bounding box is known, the pixels in the box are ignored, as those of a crowd
         are.
         """
         del item
-        place = self.taken["annotations"]
+        place = self.item_counts["annotations"]
         name = annotation.id if isinstance(annotation.id, int) and annotation.id >= 0 else ~place
         try:
             outline = read_mask(annotation.segmentation)
             mask = outline or read_polygons([box_polygon(annotation.bbox)])
         except DataError as error:
-            raise DataError(f"{self.path}: {called(name)} {error}") from None
+            raise DataError(f"{self.path}: {describe_annotation(name)} {error}") from None
         if not outline:
-            (self.boxes if mask else self.bare).append(called(name))
+            (self.boxes if mask else self.without_outline).append(describe_annotation(name))
         if mask:
             self.objects.add(
                 self.image_numbers.setdefault(annotation.image_id, len(self.image_numbers)),
@@ -146,10 +146,11 @@ class CocoReader:
         Raises:
             UnlabelledError: No object has an outline.
         """
-        if (self.boxes or self.bare) and len(self.boxes) >= len(self.objects.labels):
+        if (self.boxes or self.without_outline) and len(self.boxes) >= len(self.objects.labels):
             what = "boxes only" if self.boxes else "annotations without outlines only"
             raise UnlabelledError(
-                f"{self.path} has {what} (the first is {[*self.boxes, *self.bare][0]}), but "
+                f"{self.path} has {what} (the first is {[*self.boxes, *self.without_outline][0]}), "
+                "but "
                 "segmentation needs outlines: label polygons, or export the dataset as segmentation"
             )
         if self.boxes:
@@ -157,10 +158,11 @@ class CocoReader:
                 f"{self.path}: {len(self.boxes)} objects have no outline of three points or more "
                 f"(the first is {self.boxes[0]}); what is in their boxes is ignored"
             )
-        if self.bare:
+        if self.without_outline:
             warn_left_out(
-                f"{self.path}: {len(self.bare)} annotations have neither an outline nor a box (the "
-                f"first is {self.bare[0]}): left out"
+                f"{self.path}: {len(self.without_outline)} annotations have neither an outline nor "
+                "a box (the "
+                f"first is {self.without_outline[0]}): left out"
             )
 
     def check_listed(self) -> None:
@@ -177,7 +179,8 @@ class CocoReader:
                 if number not in listed:
                     name = self.objects.names[used.index(number)]
                     raise DataError(
-                        f"{self.path}: {called(name)} has {what} {value!r}, which the file does "
+                        f"{self.path}: {describe_annotation(name)} has {what} {value!r}, which the "
+                        "file does "
                         "not list: add it, or remove the annotation"
                     )
 
@@ -207,7 +210,7 @@ class CocoReader:
                 f"{next(iter(repeated))!r}: entries without objects are left out"
             )
 
-    def kept_categories(self) -> list[int]:
+    def select_categories(self) -> list[int]:
         """Return the category numbers ordered by id, without the group that Roboflow adds in front.
 
         The group is not a class: it has no objects and no parent, and is the parent of others.
@@ -229,7 +232,7 @@ class CocoReader:
         return remaining
 
 
-def called(name: int) -> str:
+def describe_annotation(name: int) -> str:
     """Return how messages name an annotation: by id, or by position if `name` is ~position."""
     return f"annotation {name}" if name >= 0 else f"annotations[{~name}]"
 
@@ -245,7 +248,7 @@ def read_mask(outline: Any) -> Mask:
     if isinstance(outline, Mapping):
         try:
             mask = RunLength.from_coco(outline)
-            if mask.size[0] * mask.size[1] <= MOST_PIXELS:
+            if mask.size[0] * mask.size[1] <= MAX_PIXELS:
                 return mask
             raise DataError(f"{mask.size[0]} x {mask.size[1]} pixels are too many")
         except DataError as error:
@@ -254,12 +257,12 @@ def read_mask(outline: Any) -> Mask:
         return []
     if not isinstance(outline, list):
         raise DataError("has neither polygons nor run lengths: export it again")
-    if not isinstance(outline[0], list) or are_points(outline):
+    if not isinstance(outline[0], list) or is_point_list(outline):
         return read_polygons([outline])
     return read_polygons(outline)
 
 
-def are_points(polygons: list[Any]) -> bool:
+def is_point_list(polygons: list[Any]) -> bool:
     """Return whether a list holds points, [[x, y], [x, y], [x, y]], instead of polygons."""
     return len(polygons) >= 3 and all(
         isinstance(point, list) and len(point) == 2 and not isinstance(point[0], list)
@@ -275,4 +278,6 @@ def box_polygon(box: Any) -> list[float]:
         left, top, width, height = map(parse_float, box)
     except JsonValueError:
         return []
-    return rectangle(left, top, left + width, top + height) if width > 0 and height > 0 else []
+    return (
+        rectangle_polygon(left, top, left + width, top + height) if width > 0 and height > 0 else []
+    )

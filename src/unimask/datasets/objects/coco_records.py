@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from unimask.datasets.objects.outlines import FARTHEST
+from unimask.datasets.objects.outlines import MAX_COORDINATE
 from unimask.formats.json_values import (
     MAX_ID,
     Flag,
@@ -29,17 +29,17 @@ LOSSY_SUFFIX = re.compile(r"\.jpe?g\Z", re.IGNORECASE)
 """Suffix of files that cannot hold segment ids."""
 
 
-def side_length(value: object) -> int:
+def parse_side_length(value: object) -> int:
     """Return a height or width; 0 if it is absent."""
-    return 0 if isnan(parse_float(value)) else parse_integer(value, int(FARTHEST))
+    return 0 if isnan(parse_float(value)) else parse_integer(value, int(MAX_COORDINATE))
 
 
-def optional_id(value: object) -> int | str | None:
+def parse_optional_id(value: object) -> int | str | None:
     """Return an id; None if it is absent."""
     return None if value is None else normalize_id(value)
 
 
-def file_area(value: object) -> float:
+def parse_area(value: object) -> float:
     """Return an area; NaN if absent, negative or infinite, so that the mask's area is used."""
     area = parse_float(value)
     return area if 0 <= area < float("inf") else float("nan")
@@ -71,12 +71,12 @@ class CocoImage(CocoRecord):
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
         "id": normalize_id,
         "file_name": parse_text,
-        "height": side_length,
-        "width": side_length,
+        "height": parse_side_length,
+        "width": parse_side_length,
     }
 
 
-def with_file_name(item: Any) -> Any:
+def add_file_name(item: Any) -> Any:
     """Return an image with its URL as file name where it has only that, as those of LVIS."""
     named = not isinstance(item, dict) or "file_name" in item or "coco_url" not in item
     return item if named else {**item, "file_name": item["coco_url"]}
@@ -120,8 +120,8 @@ class CocoAnnotation(CocoRecord):
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
         "image_id": normalize_id,
         "category_id": normalize_id,
-        "id": optional_id,
-        "area": file_area,
+        "id": parse_optional_id,
+        "area": parse_area,
         "iscrowd": parse_flag,
     }
 
@@ -148,7 +148,7 @@ class CocoSegment(CocoRecord):
     }
 
 
-def png_name(name: str) -> str:
+def to_png_name(name: str) -> str:
     """Return the name of a PNG of segment ids; some tools write that of the JPEG image instead."""
     return LOSSY_SUFFIX.sub(".png", name)
 
@@ -162,5 +162,5 @@ class CocoPanopticImage(CocoRecord):
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
         "image_id": normalize_id,
-        "file_name": lambda value: png_name(parse_text(value)),
+        "file_name": lambda value: to_png_name(parse_text(value)),
     }

@@ -18,24 +18,24 @@ from unimask.datasets.interface import (
     Evidence,
     warn_left_out,
 )
-from unimask.datasets.objects.annotations import Collector
+from unimask.datasets.objects.annotations import AnnotationBuilder
 from unimask.datasets.objects.cvat_xml import (
-    SHAPELESS,
+    SHAPES_WITHOUT_PIXELS,
     CvatHead,
     CvatShape,
     Elements,
     read_head,
     read_shapes,
 )
-from unimask.datasets.objects.dataset import ObjectDataset, object_labels
+from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
 from unimask.datasets.objects.outlines import (
     Mask,
-    ellipse,
-    join,
-    placed,
+    ellipse_polygon,
+    merge_masks,
+    place_mask,
     read_polygons,
-    rectangle,
-    turned,
+    rectangle_polygon,
+    rotate_polygon,
 )
 from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.splits import SPLIT_NAMES
@@ -115,7 +115,7 @@ def open_cvat(file: Path, subset: str | None, options: DatasetOptions) -> Object
     folder = file.parent
     places = (folder / "images" / (subset or ""), folder / "images", folder)
     paths = find_images(names, places, file)
-    check_distinct(file, paths)
+    check_duplicates(file, paths)
     reader = CvatReader(file, head, chosen, paths, options.channels)
     read_shapes(file, reader.image)
     if reader.left_out:
@@ -132,7 +132,7 @@ def open_cvat(file: Path, subset: str | None, options: DatasetOptions) -> Object
     colours = tuple(labels.values()) if any(labels.values()) else ()
     annotations = objects.finish(np.array(sizes, np.int64), origin)
     name = folder.absolute().name
-    known = object_labels(list(labels), colours)
+    known = build_object_labels(list(labels), colours)
     return ObjectDataset(FORMAT, name, known, paths, annotations, origin, options.channels)
 
 
@@ -158,7 +158,7 @@ class CvatReader:
         self.file, self.head, self.paths, self.channels = file, head, paths, channels
         self.places = {number: place for place, number in enumerate(chosen)}
         self.labels = {label: number for number, label in enumerate(head.labels)}
-        self.objects, self.left_out = Collector(), 0
+        self.objects, self.left_out = AnnotationBuilder(), 0
 
     def image(self, number: int, shapes: Elements) -> None:
         """Add the shapes of an image, if the image is among those to read.
@@ -170,14 +170,14 @@ class CvatReader:
         if place is None:
             return
         image = self.head.images[number]
-        self.left_out += sum(tag in SHAPELESS[:-1] for tag, _ in shapes)
+        self.left_out += sum(tag in SHAPES_WITHOUT_PIXELS[:-1] for tag, _ in shapes)
         if any(tag == "mask" for tag, _ in shapes):
             self.check_size(place, image.size)
-        for first, members in groups_of(shapes).items():
+        for first, members in group_shapes(shapes).items():
             where, label = f"{self.file}: shape {first} of {image.name}", members[0][1].label
             if label not in self.labels:
                 raise DataError(f"{where} has the label {label!r}, which the XML does not list")
-            mask = read_group(where, members, image.size)
+            mask = merge_shapes(where, members, image.size)
             depth = -max(int(shape.z_order or 0) for _, shape in members)
             self.objects.add(place, self.labels[label], first, mask, depth=depth)
 
@@ -198,7 +198,7 @@ class CvatReader:
             )
 
 
-def check_distinct(file: Path, paths: Sequence[Path]) -> None:
+def check_duplicates(file: Path, paths: Sequence[Path]) -> None:
     """Raise if an image has two entries: objects of one would be background of the other.
 
     Raises:
@@ -209,7 +209,7 @@ def check_distinct(file: Path, paths: Sequence[Path]) -> None:
             raise DataError(f"{file} lists {path.name} {count} times: export each image once")
 
 
-def groups_of(shapes: Elements) -> dict[int, list[tuple[str, CvatShape]]]:
+def group_shapes(shapes: Elements) -> dict[int, list[tuple[str, CvatShape]]]:
     """Group shapes with the same label and group id, keyed by the number of their first shape."""
     first: dict[object, int] = {}
     groups: dict[int, list[tuple[str, CvatShape]]] = {}
@@ -220,19 +220,21 @@ def groups_of(shapes: Elements) -> dict[int, list[tuple[str, CvatShape]]]:
     return groups
 
 
-def read_group(where: str, shapes: Sequence[tuple[str, CvatShape]], size: tuple[int, int]) -> Mask:
+def merge_shapes(
+    where: str, shapes: Sequence[tuple[str, CvatShape]], size: tuple[int, int]
+) -> Mask:
     """Return the shapes of one object as a mask.
 
     Raises:
         DataError: A shape is invalid; the message begins with `where`.
     """
     try:
-        return join([read_shape(tag, shape, size) for tag, shape in shapes], size)
+        return merge_masks([shape_mask(tag, shape, size) for tag, shape in shapes], size)
     except DataError as error:
         raise DataError(f"{where} {error}") from None
 
 
-def read_shape(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
+def shape_mask(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
     """Return one shape as a mask.
 
     Args:
@@ -245,26 +247,26 @@ def read_shape(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
             sentence.
     """
     if tag == "mask":
-        left, top, width, height = numbers(tag, shape, PLACE)
-        inside = read_runs(shape.rle, int(width), int(height), size)
-        return placed(inside, int(left), int(top), size)
+        left, top, width, height = parse_numbers(tag, shape, PLACE)
+        inside = decode_run_lengths(shape.rle, int(width), int(height), size)
+        return place_mask(inside, int(left), int(top), size)
     if tag == "polygon":
         try:
             flat = [float(value) for value in re.split("[,;]", shape.points)]
         except ValueError:
             raise DataError(f"is no polygon: points={shape.points[:20]!r}; draw it again") from None
     elif tag == "box":
-        flat = rectangle(*numbers(tag, shape, ENDS))
+        flat = rectangle_polygon(*parse_numbers(tag, shape, ENDS))
     else:
-        flat = ellipse(*numbers(tag, shape, AXES))
+        flat = ellipse_polygon(*parse_numbers(tag, shape, AXES))
     degrees = parse_float(shape.rotation)
     polygons = read_polygons([flat])
     if not polygons:
         raise DataError(f"has {len(flat) // 2} points, but a polygon takes three: draw it again")
-    return read_polygons([turned(flat, degrees)]) if degrees else polygons
+    return read_polygons([rotate_polygon(flat, degrees)]) if degrees else polygons
 
 
-def read_runs(rle: str, width: int, height: int, size: tuple[int, int]) -> np.ndarray:
+def decode_run_lengths(rle: str, width: int, height: int, size: tuple[int, int]) -> np.ndarray:
     """Decode the mask of a box from run lengths along the rows (COCO's follow the columns).
 
     Raises:
@@ -281,7 +283,7 @@ def read_runs(rle: str, width: int, height: int, size: tuple[int, int]) -> np.nd
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
 
 
-def numbers(tag: str, shape: CvatShape, keys: tuple[str, str, str, str]) -> list[float]:
+def parse_numbers(tag: str, shape: CvatShape, keys: tuple[str, str, str, str]) -> list[float]:
     """Return numeric attributes of a shape.
 
     Raises:

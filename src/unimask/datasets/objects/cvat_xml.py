@@ -10,8 +10,8 @@ from xml.parsers import expat
 
 import msgspec
 
-from unimask.datasets.objects.coco_records import side_length
-from unimask.datasets.objects.outlines import FARTHEST
+from unimask.datasets.objects.coco_records import parse_side_length
+from unimask.datasets.objects.outlines import MAX_COORDINATE
 from unimask.errors import DataError
 from unimask.formats.json_values import (
     Flag,
@@ -27,40 +27,40 @@ from unimask.formats.json_values import (
 )
 from unimask.labels import Colour
 
-SHAPED = ("polygon", "mask", "box", "ellipse")
-SHAPELESS = ("points", "polyline", "cuboid", "skeleton", "tag")
+MASK_SHAPES = ("polygon", "mask", "box", "ellipse")
+SHAPES_WITHOUT_PIXELS = ("points", "polyline", "cuboid", "skeleton", "tag")
 """Kinds of shapes, and types of labels, that have no pixels."""
 
-PLACES = ("left", "top", "width", "height", "xtl", "ytl", "xbr", "ybr", "cx", "cy", "rx", "ry")
+COORDINATES = ("left", "top", "width", "height", "xtl", "ytl", "xbr", "ybr", "cx", "cy", "rx", "ry")
 """Attributes that are coordinates or lengths."""
 
-DEEPEST = 64
+MAX_DEPTH = 64
 """Maximum nesting depth of elements; CVAT writes six levels."""
 
 
-def coordinate(value: object) -> float:
+def parse_coordinate(value: object) -> float:
     """Return a coordinate; NaN if it is absent.
 
     Raises:
         JsonValueError: The value is not a number, or too large for a position in an image.
     """
     number = parse_float(value)
-    if abs(number) > FARTHEST:
+    if abs(number) > MAX_COORDINATE:
         raise JsonValueError(f"is {number:g}: expected a place in an image")
     return number
 
 
-def number_or_zero(value: object) -> float:
+def parse_number_or_zero(value: object) -> float:
     """Return a number; 0 if it is absent.
 
     Raises:
         JsonValueError: The value is not a number, or too large.
     """
-    number = coordinate(value)
+    number = parse_coordinate(value)
     return 0.0 if isnan(number) else number
 
 
-def group_number(value: object) -> int | str:
+def parse_group_id(value: object) -> int | str:
     """Return a group id; 0 for none."""
     return 0 if value in (None, "") else normalize_id(value)
 
@@ -75,8 +75,8 @@ class CvatImage(msgspec.Struct):
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
         "name": parse_text,
-        "width": side_length,
-        "height": side_length,
+        "width": parse_side_length,
+        "height": parse_side_length,
     }
 
     def __post_init__(self) -> None:
@@ -113,11 +113,11 @@ class CvatShape(msgspec.Struct):
     ry: Number = None
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
-        "group_id": group_number,
-        "z_order": number_or_zero,
-        "rotation": number_or_zero,
+        "group_id": parse_group_id,
+        "z_order": parse_number_or_zero,
+        "rotation": parse_number_or_zero,
         "outside": parse_flag,
-        **dict.fromkeys(PLACES, coordinate),
+        **dict.fromkeys(COORDINATES, parse_coordinate),
     }
 
     def __post_init__(self) -> None:
@@ -150,7 +150,7 @@ def read_head(file: Path) -> CvatHead:
             raise DataError(f"{file} is CVAT for video: export the task as 'CVAT for images 1.1'")
         if path[1:] == ["image"]:
             where = f"image {len(head.images) + 1}"
-            head.images.append(record_of(file, attributes, CvatImage, where))
+            head.images.append(parse_record(file, attributes, CvatImage, where))
         elif path[-2:] == ["labels", "label"]:
             label.clear()
 
@@ -160,13 +160,13 @@ def read_head(file: Path) -> CvatHead:
         elif path[-2:] == ["labels", "label"] and path[1] == "meta" and "parent" not in label:
             add_label(head, label)
 
-    parse(file, start, end)
+    parse_xml(file, start, end)
     return head
 
 
 def add_label(head: CvatHead, label: Mapping[str, str]) -> None:
     """Add a label if it may have pixels."""
-    if label.get("type") not in SHAPELESS:
+    if label.get("type") not in SHAPES_WITHOUT_PIXELS:
         digits = re.fullmatch("#([0-9a-fA-F]{6})", label.get("color", "").strip())
         red, green, blue = bytes.fromhex(digits[1]) if digits else (0, 0, 0)
         name = label.get("name", "").strip()
@@ -177,12 +177,12 @@ Elements = list[tuple[str, CvatShape | None]]
 """Tag and attributes of each element in an image; None for elements without pixels."""
 
 
-def read_shapes(file: Path, take: Callable[[int, Elements], None]) -> None:
+def read_shapes(file: Path, add_image: Callable[[int, Elements], None]) -> None:
     """Read the shapes of an XML file, image by image.
 
     Args:
         file: Path of the XML file.
-        take: Function called with each image's number in the file, counted from 0, and its
+        add_image: Function called with each image's number in the file, counted from 0, and its
             elements.
 
     Raises:
@@ -193,23 +193,23 @@ def read_shapes(file: Path, take: Callable[[int, Elements], None]) -> None:
     def start(path: list[str], attributes: dict[str, str]) -> None:
         if len(path) == 3 and path[1] == "image":
             where = f"{path[2]}, shape {len(shapes) + 1} of image {number + 1}"
-            shaped = path[2] in SHAPED
+            shaped = path[2] in MASK_SHAPES
             shapes.append(
-                (path[2], record_of(file, attributes, CvatShape, where) if shaped else None)
+                (path[2], parse_record(file, attributes, CvatShape, where) if shaped else None)
             )
 
     def end(path: list[str], text: str) -> None:
         nonlocal number
         del text
         if path[1:] == ["image"]:
-            take(number, shapes)
+            add_image(number, shapes)
             number += 1
             shapes.clear()
 
-    parse(file, start, end)
+    parse_xml(file, start, end)
 
 
-def record_of(file: Path, attributes: dict[str, str], record: type[Any], where: str) -> Any:
+def parse_record(file: Path, attributes: dict[str, str], record: type[Any], where: str) -> Any:
     """Return attributes as a record.
 
     Raises:
@@ -221,7 +221,7 @@ def record_of(file: Path, attributes: dict[str, str], record: type[Any], where: 
         raise DataError(f"{file}: {where}: {error}; export it again") from None
 
 
-def parse(
+def parse_xml(
     file: Path,
     start: Callable[[list[str], dict[str, str]], None],
     end: Callable[[list[str], str], None],
@@ -241,7 +241,7 @@ def parse(
     def open_element(tag: str, attributes: dict[str, str]) -> None:
         path.append(tag)
         text.clear()
-        if len(path) > DEEPEST:
+        if len(path) > MAX_DEPTH:
             raise DataError(f"{file} is nested too deeply for labels: export it again")
         start(path, attributes)
 

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Int
 from unimask.config import Window
 from unimask.datasets.interface import DatasetInfo
 from unimask.datasets.maps.class_table import is_void
-from unimask.datasets.objects.annotations import Annotations, Origin, check_image
+from unimask.datasets.objects.annotations import Annotations, DescribeObject, check_image_positions
 from unimask.datasets.objects.layers import stack_masks
-from unimask.datasets.objects.outlines import union
+from unimask.datasets.objects.outlines import merge_run_lengths
 from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.packed import File, Stream, file_path, open_file, read_file
 from unimask.datasets.sample import Sample
@@ -37,7 +37,7 @@ class ObjectDataset:
     Args:
         format: Name of the label format for the user.
         name: Name of the dataset.
-        labels: Label set with one stuff class (see `object_labels`).
+        labels: Label set with one stuff class (see `build_object_labels`).
         images: File of each image.
         annotations: Objects of the images, in the same order of images.
         origin: Function that names an object in messages.
@@ -51,11 +51,11 @@ class ObjectDataset:
         labels: LabelSet,
         images: Sequence[File],
         annotations: Annotations,
-        origin: Origin,
+        origin: DescribeObject,
         channels: int = 3,
     ) -> None:
         self.name, self.images, self.paths = name, images, list(map(file_path, images))
-        self.labels, self.annotations, notes = without_void(labels, annotations)
+        self.labels, self.annotations, notes = remove_void(labels, annotations)
         self.origin, self.channels = origin, channels
         self.window: Window = None
         notes = f"objects may overlap; what none covers is background{notes}"
@@ -76,15 +76,15 @@ class ObjectDataset:
         image = read_file(self.images[index], self.channels, self.window)
         size = image.shape[:2]
         self.check_size(index, size)
-        objects = self.annotations.of(index)
+        objects = self.annotations.objects_of_image(index)
         known = self.annotations.label_ids[objects] != VOID
         voids, objects = objects[~known], objects[known]
         masks = [self.mask(index, int(number), size) for number in objects]
         label_ids = self.annotations.label_ids[objects].astype(np.int64)
         crowds, areas = self.annotations.crowds[objects], self.annotations.areas[objects]
-        id_maps = self.layers(index, self.from_behind(objects, masks), size)
+        id_maps = self.stack_layers(index, self.sort_back_to_front(objects, masks), size)
         bare = ~id_maps.any(axis=0)
-        ignored = self.covered(index, voids, size) & bare if len(voids) else None
+        ignored = self.union_mask(index, voids, size) & bare if len(voids) else None
         if ignored is not None:
             bare &= ~ignored
         if bare.any():
@@ -105,7 +105,7 @@ class ObjectDataset:
         """Count the objects of thing classes in each image, without crowds."""
         annotations, things = self.annotations, np.array((*self.labels.is_thing, False))
         counted = (things[annotations.label_ids] & ~annotations.crowds)[annotations.order]
-        return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first])
+        return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first_object])
 
     def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""
@@ -119,7 +119,7 @@ class ObjectDataset:
         """
         height, width = self.annotations.sizes[index].tolist()
         if (height, width) == (0, 0):
-            check_image(self.annotations, index, size, self.origin)
+            check_image_positions(self.annotations, index, size, self.origin)
         elif (height, width) != size:
             hint = explain_mismatch(self.images[index], size, (height, width))
             raise DataError(
@@ -137,13 +137,13 @@ class ObjectDataset:
         try:
             return self.annotations.mask(number, size)
         except DataError as error:
-            where = self.origin(index, int(self.annotations.names[number]))
+            where = self.origin(index, int(self.annotations.numbers[number]))
             raise DataError(
                 f"{where} {error}, but {self.paths[index]} is {size[0]} x {size[1]}: export labels "
                 "and images together"
             ) from None
 
-    def layers(
+    def stack_layers(
         self, index: int, masks: list[tuple[int, RunLength]], size: tuple[int, int]
     ) -> Int[np.ndarray, "l h w"]:
         """Place numbered masks on layers; see `stack_masks`.
@@ -156,13 +156,15 @@ class ObjectDataset:
         except DataError as error:
             raise DataError(f"{self.paths[index]}: {error}") from None
 
-    def covered(
+    def union_mask(
         self, index: int, objects: Int[np.ndarray, " n"], size: tuple[int, int]
     ) -> Bool[np.ndarray, "h w"]:
         """Return the pixels that any of some objects covers."""
-        return union([self.mask(index, int(number), size) for number in objects]).to_mask()
+        return merge_run_lengths(
+            [self.mask(index, int(number), size) for number in objects]
+        ).to_mask()
 
-    def from_behind(
+    def sort_back_to_front(
         self, objects: Int[np.ndarray, " n"], masks: list[RunLength]
     ) -> list[tuple[int, RunLength]]:
         """Number objects from 1, sorted back to front: crowds, greater depth, then larger area."""
@@ -177,7 +179,7 @@ def is_background(name: str) -> bool:
     return name.strip("_ ").lower() == BACKGROUND
 
 
-def without_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, Annotations, str]:
+def remove_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, Annotations, str]:
     """Remove void classes, such as "__ignore__", "void" and "unlabeled", from the label set.
 
     Pixels of their objects are ignored, unless an object of another class covers them.
@@ -195,20 +197,20 @@ def without_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, 
     renumbered = replace(annotations, label_ids=label_ids[annotations.label_ids])
     ignored = int((renumbered.label_ids == VOID).sum())
     note = f"; {ignored} objects of {', '.join(voids)} are neither object nor background"
-    return take_labels(labels, valid), renumbered, note
+    return select_labels(labels, valid), renumbered, note
 
 
-def take_labels(labels: LabelSet, kept: Sequence[int]) -> LabelSet:
+def select_labels(labels: LabelSet, label_ids: Sequence[int]) -> LabelSet:
     """Return a label set with only these label ids."""
     return LabelSet(
-        tuple(labels.names[index] for index in kept),
-        tuple(labels.is_thing[index] for index in kept),
-        tuple(labels.colours[index] for index in kept) if labels.colours else (),
-        tuple(labels.category_ids[index] for index in kept) if labels.category_ids else (),
+        tuple(labels.names[index] for index in label_ids),
+        tuple(labels.is_thing[index] for index in label_ids),
+        tuple(labels.colours[index] for index in label_ids) if labels.colours else (),
+        tuple(labels.category_ids[index] for index in label_ids) if labels.category_ids else (),
     )
 
 
-def object_labels(
+def build_object_labels(
     names: Sequence[str],
     colours: tuple[Colour | None, ...] = (),
     category_ids: tuple[int, ...] = (),

@@ -15,17 +15,17 @@ from unimask.datasets.interface import (
     add_notes,
     warn_left_out,
 )
-from unimask.datasets.objects.annotations import Collector
-from unimask.datasets.objects.dataset import ObjectDataset, object_labels
-from unimask.datasets.objects.labelme_images import find_images, size_of
+from unimask.datasets.objects.annotations import AnnotationBuilder
+from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
+from unimask.datasets.objects.labelme_images import find_labelme_images, read_size
 from unimask.datasets.objects.labelme_records import (
-    SHAPELESS,
+    SHAPES_WITHOUT_PIXELS,
     LabelmeFile,
     LabelmeShape,
     read_labelme,
     shape_mask,
 )
-from unimask.datasets.objects.outlines import Mask, join
+from unimask.datasets.objects.outlines import Mask, merge_masks
 from unimask.datasets.orientation import explain_mismatch
 from unimask.datasets.packed import File, file_path
 from unimask.datasets.splits import SPLIT_NAMES
@@ -33,10 +33,10 @@ from unimask.errors import DataError
 from unimask.formats.json_outline import read_json_outline
 
 FORMAT = "LabelMe"
-LOOK = 1 << 16
+OUTLINE_CHARACTERS = 1 << 16
 """Number of leading characters that determine whether a file is LabelMe's."""
 
-KEYS = frozenset(
+LABELME_KEYS = frozenset(
     (
         *("version", "flags", "shapes", "lineColor", "fillColor"),
         *("imagePath", "imageData", "imageHeight", "imageWidth"),
@@ -80,12 +80,12 @@ def find_labelme(folder: Path) -> DetectedDataset | None:
 
 def is_labelme(file: Path) -> bool:
     """Return whether a JSON file lists shapes, as those of LabelMe and compatible tools do."""
-    outline = read_json_outline(file, LOOK)
-    if not outline.complete and outline.may_have("shapes") and outline.keys.keys() <= KEYS:
+    outline = read_json_outline(file, OUTLINE_CHARACTERS)
+    if not outline.complete and outline.may_have("shapes") and outline.keys.keys() <= LABELME_KEYS:
         outline = read_json_outline(file)  # the embedded image precedes the shapes
-    others = outline.keys.keys() & KEYS - {"shapes"}
-    pointed = "points" in outline.item_keys("shapes")
-    return outline.keys.get("shapes") == "list" and (pointed or bool(others))
+    others = outline.keys.keys() & LABELME_KEYS - {"shapes"}
+    has_points = "points" in outline.item_keys("shapes")
+    return outline.keys.get("shapes") == "list" and (has_points or bool(others))
 
 
 def open_labelme(
@@ -122,7 +122,7 @@ def open_labelme(
     places = [names.index(label) for label in reader.labels]
     reader.objects.renumber(np.arange(len(files)), np.array(places, np.int32))
     annotations = reader.objects.finish(np.array(reader.sizes, np.int64), origin)
-    name, labels = folder.absolute().name, object_labels(names)
+    name, labels = folder.absolute().name, build_object_labels(names)
     dataset = ObjectDataset(
         FORMAT, name, labels, reader.images, annotations, origin, options.channels
     )
@@ -141,7 +141,7 @@ class LabelmeReader:
     def __init__(self, files: Sequence[Path]) -> None:
         self.files = files
         self.labels: dict[str, int] = {}
-        self.objects, self.left_out = Collector(), 0
+        self.objects, self.left_out = AnnotationBuilder(), 0
         self.unfinished: list[str] = []
         self.images: list[File] = []
         self.sizes: list[tuple[int, int]] = []
@@ -166,17 +166,17 @@ class LabelmeReader:
             else:
                 self.add(number, content, content.size)
             heads.append(content.head())
-        self.images = find_images(self.files, heads, known)
+        self.images = find_labelme_images(self.files, heads, known)
         self.sizes = [head.size for head in heads]
         for number in {*masked, *(row for row, size in enumerate(self.sizes) if size == (0, 0))}:
-            self.sizes[number] = size_of(self.images[number], channels)
+            self.sizes[number] = read_size(self.images[number], channels)
         for number in masked:
             self.check_size(number, heads[number].size)
             self.add(number, read_labelme(self.files[number]), self.sizes[number])
 
     def leave_out(self, file: Path, content: LabelmeFile) -> None:
         """Count the shapes of a file that enclose no pixels."""
-        self.left_out += sum(shape.kind in SHAPELESS for shape in content.shapes)
+        self.left_out += sum(shape.kind in SHAPES_WITHOUT_PIXELS for shape in content.shapes)
         self.unfinished += [
             f"{file}: shape {place} ({shape.label}) is a {shape.kind} of {len(shape.points)} points"
             for place, shape in enumerate(content.shapes, start=1)
@@ -185,13 +185,13 @@ class LabelmeReader:
 
     def name_classes(self, content: LabelmeFile) -> None:
         """Add the labels of a file to the classes."""
-        for shape in outlined(content):
+        for shape in shapes_with_pixels(content):
             self.labels.setdefault(str(shape.label), len(self.labels))
 
     def add(self, number: int, content: LabelmeFile, size: tuple[int, int]) -> None:
         """Add the objects of a file."""
-        for place, members in groups_of(content.shapes).items():
-            mask = read_group(self.files[number], place, members, size)
+        for place, members in group_shapes(content.shapes).items():
+            mask = merge_shapes(self.files[number], place, members, size)
             self.objects.add(number, self.labels[str(members[0].label)], place, mask)
 
     def check_size(self, number: int, told: tuple[int, int]) -> None:
@@ -210,12 +210,12 @@ class LabelmeReader:
             )
 
 
-def outlined(content: LabelmeFile) -> list[LabelmeShape]:
+def shapes_with_pixels(content: LabelmeFile) -> list[LabelmeShape]:
     """Return the shapes that have pixels."""
     return [shape for shape in content.shapes if shape.has_pixels]
 
 
-def groups_of(shapes: Sequence[LabelmeShape]) -> dict[int, list[LabelmeShape]]:
+def group_shapes(shapes: Sequence[LabelmeShape]) -> dict[int, list[LabelmeShape]]:
     """Group shapes with the same label and group id, keyed by the number of their first shape."""
     first: dict[object, int] = {}
     groups: dict[int, list[LabelmeShape]] = {}
@@ -226,7 +226,7 @@ def groups_of(shapes: Sequence[LabelmeShape]) -> dict[int, list[LabelmeShape]]:
     return groups
 
 
-def read_group(
+def merge_shapes(
     file: Path, place: int, shapes: Sequence[LabelmeShape], size: tuple[int, int]
 ) -> Mask:
     """Read the shapes of one object.
@@ -235,6 +235,6 @@ def read_group(
         DataError: A shape is invalid.
     """
     try:
-        return join([shape_mask(shape, size) for shape in shapes], size)
+        return merge_masks([shape_mask(shape, size) for shape in shapes], size)
     except DataError as error:
         raise DataError(f"{file}: shape {place} ({shapes[0].label}) {error}") from None

@@ -22,8 +22,8 @@ class EmbeddedImages:
         return {"bytes": embedded_image(self.files[row]), "path": None}
 
 
-def find_images(
-    files: Sequence[Path], contents: Sequence[LabelmeFile], known: Mapping[str, Path]
+def find_labelme_images(
+    files: Sequence[Path], contents: Sequence[LabelmeFile], files_by_end: Mapping[str, Path]
 ) -> list[File]:
     """Return the image of each JSON file.
 
@@ -36,39 +36,43 @@ def find_images(
     Args:
         files: Paths of the JSON files.
         contents: Content of each JSON file.
-        known: Files of the dataset by the ends of their paths.
+        files_by_end: Files of the dataset by the ends of their paths.
 
     Raises:
         DataError: An image is missing or ambiguous, or has two JSON files.
     """
     path_images = [
-        named_image(file, content) for file, content in zip(files, contents, strict=True)
+        image_from_path(file, content) for file, content in zip(files, contents, strict=True)
     ]
-    claims = Counter(path_images)
+    name_counts = Counter(path_images)
     embedded = EmbeddedImages(files)
     images: list[File] = []
     for row, (file, content) in enumerate(zip(files, contents, strict=True)):
-        path_image, own = path_images[row], image_beside(file)
+        path_image, stem_image = path_images[row], image_from_stem(file)
         last = normalise_path(content.imagePath or "").rsplit("/", 1)[-1]
-        if path_image is not None and own is not None and path_image != own:
-            images.append(chosen(file, content, path_image, own, shared=claims[path_image] > 1))
-        elif path_image is not None or own is not None:
-            images.append(path_image or own or file)
-        elif (end := f"{file.parent.name}/{last}") in known or (end := last) in known:
-            images.append(known[end])
+        if path_image is not None and stem_image is not None and path_image != stem_image:
+            images.append(
+                choose_image(
+                    file, content, path_image, stem_image, is_shared=name_counts[path_image] > 1
+                )
+            )
+        elif path_image is not None or stem_image is not None:
+            images.append(path_image or stem_image or file)
+        elif (end := f"{file.parent.name}/{last}") in files_by_end or (end := last) in files_by_end:
+            images.append(files_by_end[end])
         elif content.imageData:
-            called = file.parent / (last if last != "." else f"{file.stem}.png")
-            images.append(PackedFile(embedded, row, called))
+            virtual_path = file.parent / (last if last != "." else f"{file.stem}.png")
+            images.append(PackedFile(embedded, row, virtual_path))
         else:
             raise DataError(
                 f"{file} names the image {content.imagePath!r}, which is not there: put it beside "
                 "the file"
             )
-    check_distinct(files, images)
+    check_duplicates(files, images)
     return images
 
 
-def named_image(file: Path, content: LabelmeFile) -> Path | None:
+def image_from_path(file: Path, content: LabelmeFile) -> Path | None:
     """Return the image that `imagePath` names, or one of its file name beside the JSON file."""
     plain = normalise_path(content.imagePath or "")
     for candidate in (file.parent / plain, file.parent / plain.rsplit("/", 1)[-1]):
@@ -77,34 +81,37 @@ def named_image(file: Path, content: LabelmeFile) -> Path | None:
     return None
 
 
-def image_beside(file: Path) -> Path | None:
+def image_from_stem(file: Path) -> Path | None:
     """Return the image beside a JSON file with the same stem; None if there is none."""
-    beside = (file.with_suffix(suffix) for suffix in sorted(IMAGE_SUFFIXES))
-    return next((path for path in beside if is_file(path)), None)
+    candidates = (file.with_suffix(suffix) for suffix in sorted(IMAGE_SUFFIXES))
+    return next((path for path in candidates if is_file(path)), None)
 
 
-def chosen(file: Path, content: LabelmeFile, named: Path, own: Path, *, shared: bool) -> Path:
+def choose_image(
+    file: Path, content: LabelmeFile, path_image: Path, stem_image: Path, *, is_shared: bool
+) -> Path:
     """Return which of two images belongs to a JSON file.
 
     Args:
         file: Path of the JSON file.
         content: Content of the JSON file.
-        named: Image that its `imagePath` names.
-        own: Image with its stem.
-        shared: Whether other JSON files name the same image.
+        path_image: Image that its `imagePath` names.
+        stem_image: Image with its stem.
+        is_shared: Whether other JSON files name the same image.
 
     Raises:
         DataError: Neither the sizes nor the names decide.
     """
-    if named.resolve() == own.resolve():
-        return named
-    fits = [path for path in (named, own) if has_size(path, content.size)]
+    if path_image.resolve() == stem_image.resolve():
+        return path_image
+    fits = [path for path in (path_image, stem_image) if has_size(path, content.size)]
     if len(fits) == 1:
         return fits[0]
-    if shared:
-        return own
+    if is_shared:
+        return stem_image
     raise DataError(
-        f"{file} may be of {named.name}, which its imagePath names, or of {own.name} beside it: "
+        f"{file} may be of {path_image.name}, which its imagePath names, or of {stem_image.name} "
+        "beside it: "
         "correct imagePath, or move the other image away"
     )
 
@@ -112,12 +119,12 @@ def chosen(file: Path, content: LabelmeFile, named: Path, own: Path, *, shared: 
 def has_size(image: Path, size: tuple[int, int]) -> bool:
     """Return whether an image can be read and has this height and width."""
     try:
-        return size_of(image) == size
+        return read_size(image) == size
     except (DataError, ImageError):
         return False
 
 
-def check_distinct(files: Sequence[Path], images: Sequence[File]) -> None:
+def check_duplicates(files: Sequence[Path], images: Sequence[File]) -> None:
     """Raise if an image has two JSON files: objects of one would be background of the other.
 
     Raises:
@@ -133,7 +140,7 @@ def check_distinct(files: Sequence[Path], images: Sequence[File]) -> None:
             )
 
 
-def size_of(image: File, channels: int = RGB) -> tuple[int, int]:
+def read_size(image: File, channels: int = RGB) -> tuple[int, int]:
     """Return an image's height and width, from its header if possible.
 
     Raises:

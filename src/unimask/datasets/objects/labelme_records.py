@@ -9,15 +9,15 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from unimask.datasets.objects.coco_records import optional_id, side_length
+from unimask.datasets.objects.coco_records import parse_optional_id, parse_side_length
 from unimask.datasets.objects.outlines import (
-    CORNERS,
-    FARTHEST,
+    MAX_COORDINATE,
+    MIN_CORNERS,
     Mask,
-    ellipse,
-    placed,
+    ellipse_polygon,
+    place_mask,
     read_polygons,
-    rectangle,
+    rectangle_polygon,
 )
 from unimask.errors import DataError
 from unimask.formats.json_stream import load_json
@@ -32,17 +32,17 @@ from unimask.formats.json_values import (
 )
 from unimask.processing.images import pil_limit_disabled
 
-SHAPELESS = frozenset(("point", "points", "line", "linestrip"))
+SHAPES_WITHOUT_PIXELS = frozenset(("point", "points", "line", "linestrip"))
 """Shape types without pixels."""
 
-POLYGONS = frozenset(("polygon", "rotation", "oriented_rectangle"))
+POLYGON_SHAPES = frozenset(("polygon", "rotation", "oriented_rectangle"))
 """Shape types whose points are the corners of a polygon."""
 
-LEAST_POINTS = dict.fromkeys(POLYGONS, CORNERS) | {"rectangle": 2, "circle": 2}
+MIN_POINTS = dict.fromkeys(POLYGON_SHAPES, MIN_CORNERS) | {"rectangle": 2, "circle": 2}
 """Number of points that a shape of each type needs."""
 
 
-def class_name(value: object) -> str:
+def parse_label(value: object) -> str:
     """Return the label of a shape.
 
     Raises:
@@ -63,7 +63,7 @@ class LabelmeShape(msgspec.Struct):
     group_id: Id | None = None
     mask: str | None = None
 
-    NORMAL_FORM: ClassVar[dict[str, Any]] = {"label": class_name, "group_id": optional_id}
+    NORMAL_FORM: ClassVar[dict[str, Any]] = {"label": parse_label, "group_id": parse_optional_id}
 
     def __post_init__(self) -> None:
         normalize_fields(self, self.NORMAL_FORM)
@@ -76,12 +76,12 @@ class LabelmeShape(msgspec.Struct):
     @property
     def is_unfinished(self) -> bool:
         """Whether points are missing, as in shapes whose drawing was broken off."""
-        return len(self.points) < LEAST_POINTS.get(self.kind, 0)
+        return len(self.points) < MIN_POINTS.get(self.kind, 0)
 
     @property
     def has_pixels(self) -> bool:
         """Whether the shape encloses pixels."""
-        return self.kind not in SHAPELESS and not self.is_unfinished
+        return self.kind not in SHAPES_WITHOUT_PIXELS and not self.is_unfinished
 
 
 class LabelmeFile(msgspec.Struct):
@@ -95,8 +95,8 @@ class LabelmeFile(msgspec.Struct):
 
     NORMAL_FORM: ClassVar[dict[str, Any]] = {
         "imagePath": lambda value: parse_text(value or ""),
-        "imageHeight": side_length,
-        "imageWidth": side_length,
+        "imageHeight": parse_side_length,
+        "imageWidth": parse_side_length,
     }
 
     def __post_init__(self) -> None:
@@ -153,28 +153,28 @@ def shape_mask(shape: LabelmeShape, size: tuple[int, int]) -> Mask:
     points = np.array(shape.points, np.float64).reshape(-1, 2)
     if not np.isfinite(points).all():
         raise DataError("has points that are no numbers: draw it again")
-    if np.abs(points).max(initial=0) > FARTHEST:
+    if np.abs(points).max(initial=0) > MAX_COORDINATE:
         raise DataError("has coordinates that are no place in an image: draw it again")
     flat = points.ravel().tolist()
     if kind == "mask" or kind == "circle" or (kind == "rectangle" and count != 4):
         if count != 2:
             raise DataError(f"is a {kind} of {count} points, two make one: draw it again")
-    elif kind not in POLYGONS and kind != "rectangle":
+    elif kind not in POLYGON_SHAPES and kind != "rectangle":
         raise DataError(f"has the shape_type {kind[:40]!r}, which is not known: make it a polygon")
     if kind == "mask":
-        return placed(read_png(shape.mask, size), flat[0], flat[1], size)
+        return place_mask(decode_mask(shape.mask, size), flat[0], flat[1], size)
     if kind == "rectangle" and count == 2:
-        flat = rectangle(*flat)
+        flat = rectangle_polygon(*flat)
     elif kind == "circle":
         radius = float(np.hypot(*(points[1] - points[0])))
-        flat = ellipse(flat[0], flat[1], radius, radius)
+        flat = ellipse_polygon(flat[0], flat[1], radius, radius)
     polygons = read_polygons([flat])
     if not polygons:
         raise DataError(f"is a {kind} of {count} points, three make one: draw it again")
     return polygons
 
 
-def read_png(text: str | None, size: tuple[int, int]) -> np.ndarray:
+def decode_mask(text: str | None, size: tuple[int, int]) -> np.ndarray:
     """Decode a mask that LabelMe's AI tools drew.
 
     Raises:

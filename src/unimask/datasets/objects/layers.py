@@ -8,7 +8,7 @@ from jaxtyping import Int
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 
-MOST_VALUES = 2**29
+MAX_LAYER_VALUES = 2**29
 """Maximum number of values in all layers of an image, of four bytes each."""
 
 
@@ -40,7 +40,7 @@ def stack_masks(
         while level and not (layers[level - 1][place] * inside).any():
             level -= 1
         if level == len(layers):
-            if (level + 1) * layers[0].size > MOST_VALUES:
+            if (level + 1) * layers[0].size > MAX_LAYER_VALUES:
                 raise DataError(
                     f"{level + 1} objects lie over one another in an image of {size[1]} x "
                     f"{size[0]}: remove duplicates, or cut the image into tiles"

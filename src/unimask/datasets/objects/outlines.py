@@ -13,13 +13,13 @@ from unimask.processing.images import MAX_PIXELS
 Mask = list[np.ndarray] | RunLength
 """Polygons, each x0, y0, x1, y1, ... in pixels; or run lengths of the whole image."""
 
-FARTHEST = 2.0**28
+MAX_COORDINATE = 2.0**28
 """Upper bound of coordinates in pixels; no image has so long a side."""
 
-CORNERS = 3
+MIN_CORNERS = 3
 """Minimum number of points that enclose an area."""
 
-SAGITTA = 0.05
+MAX_ELLIPSE_ERROR = 0.05
 """Maximum distance in pixels between an ellipse and the polygon that approximates it."""
 
 
@@ -42,37 +42,37 @@ def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
             points = points.ravel()
         if points.ndim != 1 or len(points) % 2:
             raise DataError("has a polygon that is no list x0, y0, x1, y1, ...: export it again")
-        if not np.abs(points).max(initial=0) < FARTHEST:
+        if not np.abs(points).max(initial=0) < MAX_COORDINATE:
             raise DataError("has coordinates that are no place in an image: draw it again")
-        if len(points) >= 2 * CORNERS:
+        if len(points) >= 2 * MIN_CORNERS:
             checked.append(points)
     return checked
 
 
-def rectangle(left: float, top: float, right: float, bottom: float) -> list[float]:
+def rectangle_polygon(left: float, top: float, right: float, bottom: float) -> list[float]:
     """Return the polygon of a box."""
     return [left, top, right, top, right, bottom, left, bottom]
 
 
-def ellipse(x: float, y: float, width: float, height: float) -> list[float]:
+def ellipse_polygon(x: float, y: float, width: float, height: float) -> list[float]:
     """Return a polygon that approximates an ellipse, given by its centre and half axes."""
-    radius = min(max(abs(width), abs(height), 1.0), FARTHEST)
-    corners = int(np.ceil(np.pi / np.arccos(1 - SAGITTA / radius)))
+    radius = min(max(abs(width), abs(height), 1.0), MAX_COORDINATE)
+    corners = int(np.ceil(np.pi / np.arccos(1 - MAX_ELLIPSE_ERROR / radius)))
     angles = np.arange(corners) * (2 * np.pi / corners)
     points = np.stack([x + width * np.cos(angles), y + height * np.sin(angles)], axis=1)
     return points.ravel().tolist()
 
 
-def turned(polygon: list[float], degrees: float) -> list[float]:
+def rotate_polygon(polygon: list[float], degrees: float) -> list[float]:
     """Rotate a polygon about the centre of its box, clockwise as displayed."""
     points = np.array(polygon).reshape(-1, 2)
     middle = (points.min(0) + points.max(0)) / 2
     sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
-    spun = (points - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle
-    return spun.ravel().tolist()
+    rotated = (points - middle) @ np.array([[cosine, sine], [-sine, cosine]]) + middle
+    return rotated.ravel().tolist()
 
 
-def placed(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -> RunLength:
+def place_mask(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -> RunLength:
     """Place the mask of a part in an image of this size; pixels outside the image are cropped.
 
     Raises:
@@ -93,7 +93,7 @@ def placed(inside: np.ndarray, left: float, top: float, size: tuple[int, int]) -
     return RunLength.from_runs(size, starts, edges[1::2] - edges[::2])
 
 
-def join(masks: Sequence[Mask], size: tuple[int, int]) -> Mask:
+def merge_masks(masks: Sequence[Mask], size: tuple[int, int]) -> Mask:
     """Merge the parts of one object into one mask.
 
     Raises:
@@ -102,18 +102,20 @@ def join(masks: Sequence[Mask], size: tuple[int, int]) -> Mask:
         MissingExtraError: The extra `train` is not installed.
     """
     polygons = [polygon for mask in masks if isinstance(mask, list) for polygon in mask]
-    whole = [mask for mask in masks if isinstance(mask, RunLength)]
-    if not whole:
+    run_lengths = [mask for mask in masks if isinstance(mask, RunLength)]
+    if not run_lengths:
         return polygons
     if len(masks) == 1:
-        return whole[0]
+        return run_lengths[0]
     for polygon in polygons:
         if np.abs(polygon).max() > 2 * max(*size):
             raise DataError("reaches far out of its image: draw it again")
-    return union([*whole, draw(polygons, size)] if polygons else whole)
+    return merge_run_lengths(
+        [*run_lengths, rasterise_polygons(polygons, size)] if polygons else run_lengths
+    )
 
 
-def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunLength:
+def rasterise_polygons(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunLength:
     """Rasterise polygons as COCO does, and return the union of their pixels.
 
     Raises:
@@ -124,7 +126,7 @@ def draw(polygons: list[Float[np.ndarray, " _"]], size: tuple[int, int]) -> RunL
     return RunLength.from_coco(drawn[0] if len(drawn) == 1 else coco.merge(drawn))
 
 
-def union(masks: Sequence[RunLength]) -> RunLength:
+def merge_run_lengths(masks: Sequence[RunLength]) -> RunLength:
     """Return the union of masks, computed on run lengths.
 
     Raises:

@@ -23,16 +23,16 @@ from unimask.processing.images import IMAGE_SUFFIXES, is_image
 SPLIT_KEY = re.compile(rf"^['\"]?({'|'.join(SPLIT_NAMES)})['\"]?[ \t]*:", re.MULTILINE)
 CLASS_KEY = re.compile(r"^['\"]?(names|nc)['\"]?[ \t]*:", re.MULTILINE)
 
-USUAL = ("data", "dataset")
+USUAL_YAML_STEMS = ("data", "dataset")
 """Usual stems of a dataset's YAML file."""
 
-LISTS = ("classes.txt", "obj.names", "classes.names", "predefined_classes.txt")
+CLASS_LISTS = ("classes.txt", "obj.names", "classes.names", "predefined_classes.txt")
 """Files that list the class names, one per line, if no YAML file does."""
 
-LOOKED_AT = 50
+MAX_PATH_ENDS = 50
 """Maximum number of inner parts of a path that are tried, to limit the file accesses."""
 
-SHOWN = 80
+MAX_SHOWN_CHARACTERS = 80
 """Maximum number of characters of a value in a message."""
 
 Names = tuple[str, ...]
@@ -42,19 +42,21 @@ def find_yolo(folder: Path) -> DetectedDataset | None:
     """Detect a YAML file that names classes and splits, or label files with a line per object."""
     files = [*folder.glob("*.yaml"), *folder.glob("*.yml")]
     files = sorted(file for file in files if not is_ignored(file.name))
-    files.sort(key=lambda file: file.stem.lower() not in USUAL)
-    described = [file for file in files if describes(file)]
-    if not described:
-        return find_folders(folder)
-    splits, notes = splits_of(described[0])
-    if len(described) > 1:
-        notes.append(f"{described[1].name} describes a dataset too and is not read")
-    openers = {split: partial(open_described, described[0], key) for split, key in splits.items()}
-    because = f"{described[0].name} names splits and classes"
-    return DetectedDataset(FORMAT, openers, (), Evidence.CONTENT, because, tuple(notes))
+    files.sort(key=lambda file: file.stem.lower() not in USUAL_YAML_STEMS)
+    dataset_files = [file for file in files if is_dataset_yaml(file)]
+    if not dataset_files:
+        return find_label_folders(folder)
+    splits, notes = find_yaml_splits(dataset_files[0])
+    if len(dataset_files) > 1:
+        notes.append(f"{dataset_files[1].name} describes a dataset too and is not read")
+    openers = {
+        split: partial(open_yaml_split, dataset_files[0], key) for split, key in splits.items()
+    }
+    reason = f"{dataset_files[0].name} names splits and classes"
+    return DetectedDataset(FORMAT, openers, (), Evidence.CONTENT, reason, tuple(notes))
 
 
-def describes(file: Path) -> bool:
+def is_dataset_yaml(file: Path) -> bool:
     """Return whether a YAML file names splits and classes."""
     try:
         text = read_text(file, MAX_YAML_BYTES)
@@ -63,7 +65,7 @@ def describes(file: Path) -> bool:
     return bool(SPLIT_KEY.search(text) and CLASS_KEY.search(text))
 
 
-def splits_of(file: Path) -> tuple[dict[str, str], list[str]]:
+def find_yaml_splits(file: Path) -> tuple[dict[str, str], list[str]]:
     """Return the key of each split in a YAML file, and notes on the splits that are left out.
 
     An empty or missing split is left out, except the training split: opening it raises an error
@@ -80,11 +82,11 @@ def splits_of(file: Path) -> tuple[dict[str, str], list[str]]:
         if split is None or split in splits:
             continue
         try:
-            empty = not any(has_images(place) for place in places_of(file, content, key))
+            is_empty = not any(has_images(place) for place in split_paths(file, content, key))
             reason = "has no images" if content.get(key) else "is empty"
         except DataError:
-            empty, reason = True, f"is {shortened(content[key])}, which is not there"
-        if empty and split != "train":
+            is_empty, reason = True, f"is {shorten(content[key])}, which is not there"
+        if is_empty and split != "train":
             notes.append(f"{key} of {file.name} {reason}: left out")
         else:
             splits[split] = key
@@ -102,27 +104,27 @@ def has_images(place: Path) -> bool:
     return place.stat().st_size > 0
 
 
-def find_folders(folder: Path) -> DetectedDataset | None:
+def find_label_folders(folder: Path) -> DetectedDataset | None:
     """Detect label files in `labels/` or beside images, without a YAML that names classes."""
-    images, labels = inner_folder(folder, "images"), inner_folder(folder, "labels")
-    beside = labels or inner_folder(folder, "obj_train_data") or folder
-    if labels is None and not any((folder / name).is_file() for name in LISTS):
+    images, labels = find_subfolder(folder, "images"), find_subfolder(folder, "labels")
+    label_folder = labels or find_subfolder(folder, "obj_train_data") or folder
+    if labels is None and not any((folder / name).is_file() for name in CLASS_LISTS):
         return None
-    file = next((file for file in label_files(beside) if is_labels(file)), None)
+    file = next((file for file in list_label_files(label_folder) if is_label_file(file)), None)
     if file is None:
         return None
-    images = images or (folder if labels else beside)
+    images = images or (folder if labels else label_folder)
     inner = {SPLIT_NAMES[p.name.lower()]: p for p in images.iterdir() if is_split(p)}
     if not inner and not has_images(images):
         return None
     splits = inner or {ALL_IMAGES: images}
-    openers = {split: partial(open_named, folder, place) for split, place in splits.items()}
+    openers = {split: partial(open_label_folders, folder, place) for split, place in splits.items()}
     return DetectedDataset(
         FORMAT, openers, (), Evidence.CONTENT, f"{file.name} has lines of numbers"
     )
 
 
-def inner_folder(folder: Path, name: str) -> Path | None:
+def find_subfolder(folder: Path, name: str) -> Path | None:
     """Return an inner folder by its name in any case; None if there is none."""
     exact = folder / name
     if exact.is_dir():
@@ -135,13 +137,15 @@ def is_split(path: Path) -> bool:
     return path.name.lower() in SPLIT_NAMES and path.is_dir()
 
 
-def label_files(folder: Path) -> Iterator[Path]:
+def list_label_files(folder: Path) -> Iterator[Path]:
     """Yield the text files in a folder and below it that may be labels."""
     return (
         place / name
         for place, names in walk_folders(folder)
         for name in names
-        if name.lower().endswith(".txt") and name.lower() not in LISTS and name not in SPLIT_LISTS
+        if name.lower().endswith(".txt")
+        and name.lower() not in CLASS_LISTS
+        and name not in SPLIT_LISTS
     )
 
 
@@ -149,14 +153,14 @@ SPLIT_LISTS = frozenset(f"{name}.txt" for name in SPLIT_NAMES)
 """Names of text files that list the images of a split."""
 
 
-def is_labels(file: Path) -> bool:
+def is_label_file(file: Path) -> bool:
     """Return whether the first line of a file is a class and coordinates."""
     lines = (line for line in read_text(file).splitlines() if line.strip())
     first = next(lines, None)
     return first is not None and is_label_line(first)
 
 
-def open_described(file: Path, key: str, options: DatasetOptions) -> Dataset:
+def open_yaml_split(file: Path, key: str, options: DatasetOptions) -> Dataset:
     """Open a split that a YAML file describes.
 
     Raises:
@@ -164,22 +168,22 @@ def open_described(file: Path, key: str, options: DatasetOptions) -> Dataset:
         SettingsError: The number of names given by the user differs from that of the classes.
     """
     content = read_yaml(file)
-    names = chosen_names(options, read_names(file, content), file)
-    images, listed = images_of(file, content, key)
-    return open_yolo(file.absolute().parent.name, images, names, options, listed=listed)
+    names = select_names(options, read_names(file, content), file)
+    images, are_listed = find_split_images(file, content, key)
+    return open_yolo(file.absolute().parent.name, images, names, options, listed=are_listed)
 
 
-def open_named(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
+def open_label_folders(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     """Open images whose classes are not named in a YAML file.
 
     Raises:
         DataError: A label is malformed, or no file names the classes.
         SettingsError: The number of names given by the user differs from that of the classes.
     """
-    file = names_file(folder)
+    file = find_class_list(folder)
     if file is not None:
         lines = [line.strip() for line in read_text(file).splitlines()]
-        names = chosen_names(options, tuple(filter(None, lines)), file)
+        names = select_names(options, tuple(filter(None, lines)), file)
     elif options.names is not None:
         names = options.names
     else:
@@ -190,16 +194,16 @@ def open_named(folder: Path, images: Path, options: DatasetOptions) -> Dataset:
     return open_yolo(folder.absolute().name, list_images(images), names, options)
 
 
-def names_file(folder: Path) -> Path | None:
+def find_class_list(folder: Path) -> Path | None:
     """Return the list of class names that labelling tools write beside YOLO's files, if any."""
     for place in (folder, folder / "labels", folder.parent, folder.parent / "labels"):
-        for name in LISTS:
+        for name in CLASS_LISTS:
             if (place / name).is_file():
                 return place / name
     return None
 
 
-def chosen_names(options: DatasetOptions, names: Names, file: Path) -> Names:
+def select_names(options: DatasetOptions, names: Names, file: Path) -> Names:
     """Return the class names given by the user, else those of a file.
 
     Raises:
@@ -233,28 +237,28 @@ def read_names(file: Path, content: dict[Any, Any]) -> Names:
     return tuple(str(name) for name in names)
 
 
-def images_of(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Path], bool]:
+def find_split_images(file: Path, content: dict[Any, Any], key: str) -> tuple[list[Path], bool]:
     """Return the images of a split, and whether text files list them.
 
     Raises:
         DataError: There are no images.
     """
     images: list[Path] = []
-    listed = False
-    for place in places_of(file, content, key):
+    are_listed = False
+    for place in split_paths(file, content, key):
         if place.is_dir():
             images += list_images(place)
         else:
             names = [line.strip() for line in read_text(place).splitlines() if line.strip()]
             images += find_images(names, (place.parent, file.parent), place)
-            listed = True
+            are_listed = True
     if not images:
-        value = shortened(content.get(key))
+        value = shorten(content.get(key))
         raise DataError(f"{file}: {key} is {value}, where no images are: mend the path")
-    return sorted(set(images)), listed
+    return sorted(set(images)), are_listed
 
 
-def places_of(file: Path, content: dict[Any, Any], key: str) -> list[Path]:
+def split_paths(file: Path, content: dict[Any, Any], key: str) -> list[Path]:
     """Return the folders and lists that a YAML file names for a split.
 
     Raises:
@@ -263,10 +267,10 @@ def places_of(file: Path, content: dict[Any, Any], key: str) -> list[Path]:
     value = content.get(key)
     values = value if isinstance(value, list) else [value]
     root = str(content.get("path") or "")
-    return [located(file, root, str(place)) for place in values if place not in (None, "", {})]
+    return [resolve_path(file, root, str(place)) for place in values if place not in (None, "", {})]
 
 
-def located(file: Path, root: str, place: str) -> Path:
+def resolve_path(file: Path, root: str, place: str) -> Path:
     """Return the existing path for a path in a YAML file, which may be of another machine.
 
     The path is relative to `path`, which is relative to the YAML file. If it does not exist there,
@@ -276,17 +280,17 @@ def located(file: Path, root: str, place: str) -> Path:
         DataError: No such path exists.
     """
     parts = [part for part in place.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    ends = [file.parent.joinpath(*parts[start:]) for start in range(min(len(parts), LOOKED_AT))]
-    rooted = [file.parent / root / place] if root else []
-    for candidate in (*rooted, *ends, file.parent / place):
-        if is_there(candidate):
+    ends = [file.parent.joinpath(*parts[start:]) for start in range(min(len(parts), MAX_PATH_ENDS))]
+    below_root = [file.parent / root / place] if root else []
+    for candidate in (*below_root, *ends, file.parent / place):
+        if path_exists(candidate):
             return candidate
     raise DataError(
-        f"{file} names {shortened(place)}, which is not there: mend path, train and val in it"
+        f"{file} names {shorten(place)}, which is not there: mend path, train and val in it"
     )
 
 
-def is_there(path: Path) -> bool:
+def path_exists(path: Path) -> bool:
     """Return whether a path exists; paths that are too long do not."""
     try:
         return path.is_dir() or path.is_file()
@@ -294,7 +298,7 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def shortened(value: object) -> str:
+def shorten(value: object) -> str:
     """Return the beginning of a value for a message."""
     text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."

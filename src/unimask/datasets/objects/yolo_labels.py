@@ -16,21 +16,21 @@ from unimask.datasets.name_forms import (
     group_by_form,
     list_names,
 )
-from unimask.datasets.objects.annotations import Collector
-from unimask.datasets.objects.dataset import ObjectDataset, object_labels
-from unimask.datasets.objects.outlines import CORNERS, read_polygons, rectangle
+from unimask.datasets.objects.annotations import AnnotationBuilder
+from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
+from unimask.datasets.objects.outlines import MIN_CORNERS, read_polygons, rectangle_polygon
 from unimask.errors import DataError
 from unimask.formats.text_file import read_text
 
 FORMAT = "YOLO segmentation"
 
-BOX = 5
+BOX_FIELDS = 5
 """Number of fields of a line that is a box: class, x, y, width, height."""
 
 VALUE = re.compile(r"(?<![^\s,;])[-+]?\d+(?:[.,]\d*)?(?:[eE][-+]?\d+)?(?![^\s,;])")
 """Number with a decimal point or comma, between blanks, commas or semicolons."""
 
-FARTHEST = 100.0
+MAX_COORDINATE = 100.0
 """Upper bound of relative coordinates; `Collector.finish` checks the smaller ones."""
 
 
@@ -122,7 +122,7 @@ def open_yolo(
     Raises:
         DataError: A line is malformed, or there are no labels at all.
     """
-    objects, sizes, boxes, outlines = Collector(), [], [], 0
+    objects, sizes, boxes, outlines = AnnotationBuilder(), [], [], 0
     finder = LabelFiles()
     files = [finder.of(image) for image in images]
     for number, (image, file) in enumerate(zip(images, files, strict=True)):
@@ -135,7 +135,7 @@ def open_yolo(
                 continue
             where = f"{file}: line {line}"
             label, points = read_line(where, text, len(names))
-            is_box = len(points) == BOX - 1
+            is_box = len(points) == BOX_FIELDS - 1
             flat = box_corners(points) if is_box else points
             scaled = (flat.reshape(-1, 2) * (width, height)).ravel()
             boxes += [where] if is_box else []
@@ -153,7 +153,7 @@ def open_yolo(
         return f"{files[image]}: line {line}"
 
     annotations = objects.finish(np.array(sizes, np.int64), origin)
-    labels = object_labels(names)
+    labels = build_object_labels(names)
     dataset = ObjectDataset(FORMAT, name, labels, images, annotations, origin, options.channels)
     add_notes(dataset, notes_on(boxes, [] if listed else finder.unused()))
     return dataset
@@ -172,7 +172,7 @@ def notes_on(boxes: Sequence[str], unused: Sequence[Path]) -> list[str]:
 def box_corners(box: Float[np.ndarray, "4"]) -> Float[np.ndarray, "8"]:
     """Return the corners of a box given by its centre, width and height."""
     x, y, width, height = box.tolist()
-    corners = rectangle(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    corners = rectangle_polygon(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     return np.array(corners, np.float64)
 
 
@@ -187,7 +187,7 @@ def is_label_line(text: str) -> bool:
         values = VALUE.findall(text)
         if VALUE.sub("", text).strip(" \t,;"):
             return False
-    return len(values) >= BOX
+    return len(values) >= BOX_FIELDS
 
 
 def is_number(text: str) -> bool:
@@ -213,9 +213,9 @@ def read_line(where: str, text: str, classes: int) -> tuple[int, Float[np.ndarra
             f"{where} has {wrong[:40]!r} where a number should be: write decimals with a point, "
             "and spaces between numbers"
         ) from None
-    if len(values) != BOX and (len(values) < 1 + 2 * CORNERS or len(values) % 2 == 0):
+    if len(values) != BOX_FIELDS and (len(values) < 1 + 2 * MIN_CORNERS or len(values) % 2 == 0):
         raise DataError(f"{where} is no class followed by x and y of three points or more: mend it")
-    if not np.abs(values[1:]).max() < FARTHEST:
+    if not np.abs(values[1:]).max() < MAX_COORDINATE:
         raise DataError(f"{where} has coordinates that are no shares of width and height: mend it")
     if not 0 <= values[0] < classes or values[0] % 1:
         raise DataError(f"{where} is of class {values[0]:g}, but {classes} are named, from 0 on")

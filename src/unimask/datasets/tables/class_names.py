@@ -7,17 +7,17 @@ from typing import Any
 from unimask.datasets.maps.class_table import ClassTable, Row, read_rows
 from unimask.formats.text_file import MAX_YAML_BYTES, parse_yaml
 
-KEYS = ("id2label", "label2id")
+CARD_KEYS = ("id2label", "label2id")
 """Keys of class names in the front matter of a dataset card."""
 
 
-def in_file(path: Path) -> list[ClassTable]:
+def read_names_file(path: Path) -> list[ClassTable]:
     """Read `id2label.json`; return no table if it names no classes."""
     rows = tuple(read_rows(path))
     return [ClassTable(path, rows)] if rows else []
 
 
-def in_card(path: Path) -> list[ClassTable]:
+def read_dataset_card(path: Path) -> list[ClassTable]:
     """Read the class names in a dataset card's front matter; return no table if it names none."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -25,7 +25,7 @@ def in_card(path: Path) -> list[ClassTable]:
     except (OSError, IndexError, ValueError):
         return []
     content = head if isinstance(head, dict) else {}
-    for key in KEYS:
+    for key in CARD_KEYS:
         pairs = content.get(key)
         if isinstance(pairs, dict):
             items = pairs.items() if key == "id2label" else ((v, k) for k, v in pairs.items())
@@ -41,7 +41,7 @@ def is_number(value: object) -> bool:
     return str(value).isdecimal()
 
 
-def in_lists(features: Mapping[str, Any], place: Path) -> list[ClassTable]:
+def class_list_tables(features: Mapping[str, Any], place: Path) -> list[ClassTable]:
     """Return the class names of columns that list the classes of an image.
 
     A single class per image is not used, because it does not describe pixels.

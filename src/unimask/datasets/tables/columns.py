@@ -8,13 +8,29 @@ from typing import Any
 from unimask.datasets.maps.folder_words import role_from_names
 from unimask.errors import DataError
 
-IMAGES = ("image", "pixel_values", "img", "picture", "photo", "rgb", "input", "jpg", "png")
+IMAGE_COLUMNS = ("image", "pixel_values", "img", "picture", "photo", "rgb", "input", "jpg", "png")
 
-OUTLINES = ("segmentation", "segmentations", "segments", "polygon", "polygons", "masks", "mask")
-CATEGORIES = ("category", "category_id", "categories", "category_ids", "label", "labels", "class")
-BOXES = ("bbox", "bboxes", "box", "boxes")
-CROWDS = ("iscrowd", "is_crowd", "crowd")
-NAMES = ("id", "ids", "object_id", "segment_id", "annotation_id")
+OUTLINE_FIELDS = (
+    "segmentation",
+    "segmentations",
+    "segments",
+    "polygon",
+    "polygons",
+    "masks",
+    "mask",
+)
+CATEGORY_FIELDS = (
+    "category",
+    "category_id",
+    "categories",
+    "category_ids",
+    "label",
+    "labels",
+    "class",
+)
+BOX_FIELDS = ("bbox", "bboxes", "box", "boxes")
+CROWD_FIELDS = ("iscrowd", "is_crowd", "crowd")
+ID_FIELDS = ("id", "ids", "object_id", "segment_id", "annotation_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +57,7 @@ def is_image(feature: object) -> bool:
     )
 
 
-def fields_of(feature: Any) -> Mapping[str, Any]:
+def object_fields(feature: Any) -> Mapping[str, Any]:
     """Return the fields of the objects that cells list; empty if they do not list objects."""
     from datasets import LargeList, List
 
@@ -49,7 +65,7 @@ def fields_of(feature: Any) -> Mapping[str, Any]:
     return inner if isinstance(inner, Mapping) else {}
 
 
-def field(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+def first_field(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     """Return the first of some names that is a field; None if none is."""
     return next((name for name in names if name in fields), None)
 
@@ -66,21 +82,29 @@ def find_columns(features: Mapping[str, Any], place: Path) -> Columns:
     images = [name for name, feature in features.items() if is_image(feature)]
     maps = [name for name in images if role_from_names((name,)) == "map"]
     plain = [name for name in images if name not in maps]
-    first = field(dict.fromkeys(plain), IMAGES) or next(iter(plain), None)
+    first = first_field(dict.fromkeys(plain), IMAGE_COLUMNS) or next(iter(plain), None)
     if first is None:
         raise DataError(
             f"{place} has no column of images, but {', '.join(features)}: cast one to Image()"
         )
     rest = [*maps, *(name for name in plain if name != first and not maps)]
-    lists = {n: fields_of(f) for n, f in features.items() if field(fields_of(f), CATEGORIES)}
-    outlined = next((name for name, fields in lists.items() if field(fields, OUTLINES)), None)
-    if outlined is not None:
-        return Columns(first, None, outlined)
+    lists = {
+        n: object_fields(f)
+        for n, f in features.items()
+        if first_field(object_fields(f), CATEGORY_FIELDS)
+    }
+    outline_column = next(
+        (name for name, fields in lists.items() if first_field(fields, OUTLINE_FIELDS)), None
+    )
+    if outline_column is not None:
+        return Columns(first, None, outline_column)
     if rest:
         return Columns(first, rest[0])
-    boxed = next((name for name, fields in lists.items() if field(fields, BOXES)), None)
-    if boxed is not None:
-        return Columns(first, None, boxed)
+    box_column = next(
+        (name for name, fields in lists.items() if first_field(fields, BOX_FIELDS)), None
+    )
+    if box_column is not None:
+        return Columns(first, None, box_column)
     raise DataError(
         f"{place} has images ({first}), but no labels for segmentation among "
         f"{', '.join(features)}: expected a second column of images, such as annotation, or "

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from unimask.datasets.interface import ALL_IMAGES, Dataset, DatasetOptions, DetectedDataset
-from unimask.datasets.maps import channels, instance_ids, semantic
+from unimask.datasets.maps import channels, open_instance_ids, semantic
 from unimask.datasets.maps.class_table import ClassTable, find_tables
 from unimask.datasets.splits import split_from_name
-from unimask.datasets.tables.class_names import in_card, in_file
+from unimask.datasets.tables.class_names import read_dataset_card, read_names_file
 from unimask.datasets.tables.columns import find_columns
 from unimask.datasets.tables.maps import open_packed_maps
 from unimask.datasets.tables.objects import open_packed_objects
@@ -19,38 +19,44 @@ from unimask.errors import DataError, MissingExtraError, one_line
 
 FORMAT = "Hugging Face dataset"
 
-KINDS = (semantic.FORMAT, instance_ids.FORMAT, channels.FORMAT)
+MAP_FORMATS = (semantic.FORMAT, open_instance_ids.FORMAT, channels.FORMAT)
 """Formats of the maps in the tables' cells."""
 
-SAVED = ("dataset_dict.json", "state.json")
+SAVED_FILES = ("dataset_dict.json", "state.json")
 """Files that `save_to_disk` writes: the first for several splits, the second for one table."""
 
-PARQUET = ("*.parquet", "data/*.parquet", "*/*.parquet")
+PARQUET_PATTERNS = ("*.parquet", "data/*.parquet", "*/*.parquet")
 
-NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?::([\w.-]+))?")
+HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w.-]+))?(?::([\w.-]+))?")
 """Name of a Hub repository, with an optional revision and an optional configuration."""
 
-NAMING = ("id2label.json", "README.md")
+NAME_FILES = ("id2label.json", "README.md")
 """Files of a repository that may name classes."""
 
 
-def find_tables_in(folder: Path) -> DetectedDataset | None:
+def find_tables_in_folder(folder: Path) -> DetectedDataset | None:
     """Detect tables written by `save_to_disk`, or parquet files in the layout of the Hub.
 
     Raises:
         DataError: The tables cannot be read.
         MissingExtraError: The extra `datasets` is not installed.
     """
-    if any((folder / name).is_file() for name in SAVED):
-        return found_in(loaded(folder, load_saved), folder, partial(tables_beside, folder))
-    if any(next(folder.glob(pattern), None) is not None for pattern in PARQUET):
-        return found_in(loaded(folder, load_repository), folder, partial(tables_beside, folder))
+    if any((folder / name).is_file() for name in SAVED_FILES):
+        return describe_tables(
+            load_tables(folder, load_saved), folder, partial(find_class_tables_in_folder, folder)
+        )
+    if any(next(folder.glob(pattern), None) is not None for pattern in PARQUET_PATTERNS):
+        return describe_tables(
+            load_tables(folder, load_repository),
+            folder,
+            partial(find_class_tables_in_folder, folder),
+        )
     return None
 
 
 def is_on_hub(place: Path) -> bool:
     """Return whether a path that does not exist may name a repository on the Hub."""
-    return NAME.fullmatch(place.as_posix()) is not None and not place.exists()
+    return HUB_NAME.fullmatch(place.as_posix()) is not None and not place.exists()
 
 
 def find_on_hub(place: Path) -> DetectedDataset:
@@ -65,7 +71,9 @@ def find_on_hub(place: Path) -> DetectedDataset:
     """
     name = place.as_posix()
     try:
-        return found_in(loaded(name, fetch_repository), place, partial(tables_on_hub, name))
+        return describe_tables(
+            load_tables(name, fetch_repository), place, partial(download_class_tables, name)
+        )
     except (DataError, MissingExtraError) as error:
         raise DataError(f"{name} is no folder here; as a name on the Hub, {error}") from error
 
@@ -88,17 +96,17 @@ def fetch_repository(place: str) -> Any:
     """Load a repository of the Hub: tables by split."""
     from datasets import load_dataset
 
-    name, revision, configuration = parts_of(place)
+    name, revision, configuration = parse_hub_name(place)
     return load_dataset(name, configuration, revision=revision)
 
 
-def parts_of(name: str) -> tuple[str, str | None, str | None]:
+def parse_hub_name(name: str) -> tuple[str, str | None, str | None]:
     """Parse a name on the Hub into the repository, the revision and the configuration."""
-    match = NAME.fullmatch(name)
+    match = HUB_NAME.fullmatch(name)
     return (name, None, None) if match is None else (match[1], match[2], match[3])
 
 
-def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
+def load_tables(place: Path | str, load: Callable[[str], Any]) -> Tables:
     """Load tables, and name their splits as in other datasets.
 
     Raises:
@@ -129,22 +137,26 @@ def loaded(place: Path | str, load: Callable[[str], Any]) -> Tables:
     return splits
 
 
-def found_in(tables: Tables, place: Path, named: Callable[[], list[ClassTable]]) -> DetectedDataset:
+def describe_tables(
+    tables: Tables, place: Path, find_class_tables: Callable[[], list[ClassTable]]
+) -> DetectedDataset:
     """Return the format and the splits of tables.
 
     Raises:
         DataError: The tables have no images with labels.
     """
     find_columns(next(iter(tables.values())).features, place)  # raises before a split is opened
-    openers = {split: partial(open_split, tables, split, place, named) for split in tables}
-    return DetectedDataset(FORMAT, openers, KINDS)
+    openers = {
+        split: partial(open_split, tables, split, place, find_class_tables) for split in tables
+    }
+    return DetectedDataset(FORMAT, openers, MAP_FORMATS)
 
 
 def open_split(
     tables: Tables,
     split: str,
     place: Path,
-    named: Callable[[], list[ClassTable]],
+    find_class_tables: Callable[[], list[ClassTable]],
     options: DatasetOptions,
 ) -> Dataset:
     """Open one split.
@@ -154,29 +166,29 @@ def open_split(
     """
     columns = find_columns(tables[split].features, place)
     if columns.map is not None:
-        return open_packed_maps(tables, split, place, columns, named, options)
+        return open_packed_maps(tables, split, place, columns, find_class_tables, options)
     if options.format is not None:
         raise DataError(f"{place} lists objects in {columns.objects}: it has no {options.format}")
-    return open_packed_objects(tables, split, place, columns, named, options)
+    return open_packed_objects(tables, split, place, columns, find_class_tables, options)
 
 
-def tables_beside(folder: Path) -> list[ClassTable]:
+def find_class_tables_in_folder(folder: Path) -> list[ClassTable]:
     """Return the tables of class names in a folder."""
-    return [*find_tables([folder]), *in_card(folder / "README.md")]
+    return [*find_tables([folder]), *read_dataset_card(folder / "README.md")]
 
 
-def tables_on_hub(name: str) -> list[ClassTable]:
+def download_class_tables(name: str) -> list[ClassTable]:
     """Return the tables of class names in a repository; missing files are skipped."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
 
     files: dict[str, Path] = {}
-    repository, revision, _ = parts_of(name)
-    for file in NAMING:
+    repository, revision, _ = parse_hub_name(name)
+    for file in NAME_FILES:
         try:
-            fetched = hf_hub_download(repository, file, repo_type="dataset", revision=revision)
+            path = hf_hub_download(repository, file, repo_type="dataset", revision=revision)
         except (EntryNotFoundError, HfHubHTTPError):
             continue
-        files[file] = Path(fetched)
-    tables = in_file(files[NAMING[0]]) if NAMING[0] in files else []
-    return [*tables, *(in_card(files[NAMING[1]]) if NAMING[1] in files else [])]
+        files[file] = Path(path)
+    tables = read_names_file(files[NAME_FILES[0]]) if NAME_FILES[0] in files else []
+    return [*tables, *(read_dataset_card(files[NAME_FILES[1]]) if NAME_FILES[1] in files else [])]

@@ -8,7 +8,7 @@ from unimask.datasets.maps.class_table import ClassTable
 from unimask.datasets.maps.image_pairs import open_maps
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
-from unimask.datasets.tables.class_names import in_lists
+from unimask.datasets.tables.class_names import class_list_tables
 from unimask.datasets.tables.columns import Columns
 from unimask.datasets.tables.packing import Tables, filled_rows, packed_files
 from unimask.errors import DataError
@@ -19,7 +19,7 @@ def open_packed_maps(
     split: str,
     place: Path,
     columns: Columns,
-    named: Callable[[], list[ClassTable]],
+    find_class_tables: Callable[[], list[ClassTable]],
     options: DatasetOptions,
 ) -> Dataset:
     """Open the maps of a split; the maps of all splits together decide what values mean.
@@ -29,29 +29,29 @@ def open_packed_maps(
         split: Split to open.
         place: Path or Hub name of the dataset.
         columns: Columns of images and labels.
-        named: Function that returns the class tables beside the dataset's tables.
+        find_class_tables: Function that returns the class tables beside the dataset's tables.
         options: Options given by the user.
 
     Raises:
         DataError: There is no map, a map cannot be read, or names do not fit.
     """
-    pairs = {name: pairs_of(tables, name, place, columns) for name in tables}
+    pairs = {name: pair_columns(tables, name, place, columns) for name in tables}
     files: list[MapFile] = [file for each in pairs.values() for file in each.maps]
     if not pairs[split].maps:
         raise DataError(f"{place} has nothing in column {columns.map} of {split}: give another")
 
     def find() -> list[ClassTable]:
-        return [*named(), *in_lists(tables[split].features, place)]
+        return [*find_class_tables(), *class_list_tables(tables[split].features, place)]
 
-    naming = [place] if place.is_dir() else []
-    dataset = open_maps(pairs[split], files, place, naming, find, options)
+    name_folders = [place] if place.is_dir() else []
+    dataset = open_maps(pairs[split], files, place, name_folders, find, options)
     info = dataset.info
     notes = f"images in {columns.image}, labels in {columns.map}; {info.notes}"
     dataset.info = DatasetInfo(f"Hugging Face dataset of {info.format}", info.tasks, notes)
     return dataset
 
 
-def pairs_of(tables: Tables, split: str, place: Path, columns: Columns) -> Pairs:
+def pair_columns(tables: Tables, split: str, place: Path, columns: Columns) -> Pairs:
     """Pair the images of a split with their maps."""
     map_column = str(columns.map)
     table, pairs = tables[split], Pairs()

@@ -6,30 +6,30 @@ from typing import Any
 
 from unimask.datasets.interface import DatasetOptions
 from unimask.datasets.maps.class_table import ClassTable
-from unimask.datasets.maps.dataset import name_of
-from unimask.datasets.objects.coco_instances import CocoInstances, listed_objects
+from unimask.datasets.maps.dataset import dataset_name
+from unimask.datasets.objects.coco_instances import CocoInstances, build_instances
 from unimask.datasets.objects.coco_reader import CocoReader
 from unimask.datasets.tables.columns import (
-    BOXES,
-    CATEGORIES,
-    CROWDS,
-    NAMES,
-    OUTLINES,
+    BOX_FIELDS,
+    CATEGORY_FIELDS,
+    CROWD_FIELDS,
+    ID_FIELDS,
+    OUTLINE_FIELDS,
     Columns,
-    field,
-    fields_of,
+    first_field,
+    object_fields,
 )
 from unimask.datasets.tables.packing import Tables, filled_rows, packed_files
 from unimask.errors import DataError
 
 FORMAT = "Hugging Face dataset of objects"
 
-KEYS = {
-    "id": NAMES,
-    "category_id": CATEGORIES,
-    "segmentation": OUTLINES,
-    "bbox": BOXES,
-    "iscrowd": CROWDS,
+FIELD_NAMES = {
+    "id": ID_FIELDS,
+    "category_id": CATEGORY_FIELDS,
+    "segmentation": OUTLINE_FIELDS,
+    "bbox": BOX_FIELDS,
+    "iscrowd": CROWD_FIELDS,
 }
 """Names of COCO's fields in tables."""
 
@@ -39,7 +39,7 @@ def open_packed_objects(
     split: str,
     place: Path,
     columns: Columns,
-    named: Callable[[], list[ClassTable]],
+    find_class_tables: Callable[[], list[ClassTable]],
     options: DatasetOptions,
 ) -> CocoInstances:
     """Open the objects of a split.
@@ -52,7 +52,7 @@ def open_packed_objects(
         split: Split to open.
         place: Path or Hub name of the dataset.
         columns: Columns of images and objects.
-        named: Function that returns the class tables beside the dataset's tables.
+        find_class_tables: Function that returns the class tables beside the dataset's tables.
         options: Options with the class names, which override the detected ones, and the images'
             channels.
 
@@ -63,23 +63,31 @@ def open_packed_objects(
     rows = filled_rows(table, [columns.image])
     files = packed_files(table, columns.image, place / split / columns.image, rows)
     reader = CocoReader(place / split)
-    for number, name in class_names(tables, columns, named, options, place).items():
-        reader.take("categories", {"id": number, "name": name})
+    for number, name in read_class_names(
+        tables, columns, find_class_tables, options, place
+    ).items():
+        reader.read_item("categories", {"id": number, "name": name})
     selected = [columns.objects, *(name for name in ("height", "width") if name in table.features)]
-    called_by_row = {row: file.virtual_path.name for row, file in zip(rows, files, strict=True)}
+    name_by_row = {row: file.virtual_path.name for row, file in zip(rows, files, strict=True)}
     for row, content in enumerate(table.select_columns(selected)):
-        if row not in called_by_row:
+        if row not in name_by_row:
             continue
         size = {name: content.get(name) for name in ("height", "width")}
-        reader.take("images", {"id": row, "file_name": called_by_row[row], **size})
-        for number, item in enumerate(objects_in(content[columns.objects]), start=1):
-            values = {key: item[name] for key in KEYS if (name := field(item, KEYS[key]))}
-            reader.take("annotations", {"id": number, **values, "image_id": row})
+        reader.read_item("images", {"id": row, "file_name": name_by_row[row], **size})
+        for number, item in enumerate(iterate_objects(content[columns.objects]), start=1):
+            values = {
+                key: item[name]
+                for key in FIELD_NAMES
+                if (name := first_field(item, FIELD_NAMES[key]))
+            }
+            reader.read_item("annotations", {"id": number, **values, "image_id": row})
     reader.check()
-    return listed_objects(reader, FORMAT, name_of(place), sorted(reader.images), files, options)
+    return build_instances(
+        reader, FORMAT, dataset_name(place), sorted(reader.images), files, options
+    )
 
 
-def objects_in(cell: Any) -> Iterator[Mapping[str, Any]]:
+def iterate_objects(cell: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the objects in a cell, which lists objects or is a mapping of lists."""
     if isinstance(cell, Mapping):
         for values in zip(*cell.values(), strict=True):
@@ -88,10 +96,10 @@ def objects_in(cell: Any) -> Iterator[Mapping[str, Any]]:
         yield from cell or ()
 
 
-def class_names(
+def read_class_names(
     tables: Tables,
     columns: Columns,
-    named: Callable[[], list[ClassTable]],
+    find_class_tables: Callable[[], list[ClassTable]],
     options: DatasetOptions,
     place: Path,
 ) -> dict[Any, str]:
@@ -103,30 +111,32 @@ def class_names(
     from datasets import ClassLabel, LargeList, List
 
     features = next(iter(tables.values())).features
-    fields = fields_of(features[columns.objects])
-    key = str(field(fields, CATEGORIES))
+    fields = object_fields(features[columns.objects])
+    key = str(first_field(fields, CATEGORY_FIELDS))
     kind = fields[key].feature if isinstance(fields[key], List | LargeList) else fields[key]
     if isinstance(kind, ClassLabel):
         names: dict[Any, str] = dict(enumerate(kind.names))
     else:
         used = sorted(
-            {value for table in tables.values() for value in used_in(table, columns, key)}
+            {value for table in tables.values() for value in iterate_classes(table, columns, key)}
         )
-        rows = [(at, row) for table in named()[:1] for at, row in enumerate(table.rows)]
-        beside = {at if row.value is None else row.value: row.name for at, row in rows}
-        names = beside if beside and set(used) <= set(beside) else called(used)
+        rows = [(at, row) for table in find_class_tables()[:1] for at, row in enumerate(table.rows)]
+        table_names = {at if row.value is None else row.value: row.name for at, row in rows}
+        names = (
+            table_names if table_names and set(used) <= set(table_names) else default_names(used)
+        )
     if options.names is not None and len(options.names) != len(names):
         raise DataError(f"{len(options.names)} names, but {place} has {len(names)} classes")
     return dict(zip(names, options.names or names.values(), strict=True))
 
 
-def used_in(table: Any, columns: Columns, key: str) -> Iterator[Any]:
+def iterate_classes(table: Any, columns: Columns, key: str) -> Iterator[Any]:
     """Yield the class of each object of a table."""
     for cell in table.select_columns([columns.objects]):
-        for item in objects_in(cell[columns.objects]):
+        for item in iterate_objects(cell[columns.objects]):
             yield item[key]
 
 
-def called(used: list[Any]) -> dict[Any, str]:
+def default_names(used: list[Any]) -> dict[Any, str]:
     """Return names for classes without names."""
     return {value: value if isinstance(value, str) else f"class {value}" for value in used}

@@ -65,10 +65,10 @@ def packed_files(table: Table, column: str, folder: Path, rows: list[int]) -> li
     """
     cells = Column(table, column)
     paths = cells.table.with_format("arrow")[:][column]
-    file_names = [PurePath(path or "").name for path in fields(paths, "path")]
+    file_names = [PurePath(path or "").name for path in struct_field(paths, "path")]
     stems = Counter(PurePath(file_names[row]).stem for row in rows)
     has_names = "" not in stems and max(stems.values(), default=0) == 1
-    suffix = "" if has_names or not rows else suffix_of(PackedFile(cells, rows[0], folder))
+    suffix = "" if has_names or not rows else detect_suffix(PackedFile(cells, rows[0], folder))
     return [
         PackedFile(cells, row, folder / (file_names[row] if has_names else f"{row:06d}{suffix}"))
         for row in rows
@@ -82,13 +82,13 @@ def filled_rows(table: Table, columns: list[str]) -> list[int]:
     return [row for row, cells in enumerate(zip(*filled, strict=True)) if all(cells)]
 
 
-def fields(column: Any, name: str) -> Iterator[Any]:
+def struct_field(column: Any, name: str) -> Iterator[Any]:
     """Yield one field of a column of Arrow structs, without reading the other fields."""
     for chunk in column.chunks:
         yield from chunk.field(name).to_pylist()
 
 
-def suffix_of(file: PackedFile) -> str:
+def detect_suffix(file: PackedFile) -> str:
     """Return the suffix for an image's format; ".png" if the format cannot be determined."""
     try:
         with file.open() as stream, Image.open(io.BytesIO(stream.read())) as image:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from unimask.datasets.image_files import is_ignored, list_files
 from unimask.datasets.interface import DetectedDataset, Evidence
-from unimask.datasets.maps import channels, open_instance_ids, semantic
+from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
 from unimask.datasets.maps.cityscapes import find_cityscapes
 from unimask.datasets.maps.image_pairs import OTHER_MAP_FORMATS, find_image_pairs
@@ -75,7 +75,7 @@ FORMAT_ALIASES = {
     "CVAT for images": "cvat cvatxml cvatimages cvatforimages11",
     "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",
     semantic.FORMAT: "semantic semanticmap semanticmasks labelmaps maps masks",
-    open_instance_ids.FORMAT: "instanceid idmaps objectids instancemaps",
+    instance_ids.FORMAT: "instanceid idmaps objectids instancemaps",
     channels.FORMAT: "channels classandobjectchannel",
 }
 """Other spellings of each format's name, in lower case without punctuation."""

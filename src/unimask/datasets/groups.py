@@ -128,17 +128,17 @@ def split_indices(count: int, validation: set[int], notes: tuple[str, ...]) -> V
 def choose_validation_groups(groups: Groups) -> ValidationSplit:
     """Set aside whole groups in the order of their names, as close to a fifth as possible."""
     names = sorted(groups, key=natural_sort_key)
-    chosen: list[str] = []
+    selected: list[str] = []
     total = set_aside = 0
     for name in names:
         size = len(groups[name])
         total += size
         if set_aside + size / 2 <= total / VALIDATION_INTERVAL:
-            chosen.append(name)
+            selected.append(name)
             set_aside += size
-    chosen = chosen or [min(names, key=lambda name: len(groups[name]))]
-    validation = {index for name in chosen for index in groups[name]}
-    note = f"set aside for validation: {len(chosen)} of {len(names)} groups, {format_names(chosen)}"
+    selected = selected or [min(names, key=lambda name: len(groups[name]))]
+    validation = {index for name in selected for index in groups[name]}
+    note = f"set aside for validation: {len(selected)} of {len(names)} groups, {format_names(selected)}"
     return split_indices(sum(map(len, groups.values())), validation, (note,))
 
 

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 MAX_RADIUS = 26
 """Maximum radius of a nucleus in pixels."""
 
-PHOTONS = 320
+MAX_PHOTONS = 320
 """Number of photons counted at full brightness; fewer make the image noisier."""
 
 
@@ -118,7 +118,7 @@ def simulate_exposure(
         0.035 + 0.25 * gaussian_filter(light, 22) + 0.005 * smooth_noise(random, light.shape, 40.0)
     )
     optics = gaussian_filter(light, 1.0) + np.clip(stray, 0, None)
-    photons = random.poisson(optics * shade * PHOTONS) / PHOTONS
+    photons = random.poisson(optics * shade * MAX_PHOTONS) / MAX_PHOTONS
     sensor = photons + random.normal(0, 0.008, light.shape)
     grey = np.clip(sensor * 215 + 4, 0, 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)

@@ -74,7 +74,7 @@ class ChannelClasses:
     label_of: dict[int, int | None]
     background: int
 
-    def meaning_of(self, code: int) -> SegmentClass:
+    def classify_segment(self, code: int) -> SegmentClass:
         """Return label id and crowd flag of a segment id: a thing without a number is a crowd."""
         red, green = divmod(code, OBJECTS_PER_CLASS)
         if code == 0:
@@ -131,7 +131,9 @@ def open_channel_maps(
     info = DatasetInfo(
         FORMAT, notes=f"{notes}; red is the class, green counts objects{pairs.missing_maps_note}"
     )
-    return open_segment_maps(pairs, folder, labels, read_codes, classes.meaning_of, info, options)
+    return open_segment_maps(
+        pairs, folder, labels, read_codes, classes.classify_segment, info, options
+    )
 
 
 def has_unnumbered_pixels(red: int, codes: set[int]) -> bool:

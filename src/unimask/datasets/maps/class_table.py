@@ -352,7 +352,7 @@ def remove_quotes(name: str) -> str:
     return name[1:-1] if quoted else name
 
 
-def folders_above(files: Sequence[File], folder: Path) -> list[Path]:
+def list_map_folders(files: Sequence[File], folder: Path) -> list[Path]:
     """Return the folders from the dataset's down to those of its maps, outermost first.
 
     If the folder is a split of a dataset, the folder of the dataset comes first.

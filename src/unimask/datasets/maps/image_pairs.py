@@ -11,12 +11,12 @@ from unimask.datasets.interface import (
     DetectedDataset,
     add_notes,
 )
-from unimask.datasets.maps import channels, open_instance_ids, semantic
+from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.class_table import (
     ClassTable,
     find_tables,
-    folders_above,
     has_thing_names,
+    list_map_folders,
 )
 from unimask.datasets.maps.classes import Classes, determine_classes, rename_classes
 from unimask.datasets.maps.dataset import MapDataset
@@ -38,7 +38,7 @@ KIND_DESCRIPTIONS = {
 }
 """Description of each kind of maps for the user."""
 
-OTHER_MAP_FORMATS = (open_instance_ids.FORMAT, channels.FORMAT)
+OTHER_MAP_FORMATS = (instance_ids.FORMAT, channels.FORMAT)
 """Formats besides semantic maps that the user may select for such folders."""
 
 
@@ -63,12 +63,12 @@ def open_layout(folder: Path, layout: Layout, split: str, options: DatasetOption
     files = [file for each in splits.values() for file in each.maps]
     if split not in splits or not splits[split].maps:
         raise DataError(f"{folder} has no maps called {', '.join(selection.names)} in {split}")
-    map_folders = folders_above([first_file(file) for file in files], folder)
+    map_folders = list_map_folders([first_file(file) for file in files], folder)
     name_folders = [*reversed(map_folders), folder.parent]
     if selection.classes:
         dataset = open_class_masks(splits[split], folder, selection.classes, options)
     elif selection.masks_are_objects:
-        dataset = open_instance_ids.open_instance_ids(splits[split], folder, name_folders, options)
+        dataset = instance_ids.open_instance_ids(splits[split], folder, name_folders, options)
     else:
         find = partial(find_tables, map_folders)
         dataset = open_maps(splits[split], files, folder, name_folders, find, options)
@@ -119,8 +119,8 @@ def open_maps(
     Raises:
         DataError: A map cannot be read, or a class table does not fit.
     """
-    if options.format == open_instance_ids.FORMAT:
-        return open_instance_ids.open_instance_ids(pairs, folder, name_folders, options)
+    if options.format == instance_ids.FORMAT:
+        return instance_ids.open_instance_ids(pairs, folder, name_folders, options)
     tables = find()
     if options.format == channels.FORMAT:
         return channels.open_channel_maps(pairs, files, folder, tables, options)
@@ -136,7 +136,7 @@ def open_maps(
         is_semantic=options.format == semantic.FORMAT,
     )
     if interpretation.kind == "ids":
-        return open_instance_ids.open_instance_ids(
+        return instance_ids.open_instance_ids(
             pairs, folder, name_folders, options, interpretation.evidence
         )
     has_colour_table = any(table.coloured for table in tables)

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from unimask.datasets.maps.file_sets import SEPARATOR, FileSet
 
-NUMBER_LAST = re.compile(r"(.*?)([0-9]{1,18})")
+RUNNING_NUMBER = re.compile(r"(.*?)([0-9]{1,18})")
 """Pattern of a key that ends in a running number: "t012", "man_seg012"."""
 
 
-CHANNEL = re.compile("_0000$")
+CHANNEL_ENDING = re.compile("_0000$")
 """Ending that nnU-Net gives to names of images of one channel, or of colours."""
 
 
@@ -34,9 +34,9 @@ def remove_channel(sets: Sequence[FileSet]) -> list[FileSet]:
 
     Sets with several channels or none are omitted: each image would need all its channels.
     """
-    with_channel = [each for each in sets if all(CHANNEL.search(key) for key in each.files)]
+    with_channel = [each for each in sets if all(CHANNEL_ENDING.search(key) for key in each.files)]
     return [
-        replace(each, files={CHANNEL.sub("", key): path for key, path in each.files.items()})
+        replace(each, files={CHANNEL_ENDING.sub("", key): path for key, path in each.files.items()})
         for each in with_channel
     ]
 
@@ -48,7 +48,7 @@ def numbered_sets(sets: Iterable[FileSet]) -> list[FileSet]:
 
 def key_by_number(each: FileSet) -> FileSet | None:
     """Return a file set keyed by its running numbers; None if the rest of the keys differs."""
-    matches = [NUMBER_LAST.fullmatch(key) for key in each.files]
+    matches = [RUNNING_NUMBER.fullmatch(key) for key in each.files]
     if not all(matches) or len({match[1] for match in matches if match}) != 1:
         return None
     files = {

@@ -19,7 +19,7 @@ from unimask.datasets.maps.file_sets import FileSet
 from unimask.datasets.maps.folder_words import IMAGE_WORDS, class_from_name
 from unimask.datasets.maps.key_forms import starts_with_folder
 from unimask.datasets.maps.map_file import read_map_file
-from unimask.datasets.maps.mask_folders import classes_in
+from unimask.datasets.maps.mask_folders import classes_from_file_names
 from unimask.datasets.maps.mask_set import MapFile, MaskSet, to_mask
 from unimask.datasets.maps.partners import Layout, Match
 from unimask.errors import DataError
@@ -58,7 +58,7 @@ class MapSelection:
         """Return the map of each image by the image's key."""
         if match.owners:
             owned = zip(match.owners, match.map_sets, strict=True)
-            return {key: self.mask_set(self.numbered(masks)) for key, masks in owned}
+            return {key: self.mask_set(self.number_masks(masks)) for key, masks in owned}
         sets = dict(zip(name_map_sets(match), match.map_sets, strict=True))
         selected = [
             (number, sets[name]) for number, name in enumerate(self.names, 1) if name in sets
@@ -75,7 +75,7 @@ class MapSelection:
                 )
         return {key: self.mask_set(files) for key, files in masks.items()}
 
-    def numbered(self, masks: FileSet) -> Iterator[tuple[int, Path]]:
+    def number_masks(self, masks: FileSet) -> Iterator[tuple[int, Path]]:
         """Yield the masks of one image, each with the number of its class."""
         for path in masks.files.values():
             yield self.classes.index(class_from_name(path.stem)) + 1 if self.classes else 1, path
@@ -181,7 +181,7 @@ def from_mask_folders(layout: Layout, format: str | None) -> MapSelection:
     """
     folders = [masks for match in layout.matches for masks in match.map_sets]
     names = tuple(dict.fromkeys(masks.folders[-1] for masks in folders))
-    classes = classes_in([masks.files for masks in folders]) if format is None else ()
+    classes = classes_from_file_names([masks.files for masks in folders]) if format is None else ()
     if classes:
         note = "each file in an image's folder of masks is one class; the smaller one is in front"
         return MapSelection(names, classes, notes=(note,))

@@ -10,14 +10,14 @@ from unimask.datasets.maps.file_sets import FileSet
 from unimask.datasets.maps.folder_words import class_from_name, parse_key
 from unimask.errors import DataError
 
-OWNED = 0.5
+MIN_FOLDER_SHARE = 0.5
 """Minimum share of images that have a folder of masks, or of such folders that have an image."""
 
 
 DIGIT = re.compile("[0-9]")
 
 
-def folders_by_image(
+def find_mask_folders(
     images: Sequence[FileSet], maps: Sequence[FileSet]
 ) -> list[tuple[FileSet, dict[str, FileSet]]]:
     """Return images whose masks lie in folders with the names of the images ("masks/p00/0.png").
@@ -27,20 +27,20 @@ def folders_by_image(
     Returns:
         Each set of images, with the masks of each image by its key.
     """
-    shared = {owner for photos in images for owner in owners_of(photos)}
+    image_folders = {owner for image_set in images for owner in image_keys(image_set)}
     masks: dict[str, list[FileSet]] = defaultdict(list)
     for each in maps:
-        for owner in owners_of(each) - shared:
+        for owner in image_keys(each) - image_folders:
             masks[owner].append(each)
-    found = []
-    for photos in images:
-        owned = {key: merged(masks[key]) for key in photos.files if key in masks}
-        if owned and len(owned) >= OWNED * min(len(photos.files), len(masks)):
-            found.append((photos, owned))
-    return found
+    result = []
+    for image_set in images:
+        mask_sets = {key: merge_mask_sets(masks[key]) for key in image_set.files if key in masks}
+        if mask_sets and len(mask_sets) >= MIN_FOLDER_SHARE * min(len(image_set.files), len(masks)):
+            result.append((image_set, mask_sets))
+    return result
 
 
-def owners_of(each: FileSet) -> set[str]:
+def image_keys(each: FileSet) -> set[str]:
     """Return the image keys that the innermost telling folder of some files may stand for."""
     for name in reversed(each.folders):
         if parse_key(name)[0]:
@@ -48,29 +48,30 @@ def owners_of(each: FileSet) -> set[str]:
     return set()
 
 
-def merged(sets: Sequence[FileSet]) -> FileSet:
+def merge_mask_sets(sets: Sequence[FileSet]) -> FileSet:
     """Return all masks of one image as one set, in the order of their paths."""
-    paths = sorted(path for each in sets for path in paths_of(each))
+    paths = sorted(path for each in sets for path in list_paths(each))
     return replace(sets[0], files={str(path): path for path in paths}, siblings={})
 
 
-def paths_of(each: FileSet) -> list[Path]:
+def list_paths(each: FileSet) -> list[Path]:
     """Return all files of a set, with siblings."""
     return [*each.files.values(), *(path for paths in each.siblings.values() for path in paths)]
 
 
-def masks_of_one(photos: FileSet, near: Sequence[FileSet]) -> FileSet | None:
+def find_single_image_masks(image_set: FileSet, nearby: Sequence[FileSet]) -> FileSet | None:
     """Return the masks of a single image: the only set of maps in a folder beside or in its own."""
-    beside = [
+    siblings = [
         each
-        for each in near
-        if each.folders[:-1] in (photos.folders, photos.folders[:-1]) and len(each.folders) > 1
+        for each in nearby
+        if each.folders[:-1] in (image_set.folders, image_set.folders[:-1])
+        and len(each.folders) > 1
     ]
-    named = [each for each in beside if each.role == "map"]
-    return named[0] if len(named) == 1 else None
+    map_sets = [each for each in siblings if each.role == "map"]
+    return map_sets[0] if len(map_sets) == 1 else None
 
 
-def classes_in(folders: Sequence[Mapping[str, Path]]) -> tuple[str, ...]:
+def classes_from_file_names(folders: Sequence[Mapping[str, Path]]) -> tuple[str, ...]:
     """Return the classes that masks are named after ("p00/masks/cat.png"), sorted.
 
     Args:

@@ -20,7 +20,7 @@ from unimask.datasets.maps.key_forms import (
     remove_channel,
     sets_with_numbers,
 )
-from unimask.datasets.maps.mask_folders import folders_by_image, masks_of_one
+from unimask.datasets.maps.mask_folders import find_mask_folders, find_single_image_masks
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.packed import File, file_path
 from unimask.datasets.splits import SPLIT_NAMES
@@ -116,7 +116,7 @@ def find_layout(folder: Path, are_maps: MapDetector) -> Layout:
     such map sets are rivals. If no names match, images and maps are paired by running numbers.
     """
     images, maps = lower_case_keys(
-        *separate_maps(set_common_folders(list(find_file_sets(folder))), are_maps)
+        *divide_by_role(set_common_folders(list(find_file_sets(folder))), are_maps)
     )
     if matches := match_folders(images, maps):
         return Layout(folder, tuple(matches))
@@ -137,7 +137,7 @@ def match_folders(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Ma
 
     Maps with the names of the images take precedence ("masks/p00.png" beside "masks/p00/0.png").
     """
-    found = folders_by_image(images, maps)
+    found = find_mask_folders(images, maps)
     owned = {each.folders for _, masks in found for each in masks.values()}
     if not found or match_names(images, [each for each in maps if each.folders not in owned]):
         return []
@@ -171,7 +171,10 @@ def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Matc
         )
         if map_sets:
             matches.append(Match(image_set, tuple(map_sets)))
-        elif len(image_set.files) == 1 and (masks := masks_of_one(image_set, nearby)) is not None:
+        elif (
+            len(image_set.files) == 1
+            and (masks := find_single_image_masks(image_set, nearby)) is not None
+        ):
             matches.append(Match(image_set, (masks,), tuple(image_set.files)))
     matched = {id(match.map_sets[0]) for match in matches if match.images.role == "image"}
     return [  # files beside the images with the same maps ("depth/") are not images
@@ -231,7 +234,7 @@ def sets_sharing_keys(images: FileSet, by_key: Mapping[str, list[FileSet]]) -> l
     return list(map_sets.values())
 
 
-def separate_maps(
+def divide_by_role(
     sets: list[FileSet], are_maps: MapDetector
 ) -> tuple[list[FileSet], list[FileSet]]:
     """Divide file sets into images and maps.

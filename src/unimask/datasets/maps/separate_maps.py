@@ -4,12 +4,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from unimask.datasets.maps.file_sets import FileSet, attach_endings, sets_of, told_apart
-from unimask.datasets.maps.mask_folders import paths_of
-from unimask.datasets.maps.sampled_maps import is_flat
-from unimask.datasets.maps.words import MAP_WORDS, words_in
+from unimask.datasets.maps.file_sets import (
+    FileSet,
+    group_folder_files,
+    key_by_image_names,
+    set_common_folders,
+)
+from unimask.datasets.maps.folder_words import MAP_WORDS, split_words
+from unimask.datasets.maps.mask_folders import list_paths
+from unimask.datasets.maps.sampled_maps import is_label_map
 
-SAMPLED = 6
+MAX_SAMPLED_FILES = 6
 """Number of files whose content is checked, of all that are named alike."""
 
 
@@ -30,23 +35,23 @@ def separate_maps(paths: Sequence[Path], root: Path) -> tuple[list[Path], list[P
     sets = [
         each
         for folder, names in by_folder.items()
-        for each in sets_of(folder, folder.relative_to(root).parts, sorted(names))
+        for each in group_folder_files(folder, folder.relative_to(root).parts, sorted(names))
     ]
-    alike: dict[str, list[Path]] = defaultdict(list)
-    for each in attach_endings(told_apart(sets)):
+    files_by_word: dict[str, list[Path]] = defaultdict(list)
+    for each in key_by_image_names(set_common_folders(sets)):
         if each.role == "map":
-            alike[mark_of(each)] += paths_of(each)
-    maps = {path for files in alike.values() if are_maps(files) for path in files}
+            files_by_word[find_map_word(each)] += list_paths(each)
+    maps = {path for files in files_by_word.values() if have_map_pixels(files) for path in files}
     images = [path for path in paths if path not in maps]
     return (images, sorted(maps)) if images else (list(paths), [])
 
 
-def mark_of(each: FileSet) -> str:
+def find_map_word(each: FileSet) -> str:
     """Return the innermost name that marks files as maps."""
-    names = (*each.folders, each.marks)
-    return next(name for name in reversed(names) if MAP_WORDS & set(words_in(name)))
+    names = (*each.folders, each.affixes)
+    return next(name for name in reversed(names) if MAP_WORDS & set(split_words(name)))
 
 
-def are_maps(files: Sequence[Path]) -> bool:
+def have_map_pixels(files: Sequence[Path]) -> bool:
     """Return whether a sample of files has the pixels of label maps."""
-    return all(is_flat(path) for path in files[:: -(-len(files) // SAMPLED)])
+    return all(is_label_map(path) for path in files[:: -(-len(files) // MAX_SAMPLED_FILES)])

@@ -41,7 +41,7 @@ OUTLINE_CHARACTERS = 1 << 20
 MAX_SEARCH_DEPTH = 2
 """Number of folder levels that are searched for the images and masks of a panoptic JSON file."""
 
-Kind = Literal["instances", "panoptic", "nothing"]
+JsonKind = Literal["instances", "panoptic", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,14 @@ class CocoJson:
     Attributes:
         path: Path of the file.
         kind: Kind of annotations; "nothing" if the file lacks images or annotations.
-        lacks: Description of what the file lacks.
-        empty: Whether the list of annotations is empty.
+        missing: Description of what the file lacks.
+        is_empty: Whether the list of annotations is empty.
     """
 
     path: Path
-    kind: Kind
-    lacks: str = ""
-    empty: bool = False
+    kind: JsonKind
+    missing: str = ""
+    is_empty: bool = False
 
     @property
     def split(self) -> str | None:
@@ -99,7 +99,7 @@ def inspect_json(file: Path) -> CocoJson | None:
         return CocoJson(file, "nothing", fault or missing)
     if items and not items & {"segmentation", "bbox", "category_id"}:
         return CocoJson(file, "nothing", "its annotations have no segmentation")
-    return CocoJson(file, "instances", empty=is_empty)
+    return CocoJson(file, "instances", is_empty=is_empty)
 
 
 def missing_list(outline: JsonOutline) -> str:
@@ -131,7 +131,7 @@ def find_coco_instances(folder: Path) -> DetectedDataset | None:
         split: build_opener(folder, json.path, json.split or "") for split, json in splits.items()
     }
     reason = f"{files[0].path.name} lists images and annotations"
-    evidence = Evidence.EMPTY if all(json.empty for json in files) else Evidence.CONTENT
+    evidence = Evidence.EMPTY if all(json.is_empty for json in files) else Evidence.CONTENT
     return DetectedDataset(INSTANCES, openers, (), evidence, reason, notes, has_class_names=True)
 
 
@@ -143,7 +143,7 @@ def unlabelled_format(jsons: Sequence[CocoJson]) -> DetectedDataset | None:
 
     def refuse(options: DatasetOptions) -> Dataset:
         raise UnlabelledError(
-            f"{first.path} is no dataset of COCO: {first.lacks}; add the JSON that has the labels"
+            f"{first.path} is no dataset of COCO: {first.missing}; add the JSON that has the labels"
         )
 
     reason = f"{first.path.name} has lists of COCO"

@@ -47,7 +47,7 @@ def open_coco_instances(
     reader.read()
     images = sorted(reader.images, key=lambda number: reader.images[number][0])
     files = find_images([reader.images[number][0] for number in images], folders, annotations)
-    return build_instances(reader, FORMAT, named(annotations), images, files, options)
+    return build_instances(reader, FORMAT, name_from_file(annotations), images, files, options)
 
 
 def build_instances(
@@ -75,7 +75,8 @@ def build_instances(
     """
     order = reader.select_categories()
     reader.objects.renumber(
-        inverse(images, len(reader.image_numbers)), inverse(order, len(reader.category_numbers))
+        invert_order(images, len(reader.image_numbers)),
+        invert_order(order, len(reader.category_numbers)),
     )
     names = [reader.images[number][0] for number in images]
 
@@ -97,14 +98,14 @@ def build_instances(
     return dataset
 
 
-def inverse(order: Sequence[int], count: int) -> np.ndarray:
+def invert_order(order: Sequence[int], count: int) -> np.ndarray:
     """Return the position of each number in `order`, -1 for numbers that do not occur."""
     places = np.full(count, -1, np.int32)
     places[order] = np.arange(len(order))
     return places
 
 
-def named(annotations: Path) -> str:
+def name_from_file(annotations: Path) -> str:
     """Return the dataset's name: the file's stem, or the folder's name if the stem is generic."""
     general = {"_annotations.coco", "annotations", "instances", "coco", "result", "labels"}
     folder = annotations.absolute().parent

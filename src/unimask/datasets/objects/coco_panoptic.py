@@ -99,13 +99,13 @@ class CocoPanoptic:
         """
         path, (_, entry) = self.paths[index], self.entries[index]
         image = read_image(path, channels=self.channels, window=self.window)
-        labels = [self.label_of(segment) for segment in entry.segments_info]
+        labels = [self.find_label(segment) for segment in entry.segments_info]
         ids = self.read_ids(entry, path, image.shape[:2])
         labelled = list(zip(entry.segments_info, labels, strict=True))
         segments = [segment for segment, label in labelled if label is not None]
         voids = [segment.id for segment, label in labelled if label is None]
         ids[np.isin(ids, np.array(voids, np.int64))] = 0
-        numbers = self.number(ids, segments, entry)
+        numbers = self.renumber(ids, segments, entry)
         return Sample(
             image=image,
             id_maps=numbers[None],
@@ -152,7 +152,7 @@ class CocoPanoptic:
         check_size(ids, path, size, image)
         return ids
 
-    def number(
+    def renumber(
         self, ids: np.ndarray, segments: Sequence[CocoSegment], entry: CocoPanopticImage
     ) -> np.ndarray:
         """Replace segment ids by 1..n in the order of the JSON file.
@@ -171,7 +171,7 @@ class CocoPanoptic:
             )
         return order[place].astype(np.int32)
 
-    def label_of(self, segment: CocoSegment) -> int | None:
+    def find_label(self, segment: CocoSegment) -> int | None:
         """Return the label id of a segment's category; None for a void category.
 
         Raises:

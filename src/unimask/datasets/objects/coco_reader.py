@@ -90,7 +90,7 @@ class CocoReader:
     def add_image(self, image: CocoImage, item: Mapping[str, Any]) -> None:
         """Add an image."""
         number = self.image_numbers.setdefault(image.id, len(self.image_numbers))
-        self.check_new("images", number, number in self.images, item["id"])
+        self.check_unique_id("images", number, number in self.images, item["id"])
         height, width = int(image.height or 0), int(image.width or 0)
         known = height > 0 and width > 0
         self.images[number] = (image.file_name, height * known, width * known)
@@ -98,10 +98,10 @@ class CocoReader:
     def add_category(self, category: CocoCategory, item: Mapping[str, Any]) -> None:
         """Add a category."""
         number = self.category_numbers.setdefault(category.id, len(self.category_numbers))
-        self.check_new("categories", number, number in self.categories, item["id"])
+        self.check_unique_id("categories", number, number in self.categories, item["id"])
         self.categories[number] = category
 
-    def check_new(self, key: str, number: int, listed: bool, spelled: object) -> None:
+    def check_unique_id(self, key: str, number: int, listed: bool, spelled: object) -> None:
         """Raise if another item has the same id, even in another spelling ("0" and 0).
 
         Raises:

@@ -43,24 +43,24 @@ from unimask.errors import DataError
 from unimask.formats.json_values import parse_float
 
 FORMAT = "CVAT for images"
-MOST_FILES = 16
+MAX_XML_FILES = 16
 """Number of XML files of CVAT that are looked for in a folder: the first is read, others named."""
 
-LOOK = 1 << 12
+HEADER_BYTES = 1 << 12
 """Number of leading bytes that determine whether a file is CVAT's."""
 
-PLACE = ("left", "top", "width", "height")
-ENDS = ("xtl", "ytl", "xbr", "ybr")
-AXES = ("cx", "cy", "rx", "ry")
+MASK_BOX = ("left", "top", "width", "height")
+BOX_CORNERS = ("xtl", "ytl", "xbr", "ybr")
+ELLIPSE_AXES = ("cx", "cy", "rx", "ry")
 
 
 def find_cvat(folder: Path) -> DetectedDataset | None:
     """Detect an XML file that begins as CVAT's do; subsets of a project are splits."""
     listed = (file for file in sorted(folder.glob("*.xml")) if not is_ignored(file.name))
-    files = list(islice(filter(is_cvat, listed), MOST_FILES))
+    files = list(islice(filter(is_cvat, listed), MAX_XML_FILES))
     if not files:
         return None
-    splits = subsets_of(files[0])
+    splits = find_subsets(files[0])
     others = " and ".join(file.name for file in files[1:])
     return DetectedDataset(
         FORMAT,
@@ -77,13 +77,13 @@ def is_cvat(file: Path) -> bool:
     """Return whether an XML file begins as CVAT's do."""
     try:
         with file.open("rb") as stream:
-            beginning = stream.read(LOOK)
+            beginning = stream.read(HEADER_BYTES)
     except OSError:
         return False
     return b"<annotations>" in beginning.replace(b"\0", b"")  # UTF-16 has zero bytes
 
 
-def subsets_of(file: Path) -> dict[str, str | None]:
+def find_subsets(file: Path) -> dict[str, str | None]:
     """Map each split of an XML file to its subset; a file without a train subset is one split."""
     try:
         names = sorted({image.subset for image in read_head(file).images} - {""})
@@ -109,15 +109,15 @@ def open_cvat(file: Path, subset: str | None, options: DatasetOptions) -> Object
         raise DataError(f"{file} lists no images: export the task as 'CVAT for images 1.1'")
     if not head.labels:
         raise DataError(f"{file} lists no labels under meta: export it again")
-    chosen = [i for i, image in enumerate(head.images) if subset in (None, image.subset)]
-    chosen.sort(key=lambda index: head.images[index].name)
-    names = [head.images[index].name for index in chosen]
+    selected = [i for i, image in enumerate(head.images) if subset in (None, image.subset)]
+    selected.sort(key=lambda index: head.images[index].name)
+    names = [head.images[index].name for index in selected]
     folder = file.parent
-    places = (folder / "images" / (subset or ""), folder / "images", folder)
-    paths = find_images(names, places, file)
+    folders = (folder / "images" / (subset or ""), folder / "images", folder)
+    paths = find_images(names, folders, file)
     check_duplicates(file, paths)
-    reader = CvatReader(file, head, chosen, paths, options.channels)
-    read_shapes(file, reader.image)
+    reader = CvatReader(file, head, selected, paths, options.channels)
+    read_shapes(file, reader.add_image)
     if reader.left_out:
         warn_left_out(
             f"{file}: {reader.left_out} points, lines, cuboids and skeletons have no pixels: left "
@@ -128,12 +128,12 @@ def open_cvat(file: Path, subset: str | None, options: DatasetOptions) -> Object
     def origin(image: int, place: int) -> str:
         return f"{file}: shape {place} of {names[image]}"
 
-    sizes = [head.images[index].size for index in chosen]
+    sizes = [head.images[index].size for index in selected]
     colours = tuple(labels.values()) if any(labels.values()) else ()
     annotations = objects.finish(np.array(sizes, np.int64), origin)
     name = folder.absolute().name
-    known = build_object_labels(list(labels), colours)
-    return ObjectDataset(FORMAT, name, known, paths, annotations, origin, options.channels)
+    label_set = build_object_labels(list(labels), colours)
+    return ObjectDataset(FORMAT, name, label_set, paths, annotations, origin, options.channels)
 
 
 class CvatReader:
@@ -151,16 +151,16 @@ class CvatReader:
         self,
         file: Path,
         head: CvatHead,
-        chosen: Sequence[int],
+        selected: Sequence[int],
         paths: Sequence[Path],
         channels: int,
     ) -> None:
         self.file, self.head, self.paths, self.channels = file, head, paths, channels
-        self.places = {number: place for place, number in enumerate(chosen)}
+        self.places = {number: place for place, number in enumerate(selected)}
         self.labels = {label: number for number, label in enumerate(head.labels)}
         self.objects, self.left_out = AnnotationBuilder(), 0
 
-    def image(self, number: int, shapes: Elements) -> None:
+    def add_image(self, number: int, shapes: Elements) -> None:
         """Add the shapes of an image, if the image is among those to read.
 
         Raises:
@@ -181,19 +181,19 @@ class CvatReader:
             depth = -max(int(shape.z_order or 0) for _, shape in members)
             self.objects.add(place, self.labels[label], first, mask, depth=depth)
 
-    def check_size(self, place: int, told: tuple[int, int]) -> None:
+    def check_size(self, index: int, labels_size: tuple[int, int]) -> None:
         """Raise if masks, which are decoded immediately, were made for another image size.
 
         Raises:
             DataError: The image has another size.
             ImageError: The image cannot be read.
         """
-        size = image_size(self.paths[place], self.channels)
-        if size != told:
-            hint = explain_mismatch(self.paths[place], size, told)
+        size = image_size(self.paths[index], self.channels)
+        if size != labels_size:
+            hint = explain_mismatch(self.paths[index], size, labels_size)
             raise DataError(
-                f"{self.paths[place]} has {size[1]} x {size[0]} pixels, but its labels in "
-                f"{self.file} are for {told[1]} x {told[0]}"
+                f"{self.paths[index]} has {size[1]} x {size[0]} pixels, but its labels in "
+                f"{self.file} are for {labels_size[1]} x {labels_size[0]}"
                 f"{hint or ': export labels and images together'}"
             )
 
@@ -247,7 +247,7 @@ def shape_mask(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
             sentence.
     """
     if tag == "mask":
-        left, top, width, height = parse_numbers(tag, shape, PLACE)
+        left, top, width, height = parse_numbers(tag, shape, MASK_BOX)
         inside = decode_run_lengths(shape.rle, int(width), int(height), size)
         return place_mask(inside, int(left), int(top), size)
     if tag == "polygon":
@@ -256,9 +256,9 @@ def shape_mask(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
         except ValueError:
             raise DataError(f"is no polygon: points={shape.points[:20]!r}; draw it again") from None
     elif tag == "box":
-        flat = rectangle_polygon(*parse_numbers(tag, shape, ENDS))
+        flat = rectangle_polygon(*parse_numbers(tag, shape, BOX_CORNERS))
     else:
-        flat = ellipse_polygon(*parse_numbers(tag, shape, AXES))
+        flat = ellipse_polygon(*parse_numbers(tag, shape, ELLIPSE_AXES))
     degrees = parse_float(shape.rotation)
     polygons = read_polygons([flat])
     if not polygons:

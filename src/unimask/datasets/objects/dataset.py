@@ -22,7 +22,7 @@ from unimask.label_sets import in_known_colours
 from unimask.labels import Colour, LabelSet
 
 BACKGROUND = "background"
-VOID = -1
+VOID_LABEL = -1
 """Label id of objects whose class is void, so that their pixels are ignored."""
 
 
@@ -77,7 +77,7 @@ class ObjectDataset:
         size = image.shape[:2]
         self.check_size(index, size)
         objects = self.annotations.objects_of_image(index)
-        known = self.annotations.label_ids[objects] != VOID
+        known = self.annotations.label_ids[objects] != VOID_LABEL
         voids, objects = objects[~known], objects[known]
         masks = [self.mask(index, int(number), size) for number in objects]
         label_ids = self.annotations.label_ids[objects].astype(np.int64)
@@ -185,17 +185,18 @@ def remove_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, A
     Pixels of their objects are ignored, unless an object of another class covers them.
 
     Returns:
-        The remaining label set, the objects with its label ids or `VOID`, and a note as the end of
+        The remaining label set, the objects with its label ids or `VOID_LABEL`, and a note as the
+        end of
             a sentence.
     """
     valid = [index for index, name in enumerate(labels.names) if not is_void(name)]
     if len(valid) == len(labels):
         return labels, annotations, ""
     voids = [name for name in labels.names if is_void(name)]
-    label_ids = np.full(len(labels), VOID, np.int32)
+    label_ids = np.full(len(labels), VOID_LABEL, np.int32)
     label_ids[valid] = np.arange(len(valid))
     renumbered = replace(annotations, label_ids=label_ids[annotations.label_ids])
-    ignored = int((renumbered.label_ids == VOID).sum())
+    ignored = int((renumbered.label_ids == VOID_LABEL).sum())
     note = f"; {ignored} objects of {', '.join(voids)} are neither object nor background"
     return select_labels(labels, valid), renumbered, note
 

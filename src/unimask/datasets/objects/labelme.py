@@ -146,11 +146,11 @@ class LabelmeReader:
         self.images: list[File] = []
         self.sizes: list[tuple[int, int]] = []
 
-    def read(self, known: Mapping[str, Path], channels: int) -> None:
+    def read(self, files_by_end: Mapping[str, Path], channels: int) -> None:
         """Read all files; those with masks are read again once their images are known.
 
         Args:
-            known: Files of the dataset by the ends of their paths.
+            files_by_end: Files of the dataset by the ends of their paths.
             channels: Number of channels of the images.
 
         Raises:
@@ -160,13 +160,13 @@ class LabelmeReader:
         for number, file in enumerate(self.files):
             content = read_labelme(file)
             self.name_classes(content)
-            self.leave_out(file, content)
+            self.count_left_out(file, content)
             if any(shape.kind == "mask" for shape in content.shapes):
                 masked.append(number)
             else:
                 self.add(number, content, content.size)
             heads.append(content.head())
-        self.images = find_labelme_images(self.files, heads, known)
+        self.images = find_labelme_images(self.files, heads, files_by_end)
         self.sizes = [head.size for head in heads]
         for number in {*masked, *(row for row, size in enumerate(self.sizes) if size == (0, 0))}:
             self.sizes[number] = read_size(self.images[number], channels)
@@ -174,7 +174,7 @@ class LabelmeReader:
             self.check_size(number, heads[number].size)
             self.add(number, read_labelme(self.files[number]), self.sizes[number])
 
-    def leave_out(self, file: Path, content: LabelmeFile) -> None:
+    def count_left_out(self, file: Path, content: LabelmeFile) -> None:
         """Count the shapes of a file that enclose no pixels."""
         self.left_out += sum(shape.kind in SHAPES_WITHOUT_PIXELS for shape in content.shapes)
         self.unfinished += [
@@ -194,18 +194,18 @@ class LabelmeReader:
             mask = merge_shapes(self.files[number], place, members, size)
             self.objects.add(number, self.labels[str(members[0].label)], place, mask)
 
-    def check_size(self, number: int, told: tuple[int, int]) -> None:
+    def check_size(self, number: int, labels_size: tuple[int, int]) -> None:
         """Raise if masks were made for another size than that of their image.
 
         Raises:
             DataError: The JSON file states another size.
         """
         size, image = self.sizes[number], self.images[number]
-        if told not in (size, (0, 0)):
-            hint = explain_mismatch(image, size, told)
+        if labels_size not in (size, (0, 0)):
+            hint = explain_mismatch(image, size, labels_size)
             raise DataError(
                 f"{file_path(image)} has {size[1]} x {size[0]} pixels, but its labels in "
-                f"{self.files[number]} are for {told[1]} x {told[0]}"
+                f"{self.files[number]} are for {labels_size[1]} x {labels_size[0]}"
                 f"{hint or ': export labels and images together'}"
             )
 

@@ -170,7 +170,7 @@ def open_yaml_split(file: Path, key: str, options: DatasetOptions) -> Dataset:
     content = read_yaml(file)
     names = select_names(options, read_names(file, content), file)
     images, are_listed = find_split_images(file, content, key)
-    return open_yolo(file.absolute().parent.name, images, names, options, listed=are_listed)
+    return open_yolo(file.absolute().parent.name, images, names, options, are_listed=are_listed)
 
 
 def open_label_folders(folder: Path, images: Path, options: DatasetOptions) -> Dataset:

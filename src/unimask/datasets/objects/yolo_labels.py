@@ -46,18 +46,18 @@ class LabelFiles:
         self.forms: dict[tuple[Path, object], dict[str, list[str]]] = {}
         self.used: set[Path] = set()
 
-    def of(self, image: Path) -> Path:
+    def find(self, image: Path) -> Path:
         """Return the path of an image's label file, which may not exist."""
         folders = label_folders(image.parent)
         for folder in folders:
-            if (file := self.in_folder(folder, image.stem)) is not None:
+            if (file := self.find_in_folder(folder, image.stem)) is not None:
                 self.used.add(file)
                 return file
         return folders[0] / f"{image.stem}.txt"
 
-    def in_folder(self, folder: Path, stem: str) -> Path | None:
+    def find_in_folder(self, folder: Path, stem: str) -> Path | None:
         """Return the label file of a stem in a folder; None if there is none."""
-        names = self.names(folder)
+        names = self.list_folder(folder)
         if stem in names:
             return folder / names[stem]
         for form in (compose_unicode, decode_name, casefold_name) if names else ():
@@ -68,14 +68,14 @@ class LabelFiles:
                 return folder / names[candidates[0]]
         return None
 
-    def names(self, folder: Path) -> dict[str, str]:
+    def list_folder(self, folder: Path) -> dict[str, str]:
         """Return the text files of a folder by their stems."""
         if folder not in self.listed:
             files = [name for name in sorted(list_names(folder)) if name.lower().endswith(".txt")]
             self.listed[folder] = {name[:-4]: name for name in files if name[0] != "."}
         return self.listed[folder]
 
-    def unused(self) -> list[Path]:
+    def unused_files(self) -> list[Path]:
         """Return the label files in `labels/` that belong to none of the images."""
         return [
             folder / name
@@ -105,7 +105,7 @@ def open_yolo(
     names: tuple[str, ...],
     options: DatasetOptions,
     *,
-    listed: bool = False,
+    are_listed: bool = False,
 ) -> ObjectDataset:
     """Read the labels of all images; an image without a label file has no objects.
 
@@ -116,7 +116,7 @@ def open_yolo(
         images: Paths of the images.
         names: Class names.
         options: Options with the images' channels.
-        listed: Whether a list selects the images, so that unused label files belong to other
+        are_listed: Whether a list selects the images, so that unused label files belong to other
             images.
 
     Raises:
@@ -124,7 +124,7 @@ def open_yolo(
     """
     objects, sizes, boxes, outlines = AnnotationBuilder(), [], [], 0
     finder = LabelFiles()
-    files = [finder.of(image) for image in images]
+    files = [finder.find(image) for image in images]
     for number, (image, file) in enumerate(zip(images, files, strict=True)):
         height, width = size = image_size(image, options.channels)
         sizes.append(size)
@@ -133,12 +133,12 @@ def open_yolo(
         for line, text in enumerate(read_text(file).splitlines(), start=1):
             if not text.strip():
                 continue
-            where = f"{file}: line {line}"
-            label, points = read_line(where, text, len(names))
+            location = f"{file}: line {line}"
+            label, points = read_line(location, text, len(names))
             is_box = len(points) == BOX_FIELDS - 1
             flat = box_corners(points) if is_box else points
             scaled = (flat.reshape(-1, 2) * (width, height)).ravel()
-            boxes += [where] if is_box else []
+            boxes += [location] if is_box else []
             outlines += not is_box
             objects.add(number, label, line, read_polygons([scaled.tolist()]), crowd=is_box)
     if not finder.used:
@@ -155,11 +155,11 @@ def open_yolo(
     annotations = objects.finish(np.array(sizes, np.int64), origin)
     labels = build_object_labels(names)
     dataset = ObjectDataset(FORMAT, name, labels, images, annotations, origin, options.channels)
-    add_notes(dataset, notes_on(boxes, [] if listed else finder.unused()))
+    add_notes(dataset, left_out_notes(boxes, [] if are_listed else finder.unused_files()))
     return dataset
 
 
-def notes_on(boxes: Sequence[str], unused: Sequence[Path]) -> list[str]:
+def left_out_notes(boxes: Sequence[str], unused: Sequence[Path]) -> list[str]:
     """Return notes on what is left out."""
     notes = []
     if boxes:
@@ -199,24 +199,29 @@ def is_number(text: str) -> bool:
     return True
 
 
-def read_line(where: str, text: str, classes: int) -> tuple[int, Float[np.ndarray, " n"]]:
+def read_line(location: str, text: str, classes: int) -> tuple[int, Float[np.ndarray, " n"]]:
     """Parse one object: its class, and relative coordinates of a polygon (x, y, ...) or a box.
 
     Raises:
-        DataError: The line is malformed; the message begins with `where`.
+        DataError: The line is malformed; the message begins with `location`.
     """
     try:
         values = np.array(text.split(), np.float64)
     except ValueError:
-        wrong = next(value for value in text.split() if not is_number(value))
+        invalid = next(value for value in text.split() if not is_number(value))
         raise DataError(
-            f"{where} has {wrong[:40]!r} where a number should be: write decimals with a point, "
+            f"{location} has {invalid[:40]!r} where a number should be: write decimals with a "
+            "point, "
             "and spaces between numbers"
         ) from None
     if len(values) != BOX_FIELDS and (len(values) < 1 + 2 * MIN_CORNERS or len(values) % 2 == 0):
-        raise DataError(f"{where} is no class followed by x and y of three points or more: mend it")
+        raise DataError(
+            f"{location} is no class followed by x and y of three points or more: mend it"
+        )
     if not np.abs(values[1:]).max() < MAX_COORDINATE:
-        raise DataError(f"{where} has coordinates that are no shares of width and height: mend it")
+        raise DataError(
+            f"{location} has coordinates that are no shares of width and height: mend it"
+        )
     if not 0 <= values[0] < classes or values[0] % 1:
-        raise DataError(f"{where} is of class {values[0]:g}, but {classes} are named, from 0 on")
+        raise DataError(f"{location} is of class {values[0]:g}, but {classes} are named, from 0 on")
     return int(values[0]), values[1:]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unimask.datasets.interface import ALL_IMAGES, Dataset, DatasetOptions, DetectedDataset
-from unimask.datasets.maps import channels, open_instance_ids, semantic
+from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.class_table import ClassTable, find_tables
 from unimask.datasets.splits import split_from_name
 from unimask.datasets.tables.class_names import read_dataset_card, read_names_file
@@ -19,7 +19,7 @@ from unimask.errors import DataError, MissingExtraError, one_line
 
 FORMAT = "Hugging Face dataset"
 
-MAP_FORMATS = (semantic.FORMAT, open_instance_ids.FORMAT, channels.FORMAT)
+MAP_FORMATS = (semantic.FORMAT, instance_ids.FORMAT, channels.FORMAT)
 """Formats of the maps in the tables' cells."""
 
 SAVED_FILES = ("dataset_dict.json", "state.json")

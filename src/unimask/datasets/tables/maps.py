@@ -40,11 +40,11 @@ def open_packed_maps(
     if not pairs[split].maps:
         raise DataError(f"{place} has nothing in column {columns.map} of {split}: give another")
 
-    def find() -> list[ClassTable]:
+    def find_tables() -> list[ClassTable]:
         return [*find_class_tables(), *class_list_tables(tables[split].features, place)]
 
     name_folders = [place] if place.is_dir() else []
-    dataset = open_maps(pairs[split], files, place, name_folders, find, options)
+    dataset = open_maps(pairs[split], files, place, name_folders, find_tables, options)
     info = dataset.info
     notes = f"images in {columns.image}, labels in {columns.map}; {info.notes}"
     dataset.info = DatasetInfo(f"Hugging Face dataset of {info.format}", info.tasks, notes)

@@ -107,7 +107,7 @@ def segnet_camvid(folder: Path) -> Path:
 def dubai_tiles(folder: Path) -> Path:
     """Write colour masks, with pixels that nobody painted, beside a table of other colours."""
     colours = ["#3c1098", "#8429f6", "#6ec1e4", "#fedd3a", "#e2a929", "#9b9b9b", "#000000"]
-    told = ["#d0021b", "#f5a623", "#de597f", "#417505", "#50e3c2", "#9b9b9b"]
+    table_colours = ["#d0021b", "#f5a623", "#de597f", "#417505", "#50e3c2", "#9b9b9b"]
     names = ["Building", "Land (unpaved area)", "Road", "Vegetation", "Water", "Unlabeled"]
     for tile in range(1, 4):
         for part in range(1, 3):
@@ -115,7 +115,7 @@ def dubai_tiles(folder: Path) -> Path:
             save(folder / f"Tile {tile}" / "images" / f"{name}.jpg", draw_photo(seed))
             labels = paint(draw_blocks(seed, len(colours)), colours)
             save(folder / f"Tile {tile}" / "masks" / f"{name}.png", labels)
-    rows = [{"title": n, "color": c.upper()} for n, c in zip(names, told, strict=True)]
+    rows = [{"title": n, "color": c.upper()} for n, c in zip(names, table_colours, strict=True)]
     (folder / "classes.json").write_text(json.dumps({"classes": rows, "tags": []}))
     return folder
 
@@ -225,10 +225,10 @@ def cityscapes(folder: Path) -> Path:
             image = folder / "leftImg8bit" / split / "aachen" / f"{frame}_leftImg8bit.png"
             save(image, draw_photo(index))
             ids = np.array([7, 26000, 26001, 26, 9, 0], np.uint16)[draw_blocks(index, 6)]
-            truth = folder / "gtFine" / split / "aachen" / frame
-            save(Path(f"{truth}_gtFine_instanceIds.png"), ids)
+            prefix = folder / "gtFine" / split / "aachen" / frame
+            save(Path(f"{prefix}_gtFine_instanceIds.png"), ids)
             raw = np.where(ids >= 1000, ids // 1000, ids).astype(np.uint8)
-            save(Path(f"{truth}_gtFine_labelIds.png"), raw)
+            save(Path(f"{prefix}_gtFine_labelIds.png"), raw)
     return folder
 
 

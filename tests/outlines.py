@@ -28,7 +28,7 @@ def draw(folder: Path, name: str, size: tuple[int, int] = SIZE) -> None:
     Image.fromarray(noise).save(folder / name)
 
 
-def flat(polygon) -> list[float]:
+def flatten(polygon) -> list[float]:
     return [float(value) for point in polygon for value in point]
 
 
@@ -43,7 +43,7 @@ def coco_content(objects_by_image=IMAGES, names=NAMES) -> dict:
                     "id": 100 + len(annotations),
                     "image_id": 5 * number,
                     "category_id": ids[label],
-                    "segmentation": [flat(polygon) for polygon in polygons],
+                    "segmentation": [flatten(polygon) for polygon in polygons],
                     "iscrowd": 0,
                     "bbox": [0, 0, 10, 10],
                 }
@@ -62,7 +62,7 @@ def write_json(path: Path, content: object) -> Path:
     return path
 
 
-def beside(folder, content):
+def write_labels(folder, content):
     """Write a COCO JSON among its images."""
     for image in content["images"]:
         draw(folder, image["file_name"])
@@ -70,7 +70,7 @@ def beside(folder, content):
     return folder
 
 
-def annotated(segmentation, **changes):
+def write_annotation(segmentation, **changes):
     """Return the COCO JSON of one image with one object."""
     content = coco_content({"a.png": [("cat", [SQUARE])]})
     content["annotations"][0] |= {"segmentation": segmentation} | changes
@@ -83,7 +83,7 @@ def outline(polygon):
 
     from unimask.formats.run_length import RunLength
 
-    (drawn,) = coco.frPyObjects([flat(polygon)], *SIZE)
+    (drawn,) = coco.frPyObjects([flatten(polygon)], *SIZE)
     return RunLength.from_coco(drawn).to_mask()
 
 
@@ -124,7 +124,7 @@ def yolo_lines(objects) -> str:
     lines = []
     for label, polygons in objects:
         points = [(x / SIZE[1], y / SIZE[0]) for polygon in polygons for x, y in polygon]
-        lines.append(" ".join([str(NAMES.index(label)), *(f"{v:.6f}" for v in flat(points))]))
+        lines.append(" ".join([str(NAMES.index(label)), *(f"{v:.6f}" for v in flatten(points))]))
     return "\n".join(lines)
 
 

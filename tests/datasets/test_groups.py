@@ -21,22 +21,25 @@ def paths(names):
     return [Path(f"/data/images/{name}.png") for name in names]
 
 
-def numbered(*starts, count=5, first=0, step=1, width=4):
+def numbered_names(*starts, count=5, first=0, step=1, width=4):
     return [f"{start}{first + step * i:0{width}}" for start in starts for i in range(count)]
 
 
 @pytest.mark.parametrize(
     ("names", "groups"),
     [
-        (numbered("seq1_", "seq2_", "seq3_"), ["seq1", "seq2", "seq3"]),
-        (numbered("c1_slice_", "c2_slice_", "c7_slice_"), ["c1", "c2", "c7"]),
-        (numbered("patient012_", "patient3_", "p20_"), ["patient012", "patient3", "p20"]),
+        (numbered_names("seq1_", "seq2_", "seq3_"), ["seq1", "seq2", "seq3"]),
+        (numbered_names("c1_slice_", "c2_slice_", "c7_slice_"), ["c1", "c2", "c7"]),
+        (numbered_names("patient012_", "patient3_", "p20_"), ["patient012", "patient3", "p20"]),
         ([f"s{s}_r0{r}_c0{c}" for s in "123" for r in "01" for c in "01"], ["s1", "s2", "s3"]),
         ([f"s{s}_{x}_{y}" for s in "abc" for x in (0, 512) for y in (0, 512)], ["sa", "sb", "sc"]),
-        (numbered("a/", "b/", "c/"), ["a", "b", "c"]),
-        (numbered("0001TP_", "Seq05VD_f", "0016E5_", step=30), ["0001TP", "Seq05VD", "0016E5"]),
+        (numbered_names("a/", "b/", "c/"), ["a", "b", "c"]),
+        (
+            numbered_names("0001TP_", "Seq05VD_f", "0016E5_", step=30),
+            ["0001TP", "Seq05VD", "0016E5"],
+        ),
         ([f"{name}_jpg.rf.{copy}" for name in "abcd" for copy in "0123"], list("abcd")),
-        (numbered("a_img", "b_img", "c_img"), ["a", "b", "c"]),
+        (numbered_names("a_img", "b_img", "c_img"), ["a", "b", "c"]),
         ([f"p_{p}_{z}" for p in (11, 12, 13) for z in range(4)], ["p_11", "p_12", "p_13"]),
         ([f"v{v}_000{i}_leftImg8bit" for v in "123" for i in range(3)], ["v1", "v2", "v3"]),
         ([f"p_{p}/{kind}" for p in "123" for kind in ("ct", "pet")], ["p_1", "p_2", "p_3"]),
@@ -54,12 +57,12 @@ def test_names_show_which_images_belong_together(names, groups):
     "names",
     [
         PLAIN,
-        numbered("img_"),
-        numbered("p"),
+        numbered_names("img_"),
+        numbered_names("p"),
         ["3f2a9c41", "9bd01e77", "0c1d2e3f", "aa00bb11", "77ac01de"],
         ["cat", "dog", "house", "tree", "car"],
         [f"200{year}_{131 * i * i + 7:06}" for year in (7, 8, 9) for i in range(8)],
-        numbered("cat_", "dog_", "bird_"),
+        numbered_names("cat_", "dog_", "bird_"),
     ],
     ids=["numbers", "one beginning", "one letter", "hashes", "words", "years", "classes"],
 )
@@ -118,7 +121,7 @@ def test_one_sequence_is_cut_once(tmp_path):
 
 
 def test_of_two_sequences_the_ends_are_set_aside(tmp_path):
-    folder = write_maps(tmp_path, numbered("left_", "right_", count=10))
+    folder = write_maps(tmp_path, numbered_names("left_", "right_", count=10))
     assert val_names(folder) == ["left_0008", "left_0009", "right_0008", "right_0009"]
 
 
@@ -129,10 +132,13 @@ def test_single_images_are_parted_as_ever(tmp_path):
 
 
 def test_groups_in_both_splits_are_found():
-    train, val = paths(numbered("s1_", "s2_", "s3_")), paths(numbered("s2_", "s4_", first=5))
+    train, val = (
+        paths(numbered_names("s1_", "s2_", "s3_")),
+        paths(numbered_names("s2_", "s4_", first=5)),
+    )
     assert find_shared_groups(train, val, ()) == ["s2"]
     assert find_shared_groups(paths(PLAIN[::2]), paths(PLAIN[1::2]), ()) == []
-    frames = numbered("frame_", count=20)
+    frames = numbered_names("frame_", count=20)
     assert find_shared_groups(paths(frames[::2]), paths(frames[1::2]), ()) == ["the sequence"]
     assert find_shared_groups(paths(frames[:15]), paths(frames[15:]), ()) == []
     inner = [Path(f"/d/train/images/s{s}/{i}.png") for s in (1, 2, 3) for i in range(3)]

@@ -53,7 +53,7 @@ def expected_map(size, orientation):
     return np.array(rotate_upright(carrier, "mask"))
 
 
-def learned_map(sample):
+def label_map(sample):
     return sample.label_ids[sample.id_maps[0] - 1]
 
 
@@ -62,7 +62,7 @@ def test_masks_of_upright_pixels_fit_images_turned_by_a_quarter(tmp_path, orient
     dataset = open_dataset(write_pair(tmp_path, SIZE, orientation, turn_mask=True), None)
     for sample in (dataset[0], dataset[3]):
         assert sample.image.shape[:2] == SIZE[::-1]
-        assert (learned_map(sample) == expected_map(SIZE, orientation)).all()
+        assert (label_map(sample) == expected_map(SIZE, orientation)).all()
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
@@ -91,12 +91,12 @@ def test_masks_with_the_tag_of_their_image_are_turned_with_it(tmp_path, orientat
         folder.mkdir()
         folder = write_pair(folder, size, orientation, turn_mask=False, mask_exif=True)
         sample = open_dataset(folder, None)[0]
-        assert (learned_map(sample) == expected_map(size, orientation)).all()
+        assert (label_map(sample) == expected_map(size, orientation)).all()
 
 
 def test_upright_tags_change_nothing(tmp_path):
     sample = open_dataset(write_pair(tmp_path, SIZE, 1, turn_mask=False), None)[0]
-    assert (learned_map(sample) == class_map(SIZE)).all()
+    assert (label_map(sample) == class_map(SIZE)).all()
 
 
 @pytest.mark.parametrize(

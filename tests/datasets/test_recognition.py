@@ -88,9 +88,9 @@ def test_boxes_beside_masks_are_passed_over_and_that_is_said(tmp_path):
     for annotation in content["annotations"]:
         annotation["segmentation"] = []
     write_json(tmp_path / "boxes.json", content)
-    told = describe(open_dataset(tmp_path))
-    assert "semantic maps" in told and "cannot be read as COCO instances" in told
-    assert "boxes.json has boxes only" in told
+    message = describe(open_dataset(tmp_path))
+    assert "semantic maps" in message and "cannot be read as COCO instances" in message
+    assert "boxes.json has boxes only" in message
 
 
 def test_labels_that_are_damaged_are_not_replaced_by_maps(tmp_path):
@@ -113,9 +113,9 @@ def test_every_format_that_was_tried_is_named_with_its_reason(tmp_path):
     write_json(tmp_path / "labels.json", content)
     with pytest.raises(DataError) as caught:
         open_dataset(tmp_path)
-    told = str(caught.value)
-    assert "as COCO instances: " in told and "'gone.png'" in told
-    assert "as YOLO segmentation: " in told and "a.txt: line 1 has" in told
+    message = str(caught.value)
+    assert "as COCO instances: " in message and "'gone.png'" in message
+    assert "as YOLO segmentation: " in message and "a.txt: line 1 has" in message
 
 
 def test_two_formats_of_the_same_images_are_both_named(tmp_path):
@@ -156,7 +156,7 @@ def test_a_format_that_is_not_known_or_not_there_is_an_error(tmp_path):
     outlines.write_plain_yolo(tmp_path)
     with pytest.raises(SettingsError, match=r"--format 'kitti' is not known: give one of ADE20K, "):
         open_dataset(tmp_path, format="kitti")
-    with pytest.raises(DataError, match="is no COCO instances: it may be YOLO segmentation"):
+    with pytest.raises(DataError, match="is not a COCO instances: it may be YOLO segmentation"):
         open_dataset(tmp_path, format="coco")
 
 
@@ -273,7 +273,7 @@ def test_names_that_only_look_alike_are_shown_with_escapes(tmp_path):
 def test_two_names_do_not_share_one_file(tmp_path):
     write_images(tmp_path, ["a.png", "cat.png"])
     write_json(tmp_path / "labels.json", coco_content({"a.png": [], "CAT.png": [], "Cat.png": []}))
-    with pytest.raises(DataError, match=r"2 of 3 images are missing; 'cat\.png' are there"):
+    with pytest.raises(DataError, match=r"2 of 3 images are missing; the folder has 'cat\.png'"):
         open_dataset(tmp_path)
 
 

@@ -47,7 +47,7 @@ def semantic_rows(count, first=0):
     }
 
 
-def saved(folder, splits, features=FEATURES):
+def save_tables(folder, splits, features=FEATURES):
     tables = {
         name: datasets.Dataset.from_dict(rows, features=features) for name, rows in splits.items()
     }
@@ -55,13 +55,13 @@ def saved(folder, splits, features=FEATURES):
     return folder
 
 
-def truth(sample):
+def label_map(sample):
     return np.array([-1, *sample.label_ids])[sample.id_maps[0]]
 
 
 def test_semantic_maps_saved_to_disk_are_read_like_those_in_folders(tmp_path):
     """Names come out of id2label.json, and what is unlabelled is ignored."""
-    folder = saved(
+    folder = save_tables(
         tmp_path / "streets", {"train": semantic_rows(3), "validation": semantic_rows(2, first=3)}
     )
     (folder / "id2label.json").write_text(json.dumps(dict(enumerate(NAMES))))
@@ -70,7 +70,7 @@ def test_semantic_maps_saved_to_disk_are_read_like_those_in_folders(tmp_path):
     dataset = open_dataset(folder, "val")
     assert dataset.labels == LabelSet(("sky", "road"), (False, False)) and len(dataset) == 2
     sample = dataset[1]
-    assert (truth(sample) == draw_blocks(4, 3).astype(int) - 1).all()
+    assert (label_map(sample) == draw_blocks(4, 3).astype(int) - 1).all()
     jpeg = Image.open(io.BytesIO(semantic_rows(1, first=4)["image"][0]["bytes"]))
     assert (sample.image == np.asarray(jpeg)).all()
     assert sample.path == folder / "val" / "image" / "000001.jpg"
@@ -108,7 +108,7 @@ def test_parquet_files_beside_a_card_and_names_that_images_had(tmp_path):
 
 def test_names_that_leave_out_the_background_are_shifted(tmp_path):
     """The convention that transformers undoes by do_reduce_labels."""
-    folder = saved(tmp_path / "few", {"train": semantic_rows(5)})
+    folder = save_tables(tmp_path / "few", {"train": semantic_rows(5)})
     (folder / "id2label.json").write_text(json.dumps({"0": "sky", "1": "road"}))
     assert open_dataset(folder).labels.names == ("background", "sky", "road")
 
@@ -127,7 +127,7 @@ def test_a_class_in_red_and_an_object_in_green(tmp_path):
         "image": [packed(draw_photo(seed)) for seed in range(4)],
         "annotation": [packed(channels(seed)) for seed in range(4)],
     }
-    folder = saved(tmp_path / "pets", {"train": rows, "validation": rows})
+    folder = save_tables(tmp_path / "pets", {"train": rows, "validation": rows})
     names = {"0": "background", "1": "cat", "2": "dog", "3": "sofa"}
     (folder / "id2label.json").write_text(json.dumps(names))
     dataset = open_dataset(folder, "train")
@@ -178,7 +178,7 @@ def object_rows():
             [
                 {
                     "category": outlines.NAMES.index(label),
-                    "segmentation": [outlines.flat(polygon) for polygon in polygons],
+                    "segmentation": [outlines.flatten(polygon) for polygon in polygons],
                     "bbox": [0, 0, 10, 10],
                 }
                 for label, polygons in objects
@@ -189,7 +189,7 @@ def object_rows():
 
 
 def test_lists_of_objects_are_those_of_coco(tmp_path):
-    folder = saved(tmp_path / "cats", {"train": object_rows()}, OBJECTS)
+    folder = save_tables(tmp_path / "cats", {"train": object_rows()}, OBJECTS)
     coco = open_dataset(outlines.write_coco(tmp_path / "coco"), "train")
     order = sorted(range(5), key=lambda row: list(outlines.IMAGES)[row])
     dataset = open_dataset(folder)
@@ -224,10 +224,10 @@ def test_objects_as_lists_of_their_fields_and_names_as_text(tmp_path):
             },
         }
     )
-    folder = saved(tmp_path / "cats", {"train": rows}, features)
+    folder = save_tables(tmp_path / "cats", {"train": rows}, features)
     dataset = open_dataset(folder)
     assert dataset.labels.names == ("cap", "cat", "background")
-    listed = open_dataset(saved(tmp_path / "listed", {"train": object_rows()}, OBJECTS))
+    listed = open_dataset(save_tables(tmp_path / "listed", {"train": object_rows()}, OBJECTS))
     assert (dataset[0].front == listed[0].front).all()
     assert dataset[0].label_ids.tolist() == [1, 0, 2] and listed[0].label_ids.tolist() == [0, 1, 2]
 
@@ -238,8 +238,8 @@ def test_instance_ids_are_checked_converted_and_come_back(tmp_path):
         "image": [packed(image) for image, _ in drawn],
         "annotation": [packed(ids) for _, ids in drawn],
     }
-    folder = saved(tmp_path / "cells", {"train": rows, "validation": rows})
-    assert not [f for f in check(folder).findings if f.severe and "also in" not in f.told]
+    folder = save_tables(tmp_path / "cells", {"train": rows, "validation": rows})
+    assert not [f for f in check(folder).findings if f.severe and "also in" not in f.message]
     written = convert(folder, tmp_path / "out", to="coco")
     assert written.images == {"train": 6, "val": 6}
     ours, back = open_dataset(folder, "val"), open_dataset(tmp_path / "out", "val")
@@ -258,7 +258,7 @@ def test_rows_without_a_map_are_left_out_and_broken_cells_are_named(tmp_path):
     rows["annotation"][1] = None
     rows["annotation"][2] = packed(np.zeros((9, 9), np.uint8))
     rows["image"][3] = {"bytes": b"\x89PNG", "path": None}
-    folder = saved(tmp_path / "broken", {"train": rows})
+    folder = save_tables(tmp_path / "broken", {"train": rows})
     dataset = open_dataset(folder)
     assert len(dataset) == 3 and "1 images have no map" in describe(dataset)
     with pytest.raises(DataError, match=r"annotation/000002.png is 9 x 9, but its image"):
@@ -269,13 +269,13 @@ def test_rows_without_a_map_are_left_out_and_broken_cells_are_named(tmp_path):
 
 def test_what_is_none_is_said_in_one_line(tmp_path, monkeypatch):
     features = datasets.Features({"text": datasets.Value("string")})
-    folder = saved(tmp_path / "texts", {"train": {"text": ["a"]}}, features)
+    folder = save_tables(tmp_path / "texts", {"train": {"text": ["a"]}}, features)
     with pytest.raises(DataError, match="no column of images, but text"):
         open_dataset(folder)
     features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("int32")})
     rows = {"image": [packed(draw_photo(0))], "label": [3]}
     with pytest.raises(DataError, match="no labels for segmentation among image, label"):
-        open_dataset(saved(tmp_path / "classes", {"train": rows}, features))
+        open_dataset(save_tables(tmp_path / "classes", {"train": rows}, features))
     (folder / "train" / "state.json").write_text("{")
     with pytest.raises(DataError, match="cannot be opened as a Hugging Face dataset"):
         open_dataset(folder)
@@ -285,7 +285,7 @@ def test_what_is_none_is_said_in_one_line(tmp_path, monkeypatch):
 
 
 def test_a_name_of_the_hub_is_fetched_as_it_was_asked_for(tmp_path, monkeypatch):
-    folder = saved(tmp_path / "streets", {"train": semantic_rows(5)})
+    folder = save_tables(tmp_path / "streets", {"train": semantic_rows(5)})
     asked = []
 
     def load(name, configuration, revision):
@@ -313,7 +313,7 @@ def test_a_hub_that_cannot_be_reached_is_said(monkeypatch, tmp_path):
 
 def test_saved_tables_whose_files_are_damaged_are_refused_in_one_line(tmp_path):
     """Arrow's offsets point outside the file; columns or splits that are listed do not exist."""
-    folder = saved(tmp_path / "offsets", {"train": semantic_rows(2)})
+    folder = save_tables(tmp_path / "offsets", {"train": semantic_rows(2)})
     (arrow,) = (folder / "train").glob("*.arrow")
     content = arrow.read_bytes()
     first = content.index(semantic_rows(1)["image"][0]["bytes"])
@@ -322,7 +322,7 @@ def test_saved_tables_whose_files_are_damaged_are_refused_in_one_line(tmp_path):
     arrow.write_bytes(content[:place] + (2**31 - 1).to_bytes(4, "little") + content[place + 4 :])
     with pytest.raises(DataError, match=r"cannot be opened as a Hugging Face dataset .*offset"):
         open_dataset(folder)
-    empty = saved(tmp_path / "empty", {"train": semantic_rows(1)})
+    empty = save_tables(tmp_path / "empty", {"train": semantic_rows(1)})
     (empty / "dataset_dict.json").write_text('{"splits": []}')
     with pytest.raises(DataError, match="without splits"):
         open_dataset(empty)

@@ -23,7 +23,7 @@ EVERYTHING = Augmentation(
 NOTHING = Augmentation(crop=96, min_scale=1.0, max_scale=1.0, flip=False, colour=0.0)
 
 
-def sample_of(seed=0, size=(96, 128)):
+def make_sample(seed=0, size=(96, 128)):
     image, ids = draw_discs(seed, size)
     numbers = ids.astype(np.int32)
     count = int(numbers.max())
@@ -40,11 +40,11 @@ def sample_of(seed=0, size=(96, 128)):
 
 def test_the_same_generator_gives_the_same_square():
     first, second = (
-        augment(sample_of(), EVERYTHING, RULES, np.random.default_rng(4)) for _ in range(2)
+        augment(make_sample(), EVERYTHING, RULES, np.random.default_rng(4)) for _ in range(2)
     )
     assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.id_maps, second.id_maps)
-    other = augment(sample_of(), EVERYTHING, RULES, np.random.default_rng(5))
+    other = augment(make_sample(), EVERYTHING, RULES, np.random.default_rng(5))
     assert not np.array_equal(first.image, other.image)
 
 
@@ -67,7 +67,7 @@ def test_squares_have_their_size_and_know_their_padding(seed, size):
 @pytest.mark.parametrize("seed", range(6))
 def test_image_and_objects_move_together(seed):
     plain = Augmentation(crop=80, min_scale=0.7, max_scale=1.6, rotate=True, colour=0.0)
-    square = augment(sample_of(seed), plain, RULES, np.random.default_rng(seed))
+    square = augment(make_sample(seed), plain, RULES, np.random.default_rng(seed))
     bright = square.image.mean(2) > 115
     known = np.ones(bright.shape, bool) if square.ignored is None else ~square.ignored
     disc = np.isin(square.id_maps[0], np.flatnonzero(square.label_ids == 0) + 1)
@@ -75,18 +75,18 @@ def test_image_and_objects_move_together(seed):
 
 
 def test_squares_have_no_areas_of_whole_images():
-    whole = replace(sample_of(), areas=np.full(len(sample_of().label_ids), 7.0))
+    whole = replace(make_sample(), areas=np.full(len(make_sample().label_ids), 7.0))
     assert augment(whole, NOTHING, RULES, np.random.default_rng(0)).areas is None
 
 
 def test_nothing_asked_nothing_changed():
-    square = augment(sample_of(size=(96, 96)), NOTHING, RULES, np.random.default_rng(0))
-    assert np.array_equal(square.image, sample_of(size=(96, 96)).image)
+    square = augment(make_sample(size=(96, 96)), NOTHING, RULES, np.random.default_rng(0))
+    assert np.array_equal(square.image, make_sample(size=(96, 96)).image)
     assert square.ignored is None
 
 
 def test_stretching_uses_the_whole_range():
-    dark = sample_of(size=(96, 96))
+    dark = make_sample(size=(96, 96))
     dark.image[:] //= 16
     rules = PreprocessingConfig(shortest_edge=96, longest_edge=200, stretch=True)
     square = augment(dark, NOTHING, rules, np.random.default_rng(0))

@@ -228,7 +228,7 @@ def unknown_format_message(folder: Path) -> str:
     """Return the error message for a folder without a known format."""
     listed = ", or ".join(what for _, _, what in FORMATS)
     damaged = next(invalid_json_clauses(folder), "")
-    return f"{folder} holds no dataset that is known here{damaged}: expected {listed}"
+    return f"{folder} contains no dataset in a known format{damaged}: expected {listed}"
 
 
 def invalid_json_clauses(folder: Path) -> Iterator[str]:

@@ -138,7 +138,8 @@ def choose_validation_groups(groups: Groups) -> ValidationSplit:
             set_aside += size
     selected = selected or [min(names, key=lambda name: len(groups[name]))]
     validation = {index for name in selected for index in groups[name]}
-    note = f"set aside for validation: {len(selected)} of {len(names)} groups, {format_names(selected)}"
+    shown = format_names(selected)
+    note = f"set aside for validation: {len(selected)} of {len(names)} groups, {shown}"
     return split_indices(sum(map(len, groups.values())), validation, (note,))
 
 

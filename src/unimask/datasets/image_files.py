@@ -166,7 +166,7 @@ def missing_images_error(
     similar = [
         n for place in folders for n in list_names(place) if unify_suffix(n) == unify_suffix(last)
     ]
-    hint = f"; {' and '.join(sorted(map(ascii, similar))[:3])} are there" if similar else ""
+    hint = f"; the folder has {' and '.join(sorted(map(ascii, similar))[:3])}" if similar else ""
     return DataError(
         f"{source} names {ascii(name) if similar else repr(name)}, which is in none of "
         f"{', '.join(map(str, folders))} ({len(missing)} of {len(names)} images are missing{hint})"

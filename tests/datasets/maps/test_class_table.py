@@ -60,7 +60,7 @@ def test_other_files_are_no_tables(tmp_path):
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"road": [1, 2]}', '{"road": [1, 2, 999]}'])
 def test_what_is_called_like_a_table_must_be_one(tmp_path, text):
     (tmp_path / "classes.json").write_text(text)
-    with pytest.raises(DataError, match=r"classes\.json is no table of classes"):
+    with pytest.raises(DataError, match=r"classes\.json is not a class table"):
         find_tables([tmp_path])
 
 

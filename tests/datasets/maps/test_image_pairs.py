@@ -28,8 +28,12 @@ def test_colour_masks_in_nested_tiles(tmp_path):
     expected = draw_blocks(21, 4).astype(int)
     assert (labels_in(dataset[2]) == np.where(expected == 3, -1, expected)).all()
     assert (dataset[2].ignored == (expected == 3)).all()
-    told = describe(dataset)
-    assert "a colour per class" in told and "classes.json" in told and "ignored: Unlabeled" in told
+    message = describe(dataset)
+    assert (
+        "a colour per class" in message
+        and "classes.json" in message
+        and "ignored: Unlabeled" in message
+    )
     training, validation = (open_dataset(folder, split) for split in ("train", "val"))
     assert len(training) == 4 and len(validation) == 2, "a whole tile of a scene is set aside"
     assert len({path.parts[-3] for path in validation.paths}) == 1

@@ -12,7 +12,7 @@ AREAS = {"a": [100, 30], "b": [110, 35, 24], "c": [120]}
 """Pixels of each object by image."""
 
 
-def masks_of(image):
+def draw_masks(image):
     """Draw a mask for each object of an image."""
     for number, area in enumerate(AREAS[image]):
         mask = np.zeros(SIZE, np.uint8)
@@ -24,19 +24,19 @@ def write(folder, image, mask, names=None):
     """Write images and their masks, which are numbered unless they have names."""
     for stem in AREAS:
         save(folder / image.format(stem), draw_photo(len(stem), SIZE))
-        for number, pixels in enumerate(masks_of(stem)):
+        for number, pixels in enumerate(draw_masks(stem)):
             name = names[number] if names else number
             save(folder / mask.format(stem, name), pixels)
     return folder
 
 
-def areas_of(dataset):
+def object_areas(dataset):
     """Count the pixels of each object of each image, without the background."""
-    found = {}
+    areas = {}
     for sample in dataset:
         objects = np.flatnonzero(sample.label_ids == 0) + 1
-        found[sample.path.stem] = [int((sample.id_maps == number).sum()) for number in objects]
-    return found
+        areas[sample.path.stem] = [int((sample.id_maps == number).sum()) for number in objects]
+    return areas
 
 
 LAYOUTS = {
@@ -53,24 +53,24 @@ LAYOUTS = {
 def test_each_mask_in_the_folder_of_an_image_is_an_object(tmp_path, layout):
     """Elsewhere the first mask of other images is taken as the whole map of each."""
     dataset = open_dataset(write(tmp_path, *LAYOUTS[layout]))
-    assert areas_of(dataset) == AREAS
+    assert object_areas(dataset) == AREAS
     assert "each file in an image's folder of masks is one object" in describe(dataset)
 
 
 def test_names_of_masks_may_be_those_of_images(tmp_path):
     for number in range(3):
         save(tmp_path / "images" / f"{number}.png", draw_photo(number, SIZE))
-        for place, mask in enumerate(masks_of("abc"[number])):
+        for place, mask in enumerate(draw_masks("abc"[number])):
             save(tmp_path / "masks" / str(number) / f"{place}.png", mask)
     areas = {str(n): AREAS[stem] for n, stem in enumerate("abc")}
-    assert areas_of(open_dataset(tmp_path)) == areas
+    assert object_areas(open_dataset(tmp_path)) == areas
 
 
 def test_images_without_a_folder_of_masks_are_left_out_with_a_note(tmp_path):
     data = write(tmp_path, "images/{}.png", "masks/{}/{}.png")
     save(data / "images" / "d.png", draw_photo(4, SIZE))
     dataset = open_dataset(data)
-    assert areas_of(dataset) == AREAS
+    assert object_areas(dataset) == AREAS
     assert "1 images have no map: left out" in describe(dataset)
 
 
@@ -78,7 +78,7 @@ def test_folders_of_sequences_are_not_folders_of_one_image(tmp_path):
     for sequence in ("0", "1"):
         for frame, stem in enumerate(AREAS):
             save(tmp_path / "images" / sequence / f"{frame}.png", draw_photo(frame, SIZE))
-            save(tmp_path / "masks" / sequence / f"{frame}.png", next(masks_of(stem)))
+            save(tmp_path / "masks" / sequence / f"{frame}.png", next(draw_masks(stem)))
     dataset = open_dataset(tmp_path)
     assert len(dataset) == 6 and dataset.labels.names == ("background", "foreground")
 
@@ -93,14 +93,14 @@ def test_masks_named_after_classes_are_classes(tmp_path):
     labels = np.array([-1, *sample.label_ids])[sample.id_maps[0]]
     assert np.bincount(labels.ravel()).tolist() == [48 * 64 - 169, 35, 110, 24]
     objects = open_dataset(data, format="instance ids")
-    found = {stem: sorted(areas, reverse=True) for stem, areas in areas_of(objects).items()}
+    found = {stem: sorted(areas, reverse=True) for stem, areas in object_areas(objects).items()}
     assert found == AREAS and objects.labels.names == ("object", "background")
 
 
 def test_masks_named_after_classes_and_numbered_are_asked_about(tmp_path):
     for stem in ("a", "b"):
         save(tmp_path / stem / "images" / f"{stem}.png", draw_photo(1, SIZE))
-        for name, mask in zip(("cat_0", "cat_1", "dog_0"), masks_of("b"), strict=True):
+        for name, mask in zip(("cat_0", "cat_1", "dog_0"), draw_masks("b"), strict=True):
             save(tmp_path / stem / "masks" / f"{name}.png", mask)
     with pytest.raises(DataError, match=r"named after cat and dog: give --format 'instance ids'"):
         open_dataset(tmp_path)

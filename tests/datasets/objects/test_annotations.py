@@ -18,7 +18,7 @@ COORDINATES = st.integers(-10, 350).map(lambda value: value / 10) | st.floats(-1
 POLYGONS = st.lists(st.lists(COORDINATES, min_size=6, max_size=20), min_size=1, max_size=3)
 
 
-def collected(*masks, sizes=(SIZE,)):
+def collect(*masks, sizes=(SIZE,)):
     collector = AnnotationBuilder()
     for name, mask in enumerate(masks):
         parts = mask if isinstance(mask, RunLength) else read_polygons(mask)
@@ -31,7 +31,7 @@ def test_polygons_are_drawn_as_pycocotools_draws_them(polygons):
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in polygons]
     assume(max(map(max, polygons)) > 1)  # others are refused as shares of the sides
     theirs = coco.decode(coco.merge(coco.frPyObjects(polygons, *SIZE))).astype(bool)
-    annotations = collected(polygons, sizes=[(0, 0)])
+    annotations = collect(polygons, sizes=[(0, 0)])
     assert np.array_equal(annotations.mask(0, SIZE).to_mask(), theirs)
 
 
@@ -44,7 +44,7 @@ def test_fifths_come_back_as_the_same_fifths(value):
 @given(st.integers(0, 2**32 - 1))
 def test_run_lengths_come_back(seed):
     mask = np.random.default_rng(seed).random(SIZE) < 0.5
-    annotations = collected(RunLength.from_mask(mask), [[1, 1, 9, 1, 9, 9]], sizes=[SIZE])
+    annotations = collect(RunLength.from_mask(mask), [[1, 1, 9, 1, 9, 9]], sizes=[SIZE])
     assert np.array_equal(annotations.mask(0, SIZE).to_mask(), mask)
     assert annotations.mask(1, SIZE).area > 20
 
@@ -87,13 +87,13 @@ def test_what_encloses_nothing_is_left_out():
 @pytest.mark.parametrize("far", [[1, 1, 40, 1, 9, 9], [-9, 1, 9, 1, 9, 9], [32, 1, 33, 1, 33, 9]])
 def test_objects_outside_of_their_image_are_named(far):
     with pytest.raises(DataError, match=r"^object 1 reaches .* its image has 31 x 23"):
-        collected([[1, 1, 9, 1, 9, 9]], [far])
+        collect([[1, 1, 9, 1, 9, 9]], [far])
 
 
 def test_a_mask_of_another_size_is_named():
     mask = RunLength.from_mask(np.ones((31, 23), bool))
     with pytest.raises(DataError, match=r"^object 0 has a mask of 23 x 31 pixels"):
-        collected(mask)
-    unknown = collected(mask, sizes=[(0, 0)])
+        collect(mask)
+    unknown = collect(mask, sizes=[(0, 0)])
     with pytest.raises(DataError, match="has a mask of 31 x 23"):
         unknown.mask(0, SIZE)

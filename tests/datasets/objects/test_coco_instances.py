@@ -9,14 +9,14 @@ from outlines import (
     INSIDE,
     SIZE,
     SQUARE,
-    annotated,
-    beside,
     coco_content,
     draw,
-    flat,
+    flatten,
     outline,
+    write_annotation,
     write_coco,
     write_json,
+    write_labels,
     write_roboflow,
     write_single_coco,
 )
@@ -77,11 +77,11 @@ def test_run_lengths_with_holes_and_crowds(tmp_path, compressed):
     ring = outline(SQUARE) & ~outline(INSIDE)
     rle = RunLength.from_mask(ring)
     counts = rle.to_coco()["counts"] if compressed else rle.counts.tolist()
-    content = annotated({"size": list(SIZE), "counts": counts}, iscrowd=1)
+    content = write_annotation({"size": list(SIZE), "counts": counts}, iscrowd=1)
     content["annotations"].append(
-        content["annotations"][0] | {"id": 9, "segmentation": [flat(INSIDE)], "iscrowd": 0}
+        content["annotations"][0] | {"id": 9, "segmentation": [flatten(INSIDE)], "iscrowd": 0}
     )
-    sample = open_dataset(beside(tmp_path, content))[0]
+    sample = open_dataset(write_labels(tmp_path, content))[0]
     assert np.array_equal(sample.mask(1), ring) and sample.crowds.tolist() == [True, False, False]
     target = build_target(sample, "panoptic", open_dataset(tmp_path).labels)
     assert target.labels.tolist() == [0, 2] and np.array_equal(target.ignored.numpy(), ring)
@@ -89,7 +89,7 @@ def test_run_lengths_with_holes_and_crowds(tmp_path, compressed):
 
 def test_the_class_called_background_is_the_stuff(tmp_path):
     names = ("_background_", "cat", "cap")
-    dataset = open_dataset(beside(tmp_path, coco_content(names=names)))
+    dataset = open_dataset(write_labels(tmp_path, coco_content(names=names)))
     assert dataset.labels.names == names and dataset.labels.is_thing == (False, True, True)
     assert dataset[0].label_ids.tolist() == [1, 2, 0]
 
@@ -98,7 +98,7 @@ def test_known_classes_have_their_colours(tmp_path):
     from unimask.label_sets.known import known_labels
 
     known = known_labels("coco_instance")
-    labels = open_dataset(beside(tmp_path, coco_content({"a.png": []}, known.names))).labels
+    labels = open_dataset(write_labels(tmp_path, coco_content({"a.png": []}, known.names))).labels
     assert labels.colours == (*known.colours, None)
 
 
@@ -110,7 +110,7 @@ def test_objects_of_which_only_a_box_is_known_are_ignored(tmp_path):
         pytest.warns(DataWarning, match="1 objects have no outline .*annotation 100"),
         pytest.warns(DataWarning, match="1 annotations have neither .*annotation 101"),
     ):
-        sample = open_dataset(beside(tmp_path, content))[0]
+        sample = open_dataset(write_labels(tmp_path, content))[0]
     assert sample.crowds.tolist() == [True, False] and sample.mask(1).sum() == 64
 
 
@@ -137,7 +137,7 @@ def test_objects_of_which_only_a_box_is_known_are_ignored(tmp_path):
 )
 def test_a_file_that_contradicts_itself_is_refused(tmp_path, change, reason):
     content = coco_content()
-    beside(tmp_path, content)
+    write_labels(tmp_path, content)
     change(content)
     write_json(tmp_path / "labels.json", content)
     with pytest.raises(DataError, match=reason) as caught:
@@ -146,7 +146,7 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path, change, reason):
 
 
 def test_missing_images_are_counted_and_named(tmp_path):
-    beside(tmp_path, coco_content())
+    write_labels(tmp_path, coco_content())
     (tmp_path / "b.png").unlink()
     with pytest.raises(DataError, match=r"'b\.png', .*1 of 5 images are missing"):
         open_dataset(tmp_path)
@@ -157,7 +157,7 @@ def test_missing_images_are_counted_and_named(tmp_path):
 
 
 def test_a_image_turned_by_its_exif_tag_is_told(tmp_path):
-    content = annotated([flat(INSIDE)])
+    content = write_annotation([flatten(INSIDE)])
     content["images"][0]["file_name"] = "a.jpg"
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -124,7 +124,7 @@ def test_segments_of_void_are_ignored_and_no_class(coco, name):
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "told"),
+    ("place", "value", "message"),
     [
         (SEGMENT[:3], None, "annotations[0].segments_info: expected array, got null"),
         ((*SEGMENT, "id"), "x", "annotations[0].segments_info[0]: id is 'x': expected a number"),
@@ -154,12 +154,12 @@ def test_segments_of_void_are_ignored_and_no_class(coco, name):
         (("categories", 0), 3, "categories[0]: expected object, got int"),
     ],
 )
-def test_a_field_that_is_none_is_named_in_one_line(coco, place, value, told):
+def test_a_field_that_is_none_is_named_in_one_line(coco, place, value, message):
     folder, content = coco
     rewrite(folder, content, lambda c: put(c, place, value))
     with pytest.raises(DataError) as refused:
         open_dataset(folder)[0]
-    assert told in str(refused.value) and "panoptic.json" in str(refused.value)
+    assert message in str(refused.value) and "panoptic.json" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -9,13 +9,13 @@ from outlines import (
     INSIDE,
     SIZE,
     SQUARE,
-    annotated,
-    beside,
     coco_content,
     draw,
-    flat,
+    flatten,
     outline,
+    write_annotation,
     write_json,
+    write_labels,
 )  # fmt: skip
 
 from unimask.datasets import describe, open_dataset
@@ -27,7 +27,7 @@ OBJECTS = [2, 1, 2, 1, 0]
 """Of each image, by name."""
 
 
-def objects_of(dataset):
+def count_objects(dataset):
     """Count the objects of each image, the background left out."""
     return [int((dataset[index].label_ids < 2).sum()) for index in range(len(dataset))]
 
@@ -39,8 +39,12 @@ def test_ids_that_annotations_spell_otherwise_are_the_listed_ones(tmp_path, spel
     content = coco_content()
     for annotation in content["annotations"]:
         annotation[key] = spell(annotation[key])
-    dataset = open_dataset(beside(tmp_path, content))
-    assert objects_of(dataset) == OBJECTS and dataset.labels.names == ("cat", "cap", "background")
+    dataset = open_dataset(write_labels(tmp_path, content))
+    assert count_objects(dataset) == OBJECTS and dataset.labels.names == (
+        "cat",
+        "cap",
+        "background",
+    )
     assert dataset[0].label_ids.tolist() == [0, 1, 2]
     assert dataset.category_ids == {7: 0, 17: 1} and dataset.image_ids == [0, 5, 15, 20, 10]
 
@@ -50,16 +54,16 @@ def test_ids_that_annotations_spell_otherwise_are_the_listed_ones(tmp_path, spel
 def test_two_spellings_of_one_id_are_refused(tmp_path, key, first, second):
     content = coco_content({"a.png": [], "b.png": []})
     content[key][0]["id"], content[key][1]["id"] = first, second
-    told = f"id {first!r}" if repr(first) == repr(second) else f"ids {first!r}, {second!r}"
+    message = f"id {first!r}" if repr(first) == repr(second) else f"ids {first!r}, {second!r}"
     with pytest.raises(DataError) as refused:
-        open_dataset(beside(tmp_path, content))
-    assert f"lists two {key} of {told}, which is one id: renumber one" in str(refused.value)
+        open_dataset(write_labels(tmp_path, content))
+    assert f"lists two {key} of {message}, which is one id: renumber one" in str(refused.value)
 
 
 def test_ids_with_zeros_in_front_are_names(tmp_path):
     content = coco_content({"a.png": [], "b.png": []})
     content["images"][0]["id"], content["images"][1]["id"] = "01", 1
-    assert open_dataset(beside(tmp_path, content)).image_ids == ["01", 1]
+    assert open_dataset(write_labels(tmp_path, content)).image_ids == ["01", 1]
 
 
 @pytest.mark.parametrize(
@@ -69,19 +73,19 @@ def test_ids_with_zeros_in_front_are_names(tmp_path):
 )  # fmt: skip
 def test_a_flag_in_text_means_what_it_says(tmp_path, flag, crowd):
     """Text is true in Python, "0" and "false" too: all objects would be ignored."""
-    data = beside(tmp_path, annotated([flat(SQUARE)], iscrowd=flag))
+    data = write_labels(tmp_path, write_annotation([flatten(SQUARE)], iscrowd=flag))
     assert open_dataset(data)[0].crowds.tolist() == [crowd, False]
 
 
 @pytest.mark.parametrize("area", [float("nan"), None, -5, "", float("inf")])
 def test_an_area_that_is_none_is_counted_from_the_mask(tmp_path, area):
-    sample = open_dataset(beside(tmp_path, annotated([flat(SQUARE)], area=area)))[0]
+    sample = open_dataset(write_labels(tmp_path, write_annotation([flatten(SQUARE)], area=area)))[0]
     assert sample.areas is None and sample.mask(1).sum() == outline(SQUARE).sum()
 
 
-@pytest.mark.parametrize("form", [[SQUARE], SQUARE, flat(SQUARE), [flat(SQUARE)]])
+@pytest.mark.parametrize("form", [[SQUARE], SQUARE, flatten(SQUARE), [flatten(SQUARE)]])
 def test_polygons_as_points_or_as_numbers_are_the_same_object(tmp_path, form):
-    sample = open_dataset(beside(tmp_path, annotated(form)))[0]
+    sample = open_dataset(write_labels(tmp_path, write_annotation(form)))[0]
     assert np.array_equal(sample.mask(1), outline(SQUARE)) and not sample.crowds.any()
 
 
@@ -91,12 +95,12 @@ def test_annotations_without_outline_and_box_are_counted(tmp_path, missing):
     content["annotations"][1] |= {"segmentation": missing, "bbox": None}
     if missing == {}:
         with pytest.raises(DataError, match="annotation 101 has no mask that can be read"):
-            open_dataset(beside(tmp_path, content))
+            open_dataset(write_labels(tmp_path, content))
         return
     with pytest.warns(
         DataWarning, match=r"1 annotations have neither .* \(the first is annotation"
     ):
-        assert objects_of(open_dataset(beside(tmp_path, content)))[0] == 1
+        assert count_objects(open_dataset(write_labels(tmp_path, content)))[0] == 1
 
 
 def test_a_file_whose_annotations_have_no_outline_at_all_is_refused(tmp_path):
@@ -104,7 +108,7 @@ def test_a_file_whose_annotations_have_no_outline_at_all_is_refused(tmp_path):
     for annotation in content["annotations"]:
         del annotation["segmentation"], annotation["bbox"]
     with pytest.raises(DataError, match=r"annotations without outlines only .*annotation 100"):
-        open_dataset(beside(tmp_path, content))
+        open_dataset(write_labels(tmp_path, content))
 
 
 def test_a_image_that_is_listed_twice_is_no_background_of_its_own_objects(tmp_path):
@@ -112,11 +116,11 @@ def test_a_image_that_is_listed_twice_is_no_background_of_its_own_objects(tmp_pa
     twin = content["images"][0] | {"id": 99, "file_name": "a.png"}
     content["images"].append(twin)
     with pytest.warns(DataWarning, match="1 images more than once, such as 'a.png'"):
-        dataset = open_dataset(beside(tmp_path, content))
-    assert objects_of(dataset) == OBJECTS and 99 not in dataset.image_ids
+        dataset = open_dataset(write_labels(tmp_path, content))
+    assert count_objects(dataset) == OBJECTS and 99 not in dataset.image_ids
     content["annotations"].append(content["annotations"][0] | {"id": 9, "image_id": 99})
     with pytest.raises(DataError, match=r"'a\.png' as image 0 and as image 99, both with objects"):
-        open_dataset(beside(tmp_path, content))
+        open_dataset(write_labels(tmp_path, content))
 
 
 def test_annotations_without_ids_are_named_by_their_place(tmp_path):
@@ -125,11 +129,11 @@ def test_annotations_without_ids_are_named_by_their_place(tmp_path):
         annotation["id"] = "8a5e-uuid"
     content["annotations"][1]["segmentation"] = [[1, 1, 200, 1, 9, 9]]
     with pytest.raises(DataError, match=r"annotations\[1\] of a\.png reaches"):
-        open_dataset(beside(tmp_path, content))
+        open_dataset(write_labels(tmp_path, content))
 
 
 @pytest.mark.parametrize(
-    ("key", "field", "value", "told"),
+    ("key", "field", "value", "message"),
     [
         ("images", "height", 1e30, "images[0]: height is 1e+30: expected a whole number from 0"),
         ("images", "height", -48, "images[0]: height is -48: expected a whole number from 0"),
@@ -147,17 +151,22 @@ def test_annotations_without_ids_are_named_by_their_place(tmp_path):
         ("annotations", "iscrowd", 2, "annotations[0]: iscrowd is 2: expected 0 or 1"),
         ("annotations", "area", 10**400, "annotations[0]: area is a number of 1329 bits"),
         ("annotations", "segmentation", "[[1, 1, 9, 1, 9, 9]]", "100 has neither polygons nor run"),
-        ("annotations", "segmentation", [[10**400] * 6], "100 has coordinates that are no numbers"),
+        (
+            "annotations",
+            "segmentation",
+            [[10**400] * 6],
+            "100 has coordinates that are not numbers",
+        ),
     ],
 )
-def test_a_field_that_is_none_is_named_in_one_line(tmp_path, key, field, value, told):
+def test_a_field_that_is_none_is_named_in_one_line(tmp_path, key, field, value, message):
     content = coco_content()
-    beside(tmp_path, content)
+    write_labels(tmp_path, content)
     content[key][0][field] = value
     write_json(tmp_path / "labels.json", content)
     with pytest.raises(DataError) as refused:
         open_dataset(tmp_path)
-    assert told in str(refused.value) and str(tmp_path / "labels.json") in str(refused.value)
+    assert message in str(refused.value) and str(tmp_path / "labels.json") in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -166,14 +175,14 @@ def test_what_stands_for_a_group_of_classes_may_be_anything(tmp_path, group):
     content = coco_content()
     for category in content["categories"]:
         category["supercategory"] = group
-    assert len(open_dataset(beside(tmp_path, content)).labels) == 3
+    assert len(open_dataset(write_labels(tmp_path, content)).labels) == 3
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
 def test_a_file_in_another_encoding_is_read(tmp_path, encoding):
     content = coco_content()
     content["categories"][1]["name"] = "Mütze"
-    beside(tmp_path, content)
+    write_labels(tmp_path, content)
     text = json.dumps(content, ensure_ascii=False)
     (tmp_path / "labels.json").write_text(text, encoding=encoding)
     reader = CocoReader(tmp_path / "labels.json")
@@ -182,7 +191,7 @@ def test_a_file_in_another_encoding_is_read(tmp_path, encoding):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('{"images": [], "annotations": ' + "[" * 10**5, "is nested too deeply"),
         ('{"images": [{"id" 1}], "annotations": []}', "Expecting ':' delimiter, character 18"),
@@ -191,11 +200,11 @@ def test_a_file_in_another_encoding_is_read(tmp_path, encoding):
         ('{"images": [' + "1" * 5000 + "]}", "is not the JSON it should be"),
     ],
 )
-def test_text_that_is_no_json_of_labels_is_one_line(tmp_path, text, told):
+def test_text_that_is_no_json_of_labels_is_one_line(tmp_path, text, message):
     (tmp_path / "labels.json").write_text(text)
     with pytest.raises(DataError) as refused:
         CocoReader(tmp_path / "labels.json").read()
-    assert told in str(refused.value) and "\n" not in str(refused.value)
+    assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_height_and_width_in_text_or_absent(tmp_path):
@@ -203,18 +212,18 @@ def test_height_and_width_in_text_or_absent(tmp_path):
     sizes = [("48", "64.0"), (None, None), (48.0, 64), (48, None), (0, 0)]
     for image, (height, width) in zip(content["images"], sizes, strict=True):
         image |= {"height": height, "width": width}
-    dataset = open_dataset(beside(tmp_path, content))
+    dataset = open_dataset(write_labels(tmp_path, content))
     sizes = dict(zip([path.name for path in dataset.paths], dataset.annotations.sizes, strict=True))
     assert sizes["a.png"].tolist() == list(SIZE) == sizes["empty.png"].tolist()
     assert sizes["b.png"].tolist() == sizes["c.png"].tolist() == [0, 0]
-    assert objects_of(dataset) == OBJECTS
+    assert count_objects(dataset) == OBJECTS
 
 
 def test_objects_far_outside_of_a_image_of_unknown_size_are_refused(tmp_path):
-    content = annotated([[1, 1, 2e8, 1, 2e8, 2e8, 9, 9]])
+    content = write_annotation([[1, 1, 2e8, 1, 2e8, 2e8, 9, 9]])
     content["images"][0] |= {"height": None, "width": None}
     with pytest.raises(DataError, match=r"annotation 100 of a\.png reaches \(2e\+08, "):
-        open_dataset(beside(tmp_path, content))[0]
+        open_dataset(write_labels(tmp_path, content))[0]
 
 
 def test_a_image_in_no_folder_of_the_dataset_is_named(tmp_path):
@@ -225,13 +234,13 @@ def test_a_image_in_no_folder_of_the_dataset_is_named(tmp_path):
 
 
 def test_categories_called_ignore_are_no_classes_and_no_objects(tmp_path):
-    content = annotated([flat(SQUARE)])
+    content = write_annotation([flatten(SQUARE)])
     content["categories"] += [{"id": 30, "name": "__ignore__"}, {"id": 31, "name": "Void"}]
     content["annotations"] += [
-        content["annotations"][0] | {"id": 1, "category_id": 30, "segmentation": [flat(CORNER)]},
-        content["annotations"][0] | {"id": 2, "category_id": 31, "segmentation": [flat(INSIDE)]},
+        content["annotations"][0] | {"id": 1, "category_id": 30, "segmentation": [flatten(CORNER)]},
+        content["annotations"][0] | {"id": 2, "category_id": 31, "segmentation": [flatten(INSIDE)]},
     ]
-    dataset = open_dataset(beside(tmp_path, content))
+    dataset = open_dataset(write_labels(tmp_path, content))
     assert dataset.labels.names == ("cat", "cap", "background")
     assert dataset.category_ids == {7: 0, 17: 1}
     assert "2 objects of __ignore__, Void are neither object nor background" in describe(dataset)
@@ -244,16 +253,16 @@ def test_categories_called_ignore_are_no_classes_and_no_objects(tmp_path):
 
 def test_objects_that_pile_up_are_refused_before_they_fill_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr("unimask.datasets.objects.layers.MOST_VALUES", 3 * SIZE[0] * SIZE[1])
-    content = annotated([flat(SQUARE)])
-    data = beside(tmp_path, content)
-    for count, told in (
+    content = write_annotation([flatten(SQUARE)])
+    data = write_labels(tmp_path, content)
+    for count, message in (
         (3, ""),
         (4, r"a\.png: 4 objects lie over one another .* 64 x 48"),
     ):
         content["annotations"] = [content["annotations"][0]] * count
         write_json(data / "labels.json", content)
-        if told:
-            with pytest.raises(DataError, match=told):
+        if message:
+            with pytest.raises(DataError, match=message):
                 open_dataset(data)[0]
         else:
             assert open_dataset(data)[0].label_ids.tolist() == [0, 0, 0, 2]

@@ -13,7 +13,7 @@ from unimask.errors import DataError
 coco = pytest.importorskip("pycocotools.mask")
 
 
-def one(folder, shapes, images=None):
+def write_shapes(folder, shapes, images=None):
     draw(folder / "images", "a.png")
     (folder / "annotations.xml").write_text(cvat_text(images or {"a.png": []}, shapes))
     return folder
@@ -26,7 +26,7 @@ def test_labels_keep_the_colours_of_the_project(tmp_path):
 
 
 def test_boxes_ellipses_and_masks_have_pixels_and_points_have_none(tmp_path):
-    data = one(
+    data = write_shapes(
         tmp_path,
         '<box label="cat" xtl="10" ytl="5" xbr="30" ybr="20"/>'
         '<ellipse label="cat" cx="50" cy="20" rx="10" ry="5"/>'
@@ -49,7 +49,7 @@ def test_the_nearer_object_is_in_front_and_else_the_smaller(tmp_path, orders, fr
         f'points="{";".join(f"{x},{y}" for x, y in polygon)}"/>'
         for order, polygon in zip(orders, (SQUARE, INSIDE), strict=True)
     )
-    sample = open_dataset(one(tmp_path, shapes))[0]
+    sample = open_dataset(write_shapes(tmp_path, shapes))[0]
     assert sample.front[18, 22] == front and sample.mask(1)[18, 22] and sample.mask(2)[18, 22]
 
 
@@ -69,9 +69,9 @@ def test_subsets_of_a_project_are_splits(tmp_path):
     [
         ('<polygon label="dog" points="1,1;2,2;3,1"/>', "shape 1 of a.png has the label 'dog'"),
         ('<polygon label="cat" points="1,1;2,2"/>', "shape 1 of a.png has 2 points"),
-        ('<polygon label="cat" points="1,x;2,2;3,3"/>', "shape 1 of a.png is no polygon"),
+        ('<polygon label="cat" points="1,x;2,2;3,3"/>', "shape 1 of a.png is not a polygon"),
         ('<polygon label="cat" points="1,1;99,1;9,9"/>', "shape 1 of a.png reaches"),
-        ('<box label="cat" xtl="1"/>', "shape 1 of a.png is no box"),
+        ('<box label="cat" xtl="1"/>', "shape 1 of a.png is not a box"),
         (
             '<mask label="cat" rle="1,5" left="0" top="0" width="3" height="3"/>',
             "do not add up to 3 x 3",
@@ -86,7 +86,7 @@ def test_subsets_of_a_project_are_splits(tmp_path):
 )
 def test_shapes_that_are_none_are_named(tmp_path, shapes, reason):
     with pytest.raises(DataError, match=reason) as caught:
-        open_dataset(one(tmp_path, shapes))
+        open_dataset(write_shapes(tmp_path, shapes))
     assert "annotations.xml" in str(caught.value)
 
 
@@ -103,12 +103,12 @@ def test_videos_are_told(tmp_path):
          'height="2"/>', "run lengths that do not add up to 3 x 2"),
         ('<mask label="cat" rle="-5, 11" left="0" top="0" width="3" height="2"/>', "not add up"),
         (f'<mask label="cat" rle="{"9" * 5000}" left="0" top="0" width="3" height="2"/>',
-         "is no mask: rle='9999"),
+         "is not a mask: rle='9999"),
         ('<mask label="cat" rle="6" left="0" top="1e400" width="3" height="2"/>',
          "mask, shape 1 of image 1: top is inf: expected a place in an image"),
-        ('<mask label="cat" rle="6" left="0" top="0" width="3"/>', "is no mask: it lacks height"),
+        ('<mask label="cat" rle="6" left="0" top="0" width="3"/>', "not a mask: it lacks height"),
         ('<box label="cat" xtl="1" ytl="x" xbr="2" ybr="3"/>', "ytl is 'x': expected a number"),
-        ('<box label="cat" xtl="1" ytl="nan" xbr="2" ybr="3"/>', "is no box: it lacks ytl"),
+        ('<box label="cat" xtl="1" ytl="nan" xbr="2" ybr="3"/>', "is not a box: it lacks ytl"),
         ('<ellipse label="cat" cx="1" cy="1" rx="1e300" ry="3"/>', "rx is 1e\\+300: expected a"),
         ('<polygon points="1,1;2,2;3,1"/>', "polygon, shape 1 of image 1: lacks the field label"),
         ('<polygon label="cat" points="1e300,1;2,2;3,1"/>', "coordinates that are no place"),
@@ -118,7 +118,7 @@ def test_videos_are_told(tmp_path):
 )  # fmt: skip
 def test_attributes_that_are_none_are_named_in_one_line(tmp_path, shapes, reason):
     with pytest.raises(DataError, match=reason) as caught:
-        open_dataset(one(tmp_path, shapes))
+        open_dataset(write_shapes(tmp_path, shapes))
     assert "annotations.xml" in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -152,12 +152,12 @@ def test_shapes_outside_and_without_pixels_are_left_out(tmp_path):
     cuboid = '<cuboid label="cat" xtl1="1" ytl1="2"/>'
     shapes = box.format(' outside="1"') + skeleton + cuboid + box.format(' z_order="nan"')
     with pytest.warns(DataWarning, match="2 points, lines, cuboids and skeletons"):
-        sample = open_dataset(one(tmp_path, shapes))[0]
+        sample = open_dataset(write_shapes(tmp_path, shapes))[0]
     assert sample.label_ids.tolist() == [0, 2] and sample.mask(1).sum() == 300
 
 
 def test_labels_called_ignore_are_neither_object_nor_background(tmp_path):
-    data = one(tmp_path, '<box label="ignore" xtl="10" ytl="5" xbr="30" ybr="20"/>')
+    data = write_shapes(tmp_path, '<box label="ignore" xtl="10" ytl="5" xbr="30" ybr="20"/>')
     file = data / "annotations.xml"
     file.write_text(file.read_text().replace("<name>cap</name>", "<name>ignore</name>"))
     dataset = open_dataset(data)
@@ -167,9 +167,9 @@ def test_labels_called_ignore_are_neither_object_nor_background(tmp_path):
 
 
 def test_images_without_size_or_listed_twice_are_named(tmp_path):
-    data = one(tmp_path, "")
+    data = write_shapes(tmp_path, "")
     text = (data / "annotations.xml").read_text()
-    for change, told in (
+    for change, message in (
         (('width="64"', ""), "image 1: lacks the field width"),
         (('width="64"', 'width="-64"'), "image 1: width is '-64': expected a whole number"),
         (('width="64"', 'width="1e30"'), "image 1: width is '1e30': expected a whole number"),
@@ -178,11 +178,13 @@ def test_images_without_size_or_listed_twice_are_named(tmp_path):
         (data / "annotations.xml").write_text(text.replace(*change))
         with pytest.raises(DataError) as refused:
             open_dataset(data)
-        assert told in str(refused.value)
+        assert message in str(refused.value)
 
 
 def test_masks_for_an_image_of_another_size_are_refused(tmp_path):
-    data = one(tmp_path, '<mask label="cat" rle="6" left="0" top="0" width="3" height="2"/>')
+    data = write_shapes(
+        tmp_path, '<mask label="cat" rle="6" left="0" top="0" width="3" height="2"/>'
+    )
     file = data / "annotations.xml"
     file.write_text(file.read_text().replace('width="64"', 'width="9000"'))
     with pytest.raises(DataError, match=r"a\.png has 64 x 48 pixels, .*xml are for 9000 x 48"):

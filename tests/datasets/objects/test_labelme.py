@@ -32,7 +32,7 @@ def areas(sample):
     return [int(sample.mask(number + 1).sum()) for number in range(len(sample.label_ids))]
 
 
-def one(folder, *shapes, **changes):
+def write_shapes(folder, *shapes, **changes):
     draw(folder, "a.png")
     content = labelme_content("a.png", []) | {"shapes": list(shapes)} | changes
     write_json(folder / "a.json", content)
@@ -49,7 +49,7 @@ def test_all_splits_have_the_classes_of_all(tmp_path):
 
 
 def test_parts_of_a_group_are_one_object(tmp_path):
-    data = one(
+    data = write_shapes(
         tmp_path,
         shape("polygon", INSIDE, group_id=1),
         shape("polygon", INSIDE, "cap", group_id=1),
@@ -62,7 +62,7 @@ def test_parts_of_a_group_are_one_object(tmp_path):
 
 def test_rectangles_circles_and_masks_have_pixels_and_points_have_none(tmp_path):
     mask = png([[0, 1], [1, 1]])
-    data = one(
+    data = write_shapes(
         tmp_path,
         shape("rectangle", [[30, 20], [10, 5]]),
         shape("circle", [[45, 25], [45, 35]]),
@@ -77,7 +77,7 @@ def test_rectangles_circles_and_masks_have_pixels_and_points_have_none(tmp_path)
 
 
 def test_a_renamed_image_is_found_beside_its_labels(tmp_path):
-    data = one(tmp_path, shape("polygon", SQUARE), imagePath="..\\photos\\old.jpg")
+    data = write_shapes(tmp_path, shape("polygon", SQUARE), imagePath="..\\photos\\old.jpg")
     assert open_dataset(data)[0].path == tmp_path / "a.png"
     (tmp_path / "a.png").unlink()
     with pytest.raises(
@@ -94,7 +94,7 @@ def test_a_renamed_image_is_found_beside_its_labels(tmp_path):
             r"shapes\[0\]\.points\[1\]: expected array of length 2",
         ),
         ([shape("polygon", [[1, 2], [3, float("nan")], [4, 4]])], "are no numbers"),
-        ([shape("mask", [[1, 2], [3, 4]], mask="AAAA")], "a mask that is no image"),
+        ([shape("mask", [[1, 2], [3, 4]], mask="AAAA")], "a mask that is not an image"),
         ([shape("polygon", [[1, 2], [90, 4], [5, 5]])], "shape 1 reaches"),
         ([{"label": "cat"}], r"is not what LabelMe writes: shapes\[0\]: lacks the field points"),
         ([7], r"shapes\[0\]: expected object, got int"),
@@ -114,7 +114,7 @@ def test_a_renamed_image_is_found_beside_its_labels(tmp_path):
             r"shapes\[0\]: label is empty: expected the name",
         ),
         ([shape("polygon", INSIDE, group_id=[1])], r"shapes\[0\]\.group_id: expected"),
-        ([shape("mask", [[1, 2], [3, 4]])], "a mask that is no image"),
+        ([shape("mask", [[1, 2], [3, 4]])], "a mask that is not an image"),
         ([shape("mask", [[1, 2]], mask=png(np.ones((2, 2))))], "is a mask of 1 points"),
         ([shape("mask", [[1, 2], [3, 4]], mask=png(np.ones((49, 2))))], "of 2 x 49, larger than"),
         ([shape("mask", [[99, 2], [3, 4]], mask=png(np.ones((2, 2))))], r"at \(99, 2\), outside"),
@@ -129,19 +129,19 @@ def test_a_renamed_image_is_found_beside_its_labels(tmp_path):
 )
 def test_shapes_that_are_none_are_named(tmp_path, shapes, reason):
     with pytest.raises(DataError, match=reason):
-        open_dataset(one(tmp_path, *shapes))
+        open_dataset(write_shapes(tmp_path, *shapes))
 
 
 def test_labels_of_another_size_are_told(tmp_path):
     with pytest.raises(DataError, match=r"a\.png has 64 x 48 pixels, but .* for 128 x 96"):
-        open_dataset(one(tmp_path, imageHeight=96, imageWidth=128))[0]
+        open_dataset(write_shapes(tmp_path, imageHeight=96, imageWidth=128))[0]
 
 
 def test_shapes_called_ignore_are_neither_object_nor_background(tmp_path):
     """LabelMe's own name for regions that nobody should learn from."""
     box = shape("rectangle", [[30, 20], [50, 40]], "__ignore__")
     over = shape("rectangle", [[40, 30], [60, 44]], "cat")
-    dataset = open_dataset(one(tmp_path, shape("polygon", SQUARE), box, over))
+    dataset = open_dataset(write_shapes(tmp_path, shape("polygon", SQUARE), box, over))
     assert dataset.labels.names == ("cat", "background")
     assert "1 objects of __ignore__ are neither object nor background" in describe(dataset)
     sample = dataset[0]
@@ -154,7 +154,7 @@ def test_shapes_called_ignore_are_neither_object_nor_background(tmp_path):
 
 @pytest.mark.parametrize("name", ["void", "Unlabeled", "__ignore__", "ignore", "don't care"])
 def test_names_of_what_is_unknown_are_no_classes(tmp_path, name):
-    dataset = open_dataset(one(tmp_path, shape("rectangle", [[0, 0], [64, 24]], name)))
+    dataset = open_dataset(write_shapes(tmp_path, shape("rectangle", [[0, 0], [64, 24]], name)))
     assert dataset.labels.names == ("background",)
     sample = dataset[0]
     assert sample.ignored.sum() == 64 * 24 and areas(sample) == [64 * 24]
@@ -163,7 +163,7 @@ def test_names_of_what_is_unknown_are_no_classes(tmp_path, name):
 def test_the_background_that_labelme_names_is_the_background(tmp_path):
     labels = ("_background_", "cat")
     shapes = [shape("rectangle", [[0, 0], [32, 48]], label) for label in labels]
-    dataset = open_dataset(one(tmp_path, *shapes))
+    dataset = open_dataset(write_shapes(tmp_path, *shapes))
     assert dataset.labels.names == labels and dataset.labels.is_thing == (False, True)
 
 
@@ -172,15 +172,15 @@ def test_images_within_the_json_need_no_file(tmp_path):
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG")
     data = base64.b64encode(stream.getvalue()).decode()
-    one(tmp_path, shape("polygon", SQUARE), imageData=data, imagePath="..\\old\\b.png")
+    write_shapes(tmp_path, shape("polygon", SQUARE), imageData=data, imagePath="..\\old\\b.png")
     (tmp_path / "a.png").unlink()
     dataset = open_dataset(tmp_path)
     assert np.array_equal(dataset[0].image, image) and dataset.paths == [tmp_path / "b.png"]
     assert open_image(dataset, 0).read() == stream.getvalue()
-    one(tmp_path, shape("polygon", SQUARE), imageData=data, imagePath=None)
+    write_shapes(tmp_path, shape("polygon", SQUARE), imageData=data, imagePath=None)
     (tmp_path / "a.png").unlink()
     assert open_dataset(tmp_path)[0].path == tmp_path / "a.png"
-    one(tmp_path, shape("polygon", SQUARE), imageData="AAAA", imagePath="b.png")
+    write_shapes(tmp_path, shape("polygon", SQUARE), imageData="AAAA", imagePath="b.png")
     (tmp_path / "a.png").unlink()
     with pytest.raises(ImageError, match=r"b\.png is not an image of a known kind"):
         open_dataset(tmp_path)[0]
@@ -193,7 +193,7 @@ def test_a_size_that_is_absent_is_the_images(tmp_path, sizes, kind):
         "polygon": shape("polygon", [[10, 5], [30, 5], [30, 20], [10, 20]]),
         "mask": shape("mask", [[10, 5], [29, 19]], mask=png(np.ones((15, 20)))),
     }
-    data = one(tmp_path, drawn[kind], imageHeight=sizes[0], imageWidth=sizes[1])
+    data = write_shapes(tmp_path, drawn[kind], imageHeight=sizes[0], imageWidth=sizes[1])
     assert areas(open_dataset(data)[0]) == [300, 48 * 64 - 300]
     content = json.loads((tmp_path / "a.json").read_text())
     del content["imageHeight"], content["imageWidth"]
@@ -202,7 +202,7 @@ def test_a_size_that_is_absent_is_the_images(tmp_path, sizes, kind):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"imageHeight": -48}, "imageHeight is -48: expected a whole number from 0"),
         ({"imageWidth": [64]}, "imageWidth: expected a number, got array"),
@@ -212,10 +212,10 @@ def test_a_size_that_is_absent_is_the_images(tmp_path, sizes, kind):
         ({"imageData": 7}, "imageData: expected str | null, got int"),
     ],
 )
-def test_a_field_that_is_none_is_named_in_one_line(tmp_path, changes, told):
+def test_a_field_that_is_none_is_named_in_one_line(tmp_path, changes, message):
     with pytest.raises(DataError) as refused:
-        open_dataset(one(tmp_path, shape("polygon", SQUARE), version="5", **changes))
-    assert told in str(refused.value) and "\n" not in str(refused.value)
+        open_dataset(write_shapes(tmp_path, shape("polygon", SQUARE), version="5", **changes))
+    assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
 def pair(folder, named, **changes):
@@ -250,14 +250,14 @@ def test_a_file_that_may_be_of_either_of_two_images_is_refused(tmp_path):
 
 
 def test_two_files_of_one_image_are_refused(tmp_path):
-    one(tmp_path, shape("polygon", SQUARE))
+    write_shapes(tmp_path, shape("polygon", SQUARE))
     write_json(tmp_path / "other.json", labelme_content("a.png", [("cat", [INSIDE])]))
     with pytest.raises(DataError, match=r"a\.json and other\.json both label a\.png: keep one"):
         open_dataset(tmp_path)
 
 
 def test_a_group_of_masks_and_polygons_is_one_object(tmp_path):
-    data = one(
+    data = write_shapes(
         tmp_path,
         shape("mask", [[10, 5], [29, 19]], group_id="7", mask=png(np.ones((15, 20)))),
         shape("rectangle", [[20, 10], [40, 20]], group_id=7.0),
@@ -269,14 +269,14 @@ def test_a_group_of_masks_and_polygons_is_one_object(tmp_path):
 def test_masks_for_an_image_of_another_size_are_refused(tmp_path):
     mask = shape("mask", [[10, 5], [29, 19]], mask=png(np.ones((15, 20))))
     with pytest.raises(DataError, match=r"a\.png has 64 x 48 pixels, .*a\.json are for 9000"):
-        open_dataset(one(tmp_path, mask, imageHeight=9000, imageWidth=9000))
+        open_dataset(write_shapes(tmp_path, mask, imageHeight=9000, imageWidth=9000))
 
 
 def test_masks_are_placed_where_they_lie_and_cut_at_the_edge(tmp_path):
     drawn = np.random.default_rng(0).random((20, 30)) < 0.5
     for left, top in ((0, 0), (30, 20), (50, 40), (-10, -5), (-29, 47)):
         mask = shape("mask", [[left, top], [left + 29, top + 19]], mask=png(drawn))
-        sample = open_dataset(one(tmp_path, mask))[0]
+        sample = open_dataset(write_shapes(tmp_path, mask))[0]
         whole = np.zeros((48 + 80, 64 + 80), bool)
         whole[40 + top : 60 + top, 40 + left : 70 + left] = drawn
         assert np.array_equal(sample.mask(1), whole[40:88, 40:104])
@@ -294,9 +294,11 @@ UNFINISHED = {
 @pytest.mark.parametrize("kind", UNFINISHED)
 def test_one_unfinished_shape_does_not_refuse_the_folder(tmp_path, kind):
     """LabelMe's own export ends at a polygon of two points."""
-    data = one(tmp_path, shape("polygon", SQUARE), shape(kind, UNFINISHED[kind], "dog"))
-    told = f"shape 2 \\(dog\\) is a {kind or 'polygon'} of {len(UNFINISHED[kind])} points: left out"
-    with pytest.warns(DataWarning, match=rf"a\.json: {told}; shapes with too few points: 1"):
+    data = write_shapes(tmp_path, shape("polygon", SQUARE), shape(kind, UNFINISHED[kind], "dog"))
+    message = (
+        f"shape 2 \\(dog\\) is a {kind or 'polygon'} of {len(UNFINISHED[kind])} points: left out"
+    )
+    with pytest.warns(DataWarning, match=rf"a\.json: {message}; shapes with too few points: 1"):
         dataset = open_dataset(data)
     assert areas(dataset[0])[0] > 900 and dataset.labels.names == ("cat", "background")
     assert "shapes with too few points are left out: 1" in describe(dataset)

@@ -57,8 +57,8 @@ def test_shares_count_from_the_image_as_it_is_seen(tmp_path):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("0 0.5 0.5 0.2", "line 2 is no class followed by"),
-        ("0 0.1 0.1 0.2 0.1 0.2", "line 2 is no class followed by"),
+        ("0 0.5 0.5 0.2", "line 2 is not a class followed by"),
+        ("0 0.1 0.1 0.2 0.1 0.2", "line 2 is not a class followed by"),
         ("2 0.1 0.1 0.2 0.1 0.2 0.2", "line 2 is of class 2, but 2 are named"),
         ("cat 0.1 0.1 0.2 0.1 0.2 0.2", "line 2 has 'cat' where a number should be"),
         ("0 nan 0.1 0.2 0.1 0.2 0.2", "line 2 has coordinates"),
@@ -76,8 +76,8 @@ def test_lines_that_are_no_objects_are_named(tmp_path, line, reason):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("train: images/gone\nnames: [cat, cap]", "names 'images/gone', which is not there"),
-        ("train: labels\nnames: [cat, cap]", "train is 'labels', where no images are"),
+        ("train: images/gone\nnames: [cat, cap]", "names 'images/gone', which does not exist"),
+        ("train: labels\nnames: [cat, cap]", "train is 'labels', which contains no images"),
         ("train: images/train\nnames: {0: cat, 2: cap}", "number them from 0 on"),
         ("train: images/train\nnames: 3", "names should list the classes"),
         ("train: images/train\nnames: [", "cannot be read as YAML"),
@@ -170,12 +170,12 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         (BOMB + "train: images/train\nnames: *i\n", "its aliases stand for more than"),
         ("train: images/train\nnames: " + "[" * 5000, "cannot be read as YAML"),
-        (f"train: {'x' * 100_000}\nnames: [cat, cap]", r"names 'x{79}\.\.\., which is not there"),
-        ('train: "a\\0b"\nnames: [cat, cap]', "which is not there"),
+        (f"train: {'x' * 100_000}\nnames: [cat, cap]", r"names 'x{79}\.\.\., which does not exist"),
+        ('train: "a\\0b"\nnames: [cat, cap]', "which does not exist"),
         ("train: images/train\nnc: 3\nnames: [cat, cap]", "nc is 3, but 2 names are listed"),
         ("train: images/train\nnc: 3\nnames: &n [*n]", "nc is 3, but 1 names are listed"),
         ("train: !!timestamp 2001-99-99x\nnames: [cat, cap]", "cannot be read as YAML"),
-        ("train:\nnames: [cat, cap]", "train is None, where no images are"),
+        ("train:\nnames: [cat, cap]", "train is None, which contains no images"),
     ],
 )
 def test_a_hostile_yaml_is_one_line_at_once(tmp_path, text, reason):
@@ -188,7 +188,7 @@ def test_a_hostile_yaml_is_one_line_at_once(tmp_path, text, reason):
 
 
 @pytest.mark.parametrize(
-    ("rest", "told"),
+    ("rest", "message"),
     [
         ("val: images/val\ntest:\n", "test of data.yaml is empty: left out"),
         (
@@ -198,13 +198,13 @@ def test_a_hostile_yaml_is_one_line_at_once(tmp_path, text, reason):
         ("val: images/val\ntest: ''\n", "test of data.yaml is empty: left out"),
     ],
 )
-def test_a_test_split_that_is_not_there_is_left_out(tmp_path, rest, told):
+def test_a_test_split_that_is_not_there_is_left_out(tmp_path, rest, message):
     """Ultralytics' and Roboflow's YAMLs name one, whether it was exported or not."""
     data = write_yolo(tmp_path / "data")
     (data / "data.yaml").write_text(f"train: images/train\n{rest}names: [cat, cap]\n")
     assert split_names(data, DatasetOptions()) == ("train", "val")
     dataset = open_dataset(data, "val")
-    assert len(dataset) == 5 and told in notes(dataset)
+    assert len(dataset) == 5 and message in notes(dataset)
 
 
 @pytest.mark.parametrize("val", ["val:\n", "val: []\n", "val: nowhere\n", ""])
@@ -260,7 +260,7 @@ WRONG_NUMBERS = {
 @pytest.mark.parametrize("write", [write_yolo, write_plain_yolo], ids=["YAML", "no YAML"])
 @pytest.mark.parametrize("case", WRONG_NUMBERS)
 def test_numbers_in_another_notation_are_named_with_file_and_line(tmp_path, case, write):
-    """Elsewhere a folder without YAML "holds no dataset that is known here"."""
+    """Elsewhere a folder without YAML "contains no dataset in a known format"."""
     line, reason = WRONG_NUMBERS[case]
     data = write(tmp_path / "data")
     for file in (data / "labels").rglob("*.txt"):

@@ -80,7 +80,7 @@ class Classes:
         more = f" and {len(values) - 1} more" if len(values) > 1 else ""
         return DataError(
             f"{file} has {what}{more} ({len(codes)} pixels), which none of the "
-            f"{len(self.labels)} classes has ({self.notes}): mend the map or the table"
+            f"{len(self.labels)} classes has ({self.notes}): correct the map or the table"
         )
 
 
@@ -288,7 +288,7 @@ def classes_from_occurrence(
     is_255_unused = not coloured and IGNORE_LABEL not in values
     if is_255_unused:
         label_of[IGNORE_LABEL] = IGNORED
-    notes = f"named by {'colour' if coloured else 'value'}, for no table names them"
+    notes = f"named by {'colour' if coloured else 'value'} because no table names them"
     voids = [known_names.get(v, str(v)) for v in ignored] or [str(IGNORE_LABEL)] * is_255_unused
     notes += f", ignored: {', '.join(voids)}" if voids else ""
     notes += f"; {evidence}" if evidence else ""
@@ -308,7 +308,9 @@ def rename_classes(classes: Classes, names: tuple[str, ...]) -> Classes:
     """
     old = classes.labels
     if len(names) != len(old):
-        raise DataError(f"{len(names)} names, but the maps have {len(old)} classes: give as many")
+        raise DataError(
+            f"{len(names)} names, but the maps have {len(old)} classes: give one name per class"
+        )
     valid = [place for place, name in enumerate(names) if not is_void(name)]
     if not valid:
         raise DataError(f"all names mean that nothing is known: {', '.join(names)}")

@@ -82,7 +82,7 @@ def read_npz(file: File) -> Shaped[np.ndarray, "..."]:
         raise
     except Exception as error:  # zipfile and numpy raise many types of exceptions for damaged files
         reason = one_line(error)
-        raise DataError(f"{file} is no array of numbers ({reason}): save it again") from error
+        raise DataError(f"{file} is not an array of numbers ({reason}): save it again") from error
 
 
 def check_header(member: Any, file: File) -> None:

@@ -66,7 +66,7 @@ def read_map_file(file: File) -> StoredMap:
         raise
     except UnidentifiedImageError:
         raise DataError(
-            f"{file} cannot be read as a mask: it is no image of a known kind"
+            f"{file} cannot be read as a mask: it is not an image in a known format"
         ) from None
     except Exception as error:  # image decoders raise many types of exceptions for damaged files
         reason = one_line(error)

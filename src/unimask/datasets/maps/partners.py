@@ -224,7 +224,7 @@ def read_list(path: Path) -> set[str]:
     try:
         lines = path.read_text(errors="replace").split("\n")
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): mend it") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}): check the file") from error
     return {parse_key(PurePath(line.split()[0]).stem)[0] for line in lines if line.strip()}
 
 

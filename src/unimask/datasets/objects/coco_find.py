@@ -143,7 +143,7 @@ def unlabelled_format(jsons: Sequence[CocoJson]) -> DetectedDataset | None:
 
     def refuse(options: DatasetOptions) -> Dataset:
         raise UnlabelledError(
-            f"{first.path} is no dataset of COCO: {first.missing}; add the JSON that has the labels"
+            f"{first.path} is not a COCO dataset: {first.missing}; add the JSON that has the labels"
         )
 
     reason = f"{first.path.name} has lists of COCO"

@@ -67,7 +67,7 @@ class CocoPanoptic:
         classes = [category for category in categories if not is_void(str(category.name))]
         voids = [str(category.name) for category in categories if is_void(str(category.name))]
         if not classes:
-            raise DataError(f"{annotations} lists no categories: it is no COCO panoptic JSON")
+            raise DataError(f"{annotations} lists no categories: it is not a COCO panoptic JSON")
         names = tuple(str(category.name) for category in classes)
         things = tuple(bool(category.isthing) for category in classes)
         ids = numeric_ids([category.id for category in classes])
@@ -181,7 +181,7 @@ class CocoPanoptic:
         if category not in self.category_ids and category not in self.void_ids:
             raise DataError(
                 f"{self.annotations} has a segment of category {category}, which is not among its "
-                f"{len(self.category_ids)} categories: add it or mend the segment"
+                f"{len(self.category_ids)} categories: add it or correct the segment"
             )
         return self.category_ids.get(category)
 

@@ -83,7 +83,7 @@ class CocoReader:
         """
         for what, listed in (("images", self.images), ("categories", self.categories)):
             if not listed:
-                raise DataError(f"{self.path} lists no {what}: it is no COCO instances JSON")
+                raise DataError(f"{self.path} lists no {what}: it is not a COCO instances JSON")
         self.check_outlines()
         self.check_listed()
 

@@ -254,7 +254,9 @@ def shape_mask(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:
         try:
             flat = [float(value) for value in re.split("[,;]", shape.points)]
         except ValueError:
-            raise DataError(f"is no polygon: points={shape.points[:20]!r}; draw it again") from None
+            raise DataError(
+                f"is not a polygon: points={shape.points[:20]!r}; draw it again"
+            ) from None
     elif tag == "box":
         flat = rectangle_polygon(*parse_numbers(tag, shape, BOX_CORNERS))
     else:
@@ -277,7 +279,7 @@ def decode_run_lengths(rle: str, width: int, height: int, size: tuple[int, int])
     try:
         counts = [int(count) for count in rle.split(",")]
     except ValueError:
-        raise DataError(f"is no mask: rle={rle[:20]!r}; draw it again") from None
+        raise DataError(f"is not a mask: rle={rle[:20]!r}; draw it again") from None
     if min(counts) < 0 or sum(counts) != width * height:
         raise DataError(f"has run lengths that do not add up to {width} x {height}: redo it")
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
@@ -292,5 +294,5 @@ def parse_numbers(tag: str, shape: CvatShape, keys: tuple[str, str, str, str]) -
     values = [parse_float(getattr(shape, key)) for key in keys]
     absent = [key for key, value in zip(keys, values, strict=True) if isnan(value)]
     if absent:
-        raise DataError(f"is no {tag}: it lacks {', '.join(absent)}; draw it again")
+        raise DataError(f"is not a {tag}: it lacks {', '.join(absent)}; draw it again")
     return values

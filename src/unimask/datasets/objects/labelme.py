@@ -63,7 +63,7 @@ def find_labelme(folder: Path) -> DetectedDataset | None:
         splits.pop(ALL_IMAGES)
     others = sorted(set(jsons) - set(files))
     note = (
-        f"JSON files of other kinds are passed over: {len(others)}, such as {others[0].name}"
+        f"JSON files of other kinds are ignored: {len(others)}, such as {others[0].name}"
         if others
         else ""
     )

@@ -65,7 +65,8 @@ def find_labelme_images(
             images.append(PackedFile(embedded, row, virtual_path))
         else:
             raise DataError(
-                f"{file} names the image {content.imagePath!r}, which is not there: put it beside "
+                f"{file} names the image {content.imagePath!r}, which does not exist: put it "
+                "beside "
                 "the file"
             )
     check_duplicates(files, images)

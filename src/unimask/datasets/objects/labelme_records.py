@@ -135,7 +135,7 @@ def embedded_image(file: Path) -> bytes:
     try:
         return base64.b64decode(read_labelme(file).imageData or "", validate=False)
     except ValueError as error:
-        raise DataError(f"{file}: its imageData is no base64 ({error}): save it again") from None
+        raise DataError(f"{file}: its imageData is not base64 ({error}): save it again") from None
 
 
 def shape_mask(shape: LabelmeShape, size: tuple[int, int]) -> Mask:
@@ -152,9 +152,9 @@ def shape_mask(shape: LabelmeShape, size: tuple[int, int]) -> Mask:
     kind, count = shape.kind, len(shape.points)
     points = np.array(shape.points, np.float64).reshape(-1, 2)
     if not np.isfinite(points).all():
-        raise DataError("has points that are no numbers: draw it again")
+        raise DataError("has points that are not numbers: draw it again")
     if np.abs(points).max(initial=0) > MAX_COORDINATE:
-        raise DataError("has coordinates that are no place in an image: draw it again")
+        raise DataError("has coordinates too large for an image: draw it again")
     flat = points.ravel().tolist()
     if kind == "mask" or kind == "circle" or (kind == "rectangle" and count != 4):
         if count != 2:
@@ -189,5 +189,5 @@ def decode_mask(text: str | None, size: tuple[int, int]) -> np.ndarray:
             if shape[0] <= size[0] and shape[1] <= size[1]:  # excludes decompression bombs
                 return np.asarray(image.convert("L")) > 0
     except Exception as error:  # image decoders raise many types of exceptions
-        raise DataError(f"has a mask that is no image ({error}): draw it again") from None
+        raise DataError(f"has a mask that is not an image ({error}): draw it again") from None
     raise DataError(f"has a mask of {shape[1]} x {shape[0]}, larger than its image: draw it again")

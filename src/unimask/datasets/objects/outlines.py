@@ -37,13 +37,13 @@ def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
         try:
             points = np.asarray(polygon, np.float64)
         except (TypeError, ValueError, OverflowError):
-            raise DataError("has coordinates that are no numbers: draw it again") from None
+            raise DataError("has coordinates that are not numbers: draw it again") from None
         if points.ndim == 2 and points.shape[1] == 2:
             points = points.ravel()
         if points.ndim != 1 or len(points) % 2:
-            raise DataError("has a polygon that is no list x0, y0, x1, y1, ...: export it again")
+            raise DataError("has a polygon that is not a list x0, y0, x1, y1, ...: export it again")
         if not np.abs(points).max(initial=0) < MAX_COORDINATE:
-            raise DataError("has coordinates that are no place in an image: draw it again")
+            raise DataError("has coordinates too large for an image: draw it again")
         if len(points) >= 2 * MIN_CORNERS:
             checked.append(points)
     return checked

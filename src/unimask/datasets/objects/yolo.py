@@ -85,7 +85,7 @@ def find_yaml_splits(file: Path) -> tuple[dict[str, str], list[str]]:
             is_empty = not any(has_images(place) for place in split_paths(file, content, key))
             reason = "has no images" if content.get(key) else "is empty"
         except DataError:
-            is_empty, reason = True, f"is {shorten(content[key])}, which is not there"
+            is_empty, reason = True, f"is {shorten(content[key])}, which does not exist"
         if is_empty and split != "train":
             notes.append(f"{key} of {file.name} {reason}: left out")
         else:
@@ -233,7 +233,7 @@ def read_names(file: Path, content: dict[Any, Any]) -> Names:
     if not isinstance(names, list) or not names:
         raise DataError(f"{file}: names should list the classes, or number them from 0 on")
     if isinstance(count, int) and count != len(names):
-        raise DataError(f"{file}: nc is {count}, but {len(names)} names are listed: mend one")
+        raise DataError(f"{file}: nc is {count}, but {len(names)} names are listed: correct one")
     return tuple(str(name) for name in names)
 
 
@@ -254,7 +254,7 @@ def find_split_images(file: Path, content: dict[Any, Any], key: str) -> tuple[li
             are_listed = True
     if not images:
         value = shorten(content.get(key))
-        raise DataError(f"{file}: {key} is {value}, where no images are: mend the path")
+        raise DataError(f"{file}: {key} is {value}, which contains no images: correct the path")
     return sorted(set(images)), are_listed
 
 
@@ -286,7 +286,7 @@ def resolve_path(file: Path, root: str, place: str) -> Path:
         if path_exists(candidate):
             return candidate
     raise DataError(
-        f"{file} names {shorten(place)}, which is not there: mend path, train and val in it"
+        f"{file} names {shorten(place)}, which does not exist: correct path, train and val in it"
     )
 
 

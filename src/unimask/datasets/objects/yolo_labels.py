@@ -216,11 +216,11 @@ def read_line(location: str, text: str, classes: int) -> tuple[int, Float[np.nda
         ) from None
     if len(values) != BOX_FIELDS and (len(values) < 1 + 2 * MIN_CORNERS or len(values) % 2 == 0):
         raise DataError(
-            f"{location} is no class followed by x and y of three points or more: mend it"
+            f"{location} is not a class followed by x and y of three points or more: correct it"
         )
     if not np.abs(values[1:]).max() < MAX_COORDINATE:
         raise DataError(
-            f"{location} has coordinates that are no shares of width and height: mend it"
+            f"{location} has coordinates that are not relative to width and height: correct it"
         )
     if not 0 <= values[0] < classes or values[0] % 1:
         raise DataError(f"{location} is of class {values[0]:g}, but {classes} are named, from 0 on")

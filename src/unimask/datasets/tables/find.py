@@ -75,7 +75,7 @@ def find_on_hub(place: Path) -> DetectedDataset:
             load_tables(name, fetch_repository), place, partial(download_class_tables, name)
         )
     except (DataError, MissingExtraError) as error:
-        raise DataError(f"{name} is no folder here; as a name on the Hub, {error}") from error
+        raise DataError(f"{name} is not a local folder; as a name on the Hub, {error}") from error
 
 
 def load_saved(place: str) -> Any:

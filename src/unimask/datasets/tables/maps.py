@@ -38,7 +38,9 @@ def open_packed_maps(
     pairs = {name: pair_columns(tables, name, place, columns) for name in tables}
     files: list[MapFile] = [file for each in pairs.values() for file in each.maps]
     if not pairs[split].maps:
-        raise DataError(f"{place} has nothing in column {columns.map} of {split}: give another")
+        raise DataError(
+            f"{place} has no maps in column {columns.map} of {split}: choose another split"
+        )
 
     def find_tables() -> list[ClassTable]:
         return [*find_class_tables(), *class_list_tables(tables[split].features, place)]

@@ -106,8 +106,8 @@ class Candidates:
         except (DataError, MissingExtraError) as error:
             self.failures.append((format, error))
         except OSError as error:
-            where = error.filename or folder
-            reason = DataError(f"{where} cannot be read: {error.strerror or error}")
+            location = error.filename or folder
+            reason = DataError(f"{location} cannot be read: {error.strerror or error}")
             self.failures.append((format, reason))
         else:
             self.formats += [] if result is None else [result]
@@ -125,10 +125,10 @@ def parse_format(text: str) -> str:
         SettingsError: The name is unknown; the message lists the known ones.
     """
     names = [*(name for name, _, _ in FORMATS), *OTHER_MAP_FORMATS]
-    plain = {normalise_name(name): name for name in names}
+    by_spelling = {normalise_name(name): name for name in names}
     for name, others in FORMAT_ALIASES.items():
-        plain.update(dict.fromkeys(others.split(), name))
-    if (name_found := plain.get(normalise_name(text))) is None:
+        by_spelling.update(dict.fromkeys(others.split(), name))
+    if (name_found := by_spelling.get(normalise_name(text))) is None:
         raise SettingsError(f"--format {text!r} is not known: give one of {', '.join(names)}")
     return name_found
 
@@ -226,9 +226,9 @@ def restrict_to_format(candidates: Candidates, folder: Path, format: str) -> Non
 
 def unknown_format_message(folder: Path) -> str:
     """Return the error message for a folder without a known format."""
-    listed = ", or ".join(what for _, _, what in FORMATS)
+    descriptions = ", or ".join(description for _, _, description in FORMATS)
     damaged = next(invalid_json_clauses(folder), "")
-    return f"{folder} contains no dataset in a known format{damaged}: expected {listed}"
+    return f"{folder} contains no dataset in a known format{damaged}: expected {descriptions}"
 
 
 def invalid_json_clauses(folder: Path) -> Iterator[str]:

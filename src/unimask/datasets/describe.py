@@ -72,15 +72,17 @@ def describe_difference(ours: LabelSet, theirs: LabelSet, here: str, there: str)
         there: Name of the second label set's dataset.
     """
     parts = []
-    for labels, others, where in ((ours, theirs, here), (theirs, ours, there)):
-        alone = [name for name in labels.names if name not in others.names]
-        if alone:
+    for labels, others, dataset_name in ((ours, theirs, here), (theirs, ours, there)):
+        only_here = [name for name in labels.names if name not in others.names]
+        if only_here:
             more = (
-                f" and {len(alone) - MAX_LISTED_CLASSES} more"
-                if len(alone) > MAX_LISTED_CLASSES
+                f" and {len(only_here) - MAX_LISTED_CLASSES} more"
+                if len(only_here) > MAX_LISTED_CLASSES
                 else ""
             )
-            parts.append(f"only {where} has {', '.join(alone[:MAX_LISTED_CLASSES])}{more}")
+            parts.append(
+                f"only {dataset_name} has {', '.join(only_here[:MAX_LISTED_CLASSES])}{more}"
+            )
     kinds = dict(zip(theirs.names, theirs.is_thing, strict=True))
     for number, name in enumerate(ours.names):
         if kinds.get(name, ours.is_thing[number]) != ours.is_thing[number]:

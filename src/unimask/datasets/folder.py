@@ -137,20 +137,21 @@ class DatasetFolder:
 
     def other_format_notes(self, detected: DetectedDataset) -> list[str]:
         """Return a note that names the other formats present in the folder."""
-        own = (
+        own_formats = (
             detected.format,
             *(MAP_FORMATS if detected.format == PANOPTIC else ()),
         )  # its PNGs are maps
         names = dict.fromkeys(
             each.format
             for each in self.candidates.formats
-            if each.format not in own and each.evidence > Evidence.EMPTY
+            if each.format not in own_formats and each.evidence > Evidence.EMPTY
         )
         if not names or self.options.format is not None:
             return []
-        listed = " and ".join(names)
+        formats = " and ".join(names)
         return [
-            f"the folder also has labels as {listed}, which are not read: choose them with --format"
+            f"the folder also has labels as {formats}, which are not read: choose them with "
+            "--format"
         ]
 
     def own_split(self, split: str) -> Dataset:
@@ -270,12 +271,12 @@ def check_class_names(folder: Path, dataset: Dataset, names: tuple[str, ...] | N
     Raises:
         SettingsError: The names differ; the message lists those of the files.
     """
-    own = dataset.labels.names
-    foreground = own[:-1] if own[-1] == "background" else own
-    if names is not None and names not in (own, foreground):
+    file_names = dataset.labels.names
+    foreground = file_names[:-1] if file_names[-1] == "background" else file_names
+    if names is not None and names not in (file_names, foreground):
         raise SettingsError(
             f"--names cannot rename or choose classes here: {folder} names its own "
-            f"({', '.join(own)}); leave --names out, or change them in its files"
+            f"({', '.join(file_names)}); leave --names out, or change them in its files"
         )
 
 
@@ -341,15 +342,15 @@ def open_train_and_val(
         SettingsError: Both are the same split, or an option cannot be used.
     """
     folder = DatasetFolder(Path(path), DatasetOptions(names, channels, format, masks))
-    own = folder.detect(split or val_split).splits
-    if val_split in own:
-        train = folder.own_split(split) if split in own and split else folder.open(split)
+    splits = folder.detect(split or val_split).splits
+    if val_split in splits:
+        train = folder.own_split(split) if split in splits and split else folder.open(split)
         val = folder.own_split(str(val_split))
     elif val_split is not None:
         train, val = folder.open(split or "train"), folder.open(val_split)
-    elif split in (None, "train") or "val" in own:
+    elif split in (None, "train") or "val" in splits:
         train, val = folder.open(split or "train"), folder.open("val")
-    elif split in own:
+    elif split in splits:
         train, val = (
             folder.split_by_rule(str(split), "train"),
             folder.split_by_rule(str(split), "val"),

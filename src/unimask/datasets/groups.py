@@ -198,8 +198,8 @@ def are_related_images(groups: Groups, classes: Sequence[str]) -> bool:
     """Return whether there are several groups of several images, not named like classes."""
     count = sum(map(len, groups.values()))
     in_groups = sum(len(members) for members in groups.values() if len(members) > 1)
-    plain = {letters_only(name) for name in classes}
-    like_classes = sum(letters_only(name.rsplit("/", 1)[-1]) in plain for name in groups)
+    class_letters = {letters_only(name) for name in classes}
+    like_classes = sum(letters_only(name.rsplit("/", 1)[-1]) in class_letters for name in groups)
     return (
         len(groups) > 1
         and len(groups) <= count / 2
@@ -256,7 +256,7 @@ def split_counters(stem: str, max_counters: int = MAX_COUNTERS) -> ImageName:
     """
     if stem.isdecimal():  # the most frequent case, without regular expressions
         return ImageName("", (int(stem[:18]),))
-    rest, numbers, counter, plain = (
+    rest, numbers, counter, num_plain = (
         ROBOFLOW_COPY.sub("", stem) if ".rf." in stem else stem,
         [],
         "",
@@ -267,8 +267,8 @@ def split_counters(stem: str, max_counters: int = MAX_COUNTERS) -> ImageName:
         if (match := FINAL_COUNTER.search(rest)) is not None:
             counter = counter if numbers else match[1].lower()
             number = match[2]
-        elif plain < MAX_PLAIN_NUMBERS and (match := FINAL_NUMBER.search(rest)) is not None:
-            number, plain = match[1], plain + 1
+        elif num_plain < MAX_PLAIN_NUMBERS and (match := FINAL_NUMBER.search(rest)) is not None:
+            number, num_plain = match[1], num_plain + 1
             if numbers and match.start() and rest[match.start()].isdigit():
                 break  # "video2": this number is part of the name
         else:

@@ -87,9 +87,9 @@ def find_images(names: Sequence[str], folders: Iterable[Path], source: Path) -> 
     """
     roots = [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
     plain_names = [normalise_path(name) for name in names]
-    likely = [root for root in roots if plain_names and is_file(root / plain_names[0])]
+    likely_roots = [root for root in roots if plain_names and is_file(root / plain_names[0])]
     paths, missing = list(map(Path, plain_names)), list(range(len(plain_names)))
-    for root in likely or roots:
+    for root in likely_roots or roots:
         candidates = [root / name for name in plain_names]
         absent = missing_indices(candidates)
         if len(absent) < len(missing):
@@ -176,8 +176,8 @@ def missing_images_error(
 
 def missing_indices(paths: Sequence[Path]) -> list[int]:
     """Return the indices of files that do not exist; each folder is listed once."""
-    listed = {folder: list_names(folder) for folder in {path.parent for path in paths}}
-    return [i for i, path in enumerate(paths) if path.name not in listed[path.parent]]
+    names_by_folder = {folder: list_names(folder) for folder in {path.parent for path in paths}}
+    return [i for i, path in enumerate(paths) if path.name not in names_by_folder[path.parent]]
 
 
 def match_path_ends(

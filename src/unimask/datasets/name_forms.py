@@ -15,16 +15,16 @@ def match_names(paths: Sequence[Path], missing: Sequence[int]) -> dict[int, Path
     Files that another path names exactly, or that several missing paths match, are not used.
     """
     absent = set(missing)
-    used = {path for index, path in enumerate(paths) if index not in absent}
+    used_paths = {path for index, path in enumerate(paths) if index not in absent}
     by_folder: dict[Path, list[int]] = {}
     for index in missing:
         by_folder.setdefault(paths[index].parent, []).append(index)
     matches: dict[int, Path] = {}
     for folder, indices in by_folder.items():
-        free = [name for name in list_names(folder) if folder / name not in used]
+        unused = [name for name in list_names(folder) if folder / name not in used_paths]
         for form in NAME_FORMS:
             files, requests = (
-                group_by_form(free, form),
+                group_by_form(unused, form),
                 group_by_form([paths[i].name for i in indices], form),
             )
             for index in indices:
@@ -44,10 +44,10 @@ def list_names(folder: Path) -> frozenset[str]:
 
 def group_by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
     """Group names by their normal form."""
-    known: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name in names:
-        known.setdefault(form(name), []).append(name)
-    return known
+        groups.setdefault(form(name), []).append(name)
+    return groups
 
 
 def compose_unicode(name: str) -> str:

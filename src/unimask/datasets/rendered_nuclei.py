@@ -62,8 +62,8 @@ def draw_centre(
     if centres and random.random() < 0.4:
         angle = random.uniform(0, 2 * np.pi)
         offset = random.uniform(18, 25) * np.array([np.sin(angle), np.cos(angle)])
-        beside = centres[random.integers(len(centres))] + offset
-        return np.clip(beside, 0, np.array(size) - 1)
+        centre = centres[random.integers(len(centres))] + offset
+        return np.clip(centre, 0, np.array(size) - 1)
     return random.uniform((0, 0), np.array(size) - 1)
 
 
@@ -114,10 +114,10 @@ def simulate_exposure(
     lamp = random.uniform(0.3, 0.7, 2)
     away = (rows / light.shape[0] - lamp[0]) ** 2 + (columns / light.shape[1] - lamp[1]) ** 2
     shade = np.exp(-1.1 * away)
-    stray = (
+    stray_light = (
         0.035 + 0.25 * gaussian_filter(light, 22) + 0.005 * smooth_noise(random, light.shape, 40.0)
     )
-    optics = gaussian_filter(light, 1.0) + np.clip(stray, 0, None)
+    optics = gaussian_filter(light, 1.0) + np.clip(stray_light, 0, None)
     photons = random.poisson(optics * shade * MAX_PHOTONS) / MAX_PHOTONS
     sensor = photons + random.normal(0, 0.008, light.shape)
     grey = np.clip(sensor * 215 + 4, 0, 255).astype(np.uint8)

@@ -125,9 +125,9 @@ def read_segment_ids(objects: Path, file: MapFile) -> Integer[np.ndarray, "h w"]
         DataError: One of them cannot be read, or their sizes differ.
     """
     stuff = read_numbers(file).astype(np.int64)
-    beside = objects / file_path(first_file(file)).name
-    things = read_channels(beside)
-    check_size(things[..., 0], beside, stuff.shape, first_file(file))
+    instance_map = objects / file_path(first_file(file)).name
+    things = read_channels(instance_map)
+    check_size(things[..., 0], instance_map, stuff.shape, first_file(file))
     is_stuff = np.array([False, *(not thing for thing in known_labels("ade20k").is_thing)])
     stuff[(stuff < len(is_stuff)) & ~is_stuff[np.minimum(stuff, len(is_stuff) - 1)]] = 0
     thing, number = things[..., 0].astype(np.int64), things[..., 1].astype(np.int64)

@@ -59,15 +59,15 @@ class Classes:
         if self.threshold is not None:
             ids = np.array([label for _, label in sorted(self.label_of.items())], np.int32)
             return ids[(codes >= self.threshold).astype(np.int32)]
-        known = np.array(sorted(self.label_of), np.int64)
-        ids = np.array([self.label_of[code] for code in known.tolist()], np.int32)
-        if known[-1] < 2**16:
+        known_codes = np.array(sorted(self.label_of), np.int64)
+        ids = np.array([self.label_of[code] for code in known_codes.tolist()], np.int32)
+        if known_codes[-1] < 2**16:
             table = np.full(2**16, UNKNOWN, np.int32)
-            table[known] = ids
+            table[known_codes] = ids
             labels = table[codes if codes.dtype.itemsize <= 2 else np.minimum(codes, 2**16 - 1)]
         else:
-            place = np.searchsorted(known, codes).clip(0, len(known) - 1)
-            labels = np.where(known[place] == codes, ids[place], UNKNOWN).astype(np.int32)
+            place = np.searchsorted(known_codes, codes).clip(0, len(known_codes) - 1)
+            labels = np.where(known_codes[place] == codes, ids[place], UNKNOWN).astype(np.int32)
         if labels.size and labels.min() == UNKNOWN:
             raise self.unknown_value_error(file, codes[labels == UNKNOWN])
         return labels
@@ -126,9 +126,11 @@ def classes_without_table(
 ) -> Classes:
     """Return the classes of maps of numbers that have no table."""
     values = scan_values(files, coloured=False)
-    known = recognise_maps(values, [file_path(first_file(file)) for file in files], coloured=False)
-    if known is not None and (names is None or len(names) < len(values)):
-        return classes_from_rows(known.rows(), known.name, coloured=False)
+    known_dataset = recognise_maps(
+        values, [file_path(first_file(file)) for file in files], coloured=False
+    )
+    if known_dataset is not None and (names is None or len(names) < len(values)):
+        return classes_from_rows(known_dataset.rows(), known_dataset.name, coloured=False)
     if interpretation.kind == "binary" and len(values) <= BINARY_CLASSES:
         return binary_classes(interpretation, statistics, ())
     ignored = find_unlabelled_values(values, statistics, names)
@@ -151,9 +153,11 @@ def classes_from_colours(
         rows = [(row, row.colour or 0) for row in table.rows]
         return classes_from_rows(rows, str(table.path), coloured=True)
     values = scan_values(files, coloured=True)
-    known = recognise_maps(values, [file_path(first_file(file)) for file in files], coloured=True)
-    if known is not None:
-        return classes_from_rows(known.rows(), known.name, coloured=True)
+    known_dataset = recognise_maps(
+        values, [file_path(first_file(file)) for file in files], coloured=True
+    )
+    if known_dataset is not None:
+        return classes_from_rows(known_dataset.rows(), known_dataset.name, coloured=True)
     rows = () if table is None else table.rows
     colour_names = {row.colour: row.name for row in rows if row.colour is not None}
     classes = classes_from_occurrence(values, coloured=True, known_names=colour_names)
@@ -166,10 +170,10 @@ def classes_from_colours(
 def table_colour_share(table: ClassTable, statistics: Sequence[MapStatistics]) -> float:
     """Return the share of pixels whose colour is in a table."""
     colours = [row.colour for row in table.rows if row.colour is not None]
-    known = sum(
+    num_known = sum(
         int(each.counts[np.isin(each.displayed_colours, colours)].sum()) for each in statistics
     )
-    return known / max(1, sum(int(each.counts.sum()) for each in statistics))
+    return num_known / max(1, sum(int(each.counts.sum()) for each in statistics))
 
 
 def classes_from_values(
@@ -196,8 +200,8 @@ def classes_from_values(
         values = sorted({value for each in statistics for value in each.values.tolist()})
     largest = max((value for value in values if value not in UNLABELLED_VALUES), default=0)
     if largest == len(rows) and not any(is_void(row.name) for row, code in rows if code == 0):
-        known = recognise([row.name for row, _ in rows]) is not None
-        first = Row("unlabelled" if known else "background")
+        is_known = recognise([row.name for row, _ in rows]) is not None
+        first = Row("unlabelled" if is_known else "background")
         rows = [(first, 0), *((row, code + 1) for row, code in rows)]
     return classes_from_rows(rows, str(table.path), coloured=False)
 
@@ -223,8 +227,8 @@ def classes_from_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured:
     class_colours = tuple(
         None if (c := colours[name]) is None else unpack_colour(c) for name in names
     )
-    voids = [row.name for row, _ in rows if is_void(row.name)]
-    ignored = [*voids, *([] if coloured or len(rows) > IGNORE_LABEL else [str(IGNORE_LABEL)])]
+    void_names = [row.name for row, _ in rows if is_void(row.name)]
+    ignored = [*void_names, *([] if coloured or len(rows) > IGNORE_LABEL else [str(IGNORE_LABEL)])]
     notes = f"names of {Path(source).name}"
     notes += f", ignored: {', '.join(dict.fromkeys(ignored))}" if ignored else ""
     labels = LabelSet(
@@ -289,8 +293,10 @@ def classes_from_occurrence(
     if is_255_unused:
         label_of[IGNORE_LABEL] = IGNORED
     notes = f"named by {'colour' if coloured else 'value'} because no table names them"
-    voids = [known_names.get(v, str(v)) for v in ignored] or [str(IGNORE_LABEL)] * is_255_unused
-    notes += f", ignored: {', '.join(voids)}" if voids else ""
+    void_names = [known_names.get(v, str(v)) for v in ignored] or [
+        str(IGNORE_LABEL)
+    ] * is_255_unused
+    notes += f", ignored: {', '.join(void_names)}" if void_names else ""
     notes += f"; {evidence}" if evidence else ""
     return Classes(labels, label_of, coloured, notes)
 
@@ -311,15 +317,15 @@ def rename_classes(classes: Classes, names: tuple[str, ...]) -> Classes:
         raise DataError(
             f"{len(names)} names, but the maps have {len(old)} classes: give one name per class"
         )
-    valid = [place for place, name in enumerate(names) if not is_void(name)]
-    if not valid:
+    valid_places = [place for place, name in enumerate(names) if not is_void(name)]
+    if not valid_places:
         raise DataError(f"all names mean that nothing is known: {', '.join(names)}")
-    colours = tuple(old.colours[place] for place in valid) if old.colours else ()
+    colours = tuple(old.colours[place] for place in valid_places) if old.colours else ()
     labels = LabelSet(
-        tuple(names[p] for p in valid), tuple(old.is_thing[p] for p in valid), colours
+        tuple(names[p] for p in valid_places), tuple(old.is_thing[p] for p in valid_places), colours
     )
-    places = {place: number for number, place in enumerate(valid)}
+    places = {place: number for number, place in enumerate(valid_places)}
     label_of = {code: places.get(place, IGNORED) for code, place in classes.label_of.items()}
-    voids = [name for name in names if is_void(name)]
-    notes = classes.notes + (f", and {', '.join(voids)}" if voids else "")
+    void_names = [name for name in names if is_void(name)]
+    notes = classes.notes + (f", and {', '.join(void_names)}" if void_names else "")
     return Classes(labels, label_of, classes.coloured, notes, classes.threshold)

@@ -279,8 +279,6 @@ def check_class_codes(labelled: Sequence[MapStatistics], num_gapless: int) -> No
         ):
             raise DataError(
                 f"{labelled[0].file} has values such as {values[-1]}, which look like {base} * "
-                "class "
-                f"+ number of an object: {FORMAT_ADVICE}; the first drops the classes, the second "
-                "makes "
-                "each value a class"
+                f"class + number of an object: {FORMAT_ADVICE}; the first drops the classes, the "
+                "second makes each value a class"
             )

@@ -73,12 +73,12 @@ def sets_with_numbers(
         is_only_set: Whether there are no other images, so that maps in any folder may belong to
             these.
     """
-    fitting = [map_set for map_set in maps if map_set.files.keys() <= images.files.keys()]
+    subsets = [map_set for map_set in maps if map_set.files.keys() <= images.files.keys()]
     image_folder = images.folders[-1:]
     named_after_images = [
-        e for e in fitting if any(starts_with_folder(name, image_folder) for name in e.folders)
+        e for e in subsets if any(starts_with_folder(name, image_folder) for name in e.folders)
     ]
-    return named_after_images or (fitting if is_only_set else [])
+    return named_after_images or (subsets if is_only_set else [])
 
 
 def starts_with_folder(name: str, folders: tuple[str, ...]) -> bool:

@@ -40,8 +40,8 @@ class KnownMaps:
             red << 16 | green << 8 | blue for red, green, blue in filter(None, labels.colours)
         ]
         codes = colours if self.coloured else range(len(labels))
-        named = zip(labels.names, colours, codes, strict=True)
-        classes = [(Row(name, colour), code) for name, colour, code in named]
+        classes_with_colour = zip(labels.names, colours, codes, strict=True)
+        classes = [(Row(name, colour), code) for name, colour, code in classes_with_colour]
         return [*classes, *((Row(VOID), code) for code in self.void)]
 
 
@@ -77,14 +77,14 @@ def recognise_maps(
         The recognised maps; None if there are none.
     """
     value_set = set(values) - (set() if coloured else {IGNORE_LABEL})
-    for known in KNOWN_MAPS:
-        codes = {code for _, code in known.rows()}
-        class_share = len(value_set - set(known.void)) / (len(codes) - len(known.void))
+    for candidate in KNOWN_MAPS:
+        codes = {code for _, code in candidate.rows()}
+        class_share = len(value_set - set(candidate.void)) / (len(codes) - len(candidate.void))
         has_values = (
-            known.coloured == coloured and value_set <= codes and class_share >= MIN_CLASS_SHARE
+            candidate.coloured == coloured and value_set <= codes and class_share >= MIN_CLASS_SHARE
         )
         if has_values and (
-            known.files is None or all(known.files.fullmatch(p.stem) for p in paths)
+            candidate.files is None or all(candidate.files.fullmatch(p.stem) for p in paths)
         ):
-            return known
+            return candidate
     return None

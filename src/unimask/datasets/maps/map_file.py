@@ -96,7 +96,7 @@ def decode_map(image: Image.Image, file: File) -> StoredMap:
             return StoredMap(number_pages(masks, (image.height, image.width), file), is_paged=True)
         image.seek(0)
     image.load()
-    lossy = image.format in LOSSY_FORMATS
+    is_lossy = image.format in LOSSY_FORMATS
     image = rotate_upright(image, str(file))
     mode = image.mode
     palette = np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
@@ -107,7 +107,7 @@ def decode_map(image: Image.Image, file: File) -> StoredMap:
         return StoredMap(select_label_channels(pixels[..., :-1], pixels[..., -1], file))
     if mode not in ("1", "L", "RGB", "F") and not mode.startswith("I"):
         raise DataError(f"{file} is a {mode} image: a label map has one channel, or RGB colours")
-    return StoredMap(remove_tint(pixels) if lossy and mode == "RGB" and pixels.size else pixels)
+    return StoredMap(remove_tint(pixels) if is_lossy and mode == "RGB" and pixels.size else pixels)
 
 
 def remove_tint(pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w ..."]:
@@ -127,9 +127,9 @@ def select_label_channels(
     Raises:
         DataError: Colours and alpha both vary, and neither determines the other.
     """
-    plain = colours[..., 0] if colours.shape[2] == 1 else colours
+    colour_map = colours[..., 0] if colours.shape[2] == 1 else colours
     if not alpha.size or (alpha == 255).all():
-        return plain
+        return colour_map
     packed = np.zeros(alpha.shape, np.int64)
     for channel in range(colours.shape[2]):
         packed = packed << 8 | colours[..., channel]
@@ -137,7 +137,7 @@ def select_label_channels(
     if distinct == 1 or (distinct > MAX_COLOURS and alpha.min() < alpha.max()):
         return alpha
     if len(np.unique(packed << 8 | alpha)) == distinct:
-        return plain
+        return colour_map
     raise DataError(
         f"{file} has an alpha channel that tells apart what its colours do not: save the labels "
         "in one channel, or as colours without alpha"

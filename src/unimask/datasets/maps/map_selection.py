@@ -218,16 +218,20 @@ def build_selection(
         )
     counts = Counter(classes)
     classes = tuple(n if counts[n] > 1 else c for n, c in zip(names, classes, strict=False))
-    joined = bool(multiple_masks)
+    has_several_masks = bool(multiple_masks)
     return MapSelection(
-        tuple(names), classes, joined, masks_are_objects and joined, notes=tuple(all_notes)
+        tuple(names),
+        classes,
+        has_several_masks,
+        masks_are_objects and has_several_masks,
+        notes=tuple(all_notes),
     )
 
 
 def class_from_set_name(name: str) -> str | None:
     """Return the class that a map set is named after; None if its name is not that of a class."""
     parts = name.split("*")[0].split("/")
-    return next((found for part in parts if (found := class_from_name(part))), None)
+    return next((name_class for part in parts if (name_class := class_from_name(part))), None)
 
 
 def check_annotators(multiple_masks: Sequence[tuple[FileSet, str]]) -> None:
@@ -272,9 +276,9 @@ def sample_images(layout: Layout) -> Images:
     """Return the maps of some images; images with several maps take precedence."""
     images: Images = []
     for match in layout.matches:
-        named = list(zip(name_map_sets(match), match.map_sets, strict=True))
+        named_sets = list(zip(name_map_sets(match), match.map_sets, strict=True))
         for key in match.images.files:
-            maps = {name: each.files[key] for name, each in named if key in each.files}
+            maps = {name: each.files[key] for name, each in named_sets if key in each.files}
             images += [maps] if maps else []
     with_several = [maps for maps in images if len(maps) > 1] or images
     return with_several[:: -(-len(with_several) // MAX_COMPARED_IMAGES)]
@@ -358,9 +362,9 @@ def iou(one: Bool[np.ndarray, "h w"] | None, other: Bool[np.ndarray, "h w"] | No
 def ambiguous_maps_error(folder: Path, names: Sequence[str], images: Images) -> DataError:
     """Build the error that lists the rivals and the option that decides."""
     example = next(iter(images[0].values()))
-    listed = ", ".join(names)
+    set_list = ", ".join(names)
     classes = ",".join(names[:2])
     return DataError(
-        f"{folder} has several maps for one image, such as {example.name}: {listed}; choose one by "
-        f"--masks {names[0]} (masks=), or read masks of one class each by --masks {classes}"
+        f"{folder} has several maps for one image, such as {example.name}: {set_list}; choose one "
+        f"by --masks {names[0]} (masks=), or read masks of one class each by --masks {classes}"
     )

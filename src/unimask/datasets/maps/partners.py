@@ -137,11 +137,11 @@ def match_folders(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Ma
 
     Maps with the names of the images take precedence ("masks/p00.png" beside "masks/p00/0.png").
     """
-    found = find_mask_folders(images, maps)
-    owned = {each.folders for _, masks in found for each in masks.values()}
-    if not found or match_names(images, [each for each in maps if each.folders not in owned]):
+    matches = find_mask_folders(images, maps)
+    owned = {each.folders for _, masks in matches for each in masks.values()}
+    if not matches or match_names(images, [each for each in maps if each.folders not in owned]):
         return []
-    return [Match(photos, tuple(masks.values()), tuple(masks)) for photos, masks in found]
+    return [Match(photos, tuple(masks.values()), tuple(masks)) for photos, masks in matches]
 
 
 def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Match]:
@@ -268,20 +268,22 @@ def sample_files(each: FileSet, count: int = 3) -> list[Path]:
 
 def find_map_sets(images: FileSet, candidates: Sequence[FileSet]) -> list[FileSet]:
     """Return the map sets for images of the same split in the nearest folder, most likely first."""
-    fitting = [
+    candidate_sets = [
         map_set
         for map_set in candidates
         if {images.split, map_set.split} in ({images.split}, {images.split, None})
         and partner_share(images, map_set) >= MIN_PARTNER_SHARE
     ]
-    fitting.sort(key=partial(map_set_order, images))
+    candidate_sets.sort(key=partial(map_set_order, images))
     unpainted = [
-        map_set for map_set in fitting if not is_painted((*map_set.folders, map_set.affixes))
+        map_set for map_set in candidate_sets if not is_painted((*map_set.folders, map_set.affixes))
     ]
-    likely = unpainted or fitting[:1]
-    nearest = max((count_shared_folders(images, map_set) for map_set in likely), default=0)
+    likely_sets = unpainted or candidate_sets[:1]
+    nearest = max((count_shared_folders(images, map_set) for map_set in likely_sets), default=0)
     min_shared = min(nearest, max(0, len(images.folders) - 1))
-    return [map_set for map_set in likely if count_shared_folders(images, map_set) >= min_shared]
+    return [
+        map_set for map_set in likely_sets if count_shared_folders(images, map_set) >= min_shared
+    ]
 
 
 def count_shared_folders(images: FileSet, maps: FileSet) -> int:
@@ -291,8 +293,8 @@ def count_shared_folders(images: FileSet, maps: FileSet) -> int:
 
 def partner_share(images: FileSet, maps: FileSet) -> float:
     """Return the share of files in the smaller of two sets that have a partner in the other."""
-    both = sum(key in maps.files for key in images.files)
-    return both / min(len(images.files), len(maps.files))
+    num_shared = sum(key in maps.files for key in images.files)
+    return num_shared / min(len(images.files), len(maps.files))
 
 
 def map_set_order(images: FileSet, maps: FileSet) -> tuple[int, bool, int, str]:

@@ -61,7 +61,7 @@ def map_values(file: MapFile, *, coloured: bool) -> list[int]:
     return values.tolist()
 
 
-def check_num_colours(count: int, where: object) -> None:
+def check_num_colours(count: int, source: object) -> None:
     """Raise if there are more colours than label maps have.
 
     Raises:
@@ -69,7 +69,7 @@ def check_num_colours(count: int, where: object) -> None:
     """
     if count > MAX_COLOURS:
         raise DataError(
-            f"{where} has {count} colours, too many for label maps: save them as PNG, neither "
+            f"{source} has {count} colours, too many for label maps: save them as PNG, neither "
             "smoothed nor as JPEG"
         )
 
@@ -146,9 +146,9 @@ def find_unlabelled_values(
             text = ", ".join(f"{v} ({s:.1f} %)" for v, s in zip(values, share, strict=True))
             raise DataError(
                 f"{file_path(first_file(statistics[0].file)).parent} holds maps of the values "
-                f"{text}: "
-                "255 may be the object itself or mean that nothing is known; give --names (names=) "
-                "with one name per value, in their order, and 'void' for what is unknown"
+                f"{text}: 255 may be the object itself or mean that nothing is known; give "
+                "--names (names=) with one name per value, in their order, and 'void' for what "
+                "is unknown"
             )
     return unlabelled
 

@@ -68,7 +68,7 @@ def read_segments(
             f"{file} has value {codes.max()}, which means nothing in {format}: export the map again"
         )
     counts = np.bincount(codes.ravel())
-    known: list[tuple[int, tuple[int, bool]]] = []
+    segments: list[tuple[int, tuple[int, bool]]] = []
     foreign: list[int] = []
     for code in np.flatnonzero(counts).tolist():
         try:
@@ -81,12 +81,12 @@ def read_segments(
         if meaning is not None and meaning[0] == FOREIGN:
             foreign.append(code)
         elif meaning is not None:
-            known.append((code, meaning))
+            segments.append((code, meaning))
     number = np.zeros(len(counts), np.int32)
-    number[[code for code, _ in known]] = np.arange(1, len(known) + 1)
+    number[[code for code, _ in segments]] = np.arange(1, len(segments) + 1)
     return Objects(
         number[codes],
-        np.array([label for _, (label, _) in known], np.int64),
-        np.array([crowd for _, (_, crowd) in known], bool),
+        np.array([label for _, (label, _) in segments], np.int64),
+        np.array([crowd for _, (_, crowd) in segments], bool),
         np.isin(codes, foreign) if foreign else None,
     )

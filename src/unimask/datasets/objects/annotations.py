@@ -242,8 +242,8 @@ def check_positions(
     ):
         raise DataError(
             f"{origin(int(images[0]), int(annotations.numbers[0]))} and all others lie between 0 "
-            "and 1: "
-            "these are shares of the sides, not pixels; multiply x by the width and y by the height"
+            "and 1: these are shares of the sides, not pixels; multiply x by the width and y by "
+            "the height"
         )
     other_size = (annotations.values[part_starts] != height[part_objects]) | (
         annotations.values[part_starts + 1] != width[part_objects]
@@ -254,15 +254,15 @@ def check_positions(
     if is_bad.any():
         part = int(is_bad.argmax())
         index = int(part_objects[part])
-        where = origin(int(images[index]), int(annotations.numbers[index]))
+        description = origin(int(images[index]), int(annotations.numbers[index]))
         size = int(height[index]), int(width[index])
         if annotations.is_run_length[index]:
             mask = annotations.values[part_starts[part]], annotations.values[part_starts[part] + 1]
             raise DataError(
-                f"{where} has a mask of {mask[1]} x {mask[0]} pixels, its image has {size[1]} x "
-                f"{size[0]} pixels: redo it"
+                f"{description} has a mask of {mask[1]} x {mask[0]} pixels, its image has "
+                f"{size[1]} x {size[0]} pixels: redo it"
             )
-        raise outside_error(where, annotations.part_values(part), size)
+        raise outside_error(description, annotations.part_values(part), size)
 
 
 def check_image_positions(
@@ -306,6 +306,5 @@ def outside_error(origin: str, fifths: Int[np.ndarray, " v"], size: tuple[int, i
     farthest = points[np.argmax(np.abs(points - middle).max(1))]
     return DataError(
         f"{origin} reaches ({farthest[0]:g}, {farthest[1]:g}), but its image has {size[1]} x "
-        f"{size[0]} "
-        "pixels: export labels of that size"
+        f"{size[0]} pixels: export labels of that size"
     )

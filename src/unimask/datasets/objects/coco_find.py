@@ -244,13 +244,13 @@ def find_folder_with(
     """Return the first folder that contains a file, else the first that exists."""
     candidates = list(dict.fromkeys(folders))
     try:
-        fitting = [
+        with_file = [
             place for place in candidates if name and place != excluded and (place / name).is_file()
         ]
     except (OSError, ValueError):
-        fitting = []
+        with_file = []
     existing = (place for place in candidates if place.is_dir() and place != excluded)
-    return fitting[0] if fitting else next(existing, candidates[0])
+    return with_file[0] if with_file else next(existing, candidates[0])
 
 
 def subfolders(folder: Path, levels: int = MAX_SEARCH_DEPTH) -> list[Path]:

@@ -65,7 +65,7 @@ class CocoPanoptic:
             key=category_order,
         )
         classes = [category for category in categories if not is_void(str(category.name))]
-        voids = [str(category.name) for category in categories if is_void(str(category.name))]
+        void_names = [str(category.name) for category in categories if is_void(str(category.name))]
         if not classes:
             raise DataError(f"{annotations} lists no categories: it is not a COCO panoptic JSON")
         names = tuple(str(category.name) for category in classes)
@@ -74,7 +74,7 @@ class CocoPanoptic:
         self.labels = in_known_colours(LabelSet(names, things, category_ids=ids))
         self.category_ids = {category.id: label for label, category in enumerate(classes)}
         self.void_ids = {category.id for category in categories} - self.category_ids.keys()
-        ignored = "".join(f", and so is {name}" for name in voids)
+        ignored = "".join(f", and so is {name}" for name in void_names)
         self.info = DatasetInfo(FORMAT, notes=f"pixels without a segment are ignored{ignored}")
         files = index_by_id(annotations, "images", records["images"])
         self.entries = entries_of(annotations, files, records["annotations"])
@@ -101,10 +101,10 @@ class CocoPanoptic:
         image = read_image(path, channels=self.channels, window=self.window)
         labels = [self.find_label(segment) for segment in entry.segments_info]
         ids = self.read_ids(entry, path, image.shape[:2])
-        labelled = list(zip(entry.segments_info, labels, strict=True))
-        segments = [segment for segment, label in labelled if label is not None]
-        voids = [segment.id for segment, label in labelled if label is None]
-        ids[np.isin(ids, np.array(voids, np.int64))] = 0
+        labelled_segments = list(zip(entry.segments_info, labels, strict=True))
+        segments = [segment for segment, label in labelled_segments if label is not None]
+        void_ids = [segment.id for segment, label in labelled_segments if label is None]
+        ids[np.isin(ids, np.array(void_ids, np.int64))] = 0
         numbers = self.renumber(ids, segments, entry)
         return Sample(
             image=image,
@@ -160,13 +160,13 @@ class CocoPanoptic:
         Raises:
             DataError: The image has an id that the JSON file does not list.
         """
-        known = np.array([0, *(segment.id for segment in segments)], np.int64)
-        order = np.argsort(known)
-        place = np.searchsorted(known[order], ids).clip(0, len(known) - 1)
-        if (known[order][place] != ids).any():
-            stray = int(ids[known[order][place] != ids][0])
+        segment_ids = np.array([0, *(segment.id for segment in segments)], np.int64)
+        order = np.argsort(segment_ids)
+        place = np.searchsorted(segment_ids[order], ids).clip(0, len(segment_ids) - 1)
+        if (segment_ids[order][place] != ids).any():
+            unlisted = int(ids[segment_ids[order][place] != ids][0])
             raise DataError(
-                f"{self.masks / entry.file_name} has segment {stray}, which "
+                f"{self.masks / entry.file_name} has segment {unlisted}, which "
                 f"{self.annotations.name} does not list: export both together"
             )
         return order[place].astype(np.int32)
@@ -239,18 +239,18 @@ def entries_of(
     """
     entries: dict[Any, tuple[CocoImage, CocoPanopticImage]] = {}
     for number, record in enumerate(records):
-        where, image = f"{annotations}: annotations[{number}]", images.get(record.image_id)
+        location, image = f"{annotations}: annotations[{number}]", images.get(record.image_id)
         if image is None:
             raise DataError(
-                f"{where} has image_id {record.image_id!r}, which the file does not list: add the "
-                "image, or remove the annotation"
+                f"{location} has image_id {record.image_id!r}, which the file does not list: add "
+                "the image, or remove the annotation"
             )
         if record.image_id in entries:
-            raise DataError(f"{where} is the second of image {record.image_id!r}: remove one")
+            raise DataError(f"{location} is the second of image {record.image_id!r}: remove one")
         ids = [segment.id for segment in record.segments_info]
         if len(set(ids)) < len(ids):
             twice = Counter(ids).most_common(1)[0][0]
-            raise DataError(f"{where} lists segment {twice} twice: export it again")
+            raise DataError(f"{location} lists segment {twice} twice: export it again")
         entries[record.image_id] = image, record
     return list(entries.values())
 

@@ -81,8 +81,8 @@ class CocoReader:
         Raises:
             DataError: A list is missing, or an item refers to an id that is not listed.
         """
-        for what, listed in (("images", self.images), ("categories", self.categories)):
-            if not listed:
+        for what, items in (("images", self.images), ("categories", self.categories)):
+            if not items:
                 raise DataError(f"{self.path} lists no {what}: it is not a COCO instances JSON")
         self.check_outlines()
         self.check_listed()
@@ -92,8 +92,8 @@ class CocoReader:
         number = self.image_numbers.setdefault(image.id, len(self.image_numbers))
         self.check_unique_id("images", number, number in self.images, item["id"])
         height, width = int(image.height or 0), int(image.width or 0)
-        known = height > 0 and width > 0
-        self.images[number] = (image.file_name, height * known, width * known)
+        has_size = height > 0 and width > 0
+        self.images[number] = (image.file_name, height * has_size, width * has_size)
 
     def add_category(self, category: CocoCategory, item: Mapping[str, Any]) -> None:
         """Add a category."""
@@ -101,15 +101,17 @@ class CocoReader:
         self.check_unique_id("categories", number, number in self.categories, item["id"])
         self.categories[number] = category
 
-    def check_unique_id(self, key: str, number: int, listed: bool, spelled: object) -> None:
+    def check_unique_id(self, key: str, number: int, is_listed: bool, spelling: object) -> None:
         """Raise if another item has the same id, even in another spelling ("0" and 0).
 
         Raises:
             DataError: Another item has the id; the message shows both spellings.
         """
-        first = self.id_spellings.setdefault((key, number), spelled)
-        if listed:
-            ids = f"id {first!r}" if repr(first) == repr(spelled) else f"ids {first!r}, {spelled!r}"
+        first = self.id_spellings.setdefault((key, number), spelling)
+        if is_listed:
+            ids = (
+                f"id {first!r}" if repr(first) == repr(spelling) else f"ids {first!r}, {spelling!r}"
+            )
             raise DataError(f"{self.path} lists two {key} of {ids}, which is one id: renumber one")
 
     def add_annotation(self, annotation: CocoAnnotation, item: Mapping[str, Any]) -> None:
@@ -147,11 +149,12 @@ class CocoReader:
             UnlabelledError: No object has an outline.
         """
         if (self.boxes or self.without_outline) and len(self.boxes) >= len(self.objects.labels):
-            what = "boxes only" if self.boxes else "annotations without outlines only"
+            content = "boxes only" if self.boxes else "annotations without outlines only"
             raise UnlabelledError(
-                f"{self.path} has {what} (the first is {[*self.boxes, *self.without_outline][0]}), "
-                "but "
-                "segmentation needs outlines: label polygons, or export the dataset as segmentation"
+                f"{self.path} has {content} (the first is "
+                f"{[*self.boxes, *self.without_outline][0]}), "
+                "but segmentation needs outlines: label polygons, or export the dataset as "
+                "segmentation"
             )
         if self.boxes:
             warn_left_out(
@@ -161,8 +164,7 @@ class CocoReader:
         if self.without_outline:
             warn_left_out(
                 f"{self.path}: {len(self.without_outline)} annotations have neither an outline nor "
-                "a box (the "
-                f"first is {self.without_outline[0]}): left out"
+                f"a box (the first is {self.without_outline[0]}): left out"
             )
 
     def check_listed(self) -> None:
@@ -171,17 +173,16 @@ class CocoReader:
         Raises:
             DataError: An object does; the message names the first one.
         """
-        for what, numbers, listed, used in (
+        for what, numbers, listed_numbers, used_numbers in (
             ("image_id", self.image_numbers, self.images, self.objects.images),
             ("category_id", self.category_numbers, self.categories, self.objects.labels),
         ):
             for value, number in numbers.items():
-                if number not in listed:
-                    name = self.objects.names[used.index(number)]
+                if number not in listed_numbers:
+                    name = self.objects.names[used_numbers.index(number)]
                     raise DataError(
                         f"{self.path}: {describe_annotation(name)} has {what} {value!r}, which the "
-                        "file does "
-                        "not list: add it, or remove the annotation"
+                        "file does not list: add it, or remove the annotation"
                     )
 
     def drop_repeated_images(self) -> None:
@@ -190,19 +191,22 @@ class CocoReader:
         Raises:
             DataError: Several entries have objects; those of one would be background of the other.
         """
-        used, entries = set(self.objects.images), dict[str, list[int]]()
+        labelled_images, entries = set(self.objects.images), dict[str, list[int]]()
         for number, (name, *_) in self.images.items():
             entries.setdefault(PureWindowsPath(name).as_posix(), []).append(number)
         repeated = {name: numbers for name, numbers in entries.items() if len(numbers) > 1}
         ids = list(self.image_numbers)
         for name, numbers in repeated.items():
-            labelled = [number for number in numbers if number in used] or numbers[:1]
-            if len(labelled) > 1:
+            entries_with_objects = [
+                number for number in numbers if number in labelled_images
+            ] or numbers[:1]
+            if len(entries_with_objects) > 1:
                 raise DataError(
-                    f"{self.path} lists {name!r} as image {ids[labelled[0]]!r} and as image "
-                    f"{ids[labelled[1]]!r}, both with objects: list it once, under one id"
+                    f"{self.path} lists {name!r} as image {ids[entries_with_objects[0]]!r} and as "
+                    f"image {ids[entries_with_objects[1]]!r}, both with objects: list it once, "
+                    "under one id"
                 )
-            for number in set(numbers) - set(labelled):
+            for number in set(numbers) - set(entries_with_objects):
                 del self.images[number]
         if repeated:
             warn_left_out(
@@ -217,13 +221,13 @@ class CocoReader:
         """
         ids = {number: category.id for number, category in self.categories.items()}
         by_id = sorted(ids, key=lambda number: (isinstance(ids[number], str), ids[number]))
-        used = set(self.objects.labels)
+        used_categories = set(self.objects.labels)
         parents = [category.supercategory for category in self.categories.values()]
         remaining = []
         for number in by_id:
             category = self.categories[number]
             group = category.supercategory == "none" and category.name in parents
-            if number in used or not group:
+            if number in used_categories or not group:
                 remaining.append(number)
             else:
                 warn_left_out(

@@ -78,8 +78,8 @@ class CocoImage(CocoRecord):
 
 def add_file_name(item: Any) -> Any:
     """Return an image with its URL as file name where it has only that, as those of LVIS."""
-    named = not isinstance(item, dict) or "file_name" in item or "coco_url" not in item
-    return item if named else {**item, "file_name": item["coco_url"]}
+    is_complete = not isinstance(item, dict) or "file_name" in item or "coco_url" not in item
+    return item if is_complete else {**item, "file_name": item["coco_url"]}
 
 
 class CocoCategory(CocoRecord):
@@ -128,9 +128,11 @@ class CocoAnnotation(CocoRecord):
     def __post_init__(self) -> None:
         """Skip normalisation of regular fields, which nearly all annotations of a file have."""
         ids = self.image_id, self.category_id, self.id
-        plain = all(type(id) is int and 0 <= id < MAX_ID for id in ids)
+        has_integer_ids = all(type(id) is int and 0 <= id < MAX_ID for id in ids)
         area = self.area
-        if not (plain and self.iscrowd in (0, 1) and type(area) is float and 0 <= area < inf):
+        if not (
+            has_integer_ids and self.iscrowd in (0, 1) and type(area) is float and 0 <= area < inf
+        ):
             normalize_fields(self, self.NORMAL_FORM)
 
 

@@ -56,8 +56,8 @@ ELLIPSE_AXES = ("cx", "cy", "rx", "ry")
 
 def find_cvat(folder: Path) -> DetectedDataset | None:
     """Detect an XML file that begins as CVAT's do; subsets of a project are splits."""
-    listed = (file for file in sorted(folder.glob("*.xml")) if not is_ignored(file.name))
-    files = list(islice(filter(is_cvat, listed), MAX_XML_FILES))
+    xml_files = (file for file in sorted(folder.glob("*.xml")) if not is_ignored(file.name))
+    files = list(islice(filter(is_cvat, xml_files), MAX_XML_FILES))
     if not files:
         return None
     splits = find_subsets(files[0])
@@ -174,10 +174,10 @@ class CvatReader:
         if any(tag == "mask" for tag, _ in shapes):
             self.check_size(place, image.size)
         for first, members in group_shapes(shapes).items():
-            where, label = f"{self.file}: shape {first} of {image.name}", members[0][1].label
+            location, label = f"{self.file}: shape {first} of {image.name}", members[0][1].label
             if label not in self.labels:
-                raise DataError(f"{where} has the label {label!r}, which the XML does not list")
-            mask = merge_shapes(where, members, image.size)
+                raise DataError(f"{location} has the label {label!r}, which the XML does not list")
+            mask = merge_shapes(location, members, image.size)
             depth = -max(int(shape.z_order or 0) for _, shape in members)
             self.objects.add(place, self.labels[label], first, mask, depth=depth)
 
@@ -221,17 +221,17 @@ def group_shapes(shapes: Elements) -> dict[int, list[tuple[str, CvatShape]]]:
 
 
 def merge_shapes(
-    where: str, shapes: Sequence[tuple[str, CvatShape]], size: tuple[int, int]
+    location: str, shapes: Sequence[tuple[str, CvatShape]], size: tuple[int, int]
 ) -> Mask:
     """Return the shapes of one object as a mask.
 
     Raises:
-        DataError: A shape is invalid; the message begins with `where`.
+        DataError: A shape is invalid; the message begins with `location`.
     """
     try:
         return merge_masks([shape_mask(tag, shape, size) for tag, shape in shapes], size)
     except DataError as error:
-        raise DataError(f"{where} {error}") from None
+        raise DataError(f"{location} {error}") from None
 
 
 def shape_mask(tag: str, shape: CvatShape, size: tuple[int, int]) -> Mask:

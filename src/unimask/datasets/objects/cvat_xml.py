@@ -209,7 +209,7 @@ def read_shapes(file: Path, add_image: Callable[[int, Elements], None]) -> None:
     parse_xml(file, start, end)
 
 
-def parse_record(file: Path, attributes: dict[str, str], record: type[Any], where: str) -> Any:
+def parse_record(file: Path, attributes: dict[str, str], record: type[Any], location: str) -> Any:
     """Return attributes as a record.
 
     Raises:
@@ -218,7 +218,7 @@ def parse_record(file: Path, attributes: dict[str, str], record: type[Any], wher
     try:
         return convert_record(attributes, record)
     except JsonValueError as error:
-        raise DataError(f"{file}: {where}: {error}; export it again") from None
+        raise DataError(f"{file}: {location}: {error}; export it again") from None
 
 
 def parse_xml(

@@ -78,13 +78,13 @@ class ObjectDataset:
         self.check_size(index, size)
         objects = self.annotations.objects_of_image(index)
         known = self.annotations.label_ids[objects] != VOID_LABEL
-        voids, objects = objects[~known], objects[known]
+        void_objects, objects = objects[~known], objects[known]
         masks = [self.mask(index, int(number), size) for number in objects]
         label_ids = self.annotations.label_ids[objects].astype(np.int64)
         crowds, areas = self.annotations.crowds[objects], self.annotations.areas[objects]
         id_maps = self.stack_layers(index, self.sort_back_to_front(objects, masks), size)
         bare = ~id_maps.any(axis=0)
-        ignored = self.union_mask(index, voids, size) & bare if len(voids) else None
+        ignored = self.union_mask(index, void_objects, size) & bare if len(void_objects) else None
         if ignored is not None:
             bare &= ~ignored
         if bare.any():
@@ -137,10 +137,10 @@ class ObjectDataset:
         try:
             return self.annotations.mask(number, size)
         except DataError as error:
-            where = self.origin(index, int(self.annotations.numbers[number]))
+            description = self.origin(index, int(self.annotations.numbers[number]))
             raise DataError(
-                f"{where} {error}, but {self.paths[index]} is {size[0]} x {size[1]}: export labels "
-                "and images together"
+                f"{description} {error}, but {self.paths[index]} is {size[0]} x {size[1]}: export "
+                "labels and images together"
             ) from None
 
     def stack_layers(
@@ -189,16 +189,16 @@ def remove_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, A
         end of
             a sentence.
     """
-    valid = [index for index, name in enumerate(labels.names) if not is_void(name)]
-    if len(valid) == len(labels):
+    valid_ids = [index for index, name in enumerate(labels.names) if not is_void(name)]
+    if len(valid_ids) == len(labels):
         return labels, annotations, ""
-    voids = [name for name in labels.names if is_void(name)]
+    void_names = [name for name in labels.names if is_void(name)]
     label_ids = np.full(len(labels), VOID_LABEL, np.int32)
-    label_ids[valid] = np.arange(len(valid))
-    renumbered = replace(annotations, label_ids=label_ids[annotations.label_ids])
-    ignored = int((renumbered.label_ids == VOID_LABEL).sum())
-    note = f"; {ignored} objects of {', '.join(voids)} are neither object nor background"
-    return select_labels(labels, valid), renumbered, note
+    label_ids[valid_ids] = np.arange(len(valid_ids))
+    relabelled = replace(annotations, label_ids=label_ids[annotations.label_ids])
+    ignored = int((relabelled.label_ids == VOID_LABEL).sum())
+    note = f"; {ignored} objects of {', '.join(void_names)} are neither object nor background"
+    return select_labels(labels, valid_ids), relabelled, note
 
 
 def select_labels(labels: LabelSet, label_ids: Sequence[int]) -> LabelSet:
@@ -233,7 +233,7 @@ def build_object_labels(
     if not names:
         return LabelSet((BACKGROUND,), (False,))
     things = in_known_colours(LabelSet(tuple(names), (True,) * len(names), colours))
-    known = (*things.colours, None) if things.colours else ()
-    free = next(number for number in count() if number not in category_ids)
-    ids = (*category_ids, free) if category_ids else ()
-    return LabelSet((*names, BACKGROUND), (*things.is_thing, False), known, ids)
+    colours_with_background = (*things.colours, None) if things.colours else ()
+    unused_id = next(number for number in count() if number not in category_ids)
+    ids = (*category_ids, unused_id) if category_ids else ()
+    return LabelSet((*names, BACKGROUND), (*things.is_thing, False), colours_with_background, ids)

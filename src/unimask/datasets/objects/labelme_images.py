@@ -66,8 +66,7 @@ def find_labelme_images(
         else:
             raise DataError(
                 f"{file} names the image {content.imagePath!r}, which does not exist: put it "
-                "beside "
-                "the file"
+                "beside the file"
             )
     check_duplicates(files, images)
     return images
@@ -75,9 +74,9 @@ def find_labelme_images(
 
 def image_from_path(file: Path, content: LabelmeFile) -> Path | None:
     """Return the image that `imagePath` names, or one of its file name beside the JSON file."""
-    plain = normalise_path(content.imagePath or "")
-    for candidate in (file.parent / plain, file.parent / plain.rsplit("/", 1)[-1]):
-        if plain and is_file(candidate):
+    path_text = normalise_path(content.imagePath or "")
+    for candidate in (file.parent / path_text, file.parent / path_text.rsplit("/", 1)[-1]):
+        if path_text and is_file(candidate):
             return candidate
     return None
 
@@ -112,8 +111,7 @@ def choose_image(
         return stem_image
     raise DataError(
         f"{file} may be of {path_image.name}, which its imagePath names, or of {stem_image.name} "
-        "beside it: "
-        "correct imagePath, or move the other image away"
+        "beside it: correct imagePath, or move the other image away"
     )
 
 

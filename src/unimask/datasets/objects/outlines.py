@@ -122,8 +122,8 @@ def rasterise_polygons(polygons: list[Float[np.ndarray, " _"]], size: tuple[int,
         MissingExtraError: The extra `train` is not installed.
     """
     coco = pycocotools_masks()
-    drawn = coco.frPyObjects(cast(Any, polygons), size[0], size[1])
-    return RunLength.from_coco(drawn[0] if len(drawn) == 1 else coco.merge(drawn))
+    run_lengths = coco.frPyObjects(cast(Any, polygons), size[0], size[1])
+    return RunLength.from_coco(run_lengths[0] if len(run_lengths) == 1 else coco.merge(run_lengths))
 
 
 def merge_run_lengths(masks: Sequence[RunLength]) -> RunLength:

@@ -89,14 +89,14 @@ class LabelFiles:
 def label_folders(folder: Path) -> list[Path]:
     """Return the folders that may hold the labels of a folder's images, the most likely first."""
     parts = [part.lower() for part in folder.parts]
-    beside = [folder / "labels", folder]
+    beside_images = [folder / "labels", folder]
     if "images" not in parts:
-        return beside
+        return beside_images
     place = len(parts) - 1 - parts[::-1].index("images")
     swapped = [
         Path(*folder.parts[:place], n, *folder.parts[place + 1 :]) for n in ("labels", "Labels")
     ]
-    return [swapped[0], *([swapped[1]] if swapped[1].is_dir() else []), *beside]
+    return [swapped[0], *([swapped[1]] if swapped[1].is_dir() else []), *beside_images]
 
 
 def open_yolo(
@@ -211,8 +211,7 @@ def read_line(location: str, text: str, classes: int) -> tuple[int, Float[np.nda
         invalid = next(value for value in text.split() if not is_number(value))
         raise DataError(
             f"{location} has {invalid[:40]!r} where a number should be: write decimals with a "
-            "point, "
-            "and spaces between numbers"
+            "point, and spaces between numbers"
         ) from None
     if len(values) != BOX_FIELDS and (len(values) < 1 + 2 * MIN_CORNERS or len(values) % 2 == 0):
         raise DataError(

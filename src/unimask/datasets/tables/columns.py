@@ -81,13 +81,15 @@ def find_columns(features: Mapping[str, Any], place: Path) -> Columns:
     """
     images = [name for name, feature in features.items() if is_image(feature)]
     maps = [name for name in images if role_from_names((name,)) == "map"]
-    plain = [name for name in images if name not in maps]
-    first = first_field(dict.fromkeys(plain), IMAGE_COLUMNS) or next(iter(plain), None)
+    image_columns = [name for name in images if name not in maps]
+    first = first_field(dict.fromkeys(image_columns), IMAGE_COLUMNS) or next(
+        iter(image_columns), None
+    )
     if first is None:
         raise DataError(
             f"{place} has no column of images, but {', '.join(features)}: cast one to Image()"
         )
-    rest = [*maps, *(name for name in plain if name != first and not maps)]
+    rest = [*maps, *(name for name in image_columns if name != first and not maps)]
     lists = {
         n: object_fields(f)
         for n, f in features.items()

@@ -117,13 +117,15 @@ def read_class_names(
     if isinstance(kind, ClassLabel):
         names: dict[Any, str] = dict(enumerate(kind.names))
     else:
-        used = sorted(
+        used_classes = sorted(
             {value for table in tables.values() for value in iterate_classes(table, columns, key)}
         )
         rows = [(at, row) for table in find_class_tables()[:1] for at, row in enumerate(table.rows)]
         table_names = {at if row.value is None else row.value: row.name for at, row in rows}
         names = (
-            table_names if table_names and set(used) <= set(table_names) else default_names(used)
+            table_names
+            if table_names and set(used_classes) <= set(table_names)
+            else default_names(used_classes)
         )
     if options.names is not None and len(options.names) != len(names):
         raise DataError(f"{len(options.names)} names, but {place} has {len(names)} classes")
@@ -137,6 +139,6 @@ def iterate_classes(table: Any, columns: Columns, key: str) -> Iterator[Any]:
             yield item[key]
 
 
-def default_names(used: list[Any]) -> dict[Any, str]:
+def default_names(used_classes: list[Any]) -> dict[Any, str]:
     """Return names for classes without names."""
-    return {value: value if isinstance(value, str) else f"class {value}" for value in used}
+    return {value: value if isinstance(value, str) else f"class {value}" for value in used_classes}

@@ -25,7 +25,7 @@ def test_trouble_is_exit_code_1_with_files(command, tmp_path):
 
 def test_no_dataset_is_one_line(command, one_line, tmp_path):
     code, _, err = command("check", tmp_path, "--preview", tmp_path / "board.png")
-    one_line(code, err, "holds no dataset")
+    one_line(code, err, "contains no dataset")
 
 
 def test_convert_says_what_it_wrote(command, one_line, tmp_path):

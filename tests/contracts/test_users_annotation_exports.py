@@ -109,7 +109,7 @@ def test_outlines_in_relative_coordinates_are_refused(tmp_path):
 
 
 def test_json_with_comments_is_refused_as_invalid_json(tmp_path):
-    """Elsewhere the folder "holds no dataset", or the JSON "lists no annotations"."""
+    """Elsewhere the folder "contains no dataset", or the JSON "lists no annotations"."""
     text = json.dumps(coco())
     with pytest.raises(DataError, match=r"labels\.json cannot be read as JSON"):
         open_dataset(write(tmp_path / "a", f"// by hand\n{text}"))

@@ -104,7 +104,7 @@ COMPOSED, SPLIT = (unicodedata.normalize(form, "größe é {}") for form in ("NF
     ],
 )
 def test_masks_are_found_by_differently_written_names(tmp_path, image, mask):
-    """Elsewhere such a folder holds no dataset."""
+    """Elsewhere such a folder contains no dataset."""
     dataset = open_dataset(write(tmp_path, draw_object, f"images/{image}", f"masks/{mask}"))
     assert len(dataset) == IMAGES
     for index in range(IMAGES):
@@ -136,7 +136,7 @@ def test_numbers_pair_nothing_where_a_mask_has_no_image(tmp_path):
     """Images that count from 0 and masks that count from 1 would all get the mask of another."""
     data = write(tmp_path, draw_object, "images/t{}.png", "masks/man{}.png")
     (data / "masks" / "man0.png").rename(data / "masks" / "man6.png")
-    with pytest.raises(DataError, match="holds no dataset"):
+    with pytest.raises(DataError, match="contains no dataset"):
         open_dataset(data)
 
 
@@ -239,7 +239,7 @@ def test_images_of_several_channels_by_file_are_refused(tmp_path):
     """Each channel alone would be taken for the whole image."""
     write(tmp_path, draw_object, "imagesTr/case_00{}_0000.png", "labelsTr/case_00{}.png")
     write(tmp_path, draw_object, "imagesTr/case_00{}_0001.png", "labelsTr/case_00{}.png")
-    with pytest.raises(DataError, match="holds no dataset"):
+    with pytest.raises(DataError, match="contains no dataset"):
         open_dataset(tmp_path)
 
 

@@ -143,7 +143,7 @@ def test_how_label_sets_differ_is_said_by_name():
 
 
 def test_no_dataset_is_said(tmp_path):
-    with pytest.raises(DataError, match="holds no dataset"):
+    with pytest.raises(DataError, match="contains no dataset"):
         check(tmp_path)
     with pytest.raises(DataError, match="is not a folder"):
         check(tmp_path / "nowhere")

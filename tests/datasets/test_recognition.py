@@ -156,7 +156,9 @@ def test_a_format_that_is_not_known_or_not_there_is_an_error(tmp_path):
     outlines.write_plain_yolo(tmp_path)
     with pytest.raises(SettingsError, match=r"--format 'kitti' is not known: give one of ADE20K, "):
         open_dataset(tmp_path, format="kitti")
-    with pytest.raises(DataError, match="is not a COCO instances: it may be YOLO segmentation"):
+    with pytest.raises(
+        DataError, match="is not in the format COCO instances: it may be YOLO segmentation"
+    ):
         open_dataset(tmp_path, format="coco")
 
 

@@ -239,7 +239,7 @@ def test_instance_ids_are_checked_converted_and_come_back(tmp_path):
         "annotation": [packed(ids) for _, ids in drawn],
     }
     folder = save_tables(tmp_path / "cells", {"train": rows, "validation": rows})
-    assert not [f for f in check(folder).findings if f.severe and "also in" not in f.message]
+    assert not [f for f in check(folder).findings if f.severe and "also in" not in f.told]
     written = convert(folder, tmp_path / "out", to="coco")
     assert written.images == {"train": 6, "val": 6}
     ours, back = open_dataset(folder, "val"), open_dataset(tmp_path / "out", "val")
@@ -293,7 +293,7 @@ def test_a_name_of_the_hub_is_fetched_as_it_was_asked_for(tmp_path, monkeypatch)
         return datasets.load_from_disk(str(folder))
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    monkeypatch.setattr(find, "tables_on_hub", lambda name: [])
+    monkeypatch.setattr(find, "download_class_tables", lambda name: [])
     monkeypatch.chdir(tmp_path)
     dataset = open_dataset("somebody/streets@v1:fine", "val")
     assert set(asked) == {("somebody/streets", "fine", "v1")} and len(dataset) == 1
@@ -307,7 +307,7 @@ def test_a_hub_that_cannot_be_reached_is_said(monkeypatch, tmp_path):
         raise ConnectionError(f"Couldn't reach {name}\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    with pytest.raises(DataError, match=r"no folder here.* cannot be opened .*Couldn't reach"):
+    with pytest.raises(DataError, match=r"not a local folder.* cannot be opened .*Couldn't reach"):
         open_dataset("somebody/streets")
 
 

@@ -221,7 +221,7 @@ def restrict_to_format(candidates: Candidates, folder: Path, format: str) -> Non
         names = dict.fromkeys(
             name for each in others for name in (each.format, *each.possible_formats)
         )
-        raise DataError(f"{folder} is no {format}: it may be {' or '.join(names)}")
+        raise DataError(f"{folder} is not in the format {format}: it may be {' or '.join(names)}")
 
 
 def unknown_format_message(folder: Path) -> str:

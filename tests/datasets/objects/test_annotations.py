@@ -65,14 +65,14 @@ def test_objects_are_found_by_image_whatever_their_order():
 @pytest.mark.parametrize(
     ("polygon", "reason"),
     [
-        ([1, 1, 9, 1, 9, "a"], "no numbers"),
-        ([1, 1, 9, 1, 9, float("nan")], "no place"),
-        ([1, 1, 9, 1, 9, 1e12], "no place"),
-        ([1, 1, 9, 1, 9, 9, 9], "no list x0, y0"),
-        ([[1, 1, 0], [9, 1, 0], [9, 9, 0]], "no list x0, y0"),
-        ([1, 1, 9, 1, 9, 10**400], "no numbers"),
-        ([1, 1, 9, 1, 9, None], "no place"),
-        ({"all_points_x": [1]}, "no numbers"),
+        ([1, 1, 9, 1, 9, "a"], "not numbers"),
+        ([1, 1, 9, 1, 9, float("nan")], "cannot lie in an image"),
+        ([1, 1, 9, 1, 9, 1e12], "cannot lie in an image"),
+        ([1, 1, 9, 1, 9, 9, 9], "not a list x0, y0"),
+        ([[1, 1, 0], [9, 1, 0], [9, 9, 0]], "not a list x0, y0"),
+        ([1, 1, 9, 1, 9, 10**400], "not numbers"),
+        ([1, 1, 9, 1, 9, None], "cannot lie in an image"),
+        ({"all_points_x": [1]}, "not numbers"),
     ],
 )
 def test_polygons_that_are_none_are_refused(polygon, reason):

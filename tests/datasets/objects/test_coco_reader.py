@@ -252,7 +252,7 @@ def test_categories_called_ignore_are_no_classes_and_no_objects(tmp_path):
 
 
 def test_objects_that_pile_up_are_refused_before_they_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("unimask.datasets.objects.layers.MOST_VALUES", 3 * SIZE[0] * SIZE[1])
+    monkeypatch.setattr("unimask.datasets.objects.layers.MAX_LAYER_VALUES", 3 * SIZE[0] * SIZE[1])
     content = write_annotation([flatten(SQUARE)])
     data = write_labels(tmp_path, content)
     for count, message in (

@@ -111,7 +111,7 @@ def test_videos_are_told(tmp_path):
         ('<box label="cat" xtl="1" ytl="nan" xbr="2" ybr="3"/>', "is not a box: it lacks ytl"),
         ('<ellipse label="cat" cx="1" cy="1" rx="1e300" ry="3"/>', "rx is 1e\\+300: expected a"),
         ('<polygon points="1,1;2,2;3,1"/>', "polygon, shape 1 of image 1: lacks the field label"),
-        ('<polygon label="cat" points="1e300,1;2,2;3,1"/>', "coordinates that are no place"),
+        ('<polygon label="cat" points="1e300,1;2,2;3,1"/>', "coordinates that cannot lie"),
         ('<polygon label="cat" outside="maybe" points="1,1;2,2;3,1"/>', "outside is 'maybe'"),
         ("<a>" * 100, "is nested too deeply"),
     ],

@@ -62,7 +62,7 @@ def test_shares_count_from_the_image_as_it_is_seen(tmp_path):
         ("2 0.1 0.1 0.2 0.1 0.2 0.2", "line 2 is of class 2, but 2 are named"),
         ("cat 0.1 0.1 0.2 0.1 0.2 0.2", "line 2 has 'cat' where a number should be"),
         ("0 nan 0.1 0.2 0.1 0.2 0.2", "line 2 has coordinates"),
-        ("0 120 9 300 9 300 70", "line 2 has coordinates that are no shares"),
+        ("0 120 9 300 9 300 70", "line 2 has coordinates that are not relative"),
         ("0 0.1 0.1 1.2 0.1 0.2 0.2", r"line 2 reaches \(76\.\d+, 4\.\d+\)"),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_hostile_yaml_is_one_line_at_once(tmp_path, text, reason):
         ("val: images/val\ntest:\n", "test of data.yaml is empty: left out"),
         (
             "val: images/val\ntest: images/test\n",
-            "test of data.yaml is 'images/test', which is not",
+            "test of data.yaml is 'images/test', which does not exist",
         ),
         ("val: images/val\ntest: ''\n", "test of data.yaml is empty: left out"),
     ],

@@ -154,7 +154,7 @@ def shape_mask(shape: LabelmeShape, size: tuple[int, int]) -> Mask:
     if not np.isfinite(points).all():
         raise DataError("has points that are not numbers: draw it again")
     if np.abs(points).max(initial=0) > MAX_COORDINATE:
-        raise DataError("has coordinates too large for an image: draw it again")
+        raise DataError("has coordinates that cannot lie in an image: draw it again")
     flat = points.ravel().tolist()
     if kind == "mask" or kind == "circle" or (kind == "rectangle" and count != 4):
         if count != 2:

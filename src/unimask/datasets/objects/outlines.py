@@ -43,7 +43,7 @@ def read_polygons(polygons: Sequence[Any]) -> list[Float[np.ndarray, " _"]]:
         if points.ndim != 1 or len(points) % 2:
             raise DataError("has a polygon that is not a list x0, y0, x1, y1, ...: export it again")
         if not np.abs(points).max(initial=0) < MAX_COORDINATE:
-            raise DataError("has coordinates too large for an image: draw it again")
+            raise DataError("has coordinates that cannot lie in an image: draw it again")
         if len(points) >= 2 * MIN_CORNERS:
             checked.append(points)
     return checked

@@ -48,4 +48,4 @@ def test_the_format_of_label_maps_can_be_said(command, one_line, tmp_path):
     code, out, _ = command("convert", data, tmp_path / "out", "--to", "semantic", *maps)
     assert code == 0 and "class 0" in (tmp_path / "out" / "classes.json").read_text()
     code, _, err = command("check", data, "--format", "LabelMe", *image)
-    one_line(code, err, "is no LabelMe: it may be semantic maps or instance ids")
+    one_line(code, err, "not in the format LabelMe: it may be semantic maps or instance ids")

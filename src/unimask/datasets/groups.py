@@ -247,8 +247,8 @@ def is_sequence(paths: Sequence[Path]) -> bool:
 def split_counters(stem: str, max_counters: int = MAX_COUNTERS) -> ImageName:
     """Split the counters off the end of a name.
 
-    >>> strip("case01_slice_012").group, strip("scene_r03_c07").group, strip("video2_0001").group
-    ('case01', 'scene', 'video2')
+    >>> [split_counters(n).group for n in ("case01_slice_012", "scene_r03_c07", "video2_0001")]
+    ['case01', 'scene', 'video2']
 
     Args:
         stem: Name of an image without its suffix.

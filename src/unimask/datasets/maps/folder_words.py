@@ -262,7 +262,7 @@ def parse_key(stem: str) -> tuple[str, str]:
 
     Keys are in one Unicode normal form and without percent encoding.
 
-    >>> key_of("0001TP_006690_L")
+    >>> parse_key("0001TP_006690_L")
     ('0001TP_006690', 'l')
     """
     stem = NUMBERED_AFFIX.sub(r"\1_\2", decode_name(stem))

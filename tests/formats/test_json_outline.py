@@ -86,3 +86,14 @@ def test_deeply_nested_json_is_an_error(tmp_path, text):
     begin = time.perf_counter()
     assert read_json_outline(tmp_path / "a.json").error
     assert time.perf_counter() - begin < 5
+
+
+def test_the_scan_stops_after_the_first_items_of_a_list(tmp_path):
+    """Up to 64 million characters were scanned, though further items tell nothing new."""
+    path = tmp_path / "a.json"
+    content = {"images": [{"id": i} for i in range(200)], "annotations": [{"a": 1}] * 200, "z": 1}
+    path.write_text(json.dumps(content))
+    found = read_json_outline(path, until="annotations")
+    assert found.counts == {"images": 200, "annotations": 64} and not found.complete
+    assert found.item_keys("annotations") == {"a"} and found.may_have("z")
+    assert read_json_outline(path).counts == {"images": 200, "annotations": 200}

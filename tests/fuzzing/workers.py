@@ -77,8 +77,8 @@ class Worker:
     def finished(self) -> bool:
         """Take what the process reports; return whether it is done with all of its inputs."""
         alive = self.process.is_alive()
-        while self.left and self.poll():
-            for row in self.pipe.recv():
+        while self.left and (rows := self.receive()):
+            for row in rows:
                 self.report.add(*row)
                 self.left = self.left[1:]
             self.since = time.monotonic()
@@ -93,11 +93,12 @@ class Worker:
             self.replace("hangs" if hangs else f"ended the process ({self.process.exitcode})")
         return not self.left
 
-    def poll(self) -> bool:
+    def receive(self) -> list[tuple[Any, ...]]:
+        """Return what the process has reported; nothing if it ended, as its pipe does then."""
         try:
-            return self.pipe.poll()
+            return self.pipe.recv() if self.pipe.poll() else []
         except (EOFError, OSError):
-            return False
+            return []
 
     def replace(self, fault: str) -> None:
         """Count the input on which the process ended as a failure, and go on with the next."""

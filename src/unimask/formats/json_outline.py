@@ -55,7 +55,9 @@ class JsonOutline:
         return self.items.get(key, frozenset())
 
 
-def read_json_outline(path: Path, budget: int = MAX_SCANNED_CHARACTERS) -> JsonOutline:
+def read_json_outline(
+    path: Path, budget: int = MAX_SCANNED_CHARACTERS, *, until: str = ""
+) -> JsonOutline:
     """Scan the top level of a JSON file; results are cached until the file changes.
 
     The time is linear in the number of characters read, which `budget` limits, and at most one item
@@ -65,19 +67,20 @@ def read_json_outline(path: Path, budget: int = MAX_SCANNED_CHARACTERS) -> JsonO
     Args:
         path: JSON file in UTF-8, UTF-16 or UTF-32.
         budget: Number of characters after which the scan stops at the next item.
+        until: Key of a list after whose first items the scan stops as well; empty for none.
     """
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
         return JsonOutline(error=str(error))
-    return scan_file(str(path), budget, status.st_mtime_ns, status.st_size)
+    return scan_file(str(path), budget, until, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=1 << 16)
-def scan_file(path: str, budget: int, changed: int, size: int) -> JsonOutline:
+def scan_file(path: str, budget: int, until: str, changed: int, size: int) -> JsonOutline:
     """Scan a file; `changed` and `size` are cache keys that detect a changed file."""
     del changed, size
-    state = OutlineScan()
+    state = OutlineScan(until)
     try:
         with open_json(Path(path)) as stream:
             state.complete = state.walk(JsonReader(stream, MAX_VALUE_LENGTH), budget)
@@ -98,7 +101,8 @@ def scan_file(path: str, budget: int, changed: int, size: int) -> JsonOutline:
 class OutlineScan:
     """State of a scan."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: str) -> None:
+        self.until = until
         self.kind: Kind = "value"
         self.keys: dict[str, Kind] = {}
         self.items: dict[str, set[str]] = {}
@@ -138,7 +142,8 @@ class OutlineScan:
             if isinstance(item, dict) and self.counts[key] < MAX_SAMPLED_ITEMS:
                 self.items.setdefault(key, set()).update(item)
             self.counts[key] += 1
-            if reader.offset > budget:
+            sampled = key == self.until and self.counts[key] >= MAX_SAMPLED_ITEMS
+            if sampled or reader.offset > budget:
                 return False
             if reader.peek() != "]":
                 reader.expect(",")

@@ -108,7 +108,7 @@ class AnnotationBuilder:
         self.images, self.labels, self.names = array("i"), array("i"), array("q")
         self.depths, self.crowds, self.run_lengths = array("i"), array("b"), array("b")
         self.lengths, self.part_counts, self.areas = array("i"), array("i"), array("d")
-        self.blocks: list[np.ndarray] = []
+        self.values = array("i")  # grows in place; joining arrays at the end takes twice the memory
         self.pending: list[np.ndarray] = []
 
     def add(
@@ -150,14 +150,15 @@ class AnnotationBuilder:
             self.flush()
 
     def flush(self) -> None:
-        """Concatenate pending parts into one block; polygons, which are floats, are rounded."""
+        """Append pending parts to the values; polygons, which are floats, are rounded."""
         floats = [part.dtype.kind == "f" for part in self.pending]
         if floats and all(floats):
-            self.blocks.append(to_fifths(np.concatenate(self.pending)))
+            block = to_fifths(np.concatenate(self.pending))
         else:
             parts = zip(self.pending, floats, strict=True)
             whole = [to_fifths(part) if polygon else part for part, polygon in parts]
-            self.blocks.append(np.concatenate([np.empty(0, np.int32), *whole]))
+            block = np.concatenate([np.empty(0, np.int32), *whole])
+        self.values.frombytes(block.tobytes())
         self.pending.clear()
 
     def renumber(self, images: Int[np.ndarray, " k"], labels: Int[np.ndarray, " c"]) -> None:
@@ -176,7 +177,6 @@ class AnnotationBuilder:
             DataError: An object lies outside its image, or has a mask of another size.
         """
         self.flush()
-        self.blocks = [np.concatenate(self.blocks)]
         images = np.array(self.images, np.int32)
         annotations = Annotations(
             sizes=sizes,
@@ -187,7 +187,7 @@ class AnnotationBuilder:
             numbers=np.array(self.names, np.int64),
             order=np.argsort(images, kind="stable").astype(np.int32),
             first_object=offsets(np.bincount(images, minlength=len(sizes))),
-            values=self.blocks[0],
+            values=np.frombuffer(self.values, np.int32),
             part_starts=offsets(self.lengths),
             first_part=offsets(self.part_counts),
             is_run_length=np.array(self.run_lengths, bool),

@@ -85,7 +85,7 @@ def inspect_json(file: Path) -> CocoJson | None:
     """Return the kind of a COCO JSON file; None if it has none of COCO's lists."""
     outline = read_json_outline(file, OUTLINE_CHARACTERS)
     if not outline.complete and not outline.item_keys("annotations"):
-        outline = read_json_outline(file)  # long lists precede the annotations
+        outline = read_json_outline(file, until="annotations")  # long lists precede the annotations
     if outline.kind != "object" or "shapes" in outline.keys:
         return None
     items = outline.item_keys("annotations")

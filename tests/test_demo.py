@@ -27,8 +27,8 @@ def run(*arguments, out) -> subprocess.CompletedProcess[str]:
 def test_the_demo_prints_results_and_scores(tmp_path):
     done = run(out=tmp_path / "demo")
     assert done.returncode == 0 and done.stderr == ""
-    found = json.loads((tmp_path / "demo" / "field.json").read_text())
-    assert f"{len(found['segments'])} nucleus" in done.stdout
+    actual = json.loads((tmp_path / "demo" / "field.json").read_text())
+    assert f"{len(actual['segments'])} nucleus" in done.stdout
     for words in ("unimask predict", "preprocess", "network", "postprocess", "field_overlay.png"):
         assert words in done.stdout
     assert re.search(r"known\s+truth\s+of\s+\d+\s+nuclei", done.stdout)

@@ -17,9 +17,9 @@ def test_mutated_files_are_read_or_refused_in_one_line(name, tmp_path):
     inputs = Inputs(name, tmp_path, seed=0)
     inputs.warm_up()
     outcomes = [inputs.read(inputs.write(number)) for number in range(FEW)]
-    failed = {number: found for number, found in enumerate(outcomes) if found.kind == "failed"}
-    assert not failed, "\n".join(f"input {n}: {found.details}" for n, found in failed.items())
-    assert any(found.kind == "accepted" for found in outcomes)  # the seeds themselves are sound
+    failed = {number: actual for number, actual in enumerate(outcomes) if actual.kind == "failed"}
+    assert not failed, "\n".join(f"input {n}: {actual.details}" for n, actual in failed.items())
+    assert any(actual.kind == "accepted" for actual in outcomes)  # the seeds themselves are sound
 
 
 def test_an_input_is_the_same_whichever_was_read_before(tmp_path):
@@ -66,5 +66,5 @@ def crash(folder):
 def test_outcomes_are_distinguished(monkeypatch, tmp_path, read, kind, fault):
     monkeypatch.setitem(READERS, "played", reader_of(read))
     inputs = Inputs("played", tmp_path, seed=0)
-    found: Outcome = inputs.read(inputs.write(0))
-    assert found.kind == kind and found.fault.startswith(fault)
+    actual: Outcome = inputs.read(inputs.write(0))
+    assert actual.kind == kind and actual.fault.startswith(fault)

@@ -43,7 +43,7 @@ def test_cocos_schedule_steps_match_the_paper(recipes):
 
 def test_recipes_start_and_resume(recipes, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(recipes, "train", lambda *told, **named: calls.append((told, named)))
+    monkeypatch.setattr(recipes, "train", lambda *message, **named: calls.append((message, named)))
     recipes.main("ade20k", tmp_path, tmp_path / "swin.pth", tmp_path / "run")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "state.pt").touch()

@@ -24,5 +24,5 @@ def test_of_a_known_fault():
 def test_a_skip_fails_unless_it_is_a_gpus(pytester, option, failed, skipped):
     pytester.makeini("[pytest]\nmarkers = gpu\n network")
     pytester.makepyfile(TESTS)
-    found = pytester.runpytest("-p", "skips", "-p", "no:xdist", option)
-    found.assert_outcomes(failed=failed, skipped=skipped, xfailed=1)
+    actual = pytester.runpytest("-p", "skips", "-p", "no:xdist", option)
+    actual.assert_outcomes(failed=failed, skipped=skipped, xfailed=1)

@@ -22,11 +22,11 @@ def report():
 
 
 def test_tables_are_those_of_the_saved_results(report):
-    found, text = report.results(), report.DOCUMENT.read_text()
+    actual, text = report.results(), report.DOCUMENT.read_text()
     for name, write in report.TABLES.items():
         _, _, rest = text.partition(f"<!-- table: {name} -->")
-        told, end, _ = rest.partition(f"<!-- end: {name} -->")
-        assert end and told.strip() == write(found), f"{name}: run benchmarks/speed_report.py"
+        message, end, _ = rest.partition(f"<!-- end: {name} -->")
+        assert end and message.strip() == write(actual), f"{name}: run benchmarks/speed_report.py"
 
 
 def test_saved_outputs_agreed(report):

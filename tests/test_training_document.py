@@ -14,7 +14,7 @@ def test_the_table_is_that_of_the_saved_scores(monkeypatch):
     import benchmarks.training.beside_report as report
 
     _, _, rest = report.DOCUMENT.read_text().partition(f"<!-- table: {report.NAME} -->")
-    told, end, _ = rest.partition(f"<!-- end: {report.NAME} -->")
-    assert end and told.strip() == report.table(report.kept()), (
+    message, end, _ = rest.partition(f"<!-- end: {report.NAME} -->")
+    assert end and message.strip() == report.table(report.kept()), (
         "run benchmarks.training.beside_report"
     )

@@ -66,9 +66,9 @@ def test_adapted_first_layers_sum_the_rgb_weights(channels, seed):
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(4, 3, 3, 3, generator=generator)
     image = torch.randn(1, channels, 7, 7, generator=generator)
-    found = torch.nn.functional.conv2d(image, adapt_first_layer(weight, channels))
+    actual = torch.nn.functional.conv2d(image, adapt_first_layer(weight, channels))
     expected = torch.nn.functional.conv2d(in_turn(image), weight)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_normalisation_is_adapted_to_the_channels():
@@ -93,9 +93,9 @@ def test_unadaptable_weights_are_refused():
     with pytest.raises(CheckpointError, match="tiny reads 4 channels, and only weights for RGB"):
         adapt_checkpoint_channels("tiny", four, 5)
     wanted = {"a": torch.zeros(2, 5, 3, 3)}
-    for given_shape in ((2, 12, 3, 3), (3, 3, 3, 3), (2, 3)):
+    for shape in ((2, 12, 3, 3), (3, 3, 3, 3), (2, 3)):
         with pytest.raises(CheckpointError, match=r"a is .* only first layers"):
-            adapt_channels({"a": torch.zeros(given_shape)}, wanted, 5)
+            adapt_channels({"a": torch.zeros(shape)}, wanted, 5)
 
 
 @pytest.mark.parametrize("channels", [1, 5])

@@ -38,9 +38,9 @@ def test_a_folder_without_our_key_follows_the_authors(form, tmp_path):
     config = json.loads(path.read_text())
     del config["unimask"]
     path.write_text(json.dumps(config))
-    told, expected = FORMS[form]
+    values, expected = FORMS[form]
     preprocessor = tmp_path / "preprocessor_config.json"
-    preprocessor.unlink() if told is None else preprocessor.write_text(json.dumps(told))
+    preprocessor.unlink() if values is None else preprocessor.write_text(json.dumps(values))
     checkpoint = read_huggingface(tmp_path)
     assert checkpoint.preprocessing == expected
     assert checkpoint.postprocessing.uncertain_pixels == "winner"
@@ -75,11 +75,11 @@ def test_hub_folders_use_published_tasks(hub, tmp_path):
     checkpoint = tiny_checkpoint(PUBLISHED)
     state = build_segmenter(config).state_dict()
     write_huggingface(folder, replace(checkpoint, config=config, state=state, labels=known))
-    told = json.loads((folder / "config.json").read_text())
-    del told["unimask"]
-    (folder / "config.json").write_text(json.dumps(told))
+    config = json.loads((folder / "config.json").read_text())
+    del config["unimask"]
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "preprocessor_config.json").unlink()
-    found = read_huggingface(folder)
-    assert found.tasks == tasks and found.labels.is_thing == known.is_thing
-    assert found.postprocessing.resize == resize
-    assert found.preprocessing.size_divisor == divisor
+    actual = read_huggingface(folder)
+    assert actual.tasks == tasks and actual.labels.is_thing == known.is_thing
+    assert actual.postprocessing.resize == resize
+    assert actual.preprocessing.size_divisor == divisor

@@ -89,13 +89,13 @@ def test_a_network_is_one_graph(code, names, request, tmp_path):
     paths = [str(tests), str(tests / "contracts"), os.environ.get("PYTHONPATH", "")]
     script = tmp_path / "script.py"  # the tracer looks for the lines of its callers
     script.write_text(f"{START}\nNAMES = {names}\n{code}")
-    found = subprocess.run(
+    actual = subprocess.run(
         [sys.executable, str(script)],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
     )
-    assert found.returncode == 0, found.stderr[-3000:]
-    errors = dict(json.loads(line) for line in found.stdout.splitlines())
+    assert actual.returncode == 0, actual.stderr[-3000:]
+    errors = dict(json.loads(line) for line in actual.stdout.splitlines())
     assert set(errors) >= set(names)
     assert max(errors.values()) < 1e-4, errors

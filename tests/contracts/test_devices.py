@@ -43,11 +43,11 @@ def targets():
     return [Target(torch.tensor([0, 1, 0]), masks, ignored), Target(torch.tensor([1]), masks[1:2])]
 
 
-def learned(network, criterion, pixel_values, truth):
+def learned(network, criterion, pixel_values, ground_truth):
     """Give losses and gradients, one after the other."""
     generator = torch.Generator().manual_seed(0)
     output = network(pixel_values, auxiliary=True, factored=criterion.takes_factors)
-    losses = criterion(output, truth, generator=generator)
+    losses = criterion(output, ground_truth, generator=generator)
     losses.total.backward()
     slopes = [part.grad for part in network.parameters() if part.grad is not None]
     return [losses.total.detach(), torch.cat([slope.flatten() for slope in slopes])]
@@ -62,12 +62,12 @@ def test_training_stays_on_one_device(name):
     with force_implementation("reference"):  # what other devices take that have no Triton
         expected = learned(deepcopy(network), criterion, images, targets())
     with a_card() as card:
-        truth = [target.to("card") for target in targets()]
-        found = learned(carry(network), carry(criterion), images.to("card"), truth)
-        assert all(part.device.type == "card" for part in found)
-        found = [part.cpu() for part in found]
-    torch.testing.assert_close(found[0], expected[0], rtol=1e-4, atol=1e-4)
-    difference = (found[1] - expected[1]).norm() / expected[1].norm()
+        ground_truth = [target.to("card") for target in targets()]
+        actual = learned(carry(network), carry(criterion), images.to("card"), ground_truth)
+        assert all(part.device.type == "card" for part in actual)
+        actual = [part.cpu() for part in actual]
+    torch.testing.assert_close(actual[0], expected[0], rtol=1e-4, atol=1e-4)
+    difference = (actual[1] - expected[1]).norm() / expected[1].norm()
     assert difference < 1e-3
     assert sum(card.waits.values()) <= MOST_WAITS_TO_LEARN, card.waits
 
@@ -90,14 +90,14 @@ def test_an_image_has_the_same_result_on_any_device(name, task, monkeypatch):
     with a_card(doubles=False):
         predictor = Predictor(carry(network), checkpoint, "card")
         assert predictor.device.type == "card"
-        found = predictor.predict(image, task)
-    alike(found, expected)
+        actual = predictor.predict(image, task)
+    alike(actual, expected)
 
 
-def alike(found, expected):
-    assert found.names == expected.names
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-3)
-    pairs = zip(found.segments, expected.segments, strict=True)
+def alike(actual, expected):
+    assert actual.names == expected.names
+    np.testing.assert_allclose(actual.scores, expected.scores, atol=1e-3)
+    pairs = zip(actual.segments, expected.segments, strict=True)
     assert min((np.mean(a.mask == b.mask) for a, b in pairs), default=1.0) > 0.999
 
 
@@ -140,10 +140,10 @@ def test_gpu_and_cpu_training_agree(name):
     network, criterion = build_segmenter(config_of(name)).eval(), build_criterion(config_of(name))
     images = torch.randn(2, 3, 64, 96)
     expected = learned(deepcopy(network), criterion, images, targets())
-    truth = [target.to("cuda") for target in targets()]
-    found = learned(network.cuda(), criterion.cuda(), images.cuda(), truth)
-    torch.testing.assert_close(found[0].cpu(), expected[0], rtol=1e-3, atol=1e-3)
-    assert (found[1].cpu() - expected[1]).norm() < 0.02 * expected[1].norm()
+    ground_truth = [target.to("cuda") for target in targets()]
+    actual = learned(network.cuda(), criterion.cuda(), images.cuda(), ground_truth)
+    torch.testing.assert_close(actual[0].cpu(), expected[0], rtol=1e-3, atol=1e-3)
+    assert (actual[1].cpu() - expected[1]).norm() < 0.02 * expected[1].norm()
 
 
 @pytest.mark.gpu
@@ -166,7 +166,7 @@ def test_half_precision_on_a_gpu_stays_close(name, dtype):
     image = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():
         expected = network(image)
-        found = network.to("cuda", dtype)(image.to("cuda", dtype))
-    for part, other in zip(found[:2], expected[:2], strict=True):
+        actual = network.to("cuda", dtype)(image.to("cuda", dtype))
+    for part, other in zip(actual[:2], expected[:2], strict=True):
         assert part.isfinite().all()
         assert (part.cpu().float() - other).norm() < 0.1 * other.norm()

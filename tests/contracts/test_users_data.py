@@ -60,9 +60,9 @@ def test_the_meaning_of_values_is_printed_before_the_first_step(tmp_path, monkey
     done = unimask.train(
         data, "tiny", out=tmp_path / "run", device="cpu", steps=1, size=64, workers=0
     )
-    told = capsys.readouterr().out
-    assert done.finished and "2 classes, all stuff: road, sky" in told
-    assert "0 is road, 1 is sky; 3.1 % of the pixels of 6 maps ignored" in told
+    output = capsys.readouterr().out
+    assert done.finished and "2 classes, all stuff: road, sky" in output
+    assert "0 is road, 1 is sky; 3.1 % of the pixels of 6 maps ignored" in output
 
 
 @pytest.mark.parametrize(("dtype", "suffix"), [(np.uint16, ".png"), (np.int32, ".tif")])
@@ -125,8 +125,8 @@ def test_more_objects_than_queries_are_reported_before_the_first_step(command, t
 def test_panoptic_ground_truth_is_made_of_instances_alone(command, tmp_path):
     """Elsewhere converters refuse objects that overlap, and their files lack box and area."""
     data, out = write_coco(tmp_path / "data"), tmp_path / "out"
-    code, told, _ = command("convert", data, out, "--to", "coco-panoptic")
-    assert code == 0 and "lost: " in told and "pixels of objects behind others" in told
+    code, output, _ = command("convert", data, out, "--to", "coco-panoptic")
+    assert code == 0 and "lost: " in output and "pixels of objects behind others" in output
     content = json.loads((out / "annotations" / "panoptic_train.json").read_text())
     segments = [s for a in content["annotations"] for s in a["segments_info"]]
     assert all(s["area"] > 0 and len(s["bbox"]) == 4 for s in segments)
@@ -149,9 +149,9 @@ def test_a_panoptic_image_that_contradicts_its_json_is_named(command, tmp_path):
     ids = np.asarray(Image.open(broken)).copy()
     ids[:4, :4] = encode_ids(np.full((4, 4), 777))
     Image.fromarray(ids).save(broken)
-    code, told, _ = command("check", out, "--preview", tmp_path / "board.png")
-    assert code == 1 and "1 image cannot be read" in told
-    assert "panoptic_train/1.png" in told and "777" in told
+    code, message, _ = command("check", out, "--preview", tmp_path / "board.png")
+    assert code == 1 and "1 image cannot be read" in message
+    assert "panoptic_train/1.png" in message and "777" in message
 
 
 def test_objects_inside_of_others_stay_whole(tmp_path):

@@ -95,8 +95,8 @@ def test_black_images_are_severe_and_dark_ones_a_note(command, tmp_path, name):
     lines = [line for line in printed.splitlines() if "--window" in line]
     assert len(lines) == 1 and "3 images" in lines[0] and kind in lines[0]
     assert lines[0].startswith("error: " if kind == "black" else "note: ")
-    found = json.loads((tmp_path / "r.json").read_text())["findings"]
-    assert [len(f["files"]) for f in found if "--window" in f["told"]] == [3]
+    actual = json.loads((tmp_path / "r.json").read_text())["findings"]
+    assert [len(f["files"]) for f in actual if "--window" in f["told"]] == [3]
     code, printed, _ = command(*arguments, "--window", "auto")
     assert code == 0 and "--window" not in printed
 
@@ -104,10 +104,10 @@ def test_black_images_are_severe_and_dark_ones_a_note(command, tmp_path, name):
 def test_warnings_name_the_range_and_its_effect():
     values = twelve_bits(draw_discs(0)[0])
     with pytest.warns(RangeWarning, match=r"from 0 to 65535 .* nearly black, at most \d+ of 255"):
-        found = read_image(values)
+        actual = read_image(values)
     with pytest.warns(RangeWarning, match="--window 0,4095 or --window auto"):
         read_image(values)
-    assert found.max() <= 15
+    assert actual.max() <= 15
     assert read_image(values, window=TWELVE_BITS).max() > 180
 
 
@@ -193,17 +193,17 @@ def test_a_model_predicts_with_the_window_it_was_trained_with(windowed_run):
 def test_evaluation_uses_the_window_of_training(windowed_run):
     data, run = windowed_run
     own = unimask.evaluate(data, run, split="val")
-    told = unimask.evaluate(data, run, split="val", window=TWELVE_BITS)
-    assert own["metrics"] == told["metrics"]
+    report = unimask.evaluate(data, run, split="val", window=TWELVE_BITS)
+    assert own["metrics"] == report["metrics"]
 
 
 def test_training_warns_of_dark_images_once(tmp_path, monkeypatch, recwarn):
     monkeypatch.setitem(PRESETS, "tiny", lambda classes: replace(TINY_RESNET, num_classes=classes))
     settings = {"steps": 2, "size": 64, "batch_size": 2, "workers": 0, "quiet": True}
     data = write_deep(tmp_path / "dark", "12 bits in uint16", count=5)
-    with pytest.warns(UserWarning, match="images, the first") as told:
+    with pytest.warns(UserWarning, match="images, the first") as warned:
         unimask.train(data, "tiny", task="semantic", out=tmp_path / "run", **settings)
-    assert len([w for w in told if "--window" in str(w.message)]) == 1
+    assert len([w for w in warned if "--window" in str(w.message)]) == 1
     data = write_deep(tmp_path / "black", "8 bits in uint32", count=5)
     with pytest.raises(DataError, match=r"become black.*--window 0,255"):
         unimask.train(data, "tiny", task="semantic", out=tmp_path / "two", **settings)

@@ -116,8 +116,8 @@ def test_names_that_differ_in_case_alone_keep_their_own_masks(tmp_path):
     data = write(tmp_path, draw_object, "images/a{}.png", "masks/a{}.png")
     write(data, lambda i: draw_object(i) * 0 + 1, "images/A{}.png", "masks/A{}.png")
     dataset = open_dataset(data)
-    found = {p.name: areas_of(dataset, i)["foreground"] for i, p in enumerate(dataset.paths)}
-    assert found["a0.png"] == AREA and found["A0.png"] == 48 * 64
+    actual = {p.name: areas_of(dataset, i)["foreground"] for i, p in enumerate(dataset.paths)}
+    assert actual["a0.png"] == AREA and actual["A0.png"] == 48 * 64
 
 
 def test_sequences_of_cells_are_paired_with_their_own_masks(tmp_path):
@@ -172,9 +172,9 @@ def test_a_copy_of_vocs_classes_leaves_no_empty_name_in_the_description(tmp_path
     """Elsewhere the description ends in "; is not read (--masks reads it instead)"."""
     data = write(tmp_path, draw_object, "JPEGImages/a{}.png", "SegmentationClass/a{}.png")
     write(data, draw_object, "JPEGImages/a{}.png", "SegmentationClassPNG/a{}.png")
-    told = describe(open_dataset(data))
-    assert "SegmentationClassPNG is not read: it equals SegmentationClass" in told
-    assert "(--masks" not in told
+    description = describe(open_dataset(data))
+    assert "SegmentationClassPNG is not read: it equals SegmentationClass" in description
+    assert "(--masks" not in description
 
 
 def test_masks_beside_their_images_are_found_by_attached_numbers(tmp_path):

@@ -53,21 +53,21 @@ def numbers_in(report):
 
 def as_results(dataset):
     """Give the things of COCO images as the results of somebody who found them all."""
-    found = []
+    actual = []
     for image, sample in zip(dataset.image_ids, dataset, strict=True):
         for number, label in enumerate(sample.label_ids.tolist(), start=1):
             if dataset.labels.is_thing[label]:
-                found.append(
+                actual.append(
                     {
                         "image_id": image,
                         "category_id": next(
                             k for k, v in dataset.category_ids.items() if v == label
                         ),
                         "segmentation": RunLength.from_mask(sample.mask(number)).to_coco(),
-                        "score": 1 / (1 + len(found)),
+                        "score": 1 / (1 + len(actual)),
                     }
                 )
-    return found
+    return actual
 
 
 def coco_folder(folder, images, names=("cat", "cap")):
@@ -125,8 +125,8 @@ def test_a_missing_panoptic_score_is_explained(predictor, discs):
     assert not unimask.evaluate(discs, sure, task="panoptic")["notes"]
 
 
-def with_threshold(checkpoint, least):
-    rules = replace(checkpoint.postprocessing, object_threshold=least, overlap_threshold=0.0)
+def with_threshold(checkpoint, minimum):
+    rules = replace(checkpoint.postprocessing, object_threshold=minimum, overlap_threshold=0.0)
     return replace(checkpoint, postprocessing=rules)
 
 
@@ -145,12 +145,12 @@ def test_more_than_a_hundred_objects_are_counted(tmp_path):
     squares = [[(x, y), (x + 3, y), (x + 3, y + 3), (x, y + 3)] for x, y in corners]
     data = coco_folder(tmp_path / "data", {"a.png": [("cat", [square]) for square in squares]})
     write_json(tmp_path / "found.json", as_results(open_dataset(data)))
-    for most, found in ((100, 100), (300, 150), (1000, 150)):
+    for maximum, actual in ((100, 100), (300, 150), (1000, 150)):
         scores = unimask.evaluate(
-            data, results=tmp_path / "found.json", split=None, max_detections=most
+            data, results=tmp_path / "found.json", split=None, max_detections=maximum
         )["metrics"]
-        assert scores[f"AR{most}"] == pytest.approx(100 * found / 150)
-        reached = np.floor(100 * found / 150) + 1  # of 101 recalls, all at full precision
+        assert scores[f"AR{maximum}"] == pytest.approx(100 * actual / 150)
+        reached = np.floor(100 * actual / 150) + 1  # of 101 recalls, all at full precision
         assert scores["AP"] == pytest.approx(100 * reached / 101)
 
 

@@ -203,13 +203,13 @@ def test_curves_at_zero_are_drawn_on_the_axis(tmp_path, monkeypatch):
 def half_empty(tmp_path_factory):
     """Two images without an object, one with one, one with six."""
     data = write_discs(tmp_path_factory.mktemp("data") / "half", {"train": 4, "val": 2})
-    for name, most in (
+    for name, maximum in (
         ("train/masks/0.png", 0),
         ("train/masks/2.png", 0),
         ("train/masks/3.png", 1),
     ):
         ids = np.asarray(Image.open(data / name))
-        Image.fromarray(np.where(ids <= most, ids, 0).astype(np.uint16)).save(data / name)
+        Image.fromarray(np.where(ids <= maximum, ids, 0).astype(np.uint16)).save(data / name)
     return data
 
 
@@ -356,11 +356,11 @@ def test_five_hundred_objects_train_where_twenty_do():
     number and its gradient per pixel and layer it would be more than tenfold.
     """
     paths = os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])
-    found = subprocess.run(
+    actual = subprocess.run(
         [sys.executable, "-c", STEP, "20", "500"],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": paths},
     )
-    assert found.returncode == 0, found.stderr[-2000:]
-    assert float(found.stdout) < 4
+    assert actual.returncode == 0, actual.stderr[-2000:]
+    assert float(actual.stdout) < 4

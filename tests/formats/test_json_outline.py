@@ -24,18 +24,18 @@ CONTENT = {
 def test_keys_are_found_whatever_the_encoding(tmp_path, encoding):
     path = tmp_path / "a.json"
     path.write_bytes(json.dumps(CONTENT, ensure_ascii=False).encode(encoding))
-    found = read_json_outline(path)
-    assert found.complete and found.error == "" and found.kind == "object"
-    assert found.keys == {
+    actual = read_json_outline(path)
+    assert actual.complete and actual.error == "" and actual.kind == "object"
+    assert actual.keys == {
         "info": "object",
         "images": "list",
         "annotations": "list",
         "version": "value",
     }
-    assert found.item_keys("images") == {"id", "file_name", "width"}
-    assert found.item_keys("annotations") == frozenset()
-    assert found.counts == {"images": 2, "annotations": 0}
-    assert not found.may_have("categories") and found.may_have("images")
+    assert actual.item_keys("images") == {"id", "file_name", "width"}
+    assert actual.item_keys("annotations") == frozenset()
+    assert actual.counts == {"images": 2, "annotations": 0}
+    assert not actual.may_have("categories") and actual.may_have("images")
     items = list(stream_lists(path, ("images",)))
     assert items == [("images", image) for image in CONTENT["images"]]
 
@@ -43,8 +43,8 @@ def test_keys_are_found_whatever_the_encoding(tmp_path, encoding):
 def test_truncated_files_yield_the_keys_before_the_end(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(CONTENT)[:60])
-    found = read_json_outline(path)
-    assert found.error and not found.complete and list(found.keys) == ["info", "images"]
+    actual = read_json_outline(path)
+    assert actual.error and not actual.complete and list(actual.keys) == ["info", "images"]
     assert read_json_outline(tmp_path / "gone.json").error
 
 
@@ -54,9 +54,9 @@ def test_truncated_files_yield_the_keys_before_the_end(tmp_path):
 )
 def test_lists_and_values_are_distinguished_from_objects(tmp_path, text, kind):
     (tmp_path / "a.json").write_text(text)
-    found = read_json_outline(tmp_path / "a.json")
-    assert found.kind == kind and found.keys == {}
-    assert found.item_keys("") == ({"a"} if "a" in text else frozenset())
+    actual = read_json_outline(tmp_path / "a.json")
+    assert actual.kind == kind and actual.keys == {}
+    assert actual.item_keys("") == ({"a"} if "a" in text else frozenset())
 
 
 def test_a_changed_file_is_scanned_again(tmp_path):
@@ -73,11 +73,11 @@ def test_the_scan_of_a_long_file_stops_at_its_budget(tmp_path, monkeypatch):
     images = [{"id": number, "file_name": "x" * 50} for number in range(20_000)]
     path.write_text(json.dumps({"images": images, "annotations": []}))
     tracemalloc.start()
-    found = read_json_outline(path, 1 << 16)
+    actual = read_json_outline(path, 1 << 16)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert not found.complete and found.may_have("annotations") and found.error == ""
-    assert 0 < found.counts["images"] < 2_000 and peak < 1 << 20
+    assert not actual.complete and actual.may_have("annotations") and actual.error == ""
+    assert 0 < actual.counts["images"] < 2_000 and peak < 1 << 20
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, '{"a": "' + "x" * (1 << 22)])

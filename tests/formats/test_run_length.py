@@ -73,9 +73,9 @@ def test_area_and_box_are_those_of_the_pixels(mask):
 
 @given(id_maps)
 def test_an_id_map_is_encoded_in_one_pass_as_segment_by_segment(ids):
-    found = encode_id_map(ids)
-    assert found.keys() == set(np.unique(ids).tolist()) - {0}
-    for number, rle in found.items():
+    actual = encode_id_map(ids)
+    assert actual.keys() == set(np.unique(ids).tolist()) - {0}
+    for number, rle in actual.items():
         assert rle == RunLength.from_mask(ids == number)
 
 
@@ -131,9 +131,9 @@ HUGE = 2**63 + 6
     ids=str,
 )
 def test_counts_whose_sum_wraps_to_the_size_are_refused(counts):
-    with pytest.raises(DataError, match="run length") as told:
+    with pytest.raises(DataError, match="run length") as raised:
         RunLength.from_coco({"size": [3, 4], "counts": counts})
-    assert "\n" not in str(told.value) and len(str(told.value)) < 200
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 200
 
 
 @pytest.mark.parametrize(

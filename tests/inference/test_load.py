@@ -201,7 +201,7 @@ def test_edges_of_a_folder_count_in_both_ways(tmp_path):
         ({"do_resize": False}, "requests no resizing, which is not supported"),
         ({"do_resize": False, "resample": 0}, "no resizing and a resampling other than bilinear"),
         ({"size": {"height": 10**9, "width": 64}}, "squash of the preprocessing is"),
-        ({"size": {"height": 20000, "width": 64}}, "edges beyond any use"),
+        ({"size": {"height": 20000, "width": 64}}, "edges that are too large"),
         ({"size": {"height": "96", "width": 64}}, "a value of a wrong type"),
         (None, "preprocessor_config.json does not exist"),
     ],

@@ -55,9 +55,9 @@ def test_changed_weights_invalidate_the_cache(change):
     assert cached_product(layer, x)[1] == 1
     assert cached_product(layer, x)[1] == 0
     change(layer)
-    found, made = cached_product(layer, x)
+    actual, made = cached_product(layer, x)
     assert made == 1
-    torch.testing.assert_close(found, layer(x))
+    torch.testing.assert_close(actual, layer(x))
 
 
 @torch.no_grad()

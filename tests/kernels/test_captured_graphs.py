@@ -80,8 +80,8 @@ def test_a_compiler_sees_one_operator_and_its_gradients(module):
         out.square().sum().backward()
         # The centres are no one's to learn.
         results.append([out, *(leaf.grad for leaf in leaves if leaf.grad is not None)])
-    for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected)
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
 def test_exports_hold_one_operator_or_plain_ones():

@@ -137,8 +137,8 @@ def test_values_and_gradients_are_those_of_the_definition(device, sizes, dtype):
     inputs = example(dtype, **sizes)
     close = {} if dtype == torch.float64 else {"atol": 1e-5, "rtol": 1e-4}
     results = all_of(define, inputs), all_of(attend, inputs, device)
-    for expected, found in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, **close)
+    for expected, actual in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, **close)
 
 
 def test_gradients_pass_gradcheck(device):
@@ -153,8 +153,8 @@ def test_many_blocks_give_what_one_does(monkeypatch):
     whole = all_of(attend, inputs)
     monkeypatch.setattr(gather, "BLOCK", 1)
     monkeypatch.setattr(gather, "BACKWARD_BLOCK", 1)
-    for found, expected in zip(all_of(attend, inputs), whole, strict=True):
-        assert torch.equal(found, expected)
+    for actual, expected in zip(all_of(attend, inputs), whole, strict=True):
+        assert torch.equal(actual, expected)
 
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["plain", "autocast"])
@@ -165,10 +165,10 @@ def test_half_precision_stays_close(device, dtype, autocast):
     expected = (expected, *gradients(expected.sum(), inputs))
     value, centres, offsets, logits = inputs
     with torch.autocast(device, dtype=dtype, enabled=autocast):
-        found = attend((value.to(dtype), centres, offsets, logits.to(dtype)), device)
-    assert found.dtype == dtype
-    found = (found, *gradients(found.float().sum(), inputs))
-    for ours, exact in zip(found, expected, strict=True):
+        actual = attend((value.to(dtype), centres, offsets, logits.to(dtype)), device)
+    assert actual.dtype == dtype
+    actual = (actual, *gradients(actual.float().sum(), inputs))
+    for ours, exact in zip(actual, expected, strict=True):
         torch.testing.assert_close(ours.float(), exact, atol=0.05, rtol=0.03)
 
 
@@ -180,9 +180,9 @@ def test_points_on_and_beyond_the_edges_have_the_gradients_of_sampling(device):
     offsets = torch.stack([x, torch.full_like(x, 0.6)], dim=-1).requires_grad_()
     value = example(torch.float64, images=1)[0]
     inputs = [value, torch.zeros(len(columns), 2).double(), offsets, torch.ones_like(x)]
-    expected, found = define(inputs), attend(inputs, device)
-    torch.testing.assert_close(found, expected)
-    slopes = [torch.autograd.grad(out.cos().sum(), offsets)[0] for out in (found, expected)]
+    expected, actual = define(inputs), attend(inputs, device)
+    torch.testing.assert_close(actual, expected)
+    slopes = [torch.autograd.grad(out.cos().sum(), offsets)[0] for out in (actual, expected)]
     torch.testing.assert_close(*slopes)
     assert not slopes[0][:, [0, -1], :, 1].any()
 
@@ -216,11 +216,11 @@ def test_nan_locations_affect_only_their_query(device):
     expected = define(inputs)
     inputs[2][0, 2, ..., 0] = float("nan")
     inputs = learning(inputs)
-    found = attend(inputs, device)
-    assert found[0, 2].isnan().all()
-    torch.testing.assert_close(found[1], expected[1])
-    torch.testing.assert_close(found[0, 3:], expected[0, 3:])
-    found.sum().backward()
+    actual = attend(inputs, device)
+    assert actual[0, 2].isnan().all()
+    torch.testing.assert_close(actual[1], expected[1])
+    torch.testing.assert_close(actual[0, 3:], expected[0, 3:])
+    actual.sum().backward()
     to_logits = inputs[3].grad
     assert to_logits[0, 2].isnan().all() and to_logits[1].isfinite().all()
 
@@ -235,8 +235,8 @@ def test_inputs_need_not_be_contiguous(device):
     joined = offsets.movedim(-1, 2).contiguous().movedim(2, -1)
     for steps in (planes, turned, joined, offsets.transpose(3, 4).contiguous().transpose(3, 4)):
         strided = value, centres, steps, logits.transpose(0, 2).contiguous().transpose(0, 2)
-        for found, wanted in zip(all_of(attend, strided, device), expected, strict=True):
-            torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+        for actual, wanted in zip(all_of(attend, strided, device), expected, strict=True):
+            torch.testing.assert_close(actual, wanted, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("block", [1, 7, 4096])
@@ -247,9 +247,9 @@ def test_values_may_be_computed_block_by_block(monkeypatch, block, learned):
     project = torch.nn.Linear(8, 8)
     memory = value.flatten(2)
     with torch.set_grad_enabled(learned):
-        found = value_sampler(project, memory, 2, SHAPES)(*points)
+        actual = value_sampler(project, memory, 2, SHAPES)(*points)
     expected = define((project(memory).view(value.shape), *points))
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_inputs_are_not_modified(device):
@@ -272,8 +272,8 @@ def test_deterministic_mode_fixes_the_order_of_sums(card):
     finally:
         torch.use_deterministic_algorithms(False)
     assert same(first, second)
-    for found, expected in zip(first, all_of(define, inputs), strict=True):
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    for actual, expected in zip(first, all_of(define, inputs), strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -285,10 +285,10 @@ def test_a_cpu_gives_equal_bits_to_all_threads_and_in_every_run(monkeypatch, thr
     torch.set_num_threads(threads)
     try:
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: all_of(attend, inputs), range(12)))
+            actual = list(pool.map(lambda _: all_of(attend, inputs), range(12)))
     finally:
         torch.set_num_threads(1)
-    assert all(same(results, expected) for results in found)
+    assert all(same(results, expected) for results in actual)
 
 
 def send(connection):
@@ -301,9 +301,9 @@ def test_a_forked_process_gives_equal_bits():
     process = multiprocessing.get_context("fork").Process(target=send, args=(theirs,))
     process.start()
     assert ours.poll(60), "the forked process hangs"
-    found = [torch.from_numpy(part) for part in ours.recv()]
+    actual = [torch.from_numpy(part) for part in ours.recv()]
     process.join()
-    assert process.exitcode == 0 and same(found, expected)
+    assert process.exitcode == 0 and same(actual, expected)
 
 
 def test_a_path_that_does_not_run_is_refused(monkeypatch):

@@ -45,11 +45,11 @@ def test_values_and_gradients_are_those_of_pytorch(
     monkeypatch.setattr(kernel, "BLOCK_BYTES", block)
     monkeypatch.setattr(kernel, "MAX_RECOMPUTED_CHANNELS", narrow)
     x, *given = example(normed=normed)
-    found = ours(x, activation, residual, *given)
+    actual = ours(x, activation, residual, *given)
     expected = plain(x, activation, residual, *given)
-    torch.testing.assert_close(found, expected)
-    weights = torch.randn(found.shape)
-    pairs = (torch.autograd.grad(out, [x, *given], weights) for out in (found, expected))
+    torch.testing.assert_close(actual, expected)
+    weights = torch.randn(actual.shape)
+    pairs = (torch.autograd.grad(out, [x, *given], weights) for out in (actual, expected))
     for of_ours, of_pytorch in zip(*pairs, strict=True):
         torch.testing.assert_close(of_ours, of_pytorch, atol=1e-5, rtol=1e-5)
 
@@ -58,8 +58,8 @@ def test_values_and_gradients_are_those_of_pytorch(
 def test_narrow_hidden_rows_are_recomputed(monkeypatch, narrow, kept):
     monkeypatch.setattr(kernel, "MAX_RECOMPUTED_CHANNELS", narrow)
     x, *given = example(normed=True)
-    found = ours(x, "gelu", False, *given).grad_fn.saved_tensors
-    assert len(found) == 1 + len(given) + kept
+    actual = ours(x, "gelu", False, *given).grad_fn.saved_tensors
+    assert len(actual) == 1 + len(given) + kept
 
 
 @pytest.mark.parametrize("activation", MEANING)
@@ -71,12 +71,12 @@ def test_gradients_are_those_of_the_values(activation):
 def test_autocast_multiplies_in_half_precision_and_sums_in_full():
     x, *given = example(normed=True, rows=(300,))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = ours(x, "gelu", False, *given)
+        actual = ours(x, "gelu", False, *given)
     expected = plain(x, "gelu", False, *given)
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), expected, atol=0.2, rtol=0.05)
-    weights = torch.randn(found.shape)
-    of_ours = torch.autograd.grad(found, [x, *given], weights.bfloat16())
+    assert actual.dtype == torch.bfloat16
+    torch.testing.assert_close(actual.float(), expected, atol=0.2, rtol=0.05)
+    weights = torch.randn(actual.shape)
+    of_ours = torch.autograd.grad(actual, [x, *given], weights.bfloat16())
     for one, other in zip(
         of_ours, torch.autograd.grad(expected, [x, *given], weights), strict=True
     ):
@@ -95,9 +95,9 @@ def test_layers_give_the_same_with_and_without_gradients(grad, normed):
     norm, expand, project, _ = layers()
     x = torch.randn(2, 3, 5, 6)
     with torch.set_grad_enabled(grad):
-        found = feed_forward(x, expand, project, "gelu", norm=norm if normed else None)
+        actual = feed_forward(x, expand, project, "gelu", norm=norm if normed else None)
     expected = project(F.gelu(expand(norm(x) if normed else x)))
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("grad", [True, False], ids=["grad", "no grad"])
@@ -107,11 +107,11 @@ def test_after_a_norm_rows_are_added_and_dropout_is_applied(grad, rate):
     x = torch.randn(2, 5, 6)
     torch.manual_seed(1)
     with torch.set_grad_enabled(grad):
-        found = post_norm_feed_forward(x, norm, expand, project, dropout=dropout)
+        actual = post_norm_feed_forward(x, norm, expand, project, dropout=dropout)
     torch.manual_seed(1)
     y = norm(x)
     expected = y + dropout(project(dropout(torch.relu(expand(y)))))
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_a_fused_optimizer_between_two_predictions_invalidates_cached_weights():
@@ -124,5 +124,5 @@ def test_a_fused_optimizer_between_two_predictions_invalidates_cached_weights():
     feed_forward(x, expand, project, "gelu", norm=norm).sum().backward()
     optimizer.step()
     with torch.no_grad():
-        found = feed_forward(x, expand, project, "gelu", norm=norm)
-        torch.testing.assert_close(found, project(F.gelu(expand(norm(x)))))
+        actual = feed_forward(x, expand, project, "gelu", norm=norm)
+        torch.testing.assert_close(actual, project(F.gelu(expand(norm(x)))))

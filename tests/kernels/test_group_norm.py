@@ -21,8 +21,8 @@ def test_large_means_lose_no_precision(layout, size, mean):
     )
     learned = layer(x)
     with torch.no_grad():
-        found = layer(x.clone())
-    for result in (found, learned):
+        actual = layer(x.clone())
+    for result in (actual, learned):
         torch.testing.assert_close(result.double(), exact, atol=2e-6 * max(1, mean), rtol=1e-6)
 
 
@@ -50,8 +50,8 @@ def test_gradients_are_those_of_pytorch(layout, size):
         out = layer(image) if module is layer else torch.group_norm(image, 2, *parts)
         weights = torch.arange(1, 1 + out.numel()).view(size)
         pairs.append(torch.autograd.grad((out.square() * weights).mean(), [image, *parts]))
-    for found, expected in zip(*pairs, strict=True):
-        torch.testing.assert_close(found.double(), expected, atol=1e-5, rtol=1e-4)
+    for actual, expected in zip(*pairs, strict=True):
+        torch.testing.assert_close(actual.double(), expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("rectified", [False, True])
@@ -61,13 +61,13 @@ def test_following_operations_run_block_by_block(monkeypatch, rectified, learned
     x, more = torch.randn(2, 6, 10, 7), torch.randn(2, 6, 10, 7, requires_grad=learned)
     layer = GroupNorm(2, 6, rectified=rectified).requires_grad_(learned)
     with torch.set_grad_enabled(learned):
-        found = layer(x.clone(), lambda lines: more[:, :, lines])
+        actual = layer(x.clone(), lambda lines: more[:, :, lines])
     expected = nn.functional.group_norm(x, 2) + more
     expected = expected.relu() if rectified else expected
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
     if learned:
         towards = torch.randn_like(x)
-        grads = (torch.autograd.grad(out, more, towards)[0] for out in (found, expected))
+        grads = (torch.autograd.grad(out, more, towards)[0] for out in (actual, expected))
         torch.testing.assert_close(*grads)
 
 
@@ -75,9 +75,9 @@ def test_the_addend_gets_gradients_from_a_frozen_layer(monkeypatch):
     monkeypatch.setattr(kernel, "BLOCK", 7)  # a line at a time
     x, more = torch.randn(1, 6, 5, 7), torch.randn(1, 6, 5, 7, requires_grad=True)
     layer = GroupNorm(2, 6).requires_grad_(False)
-    found = layer(x.clone(), lambda lines: more[:, :, lines])
-    torch.testing.assert_close(found, nn.functional.group_norm(x, 2) + more)
-    (gradient,) = torch.autograd.grad(found.sum(), more)
+    actual = layer(x.clone(), lambda lines: more[:, :, lines])
+    torch.testing.assert_close(actual, nn.functional.group_norm(x, 2) + more)
+    (gradient,) = torch.autograd.grad(actual.sum(), more)
     assert torch.equal(gradient, torch.ones_like(more))
 
 

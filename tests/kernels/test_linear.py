@@ -27,10 +27,10 @@ def test_without_gradients_the_numbers_are_those_of_pytorch(activation, biased, 
     x, weight, bias = example(dtype, rows)
     bias = bias if biased else None
     with torch.no_grad():
-        found = product(weight, bias, activation)(x)
+        actual = product(weight, bias, activation)(x)
         expected = MEANING[activation](F.linear(x, weight, bias))
     close = {"atol": 0.05, "rtol": 0.02} if dtype == torch.bfloat16 else {}
-    torch.testing.assert_close(found, expected, **close)
+    torch.testing.assert_close(actual, expected, **close)
 
 
 @pytest.mark.parametrize("activation", MEANING)
@@ -43,8 +43,8 @@ def test_strided_inputs_are_read_without_a_copy():
     x, weight, bias = example(torch.float32, rows=(24, 37))
     x = x.transpose(0, 2)
     with torch.no_grad():
-        found = product(weight[:, :24], bias)(x)
-    torch.testing.assert_close(found, F.linear(x, weight[:, :24], bias))
+        actual = product(weight[:, :24], bias)(x)
+    torch.testing.assert_close(actual, F.linear(x, weight[:, :24], bias))
 
 
 def test_only_what_needs_no_gradients_is_prepacked():
@@ -66,10 +66,10 @@ def test_only_what_needs_no_gradients_is_prepacked():
 def test_gradients_are_those_of_pytorch(biased, rows, sizes):
     inputs = [tensor.requires_grad_() for tensor in example(torch.float32, rows, *sizes)]
     inputs = inputs if biased else inputs[:2]
-    found, expected = product(*[*inputs[1:], None][:2])(inputs[0]), F.linear(*inputs)
-    torch.testing.assert_close(found, expected)
-    weights = torch.randn(found.shape)
-    pairs = (torch.autograd.grad(out, inputs, weights) for out in (found, expected))
+    actual, expected = product(*[*inputs[1:], None][:2])(inputs[0]), F.linear(*inputs)
+    torch.testing.assert_close(actual, expected)
+    weights = torch.randn(actual.shape)
+    pairs = (torch.autograd.grad(out, inputs, weights) for out in (actual, expected))
     for one, other in zip(*pairs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-5)
 
@@ -89,9 +89,9 @@ def test_gradients_of_a_sum_do_not_save_it():
 def test_under_autocast_products_are_half_and_gradients_full():
     x, weight, bias = (t.requires_grad_() for t in example(torch.float32))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = product(weight, bias)(x)
-    assert found.dtype == torch.bfloat16
-    pairs = (torch.autograd.grad(out.sum(), [x, weight]) for out in (found, F.linear(x, weight)))
+        actual = product(weight, bias)(x)
+    assert actual.dtype == torch.bfloat16
+    pairs = (torch.autograd.grad(out.sum(), [x, weight]) for out in (actual, F.linear(x, weight)))
     for one, other in zip(*pairs, strict=True):
         assert one.dtype == torch.float32
         torch.testing.assert_close(one, other, atol=0.1, rtol=0.02)

@@ -25,10 +25,10 @@ def test_quick_products_are_the_plain_ones(dtype, layout, images):
     inputs = [tensor[:images] for tensor in example(dtype)]
     inputs[2] = inputs[2].contiguous(memory_format=layout)
     with torch.no_grad():
-        found, exact = mask_logits(*inputs), mask_logits(*(tensor.double() for tensor in inputs))
+        actual, exact = mask_logits(*inputs), mask_logits(*(tensor.double() for tensor in inputs))
     expected = torch.cat(plain(*(tensor.double() for tensor in inputs), 2), dim=1)
     torch.testing.assert_close(exact, expected)
-    assert (found - exact).abs().max() <= 2 * torch.finfo(dtype).eps * exact.abs().max()
+    assert (actual - exact).abs().max() <= 2 * torch.finfo(dtype).eps * exact.abs().max()
 
 
 def test_gradients_are_those_of_the_values():
@@ -41,9 +41,9 @@ def test_unsupervised_masks_have_no_gradient(judged, at_once, monkeypatch):
     """Layers, and masks of a layer, that the loss leaves out; however many are copied at a time."""
     monkeypatch.setattr(kernel, "MAX_COPIED", at_once)
     inputs = example()
-    found, expected = layer_mask_logits(*inputs, 2), plain(*inputs, 2)
+    actual, expected = layer_mask_logits(*inputs, 2), plain(*inputs, 2)
     losses = []
-    for masks in (found, expected):
+    for masks in (actual, expected):
         losses.append(sum((masks[layer][0, 1] * masks[layer][1, 0]).sum() for layer in judged))
     torch.testing.assert_close(losses[0], losses[1])
     pairs = (torch.autograd.grad(loss, inputs) for loss in losses)

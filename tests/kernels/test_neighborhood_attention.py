@@ -93,8 +93,8 @@ def test_the_fast_path_is_the_definition(kernel, dilation, more, images):
     size = (kernel * dilation + more[0], kernel * dilation + more[1])
     inputs = example(size, kernel, images=images)
     expected = neighborhood_attention_reference(*inputs, dilation=dilation)
-    found = neighborhood_attention_tiles(*inputs, dilation=dilation)
-    torch.testing.assert_close(found, expected)
+    actual = neighborhood_attention_tiles(*inputs, dilation=dilation)
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_gradients_are_those_of_the_definition(size, kernel, dilation):
     slopes = [
         torch.autograd.grad(path(*inputs, dilation=dilation).cos().sum(), inputs) for path in PATHS
     ]
-    for expected, found in zip(*slopes, strict=True):
+    for expected, actual in zip(*slopes, strict=True):
         assert expected.any()
-        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -127,8 +127,8 @@ def test_neither_squares_nor_steps_change_the_result(monkeypatch, side):
     try:
         again = neighborhood_attention_tiles(*inputs, dilation=2)
         torch.testing.assert_close(again, out)
-        found = torch.autograd.grad(again.cos().sum(), inputs)
-        torch.testing.assert_close(found, slopes)
+        actual = torch.autograd.grad(again.cos().sum(), inputs)
+        torch.testing.assert_close(actual, slopes)
     finally:
         tiles.segment_arrays.cache_clear()
 
@@ -177,10 +177,10 @@ def test_half_precision_is_close_and_differentiable():
     expected = neighborhood_attention_reference(*inputs, dilation=2)
     halves = [part.bfloat16().requires_grad_() for part in inputs[:3]]
     bias = inputs[3].requires_grad_()  # parameters stay float32 under autocast
-    found = neighborhood_attention(*halves, bias, dilation=2)
-    assert found.dtype == torch.bfloat16
-    torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
-    found.float().sum().backward()
+    actual = neighborhood_attention(*halves, bias, dilation=2)
+    assert actual.dtype == torch.bfloat16
+    torch.testing.assert_close(actual.float(), expected, atol=0.05, rtol=0.05)
+    actual.float().sum().backward()
     assert bias.grad.dtype == torch.float32 and all(part.grad is not None for part in halves)
 
 
@@ -203,10 +203,10 @@ class Layer(torch.nn.Module):
 def test_it_can_be_exported():
     inputs = tuple(example((13, 22), 3, dtype=torch.float32))
     program = torch.export.export(Layer(), inputs)
-    found = program.module()(*example((13, 22), 3, dtype=torch.float32, seed=1))
+    actual = program.module()(*example((13, 22), 3, dtype=torch.float32, seed=1))
     expected = neighborhood_attention_reference(
         *example((13, 22), 3, dtype=torch.float32, seed=1), dilation=2
     )
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
     # What was traced must leave nothing behind.
     torch.testing.assert_close(Layer()(*inputs), Layer()(*(part.clone() for part in inputs)))

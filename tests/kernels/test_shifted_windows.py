@@ -14,8 +14,8 @@ def test_separated_pairs_are_those_that_the_shift_brought_together():
     moved = (rolled - places).view(height // window, window, width // window, window, 2)
     moved = moved.transpose(1, 2).reshape(-1, window * window, 2)
     expected = (moved[:, None] != moved[:, :, None]).any(-1)
-    found = separated_pairs(height, width, window, shift, CPU)
-    assert torch.equal(found, expected) and found.any() and not found[0].any()
+    actual = separated_pairs(height, width, window, shift, CPU)
+    assert torch.equal(actual, expected) and actual.any() and not actual[0].any()
 
 
 def test_positions_are_numbered_by_offset():

@@ -43,11 +43,11 @@ def test_kernels_become_machine_code(kind, capability, tmp_path):
     """In a process of its own: where Triton interprets, it compiles nothing."""
     environment = os.environ | {"TRITON_CACHE_DIR": str(tmp_path)}
     environment.pop("TRITON_INTERPRET", None)
-    found = subprocess.run(
+    actual = subprocess.run(
         [sys.executable, "-c", CODE, kind, str(capability)],
         capture_output=True,
         text=True,
         env=environment,
     )
-    assert found.returncode == 0, found.stderr[-3000:]
-    assert all(int(size) > 1000 for size in found.stdout.split())
+    assert actual.returncode == 0, actual.stderr[-3000:]
+    assert all(int(size) > 1000 for size in actual.stdout.split())

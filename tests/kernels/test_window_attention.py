@@ -35,10 +35,10 @@ def test_values_and_gradients_are_those_of_the_plain_path(monkeypatch, size, shi
         expected = made(x)
         expected_gradients = torch.autograd.grad(expected, wanted, weights)
     monkeypatch.setattr(rows, "BLOCK", lines)
-    found = made(x)
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    actual = made(x)
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-5)
     for one, other in zip(
-        torch.autograd.grad(found, wanted, weights), expected_gradients, strict=True
+        torch.autograd.grad(actual, wanted, weights), expected_gradients, strict=True
     ):
         torch.testing.assert_close(one, other, atol=1e-3, rtol=1e-4)
 
@@ -61,8 +61,8 @@ def test_mixing_of_half_precision_has_gradients_in_full(shifted):
     inputs = [qkv.requires_grad_(), bias]
     expected = torch.autograd.grad(attend(qkv, bias, blocked), inputs, weights)
     half = qkv.detach().bfloat16(), bias.detach().bfloat16()
-    found = attend_backward(weights.bfloat16(), *half, blocked)
-    for one, other in zip(found, expected, strict=True):
+    actual = attend_backward(weights.bfloat16(), *half, blocked)
+    for one, other in zip(actual, expected, strict=True):
         assert (one.float() - other).norm() < 0.01 * other.norm()
 
 

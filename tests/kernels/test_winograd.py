@@ -24,16 +24,16 @@ def test_any_size_gives_the_plain_convolution(h, w, b, tiles):
     x, weight = example(b, 3, 5, h, w)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "TILES", tiles)
-        found = winograd(x, transformed_filters(weight))
-    torch.testing.assert_close(found, F.conv2d(x, weight, padding=1))
-    assert found.is_contiguous(memory_format=torch.channels_last)
+        actual = winograd(x, transformed_filters(weight))
+    torch.testing.assert_close(actual, F.conv2d(x, weight, padding=1))
+    assert actual.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_in_float32_the_error_stays_around_a_millionth_of_the_spread():
     x, weight = example(1, 256, 256, 24, 36)
     exact = F.conv2d(x, weight, padding=1)
-    found = winograd(x.float(), transformed_filters(weight.float()))
-    assert (found - exact).std() < 4e-6 * exact.std()
+    actual = winograd(x.float(), transformed_filters(weight.float()))
+    assert (actual - exact).std() < 4e-6 * exact.std()
 
 
 @pytest.mark.parametrize(("maps", "filters"), [(True, True), (True, False), (False, True)])
@@ -43,9 +43,9 @@ def test_gradients_are_those_of_the_plain_convolution(maps, filters):
     torch.autograd.gradcheck(winograd_autograd, (x, weight))
     wanted = [tensor for tensor in (x, weight) if tensor.requires_grad]
     towards = torch.randn(2, 5, 7, 9, dtype=torch.float64)
-    found = torch.autograd.grad(winograd_autograd(x, weight), wanted, towards)
+    actual = torch.autograd.grad(winograd_autograd(x, weight), wanted, towards)
     expected = torch.autograd.grad(F.conv2d(x, weight, padding=1), wanted, towards)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 @given(h=SIDES, w=SIDES, tiles=st.integers(1, 8))
@@ -54,9 +54,9 @@ def test_any_size_gives_the_plain_gradients(h, w, tiles):
     towards = torch.linspace(-1, 1, 2 * 4 * h * w, dtype=torch.float64).view(2, 4, h, w)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "TILES", tiles)
-        found = torch.autograd.grad(winograd_autograd(x, weight), (x, weight), towards)
+        actual = torch.autograd.grad(winograd_autograd(x, weight), (x, weight), towards)
     expected = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), towards)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_gradients_in_float32_err_by_some_millionths_of_their_spread():
@@ -64,6 +64,6 @@ def test_gradients_in_float32_err_by_some_millionths_of_their_spread():
     towards = torch.randn(1, 256, 24, 36, generator=torch.Generator().manual_seed(1)).double()
     exact = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), towards)
     small = [tensor.detach().float().requires_grad_() for tensor in (x, weight)]
-    found = torch.autograd.grad(winograd_autograd(*small), small, towards.float())
-    for one, other in zip(found, exact, strict=True):
+    actual = torch.autograd.grad(winograd_autograd(*small), small, towards.float())
+    for one, other in zip(actual, exact, strict=True):
         assert (one - other).std() < 6e-6 * other.std()

@@ -29,8 +29,8 @@ def contrast(queries: np.ndarray, texts: np.ndarray) -> float:
 
 def test_it_is_the_symmetric_cross_entropy():
     queries, texts = draw(4)
-    found = contrastive_loss(queries, texts)
-    assert abs(float(found) - contrast(queries.numpy(), texts.numpy())) < 1e-5
+    actual = contrastive_loss(queries, texts)
+    assert abs(float(actual) - contrast(queries.numpy(), texts.numpy())) < 1e-5
 
 
 @pytest.mark.parametrize("seed", range(3))

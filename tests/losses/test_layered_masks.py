@@ -90,10 +90,10 @@ def test_losses_and_gradients_are_those_of_drawn_masks(objects, ignored, at_once
     factors, classes, targets = example(objects, ignored=ignored)
     criterion, inputs = Criterion(CLASSES, CONFIG), [*factors, *classes]
     output = FactoredOutput(tuple(classes), MaskFactors(*factors))
-    found = criterion(output, targets, sampler=Points())
+    actual = criterion(output, targets, sampler=Points())
     expected = criterion(drawn(factors, classes), targets, sampler=Points())
-    torch.testing.assert_close(found, expected)
-    pairs = (torch.autograd.grad(losses.total, inputs) for losses in (found, expected))
+    torch.testing.assert_close(actual, expected)
+    pairs = (torch.autograd.grad(losses.total, inputs) for losses in (actual, expected))
     for one, other in zip(*pairs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 

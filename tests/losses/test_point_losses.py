@@ -11,38 +11,38 @@ def example(masks, dtype=torch.float64):
     generator = torch.Generator().manual_seed(masks)
     logits = torch.randn(masks, 40, generator=generator, dtype=dtype).requires_grad_()
     known = (torch.rand(masks, 40, generator=generator, dtype=dtype) > 0.2).to(dtype)
-    truth = torch.rand(masks, 40, generator=generator, dtype=dtype) * known
-    return logits, truth, known
+    ground_truth = torch.rand(masks, 40, generator=generator, dtype=dtype) * known
+    return logits, ground_truth, known
 
 
 @pytest.mark.parametrize("masks", [0, 1, 5])
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (5.0, -2.0)])
 def test_numbers_and_gradients_are_the_plain_ones(masks, weights):
-    logits, truth, known = example(masks)
-    mask, dice = binary_loss(logits, truth, known), dice_loss(logits, truth, known)
+    logits, ground_truth, known = example(masks)
+    mask, dice = binary_loss(logits, ground_truth, known), dice_loss(logits, ground_truth, known)
     expected = weights[0] * mask + weights[1] * dice
-    found = point_losses(logits, truth, known, weights)
-    torch.testing.assert_close(tuple(found), (expected, mask, dice))
-    assert not found.mask.requires_grad and not found.dice.requires_grad
-    pairs = (torch.autograd.grad(3 * loss, logits)[0] for loss in (found.weighted, expected))
+    actual = point_losses(logits, ground_truth, known, weights)
+    torch.testing.assert_close(tuple(actual), (expected, mask, dice))
+    assert not actual.mask.requires_grad and not actual.dice.requires_grad
+    pairs = (torch.autograd.grad(3 * loss, logits)[0] for loss in (actual.weighted, expected))
     torch.testing.assert_close(*pairs)
 
 
 def test_gradients_are_those_of_differences():
-    logits, truth, known = example(2)
-    weighted = lambda x: point_losses(x, truth, known, (5.0, 2.0)).weighted  # noqa: E731
+    logits, ground_truth, known = example(2)
+    weighted = lambda x: point_losses(x, ground_truth, known, (5.0, 2.0)).weighted  # noqa: E731
     assert torch.autograd.gradcheck(weighted, logits)
 
 
 def test_it_keeps_the_gradient_alone():
-    logits, truth, known = example(4)
-    found = point_losses(logits, truth, known, (5.0, 5.0))
-    assert [kept.shape for kept in found.weighted.grad_fn.saved_tensors] == [logits.shape]
+    logits, ground_truth, known = example(4)
+    actual = point_losses(logits, ground_truth, known, (5.0, 5.0))
+    assert [kept.shape for kept in actual.weighted.grad_fn.saved_tensors] == [logits.shape]
 
 
 def test_without_gradients_nothing_is_kept():
-    logits, truth, known = example(3)
+    logits, ground_truth, known = example(3)
     with torch.no_grad():
-        found = point_losses(logits, truth, known, (5.0, 5.0))
-    assert not found.weighted.requires_grad
-    torch.testing.assert_close(found.mask, binary_loss(logits.detach(), truth, known))
+        actual = point_losses(logits, ground_truth, known, (5.0, 5.0))
+    assert not actual.weighted.requires_grad
+    torch.testing.assert_close(actual.mask, binary_loss(logits.detach(), ground_truth, known))

@@ -30,8 +30,8 @@ def test_the_most_uncertain_candidates_are_kept():
     logits, candidates = blobs(5), torch.rand(200, 2)
     kept = uncertain_points(logits, candidates, None, 50)
     certainty = sample_logits_shared(logits, candidates).abs().sort(dim=1).values
-    found = sample_logits(logits, kept).abs().sort(dim=1).values
-    torch.testing.assert_close(found, certainty[:, :50])
+    actual = sample_logits(logits, kept).abs().sort(dim=1).values
+    torch.testing.assert_close(actual, certainty[:, :50])
 
 
 def test_unknown_candidates_come_last():
@@ -65,9 +65,9 @@ def test_shared_candidates_leave_the_mean_of_every_mask_alone():
         shared.append(sample_logits(logits, points).mean(1))
         each = torch.rand(3, 192, 2, generator=generator)
         order = sample_logits(logits, each).abs().argsort(dim=1)[:, :48]
-        chosen = each.gather(1, order[..., None].expand(-1, -1, 2))
+        selected = each.gather(1, order[..., None].expand(-1, -1, 2))
         fresh = torch.rand(3, 16, 2, generator=generator)
-        own.append(sample_logits(logits, torch.cat([chosen, fresh], dim=1)).mean(1))
+        own.append(sample_logits(logits, torch.cat([selected, fresh], dim=1)).mean(1))
     shared, own = torch.stack(shared), torch.stack(own)
     error = (shared.var(0) / draws + own.var(0) / draws).sqrt()
     assert ((shared.mean(0) - own.mean(0)).abs() < 4 * error).all()

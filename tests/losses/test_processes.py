@@ -39,9 +39,9 @@ def learn(rank: int, folder: str) -> None:
     """One process's half of every batch."""
     half = slice(2 * rank, 2 * rank + 2)
     with process_group(rank, folder):
-        found = {(kind, o): judge(kind, o, half) for kind in KINDS for o in OBJECTS}
-        found["apart"] = judge("points", OBJECTS[0], half, apart=True)
-        torch.save(found, f"{folder}/{rank}.pt")
+        actual = {(kind, o): judge(kind, o, half) for kind in KINDS for o in OBJECTS}
+        actual["apart"] = judge("points", OBJECTS[0], half, apart=True)
+        torch.save(actual, f"{folder}/{rank}.pt")
 
 
 @pytest.fixture(scope="module")

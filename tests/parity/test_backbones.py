@@ -103,11 +103,11 @@ def attend_to_nearest(self, hidden_states, output_attentions=False):
 
 
 def nearest(length: int, kernel: int, dilation: int) -> torch.Tensor:
-    found = []
+    actual = []
     for position in range(length):
         others = [p for p in range(length) if (p - position) % dilation == 0]
-        found.append(sorted(others, key=lambda p: abs(p - position))[:kernel])
-    return torch.tensor(found)
+        actual.append(sorted(others, key=lambda p: abs(p - position))[:kernel])
+    return torch.tensor(actual)
 
 
 OUTPUT_NORMS = (r"hidden_states_norms\.stage(\d)", lambda m: f"norm{int(m[1]) - 1}")
@@ -161,17 +161,17 @@ UNUSED = ("num_batches_tracked", "relative_position_index", "swin.layernorm.weig
 
 def renamed(state: dict[str, torch.Tensor], rules: list) -> dict[str, torch.Tensor]:
     """Give their tensors our names, and join query, key and value."""
-    found = {}
+    actual = {}
     for name, tensor in state.items():
         if name.endswith(UNUSED):
             continue
         for pattern, ours in rules:
             name = re.sub(pattern, ours, name)
-        found[name] = tensor
-    for name in [name for name in found if ".qkv.q." in name]:
-        parts = [found.pop(name.replace(".qkv.q.", f".qkv.{part}.")) for part in "qkv"]
-        found[name.replace(".q.", ".")] = torch.cat(parts)
-    return found
+        actual[name] = tensor
+    for name in [name for name in actual if ".qkv.q." in name]:
+        parts = [actual.pop(name.replace(".qkv.q.", f".qkv.{part}.")) for part in "qkv"]
+        actual[name.replace(".q.", ".")] = torch.cat(parts)
+    return actual
 
 
 def randomise(model: torch.nn.Module) -> None:
@@ -228,9 +228,9 @@ def test_maps_equal_the_reference(pair, size):
     ours, theirs = pair
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        found, expected = ours(images), their_maps(theirs, images)
-    assert len(found) == len(expected) == 4
-    for our_map, their_map in zip(found, expected, strict=True):
+        actual, expected = ours(images), their_maps(theirs, images)
+    assert len(actual) == len(expected) == 4
+    for our_map, their_map in zip(actual, expected, strict=True):
         assert their_map.std() > 0.1
         torch.testing.assert_close(our_map, their_map, atol=1e-4, rtol=1e-4)
 

@@ -37,7 +37,7 @@ def write_dataset(folder, seed: int):
     random = np.random.default_rng(seed)
     whole = RunLength.from_mask(np.ones(SIZE, bool)).to_coco()
     objects = []
-    found = [{"image_id": 1, "category_id": 1, "segmentation": whole, "score": 0.5}]
+    actual = [{"image_id": 1, "category_id": 1, "segmentation": whole, "score": 0.5}]
     for image in range(1, IMAGES + 1):
         for _ in range(random.integers(0, 6)):
             outline = polygon(random)
@@ -59,7 +59,7 @@ def write_dataset(folder, seed: int):
                 moved = np.roll(rle.to_mask(), random.integers(-1, 2, 2), (0, 1))
                 mask = RunLength.from_mask(moved)
                 if mask.area:
-                    found.append(
+                    actual.append(
                         {
                             "image_id": image,
                             "category_id": objects[-1]["category_id"],
@@ -67,7 +67,7 @@ def write_dataset(folder, seed: int):
                             "score": float(random.integers(0, 8) / 7),
                         }
                     )
-    truth = {
+    ground_truth = {
         "images": [
             {"id": i, "file_name": f"{i}.png", "height": SIZE[0], "width": SIZE[1]}
             for i in range(1, IMAGES + 1)
@@ -76,10 +76,10 @@ def write_dataset(folder, seed: int):
         "categories": [{"id": i, "name": f"class {i}"} for i in range(1, CLASSES + 1)],
     }
     (folder / "images").mkdir(parents=True)
-    for image in truth["images"]:
+    for image in ground_truth["images"]:
         Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(folder / "images" / image["file_name"])
-    (folder / "instances.json").write_text(json.dumps(truth))
-    (folder.parent / "results.json").write_text(json.dumps(found))
+    (folder / "instances.json").write_text(json.dumps(ground_truth))
+    (folder.parent / "results.json").write_text(json.dumps(actual))
     return folder, folder.parent / "results.json"
 
 
@@ -89,8 +89,8 @@ def their_stats(folder, results) -> list[float | None]:
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(folder / "instances.json")
-        run = COCOeval(truth, truth.loadRes(str(results)), "segm")
+        ground_truth = COCO(folder / "instances.json")
+        run = COCOeval(ground_truth, ground_truth.loadRes(str(results)), "segm")
         run.evaluate()
         run.accumulate()
         run.summarize()
@@ -111,11 +111,11 @@ def test_annotated_areas_determine_size_classes(tmp_path_factory, seed):
 
 def test_files_without_areas_have_those_of_their_masks(tmp_path):
     folder, results = write_dataset(tmp_path / "data", 3)
-    truth = folder / "instances.json"
-    content = json.loads(truth.read_text())
+    ground_truth = folder / "instances.json"
+    content = json.loads(ground_truth.read_text())
     for entry in content["annotations"]:
         del entry["area"]
-    truth.write_text(json.dumps(content))
+    ground_truth.write_text(json.dumps(content))
     bare = evaluate(folder, results=results, split=None)["metrics"]
     dataset = open_dataset(folder)
     for image in range(IMAGES):
@@ -124,7 +124,7 @@ def test_files_without_areas_have_those_of_their_masks(tmp_path):
         mine = [entry for entry in content["annotations"] if entry["image_id"] == image + 1]
         for number, entry in enumerate(mine, start=1):
             entry["area"] = int(sample.mask(number).sum())
-    truth.write_text(json.dumps(content))
+    ground_truth.write_text(json.dumps(content))
     same(bare, their_stats(folder, results))
 
 
@@ -137,5 +137,5 @@ def test_areas_stay_when_a_dataset_is_written_again(tmp_path):
         if one.areas is None:
             assert other.areas is None
             continue
-        told = [area for i, area in enumerate(one.areas) if one.mask(i + 1).any()]
-        np.testing.assert_array_equal(told, other.areas)
+        areas = [area for i, area in enumerate(one.areas) if one.mask(i + 1).any()]
+        np.testing.assert_array_equal(areas, other.areas)

@@ -68,14 +68,14 @@ HEADS = (1, 2, 2, 4)
 
 def shrink(part):
     """The same structure in few numbers."""
-    told = {
+    config = {
         field.name: shrink(value) if is_dataclass(value) else TINY.get(field.name, value)
         for field in fields(part)
         if (value := getattr(part, field.name)) is not None
     }
     if isinstance(getattr(part, "num_heads", None), tuple):
-        told["num_heads"] = HEADS
-    return replace(part, **told)
+        config["num_heads"] = HEADS
+    return replace(part, **config)
 
 
 def other(name, value):
@@ -117,17 +117,17 @@ def variants(*, every: bool):
     A number is changed in one preset of those that have the same kinds of parts around it, or in
     `every` preset.
     """
-    found, seen = {}, set()
+    actual, seen = {}, set()
     for name, make in PRESETS.items():
         tiny = shrink(make(3))
-        found.setdefault(tiny, name)
+        actual.setdefault(tiny, name)
         for where, config in changed(tiny):
             kinds = structure(tiny)
             around = kinds if where.startswith("backbone") else kinds[1:]
             if every or (where, around) not in seen:
-                found.setdefault(config, f"{name} {where}")
+                actual.setdefault(config, f"{name} {where}")
             seen.add((where, around))
-    return found
+    return actual
 
 
 def random_checkpoint(config):
@@ -177,16 +177,16 @@ def check_folder(config, folder):
         dtype=torch.float64,
     )
     task = config.task_queries
-    asked = ["instance"] * 2 if task else None
+    requested = ["instance"] * 2 if task else None
     tokens = (
         [torch.tensor([task_tokens("instance", task.task_length)] * 2).double()] if task else []
     )
     with without_natten(), torch.no_grad():
         theirs = MODELS[family].from_pretrained(folder).double().eval()
-        expected, found = theirs(images, *tokens), network.double()(images, asked)
+        expected, actual = theirs(images, *tokens), network.double()(images, requested)
     for one, other in (
-        (found.class_logits, expected.class_queries_logits),
-        (found.mask_logits, expected.masks_queries_logits),
+        (actual.class_logits, expected.class_queries_logits),
+        (actual.mask_logits, expected.masks_queries_logits),
     ):
         assert one.std() > 0.01
         torch.testing.assert_close(one, other.to(one.dtype), atol=1e-3, rtol=1e-3)

@@ -75,10 +75,10 @@ def folder(network, tmp_path_factory):
 
 def assert_same(place, folder):
     """Say that two folders hold the same network."""
-    found, expected = read_huggingface(place), read_huggingface(folder)
-    assert found.config == expected.config and found.labels == expected.labels
-    assert found.state.keys() == expected.state.keys()
-    assert all(torch.equal(found.state[n], value) for n, value in expected.state.items())
+    actual, expected = read_huggingface(place), read_huggingface(folder)
+    assert actual.config == expected.config and actual.labels == expected.labels
+    assert actual.state.keys() == expected.state.keys()
+    assert all(torch.equal(actual.state[n], value) for n, value in expected.state.items())
 
 
 def describe(place, change):
@@ -162,18 +162,20 @@ def test_two_default_class_names_may_be_omitted(tmp_path):
     }
 
 
-@pytest.mark.parametrize("told", [{"backbone_config": None}, {}])
-def test_backbones_that_are_only_named_follow_from_their_tensors(folder, tmp_path, told):
+@pytest.mark.parametrize("backbone_keys", [{"backbone_config": None}, {}])
+def test_backbones_that_are_only_named_follow_from_their_tensors(folder, tmp_path, backbone_keys):
     place = copy(folder, tmp_path / "model")
 
     def name_it(content):
         content.pop("backbone_config")
-        content.update(backbone="microsoft/some-backbone", use_pretrained_backbone=True, **told)
+        content.update(
+            backbone="microsoft/some-backbone", use_pretrained_backbone=True, **backbone_keys
+        )
 
     describe(place, name_it)
-    found, expected = read_huggingface(place), read_huggingface(folder)
-    assert found.state.keys() == expected.state.keys()
-    assert all(torch.equal(found.state[n], value) for n, value in expected.state.items())
+    actual, expected = read_huggingface(place), read_huggingface(folder)
+    assert actual.state.keys() == expected.state.keys()
+    assert all(torch.equal(actual.state[n], value) for n, value in expected.state.items())
 
 
 @pytest.mark.parametrize("name", ["hf-hub:somebody/model", "local-dir:/tmp", "a/b/c", ""])
@@ -227,15 +229,15 @@ NEW = {
 def test_preprocessors_of_all_releases_are_read(tmp_path, name, content):
     maskformer(swin()).save_pretrained(tmp_path)
     (tmp_path / name).write_text(json.dumps(content))
-    found = unimask.load(tmp_path, device="cpu").checkpoint.preprocessing
-    assert (found.shortest_edge, found.longest_edge, found.size_divisor) == (640, 1000, 1)
-    assert (found.mean, found.std) == ((127.5,) * 3, (63.75,) * 3)
+    actual = unimask.load(tmp_path, device="cpu").checkpoint.preprocessing
+    assert (actual.shortest_edge, actual.longest_edge, actual.size_divisor) == (640, 1000, 1)
+    assert (actual.mean, actual.std) == ((127.5,) * 3, (63.75,) * 3)
 
 
 def test_do_rescale_false_is_read(tmp_path):
     maskformer(swin()).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NEW, "do_normalize": False}))
-    found = read_huggingface(tmp_path).preprocessing
-    assert (found.mean, found.std) == ((0.0,) * 3, (255.0,) * 3)
+    actual = read_huggingface(tmp_path).preprocessing
+    assert (actual.mean, actual.std) == ((0.0,) * 3, (255.0,) * 3)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NEW, "do_rescale": False}))
     assert read_huggingface(tmp_path).preprocessing.mean == (0.5,) * 3

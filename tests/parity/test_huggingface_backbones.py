@@ -116,10 +116,10 @@ def test_transformers_folders_predict_the_same_here(pair):
     ours.load_state_dict(checkpoint.state)
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        wanted, found = theirs(images), ours(images)
-    assert found.mask_logits.std() > 0.05
-    assert_same_logits(found.mask_logits, wanted.masks_queries_logits)
-    assert_same_logits(found.class_logits, wanted.class_queries_logits)
+        wanted, actual = theirs(images), ours(images)
+    assert actual.mask_logits.std() > 0.05
+    assert_same_logits(actual.mask_logits, wanted.masks_queries_logits)
+    assert_same_logits(actual.class_logits, wanted.class_queries_logits)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -134,8 +134,8 @@ def test_saved_folders_load_in_transformers(pair, tmp_path):
     assert not backbone
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        wanted, found = theirs(images), again.eval()(images)
-    torch.testing.assert_close(found.masks_queries_logits, wanted.masks_queries_logits)
+        wanted, actual = theirs(images), again.eval()(images)
+    torch.testing.assert_close(actual.masks_queries_logits, wanted.masks_queries_logits)
     assert read_huggingface(tmp_path).config == checkpoint.config
 
 

@@ -58,12 +58,12 @@ def ours_of(checkpoint) -> torch.nn.Module:
 def compare(theirs, ours, pixel_values) -> None:
     with torch.no_grad():
         expected = theirs(pixel_values, output_auxiliary_logits=True)
-        found = ours(pixel_values, auxiliary=True)
-    assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
-    assert_same_logits(found.class_logits, expected.class_queries_logits)
-    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
-    assert len(found.auxiliary) == len(expected.auxiliary_logits)
-    for layer, other in zip(found.auxiliary, expected.auxiliary_logits, strict=True):
+        actual = ours(pixel_values, auxiliary=True)
+    assert actual.class_logits.std() > 0.05 and actual.mask_logits.std() > 0.05
+    assert_same_logits(actual.class_logits, expected.class_queries_logits)
+    assert_same_logits(actual.mask_logits, expected.masks_queries_logits)
+    assert len(actual.auxiliary) == len(expected.auxiliary_logits)
+    for layer, other in zip(actual.auxiliary, expected.auxiliary_logits, strict=True):
         assert_same_logits(layer.class_logits, other["class_queries_logits"])
         assert_same_logits(layer.mask_logits, other["masks_queries_logits"])
 
@@ -96,9 +96,9 @@ def test_auxiliary_outputs_do_not_change_the_last_prediction(pair):
     network = ours_of(checkpoint)
     images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        bare, told = network(images), network(images, auxiliary=True)
-    assert bare.auxiliary == () and len(told.auxiliary) == 5
-    torch.testing.assert_close(bare.mask_logits, told.mask_logits)
+        bare, with_auxiliary = network(images), network(images, auxiliary=True)
+    assert bare.auxiliary == () and len(with_auxiliary.auxiliary) == 5
+    torch.testing.assert_close(bare.mask_logits, with_auxiliary.mask_logits)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -108,9 +108,9 @@ def test_saved_folders_load_in_transformers(pair, tmp_path):
     again = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
     pixel_values = torch.randn(1, 3, 75, 109)
     with torch.no_grad():
-        expected, found = theirs(pixel_values), again(pixel_values)
-    torch.testing.assert_close(found.masks_queries_logits, expected.masks_queries_logits)
-    torch.testing.assert_close(found.class_queries_logits, expected.class_queries_logits)
+        expected, actual = theirs(pixel_values), again(pixel_values)
+    torch.testing.assert_close(actual.masks_queries_logits, expected.masks_queries_logits)
+    torch.testing.assert_close(actual.class_queries_logits, expected.class_queries_logits)
 
 
 def test_saved_folders_round_trip(pair, tmp_path):

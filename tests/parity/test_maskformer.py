@@ -78,12 +78,12 @@ def test_logits_of_every_layer_equal_transformers_at_any_size(pair, size):
     pixel_values = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     expected, earlier = run_theirs(theirs, pixel_values)
     with torch.no_grad():
-        found = ours(pixel_values, auxiliary=True)
-    assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
-    assert_same_logits(found.class_logits, expected.class_queries_logits)
-    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
-    assert len(found.auxiliary) == 3
-    for layer, (classes, masks) in zip(found.auxiliary, earlier, strict=True):
+        actual = ours(pixel_values, auxiliary=True)
+    assert actual.class_logits.std() > 0.05 and actual.mask_logits.std() > 0.05
+    assert_same_logits(actual.class_logits, expected.class_queries_logits)
+    assert_same_logits(actual.mask_logits, expected.masks_queries_logits)
+    assert len(actual.auxiliary) == 3
+    for layer, (classes, masks) in zip(actual.auxiliary, earlier, strict=True):
         assert_same_logits(layer.class_logits, classes)
         assert_same_logits(layer.mask_logits, masks)
 
@@ -106,9 +106,9 @@ def test_saved_folders_load_in_transformers(pair, tmp_path):
     again = transformers.MaskFormerForInstanceSegmentation.from_pretrained(tmp_path).eval()
     pixel_values = torch.randn(1, 3, 75, 109, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        expected, found = theirs(pixel_values), again(pixel_values)
-    torch.testing.assert_close(found.masks_queries_logits, expected.masks_queries_logits)
-    torch.testing.assert_close(found.class_queries_logits, expected.class_queries_logits)
+        expected, actual = theirs(pixel_values), again(pixel_values)
+    torch.testing.assert_close(actual.masks_queries_logits, expected.masks_queries_logits)
+    torch.testing.assert_close(actual.class_queries_logits, expected.class_queries_logits)
 
 
 def test_saved_folders_round_trip(pair, tmp_path):

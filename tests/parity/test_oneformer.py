@@ -73,16 +73,16 @@ def test_logits_equal_transformers_for_a_batch_of_tasks(pair, size):
     pixel_values = torch.randn(3, 3, *size, generator=torch.Generator().manual_seed(1))
     expected = run_theirs(theirs, pixel_values, TASKS)
     with torch.no_grad():
-        found = ours(pixel_values, TASKS, auxiliary=True)
-    assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
-    assert_same_logits(found.class_logits, expected.class_queries_logits)
-    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
+        actual = ours(pixel_values, TASKS, auxiliary=True)
+    assert actual.class_logits.std() > 0.05 and actual.mask_logits.std() > 0.05
+    assert_same_logits(actual.class_logits, expected.class_queries_logits)
+    assert_same_logits(actual.mask_logits, expected.masks_queries_logits)
     others = expected.transformer_decoder_auxiliary_predictions
-    for layer, other in zip(found.auxiliary, others, strict=True):
+    for layer, other in zip(actual.auxiliary, others, strict=True):
         assert_same_logits(layer.class_logits, other["class_queries_logits"])
         assert_same_logits(layer.mask_logits, other["masks_queries_logits"])
     queries = expected.transformer_decoder_contrastive_queries
-    assert_same_logits(found.queries, queries)
+    assert_same_logits(actual.queries, queries)
 
 
 def test_the_task_changes_the_output(pair):
@@ -135,7 +135,7 @@ def test_saved_folders_load_in_transformers(pair, tmp_path):
     back = transformers.OneFormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
     pixel_values = torch.randn(1, 3, 65, 97, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        found = ours(pixel_values, "instance")
+        actual = ours(pixel_values, "instance")
     expected = run_theirs(back, pixel_values, ["instance"])
-    assert_same_logits(found.class_logits, expected.class_queries_logits)
-    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
+    assert_same_logits(actual.class_logits, expected.class_queries_logits)
+    assert_same_logits(actual.mask_logits, expected.masks_queries_logits)

@@ -76,10 +76,10 @@ def test_saved_folders_predict_the_same_in_transformers(exported, size):
         assert not report["unexpected_keys"] and not report["mismatched_keys"]
         expected = run_theirs(theirs.eval(), pixel_values, TASKS)
     with torch.no_grad():
-        found = ours(pixel_values, TASKS)
-    assert found.class_logits.std() > 0.05 and found.mask_logits.std() > 0.05
-    assert_same_logits(found.class_logits, expected.class_queries_logits)
-    assert_same_logits(found.mask_logits, expected.masks_queries_logits)
+        actual = ours(pixel_values, TASKS)
+    assert actual.class_logits.std() > 0.05 and actual.mask_logits.std() > 0.05
+    assert_same_logits(actual.class_logits, expected.class_queries_logits)
+    assert_same_logits(actual.mask_logits, expected.masks_queries_logits)
 
 
 def test_the_folder_loads_here_again_with_equal_logits(exported):
@@ -102,11 +102,11 @@ def test_the_published_size_has_their_names_and_shapes(texts):
     written = write_config(
         config, labels_of(150), TASKS, PreprocessingConfig(), PostprocessingConfig()
     )
-    told = {key: value for key, value in written.items() if key != "unimask"}
-    told["is_training"] = texts  # as whoever trains there says
+    config = {key: value for key, value in written.items() if key != "unimask"}
+    config["is_training"] = texts  # as whoever trains there says
     with without_natten(), torch.device("meta"):
         theirs = transformers.OneFormerForUniversalSegmentation(
-            transformers.OneFormerConfig.from_dict(told)
+            transformers.OneFormerConfig.from_dict(config)
         )
     wanted = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
     state = to_theirs(build_skeleton(config).state_dict(), select_rules("oneformer"))

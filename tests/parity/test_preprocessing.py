@@ -18,16 +18,16 @@ SQUARE = {"height": 384, "width": 384}
 
 @pytest.mark.parametrize("shape", [(480, 640), (31, 400), (384, 384), (900, 120)])
 @pytest.mark.parametrize(
-    "told",
+    "settings",
     [
         {"size": SQUARE},
         {"size": {"height": 100, "width": 70}},
         {"size": SQUARE, "size_divisor": 100},
     ],
 )
-def test_squashed_images_equal_transformers(shape, told):
+def test_squashed_images_equal_transformers(shape, settings):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    processor = Mask2FormerImageProcessorPil(**told)
+    processor = Mask2FormerImageProcessorPil(**settings)
     theirs = processor(image, return_tensors="pt")["pixel_values"][0]
     written = json.loads(processor.to_json_string())
     config = read_literal_preprocessing(

@@ -41,11 +41,11 @@ def test_maps_equal_the_reference(name, timm):
     pixel_values = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
         expected = dict(zip(theirs.feature_info.reduction(), theirs(pixel_values), strict=True))
-        for stride, found in zip((4, 8, 16, 32), backbone(pixel_values), strict=True):
+        for stride, actual in zip((4, 8, 16, 32), backbone(pixel_values), strict=True):
             if getattr(theirs, "output_fmt", "NCHW") == "NHWC":
                 expected[stride] = expected[stride].permute(0, 3, 1, 2)
-            torch.testing.assert_close(found, expected[stride])
-            assert found.shape[2:] == (64 // stride, 96 // stride)
+            torch.testing.assert_close(actual, expected[stride])
+            assert actual.shape[2:] == (64 // stride, 96 // stride)
 
 
 @pytest.mark.parametrize("size", [(75, 109), (33, 40), (1, 1)], ids=str)
@@ -99,14 +99,16 @@ def test_presets_take_the_backbone_and_its_normalisation(timm):
     predictor = unimask.build(
         "maskformer-swin-tiny", labels=("a", "b"), backbone="timm:mobilevit_s", device="cpu"
     )
-    told = timm.get_pretrained_cfg("mobilevit_s")
-    assert predictor.checkpoint.preprocessing.mean == tuple(255 * value for value in told.mean)
-    assert predictor.checkpoint.preprocessing.std == tuple(255 * value for value in told.std)
+    pretrained = timm.get_pretrained_cfg("mobilevit_s")
+    assert predictor.checkpoint.preprocessing.mean == tuple(
+        255 * value for value in pretrained.mean
+    )
+    assert predictor.checkpoint.preprocessing.std == tuple(255 * value for value in pretrained.std)
     assert "timm:mobilevit_s" in predictor.name
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("vit_tiny_patch16_224", "has strides 16, 16, 16; 4, 8, 16 and 32 are needed"),
         ("swin_tiny_patch4_window7_224", "for images of any size: Input height"),
@@ -114,6 +116,6 @@ def test_presets_take_the_backbone_and_its_normalisation(timm):
         ("resnet18.nobody", "Invalid pretrained tag"),
     ],
 )
-def test_models_that_do_not_suit_are_refused(name, told):
-    with pytest.raises(SettingsError, match=told):
+def test_models_that_do_not_suit_are_refused(name, message):
+    with pytest.raises(SettingsError, match=message):
         unimask.build("mask2former-nano", labels=("a",), backbone=f"timm:{name}", device="cpu")

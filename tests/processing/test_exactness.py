@@ -50,7 +50,7 @@ def full_size(scene):
     return resized(resized(mask_logits, padded)[:, : shown[0], : shown[1]], original).double()
 
 
-def found(scene, task, **rules):
+def actual(scene, task, **rules):
     """What `postprocess` gives, with small blocks, of which several grids are needed."""
     class_logits, mask_logits, padded, shown, original = scene
     with pytest.MonkeyPatch.context() as patch:
@@ -83,8 +83,8 @@ def test_semantic(scene, resize):
         masks = resized(mask_logits, padded).double().sigmoid()
         scores = torch.einsum("qk,qhw->khw", probs, masks)[:, : shown[0], : shown[1]]
         scores = resized(scores.float(), original).double()
-    chosen = torch.from_numpy(found(scene, "semantic", resize=resize).segmentation).long()
-    lost = scores.amax(0) - scores.gather(0, chosen[None])[0]
+    selected = torch.from_numpy(actual(scene, "semantic", resize=resize).segmentation).long()
+    lost = scores.amax(0) - scores.gather(0, selected[None])[0]
     assert lost.max() < TIE * max(1.0, float(scores.max()))
 
 
@@ -95,7 +95,7 @@ def test_panoptic(scene, uncertain):
     scores, labels = class_logits.softmax(-1).max(-1)
     competes = (labels != CLASSES) & (scores > 0.3)
     scores, labels, masks = scores[competes].double(), labels[competes], masks[competes]
-    result = found(
+    result = actual(
         scene, "panoptic", object_threshold=0.3, overlap_threshold=0.0, uncertain_pixels=uncertain
     )
     if not len(scores):
@@ -118,8 +118,8 @@ def test_panoptic(scene, uncertain):
     lookup = torch.zeros(len(result) + 1, dtype=torch.long)
     for segment in result.segments:
         lookup[segment.id] = segment.label_id + 1
-    told = lookup[torch.from_numpy(result.segmentation).long()]
-    assert ((told == expected) | close | open_).all()
+    labels_by_pixel = lookup[torch.from_numpy(result.segmentation).long()]
+    assert ((labels_by_pixel == expected) | close | open_).all()
 
 
 @settings(max_examples=60)
@@ -135,7 +135,7 @@ def test_instance(scene):
         inside = masks[query] > 0
         if THINGS[label] and inside.any():
             expected.append((score * float(masks[query].sigmoid()[inside].mean()), label, query))
-    result = found(scene, "instance")
+    result = actual(scene, "instance")
     if len(result) != len(expected):  # a mask of nothing but ties
         near = (masks.sigmoid() - 0.5).abs() < TIE
         assert near.any()

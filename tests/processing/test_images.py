@@ -33,11 +33,11 @@ def png_header(width, height):
 
 @pytest.fixture
 def refused(tmp_path):
-    def check(name, content, mend):
+    def check(name, content, hint):
         path = tmp_path / name
         if content is not None:
             path.write_bytes(content)
-        with pytest.raises(ImageError, match=mend) as raised:
+        with pytest.raises(ImageError, match=hint) as raised:
             read_image(path)
         assert str(path) in str(raised.value)
         assert "\n" not in str(raised.value)
@@ -215,7 +215,7 @@ class TestDepth:
         assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 255]
 
     @pytest.mark.parametrize(
-        ("values", "mend"),
+        ("values", "hint"),
         [
             (np.array([[0.0, 255.0]]), "black and white.*--window"),
             (np.array([[0.0, np.nan]]), "not finite"),
@@ -223,8 +223,8 @@ class TestDepth:
             (np.array([["a"]]), "integers or floats"),
         ],
     )
-    def test_values_without_a_known_range_are_refused(self, values, mend):
-        with pytest.raises(ImageError, match=mend):
+    def test_values_without_a_known_range_are_refused(self, values, hint):
+        with pytest.raises(ImageError, match=hint):
             read_image(values)
 
     def test_a_window_rescales_values_and_warns_of_clipping(self):
@@ -340,12 +340,12 @@ class TestLists:
         ],
     )
     def test_images_of_a_folder_or_pattern(self, folder, pattern, expected):
-        found = list_images(f"{folder}/{pattern}")
-        assert [str(path.relative_to(folder)) for path in found] == expected
+        actual = list_images(f"{folder}/{pattern}")
+        assert [str(path.relative_to(folder)) for path in actual] == expected
 
     def test_subfolders_are_left_out_on_request(self, folder):
-        found = list_images(folder, recursive=False)
-        assert [path.name for path in found] == ["a.JPG", "b.png"]
+        actual = list_images(folder, recursive=False)
+        assert [path.name for path in actual] == ["a.JPG", "b.png"]
 
     def test_hidden_folders_results_and_link_cycles_are_skipped(self, folder):
         for name in (".cache/x.png", "results/x_overlay.png", "inner/deep/d.png"):
@@ -353,8 +353,8 @@ class TestLists:
             (folder / name).touch()
         (folder / "results" / "unimask.json").write_text("{}")
         (folder / "inner" / "deep" / "up").symlink_to(folder)
-        found = [str(path.relative_to(folder)) for path in list_images(folder)]
-        assert found == ["a.JPG", "b.png", "inner/c.tif", "inner/deep/d.png"]
+        actual = [str(path.relative_to(folder)) for path in list_images(folder)]
+        assert actual == ["a.JPG", "b.png", "inner/c.tif", "inner/deep/d.png"]
         inside = list_images(folder / "results")  # asked for by its name
         assert [path.name for path in inside] == ["x_overlay.png"]
 

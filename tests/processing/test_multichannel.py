@@ -95,13 +95,13 @@ def test_pages_of_other_sizes_or_colours_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("photometric", "told"),
+    ("photometric", "message"),
     [("minisblack", "is not an image of a known kind"), ("rgb", "reads only 3")],
 )
-def test_channels_that_pillow_does_not_read_are_an_error(tmp_path, photometric, told):
+def test_channels_that_pillow_does_not_read_are_an_error(tmp_path, photometric, message):
     tifffile = pytest.importorskip("tifffile")
     tifffile.imwrite(tmp_path / "a.tif", stack(5), photometric=photometric, planarconfig="contig")
-    with pytest.raises(ImageError, match=rf"{told}.*\.npy") as failed:
+    with pytest.raises(ImageError, match=rf"{message}.*\.npy") as failed:
         read_image(tmp_path / "a.tif", channels=5)
     assert "\n" not in str(failed.value)
 

@@ -115,9 +115,9 @@ def test_panoptic(sizes, seed, uncertain):
     ids, info, tie = panoptic_rule(class_logits, masks, 0.5, 0.3, uncertain)
     rules = {"object_threshold": 0.5, "overlap_threshold": 0.3, "uncertain_pixels": uncertain}
     result = postprocess(class_logits, mask_logits, **arguments(sizes, "panoptic", **rules))
-    found = torch.from_numpy(result.segmentation)
+    actual = torch.from_numpy(result.segmentation)
     assert [(s.id, s.label_id) for s in result.segments] == info
-    assert ((found == ids) | tie).all()
+    assert ((actual == ids) | tie).all()
     assert tie.float().mean() < 0.01
 
 
@@ -129,8 +129,8 @@ def test_maskformer_assigns_every_pixel():
     sizes = ((8, 8), (32, 32), (32, 32), (32, 32))
     areas = {}
     for uncertain in ("void", "winner"):
-        told = arguments(sizes, "panoptic", uncertain_pixels=uncertain)
-        (segment,) = postprocess(class_logits, mask_logits, **told).segments
+        options = arguments(sizes, "panoptic", uncertain_pixels=uncertain)
+        (segment,) = postprocess(class_logits, mask_logits, **options).segments
         areas[uncertain] = segment.area
     assert areas["winner"] == 32 * 32 and 16 * 16 <= areas["void"] < 20 * 20
 
@@ -138,8 +138,8 @@ def test_maskformer_assigns_every_pixel():
 def test_a_query_that_wins_too_few_pixels_is_dropped():
     class_logits = torch.tensor([[9.0, 0, 0, 0, 0]])
     sizes = ((8, 8), (32, 32), (32, 32), (32, 32))
-    told = arguments(sizes, "panoptic", uncertain_pixels="winner")
-    assert len(postprocess(class_logits, torch.full((1, 8, 8), -3.0), **told)) == 0
+    options = arguments(sizes, "panoptic", uncertain_pixels="winner")
+    assert len(postprocess(class_logits, torch.full((1, 8, 8), -3.0), **options)) == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -170,21 +170,21 @@ def test_instance(sizes, seed):
     assert len(strict) == sum(item[0] >= 0.3 for item in expected)
 
 
-@pytest.mark.parametrize("least", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("minimum", [0.2, 0.5, 0.9])
 @pytest.mark.parametrize("seed", range(3))
-def test_hidden_instances_are_left_out_on_request(seed, least):
+def test_hidden_instances_are_left_out_on_request(seed, minimum):
     logits = logits_of(seed, SIZES[0][0], queries=30)
     everything = postprocess(*logits, **arguments(SIZES[0], "instance"))
-    found = postprocess(*logits, **arguments(SIZES[0], "instance", min_visible=least))
+    actual = postprocess(*logits, **arguments(SIZES[0], "instance", min_visible=minimum))
     taken, kept = np.zeros(SIZES[0][3], bool), []
     for segment in everything.segments:
         mask = segment.rle.to_mask()
-        if (mask & ~taken).sum() >= least * mask.sum():
+        if (mask & ~taken).sum() >= minimum * mask.sum():
             taken |= mask
             kept.append((segment.score, segment.rle))
     assert 0 < len(kept) < len(everything.segments)
-    assert [(segment.score, segment.rle) for segment in found.segments] == kept
-    assert [segment.id for segment in found.segments] == list(range(1, len(kept) + 1))
+    assert [(segment.score, segment.rle) for segment in actual.segments] == kept
+    assert [segment.id for segment in actual.segments] == list(range(1, len(kept) + 1))
 
 
 @pytest.mark.parametrize("task", ["instance", "panoptic"])

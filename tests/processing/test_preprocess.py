@@ -68,8 +68,8 @@ def test_resize_then_normalise_then_pad(shape):
     assert ready.pixel_values.shape == (3, *ready.padded_size)
     resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     expected = (resized.astype(np.float32) - SMALL.mean) / SMALL.std
-    found = ready.pixel_values[:, :height, :width].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    actual = ready.pixel_values[:, :height, :width].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(actual, expected, atol=1e-5)
     padding = ready.pixel_values.clone()
     padding[:, :height, :width] = 0
     assert not padding.any()

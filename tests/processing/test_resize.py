@@ -47,16 +47,16 @@ def test_blocks_are_the_two_steps(logits_size, cut, original, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocks, "BLOCK_SIDE", 3 + seed % 30)
         patch.setattr(blocks, "MAX_GRID_BOUNDS", 10 + seed)
-        found = put_together(logits, resizer)
+        actual = put_together(logits, resizer)
     expected = whole(logits, padded, shown, original)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("sizes", [((200, 336), (800, 1344), (750, 1333), (2160, 3840))])
 def test_a_large_image(sizes):
     logits = 9 * torch.randn(1, *sizes[0], generator=torch.Generator().manual_seed(0))
-    found = put_together(logits, Resizer.between(*sizes))
-    torch.testing.assert_close(found, whole(logits, *sizes[1:]), atol=2e-5, rtol=1e-5)
+    actual = put_together(logits, Resizer.between(*sizes))
+    torch.testing.assert_close(actual, whole(logits, *sizes[1:]), atol=2e-5, rtol=1e-5)
 
 
 @given(st.integers(1, 400), st.integers(1, 400))

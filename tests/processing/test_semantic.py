@@ -25,8 +25,8 @@ def test_removing_impossible_classes_changes_no_pixel(confidence, no_object):
     masks = F.interpolate(masks, SIZES[3], mode="bilinear")[0].sigmoid()
     scores = torch.einsum("qk,qhw->khw", class_logits.softmax(-1)[:, :-1], masks)
     best = scores.amax(0)
-    chosen = scores.gather(0, labels.long()[None])[0]
-    assert ((best - chosen) <= 1e-5 * best).all()
+    selected = scores.gather(0, labels.long()[None])[0]
+    assert ((best - selected) <= 1e-5 * best).all()
 
 
 def test_an_unprobed_class_can_still_win():

@@ -38,8 +38,8 @@ def test_every_published_model_is_listed_once():
 def test_files_are_recognised_as_what_they_are_listed_as(model):
     configuration = MODEL_CONFIGS[model.name]
     path = Path("/x") / Path(model.file).name
-    found, assumed = find_publication_by_size(configuration.network(), path)
-    assert assumed is None and found is configuration.publication
+    actual, assumed = find_publication_by_size(configuration.network(), path)
+    assert assumed is None and actual is configuration.publication
 
 
 @pytest.mark.parametrize("model", published_models("dinat"), ids=lambda model: model.name)

@@ -4,8 +4,8 @@ from unimask.text.task_sentences import image_sentences
 
 
 def test_each_object_has_a_sentence_and_the_task_fills_up():
-    told = image_sentences("panoptic", ["car", "car", "sky"], 5)
-    assert told == [
+    sentences = image_sentences("panoptic", ["car", "car", "sky"], 5)
+    assert sentences == [
         "a photo with a car",
         "a photo with a car",
         "a photo with a sky",

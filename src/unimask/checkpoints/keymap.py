@@ -97,8 +97,8 @@ def to_theirs(state: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
     return renamed
 
 
-def raise_for_names(what: str, names: list[str]) -> None:
+def raise_for_names(problem: str, names: list[str]) -> None:
     """Raise an error that lists the first of the names, if there are any."""
     if names:
         listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-        raise CheckpointError(f"{len(names)} tensors are {what}: {listed}")
+        raise CheckpointError(f"{len(names)} tensors are {problem}: {listed}")

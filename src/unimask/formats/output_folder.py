@@ -175,11 +175,11 @@ class OutputFolder:
         """
         foreign = list_foreign_files(self.path)
         if foreign and RECORD_NAME not in foreign:
-            shown = ", ".join(foreign[:MAX_LISTED_FILES]) + (
+            examples = ", ".join(foreign[:MAX_LISTED_FILES]) + (
                 ", ..." if len(foreign) > MAX_LISTED_FILES else ""
             )
             raise OutputError(
-                f"{self.path} holds files that unimask did not write ({shown}): give a new or "
+                f"{self.path} holds files that unimask did not write ({examples}): give a new or "
                 "empty folder"
             )
 

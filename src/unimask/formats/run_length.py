@@ -60,8 +60,8 @@ class RunLength:
         Runs must be sorted and must not overlap; adjacent runs are joined.
         """
         ends = starts + lengths
-        joined = np.flatnonzero(starts[1:] == ends[:-1])
-        starts, ends = np.delete(starts, joined + 1), np.delete(ends, joined)
+        adjacent = np.flatnonzero(starts[1:] == ends[:-1])
+        starts, ends = np.delete(starts, adjacent + 1), np.delete(ends, adjacent)
         total = size[0] * size[1]
         bounds = np.concatenate([[0], np.stack([starts, ends], axis=1).ravel(), [total]])
         counts = np.diff(bounds)

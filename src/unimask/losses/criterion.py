@@ -148,10 +148,10 @@ class Criterion(MatchedCriterion):
         for target, known_here, layers, matched_layers in zip(
             targets, known, sampled, matched, strict=True
         ):
-            truth = sample_masks(target.masks, [points for _, points in layers])
+            ground_truth = sample_masks(target.masks, [points for _, points in layers])
             for index, (_, is_matched) in enumerate(matched_layers):
                 # Free each layer's tensors: with 500 objects they take half a gigabyte in all.
-                (logits, points), true = layers.pop(0), truth.pop(0)
+                (logits, points), true = layers.pop(0), ground_truth.pop(0)
                 weights = is_matched.expand(logits.shape)
                 if known_here is not None:
                     weights = weights * known_weights(known_here, points)

@@ -18,7 +18,7 @@ from unimask.losses.points import known_pixels, masks_per_chunk
 from unimask.outputs import LayerPrediction, SegmenterOutput, Target
 
 
-class BatchTruth(NamedTuple):
+class BatchGroundTruth(NamedTuple):
     """Ground truth of a batch, concatenated once for all layers.
 
     Attributes:
@@ -68,17 +68,17 @@ class DenseCriterion(MatchedCriterion):
         """
         size = (output.mask_logits.shape[-2], output.mask_logits.shape[-1])
         layers = [*output.auxiliary, LayerPrediction(output.class_logits, output.mask_logits)]
-        truth = self.concatenate(targets, size)
+        ground_truth = self.concatenate(targets, size)
         matches = self.match(layers, targets)
         class_logits = [layer.class_logits for layer in layers]
         class_losses = self.class_losses(class_logits, targets, matches)
         mask_losses = [
-            self.mask_losses(layer.mask_logits, truth, pairs)
+            self.mask_losses(layer.mask_logits, ground_truth, pairs)
             for layer, pairs in zip(layers, matches, strict=True)
         ]
         return self.sum_losses(class_losses, mask_losses)
 
-    def concatenate(self, targets: list[Target], logits_size: tuple[int, int]) -> BatchTruth:
+    def concatenate(self, targets: list[Target], logits_size: tuple[int, int]) -> BatchGroundTruth:
         """Concatenate the batch's masks and count them over all processes."""
         counts = [len(target.labels) for target in targets]
         starts = [sum(counts[:index]) for index in range(len(counts))]
@@ -87,7 +87,7 @@ class DenseCriterion(MatchedCriterion):
         known = None if ignored is None else known_pixels(ignored, logits_size)
         images = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
         num_masks = self.masks_per_process(sum(counts))
-        return BatchTruth(masks, images.to(masks.device), starts, known, num_masks)
+        return BatchGroundTruth(masks, images.to(masks.device), starts, known, num_masks)
 
     @torch.no_grad()
     def match(self, layers: list[LayerPrediction], targets: list[Target]) -> list[list[Match]]:
@@ -124,7 +124,10 @@ class DenseCriterion(MatchedCriterion):
         return ComparedTarget(target.labels, masks.index_select(1, known).float()), known
 
     def mask_losses(
-        self, mask_logits: Float[Tensor, "b q h w"], truth: BatchTruth, pairs: list[Match]
+        self,
+        mask_logits: Float[Tensor, "b q h w"],
+        ground_truth: BatchGroundTruth,
+        pairs: list[Match],
     ) -> MaskTerms:
         """Compute the focal and dice losses of a layer's matched masks.
 
@@ -133,35 +136,41 @@ class DenseCriterion(MatchedCriterion):
         """
         queries = torch.cat([image_queries for image_queries, _ in pairs])
         rows = torch.cat(
-            [start + objects for start, (_, objects) in zip(truth.starts, pairs, strict=True)]
+            [
+                start + objects
+                for start, (_, objects) in zip(ground_truth.starts, pairs, strict=True)
+            ]
         )
-        logits = mask_logits[truth.images[rows], queries].float()
+        logits = mask_logits[ground_truth.images[rows], queries].float()
         focal = dice = logits.flatten()[:0].sum()
-        chunk = masks_per_chunk(truth.masks)
+        chunk = masks_per_chunk(ground_truth.masks)
         for part, part_logits in zip(rows.split(chunk), logits.split(chunk), strict=True):
             sums: tuple[Tensor, Tensor] = checkpoint(  # type: ignore[assignment]
                 self.compare,
                 part_logits,
-                truth,
+                ground_truth,
                 part,
                 use_reentrant=False,
                 preserve_rng_state=False,
             )
             focal, dice = focal + sums[0], dice + sums[1]
-        focal, dice = focal / truth.num_masks, dice / truth.num_masks
+        focal, dice = focal / ground_truth.num_masks, dice / ground_truth.num_masks
         return MaskTerms(self.weights[1] * focal + self.weights[2] * dice, focal, dice)
 
     def compare(
-        self, logits: Float[Tensor, "n h w"], truth: BatchTruth, rows: Int[Tensor, " n"]
+        self,
+        logits: Float[Tensor, "n h w"],
+        ground_truth: BatchGroundTruth,
+        rows: Int[Tensor, " n"],
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Sum the focal and the dice losses of some masks over all their known pixels."""
-        masks = truth.masks[rows]
+        masks = ground_truth.masks[rows]
         upsampled = F.interpolate(
             logits[:, None], masks.shape[-2:], mode="bilinear", align_corners=False
         ).flatten(1)
         known = upsampled.new_ones(1, 1).expand(upsampled.shape)
-        if truth.known is not None:
-            known_masks = truth.known[truth.images[rows]]
+        if ground_truth.known is not None:
+            known_masks = ground_truth.known[ground_truth.images[rows]]
             masks, known = masks & known_masks, known_masks.flatten(1).to(upsampled.dtype)
         true = masks.flatten(1).to(upsampled.dtype)
         return self.focal_loss(upsampled, true, known), dice_loss(upsampled, true, known)

@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def binary_loss(
-    logits: Float[Tensor, "n p"], truth: Float[Tensor, "n p"], known: Float[Tensor, "n p"]
+    logits: Float[Tensor, "n p"], ground_truth: Float[Tensor, "n p"], known: Float[Tensor, "n p"]
 ) -> Float[Tensor, ""]:
     """Sum over masks of the binary cross entropy, averaged over each mask's known points."""
-    loss = F.binary_cross_entropy_with_logits(logits, truth, weight=known, reduction="none")
+    loss = F.binary_cross_entropy_with_logits(logits, ground_truth, weight=known, reduction="none")
     return (loss.sum(1) / known.sum(1).clamp(min=1)).sum()
 
 
 def focal_loss(
     logits: Float[Tensor, "n p"],
-    truth: Float[Tensor, "n p"],
+    ground_truth: Float[Tensor, "n p"],
     known: Float[Tensor, "n p"],
     alpha: float,
     gamma: float,
@@ -25,52 +25,58 @@ def focal_loss(
 
     Args:
         logits: Logits of each mask.
-        truth: Ground truth of each mask: 1 inside, 0 outside.
+        ground_truth: Ground truth of each mask: 1 inside, 0 outside.
         known: 1 where the ground truth is known, 0 elsewhere.
         alpha: Weight of pixels inside the mask; pixels outside have the weight 1 - alpha.
         gamma: Exponent of the error that weights each pixel.
     """
-    entropy = F.binary_cross_entropy_with_logits(logits, truth, weight=known, reduction="none")
+    entropy = F.binary_cross_entropy_with_logits(
+        logits, ground_truth, weight=known, reduction="none"
+    )
     probs = logits.sigmoid()
-    error = probs + truth - 2 * probs * truth
-    weight = (1 - alpha) + (2 * alpha - 1) * truth
+    error = probs + ground_truth - 2 * probs * ground_truth
+    weight = (1 - alpha) + (2 * alpha - 1) * ground_truth
     return ((weight * error**gamma * entropy).sum(1) / known.sum(1).clamp(min=1)).sum()
 
 
 def dice_loss(
-    logits: Float[Tensor, "n p"], truth: Float[Tensor, "n p"], known: Float[Tensor, "n p"]
+    logits: Float[Tensor, "n p"], ground_truth: Float[Tensor, "n p"], known: Float[Tensor, "n p"]
 ) -> Float[Tensor, ""]:
     """Sum over masks of 1 - dice, with 1 added to numerator and denominator (V-Net, smoothed).
 
     The ground truth must be 0 where it is not known: masking it here would save another copy.
     """
     probs = logits.sigmoid()
-    overlap = 2 * (probs * truth).sum(1)
-    return (1 - (overlap + 1) / ((probs * known).sum(1) + truth.sum(1) + 1)).sum()
+    overlap = 2 * (probs * ground_truth).sum(1)
+    return (1 - (overlap + 1) / ((probs * known).sum(1) + ground_truth.sum(1) + 1)).sum()
 
 
-def binary_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Float[Tensor, "q n"]:
+def binary_cost(
+    logits: Float[Tensor, "q p"], ground_truth: Float[Tensor, "n p"]
+) -> Float[Tensor, "q n"]:
     """Compute `binary_loss` of every pair: softplus(x) - x t, as one matrix product."""
     empty_mask_loss = F.softplus(logits).sum(1, keepdim=True)
-    return (empty_mask_loss - logits @ truth.T) / max(truth.shape[1], 1)
+    return (empty_mask_loss - logits @ ground_truth.T) / max(ground_truth.shape[1], 1)
 
 
 def focal_cost(
-    logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"], alpha: float, gamma: float
+    logits: Float[Tensor, "q p"], ground_truth: Float[Tensor, "n p"], alpha: float, gamma: float
 ) -> Float[Tensor, "q n"]:
     """Compute `focal_loss` of every pair, as one matrix product."""
     probs = logits.sigmoid()
     inside = alpha * (1 - probs) ** gamma * F.softplus(-logits)
     outside = (1 - alpha) * probs**gamma * F.softplus(logits)
-    total = outside.sum(1, keepdim=True) + (inside - outside) @ truth.T
-    return total / max(truth.shape[1], 1)
+    total = outside.sum(1, keepdim=True) + (inside - outside) @ ground_truth.T
+    return total / max(ground_truth.shape[1], 1)
 
 
-def dice_cost(logits: Float[Tensor, "q p"], truth: Float[Tensor, "n p"]) -> Float[Tensor, "q n"]:
+def dice_cost(
+    logits: Float[Tensor, "q p"], ground_truth: Float[Tensor, "n p"]
+) -> Float[Tensor, "q n"]:
     """Compute `dice_loss` of every pair."""
     probs = logits.sigmoid()
-    overlap = 2 * (probs @ truth.T)
-    return 1 - (overlap + 1) / (probs.sum(1)[:, None] + truth.sum(1)[None, :] + 1)
+    overlap = 2 * (probs @ ground_truth.T)
+    return 1 - (overlap + 1) / (probs.sum(1)[:, None] + ground_truth.sum(1)[None, :] + 1)
 
 
 def class_cost(class_logits: Float[Tensor, "q k"], labels: Tensor) -> Float[Tensor, "q n"]:

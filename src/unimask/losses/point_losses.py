@@ -25,7 +25,7 @@ class MaskTerms(NamedTuple):
 
 def point_losses(
     sampled: Float[Tensor, "n p"],
-    truth: Float[Tensor, "n p"],
+    ground_truth: Float[Tensor, "n p"],
     known: Float[Tensor, "n p"],
     weights: tuple[float, float],
 ) -> MaskTerms:
@@ -36,11 +36,11 @@ def point_losses(
 
     Args:
         sampled: Mask logits at the points.
-        truth: Ground truth at the points; 0 where it is not known.
+        ground_truth: Ground truth at the points; 0 where it is not known.
         known: 1 where the ground truth is known, 0 elsewhere.
         weights: Weights of the two losses.
     """
-    return MaskTerms(*_PointLosses.apply(sampled, truth, known, weights))  # type: ignore[misc]
+    return MaskTerms(*_PointLosses.apply(sampled, ground_truth, known, weights))  # type: ignore[misc]
 
 
 class _PointLosses(torch.autograd.Function):
@@ -48,12 +48,15 @@ class _PointLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, sampled: Tensor, truth: Tensor, known: Tensor, weights: tuple[float, float]
+        ctx: Any, sampled: Tensor, ground_truth: Tensor, known: Tensor, weights: tuple[float, float]
     ) -> tuple[Tensor, Tensor, Tensor]:
         needs_grad = ctx.needs_input_grad[0]
         with torch.set_grad_enabled(needs_grad):
             logits = sampled.detach().requires_grad_(needs_grad)
-            mask, dice = binary_loss(logits, truth, known), dice_loss(logits, truth, known)
+            mask, dice = (
+                binary_loss(logits, ground_truth, known),
+                dice_loss(logits, ground_truth, known),
+            )
             weighted = weights[0] * mask + weights[1] * dice
         if needs_grad:
             ctx.save_for_backward(*torch.autograd.grad(weighted, logits))

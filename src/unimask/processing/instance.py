@@ -37,13 +37,13 @@ class CoveredBlocks(NamedTuple):
         return self._replace(full=self.full[queries], partial=self.partial[queries])
 
     def logits(
-        self, mask_logits: Float[Tensor, "q h w"], chosen: Bool[Tensor, "q n"]
+        self, mask_logits: Float[Tensor, "q h w"], selected: Bool[Tensor, "q n"]
     ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield blocks, queries and logits (m, a, b) of the chosen pairs in pieces."""
-        queries, blocks = chosen.nonzero().unbind(1)
+        queries, blocks = selected.nonzero().unbind(1)
         for part in batch_slices(len(blocks), self.grid.area, mask_logits.device):
-            where = block_resizer(self.grid, blocks[part], mask_logits.shape[2])
-            logits = where.resize(mask_logits, queries[part, None])[:, 0]
+            interpolation = block_resizer(self.grid, blocks[part], mask_logits.shape[2])
+            logits = interpolation.resize(mask_logits, queries[part, None])[:, 0]
             yield blocks[part], queries[part], logits
 
 
@@ -95,11 +95,11 @@ def remove_hidden_instances(objects: list[Instance], min_visible: float) -> list
     if not objects or min_visible <= 0:
         return objects
     height, width = objects[0].rle.size
-    covered = np.zeros(height * width, bool)
+    occupied = np.zeros(height * width, bool)
     visible_objects = []
     for instance in objects:
         start, mask = instance.rle.span
-        before = covered[start : start + len(mask)]
+        before = occupied[start : start + len(mask)]
         if np.count_nonzero(mask & ~before) >= min_visible * instance.rle.area:
             before |= mask
             visible_objects.append(instance)

@@ -163,8 +163,8 @@ def partial_block_areas(
     counts = torch.zeros(len(partial), dtype=torch.long, device=partial.device)
     queries, blocks = partial.nonzero().unbind(1)
     for part in batch_slices(len(blocks), grid.area, partial.device):
-        where = block_resizer(grid, blocks[part], mask_logits.shape[2])
-        logits = where.resize(mask_logits, queries[part, None])
+        interpolation = block_resizer(grid, blocks[part], mask_logits.shape[2])
+        logits = interpolation.resize(mask_logits, queries[part, None])
         inside = torch.ge(logits, 0, out=logits)
         counts.index_add_(0, queries[part], inside.sum((1, 2, 3)).long())
     return counts
@@ -177,8 +177,8 @@ def best_queries(
 
     Queries are in order, so that the first of equals wins the pixel.
     """
-    where = block_resizer(grid, blocks, candidates.mask_logits.shape[2])
-    probs = where.resize(candidates.mask_logits, queries).sigmoid_()
+    interpolation = block_resizer(grid, blocks, candidates.mask_logits.shape[2])
+    probs = interpolation.resize(candidates.mask_logits, queries).sigmoid_()
     probs.mul_(candidates.scores[queries][..., None, None])
     owner, best = first_argmax(queries, probs)
     inside = best >= candidates.scores.div(2)[owner]

@@ -114,8 +114,8 @@ def postprocess(
         label_map = semantic_map(class_logits, mask_logits, resizer, scores)
         segments = semantic_segments(label_map.cpu().numpy(), label_set)
     elif task == "panoptic":
-        least = object_threshold if threshold is None else threshold
-        rules = (least, overlap_threshold, uncertain_pixels)
+        min_score = object_threshold if threshold is None else threshold
+        rules = (min_score, overlap_threshold, uncertain_pixels)
         raw_segments = panoptic(class_logits, mask_logits, resizer, label_set.is_thing, *rules)
         segments = panoptic_segments(raw_segments, label_set)
         candidates = () if segments else panoptic_candidates(class_logits, label_set)

@@ -111,17 +111,17 @@ def undecided_blocks(
     counts = marks.sum(0)
     for count, blocks in group_by_size(counts, counts > 1, len(marks)):
         for piece in batch_slices(len(blocks), count * part.probs.shape[1], marks.device):
-            some = blocks[piece]
-            classes = marks[:, some].T.byte().topk(count).indices.sort().values
+            batch = blocks[piece]
+            classes = marks[:, batch].T.byte().topk(count).indices.sort().values
             weights = select_class_probs(part.probs, classes)
-            matters = (weights.amax(1) - weights.amin(1)) * part.half[:, some].T
+            matters = (weights.amax(1) - weights.amin(1)) * part.half[:, batch].T
             ordered, queries = matters.sort(descending=True)
             rest = ordered.flip(1).cumsum(1).flip(1)
-            needed = (rest > margins[some, None]).sum(1)
+            needed = (rest > margins[batch, None]).sum(1)
             for number, places in group_by_size(needed, needed >= 0, part.probs.shape[1]):
-                for few in batch_slices(len(places), number * part.source.area, marks.device):
-                    place = places[few]
-                    yield UndecidedBlocks(some[place], classes[place], queries[place, :number])
+                for chunk in batch_slices(len(places), number * part.source.area, marks.device):
+                    place = places[chunk]
+                    yield UndecidedBlocks(batch[place], classes[place], queries[place, :number])
 
 
 def candidate_classes(
@@ -141,10 +141,10 @@ def candidate_classes(
     order = best_classes.argsort(stable=True)
     names, counts = best_classes[order].unique_consecutive(return_counts=True)
     for name, blocks in zip(names.tolist(), order.split(counts.tolist()), strict=True):
-        some_middle, some_half = middle[:, blocks], half[:, blocks]
-        margin = TIE_TOLERANCE * (probs[name] @ (some_middle + some_half)).clamp(max=1)
+        block_middle, block_half = middle[:, blocks], half[:, blocks]
+        margin = TIE_TOLERANCE * (probs[name] @ (block_middle + block_half)).clamp(max=1)
         gain = probs - probs[name]
-        marks[:, blocks] = gain @ some_middle + gain.abs() @ some_half >= -margin
+        marks[:, blocks] = gain @ block_middle + gain.abs() @ block_half >= -margin
         margins[blocks] = margin
     return marks, margins
 
@@ -157,10 +157,10 @@ def remove_impossible_classes(part: GridBounds, marks: Bool[Tensor, "k n"]) -> N
     """
     if len(marks) <= MAX_CANDIDATE_CLASSES:
         return
-    (many,) = (marks.sum(0) > MAX_CANDIDATE_CLASSES).nonzero(as_tuple=True)
+    (crowded,) = (marks.sum(0) > MAX_CANDIDATE_CLASSES).nonzero(as_tuple=True)
     number = min(PROBE_QUERIES, len(part.half))
-    for piece in batch_slices(len(many), max(part.probs.shape), marks.device):
-        blocks = many[piece]
+    for piece in batch_slices(len(crowded), max(part.probs.shape), marks.device):
+        blocks = crowded[piece]
         middle, half = part.middle[:, blocks], part.half[:, blocks]
         probed = (part.probs @ middle).topk(PROBE_CLASSES, dim=0).indices
         weights = select_class_probs(part.probs, probed.T)
@@ -168,9 +168,9 @@ def remove_impossible_classes(part: GridBounds, marks: Bool[Tensor, "k n"]) -> N
         floor = torch.cat(
             [
                 best_score_lower_bound(
-                    part, UndecidedBlocks(blocks[few], probed.T[few], queries[few])
+                    part, UndecidedBlocks(blocks[chunk], probed.T[chunk], queries[chunk])
                 )
-                for few in batch_slices(len(blocks), number * part.source.area, marks.device)
+                for chunk in batch_slices(len(blocks), number * part.source.area, marks.device)
             ]
         )
         possible = part.probs @ (middle + half) >= floor * (1 - ROUNDING_TOLERANCE)
@@ -179,8 +179,8 @@ def remove_impossible_classes(part: GridBounds, marks: Bool[Tensor, "k n"]) -> N
 
 def best_score_lower_bound(part: GridBounds, undecided: UndecidedBlocks) -> Float[Tensor, " m"]:
     """Compute a lower bound of the best class score over all pixels of each block."""
-    least = part.middle[:, undecided.blocks] - part.half[:, undecided.blocks]
-    return class_scores(part, undecided, least).amax(1).flatten(1).amin(1)
+    lower_bound = part.middle[:, undecided.blocks] - part.half[:, undecided.blocks]
+    return class_scores(part, undecided, lower_bound).amax(1).flatten(1).amin(1)
 
 
 def group_by_size(
@@ -196,16 +196,16 @@ def group_by_size(
 
 
 def class_scores(
-    part: GridBounds, undecided: UndecidedBlocks, others: Float[Tensor, "q m"]
+    part: GridBounds, undecided: UndecidedBlocks, default_probs: Float[Tensor, "q m"]
 ) -> Float[Tensor, "m n a b"]:
     """Sum mask probabilities by class in some blocks, and resize the sums if required.
 
     Queries that are not computed have a constant mask probability in each block.
     """
-    where = block_resizer(part.source, undecided.blocks, part.mask_logits.shape[2])
-    masks = where.resize(part.mask_logits, undecided.queries).sigmoid_()
+    interpolation = block_resizer(part.source, undecided.blocks, part.mask_logits.shape[2])
+    masks = interpolation.resize(part.mask_logits, undecided.queries).sigmoid_()
     weights = select_class_probs(part.probs, undecided.classes)
-    rest = torch.bmm(weights, others.T.scatter(1, undecided.queries, 0)[:, :, None])
+    rest = torch.bmm(weights, default_probs.T.scatter(1, undecided.queries, 0)[:, :, None])
     weights = weights.gather(2, undecided.queries[:, None].expand(-1, weights.shape[1], -1))
     scores = torch.baddbmm(rest, weights, masks.flatten(2))
     scores = scores.unflatten(2, masks.shape[2:])

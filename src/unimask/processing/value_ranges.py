@@ -143,9 +143,9 @@ def format_range_warnings(range_warnings: Sequence[RangeWarning]) -> str:
     low, high = min(w.used[0] for w in range_warnings), max(w.used[1] for w in range_warnings)
     subject = first.name if count == 1 else f"{count} images, the first {first.name}"
     if first.kind == "clipped":
-        most = "" if count == 1 else "up to "
+        prefix = "" if count == 1 else "up to "
         return (
-            f"{subject}: {most}{high:.1%} of the values lie outside "
+            f"{subject}: {prefix}{high:.1%} of the values lie outside "
             f"{format_number(first.window[0])},{format_number(first.window[1])} and were clipped"
         )
     effects = {

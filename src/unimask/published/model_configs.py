@@ -99,9 +99,9 @@ def model_name(
     pretrained_on: str | None = None,
 ) -> str:
     """Return the name of a configuration and of its weights; it has no task for OneFormer."""
-    what = None if task == "all" else task
-    before = None if pretrained_on is None else f"{pretrained_on}-pretrained"
-    parts = (family, backbone, data, what, edge, before)
+    task_name = None if task == "all" else task
+    pretraining = None if pretrained_on is None else f"{pretrained_on}-pretrained"
+    parts = (family, backbone, data, task_name, edge, pretraining)
     return "-".join(str(part) for part in parts if part is not None)
 
 

@@ -60,9 +60,9 @@ def test_authors_files_round_trip(tmp_path, config):
     network.load_state_dict(random_state(config))
     pixel_values = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        expected, found = (net(pixel_values) for net in (network, predictor.network))
+        expected, actual = (net(pixel_values) for net in (network, predictor.network))
     # Weights of files lie elsewhere in memory, and are multiplied in another order.
-    for ours, theirs_ in zip(found[:2], expected[:2], strict=True):
+    for ours, theirs_ in zip(actual[:2], expected[:2], strict=True):
         scale = float(theirs_.abs().max())
         torch.testing.assert_close(ours, theirs_, atol=1e-5 * scale, rtol=1e-5)
 
@@ -144,12 +144,12 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("told", SPOILED)
-def test_mismatches_are_one_line_errors(tmp_path, told):
+@pytest.mark.parametrize("message", SPOILED)
+def test_mismatches_are_one_line_errors(tmp_path, message):
     state = theirs(CONFIGS["an encoder as wide as the decoder"])
-    SPOILED[told](state)
+    SPOILED[message](state)
     write_pickle(tmp_path / "model.pkl", state)
-    with pytest.raises(CheckpointError, match=rf"model\.pkl.*{told}") as failed:
+    with pytest.raises(CheckpointError, match=rf"model\.pkl.*{message}") as failed:
         unimask.load(tmp_path / "model.pkl")
     assert "\n" not in str(failed.value)
 

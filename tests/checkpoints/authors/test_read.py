@@ -116,11 +116,11 @@ def test_authors_files_round_trip(tmp_path, config, name):
     network.load_state_dict(random_state(config))
     pixel_values = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        expected, found = (net(pixel_values, "instance") for net in (network, predictor.network))
+        expected, actual = (net(pixel_values, "instance") for net in (network, predictor.network))
     assert expected.mask_logits.std() > 0.1
     # Weights lie in memory as the file has them: sums round in another order.
-    torch.testing.assert_close(found.mask_logits, expected.mask_logits, atol=1e-4, rtol=1e-5)
-    torch.testing.assert_close(found.class_logits, expected.class_logits, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(actual.mask_logits, expected.mask_logits, atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(actual.class_logits, expected.class_logits, atol=1e-4, rtol=1e-5)
 
 
 # Of FaPN the authors published a score, and neither code nor weights.
@@ -148,8 +148,8 @@ def test_dilations_are_inferred_from_the_file_name_or_refused(tmp_path):
     state = random_state(DINAT)
     named = to_theirs(state, select_rules(DINAT))
     write_pickle(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth", named)
-    found, _ = read_authors(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth")
-    assert found.config == DINAT
+    actual, _ = read_authors(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth")
+    assert actual.config == DINAT
     large = infer_segmenter(named, Path("1280x1280_250_16_dinat_l_oneformer_ade20k_160k.pth"))
     assert large.backbone.dilations[0] == (1, 28, 1)
     for name in ("model.pth", "dinat_cityscapes.pth"):  # Cityscapes' has neighbourhoods of 7
@@ -239,12 +239,12 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("told", SPOILED)
-def test_mismatches_are_one_line_errors(tmp_path, told):
+@pytest.mark.parametrize("message", SPOILED)
+def test_mismatches_are_one_line_errors(tmp_path, message):
     state = theirs(TINY_SWIN)
-    SPOILED[told](state)
+    SPOILED[message](state)
     write_pickle(tmp_path / "model.pkl", state)
-    with pytest.raises(CheckpointError, match=rf"model\.pkl.*{told}") as failed:
+    with pytest.raises(CheckpointError, match=rf"model\.pkl.*{message}") as failed:
         unimask.load(tmp_path / "model.pkl")
     assert "\n" not in str(failed.value)
 

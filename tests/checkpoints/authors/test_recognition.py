@@ -50,8 +50,8 @@ def network(
 
 def test_every_published_file_is_listed_once():
     """47 networks of Mask2Former's zoo segment images and 12 video; 30 are of MaskFormer's."""
-    told = (MASK2FORMERS, MASKFORMERS + BASELINES, PUBLICATIONS)
-    assert [sum(len(p.files) for p in published) for published in told] == [47, 30, 77]
+    groups = (MASK2FORMERS, MASKFORMERS + BASELINES, PUBLICATIONS)
+    assert [sum(len(p.files) for p in published) for published in groups] == [47, 30, 77]
     names = VIDEO_FILES.union(*(publication.files for publication in PUBLICATIONS))
     assert len(VIDEO_FILES) == 12 and len(names) == 47 + 30 + 12
     assert all(len(name) == 6 and int(name, 16) for name in names)
@@ -63,8 +63,8 @@ def test_published_files_are_recognised_in_any_folder(maskformer, publication):
     config = network(SIZES[publication.labels], maskformer=maskformer)
     for name in publication.files:
         path = Path(f"/downloads/model_final_{name}.pkl")
-        found, assumed = find_publication_by_size(config, path)
-        assert found is publication and assumed is None
+        actual, assumed = find_publication_by_size(config, path)
+        assert actual is publication and assumed is None
 
 
 @pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
@@ -75,8 +75,8 @@ def test_folder_names_determine_dataset_and_task(maskformer, publication):
         f"/zoo/{dataset}/{publication.task}/maskformer2_R50_bs16/model_final.pth",
         f"/models--facebook--mask2former-swin-tiny-{dataset}-{publication.task}/snapshots/ab/",
     ):
-        found, assumed = find_publication_by_size(config, Path(path))
-        assert found is publication and assumed is None
+        actual, assumed = find_publication_by_size(config, Path(path))
+        assert actual is publication and assumed is None
         names = known_labels(publication.labels).names
         assert find_publication_by_names(config, names, Path(path)) is publication
 
@@ -95,18 +95,18 @@ def test_folder_names_determine_dataset_and_task(maskformer, publication):
     ],
 )
 def test_unknown_tasks_are_assumed_and_reported(classes, queries, path, labels, task):
-    found, assumed = find_publication_by_size(network(classes, queries), Path(path))
-    assert (found.labels, found.task) == (labels, task)
+    actual, assumed = find_publication_by_size(network(classes, queries), Path(path))
+    assert (actual.labels, actual.task) == (labels, task)
     assert path in assumed and labels in assumed and str(classes) in assumed
 
 
 def test_unknown_classes_are_numbered_and_reported():
-    found, assumed = find_publication_by_size(network(7), Path("/x/a.pkl"))
-    assert found is UNPUBLISHED and "no published network has 7" in assumed
+    actual, assumed = find_publication_by_size(network(7), Path("/x/a.pkl"))
+    assert actual is UNPUBLISHED and "no published network has 7" in assumed
     assert find_publication_by_names(network(), ["cell", "ground"], Path("/x")) is UNPUBLISHED
-    assert found.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
-    assert found.preprocessing(network()) == PreprocessingConfig()
-    assert found.postprocessing(network()) == PostprocessingConfig()
+    assert actual.label_set(2) == LabelSet(("class 0", "class 1"), (True, True))
+    assert actual.preprocessing(network()) == PreprocessingConfig()
+    assert actual.postprocessing(network()) == PostprocessingConfig()
 
 
 def rules(labels, task):
@@ -124,8 +124,8 @@ def test_sizes_and_rules_are_those_of_the_configurations():
         ("mapillary_vistas", "panoptic"): (2048, 2048),
     }
     for key, size in sizes.items():
-        found = rules(*key).preprocessing(mask2former_resnet50())
-        assert (found.shortest_edge, found.longest_edge) == size
+        actual = rules(*key).preprocessing(mask2former_resnet50())
+        assert (actual.shortest_edge, actual.longest_edge) == size
     wide = rules("ade20k", "semantic").preprocessing(replace(network(), backbone=LARGE))
     assert (wide.shortest_edge, wide.longest_edge) == (640, 2560)
     for _, publication in PAIRS:
@@ -155,14 +155,14 @@ def test_oneformers_do_all_tasks_at_their_own_sizes(
     classes, name, backbone, labels, size, threshold
 ):
     config = network(classes, 250, task=True)
-    found, assumed = find_publication_by_size(config, Path(f"/x/{name}.pth"))
-    assert assumed is None and found.labels == labels and len(found.tasks) == 3
-    tested = found.preprocessing(replace(config, backbone=backbone))
+    actual, assumed = find_publication_by_size(config, Path(f"/x/{name}.pth"))
+    assert assumed is None and actual.labels == labels and len(actual.tasks) == 3
+    tested = actual.preprocessing(replace(config, backbone=backbone))
     assert (tested.shortest_edge, tested.longest_edge) == size
-    rules = found.postprocessing(config)
+    rules = actual.postprocessing(config)
     assert (rules.object_threshold, rules.top_k, rules.resize) == (threshold, 250, "masks")
     names = known_labels(labels).names
-    assert find_publication_by_names(config, names, Path(f"/x/{name}")) == found
+    assert find_publication_by_names(config, names, Path(f"/x/{name}")) == actual
 
 
 @pytest.mark.parametrize("hub", ["facebook/maskformer-swin-base-ade", "owner/anything"])
@@ -182,13 +182,13 @@ def test_maskformers_of_ade20k_are_semantic_unless_they_have_an_encoder(hub):
 
 
 def test_sizes_and_rules_of_maskformers_are_those_of_the_configurations():
-    found = {(p.labels, p.task): p for p in MASKFORMERS}
-    ade = found["ade20k", "panoptic"].postprocessing(network(maskformer=True))
+    actual = {(p.labels, p.task): p for p in MASKFORMERS}
+    ade = actual["ade20k", "panoptic"].postprocessing(network(maskformer=True))
     assert (ade.object_threshold, ade.overlap_threshold) == (0.7, 0.8)
     assert (ade.uncertain_pixels, ade.resize) == ("winner", "masks")
-    coco = found["coco_panoptic", "panoptic"].preprocessing(network(maskformer=True))
+    coco = actual["coco_panoptic", "panoptic"].preprocessing(network(maskformer=True))
     assert coco == PreprocessingConfig(size_divisor=1)
-    stuff = found["coco_stuff", "semantic"]
+    stuff = actual["coco_stuff", "semantic"]
     assert stuff.preprocessing(network(maskformer=True)).longest_edge == 2560
     assert stuff.postprocessing(network(maskformer=True)).resize == "scores"
 
@@ -196,18 +196,18 @@ def test_sizes_and_rules_of_maskformers_are_those_of_the_configurations():
 @pytest.mark.parametrize(("classes", "labels"), [(133, "coco_panoptic"), (150, "ade20k"), (7, "")])
 def test_per_pixel_networks_support_only_semantic_segmentation(classes, labels):
     config = per_pixel_resnet50(classes)
-    found, _ = find_publication_by_size(config, Path("/x/a.pkl"))
-    assert (found.labels, found.task, found.tasks) == (labels, "semantic", ("semantic",))
-    assert found.preprocessing(config).size_divisor == 4  # as its authors' scores are enlarged
-    assert found.postprocessing(config).resize == "masks"  # which are scores already
+    actual, _ = find_publication_by_size(config, Path("/x/a.pkl"))
+    assert (actual.labels, actual.task, actual.tasks) == (labels, "semantic", ("semantic",))
+    assert actual.preprocessing(config).size_divisor == 4  # as its authors' scores are enlarged
+    assert actual.postprocessing(config).resize == "masks"  # which are scores already
     if labels:
         names = known_labels(labels).names
         assert find_publication_by_names(config, names, Path("/x")).tasks == ("semantic",)
 
 
 def test_unpublished_label_sets_use_settings_of_other_families():
-    found = find_publication_by_names(network(171), known_labels("coco_stuff").names, Path("/x"))
-    assert found.labels == "coco_stuff" and found.size == (640, 2560) and found in MASKFORMERS
-    told = network(100, 150, task=True)
+    actual = find_publication_by_names(network(171), known_labels("coco_stuff").names, Path("/x"))
+    assert actual.labels == "coco_stuff" and actual.size == (640, 2560) and actual in MASKFORMERS
+    config = network(100, 150, task=True)
     names = known_labels("ade20k_instance").names
-    assert find_publication_by_names(told, names, Path("/x")) is UNPUBLISHED
+    assert find_publication_by_names(config, names, Path("/x")) is UNPUBLISHED

@@ -35,9 +35,9 @@ def bounded():
     assert time.process_time() - start < SECONDS and grown < MEGABYTES * 1024
 
 
-def refused(read, path, told=None):
+def refused(read, path, message=None):
     """Say that a file is refused, in one line that names it."""
-    with pytest.raises(UnimaskError, match=told) as failed:
+    with pytest.raises(UnimaskError, match=message) as failed:
         read(path)
     assert "\n" not in str(failed.value) and len(str(failed.value)) < 1500
     assert path.name in str(failed.value)

@@ -84,9 +84,9 @@ def test_large_files_are_in_memory_once(tmp_path, protocol):
     read_tensors(path)  # what is imported for the first time is not the file's
     tracemalloc.start()
     tensors = read_tensors(path)
-    _, most = tracemalloc.get_traced_memory()
+    _, maximum = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 1.3 * path.stat().st_size
+    assert maximum < 1.3 * path.stat().st_size
     tensors["0"].add_(1)
     assert all(torch.equal(tensors[str(n)], torch.full((2**19,), n or 1.0)) for n in range(5))
 
@@ -228,7 +228,7 @@ def test_damaged_files_are_named(tmp_path):
     stream = io.BytesIO()
     Pickler(stream, 4).dump({"model": ARRAYS})
     whole = stream.getvalue()
-    for content, told in (
+    for content, message in (
         (b"", "is empty"),
         (whole[: len(whole) // 2], "damaged"),
         (b"<html>no such file</html>", "no file of weights"),
@@ -238,6 +238,6 @@ def test_damaged_files_are_named(tmp_path):
         (pickle.dumps({"model": {"weight": [1.0]}}), "more than weights by name: 'weight' is of"),
     ):
         (tmp_path / "weights.pkl").write_bytes(content)
-        with pytest.raises(CheckpointError, match=told) as failed:
+        with pytest.raises(CheckpointError, match=message) as failed:
             read_tensors(tmp_path / "weights.pkl")
         assert "weights.pkl" in str(failed.value) and "\n" not in str(failed.value)

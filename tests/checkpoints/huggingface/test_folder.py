@@ -81,9 +81,9 @@ def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_her
     assert config["model_type"] == "mask2former"
     config["unimask"] |= {"norm": "group", "num_points": 4}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    found = read_huggingface(tmp_path)
-    assert found.config == TINY_RESNET
-    assert all(torch.equal(found.state[name], tensor) for name, tensor in expected.items())
+    actual = read_huggingface(tmp_path)
+    assert actual.config == TINY_RESNET
+    assert all(torch.equal(actual.state[name], tensor) for name, tensor in expected.items())
 
 
 def test_folders_store_category_ids(tmp_path):

@@ -113,9 +113,9 @@ def test_backbones_are_read_without_their_classification_head(tmp_path, case):
     config, write, untrained = CASES[case]
     trained = backbone_of(network(config, 1))
     write(tmp_path / "weights", trained)
-    found = read_backbone(tmp_path / "weights", config.backbone, network(config, 2))
-    assert len(found) == len(trained) - untrained
-    assert all(torch.equal(found[name], trained[name]) for name in found)
+    actual = read_backbone(tmp_path / "weights", config.backbone, network(config, 2))
+    assert len(actual) == len(trained) - untrained
+    assert all(torch.equal(actual[name], trained[name]) for name in actual)
 
 
 @pytest.mark.parametrize("case", CASES)

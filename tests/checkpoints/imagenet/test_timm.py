@@ -35,9 +35,9 @@ def test_folders_round_trip(tmp_path, family, channels):
     checkpoint = tiny_checkpoint(replace(FAMILIES[family], backbone=backbone))
     rules = checkpoint.preprocessing.with_channels(channels)
     write_huggingface(tmp_path, replace(checkpoint, preprocessing=rules))
-    told = json.loads((tmp_path / "config.json").read_text())
-    assert told["model_type"] == "unimask"
-    assert told["backbone_config"] == {
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["model_type"] == "unimask"
+    assert config["backbone_config"] == {
         "model_type": "timm_backbone", "backbone": "pyramid", "num_channels": channels,
     }  # fmt: skip
     again = read_huggingface(tmp_path)
@@ -64,9 +64,9 @@ def test_whole_model_files_load_as_feature_extractors(tmp_path, suffix):
         model.state_dict(), path
     )
     state = build_segmenter(replace(TINY_RESNET, backbone=PYRAMID)).state_dict()
-    found = read_backbone(path, PYRAMID, state)
-    assert found.keys() == {name for name in state if name.startswith("backbone.")}
-    for name, tensor in found.items():
+    actual = read_backbone(path, PYRAMID, state)
+    assert actual.keys() == {name for name in state if name.startswith("backbone.")}
+    for name, tensor in actual.items():
         assert torch.equal(tensor, model.state_dict()[name.removeprefix("backbone.model.")])
 
 
@@ -74,9 +74,11 @@ def test_another_models_file_is_refused_in_one_line(tmp_path):
     state = whole_model().state_dict()
     del state["stages.1.weight"]  # of the features alone, timm would not miss it
     save_file(state, tmp_path / "model.safetensors")
-    with pytest.raises(CheckpointError, match=r"pyramid are not what .*model\.safetensors") as told:
+    with pytest.raises(
+        CheckpointError, match=r"pyramid are not what .*model\.safetensors"
+    ) as raised:
         read_backbone(tmp_path / "model.safetensors", PYRAMID, {})
-    assert "\n" not in str(told.value) and "stages.1.weight" in str(told.value)
+    assert "\n" not in str(raised.value) and "stages.1.weight" in str(raised.value)
 
 
 def test_failed_timm_downloads_are_one_line_errors():

@@ -42,10 +42,12 @@ def theirs(config, *, named=True, seed=0):
     state = tiny_checkpoint(config, seed).state
     state = {name: interleave_merged_patches(name, value) for name, value in state.items()}
     if isinstance(config.transformer_decoder, MaskedDecoderConfig):
-        rules = mask2former_rules(named=named)
+        rules = mask2former_rules(has_named_modules=named)
     else:
         assert isinstance(config.pixel_decoder, FPNPixelDecoderConfig)
-        rules = maskformer_rules(named=named, encoder=config.pixel_decoder.encoder is not None)
+        rules = maskformer_rules(
+            has_named_modules=named, encoder=config.pixel_decoder.encoder is not None
+        )
     return to_theirs(state, rules)
 
 
@@ -65,7 +67,7 @@ def eight_heads(config):
 def test_the_same_network_is_read_from_both_releases(tmp_path, name, named):
     config = eight_heads(NETWORKS[name])
     torch.save({"state_dict": theirs(config, named=named), "meta": {}}, tmp_path / "epoch_1.pth")
-    checkpoint, told = read_authors(tmp_path / "epoch_1.pth")
+    checkpoint, message = read_authors(tmp_path / "epoch_1.pth")
     expected = tiny_checkpoint(config)
     assert checkpoint.state.keys() == expected.state.keys()
     assert all(torch.equal(checkpoint.state[n], v) for n, v in expected.state.items())
@@ -73,7 +75,7 @@ def test_the_same_network_is_read_from_both_releases(tmp_path, name, named):
     assert (queries.num_heads, queries.num_layers, queries.num_queries, queries.ffn_dim) == (
         config.transformer_decoder.num_heads, 3, 12, 32
     )  # fmt: skip
-    assert "names no classes" in told
+    assert "names no classes" in message
 
 
 def test_names_are_those_of_its_modules():
@@ -179,8 +181,8 @@ def test_published_files_follow_their_configurations(tmp_path):
         key = f"panoptic_head.cls_embed.{part}"
         state[key] = torch.zeros(134, *state[key].shape[1:])
     path = tmp_path / "maskformer_swin-l-p4-w12_64xb1-ms-300e_coco_20220326_221612-c63ab967.pth"
-    told = [f" {name}" for name in names]
-    torch.save({"state_dict": state, "meta": {"CLASSES": told}}, path)
+    padded_names = [f" {name}" for name in names]
+    torch.save({"state_dict": state, "meta": {"CLASSES": padded_names}}, path)
     checkpoint, assumed = read_authors(path)
     assert assumed is None and checkpoint.labels == known_labels("coco_panoptic")
     assert checkpoint.preprocessing.size_divisor == 1  # DetDataPreprocessor(pad_size_divisor=1)
@@ -224,12 +226,12 @@ SPOILED = {
 }
 
 
-@pytest.mark.parametrize("told", SPOILED)
-def test_mismatches_are_one_line_errors(tmp_path, told):
+@pytest.mark.parametrize("message", SPOILED)
+def test_mismatches_are_one_line_errors(tmp_path, message):
     state, meta = theirs(eight_heads(NETWORKS["maskformer swin"])), {}
-    SPOILED[told](state, meta)
+    SPOILED[message](state, meta)
     torch.save({"state_dict": state, "meta": meta}, tmp_path / "epoch_1.pth")
-    with pytest.raises(CheckpointError, match=rf"epoch_1\.pth.*{told}") as failed:
+    with pytest.raises(CheckpointError, match=rf"epoch_1\.pth.*{message}") as failed:
         unimask.load(tmp_path / "epoch_1.pth")
     assert "\n" not in str(failed.value)
 

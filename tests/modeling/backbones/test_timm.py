@@ -95,20 +95,20 @@ def test_maps_have_the_four_strides_whatever_the_size(timm, name, channels, size
 def test_maps_are_those_of_the_model(timm):
     backbone = build_backbone(TimmConfig(name="pyramid"))
     pixel_values = torch.randn(1, 3, 64, 32)
-    for found, stage in zip(backbone(pixel_values), backbone.model.stages[1:], strict=True):
-        torch.testing.assert_close(found, stage(pixel_values))
+    for actual, stage in zip(backbone(pixel_values), backbone.model.stages[1:], strict=True):
+        torch.testing.assert_close(actual, stage(pixel_values))
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("plain", "timm's plain has strides 16, 16, 16; 4, 8, 16 and 32 are needed"),
         ("fixed", "'fixed' for images of any size: Input height"),
         ("nobody", r"timm has no feature maps of 'nobody' .* Unknown model \(nobody\)"),
     ],
 )
-def test_models_that_do_not_suit_are_refused_in_one_line(timm, name, told):
-    with pytest.raises(SettingsError, match=told) as failed:
+def test_models_that_do_not_suit_are_refused_in_one_line(timm, name, message):
+    with pytest.raises(SettingsError, match=message) as failed:
         Timm(name=name, in_channels=3)
     assert "\n" not in str(failed.value)
 

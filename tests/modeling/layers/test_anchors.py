@@ -31,8 +31,8 @@ def test_any_map_shows_the_same_ellipse(size):
             y = (row + 0.5) * 32 / size[0] - (12 + 8 * shift_y)
             x, y = x * math.exp(axis_x) / 8, y * math.exp(axis_y) / 8
             distance = math.sqrt((x + slant * y) ** 2 + y**2 + 1e-4)
-            wanted = STEEPNESS * math.exp(steep) * (1 - distance)
-            assert logits[row, column].item() == pytest.approx(wanted, rel=1e-5)
+            expected = STEEPNESS * math.exp(steep) * (1 - distance)
+            assert logits[row, column].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_extreme_values_stay_finite():

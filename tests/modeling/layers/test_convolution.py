@@ -17,10 +17,10 @@ def test_with_and_without_gradients_it_is_the_plain_convolution(channels, bias, 
     x = torch.randn(2, channels, 9, 14, dtype=dtype)
     learning = layer(x)
     with torch.no_grad():
-        found = layer(x)
+        actual = layer(x)
     expected = F.conv2d(x, layer.weight, layer.bias, padding=1)
     torch.testing.assert_close(learning, expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(found, learning.detach(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(actual, learning.detach(), rtol=1e-4, atol=1e-4)
 
 
 def test_winograd_is_used_with_gradients_only_in_float32():
@@ -52,6 +52,6 @@ def test_a_fused_optimizer_step_invalidates_cached_weights():
     layer(x).square().sum().backward()
     optimizer.step()
     with torch.no_grad():
-        found = layer(x)
+        actual = layer(x)
     expected = F.conv2d(x, layer.weight, padding=1).detach()
-    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-3)

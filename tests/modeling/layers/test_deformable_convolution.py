@@ -23,7 +23,7 @@ def at(grid, x, y):
 def by_definition(x, weight, offsets, modulation):
     """Sum over taps and channels of weight times modulation times the moved sample."""
     (b, c, h, w), (d, _, rows, columns), groups = x.shape, weight.shape, offsets.shape[1]
-    found = torch.zeros(b, d, h, w, dtype=torch.float64)
+    actual = torch.zeros(b, d, h, w, dtype=torch.float64)
     for n, channel, tap, i, j in torch.cartesian_prod(
         *map(torch.arange, (b, c, rows * columns, h, w))
     ).tolist():
@@ -31,8 +31,8 @@ def by_definition(x, weight, offsets, modulation):
         dx, dy = offsets[n, group, tap, :, i, j].tolist()
         column, row = j + tap % columns - columns // 2 + dx, i + tap // columns - rows // 2 + dy
         sample = float(modulation[n, group, tap, i, j]) * at(x[n, channel], column, row)
-        found[n, :, i, j] += sample * weight[:, channel, tap // columns, tap % columns]
-    return found
+        actual[n, :, i, j] += sample * weight[:, channel, tap // columns, tap % columns]
+    return actual
 
 
 def inputs(rows=3, columns=3, size=(4, 5)):
@@ -53,19 +53,19 @@ def inputs(rows=3, columns=3, size=(4, 5)):
 @pytest.mark.parametrize("size", [(4, 5), (1, 3)], ids=str)
 @pytest.mark.parametrize(("rows", "columns"), [(3, 3), (1, 1), (1, 3)])
 def test_the_layer_equals_its_definition(rows, columns, size):
-    told = inputs(rows, columns, size)
-    torch.testing.assert_close(deformable_convolution(*told), by_definition(*told))
+    arguments = inputs(rows, columns, size)
+    torch.testing.assert_close(deformable_convolution(*arguments), by_definition(*arguments))
 
 
 def test_gradients_are_those_of_differences():
-    told = [tensor.requires_grad_() for tensor in inputs(size=(2, 3))]
-    assert torch.autograd.gradcheck(deformable_convolution, told)
+    arguments = [tensor.requires_grad_() for tensor in inputs(size=(2, 3))]
+    assert torch.autograd.gradcheck(deformable_convolution, arguments)
 
 
 def test_unmoved_taps_are_a_plain_convolution():
     x, weight, offsets, modulation = inputs()
-    found = deformable_convolution(x, weight, 0 * offsets, torch.ones_like(modulation))
-    torch.testing.assert_close(found, F.conv2d(x, weight, padding=1))
+    actual = deformable_convolution(x, weight, 0 * offsets, torch.ones_like(modulation))
+    torch.testing.assert_close(actual, F.conv2d(x, weight, padding=1))
 
 
 def test_the_untrained_layer_is_half_a_plain_convolution():
@@ -87,6 +87,6 @@ def test_half_precision_keeps_its_dtype_and_offsets(dtype):
     x[..., 399] = 1
     weight = torch.ones(1, 1, 1, 1, dtype=dtype)
     still = torch.zeros(1, 1, 1, 2, 1, 400, dtype=dtype)
-    found = deformable_convolution(x, weight, still, torch.ones_like(still[:, :, :, 0]))
-    assert found.dtype == dtype
-    torch.testing.assert_close(found, x, atol=1e-3, rtol=0)
+    actual = deformable_convolution(x, weight, still, torch.ones_like(still[:, :, :, 0]))
+    assert actual.dtype == dtype
+    torch.testing.assert_close(actual, x, atol=1e-3, rtol=0)

@@ -31,12 +31,12 @@ def test_a_step_adds_the_aligned_features():
     finer, coarser = torch.randn(1, 6, 8, 10), torch.randn(1, 8, 4, 5)
     with torch.no_grad():
         step.align.guide.bias.view(2, 9, 3)[:, :, 0] = 1.0  # x
-        found = step(finer, coarser)
+        actual = step(finer, coarser)
         upsampled = F.interpolate(coarser, (8, 10), mode="bilinear", align_corners=False)
         ahead = F.pad(upsampled, (1, 2, 1, 1))[..., 1:]  # every tap reads the next column
         moved = F.conv2d(ahead, step.align.weight) / 2
         expected = step.output(step.selection(finer) + moved.relu())
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
 
 
 def discs_and_targets():
@@ -80,7 +80,9 @@ def test_fapn_replaces_the_plain_pyramid():
     plain, aligned = (build_segmenter(config).eval() for config in (TINY_MASKFORMER, TINY_FAPN))
     features = tuple(torch.randn(1, c, s, s + 3) for c, s in ((8, 17), (16, 9), (16, 5), (32, 3)))
     with torch.no_grad():
-        expected, found = plain.pixel_decoder(features), aligned.pixel_decoder(features)
-    assert found.mask_features.maps.shape == expected.mask_features.maps.shape
-    for mine, theirs in zip(found.multi_scale_features, expected.multi_scale_features, strict=True):
+        expected, actual = plain.pixel_decoder(features), aligned.pixel_decoder(features)
+    assert actual.mask_features.maps.shape == expected.mask_features.maps.shape
+    for mine, theirs in zip(
+        actual.multi_scale_features, expected.multi_scale_features, strict=True
+    ):
         assert mine.shape == theirs.shape

@@ -35,7 +35,7 @@ def smooth(part, x):
 
 def test_the_pyramid_is_laterals_nearest_cells_and_smoothing():
     decoder, features = pyramid(), maps()
-    found = decoder(features)
+    actual = decoder(features)
     y = smooth(decoder.stem, features[3]).relu()
     expected = [y]
     for step, feature in zip(decoder.steps, (features[2], features[1], features[0]), strict=True):
@@ -48,11 +48,11 @@ def test_the_pyramid_is_laterals_nearest_cells_and_smoothing():
         )  # fmt: skip
         y = smooth(step.output, left + y[:, :, rows][..., columns]).relu()
         expected.append(y)
-    for mine, theirs in zip(found.multi_scale_features, expected[:3], strict=True):
+    for mine, theirs in zip(actual.multi_scale_features, expected[:3], strict=True):
         torch.testing.assert_close(mine, theirs)
     masks = F.conv2d(y, decoder.mask_features.weight, decoder.mask_features.bias, padding=1)
-    torch.testing.assert_close(found.mask_features.projected(), masks)
-    assert found.coarse is features[3]
+    torch.testing.assert_close(actual.mask_features.projected(), masks)
+    assert actual.coarse is features[3]
 
 
 def test_the_encoder_runs_under_the_pyramid():
@@ -60,7 +60,7 @@ def test_the_encoder_runs_under_the_pyramid():
     layers = [DetrEncoderLayer(dim=32, num_heads=4, ffn_dim=16, dropout=0.5) for _ in range(2)]
     encoder = MapEncoder(input_dim=20, dim=32, layers=layers)
     decoder, features = pyramid(encoder), maps()
-    found = decoder(features)
+    actual = decoder(features)
     size = tuple(features[3].shape[-2:])
     memory = encoder.input_proj(features[3]).flatten(2).transpose(1, 2)
     codes = sine_positions(size, 32, memory.device, memory.dtype).flatten(1).T
@@ -72,9 +72,9 @@ def test_the_encoder_runs_under_the_pyramid():
         memory = reference.norm1(memory + mixed)
         memory = reference.norm2(memory + reference.linear2(reference.linear1(memory).relu()))
     coarse = memory.transpose(1, 2).unflatten(-1, size)
-    torch.testing.assert_close(found.coarse, coarse, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(actual.coarse, coarse, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
-        found.multi_scale_features[0], decoder.stem(coarse), atol=1e-4, rtol=1e-4
+        actual.multi_scale_features[0], decoder.stem(coarse), atol=1e-4, rtol=1e-4
     )
 
 

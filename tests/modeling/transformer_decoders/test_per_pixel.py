@@ -72,10 +72,10 @@ def test_queries_that_score_pixels_are_those_of_the_usual_decoder():
     assert not extra and all("class_embed" in name for name in missing)
     images = torch.randn(2, 3, 64, 96)
     with torch.no_grad():
-        found, expected = (net(images, auxiliary=True) for net in (plus, usual))
-    assert len(found.auxiliary) == 2 and expected.mask_logits.std() > 0.01
+        actual, expected = (net(images, auxiliary=True) for net in (plus, usual))
+    assert len(actual.auxiliary) == 2 and expected.mask_logits.std() > 0.01
     for ours, theirs in zip(
-        (*found.auxiliary, found), (*expected.auxiliary, expected), strict=True
+        (*actual.auxiliary, actual), (*expected.auxiliary, expected), strict=True
     ):
         torch.testing.assert_close(ours.mask_logits, theirs.mask_logits.log_softmax(1))
         assert torch.equal(ours.class_logits.softmax(-1), torch.eye(2, 3).expand(2, -1, -1))

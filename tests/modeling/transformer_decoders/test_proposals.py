@@ -22,8 +22,8 @@ def maps(batch: int = 2, sizes=SIZES) -> tuple[list[torch.Tensor], list[torch.Te
 
 def test_a_better_neighbour_sends_a_cell_to_the_end():
     scores = torch.tensor([[0.9, 0.8, 0.1, 0.7, 0.2, 0.6]])
-    found = demote_non_maxima(scores, [(1, 4), (1, 2)])
-    assert found[0].topk(6).indices.tolist() == [0, 3, 5, 1, 4, 2]
+    actual = demote_non_maxima(scores, [(1, 4), (1, 2)])
+    assert actual[0].topk(6).indices.tolist() == [0, 3, 5, 1, 4, 2]
 
 
 def test_cells_map_to_image_positions(head):
@@ -38,35 +38,37 @@ def test_cells_map_to_image_positions(head):
 
 def test_queries_contain_the_features_of_their_cells(head):
     memories, positions = maps()
-    found = Proposals(dim=8, ratio=1.0, max_queries=1000)(memories, positions, SIZES, head)
-    assert found.features.shape == (2, CELLS, 8)
-    assert found.anchors.extent == (96, 64)
+    actual = Proposals(dim=8, ratio=1.0, max_queries=1000)(memories, positions, SIZES, head)
+    assert actual.features.shape == (2, CELLS, 8)
+    assert actual.anchors.extent == (96, 64)
     # Every cell is chosen: a code of place tells which cell a query came from.
-    where = torch.cdist(found.positions, torch.cat(positions)).argmin(-1)
+    where = torch.cdist(actual.positions, torch.cat(positions)).argmin(-1)
     for image in range(2):
         assert where[image].sort().values.tolist() == list(range(CELLS))
         places = Proposals(dim=8, ratio=1.0, max_queries=1000).initial_circles(
             SIZES, torch.device("cpu")
         )
-        assert torch.equal(found.anchors.centres[image], places[where[image], :2])
-        assert torch.equal(found.anchors.radii[image], places[where[image], 2])
+        assert torch.equal(actual.anchors.centres[image], places[where[image], :2])
+        assert torch.equal(actual.anchors.radii[image], places[where[image], 2])
 
 
 def test_the_most_promising_peaks_become_queries(head):
     memories, positions = maps()
     proposals = Proposals(dim=8, ratio=0.05, max_queries=1000)
-    found = proposals(memories, positions, SIZES, head)
+    actual = proposals(memories, positions, SIZES, head)
     bids = proposals.norm(proposals.project(torch.cat(memories, dim=1)))
     scores = demote_non_maxima(head.classes(bids).softmax(-1)[..., :-1].amax(-1), SIZES)
-    chosen = scores.topk(found.features.shape[1], dim=1).indices
+    selected = scores.topk(actual.features.shape[1], dim=1).indices
     for image in range(2):
-        torch.testing.assert_close(found.features[image], bids[image, chosen[image]])
+        torch.testing.assert_close(actual.features[image], bids[image, selected[image]])
 
 
-@pytest.mark.parametrize(("share", "most", "count"), [(0.1, 600, 13), (0.5, 20, 20), (1e-9, 9, 1)])
-def test_their_number_grows_with_the_image_up_to_a_limit(head, share, most, count):
-    found = Proposals(dim=8, ratio=share, max_queries=most)(*maps(), SIZES, head)
-    assert found.features.shape[1] == count
+@pytest.mark.parametrize(
+    ("share", "maximum", "count"), [(0.1, 600, 13), (0.5, 20, 20), (1e-9, 9, 1)]
+)
+def test_their_number_grows_with_the_image_up_to_a_limit(head, share, maximum, count):
+    actual = Proposals(dim=8, ratio=share, max_queries=maximum)(*maps(), SIZES, head)
+    assert actual.features.shape[1] == count
 
 
 def test_proposal_scores_get_gradients_from_their_queries(head):

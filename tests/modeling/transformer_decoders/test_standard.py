@@ -16,9 +16,9 @@ def network():
 def test_auxiliary_outputs_do_not_change_the_last_prediction(network):
     images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        bare, told = network(images), network(images, auxiliary=True)
-    assert bare.auxiliary == () and len(told.auxiliary) == 2
-    assert torch.equal(bare.mask_logits, told.mask_logits)
+        bare, with_auxiliary = network(images), network(images, auxiliary=True)
+    assert bare.auxiliary == () and len(with_auxiliary.auxiliary) == 2
+    assert torch.equal(bare.mask_logits, with_auxiliary.mask_logits)
 
 
 def test_queries_differ_by_their_positions_alone(network):

@@ -33,9 +33,9 @@ def candidate_publications(
     """
     family = find_family(config)
     fits = [p for p in PUBLICATIONS if p.labels in labels]
-    own = [p for p in fits if p.family == family]
-    if own or family == "oneformer":
-        return own
+    same_family = [p for p in fits if p.family == family]
+    if same_family or family == "oneformer":
+        return same_family
     return [restrict_tasks(p, config) for p in fits if p.family == fits[0].family]
 
 

@@ -47,8 +47,8 @@ class PickledArray:
 
     def set_state(self, state: tuple) -> None:
         """Fill the array from (version,) shape, type, Fortran order, bytes."""
-        shape, kind, by_columns, data = state[-4:]
-        self.array = build_array(data, kind, shape, "F" if by_columns else "C")
+        shape, kind, is_fortran_order, data = state[-4:]
+        self.array = build_array(data, kind, shape, "F" if is_fortran_order else "C")
 
 
 class PickledDict(dict):

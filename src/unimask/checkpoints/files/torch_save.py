@@ -98,12 +98,12 @@ def parse_storage_reference(reference: object) -> tuple[torch.dtype, object, int
     Raises:
         Refused: The reference is not a storage.
     """
-    word, name, key, _, count, *part = expect_type(reference, tuple)
+    word, name, key, _, count, *view = expect_type(reference, tuple)
     if word != "storage" or not isinstance(name, Name) or name.name not in DTYPES:
         raise UnsafePickleError("what is no storage of numbers")
     if not isinstance(count, int) or count < 0 or not isinstance(key, str):
         raise UnsafePickleError("a storage without size")
-    return DTYPES[name.name], key, count, part[0] if part else None
+    return DTYPES[name.name], key, count, view[0] if view else None
 
 
 def read_legacy_torch(stream: BinaryIO) -> object:
@@ -118,25 +118,25 @@ def read_legacy_torch(stream: BinaryIO) -> object:
     for _ in ("magic number", "version", "machine"):
         PickleMachine(stream, size=size, call=call_stand_in).read()
     storages: dict[object, torch.Tensor] = {}
-    left = size
+    remaining_bytes = size
 
     def fetch(reference: object) -> Storage:
-        nonlocal left
-        dtype, key, count, part = parse_storage_reference(reference)
+        nonlocal remaining_bytes
+        dtype, key, count, view = parse_storage_reference(reference)
         if key not in storages:
-            left -= count * dtype.itemsize
-            if left < 0:
+            remaining_bytes -= count * dtype.itemsize
+            if remaining_bytes < 0:
                 raise UnsafePickleError("more room than the file has")
             storages[key] = torch.empty(count, dtype=dtype)
-        if part is None:
+        if view is None:
             return Storage(storages[key])
-        _, offset, length = expect_type(part, tuple)
+        _, offset, length = expect_type(view, tuple)
         return Storage(storages[key].narrow(0, offset, length))
 
-    whole = PickleMachine(stream, size=size, call=call_stand_in, fetch=fetch).read()
+    content = PickleMachine(stream, size=size, call=call_stand_in, fetch=fetch).read()
     for key in expect_type(PickleMachine(stream, size=size, call=call_stand_in).read(), list):
         read_storage(storages[key], stream)
-    return whole
+    return content
 
 
 def read_storage(storage: torch.Tensor, stream: BinaryIO) -> None:

@@ -85,14 +85,14 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
         publication = find_publication_by_names(architecture, read_names(config), folder)
         default = publication.preprocessing(architecture)
         read = read_literal_preprocessing if preprocessing == "hub" else read_preprocessing
-        before = read(config, preprocessor, default)
-        check_normalisation(architecture, before)
+        preprocessing_config = read(config, preprocessor, default)
+        check_normalisation(architecture, preprocessing_config)
         return Checkpoint(
             config=architecture,
             state=state,
             labels=read_labels(config, publication),
             tasks=read_tasks(config, publication),
-            preprocessing=before,
+            preprocessing=preprocessing_config,
             postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
         )
 
@@ -153,8 +153,8 @@ def list_shards(index: Path) -> list[Path]:
     Raises:
         CheckpointError: It lists no files, files of other folders, or missing ones.
     """
-    where = read_json(index).get("weight_map")
-    listed = list(where.values()) if isinstance(where, dict) else []
+    weight_map = read_json(index).get("weight_map")
+    listed = list(weight_map.values()) if isinstance(weight_map, dict) else []
     names = sorted({name for name in listed if isinstance(name, str) and Path(name).name == name})
     if not names or any(name not in names for name in listed):
         raise CheckpointError(f"{index} lists no files beside it: download the folder again")
@@ -193,7 +193,7 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, overwrite: bool =
     Raises:
         OutputError: The folder holds other files, or cannot be written to.
     """
-    writing = overwriting_writer(folder) if overwrite else recorded_writer(folder)
+    new_file = overwriting_writer(folder) if overwrite else recorded_writer(folder)
     config = write_config(
         checkpoint.config,
         checkpoint.labels,
@@ -203,7 +203,7 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, overwrite: bool =
     )
     schema, _, _ = write_decoders(checkpoint.config)
     state = to_theirs(checkpoint.state, select_rules(schema))
-    with writing("model.safetensors") as path:
+    with new_file("model.safetensors") as path:
         path.touch()
         mode = path.stat().st_mode
         try:
@@ -211,9 +211,9 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, overwrite: bool =
         except SafetensorError as error:
             raise OSError(one_line(error)) from error
         path.chmod(mode)  # safetensors creates files that only their owner may read
-    with writing("config.json") as path:
+    with new_file("config.json") as path:
         path.write_text(json.dumps(config, indent=2) + "\n")
-    with writing("preprocessor_config.json") as path:
+    with new_file("preprocessor_config.json") as path:
         path.write_text(json.dumps(write_preprocessor(checkpoint.preprocessing), indent=2) + "\n")
 
 

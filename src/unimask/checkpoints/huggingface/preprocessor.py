@@ -47,13 +47,13 @@ def read_literal_preprocessing(
             "use preprocessing='authors'"
         )
     window = lists_to_tuples(read_own_values(config).get("preprocessing", {})).get("window")
-    by_edges = read_preprocessing({**config, "unimask": {}}, preprocessor, default)
+    edge_settings = read_preprocessing({**config, "unimask": {}}, preprocessor, default)
     size = preprocessor.get("size")
     if not isinstance(size, dict) or not {"height", "width"} <= size.keys():
-        return check_preprocessing(replace(by_edges, window=window))
-    usual = 1 if config.get("model_type") == "oneformer" else 32
-    step = max(1, preprocessor.get("size_divisor", usual))
+        return check_preprocessing(replace(edge_settings, window=window))
+    default_divisor = 1 if config.get("model_type") == "oneformer" else 32
+    step = max(1, preprocessor.get("size_divisor", default_divisor))
     height, width = (-(-size[side] // step) * step for side in ("height", "width"))
     return check_preprocessing(
-        replace(by_edges, squash=(height, width), size_divisor=step, window=window)
+        replace(edge_settings, squash=(height, width), size_divisor=step, window=window)
     )

@@ -69,5 +69,5 @@ def merge_layer_scales(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         and tensors[block + first].shape == tensors[block + second].shape
     }
     used = {name.removesuffix("layer_scale") + part for name in pairs for part in (first, second)}
-    joined = {name: torch.stack(pair) for name, pair in pairs.items()}
-    return {name: value for name, value in tensors.items() if name not in used} | joined
+    merged = {name: torch.stack(pair) for name, pair in pairs.items()}
+    return {name: value for name, value in tensors.items() if name not in used} | merged

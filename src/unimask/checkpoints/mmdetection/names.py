@@ -57,10 +57,12 @@ def norm_rules(ours: str, theirs: str, *names: str) -> Rules:
     )
 
 
-def mask2former_rules(*, named: bool) -> Rules:
-    """Build the rules of a Mask2Former; `named` is True for release 3, which names modules."""
-    attention, feeding = ("self_attn", "ffn") if named else ("attentions.0", "ffns.0")
-    crossing, selfing = ("cross_attn", "self_attn") if named else ("attentions.0", "attentions.1")
+def mask2former_rules(*, has_named_modules: bool) -> Rules:
+    """Build the rules of a Mask2Former; modules of layers have names since release 3."""
+    attention, ffn = ("self_attn", "ffn") if has_named_modules else ("attentions.0", "ffns.0")
+    cross_attention, self_attention = (
+        ("cross_attn", "self_attn") if has_named_modules else ("attentions.0", "attentions.1")
+    )
     pixel, theirs = "pixel_decoder.layers.*", f"{PIXEL_DECODER}.encoder.layers.*"
     layer, their_layer = "transformer_decoder.layers.*", f"{TRANSFORMER_DECODER}.layers.*"
     return (
@@ -72,23 +74,25 @@ def mask2former_rules(*, named: bool) -> Rules:
         *convolution_rules("pixel_decoder.lateral", f"{PIXEL_DECODER}.lateral_convs.0"),
         *convolution_rules("pixel_decoder.output", f"{PIXEL_DECODER}.output_convs.0"),
         (f"{pixel}.self_attn.**", f"{theirs}.{attention}.**"),
-        *feed_forward_rules(pixel, theirs, feeding),
+        *feed_forward_rules(pixel, theirs, ffn),
         *norm_rules(pixel, theirs, "norm1", "norm2"),
         ("transformer_decoder.queries.features", f"{HEAD}.query_feat.weight"),
         ("transformer_decoder.queries.positions", f"{HEAD}.query_embed.weight"),
         ("transformer_decoder.level_embed", f"{HEAD}.level_embed.weight"),
         ("transformer_decoder.input_proj.*.**", f"{HEAD}.decoder_input_projs.*.**"),
-        (f"{layer}.cross_attn.**", f"{their_layer}.{crossing}.attn.**"),
-        (f"{layer}.self_attn.**", f"{their_layer}.{selfing}.attn.**"),
-        *feed_forward_rules(layer, their_layer, feeding),
+        (f"{layer}.cross_attn.**", f"{their_layer}.{cross_attention}.attn.**"),
+        (f"{layer}.self_attn.**", f"{their_layer}.{self_attention}.attn.**"),
+        *feed_forward_rules(layer, their_layer, ffn),
         *norm_rules(layer, their_layer, "cross_norm", "self_norm", "ffn_norm"),
     )
 
 
-def maskformer_rules(*, named: bool, encoder: bool) -> Rules:
+def maskformer_rules(*, has_named_modules: bool, encoder: bool) -> Rules:
     """Build the rules of a MaskFormer, with or without an encoder before its pyramid."""
-    selfing, crossing, feeding = (
-        ("self_attn", "cross_attn", "ffn") if named else ("attentions.0", "attentions.1", "ffns.0")
+    self_attention, cross_attention, ffn = (
+        ("self_attn", "cross_attn", "ffn")
+        if has_named_modules
+        else ("attentions.0", "attentions.1", "ffns.0")
     )
     inner, theirs = "pixel_decoder.encoder.layers.*", f"{PIXEL_DECODER}.encoder.layers.*"
     layer, their_layer = "transformer_decoder.layers.*", f"{TRANSFORMER_DECODER}.layers.*"
@@ -97,8 +101,8 @@ def maskformer_rules(*, named: bool, encoder: bool) -> Rules:
         *SWIN,
         *HEAD_RULES,
         ("pixel_decoder.encoder.input_proj.**", f"{PIXEL_DECODER}.encoder_in_proj.**"),
-        (f"{inner}.self_attn.**", f"{theirs}.{selfing}.attn.**"),
-        *feed_forward_rules(inner, theirs, feeding),
+        (f"{inner}.self_attn.**", f"{theirs}.{self_attention}.attn.**"),
+        *feed_forward_rules(inner, theirs, ffn),
         *norm_rules(inner, theirs, "norm1", "norm2"),
         *convolution_rules(
             "pixel_decoder.stem",
@@ -114,9 +118,9 @@ def maskformer_rules(*, named: bool, encoder: bool) -> Rules:
         ),
         ("transformer_decoder.input_proj.**", f"{HEAD}.decoder_input_proj.**"),
         ("transformer_decoder.query_positions.weight", f"{HEAD}.query_embed.weight"),
-        (f"{layer}.self_attn.**", f"{their_layer}.{selfing}.attn.**"),
-        (f"{layer}.cross_attn.**", f"{their_layer}.{crossing}.attn.**"),
-        *feed_forward_rules(layer, their_layer, feeding),
+        (f"{layer}.self_attn.**", f"{their_layer}.{self_attention}.attn.**"),
+        (f"{layer}.cross_attn.**", f"{their_layer}.{cross_attention}.attn.**"),
+        *feed_forward_rules(layer, their_layer, ffn),
         *norm_rules(layer, their_layer, "norm1", "norm2", "norm3"),
     )
 

@@ -251,9 +251,10 @@ def select_rules(config: SegmenterConfig, state: State) -> Rules:
     """Return the rules for a network's names in a file of either release."""
     if isinstance(config.pixel_decoder, FPNPixelDecoderConfig):
         return maskformer_rules(
-            named=has_named_modules(state), encoder=config.pixel_decoder.encoder is not None
+            has_named_modules=has_named_modules(state),
+            encoder=config.pixel_decoder.encoder is not None,
         )
-    return mask2former_rules(named=has_named_modules(state))
+    return mask2former_rules(has_named_modules=has_named_modules(state))
 
 
 def reorder_merged_patches(name: str, value: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def replaced(change: Callable[[Any, Random], Any]):
 
 def places_in(content: Any) -> Iterator[tuple[Any, Any]]:
     """Walk over all places of a parsed JSON: the object or list that holds it, and its key."""
-    stack = [content]
+    stack = [content] if isinstance(content, dict | list) else []
     while stack:
         holder = stack.pop()
         items = holder.items() if isinstance(holder, dict) else enumerate(holder)

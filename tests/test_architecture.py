@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from banned_names import BANNED_NAMES
 from layers import LAYERS, RANK
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +101,15 @@ def test_files_and_functions_stay_small(path):
     for function in functions(path):
         length = function.end_lineno - first_line(function) + 1
         assert length <= FUNCTION_LIMIT, f"{function.name}: {length} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_names_are_terms_of_the_field(path):
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    named = [n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)]
+    named += [n.id for n in nodes if isinstance(n, ast.Name)]
+    named += [n.arg for n in nodes if isinstance(n, ast.arg)]
+    assert not BANNED_NAMES & set(named)
 
 
 def first_line(function) -> int:

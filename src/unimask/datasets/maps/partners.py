@@ -141,7 +141,7 @@ def match_folders(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Ma
     owned = {each.folders for _, masks in matches for each in masks.values()}
     if not matches or match_names(images, [each for each in maps if each.folders not in owned]):
         return []
-    return [Match(photos, tuple(masks.values()), tuple(masks)) for photos, masks in matches]
+    return [Match(image_set, tuple(masks.values()), tuple(masks)) for image_set, masks in matches]
 
 
 def match_names(images: Sequence[FileSet], maps: Sequence[FileSet]) -> list[Match]:

@@ -220,49 +220,53 @@ def check_positions(
     height, width = annotations.sizes[images].T
     part_starts = annotations.part_starts[:-1]
     part_objects = np.repeat(np.arange(len(images)), np.diff(annotations.first_part))
-    is_bad, is_relative = (
-        np.zeros(len(part_objects), bool),
-        ~annotations.is_run_length[part_objects],
-    )
+    is_bad = np.zeros(len(part_objects), bool)
+    is_relative = ~annotations.is_run_length[part_objects]
     for axis in range(2):
         coordinates = annotations.values[axis::2]
         minimum = np.minimum.reduceat(coordinates, part_starts // 2)
         maximum = np.maximum.reduceat(coordinates, part_starts // 2)
         is_bad |= is_outside(minimum, maximum, (height[part_objects], width[part_objects]), axis)
         is_relative &= (minimum >= 0) & (maximum <= FIFTHS)
-    is_tiny, is_fractional = (
-        0 < annotations.sizes.max() <= MAX_TINY_SIDE,
-        bool((annotations.values % FIFTHS).any()),
-    )
-    if (
-        len(part_objects) >= MIN_RELATIVE_OUTLINES
-        and is_relative.all()
-        and is_fractional
-        and not is_tiny
-    ):
-        raise DataError(
-            f"{origin(int(images[0]), int(annotations.numbers[0]))} and all others lie between 0 "
-            "and 1: these are shares of the sides, not pixels; multiply x by the width and y by "
-            "the height"
-        )
+    if is_relative.all():
+        check_units(annotations, origin(int(images[0]), int(annotations.numbers[0])))
     other_size = (annotations.values[part_starts] != height[part_objects]) | (
         annotations.values[part_starts + 1] != width[part_objects]
     )
-    is_bad = np.where(annotations.is_run_length[part_objects], other_size, is_bad) & (
-        height[part_objects] > 0
-    )
+    is_bad = np.where(annotations.is_run_length[part_objects], other_size, is_bad)
+    is_bad &= height[part_objects] > 0
     if is_bad.any():
         part = int(is_bad.argmax())
         index = int(part_objects[part])
         description = origin(int(images[index]), int(annotations.numbers[index]))
         size = int(height[index]), int(width[index])
         if annotations.is_run_length[index]:
-            mask = annotations.values[part_starts[part]], annotations.values[part_starts[part] + 1]
+            mask = annotations.part_values(part)
             raise DataError(
                 f"{description} has a mask of {mask[1]} x {mask[0]} pixels, its image has "
                 f"{size[1]} x {size[0]} pixels: redo it"
             )
         raise outside_error(description, annotations.part_values(part), size)
+
+
+def check_units(annotations: Annotations, first: str) -> None:
+    """Raise if coordinates between 0 and 1 are shares of the images' sides instead of pixels.
+
+    Args:
+        annotations: Polygons whose coordinates all lie between 0 and 1.
+        first: Description of the first object, for the message.
+
+    Raises:
+        DataError: The coordinates are shares of the sides.
+    """
+    is_tiny = 0 < annotations.sizes.max() <= MAX_TINY_SIDE
+    is_fractional = bool((annotations.values % FIFTHS).any())
+    num_outlines = len(annotations.part_starts) - 1
+    if num_outlines >= MIN_RELATIVE_OUTLINES and is_fractional and not is_tiny:
+        raise DataError(
+            f"{first} and all others lie between 0 and 1: these are shares of the sides, not "
+            "pixels; multiply x by the width and y by the height"
+        )
 
 
 def check_image_positions(

@@ -142,7 +142,7 @@ class CvatReader:
     Args:
         file: Path of the XML file.
         head: Images and labels of the file.
-        chosen: Numbers of the images to read, as in the file.
+        selected: Numbers of the images to read, as in the file.
         paths: File of each image to read.
         channels: Number of channels of the images.
     """

@@ -319,7 +319,7 @@ def test_the_quickest_type_of_a_cpu_is_what_it_multiplies_in(monkeypatch, kinds,
 def test_a_type_that_was_chosen_is_said(tmp_path, monkeypatch):
     write_huggingface(tmp_path, tiny_checkpoint())
     module = sys.modules["unimask.inference.load"]
-    monkeypatch.setattr(module, "quickest_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr(module, "fastest_dtype", lambda device: torch.bfloat16)
     with pytest.warns(LoadWarning, match="bfloat16"):
         assert unimask.load(tmp_path, device="cpu", dtype="auto").dtype == torch.bfloat16
 

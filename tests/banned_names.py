@@ -7,21 +7,33 @@ BANNED_NAMES = frozenset(
     ALIKE
     are_sure
     as_found
+    BEGINNING
+    BETWEEN
     by_colours
+    by_count
     by_form
     by_last_parts
     by_lists
+    by_patch
     by_role
+    by_size
     by_values
     called_by_row
     chosen_names
     classes_of
     codes_of
     Described
+    Doubt
+    Draft
     ended_set
+    ENDS
     ends_of
+    EVERY
+    fewest_numbers
+    fewest_of_backbone
     fields_of
     files_of
+    first_best
     folders_of
     Found
     found_in
@@ -35,53 +47,110 @@ BANNED_NAMES = frozenset(
     holding
     in_card
     in_file
+    in_heads
     in_lists
     is_passed_over
     is_there
     joined_sets
+    JUNK
     kept_categories
+    kept_of
     key_of
+    kind_at
+    layers_of
+    least_best
+    LEAST_SHARE
+    leave_out
     LEFT_BEHIND
     located
     look_further
     look_in
+    MAY_BE_ZERO
     MEANT
+    MEND
+    misfit
+    MOST_DIGITS
+    MOST_LAYERS
+    most_numbers
+    MOST_PIXELS
+    MOST_REPEATS
+    MOST_VALUES
+    named_by
     names_in
+    names_many
     names_of
+    no_limit_of_pil
+    NOBODYS
     notes_on
     NOTHING
+    numbers_asked_for
+    numbers_called
     of_binary
+    of_classes
+    of_edge
     of_pixels
     of_rows
     Opens
+    over_windows
     owner_of
     pairs_of
+    panoptic_is_likely
     part_by_rule
     parted
     parts_of
     path_of
     places_of
+    plain_text
+    publication_of_names
+    publication_of_size
+    publication_of_task
+    read_as_written
     reading_named
+    refuse_others
+    Refused
     role_of
+    runs_of
+    schema_of
     seen
     sets_of
+    sha256_of
     share_of
+    sides_of
     some_of
+    SPARE
     splits_of
+    Spots
     squeezed
+    stack_of
+    start_of
     stranger
     STRAYS
+    strips_of
     suffix_of
+    suited
     telling
+    their_decoders
     thinged
     told_apart
+    told_dilations
+    Touched
+    touched
+    TRIED
+    UndrawnWeights
     unglued
     unquoted
+    Unread
     untinted
     usual_step
     values_of
+    Wanted
+    wanted_tensors
+    warn_of_exif
+    warn_of_range
     what_to_give
     why_nothing
+    WIDEST_WINDOW
+    window_pairs
     Wish
     with_small_keys
     within_one

@@ -24,7 +24,7 @@ def test_bundled_models_come_first(command):
 
 def test_configurations_without_weights_are_told_apart(command):
     code, printed, _ = command("models", "oneformer", "resnet50", "coco")
-    assert code == 0 and printed.strip().endswith("to be trained by name: oneformer-resnet50-coco")
+    assert code == 0 and printed.strip().endswith("for unimask train: oneformer-resnet50-coco")
 
 
 def test_json_has_addresses(command):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unimask.inference.ahead import PIXELS_AHEAD, THREADS, ahead
+from unimask.inference.ahead import PIXELS_AHEAD, WORKER_THREADS, ahead
 from unimask.processing.images import count_pixels
 
 
@@ -72,7 +72,7 @@ def test_a_source_that_fails_ends_the_threads(fails_at):
     with pytest.raises(KeyboardInterrupt):
         list(ahead(items(), str, 2))
     assert not [t for t in threading.enumerate() if t.name.startswith("unimask")]
-    assert THREADS > 1
+    assert WORKER_THREADS > 1
 
 
 def test_items_come_when_they_are_done():

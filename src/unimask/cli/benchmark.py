@@ -13,7 +13,7 @@ from unimask.errors import SettingsError
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.formats.terminal import Terminal
 
-COLUMNS = ("stage", "median ms", "least ms", "GFLOP", "floor ms", "of the floor")
+COLUMNS = ("stage", "median ms", "min ms", "GFLOP", "floor ms", "of the floor")
 
 
 @app.command()
@@ -108,11 +108,12 @@ def print_report(console: Terminal, report: dict[str, Any]) -> None:
     )
     table = Table(*COLUMNS, box=None, pad_edge=False)
     for name, row in (*report["stages"].items(), *((n, report[n]) for n in ("network", "total"))):
-        table.add_row(name.replace("_", " "), *cells(row))
+        table.add_row(name.replace("_", " "), *format_cells(row))
     console.print(table)
     console.print(
         f"{report['images_per_second']:.2f} images a second; "
-        f"memory: {megabytes(memory['peak'])} at most, weights {megabytes(memory['weights'])}"
+        f"peak memory: {format_megabytes(memory['peak'])}, "
+        f"weights: {format_megabytes(memory['weights'])}"
     )
     best = ", ".join(f"{n} {rate:.0f} GFLOP/s" for n, rate in rates.items() if n != "copy")
     console.print(f"the machine's best: {best}, copies at {rates['copy']:.0f} GB/s")
@@ -124,7 +125,7 @@ def print_report(console: Terminal, report: dict[str, Any]) -> None:
     )
 
 
-def cells(row: dict[str, float]) -> list[str]:
+def format_cells(row: dict[str, float]) -> list[str]:
     """Format the row of one stage; stages without arithmetic have no lower bound."""
     times = [f"{row['median_ms']:.1f}", f"{row['minimum_ms']:.1f}"]
     if "gflop" not in row:
@@ -132,6 +133,6 @@ def cells(row: dict[str, float]) -> list[str]:
     return [*times, f"{row['gflop']:.1f}", f"{row['floor_ms']:.1f}", f"{row['of_floor']:.0f} %"]
 
 
-def megabytes(size: float | None) -> str:
+def format_megabytes(size: float | None) -> str:
     """Format a number of megabytes; "unknown" if the system does not report it."""
     return "unknown" if size is None else f"{size:.0f} MB"

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from unimask.curation.check import Report
     from unimask.curation.survey import Survey
 
-UNSOUND = 1
+EXIT_CODE_ERRORS = 1
 
-FILES = 5
+MAX_FILES_LISTED = 5
 """Number of files listed per finding in the terminal; the JSON report lists all."""
 
 
@@ -95,43 +95,45 @@ def check(
     if json is not None:
         write_report(json, report.to_dict(), overwrite=overwrite)
     if not report.sound:
-        raise typer.Exit(UNSOUND)
+        raise typer.Exit(EXIT_CODE_ERRORS)
 
 
 def print_report(console: Terminal, report: "Report") -> None:
     """Print the class statistics and the findings of a report."""
-    counts = ", ".join(map(told_split, report.surveys))
+    counts = ", ".join(map(format_image_counts, report.surveys))
     console.print(f"{report.format}: {counts}", soft_wrap=True)
     if report.told:
         console.print(f"labels: {report.told}", soft_wrap=True)
     print_classes(console, report)
     for survey in report.surveys:
-        console.print(told_sizes(survey), soft_wrap=True)
+        console.print(format_sizes(survey), soft_wrap=True)
     for finding in report.findings:
         console.print(f"{'error' if finding.severe else 'note'}: {finding.told}", soft_wrap=True)
-        for file in finding.files[:FILES]:
+        for file in finding.files[:MAX_FILES_LISTED]:
             console.print(f"    {file}", soft_wrap=True)
-        if len(finding.files) > FILES:
-            console.print(f"    and {len(finding.files) - FILES} more (--json lists all)")
+        if len(finding.files) > MAX_FILES_LISTED:
+            console.print(
+                f"    and {len(finding.files) - MAX_FILES_LISTED} more (--json lists all)"
+            )
     if not report.findings:
-        console.print("nothing is wrong")
+        console.print("no problems found")
 
 
-def told_split(survey: "Survey") -> str:
+def format_image_counts(survey: "Survey") -> str:
     """Format the numbers of images of a split."""
     bad, empty = len(survey.unreadable), len(survey.empty)
     readable = survey.images - bad
     return f"{survey.name} {survey.images} ({readable} read, {bad} corrupt, {empty} empty)"
 
 
-def told_sizes(survey: "Survey") -> str:
+def format_sizes(survey: "Survey") -> str:
     """Format the range of image sizes of a split, and its ignored and overlapping shares."""
     from unimask.curation.findings import counted
 
     if not survey.sizes:
         return f"{survey.name}: no image could be read"
-    smallest, largest = (pick(survey.sizes, key=area) for pick in (min, max))
-    parts = [f"{survey.name}: {told_size(smallest)} to {told_size(largest)} pixels"]
+    smallest, largest = (pick(survey.sizes, key=count_pixels) for pick in (min, max))
+    parts = [f"{survey.name}: {format_size(smallest)} to {format_size(largest)} pixels"]
     if survey.most_things[0]:
         parts.append(f"at most {survey.most_things[0]} objects in an image")
     for name, count in (("ignored", survey.ignored), ("overlapping", survey.overlapping)):
@@ -142,12 +144,12 @@ def told_sizes(survey: "Survey") -> str:
     return ", ".join(parts)
 
 
-def area(size: tuple[int, int]) -> int:
+def count_pixels(size: tuple[int, int]) -> int:
     """Return the number of pixels of a size."""
     return size[0] * size[1]
 
 
-def told_size(size: tuple[int, int]) -> str:
+def format_size(size: tuple[int, int]) -> str:
     """Format a size as HEIGHTxWIDTH."""
     return f"{size[0]}x{size[1]}"
 
@@ -163,13 +165,13 @@ def print_classes(console: Terminal, report: "Report") -> None:
     labels = report.surveys[0].labels
     absent = 0
     for index, (name, thing) in enumerate(zip(labels.names, labels.is_thing, strict=True)):
-        alike = [s for s in report.surveys if s.labels.names == labels.names]
-        if not any(survey.shown[index] for survey in alike):
+        same_labels = [s for s in report.surveys if s.labels.names == labels.names]
+        if not any(survey.shown[index] for survey in same_labels):
             absent += 1
             continue
         cells = []
         for survey in report.surveys:
-            if survey not in alike:
+            if survey not in same_labels:
                 cells += ["-"] * 3
                 continue
             share = 100 * int(survey.areas[index]) / max(survey.pixels, 1)
@@ -178,4 +180,4 @@ def print_classes(console: Terminal, report: "Report") -> None:
     needed = Terminal(width=1000).measure(table).maximum  # numbers must not be cut off
     Terminal(width=max(console.width, needed)).print(table)
     if absent:
-        console.print(f"{absent} of {len(labels)} classes are nowhere")
+        console.print(f"{absent} of {len(labels)} classes do not occur")

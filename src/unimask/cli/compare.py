@@ -81,14 +81,14 @@ def compare(
         "score", *comparison.names, "change", "95 % interval", "", box=None, pad_edge=False
     )
     for name, score in comparison.scores.items():
-        table.add_row(name, *cells(score))
+        table.add_row(name, *format_cells(score))
     console.print(table)
     console.print(
         f"change is the second less the first; {comparison.resamples} resamples of images"
     )
 
 
-def cells(score: "Difference") -> list[str]:
+def format_cells(score: "Difference") -> list[str]:
     """Format the values, difference and interval of one score."""
     if score.change is None or score.low is None or score.high is None:
         values = ("not defined" if v is None else f"{v:.2f}" for v in (score.first, score.second))

@@ -17,7 +17,7 @@ from unimask.cli.app import (
     app,
     parse_window,
 )
-from unimask.cli.range_warnings import one_line_per_range
+from unimask.cli.range_warnings import grouped_range_warnings
 from unimask.cli.score_tables import score_tables
 from unimask.formats.output_file import check_output_files
 from unimask.formats.terminal import Terminal
@@ -98,7 +98,7 @@ def evaluate(
 
     console = Terminal()
     with (
-        one_line_per_range(),
+        grouped_range_warnings(),
         Progress(console=console, transient=True, disable=not console.is_terminal) as bar,
     ):
         row = bar.add_task("evaluating", total=None)

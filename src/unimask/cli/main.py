@@ -18,7 +18,7 @@ USAGE_ERROR = cast(type[Exception], typer.BadParameter.__mro__[1])
 """Base class of errors in the command line, from click or from Typer's own copy of it."""
 
 INTERRUPTED = 130
-OUT_OF_MEMORY = "out of memory: give smaller images, a smaller --batch-size, or another --device"
+OUT_OF_MEMORY = "out of memory: use smaller images, a smaller --batch-size, or another --device"
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from unimask.formats.terminal import Terminal
 if TYPE_CHECKING:
     from unimask.published.zoo import PublishedModel
 
-HEADLINE = ("PQ", "AP", "mIoU")
+SCORE_COLUMNS = ("PQ", "AP", "mIoU")
 
-WIDTH = 160
+TABLE_WIDTH = 160
 """Minimum number of characters per line, so that names can be copied in full."""
 
 
@@ -43,29 +43,29 @@ def models(
 
     required = words or []
     matches = published_models(*required)
-    bundled = [name for name in bundled_names() if fits_words(name, required)]
+    bundled = [name for name in bundled_names() if matches_words(name, required)]
     weighted = {model.name for model in published_models()}
-    bare = [n for n in MODEL_CONFIGS if n not in weighted and fits_words(n, required)]
+    bare = [n for n in MODEL_CONFIGS if n not in weighted and matches_words(n, required)]
     if not matches and not bundled and not bare:
         raise SettingsError(f"no model is called {' and '.join(required)}: try fewer words")
     if json:
         rows = [{"name": model.name, **asdict(model), "tasks": model.tasks} for model in matches]
         print(json_format.dumps(rows, indent=2))
         return
-    console = Terminal(width=max(Terminal().width, WIDTH))
+    console = Terminal(width=max(Terminal().width, TABLE_WIDTH))
     for name in bundled:
         console.print(f"{name}: bundled, loads by this name, works offline")
     if matches:
         print_published(console, matches)
     if bare:
-        console.print(f"published without weights, to be trained by name: {', '.join(bare)}")
+        console.print(f"published without weights, for unimask train: {', '.join(bare)}")
 
 
-def print_published(console: Terminal, found: Sequence["PublishedModel"]) -> None:
+def print_published(console: Terminal, models: Sequence["PublishedModel"]) -> None:
     """Print a table of models with their scores and how to load them."""
-    table = Table("model", *HEADLINE, "million", "licence", "load", box=None, pad_edge=False)
-    for model in found:
-        scores = [f"{model.scores[key]:.1f}" if key in model.scores else "" for key in HEADLINE]
+    table = Table("model", *SCORE_COLUMNS, "million", "licence", "load", box=None, pad_edge=False)
+    for model in models:
+        scores = [format_score(model.scores.get(column)) for column in SCORE_COLUMNS]
         size = f"{model.millions:.0f}"
         table.add_row(model.name, *scores, size, model.licence, model.hub or "file")
     console.print(table)
@@ -75,6 +75,11 @@ def print_published(console: Terminal, found: Sequence["PublishedModel"]) -> Non
     )
 
 
-def fits_words(name: str, words: Sequence[str]) -> bool:
+def format_score(score: float | None) -> str:
+    """Format a score in percent; an empty text if it was not published."""
+    return "" if score is None else f"{score:.1f}"
+
+
+def matches_words(name: str, words: Sequence[str]) -> bool:
     """Return whether a name contains each word, ignoring case."""
     return all(word.lower() in name.lower() for word in words)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from unimask.cli.app import CompileOption, PreprocessingOption, WindowOption, app, parse_window
 from unimask.cli.messages import print_error
-from unimask.cli.range_warnings import one_line_per_range
+from unimask.cli.range_warnings import grouped_range_warnings
 from unimask.errors import ImageError, SettingsError, StorageError, UnimaskError, printable
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
@@ -120,11 +120,12 @@ def predict(
         max_pixels=max_pixels,
         on_error="yield",
     )
-    with one_line_per_range(), closing(outcomes):
-        write_results(readable(zip(stems, outcomes, strict=True), failures), stems, out, failures)
+    with grouped_range_warnings(), closing(outcomes):
+        results = collect_failures(zip(stems, outcomes, strict=True), failures)
+        write_results(results, stems, out, failures)
 
 
-def readable(
+def collect_failures(
     outcomes: "Iterable[tuple[str, Result | ImageError]]", failures: list[str]
 ) -> Iterator[tuple[str, "Result"]]:
     """Yield each path with its result; add errors of unreadable images to `failures`."""
@@ -143,7 +144,7 @@ def require_model(model: str | None) -> str:
 
     if model is None:
         names = ", ".join([*bundled_names(), *EXAMPLES])
-        raise SettingsError(f"say which model with --model, for example one of: {names}")
+        raise SettingsError(f"choose a model with --model, for example one of: {names}")
     return model
 
 
@@ -178,7 +179,7 @@ def write_results(
             try:
                 future.result()
             except StorageError as error:
-                failures.append(storage_failure(error, table.row_count, len(stems)))
+                failures.append(format_storage_error(error, table.row_count, len(stems)))
                 break
             except UnimaskError as error:
                 failures.append(str(error))
@@ -186,7 +187,7 @@ def write_results(
             finally:
                 bar.advance(row)
                 bar.update(row, rate=format_rate(bar.tasks[row].speed))
-            table.add_row(*table_cells(path, stems[path], result))
+            table.add_row(*format_cells(path, stems[path], result))
             if result.candidates:
                 empty.append(describe_candidates(path, result))
             del result, future
@@ -209,15 +210,15 @@ def print_results(console: Terminal, table: Table, out: Path, empty: list[str]) 
     console.print(f"written to {out}/", soft_wrap=True)
 
 
-def storage_failure(error: StorageError, written: int, total: int) -> str:
+def format_storage_error(error: StorageError, written: int, total: int) -> str:
     """Format a storage error with the number of results written and how to continue."""
     return (
-        f"{error}. Stopped after {written} of {total} results: make room and run the same command "
-        "again, or give another --out"
+        f"{error}. Stopped after {written} of {total} results: free disk space and run the same "
+        "command again, or choose another --out"
     )
 
 
-def table_cells(path: str, stem: str, result: "Result") -> tuple[str, str, str, str]:
+def format_cells(path: str, stem: str, result: "Result") -> tuple[str, str, str, str]:
     """Return the table row of a result."""
     name = PurePosixPath(stem).parent / Path(path).name
     height, width = result.size

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def one_line_per_range() -> Iterator[None]:
+def grouped_range_warnings() -> Iterator[None]:
     """Group the range warnings of all images by cause and print one line per group at the end."""
     from unimask.processing.value_ranges import (
         ImageWarning,

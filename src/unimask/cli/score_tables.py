@@ -26,9 +26,11 @@ def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table
         rows = average_precision_table if "AP75" in coco else cityscapes_table
         tables.append(rows(coco))
     if rest:
-        tables.append(rows_of("score", {name: {"value": value} for name, value in rest.items()}))
+        tables.append(
+            score_table("score", {name: {"value": value} for name, value in rest.items()})
+        )
     scored, absent = split_absent(per_class)
-    tables += [rows_of("class", scored)] if scored else []
+    tables += [score_table("class", scored)] if scored else []
     return [*tables, absent_in_words(absent, len(per_class))] if absent else tables
 
 
@@ -38,7 +40,7 @@ def panoptic_table(metrics: Scores) -> Table:
     rows = {
         kind: {name: metrics[name + suffix] for name in names} for kind, suffix in KINDS.items()
     }
-    return rows_of("", rows)
+    return score_table("", rows)
 
 
 def average_precision_table(metrics: Scores) -> Table:
@@ -52,7 +54,7 @@ def average_precision_table(metrics: Scores) -> Table:
             iou = f"0.{end}"
         elif end.isdigit():
             count = end
-        table.add_row(name, iou, area, count, cell(value))
+        table.add_row(name, iou, area, count, format_score(value))
     return table
 
 
@@ -61,19 +63,19 @@ def cityscapes_table(metrics: Scores) -> Table:
     table = Table("score", "IoU", "area", "detections", "%", box=None, pad_edge=False)
     for name, value in metrics.items():
         iou = "> 0.50" if name == "AP50" else "> 0.50:0.95"
-        table.add_row(name, iou, f">= {LEAST_AREA} px", "all", cell(value))
+        table.add_row(name, iou, f">= {LEAST_AREA} px", "all", format_score(value))
     return table
 
 
-def rows_of(what: str, rows: Mapping[str, Scores]) -> Table:
+def score_table(what: str, rows: Mapping[str, Scores]) -> Table:
     """Build a table with one row per name and one column per score."""
     columns = list(next(iter(rows.values())))
     table = Table(what, *columns, box=None, pad_edge=False)
     for name, scores in rows.items():
-        table.add_row(name, *(cell(scores[column]) for column in columns))
+        table.add_row(name, *(format_score(scores[column]) for column in columns))
     return table
 
 
-def cell(value: float | None) -> str:
+def format_score(value: float | None) -> str:
     """Format a percentage."""
     return "-" if value is None else f"{value:.2f}"

@@ -10,10 +10,10 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
-THREADS = 2
+WORKER_THREADS = 2
 """Number of threads; more would compete with the network on a small machine."""
 
-PATIENCE = 2.0
+SHUTDOWN_SECONDS = 2.0
 """Seconds to wait for a thread at the end, since reading a file may block forever."""
 
 
@@ -60,7 +60,7 @@ def ahead(
                     future.set_exception(error)
             del task, item, future  # else the last result stays in memory
 
-    threads = [Thread(target=serve, name="unimask", daemon=True) for _ in range(THREADS)]
+    threads = [Thread(target=serve, name="unimask", daemon=True) for _ in range(WORKER_THREADS)]
     try:
         for thread in threads:
             thread.start()
@@ -84,7 +84,7 @@ def ahead(
         for _ in threads:
             tasks.put(None)
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(SHUTDOWN_SECONDS)
 
 
 def finished(task: tuple[Item, "Future[Done]"]) -> tuple[Item, "Future[Done]"]:

@@ -77,11 +77,11 @@ def build(
         name, label_set, backbone=backbone, pixel_decoder=pixel_decoder, channels=channels
     )
     network = build_segmenter(checkpoint.config).to(choose_device(device)).eval()
-    description = f"untrained {name}{in_place(backbone, pixel_decoder)}"
+    description = f"untrained {name}{describe_replacements(backbone, pixel_decoder)}"
     return Predictor(network, checkpoint, description)
 
 
-def in_place(backbone: str | None, pixel_decoder: str | None) -> str:
+def describe_replacements(backbone: str | None, pixel_decoder: str | None) -> str:
     """Describe the replaced parts of a network."""
     on = "" if backbone is None else f" on {backbone}"
     return on if pixel_decoder is None else f"{on} with {pixel_decoder}"

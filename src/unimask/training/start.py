@@ -19,7 +19,7 @@ from unimask.datasets import Dataset, widest_task
 from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.inference.names import is_untrained
-from unimask.inference.untrained import describe_untrained, in_place, normalised_for
+from unimask.inference.untrained import describe_replacements, describe_untrained, normalised_for
 from unimask.labels import TASKS, LabelSet, Task, are_with_background
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS, family_tasks
@@ -151,7 +151,7 @@ def untrained(model: str, labels: LabelSet, settings: TrainingSettings, *, resum
     )
     config = with_queries(model, checkpoint.config, settings.num_queries)
     state = build_segmenter(config).state_dict()
-    parts = in_place(settings.backbone, settings.pixel_decoder)
+    parts = describe_replacements(settings.backbone, settings.pixel_decoder)
     words, file = f"{model}: untrained{parts}", settings.backbone_weights
     if file is not None and not resumed:
         state |= backbone_weights(config, state, file)

@@ -158,7 +158,7 @@ def write_results(
 
     Writing stops at the first storage error, since later results would fail as well.
     """
-    from unimask.inference.ahead import ahead
+    from unimask.inference.thread_map import thread_map
 
     def write(item: tuple[str, "Result"]) -> None:
         path, result = item
@@ -172,7 +172,7 @@ def write_results(
     empty: list[str] = []
     with (
         Progress(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar,
-        closing(ahead(results, write, MAX_PENDING_WRITES, pixels)) as written,
+        closing(thread_map(results, write, MAX_PENDING_WRITES, pixels)) as written,
     ):
         row = bar.add_task("segmenting", total=len(stems), rate="")
         for (path, result), future in written:

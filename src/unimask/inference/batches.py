@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from unimask.errors import ImageError
-from unimask.inference.ahead import ahead
+from unimask.inference.thread_map import thread_map
 from unimask.processing.images import ImageArray, Source, count_pixels
 from unimask.processing.preprocess import Preprocessed
 
@@ -31,7 +31,7 @@ def prefetched(
             except ImageError as error:
                 yield error
         return
-    with closing(ahead(images, prepare, max_pending, count_pixels)) as futures:
+    with closing(thread_map(images, prepare, max_pending, count_pixels)) as futures:
         for _, future in futures:
             try:
                 yield future.result()

@@ -1,4 +1,4 @@
-"""Prefetching in threads: results in order, with a bounded number in advance."""
+"""Mapping of a function over items in threads: results in order, a bounded number in advance."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -16,20 +16,18 @@ WORKER_THREADS = 2
 SHUTDOWN_SECONDS = 2.0
 """Seconds to wait for a thread at the end, since reading a file may block forever."""
 
-
 POLL_SECONDS = 0.2
-"""Longest time without a look for signals: Python misses one that arrives just before it waits."""
+"""Seconds between checks for signals: Python misses one that arrives just before a wait."""
+
+MAX_PENDING_PIXELS = 2**25
+"""Largest number of pixels of all pending items."""
 
 
-PIXELS_AHEAD = 2**25
-"""Largest number of pixels of all images in advance."""
-
-
-def ahead(
+def thread_map(
     items: Iterable[Item],
     work: Callable[[Item], Done],
-    most: int,
-    pixels: Callable[[Item], int] = lambda item: 0,
+    max_pending: int,
+    count_pixels: Callable[[Item], int] = lambda item: 0,
 ) -> Generator[tuple[Item, "Future[Done]"]]:
     """Process items in threads while the consumer is busy with earlier ones.
 
@@ -39,10 +37,10 @@ def ahead(
     Args:
         items: Items to process, taken as needed.
         work: Function applied to each item; must be thread-safe.
-        most: Largest number of items in advance, finished or not, which bounds the memory.
-        pixels: Function that returns the number of pixels of an item. Beside the item that the
-            consumer has, items of at most `PIXELS_AHEAD` pixels are in advance; a larger one is
-            processed only when the consumer waits for it.
+        max_pending: Largest number of pending items, finished or not, which bounds the memory.
+        count_pixels: Function that returns the number of pixels of an item. Pending items have at
+            most `MAX_PENDING_PIXELS` pixels in all, beside the item that the consumer has; a larger
+            item is processed only when the consumer waits for it.
 
     Yields:
         Each item with its finished future, in order; `result()` raises the item's error.
@@ -66,14 +64,14 @@ def ahead(
             thread.start()
         sizes: deque[int] = deque()
         for item in items:
-            sizes.append(pixels(item))
-            while waiting and sum(sizes) > PIXELS_AHEAD:
+            sizes.append(count_pixels(item))
+            while waiting and sum(sizes) > MAX_PENDING_PIXELS:
                 sizes.popleft()
                 yield finished(waiting.popleft())
             waiting.append((item, Future()))
             tasks.put(waiting[-1])
             del item
-            while len(waiting) > most or sum(sizes) > PIXELS_AHEAD:
+            while len(waiting) > max_pending or sum(sizes) > MAX_PENDING_PIXELS:
                 sizes.popleft()
                 yield finished(waiting.popleft())
         while waiting:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unimask.inference.ahead import PIXELS_AHEAD, WORKER_THREADS, ahead
+from unimask.inference.thread_map import MAX_PENDING_PIXELS, WORKER_THREADS, thread_map
 from unimask.processing.images import count_pixels
 
 
@@ -18,7 +18,9 @@ def test_results_come_in_order_whatever_takes_longest():
         time.sleep(0.02 if item == 0 else 0)
         return -item
 
-    assert [(i, f.result()) for i, f in ahead(range(9), work, 3)] == [(i, -i) for i in range(9)]
+    assert [(i, f.result()) for i, f in thread_map(range(9), work, 3)] == [
+        (i, -i) for i in range(9)
+    ]
 
 
 def test_work_goes_on_while_nobody_asks_but_not_far_ahead():
@@ -29,7 +31,7 @@ def test_work_goes_on_while_nobody_asks_but_not_far_ahead():
             taken.append(item)
             yield item
 
-    with closing(ahead(items(), lambda _: done.release(), 3)) as results:
+    with closing(thread_map(items(), lambda _: done.release(), 3)) as results:
         next(results)
         for _ in range(4):
             assert done.acquire(timeout=10)
@@ -40,7 +42,7 @@ def test_work_goes_on_while_nobody_asks_but_not_far_ahead():
 
 def test_failures_are_raised_where_results_are_asked_for():
     found = []
-    for item, future in ahead([1, 0, 2], lambda item: 1 / item, 2):
+    for item, future in thread_map([1, 0, 2], lambda item: 1 / item, 2):
         if item:
             found.append(future.result())
         else:
@@ -56,7 +58,7 @@ def test_what_has_not_begun_is_dropped_when_the_asking_stops():
         begun.append(item)
         go.wait(10)
 
-    with closing(ahead(range(20), work, 9)) as results:
+    with closing(thread_map(range(20), work, 9)) as results:
         item, _ = next(results)
         assert item == 0
         go.set()
@@ -70,7 +72,7 @@ def test_a_source_that_fails_ends_the_threads(fails_at):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(ahead(items(), str, 2))
+        list(thread_map(items(), str, 2))
     assert not [t for t in threading.enumerate() if t.name.startswith("unimask")]
     assert WORKER_THREADS > 1
 
@@ -78,7 +80,7 @@ def test_a_source_that_fails_ends_the_threads(fails_at):
 def test_items_come_when_they_are_done():
     """A wait without end inside `result()` would miss an interruption that came just before it."""
     started = time.perf_counter()
-    with closing(ahead(range(3), lambda item: time.sleep(0.05) or item, 1)) as items:
+    with closing(thread_map(range(3), lambda item: time.sleep(0.05) or item, 1)) as items:
         for item, future in items:
             assert future.done() and future.result() == item
     assert time.perf_counter() - started >= 0.1
@@ -91,7 +93,9 @@ def in_advance(sizes, most=2):
     def work(item):
         begun.append(item)
 
-    for number, (item, _) in enumerate(ahead(sizes, work, most, pixels=lambda size: size)):
+    for number, (item, _) in enumerate(
+        thread_map(sizes, work, most, count_pixels=lambda size: size)
+    ):
         time.sleep(0.01)  # what may begin has begun
         assert item == sizes[number]
         found.append(sum(begun) - sum(sizes[: number + 1]))
@@ -101,10 +105,10 @@ def in_advance(sizes, most=2):
 def test_few_large_items_are_in_advance():
     """Several images of 100 megapixels multiplied the memory of one."""
     assert in_advance([1, 1, 1, 1, 1]) == [2, 2, 2, 1, 0]
-    large = PIXELS_AHEAD + 1
+    large = MAX_PENDING_PIXELS + 1
     assert in_advance([large, large, large]) == [0, 0, 0]
     assert in_advance([5, large, 5, 5]) == [0, 0, 5, 0]
-    half = PIXELS_AHEAD // 2
+    half = MAX_PENDING_PIXELS // 2
     assert in_advance([half, half, half, half], most=9) == [half, half, half, 0]
 
 
@@ -113,7 +117,7 @@ def test_results_are_released_once_they_were_taken():
         pass
 
     taken = []
-    for _, future in ahead(range(4), lambda _: Large(), 0):
+    for _, future in thread_map(range(4), lambda _: Large(), 0):
         taken.append(weakref.ref(future.result()))
         del future
         time.sleep(0.05)

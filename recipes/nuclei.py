@@ -74,12 +74,15 @@ than 30 % is a duplicate."""
 
 def publish(weights: Path, target: Path) -> None:
     """Write a model folder with weights in half precision and the thresholds above."""
-    checkpoint: Checkpoint = read_huggingface(weights)
+    checkpoint = read_huggingface(weights)
     state = {name: tensor.half() for name, tensor in checkpoint.state.items()}
     rules = replace(
-        checkpoint.postprocessing, object_threshold=OBJECT_THRESHOLD, min_visible=MIN_VISIBLE
+        checkpoint.description.postprocessing,
+        object_threshold=OBJECT_THRESHOLD,
+        min_visible=MIN_VISIBLE,
     )
-    write_huggingface(target, replace(checkpoint, state=state, postprocessing=rules))
+    description = replace(checkpoint.description, postprocessing=rules)
+    write_huggingface(target, Checkpoint(description, state))
 
 
 def finished(folder: Path, settings: TrainingSettings) -> bool:

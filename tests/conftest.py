@@ -13,7 +13,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from unimask.checkpoints import Checkpoint, write_huggingface
+from unimask.checkpoints import Checkpoint, ModelDescription, write_huggingface
 from unimask.config import (
     DeformablePixelDecoderConfig,
     FaPNPixelDecoderConfig,
@@ -171,9 +171,8 @@ def tiny_checkpoint(config: SegmenterConfig = TINY_RESNET, seed: int = 0, **rule
         with torch.no_grad():
             network.transformer_decoder.head.class_embed.weight.mul_(8)
             network.transformer_decoder.head.class_embed.bias.copy_(torch.tensor([2.0, 1.0, -2.0]))
-    return Checkpoint(
+    description = ModelDescription(
         config=config,
-        state=network.state_dict(),
         labels=NUCLEI,
         tasks=("panoptic", "instance", "semantic"),
         preprocessing=PreprocessingConfig(shortest_edge=96, longest_edge=160),
@@ -181,6 +180,12 @@ def tiny_checkpoint(config: SegmenterConfig = TINY_RESNET, seed: int = 0, **rule
             **{"object_threshold": 0.4, "overlap_threshold": 0.1} | rules
         ),
     )
+    return Checkpoint(description, network.state_dict())
+
+
+def described(checkpoint: Checkpoint, **changes) -> Checkpoint:
+    """Replace values in a checkpoint's description, such as its labels."""
+    return replace(checkpoint, description=replace(checkpoint.description, **changes))
 
 
 @pytest.fixture(scope="session")

@@ -191,8 +191,10 @@ def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
         write(Path(name) / "model_final.pkl", theirs.state_dict())
         checkpoint, _ = read_authors(Path(name) / "model_final.pkl")
         assert compare_first_releases(theirs, checkpoint.state, Path(name))
-    assert checkpoint.config == replace(config, backbone=checkpoint.config.backbone)
-    ours = build_segmenter(checkpoint.config).eval()
+    assert checkpoint.description.config == replace(
+        config, backbone=checkpoint.description.config.backbone
+    )
+    ours = build_segmenter(checkpoint.description.config).eval()
     ours.load_state_dict(checkpoint.state)
     pixel_values = torch.randn(2, 3, 160, 224, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

@@ -140,7 +140,7 @@ def compare_settings(config: Any, checkpoint: Checkpoint) -> str:
     Raises:
         AssertionError: They are not.
     """
-    given, rules = checkpoint.preprocessing, checkpoint.postprocessing
+    given, rules = checkpoint.description.preprocessing, checkpoint.description.postprocessing
     if is_release_3():
         source, divisor = config.model.data_preprocessor, "pad_size_divisor"
         assert source.bgr_to_rgb and source[divisor] == given.size_divisor

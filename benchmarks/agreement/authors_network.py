@@ -233,7 +233,7 @@ def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
         path = Path(folder) / "model_final.pkl"
         path.write_bytes(pickle.dumps({"model": model, "__author__": "the authors"}))
         checkpoint, _ = read_authors(path)
-        assert checkpoint.config.transformer_decoder == config.transformer_decoder
+        assert checkpoint.description.config.transformer_decoder == config.transformer_decoder
         ours = unimask.load(path, device="cpu").network
     pixel_values = torch.randn(1, 3, 160, 224, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

@@ -126,9 +126,9 @@ def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
         path = Path(folder) / "model.pth"
         torch.save({"model": theirs.state_dict()}, path)
         checkpoint, _ = read_authors(path)
-    assert checkpoint.config.transformer_decoder == config.transformer_decoder
-    assert checkpoint.config.text == config.text
-    ours = build_segmenter(checkpoint.config).eval()
+    assert checkpoint.description.config.transformer_decoder == config.transformer_decoder
+    assert checkpoint.description.config.text == config.text
+    ours = build_segmenter(checkpoint.description.config).eval()
     ours.load_state_dict(checkpoint.state)
     # Their network sees images filled up to multiples of 32, ours pads ConvNeXt's by itself.
     pixel_values = torch.randn(3, 3, 160, 224, generator=torch.Generator().manual_seed(1))

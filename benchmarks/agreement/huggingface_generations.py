@@ -140,7 +140,7 @@ def difference(network: Any, folder: Path) -> float:
     """Give the greatest difference of logits over their greatest value."""
     predictor = unimask.load(folder, device="cpu")
     assert predictor.labels == tuple(network.config.id2label.values())
-    given = predictor.checkpoint.preprocessing
+    given = predictor.description.preprocessing
     if network.config.model_type == "maskformer":
         assert (given.shortest_edge, given.longest_edge) == (96, 160)
     pixel_values = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(1))

@@ -73,9 +73,9 @@ class Ours(nn.Module):
         super().__init__()
         keep_freed_memory()
         checkpoint = read_huggingface(folder)
-        self.network = build_segmenter(checkpoint.config).train()
+        self.network = build_segmenter(checkpoint.description.config).train()
         self.network.load_state_dict(checkpoint.state)
-        self.criterion = build_criterion(checkpoint.config)
+        self.criterion = build_criterion(checkpoint.description.config)
         masks, labels = discs(case)
         self.targets = [Target(labels, masks).to(device)] * case.batch
         self.pixel_values = images(case.batch, case.size).to(device)

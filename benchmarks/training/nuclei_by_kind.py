@@ -164,7 +164,7 @@ def main() -> None:
     arguments = parser.parse_args()
     predictor = unimask.load(arguments.model)
     dataset = open_dataset(arguments.data, "val", names=("nucleus", "background"))
-    precision, iou = MatchedPrecision(), MeanIoU(predictor.checkpoint.labels)
+    precision, iou = MatchedPrecision(), MeanIoU(predictor.description.labels)
     samples, judged = {}, []
     for index in range(0, len(dataset), arguments.every):
         sample = dataset[index]

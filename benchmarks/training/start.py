@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from unimask.checkpoints import Checkpoint, write_huggingface
+from unimask.checkpoints import Checkpoint, ModelDescription, write_huggingface
 from unimask.config import (
     CriterionConfig,
     DeformablePixelDecoderConfig,
@@ -42,16 +42,15 @@ def write_start(folder: Path, labels: LabelSet, seed: int) -> None:
     """Write untrained weights in the schema that both sides read."""
     torch.manual_seed(seed)
     config = network(len(labels))
-    start = Checkpoint(
+    description = ModelDescription(
         config=config,
-        state=build_segmenter(config).state_dict(),
         labels=labels,
         tasks=tuple(reversed(TASKS)),
         preprocessing=PreprocessingConfig(shortest_edge=SIDE, longest_edge=2 * SIDE),
         postprocessing=PostprocessingConfig(),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write_huggingface(folder, start)
+    write_huggingface(folder, Checkpoint(description, build_segmenter(config).state_dict()))
 
 
 def shared_settings(steps: int, seed: int) -> TrainingSettings:

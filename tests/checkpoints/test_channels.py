@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint
+from conftest import TINY_RESNET, TINY_SWIN, described, tiny_checkpoint
 from contracts.test_backbones import TINY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ from unimask.modeling.build import build_segmenter
 
 
 def predicted(checkpoint, pixel_values):
-    network = build_segmenter(checkpoint.config).eval()
+    network = build_segmenter(checkpoint.description.config).eval()
     network.load_state_dict(checkpoint.state)
     with torch.no_grad():
         return network(pixel_values).mask_logits
@@ -40,7 +40,7 @@ def in_turn(pixel_values):
 def test_additional_channels_start_with_zero_weights(backbone):
     before = tiny_checkpoint(replace(TINY_RESNET, backbone=backbone))
     after = adapt_checkpoint_channels("tiny", before, 5)
-    assert after.config.backbone == replace(backbone, in_channels=5)
+    assert after.description.config.backbone == replace(backbone, in_channels=5)
     changed = [n for n, t in after.state.items() if t.shape != before.state[n].shape]
     assert len(changed) == 1
     pixel_values = torch.randn(1, 5, 64, 64)
@@ -77,9 +77,8 @@ def test_normalisation_is_adapted_to_the_channels():
     average = pytest.approx((123.675 + 116.28 + 103.53) / 3)
     assert rules.with_channels(5).mean == (*rules.mean, average, average)
     assert rules.with_channels(1).mean == (average,) and len(rules.with_channels(2).std) == 2
-    assert (
-        adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4).preprocessing.std[:3] == rules.std
-    )
+    four = adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4).description.preprocessing
+    assert four.std[:3] == rules.std
 
 
 def test_equal_channels_leave_the_checkpoint_unchanged():
@@ -105,13 +104,16 @@ def test_folders_round_trip(tmp_path, backbone, channels):
     checkpoint = adapt_checkpoint_channels("tiny", checkpoint, channels)
     write(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)
-    assert again.config == checkpoint.config and again.preprocessing == checkpoint.preprocessing
+    assert (
+        again.description.config == checkpoint.description.config
+        and again.description.preprocessing == checkpoint.description.preprocessing
+    )
     assert all(torch.equal(again.state[name], t) for name, t in checkpoint.state.items())
 
 
 def test_a_folder_that_contradicts_itself_is_refused(tmp_path):
     checkpoint = adapt_checkpoint_channels("tiny", tiny_checkpoint(), 4)
-    write(tmp_path, replace(checkpoint, preprocessing=PreprocessingConfig()))
+    write(tmp_path, described(checkpoint, preprocessing=PreprocessingConfig()))
     with pytest.raises(CheckpointError, match="reads 4 channels, but there are 3 means and 3"):
         read_huggingface(tmp_path)
 
@@ -122,5 +124,9 @@ def test_authors_files_determine_the_number_of_channels(tmp_path, name):
     state = build_segmenter(config).state_dict()
     torch.save({"model": to_theirs(state, NAMES)}, tmp_path / "model.pth")
     checkpoint, _ = read_authors(tmp_path / "model.pth")
-    assert checkpoint.config.backbone.in_channels == 6
-    assert len(checkpoint.preprocessing.mean) == len(checkpoint.preprocessing.std) == 6
+    assert checkpoint.description.config.backbone.in_channels == 6
+    assert (
+        len(checkpoint.description.preprocessing.mean)
+        == len(checkpoint.description.preprocessing.std)
+        == 6
+    )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from conftest import TINY_MASKFORMER, tiny_checkpoint
 
-from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.config import PreprocessingConfig
 from unimask.label_sets import known_labels
 from unimask.modeling.build import build_segmenter
@@ -42,16 +42,16 @@ def test_a_folder_without_our_key_follows_the_authors(form, tmp_path):
     preprocessor = tmp_path / "preprocessor_config.json"
     preprocessor.unlink() if values is None else preprocessor.write_text(json.dumps(values))
     checkpoint = read_huggingface(tmp_path)
-    assert checkpoint.preprocessing == expected
-    assert checkpoint.postprocessing.uncertain_pixels == "winner"
+    assert checkpoint.description.preprocessing == expected
+    assert checkpoint.description.postprocessing.uncertain_pixels == "winner"
 
 
 def test_stored_settings_override_the_family_defaults(tmp_path):
     checkpoint = tiny_checkpoint(PUBLISHED, uncertain_pixels="void", overlap_threshold=0.3)
     write_huggingface(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)
-    assert again.postprocessing == checkpoint.postprocessing
-    assert again.preprocessing == checkpoint.preprocessing
+    assert again.description.postprocessing == checkpoint.description.postprocessing
+    assert again.description.preprocessing == checkpoint.description.preprocessing
 
 
 HUB = {
@@ -74,12 +74,13 @@ def test_hub_folders_use_published_tasks(hub, tmp_path):
     config = replace(PUBLISHED, num_classes=len(known))
     checkpoint = tiny_checkpoint(PUBLISHED)
     state = build_segmenter(config).state_dict()
-    write_huggingface(folder, replace(checkpoint, config=config, state=state, labels=known))
-    config = json.loads((folder / "config.json").read_text())
-    del config["unimask"]
-    (folder / "config.json").write_text(json.dumps(config))
+    description = replace(checkpoint.description, config=config, labels=known)
+    write_huggingface(folder, Checkpoint(description, state))
+    told = json.loads((folder / "config.json").read_text())
+    del told["unimask"]
+    (folder / "config.json").write_text(json.dumps(told))
     (folder / "preprocessor_config.json").unlink()
-    actual = read_huggingface(folder)
-    assert actual.tasks == tasks and actual.labels.is_thing == known.is_thing
-    assert actual.postprocessing.resize == resize
-    assert actual.preprocessing.size_divisor == divisor
+    found = read_huggingface(folder)
+    assert found.description.tasks == tasks and found.description.labels.is_thing == known.is_thing
+    assert found.description.postprocessing.resize == resize
+    assert found.description.preprocessing.size_divisor == divisor

@@ -21,9 +21,12 @@ def test_an_exported_model_is_the_same(command, tmp_path):
     code, printed, _ = command("export", tiny_model, "--out", tmp_path / "out")
     assert code == 0 and "2 classes" in printed
     one, other = read_huggingface(tiny_model), read_huggingface(tmp_path / "out")
-    assert one.config == other.config and one.labels == other.labels
+    assert (
+        one.description.config == other.description.config
+        and one.description.labels == other.description.labels
+    )
     assert all(torch.equal(other.state[name], value) for name, value in one.state.items())
-    assert unimask.load(tmp_path / "out", device="cpu").tasks == one.tasks
+    assert unimask.load(tmp_path / "out", device="cpu").tasks == one.description.tasks
 
 
 def test_what_transformers_would_run_wrongly_is_not_exported(
@@ -65,6 +68,6 @@ def test_an_authors_oneformer_on_dinat_keeps_the_dilations_of_its_name(command, 
     assert told["model_type"] == "oneformer"
     assert told["backbone_config"]["dilations"] == [list(level) for level in DINAT_DILATIONS]
     again = read_huggingface(tmp_path / "out")
-    assert again.config == config and again.labels.names[0] == "person"
+    assert again.description.config == config and again.description.labels.names[0] == "person"
     assert again.state.keys() == state.keys()
     assert all(torch.equal(again.state[name], tensor) for name, tensor in state.items())

@@ -85,7 +85,7 @@ def test_evaluate_loads_as_it_is_told(command, discs, tiny_model, tmp_path, monk
     told = json.loads(path.read_text()) | {"size": {"height": 64, "width": 96}}
     path.write_text(json.dumps(told))
     code, _, _ = command("evaluate", discs, "-m", squashing, "--preprocessing", "hub")
-    assert code == 0 and loaded[-1].checkpoint.preprocessing.squash == (64, 96)
+    assert code == 0 and loaded[-1].description.preprocessing.squash == (64, 96)
 
 
 def test_masks_of_another_size_are_one_line(command, one_line, tiny_model, tmp_path):

@@ -75,9 +75,9 @@ def test_training_stays_on_one_device(name):
 def predicting(name):
     """Give a network, what goes with it, and an image."""
     checkpoint = tiny_checkpoint(config_of(name), seed=4)
-    network = build_segmenter(checkpoint.config).eval().requires_grad_(False)
+    network = build_segmenter(checkpoint.description.config).eval().requires_grad_(False)
     network.load_state_dict(checkpoint.state)
-    return network, checkpoint, draw_discs(1, (60, 90))[0]
+    return network, checkpoint.description, draw_discs(1, (60, 90))[0]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -85,10 +85,10 @@ def predicting(name):
 def test_an_image_has_the_same_result_on_any_device(name, task, monkeypatch):
     # In inference mode PyTorch keeps what a wrapped tensor's views need to itself.
     monkeypatch.setattr(Predictor, "run", torch.no_grad()(Predictor.run.__wrapped__))
-    network, checkpoint, image = predicting(name)
-    expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(image, task)
+    network, description, image = predicting(name)
+    expected = Predictor(deepcopy(network), description, "cpu").predict(image, task)
     with a_card(doubles=False):
-        predictor = Predictor(carry(network), checkpoint, "card")
+        predictor = Predictor(carry(network), description, "card")
         assert predictor.device.type == "card"
         actual = predictor.predict(image, task)
     alike(actual, expected)
@@ -151,9 +151,9 @@ def test_gpu_and_cpu_training_agree(name):
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WITH_QUERIES)
 def test_gpu_and_cpu_predictions_agree(name, task):
-    network, checkpoint, image = predicting(name)
-    expected = Predictor(deepcopy(network), checkpoint, "cpu").predict(image, task)
-    alike(Predictor(network.cuda(), checkpoint, "cuda").predict(image, task), expected)
+    network, description, image = predicting(name)
+    expected = Predictor(deepcopy(network), description, "cpu").predict(image, task)
+    alike(Predictor(network.cuda(), description, "cuda").predict(image, task), expected)
 
 
 @pytest.mark.gpu

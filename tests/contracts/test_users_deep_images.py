@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY_RESNET, draw_discs, tiny_checkpoint
+from conftest import TINY_RESNET, described, draw_discs, tiny_checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
@@ -181,7 +181,7 @@ def windowed_run(tmp_path_factory):
 def test_a_model_predicts_with_the_window_it_was_trained_with(windowed_run):
     data, run = windowed_run
     model = unimask.load(run)
-    assert model.checkpoint.preprocessing.window == TWELVE_BITS
+    assert model.description.preprocessing.window == TWELVE_BITS
     image = data / "images" / "0.png"
     expected = read_image(image, window=TWELVE_BITS)
     assert (model.predict(image).image == expected).all()
@@ -218,10 +218,10 @@ def test_invalid_windows_are_refused_before_training(window):
 def test_windows_round_trip_through_model_folders(tmp_path):
     checkpoint = tiny_checkpoint()
     for window in (TWELVE_BITS, (-1000.0, 4e9), "auto", None):
-        rules = replace(checkpoint.preprocessing, window=window)
-        write_huggingface(tmp_path / "m", replace(checkpoint, preprocessing=rules))
-        assert read_huggingface(tmp_path / "m").preprocessing == rules
-        assert read_huggingface(tmp_path / "m", "hub").preprocessing.window == window
+        rules = replace(checkpoint.description.preprocessing, window=window)
+        write_huggingface(tmp_path / "m", described(checkpoint, preprocessing=rules))
+        assert read_huggingface(tmp_path / "m").description.preprocessing == rules
+        assert read_huggingface(tmp_path / "m", "hub").description.preprocessing.window == window
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     for broken in ([5, 1], "wide", [0], {"low": 1}):
         config["unimask"]["preprocessing"]["window"] = broken

@@ -116,18 +116,18 @@ def test_scores_lie_between_0_and_100(predictor, discs, tmp_path, task):
 
 def test_a_missing_panoptic_score_is_explained(predictor, discs):
     """Elsewhere a PQ of 0 leaves open whether data, code or the length of training is wrong."""
-    unsure = Predictor(predictor.network, with_threshold(predictor.checkpoint, 1.0), "unsure")
+    unsure = Predictor(predictor.network, with_threshold(predictor.description, 1.0), "unsure")
     (note,) = unimask.evaluate(discs, unsure, task="panoptic")["notes"]
     assert note.startswith(
         "nothing was found: queries less sure of their class than 1 are left out"
     )
-    sure = Predictor(predictor.network, with_threshold(predictor.checkpoint, 0.0), "sure")
+    sure = Predictor(predictor.network, with_threshold(predictor.description, 0.0), "sure")
     assert not unimask.evaluate(discs, sure, task="panoptic")["notes"]
 
 
-def with_threshold(checkpoint, minimum):
-    rules = replace(checkpoint.postprocessing, object_threshold=minimum, overlap_threshold=0.0)
-    return replace(checkpoint, postprocessing=rules)
+def with_threshold(description, least):
+    rules = replace(description.postprocessing, object_threshold=least, overlap_threshold=0.0)
+    return replace(description, postprocessing=rules)
 
 
 def test_objects_inside_of_others_are_both_found(tmp_path):

@@ -225,7 +225,7 @@ def test_an_image_without_objects_does_not_stop_a_run(half_empty, tmp_path, task
 def test_an_image_without_objects_supervises_no_object():
     """Elsewhere negatives are filtered out as useless."""
     nothing_there = sample_of(np.zeros((64, 64), np.int32))
-    empty = build_target(nothing_there, "instance", tiny_checkpoint().labels)
+    empty = build_target(nothing_there, "instance", tiny_checkpoint().description.labels)
     assert len(empty.labels) == 0
     torch.manual_seed(0)
     output = build_segmenter(TINY_RESNET)(torch.randn(1, 3, 64, 64), ["instance"])
@@ -240,11 +240,11 @@ def test_an_object_that_was_cropped_away_leaves_no_empty_mask():
     ids = np.zeros((256, 256), np.int32)
     ids[:12, :12], ids[120:130, 120:130] = 1, 2
     checkpoint, counts = tiny_checkpoint(), set()
-    rules = replace(checkpoint.preprocessing, shortest_edge=256, longest_edge=256)
+    rules = replace(checkpoint.description.preprocessing, shortest_edge=256, longest_edge=256)
     for seed in range(40):
         random = np.random.default_rng(seed)
         square = augment(sample_of(ids), Augmentation(crop=64), rules, random)
-        target = build_target(square, "instance", checkpoint.labels)
+        target = build_target(square, "instance", checkpoint.description.labels)
         assert target.masks.flatten(1).any(dim=1).all()
         counts.add(len(target.labels))
     assert {0, 1} <= counts
@@ -316,7 +316,7 @@ def test_additional_queries_keep_the_trained_weights(discs, tiny_model, tmp_path
     assert "288 of its 300 queries are new" in capsys.readouterr().out
     assert RunFolder(tmp_path).read_settings().num_queries == 300
     predictor = result.predictor
-    assert predictor.checkpoint.config.transformer_decoder.num_queries == 300
+    assert predictor.description.config.transformer_decoder.num_queries == 300
     assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
     assert unimask.train(
         discs, str(tiny_model), out=tmp_path, resume=True, device="cpu", quiet=True

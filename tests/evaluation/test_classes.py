@@ -15,7 +15,7 @@ STREET = LabelSet(("road", "person", "sky", "car"), (False, True, False, True))
 
 
 def matched(model, data, task):
-    predictor = SimpleNamespace(name="model", checkpoint=SimpleNamespace(labels=model))
+    predictor = SimpleNamespace(name="model", description=SimpleNamespace(labels=model))
     return classes_in_common(predictor, SimpleNamespace(labels=data), task)
 
 

@@ -25,7 +25,7 @@ from huggingface_hub import errors
 from safetensors.torch import load_file
 
 import unimask
-from unimask.checkpoints import read_huggingface, write_huggingface
+from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
 from unimask.config import SwinConfig
 from unimask.errors import CheckpointError, SettingsError
 from unimask.inference.hub import CONFIG_FILES, SAFETENSORS_FILES
@@ -88,7 +88,7 @@ def test_damaged_folders_are_named(tmp_path, spoil):
 )
 def test_a_loaded_network_is_the_one_that_was_saved(tmp_path, checkpoint):
     write_huggingface(tmp_path, checkpoint)
-    plain = build_segmenter(checkpoint.config)
+    plain = build_segmenter(checkpoint.description.config)
     plain.load_state_dict(checkpoint.state)
     pixel_values = torch.rand(1, 3, 64, 96)
     with torch.no_grad():
@@ -121,7 +121,7 @@ def test_defaults_in_place_of_a_missing_description_are_said(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.warns(LoadWarning, match="no preprocessor_config.json"):
         predictor = unimask.load(tmp_path)
-    assert predictor.checkpoint.preprocessing.shortest_edge == 800
+    assert predictor.description.preprocessing.shortest_edge == 800
 
 
 def rename_classes(folder: Path, names: Sequence[str]) -> None:
@@ -147,13 +147,13 @@ def test_folders_of_published_labels_follow_the_published_rules(
     known = known_labels(labels)
     config = replace(TINY_SWIN, num_classes=len(known), backbone=SwinConfig(depths=(1, 1, 1, 1)))
     state = build_segmenter(config).state_dict()
-    checkpoint = replace(tiny_checkpoint(), config=config, state=state, labels=known)
-    write_huggingface(tmp_path / folder, checkpoint)
+    description = replace(tiny_checkpoint().description, config=config, labels=known)
+    write_huggingface(tmp_path / folder, Checkpoint(description, state))
     rename_classes(tmp_path / folder, known.names)
     content = (tmp_path / folder / "preprocessor_config.json").read_text()
     square = json.loads(content) | {"size": {"height": 384, "width": 384}}
     (tmp_path / folder / "preprocessor_config.json").write_text(json.dumps(square))
-    found = unimask.load(tmp_path / folder, device="cpu").checkpoint
+    found = unimask.load(tmp_path / folder, device="cpu").description
     assert found.labels == known and found.tasks == tasks
     assert found.labels.colours == known.colours
     found_size = found.preprocessing.shortest_edge, found.preprocessing.longest_edge
@@ -173,16 +173,16 @@ def write_squashing(folder: Path, **changes) -> Path:
 
 def test_the_folders_own_preprocessing_is_followed_on_request(tmp_path):
     folder = write_squashing(tmp_path / "hub")
-    usual = unimask.load(folder, device="cpu").checkpoint.preprocessing
+    usual = unimask.load(folder, device="cpu").description.preprocessing
     assert usual.squash is None and (usual.shortest_edge, usual.longest_edge) == (800, 1333)
     predictor = unimask.load(folder, device="cpu", preprocessing="hub")
-    assert predictor.checkpoint.preprocessing == replace(usual, squash=(96, 64))
+    assert predictor.description.preprocessing == replace(usual, squash=(96, 64))
     image = draw_discs(0, (60, 130))[0]
     ready = predictor.prepare(image, None, 10**6).ready
     assert ready.padded_size == ready.input_size == (96, 64) and ready.original_size == (60, 130)
     assert predictor.predict(image, "semantic").segmentation.shape == (60, 130)
     predictor.save(tmp_path / "again")
-    assert unimask.load(tmp_path / "again").checkpoint.preprocessing.squash == (96, 64)
+    assert unimask.load(tmp_path / "again").description.preprocessing.squash == (96, 64)
     size = json.loads((tmp_path / "again" / "preprocessor_config.json").read_text())["size"]
     assert size == {"height": 96, "width": 64}
 
@@ -191,7 +191,7 @@ def test_edges_of_a_folder_count_in_both_ways(tmp_path):
     edges = {"shortest_edge": 96, "longest_edge": 160}
     folder = write_squashing(tmp_path, size=edges)
     for way in ("authors", "hub"):
-        found = unimask.load(folder, device="cpu", preprocessing=way).checkpoint.preprocessing
+        found = unimask.load(folder, device="cpu", preprocessing=way).description.preprocessing
         assert (found.squash, found.shortest_edge, found.longest_edge) == (None, 96, 160)
 
 

@@ -11,6 +11,7 @@ from conftest import (
     TINY_PROPOSALS,
     TINY_RESNET,
     TINY_SWIN,
+    described,
     draw_discs,
     tiny_checkpoint,
 )
@@ -158,9 +159,8 @@ def test_thresholds_change_what_is_kept(predictor):
 
 
 def test_a_task_that_the_weights_cannot_do_lists_those_they_can(tmp_path):
-    from dataclasses import replace
 
-    write_huggingface(tmp_path, replace(tiny_checkpoint(), tasks=("instance",)))
+    write_huggingface(tmp_path, described(tiny_checkpoint(), tasks=("instance",)))
     predictor = unimask.load(tmp_path)
     assert predictor.predict(draw_images()[0]).task == "instance"
     with pytest.raises(TaskError, match="does instance"):
@@ -218,14 +218,13 @@ def test_all_of_the_top_k_can_be_kept(predictor):
 
 def test_colours_go_through_folders_and_into_results(tmp_path):
     labels = LabelSet(NUCLEI.names, NUCLEI.is_thing, ((12, 34, 56), None))
-    first = unimask.Predictor(
-        build_segmenter(TINY_RESNET).eval(), replace(tiny_checkpoint(), labels=labels), "mine"
-    )
+    description = replace(tiny_checkpoint().description, labels=labels)
+    first = unimask.Predictor(build_segmenter(TINY_RESNET).eval(), description, "mine")
     first.save(tmp_path / "once")
     unimask.load(tmp_path / "once", device="cpu").save(tmp_path / "twice")
     again = unimask.load(tmp_path / "twice", device="cpu")
     result = again.predict(draw_images()[0], "semantic")
-    assert again.checkpoint.labels.colours == result.labels.colours == labels.colours
+    assert again.description.labels.colours == result.labels.colours == labels.colours
 
 
 def test_a_known_set_is_drawn_in_its_colours(monkeypatch):

@@ -25,7 +25,7 @@ def image(channels):
 
 
 def test_a_network_reads_as_many_channels_as_it_is_told(five, tmp_path):
-    assert five.channels == 5 and len(five.checkpoint.preprocessing.mean) == 5
+    assert five.channels == 5 and len(five.description.preprocessing.mean) == 5
     np.save(tmp_path / "a.npy", image(5))
     results = five.predict([image(5), tmp_path / "a.npy"], "semantic")
     assert [result.size for result in results] == [(40, 60)] * 2
@@ -85,12 +85,12 @@ def test_a_network_takes_other_parts(tmp_path):
         "mask2former-nano", labels=("cell",), backbone="convnext-tiny", pixel_decoder="fapn",
         device="cpu",
     )  # fmt: skip
-    config = predictor.checkpoint.config
+    config = predictor.description.config
     assert (config.backbone.kind, config.backbone.depths) == ("convnext", (3, 3, 9, 3))
     assert (config.pixel_decoder.kind, config.pixel_decoder.dim) == ("fapn", 128)
     assert predictor.name == "untrained mask2former-nano on convnext-tiny with fapn"
     predictor.save(tmp_path)
-    assert unimask.load(tmp_path, device="cpu").checkpoint.config == config
+    assert unimask.load(tmp_path, device="cpu").description.config == config
 
 
 def test_queries_of_the_image_need_their_own_pixel_decoder():
@@ -107,9 +107,9 @@ def small_swin(monkeypatch):
 
 def test_a_configuration_brings_its_labels_and_rules(small_swin):
     predictor = unimask.build("mask2former-swin-tiny-cityscapes-instance", device="cpu")
-    assert predictor.checkpoint.labels == known_labels("cityscapes_instance")
+    assert predictor.description.labels == known_labels("cityscapes_instance")
     assert predictor.tasks == ("instance",)
-    assert predictor.checkpoint.preprocessing.shortest_edge == 1024
+    assert predictor.description.preprocessing.shortest_edge == 1024
     assert predictor.network.transformer_decoder.head.class_embed.out_features == 9
 
 
@@ -118,7 +118,7 @@ def test_other_labels_keep_the_rules(small_swin):
         "mask2former-swin-tiny-ade20k-semantic", labels=("road", "sky"), device="cpu"
     )
     assert predictor.labels == ("road", "sky") and predictor.tasks == ("semantic",)
-    assert predictor.checkpoint.postprocessing.resize == "scores"
+    assert predictor.description.postprocessing.resize == "scores"
     assert predictor.network.transformer_decoder.head.class_embed.out_features == 3
 
 
@@ -139,6 +139,6 @@ def test_an_unknown_name_is_answered_with_near_ones():
 
 def test_a_configuration_of_other_channels_has_means_for_them(small_swin):
     predictor = unimask.build("mask2former-swin-tiny-cityscapes-semantic", channels=4, device="cpu")
-    preprocessing = predictor.checkpoint.preprocessing
+    preprocessing = predictor.description.preprocessing
     assert predictor.channels == len(preprocessing.mean) == 4
     assert preprocessing.shortest_edge == 1024

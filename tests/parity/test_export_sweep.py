@@ -13,7 +13,7 @@ from parity.test_backbones import without_natten
 from parity.test_oneformer_dinat import labels_of
 from parity.theirs import random_weights
 
-from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
+from unimask.checkpoints import Checkpoint, ModelDescription, read_huggingface, write_huggingface
 from unimask.checkpoints.huggingface.compatibility import transformers_incompatibility
 from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import (
@@ -136,14 +136,14 @@ def random_checkpoint(config):
     random_weights(network)
     if network.task_encoder is not None:
         network.task_encoder.linear1.weight.data.mul_(1e-3)
-    return network, Checkpoint(
+    description = ModelDescription(
         config=config,
-        state=network.state_dict(),
         labels=labels_of(config.num_classes),
         tasks=("semantic",),
         preprocessing=PreprocessingConfig().with_channels(config.backbone.in_channels),
         postprocessing=PostprocessingConfig(),
     )
+    return network, Checkpoint(description, network.state_dict())
 
 
 MODELS = {
@@ -162,7 +162,7 @@ def check_folder(config, folder):
     network, checkpoint = random_checkpoint(config)
     write_huggingface(folder, checkpoint)
     again = read_huggingface(folder)
-    assert again.config == config
+    assert again.description.config == config
     assert all(torch.equal(again.state[name], value) for name, value in checkpoint.state.items())
     family = json.loads((folder / "config.json").read_text())["model_type"]
     if family == "unimask":

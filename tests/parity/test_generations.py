@@ -75,10 +75,10 @@ def folder(network, tmp_path_factory):
 
 def assert_same(place, folder):
     """Say that two folders hold the same network."""
-    actual, expected = read_huggingface(place), read_huggingface(folder)
-    assert actual.config == expected.config and actual.labels == expected.labels
-    assert actual.state.keys() == expected.state.keys()
-    assert all(torch.equal(actual.state[n], value) for n, value in expected.state.items())
+    found, expected = read_huggingface(place), read_huggingface(folder)
+    assert found.description == expected.description
+    assert found.state.keys() == expected.state.keys()
+    assert all(torch.equal(found.state[n], value) for n, value in expected.state.items())
 
 
 def describe(place, change):
@@ -156,7 +156,9 @@ def test_two_default_class_names_may_be_omitted(tmp_path):
         describe(tmp_path, lambda content, names=names: content.update(id2label=names))
         if names == "left out":
             describe(tmp_path, lambda content: content.pop("id2label"))
-        assert read_huggingface(tmp_path).labels.names == tuple(DEFAULT_CLASS_NAMES.values())
+        assert read_huggingface(tmp_path).description.labels.names == tuple(
+            DEFAULT_CLASS_NAMES.values()
+        )
     assert transformers.PretrainedConfig().id2label == {
         int(k): v for k, v in DEFAULT_CLASS_NAMES.items()
     }
@@ -229,15 +231,15 @@ NEW = {
 def test_preprocessors_of_all_releases_are_read(tmp_path, name, content):
     maskformer(swin()).save_pretrained(tmp_path)
     (tmp_path / name).write_text(json.dumps(content))
-    actual = unimask.load(tmp_path, device="cpu").checkpoint.preprocessing
-    assert (actual.shortest_edge, actual.longest_edge, actual.size_divisor) == (640, 1000, 1)
-    assert (actual.mean, actual.std) == ((127.5,) * 3, (63.75,) * 3)
+    found = unimask.load(tmp_path, device="cpu").description.preprocessing
+    assert (found.shortest_edge, found.longest_edge, found.size_divisor) == (640, 1000, 1)
+    assert (found.mean, found.std) == ((127.5,) * 3, (63.75,) * 3)
 
 
 def test_do_rescale_false_is_read(tmp_path):
     maskformer(swin()).save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NEW, "do_normalize": False}))
-    actual = read_huggingface(tmp_path).preprocessing
-    assert (actual.mean, actual.std) == ((0.0,) * 3, (255.0,) * 3)
+    found = read_huggingface(tmp_path).description.preprocessing
+    assert (found.mean, found.std) == ((0.0,) * 3, (255.0,) * 3)
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({**NEW, "do_rescale": False}))
-    assert read_huggingface(tmp_path).preprocessing.mean == (0.5,) * 3
+    assert read_huggingface(tmp_path).description.preprocessing.mean == (0.5,) * 3

@@ -111,8 +111,8 @@ def pair(request, tmp_path_factory, without_natten):
 def test_transformers_folders_predict_the_same_here(pair):
     theirs, folder, expected = pair
     checkpoint = read_huggingface(folder)
-    assert checkpoint.config.backbone == expected
-    ours = build_segmenter(checkpoint.config).eval()
+    assert checkpoint.description.config.backbone == expected
+    ours = build_segmenter(checkpoint.description.config).eval()
     ours.load_state_dict(checkpoint.state)
     images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -134,9 +134,9 @@ def test_saved_folders_load_in_transformers(pair, tmp_path):
     assert not backbone
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        wanted, actual = theirs(images), again.eval()(images)
-    torch.testing.assert_close(actual.masks_queries_logits, wanted.masks_queries_logits)
-    assert read_huggingface(tmp_path).config == checkpoint.config
+        wanted, found = theirs(images), again.eval()(images)
+    torch.testing.assert_close(found.masks_queries_logits, wanted.masks_queries_logits)
+    assert read_huggingface(tmp_path).description.config == checkpoint.description.config
 
 
 def changed(folder, tmp_path, change) -> None:

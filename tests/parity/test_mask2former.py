@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint
+from conftest import TINY_RESNET, TINY_SWIN, described, tiny_checkpoint
 from parity.theirs import assert_same_logits, random_weights, resnet, swin
 
 from unimask.checkpoints import read_huggingface, write_huggingface
@@ -50,7 +50,7 @@ def pair(request, tmp_path_factory):
 
 
 def ours_of(checkpoint) -> torch.nn.Module:
-    network = build_segmenter(checkpoint.config).eval()
+    network = build_segmenter(checkpoint.description.config).eval()
     network.load_state_dict(checkpoint.state)
     return network
 
@@ -117,8 +117,14 @@ def test_saved_folders_round_trip(pair, tmp_path):
     _, checkpoint = pair
     write_huggingface(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)
-    assert again.config == checkpoint.config and again.labels == checkpoint.labels
-    assert again.preprocessing == checkpoint.preprocessing and again.tasks == checkpoint.tasks
+    assert (
+        again.description.config == checkpoint.description.config
+        and again.description.labels == checkpoint.description.labels
+    )
+    assert (
+        again.description.preprocessing == checkpoint.description.preprocessing
+        and again.description.tasks == checkpoint.description.tasks
+    )
     assert again.state.keys() == checkpoint.state.keys()
     for name, tensor in again.state.items():
         torch.testing.assert_close(tensor, checkpoint.state[name], rtol=0, atol=0)
@@ -129,7 +135,7 @@ def test_saved_folders_round_trip(pair, tmp_path):
 def test_networks_of_other_channels_load_in_transformers(config, tmp_path):
     backbone = replace(config.backbone, in_channels=4)
     checkpoint = tiny_checkpoint(replace(config, backbone=backbone))
-    rules = checkpoint.preprocessing.with_channels(4)
-    write_huggingface(tmp_path, replace(checkpoint, preprocessing=rules))
+    rules = checkpoint.description.preprocessing.with_channels(4)
+    write_huggingface(tmp_path, described(checkpoint, preprocessing=rules))
     theirs = transformers.Mask2FormerForUniversalSegmentation.from_pretrained(tmp_path).eval()
     compare(theirs, ours_of(checkpoint), torch.randn(1, 4, 75, 109))

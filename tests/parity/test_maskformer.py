@@ -44,7 +44,7 @@ def pair(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("theirs")
     theirs.save_pretrained(folder)
     checkpoint = read_huggingface(folder)
-    ours = build_segmenter(checkpoint.config).eval()
+    ours = build_segmenter(checkpoint.description.config).eval()
     ours.load_state_dict(checkpoint.state)
     return theirs, checkpoint, ours
 
@@ -115,9 +115,15 @@ def test_saved_folders_round_trip(pair, tmp_path):
     _, checkpoint, _ = pair
     write_huggingface(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)
-    assert again.config == checkpoint.config and again.labels == checkpoint.labels
-    assert again.preprocessing == checkpoint.preprocessing and again.tasks == checkpoint.tasks
-    assert again.postprocessing == checkpoint.postprocessing
+    assert (
+        again.description.config == checkpoint.description.config
+        and again.description.labels == checkpoint.description.labels
+    )
+    assert (
+        again.description.preprocessing == checkpoint.description.preprocessing
+        and again.description.tasks == checkpoint.description.tasks
+    )
+    assert again.description.postprocessing == checkpoint.description.postprocessing
     assert again.state.keys() == checkpoint.state.keys()
     for name, tensor in again.state.items():
         assert torch.equal(tensor, checkpoint.state[name])

@@ -54,7 +54,7 @@ def pair(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("theirs")
     theirs.save_pretrained(folder)
     checkpoint = read_huggingface(folder)
-    ours = build_segmenter(checkpoint.config).eval()
+    ours = build_segmenter(checkpoint.description.config).eval()
     ours.load_state_dict(checkpoint.state)
     return theirs, checkpoint, ours
 

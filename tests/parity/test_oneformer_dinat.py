@@ -9,7 +9,7 @@ from parity.test_backbones import without_natten
 from parity.test_oneformer import run_theirs
 from parity.theirs import assert_same_logits
 
-from unimask.checkpoints import Checkpoint, read_huggingface, write_huggingface
+from unimask.checkpoints import Checkpoint, ModelDescription, read_huggingface, write_huggingface
 from unimask.checkpoints.huggingface.config import write_config
 from unimask.checkpoints.huggingface.folder import select_rules
 from unimask.checkpoints.keymap import to_theirs
@@ -44,11 +44,17 @@ def random_checkpoint(config) -> Checkpoint:
             if tensor.ndim == 1 or "rpb" in name:
                 tensor.add_(0.3 * torch.randn_like(tensor))
         network.task_encoder.linear1.weight.mul_(1e-3)
-    return Checkpoint(
-        config=config, state=network.state_dict(), labels=labels_of(config.num_classes),
-        tasks=tuple(reversed(TASKS)), preprocessing=PreprocessingConfig(),
+    return Checkpoint(description_of(config), network.state_dict())
+
+
+def description_of(config):
+    return ModelDescription(
+        config=config,
+        labels=labels_of(config.num_classes),
+        tasks=tuple(reversed(TASKS)),
+        preprocessing=PreprocessingConfig(),
         postprocessing=PostprocessingConfig(),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +91,8 @@ def test_saved_folders_predict_the_same_in_transformers(exported, size):
 def test_the_folder_loads_here_again_with_equal_logits(exported):
     ours, folder = exported
     checkpoint = read_huggingface(folder)
-    assert checkpoint.config == TINY
-    again = build_segmenter(checkpoint.config).eval()
+    assert checkpoint.description.config == TINY
+    again = build_segmenter(checkpoint.description.config).eval()
     again.load_state_dict(checkpoint.state)
     pixel_values = torch.randn(1, 3, 50, 70)
     with torch.no_grad():
@@ -99,11 +105,9 @@ def test_the_folder_loads_here_again_with_equal_logits(exported):
 def test_the_published_size_has_their_names_and_shapes(texts):
     config = preset("oneformer-dinat-large", 150)
     config = config if texts else replace(config, text=None)
-    written = write_config(
-        config, labels_of(150), TASKS, PreprocessingConfig(), PostprocessingConfig()
-    )
-    config = {key: value for key, value in written.items() if key != "unimask"}
-    config["is_training"] = texts  # as whoever trains there says
+    written = write_config(description_of(config))
+    told = {key: value for key, value in written.items() if key != "unimask"}
+    told["is_training"] = texts  # as whoever trains there says
     with without_natten(), torch.device("meta"):
         theirs = transformers.OneFormerForUniversalSegmentation(
             transformers.OneFormerConfig.from_dict(config)

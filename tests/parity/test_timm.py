@@ -67,7 +67,7 @@ def test_a_folder_predicts_the_same_again(name, tmp_path):
     checkpoint = tiny_checkpoint(config)
     write_huggingface(tmp_path, checkpoint)
     again = read_huggingface(tmp_path)
-    assert again.config == config and again.state.keys() == checkpoint.state.keys()
+    assert again.description.config == config and again.state.keys() == checkpoint.state.keys()
     networks = [build_segmenter(config).eval(), build_skeleton(config).eval()]
     for network, state in zip(networks, (checkpoint.state, again.state), strict=True):
         network.load_state_dict(state)
@@ -99,11 +99,9 @@ def test_presets_take_the_backbone_and_its_normalisation(timm):
     predictor = unimask.build(
         "maskformer-swin-tiny", labels=("a", "b"), backbone="timm:mobilevit_s", device="cpu"
     )
-    pretrained = timm.get_pretrained_cfg("mobilevit_s")
-    assert predictor.checkpoint.preprocessing.mean == tuple(
-        255 * value for value in pretrained.mean
-    )
-    assert predictor.checkpoint.preprocessing.std == tuple(255 * value for value in pretrained.std)
+    told = timm.get_pretrained_cfg("mobilevit_s")
+    assert predictor.description.preprocessing.mean == tuple(255 * value for value in told.mean)
+    assert predictor.description.preprocessing.std == tuple(255 * value for value in told.std)
     assert "timm:mobilevit_s" in predictor.name
 
 

@@ -2,11 +2,10 @@
 
 import json
 import mmap
-from dataclasses import replace
 
 import pytest
 import torch
-from conftest import tiny_checkpoint
+from conftest import described, tiny_checkpoint
 
 import unimask
 from unimask.checkpoints import write_huggingface
@@ -61,9 +60,9 @@ def test_a_batch_is_one_pass(model):
 
 
 def test_the_model_is_left_as_it_was(model):
-    before = model.checkpoint.preprocessing
+    before = model.description.preprocessing
     benchmark(model, size=(64, 64), runs=5)
-    assert model.checkpoint.preprocessing == before
+    assert model.description.preprocessing == before
     assert not any(module._forward_hooks for module in model.network.modules())
 
 
@@ -100,7 +99,7 @@ def test_what_cannot_be_measured_is_refused(model):
 
 
 def test_a_task_that_weights_cannot_do_is_refused(tmp_path):
-    write_huggingface(tmp_path, replace(tiny_checkpoint(), tasks=("semantic",)))
+    write_huggingface(tmp_path, described(tiny_checkpoint(), tasks=("semantic",)))
     with pytest.raises(TaskError, match="not trained for instance"):
         benchmark(tmp_path, task="instance", device="cpu")
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import tiny_checkpoint
+from conftest import described, tiny_checkpoint
 
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError
@@ -18,8 +18,8 @@ def choose(machine, *, images=1000, judged=5, pretrained=True, parameters=47e6, 
     choices = Choices(said, None, [(600, 800)] * 3, machine)
     first = choices.first()
     checkpoint = tiny_checkpoint()
-    shortest = replace(checkpoint.preprocessing, shortest_edge=first.augmentation.crop)
-    checkpoint = replace(checkpoint, preprocessing=replace(shortest, longest_edge=4096))
+    shortest = replace(checkpoint.description.preprocessing, shortest_edge=first.augmentation.crop)
+    checkpoint = described(checkpoint, preprocessing=replace(shortest, longest_edge=4096))
     weights = {"weight": torch.empty(int(parameters), device="meta")}
     checkpoint = replace(checkpoint, state=weights)
     settings = choices.rest(first, checkpoint, pretrained, images, judged)

@@ -12,6 +12,7 @@ from conftest import (
     TINY_PER_PIXEL,
     TINY_PER_PIXEL_PLUS,
     TINY_SWIN,
+    described,
     tiny_checkpoint,
 )
 from training.test_train import SETTINGS
@@ -54,7 +55,7 @@ def run(data, out, model, task="panoptic", **changes):
 @pytest.mark.parametrize("model", ["maskformer", "fapn"])
 def test_maskformer_trains_saves_and_predicts(discs, tmp_path, model):
     predictor = run(discs, tmp_path, model).predictor
-    assert predictor.checkpoint.postprocessing.uncertain_pixels == "winner"
+    assert predictor.description.postprocessing.uncertain_pixels == "winner"
     assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
 
 
@@ -82,12 +83,12 @@ def test_the_baselines_learn_every_pixel_and_refuse_objects(discs, tmp_path, mod
 
 
 def test_queries_that_are_classes_start_anew_for_other_classes(tmp_path):
-    checkpoint = replace(tiny_checkpoint(TINY_PER_PIXEL_PLUS), tasks=("semantic",))
+    checkpoint = described(tiny_checkpoint(TINY_PER_PIXEL_PLUS), tasks=("semantic",))
     write_huggingface(tmp_path, checkpoint)
     labels = LabelSet(("ground", "cell", "rim"), (False, False, False))
     found, _, told, *_ = starting_point(str(tmp_path), labels, ("semantic",), SETTINGS)
     assert "head for 2 classes is new, for 3" in told
-    build_segmenter(found.config).load_state_dict(found.state)
+    build_segmenter(found.description.config).load_state_dict(found.state)
     changed = {n for n, t in checkpoint.state.items() if not torch.equal(t, found.state[n])}
     assert changed == {"transformer_decoder.query_positions.weight"}
 
@@ -108,9 +109,15 @@ def test_a_published_configuration_keeps_its_rules(
         lambda num_classes: replace(TINY_SWIN, num_classes=num_classes),
     )
     name = "mask2former-swin-tiny-ade20k-semantic"
-    checkpoint = run(discs, tmp_path, name, task, steps=1).predictor.checkpoint
-    assert checkpoint.tasks == tasks and checkpoint.labels.names == ("object", "background")
-    assert (checkpoint.preprocessing.shortest_edge, checkpoint.preprocessing.longest_edge) == (
+    checkpoint = run(discs, tmp_path, name, task, steps=1).predictor.description
+    assert checkpoint.tasks == tasks and checkpoint.labels.names == (
+        "object",
+        "background",
+    )
+    assert (
+        checkpoint.preprocessing.shortest_edge,
+        checkpoint.preprocessing.longest_edge,
+    ) == (
         512,
         2048,
     )

@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from conftest import TINY_RESNET, tiny_checkpoint
+from conftest import TINY_RESNET, described, tiny_checkpoint
 from outlines import WRITERS
 
 import unimask
@@ -51,14 +51,14 @@ def test_a_folder_of_labels_trains(name, tmp_path, monkeypatch):
 def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path, drawings):
     """A model of COCO's 80 things goes on with COCO's instances, and is judged by them."""
     labels = LabelSet(("cat", "cap"), (True, True), category_ids=(1, 2))
-    start = replace(tiny_checkpoint(), labels=labels, tasks=("instance",))
+    start = described(tiny_checkpoint(), labels=labels, tasks=("instance",))
     write_huggingface(tmp_path / "start", start)
     data = WRITERS["COCO instances"](tmp_path / "data")
     model, out = str(tmp_path / "start"), tmp_path / "run"
     settings = replace(SETTINGS, weigh_classes=True)
     run = train(data, model, task="instance", out=out, settings=settings, device="cpu", quiet=True)
     assert run.predictor.labels == ("cat", "cap")
-    assert run.predictor.checkpoint.labels.category_ids == (7, 17)  # the data's
+    assert run.predictor.description.labels.category_ids == (7, 17)  # the data's
     scores = unimask.evaluate(data, run.predictor, task="instance", split="train")
     assert set(scores["per_class"]) == {"cat", "cap"}
     with pytest.raises(DataError, match="must be the same"):
@@ -67,8 +67,8 @@ def test_weights_of_things_keep_their_head_and_need_no_background(tmp_path, draw
 
 def replace_tasks(predictor):
     """Give the same model, which claims to do everything."""
-    checkpoint = replace(predictor.checkpoint, tasks=("panoptic", "instance", "semantic"))
-    return unimask.Predictor(predictor.network, checkpoint, predictor.name)
+    description = replace(predictor.description, tasks=("panoptic", "instance", "semantic"))
+    return unimask.Predictor(predictor.network, description, predictor.name)
 
 
 def test_results_are_matched_by_the_numbers_of_the_json(tmp_path):

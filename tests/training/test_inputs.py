@@ -60,7 +60,7 @@ def test_a_run_learns_from_the_channel_that_tells(stacks, tmp_path, drawings):
     first, last = (float(rows[index].split(",")[3]) for index in (1, -1))
     assert last < 0.9 * first
     predictor = run.predictor
-    assert predictor.channels == 5 and len(predictor.checkpoint.preprocessing.mean) == 5
+    assert predictor.channels == 5 and len(predictor.description.preprocessing.mean) == 5
     report = unimask.evaluate(stacks, predictor, task="semantic")
     assert report["images"] == 2
     again = replace(settings, steps=1, channels=None)  # the weights know
@@ -124,7 +124,7 @@ def test_a_run_on_a_backbone_of_timm_starts_from_its_file(discs, tmp_path, timm)
     state = run.predictor.network.backbone.model.state_dict()
     for name, tensor in state.items():  # at a rate of 0 they stay what they were
         torch.testing.assert_close(tensor, whole.state_dict()[name], rtol=0, atol=0)
-    assert run.predictor.checkpoint.preprocessing.mean == (127.5, 63.75, 0.0)
+    assert run.predictor.description.preprocessing.mean == (127.5, 63.75, 0.0)
     assert train(discs, "tiny", out=out, resume=True, device="cpu", quiet=True).finished
 
 

@@ -37,11 +37,11 @@ def test_old_queries_keep_their_weights_and_new_ones_are_drawn(name):
     before = tiny_checkpoint(CONFIGS[name])
     after, told = raise_queries("tiny", before, 20)
     assert told == ", 8 of its 20 queries are new"
-    assert after.config == with_queries("tiny", before.config, 20)
+    assert after.description.config == with_queries("tiny", before.description.config, 20)
     assert after.state.keys() == before.state.keys()
     for key, tensor in before.state.items():
         assert torch.equal(after.state[key][:12] if key in TABLES else after.state[key], tensor)
-    network = build_segmenter(after.config).eval()
+    network = build_segmenter(after.description.config).eval()
     network.load_state_dict(after.state)
     assert network(torch.randn(1, 3, 64, 64)).class_logits.shape[1] == 20
     new = [after.state[key][12:] for key in TABLES if key in after.state]
@@ -53,7 +53,7 @@ def test_a_query_that_has_not_met_the_others_predicts_what_it_did():
     after, _ = raise_queries("tiny", before, 20)
     pixel_values, bare = torch.randn(1, 3, 64, 64), []
     for checkpoint in (before, after):
-        network = build_segmenter(checkpoint.config).eval()
+        network = build_segmenter(checkpoint.description.config).eval()
         network.load_state_dict(checkpoint.state)
         bare.append(network(pixel_values, auxiliary=True).auxiliary[0])
     torch.testing.assert_close(bare[1].class_logits[:, :12], bare[0].class_logits)
@@ -62,8 +62,8 @@ def test_a_query_that_has_not_met_the_others_predicts_what_it_did():
 
 def test_top_k_grows_with_the_queries():
     checkpoint = tiny_checkpoint(top_k=15)
-    assert raise_queries("tiny", checkpoint, 14)[0].postprocessing.top_k == 15
-    assert raise_queries("tiny", checkpoint, 20)[0].postprocessing.top_k == 20
+    assert raise_queries("tiny", checkpoint, 14)[0].description.postprocessing.top_k == 15
+    assert raise_queries("tiny", checkpoint, 20)[0].description.postprocessing.top_k == 20
 
 
 def test_oneformers_queries_keep_their_texts_and_the_token_stays_last():
@@ -83,8 +83,8 @@ def test_queries_of_the_image_are_just_a_number():
         after, told = raise_queries("tiny", before, count)
         assert told == f", with up to {count} queries instead of 104"
         assert after.state is before.state
-        assert after.config.transformer_decoder.max_proposals == count - 4
-        network = build_segmenter(after.config).eval()
+        assert after.description.config.transformer_decoder.max_proposals == count - 4
+        network = build_segmenter(after.description.config).eval()
         network.load_state_dict(after.state)
         expected = 4 + min(count - 4, round(0.2 * (64**2 + 32**2 + 16**2)))
         assert network(torch.zeros(1, 3, 512, 512)).class_logits.shape[1] == expected
@@ -114,9 +114,9 @@ def test_a_preset_starts_with_any_number(monkeypatch):
     )
     settings = replace(SETTINGS, num_queries=5)
     checkpoint, *_ = starting_point("tiny", NUCLEI, ("panoptic",), settings)
-    assert checkpoint.config.transformer_decoder.num_queries == 5
+    assert checkpoint.description.config.transformer_decoder.num_queries == 5
     assert checkpoint.state[TABLES[0]].shape[0] == 5
-    assert checkpoint.postprocessing.top_k == 5
+    assert checkpoint.description.postprocessing.top_k == 5
 
 
 def test_half_precision_weights_get_rows_of_their_kind(tmp_path):
@@ -125,7 +125,7 @@ def test_half_precision_weights_get_rows_of_their_kind(tmp_path):
     after, _ = raise_queries("tiny", replace(checkpoint, state=state), 13)
     assert after.state[TABLES[0]].dtype == torch.float16
     write_huggingface(tmp_path, after)
-    assert unimask.load(tmp_path, device="cpu").checkpoint.config == after.config
+    assert unimask.load(tmp_path, device="cpu").description.config == after.description.config
 
 
 def test_more_objects_than_queries_are_told_before_a_run(tmp_path):

@@ -108,14 +108,14 @@ def test_a_run_goes_on_as_what_it_was_and_needs_only_its_folder(
     for name, tensor in whole["average"]["state"].items():
         assert torch.equal(tensor, again["average"]["state"][name]), name
     weights = read_huggingface(out / "weights" / "last")
-    assert weights.labels.names == ("cell", "ground")
+    assert weights.description.labels.names == ("cell", "ground")
     expected = {
         "semantic": ("semantic",),
         "instance": ("instance",),
         "all": ("panoptic", "instance", "semantic"),
         None: ("panoptic", "instance", "semantic"),
     }
-    assert weights.tasks == expected[task]
+    assert weights.description.tasks == expected[task]
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """Thresholds belong to data and task: weights that go on to others take theirs."""
 
-from dataclasses import replace
-
 import pytest
-from conftest import tiny_checkpoint
+from conftest import described, tiny_checkpoint
 
 from unimask.config import PostprocessingConfig
 from unimask.label_sets import known_labels
@@ -18,7 +16,7 @@ TUNED = PostprocessingConfig(object_threshold=0.3, overlap_threshold=0.6, min_vi
 
 def weights(labels, tasks=TASKS, network="mask2former-resnet50", rules=TUNED):
     labels = labels if isinstance(labels, LabelSet) else known_labels(labels)
-    return replace(
+    return described(
         tiny_checkpoint(), config=preset(network, len(labels)), labels=labels, tasks=tasks,
         postprocessing=rules,
     )  # fmt: skip
@@ -28,7 +26,7 @@ def weights(labels, tasks=TASKS, network="mask2former-resnet50", rules=TUNED):
 def test_the_same_classes_and_tasks_keep_their_rules(labels):
     known = weights(labels, tasks=("panoptic", "semantic"))
     for tasks in (("panoptic",), ("semantic",)):
-        assert rules_for(known, known.labels, tasks) == (TUNED, "")
+        assert rules_for(known, known.description.labels, tasks) == (TUNED, "")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +53,7 @@ def test_published_data_bring_their_own(network, old, new, tasks, threshold, res
 
 def test_another_task_of_the_same_data_brings_its_own():
     semantic = weights("mapillary_vistas", tasks=("semantic",))
-    rules, _ = rules_for(semantic, semantic.labels, ("panoptic",))
+    rules, _ = rules_for(semantic, semantic.description.labels, ("panoptic",))
     assert rules.object_threshold == 0.0
 
 

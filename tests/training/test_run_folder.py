@@ -24,7 +24,7 @@ from unimask.presets import PRESETS
 from unimask.training import run_folder
 from unimask.training.fingerprint import describe_change, take_fingerprint
 from unimask.training.run_folder import COLUMNS, RunFolder
-from unimask.training.run_record import ModelRecord, RunRecord
+from unimask.training.run_record import RunRecord
 from unimask.training.saved_state import LOSSES, SavedState
 from unimask.training.settings import TrainingSettings
 
@@ -200,18 +200,23 @@ def test_damaged_files_are_described_in_words_not_by_bare_keys(tmp_path, learner
 @pytest.mark.parametrize("name", [*PRESETS, "mask2former-swin-tiny-coco-instance"])
 def test_every_network_comes_back_from_a_record(name):
     labels = LabelSet(("a", "[/b]\ud800"), (True, False), ((0, 0, 255), None), (0, 90))
-    checkpoint = describe_untrained(name, labels)
-    network = ModelRecord.from_checkpoint(checkpoint, pretrained=True)
-    record = RunRecord(model=name, names=("a", "b"), processes=2, network=network)
+    network = describe_untrained(name, labels)
+    record = RunRecord(model=name, names=("a", "b"), processes=2, network=network, pretrained=True)
     again = RunRecord.from_json(json.loads(json.dumps(record.to_json())))
     assert again == record and again.network.labels.category_ids == (0, 90)
+
+
+def test_a_record_of_an_earlier_release_stores_pretrained_in_the_network():
+    record = RunRecord(model="tiny", network=tiny_checkpoint().description, pretrained=True)
+    content = json.loads(json.dumps(record.to_json()))
+    content["network"]["pretrained"] = content.pop("pretrained")
+    assert RunRecord.from_json(content) == record
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_spoilt_records_fail_with_our_errors_alone(tmp_path, data):
-    network = ModelRecord.from_checkpoint(tiny_checkpoint(), pretrained=False)
-    record = RunRecord(model="tiny", task="all", data="x", network=network)
+    record = RunRecord(model="tiny", task="all", data="x", network=tiny_checkpoint().description)
     content = json.loads(json.dumps(record.to_json() | {"settings": asdict(TOLD)}))
     inner = content
     while True:

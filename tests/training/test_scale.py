@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY_PROPOSALS, TINY_RESNET, tiny_checkpoint
+from conftest import TINY_PROPOSALS, TINY_RESNET, described, tiny_checkpoint
 from PIL import Image
 
 import unimask
@@ -32,7 +32,7 @@ def maps(folder, *images):
 
 
 def seeing(preprocessing):
-    return replace(tiny_checkpoint(TINY_RESNET), preprocessing=preprocessing)
+    return described(tiny_checkpoint(TINY_RESNET), preprocessing=preprocessing)
 
 
 def halves() -> np.ndarray:
@@ -111,7 +111,7 @@ def test_no_object_weighs_more_where_more_queries_doubt(tmp_path, image, edge, o
     names = ("road", "grass", "pole")[: image().max() + 1]
     dataset = open_dataset(maps(tmp_path, image()), None, names=names)
     seen = replace(LARGER, shortest_edge=edge)
-    model = replace(tiny_checkpoint(TINY_PROPOSALS), preprocessing=seen)
+    model = described(tiny_checkpoint(TINY_PROPOSALS), preprocessing=seen)
     settings, _ = fit_squares(dataset, model, SQUARE, other)
     assert settings.criterion == CriterionConfig(no_object_weight=pytest.approx(weight))
     said = replace(SQUARE, criterion=CriterionConfig())
@@ -131,7 +131,7 @@ def test_what_cannot_be_read_is_passed_over(tmp_path):
 def test_a_run_keeps_to_what_it_chose(tmp_path, asked, edge, capsys):
     pytest.importorskip("lightning_fabric")
     data = maps(tmp_path / "data", *[halves()] * 8)
-    model = replace(tiny_checkpoint(TINY_RESNET), preprocessing=LARGER)
+    model = described(tiny_checkpoint(TINY_RESNET), preprocessing=LARGER)
     write_huggingface(tmp_path / "model", model)
     changes = {"size": 64} if not asked else {}
     out = tmp_path / "run"
@@ -141,7 +141,7 @@ def test_a_run_keeps_to_what_it_chose(tmp_path, asked, edge, capsys):
             device="cpu", resume=resume, **({} if resume else {"steps": 1, "workers": 0}),
             **({} if resume else changes), **({} if resume else asked),
         )  # fmt: skip
-        assert unimask.load(out).checkpoint.preprocessing.shortest_edge == edge
+        assert unimask.load(out).description.preprocessing.shortest_edge == edge
     assert ("instead of 128" in capsys.readouterr().out) == (edge == 64)
     told = json.loads((out / "settings.json").read_text())
     assert edge == 128 or "64" in json.dumps(told)

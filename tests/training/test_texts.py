@@ -49,7 +49,10 @@ def test_without_their_files_texts_start_anew_from_bytes(published, tmp_path):
     (alone / "merges.txt").unlink()
     assert tokenizer_for(str(alone), "auto") == "bytes"
     found, _, told, *_ = starting_point(str(alone), NUCLEI, TASKS, TrainingSettings())
-    assert "its text branch is new, for bytes" in told and found.config.text.vocabulary == 259
+    assert (
+        "its text branch is new, for bytes" in told
+        and found.description.config.text.vocabulary == 259
+    )
 
 
 def test_what_somebody_chose_is_taken():

@@ -214,7 +214,11 @@ def test_an_authors_file_is_trained_on(discs, tmp_path):
     torch.save({"model": to_theirs(trained, NAMES)}, file)
     labels = open_dataset(discs, "train").labels
     checkpoint, pretrained, told, *_ = starting_point(str(file), labels, ("panoptic",), SETTINGS)
-    assert pretrained and checkpoint.labels == labels and "its head for 5 classes is new" in told
+    assert (
+        pretrained
+        and checkpoint.description.labels == labels
+        and "its head for 5 classes is new" in told
+    )
     for name, tensor in checkpoint.state.items():
         assert torch.equal(tensor, trained[name]) != name.startswith(CLASS_HEADS)
 

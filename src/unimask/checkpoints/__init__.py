@@ -2,7 +2,7 @@
 
 from unimask.checkpoints.authors.read import read_authors
 from unimask.checkpoints.channels import adapt_channels, adapt_checkpoint_channels
-from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.checkpoint import Checkpoint, ModelDescription
 from unimask.checkpoints.huggingface.compatibility import transformers_incompatibility
 from unimask.checkpoints.huggingface.folder import (
     Preprocessing,
@@ -14,6 +14,7 @@ from unimask.checkpoints.imagenet.timm import timm_normalisation
 
 __all__ = [
     "Checkpoint",
+    "ModelDescription",
     "Preprocessing",
     "adapt_channels",
     "adapt_checkpoint_channels",

@@ -72,7 +72,8 @@ def adapt_checkpoint_channels(
     Raises:
         CheckpointError: The network was trained for channels other than RGB.
     """
-    backbone = checkpoint.config.backbone
+    description = checkpoint.description
+    backbone = description.config.backbone
     if channels is None or channels == backbone.in_channels:
         return checkpoint
     if backbone.in_channels != RGB:
@@ -80,11 +81,11 @@ def adapt_checkpoint_channels(
             f"{model} reads {backbone.in_channels} channels, and only weights for RGB can be "
             f"adapted to others: use images of {backbone.in_channels} channels, or weights for RGB"
         )
-    config = replace(checkpoint.config, backbone=replace(backbone, in_channels=channels))
+    config = replace(description.config, backbone=replace(backbone, in_channels=channels))
     target_state = build_skeleton(config).state_dict()
-    return replace(
-        checkpoint,
+    description = replace(
+        description,
         config=config,
-        state=adapt_channels(checkpoint.state, target_state, channels),
-        preprocessing=checkpoint.preprocessing.with_channels(channels),
+        preprocessing=description.preprocessing.with_channels(channels),
     )
+    return Checkpoint(description, adapt_channels(checkpoint.state, target_state, channels))

@@ -1,4 +1,4 @@
-"""A trained model: its configuration, weights, labels and processing settings."""
+"""A trained model: its description, and its weights."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,12 @@ from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterC
 from unimask.labels import LabelSet, Task
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Checkpoint:
-    """A network's configuration and weights, with everything else that its predictions depend on.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelDescription:
+    """Everything that the predictions of a model depend on, except its weights.
 
     Attributes:
         config: Architecture of the network.
-        state: Weights under the names of our modules.
         labels: Classes in the order of the network's outputs.
         tasks: Tasks that the weights were trained for, most demanding first.
         preprocessing: Settings of pre-processing.
@@ -22,8 +21,20 @@ class Checkpoint:
     """
 
     config: SegmenterConfig
-    state: dict[str, Tensor]
     labels: LabelSet
     tasks: tuple[Task, ...]
     preprocessing: PreprocessingConfig
     postprocessing: PostprocessingConfig
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A model's description and weights.
+
+    Attributes:
+        description: Architecture, labels, tasks, and settings of pre- and post-processing.
+        state: Weights under the names of our modules.
+    """
+
+    description: ModelDescription
+    state: dict[str, Tensor]

@@ -45,7 +45,7 @@ def export(
     from unimask.inference.load import read_source
 
     checkpoint = read_source(model)
-    why = transformers_incompatibility(checkpoint.config)
+    why = transformers_incompatibility(checkpoint.description.config)
     if why is not None:
         raise SettingsError(
             f"{model} cannot be written for transformers: {why}; unimask loads it as it is, and "
@@ -53,5 +53,5 @@ def export(
         )
     write_huggingface(out, checkpoint)
     millions = sum(tensor.numel() for tensor in checkpoint.state.values()) / 1e6
-    counts = f"{len(checkpoint.labels)} classes, {millions:.1f} million parameters"
+    counts = f"{len(checkpoint.description.labels)} classes, {millions:.1f} million parameters"
     Terminal().print(f"{out}: {counts}", soft_wrap=True)

@@ -75,7 +75,7 @@ class Predictions:
         """Return which classes of the model the data lacks, and whether no image has a segment."""
         notes = self.classes.notes()
         if self.task == "panoptic" and 0 < self.asked == self.empty:
-            least = self.predictor.checkpoint.postprocessing.object_threshold
+            least = self.predictor.description.postprocessing.object_threshold
             notes.append(
                 f"nothing was found: queries less sure of their class than {least:g} are left out, "
                 "and masks that others cover; train longer, or see with `unimask predict "
@@ -131,7 +131,7 @@ def predictions(
 ) -> Predictions:
     """Open a dataset with the model's channels and window, and return the model's predictions."""
     dataset = open_dataset(data, split, channels=predictor.channels, format=format, masks=masks)
-    set_window(dataset, window or predictor.checkpoint.preprocessing.window)
+    set_window(dataset, window or predictor.description.preprocessing.window)
     return Predictions(predictor, dataset, task)
 
 

@@ -58,7 +58,7 @@ def classes_in_common(predictor: Predictor, dataset: Dataset, task: Task) -> Cla
     Raises:
         DataError: The classes do not match.
     """
-    return match_classes(predictor.name, predictor.checkpoint.labels, dataset.labels, task)
+    return match_classes(predictor.name, predictor.description.labels, dataset.labels, task)
 
 
 def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Classes:

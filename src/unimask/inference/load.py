@@ -70,11 +70,12 @@ def load(
     kind = choose_dtype(dtype, place)
     access = HubAccess(revision=revision, cache_dir=cache_dir, token=token)
     checkpoint = without_text_branch(read_source(source, access, preprocessing))
-    network = build_skeleton(checkpoint.config)
+    description = checkpoint.description
+    network = build_skeleton(description.config)
     # The network adopts the checkpoint's tensors: a copy would double the memory.
     network.load_state_dict(checkpoint.state, assign=True)
     network = network.to(place, kind).eval().requires_grad_(False)
-    return Predictor(network, replace(checkpoint, state={}), str(source), compiled=compile)
+    return Predictor(network, description, str(source), compiled=compile)
 
 
 def bundled_names() -> tuple[str, ...]:
@@ -86,8 +87,10 @@ def bundled_names() -> tuple[str, ...]:
 
 def without_text_branch(checkpoint: Checkpoint) -> Checkpoint:
     """Remove OneFormer's text branch, which only training needs."""
+    description = checkpoint.description
+    description = replace(description, config=replace(description.config, text=None))
     state = {n: t for n, t in checkpoint.state.items() if not n.startswith("text_mapper.")}
-    return replace(checkpoint, config=replace(checkpoint.config, text=None), state=state)
+    return Checkpoint(description, state)
 
 
 def read_source(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unimask.checkpoints import Checkpoint, write_huggingface
+from unimask.checkpoints import Checkpoint, ModelDescription, write_huggingface
 from unimask.errors import ImageError, TaskError
 from unimask.inference.batches import Pending, equal_sizes, prefetched
 from unimask.inference.compiled import CompiledSegmenter
@@ -50,8 +50,7 @@ class Predictor:
 
     Args:
         network: Network in eval mode on its device.
-        checkpoint: Labels, tasks, pre- and post-processing, and architecture; its weights are
-            ignored, since the network already has them.
+        description: Architecture, labels, tasks, and settings of pre- and post-processing.
         name: Name of the model in messages.
         compiled: Whether to compile the network for recurring sizes; see `CompiledSegmenter`.
 
@@ -66,11 +65,16 @@ class Predictor:
     """
 
     def __init__(
-        self, network: Segmenter, checkpoint: Checkpoint, name: str, *, compiled: bool = False
+        self,
+        network: Segmenter,
+        description: ModelDescription,
+        name: str,
+        *,
+        compiled: bool = False,
     ) -> None:
         self.network = network
         self.compiled = CompiledSegmenter(network) if compiled else None
-        self.checkpoint = checkpoint
+        self.description = description
         self.name = name
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -78,22 +82,22 @@ class Predictor:
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names, indexed by label id."""
-        return self.checkpoint.labels.names
+        return self.description.labels.names
 
     @property
     def is_thing(self) -> tuple[bool, ...]:
         """Whether each class is a thing, whose objects are counted."""
-        return self.checkpoint.labels.is_thing
+        return self.description.labels.is_thing
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """Tasks that the weights were trained for, the most general first."""
-        return self.checkpoint.tasks
+        return self.description.tasks
 
     @property
     def channels(self) -> int:
         """Number of channels of the images that the network reads; 3 for RGB."""
-        return self.checkpoint.config.backbone.in_channels
+        return self.description.config.backbone.in_channels
 
     @property
     def device(self) -> torch.device:
@@ -297,7 +301,7 @@ class Predictor:
     def prepare(self, source: Source, window: Window, max_pixels: int) -> Pending:
         """Read and preprocess an image."""
         start = time.perf_counter()
-        rules = self.checkpoint.preprocessing
+        rules = self.description.preprocessing
         effective_window = rules.window if window is None else window
         image = read_image(
             source, window=effective_window, max_pixels=max_pixels, channels=self.channels
@@ -327,7 +331,7 @@ class Predictor:
             path = Path(item.source) if isinstance(item.source, str | Path) else None
             yield replace(
                 result,
-                labels=self.checkpoint.labels,  # with colours, unlike post-processing
+                labels=self.description.labels,  # with colours, unlike post-processing
                 path=path,
                 image=to_displayable(item.image),
                 speed=speed,
@@ -346,7 +350,7 @@ class Predictor:
         threshold: float | None,
     ) -> Result:
         """Convert one image's logits to a result."""
-        rules = self.checkpoint.postprocessing
+        rules = self.description.postprocessing
         if task == "instance" and threshold is None:
             threshold = INSTANCE_THRESHOLD
         return postprocess(
@@ -379,7 +383,7 @@ class Predictor:
             name: (tensor.float() if tensor.is_floating_point() else tensor).detach().cpu()
             for name, tensor in self.network.state_dict().items()
         }
-        write_huggingface(Path(folder), replace(self.checkpoint, state=state))
+        write_huggingface(Path(folder), Checkpoint(self.description, state))
 
 
 def synchronise(output: SegmenterOutput) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from unimask.checkpoints import Checkpoint, timm_normalisation
+from unimask.checkpoints import ModelDescription, timm_normalisation
 from unimask.config import (
     BackboneConfig,
     MaskedDecoderConfig,
@@ -73,12 +73,13 @@ def build(
         label_set = in_known_colours(LabelSet(tuple(labels), things))
     elif is_thing is not None:
         raise SettingsError("is_thing goes with labels: give both, or neither")
-    checkpoint = describe_untrained(
+    description = describe_untrained(
         name, label_set, backbone=backbone, pixel_decoder=pixel_decoder, channels=channels
     )
-    network = build_segmenter(checkpoint.config).to(choose_device(device)).eval()
-    description = f"untrained {name}{describe_replacements(backbone, pixel_decoder)}"
-    return Predictor(network, checkpoint, description)
+    network = build_segmenter(description.config).to(choose_device(device)).eval()
+    return Predictor(
+        network, description, f"untrained {name}{describe_replacements(backbone, pixel_decoder)}"
+    )
 
 
 def describe_replacements(backbone: str | None, pixel_decoder: str | None) -> str:
@@ -94,8 +95,8 @@ def describe_untrained(
     backbone: str | None = None,
     pixel_decoder: str | None = None,
     channels: int | None = None,
-) -> Checkpoint:
-    """Describe an untrained network as a checkpoint whose state is empty.
+) -> ModelDescription:
+    """Describe an untrained network.
 
     A published configuration has its data's labels, and its authors' tasks, test size and rules
     for any labels; a preset has only its family's rules.
@@ -125,9 +126,8 @@ def describe_untrained(
         tasks, preprocessing = family_tasks(config), PreprocessingConfig()
         postprocessing = family_postprocessing(config)
     config = changed(config, backbone=backbone, pixel_decoder=pixel_decoder, channels=channels)
-    return Checkpoint(
+    return ModelDescription(
         config=config,
-        state={},
         labels=labels,
         tasks=tasks,
         preprocessing=normalised_for(config, preprocessing),

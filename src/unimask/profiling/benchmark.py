@@ -207,16 +207,16 @@ def prepared(model: str | Path, device: str, dtype: Dtype, compile: bool) -> Pre
     predictor.network.text_mapper = None  # only training reads texts, and `load` omits it
     kind = choose_dtype(dtype, predictor.device)
     network = predictor.network.to(kind).requires_grad_(False)
-    return Predictor(network, predictor.checkpoint, predictor.name, compiled=compile)
+    return Predictor(network, predictor.description, predictor.name, compiled=compile)
 
 
 def at_size(predictor: Predictor, size: Size) -> Predictor:
     """Return the same model with pre-processing that does not resize images of this size."""
     rules = replace(
-        predictor.checkpoint.preprocessing, shortest_edge=min(size), longest_edge=max(size)
+        predictor.description.preprocessing, shortest_edge=min(size), longest_edge=max(size)
     )
     changed = copy(predictor)
-    changed.checkpoint = replace(predictor.checkpoint, preprocessing=rules)
+    changed.description = replace(predictor.description, preprocessing=rules)
     return changed
 
 

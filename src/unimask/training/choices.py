@@ -141,7 +141,9 @@ class Choices:
         if self.settings is not None:
             return settings
         if not {"size", "augmentation"} & set(given):  # crops as large as images in prediction
-            resized = [input_size(size, checkpoint.preprocessing) for size in self.sizes]
+            resized = [
+                input_size(size, checkpoint.description.preprocessing) for size in self.sizes
+            ]
             settings = with_square(settings, square(resized, machine))
         each = -(-nominal_batch(images, machine) // machine.processes)
         parameters = sum(tensor.numel() for tensor in checkpoint.state.values())

@@ -2,14 +2,14 @@
 
 import signal
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import FrameType
 
 import msgspec
 import torch
 from lightning_fabric import Fabric
 
-from unimask.checkpoints import Checkpoint
+from unimask.checkpoints import Checkpoint, ModelDescription
 from unimask.datasets import Dataset
 from unimask.errors import TrainingError, one_line
 from unimask.inference import Predictor
@@ -46,7 +46,7 @@ class Loop:
         trainee: Network, optimizer and other state that changes during training.
         examples: Training examples in random order.
         validation: Validation images.
-        checkpoint: Checkpoint without the weights.
+        description: Architecture, labels, tasks and settings of predictions.
         folder: Folder of the run.
         settings: Settings of the run.
         step: Number of steps taken.
@@ -68,7 +68,7 @@ class Loop:
     trainee: Trainee
     examples: Examples
     validation: Dataset
-    checkpoint: Checkpoint
+    description: ModelDescription
     folder: RunFolder
     settings: TrainingSettings
     step: int = 0
@@ -249,7 +249,7 @@ class Loop:
     def judgement(self, first: FirstProcessWorks, reporter: Reporter) -> dict[str, object]:
         """Score the averaged weights, save them if they are best, and check for early stopping."""
         state = self.trainee.average.state
-        predictor = predictor_of(self.checkpoint, state, self.fabric.device, str(self.folder.path))
+        predictor = predictor_of(self.description, state, self.fabric.device, str(self.folder.path))
         metric, score = self.score(predictor, first, reporter)
         draw_samples(predictor, self.validation, self.task, self.folder, self.step)
         self.worse += 1
@@ -286,7 +286,7 @@ class Loop:
     def averaged(self) -> Checkpoint:
         """Return the averaged weights as a checkpoint."""
         state = {name: tensor.cpu() for name, tensor in self.trainee.average.state.items()}
-        return replace(self.checkpoint, state=state)
+        return Checkpoint(self.description, state)
 
     def save(self) -> None:
         """Write the state from which the run can be resumed, and the latest weights.

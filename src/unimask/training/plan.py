@@ -3,18 +3,18 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from unimask.checkpoints import Checkpoint
+from unimask.checkpoints import Checkpoint, ModelDescription
 from unimask.checkpoints.channels import RGB
 from unimask.datasets import Dataset, describe
-from unimask.labels import Task
+from unimask.labels import LabelSet, Task
 from unimask.processing.value_ranges import ignore_range_warnings
 from unimask.training.choices import Choices, find_machine, image_sizes
 from unimask.training.queries import most_queries, told_crowding
 from unimask.training.request import Request, open_splits, whole_path
-from unimask.training.run_record import ModelRecord, RunRecord
+from unimask.training.run_record import RunRecord
 from unimask.training.scale import fit_squares
 from unimask.training.settings import TrainingSettings
-from unimask.training.start import starting_point
+from unimask.training.start import described, starting_point
 from unimask.training.texts import tokenizer_for
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Plan:
     @property
     def pretrained(self) -> bool:
         """Whether the backbone has trained weights, and so a lower learning rate."""
-        return self.record.network is not None and self.record.network.pretrained
+        return self.record.pretrained
 
 
 def new_plan(
@@ -79,41 +79,48 @@ def new_plan(
     dataset, validation = splits
     machine = find_machine(request.device or "auto")
     choices = Choices(request.changes, request.settings, image_sizes(dataset), machine)
-    settings = choices.first()
-    settings = replace(settings, tokenizer=tokenizer_for(request.model, settings.tokenizer))
-    start = starting_point(request.model, dataset.labels, tasks, settings, resumed)
-    checkpoint, pretrained, words, other_classes = start
-    # The splits were opened as RGB, because the number of channels is known only now.
-    if (channels := checkpoint.config.backbone.in_channels) != RGB:
-        dataset, validation = open_splits(request, channels)
+    first = choices.first()
+    settings = replace(first, tokenizer=tokenizer_for(request.model, first.tokenizer))
+    checkpoint, pretrained, words, new_head = starting_point(
+        request.model, dataset.labels, tasks, settings, resumed
+    )
+    if (channels := checkpoint.description.config.backbone.in_channels) != RGB:
+        dataset, validation = open_splits(request, channels)  # first opened as RGB
     settings = choices.rest(settings, checkpoint, pretrained, len(dataset), len(validation))
     if request.settings is None:
-        settings, why = fit_squares(dataset, checkpoint, settings, other_classes)
-        preprocessing = settings.preprocessing or checkpoint.preprocessing
-        checkpoint, words = replace(checkpoint, preprocessing=preprocessing), words + why
-    schedule = choices.in_words(settings, len(dataset), len(validation))
+        settings, why = fit_squares(dataset, checkpoint, settings, new_head)
+        if settings.preprocessing is not None:
+            checkpoint = described(checkpoint, preprocessing=settings.preprocessing)
+        words += why
+    words += f"\n{describe(dataset)}\n{choices.in_words(settings, len(dataset), len(validation))}"
     with ignore_range_warnings():  # of images read without the run's window
-        crowding = told_crowding(dataset, most_queries(checkpoint.config), tasks)
-    record = RunRecord(
-        model=whole_path(request.model),
+        words += told_crowding(dataset, most_queries(checkpoint.description.config), tasks)
+    record = new_record(request, task, dataset.labels, checkpoint.description)
+    return Plan(
+        record=replace(record, processes=machine.processes, pretrained=pretrained),
+        settings=settings,
+        checkpoint=checkpoint,
+        tasks=tasks,
+        dataset=dataset,
+        validation=validation,
+        words=words,
+    )
+
+
+def new_record(
+    request: Request, task: str, labels: LabelSet, description: ModelDescription
+) -> RunRecord:
+    """Record the arguments of a new run."""
+    return RunRecord(
+        model=whole_path(str(request.model)),
         task=task,
         data=request.place(),
-        labels=dataset.labels.names,
+        labels=labels.names,
         split=request.split,
         val_split=request.val_split,
         names=request.names,
         format=request.format,
         masks=request.masks,
         device=request.device,
-        processes=machine.processes,
-        network=ModelRecord.from_checkpoint(checkpoint, pretrained=pretrained),
-    )
-    return Plan(
-        record=record,
-        settings=settings,
-        checkpoint=checkpoint,
-        tasks=tasks,
-        dataset=dataset,
-        validation=validation,
-        words=f"{words}\n{describe(dataset)}\n{schedule}{crowding}",
+        network=description,
     )

@@ -97,13 +97,19 @@ def raise_queries(model: str, checkpoint: Checkpoint, count: int | None) -> tupl
     Raises:
         SettingsError: The number would fall, or the network has no queries.
     """
-    config = with_queries(model, checkpoint.config, count)
-    old, new = most_queries(checkpoint.config), most_queries(config)
+    config = with_queries(model, checkpoint.description.config, count)
+    old, new = most_queries(checkpoint.description.config), most_queries(config)
     if new == old:
         return checkpoint, ""
     # Keep at least as many pairs of query and class as before, and at least one per query.
-    rules = replace(checkpoint.postprocessing, top_k=max(checkpoint.postprocessing.top_k, new))
-    changed = replace(checkpoint, config=config, postprocessing=rules)
+    rules = replace(
+        checkpoint.description.postprocessing,
+        top_k=max(checkpoint.description.postprocessing.top_k, new),
+    )
+    changed = replace(
+        checkpoint,
+        description=replace(checkpoint.description, config=config, postprocessing=rules),
+    )
     queries = config.transformer_decoder
     if isinstance(queries, MaskedDecoderConfig) and queries.proposals:
         return changed, f", with up to {new} queries instead of {old}"

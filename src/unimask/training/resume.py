@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.config_validation import expected_tensors
 from unimask.datasets import describe
 from unimask.errors import CheckpointError, SettingsError, TrainingError, one_line
@@ -95,10 +96,12 @@ def restored_plan(
 ) -> Plan:
     """Restore the network from the run's own files, and open its dataset."""
     assert record.network is not None
-    checkpoint = record.network.with_weights(state.network)
+    checkpoint = Checkpoint(record.network, state.network)
     tasks: tuple[Task, ...] = TASKS if record.task == "all" else known_task(record, folder)
     try:
-        dataset, validation = open_splits(request, checkpoint.config.backbone.in_channels)
+        dataset, validation = open_splits(
+            request, checkpoint.description.config.backbone.in_channels
+        )
     except SettingsError as error:  # the options are the run's own, so the data are not
         raise TrainingError(
             f"{request.place()} is not the dataset of the run in {folder.path}, whose options do "
@@ -179,7 +182,7 @@ def check_weights(plan: Plan, state: SavedState, folder: RunFolder) -> None:
         TrainingError: Tensors are missing, unknown, or of another shape.
     """
     try:
-        state.check_shapes(expected_tensors(plan.checkpoint.config, state.network))
+        state.check_shapes(expected_tensors(plan.checkpoint.description.config, state.network))
     except (ValueError, CheckpointError) as error:
         raise TrainingError(
             f"{folder.state_path} is of another network, or damaged ({one_line(error)}): start anew"

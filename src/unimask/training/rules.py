@@ -27,14 +27,17 @@ def rules_for(
     Returns:
         The rules, and a description of the change.
     """
-    own = checkpoint.postprocessing
-    if checkpoint.labels == labels and set(tasks) <= set(checkpoint.tasks):
+    own = checkpoint.description.postprocessing
+    if checkpoint.description.labels == labels and set(tasks) <= set(checkpoint.description.tasks):
         return own, ""
-    published = find_publication_by_task(checkpoint.config, labels.names, tasks)
+    published = find_publication_by_task(checkpoint.description.config, labels.names, tasks)
     if published is not None:
-        rules, whose = published.postprocessing(checkpoint.config), f"those of {published.data}"
-    elif recognise(checkpoint.labels.names) is not None:
-        rules, whose = family_postprocessing(checkpoint.config), "the usual ones"
+        rules, whose = (
+            published.postprocessing(checkpoint.description.config),
+            f"those of {published.data}",
+        )
+    elif recognise(checkpoint.description.labels.names) is not None:
+        rules, whose = family_postprocessing(checkpoint.description.config), "the usual ones"
     else:
         return own, ""
     rules = replace(rules, top_k=own.top_k)

@@ -5,49 +5,22 @@ from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from torch import Tensor
-
-from unimask.checkpoints import Checkpoint
+from unimask.checkpoints import ModelDescription
 from unimask.checkpoints.config_validation import (
     check_postprocessing,
     check_preprocessing,
     check_types,
     matches_type,
 )
-from unimask.config import PostprocessingConfig, PreprocessingConfig, SegmenterConfig
-from unimask.labels import LabelSet, Task
 
 ANY_INTEGER = range(-(2**63), 2**63)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelRecord:
-    """A checkpoint without its weights; see `Checkpoint`."""
-
-    config: SegmenterConfig
-    labels: LabelSet
-    tasks: tuple[Task, ...]
-    preprocessing: PreprocessingConfig
-    postprocessing: PostprocessingConfig
-    pretrained: bool
-
-    @classmethod
-    def from_checkpoint(cls, checkpoint: Checkpoint, *, pretrained: bool) -> "ModelRecord":
-        """Return the record of a checkpoint."""
-        names = [field.name for field in fields(cls) if field.name != "pretrained"]
-        return cls(**{n: getattr(checkpoint, n) for n in names}, pretrained=pretrained)
-
-    def with_weights(self, state: dict[str, Tensor]) -> Checkpoint:
-        """Return the checkpoint with these weights."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "pretrained"}
-        return Checkpoint(**values, state=state)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunRecord:
     """Arguments that a run was started with, except its `TrainingSettings`.
 
-    Every field but the first three is None in folders of earlier releases.
+    Every field after the first four is None or False in folders of earlier releases.
 
     Attributes:
         model: Name or path of the initial model.
@@ -61,7 +34,8 @@ class RunRecord:
         masks: Label maps to read, or None if not given.
         device: Device, or None if not given.
         processes: Number of processes of the run.
-        network: Network and rules of its predictions.
+        network: Network and settings of its predictions.
+        pretrained: Whether the network or its backbone started from trained weights.
     """
 
     model: str | None = None
@@ -75,7 +49,8 @@ class RunRecord:
     masks: str | None = None
     device: str | None = None
     processes: int | None = None
-    network: ModelRecord | None = None
+    network: ModelDescription | None = None
+    pretrained: bool = False
 
     def summary(self) -> dict[str, object]:
         """Return the description for loggers."""
@@ -99,14 +74,22 @@ class RunRecord:
             CheckpointError: The configuration of the network is invalid.
         """
         field_names = {field.name for field in fields(cls)}
-        record = build(
-            cls, {key: value for key, value in values.items() if key in field_names}, "run"
-        )
+        known = {key: value for key, value in values.items() if key in field_names}
+        record = build(cls, with_pretrained_outside(known), "run")
         if record.network is not None:
             check_types(record.network.config, "the network")
             check_preprocessing(record.network.preprocessing)
             check_postprocessing(record.network.postprocessing)
         return record
+
+
+def with_pretrained_outside(values: dict[str, Any]) -> dict[str, Any]:
+    """Move `pretrained` out of `network`, where earlier releases stored it."""
+    network = values.get("network")
+    if not isinstance(network, dict) or "pretrained" not in network:
+        return values
+    others = {key: value for key, value in network.items() if key != "pretrained"}
+    return values | {"network": others, "pretrained": network["pretrained"]}
 
 
 def build(kind: Any, value: Any, name: str) -> Any:

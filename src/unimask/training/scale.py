@@ -42,14 +42,16 @@ def fit_squares(
     Returns:
         The settings, and a description of a changed test size or "".
     """
-    own, crop = checkpoint.preprocessing.shortest_edge, settings.augmentation.crop
+    own, crop = checkpoint.description.preprocessing.shortest_edge, settings.augmentation.crop
     scales = other_classes and settings.preprocessing is None and crop < own
     doubts = settings.criterion is None and proposes(checkpoint)
-    if checkpoint.preprocessing.squash is not None or not (scales or doubts):
+    if checkpoint.description.preprocessing.squash is not None or not (scales or doubts):
         return settings, ""
     side, notes = usual_side(dataset), ""
     if scales and side * own > LARGE * crop:
-        settings = replace(settings, preprocessing=at_edge(checkpoint.preprocessing, crop))
+        settings = replace(
+            settings, preprocessing=at_edge(checkpoint.description.preprocessing, crop)
+        )
         notes = (
             f"\nit sees images at {crop} pixels from now on, instead of {own}: what is labelled "
             f"is too large for training squares else (--size {own} would keep it)"
@@ -63,7 +65,7 @@ def fit_squares(
 
 def proposes(checkpoint: Checkpoint) -> bool:
     """Return whether queries are selected from the image, so that larger images have more."""
-    decoder = checkpoint.config.transformer_decoder
+    decoder = checkpoint.description.config.transformer_decoder
     return isinstance(decoder, MaskedDecoderConfig) and decoder.proposals > 0
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -81,8 +81,8 @@ def starting_point(
         start = trained(model, labels, tasks, settings)
     checkpoint, words = start.checkpoint, start.words
     for task in tasks:
-        check_task(model, checkpoint.config, task)
-    if checkpoint.config.task_queries is not None:
+        check_task(model, checkpoint.description.config, task)
+    if checkpoint.description.config.task_queries is not None:
         checkpoint, texts = add_texts(checkpoint, settings)
         words += texts
     elif len(tasks) > 1:
@@ -90,15 +90,18 @@ def starting_point(
     check_channels(checkpoint)
     words += f"; {count(checkpoint.state):.1f} million parameters"
     if is_untrained(model):
-        first = expect(checkpoint.config, settings.criterion)
+        first = expect(checkpoint.description.config, settings.criterion)
         words += f"\nexpect a first loss near {first.headline:.1f} = {first.words} (the last of "
         words += f"{first.layers} layers; all of them, which are minimised, {first.total:.0f})"
-    trained_tasks, rules = tasks_of(checkpoint.config, tasks), checkpoint.postprocessing
+    trained_tasks, rules = (
+        tasks_of(checkpoint.description.config, tasks),
+        checkpoint.description.postprocessing,
+    )
     if trained_tasks != ("semantic",):
         rules = replace(rules, resize="masks")  # the rule "scores" is for semantic networks only
-    before = checkpoint.preprocessing
+    before = checkpoint.description.preprocessing
     before = replace(before, window=before.window if settings.window is None else settings.window)
-    checkpoint = replace(
+    checkpoint = described(
         checkpoint, tasks=trained_tasks, preprocessing=before, postprocessing=rules
     )
     return start._replace(checkpoint=checkpoint, words=words)
@@ -114,26 +117,29 @@ def trained(
             raise SettingsError(f"{model} is trained: {name} {value} goes with a preset")
     checkpoint, words = read_source(model), f"{model}: trained weights"
     ids = labels.category_ids
-    if tasks == ("instance",) and are_with_background(labels, checkpoint.labels):
-        labels = checkpoint.labels
+    if tasks == ("instance",) and are_with_background(labels, checkpoint.description.labels):
+        labels = checkpoint.description.labels
     rules, which = rules_for(checkpoint, labels, tasks)
-    checkpoint = replace(checkpoint, postprocessing=rules)
-    other_classes = checkpoint.labels != labels
+    checkpoint = described(checkpoint, postprocessing=rules)
+    other_classes = checkpoint.description.labels != labels
     if other_classes:
-        old = len(checkpoint.labels)
+        old = len(checkpoint.description.labels)
         checkpoint = replace_head(checkpoint, labels)
         words += f", its head for {old} classes is new, for {len(labels)}; all else is kept"
-        words += f" (expect a first class loss near {fresh_class_loss(checkpoint.config):.1f})"
+        loss = fresh_class_loss(checkpoint.description.config)
+        words += f" (expect a first class loss near {loss:.1f})"
     elif ids:  # results use the data's category ids, which may differ for the same classes
-        numbered = replace(checkpoint.labels, category_ids=ids[: len(checkpoint.labels)])
-        checkpoint = replace(checkpoint, labels=numbered)
+        numbered = replace(
+            checkpoint.description.labels, category_ids=ids[: len(checkpoint.description.labels)]
+        )
+        checkpoint = described(checkpoint, labels=numbered)
     words += which
     checkpoint, more = raise_queries(model, checkpoint, settings.num_queries)
     before, checkpoint = checkpoint, adapt_checkpoint_channels(model, checkpoint, settings.channels)
     if checkpoint is not before:
         more += f", its first layer is changed for {settings.channels} channels"
     if settings.preprocessing is not None:
-        checkpoint = replace(checkpoint, preprocessing=settings.preprocessing)
+        checkpoint = described(checkpoint, preprocessing=settings.preprocessing)
     return Start(checkpoint, True, words + more, other_classes)
 
 
@@ -142,29 +148,30 @@ def untrained(model: str, labels: LabelSet, settings: TrainingSettings, *, resum
 
     A preset predicts at the crop size of training, a published configuration at its test size.
     """
-    checkpoint = describe_untrained(
+    description = describe_untrained(
         model,
         labels,
         backbone=settings.backbone,
         pixel_decoder=settings.pixel_decoder,
         channels=settings.channels,
     )
-    config = with_queries(model, checkpoint.config, settings.num_queries)
+    config = with_queries(model, description.config, settings.num_queries)
     state = build_segmenter(config).state_dict()
     parts = describe_replacements(settings.backbone, settings.pixel_decoder)
     words, file = f"{model}: untrained{parts}", settings.backbone_weights
     if file is not None and not resumed:
         state |= backbone_weights(config, state, file)
         words += f", its backbone is that of {file}"
-    checkpoint = replace(checkpoint, config=config, state=state, tasks=())
-    before, rules = checkpoint.preprocessing, checkpoint.postprocessing
+    before, rules = description.preprocessing, description.postprocessing
     if model in PRESETS:
         before = normalised_for(config, default_preprocessing(settings))
     if model in PRESETS or settings.num_queries is not None:
         rules = replace(rules, top_k=most_queries(config))
     before = settings.preprocessing or before
-    checkpoint = replace(checkpoint, preprocessing=before, postprocessing=rules)
-    return Start(checkpoint, file is not None, words)
+    description = replace(
+        description, config=config, tasks=(), preprocessing=before, postprocessing=rules
+    )
+    return Start(Checkpoint(description, state), file is not None, words)
 
 
 def usual_task(model: str, dataset: Dataset) -> str:
@@ -190,15 +197,15 @@ def backbone_weights(
 def add_texts(checkpoint: Checkpoint, settings: TrainingSettings) -> tuple[Checkpoint, str]:
     """Add a new text branch to a OneFormer without one for this tokenizer."""
     vocabulary = open_tokenizer(settings.tokenizer).vocabulary
-    text = checkpoint.config.text
+    text = checkpoint.description.config.text
     if text is not None and text.vocabulary == vocabulary:
         return checkpoint, ""
     text = replace(text or TextConfig(), vocabulary=vocabulary)
-    config = replace(checkpoint.config, text=text)
+    config = replace(checkpoint.description.config, text=text)
     fresh = build_segmenter(config).state_dict()
     state = {n: fresh[n] if n.startswith("text_mapper.") else checkpoint.state[n] for n in fresh}
     words = f", its text branch is new, for {settings.tokenizer}"
-    return replace(checkpoint, config=config, state=state), words
+    return Checkpoint(replace(checkpoint.description, config=config), state), words
 
 
 def check_channels(checkpoint: Checkpoint) -> None:
@@ -207,7 +214,10 @@ def check_channels(checkpoint: Checkpoint) -> None:
     Raises:
         SettingsError: The number of means or deviations differs.
     """
-    channels, rules = checkpoint.config.backbone.in_channels, checkpoint.preprocessing
+    channels, rules = (
+        checkpoint.description.config.backbone.in_channels,
+        checkpoint.description.preprocessing,
+    )
     if (len(rules.mean), len(rules.std)) != (channels, channels):
         raise SettingsError(
             f"preprocessing has {len(rules.mean)} means and {len(rules.std)} deviations, but the "
@@ -241,7 +251,7 @@ def default_preprocessing(settings: TrainingSettings) -> PreprocessingConfig:
 
 def replace_head(checkpoint: Checkpoint, labels: LabelSet) -> Checkpoint:
     """Replace the class head with a new one for other classes."""
-    config = replace(checkpoint.config, num_classes=len(labels))
+    config = replace(checkpoint.description.config, num_classes=len(labels))
     fresh = build_segmenter(config).state_dict()
     per_class = isinstance(config.transformer_decoder, PerPixelPlusConfig)
     heads = CLASS_QUERIES if per_class else CLASS_HEADS
@@ -249,7 +259,12 @@ def replace_head(checkpoint: Checkpoint, labels: LabelSet) -> Checkpoint:
         name: fresh[name] if name.startswith(heads) else tensor
         for name, tensor in checkpoint.state.items()
     }
-    return replace(checkpoint, config=config, labels=labels, state=state)
+    return Checkpoint(replace(checkpoint.description, config=config, labels=labels), state)
+
+
+def described(checkpoint: Checkpoint, **changes: Any) -> Checkpoint:
+    """Replace values in a checkpoint's description."""
+    return replace(checkpoint, description=replace(checkpoint.description, **changes))
 
 
 def count(state: dict[str, torch.Tensor]) -> float:

@@ -193,7 +193,7 @@ def begin(loop: "Loop", plan: Plan) -> None:
     loop.loggers = open_loggers(loop.settings.loggers, folder.path, plan.record.summary())
     place = Path(str(plan.record.data))
     folder.write_fingerprint(take_fingerprint(plan.dataset, plan.validation, place))
-    if plan.checkpoint.config.text is not None and state is None:
+    if plan.checkpoint.description.config.text is not None and state is None:
         folder.keep_tokenizer(plan.settings.tokenizer)
     folder.write_settings(loop.settings, plan.record.to_json())
     if state is None:
@@ -203,7 +203,7 @@ def begin(loop: "Loop", plan: Plan) -> None:
 def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
     """Build network, optimizer, losses and examples of a run."""
     for images in (plan.dataset, plan.validation):
-        set_window(images, plan.checkpoint.preprocessing.window)
+        set_window(images, plan.checkpoint.description.preprocessing.window)
     ranges = check_value_ranges(plan.dataset)
     if fabric.is_global_zero:
         warn_about_ranges(ranges)
@@ -213,7 +213,7 @@ def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
     from unimask.training.texts import ImageTexts
 
     checkpoint, settings, dataset = plan.checkpoint, plan.settings, plan.dataset
-    network = build_segmenter(checkpoint.config)
+    network = build_segmenter(checkpoint.description.config)
     network.load_state_dict(checkpoint.state)
     optimizer = build_optimizer(network, settings, pretrained=plan.pretrained)
     average = WeightAverage(network.to(fabric.device), settings.ema_decay)
@@ -221,16 +221,18 @@ def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
         recompute_layers(network)
     network, optimizer = fabric.setup(network, optimizer)
     place = folder.tokenizer(settings.tokenizer)
-    tokenizer = open_tokenizer(place) if checkpoint.config.text else None
-    texts = ImageTexts.of(checkpoint.config, tokenizer, dataset.labels)
-    criterion = build_criterion(checkpoint.config, settings.criterion)
+    tokenizer = open_tokenizer(place) if checkpoint.description.config.text else None
+    texts = ImageTexts.of(checkpoint.description.config, tokenizer, dataset.labels)
+    criterion = build_criterion(checkpoint.description.config, settings.criterion)
     factors = balance(criterion, folder, plan)
     return Loop(
         fabric=fabric,
         trainee=Trainee(network, optimizer, average, criterion.to(fabric.device)),
-        examples=Examples(dataset, plan.tasks, settings, checkpoint.preprocessing, texts, factors),
+        examples=Examples(
+            dataset, plan.tasks, settings, checkpoint.description.preprocessing, texts, factors
+        ),
         validation=plan.validation,
-        checkpoint=checkpoint,
+        description=checkpoint.description,
         folder=folder,
         settings=settings,
     )

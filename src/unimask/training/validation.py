@@ -1,12 +1,10 @@
 """Validation of the averaged weights with the public predictor."""
 
-from dataclasses import replace
-
 import torch
 from PIL import Image
 from torch import Tensor
 
-from unimask.checkpoints import Checkpoint
+from unimask.checkpoints import ModelDescription
 from unimask.datasets import Dataset
 from unimask.datasets.ground_truth import ground_truth_result
 from unimask.evaluation import evaluate_predictor
@@ -27,13 +25,13 @@ SAMPLES = 4
 
 
 def predictor_of(
-    checkpoint: Checkpoint, state: dict[str, Tensor], device: torch.device, name: str
+    description: ModelDescription, state: dict[str, Tensor], device: torch.device, name: str
 ) -> Predictor:
     """Build a predictor from a run's weights."""
-    network = build_segmenter(checkpoint.config)
+    network = build_segmenter(description.config)
     network.load_state_dict(state)
     network = network.to(device).eval().requires_grad_(False)
-    return Predictor(network, replace(checkpoint, state=dict(state)), name)
+    return Predictor(network, description, name)
 
 
 def validate(

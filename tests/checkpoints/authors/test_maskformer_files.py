@@ -55,7 +55,7 @@ def test_authors_files_round_trip(tmp_path, config):
     expected = config
     if config.backbone.kind == "swin":  # whose drop path is in no tensor
         expected = replace(config, backbone=replace(config.backbone, drop_path=0.3))
-    assert predictor.checkpoint.config == expected
+    assert predictor.description.config == expected
     network = build_segmenter(config).eval()
     network.load_state_dict(random_state(config))
     pixel_values = torch.randn(1, 3, 64, 96)
@@ -76,18 +76,18 @@ def test_names_of_first_releases_are_read(tmp_path, config):
     write_pickle(tmp_path / "new.pkl", state)
     write_pickle(tmp_path / "old.pkl", old)
     new, old = (read_authors(tmp_path / name)[0] for name in ("new.pkl", "old.pkl"))
-    assert new.config == old.config
+    assert new.description.config == old.description.config
     assert all(torch.equal(new.state[name], old.state[name]) for name in new.state)
 
 
 def test_published_files_determine_labels_and_test_settings(tmp_path):
     config = replace(CONFIGS["an encoder as wide as the decoder"], num_classes=133)
     write_pickle(tmp_path / "model_final_6f60dc.pkl", theirs(config))
-    checkpoint = unimask.load(tmp_path / "model_final_6f60dc.pkl", device="cpu").checkpoint
-    assert checkpoint.labels.names[0] == "person" and sum(checkpoint.labels.is_thing) == 80
-    assert checkpoint.tasks == ("panoptic", "instance", "semantic")
-    assert checkpoint.preprocessing.size_divisor == 1
-    rules = checkpoint.postprocessing
+    description = unimask.load(tmp_path / "model_final_6f60dc.pkl", device="cpu").description
+    assert description.labels.names[0] == "person" and sum(description.labels.is_thing) == 80
+    assert description.tasks == ("panoptic", "instance", "semantic")
+    assert description.preprocessing.size_divisor == 1
+    rules = description.postprocessing
     assert (rules.uncertain_pixels, rules.resize, rules.object_threshold) == (
         "winner", "masks", 0.8,
     )  # fmt: skip
@@ -100,8 +100,8 @@ def test_baselines_support_only_semantic_segmentation(tmp_path, name):
     write_pickle(file, theirs(config))
     predictor = unimask.load(file, device="cpu")
     assert predictor.tasks == ("semantic",) and predictor.labels[6] == "road, route"
-    assert predictor.checkpoint.postprocessing.resize == "masks"  # which are scores there
-    assert predictor.checkpoint.preprocessing.size_divisor == 4
+    assert predictor.description.postprocessing.resize == "masks"  # which are scores there
+    assert predictor.description.preprocessing.size_divisor == 4
 
 
 @pytest.mark.parametrize(("size", "share"), [((63, 75), 1.0), ((254, 337), 0.98)])

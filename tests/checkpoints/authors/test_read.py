@@ -111,7 +111,7 @@ def test_authors_files_round_trip(tmp_path, config, name):
     backbone = config.backbone
     if isinstance(backbone, SwinConfig):
         backbone = replace(backbone, drop_path=SwinConfig().drop_path)
-    assert predictor.checkpoint.config == replace(config, backbone=backbone, text=None)
+    assert predictor.description.config == replace(config, backbone=backbone, text=None)
     network = build_segmenter(config).eval()
     network.load_state_dict(random_state(config))
     pixel_values = torch.randn(1, 3, 64, 96)
@@ -148,8 +148,8 @@ def test_dilations_are_inferred_from_the_file_name_or_refused(tmp_path):
     state = random_state(DINAT)
     named = to_theirs(state, select_rules(DINAT))
     write_pickle(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth", named)
-    actual, _ = read_authors(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth")
-    assert actual.config == DINAT
+    found, _ = read_authors(tmp_path / "150_16_dinat_l_oneformer_coco_100ep.pth")
+    assert found.description.config == DINAT
     large = infer_segmenter(named, Path("1280x1280_250_16_dinat_l_oneformer_ade20k_160k.pth"))
     assert large.backbone.dilations[0] == (1, 28, 1)
     for name in ("model.pth", "dinat_cityscapes.pth"):  # Cityscapes' has neighbourhoods of 7
@@ -181,8 +181,8 @@ def test_labels_tasks_and_rules_follow_from_file_and_classes(tmp_path):
     predictor = unimask.load(folder / "model.pkl", device="cpu")  # no warning
     assert predictor.labels[6] == "road, route" and sum(predictor.is_thing) == 100
     assert predictor.tasks == ("semantic",)
-    assert predictor.checkpoint.postprocessing.resize == "scores"
-    assert predictor.checkpoint.preprocessing.shortest_edge == 512
+    assert predictor.description.postprocessing.resize == "scores"
+    assert predictor.description.preprocessing.shortest_edge == 512
 
 
 def test_assumptions_are_reported(tmp_path):

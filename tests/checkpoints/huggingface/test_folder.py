@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY_RESNET, TINY_SWIN, tiny_checkpoint
+from conftest import TINY_RESNET, TINY_SWIN, described, tiny_checkpoint
 from huggingface_hub import save_torch_state_dict
 from safetensors.torch import load_file, save_file
 
@@ -81,17 +81,17 @@ def test_folders_of_earlier_releases_that_call_group_norm_a_mask2former_load_her
     assert config["model_type"] == "mask2former"
     config["unimask"] |= {"norm": "group", "num_points": 4}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    actual = read_huggingface(tmp_path)
-    assert actual.config == TINY_RESNET
-    assert all(torch.equal(actual.state[name], tensor) for name, tensor in expected.items())
+    found = read_huggingface(tmp_path)
+    assert found.description.config == TINY_RESNET
+    assert all(torch.equal(found.state[name], tensor) for name, tensor in expected.items())
 
 
 def test_folders_store_category_ids(tmp_path):
     labels = LabelSet(("nucleus", "background"), (True, False), category_ids=(17, 3))
-    write_huggingface(tmp_path, replace(tiny_checkpoint(), labels=labels))
-    assert read_huggingface(tmp_path).labels.category_ids == (17, 3)
+    write_huggingface(tmp_path, described(tiny_checkpoint(), labels=labels))
+    assert read_huggingface(tmp_path).description.labels.category_ids == (17, 3)
     write_huggingface(tmp_path, tiny_checkpoint())
-    assert read_huggingface(tmp_path).labels.category_ids == ()
+    assert read_huggingface(tmp_path).description.labels.category_ids == ()
 
 
 ODD = (3, {}, "", "panoptic", [[], []], [7, "a"], [1], [2**64, 1], [None, 7], [[1, 2], True])

@@ -62,7 +62,7 @@ def test_own_schema_round_trips(name, tmp_path):
     write_huggingface(tmp_path, checkpoint)
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "unimask"
     again = read_huggingface(tmp_path)
-    assert again.config == checkpoint.config
+    assert again.description.config == checkpoint.description.config
     assert again.state.keys() == checkpoint.state.keys()
     for key, tensor in again.state.items():
         assert torch.equal(tensor, checkpoint.state[key])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY_MASKFORMER, TINY_ONEFORMER, TINY_RESNET, tiny_checkpoint
+from conftest import TINY_MASKFORMER, TINY_ONEFORMER, TINY_RESNET, described, tiny_checkpoint
 from modeling.backbones.test_timm import Whole, timm  # noqa: F401  (a fixture)
 from safetensors.torch import save_file
 
@@ -33,15 +33,18 @@ def whole_model():
 def test_folders_round_trip(tmp_path, family, channels):
     backbone = replace(PYRAMID, in_channels=channels)
     checkpoint = tiny_checkpoint(replace(FAMILIES[family], backbone=backbone))
-    rules = checkpoint.preprocessing.with_channels(channels)
-    write_huggingface(tmp_path, replace(checkpoint, preprocessing=rules))
-    config = json.loads((tmp_path / "config.json").read_text())
-    assert config["model_type"] == "unimask"
-    assert config["backbone_config"] == {
+    rules = checkpoint.description.preprocessing.with_channels(channels)
+    write_huggingface(tmp_path, described(checkpoint, preprocessing=rules))
+    told = json.loads((tmp_path / "config.json").read_text())
+    assert told["model_type"] == "unimask"
+    assert told["backbone_config"] == {
         "model_type": "timm_backbone", "backbone": "pyramid", "num_channels": channels,
     }  # fmt: skip
     again = read_huggingface(tmp_path)
-    assert again.config == checkpoint.config and again.preprocessing == rules
+    assert (
+        again.description.config == checkpoint.description.config
+        and again.description.preprocessing == rules
+    )
     assert again.state.keys() == checkpoint.state.keys()
     assert all(torch.equal(again.state[name], t) for name, t in checkpoint.state.items())
 
@@ -94,7 +97,7 @@ def test_images_are_normalised_as_the_weights_require():
     predictor = unimask.build(
         "mask2former-nano", labels=("a",), backbone="timm:pyramid.tagged", channels=4, device="cpu"
     )
-    assert predictor.checkpoint.preprocessing.mean == (127.5, 63.75, 0.0, 63.75)
+    assert predictor.description.preprocessing.mean == (127.5, 63.75, 0.0, 63.75)
 
 
 def test_unknown_timm_weights_are_one_line_errors(monkeypatch):

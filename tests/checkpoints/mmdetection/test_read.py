@@ -71,7 +71,7 @@ def test_the_same_network_is_read_from_both_releases(tmp_path, name, named):
     expected = tiny_checkpoint(config)
     assert checkpoint.state.keys() == expected.state.keys()
     assert all(torch.equal(checkpoint.state[n], v) for n, v in expected.state.items())
-    queries = checkpoint.config.transformer_decoder
+    queries = checkpoint.description.config.transformer_decoder
     assert (queries.num_heads, queries.num_layers, queries.num_queries, queries.ffn_dim) == (
         config.transformer_decoder.num_heads, 3, 12, 32
     )  # fmt: skip
@@ -184,11 +184,15 @@ def test_published_files_follow_their_configurations(tmp_path):
     padded_names = [f" {name}" for name in names]
     torch.save({"state_dict": state, "meta": {"CLASSES": padded_names}}, path)
     checkpoint, assumed = read_authors(path)
-    assert assumed is None and checkpoint.labels == known_labels("coco_panoptic")
-    assert checkpoint.preprocessing.size_divisor == 1  # DetDataPreprocessor(pad_size_divisor=1)
-    assert checkpoint.preprocessing.longest_edge == 1333
-    assert checkpoint.postprocessing.uncertain_pixels == "winner"  # filter_low_score=False
-    assert checkpoint.tasks == ("panoptic", "instance", "semantic")
+    assert assumed is None and checkpoint.description.labels == known_labels("coco_panoptic")
+    assert (
+        checkpoint.description.preprocessing.size_divisor == 1
+    )  # DetDataPreprocessor(pad_size_divisor=1)
+    assert checkpoint.description.preprocessing.longest_edge == 1333
+    assert (
+        checkpoint.description.postprocessing.uncertain_pixels == "winner"
+    )  # filter_low_score=False
+    assert checkpoint.description.tasks == ("panoptic", "instance", "semantic")
 
 
 def test_published_file_names_determine_classes(tmp_path):
@@ -200,7 +204,7 @@ def test_published_file_names_determine_classes(tmp_path):
     torch.save({"state_dict": state}, path)
     predictor = unimask.load(path, device="cpu")
     assert predictor.labels == known_labels("coco_panoptic").names
-    assert predictor.checkpoint.preprocessing.size_divisor == 32
+    assert predictor.description.preprocessing.size_divisor == 32
 
 
 def test_heads_of_a_maskformer_are_those_of_its_configuration(tmp_path):
@@ -209,7 +213,7 @@ def test_heads_of_a_maskformer_are_those_of_its_configuration(tmp_path):
     text = "model = dict(backbone=dict(num_heads=[1, 2]), panoptic_head=dict(num_heads=4, x=4))"
     torch.save({"state_dict": theirs(config), "meta": {"cfg": text}}, path)
     checkpoint, _ = read_authors(path)
-    assert checkpoint.config.transformer_decoder.num_heads == 4
+    assert checkpoint.description.config.transformer_decoder.num_heads == 4
 
 
 SPOILED = {

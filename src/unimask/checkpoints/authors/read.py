@@ -11,7 +11,7 @@ from unimask.checkpoints.authors.mask2former_names import (
     modernize_name,
 )
 from unimask.checkpoints.authors.recognition import find_publication_by_size
-from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.checkpoint import Checkpoint, ModelDescription
 from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.files.tensors import read_tensors_and_rest
 from unimask.checkpoints.keymap import Rules, to_ours
@@ -50,15 +50,14 @@ def read_authors(path: Path) -> tuple[Checkpoint, str | None]:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     publication, assumed = find_publication_by_size(config, path)
-    checkpoint = Checkpoint(
+    description = ModelDescription(
         config=config,
-        state=state,
         labels=publication.label_set(config.num_classes),
         tasks=publication.tasks,
         preprocessing=publication.preprocessing(config),
         postprocessing=publication.postprocessing(config),
     )
-    return checkpoint, assumed
+    return Checkpoint(description, state), assumed
 
 
 def select_rules(config: SegmenterConfig) -> Rules:

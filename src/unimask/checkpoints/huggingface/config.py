@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from unimask.checkpoints.checkpoint import ModelDescription
 from unimask.checkpoints.config_validation import check_postprocessing, check_preprocessing
 from unimask.checkpoints.huggingface.backbones import (
     check_options,
@@ -231,28 +232,23 @@ def lists_to_tuples(values: Json) -> Json:
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
 
 
-def write_config(
-    architecture: SegmenterConfig,
-    labels: LabelSet,
-    tasks: tuple[Task, ...],
-    preprocessing: PreprocessingConfig,
-    postprocessing: PostprocessingConfig,
-) -> Json:
+def write_config(model: ModelDescription) -> Json:
     """Build the content of config.json."""
-    _, decoders, more = write_decoders(architecture)
+    labels, backbone = model.labels, model.config.backbone
+    _, decoders, more = write_decoders(model.config)
     own_values = {
         "is_thing": list(labels.is_thing),
         **({"colours": [write_colour(c) for c in labels.colours]} if labels.colours else {}),
         **({"category_ids": list(labels.category_ids)} if labels.category_ids else {}),
-        "tasks": list(tasks),
+        "tasks": list(model.tasks),
         **more,
-        "preprocessing": asdict(preprocessing),
-        "postprocessing": asdict(postprocessing),
-        **own_backbone_values(architecture.backbone),
+        "preprocessing": asdict(model.preprocessing),
+        "postprocessing": asdict(model.postprocessing),
+        **own_backbone_values(backbone),
     }
     return {
         **decoders,
-        "backbone_config": write_backbone(architecture.backbone),
+        "backbone_config": write_backbone(backbone),
         "id2label": {str(index): name for index, name in enumerate(labels.names)},
         "label2id": {name: index for index, name in enumerate(labels.names)},
         "unimask": own_values,

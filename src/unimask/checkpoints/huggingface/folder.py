@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from unimask.checkpoints.authors.recognition import find_publication_by_names
-from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.checkpoint import Checkpoint, ModelDescription
 from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.files.tensors import read_safetensors, read_tensors
 from unimask.checkpoints.huggingface.backbone_names import BACKBONES
@@ -87,14 +87,14 @@ def read_huggingface(folder: Path, preprocessing: Preprocessing = "authors") -> 
         read = read_literal_preprocessing if preprocessing == "hub" else read_preprocessing
         preprocessing_config = read(config, preprocessor, default)
         check_normalisation(architecture, preprocessing_config)
-        return Checkpoint(
+        description = ModelDescription(
             config=architecture,
-            state=state,
             labels=read_labels(config, publication),
             tasks=read_tasks(config, publication),
             preprocessing=preprocessing_config,
             postprocessing=read_postprocessing(config, publication.postprocessing(architecture)),
         )
+    return Checkpoint(description, state)
 
 
 @contextmanager
@@ -194,14 +194,8 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, overwrite: bool =
         OutputError: The folder holds other files, or cannot be written to.
     """
     new_file = overwriting_writer(folder) if overwrite else recorded_writer(folder)
-    config = write_config(
-        checkpoint.config,
-        checkpoint.labels,
-        checkpoint.tasks,
-        checkpoint.preprocessing,
-        checkpoint.postprocessing,
-    )
-    schema, _, _ = write_decoders(checkpoint.config)
+    description = checkpoint.description
+    schema, _, _ = write_decoders(description.config)
     state = to_theirs(checkpoint.state, select_rules(schema))
     with new_file("model.safetensors") as path:
         path.touch()
@@ -212,9 +206,9 @@ def write_huggingface(folder: Path, checkpoint: Checkpoint, *, overwrite: bool =
             raise OSError(one_line(error)) from error
         path.chmod(mode)  # safetensors creates files that only their owner may read
     with new_file("config.json") as path:
-        path.write_text(json.dumps(config, indent=2) + "\n")
+        path.write_text(json.dumps(write_config(description), indent=2) + "\n")
     with new_file("preprocessor_config.json") as path:
-        path.write_text(json.dumps(write_preprocessor(checkpoint.preprocessing), indent=2) + "\n")
+        path.write_text(json.dumps(write_preprocessor(description.preprocessing), indent=2) + "\n")
 
 
 def recorded_writer(folder: Path) -> FileWriter:

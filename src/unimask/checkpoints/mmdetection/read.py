@@ -18,7 +18,7 @@ from unimask.checkpoints.authors.recognition import (
     find_publication_by_size,
 )
 from unimask.checkpoints.backbone_shapes import State, count_modules, infer_backbone, tensor_shape
-from unimask.checkpoints.checkpoint import Checkpoint
+from unimask.checkpoints.checkpoint import Checkpoint, ModelDescription
 from unimask.checkpoints.config_validation import expected_tensors
 from unimask.checkpoints.keymap import Rules, to_ours, to_theirs
 from unimask.checkpoints.mask2former_shapes import NUM_POINTS, infer_num_heads
@@ -100,9 +100,8 @@ def read_mmdetection(
     preprocessing = publication.preprocessing(config)
     if isinstance(config.transformer_decoder, StandardDecoderConfig):
         preprocessing = replace(preprocessing, size_divisor=1)
-    checkpoint = Checkpoint(
+    description = ModelDescription(
         config=config,
-        state={name: reorder_merged_patches(name, value) for name, value in renamed.items()},
         labels=LabelSet(
             names or labels.names,
             things or labels.is_thing,
@@ -112,7 +111,8 @@ def read_mmdetection(
         preprocessing=preprocessing,
         postprocessing=publication.postprocessing(config),
     )
-    return checkpoint, assumed
+    state = {name: reorder_merged_patches(name, value) for name, value in renamed.items()}
+    return Checkpoint(description, state), assumed
 
 
 def find_config_text(meta: object) -> str:

@@ -84,7 +84,7 @@ def entry(mask: dict, label: int) -> dict:
 
 def read_objects(entries: list[dict]) -> Objects:
     """Read entries of `generate` as objects."""
-    return Objects.of_masks(
+    return Objects.from_masks(
         [RunLength.from_coco(one["segmentation"]) for one in entries],
         np.array([one["category_id"] for one in entries], np.int64),
         scores=[one.get("score", 1.0) for one in entries],

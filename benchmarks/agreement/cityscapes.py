@@ -23,7 +23,7 @@ from PIL import Image
 
 from unimask.datasets import open_dataset
 from unimask.datasets.maps.cityscapes import RAW_IDS
-from unimask.evaluation.scorers import scorer_for
+from unimask.evaluation.scorers import build_scorer
 from unimask.formats.run_length import RunLength
 from unimask.label_sets import known_labels
 from unimask.results import Result, Segment
@@ -113,7 +113,7 @@ def write_case(folder: Path, seed: int) -> list[list[tuple[np.ndarray, int, floa
 def our_scores(folder: Path, images: list) -> dict[str, float | None]:
     """Score the same through our reader: the average, and each class."""
     dataset = open_dataset(folder, "val")
-    scorer = scorer_for("instance", LABELS, ap="cityscapes")
+    scorer = build_scorer("instance", LABELS, ap="cityscapes")
     for index, found in enumerate(images):
         segments = tuple(
             Segment.of(

@@ -104,7 +104,7 @@ def main() -> None:
     )
     minutes = (time.perf_counter() - start) / 60
     dataset = open_dataset(arguments.out / "data", "val")
-    scores = evaluate_predictor(run.predictor, dataset, task="panoptic", least_area=LEAST_AREA)
+    scores = evaluate_predictor(run.predictor, dataset, task="panoptic", min_area=LEAST_AREA)
     print(f"{arguments.steps} steps in {minutes:.0f} minutes")
     print(json.dumps({"least_area": LEAST_AREA, **scores["metrics"]}, indent=2))  # type: ignore[dict-item]
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import unimask
 from unimask.datasets import open_dataset
-from unimask.evaluation.answers import Predictions
 from unimask.evaluation.evaluate import score
+from unimask.evaluation.result_providers import Predictions
 from unimask.evaluation.scorers import SemanticScorer
 from unimask.formats.atomic import atomic_path
 from unimask.training import train
@@ -62,7 +62,7 @@ def judged(data: Path, weights: Path) -> dict[str, object]:
     answers = Predictions(predictor, dataset, "semantic")
     scorer = SemanticScorer(answers.labels)
     scores: dict[str, float | None] = score(answers, scorer, None, None)["metrics"]  # type: ignore[assignment]
-    commonest = scorer.iou.commonest() or ("", 100.0)
+    commonest = scorer.iou.most_frequent_class() or ("", 100.0)
     return {
         "images": len(dataset),
         "mIoU": scores["mIoU"],

@@ -63,7 +63,8 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
     assert code == 0 and "Things" in printed and "nucleus" in printed
     report = json.loads(target.read_text())
     assert report["images"] == 2 and set(report) == {
-        "generator", "task", "data", "about", "split", "images", "metrics", "per_class", "notes",
+        "generator", "task", "data", "description", "split", "images", "metrics", "per_class",
+        "notes",
     }  # fmt: skip
 
 

@@ -1,5 +1,5 @@
 from unimask.cli.score_tables import score_tables
-from unimask.metrics.absent import absent_in_words
+from unimask.metrics.absent import describe_absent
 
 PER_CLASS = {
     "cat": {"AP": 12.5, "APs": None},
@@ -11,6 +11,6 @@ PER_CLASS = {
 
 def test_the_terminal_has_no_rows_of_dashes():
     table, line = score_tables({}, PER_CLASS)
-    assert table.row_count == 2 and line == absent_in_words(["zebra", "kite"], 4)
-    assert score_tables({}, {"cat": {"AP": None}}) == [absent_in_words(["cat"], 1)]
+    assert table.row_count == 2 and line == describe_absent(["zebra", "kite"], 4)
+    assert score_tables({}, {"cat": {"AP": None}}) == [describe_absent(["cat"], 1)]
     assert [type(part) for part in score_tables({}, {"cat": {"AP": 1.0}})] == [type(table)]

@@ -119,7 +119,7 @@ def test_a_missing_panoptic_score_is_explained(predictor, discs):
     unsure = Predictor(predictor.network, with_threshold(predictor.description, 1.0), "unsure")
     (note,) = unimask.evaluate(discs, unsure, task="panoptic")["notes"]
     assert note.startswith(
-        "nothing was found: queries less sure of their class than 1 are left out"
+        "the model predicts no segments: queries with a class score below 1 and masks"
     )
     sure = Predictor(predictor.network, with_threshold(predictor.description, 0.0), "sure")
     assert not unimask.evaluate(discs, sure, task="panoptic")["notes"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unimask.errors import DataError
-from unimask.evaluation.classes import classes_in_common
+from unimask.evaluation.classes import match_model_classes
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 from unimask.results import Result, Segment
@@ -16,7 +16,7 @@ STREET = LabelSet(("road", "person", "sky", "car"), (False, True, False, True))
 
 def matched(model, data, task):
     predictor = SimpleNamespace(name="model", description=SimpleNamespace(labels=model))
-    return classes_in_common(predictor, SimpleNamespace(labels=data), task)
+    return match_model_classes(predictor, SimpleNamespace(labels=data), task)
 
 
 def result_of(labels, task):
@@ -31,7 +31,7 @@ def result_of(labels, task):
 
 def test_equal_classes_are_left_as_they_are():
     result = result_of(STREET, "panoptic")
-    assert matched(STREET, STREET, "panoptic").renumber(result) is result
+    assert matched(STREET, STREET, "panoptic").map_result(result) is result
 
 
 def test_classes_nobody_named_take_the_models_names():
@@ -44,7 +44,7 @@ def test_classes_nobody_named_take_the_models_names():
 def test_another_order_is_renumbered_by_name(task):
     model = LabelSet(STREET.names[::-1], STREET.is_thing[::-1])
     classes = matched(model, STREET, task)
-    found = classes.renumber(result_of(model, task))
+    found = classes.map_result(result_of(model, task))
     assert found.labels == STREET and not classes.notes()
     assert [segment.label for segment in found.segments] == list(model.names)
     assert found.label_ids.tolist() == [3, 2, 1, 0]
@@ -54,7 +54,7 @@ def test_another_order_is_renumbered_by_name(task):
 def test_a_model_of_things_is_judged_on_data_that_has_stuff_too():
     """Published models of Cityscapes' instances know 8 classes, its labels 19."""
     model = LabelSet(("person", "car"), (True, True))
-    found = matched(model, STREET, "instance").renumber(result_of(model, "instance"))
+    found = matched(model, STREET, "instance").map_result(result_of(model, "instance"))
     assert found.label_ids.tolist() == [1, 3]
 
 
@@ -62,10 +62,10 @@ def test_a_model_of_more_classes_is_judged_on_those_of_the_data():
     """Models of COCO's 133 panoptic classes on lists of its 80 things."""
     data = LabelSet(("car", "person", "background"), (True, True, False))
     classes = matched(STREET, data, "instance")
-    found = classes.renumber(result_of(STREET, "instance"))
+    found = classes.map_result(result_of(STREET, "instance"))
     assert found.label_ids.tolist() == [1, 0]
     assert classes.notes() == [
-        "2 of the model's classes are none of the data's, and are left out: road, sky"
+        "2 of the model's classes are not in the dataset and are ignored: road, sky"
     ]
 
 

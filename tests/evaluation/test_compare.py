@@ -16,8 +16,8 @@ from unimask.datasets import Sample
 from unimask.errors import TaskError
 from unimask.evaluation import compare
 from unimask.evaluation.bootstrap import paired_bootstrap
-from unimask.evaluation.pooling import matched_pool, pool_of
-from unimask.evaluation.scorers import scorer_for
+from unimask.evaluation.pooling import build_pool, matched_pool
+from unimask.evaluation.scorers import build_scorer
 from unimask.formats.run_length import RunLength
 from unimask.metrics import MatchedPrecision
 from unimask.results import Result, Segment
@@ -51,15 +51,15 @@ def draw(task, seed):
 @given(seeds=st.lists(st.integers(0, 999), min_size=1, max_size=5, unique=True), draws=st.data())
 def test_pooled_scores_are_those_of_images_given_so_often(task, seeds, draws):
     times = np.array([draws.draw(st.integers(0, 3)) for _ in seeds])
-    parts, whole = [], scorer_for(task, NUCLEI)
+    parts, whole = [], build_scorer(task, NUCLEI)
     for seed, count in zip(seeds, times.tolist(), strict=True):
-        part = scorer_for(task, NUCLEI)
+        part = build_scorer(task, NUCLEI)
         part.add(*draw(task, seed))
         parts.append(part)
         for _ in range(count):
             whole.add(*draw(task, seed))
     expected = whole.metrics()
-    for name, value in pool_of(parts)(times).items():
+    for name, value in build_pool(parts)(times).items():
         assert value == (None if expected[name] is None else pytest.approx(expected[name])), name
 
 
@@ -84,7 +84,7 @@ def test_intervals_are_those_of_scipy():
     width = known.high - known.low
     assert found.low == pytest.approx(known.low, abs=0.05 * width)
     assert found.high == pytest.approx(known.high, abs=0.05 * width)
-    assert found.sure and found.wins > 0.9
+    assert found.is_significant and found.win_rate > 0.9
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_model_is_as_good_as_itself(discs, models, task):
     found = compare(models[0], models[0], discs, task=task, resamples=20)
     assert found.images == 2 and len(set(found.names)) == 2
     for score in found.scores.values():
-        assert score.change in (0, None) and not score.sure
+        assert score.change in (0, None) and not score.is_significant
     alone = unimask.evaluate(discs, models[0], task=task)["metrics"]
     for name, score in found.scores.items():
         assert score.first == (None if alone[name] is None else pytest.approx(alone[name]))

@@ -12,8 +12,8 @@ from unimask.datasets import Sample
 from unimask.evaluation.confusion import Confusion
 from unimask.evaluation.gallery import Gallery
 from unimask.evaluation.page import Page, write_page
-from unimask.evaluation.scorers import scorer_for
-from unimask.evaluation.watch import Watch, curves_of
+from unimask.evaluation.page_collector import PageCollector, precision_recall_curves
+from unimask.evaluation.scorers import build_scorer
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 from unimask.results import Result, Segment
@@ -77,7 +77,7 @@ def test_semantic_confusion_counts_pixels():
 
 
 def test_the_gallery_keeps_the_best_and_the_worst():
-    gallery = Gallery(LABELS, each=2)
+    gallery = Gallery(LABELS, images_per_end=2)
     for score in (50, 10, 90, 30, 70, 20):
         gallery.add(
             prediction("instance", (LEFT, 0, 0.9)), truth((LEFT, 0), name=f"{score}.png"), score
@@ -87,13 +87,13 @@ def test_the_gallery_keeps_the_best_and_the_worst():
 
 
 def test_few_images_are_halved():
-    few = Gallery(LABELS, each=3)
+    few = Gallery(LABELS, images_per_end=3)
     assert not few.best and not few.worst
     for score in (50, 10, 0, 20, 0):
         few.add(prediction("instance"), truth((LEFT, 0), name=f"{score}.png"), score)
     assert [shown.score for shown in few.best] == [50, 20, 10]
     assert [shown.score for shown in few.worst] == [0, 0]
-    one = Gallery(LABELS, each=3)
+    one = Gallery(LABELS, images_per_end=3)
     one.add(prediction("instance"), truth((LEFT, 0)), 0)
     assert len(one.best) == 1 and not one.worst
 
@@ -126,7 +126,7 @@ class Reader(HTMLParser):
 @pytest.mark.parametrize("task", ["instance", "panoptic", "semantic"])
 def test_the_page_is_one_whole_file(tmp_path, task):
     labels = LabelSet(("cat", "<script>dog", "ground"), LABELS.is_thing)
-    watch, scorer = Watch(labels, task), scorer_for(task, labels)
+    watch, scorer = PageCollector(labels, task), build_scorer(task, labels)
     found = prediction(task, (LEFT, 0, 0.9), (RIGHT, 0, 0.7), (LOW, 2, 0.8))
     sample = truth((LEFT, 0), (RIGHT, 1), (LOW, 2), name="<b>.png")
     for taker in (watch, scorer):
@@ -134,11 +134,11 @@ def test_the_page_is_one_whole_file(tmp_path, task):
     path = tmp_path / "page.html"
     page = Page(
         title="nuclei & co",
-        of="1 image",
+        description="1 image",
         metrics=scorer.metrics(),
         per_class=scorer.per_class(),
         notes=["a note"],
-        curves=curves_of(scorer),
+        curves=precision_recall_curves(scorer),
         confusion=watch.confusion.counts,
         labels=labels,
         best=watch.gallery.best,
@@ -154,15 +154,15 @@ def test_the_page_is_one_whole_file(tmp_path, task):
 
 
 def test_a_image_without_a_score_is_not_shown():
-    watch = Watch(NUCLEI, "semantic")
+    watch = PageCollector(NUCLEI, "semantic")
     watch.add(Result("semantic", SIZE, NUCLEI, ()), truth())
     assert not watch.gallery.best and not watch.confusion.counts.any()
 
 
 def test_curves_are_those_of_the_classes_that_occur():
-    scorer = scorer_for("instance", LABELS)
+    scorer = build_scorer("instance", LABELS)
     scorer.add(prediction("instance", (LEFT, 0, 0.9)), truth((LEFT, 0), (RIGHT, 0)))
-    curves = curves_of(scorer)
+    curves = precision_recall_curves(scorer)
     assert list(curves) == ["IoU 0.5", "IoU 0.75", "IoU 0.9", "mean of all"]
     assert curves["IoU 0.5"][:51] == pytest.approx(1) and not curves["IoU 0.5"][51:].any()
-    assert curves_of(scorer_for("panoptic", LABELS)) == {}
+    assert precision_recall_curves(build_scorer("panoptic", LABELS)) == {}

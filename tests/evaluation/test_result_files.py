@@ -363,7 +363,7 @@ def test_where_nothing_tells_the_numbering_it_is_asked_for(tmp_path):
         assert report["metrics"]["AP"] == pytest.approx(50)
     with pytest.raises(SettingsError, match="choose data or labels"):
         evaluate(tmp_path / "data", results=path, split=None, categories="names")
-    with pytest.raises(SettingsError, match="goes with results"):
+    with pytest.raises(SettingsError, match="applies only to results"):
         evaluate(tmp_path / "data", "nuclei", categories="data")
 
 

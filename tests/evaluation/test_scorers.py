@@ -7,7 +7,7 @@ import pytest
 
 from unimask.datasets import Sample
 from unimask.errors import SettingsError
-from unimask.evaluation.scorers import scorer_for
+from unimask.evaluation.scorers import build_scorer
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 from unimask.results import Result, Segment
@@ -55,7 +55,7 @@ NESTED = sample_of({1: OUTER, 3: LONE}, {2: INNER}, label_ids=[0, 0, 1])
 
 
 def test_nested_objects_are_both_found():
-    scorer = scorer_for("instance", LABELS)
+    scorer = build_scorer("instance", LABELS)
     scorer.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
     scores = scorer.metrics()
     assert [scores["AP"], scores["AR100"]] == pytest.approx([100, 100])
@@ -66,7 +66,7 @@ def test_nested_objects_are_both_found():
 
 
 def test_all_scores_make_the_curve_but_only_sure_objects_match():
-    scorer = scorer_for("instance", LABELS)
+    scorer = build_scorer("instance", LABELS)
     single = sample_of({1: OUTER}, label_ids=[0])
     scorer.add(result_of("instance", (OUTER, 0, 0.9), (LONE, 0, 0.2), (INNER, 1, 0.1)), single)
     assert scorer.metrics()["AP"] == pytest.approx(100)
@@ -76,14 +76,14 @@ def test_all_scores_make_the_curve_but_only_sure_objects_match():
 
 def test_crowds_are_wrong_nowhere():
     crowd = sample_of({1: OUTER, 2: LONE}, label_ids=[0, 0], crowds=(1,))
-    scorer = scorer_for("instance", LABELS)
+    scorer = build_scorer("instance", LABELS)
     scorer.add(result_of("instance", (INNER, 0, 0.9), (LONE, 0, 0.8)), crowd)
     assert scorer.metrics()["AP"] == pytest.approx(100)
 
 
 @pytest.mark.parametrize("most", [1, 2, 100, 1000])
 def test_the_number_of_detections_names_the_recall(most):
-    scorer = scorer_for("instance", LABELS, max_detections=most)
+    scorer = build_scorer("instance", LABELS, max_detections=most)
     scorer.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
     expected = 75 if most == 1 else 100  # one cat of two, the dog
     assert scorer.metrics()[f"AR{most}"] == pytest.approx(expected)
@@ -91,29 +91,29 @@ def test_the_number_of_detections_names_the_recall(most):
 
 
 def test_where_truth_overlaps_the_smaller_object_has_the_pixel():
-    panoptic = scorer_for("panoptic", LABELS)
+    panoptic = build_scorer("panoptic", LABELS)
     found = result_of("panoptic", (OUTER & ~INNER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7))
     panoptic.add(found, NESTED)
     assert panoptic.metrics()["PQ"] == 100
     assert "1 images have objects that overlap" in panoptic.notes()[0]
-    semantic = scorer_for("semantic", LABELS)
+    semantic = build_scorer("semantic", LABELS)
     semantic.add(result_of("semantic", (OUTER, 0, None), (LONE, 1, None)), NESTED)
     assert semantic.metrics()["mIoU"] == 100
     overlaps, baseline = semantic.notes()
     assert overlaps == panoptic.notes()[0]
-    assert baseline.startswith("answering cat, the commonest class, everywhere gives mIoU ")
+    assert baseline.startswith("predicting cat, the most frequent class, everywhere gives mIoU ")
 
 
 def test_disjoint_truth_needs_no_note_on_overlaps():
     layers = sample_of({1: OUTER}, {2: LONE}, label_ids=[0, 1])
     for task in ("panoptic", "semantic"):
-        scorer = scorer_for(task, LABELS)
+        scorer = build_scorer(task, LABELS)
         scorer.add(result_of(task, (OUTER, 0, None), (LONE, 1, None)), layers)
         assert not any("overlap" in note for note in scorer.notes())
 
 
 def test_regions_of_one_stuff_are_one_segment():
-    scorer = scorer_for("panoptic", LABELS)
+    scorer = build_scorer("panoptic", LABELS)
     scorer.add(
         result_of("panoptic", (OUTER | LONE, 2, None)),
         sample_of({1: OUTER, 2: LONE}, label_ids=[2, 2]),
@@ -122,11 +122,11 @@ def test_regions_of_one_stuff_are_one_segment():
 
 
 def test_outlines_on_request():
-    instance = scorer_for("instance", LABELS, boundaries=True)
+    instance = build_scorer("instance", LABELS, boundaries=True)
     instance.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
     scores = instance.metrics()
     assert [scores["AP_boundary"], scores["AP_boundary50"]] == pytest.approx([100, 100])
-    semantic = scorer_for("semantic", LABELS, boundaries=True)
+    semantic = build_scorer("semantic", LABELS, boundaries=True)
     ground = ~(OUTER | LONE)
     truth = sample_of({1: OUTER, 2: ground}, label_ids=[0, 2])
     semantic.add(result_of("semantic", (OUTER, 0, None), (ground, 2, None)), truth)
@@ -135,9 +135,9 @@ def test_outlines_on_request():
     assert semantic.per_class()["cat"] == perfect
     assert semantic.per_class()["dog"] == dict.fromkeys(perfect)
     assert semantic.metrics()["HD95"] == 0
-    assert "mBIoU" not in scorer_for("semantic", LABELS).metrics()
+    assert "mBIoU" not in build_scorer("semantic", LABELS).metrics()
 
 
 def test_panoptic_does_not_pass_over_the_wish_for_outlines():
     with pytest.raises(SettingsError, match="choose one of them with --task"):
-        scorer_for("panoptic", LABELS, boundaries=True)
+        build_scorer("panoptic", LABELS, boundaries=True)

@@ -7,8 +7,8 @@ import pytest
 from metrics.beside_pycocotools import their_scores
 
 from unimask.datasets import Sample
-from unimask.evaluation.objects import found_objects, true_objects
-from unimask.evaluation.scorers import scorer_for
+from unimask.evaluation.objects import ground_truth_objects, predicted_objects
+from unimask.evaluation.scorers import build_scorer
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 from unimask.results import Result, Segment
@@ -126,7 +126,7 @@ def scores_of(sample, found):
         ("instance", {"boundaries": True}),
         ("instance", {"ap": "cityscapes"}),
     ):
-        scorer = scorer_for(task, LABELS, **options)
+        scorer = build_scorer(task, LABELS, **options)
         if sample is not None:
             scorer.add(result_of(task, *found), sample)
         prefix = "cityscapes " if "ap" in options else ""
@@ -159,7 +159,9 @@ def test_instances_are_scored_as_by_pycocotools(name):
     """Among them crowds, masks without pixels and classes that the truth or the results lack."""
     pytest.importorskip("pycocotools")
     sample, found, _ = CASES[name]
-    images = [(found_objects(result_of("instance", *found)), true_objects(sample, LABELS))]
+    images = [
+        (predicted_objects(result_of("instance", *found)), ground_truth_objects(sample, LABELS))
+    ]
     precision, recall = their_scores(images, len(LABELS))
     ours = scores_of(sample, found)
     for metric, table in (("AP", precision[..., 0]), ("AR100", recall[..., 0, -1])):

@@ -83,7 +83,7 @@ def random_image(random: np.random.Generator, size=(24, 20), labels: int = 3) ->
     for _ in range(random.integers(0, 4)):
         found.append(blob(random, size))
         found_labels.append(random.integers(labels))
-    predicted = Objects.of_masks(
+    predicted = Objects.from_masks(
         [RunLength.from_mask(mask) for mask in found],
         np.array(found_labels, np.int64),
         scores=random.integers(0, 6, len(found)) / 5,
@@ -91,7 +91,7 @@ def random_image(random: np.random.Generator, size=(24, 20), labels: int = 3) ->
     crowds = random.random(len(truth)) < 0.2
     # Annotated areas are not counted pixels: COCO's come from polygons.
     areas = [mask.sum() * random.choice([1, 1.0, 4, 40, 200]) for mask in truth]
-    true = Objects.of_masks(
+    true = Objects.from_masks(
         [RunLength.from_mask(mask) for mask in truth], true_labels, crowds=crowds, areas=areas
     )
     return predicted, true

@@ -1,4 +1,4 @@
-from unimask.metrics.absent import absent_in_words, split_absent
+from unimask.metrics.absent import describe_absent, split_absent
 
 PER_CLASS = {
     "cat": {"AP": 12.5, "APs": None},
@@ -14,6 +14,6 @@ def test_a_class_with_any_score_keeps_its_row():
 
 
 def test_the_others_are_named_in_one_line():
-    words = absent_in_words(["zebra", "kite"], 4)
+    words = describe_absent(["zebra", "kite"], 4)
     assert words == "2 of 4 classes have no score here: zebra, kite"
-    assert absent_in_words([], 4) == ""
+    assert describe_absent([], 4) == ""

@@ -14,7 +14,7 @@ from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 from unimask.metrics import AveragePrecision, Objects, box_ious, mask_ious
-from unimask.metrics.average_precision import AREAS
+from unimask.metrics.average_precision import AREA_RANGES
 
 LABELS = LabelSet(("cat", "dog", "tree"), (True,) * 3)
 """Of the generated images."""
@@ -31,7 +31,7 @@ def hold_equal(images, kind="segm", most=(1, 10, 100)) -> None:
         assert all(not value for value in ours.compute().values())
         return
     precision, recall = (np.where(table < 0, np.nan, table) for table in theirs)
-    for place, area in enumerate(AREAS):
+    for place, area in enumerate(AREA_RANGES):
         expected = precision[..., place].transpose(2, 0, 1)
         np.testing.assert_allclose(ours.precisions(area), expected, atol=1e-9)
         for column, few in enumerate(most):
@@ -45,7 +45,7 @@ def test_pycocotools_agrees(seed, kind):
     random = np.random.default_rng(seed)
     images = [random_image(random) for _ in range(4)]
     if kind == "bbox":  # whose detections have the areas of their boxes
-        images = [(Objects.of_boxes(p.boxes, p.label_ids, scores=p.scores), t) for p, t in images]
+        images = [(Objects.from_boxes(p.boxes, p.label_ids, scores=p.scores), t) for p, t in images]
     hold_equal(images, kind)
 
 
@@ -59,12 +59,12 @@ def test_any_number_of_detections_counts(seed, most):
         truth.append(blob(random, size))
     found = [np.roll(truth[i % 12], random.integers(-1, 2, 2), (0, 1)) for i in range(350)]
     image = (
-        Objects.of_masks(
+        Objects.from_masks(
             [RunLength.from_mask(mask) for mask in found],
             np.arange(350) % 2,
             scores=random.random(350).round(2),
         ),
-        Objects.of_masks([RunLength.from_mask(mask) for mask in truth], np.arange(12) % 2),
+        Objects.from_masks([RunLength.from_mask(mask) for mask in truth], np.arange(12) % 2),
     )
     hold_equal([image], most=most)
 
@@ -111,10 +111,10 @@ def test_published_tables_are_met_to_their_last_digit(published, kind):
         }
         if kind == "segm":
             masks = [RunLength.from_coco(entry["segmentation"]) for entry in mine]
-            predicted = Objects.of_masks(masks, **rest)
+            predicted = Objects.from_masks(masks, **rest)
         else:
-            predicted = Objects.of_boxes(corners([entry["bbox"] for entry in mine]), **rest)
-        masks = Objects.of_masks(
+            predicted = Objects.from_boxes(corners([entry["bbox"] for entry in mine]), **rest)
+        masks = Objects.from_masks(
             [mask_of(truth.annToRLE(entry)) for entry in true],
             [label_of[entry["category_id"]] for entry in true],
             crowds=[bool(entry["iscrowd"]) for entry in true],
@@ -154,18 +154,18 @@ def test_a_detection_takes_less_than_a_hundred_bytes():
 
 def test_absent_classes_are_none():
     mask = RunLength.from_mask(np.ones((40, 40), bool))
-    none = Objects.of_masks([], [])
+    none = Objects.from_masks([], [])
     precision = AveragePrecision(LABELS)
     assert set(precision.compute().values()) == {None}
     precision.update(none, none)
-    precision.update(Objects.of_masks([mask], [1]), none)
+    precision.update(Objects.from_masks([mask], [1]), none)
     assert set(precision.compute().values()) == {None}
-    precision.update(Objects.of_masks([mask], [0]), Objects.of_masks([mask], [0]))
+    precision.update(Objects.from_masks([mask], [0]), Objects.from_masks([mask], [0]))
     scores = precision.compute()
     assert [scores[name] for name in ("AP", "APm", "AR1")] == pytest.approx([100] * 3)
     assert scores["APs"] is None and scores["APl"] is None
     assert precision.per_class()["dog"]["AP"] is None
-    precision.update(none, Objects.of_masks([mask], [1]))
+    precision.update(none, Objects.from_masks([mask], [1]))
     assert precision.per_class()["dog"]["AP"] == 0
 
 
@@ -173,5 +173,5 @@ def test_masks_of_other_sizes_are_refused():
     one, other = (RunLength.from_mask(np.ones(size, bool)) for size in ((2, 3), (3, 2)))
     with pytest.raises(DataError, match="2 x 3, 3 x 2"):
         AveragePrecision(LABELS).update(
-            Objects.of_masks([one], [0]), Objects.of_masks([other], [0])
+            Objects.from_masks([one], [0]), Objects.from_masks([other], [0])
         )

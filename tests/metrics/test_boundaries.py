@@ -9,7 +9,7 @@ from metrics.beside_pycocotools import blob, random_image
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 from unimask.metrics import AveragePrecision, BoundaryIoU, Objects, boundary_ious, mask_ious
-from unimask.metrics.boundaries import boundary, boundary_width, rim_of
+from unimask.metrics.boundaries import boundary, boundary_mask, boundary_width
 
 
 def plain_boundary(mask: np.ndarray, width: int) -> np.ndarray:
@@ -60,9 +60,9 @@ def test_boundary_ap_is_no_higher_than_mask_ap():
 
 
 def test_a_mask_over_the_whole_image_ends_at_its_edge():
-    rim = rim_of(RunLength.from_mask(np.ones((30, 40), bool))).to_mask()
+    rim = boundary_mask(RunLength.from_mask(np.ones((30, 40), bool))).to_mask()
     assert rim[0].all() and rim[:, -1].all() and not rim[1:-1, 1:-1].any()
-    none = Objects.of_masks([], [])
+    none = Objects.from_masks([], [])
     assert boundary_ious(none, none).shape == (0, 0)
 
 

@@ -21,7 +21,7 @@ def mask(rows: int, columns: int, top: int = 0, left: int = 0) -> RunLength:
 
 def objects(*found) -> Objects:
     """Give objects of masks, labels, and scores; a score of None makes a group."""
-    return Objects.of_masks(
+    return Objects.from_masks(
         [mask for mask, *_ in found],
         [label for _, label, _ in found],
         scores=[score or 0.0 for *_, score in found],

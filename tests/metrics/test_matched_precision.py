@@ -57,6 +57,6 @@ def test_empty_images():
 
 def test_true_objects_that_overlap_share_no_prediction():
     precision = MatchedPrecision((0.5,))
-    assert precision.add(np.array([[0.9, 0.8]])) == {0.5: 0.5}
-    assert precision.add(np.array([[0.9, 0.8], [0.6, 0.1]])) == {0.5: 1.0}
-    assert precision.add(np.zeros((0, 2))) == {0.5: 0.0}
+    assert precision.update_ious(np.array([[0.9, 0.8]])) == {0.5: 0.5}
+    assert precision.update_ious(np.array([[0.9, 0.8], [0.6, 0.1]])) == {0.5: 1.0}
+    assert precision.update_ious(np.zeros((0, 2))) == {0.5: 0.0}

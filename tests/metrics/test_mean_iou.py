@@ -41,15 +41,15 @@ def test_the_commonest_class_scores_what_answering_it_everywhere_scores(seed):
     truth = random.choice([-1, 0, 1, 2], (6, 7), p=[0.1, 0.1, 0.7, 0.1])
     iou = MeanIoU(LABELS)
     iou.update(np.full_like(truth, 1), truth)
-    name, score = iou.commonest()
+    name, score = iou.most_frequent_class()
     assert name == "b" and score == pytest.approx(iou.compute()["mIoU"])
 
 
 def test_absent_classes_and_empty_data_are_none():
     iou = MeanIoU(LABELS)
-    assert set(iou.compute().values()) == {None} and iou.commonest() is None
+    assert set(iou.compute().values()) == {None} and iou.most_frequent_class() is None
     iou.update(np.array([[0, 0]]), np.array([[0, -1]]))
-    assert iou.compute()["mIoU"] == 100 and iou.commonest() is None
+    assert iou.compute()["mIoU"] == 100 and iou.most_frequent_class() is None
     assert iou.per_class()["b"]["IoU"] is None
 
 

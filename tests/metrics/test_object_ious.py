@@ -30,7 +30,7 @@ def test_the_rule(seed):
 def test_noise_has_many_runs():
     random = np.random.default_rng(0)
     masks = [RunLength.from_mask(random.random((31, 17)) < share) for share in (0.1, 0.5, 0.9)]
-    objects = Objects.of_masks(masks, [0, 0, 0])
+    objects = Objects.from_masks(masks, [0, 0, 0])
     ious = mask_ious(objects, objects.take(np.array([2, 0])))
     np.testing.assert_array_equal(ious, dense_ious(objects, objects.take(np.array([2, 0]))))
 
@@ -40,7 +40,7 @@ def test_runs_that_touch_are_one():
     torn = RunLength((3, 4), np.array([2, 3, 0, 2, 5], np.uint32))
     whole = RunLength((3, 4), np.array([2, 5, 5], np.uint32))
     other = RunLength.from_mask(blob(np.random.default_rng(5), (3, 4)) | (np.eye(3, 4) > 0))
-    true = Objects.of_masks([whole, other], [0, 0])
-    ious = [mask_ious(Objects.of_masks([mask], [0]), true) for mask in (torn, whole)]
+    true = Objects.from_masks([whole, other], [0, 0])
+    ious = [mask_ious(Objects.from_masks([mask], [0]), true) for mask in (torn, whole)]
     np.testing.assert_array_equal(*ious)
     assert ious[0][0, 0] == 1

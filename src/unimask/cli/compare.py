@@ -93,6 +93,8 @@ def format_cells(score: "Difference") -> list[str]:
     if score.change is None or score.low is None or score.high is None:
         values = ("not defined" if v is None else f"{v:.2f}" for v in (score.first, score.second))
         return [*values, "", "", ""]
-    verdict = "not sure" if not score.sure else ("better" if score.change > 0 else "worse")
+    verdict = (
+        "not sure" if not score.is_significant else ("better" if score.change > 0 else "worse")
+    )
     interval = f"{score.low:+.2f} to {score.high:+.2f}"
     return [f"{score.first:.2f}", f"{score.second:.2f}", f"{score.change:+.2f}", interval, verdict]

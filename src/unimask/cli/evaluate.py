@@ -124,7 +124,7 @@ def evaluate(
             overwrite=overwrite,
             progress=lambda done, total: bar.update(row, completed=done, total=total),
         )
-    console.print(report["about"])
+    console.print(report["description"])
     console.print(f"{report['task']} on {report['images']} images of {report['data']}/{split}")
     for note in report["notes"]:  # type: ignore[attr-defined]
         console.print(note)

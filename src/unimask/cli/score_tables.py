@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from unimask.metrics.absent import Scores, absent_in_words, split_absent
-from unimask.metrics.cityscapes_precision import LEAST_AREA
+from unimask.metrics.absent import Scores, describe_absent, split_absent
+from unimask.metrics.cityscapes_precision import MIN_AREA
 
 KINDS = {"All": "", "Things": "_things", "Stuff": "_stuff"}
 AREAS = {"s": "small", "m": "medium", "l": "large"}
@@ -31,7 +31,7 @@ def score_tables(metrics: Scores, per_class: Mapping[str, Scores]) -> list[Table
         )
     scored, absent = split_absent(per_class)
     tables += [score_table("class", scored)] if scored else []
-    return [*tables, absent_in_words(absent, len(per_class))] if absent else tables
+    return [*tables, describe_absent(absent, len(per_class))] if absent else tables
 
 
 def panoptic_table(metrics: Scores) -> Table:
@@ -63,7 +63,7 @@ def cityscapes_table(metrics: Scores) -> Table:
     table = Table("score", "IoU", "area", "detections", "%", box=None, pad_edge=False)
     for name, value in metrics.items():
         iou = "> 0.50" if name == "AP50" else "> 0.50:0.95"
-        table.add_row(name, iou, f">= {LEAST_AREA} px", "all", format_score(value))
+        table.add_row(name, iou, f">= {MIN_AREA} px", "all", format_score(value))
     return table
 
 

@@ -19,14 +19,14 @@ class Difference:
         second: Score of the second model in percent; None if undefined.
         low: Lower limit of the 95 % confidence interval of the difference (second minus first).
         high: Upper limit of that interval.
-        wins: Fraction of resamples in which the second model is better; ties count half.
+        win_rate: Fraction of resamples in which the second model is better; ties count half.
     """
 
     first: float | None
     second: float | None
     low: float | None
     high: float | None
-    wins: float | None
+    win_rate: float | None
 
     @property
     def change(self) -> float | None:
@@ -36,7 +36,7 @@ class Difference:
         return self.second - self.first
 
     @property
-    def sure(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
@@ -44,7 +44,7 @@ class Difference:
 def paired_bootstrap(
     first: Pool,
     second: Pool,
-    images: int,
+    num_images: int,
     *,
     resamples: int,
     seed: int = 0,
@@ -59,18 +59,20 @@ def paired_bootstrap(
     Args:
         first: Function from numbers of occurrences of images to the first model's scores.
         second: The same function for the second model.
-        images: Number of images.
+        num_images: Number of images.
         resamples: Number of resamples.
         seed: Seed of the random draws.
         progress: Function that is called after each resample.
     """
     random = np.random.default_rng(seed)
-    once = np.ones(images, np.int64)
-    whole = first(once), second(once)
-    changes: dict[str, list[float]] = {name: [] for name in whole[0]}
+    once = np.ones(num_images, np.int64)
+    scores = first(once), second(once)
+    changes: dict[str, list[float]] = {name: [] for name in scores[0]}
     for done in range(resamples):
-        drawn = np.bincount(random.integers(images, size=images), minlength=images)
-        one, other = first(drawn), second(drawn)
+        occurrences = np.bincount(
+            random.integers(num_images, size=num_images), minlength=num_images
+        )
+        one, other = first(occurrences), second(occurrences)
         for name, values in changes.items():
             before, after = one[name], other[name]
             if before is not None and after is not None:
@@ -78,16 +80,18 @@ def paired_bootstrap(
         if progress is not None:
             progress(done + 1, resamples)
     return {
-        name: difference(whole[0][name], whole[1][name], np.array(values))
+        name: summarise_difference(scores[0][name], scores[1][name], np.array(values))
         for name, values in changes.items()
     }
 
 
-def difference(first: float | None, second: float | None, changes: np.ndarray) -> Difference:
+def summarise_difference(
+    first: float | None, second: float | None, changes: np.ndarray
+) -> Difference:
     """Summarise one score and its resampled differences."""
     if first is None or second is None or not len(changes):
         return Difference(first, second, None, None, None)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(changes, [tail, 100 - tail])
-    wins = (changes > 0).mean() + (changes == 0).mean() / 2
-    return Difference(first, second, float(low), float(high), float(wins))
+    win_rate = (changes > 0).mean() + (changes == 0).mean() / 2
+    return Difference(first, second, float(low), float(high), float(win_rate))

@@ -10,44 +10,44 @@ from unimask.results import Result
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassMapping:
     """The classes that are scored.
 
     Attributes:
         labels: Label set of the dataset.
-        numbers: Label id in it of each class of the model, None for classes that it lacks; None as
-            a whole if both use the same label ids.
-        beyond: Names of the model's classes that the dataset lacks.
+        label_ids: For each class of the model, its label id in `labels`, or None if `labels` lacks
+            it; None as a whole if both use the same label ids.
+        ignored_names: Names of the model's classes that the dataset lacks.
     """
 
     labels: LabelSet
-    numbers: tuple[int | None, ...] | None = None
-    beyond: tuple[str, ...] = ()
+    label_ids: tuple[int | None, ...] | None = None
+    ignored_names: tuple[str, ...] = ()
 
-    def renumber(self, result: Result) -> Result:
+    def map_result(self, result: Result) -> Result:
         """Convert a result of the model to the dataset's label ids; drop other classes."""
-        if self.numbers is None:
+        if self.label_ids is None:
             return result
         segments = []
         for segment in result.segments:
-            label_id = self.numbers[segment.label_id]
+            label_id = self.label_ids[segment.label_id]
             if label_id is not None:
-                kind = self.labels.is_thing[label_id]
-                segments.append(replace(segment, label_id=label_id, is_thing=kind))
+                is_thing = self.labels.is_thing[label_id]
+                segments.append(replace(segment, label_id=label_id, is_thing=is_thing))
         return replace(result, labels=self.labels, segments=tuple(segments))
 
     def notes(self) -> list[str]:
         """Return which classes are ignored."""
-        if not self.beyond:
+        if not self.ignored_names:
             return []
-        count, few = len(self.beyond), ", ".join(self.beyond[:4])
+        count, names = len(self.ignored_names), ", ".join(self.ignored_names[:4])
         return [
-            f"{count} of the model's classes are none of the data's, and are left out: {few}"
+            f"{count} of the model's classes are not in the dataset and are ignored: {names}"
             f"{', ...' if count > 4 else ''}"
         ]
 
 
-def classes_in_common(predictor: Predictor, dataset: Dataset, task: Task) -> Classes:
+def match_model_classes(predictor: Predictor, dataset: Dataset, task: Task) -> ClassMapping:
     """Match the classes of model and dataset: by equal label ids, else by names.
 
     A dataset whose classes are "object" and "background", because it has no names, takes the
@@ -61,8 +61,8 @@ def classes_in_common(predictor: Predictor, dataset: Dataset, task: Task) -> Cla
     return match_classes(predictor.name, predictor.description.labels, dataset.labels, task)
 
 
-def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Classes:
-    """Match the classes of results with those of a dataset, as `classes_in_common` describes.
+def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> ClassMapping:
+    """Match the classes of results with those of a dataset, as `match_model_classes` describes.
 
     Args:
         name: Name of the model or of the results, for messages.
@@ -74,29 +74,30 @@ def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Cl
         DataError: The classes do not match.
     """
     if mean_the_same(ours, theirs):
-        return Classes(ours)
+        return ClassMapping(ours)
     scored = theirs.things if task == "instance" else range(len(theirs))
-    places = {theirs.names[label]: label for label in scored}
-    kinds = dict(zip(ours.names, ours.is_thing, strict=True))
+    label_ids = {theirs.names[label]: label for label in scored}
+    is_thing = dict(zip(ours.names, ours.is_thing, strict=True))
     missing = [
-        known
-        for known, label in places.items()
-        if known not in kinds or (task == "panoptic" and kinds[known] != theirs.is_thing[label])
+        class_name
+        for class_name, label in label_ids.items()
+        if class_name not in is_thing
+        or (task == "panoptic" and is_thing[class_name] != theirs.is_thing[label])
     ]
-    beyond = tuple(known for known in ours.names if known not in places)
-    if missing or (beyond and task != "instance"):
-        raise DataError(difference(name, ours, theirs, missing, beyond))
-    return Classes(theirs, tuple(map(places.get, ours.names)), beyond)
+    extra = tuple(known for known in ours.names if known not in label_ids)
+    if missing or (extra and task != "instance"):
+        raise DataError(describe_difference(name, ours, theirs, missing, extra))
+    return ClassMapping(theirs, tuple(map(label_ids.get, ours.names)), extra)
 
 
-def difference(
-    model: str, ours: LabelSet, theirs: LabelSet, missing: list[str], beyond: tuple[str, ...]
+def describe_difference(
+    model: str, ours: LabelSet, theirs: LabelSet, missing: list[str], extra: tuple[str, ...]
 ) -> str:
     """Describe in which classes a model and a dataset differ."""
     parts = [
         f"only {who} {'has' if who == 'the data' else 'knows'} {', '.join(names[:4])}"
         + (", ..." if len(names) > 4 else "")
-        for who, names in (("the data", missing), (model, list(beyond)))
+        for who, names in (("the data", missing), (model, list(extra)))
         if names
     ]
     return (

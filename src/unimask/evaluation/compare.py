@@ -7,10 +7,15 @@ from pathlib import Path
 
 from unimask.datasets import open_dataset
 from unimask.errors import DataError, TaskError
-from unimask.evaluation.answers import Answers, FromFiles, are_results, predictions
 from unimask.evaluation.bootstrap import Difference, paired_bootstrap
-from unimask.evaluation.pooling import pool_of
-from unimask.evaluation.scorers import Scorer, rule_of, scorer_for
+from unimask.evaluation.pooling import build_pool
+from unimask.evaluation.result_providers import (
+    FileResults,
+    ResultProvider,
+    is_result_path,
+    open_predictions,
+)
+from unimask.evaluation.scorers import Scorer, build_scorer, choose_ap_definition
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.inference import Dtype, Predictor, load
 from unimask.labels import Task
@@ -101,36 +106,38 @@ def compare(
         >>> print(comparison.scores["PQ"].change)  # doctest: +SKIP
     """
     check_output_files(json, overwrite=overwrite)
-    load_it = partial(load, device=device, dtype=dtype)
+    load_model = partial(load, device=device, dtype=dtype)
     predictors = [
-        None if are_results(it) else it if isinstance(it, Predictor) else load_it(it)
+        None if is_result_path(it) else it if isinstance(it, Predictor) else load_model(it)
         for it in (first, second)
     ]
     if predictors[0] is not None and predictors[1] is not None:
         task = common_task(predictors[0], predictors[1], task)
-    answers = [
-        FromFiles(str(it), open_dataset(data, split), task)
+    providers = [
+        FileResults(str(it), open_dataset(data, split), task)
         if predictor is None
-        else predictions(predictor, data, split, task)
+        else open_predictions(predictor, data, split, task)
         for it, predictor in zip((first, second), predictors, strict=True)
     ]
-    if answers[0].task != answers[1].task:
+    if providers[0].task != providers[1].task:
         raise TaskError(
-            f"{answers[0].name} is {answers[0].task}, {answers[1].name} {answers[1].task}: "
-            "give the --task that both can do"
+            f"{providers[0].name} is {providers[0].task}, {providers[1].name} {providers[1].task}: "
+            "choose a task that both support with --task"
         )
-    names = distinct(answers[0].name, answers[1].name)
-    parts = [scored(one, name, ap, progress) for one, name in zip(answers, names, strict=True)]
+    names = make_distinct(providers[0].name, providers[1].name)
+    parts = [
+        score_images(one, name, ap, progress) for one, name in zip(providers, names, strict=True)
+    ]
     report_resamples = (
         None if progress is None else lambda done, total: progress("resamples", done, total)
     )
     comparison = Comparison(
-        task=answers[0].task,
+        task=providers[0].task,
         names=names,
         images=len(parts[0]),
         scores=paired_bootstrap(
-            pool_of(parts[0]),
-            pool_of(parts[1]),
+            build_pool(parts[0]),
+            build_pool(parts[1]),
             len(parts[0]),
             resamples=resamples,
             seed=seed,
@@ -156,30 +163,32 @@ def common_task(first: Predictor, second: Predictor, task: str | None) -> Task:
         if candidate in second.tasks:
             return candidate
     raise TaskError(
-        f"{first.name} does {', '.join(first.tasks)}, {second.name} {', '.join(second.tasks)}: "
+        f"{first.name} supports {', '.join(first.tasks)}, {second.name} {', '.join(second.tasks)}: "
         "they have no task in common"
     )
 
 
-def distinct(first: str, second: str) -> tuple[str, str]:
+def make_distinct(first: str, second: str) -> tuple[str, str]:
     """Return two names that differ."""
     return (first, second) if first != second else (f"{first} (1)", f"{second} (2)")
 
 
-def scored(answers: Answers, name: str, ap: str | None, progress: Progress | None) -> list[Scorer]:
+def score_images(
+    provider: ResultProvider, name: str, ap: str | None, progress: Progress | None
+) -> list[Scorer]:
     """Score each image on its own.
 
     Raises:
         DataError: The dataset has no images.
     """
-    dataset = answers.dataset
+    dataset = provider.dataset
     if not len(dataset):
         raise DataError(f"{dataset.name} has no images to compare on")
-    parts, rule = [], rule_of(dataset, ap)
+    parts, rule = [], choose_ap_definition(dataset, ap)
     for index in range(len(dataset)):
         sample = dataset[index]
-        scorer = scorer_for(answers.task, answers.labels, ap=rule)
-        scorer.add(answers.of(index, sample), sample)
+        scorer = build_scorer(provider.task, provider.labels, ap=rule)
+        scorer.add(provider.result(index, sample), sample)
         parts.append(scorer)
         if progress is not None:
             progress(name, index + 1, len(dataset))

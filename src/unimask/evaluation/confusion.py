@@ -5,10 +5,10 @@ import numpy as np
 from unimask.datasets import Sample
 from unimask.labels import LabelSet
 from unimask.metrics import MeanIoU
-from unimask.metrics.overlaps import overlaps
+from unimask.metrics.overlaps import count_overlaps
 from unimask.results import Result
 
-SAME = 0.5
+MATCH_IOU = 0.5
 """IoU above which a predicted and a true segment are the same object, whatever their classes."""
 
 
@@ -36,41 +36,45 @@ class Confusion:
     def add_pixels(self, result: Result, sample: Sample) -> None:
         """Add the pixels of an image."""
         pixels = MeanIoU(self.labels)
-        label_of = np.array([-1, *sample.label_ids], np.int64)
-        label_of[1:][sample.crowds] = -1
-        pixels.update(result.segmentation, label_of[sample.front], sample.ignored)
+        label_ids = np.array([-1, *sample.label_ids], np.int64)
+        label_ids[1:][sample.crowds] = -1
+        pixels.update(result.segmentation, label_ids[sample.front], sample.ignored)
         self.counts[:-1] += pixels.confusion
 
     def add_segments(self, result: Result, sample: Sample) -> None:
         """Add the segments of an image."""
-        truth = sample.front
-        label_of = np.array([-1, *sample.label_ids])
-        counted = ~sample.crowds
+        ground_truth = sample.front
+        label_ids = np.array([-1, *sample.label_ids])
+        is_counted = ~sample.crowds
         if result.task == "instance":
-            counted &= self.is_thing[sample.label_ids]
+            is_counted &= self.is_thing[sample.label_ids]
         # Pixels without an object are unlabelled for panoptic, and background for instances.
-        nobody = ~np.concatenate([[result.task == "instance"], counted])[truth]
+        ignored = ~np.concatenate([[result.task == "instance"], is_counted])[ground_truth]
         if sample.ignored is not None:
-            nobody |= sample.ignored
-        found_ids, true_ids, shared = overlaps(
-            np.where(nobody, 0, result.segmentation), np.where(nobody, 0, truth)
+            ignored |= sample.ignored
+        predicted_ids, true_ids, shared = count_overlaps(
+            np.where(ignored, 0, result.segmentation), np.where(ignored, 0, ground_truth)
         )
         union = shared.sum(1)[:, None] + shared.sum(0)[None] - shared
-        same = shared / union > SAME
+        is_match = shared / union > MATCH_IOU
         names = {segment.id: segment.label_id for segment in result.segments}
-        self.count(same, [names.get(i) for i in found_ids], [
-            None if i == 0 else int(label_of[i]) for i in true_ids
+        self.count_pairs(is_match, [names.get(i) for i in predicted_ids], [
+            None if i == 0 else int(label_ids[i]) for i in true_ids
         ])  # fmt: skip
 
-    def count(self, same: np.ndarray, found: list[int | None], true: list[int | None]) -> None:
+    def count_pairs(
+        self, is_match: np.ndarray, predicted: list[int | None], true: list[int | None]
+    ) -> None:
         """Count pairs, false positives and misses; None stands for background."""
-        nobody = len(self.labels)
-        same = same & np.outer([f is not None for f in found], [t is not None for t in true])
-        for row, column in zip(*np.nonzero(same), strict=True):
-            self.counts[true[column], found[row]] += 1
-        for row in np.flatnonzero(~same.any(1)):
-            if found[row] is not None:
-                self.counts[nobody, found[row]] += 1
-        for column in np.flatnonzero(~same.any(0)):
+        background = len(self.labels)
+        is_match = is_match & np.outer(
+            [f is not None for f in predicted], [t is not None for t in true]
+        )
+        for row, column in zip(*np.nonzero(is_match), strict=True):
+            self.counts[true[column], predicted[row]] += 1
+        for row in np.flatnonzero(~is_match.any(1)):
+            if predicted[row] is not None:
+                self.counts[background, predicted[row]] += 1
+        for column in np.flatnonzero(~is_match.any(0)):
             if true[column] is not None:
-                self.counts[true[column], nobody] += 1
+                self.counts[true[column], background] += 1

@@ -7,10 +7,15 @@ from unimask.checkpoints import Preprocessing
 from unimask.config import Window
 from unimask.datasets import Dataset, describe, open_dataset
 from unimask.errors import SettingsError
-from unimask.evaluation.answers import Answers, FromFiles, Predictions, predictions
 from unimask.evaluation.page import write_page
-from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, rule_of, scorer_for
-from unimask.evaluation.watch import Watch, page_of
+from unimask.evaluation.page_collector import PageCollector, build_page
+from unimask.evaluation.result_providers import (
+    FileResults,
+    Predictions,
+    ResultProvider,
+    open_predictions,
+)
+from unimask.evaluation.scorers import MAX_DETECTIONS, Scorer, build_scorer, choose_ap_definition
 from unimask.formats.output_file import check_output_files, write_report
 from unimask.inference import Dtype, Predictor, load
 
@@ -76,8 +81,8 @@ def evaluate(
         progress: Function that is called after each image.
 
     Returns:
-        `{task, data, about, split, images, metrics, per_class, notes}`; "about" describes the
-        dataset.
+        `{task, data, description, split, images, metrics, per_class, notes}`; the description is
+        that of the dataset.
 
     Raises:
         DataError: Dataset, results or model cannot be read, or do not belong together.
@@ -91,41 +96,43 @@ def evaluate(
         >>> print(report["metrics"]["PQ"])  # doctest: +SKIP
     """
     if model is not None and results is not None:
-        raise SettingsError("a model and results: score one of them at a time")
+        raise SettingsError("both a model and results were passed: pass only one of them")
     if results is None and categories is not None:
-        raise SettingsError("categories goes with results: a model knows its classes by name")
+        raise SettingsError(
+            "categories applies only to results: a model's classes are matched by name"
+        )
     check_output_files(json, page, overwrite=overwrite)
-    answers: Answers
+    provider: ResultProvider
     if results is not None:
         dataset = open_dataset(data, split, format=format, masks=masks)
-        answers = FromFiles(results, dataset, task, categories)
+        provider = FileResults(results, dataset, task, categories)
     else:
-        predictor = predictor_for(model, device, dtype, preprocessing, compile)
-        answers = predictions(predictor, data, split, task, format, window, masks)
-    watch = None if page is None else Watch(answers.labels, answers.task)
-    scorer = scorer_for(
-        answers.task,
-        answers.labels,
+        predictor = load_predictor(model, device, dtype, preprocessing, compile)
+        provider = open_predictions(predictor, data, split, task, format, window, masks)
+    collector = None if page is None else PageCollector(provider.labels, provider.task)
+    scorer = build_scorer(
+        provider.task,
+        provider.labels,
         max_detections=max_detections,
         boundaries=boundaries,
-        ap=rule_of(answers.dataset, ap),
+        ap=choose_ap_definition(provider.dataset, ap),
     )
-    scores = score(answers, scorer, watch, progress)
+    scores = score(provider, scorer, collector, progress)
     report = {
         "task": scores["task"],
-        "data": answers.dataset.name,
-        "about": describe(answers.dataset),
+        "data": provider.dataset.name,
+        "description": describe(provider.dataset),
         "split": split,
         **scores,
     }
     if json is not None:
         write_report(json, report, overwrite=overwrite)
-    if page is not None and watch is not None:
-        write_page(Path(page), page_of(answers, scorer, watch, split), overwrite=overwrite)
+    if page is not None and collector is not None:
+        write_page(Path(page), build_page(provider, scorer, collector, split), overwrite=overwrite)
     return report
 
 
-def predictor_for(
+def load_predictor(
     model: str | Path | Predictor | None,
     device: str,
     dtype: Dtype,
@@ -138,7 +145,7 @@ def predictor_for(
         SettingsError: No model was passed.
     """
     if model is None:
-        raise SettingsError("nothing to score: give a model, or results")
+        raise SettingsError("nothing to score: pass a model or results")
     if isinstance(model, Predictor):
         return model
     return load(model, device=device, dtype=dtype, preprocessing=preprocessing, compile=compile)
@@ -149,7 +156,7 @@ def evaluate_predictor(
     dataset: Dataset,
     *,
     task: str | None = None,
-    least_area: int = 0,
+    min_area: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Score a predictor on an open dataset.
@@ -158,36 +165,39 @@ def evaluate_predictor(
         predictor: Model to score.
         dataset: Dataset with labels.
         task: Task to score; by default the model's most demanding one that the labels support.
-        least_area: Panoptic: true segments with fewer pixels count as void.
+        min_area: Panoptic: true segments with fewer pixels count as void.
         progress: Function that is called after each image.
 
     Returns:
         Report with the keys `{task, images, metrics, per_class, notes}`.
     """
-    answers = Predictions(predictor, dataset, task)
-    scorer = scorer_for(
-        answers.task, answers.labels, least_area=least_area, ap=rule_of(answers.dataset)
+    provider = Predictions(predictor, dataset, task)
+    scorer = build_scorer(
+        provider.task, provider.labels, min_area=min_area, ap=choose_ap_definition(provider.dataset)
     )
-    return score(answers, scorer, None, progress)
+    return score(provider, scorer, None, progress)
 
 
 def score(
-    answers: Answers, scorer: Scorer, watch: Watch | None, progress: Progress | None
+    provider: ResultProvider,
+    scorer: Scorer,
+    collector: PageCollector | None,
+    progress: Progress | None,
 ) -> dict[str, object]:
     """Score the results of all images."""
-    dataset = answers.dataset
+    dataset = provider.dataset
     for index in range(len(dataset)):
         sample = dataset[index]
-        result = answers.of(index, sample)
+        result = provider.result(index, sample)
         scorer.add(result, sample)
-        if watch is not None:
-            watch.add(result, sample)
+        if collector is not None:
+            collector.add(result, sample)
         if progress is not None:
             progress(index + 1, len(dataset))
     return {
-        "task": answers.task,
+        "task": provider.task,
         "images": len(dataset),
         "metrics": scorer.metrics(),
         "per_class": scorer.per_class(),
-        "notes": [*answers.notes(), *scorer.notes()],
+        "notes": [*provider.notes(), *scorer.notes()],
     }

@@ -13,28 +13,28 @@ from unimask.datasets.ground_truth import ground_truth_result
 from unimask.labels import LabelSet
 from unimask.results import Result
 
-EACH = 6
-"""Number of images to store of the best and of the worst."""
+IMAGES_PER_END = 6
+"""Number of best images to store, and of worst images."""
 
-SIDE = 560
+MAX_SIDE = 560
 """Longest side of the drawings in pixels."""
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class GalleryImage:
     """An image with its ground truth and its prediction.
 
     Attributes:
         name: Name of the image file.
         score: Score of the image in percent.
-        truth: Drawing of the ground truth as JPEG in base64.
-        found: Drawing of the prediction as JPEG in base64.
+        ground_truth: Drawing of the ground truth as JPEG in base64.
+        prediction: Drawing of the prediction as JPEG in base64.
     """
 
     name: str
     score: float
-    truth: str
-    found: str
+    ground_truth: str
+    prediction: str
 
 
 class Gallery:
@@ -42,58 +42,60 @@ class Gallery:
 
     Args:
         labels: Classes of the dataset.
-        each: Number of best and of worst images.
+        images_per_end: Number of best images to store, and of worst images.
     """
 
-    def __init__(self, labels: LabelSet, each: int = EACH) -> None:
-        self.labels, self.each = labels, each
+    def __init__(self, labels: LabelSet, images_per_end: int = IMAGES_PER_END) -> None:
+        self.labels, self.images_per_end = labels, images_per_end
         self.numbers = count()
-        self.highest: list[tuple[float, int, Exhibit]] = []
-        self.lowest: list[tuple[float, int, Exhibit]] = []
+        self.highest: list[tuple[float, int, GalleryImage]] = []
+        self.lowest: list[tuple[float, int, GalleryImage]] = []
 
     def add(self, result: Result, sample: Sample, score: float) -> None:
         """Add an image; it is drawn only if it is among the best or worst so far."""
-        sides = [
+        heaps = [
             heap
             for heap, rank in ((self.highest, score), (self.lowest, -score))
-            if len(heap) < self.each or rank > heap[0][0]
+            if len(heap) < self.images_per_end or rank > heap[0][0]
         ]
-        if not sides:
+        if not heaps:
             return
-        truth = ground_truth_result(sample, self.labels, result.task)
-        exhibit = Exhibit(sample.path.name, score, drawn(truth), drawn(result))
+        ground_truth = ground_truth_result(sample, self.labels, result.task)
+        image = GalleryImage(
+            sample.path.name, score, encode_drawing(ground_truth), encode_drawing(result)
+        )
         number = next(self.numbers)
-        for heap in sides:
-            entry = (score if heap is self.highest else -score, number, exhibit)
-            (heapq.heappush if len(heap) < self.each else heapq.heappushpop)(heap, entry)
+        for heap in heaps:
+            entry = (score if heap is self.highest else -score, number, image)
+            (heapq.heappush if len(heap) < self.images_per_end else heapq.heappushpop)(heap, entry)
 
     @property
-    def best(self) -> list[Exhibit]:
+    def best(self) -> list[GalleryImage]:
         """Best images by descending score; the better half if there are few images."""
-        return self.ranked()[: self.shown]
+        return self.ranked_images()[: self.num_best]
 
     @property
-    def worst(self) -> list[Exhibit]:
+    def worst(self) -> list[GalleryImage]:
         """Worst images by ascending score; the worse half if there are few images."""
-        return self.ranked()[self.shown :][::-1][: self.each]
+        return self.ranked_images()[self.num_best :][::-1][: self.images_per_end]
 
     @property
-    def shown(self) -> int:
+    def num_best(self) -> int:
         """Number of stored images that are among the best."""
-        return min(self.each, -(-len(self.ranked()) // 2))
+        return min(self.images_per_end, -(-len(self.ranked_images()) // 2))
 
-    def ranked(self) -> list[Exhibit]:
+    def ranked_images(self) -> list[GalleryImage]:
         """Return all stored images once, by descending score."""
-        entries = {number: (score, shown) for score, number, shown in self.highest}
+        entries = {number: (score, image) for score, number, image in self.highest}
         entries |= {number: (-rank, shown) for rank, number, shown in self.lowest}
         order = sorted(entries, key=lambda number: (-entries[number][0], number))
         return [entries[number][1] for number in order]
 
 
-def drawn(result: Result) -> str:
+def encode_drawing(result: Result) -> str:
     """Draw a result as a small JPEG in base64."""
     image = result.plot(legend=False)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=82)
     return b64encode(buffer.getvalue()).decode("ascii")

@@ -9,17 +9,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from unimask.errors import printable
-from unimask.evaluation.gallery import Exhibit
+from unimask.evaluation.gallery import GalleryImage
 from unimask.formats.output_file import GENERATOR, GENERATOR_TAG, write_text
 from unimask.labels import LabelSet
-from unimask.metrics.absent import Scores, absent_in_words, split_absent
+from unimask.metrics.absent import Scores, describe_absent, split_absent
 from unimask.visualization.palette import class_colour
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;
 color:#1b1f24;background:#fff}
 h1{font-size:1.5rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}
-p.of{margin:0;color:#57606a}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
+p.note{margin:0;color:#57606a}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 td,th{padding:.2rem .7rem .2rem 0;text-align:right;font-weight:400}th{color:#57606a}
 td:first-child,th:first-child{text-align:left}tbody tr+tr td{border-top:1px solid #eaeef2}
 .big{display:flex;flex-wrap:wrap;gap:.8rem 2rem}
@@ -34,14 +34,14 @@ td:first-child,th:first-child{text-align:left}tbody tr+tr td{border-top:1px soli
 .pair img{width:100%;display:block}.pair figcaption{grid-column:1/3;color:#57606a}
 svg text{font:12px system-ui,sans-serif;fill:#57606a}
 @media (prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}
-p.of,th,.big span,.more span,.pair figcaption{color:#9198a1}tbody tr+tr td{border-color:#21262d}
+p.note,th,.big span,.more span,.pair figcaption{color:#9198a1}tbody tr+tr td{border-color:#21262d}
 svg text{fill:#9198a1}}
 """.strip()
 
-LARGE = 4
+NUM_LARGE_SCORES = 4
 """Number of scores that are shown in large type."""
 
-MOST_CONFUSED = 25
+MAX_CONFUSION_CLASSES = 25
 """Maximum number of classes in the confusion matrix; those with the highest counts are shown."""
 
 
@@ -51,10 +51,10 @@ class Page:
 
     Attributes:
         title: Name of the model or results, and the task.
-        of: Description of the dataset.
+        description: Description of the dataset.
         metrics: Scores in percent.
         per_class: Scores by class in percent.
-        notes: What a reader of the scores should know.
+        notes: Remarks on the data and the scores.
         curves: Precision at equally spaced recalls from 0 to 1, by name; may be empty.
         confusion: Counts of true classes by predicted ones, each with "nothing" as the last.
         labels: Classes of the confusion matrix.
@@ -63,15 +63,15 @@ class Page:
     """
 
     title: str
-    of: str
+    description: str
     metrics: Scores
     per_class: Mapping[str, Scores]
     notes: Sequence[str]
     curves: Mapping[str, Float[np.ndarray, " r"]]
     confusion: Int[np.ndarray, "k1 k1"]
     labels: LabelSet
-    best: Sequence[Exhibit]
-    worst: Sequence[Exhibit]
+    best: Sequence[GalleryImage]
+    worst: Sequence[GalleryImage]
 
 
 def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
@@ -81,14 +81,14 @@ def write_page(path: Path, page: Page, *, overwrite: bool = False) -> None:
         OutputError: The file cannot be written, or exists and was not written by unimask.
     """
     parts = [
-        f"<h1>{escape(page.title)}</h1><p class=of>{escape(page.of)}</p>",
-        *(f"<p class=of>{escape(note)}</p>" for note in page.notes),
+        f"<h1>{escape(page.title)}</h1><p class=note>{escape(page.description)}</p>",
+        *(f"<p class=note>{escape(note)}</p>" for note in page.notes),
         section("Scores, in percent", headline_row(page.metrics)),
         section("By class", class_table(page.per_class) if page.per_class else ""),
         section("Precision over recall", curve_plot(page.curves) if page.curves else ""),
-        section("What is taken for what", confusion_table(page.confusion, page.labels)),
-        section("Worst images: truth and prediction", exhibits(page.worst)),
-        section("Best images: truth and prediction", exhibits(page.best)),
+        section("Confusion matrix", confusion_table(page.confusion, page.labels)),
+        section("Worst images: ground truth and prediction", image_pairs(page.worst)),
+        section("Best images: ground truth and prediction", image_pairs(page.best)),
     ]
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -118,14 +118,18 @@ def percent(value: float | None) -> str:
 def headline_row(metrics: Scores) -> str:
     """Format all scores, the first ones in large type."""
     cells = [f"<div><b>{percent(v)}</b><span>{escape(k)}</span></div>" for k, v in metrics.items()]
-    rest = f"<div class=more>{''.join(cells[LARGE:])}</div>" if cells[LARGE:] else ""
-    return f"<div class=big>{''.join(cells[:LARGE])}</div>{rest}"
+    rest = (
+        f"<div class=more>{''.join(cells[NUM_LARGE_SCORES:])}</div>"
+        if cells[NUM_LARGE_SCORES:]
+        else ""
+    )
+    return f"<div class=big>{''.join(cells[:NUM_LARGE_SCORES])}</div>{rest}"
 
 
 def class_table(per_class: Mapping[str, Scores]) -> str:
     """Format scores by class, and list the classes without a score."""
     scored, absent = split_absent(per_class)
-    absent_note = escape(absent_in_words(absent, len(per_class)))
+    absent_note = escape(describe_absent(absent, len(per_class)))
     names = list(next(iter(per_class.values())))
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = (
@@ -135,7 +139,7 @@ def class_table(per_class: Mapping[str, Scores]) -> str:
     return (
         f"<div class=scroll><table><thead><tr><th></th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
-        f"{f'<p class=of>{absent_note}</p>' if absent_note else ''}"
+        f"{f'<p class=note>{absent_note}</p>' if absent_note else ''}"
     )
 
 
@@ -144,41 +148,43 @@ def curve_plot(curves: Mapping[str, Float[np.ndarray, " r"]]) -> str:
     width, height, left, bottom = 560, 330, 50, 40
     inner = (width - left - 130, height - bottom - 10)
 
-    def place(recall: float, precision: float) -> str:
+    def point(recall: float, precision: float) -> str:
         return f"{left + recall * inner[0]:.1f},{10 + (1 - precision) * inner[1]:.1f}"
 
-    drawn = []
+    elements = []
     for tick in (0, 0.25, 0.5, 0.75, 1):
-        ends = place(0, tick), place(1, tick)
-        y = ends[0].split(",")[1]
-        drawn.append(f'<polyline points="{ends[0]} {ends[1]}" stroke="#8c959f55" fill="none"/>')
-        drawn.append(f'<text x="{left - 6}" y="{float(y) + 4}" text-anchor="end">{tick:g}</text>')
-        x = place(tick, 0).split(",")[0]
-        drawn.append(f'<text x="{x}" y="{height - 18}" text-anchor="middle">{tick:g}</text>')
+        line = point(0, tick), point(1, tick)
+        y = line[0].split(",")[1]
+        elements.append(f'<polyline points="{line[0]} {line[1]}" stroke="#8c959f55" fill="none"/>')
+        elements.append(
+            f'<text x="{left - 6}" y="{float(y) + 4}" text-anchor="end">{tick:g}</text>'
+        )
+        x = point(tick, 0).split(",")[0]
+        elements.append(f'<text x="{x}" y="{height - 18}" text-anchor="middle">{tick:g}</text>')
     for number, (name, values) in enumerate(curves.items()):
         colour = "#{:02x}{:02x}{:02x}".format(*class_colour(number))
         steps = np.linspace(0, 1, len(values))
-        points = " ".join(place(r, p) for r, p in zip(steps, values, strict=True))
-        drawn.append(
+        points = " ".join(point(r, p) for r, p in zip(steps, values, strict=True))
+        elements.append(
             f'<polyline points="{points}" stroke="{colour}" stroke-width="2" fill="none"/>'
         )
         x, y = width - 120, 20 + 18 * number
-        drawn.append(f'<rect x="{x}" y="{y - 9}" width="12" height="12" fill="{colour}"/>')
-        drawn.append(f'<text x="{x + 18}" y="{y + 2}">{escape(name)}</text>')
+        elements.append(f'<rect x="{x}" y="{y - 9}" width="12" height="12" fill="{colour}"/>')
+        elements.append(f'<text x="{x + 18}" y="{y + 2}">{escape(name)}</text>')
     across, down = left + inner[0] / 2, 10 + inner[1] / 2
-    drawn.append(f'<text x="{across}" y="{height - 1}" text-anchor="middle">recall</text>')
-    drawn.append(
+    elements.append(f'<text x="{across}" y="{height - 1}" text-anchor="middle">recall</text>')
+    elements.append(
         f'<text x="10" y="{down}" text-anchor="middle" transform="rotate(-90 10 {down})">'
         "precision</text>"
     )
-    return f'<svg viewBox="0 0 {width} {height}" width="{width}">{"".join(drawn)}</svg>'
+    return f'<svg viewBox="0 0 {width} {height}" width="{width}">{"".join(elements)}</svg>'
 
 
 def confusion_table(confusion: Int[np.ndarray, "k1 k1"], labels: LabelSet) -> str:
     """Format the confusion matrix in percent of each true class."""
     names = [*labels.names, "nothing"]
     counts = confusion.sum(0) + confusion.sum(1)
-    shown = np.sort(np.argsort(-counts, kind="stable")[:MOST_CONFUSED])
+    shown = np.sort(np.argsort(-counts, kind="stable")[:MAX_CONFUSION_CLASSES])
     shown = shown[counts[shown] > 0]
     if not len(shown):
         return ""
@@ -188,40 +194,43 @@ def confusion_table(confusion: Int[np.ndarray, "k1 k1"], labels: LabelSet) -> st
         total = None if true == len(labels) else max(int(confusion[true].sum()), 1)
         cells = "".join(confusion_cell(int(confusion[true, i]), total, i == true) for i in shown)
         rows.append(f"<tr><th>{escape(names[true])}</th>{cells}</tr>")
-    left = len(names) - len(shown)
-    rest = (
-        f"<p class=of>{left} classes are left out: the rarest, or absent.</p>" if left > 1 else ""
+    num_hidden = len(names) - len(shown)
+    hidden_note = (
+        f"<p class=note>{num_hidden} rare or absent classes are not shown.</p>"
+        if num_hidden > 1
+        else ""
     )
     return (
-        "<p class=of>A row is a true class, in percent of it; a column is what it was taken for. "
-        "The last column was not found; the last row counts what was found where nothing is.</p>"
+        "<p class=note>Rows are true classes, in percent of each; columns are predicted classes. "
+        "The last column holds missed segments or pixels; the last row counts predictions without "
+        "ground truth.</p>"
         f"<div class=scroll><table class=confusion><thead><tr><th></th>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>{rest}"
+        f"<tbody>{''.join(rows)}</tbody></table></div>{hidden_note}"
     )
 
 
-def confusion_cell(count: int, total: int | None, right: bool) -> str:
+def confusion_cell(count: int, total: int | None, is_correct: bool) -> str:
     """Format one cell, tinted by its value: green on the diagonal, red elsewhere.
 
     Args:
         count: Number of pixels or segments.
         total: Number of the true class; None shows the count instead of a percentage.
-        right: Whether the predicted class is the true one.
+        is_correct: Whether the predicted class is the true one.
     """
     if total is None:
         return f"<td>{count or ''}</td>"
     share = count / total
-    tint = "46,160,67" if right else "218,54,51"
+    tint = "46,160,67" if is_correct else "218,54,51"
     text = "" if not count else f"{100 * share:.0f}" if share >= 0.005 else "&lt;1"
     return f'<td style="background:rgba({tint},{0.75 * share:.2f})" title="{count}">{text}</td>'
 
 
-def exhibits(images: Sequence[Exhibit]) -> str:
+def image_pairs(images: Sequence[GalleryImage]) -> str:
     """Format images with ground truth beside prediction."""
     return "".join(
         f'<figure class=pair style="margin-inline:0"><figcaption>{escape(image.name)}: '
         f"{image.score:.1f}</figcaption>"
-        f'<img alt="truth" src="data:image/jpeg;base64,{image.truth}">'
-        f'<img alt="prediction" src="data:image/jpeg;base64,{image.found}"></figure>'
+        f'<img alt="ground truth" src="data:image/jpeg;base64,{image.ground_truth}">'
+        f'<img alt="prediction" src="data:image/jpeg;base64,{image.prediction}"></figure>'
         for image in images
     )

@@ -26,7 +26,7 @@ Pool = Callable[[Int[np.ndarray, " n"]], Scores]
 """Function from the number of occurrences of each image to the scores of all of them together."""
 
 
-def pool_of(parts: Sequence[Scorer]) -> Pool:
+def build_pool(parts: Sequence[Scorer]) -> Pool:
     """Return the function that scores any resample of the images.
 
     Args:
@@ -77,34 +77,37 @@ def average_pool(parts: Sequence[AveragePrecision]) -> Pool:
     """Pool AP by repeating detections; AP of the pooled detections is not a mean over images."""
     rows = np.concatenate([part.rows[: part.count] for part in parts])
     images = np.repeat(np.arange(len(parts)), [part.count for part in parts])
-    truths = np.stack([part.truths for part in parts])
-    like = parts[0]
+    num_ground_truth = np.stack([part.num_ground_truth for part in parts])
+    template = parts[0]
 
     def score(times: Int[np.ndarray, " n"]) -> Scores:
         pooled = AveragePrecision(
-            like.labels,
-            max_detections=like.max_detections,
-            thresholds=like.thresholds.tolist(),
-            ious=like.ious,
+            template.labels,
+            max_detections=template.max_detections,
+            thresholds=template.thresholds.tolist(),
+            ious=template.ious,
         )
         pooled.rows = rows[np.repeat(np.arange(len(rows)), times[images])]
         pooled.count = len(pooled.rows)
-        pooled.truths = np.tensordot(times, truths, 1)
-        return pooled.headlines()
+        pooled.num_ground_truth = np.tensordot(times, num_ground_truth, 1)
+        return pooled.headline_scores()
 
     return score
 
 
 def cityscapes_pool(parts: Sequence[CityscapesPrecision]) -> Pool:
     """Pool AP by repeating detections, as `average_pool` does."""
-    rows = [np.concatenate([np.zeros(0, part.kind), *part.rows]) for part in parts]
+    rows = [np.concatenate([np.zeros(0, part.row_dtype), *part.rows]) for part in parts]
     images = np.repeat(np.arange(len(parts)), [len(row) for row in rows])
-    table, truths = np.concatenate(rows), np.stack([part.truths for part in parts])
+    table, num_ground_truth = (
+        np.concatenate(rows),
+        np.stack([part.num_ground_truth for part in parts]),
+    )
 
     def score(times: Int[np.ndarray, " n"]) -> Scores:
         pooled = CityscapesPrecision(parts[0].labels)
         pooled.rows = [table[np.repeat(np.arange(len(table)), times[images])]]
-        pooled.truths = times @ truths
+        pooled.num_ground_truth = times @ num_ground_truth
         return pooled.compute()
 
     return score

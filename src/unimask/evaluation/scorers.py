@@ -14,10 +14,10 @@ from unimask.datasets.interface import dataset_info
 from unimask.errors import SettingsError
 from unimask.evaluation.objects import (
     disjoint_masks,
-    found_objects,
-    true_objects,
-    unknown_pixels,
-    void_of,
+    ground_truth_objects,
+    predicted_objects,
+    unlabelled_pixels,
+    void_pixels,
 )
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
@@ -31,8 +31,8 @@ from unimask.metrics import (
     PanopticQuality,
     SurfaceAgreement,
     boundary_ious,
+    count_pixels_inside,
     mask_ious,
-    shared_with,
 )
 from unimask.results import Result
 
@@ -40,10 +40,10 @@ Scores = dict[str, float | None]
 
 MAX_DETECTIONS = 100
 
-MOST_VOID = 0.5
+MAX_VOID_FRACTION = 0.5
 """Fraction of a predicted object on unlabelled pixels above which it does not count."""
 
-Rule = Literal["coco", "cityscapes"]
+ApDefinition = Literal["coco", "cityscapes"]
 """Definition of average precision."""
 
 
@@ -63,7 +63,7 @@ class Scorer(Protocol):
         ...
 
     def notes(self) -> list[str]:
-        """Return what a reader of the scores should know about the data."""
+        """Return remarks on the data, to be shown with the scores."""
         ...
 
 
@@ -75,25 +75,25 @@ class PanopticScorer:
 
     Args:
         labels: Classes to evaluate.
-        least_area: Number of pixels below which true segments count as void.
+        min_area: Number of pixels below which true segments count as void.
     """
 
-    def __init__(self, labels: LabelSet, least_area: int = 0) -> None:
+    def __init__(self, labels: LabelSet, min_area: int = 0) -> None:
         self.is_thing = np.array(labels.is_thing)
         self.quality = PanopticQuality(labels)
-        self.least_area = least_area
+        self.min_area = min_area
         self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image; all regions of a stuff class are one segment."""
         self.overlapping += sample.num_hidden_pixels > 0
-        truth = np.concatenate([[0], panoptic_segments(sample, self.is_thing)])[sample.front]
-        areas = np.bincount(truth.ravel(), minlength=len(sample.label_ids) + 1)
-        truth = np.where(areas[truth] < self.least_area, 0, truth)
+        ground_truth = np.concatenate([[0], panoptic_segments(sample, self.is_thing)])[sample.front]
+        areas = np.bincount(ground_truth.ravel(), minlength=len(sample.label_ids) + 1)
+        ground_truth = np.where(areas[ground_truth] < self.min_area, 0, ground_truth)
         self.quality.update(
             result.segmentation,
             {segment.id: segment.label_id for segment in result.segments},
-            truth,
+            ground_truth,
             dict(enumerate(sample.label_ids.tolist(), start=1)),
             frozenset((np.flatnonzero(sample.crowds) + 1).tolist()),
         )
@@ -122,43 +122,45 @@ class SemanticScorer:
     def __init__(self, labels: LabelSet, boundaries: bool = False) -> None:
         self.is_thing = np.array(labels.is_thing)
         self.iou = MeanIoU(labels)
-        self.outlines = (BoundaryIoU(labels), SurfaceAgreement(labels)) if boundaries else ()
+        self.boundary_metrics = (
+            (BoundaryIoU(labels), SurfaceAgreement(labels)) if boundaries else ()
+        )
         self.overlapping = 0
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image."""
         self.overlapping += sample.num_hidden_pixels > 0
-        label_of = np.array([-1, *sample.label_ids], np.int64)
-        label_of[1:][sample.crowds] = -1
-        truth = label_of[sample.front]
+        label_ids = np.array([-1, *sample.label_ids], np.int64)
+        label_ids[1:][sample.crowds] = -1
+        ground_truth = label_ids[sample.front]
         if sample.ignored is not None:
-            truth[sample.ignored] = -1
-        self.iou.update(result.segmentation, truth)
-        for score in self.outlines:
-            score.update(result.segmentation, truth)
+            ground_truth[sample.ignored] = -1
+        self.iou.update(result.segmentation, ground_truth)
+        for metric in self.boundary_metrics:
+            metric.update(result.segmentation, ground_truth)
 
     def metrics(self) -> Scores:
         """Return the scores in percent."""
         scores = self.iou.compute()
-        for score in self.outlines:
-            scores |= score.compute()
+        for metric in self.boundary_metrics:
+            scores |= metric.compute()
         return scores
 
     def per_class(self) -> dict[str, Scores]:
         """Return the scores by class in percent."""
         scores = self.iou.per_class()
-        for score in self.outlines:
-            rows = score.per_class()
+        for metric in self.boundary_metrics:
+            rows = metric.per_class()
             scores = {name: scores[name] | rows[name] for name in scores}
         return scores
 
     def notes(self) -> list[str]:
         """Return notes about overlapping objects, and about the score of a constant prediction."""
-        commonest = self.iou.commonest()
-        if commonest is None:
+        most_frequent = self.iou.most_frequent_class()
+        if most_frequent is None:
             return overlap_notes(self.overlapping)
-        baseline = "answering {}, the commonest class, everywhere gives mIoU {:.1f}".format(
-            *commonest
+        baseline = "predicting {}, the most frequent class, everywhere gives mIoU {:.1f}".format(
+            *most_frequent
         )
         return [*overlap_notes(self.overlapping), baseline]
 
@@ -185,31 +187,31 @@ class InstanceScorer:
         boundaries: bool = False,
     ) -> None:
         self.labels = labels
-        few = [count for count in (1, 10) if count < max_detections]
-        most = (*few, max_detections)
-        self.average = AveragePrecision(labels, max_detections=most)
-        self.rims = AveragePrecision(labels, max_detections=most, ious=boundary_ious)
+        smaller = [count for count in (1, 10) if count < max_detections]
+        limits = (*smaller, max_detections)
+        self.average = AveragePrecision(labels, max_detections=limits)
+        self.boundary_average = AveragePrecision(labels, max_detections=limits, ious=boundary_ious)
         self.boundaries = boundaries
         self.matched = MatchedPrecision()
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image."""
-        truth = true_objects(sample, self.labels)
-        detections = found_objects(result)
-        self.average.update(detections, truth)
+        ground_truth = ground_truth_objects(sample, self.labels)
+        detections = predicted_objects(result)
+        self.average.update(detections, ground_truth)
         if self.boundaries:
-            self.rims.update(detections, truth)
-        add_matched(self.matched, result, sample, truth)
+            self.boundary_average.update(detections, ground_truth)
+        update_matched_precision(self.matched, result, sample, ground_truth)
 
     def metrics(self) -> Scores:
         """Return the scores in percent."""
-        rims = self.rims.compute() if self.boundaries else {}
-        outlines = {
+        boundary_scores = self.boundary_average.compute() if self.boundaries else {}
+        renamed_scores = {
             name.replace("AP", "AP_boundary"): value
-            for name, value in rims.items()
+            for name, value in boundary_scores.items()
             if name.startswith("AP")
         }
-        return self.average.compute() | outlines | self.matched.compute()
+        return self.average.compute() | renamed_scores | self.matched.compute()
 
     def per_class(self) -> dict[str, Scores]:
         """Return COCO's scores by class of things; matched precision has no classes."""
@@ -238,9 +240,9 @@ class CityscapesScorer:
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image; crowds are groups, and ignored pixels are void."""
-        truth = true_objects(sample, self.labels)
-        self.average.update(found_objects(result), truth, void_of(sample))
-        add_matched(self.matched, result, sample, truth)
+        ground_truth = ground_truth_objects(sample, self.labels)
+        self.average.update(predicted_objects(result), ground_truth, void_pixels(sample))
+        update_matched_precision(self.matched, result, sample, ground_truth)
 
     def metrics(self) -> Scores:
         """Return the scores in percent."""
@@ -256,52 +258,59 @@ class CityscapesScorer:
         return ["AP and AP50 are those of Cityscapes' own evaluation, not COCO's"]
 
 
-def add_matched(matched: MatchedPrecision, result: Result, sample: Sample, truth: Objects) -> None:
+def update_matched_precision(
+    matched: MatchedPrecision, result: Result, sample: Sample, ground_truth: Objects
+) -> None:
     """Add an image to matched precision; objects without pixels are ignored.
 
     Crowds and ignored pixels are unlabelled: a prediction with more than half of its pixels there
     is no false positive, as in PQ.
     """
-    drawn = np.array([mask.area > 0 for mask in truth.masks], bool)
-    single = truth.take(np.flatnonzero(~truth.crowds & drawn))
-    clear = disjoint_masks(result, INSTANCE_THRESHOLD)
-    detections = Objects.of_masks(clear, [0] * len(clear))
-    on_void = shared_with(detections, unknown_pixels(sample)) > MOST_VOID * detections.areas
-    matched.add(mask_ious(detections, single), on_void)
+    has_pixels = np.array([mask.area > 0 for mask in ground_truth.masks], bool)
+    objects = ground_truth.take(np.flatnonzero(~ground_truth.crowds & has_pixels))
+    masks = disjoint_masks(result, INSTANCE_THRESHOLD)
+    detections = Objects.from_masks(masks, [0] * len(masks))
+    on_void = (
+        count_pixels_inside(detections, unlabelled_pixels(sample))
+        > MAX_VOID_FRACTION * detections.areas
+    )
+    matched.update_ious(mask_ious(detections, objects), on_void)
 
 
-def overlap_notes(images: int) -> list[str]:
+def overlap_notes(num_images: int) -> list[str]:
     """Return a note about how this score treats overlapping objects."""
-    if not images:
+    if not num_images:
         return []
     return [
-        f"{images} images have objects that overlap; this score gives each pixel to the one "
-        "in front"
+        f"{num_images} images have overlapping objects; this metric assigns each pixel to the "
+        "frontmost one"
     ]
 
 
-def rule_of(dataset: Dataset, asked: str | None = None) -> Rule:
+def choose_ap_definition(dataset: Dataset, requested: str | None = None) -> ApDefinition:
     """Return the definition of AP for instances: the requested one, else that of the dataset.
 
     Raises:
         SettingsError: The requested one is unknown.
     """
-    for known in get_args(Rule):
-        if asked == known:
-            return known
-    if asked is not None:
-        raise SettingsError(f"unknown AP {asked!r}: choose one of {', '.join(get_args(Rule))}")
+    for definition in get_args(ApDefinition):
+        if requested == definition:
+            return definition
+    if requested is not None:
+        raise SettingsError(
+            f"unknown AP {requested!r}: choose one of {', '.join(get_args(ApDefinition))}"
+        )
     return dataset_info(dataset).ap
 
 
-def scorer_for(
+def build_scorer(
     task: Task,
     labels: LabelSet,
     *,
-    least_area: int = 0,
+    min_area: int = 0,
     max_detections: int = MAX_DETECTIONS,
     boundaries: bool = False,
-    ap: Rule = "coco",
+    ap: ApDefinition = "coco",
 ) -> Scorer:
     """Build the scorer of a task.
 
@@ -311,14 +320,14 @@ def scorer_for(
     if task == "panoptic":
         if boundaries:
             raise SettingsError(
-                "--boundaries scores instance or semantic: choose one of them with --task"
+                "--boundaries supports only instance and semantic: choose one of them with --task"
             )
-        return PanopticScorer(labels, least_area)
+        return PanopticScorer(labels, min_area)
     if task == "semantic":
         return SemanticScorer(labels, boundaries)
     if ap == "coco":
         return InstanceScorer(labels, max_detections, boundaries)
     if boundaries or max_detections != MAX_DETECTIONS:
         option = "--boundaries" if boundaries else "--max-detections"
-        raise SettingsError(f"Cityscapes' AP has no {option}: leave it out, or give --ap coco")
+        raise SettingsError(f"Cityscapes' AP does not support {option}: omit it, or use --ap coco")
     return CityscapesScorer(labels)

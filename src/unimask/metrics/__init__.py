@@ -5,7 +5,7 @@ from unimask.metrics.boundaries import BoundaryIoU, boundary_ious
 from unimask.metrics.cityscapes_precision import CityscapesPrecision
 from unimask.metrics.matched_precision import MatchedPrecision
 from unimask.metrics.mean_iou import MeanIoU
-from unimask.metrics.object_ious import box_ious, mask_ious, shared_with
+from unimask.metrics.object_ious import box_ious, count_pixels_inside, mask_ious
 from unimask.metrics.objects import Objects
 from unimask.metrics.panoptic_quality import PanopticQuality
 from unimask.metrics.surfaces import SurfaceAgreement
@@ -21,6 +21,6 @@ __all__ = [
     "SurfaceAgreement",
     "boundary_ious",
     "box_ious",
+    "count_pixels_inside",
     "mask_ious",
-    "shared_with",
 ]

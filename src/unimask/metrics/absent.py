@@ -11,13 +11,13 @@ def split_absent(per_class: Mapping[str, Scores]) -> tuple[dict[str, Scores], li
     return {name: per_class[name] for name in per_class if name not in set(absent)}, absent
 
 
-def absent_in_words(absent: list[str], classes: int) -> str:
+def describe_absent(absent: list[str], num_classes: int) -> str:
     """Describe the classes without a score; empty if there are none.
 
     Args:
         absent: Names of the classes without a score.
-        classes: Number of all classes.
+        num_classes: Number of all classes.
     """
     if not absent:
         return ""
-    return f"{len(absent)} of {classes} classes have no score here: {', '.join(absent)}"
+    return f"{len(absent)} of {num_classes} classes have no score here: {', '.join(absent)}"

@@ -13,7 +13,7 @@ from unimask.metrics.panoptic_quality import mean_percent
 
 THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 RECALLS = np.linspace(0, 1, 101)
-AREAS = {"": (0.0, 1e10), "s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
+AREA_RANGES = {"": (0.0, 1e10), "s": (0.0, 32.0**2), "m": (32.0**2, 96.0**2), "l": (96.0**2, 1e10)}
 """Minimum and maximum area in pixels of all, small, medium and large objects."""
 
 MAX_DETECTIONS = (1, 10, 100)
@@ -47,15 +47,15 @@ class AveragePrecision:
         self.max_detections = tuple(sorted(max_detections))
         self.thresholds = np.array(thresholds, np.float64)
         self.ious = ious
-        self.truths = np.zeros((len(labels), len(AREAS)), np.int64)
-        flags = (len(AREAS) * len(thresholds) + 7) // 8
+        self.num_ground_truth = np.zeros((len(labels), len(AREA_RANGES)), np.int64)
+        flags = (len(AREA_RANGES) * len(thresholds) + 7) // 8
         self.rows = np.zeros(
             0, [("score", "f8"), ("label", "i4"), ("rank", "i4")]
-            + [(name, "u1", (flags,)) for name in ("right", "ignored")],
+            + [(name, "u1", (flags,)) for name in ("true_positives", "ignored")],
         )  # fmt: skip
         self.count = 0
 
-    def update(self, predicted: Objects, truth: Objects) -> None:
+    def update(self, predicted: Objects, ground_truth: Objects) -> None:
         """Add an image.
 
         Raises:
@@ -66,23 +66,23 @@ class AveragePrecision:
         ranks = np.arange(len(order)) - np.searchsorted(labels, labels)
         is_counted = ranks < self.max_detections[-1]
         predicted, ranks = predicted.take(order[is_counted]), ranks[is_counted]
-        matched = np.zeros((len(predicted), len(AREAS), len(self.thresholds)), bool)
-        excused = np.zeros_like(matched)
-        ignored = outside(truth.areas) | truth.crowds
-        for label in np.unique(truth.label_ids).tolist():
-            true = np.flatnonzero(truth.label_ids == label)
+        matched = np.zeros((len(predicted), len(AREA_RANGES), len(self.thresholds)), bool)
+        ignored_matches = np.zeros_like(matched)
+        ignored = outside_area_ranges(ground_truth.areas) | ground_truth.crowds
+        for label in np.unique(ground_truth.label_ids).tolist():
+            objects = np.flatnonzero(ground_truth.label_ids == label)
             detections = np.flatnonzero(predicted.label_ids == label)
-            self.truths[label] += (~ignored[:, true]).sum(1)
+            self.num_ground_truth[label] += (~ignored[:, objects]).sum(1)
             if len(detections):
-                ious = self.ious(predicted.take(detections), truth.take(true))
-                matched[detections], excused[detections] = match_detections(
-                    ious, ignored[:, true], truth.crowds[true], self.thresholds
+                ious = self.ious(predicted.take(detections), ground_truth.take(objects))
+                matched[detections], ignored_matches[detections] = match_detections(
+                    ious, ignored[:, objects], ground_truth.crowds[objects], self.thresholds
                 )
-        excused |= ~matched & outside(predicted.areas).T[..., None]
-        self.add_rows(predicted, ranks, matched & ~excused, excused)
+        ignored_matches |= ~matched & outside_area_ranges(predicted.areas).T[..., None]
+        self.add_rows(predicted, ranks, matched & ~ignored_matches, ignored_matches)
 
     def add_rows(
-        self, predicted: Objects, ranks: np.ndarray, right: np.ndarray, ignored: np.ndarray
+        self, predicted: Objects, ranks: np.ndarray, true_positives: np.ndarray, ignored: np.ndarray
     ) -> None:
         """Store scores, labels, ranks and flags in an array that grows by doubling."""
         end = self.count + len(predicted)
@@ -92,30 +92,30 @@ class AveragePrecision:
             self.rows = rows
         new = self.rows[self.count : end]
         new["score"], new["label"], new["rank"] = predicted.scores, predicted.label_ids, ranks
-        flat = (len(predicted), self.truths.shape[1] * len(self.thresholds))
-        new["right"] = np.packbits(right.reshape(flat), axis=1)
+        flat = (len(predicted), self.num_ground_truth.shape[1] * len(self.thresholds))
+        new["true_positives"] = np.packbits(true_positives.reshape(flat), axis=1)
         new["ignored"] = np.packbits(ignored.reshape(flat), axis=1)
         self.count = end
 
-    def merge(self, later: "AveragePrecision") -> None:
+    def merge(self, other: "AveragePrecision") -> None:
         """Add the images of another metric with the same settings."""
-        self.rows = np.concatenate([self.rows[: self.count], later.rows[: later.count]])
+        self.rows = np.concatenate([self.rows[: self.count], other.rows[: other.count]])
         self.count = len(self.rows)
-        self.truths += later.truths
+        self.num_ground_truth += other.num_ground_truth
 
     def compute(self) -> dict[str, float | None]:
         """Return percentages under detectron2's names; None where there is no ground truth."""
-        most = self.max_detections[-1]
-        precision, recall = self.curves("", most)
-        scores = self.headlines(precision)
-        by_area = {area: self.curves(area, most) for area in AREAS if area}
+        max_detections = self.max_detections[-1]
+        precision, recall = self.curves("", max_detections)
+        scores = self.headline_scores(precision)
+        by_area = {area: self.curves(area, max_detections) for area in AREA_RANGES if area}
         scores |= {f"AP{area}": mean_percent(by_area[area][0]) for area in by_area}
-        for few in self.max_detections[:-1]:
-            scores[f"AR{few}"] = mean_percent(self.curves("", few)[1])
-        scores[f"AR{most}"] = mean_percent(recall)
+        for limit in self.max_detections[:-1]:
+            scores[f"AR{limit}"] = mean_percent(self.curves("", limit)[1])
+        scores[f"AR{max_detections}"] = mean_percent(recall)
         return scores | {f"AR{area}": mean_percent(by_area[area][1]) for area in by_area}
 
-    def headlines(
+    def headline_scores(
         self, precision: Float[np.ndarray, "k n r"] | None = None
     ) -> dict[str, float | None]:
         """Return only AP, AP50 and AP75, as `compute` does.
@@ -137,7 +137,7 @@ class AveragePrecision:
             "AP": precision,
             "AP50": precision[:, np.isclose(self.thresholds, 0.5)],
             "AP75": precision[:, np.isclose(self.thresholds, 0.75)],
-            **{f"AP{area}": self.precisions(area) for area in AREAS if area},
+            **{f"AP{area}": self.precisions(area) for area in AREA_RANGES if area},
             "AR": recall,
         }
         return {
@@ -154,58 +154,63 @@ class AveragePrecision:
         return self.curves(area, self.max_detections[-1])[0]
 
     def curves(
-        self, area: str, most: int
+        self, area: str, max_detections: int
     ) -> tuple[Float[np.ndarray, "k n r"], Float[np.ndarray, "k n"]]:
         """Compute precision at `RECALLS`, and the maximum recall, per class and threshold."""
-        place = list(AREAS).index(area)
+        area_index = list(AREA_RANGES).index(area)
         shape = (len(self.labels), len(self.thresholds))
         precision, recall = np.full((*shape, len(RECALLS)), np.nan), np.full(shape, np.nan)
         rows = self.rows[: self.count]
-        rows = rows[rows["rank"] < most]
+        rows = rows[rows["rank"] < max_detections]
         order = np.lexsort((-rows["score"], rows["label"]))
         bounds = np.searchsorted(rows["label"][order], np.arange(len(self.labels) + 1))
-        for label in np.flatnonzero(self.truths[:, place]).tolist():
-            chosen = rows[order[bounds[label] : bounds[label + 1]]]
-            right, ignored = (self.flags(chosen[name], place) for name in ("right", "ignored"))
-            truths = int(self.truths[label, place])
-            precision[label], recall[label] = curve(right, ignored, truths)
+        for label in np.flatnonzero(self.num_ground_truth[:, area_index]).tolist():
+            detections = rows[order[bounds[label] : bounds[label + 1]]]
+            true_positives, ignored = (
+                self.unpack_flags(detections[name], area_index)
+                for name in ("true_positives", "ignored")
+            )
+            num_objects = int(self.num_ground_truth[label, area_index])
+            precision[label], recall[label] = precision_recall_curve(
+                true_positives, ignored, num_objects
+            )
         return precision, recall
 
-    def flags(self, packed: Shaped[np.ndarray, "p b"], place: int) -> np.ndarray:
+    def unpack_flags(self, packed: Shaped[np.ndarray, "p b"], area_index: int) -> np.ndarray:
         """Unpack the flags for one range of areas, of shape (p, n)."""
         count = len(self.thresholds)
-        bits = np.unpackbits(packed, axis=1, count=len(AREAS) * count)
-        return bits[:, place * count : (place + 1) * count].astype(bool)
+        bits = np.unpackbits(packed, axis=1, count=len(AREA_RANGES) * count)
+        return bits[:, area_index * count : (area_index + 1) * count].astype(bool)
 
 
-def outside(areas: Float[np.ndarray, " n"]) -> Bool[np.ndarray, "a n"]:
+def outside_area_ranges(areas: Float[np.ndarray, " n"]) -> Bool[np.ndarray, "a n"]:
     """Return which objects lie outside each range of areas; both limits are inside."""
-    ranges = np.array(list(AREAS.values()))
+    ranges = np.array(list(AREA_RANGES.values()))
     return (areas < ranges[:, :1]) | (areas > ranges[:, 1:])
 
 
-def curve(
-    right: Bool[np.ndarray, "p n"], ignored: Bool[np.ndarray, "p n"], truths: int
+def precision_recall_curve(
+    true_positives: Bool[np.ndarray, "p n"], ignored: Bool[np.ndarray, "p n"], num_ground_truth: int
 ) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, " n"]]:
     """Compute precision at `RECALLS` and the maximum recall, per threshold.
 
     Args:
-        right: True positives among the detections of one class, by descending score.
+        true_positives: True positives among the detections of one class, by descending score.
         ignored: Detections that are neither true nor false positives.
-        truths: Number of ground-truth objects, at least one.
+        num_ground_truth: Number of ground-truth objects, at least one.
     """
-    count = right.shape[1]
+    count = true_positives.shape[1]
     precision, recall = np.zeros((count, len(RECALLS))), np.zeros(count)
-    if not len(right):
+    if not len(true_positives):
         return precision, recall
-    hits = right.cumsum(0, dtype=np.float64)
-    misses = (~right & ~ignored).cumsum(0, dtype=np.float64)
+    num_true = true_positives.cumsum(0, dtype=np.float64)
+    num_false = (~true_positives & ~ignored).cumsum(0, dtype=np.float64)
     # Precision at a recall is the highest one at that or any higher recall.
-    shares = hits / (misses + hits + np.spacing(1))
-    shares = np.maximum.accumulate(shares[::-1])[::-1]
-    reached = hits / truths
+    precisions = num_true / (num_false + num_true + np.spacing(1))
+    precisions = np.maximum.accumulate(precisions[::-1])[::-1]
+    recalls = num_true / num_ground_truth
     for step in range(count):
-        places = np.searchsorted(reached[:, step], RECALLS)
-        inside = places < len(right)
-        precision[step, inside] = shares[places[inside], step]
-    return precision, reached[-1]
+        indices = np.searchsorted(recalls[:, step], RECALLS)
+        is_reached = indices < len(true_positives)
+        precision[step, is_reached] = precisions[indices[is_reached], step]
+    return precision, recalls[-1]

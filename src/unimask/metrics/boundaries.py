@@ -8,18 +8,18 @@ from scipy.ndimage import minimum_filter
 
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
-from unimask.metrics.object_ious import boxes_meet, mask_ious, shared_pixels, shares
+from unimask.metrics.object_ious import boxes_overlap, divide_by_union, mask_ious, shared_pixels
 from unimask.metrics.objects import Objects
 from unimask.metrics.panoptic_quality import mean_percent
 
-RATIO = 0.02
+WIDTH_RATIO = 0.02
 """Width of the boundary as a fraction of the image diagonal (the paper's for COCO, section 4)."""
 
-LEAST_IOU = 0.5
+MIN_IOU = 0.5
 """Lowest threshold in use; pairs whose mask IoU is below it need no boundary IoU."""
 
 
-def boundary_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
+def boundary_ious(predicted: Objects, ground_truth: Objects) -> Float[np.ndarray, "p t"]:
     """Compute the minimum of mask IoU and boundary IoU; for crowds the mask IoU.
 
     Pairs with a mask IoU below one half keep that value, which no threshold accepts.
@@ -27,23 +27,29 @@ def boundary_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"
     Raises:
         DataError: The masks differ in size.
     """
-    ious = mask_ious(predicted, truth)
-    likely = (ious >= LEAST_IOU) & ~truth.crowds
-    rows, columns = np.flatnonzero(likely.any(1)), np.flatnonzero(likely.any(0))
-    predicted_rims = Objects.of_masks([rim_of(predicted.masks[row]) for row in rows], rows)
-    true_rims = Objects.of_masks([rim_of(truth.masks[column]) for column in columns], columns)
+    ious = mask_ious(predicted, ground_truth)
+    needs_boundary = (ious >= MIN_IOU) & ~ground_truth.crowds
+    rows, columns = np.flatnonzero(needs_boundary.any(1)), np.flatnonzero(needs_boundary.any(0))
+    predicted_boundaries = Objects.from_masks(
+        [boundary_mask(predicted.masks[row]) for row in rows], rows
+    )
+    true_boundaries = Objects.from_masks(
+        [boundary_mask(ground_truth.masks[column]) for column in columns], columns
+    )
     shared = shared_pixels(
-        predicted_rims.masks, true_rims.masks, boxes_meet(predicted_rims.boxes, true_rims.boxes)
+        predicted_boundaries.masks,
+        true_boundaries.masks,
+        boxes_overlap(predicted_boundaries.boxes, true_boundaries.boxes),
     )
-    none = np.zeros(len(columns), bool)
-    rims = np.ones_like(ious)
-    rims[np.ix_(rows, columns)] = shares(
-        shared.astype(np.float64), predicted_rims.areas, true_rims.areas, none
+    no_crowds = np.zeros(len(columns), bool)
+    boundary_iou = np.ones_like(ious)
+    boundary_iou[np.ix_(rows, columns)] = divide_by_union(
+        shared.astype(np.float64), predicted_boundaries.areas, true_boundaries.areas, no_crowds
     )
-    return np.where(likely, np.minimum(ious, rims), ious)
+    return np.where(needs_boundary, np.minimum(ious, boundary_iou), ious)
 
 
-def rim_of(mask: RunLength) -> RunLength:
+def boundary_mask(mask: RunLength) -> RunLength:
     """Compute the boundary of a mask, within its bounding box."""
     x0, y0, x1, y1 = (int(side) for side in mask.box)
     dense = mask.to_mask()
@@ -54,7 +60,7 @@ def rim_of(mask: RunLength) -> RunLength:
 
 def boundary_width(size: tuple[int, int]) -> int:
     """Compute the width of boundaries in pixels for an image of this height and width."""
-    return max(1, round(RATIO * math.hypot(*size)))
+    return max(1, round(WIDTH_RATIO * math.hypot(*size)))
 
 
 def boundary(mask: Bool[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"]:
@@ -77,32 +83,34 @@ class BoundaryIoU:
 
     def __init__(self, labels: LabelSet) -> None:
         self.labels = labels
-        self.shared = np.zeros(len(labels), np.int64)
+        self.intersection = np.zeros(len(labels), np.int64)
         self.union = np.zeros(len(labels), np.int64)
 
-    def update(self, predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]) -> None:
+    def update(
+        self, predicted: Int[np.ndarray, "h w"], ground_truth: Int[np.ndarray, "h w"]
+    ) -> None:
         """Add an image.
 
         Args:
             predicted: Label ids; -1 for none.
-            truth: Label ids of the ground truth; -1 for unlabelled pixels.
+            ground_truth: Label ids of the ground truth; -1 for unlabelled pixels.
         """
-        unknown = truth < 0
-        width = boundary_width((truth.shape[0], truth.shape[1]))
-        for label in np.union1d(predicted[~unknown], truth[~unknown]).tolist():
+        unlabelled = ground_truth < 0
+        width = boundary_width((ground_truth.shape[0], ground_truth.shape[1]))
+        for label in np.union1d(predicted[~unlabelled], ground_truth[~unlabelled]).tolist():
             if label < 0:
                 continue
-            predicted_rim, true_rim = (
-                boundary((ids == label) | unknown, width) & (ids == label) & ~unknown
-                for ids in (predicted, truth)
+            predicted_boundary, true_boundary = (
+                boundary((ids == label) | unlabelled, width) & (ids == label) & ~unlabelled
+                for ids in (predicted, ground_truth)
             )
-            self.shared[label] += np.count_nonzero(predicted_rim & true_rim)
-            self.union[label] += np.count_nonzero(predicted_rim | true_rim)
+            self.intersection[label] += np.count_nonzero(predicted_boundary & true_boundary)
+            self.union[label] += np.count_nonzero(predicted_boundary | true_boundary)
 
     def ious(self) -> Float[np.ndarray, " k"]:
         """Compute the boundary IoU of each class from 0 to 1; NaN where undefined."""
         with np.errstate(invalid="ignore"):
-            return np.where(self.union > 0, self.shared / self.union, np.nan)
+            return np.where(self.union > 0, self.intersection / self.union, np.nan)
 
     def compute(self) -> dict[str, float | None]:
         """Return the mean over classes in percent; None if no class has a boundary."""

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 
 Flags = Bool[np.ndarray, "p a n"]
 
-CERTAIN = 1 - 1e-10
+MAX_THRESHOLD = 1 - 1e-10
 """Threshold 1 minus a tolerance, because rounding can leave a perfect IoU slightly below 1."""
 
 
@@ -32,23 +32,23 @@ def match_detections(
         matched to an ignored object.
     """
     shape = (len(ious), len(ignored), len(thresholds))
-    matched, excused = np.zeros(shape, bool), np.zeros(shape, bool)
-    least = np.minimum(thresholds, CERTAIN)
-    free = np.ones((*shape[1:], len(crowds)), bool)
-    places = np.indices(shape[1:])
+    matched, ignored_matches = np.zeros(shape, bool), np.zeros(shape, bool)
+    min_ious = np.minimum(thresholds, MAX_THRESHOLD)
+    available = np.ones((*shape[1:], len(crowds)), bool)
+    indices = np.indices(shape[1:])
     # `argmax` returns the first maximum; in reversed order that is the last one.
     ious, ignored, crowds = ious[:, ::-1], ignored[:, ::-1], crowds[::-1]
-    hopeful = np.flatnonzero(ious.max(1, initial=0.0) >= least.min())
-    for row in hopeful.tolist():
-        near = np.flatnonzero(ious[row] >= least.min())
-        reached = (ious[row, near] >= least[:, None]) & free[..., near]
+    candidates = np.flatnonzero(ious.max(1, initial=0.0) >= min_ious.min())
+    for row in candidates.tolist():
+        near = np.flatnonzero(ious[row] >= min_ious.min())
+        reached = (ious[row, near] >= min_ious[:, None]) & available[..., near]
         # Any object that counts ranks above all ignored ones.
         ranks = np.unique(ious[row, near], return_inverse=True)[1]
-        worth = np.where(reached, ranks + len(near) * ~ignored[:, None, near], -1)
-        best = worth.argmax(-1)
-        has_match = worth.max(-1) >= 0
-        chosen = near[best]
+        ranked = np.where(reached, ranks + len(near) * ~ignored[:, None, near], -1)
+        best = ranked.argmax(-1)
+        has_match = ranked.max(-1) >= 0
+        matches = near[best]
         matched[row] = has_match
-        excused[row] = has_match & ignored[places[0], chosen]
-        free[(*places, chosen)] &= ~has_match | crowds[chosen]
-    return matched, excused
+        ignored_matches[row] = has_match & ignored[indices[0], matches]
+        available[(*indices, matches)] &= ~has_match | crowds[matches]
+    return matched, ignored_matches

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from unimask.metrics.overlaps import overlaps
+from unimask.metrics.overlaps import count_overlaps
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 
@@ -25,16 +25,16 @@ class MatchedPrecision:
         self.images: list[list[float]] = []
 
     def update(
-        self, predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]
+        self, predicted: Int[np.ndarray, "h w"], ground_truth: Int[np.ndarray, "h w"]
     ) -> dict[float, float]:
         """Add an image by its two id maps, in which 0 is background.
 
         Returns:
             Score of the image per threshold, from 0 to 1; 1 if both maps are empty.
         """
-        return self.add(iou_table(predicted, truth))
+        return self.update_ious(iou_table(predicted, ground_truth))
 
-    def add(
+    def update_ious(
         self, ious: Float[np.ndarray, "p t"], on_void: Bool[np.ndarray, " p"] | None = None
     ) -> dict[float, float]:
         """Add an image by the IoUs of its predicted and true objects, which may overlap.
@@ -53,8 +53,8 @@ class MatchedPrecision:
         for threshold in self.thresholds:
             matched = matched_rows(ious, threshold)
             matches = int(matched.sum())
-            counted = num_predicted - int((void & ~matched).sum()) + num_true - matches
-            scores.append(matches / counted if counted else 1.0)
+            num_counted = num_predicted - int((void & ~matched).sum()) + num_true - matches
+            scores.append(matches / num_counted if num_counted else 1.0)
         self.images.append(scores)
         return dict(zip(self.thresholds, scores, strict=True))
 
@@ -69,21 +69,21 @@ class MatchedPrecision:
 
 
 def iou_table(
-    predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]
+    predicted: Int[np.ndarray, "h w"], ground_truth: Int[np.ndarray, "h w"]
 ) -> Float[np.ndarray, "p t"]:
     """Compute the IoU of every pair of predicted and true objects."""
-    found_ids, true_ids, shared = overlaps(predicted, truth)
+    predicted_ids, true_ids, shared = count_overlaps(predicted, ground_truth)
     union = shared.sum(1)[:, None] + shared.sum(0)[None, :] - shared
-    return (shared / union)[found_ids != 0][:, true_ids != 0]
+    return (shared / union)[predicted_ids != 0][:, true_ids != 0]
 
 
 def matched_rows(ious: Float[np.ndarray, "p t"], threshold: float) -> Bool[np.ndarray, " p"]:
     """Mark the predicted objects of a maximum one-to-one matching with IoUs above the threshold."""
-    good = ious > threshold
-    if good.sum(0).max(initial=0) <= 1 and good.sum(1).max(initial=0) <= 1:
+    is_above = ious > threshold
+    if is_above.sum(0).max(initial=0) <= 1 and is_above.sum(1).max(initial=0) <= 1:
         # At thresholds of 0.5 and above this always holds for objects that do not overlap.
-        return np.any(good, axis=1)
-    rows, columns = linear_sum_assignment(-good.astype(np.float64) - 1e-9 * ious)
+        return np.any(is_above, axis=1)
+    rows, columns = linear_sum_assignment(-is_above.astype(np.float64) - 1e-9 * ious)
     matched = np.zeros(len(ious), bool)
-    matched[rows] = good[rows, columns]
+    matched[rows] = is_above[rows, columns]
     return matched

@@ -22,48 +22,48 @@ class MeanIoU:
     def update(
         self,
         predicted: Int[np.ndarray, "h w"],
-        truth: Int[np.ndarray, "h w"],
+        ground_truth: Int[np.ndarray, "h w"],
         ignored: Bool[np.ndarray, "h w"] | None = None,
     ) -> None:
         """Add an image.
 
         Args:
             predicted: Label ids; -1 for none, which is always an error.
-            truth: Label ids of the ground truth; -1 for unlabelled pixels.
+            ground_truth: Label ids of the ground truth; -1 for unlabelled pixels.
             ignored: Additional pixels that do not count.
         """
-        counted = truth >= 0
+        is_counted = ground_truth >= 0
         if ignored is not None:
-            counted &= ~ignored
+            is_counted &= ~ignored
         classes = len(self.labels)
-        columns = np.where(predicted[counted] < 0, classes, predicted[counted])
-        pairs = truth[counted].astype(np.int64) * (classes + 1) + columns
+        columns = np.where(predicted[is_counted] < 0, classes, predicted[is_counted])
+        pairs = ground_truth[is_counted].astype(np.int64) * (classes + 1) + columns
         counts = np.bincount(pairs, minlength=self.confusion.size)
         self.confusion += counts.reshape(self.confusion.shape)
 
     def ious(self) -> np.ndarray:
         """Compute the IoU of each class from 0 to 1; NaN for classes that never occur."""
-        right = np.diag(self.confusion)
-        union = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - right
+        correct = np.diag(self.confusion)
+        union = self.confusion.sum(1) + self.confusion[:, :-1].sum(0) - correct
         with np.errstate(invalid="ignore"):
-            return np.where(union > 0, right / union, np.nan)
+            return np.where(union > 0, correct / union, np.nan)
 
     def compute(self) -> dict[str, float | None]:
         """Return percentages; None where a metric is undefined."""
         true = self.confusion.sum(1)
-        total, right = true.sum(), np.diag(self.confusion)
+        total, correct = true.sum(), np.diag(self.confusion)
         with np.errstate(invalid="ignore"):
-            accuracy = np.where(true > 0, right / true, np.nan)
+            accuracy = np.where(true > 0, correct / true, np.nan)
         ious = self.ious()
         present = true > 0
         return {
             "mIoU": mean_percent(ious),
             "fwIoU": 100 * float((true[present] * ious[present]).sum() / total) if total else None,
             "mACC": mean_percent(accuracy),
-            "pACC": 100 * float(right.sum() / total) if total else None,
+            "pACC": 100 * float(correct.sum() / total) if total else None,
         }
 
-    def commonest(self) -> tuple[str, float] | None:
+    def most_frequent_class(self) -> tuple[str, float] | None:
         """Return the most frequent class, and the mIoU in percent of predicting it everywhere.
 
         This is the baseline that a trained network must exceed; None if fewer than two classes

@@ -10,42 +10,48 @@ from unimask.formats.run_length import RunLength
 from unimask.metrics.objects import Objects
 
 
-def mask_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
+def mask_ious(predicted: Objects, ground_truth: Objects) -> Float[np.ndarray, "p t"]:
     """Compute the IoU of masks; for a crowd, the fraction of the prediction inside it.
 
     Raises:
         DataError: The masks differ in size.
     """
-    near = boxes_meet(predicted.boxes, truth.boxes)
-    shared = shared_pixels(predicted.masks, truth.masks, near)
+    overlapping = boxes_overlap(predicted.boxes, ground_truth.boxes)
+    shared = shared_pixels(predicted.masks, ground_truth.masks, overlapping)
     predicted_areas = np.array([mask.area for mask in predicted.masks], np.float64)
-    true_areas = np.array([mask.area for mask in truth.masks], np.float64)
-    return shares(shared.astype(np.float64), predicted_areas, true_areas, truth.crowds)
+    true_areas = np.array([mask.area for mask in ground_truth.masks], np.float64)
+    return divide_by_union(
+        shared.astype(np.float64), predicted_areas, true_areas, ground_truth.crowds
+    )
 
 
-def box_ious(predicted: Objects, truth: Objects) -> Float[np.ndarray, "p t"]:
+def box_ious(predicted: Objects, ground_truth: Objects) -> Float[np.ndarray, "p t"]:
     """Compute the IoU of boxes; for a crowd, the fraction of the prediction inside it."""
-    first, second = predicted.boxes[:, None], truth.boxes[None]
+    first, second = predicted.boxes[:, None], ground_truth.boxes[None]
     ends = np.minimum(first[..., 2:], second[..., 2:])
     starts = np.maximum(first[..., :2], second[..., :2])
     predicted_areas, true_areas = (
-        (boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (predicted.boxes, truth.boxes)
+        (boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (predicted.boxes, ground_truth.boxes)
     )
-    return shares((ends - starts).clip(min=0).prod(-1), predicted_areas, true_areas, truth.crowds)
+    return divide_by_union(
+        (ends - starts).clip(min=0).prod(-1), predicted_areas, true_areas, ground_truth.crowds
+    )
 
 
-def shares(
+def divide_by_union(
     shared: Float[np.ndarray, "p t"],
-    found: Float[np.ndarray, " p"],
-    true: Float[np.ndarray, " t"],
+    predicted_areas: Float[np.ndarray, " p"],
+    true_areas: Float[np.ndarray, " t"],
     crowds: Bool[np.ndarray, " t"],
 ) -> Float[np.ndarray, "p t"]:
     """Divide intersections by unions, or by the area of the prediction for crowds."""
-    union = np.where(crowds, found[:, None], found[:, None] + true - shared)
+    union = np.where(
+        crowds, predicted_areas[:, None], predicted_areas[:, None] + true_areas - shared
+    )
     return np.divide(shared, union, out=np.zeros_like(shared), where=shared > 0)
 
 
-def boxes_meet(
+def boxes_overlap(
     first: Float[np.ndarray, "a 4"], second: Float[np.ndarray, "b 4"]
 ) -> Bool[np.ndarray, "a b"]:
     """Return which pairs of boxes overlap."""
@@ -55,9 +61,9 @@ def boxes_meet(
 
 
 def shared_pixels(
-    first: Sequence[RunLength], second: Sequence[RunLength], near: Bool[np.ndarray, "a b"]
+    first: Sequence[RunLength], second: Sequence[RunLength], overlapping: Bool[np.ndarray, "a b"]
 ) -> Int[np.ndarray, "a b"]:
-    """Count the shared pixels of those pairs of masks that are `near`.
+    """Count the shared pixels of those pairs of masks that are `overlapping`.
 
     The number of ones before a position is piecewise linear: constant on zeros, rising on ones. Its
     values at the ends of another mask's runs are the pixels that each run shares.
@@ -69,29 +75,29 @@ def shared_pixels(
         sizes = sorted({f"{h} x {w}" for h, w in (mask.size for mask in (*first, *second))})
         raise DataError(f"masks of one image differ in size ({', '.join(sizes)}): rewrite them")
     if len(second) > len(first):
-        return shared_pixels(second, first, near.T).T
-    shared = np.zeros(near.shape, np.int64)
-    ends = {row: run_ends(first[row]) for row in np.flatnonzero(near.any(1)).tolist()}
-    for column in np.flatnonzero(near.any(0)).tolist():
-        rows = np.flatnonzero(near[:, column])
+        return shared_pixels(second, first, overlapping.T).T
+    shared = np.zeros(overlapping.shape, np.int64)
+    ends = {row: run_ends(first[row]) for row in np.flatnonzero(overlapping.any(1)).tolist()}
+    for column in np.flatnonzero(overlapping.any(0)).tolist():
+        rows = np.flatnonzero(overlapping[:, column])
         bounds = run_ends(second[column])
         lengths = (bounds[1::2] - bounds[::2]).cumsum()
         ones = np.stack([lengths - (bounds[1::2] - bounds[::2]), lengths], axis=1).ravel()
-        places = np.concatenate([ends[row] for row in rows.tolist()])
-        before = np.interp(places, bounds, ones)
+        positions = np.concatenate([ends[row] for row in rows.tolist()])
+        before = np.interp(positions, bounds, ones)
         counts = np.array([len(ends[row]) // 2 for row in rows.tolist()])
         first_runs = counts.cumsum() - counts
         shared[rows, column] = np.add.reduceat(before[1::2] - before[::2], first_runs)
     return shared
 
 
-def shared_with(objects: Objects, region: RunLength | None) -> Int[np.ndarray, " n"]:
+def count_pixels_inside(objects: Objects, region: RunLength | None) -> Int[np.ndarray, " n"]:
     """Count the pixels of each object that lie inside a region; None is an empty region."""
     if region is None or not region.area:
         return np.zeros(len(objects), np.int64)
-    whole = Objects.of_masks([region], [0])
-    near = boxes_meet(objects.boxes, whole.boxes)
-    return shared_pixels(objects.masks, whole.masks, near)[:, 0]
+    regions = Objects.from_masks([region], [0])
+    overlapping = boxes_overlap(objects.boxes, regions.boxes)
+    return shared_pixels(objects.masks, regions.masks, overlapping)[:, 0]
 
 
 def run_ends(mask: RunLength) -> Int[np.ndarray, " ends"]:

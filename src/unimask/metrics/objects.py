@@ -30,7 +30,7 @@ class Objects:
     crowds: Bool[np.ndarray, " n"]
 
     @classmethod
-    def of_masks(
+    def from_masks(
         cls,
         masks: Sequence[RunLength],
         label_ids: Sequence[int] | Int[np.ndarray, " n"],
@@ -53,7 +53,7 @@ class Objects:
         )
 
     @classmethod
-    def of_boxes(
+    def from_boxes(
         cls,
         boxes: Float[np.ndarray, "n 4"],
         label_ids: Sequence[int] | Int[np.ndarray, " n"],

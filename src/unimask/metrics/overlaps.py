@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Int
 
 
-def overlaps(
+def count_overlaps(
     first: Int[np.ndarray, "h w"], second: Int[np.ndarray, "h w"]
 ) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " b"], Int[np.ndarray, "a b"]]:
     """Count the pixels of every pair of ids, in one pass.

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from unimask.labels import LabelSet
-from unimask.metrics.overlaps import overlaps
+from unimask.metrics.overlaps import count_overlaps
 
 VOID = 0
 
@@ -34,8 +34,8 @@ class PanopticQuality:
         self,
         predicted: Int[np.ndarray, "h w"],
         predicted_labels: Mapping[int, int],
-        truth: Int[np.ndarray, "h w"],
-        truth_labels: Mapping[int, int],
+        ground_truth: Int[np.ndarray, "h w"],
+        ground_truth_labels: Mapping[int, int],
         crowds: frozenset[int] = frozenset(),
     ) -> None:
         """Add an image.
@@ -43,59 +43,61 @@ class PanopticQuality:
         Args:
             predicted: Segment ids of the prediction; 0 for void.
             predicted_labels: Label id of each predicted segment.
-            truth: Segment ids of the ground truth; 0 for void.
-            truth_labels: Label id of each true segment, crowds included.
+            ground_truth: Segment ids of the ground truth; 0 for void.
+            ground_truth_labels: Label id of each true segment, crowds included.
             crowds: Ids of true segments that stand for several objects.
         """
-        found_ids, true_ids, shared = overlaps(predicted, truth)
-        predicted_rows = {int(v): i for i, v in enumerate(found_ids) if v != VOID}
+        predicted_ids, true_ids, shared = count_overlaps(predicted, ground_truth)
+        predicted_rows = {int(v): i for i, v in enumerate(predicted_ids) if v != VOID}
         true_columns = {int(v): i for i, v in enumerate(true_ids) if v != VOID}
-        found_area, true_area = shared.sum(1), shared.sum(0)
+        predicted_areas, true_areas = shared.sum(1), shared.sum(0)
         void = next((i for i, v in enumerate(true_ids) if v == VOID), None)
-        on_void = shared[:, void] if void is not None else np.zeros(len(found_ids), np.int64)
-        matched_found: set[int] = set()
+        on_void = shared[:, void] if void is not None else np.zeros(len(predicted_ids), np.int64)
+        matched_predictions: set[int] = set()
         matched_true: set[int] = set()
         # Matches: pairs of one class whose IoU, without void, exceeds one half (section 4.1).
         for true_id, column in true_columns.items():
             if true_id in crowds:
                 continue
-            label = truth_labels[true_id]
+            label = ground_truth_labels[true_id]
             for row in np.flatnonzero(shared[:, column]):
-                found_id = int(found_ids[row])
-                if found_id == VOID or predicted_labels[found_id] != label:
+                predicted_id = int(predicted_ids[row])
+                if predicted_id == VOID or predicted_labels[predicted_id] != label:
                     continue
-                union = found_area[row] + true_area[column] - shared[row, column] - on_void[row]
+                union = (
+                    predicted_areas[row] + true_areas[column] - shared[row, column] - on_void[row]
+                )
                 iou = shared[row, column] / union
                 if iou > 0.5:
                     self.iou[label] += iou
                     self.true_positives[label] += 1
-                    matched_found.add(found_id)
+                    matched_predictions.add(predicted_id)
                     matched_true.add(true_id)
         # Unmatched true segments are false negatives, except for crowds.
         for true_id in true_columns.keys() - matched_true - crowds:
-            self.false_negatives[truth_labels[true_id]] += 1
+            self.false_negatives[ground_truth_labels[true_id]] += 1
         # Unmatched predictions are false positives, unless mostly on void or crowds (section 4.2).
-        for found_id in predicted_rows.keys() - matched_found:
-            label, row = predicted_labels[found_id], predicted_rows[found_id]
-            excused = on_void[row] + sum(
+        for predicted_id in predicted_rows.keys() - matched_predictions:
+            label, row = predicted_labels[predicted_id], predicted_rows[predicted_id]
+            ignored_area = on_void[row] + sum(
                 shared[row, true_columns[crowd]]
                 for crowd in crowds
-                if crowd in true_columns and truth_labels[crowd] == label
+                if crowd in true_columns and ground_truth_labels[crowd] == label
             )
-            if excused / found_area[row] <= 0.5:
+            if ignored_area / predicted_areas[row] <= 0.5:
                 self.false_positives[label] += 1
 
     def compute(self) -> dict[str, float | None]:
         """Return percentages over all classes, things and stuff; None where undefined."""
         things = np.array(self.labels.is_thing)
         scores: dict[str, float | None] = {}
-        for suffix, chosen in (
+        for suffix, selected in (
             ("", np.ones_like(things)),
             ("_things", things),
             ("_stuff", ~things),
         ):
             for name, values in zip(("PQ", "SQ", "RQ"), self.qualities(), strict=True):
-                scores[name + suffix] = mean_percent(values[chosen])
+                scores[name + suffix] = mean_percent(values[selected])
         return scores
 
     def per_class(self) -> dict[str, dict[str, float | None]]:

@@ -23,18 +23,21 @@ class SurfaceAgreement:
         self.dice: list[list[float]] = [[] for _ in labels.names]
         self.distances: list[list[float]] = [[] for _ in labels.names]
 
-    def update(self, predicted: Int[np.ndarray, "h w"], truth: Int[np.ndarray, "h w"]) -> None:
+    def update(
+        self, predicted: Int[np.ndarray, "h w"], ground_truth: Int[np.ndarray, "h w"]
+    ) -> None:
         """Add an image.
 
         Args:
             predicted: Label ids; -1 for none.
-            truth: Label ids of the ground truth; -1 for unlabelled pixels, which do not count.
+            ground_truth: Label ids of the ground truth; -1 for unlabelled pixels, which are
+                ignored.
         """
-        known = truth >= 0
-        for label in np.union1d(predicted[known], truth[known]).tolist():
+        is_labelled = ground_truth >= 0
+        for label in np.union1d(predicted[is_labelled], ground_truth[is_labelled]).tolist():
             if label < 0:
                 continue
-            predicted_mask, true_mask = (predicted == label) & known, truth == label
+            predicted_mask, true_mask = (predicted == label) & is_labelled, ground_truth == label
             shared = np.count_nonzero(predicted_mask & true_mask)
             total = np.count_nonzero(predicted_mask) + np.count_nonzero(true_mask)
             self.dice[label].append(2 * shared / total)
@@ -68,19 +71,19 @@ def hausdorff_95(first: Bool[np.ndarray, "h w"], second: Bool[np.ndarray, "h w"]
     Neither mask may be empty. An outline consists of the mask's pixels that share a side with a
     pixel outside the mask or with the image border.
     """
-    rims = surface(first), surface(second)
+    surfaces = surface_pixels(first), surface_pixels(second)
     distances = [
-        to_nearest(rims[1])[rims[0]],
-        to_nearest(rims[0])[rims[1]],
+        distance_to_nearest(surfaces[1])[surfaces[0]],
+        distance_to_nearest(surfaces[0])[surfaces[1]],
     ]
     return float(np.percentile(np.concatenate(distances), 95))
 
 
-def surface(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+def surface_pixels(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """Mark the pixels of a mask that share a side with a pixel outside it."""
     return mask & ~np.asarray(binary_erosion(mask), bool)
 
 
-def to_nearest(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+def distance_to_nearest(mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Compute the distance in pixels from each pixel to the nearest pixel of a mask."""
     return np.asarray(distance_transform_edt(~mask))

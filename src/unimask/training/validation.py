@@ -8,7 +8,7 @@ from unimask.checkpoints import ModelDescription
 from unimask.datasets import Dataset
 from unimask.datasets.ground_truth import ground_truth_result
 from unimask.evaluation import evaluate_predictor
-from unimask.evaluation.classes import classes_in_common
+from unimask.evaluation.classes import match_model_classes
 from unimask.evaluation.evaluate import Progress
 from unimask.formats.atomic import atomic_path
 from unimask.inference import Predictor
@@ -48,7 +48,7 @@ def draw_samples(
     predictor: Predictor, dataset: Dataset, task: Task, folder: RunFolder, step: int
 ) -> None:
     """Draw ground truth and prediction of a few evenly spaced images."""
-    labels = classes_in_common(predictor, dataset, task).labels
+    labels = match_model_classes(predictor, dataset, task).labels
     for index in range(min(SAMPLES, len(dataset))):
         sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
         truth = ground_truth_result(sample, labels, task)

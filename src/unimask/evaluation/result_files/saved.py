@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 from unimask.datasets import Dataset
 from unimask.errors import DataError, SettingsError, TaskError
-from unimask.evaluation.classes import Classes, match_classes
+from unimask.evaluation.classes import ClassMapping, match_classes
 from unimask.evaluation.result_files.json_file import read_json
 from unimask.evaluation.result_files.records import SavedResult, SavedSegment
 from unimask.evaluation.result_files.source import partner_notes
@@ -40,7 +40,7 @@ class SavedResults:
 
     def __init__(self, root: Path, files: Sequence[Path], dataset: Dataset) -> None:
         self.root, self.labels, self.paths = root, dataset.labels, dataset.paths
-        self.matched: dict[tuple[str, ...], Classes] = {}
+        self.matched: dict[tuple[str, ...], ClassMapping] = {}
         images, tasks = ImageNames(dataset.paths), set[Task]()
         self.files: dict[int, Path] = {}
         strangers = 0
@@ -77,7 +77,7 @@ class SavedResults:
         if key not in self.matched:
             self.matched[key] = match_classes(self.root.name, labels, self.labels, self.task)
         result = Result(self.task, size, labels, tuple(segments), path=self.paths[index])
-        return self.matched[key].renumber(result)
+        return self.matched[key].map_result(result)
 
     def notes(self) -> list[str]:
         """Return how many results or images, and which classes, have no counterpart."""

@@ -6,17 +6,17 @@ import numpy as np
 from jaxtyping import Float
 
 from unimask.datasets import Sample
-from unimask.evaluation.answers import Answers
 from unimask.evaluation.confusion import Confusion
 from unimask.evaluation.gallery import Gallery
-from unimask.evaluation.objects import true_objects
+from unimask.evaluation.objects import ground_truth_objects
 from unimask.evaluation.page import Page
+from unimask.evaluation.result_providers import ResultProvider
 from unimask.evaluation.scorers import (
     CityscapesScorer,
     InstanceScorer,
     Scorer,
-    add_matched,
-    scorer_for,
+    build_scorer,
+    update_matched_precision,
 )
 from unimask.inference.predictor import INSTANCE_THRESHOLD
 from unimask.labels import LabelSet, Task
@@ -27,7 +27,7 @@ IMAGE_SCORE = {"panoptic": "PQ", "semantic": "mIoU", "instance": "AP_match@0.50"
 """Score by which images are ranked: COCO's AP is unsuitable, since it needs many images."""
 
 
-class Watch:
+class PageCollector:
     """Observer of every prediction that is scored.
 
     Args:
@@ -42,42 +42,46 @@ class Watch:
 
     def add(self, result: Result, sample: Sample) -> None:
         """Add an image; of instances, only those that `predict` would return by default."""
-        shown = surest(result)
-        self.confusion.add(shown, sample)
+        confident = drop_low_scores(result)
+        self.confusion.add(confident, sample)
         score = self.score(result, sample)
         if score is not None:
-            self.gallery.add(shown, sample, score)
+            self.gallery.add(confident, sample, score)
 
     def score(self, result: Result, sample: Sample) -> float | None:
         """Score one image on its own, in percent."""
         if self.task == "instance":
             matched = MatchedPrecision()
-            add_matched(matched, result, sample, true_objects(sample, self.labels))
+            update_matched_precision(
+                matched, result, sample, ground_truth_objects(sample, self.labels)
+            )
             return matched.compute()[IMAGE_SCORE[self.task]]
-        alone = scorer_for(self.task, self.labels)
-        alone.add(result, sample)
-        return alone.metrics()[IMAGE_SCORE[self.task]]
+        scorer = build_scorer(self.task, self.labels)
+        scorer.add(result, sample)
+        return scorer.metrics()[IMAGE_SCORE[self.task]]
 
 
-def page_of(answers: Answers, scorer: Scorer, watch: Watch, split: str | None) -> Page:
+def build_page(
+    provider: ResultProvider, scorer: Scorer, collector: PageCollector, split: str | None
+) -> Page:
     """Assemble the content of the page."""
-    images = len(answers.dataset)
-    of = answers.dataset.name if split is None else f"{answers.dataset.name}/{split}"
+    images = len(provider.dataset)
+    data = provider.dataset.name if split is None else f"{provider.dataset.name}/{split}"
     return Page(
-        title=f"{answers.name}, {answers.task}",
-        of=f"{images} {'image' if images == 1 else 'images'} of {of}",
+        title=f"{provider.name}, {provider.task}",
+        description=f"{images} {'image' if images == 1 else 'images'} of {data}",
         metrics=scorer.metrics(),
         per_class=scorer.per_class(),
-        notes=[*answers.notes(), *scorer.notes()],
-        curves=curves_of(scorer),
-        confusion=watch.confusion.counts,
-        labels=answers.labels,
-        best=watch.gallery.best,
-        worst=watch.gallery.worst,
+        notes=[*provider.notes(), *scorer.notes()],
+        curves=precision_recall_curves(scorer),
+        confusion=collector.confusion.counts,
+        labels=provider.labels,
+        best=collector.gallery.best,
+        worst=collector.gallery.worst,
     )
 
 
-def surest(result: Result) -> Result:
+def drop_low_scores(result: Result) -> Result:
     """Remove instances that score less than one half."""
     if result.task != "instance":
         return result
@@ -85,7 +89,7 @@ def surest(result: Result) -> Result:
     return replace(result, segments=tuple(segments))
 
 
-def curves_of(scorer: Scorer) -> dict[str, Float[np.ndarray, " r"]]:
+def precision_recall_curves(scorer: Scorer) -> dict[str, Float[np.ndarray, " r"]]:
     """Return precision-recall curves averaged over classes, at several IoUs and as their mean."""
     if not isinstance(scorer, InstanceScorer | CityscapesScorer):
         return {}
@@ -93,6 +97,12 @@ def curves_of(scorer: Scorer) -> dict[str, Float[np.ndarray, " r"]]:
     precisions = precisions[~np.isnan(precisions).all(axis=(1, 2))]
     if not len(precisions):
         return {}
-    at = {f"IoU {iou:g}": np.isclose(scorer.average.thresholds, iou) for iou in (0.5, 0.75, 0.9)}
-    chosen = {name: precisions[:, which].mean((0, 1)) for name, which in at.items() if which.any()}
-    return {**chosen, "mean of all": precisions.mean((0, 1))}
+    is_threshold = {
+        f"IoU {iou:g}": np.isclose(scorer.average.thresholds, iou) for iou in (0.5, 0.75, 0.9)
+    }
+    curves = {
+        name: precisions[:, which].mean((0, 1))
+        for name, which in is_threshold.items()
+        if which.any()
+    }
+    return {**curves, "mean of all": precisions.mean((0, 1))}

@@ -7,7 +7,7 @@ from unimask.config import Window
 from unimask.datasets import Dataset, Sample, check_tasks, open_dataset
 from unimask.datasets.interface import dataset_info
 from unimask.datasets.windows import set_window
-from unimask.evaluation.classes import classes_in_common
+from unimask.evaluation.classes import match_model_classes
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
 from unimask.labels import LabelSet, Task, widest
@@ -15,7 +15,7 @@ from unimask.processing.intensities import UINT8_WINDOW
 from unimask.results import Result
 
 
-class Answers(Protocol):
+class ResultProvider(Protocol):
     """Results for the images of a dataset.
 
     Attributes:
@@ -30,12 +30,12 @@ class Answers(Protocol):
     task: Task
     labels: LabelSet
 
-    def of(self, index: int, sample: Sample) -> Result:
+    def result(self, index: int, sample: Sample) -> Result:
         """Return the result for an image."""
         ...
 
     def notes(self) -> list[str]:
-        """Return what a reader of the scores should know."""
+        """Return remarks on the results, to be shown with the scores."""
         ...
 
 
@@ -54,37 +54,37 @@ class Predictions:
 
     def __init__(self, predictor: Predictor, dataset: Dataset, task: str | None) -> None:
         self.predictor, self.dataset, self.name = predictor, dataset, predictor.name
-        self.task: Task = predictor.resolve_task(task or widest_common(predictor, dataset))
+        self.task: Task = predictor.resolve_task(task or widest_common_task(predictor, dataset))
         check_tasks(dataset, (self.task,))
-        self.classes = classes_in_common(predictor, dataset, self.task)
+        self.classes = match_model_classes(predictor, dataset, self.task)
         self.labels = self.classes.labels
         # Precision-recall curves need all scores.
         self.threshold = 0.0 if self.task == "instance" else None
-        self.asked = self.empty = 0
+        self.num_images = self.num_empty = 0
 
-    def of(self, index: int, sample: Sample) -> Result:
+    def result(self, index: int, sample: Sample) -> Result:
         """Predict an image."""
         result = self.predictor.predict(
             sample.image, self.task, threshold=self.threshold, window=UINT8_WINDOW
         )
-        self.asked += 1
-        self.empty += not result.segments
-        return self.classes.renumber(result)
+        self.num_images += 1
+        self.num_empty += not result.segments
+        return self.classes.map_result(result)
 
     def notes(self) -> list[str]:
         """Return which classes of the model the data lacks, and whether no image has a segment."""
         notes = self.classes.notes()
-        if self.task == "panoptic" and 0 < self.asked == self.empty:
-            least = self.predictor.description.postprocessing.object_threshold
+        if self.task == "panoptic" and 0 < self.num_images == self.num_empty:
+            object_threshold = self.predictor.description.postprocessing.object_threshold
             notes.append(
-                f"nothing was found: queries less sure of their class than {least:g} are left out, "
-                "and masks that others cover; train longer, or see with `unimask predict "
-                "--threshold 0.2` what it would be"
+                "the model predicts no segments: queries with a class score below "
+                f"{object_threshold:g} and masks that others cover are dropped; train longer, or "
+                "look at the results of `unimask predict --threshold 0.2`"
             )
         return notes
 
 
-class FromFiles:
+class FileResults:
     """Results that were read from files.
 
     Args:
@@ -111,7 +111,7 @@ class FromFiles:
         self.task: Task = self.source.task
         check_tasks(dataset, (self.task,))
 
-    def of(self, index: int, sample: Sample) -> Result:
+    def result(self, index: int, sample: Sample) -> Result:
         """Read the result for an image."""
         return self.source.of(index, sample.size)
 
@@ -120,7 +120,7 @@ class FromFiles:
         return self.source.notes()
 
 
-def predictions(
+def open_predictions(
     predictor: Predictor,
     data: str | Path,
     split: str | None,
@@ -135,17 +135,17 @@ def predictions(
     return Predictions(predictor, dataset, task)
 
 
-def widest_common(predictor: Predictor, dataset: Dataset) -> Task | None:
+def widest_common_task(predictor: Predictor, dataset: Dataset) -> Task | None:
     """Return the most demanding task that model and labels support; None if there is none."""
     tasks: list[Task] = [task for task in predictor.tasks if task in dataset_info(dataset).tasks]
     return widest(tasks) if tasks else None
 
 
-def are_results(path: str | Path | Predictor) -> bool:
+def is_result_path(path: str | Path | Predictor) -> bool:
     """Return whether a path holds results: a JSON file, or a folder without a model."""
     if isinstance(path, Predictor):
         return False
-    place = Path(path)
-    if place.is_dir():
-        return not any((place / name).exists() for name in ("config.json", "weights"))
-    return place.is_file() and place.suffix.lower() == ".json"
+    folder = Path(path)
+    if folder.is_dir():
+        return not any((folder / name).exists() for name in ("config.json", "weights"))
+    return folder.is_file() and folder.suffix.lower() == ".json"

@@ -89,12 +89,12 @@ def opened(folder: Path) -> None:
 
     from unimask.datasets import open_dataset
     from unimask.datasets.objects.coco_instances import CocoInstances
-    from unimask.profiling.peak_memory import PeakMemory, told_by_linux
+    from unimask.profiling.peak_memory import PeakMemory, read_memory_size
 
     start = time.process_time()
     with PeakMemory(torch.device("cpu")) as memory:
         dataset = open_dataset(folder, "train")
-        after = told_by_linux("VmRSS")
+        after = read_memory_size("VmRSS")
     seconds = time.process_time() - start
     assert isinstance(dataset, CocoInstances) and memory.before and memory.peak and after
     print(

@@ -26,7 +26,7 @@ from benchmarks.peers.cases import HALF, LARGE, TINY, USUAL, Case, TrainingCase
 from benchmarks.peers.networks import Logits, hush, images, read, write
 from benchmarks.peers.training import stepper
 from unimask.profiling.machine import describe_machine
-from unimask.profiling.rates import matrix_rate, wait_for
+from unimask.profiling.rates import matrix_rate, synchronize
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "gpu"
@@ -104,7 +104,7 @@ def measure(case: Case | TrainingCase, folder: Path, device: torch.device) -> di
         for name, run in runs.items():
             start = time.perf_counter()
             run()
-            wait_for(device)
+            synchronize(device)
             times[name].append(time.perf_counter() - start)
     for name, taken in times.items():
         rows[name] |= {"median_s": median(taken), "minimum_s": min(taken)}
@@ -119,12 +119,12 @@ def warmed(load: Callable[[], Run], device: torch.device) -> tuple[Run, dict]:
     run = load()
     for _ in range(WARM):
         run()
-    wait_for(device)
+    synchronize(device)
     start_s = time.perf_counter() - start
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     run()
-    wait_for(device)
+    synchronize(device)
     return run, {"start_s": start_s, "peak_mb": (held(device, peak=True) - before) / 1e6}
 
 

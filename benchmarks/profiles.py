@@ -25,7 +25,7 @@ from benchmarks.peers.run import MODELS
 from benchmarks.peers.training import stepper
 from unimask.profiling.machine import describe_machine
 from unimask.profiling.rates import matrix_rate
-from unimask.profiling.stages import uncounted
+from unimask.profiling.stages import additional_flop_counters
 
 PASSES = 3
 
@@ -58,7 +58,9 @@ def count(run: Callable[[], object]) -> float:
         aten.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1],
         aten.baddbmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * a[2] * b[2],
     }
-    with FlopCounterMode(display=False, custom_mapping={**uncounted(), **in_place}) as counter:
+    with FlopCounterMode(
+        display=False, custom_mapping={**additional_flop_counters(), **in_place}
+    ) as counter:
         run()
     return counter.get_total_flops() / 1e9
 

@@ -3,7 +3,7 @@
 import pytest
 
 from unimask.errors import SettingsError
-from unimask.labels import LabelSet, are_with_background
+from unimask.labels import LabelSet, adds_background
 
 
 def test_colours_are_one_per_class_and_decide_nothing():
@@ -18,8 +18,8 @@ def test_colours_are_one_per_class_and_decide_nothing():
     ("colours", "reason"),
     [
         (((1, 2, 3),), "2 names, but 1 colours"),
-        (((1, 2, 3), (0, 0, 256)), r"\(0, 0, 256\) is no colour"),
-        (((1, 2), None), r"\(1, 2\) is no colour"),
+        (((1, 2, 3), (0, 0, 256)), r"\(0, 0, 256\) is not a colour"),
+        (((1, 2), None), r"\(1, 2\) is not a colour"),
     ],
 )
 def test_invalid_colours_are_refused(colours, reason):
@@ -29,14 +29,14 @@ def test_invalid_colours_are_refused(colours, reason):
 
 def test_a_background_after_things_is_recognised():
     things = LabelSet(("cat", "dog"), (True, True))
-    assert are_with_background(LabelSet(("cat", "dog", "background"), (True, True, False)), things)
+    assert adds_background(LabelSet(("cat", "dog", "background"), (True, True, False)), things)
     for names, kinds in (
         (("cat", "dog"), (True, True)),
         (("cat", "dog", "background"), (True, True, True)),
         (("cat", "dog", "sky"), (True, True, False)),
         (("background", "cat", "dog"), (False, True, True)),
     ):
-        assert not are_with_background(LabelSet(names, kinds), things)
+        assert not adds_background(LabelSet(names, kinds), things)
 
 
 def test_category_ids_are_those_of_the_dataset_or_the_label_ids():

@@ -26,7 +26,7 @@ from unimask.config import (
     SwinConfig,
     TimmConfig,
 )
-from unimask.label_sets import SIZES, known_labels
+from unimask.label_sets import NUM_CLASSES, known_labels
 from unimask.published.model_configs import MODEL_CONFIGS, ModelConfig
 
 Class = dict[str, Any]
@@ -101,7 +101,7 @@ def compare_labels(name: str, classes: list[Class]) -> bool:
     )
     told = f"{len(ours)} classes, {len(ours.things)} things, {sum(c is not None for c in colours)}"
     print(f"{name:20} {told} colours: {'as theirs' if same else 'NOT theirs'}")
-    return same and SIZES[name] == len(classes)
+    return same and NUM_CLASSES[name] == len(classes)
 
 
 def our_facts(configuration: ModelConfig) -> Facts:
@@ -244,7 +244,7 @@ def compare_zoo(family: str, repository: Path, configs: dict[Path, Settings]) ->
 def main(mask2former: Path, oneformer: Path, maskformer: Path, detectron2: Path) -> None:
     """Compare all, and fail if anything differs."""
     classes = their_classes(mask2former, detectron2)
-    fine = [compare_labels(name, classes[name]) for name in SIZES]
+    fine = [compare_labels(name, classes[name]) for name in NUM_CLASSES]
     fine += [compare_labels(*item) for item in maskformers_classes(maskformer).items()]
     theirs = {
         "mask2former": read_all(mask2former, mask2former / "mask2former/config.py", detectron2),
@@ -257,8 +257,8 @@ def main(mask2former: Path, oneformer: Path, maskformer: Path, detectron2: Path)
     known = compare_zoo("mask2former", mask2former, theirs["mask2former"])
     known += compare_zoo("maskformer", maskformer, theirs["maskformer"])
     print(
-        f"{len(SIZES)} label sets, {len(MODEL_CONFIGS)} configurations and {len(known)} files: "
-        f"{(fine + known).count(False)} differ"
+        f"{len(NUM_CLASSES)} label sets, {len(MODEL_CONFIGS)} configurations and "
+        f"{len(known)} files: {(fine + known).count(False)} differ"
     )
     sys.exit(not all(fine + known))
 

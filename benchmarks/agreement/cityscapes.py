@@ -116,7 +116,7 @@ def our_scores(folder: Path, images: list) -> dict[str, float | None]:
     scorer = build_scorer("instance", LABELS, ap="cityscapes")
     for index, found in enumerate(images):
         segments = tuple(
-            Segment.of(
+            Segment.from_rle(
                 LABELS, RAW_IDS.index(kind), RunLength.from_mask(mask), id=place, score=score
             )
             for place, (mask, kind, score) in enumerate(found, start=1)

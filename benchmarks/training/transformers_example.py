@@ -158,7 +158,7 @@ def as_result(found: dict[str, Any], labels: LabelSet) -> Result:
     numbers = ids.clamp(min=0).to(torch.int32).numpy()
     facts = {fact["id"]: fact for fact in found["segments_info"]}
     segments = tuple(
-        Segment.of(labels, facts[id]["label_id"], rle, id=id, score=facts[id]["score"])
+        Segment.from_rle(labels, facts[id]["label_id"], rle, id=id, score=facts[id]["score"])
         for id, rle in encode_id_map(numbers).items()
     )
     return Result("panoptic", tuple(numbers.shape), labels, segments)  # type: ignore[arg-type]

@@ -11,7 +11,6 @@
     ├── MissingExtraError   an optional dependency that is not installed
     └── TrainingError       a training run that cannot continue
 Each message is one line that names the file or the value and how to fix it.
-Each message names the file or the value and says how to mend it, on one line.
 """
 
 

@@ -21,9 +21,7 @@ Colour = tuple[int, int, int]
 class LabelSet:
     """Classes of a dataset or a network, in the order of the network's outputs.
 
-    Two sets are equal if their names and things are, whatever their colours and category ids.
-
-    Sets of the same names and things are equal, whatever their colours and category ids.
+    Sets with the same names and things are equal, whatever their colours and category ids.
 
     Attributes:
         names: Name of each class; its index is the label id, which counts from 0.
@@ -56,20 +54,23 @@ class LabelSet:
             raise SettingsError("a label set needs at least one name")
         if len(self.names) != len(self.is_thing):
             raise SettingsError(
-                f"{len(self.names)} names, but {len(self.is_thing)} thing flags: give as many"
+                f"{len(self.names)} names, but {len(self.is_thing)} thing flags: pass one per name"
             )
         if self.colours and len(self.colours) != len(self.names):
             raise SettingsError(
-                f"{len(self.names)} names, but {len(self.colours)} colours: give as many, or none"
+                f"{len(self.names)} names, but {len(self.colours)} colours: pass one per name, or "
+                "none"
             )
         if self.category_ids and len(set(self.category_ids)) != len(self.names):
             raise SettingsError(
                 f"{len(self.names)} names, but {len(set(self.category_ids))} different category "
-                "ids: give one per name, or none"
+                "ids: pass one per name, or none"
             )
         for colour in self.colours:
             if colour is not None and not is_colour(colour):
-                raise SettingsError(f"{colour} is no colour: give red, green and blue, 0 to 255")
+                raise SettingsError(
+                    f"{colour} is not a colour: pass red, green and blue from 0 to 255"
+                )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -88,7 +89,7 @@ class LabelSet:
         return tuple(index for index, thing in enumerate(self.is_thing) if thing)
 
 
-def are_with_background(labels: LabelSet, things: LabelSet) -> bool:
+def adds_background(labels: LabelSet, things: LabelSet) -> bool:
     """Return whether `labels` are `things` followed by a stuff class "background".
 
     Datasets of objects have this class for pixels that no object covers; networks for instance
@@ -97,14 +98,14 @@ def are_with_background(labels: LabelSet, things: LabelSet) -> bool:
     return labels == LabelSet((*things.names, "background"), (*things.is_thing, False))
 
 
-UNNAMED = ("object", "background")
+PLACEHOLDER_NAMES = ("object", "background")
 """Class names of objects and of the rest, where a dataset has no names."""
 
 
-def mean_the_same(ours: LabelSet, theirs: LabelSet) -> bool:
+def have_same_classes(ours: LabelSet, theirs: LabelSet) -> bool:
     """Return whether the label ids of both sets mean the same classes; `theirs` may be unnamed."""
-    named_alike = theirs.names in (ours.names, UNNAMED)
-    return named_alike and ours.is_thing == theirs.is_thing
+    has_same_names = theirs.names in (ours.names, PLACEHOLDER_NAMES)
+    return has_same_names and ours.is_thing == theirs.is_thing
 
 
 def is_colour(colour: Sequence[int]) -> bool:
@@ -124,6 +125,6 @@ def parse_task(task: str) -> Task:
     raise TaskError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
 
 
-def widest(tasks: Sequence[Task]) -> Task:
+def most_demanding_task(tasks: Sequence[Task]) -> Task:
     """Return the most demanding of the tasks: panoptic, then instance, then semantic."""
     return max(tasks, key=TASKS.index)

@@ -16,7 +16,7 @@ from unimask.formats.panoptic_png import encode_ids, ids_to_image
 from unimask.formats.run_length import RunLength
 from unimask.kernels.memory import release_freed_memory
 from unimask.labels import LabelSet, Task
-from unimask.visualization.overlay import Shape, draw_overlay, paint_runs
+from unimask.visualization.overlay import DrawnSegment, draw_overlay, paint_runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Segment:
         >>> from unimask.results import Segment
         >>> rle = RunLength.from_mask(np.array([[True, True], [False, True]]))
         >>> labels = LabelSet(("cell",), (True,))
-        >>> segment = Segment.of(labels, 0, rle, id=1, score=0.9)
+        >>> segment = Segment.from_rle(labels, 0, rle, id=1, score=0.9)
         >>> segment.label, segment.area, segment.box
         ('cell', 3, (0.0, 0.0, 2.0, 2.0))
         >>> segment.mask.sum(axis=1)
@@ -57,7 +57,7 @@ class Segment:
     rle: RunLength
 
     @classmethod
-    def of(
+    def from_rle(
         cls, labels: LabelSet, label_id: int, rle: RunLength, *, id: int, score: float | None
     ) -> "Segment":
         """Create a segment from its mask, from which area and box are computed."""
@@ -109,7 +109,7 @@ class Result:
         >>> from unimask.results import Result, Segment
         >>> labels = LabelSet(("cell",), (True,))
         >>> rle = RunLength.from_mask(np.array([[True, True], [False, True]]))
-        >>> segment = Segment.of(labels, 0, rle, id=1, score=0.9)
+        >>> segment = Segment.from_rle(labels, 0, rle, id=1, score=0.9)
         >>> result = Result("instance", (2, 2), labels, (segment,))
         >>> result.names, result.boxes.tolist()
         (('cell',), [[0.0, 0.0, 2.0, 2.0]])
@@ -140,14 +140,14 @@ class Result:
         """
         return np.ascontiguousarray(self.transposed_ids(np.int32).T)
 
-    def transposed_ids(self, kind: type[np.integer]) -> Integer[np.ndarray, "w h"]:
+    def transposed_ids(self, dtype: type[np.integer]) -> Integer[np.ndarray, "w h"]:
         """Compute `segmentation` in another dtype, transposed (columns as rows).
 
         Args:
-            kind: Integer dtype; in an unsigned one, -1 becomes the largest value.
+            dtype: Integer dtype; in an unsigned one, -1 becomes the largest value.
         """
-        empty = np.array(-1 if self.task == "semantic" else 0).astype(kind)
-        ids = np.full(self.size[::-1], empty, kind)
+        empty = np.array(-1 if self.task == "semantic" else 0).astype(dtype)
+        ids = np.full(self.size[::-1], empty, dtype)
         for segment in sorted(self.segments, key=lambda segment: segment.score or 0.0):
             value = segment.label_id if self.task == "semantic" else segment.id
             paint_runs(ids, value, *segment.rle.runs)
@@ -191,14 +191,14 @@ class Result:
         if image is None:
             image = np.full((*self.size, 3), 96, np.uint8)
         shapes = [
-            Shape(
+            DrawnSegment(
                 s.label,
                 s.label_id,
                 s.is_thing and self.task != "semantic",
                 s.score,
                 s.box,
                 *s.rle.runs,
-                given=self.labels.colour(s.label_id),
+                dataset_colour=self.labels.colour(s.label_id),
             )
             for s in self.segments
         ]
@@ -231,16 +231,16 @@ class Result:
         Raises:
             OutputError: The folder holds files of others, or cannot be written to.
         """
-        names = result_names(stem or (self.path.stem if self.path else "result"))
-        place = open_output_folder(folder)
-        place.check(names.values())
-        with place.new_file(names["overlay"]) as path:
+        names = result_file_names(stem or (self.path.stem if self.path else "result"))
+        output = open_output_folder(folder)
+        output.check(names.values())
+        with output.new_file(names["overlay"]) as path:
             self.plot().save(path, compress_level=3)
         release_freed_memory(self.size[0] * self.size[1])
-        with place.new_file(names["ids"]) as path:
+        with output.new_file(names["ids"]) as path:
             self.id_image().save(path, compress_level=3)
         release_freed_memory(self.size[0] * self.size[1])
-        with place.new_file(names["json"]) as path:
+        with output.new_file(names["json"]) as path:
             path.write_text(json.dumps(self.to_dict()))
         return {kind: Path(folder) / name for kind, name in names.items()}
 
@@ -331,6 +331,6 @@ class Result:
         return encode_ids(ids), info
 
 
-def result_names(stem: str) -> dict[str, str]:
+def result_file_names(stem: str) -> dict[str, str]:
     """Return the names of the files that `Result.save` writes."""
     return {"overlay": f"{stem}_overlay.png", "ids": f"{stem}_ids.png", "json": f"{stem}.json"}

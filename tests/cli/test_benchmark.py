@@ -10,7 +10,7 @@ from unimask.profiling import rates as rates_module
 @pytest.fixture(autouse=True)
 def small_products(monkeypatch):
     monkeypatch.setattr(rates_module, "SHAPES", ((64, 32, 16),))
-    monkeypatch.setattr(rates_module, "COPIED", 2**16)
+    monkeypatch.setattr(rates_module, "COPY_BYTES", 2**16)
 
 
 def test_a_table_and_a_file(command, tiny_model, tmp_path):

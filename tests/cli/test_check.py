@@ -13,7 +13,7 @@ def test_a_sound_dataset_passes(command, tmp_path):
     )
     assert code == 0 and "train 3 (3 read, 0 corrupt, 0 empty)" in out and "disc" in out
     assert "labels: each value above 0 is an object" in out
-    assert image.exists() and json.loads(report.read_text())["sound"]
+    assert image.exists() and json.loads(report.read_text())["passed"]
 
 
 def test_trouble_is_exit_code_1_with_files(command, tmp_path):

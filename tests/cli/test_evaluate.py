@@ -53,7 +53,7 @@ def test_notes_are_printed(command, discs, tmp_path):
 
 def test_failures_are_one_line(command, one_line, discs, tiny_model, tmp_path):
     code, _, err = command("evaluate", discs)
-    one_line(code, err, "give a model, or results")
+    one_line(code, err, "pass a model or results")
     code, _, err = command("evaluate", discs, "-m", tiny_model, "--results", tmp_path)
     one_line(code, err, "one of them")
     file = tmp_path / "results.json"

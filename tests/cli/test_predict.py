@@ -12,7 +12,7 @@ from conftest import draw_discs
 from PIL import Image
 
 import unimask
-from unimask.results import result_names
+from unimask.results import result_file_names
 
 
 def huge_png(path) -> None:
@@ -76,7 +76,7 @@ def test_a_image_is_never_overwritten(command, one_line, image, tiny_model, tmp_
 
 def test_the_names_are_those_that_save_writes(tiny_model, tmp_path):
     paths = unimask.load(tiny_model).predict(draw_discs(0)[0]).save(tmp_path, "stem")
-    assert {kind: path.name for kind, path in paths.items()} == result_names("stem")
+    assert {kind: path.name for kind, path in paths.items()} == result_file_names("stem")
     assert all(path.is_file() for path in paths.values())
 
 

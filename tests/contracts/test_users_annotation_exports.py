@@ -121,15 +121,15 @@ def test_json_with_comments_is_refused_as_invalid_json(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "told"),
     [
-        (("cat", "cat "), "classes 'cat' and 'cat ' differ in spaces or letter case alone"),
-        (("Cat", "cat"), "classes 'Cat' and 'cat' differ in spaces or letter case alone"),
-        (("gr\ufffdn", "cat"), "1 class names hold bytes that are no UTF-8, such as gr\ufffdn"),
+        (("cat", "cat "), "classes 'cat' and 'cat ' differ only in spaces or letter case"),
+        (("Cat", "cat"), "classes 'Cat' and 'cat' differ only in spaces or letter case"),
+        (("gr\ufffdn", "cat"), "1 class names hold bytes that are not UTF-8, such as gr\ufffdn"),
     ],
 )
 def test_similar_or_undecoded_class_names_are_reported(tmp_path, classes, told):
     """Elsewhere a stray space splits a class in two, and nothing is said."""
     report = check(write(tmp_path, coco(classes=classes)))
-    assert any(told in finding.told for finding in report.findings)
+    assert any(told in finding.message for finding in report.findings)
 
 
 def write_panoptic(folder, suffix, annotated=5):

@@ -95,7 +95,7 @@ def test_bad_labels_are_found_before_the_first_step(command, tmp_path):
     code, out, _ = command("check", data, "--preview", board, "--json", report)
     assert code == 1 and "images cannot be read" in out
     assert "1.png has value 9 (5 pixels), which none of the 3 classes has" in out
-    assert "2.png" in out and "nothing of 1 class: pole" in out
+    assert "2.png" in out and "no objects of 1 class: pole" in out
     assert "road" in out and "sky" in out
     with Image.open(board) as drawn:
         assert drawn.width > 2 * SIZE[1]

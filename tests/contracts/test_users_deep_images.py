@@ -96,7 +96,7 @@ def test_black_images_are_severe_and_dark_ones_a_note(command, tmp_path, name):
     assert len(lines) == 1 and "3 images" in lines[0] and kind in lines[0]
     assert lines[0].startswith("error: " if kind == "black" else "note: ")
     actual = json.loads((tmp_path / "r.json").read_text())["findings"]
-    assert [len(f["files"]) for f in actual if "--window" in f["told"]] == [3]
+    assert [len(f["files"]) for f in actual if "--window" in f["message"]] == [3]
     code, printed, _ = command(*arguments, "--window", "auto")
     assert code == 0 and "--window" not in printed
 

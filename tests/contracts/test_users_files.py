@@ -231,7 +231,7 @@ def test_names_in_files_send_no_terminal_commands(command, tiny_model, tmp_path,
     assert code == 0 and "[/b] :dog:\\x07" in printed and "\\u202eground" in printed
     report = tmp_path / "r.json"
     code, _, err = command("check", data, "--names", "half \ud800,ground", "--json", report)
-    assert code == 0 and json.loads(report.read_text("utf-8"))["sound"]
+    assert code == 0 and json.loads(report.read_text("utf-8"))["passed"]
     for text in (printed, err):
         assert not any(mark in text for mark in ("\x1b", "\x07", "\u202e"))
 
@@ -248,7 +248,7 @@ def test_names_of_any_kind_can_be_drawn_and_shown_on_a_page(tmp_path):
     mask = np.zeros((40, 40), bool)
     mask[5:35, 5:35] = True
     segments = tuple(
-        Segment.of(labels, index, RunLength.from_mask(mask), id=index + 1, score=0.5)
+        Segment.from_rle(labels, index, RunLength.from_mask(mask), id=index + 1, score=0.5)
         for index in range(4)
     )
     drawn = PLOT(Result("panoptic", (40, 40), labels, segments))

@@ -14,7 +14,7 @@ from unimask.processing.images import read_image
 from unimask.processing.orientation import ORIENTATION, stored_view
 from unimask.processing.preprocess import resize_image, stretch_intensities
 from unimask.visualization import overlay
-from unimask.visualization.overlay import Shape, draw_overlay
+from unimask.visualization.overlay import DrawnSegment, draw_overlay
 
 SIDE = 2400
 MOST_BYTES_PER_PIXEL = 12
@@ -106,7 +106,7 @@ def test_drawing_by_strips_changes_no_bit(monkeypatch, size):
         starts = np.sort(random.choice(size[0] * size[1] - 9, 20, replace=False))
         lengths = np.minimum(9, np.diff(starts, append=size[0] * size[1]))
         box = (0.0, 0.0, float(size[1]), float(size[0]))
-        shapes.append(Shape(f"c{number}", number % 4, number > 3, 0.5, box, starts, lengths))
+        shapes.append(DrawnSegment(f"c{number}", number % 4, number > 3, 0.5, box, starts, lengths))
     whole = np.asarray(draw_overlay(image, shapes))
     for pixels in (1, 2000):
         monkeypatch.setattr(overlay, "STRIP_PIXELS", pixels)

@@ -15,7 +15,7 @@ from unimask.checkpoints import write_huggingface
 from unimask.datasets import open_dataset
 from unimask.formats.run_length import RunLength
 from unimask.inference import Predictor
-from unimask.profiling.peak_memory import PeakMemory, told_by_linux
+from unimask.profiling.peak_memory import PeakMemory, read_memory_size
 from unimask.training import loop
 
 TASKS = ("panoptic", "instance", "semantic")
@@ -166,7 +166,7 @@ def test_ten_times_the_images_take_no_more_memory(predictor, tmp_path, task):
     held = {}
 
     def note(done, total):
-        held[done] = told_by_linux("VmRSS")
+        held[done] = read_memory_size("VmRSS")
 
     unimask.evaluate(data, predictor, task=task, split=None, progress=note)
     assert len(held) == 20

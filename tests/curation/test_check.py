@@ -17,13 +17,13 @@ from unimask.labels import LabelSet
 
 
 def told(report):
-    return {finding.told: finding for finding in report.findings}
+    return {finding.message: finding for finding in report.findings}
 
 
 def test_a_sound_dataset_is_counted_to_the_pixel(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 2})
     report = check(data)
-    assert report.sound and [s.name for s in report.surveys] == ["train", "val"]
+    assert report.passed and [s.name for s in report.surveys] == ["train", "val"]
     ids = [np.asarray(Image.open(data / "train" / "masks" / f"{i}.png")) for i in range(3)]
     train = report.surveys[0]
     assert train.objects.tolist() == [sum(len(np.unique(m)) - 1 for m in ids), 3]
@@ -52,9 +52,9 @@ def test_corrupt_files_and_sizes_that_differ_are_all_named(tmp_path):
     Image.fromarray(np.ones((3, 3), np.uint8)).save(data / "train" / "masks" / "2.png")
     report = check(data)
     (finding,) = [f for f in report.findings if f.severe]
-    assert finding.told == "train: 2 images cannot be read"
+    assert finding.message == "train: 2 images cannot be read"
     assert "0.png" in finding.files[0] and "2.png is 3 x 3" in finding.files[1]
-    assert not report.sound and len(report.surveys[0].sizes) == 2
+    assert not report.passed and len(report.surveys[0].sizes) == 2
 
 
 def test_leaks_between_splits_are_found_by_pixels(tmp_path):
@@ -64,7 +64,7 @@ def test_leaks_between_splits_are_found_by_pixels(tmp_path):
     shutil.copy(data / "train" / "masks" / "1.png", data / "val" / "masks" / "1.png")
     report = check(data)
     (finding,) = [f for f in report.findings if f.severe]
-    assert finding.told.startswith("1 image of val also in train")
+    assert finding.message.startswith("1 image of val also in train")
     assert "train/images/1.png" in finding.files[0] and "val/images/1.png" in finding.files[0]
     shutil.rmtree(data / "val")
     for kind in ("images", "masks"):
@@ -75,20 +75,20 @@ def test_leaks_between_splits_are_found_by_pixels(tmp_path):
 def test_more_objects_than_queries_is_severe(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1}, objects=9)
     report = check(data, queries=3)
-    assert not report.sound
-    severe = [finding.told for finding in report.findings if finding.severe]
+    assert not report.passed
+    severe = [finding.message for finding in report.findings if finding.severe]
     assert severe[0].startswith("train: 2 images with more objects than 3 queries, at most")
-    assert check(data, queries=9).sound and not check(data, queries=9).findings
+    assert check(data, queries=9).passed and not check(data, queries=9).findings
     many = write_discs(tmp_path / "many", {"train": 1}, objects=9)
-    assert check(many).sound, "without a limit, weights can have more queries"
+    assert check(many).passed, "without a limit, weights can have more queries"
 
 
 def test_images_without_objects_are_kept_and_told(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / "train" / "masks" / "2.png")
     report = check(data)
-    assert report.sound
-    text = "train: 1 image without objects; they are kept, and teach what is none"
+    assert report.passed
+    text = "train: 1 image without objects; they are kept as background examples"
     assert told(report)[text].files == (str(data / "train" / "images" / "2.png"),)
 
 
@@ -96,8 +96,8 @@ def test_classes_that_training_never_shows_are_severe(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
     for index in range(2):
         Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / f"train/masks/{index}.png")
-    severe = [finding.told for finding in check(data).findings if finding.severe]
-    assert "val has 1 class that train never shows: object; split anew" in severe
+    severe = [finding.message for finding in check(data).findings if finding.severe]
+    assert "val has 1 class that train does not contain: object; split the data again" in severe
     assert [line for line in severe if "has nothing to learn for instance" in line]
 
 
@@ -125,7 +125,7 @@ def coco_splits(folder, train, val):
 def test_splits_of_other_classes_are_severe_and_nothing_to_learn_from(tmp_path, val, told):
     """Each COCO JSON numbers its own categories, so that one label id may mean two classes."""
     data = coco_splits(tmp_path / "apart", ("cat", "cap"), val)
-    severe = [finding.told for finding in check(data).findings if finding.severe]
+    severe = [finding.message for finding in check(data).findings if finding.severe]
     assert any(told in line for line in severe)
     with pytest.raises(DataError, match="differ in their classes"):
         check_classes(open_dataset(data, "train"), open_dataset(data, "val"))
@@ -186,7 +186,7 @@ def change_all(**changes):
 
 
 def severe_lines(folder):
-    return [finding.told for finding in check(folder).findings if finding.severe]
+    return [finding.message for finding in check(folder).findings if finding.severe]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_maps_of_one_class_teach_nothing(tmp_path):
         Image.fromarray(np.zeros((96, 128), np.uint8)).save(path)
     (data / "classes.txt").write_text("road\nsky\n")
     report = check(data, format="semantic maps")
-    lines = [finding.told for finding in report.findings if finding.severe]
+    lines = [finding.message for finding in report.findings if finding.severe]
     assert [line for line in lines if "nothing to learn for semantic: all" in line]
 
 
@@ -244,11 +244,11 @@ def test_what_is_there_twice_is_told(tmp_path):
         content["categories"][1]["name"] = content["categories"][0]["name"]
 
     report = check(one_json(tmp_path, double))
-    lines = [finding.told for finding in report.findings]
-    assert report.sound
-    assert "2 classes are called cat: give each its own name, or merge them" in lines
+    lines = [finding.message for finding in report.findings]
+    assert report.passed
+    assert "2 classes are called cat: rename or merge them" in lines
     assert "all: 1 annotation id used more than once: 100; renumber them" in lines
-    (doubled,) = [line for line in lines if "with the very mask and class" in line]
+    (doubled,) = [line for line in lines if "with the same mask and class" in line]
     assert doubled.startswith("train: 1 object with")
 
 
@@ -262,13 +262,13 @@ def test_frames_of_one_video_on_both_sides_are_told(tmp_path):
             (data / split / kind).mkdir(parents=True, exist_ok=True)
             name = f"video{index // 4}_{index % 4:04}.png"
             shutil.copy(whole / kind / f"{index}.png", data / split / kind / name)
-    (finding,) = [f for f in check(data, format="instance ids").findings if "share" in f.told]
+    (finding,) = [f for f in check(data, format="instance ids").findings if "share" in f.message]
     assert not finding.severe
-    assert finding.told.startswith(
+    assert finding.message.startswith(
         "val and train share 4 groups of images by their names: video0, video1, video2, video3; if"
     )
     shutil.copytree(data / "train", tmp_path / "again", dirs_exist_ok=True)
     shutil.copytree(data / "val", tmp_path / "again", dirs_exist_ok=True)
     again = check(tmp_path / "again", format="instance ids")
     assert [s.images for s in again.surveys] == [12, 4]
-    assert not [f for f in again.findings if "share" in f.told], "the rule parts whole groups"
+    assert not [f for f in again.findings if "share" in f.message], "the rule parts whole groups"

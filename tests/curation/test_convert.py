@@ -47,7 +47,7 @@ def same(first, second):
 def test_instance_ids_there_and_back(tmp_path, to):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 2})
     written = convert(data, tmp_path / "out", to=to, names=("disc", "ground"))
-    assert written.images == {"train": 3, "val": 2} and not written.told
+    assert written.images == {"train": 3, "val": 2} and not written.notes
     for split in ("train", "val"):
         back = open_dataset(tmp_path / "out", split)
         assert back.labels == LabelSet(("disc", "ground"), (True, False))
@@ -100,14 +100,14 @@ def test_coco_keeps_objects_whole_that_others_cover(tmp_path):
     assert [int(mask.sum()) for mask in masks] == [4, 36]
     assert content["annotations"][1]["bbox"] == [1, 1, 6, 6]
     assert [c["name"] for c in content["categories"]] == ["cell"]
-    assert writer.lost == {"regions of stuff": 1, "pixels of unknown truth": 18}
+    assert writer.lost == {"regions of stuff": 1, "pixels without ground truth": 18}
 
 
 def test_coco_has_no_place_for_pixels_of_unknown_truth(tmp_path):
     """Read back, they are background: at least that is told."""
     writer, sample = CocoWriter(tmp_path, LABELS), overlapping()
     writer.add("train", replace(sample, ignored=np.eye(*sample.size) > 0), "a.png")
-    assert writer.lost["pixels of unknown truth"] == min(sample.size)
+    assert writer.lost["pixels without ground truth"] == min(sample.size)
 
 
 def test_label_maps_with_many_classes_have_16_bits(tmp_path):
@@ -225,7 +225,7 @@ def test_the_background_that_outlines_imply_is_no_loss(tmp_path, write, to):
     """Elsewhere each image counts as a region that was lost."""
     data = write(tmp_path / "data")
     written = convert(data, tmp_path / "out", to=to)
-    assert not any("regions of stuff" in line for line in written.told)
+    assert not any("regions of stuff" in line for line in written.notes)
     assert open_dataset(tmp_path / "out", "train").labels.names[-1] == "background"
 
 
@@ -243,7 +243,7 @@ def test_junk_and_leftovers_do_not_fill_a_folder(tmp_path):
     (tmp_path / "out" / ".gitkeep").touch()
     convert(data, tmp_path / "out", to="coco-panoptic")
     assert {p.name for p in (tmp_path / "out").iterdir()} >= {".gitkeep", "annotations", "train"}
-    with pytest.raises(OutputError, match=r"is not empty .*: give a new folder"):
+    with pytest.raises(OutputError, match=r"is not empty .*: choose a new folder"):
         convert(data, tmp_path / "out", to="coco-panoptic")
 
 
@@ -263,7 +263,7 @@ def test_yolo_there_and_back(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
     Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / "train" / "masks" / "1.png")
     written = convert(data, tmp_path / "out", to="yolo", names=("disc", "background"))
-    assert written.told == []  # what no object covers is background again
+    assert written.notes == []  # what no object covers is background again
     for split in ("train", "val"):
         back = open_dataset(tmp_path / "out", split)
         assert back.labels == LabelSet(("disc", "background"), (True, False))

@@ -239,7 +239,7 @@ def test_instance_ids_are_checked_converted_and_come_back(tmp_path):
         "annotation": [packed(ids) for _, ids in drawn],
     }
     folder = save_tables(tmp_path / "cells", {"train": rows, "validation": rows})
-    assert not [f for f in check(folder).findings if f.severe and "also in" not in f.told]
+    assert not [f for f in check(folder).findings if f.severe and "also in" not in f.message]
     written = convert(folder, tmp_path / "out", to="coco")
     assert written.images == {"train": 6, "val": 6}
     ours, back = open_dataset(folder, "val"), open_dataset(tmp_path / "out", "val")

@@ -23,7 +23,7 @@ def result_of(labels, task):
     """Give one segment of each class, a pixel each."""
     masks = np.eye(len(labels), dtype=bool)[:, None]
     segments = tuple(
-        Segment.of(labels, label, RunLength.from_mask(mask), id=label + 1, score=0.9)
+        Segment.from_rle(labels, label, RunLength.from_mask(mask), id=label + 1, score=0.9)
         for label, mask in enumerate(masks)
     )
     return Result(task, (1, len(labels)), labels, segments)

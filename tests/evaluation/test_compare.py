@@ -43,7 +43,7 @@ def draw(task, seed):
         label = group if task == "semantic" else int(random.integers(2))
         if mask.any():
             rle, score = RunLength.from_mask(mask), (seed + place / 10) % 97 / 97
-            segments.append(Segment.of(NUCLEI, label, rle, id=place + 1, score=score))
+            segments.append(Segment.from_rle(NUCLEI, label, rle, id=place + 1, score=score))
     return Result(task, SIZE, NUCLEI, tuple(segments)), sample
 
 

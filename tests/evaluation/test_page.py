@@ -42,7 +42,7 @@ def truth(*found, crowds=(), name="a.png"):
 
 def prediction(task, *found):
     segments = [
-        Segment.of(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
+        Segment.from_rle(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
         for number, (mask, label, score) in enumerate(found, start=1)
     ]
     return Result(task, SIZE, LABELS, tuple(segments))

@@ -85,8 +85,8 @@ def test_coco_results(cells, tmp_path):
     report = evaluate(cells, results=write(tmp_path / "r.json", kept), split=None)
     assert report["metrics"]["AR100"] == pytest.approx(100 * (len(kept) - 1) / len(entries))
     assert report["notes"] == [
-        "1 results are of images that are not in the data: left out",
-        "1 of 3 images have no result: all missed",
+        "1 results belong to images that are not in the data: ignored",
+        "1 of 3 images have no result: all their objects count as missed",
     ]
 
 
@@ -94,7 +94,7 @@ def test_coco_results(cells, tmp_path):
 def test_images_are_known_by_name_or_number(cells, tmp_path, named):
     entries = [e | {"image_id": named} for e in truth_as_coco(cells) if e["image_id"] == 41]
     source = open_results(write(tmp_path / "r.json", entries), open_dataset(cells))
-    sizes = [len(source.of(index, (96, 128)).segments) for index in range(3)]
+    sizes = [len(source.result(index, (96, 128)).segments) for index in range(3)]
     assert sizes == [0, len(entries), 0]
 
 

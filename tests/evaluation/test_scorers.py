@@ -44,7 +44,7 @@ def sample_of(*layers: dict[int, np.ndarray], label_ids, crowds=()) -> Sample:
 def result_of(task, *found: tuple[np.ndarray, int, float | None]) -> Result:
     """Give a prediction of masks with label ids and scores."""
     segments = tuple(
-        Segment.of(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
+        Segment.from_rle(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
         for number, (mask, label, score) in enumerate(found, start=1)
     )
     return Result(task=task, size=SIZE, labels=LABELS, segments=segments)

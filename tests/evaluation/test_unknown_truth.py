@@ -46,7 +46,7 @@ def sample_of(*objects, crowds=(), ignored=None):
 def result_of(task, *found):
     """A prediction of masks with label ids and scores; panoptic and semantic of what has pixels."""
     segments = tuple(
-        Segment.of(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
+        Segment.from_rle(LABELS, label, RunLength.from_mask(mask), id=number, score=score)
         for number, (mask, label, score) in enumerate(found, start=1)
         if task == "instance" or mask.any()
     )

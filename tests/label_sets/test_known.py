@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from unimask.label_sets import SIZES, in_known_colours, known_labels, recognise
+from unimask.label_sets import NUM_CLASSES, add_known_colours, find_label_set, known_labels
 from unimask.labels import LabelSet
 
 THINGS = {
@@ -23,18 +23,18 @@ THINGS = {
 }
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", NUM_CLASSES)
 def test_a_set_is_whole(name):
     labels = known_labels(name)
-    assert len(labels) == SIZES[name] and len(labels.colours) in (0, SIZES[name])
+    assert len(labels) == NUM_CLASSES[name] and len(labels.colours) in (0, NUM_CLASSES[name])
     assert len(set(labels.names)) == len(labels)
     assert len(labels.things) == THINGS[name]
-    assert recognise(labels.names) == name
+    assert find_label_set(labels.names) == name
     assert all(text == text.strip() for text in labels.names)
 
 
 def test_sizes_tell_sets_apart():
-    assert len(set(SIZES.values())) == len(SIZES)
+    assert len(set(NUM_CLASSES.values())) == len(NUM_CLASSES)
 
 
 def test_orders_and_colours_are_the_published_ones():
@@ -58,21 +58,21 @@ def test_names_are_recognised_under_synonyms_but_not_at_random():
     ade = known_labels("ade20k").names
     short = [name.split(",")[0].upper() + " " for name in ade]
     short[8], short[37], short[89] = "windowpane", "bathtub", "television receiver"
-    assert recognise(short) == "ade20k"
-    assert recognise(ade[::-1]) is None
-    assert recognise(ade[:-1]) is None
-    assert recognise([f"LABEL_{index}" for index in range(150)]) is None
-    assert recognise(["cell", "ground"]) is None
+    assert find_label_set(short) == "ade20k"
+    assert find_label_set(ade[::-1]) is None
+    assert find_label_set(ade[:-1]) is None
+    assert find_label_set([f"LABEL_{index}" for index in range(150)]) is None
+    assert find_label_set(["cell", "ground"]) is None
 
 
 def test_names_of_a_known_set_bring_its_colours():
     city = known_labels("cityscapes")
     plain = LabelSet(tuple(name.upper() for name in city.names), (True,) * 19)
-    assert in_known_colours(plain).colours == city.colours
-    assert in_known_colours(plain).is_thing == plain.is_thing
+    assert add_known_colours(plain).colours == city.colours
+    assert add_known_colours(plain).is_thing == plain.is_thing
     own = LabelSet(city.names, city.is_thing, ((1, 2, 3),) * 19)
-    assert in_known_colours(own).colours == own.colours
-    assert in_known_colours(LabelSet(("cell",), (True,))).colours == ()
+    assert add_known_colours(own).colours == own.colours
+    assert add_known_colours(LabelSet(("cell",), (True,))).colours == ()
 
 
 def test_files_are_read_only_when_asked_for():

@@ -12,8 +12,8 @@ from unimask.checkpoints import write_huggingface
 from unimask.errors import CheckpointError, SettingsError, TaskError
 from unimask.profiling import benchmark
 from unimask.profiling import rates as rates_module
-from unimask.profiling.machine import describe_machine, instructions, processor_facts
-from unimask.profiling.peak_memory import PeakMemory, forget_peak
+from unimask.profiling.machine import describe_machine, instruction_sets, read_cpuinfo
+from unimask.profiling.peak_memory import PeakMemory, reset_peak
 from unimask.profiling.rates import copy_rate, matrix_rate
 from unimask.profiling.stages import PARTS, STAGES
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 def small_products(monkeypatch):
     """The machine's rates from products and copies that take no time."""
     monkeypatch.setattr(rates_module, "SHAPES", ((64, 32, 16), (32, 64, 64)))
-    monkeypatch.setattr(rates_module, "COPIED", 2**16)
+    monkeypatch.setattr(rates_module, "COPY_BYTES", 2**16)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_every_stage_has_its_times_and_its_floor(model):
     rate = report["rates"]["float32"]
     for row in (*(report["stages"][name] for name in PARTS), report["network"]):
         assert row["floor_ms"] == pytest.approx(1000 * row["gflop"] / rate)
-        assert row["of_floor"] == pytest.approx(100 * row["floor_ms"] / row["median_ms"])
+        assert row["floor_percent"] == pytest.approx(100 * row["floor_ms"] / row["median_ms"])
     parts = sum(report["stages"][name]["minimum_ms"] for name in PARTS)
     assert parts <= report["network"]["median_ms"] <= report["total"]["median_ms"]
     assert report["input_size"] == (64, 96) and report["image_size"] == (64, 80)
@@ -105,7 +105,7 @@ def test_a_task_that_weights_cannot_do_is_refused(tmp_path):
 
 
 def test_peak_memory_is_that_of_the_work_inside():
-    if not forget_peak():
+    if not reset_peak():
         pytest.skip("this system does not forget a process's peak")
     # Pages of the test's own: the heap may have some left from before.
     with PeakMemory(CPU) as large, mmap.mmap(-1, 100_000_000) as pages:
@@ -128,7 +128,7 @@ def test_the_machine_is_described():
 
 def test_instructions_are_those_that_matter():
     told = {"flags": "fpu avx2 avx512f amx_tile amx_bf16 sse4_2"}
-    assert instructions(told) == ["avx2", "avx512f", "amx_tile", "amx_bf16"]
-    assert instructions({"Features": "fp asimd bf16"}) == ["asimd", "bf16"]
-    assert instructions({}) == [torch.backends.cpu.get_cpu_capability().lower()]
-    assert isinstance(processor_facts(), dict)
+    assert instruction_sets(told) == ["avx2", "avx512f", "amx_tile", "amx_bf16"]
+    assert instruction_sets({"Features": "fp asimd bf16"}) == ["asimd", "bf16"]
+    assert instruction_sets({}) == [torch.backends.cpu.get_cpu_capability().lower()]
+    assert isinstance(read_cpuinfo(), dict)

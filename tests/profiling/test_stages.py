@@ -10,7 +10,7 @@ from unimask.kernels.linear import product
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
-from unimask.profiling.stages import OBJECTS, PARTS, PartsClock, count_flops, staged_output
+from unimask.profiling.stages import NUM_OBJECTS, PARTS, PartsClock, count_flops, synthetic_output
 
 CPU = torch.device("cpu")
 SIZE = (128, 160)
@@ -80,7 +80,7 @@ def test_made_up_objects_are_found(dtype):
     like = SegmenterOutput(
         torch.zeros(2, 50, len(NUCLEI) + 1, dtype=dtype), torch.zeros(2, 50, 64, 80, dtype=dtype)
     )
-    output = staged_output(like)
+    output = synthetic_output(like)
     assert output.class_logits.shape == like.class_logits.shape
     assert output.mask_logits.shape == like.mask_logits.shape
     assert output.mask_logits.dtype == dtype
@@ -95,12 +95,12 @@ def test_made_up_objects_are_found(dtype):
             input_size=(256, 320),
             original_size=(200, 250),
         )
-        assert len(result.segments) == OBJECTS
+        assert len(result.segments) == NUM_OBJECTS
         assert min(segment.area for segment in result.segments) > 200
 
 
 def test_few_queries_show_few_objects():
     like = SegmenterOutput(torch.zeros(1, 3, 2), torch.zeros(1, 3, 16, 16))
-    output = staged_output(like)
+    output = synthetic_output(like)
     assert (output.class_logits.argmax(-1) == 0).all()
     assert (output.mask_logits.amax((-2, -1)) > 0).all()

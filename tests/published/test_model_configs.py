@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from unimask.config import PreprocessingConfig
-from unimask.label_sets import SIZES
+from unimask.label_sets import NUM_CLASSES
 from unimask.presets import (
     DINAT_DILATIONS,
     DINAT_DILATIONS_1280,
@@ -33,7 +33,7 @@ def test_a_name_says_architecture_and_data(name):
     assert configuration.name == name and name.startswith(configuration.preset)
     assert configuration.publication.data in name
     labels, network = configuration.labels, configuration.network()
-    assert len(labels) == network.num_classes == SIZES[configuration.publication.labels]
+    assert len(labels) == network.num_classes == NUM_CLASSES[configuration.publication.labels]
     if configuration.publication.tasks == ("instance",):
         assert all(labels.is_thing)
     assert type(network.backbone) is type(preset(configuration.preset, 2).backbone)

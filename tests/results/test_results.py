@@ -29,7 +29,7 @@ TWO_CATS = ((0, 0.9, box(0, 4, 0, 4)), (0, 0.6, box(2, 6, 2, 8)))
 
 def result(task="instance", parts=TWO_CATS):
     segments = tuple(
-        Segment.of(LABELS, label, rle, id=index, score=None if task == "semantic" else score)
+        Segment.from_rle(LABELS, label, rle, id=index, score=None if task == "semantic" else score)
         for index, (label, score, rle) in enumerate(parts, start=1)
     )
     return Result(task=task, size=SIZE, labels=LABELS, segments=segments)

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from unimask.formats.run_length import RunLength
 from unimask.label_sets import known_labels
-from unimask.visualization.chips import Chip, font_of, overlap, place_chips
-from unimask.visualization.overlay import Shape, draw_overlay, inner_border
-from unimask.visualization.palette import class_colour, from_oklch, shade, to_oklch
+from unimask.visualization.chips import Chip, boxes_overlap, load_font, place_chips
+from unimask.visualization.overlay import DrawnSegment, draw_overlay, inner_border
+from unimask.visualization.palette import class_colour, from_oklch, object_colour, to_oklch
 
 
 def shape(mask, *, label_id=0, counted=True, score=0.9, given=None):
     rle = RunLength.from_mask(mask)
-    return Shape(f"class {label_id}", label_id, counted, score, rle.box, *rle.runs, given)
+    return DrawnSegment(f"class {label_id}", label_id, counted, score, rle.box, *rle.runs, given)
 
 
 def disc(size, centre, radius):
@@ -27,7 +27,7 @@ def test_a_class_keeps_its_colour_and_neighbours_differ():
     colours = [np.array(class_colour(i), float) for i in range(40)]
     apart = [np.abs(a - b).sum() for a, b in pairwise(colours)]
     assert min(apart) > 60
-    assert len({shade(0, number) for number in range(12)}) == 12
+    assert len({object_colour(0, number) for number in range(12)}) == 12
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
@@ -40,8 +40,8 @@ CITYSCAPES = [colour for colour in known_labels("cityscapes").colours if colour 
 
 @pytest.mark.parametrize("colour", CITYSCAPES)
 def test_objects_of_a_given_colour_differ_and_keep_its_hue(colour):
-    assert class_colour(5, colour) == shade(5, 0, colour) == colour
-    shades = [shade(5, number, colour) for number in range(1, 9)]
+    assert class_colour(5, colour) == object_colour(5, 0, colour) == colour
+    shades = [object_colour(5, number, colour) for number in range(1, 9)]
     assert len(set(shades)) == 8
     ours = to_oklch(np.array(colour, np.uint8))
     for other in shades:
@@ -98,12 +98,12 @@ def test_chips_hide_neither_each_other_nor_leave_the_image():
         Chip("nucleus 90%", (x, y, x + 30, y + 30), (200, 80, 80))
         for x, y in random.uniform(0, 380, (60, 2))
     ]
-    placed = place_chips(chips, font_of(14), (400, 400))
+    placed = place_chips(chips, load_font(14), (400, 400))
     assert 10 < len(placed) < 60
     boxes = [box for _, box in placed]
     for index, box in enumerate(boxes):
         assert box[0] >= 0 and box[1] >= 0 and box[2] <= 400 and box[3] <= 400
-        assert not any(overlap(box, other) for other in boxes[:index])
+        assert not any(boxes_overlap(box, other) for other in boxes[:index])
 
 
 def test_a_crowd_of_375_is_drawn_without_labels():

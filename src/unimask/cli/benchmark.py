@@ -130,7 +130,12 @@ def format_cells(row: dict[str, float]) -> list[str]:
     times = [f"{row['median_ms']:.1f}", f"{row['minimum_ms']:.1f}"]
     if "gflop" not in row:
         return [*times, "", "", ""]
-    return [*times, f"{row['gflop']:.1f}", f"{row['floor_ms']:.1f}", f"{row['of_floor']:.0f} %"]
+    return [
+        *times,
+        f"{row['gflop']:.1f}",
+        f"{row['floor_ms']:.1f}",
+        f"{row['floor_percent']:.0f} %",
+    ]
 
 
 def format_megabytes(size: float | None) -> str:

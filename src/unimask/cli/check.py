@@ -94,7 +94,7 @@ def check(
             console.print(f"{drawn} images with their labels: {preview}", soft_wrap=True)
     if json is not None:
         write_report(json, report.to_dict(), overwrite=overwrite)
-    if not report.sound:
+    if not report.passed:
         raise typer.Exit(EXIT_CODE_ERRORS)
 
 
@@ -102,13 +102,13 @@ def print_report(console: Terminal, report: "Report") -> None:
     """Print the class statistics and the findings of a report."""
     counts = ", ".join(map(format_image_counts, report.surveys))
     console.print(f"{report.format}: {counts}", soft_wrap=True)
-    if report.told:
-        console.print(f"labels: {report.told}", soft_wrap=True)
+    if report.notes:
+        console.print(f"labels: {report.notes}", soft_wrap=True)
     print_classes(console, report)
     for survey in report.surveys:
         console.print(format_sizes(survey), soft_wrap=True)
     for finding in report.findings:
-        console.print(f"{'error' if finding.severe else 'note'}: {finding.told}", soft_wrap=True)
+        console.print(f"{'error' if finding.severe else 'note'}: {finding.message}", soft_wrap=True)
         for file in finding.files[:MAX_FILES_LISTED]:
             console.print(f"    {file}", soft_wrap=True)
         if len(finding.files) > MAX_FILES_LISTED:
@@ -128,7 +128,7 @@ def format_image_counts(survey: "Survey") -> str:
 
 def format_sizes(survey: "Survey") -> str:
     """Format the range of image sizes of a split, and its ignored and overlapping shares."""
-    from unimask.curation.findings import counted
+    from unimask.curation.findings import format_count
 
     if not survey.sizes:
         return f"{survey.name}: no image could be read"
@@ -140,7 +140,7 @@ def format_sizes(survey: "Survey") -> str:
         if count:
             parts.append(f"{100 * count / survey.pixels:.2f} % of pixels {name}")
     if survey.crowds:
-        parts.append(counted(survey.crowds, "crowd"))
+        parts.append(format_count(survey.crowds, "crowd"))
     return ", ".join(parts)
 
 

@@ -62,5 +62,5 @@ def convert(
         )
     counts = ", ".join(f"{name} {count}" for name, count in written.images.items())
     console.print(f"{to}: {counts} images in {out}", soft_wrap=True)
-    for note in written.told:
+    for note in written.notes:
         console.print(f"note: {note}", soft_wrap=True)

@@ -95,13 +95,13 @@ def predict(
     """Segment images and write an overlay, an id map and a JSON file for each."""
     limits = parse_window(window)
     from unimask.formats.output_folder import open_output_folder
-    from unimask.results import result_names
+    from unimask.results import result_file_names
 
     check_writable(out)
     folder = open_output_folder(out)
     failures: list[str] = []
     stems = unique_stems(find_images(sources, recursive, failures))
-    folder.check(name for stem in stems.values() for name in result_names(stem).values())
+    folder.check(name for stem in stems.values() for name in result_file_names(stem).values())
     from unimask.inference.load import load
 
     predictor = load(

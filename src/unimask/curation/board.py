@@ -15,7 +15,7 @@ ROWS, COLUMNS = 3, 4
 TILE = 420
 """Longest side of an image with its legend, in pixels."""
 
-GAP, GROUND = 6, (24, 24, 24)
+GAP, BACKGROUND = 6, (24, 24, 24)
 
 
 def draw_board(dataset: Dataset, path: Path, *, overwrite: bool = False) -> int:
@@ -31,49 +31,49 @@ def draw_board(dataset: Dataset, path: Path, *, overwrite: bool = False) -> int:
     Raises:
         OutputError: The file exists and was not written by unimask, or it cannot be written.
     """
-    tiles = readable_tiles(dataset, ROWS * COLUMNS)
+    tiles = draw_tiles(dataset, ROWS * COLUMNS)
     if not tiles:
         return 0
-    board = pasted([tiles[i : i + COLUMNS] for i in range(0, len(tiles), COLUMNS)])
+    board = arrange_tiles([tiles[i : i + COLUMNS] for i in range(0, len(tiles), COLUMNS)])
     write_image(path, board, overwrite=overwrite)
     return len(tiles)
 
 
-def pasted(rows: list[list[Image.Image]]) -> Image.Image:
+def arrange_tiles(rows: list[list[Image.Image]]) -> Image.Image:
     """Arrange tiles in rows, each tile centred in its cell."""
     heights = [max(tile.height for tile in row) + GAP for row in rows]
     side = TILE + GAP
-    board = Image.new("RGB", (len(rows[0]) * side - GAP, sum(heights) - GAP), GROUND)
+    board = Image.new("RGB", (len(rows[0]) * side - GAP, sum(heights) - GAP), BACKGROUND)
     top = 0
     for row, height in zip(rows, heights, strict=True):
-        for place, tile in enumerate(row):
+        for column, tile in enumerate(row):
             left, down = (TILE - tile.width) // 2, (height - GAP - tile.height) // 2
-            board.paste(tile, (place * side + left, top + down))
+            board.paste(tile, (column * side + left, top + down))
         top += height
     return board
 
 
-def readable_tiles(dataset: Dataset, most: int) -> list[Image.Image]:
-    """Draw up to `most` readable images, evenly spread over the dataset."""
-    number = min(most, len(dataset))
+def draw_tiles(dataset: Dataset, max_tiles: int) -> list[Image.Image]:
+    """Draw up to `max_tiles` readable images, evenly spread over the dataset."""
+    number = min(max_tiles, len(dataset))
     tiles: list[Image.Image] = []
-    for place in range(number):
-        first = place * len(dataset) // number
-        after = (place + 1) * len(dataset) // number
-        for index in count(first):
-            if index == after:
+    for tile_index in range(number):
+        start = tile_index * len(dataset) // number
+        stop = (tile_index + 1) * len(dataset) // number
+        for index in count(start):
+            if index == stop:
                 break
             try:
                 sample = dataset[index]
             except UnimaskError:
                 continue
-            tile = ground_truth_result(sample, dataset.labels, task_of(dataset.labels)).plot()
+            tile = ground_truth_result(sample, dataset.labels, drawing_task(dataset.labels)).plot()
             tile.thumbnail((TILE, TILE))
             tiles.append(tile)
             break
     return tiles
 
 
-def task_of(labels: LabelSet) -> Task:
+def drawing_task(labels: LabelSet) -> Task:
     """Return the task whose drawings show all of these classes."""
     return "panoptic" if any(labels.is_thing) else "semantic"

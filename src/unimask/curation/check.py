@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from unimask.config import Window
-from unimask.curation.findings import Finding, counted, findings, range_findings, shortened
+from unimask.curation.findings import (
+    Finding,
+    find_problems,
+    find_range_problems,
+    format_count,
+    format_names,
+)
 from unimask.curation.survey import Survey, survey
 from unimask.datasets import Dataset
 from unimask.datasets.folder import DatasetFolder
@@ -16,7 +22,7 @@ from unimask.datasets.objects.coco_instances import CocoInstances
 from unimask.datasets.windows import set_window
 from unimask.processing.value_ranges import collect_range_warnings
 
-QUERIES = 100
+DEFAULT_QUERIES = 100
 """Number of queries per image in most published networks."""
 
 
@@ -28,16 +34,16 @@ class Report:
         format: Format of the labels.
         surveys: Statistics of each split.
         findings: Problems and remarks, the severe ones first.
-        told: Notes on how the classes were determined, and on what is ignored or left out.
+        notes: Notes on how the classes were determined, and on what is ignored or left out.
     """
 
     format: str
     surveys: tuple[Survey, ...]
     findings: tuple[Finding, ...]
-    told: str = ""
+    notes: str = ""
 
     @property
-    def sound(self) -> bool:
+    def passed(self) -> bool:
         """Whether there are no severe findings."""
         return not any(finding.severe for finding in self.findings)
 
@@ -45,11 +51,12 @@ class Report:
         """Return the report as plain values that can be written as JSON."""
         return {
             "format": self.format,
-            "told": self.told,
-            "sound": self.sound,
-            "splits": {found.name: plain(found) for found in self.surveys},
+            "notes": self.notes,
+            "passed": self.passed,
+            "splits": {found.name: survey_to_dict(found) for found in self.surveys},
             "findings": [
-                {"severe": f.severe, "told": f.told, "files": list(f.files)} for f in self.findings
+                {"severe": f.severe, "message": f.message, "files": list(f.files)}
+                for f in self.findings
             ],
         }
 
@@ -72,7 +79,7 @@ def check(
     images without objects, or with more objects than a network has queries; objects without a
     pixel, or equal to another; duplicate annotation ids and class names; equal images (by their
     pixels) and groups of images (by their names) on both sides of a split; classes that are rare
-    in, or absent from, training; and labels without anything to learn for a task. Files that
+    in, or absent from, training; and tasks that the labels cannot train. Files that
     contradict themselves, such as two images with the same id, raise an error when the folder is
     opened.
 
@@ -106,20 +113,26 @@ def check(
                 survey(
                     set_window(dataset, window),
                     name or "all",
-                    queries=queries or QUERIES,
+                    queries=queries or DEFAULT_QUERIES,
                     progress=None
                     if progress is None
                     else lambda done, total, name=name: progress(name or "all", done, total),
                 )
             )
-    results = findings(surveys, queries or QUERIES, limited=queries is not None)
-    results += [f for name, opened in folder.datasets.items() for f in repeated_ids(name, opened)]
-    results = sorted(results + range_findings(ranges), key=lambda finding: not finding.severe)
+    problems = find_problems(
+        surveys, queries or DEFAULT_QUERIES, has_fixed_queries=queries is not None
+    )
+    problems += [
+        f for name, opened in folder.datasets.items() for f in find_repeated_ids(name, opened)
+    ]
+    problems = sorted(
+        problems + find_range_problems(ranges), key=lambda finding: not finding.severe
+    )
     classes = "" if info is None else info.notes
-    return Report(folder.detect().format, tuple(surveys), tuple(results), classes)
+    return Report(folder.detect().format, tuple(surveys), tuple(problems), classes)
 
 
-def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
+def find_repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
     """Return a finding on ids that several annotations of a COCO JSON share."""
     if not isinstance(dataset, CocoInstances):
         return []
@@ -128,22 +141,22 @@ def repeated_ids(split: str, dataset: Dataset) -> list[Finding]:
     repeated = ids[counts > 1].tolist()
     if not repeated:
         return []
-    message = f"{split}: {counted(len(repeated), 'annotation id')} used more than once: "
-    return [Finding(False, f"{message}{shortened(list(map(str, repeated)))}; renumber them")]
+    message = f"{split}: {format_count(len(repeated), 'annotation id')} used more than once: "
+    return [Finding(False, f"{message}{format_names(list(map(str, repeated)))}; renumber them")]
 
 
-def plain(found: Survey) -> dict[str, object]:
+def survey_to_dict(survey: Survey) -> dict[str, object]:
     """Return a survey as plain values that can be written as JSON."""
-    sizes = np.array(found.sizes or [(0, 0)])
+    sizes = np.array(survey.sizes or [(0, 0)])
     return {
-        "images": found.images,
-        "unreadable": len(found.unreadable),
-        "empty": len(found.empty),
-        "objects": int(found.objects.sum()),
-        "crowds": found.crowds,
-        "most_things": found.most_things[0],
-        "ignored_pixels": found.ignored,
-        "overlapping_pixels": found.overlapping,
+        "images": survey.images,
+        "unreadable": len(survey.unreadable),
+        "empty": len(survey.empty),
+        "objects": int(survey.objects.sum()),
+        "crowds": survey.crowds,
+        "most_things": survey.most_things[0],
+        "ignored_pixels": survey.ignored,
+        "overlapping_pixels": survey.overlapping,
         "smallest": sizes[sizes.prod(1).argmin()].tolist(),
         "largest": sizes[sizes.prod(1).argmax()].tolist(),
         "median_side": float(np.median(np.sqrt(sizes.prod(1)))),
@@ -151,12 +164,12 @@ def plain(found: Survey) -> dict[str, object]:
             {
                 "name": name,
                 "is_thing": thing,
-                "objects": int(found.objects[index]),
-                "images": int(found.shown[index]),
-                "pixels": int(found.areas[index]),
+                "objects": int(survey.objects[index]),
+                "images": int(survey.shown[index]),
+                "pixels": int(survey.areas[index]),
             }
             for index, (name, thing) in enumerate(
-                zip(found.labels.names, found.labels.is_thing, strict=True)
+                zip(survey.labels.names, survey.labels.is_thing, strict=True)
             )
         ],
     }

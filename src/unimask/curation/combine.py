@@ -13,7 +13,7 @@ from unimask.errors import DataError
 from unimask.labels import LabelSet
 
 
-class Combined:
+class CombinedDataset:
     """Images with the things of one dataset in front of the stuff of another.
 
     The classes are the things of `things`, and those classes of `stuff` whose names are not among
@@ -31,20 +31,24 @@ class Combined:
     def __init__(self, stuff: Dataset, things: Dataset) -> None:
         self.stuff, self.things = stuff, things
         self.name, self.paths = stuff.name, stuff.paths
-        self.partners = partners_of(stuff, things)
-        chosen = [index for index, thing in enumerate(things.labels.is_thing) if thing]
-        names = [things.labels.names[index] for index in chosen]
-        stuff_chosen = [index for index, name in enumerate(stuff.labels.names) if name not in names]
+        self.partners = match_images(stuff, things)
+        selected_things = [index for index, thing in enumerate(things.labels.is_thing) if thing]
+        names = [things.labels.names[index] for index in selected_things]
+        selected_stuff = [
+            index for index, name in enumerate(stuff.labels.names) if name not in names
+        ]
         self.labels = LabelSet(
-            (*names, *(stuff.labels.names[index] for index in stuff_chosen)),
-            (True,) * len(names) + (False,) * len(stuff_chosen),
+            (*names, *(stuff.labels.names[index] for index in selected_stuff)),
+            (True,) * len(names) + (False,) * len(selected_stuff),
             (
-                *(things.labels.colour(index) for index in chosen),
-                *(stuff.labels.colour(index) for index in stuff_chosen),
+                *(things.labels.colour(index) for index in selected_things),
+                *(stuff.labels.colour(index) for index in selected_stuff),
             ),
         )
-        self.thing_ids = placed(chosen, len(things.labels), 0)
-        self.stuff_ids = placed(stuff_chosen, len(stuff.labels), len(chosen))
+        self.thing_label_ids = label_id_table(selected_things, len(things.labels), 0)
+        self.stuff_label_ids = label_id_table(
+            selected_stuff, len(stuff.labels), len(selected_things)
+        )
 
     def __len__(self) -> int:
         return len(self.stuff)
@@ -55,27 +59,29 @@ class Combined:
         Raises:
             DataError: The partners differ in size, or one of them cannot be read.
         """
-        below, above = self.stuff[index], self.things[self.partners[index]]
-        if below.size != above.size:
+        stuff, things = self.stuff[index], self.things[self.partners[index]]
+        if stuff.size != things.size:
             raise DataError(
-                f"{above.path} is {above.size[0]} x {above.size[1]}, but {below.path} is "
-                f"{below.size[0]} x {below.size[1]}: they must be the same image"
+                f"{things.path} is {things.size[0]} x {things.size[1]}, but {stuff.path} is "
+                f"{stuff.size[0]} x {stuff.size[1]}: they must be the same image"
             )
-        front, objects = without(above, self.thing_ids)
-        behind, regions = without(below, self.stuff_ids)
-        behind[behind > 0] += np.count_nonzero(objects)
-        nowhere = np.logical_not(np.concatenate([front, behind]).any(axis=0))
-        thing_ids = self.thing_ids[above.label_ids[objects]]
-        stuff_ids = self.stuff_ids[below.label_ids[regions]]
-        unknown = np.full(len(stuff_ids), np.nan)  # only areas of things are used
+        thing_maps, kept_things = remove_classes(things, self.thing_label_ids)
+        stuff_maps, kept_stuff = remove_classes(stuff, self.stuff_label_ids)
+        stuff_maps[stuff_maps > 0] += np.count_nonzero(kept_things)
+        unlabelled = np.logical_not(np.concatenate([thing_maps, stuff_maps]).any(axis=0))
+        thing_ids = self.thing_label_ids[things.label_ids[kept_things]]
+        stuff_ids = self.stuff_label_ids[stuff.label_ids[kept_stuff]]
+        unknown_areas = np.full(len(stuff_ids), np.nan)  # only areas of things are used
         return Sample(
-            image=below.image,
-            id_maps=np.concatenate([behind, front]),
+            image=stuff.image,
+            id_maps=np.concatenate([stuff_maps, thing_maps]),
             label_ids=np.concatenate([thing_ids, stuff_ids]),
-            crowds=np.concatenate([above.crowds[objects], below.crowds[regions]]),
-            ignored=nowhere if nowhere.any() else None,
-            path=below.path,
-            areas=None if above.areas is None else np.concatenate([above.areas[objects], unknown]),
+            crowds=np.concatenate([things.crowds[kept_things], stuff.crowds[kept_stuff]]),
+            ignored=unlabelled if unlabelled.any() else None,
+            path=stuff.path,
+            areas=None
+            if things.areas is None
+            else np.concatenate([things.areas[kept_things], unknown_areas]),
         )
 
     def open_image(self, index: int) -> Stream:
@@ -83,33 +89,33 @@ class Combined:
         return open_image(self.stuff, index)
 
 
-def placed(chosen: list[int], count: int, first: int) -> np.ndarray:
+def label_id_table(selected: list[int], count: int, first: int) -> np.ndarray:
     """Return a table from old label ids to new ones, -1 for classes that are left out."""
     table = np.full(count, -1, np.int64)
-    table[chosen] = np.arange(first, first + len(chosen))
+    table[selected] = np.arange(first, first + len(selected))
     return table
 
 
-def without(
-    sample: Sample, kept: Int[np.ndarray, " k"]
+def remove_classes(
+    sample: Sample, new_label_ids: Int[np.ndarray, " k"]
 ) -> tuple[Int[np.ndarray, "l h w"], Bool[np.ndarray, " n"]]:
-    """Remove objects whose class is negative in `kept`; also return which objects remain."""
-    stays = kept[sample.label_ids] >= 0
-    table = np.concatenate([[0], np.where(stays, np.cumsum(stays), 0)]).astype(np.int32)
-    return table[sample.id_maps], stays
+    """Remove objects whose new label id is negative; also return which objects remain."""
+    remains = new_label_ids[sample.label_ids] >= 0
+    table = np.concatenate([[0], np.where(remains, np.cumsum(remains), 0)]).astype(np.int32)
+    return table[sample.id_maps], remains
 
 
-def partners_of(stuff: Dataset, things: Dataset) -> list[int]:
+def match_images(stuff: Dataset, things: Dataset) -> list[int]:
     """Return the index of each image in the other dataset, matched by file stem."""
     stems = [Path(path).stem for path in things.paths]
-    doubled = [stem for stem, times in Counter(stems).items() if times > 1]
-    if doubled:
-        raise DataError(f"{things.name} has several images called {doubled[0]}: rename them")
-    places = {stem: index for index, stem in enumerate(stems)}
-    missing = [path for path in stuff.paths if Path(path).stem not in places]
+    repeated = [stem for stem, times in Counter(stems).items() if times > 1]
+    if repeated:
+        raise DataError(f"{things.name} has several images called {repeated[0]}: rename them")
+    indices = {stem: index for index, stem in enumerate(stems)}
+    missing = [path for path in stuff.paths if Path(path).stem not in indices]
     if missing:
         raise DataError(
             f"{missing[0]} is not in {things.name} ({len(missing)} are not): both folders must "
             "hold the same images"
         )
-    return [places[Path(path).stem] for path in stuff.paths]
+    return [indices[Path(path).stem] for path in stuff.paths]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unimask.curation.combine import Combined
+from unimask.curation.combine import CombinedDataset
 from unimask.curation.writers.coco import CocoWriter
 from unimask.curation.writers.coco_panoptic import CocoPanopticWriter
 from unimask.curation.writers.instance_ids import InstanceIdWriter
@@ -35,18 +35,18 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass
-class Written:
+class ConversionResult:
     """Result of `convert`.
 
     Attributes:
         folder: Folder that was written.
         images: Number of images of each split.
-        told: Notes on information that the format cannot represent.
+        notes: Notes on information that the format cannot represent.
     """
 
     folder: Path
     images: dict[str, int] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def convert(
@@ -61,7 +61,7 @@ def convert(
     masks: str | None = None,
     link: bool = False,
     progress: Progress | None = None,
-) -> Written:
+) -> ConversionResult:
     """Write the images and labels of a dataset in another format, completely or not at all.
 
     "coco" and "yolo" keep overlapping objects but cannot represent stuff, and "yolo" connects the
@@ -94,45 +94,33 @@ def convert(
         >>> unimask.convert("cells", "cells-coco", to="coco")  # doctest: +SKIP
     """
     if to not in FORMATS:
-        raise SettingsError(f"cannot convert to {to!r}: give one of {', '.join(FORMATS)}")
-    target, written = Path(out), Written(Path(out))
+        raise SettingsError(f"cannot convert to {to!r}: choose one of {', '.join(FORMATS)}")
+    target, conversion = Path(out), ConversionResult(Path(out))
     for folder in (data, things):
         check_apart(folder, target)
     source = DatasetFolder(Path(data), DatasetOptions(names, format=format, masks=masks))
-    above = None if things is None else DatasetFolder(Path(things))
+    thing_source = None if things is None else DatasetFolder(Path(things))
     splits = (split,) if split is not None else source.split_names()
-    with whole_folder(target) as folder:
+    with new_folder(target) as folder:
         writer, first = None, None
         for name in splits:
             dataset: Dataset = source.open(name)
-            if above is not None:
-                dataset = Combined(dataset, with_things(above.open(name)))
+            if thing_source is not None:
+                dataset = CombinedDataset(dataset, require_things(thing_source.open(name)))
             first = first or dataset
             check_classes(first, dataset)
             writer = writer or FORMATS[to](folder, dataset.labels)
-            part = name or ALL_IMAGES
-            write_split(writer, dataset, part, link, progress)
-            written.images[part] = len(dataset)
+            split_name = name or ALL_IMAGES
+            write_split(writer, dataset, split_name, link, progress)
+            conversion.images[split_name] = len(dataset)
         if writer is not None:
-            written.told = [f"lost: {count} {what}" for what, count in writer.lost.items() if count]
-    return written
+            conversion.notes = [
+                f"lost: {count} {what}" for what, count in writer.lost.items() if count
+            ]
+    return conversion
 
 
-def check_apart(data: str | Path | None, out: Path) -> None:
-    """Raise if one of two folders is inside the other.
-
-    Raises:
-        OutputError: They overlap, so that a later reader would take results for data.
-    """
-    if data is None or not Path(data).is_dir():
-        return
-    source, target = Path(data).resolve(), out.resolve()
-    if source in target.parents or target in source.parents:
-        relation = "inside" if source in target.parents else "around"
-        raise OutputError(f"{out} is {relation} the dataset {data}: give a folder outside it")
-
-
-def with_things(dataset: Dataset) -> Dataset:
+def require_things(dataset: Dataset) -> Dataset:
     """Return the dataset after checking that it has thing classes.
 
     Raises:
@@ -141,7 +129,7 @@ def with_things(dataset: Dataset) -> Dataset:
     if not dataset.labels.things:
         raise SettingsError(
             f"--things {dataset.name} has no thing classes, only "
-            f"{', '.join(dataset.labels.names)}: give a dataset of objects"
+            f"{', '.join(dataset.labels.names)}: pass a dataset of objects"
         )
     return dataset
 
@@ -174,28 +162,28 @@ def link_image(path: Path, target: Path) -> None:
         SettingsError: The image is not a file of its own.
     """
     if not path.is_file():
-        raise SettingsError(f"{path} lies in a table and cannot be linked: leave out --link")
+        raise SettingsError(f"{path} is stored in a table and cannot be linked: omit --link")
     os.symlink(path.resolve(), target)
 
 
-def unused_name(path: Path, taken: set[str]) -> str:
+def unused_name(path: Path, used_names: set[str]) -> str:
     """Return a unique name for an image, prefixed by folder names if its stem is taken.
 
     Stems that differ only in case count as equal because some file systems ignore case.
     """
     stem, parents = path.stem, list(path.parts[:-1])
-    while stem.casefold() in taken and parents:
+    while stem.casefold() in used_names and parents:
         stem = f"{parents.pop()}_{stem}".replace(os.sep, "")
-    longest, number = stem, 1
-    while stem.casefold() in taken:
+    prefix, number = stem, 1
+    while stem.casefold() in used_names:
         number += 1
-        stem = f"{longest}_{number}"
-    taken.add(stem.casefold())
+        stem = f"{prefix}_{number}"
+    used_names.add(stem.casefold())
     return stem + path.suffix
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target`, which replaces it when the block succeeds.
 
     Raises:
@@ -203,6 +191,6 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     entries = list_foreign_files(target)
     if entries:
-        raise OutputError(f"{target} is not empty (it holds {entries[0]}): give a new folder")
+        raise OutputError(f"{target} is not empty (it holds {entries[0]}): choose a new folder")
     with atomic_folder(target) as temporary:
         yield temporary

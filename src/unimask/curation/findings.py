@@ -11,15 +11,15 @@ from unimask.curation.survey import Survey
 from unimask.datasets.describe import describe_difference
 from unimask.datasets.groups import find_shared_groups
 from unimask.datasets.supervision import missing_supervision, no_supervision_message
-from unimask.labels import Task, mean_the_same
+from unimask.labels import Task, have_same_classes
 from unimask.processing.value_ranges import (
     RangeWarning,
     format_range_warnings,
     group_range_warnings,
 )
 
-FEW = 10
-"""Number of objects of a thing class below which the class is too rare to be learned."""
+MIN_CLASS_OBJECTS = 10
+"""Thing classes with fewer objects than this are reported as rare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,74 +28,86 @@ class Finding:
 
     Attributes:
         severe: Whether training would fail or scores would mislead; otherwise it is a remark.
-        told: Message of one line: the problem, how often it occurs, and the remedy.
+        message: Message of one line: the problem, how often it occurs, and the remedy.
         files: Affected images: the path, with a reason where each image has its own.
     """
 
     severe: bool
-    told: str
+    message: str
     files: tuple[str, ...] = ()
 
 
-def findings(surveys: Sequence[Survey], queries: int, *, limited: bool) -> list[Finding]:
+def find_problems(
+    surveys: Sequence[Survey], queries: int, *, has_fixed_queries: bool
+) -> list[Finding]:
     """Return all findings on a dataset, the severe ones first.
 
     Args:
         surveys: Statistics of each split.
         queries: Number of queries per image with which crowded images were determined.
-        limited: Whether the network to be trained has exactly that number of queries.
+        has_fixed_queries: Whether the network to be trained has exactly that number of queries.
     """
-    results = [finding for survey in surveys for finding in within(survey, queries, limited)]
-    results += twins(surveys) + neighbours(surveys) + unlike(surveys) + unlearned(surveys)
-    results += untaught(learned_from(surveys)) + named_alike(learned_from(surveys))
+    results = [
+        finding
+        for survey in surveys
+        for finding in find_split_problems(survey, queries, has_fixed_queries)
+    ]
+    results += (
+        find_equal_images(surveys)
+        + find_shared_groups(surveys)
+        + find_class_differences(surveys)
+        + find_rare_classes(surveys)
+    )
+    results += find_untrainable_tasks(training_survey(surveys)) + find_similar_names(
+        training_survey(surveys)
+    )
     return sorted(results, key=lambda finding: not finding.severe)
 
 
-def within(survey: Survey, queries: int, limited: bool) -> list[Finding]:
+def find_split_problems(survey: Survey, queries: int, has_fixed_queries: bool) -> list[Finding]:
     """Return the findings on one split by itself."""
     split, results = survey.name, []
     if survey.unreadable:
         results.append(
             Finding(
                 True,
-                f"{split}: {counted(len(survey.unreadable), 'image')} cannot be read",
+                f"{split}: {format_count(len(survey.unreadable), 'image')} cannot be read",
                 tuple(item.reason for item in survey.unreadable),
             )
         )
     if survey.crowded:
         results.append(
             Finding(
-                limited,
-                f"{split}: {counted(len(survey.crowded), 'image')} with more objects than "
-                f"{queries} queries, at most {survey.most_things[0]}: give trained weights more by "
-                "--queries",
+                has_fixed_queries,
+                f"{split}: {format_count(len(survey.crowded), 'image')} with more objects than "
+                f"{queries} queries, at most {survey.most_things[0]}: increase --queries",
                 tuple(f"{path}: {count} objects" for path, count in survey.crowded),
             )
         )
     for images, what in (
         (
             survey.hidden,
-            "without a pixel, which have no effect in training: remove them or draw them larger",
+            "without a pixel, which are not learned: remove them or draw them larger",
         ),
-        (survey.doubled, "with the very mask and class of another: remove one of each"),
+        (survey.doubled, "with the same mask and class as another: remove the duplicates"),
     ):
         if images:
-            count = counted(sum(times for _, times in images), "object")
+            count = format_count(sum(times for _, times in images), "object")
             files = tuple(f"{path}: {times}" for path, times in images)
             results.append(Finding(False, f"{split}: {count} {what}", files))
     if survey.empty:
         results.append(
             Finding(
                 False,
-                f"{split}: {counted(len(survey.empty), 'image')} without objects; they are kept, "
-                "and teach what is none",
+                f"{split}: {format_count(len(survey.empty), 'image')} without objects; they are "
+                "kept as background examples",
                 tuple(map(str, survey.empty)),
             )
         )
     return results
 
 
-def range_findings(found: Sequence[RangeWarning]) -> list[Finding]:
+def find_range_problems(warnings: Sequence[RangeWarning]) -> list[Finding]:
     """Report images that use little of the range mapped to 0..255; black ones are severe."""
     return [
         Finding(
@@ -103,21 +115,21 @@ def range_findings(found: Sequence[RangeWarning]) -> list[Finding]:
             format_range_warnings(group),
             tuple(dict.fromkeys(warning.name for warning in group)),
         )
-        for group in group_range_warnings(found)
+        for group in group_range_warnings(warnings)
     ]
 
 
-def twins(surveys: Sequence[Survey]) -> list[Finding]:
+def find_equal_images(surveys: Sequence[Survey]) -> list[Finding]:
     """Find equal images: across two splits they inflate scores, within one they count twice."""
     results = []
     for index, survey in enumerate(surveys):
-        doubled = [paths for paths in survey.digests.values() if len(paths) > 1]
-        if doubled:
+        repeated = [paths for paths in survey.digests.values() if len(paths) > 1]
+        if repeated:
             results.append(
                 Finding(
                     False,
-                    f"{survey.name}: {counted(len(doubled), 'image')} more than once",
-                    tuple(" = ".join(map(str, paths)) for paths in doubled),
+                    f"{survey.name}: {format_count(len(repeated), 'image')} more than once",
+                    tuple(" = ".join(map(str, paths)) for paths in repeated),
                 )
             )
         for other in surveys[index + 1 :]:
@@ -127,17 +139,17 @@ def twins(surveys: Sequence[Survey]) -> list[Finding]:
                 results.append(
                     Finding(
                         True,
-                        f"{counted(len(pairs), 'image')} of {other.name} also in {survey.name}: "
-                        "scores would be too good; remove them from one",
+                        f"{format_count(len(pairs), 'image')} of {other.name} also in "
+                        f"{survey.name}: scores would be too high; remove them from one",
                         tuple(sorted(pairs)),
                     )
                 )
     return results
 
 
-def neighbours(surveys: Sequence[Survey]) -> list[Finding]:
+def find_shared_groups(surveys: Sequence[Survey]) -> list[Finding]:
     """Find groups of images (frames, slices, tiles) that published splits have on both sides."""
-    train, results = learned_from(surveys), []
+    train, results = training_survey(surveys), []
     for survey in surveys:
         if survey is train or survey.by_rule:
             continue
@@ -146,15 +158,15 @@ def neighbours(surveys: Sequence[Survey]) -> list[Finding]:
             results.append(
                 Finding(
                     False,
-                    f"{survey.name} and {train.name} share {counted(len(shared), 'group')} of "
-                    f"images by their names: {shortened(shared)}; if these are frames, slices or "
-                    "tiles of one thing, scores are too good: split by whole groups",
+                    f"{survey.name} and {train.name} share {format_count(len(shared), 'group')} of "
+                    f"images by their names: {format_names(shared)}; if these are frames, slices "
+                    "or tiles of one source, scores are too high: split by whole groups",
                 )
             )
     return results
 
 
-def untaught(survey: Survey) -> list[Finding]:
+def find_untrainable_tasks(survey: Survey) -> list[Finding]:
     """Find tasks for which the training split has nothing to learn."""
     things = int(survey.visible[list(survey.labels.things)].sum())
     classes = int(np.count_nonzero(survey.visible))
@@ -163,8 +175,8 @@ def untaught(survey: Survey) -> list[Finding]:
         if reason := missing_supervision(task, things=things, classes=classes):
             reasons.setdefault(reason, []).append(task)
     crowds = (
-        f" ({counted(survey.crowds, 'crowd')}: some tools export brush masks with iscrowd 1, set "
-        "it to 0)"
+        f" ({format_count(survey.crowds, 'crowd')}: some tools export brush masks with iscrowd 1, "
+        "set it to 0)"
         if survey.crowds
         else ""
     )
@@ -175,34 +187,34 @@ def untaught(survey: Survey) -> list[Finding]:
     ]
 
 
-def named_alike(survey: Survey) -> list[Finding]:
+def find_similar_names(survey: Survey) -> list[Finding]:
     """Find classes that share a name, nearly share one, or have one that could not be decoded."""
     times = Counter(survey.labels.names)
-    found = [
-        f"{count} classes are called {name}: give each its own name, or merge them"
+    messages = [
+        f"{count} classes are called {name}: rename or merge them"
         for name, count in times.items()
         if count > 1
     ]
-    alike: dict[str, list[str]] = {}
+    similar: dict[str, list[str]] = {}
     for name in times:
-        alike.setdefault("".join(name.casefold().split()), []).append(name)
-    found += [
-        f"classes {' and '.join(map(repr, names))} differ in spaces or letter case alone: give "
-        "them one name if they are one class"
-        for names in alike.values()
+        similar.setdefault("".join(name.casefold().split()), []).append(name)
+    messages += [
+        f"classes {' and '.join(map(repr, names))} differ only in spaces or letter case: use one "
+        "name if they are one class"
+        for names in similar.values()
         if len(names) > 1
     ]
     if undecoded := [name for name in times if "\ufffd" in name]:
-        found.append(
-            f"{len(undecoded)} class names hold bytes that are no UTF-8, such as {undecoded[0]}: "
+        messages.append(
+            f"{len(undecoded)} class names hold bytes that are not UTF-8, such as {undecoded[0]}: "
             "save the labels as UTF-8"
         )
-    return [Finding(False, sentence) for sentence in found]
+    return [Finding(False, sentence) for sentence in messages]
 
 
-def unlike(surveys: Sequence[Survey]) -> list[Finding]:
+def find_class_differences(surveys: Sequence[Survey]) -> list[Finding]:
     """Find splits whose classes differ from those of the training split."""
-    train = learned_from(surveys)
+    train = training_survey(surveys)
     return [
         Finding(
             True,
@@ -211,18 +223,18 @@ def unlike(surveys: Sequence[Survey]) -> list[Finding]:
             "the same classes in both, in one order",
         )
         for survey in surveys
-        if not mean_the_same(train.labels, survey.labels)
+        if not have_same_classes(train.labels, survey.labels)
     ]
 
 
-def learned_from(surveys: Sequence[Survey]) -> Survey:
+def training_survey(surveys: Sequence[Survey]) -> Survey:
     """Return the split used for training."""
     return next((survey for survey in surveys if survey.name == "train"), surveys[0])
 
 
-def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
+def find_rare_classes(surveys: Sequence[Survey]) -> list[Finding]:
     """Find classes that are absent from, or rare in, the training split."""
-    train = learned_from(surveys)
+    train = training_survey(surveys)
     names = np.array(train.labels.names)
     results = []
     missing = names[train.objects == 0].tolist()
@@ -230,8 +242,8 @@ def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
         results.append(
             Finding(
                 False,
-                f"{train.name}: nothing of {counted(len(missing), 'class', 'classes')}: "
-                f"{shortened(missing)}",
+                f"{train.name}: no objects of {format_count(len(missing), 'class', 'classes')}: "
+                f"{format_names(missing)}",
             )
         )
     for survey in surveys:
@@ -242,29 +254,31 @@ def unlearned(surveys: Sequence[Survey]) -> list[Finding]:
             results.append(
                 Finding(
                     True,
-                    f"{survey.name} has {counted(len(new), 'class', 'classes')} that "
-                    f"{train.name} never shows: {shortened(new)}; split anew",
+                    f"{survey.name} has {format_count(len(new), 'class', 'classes')} that "
+                    f"{train.name} does not contain: {format_names(new)}; split the data again",
                 )
             )
-    few = (train.objects > 0) & (train.objects < FEW) & np.array(train.labels.is_thing)
-    rare = names[few].tolist()
+    is_rare = (
+        (train.objects > 0) & (train.objects < MIN_CLASS_OBJECTS) & np.array(train.labels.is_thing)
+    )
+    rare = names[is_rare].tolist()
     if rare:
         results.append(
             Finding(
                 False,
-                f"{train.name}: fewer than {FEW} objects each of "
-                f"{counted(len(rare), 'class', 'classes')}: {shortened(rare)}",
+                f"{train.name}: fewer than {MIN_CLASS_OBJECTS} objects each of "
+                f"{format_count(len(rare), 'class', 'classes')}: {format_names(rare)}",
             )
         )
     return results
 
 
-def counted(count: int, one: str, many: str | None = None) -> str:
+def format_count(count: int, singular: str, plural: str | None = None) -> str:
     """Format a number with its noun in singular or plural."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
 
 
-def shortened(names: Sequence[str | Path], most: int = 8) -> str:
+def format_names(names: Sequence[str | Path], max_names: int = 8) -> str:
     """Join the first few names, and state how many more there are."""
-    listed = ", ".join(map(str, names[:most]))
-    return listed if len(names) <= most else f"{listed}, and {len(names) - most} more"
+    text = ", ".join(map(str, names[:max_names]))
+    return text if len(names) <= max_names else f"{text}, and {len(names) - max_names} more"

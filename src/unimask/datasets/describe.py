@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from unimask.datasets.interface import Dataset, dataset_info
 from unimask.errors import DataError, TaskError
-from unimask.labels import LabelSet, Task, mean_the_same, widest
+from unimask.labels import LabelSet, Task, have_same_classes, most_demanding_task
 
 MAX_LISTED_CLASSES = 6
 """Maximum number of classes whose names are listed."""
@@ -30,7 +30,7 @@ def describe_classes(labels: LabelSet) -> str:
 
 def widest_task(dataset: Dataset) -> Task:
     """Return the task of a dataset that requires the most of a network."""
-    return widest(dataset_info(dataset).tasks)
+    return most_demanding_task(dataset_info(dataset).tasks)
 
 
 def check_tasks(dataset: Dataset, tasks: Sequence[Task]) -> None:
@@ -54,7 +54,7 @@ def check_classes(train: Dataset, val: Dataset) -> None:
     Raises:
         DataError: The classes differ; the message names them.
     """
-    if not mean_the_same(train.labels, val.labels):
+    if not have_same_classes(train.labels, val.labels):
         text = describe_difference(train.labels, val.labels, "train", "val")
         raise DataError(
             f"train and val of {train.name} differ in their classes: {text}; list the same classes "

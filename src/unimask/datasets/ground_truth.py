@@ -17,13 +17,13 @@ def ground_truth_result(sample: Sample, labels: LabelSet, task: Task) -> Result:
         for label in np.unique(sample.label_ids[~sample.crowds]).tolist():
             numbers = np.flatnonzero((sample.label_ids == label) & ~sample.crowds) + 1
             rle = RunLength.from_mask(np.any(np.isin(sample.id_maps, numbers), axis=0))
-            segments.append(Segment.of(labels, label, rle, id=label + 1, score=None))
+            segments.append(Segment.from_rle(labels, label, rle, id=label + 1, score=None))
     else:
         for number, label in enumerate(sample.label_ids.tolist(), start=1):
             if sample.crowds[number - 1] or (task == "instance" and not things[label]):
                 continue
             rle = RunLength.from_mask(sample.mask(number))
-            segments.append(Segment.of(labels, label, rle, id=number, score=None))
+            segments.append(Segment.from_rle(labels, label, rle, id=number, score=None))
     return Result(
         task=task,
         size=sample.size,

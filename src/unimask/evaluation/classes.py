@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from unimask.datasets import Dataset
 from unimask.errors import DataError
 from unimask.inference import Predictor
-from unimask.labels import LabelSet, Task, mean_the_same
+from unimask.labels import LabelSet, Task, have_same_classes
 from unimask.results import Result
 
 
@@ -73,7 +73,7 @@ def match_classes(name: str, ours: LabelSet, theirs: LabelSet, task: Task) -> Cl
     Raises:
         DataError: The classes do not match.
     """
-    if mean_the_same(ours, theirs):
+    if have_same_classes(ours, theirs):
         return ClassMapping(ours)
     scored = theirs.things if task == "instance" else range(len(theirs))
     label_ids = {theirs.names[label]: label for label in scored}

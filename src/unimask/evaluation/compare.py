@@ -107,32 +107,25 @@ def compare(
     """
     check_output_files(json, overwrite=overwrite)
     load_model = partial(load, device=device, dtype=dtype)
-    predictors = [
-        None if is_result_path(it) else it if isinstance(it, Predictor) else load_model(it)
+    sources = [
+        it if is_result_path(it) or isinstance(it, Predictor) else load_model(it)
         for it in (first, second)
     ]
-    if predictors[0] is not None and predictors[1] is not None:
-        task = common_task(predictors[0], predictors[1], task)
-    providers = [
-        FileResults(str(it), open_dataset(data, split), task)
-        if predictor is None
-        else open_predictions(predictor, data, split, task)
-        for it, predictor in zip((first, second), predictors, strict=True)
-    ]
-    if providers[0].task != providers[1].task:
+    if isinstance(sources[0], Predictor) and isinstance(sources[1], Predictor):
+        task = common_task(sources[0], sources[1], task)
+    one, other = (open_source(source, data, split, task) for source in sources)
+    if one.task != other.task:
         raise TaskError(
-            f"{providers[0].name} is {providers[0].task}, {providers[1].name} {providers[1].task}: "
-            "choose a task that both support with --task"
+            f"{one.name} is {one.task}, {other.name} {other.task}: choose a task that both "
+            "support with --task"
         )
-    names = make_distinct(providers[0].name, providers[1].name)
-    parts = [
-        score_images(one, name, ap, progress) for one, name in zip(providers, names, strict=True)
-    ]
+    names = make_distinct(one.name, other.name)
+    parts = [score_images(one, names[0], ap, progress), score_images(other, names[1], ap, progress)]
     report_resamples = (
         None if progress is None else lambda done, total: progress("resamples", done, total)
     )
     comparison = Comparison(
-        task=providers[0].task,
+        task=one.task,
         names=names,
         images=len(parts[0]),
         scores=paired_bootstrap(
@@ -148,6 +141,15 @@ def compare(
     if json is not None:
         write_report(json, comparison.to_dict(), overwrite=overwrite)
     return comparison
+
+
+def open_source(
+    source: str | Path | Predictor, data: str | Path, split: str, task: str | None
+) -> ResultProvider:
+    """Open the dataset with the results of a predictor or of files."""
+    if isinstance(source, Predictor):
+        return open_predictions(source, data, split, task)
+    return FileResults(source, open_dataset(data, split), task)
 
 
 def common_task(first: Predictor, second: Predictor, task: str | None) -> Task:

@@ -10,7 +10,7 @@ from unimask.datasets.windows import set_window
 from unimask.evaluation.classes import match_model_classes
 from unimask.evaluation.result_files import open_results
 from unimask.inference import Predictor
-from unimask.labels import LabelSet, Task, widest
+from unimask.labels import LabelSet, Task, most_demanding_task
 from unimask.processing.intensities import UINT8_WINDOW
 from unimask.results import Result
 
@@ -113,7 +113,7 @@ class FileResults:
 
     def result(self, index: int, sample: Sample) -> Result:
         """Read the result for an image."""
-        return self.source.of(index, sample.size)
+        return self.source.result(index, sample.size)
 
     def notes(self) -> list[str]:
         """Return how many results or images have no counterpart."""
@@ -138,7 +138,7 @@ def open_predictions(
 def widest_common_task(predictor: Predictor, dataset: Dataset) -> Task | None:
     """Return the most demanding task that model and labels support; None if there is none."""
     tasks: list[Task] = [task for task in predictor.tasks if task in dataset_info(dataset).tasks]
-    return widest(tasks) if tasks else None
+    return most_demanding_task(tasks) if tasks else None
 
 
 def is_result_path(path: str | Path | Predictor) -> bool:

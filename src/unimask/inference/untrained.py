@@ -16,7 +16,7 @@ from unimask.errors import SettingsError
 from unimask.inference.load import choose_device
 from unimask.inference.names import describe_known_names
 from unimask.inference.predictor import Predictor
-from unimask.label_sets import in_known_colours
+from unimask.label_sets import add_known_colours
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
 from unimask.presets import (
@@ -70,7 +70,7 @@ def build(
     label_set = None
     if labels is not None:
         things = tuple(is_thing) if is_thing is not None else (True,) * len(labels)
-        label_set = in_known_colours(LabelSet(tuple(labels), things))
+        label_set = add_known_colours(LabelSet(tuple(labels), things))
     elif is_thing is not None:
         raise SettingsError("is_thing goes with labels: give both, or neither")
     description = describe_untrained(

@@ -1,5 +1,5 @@
 """Label sets of public datasets."""
 
-from unimask.label_sets.known import SIZES, in_known_colours, known_labels, recognise
+from unimask.label_sets.known import NUM_CLASSES, add_known_colours, find_label_set, known_labels
 
-__all__ = ["SIZES", "in_known_colours", "known_labels", "recognise"]
+__all__ = ["NUM_CLASSES", "add_known_colours", "find_label_set", "known_labels"]

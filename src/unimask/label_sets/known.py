@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from unimask.labels import Colour, LabelSet
 
-SIZES = {
+NUM_CLASSES = {
     "coco_panoptic": 133,
     "coco_instance": 80,
     "coco_stuff": 171,
@@ -32,10 +32,10 @@ SIZES = {
 }
 """Number of classes per label set; all differ, so that a network's outputs identify its set."""
 
-THINGS_OF = {"coco_instance": "coco_panoptic", "cityscapes_instance": "cityscapes"}
+THING_SUBSETS = {"coco_instance": "coco_panoptic", "cityscapes_instance": "cityscapes"}
 """Label sets that are the things of another one, in the same order."""
 
-LIKENESS = 0.75
+MIN_EQUAL_NAMES = 0.75
 """Minimum fraction of equal names; ADE20K is published under names that differ in ten places."""
 
 
@@ -58,8 +58,8 @@ class KnownClass(NamedTuple):
 @lru_cache
 def read_classes(name: str) -> tuple[KnownClass, ...]:
     """Read the classes of a label set, in the order of the published networks' outputs."""
-    if name in THINGS_OF:
-        return tuple(entry for entry in read_classes(THINGS_OF[name]) if entry.is_thing)
+    if name in THING_SUBSETS:
+        return tuple(entry for entry in read_classes(THING_SUBSETS[name]) if entry.is_thing)
     rows = json.loads((Path(__file__).parent / f"{name}.json").read_text())
     return tuple(KnownClass(row[0], row[1] == "thing", *row[2:]) for row in rows)
 
@@ -70,31 +70,31 @@ def known_labels(name: str) -> LabelSet:
     return LabelSet(
         names,
         things,
-        tuple(colour and rgb(colour) for colour in colours) if any(colours) else (),
+        tuple(colour and parse_colour(colour) for colour in colours) if any(colours) else (),
         tuple(ids) if None not in ids else (),
     )
 
 
-def rgb(colour: str) -> Colour:
+def parse_colour(colour: str) -> Colour:
     """Parse a colour of the form #rrggbb."""
     red, green, blue = bytes.fromhex(colour[1:])
     return red, green, blue
 
 
-def in_known_colours(labels: LabelSet) -> LabelSet:
+def add_known_colours(labels: LabelSet) -> LabelSet:
     """Return the labels in the colours of the known label set with their names, if there is one."""
-    known = None if labels.colours else recognise(labels.names)
+    known = None if labels.colours else find_label_set(labels.names)
     return labels if known is None else replace(labels, colours=known_labels(known).colours)
 
 
-def recognise(names: Sequence[str]) -> str | None:
+def find_label_set(names: Sequence[str]) -> str | None:
     """Return the known label set with these names, ignoring case and synonyms, or None."""
-    for name, size in SIZES.items():
+    for name, size in NUM_CLASSES.items():
         if size != len(names):
             continue
         pairs = zip(names, read_classes(name), strict=True)
-        alike = sum(first_word(theirs) == first_word(entry.name) for theirs, entry in pairs)
-        if alike >= LIKENESS * size:
+        num_equal = sum(first_word(theirs) == first_word(entry.name) for theirs, entry in pairs)
+        if num_equal >= MIN_EQUAL_NAMES * size:
             return name
     return None
 

@@ -176,19 +176,19 @@ def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tu
     runs = find_runs(label_map.reshape(-1))
     rles = runs._replace(values=runs.values + 1).encode_masks(label_map.shape[::-1])
     return tuple(
-        Segment.of(labels, number - 1, rle, id=number, score=None)
+        Segment.from_rle(labels, number - 1, rle, id=number, score=None)
         for number, rle in sorted(rles.items())
     )
 
 
 def panoptic_segments(segments: list[PanopticSegment], labels: LabelSet) -> tuple[Segment, ...]:
     """Build the panoptic segments with their classes."""
-    return tuple(Segment.of(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in segments)
+    return tuple(Segment.from_rle(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in segments)
 
 
 def instance_segments(objects: list[Instance], labels: LabelSet) -> tuple[Segment, ...]:
     """Build the instance segments, numbered in descending order of score."""
     return tuple(
-        Segment.of(labels, item.label_id, item.rle, id=index, score=item.score)
+        Segment.from_rle(labels, item.label_id, item.rle, id=index, score=item.score)
         for index, item in enumerate(objects, start=1)
     )

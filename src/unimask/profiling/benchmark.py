@@ -20,17 +20,17 @@ from unimask.presets import PRESETS
 from unimask.processing.images import MAX_PIXELS
 from unimask.profiling.machine import describe_machine
 from unimask.profiling.peak_memory import PeakMemory
-from unimask.profiling.rates import copy_rate, matrix_rate, wait_for
-from unimask.profiling.stages import PARTS, STAGES, PartsClock, count_flops, staged_output
+from unimask.profiling.rates import copy_rate, matrix_rate, synchronize
+from unimask.profiling.stages import PARTS, STAGES, PartsClock, count_flops, synthetic_output
 
 Size = tuple[int, int]
 Progress = Callable[[int, int, str], None]
 """Function of the number of finished steps, the number of all steps, and the next step's name."""
 
-USUAL_SIZE = (480, 640)
+DEFAULT_IMAGE_SIZE = (480, 640)
 """Height and width of a typical image of COCO."""
 
-LEAST_RUNS = 5
+MIN_RUNS = 5
 
 
 def benchmark(
@@ -70,9 +70,8 @@ def benchmark(
         network, total, images_per_second, memory, rates, machine}`. Each stage (preprocess,
         backbone, pixel_decoder, transformer_decoder, postprocess), the network and the total have
         `median_ms` and `minimum_ms` of a run; those with arithmetic also `gflop`, `floor_ms` and
-        `of_floor`, which is the floor in percent of the median. Memory is in MB: `weights`,
+        `floor_percent`, which is the floor in percent of the median. Memory is in MB: `weights`,
         `before` a run and its `peak`. Rates are in GFLOP/s and GB/s.
-        `before` a pass and its `peak`. Rates are in GFLOP/s and GB/s.
 
     Raises:
         CheckpointError, TaskError: The model does not exist, or does not support the task.
@@ -82,29 +81,31 @@ def benchmark(
         >>> import unimask.evaluation
         >>> report = unimask.profiling.benchmark("mask2former-nano", runs=5)  # doctest: +SKIP
     """
-    check(size, batch_size, runs)
-    predictor = model if isinstance(model, Predictor) else prepared(model, device, dtype, compile)
-    predictor = predictor if size is None else at_size(predictor, size)
-    chosen = predictor.resolve_task(task)
-    tell = steps(runs + 3, progress)
-    image = np.random.default_rng(0).integers(0, 256, (*(size or USUAL_SIZE), 3), np.uint8)
-    course = Course(predictor, [image] * batch_size, chosen)
+    validate_settings(size, batch_size, runs)
+    predictor = (
+        model if isinstance(model, Predictor) else load_or_build(model, device, dtype, compile)
+    )
+    predictor = predictor if size is None else with_input_size(predictor, size)
+    selected_task = predictor.resolve_task(task)
+    report_step = step_reporter(runs + 3, progress)
+    image = np.random.default_rng(0).integers(0, 256, (*(size or DEFAULT_IMAGE_SIZE), 3), np.uint8)
+    timed = TimedPrediction(predictor, [image] * batch_size, selected_task)
     with PeakMemory(predictor.device) as memory:
-        flops = course.run_often(runs, tell)
-    tell("the machine's own rates")
-    rates = rates_of(predictor)
-    tell("done")
+        flops = timed.run_repeatedly(runs, report_step)
+    report_step("the machine's own rates")
+    rates = measure_rates(predictor)
+    report_step("done")
     return {
-        **course.description(),
+        **timed.description(),
         "runs": runs,
-        **summary(course.times, flops, rates[dtype_name(predictor.dtype)], batch_size),
-        "memory": memory_of(predictor, memory),
+        **summarise_times(timed.times, flops, rates[dtype_name(predictor.dtype)], batch_size),
+        "memory": memory_report(predictor, memory),
         "rates": rates,
         "machine": describe_machine(predictor.device),
     }
 
 
-class Course:
+class TimedPrediction:
     """Prediction of a batch of images, timed by stage.
 
     Args:
@@ -137,20 +138,20 @@ class Course:
         }
 
     @torch.no_grad()
-    def run_often(self, runs: int, tell: Callable[[str], None]) -> dict[str, int]:
+    def run_repeatedly(self, runs: int, report_step: Callable[[str], None]) -> dict[str, int]:
         """Run twice to warm up, then `runs` times; return the network's FLOP per run.
 
         A compiled network runs uncompiled the first time, is compiled at the second run, and on
         CUDA recorded as a CUDA graph at the third.
         """
-        tell("warming up, counting")
+        report_step("warming up, counting")
         flops = count_flops(self.predictor.network, self.run)
-        tell("warming up" if self.predictor.compiled is None else "compiling")
+        report_step("warming up" if self.predictor.compiled is None else "compiling")
         for _ in range(1 if self.predictor.compiled is None else 3):
             self.run()
         self.times.clear()
         for run in range(runs):
-            tell(f"run {run + 1} of {runs}")
+            report_step(f"run {run + 1} of {runs}")
             self.run()
         return flops
 
@@ -161,78 +162,78 @@ class Course:
         pending = [predictor.prepare(image, None, MAX_PIXELS) for image in self.images]
         pixel_values = torch.stack([item.ready.pixel_values for item in pending])
         pixel_values = pixel_values.to(device, predictor.dtype)
-        wait_for(device)
-        ready = time.perf_counter()
+        synchronize(device)
+        preprocessed = time.perf_counter()
         # Hooks on its modules would become part of a compiled network.
         parts = PARTS if predictor.compiled is None else ()
         with PartsClock(predictor.network, device, parts) as clock:
             output = predictor.logits(pixel_values, self.task)
-            wait_for(device)
+            synchronize(device)
         predicted = time.perf_counter()
-        staged = staged_output(output)
-        wait_for(device)
-        begun = time.perf_counter()
+        synthetic = synthetic_output(output)
+        synchronize(device)
+        postprocess_start = time.perf_counter()
         for index, item in enumerate(pending):
-            predictor.postprocess(staged, index, item.ready, self.task, None)
-        decided = time.perf_counter()
+            predictor.postprocess(synthetic, index, item.ready, self.task, None)
+        postprocess_end = time.perf_counter()
         self.input_size = pending[0].ready.padded_size
-        self.note("preprocess", ready - start)
+        self.record("preprocess", preprocessed - start)
         for name in parts:
-            self.note(name, sum(clock.times[name]) / 1000)
-        self.note("postprocess", decided - begun)
-        self.note("network", predicted - ready)
-        self.note("total", predicted - start + decided - begun)
+            self.record(name, sum(clock.times[name]) / 1000)
+        self.record("postprocess", postprocess_end - postprocess_start)
+        self.record("network", predicted - preprocessed)
+        self.record("total", predicted - start + postprocess_end - postprocess_start)
 
-    def note(self, name: str, seconds: float) -> None:
+    def record(self, name: str, seconds: float) -> None:
         """Append a time to the list of a stage."""
         self.times.setdefault(name, []).append(1000 * seconds)
 
 
-def check(size: Size | None, batch_size: int, runs: int) -> None:
+def validate_settings(size: Size | None, batch_size: int, runs: int) -> None:
     """Refuse sizes and numbers that cannot be measured."""
     if batch_size < 1:
-        raise SettingsError(f"batch_size is {batch_size}: give 1 or more")
-    if runs < LEAST_RUNS:
-        raise SettingsError(f"{runs} runs say little: give {LEAST_RUNS} or more")
+        raise SettingsError(f"batch_size is {batch_size}, but must be at least 1")
+    if runs < MIN_RUNS:
+        raise SettingsError(f"runs is {runs}, but a measurement needs at least {MIN_RUNS}")
     if size is not None and min(size) < 1:
-        raise SettingsError(f"size {size[0]}x{size[1]}: give a positive height and width")
+        raise SettingsError(f"size is {size[0]}x{size[1]}, but height and width must be positive")
 
 
-def prepared(model: str | Path, device: str, dtype: Dtype, compile: bool) -> Predictor:
+def load_or_build(model: str | Path, device: str, dtype: Dtype, compile: bool) -> Predictor:
     """Load a model, or build a preset with random weights."""
     if str(model) not in PRESETS:
         return load(model, device=device, dtype=dtype, compile=compile)
-    classes = inspect.signature(PRESETS[str(model)]).parameters["num_classes"].default
-    predictor = build(str(model), labels=[f"class {n}" for n in range(classes)], device=device)
+    num_classes = inspect.signature(PRESETS[str(model)]).parameters["num_classes"].default
+    predictor = build(str(model), labels=[f"class {n}" for n in range(num_classes)], device=device)
     predictor.network.text_mapper = None  # only training reads texts, and `load` omits it
     kind = choose_dtype(dtype, predictor.device)
     network = predictor.network.to(kind).requires_grad_(False)
     return Predictor(network, predictor.description, predictor.name, compiled=compile)
 
 
-def at_size(predictor: Predictor, size: Size) -> Predictor:
+def with_input_size(predictor: Predictor, size: Size) -> Predictor:
     """Return the same model with pre-processing that does not resize images of this size."""
-    rules = replace(
+    preprocessing = replace(
         predictor.description.preprocessing, shortest_edge=min(size), longest_edge=max(size)
     )
     changed = copy(predictor)
-    changed.description = replace(predictor.description, preprocessing=rules)
+    changed.description = replace(predictor.description, preprocessing=preprocessing)
     return changed
 
 
-def steps(total: int, progress: Progress | None) -> Callable[[str], None]:
+def step_reporter(total: int, progress: Progress | None) -> Callable[[str], None]:
     """Return a function that reports the next step to `progress`."""
     names: list[str] = []
 
-    def tell(name: str) -> None:
+    def report_step(name: str) -> None:
         if progress is not None:
             progress(len(names), total, name)
         names.append(name)
 
-    return tell
+    return report_step
 
 
-def rates_of(predictor: Predictor) -> dict[str, float]:
+def measure_rates(predictor: Predictor) -> dict[str, float]:
     """Measure matrix rates in float32 and the model's dtype (GFLOP/s), and copy rate (GB/s)."""
     device = predictor.device
     rates = {
@@ -242,7 +243,7 @@ def rates_of(predictor: Predictor) -> dict[str, float]:
     return {**rates, "copy": copy_rate(device) / 1e9}
 
 
-def summary(
+def summarise_times(
     times: dict[str, list[float]], flops: dict[str, int], rate: float, batch_size: int
 ) -> dict[str, object]:
     """Compute median, minimum and floor of every stage."""
@@ -252,7 +253,7 @@ def summary(
         if name in flops:
             row["gflop"] = flops[name] / 1e9
             row["floor_ms"] = 1000 * row["gflop"] / rate
-            row["of_floor"] = 100 * row["floor_ms"] / row["median_ms"]
+            row["floor_percent"] = 100 * row["floor_ms"] / row["median_ms"]
         rows[name] = row
     return {
         "stages": {name: rows[name] for name in STAGES if name in rows},
@@ -262,11 +263,11 @@ def summary(
     }
 
 
-def memory_of(predictor: Predictor, memory: PeakMemory) -> dict[str, float | None]:
+def memory_report(predictor: Predictor, memory: PeakMemory) -> dict[str, float | None]:
     """Return memory in MB; None for values that the system does not provide."""
     weights = sum(tensor.nbytes for tensor in predictor.network.state_dict().values())
-    held = {"weights": weights, "before": memory.before, "peak": memory.peak}
-    return {name: None if size is None else size / 1e6 for name, size in held.items()}
+    sizes = {"weights": weights, "before": memory.before, "peak": memory.peak}
+    return {name: None if size is None else size / 1e6 for name, size in sizes.items()}
 
 
 def dtype_name(dtype: torch.dtype) -> str:

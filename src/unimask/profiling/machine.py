@@ -25,14 +25,14 @@ def describe_machine(device: torch.device) -> dict[str, object]:
         `{device, processor, cores, threads, instructions, memory_gb, system, python, torch,
         unimask}`; None for values that the system does not provide.
     """
-    processor = processor_facts()
+    processor = read_cpuinfo()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "device": name,
         "processor": processor.get("model name") or processor_name(),
         "cores": usable_cores(),
         "threads": torch.get_num_threads(),
-        "instructions": instructions(processor),
+        "instructions": instruction_sets(processor),
         "memory_gb": memory_gigabytes(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -41,7 +41,7 @@ def describe_machine(device: torch.device) -> dict[str, object]:
     }
 
 
-def processor_facts() -> dict[str, str]:
+def read_cpuinfo() -> dict[str, str]:
     """Read the description of the first processor on Linux."""
     try:
         text = Path("/proc/cpuinfo").read_text()
@@ -61,9 +61,9 @@ def processor_name() -> str | None:
     return platform.processor() or None
 
 
-def instructions(told: dict[str, str]) -> list[str]:
+def instruction_sets(cpuinfo: dict[str, str]) -> list[str]:
     """List the processor's instruction sets that determine the speed of matrix products."""
-    flags = (told.get("flags") or told.get("Features") or "").split()
+    flags = (cpuinfo.get("flags") or cpuinfo.get("Features") or "").split()
     supported = [name for name in INSTRUCTIONS if name in flags]
     return supported or [torch.backends.cpu.get_cpu_capability().lower()]
 

@@ -5,7 +5,7 @@ from types import TracebackType
 
 import torch
 
-STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+STATUS_FILE, RESET_FILE = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
@@ -31,8 +31,8 @@ class PeakMemory:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
             self.before = torch.cuda.memory_allocated(self.device)
-        elif forget_peak():
-            self.before = told_by_linux("VmRSS")
+        elif reset_peak():
+            self.before = read_memory_size("VmRSS")
         return self
 
     def __exit__(
@@ -44,21 +44,21 @@ class PeakMemory:
         if self.device.type == "cuda":
             self.peak = torch.cuda.max_memory_allocated(self.device)
         elif self.before is not None:
-            self.peak = told_by_linux("VmHWM")
+            self.peak = read_memory_size("VmHWM")
 
 
-def forget_peak() -> bool:
+def reset_peak() -> bool:
     """Reset the peak memory of the process; return whether the system supports it."""
     try:
-        RESET.write_text("5")
+        RESET_FILE.write_text("5")
     except OSError:
         return False
     return True
 
 
-def told_by_linux(name: str) -> int | None:
+def read_memory_size(name: str) -> int | None:
     """Read a memory size of the process from /proc, in bytes."""
-    for line in STATUS.read_text().splitlines():
+    for line in STATUS_FILE.read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return None

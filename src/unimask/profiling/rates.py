@@ -13,10 +13,10 @@ SHAPES = ((2048, 2048, 2048), (4096, 1024, 1024), (2048, 1024, 256), (2048, 256,
 
 GPU_SHAPES = ((8192, 8192, 8192), (16384, 4096, 4096), (65536, 1024, 1024))
 
-COPIED = 256 * 2**20
+COPY_BYTES = 256 * 2**20
 """Size of a copy in bytes, far beyond every cache."""
 
-ROUNDS = 5
+TIMED_CALLS = 5
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -29,12 +29,12 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
         left = torch.randn(rows, inner, device=device).to(dtype)
         weight = torch.randn(outer, inner, device=device).to(dtype)
         with torch.no_grad():
-            seconds = min(best_time(call, device) for call in products(left, weight))
+            seconds = min(best_time(call, device) for call in product_calls(left, weight))
         best = max(best, 2 * rows * inner * outer / seconds)
     return best
 
 
-def products(left: Tensor, weight: Tensor) -> list[Callable[[], object]]:
+def product_calls(left: Tensor, weight: Tensor) -> list[Callable[[], object]]:
     """Return the implementations of the product."""
     transposed = weight.t().contiguous()
     out = left.new_empty(left.shape[0], weight.shape[0])
@@ -44,25 +44,25 @@ def products(left: Tensor, weight: Tensor) -> list[Callable[[], object]]:
 
 def copy_rate(device: torch.device) -> float:
     """Measure the memory bandwidth of a copy in byte/s, counting both reads and writes."""
-    source = torch.ones(COPIED // 4, device=device)
+    source = torch.ones(COPY_BYTES // 4, device=device)
     target = torch.empty_like(source)
-    return 2 * COPIED / best_time(lambda: target.copy_(source), device)
+    return 2 * COPY_BYTES / best_time(lambda: target.copy_(source), device)
 
 
 def best_time(call: Callable[[], object], device: torch.device) -> float:
     """Return the minimum time of several calls in seconds, after one warm-up call."""
     call()
     times = []
-    for _ in range(ROUNDS):
-        wait_for(device)
+    for _ in range(TIMED_CALLS):
+        synchronize(device)
         start = time.perf_counter()
         call()
-        wait_for(device)
+        synchronize(device)
         times.append(time.perf_counter() - start)
     return min(times)
 
 
-def wait_for(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     """Wait until the device has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -11,15 +11,15 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from torch.utils.hooks import RemovableHandle
 
 from unimask.outputs import SegmenterOutput
-from unimask.profiling.rates import wait_for
+from unimask.profiling.rates import synchronize
 
 PARTS = ("backbone", "pixel_decoder", "transformer_decoder")
 STAGES = ("preprocess", *PARTS, "postprocess")
 
-OBJECTS = 20
+NUM_OBJECTS = 20
 """Number of objects in synthetic output, as in an image of a busy street."""
 
-SURE = 10.0
+CERTAIN_LOGIT = 10.0
 """Absolute value of logits that are certain."""
 
 
@@ -63,12 +63,12 @@ class PartsClock:
 
     def start(self) -> None:
         """Start the clock of a part."""
-        wait_for(self.device)
+        synchronize(self.device)
         self.started = time.perf_counter()
 
     def stop(self, name: str) -> None:
         """Stop the clock and record the time."""
-        wait_for(self.device)
+        synchronize(self.device)
         self.times[name].append(1000 * (time.perf_counter() - self.started))
 
 
@@ -81,21 +81,23 @@ def count_flops(network: nn.Module, run: Callable[[], object]) -> dict[str, int]
     Returns:
         FLOP by part, and in total as "network"; multiply and add are two operations.
     """
-    with FlopCounterMode(display=False, depth=2, custom_mapping=uncounted()) as counter:
+    with FlopCounterMode(
+        display=False, depth=2, custom_mapping=additional_flop_counters()
+    ) as counter:
         run()
     counts, name = counter.get_flop_counts(), type(network).__name__
     parts = {part: sum(counts.get(f"{name}.{part}", {}).values()) for part in PARTS}
     return {**parts, "network": sum(counts.get(name, {}).values())}
 
 
-def uncounted() -> dict[object, Callable[..., int]]:
+def additional_flop_counters() -> dict[object, Callable[..., int]]:
     """Return FLOP counters that PyTorch lacks: oneDNN's products, attention on a CPU."""
-    known: dict[object, Callable[..., int]] = {
+    counters: dict[object, Callable[..., int]] = {
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops
     }
     if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        known[torch.ops.mkldnn._linear_pointwise] = linear_flops
-    return known
+        counters[torch.ops.mkldnn._linear_pointwise] = linear_flops
+    return counters
 
 
 def linear_flops(rows: torch.Size, *_: object, out_shape: torch.Size, **__: object) -> int:
@@ -110,24 +112,28 @@ def attention_flops(
     return sdpa_flop_count(query, key, value)
 
 
-def staged_output(like: SegmenterOutput) -> SegmenterOutput:
+def synthetic_output(template: SegmenterOutput) -> SegmenterOutput:
     """Build logits of the same shapes that show round objects on a grid, with certainty.
 
     The time of post-processing depends on the number of segments; an untrained network, or an image
     of noise, would have none.
     """
-    (b, q, h, w), columns = like.mask_logits.shape, like.class_logits.shape[-1]
-    count = min(OBJECTS, q)
+    (b, q, h, w), columns = template.mask_logits.shape, template.class_logits.shape[-1]
+    count = min(NUM_OBJECTS, q)
     across = ceil(sqrt(count))
-    place = torch.arange(q)
-    x, y = (place % across + 0.5) / across * w, (place // across + 0.5) / across * h
+    query = torch.arange(q)
+    x, y = (query % across + 0.5) / across * w, (query // across + 0.5) / across * h
     down = (torch.arange(h) + 0.5)[None, :, None] - y[:, None, None]
     right = (torch.arange(w) + 0.5)[None, None, :] - x[:, None, None]
     radius = 0.4 * min(h, w) / across
-    masks = (SURE * (1 - (down.square() + right.square()).sqrt() / radius)).clamp(-SURE, SURE)
-    classes = torch.full((q, columns), -SURE)
-    classes[place, torch.where(place < count, place % max(1, columns - 1), columns - 1)] = SURE
+    masks = (CERTAIN_LOGIT * (1 - (down.square() + right.square()).sqrt() / radius)).clamp(
+        -CERTAIN_LOGIT, CERTAIN_LOGIT
+    )
+    classes = torch.full((q, columns), -CERTAIN_LOGIT)
+    classes[query, torch.where(query < count, query % max(1, columns - 1), columns - 1)] = (
+        CERTAIN_LOGIT
+    )
     return SegmenterOutput(
-        classes.to(like.class_logits).expand(b, -1, -1),
-        masks.to(like.mask_logits).expand(b, -1, -1, -1),
+        classes.to(template.class_logits).expand(b, -1, -1),
+        masks.to(template.mask_logits).expand(b, -1, -1, -1),
     )

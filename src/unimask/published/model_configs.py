@@ -15,7 +15,7 @@ from unimask.config import (
     PreprocessingConfig,
     SegmenterConfig,
 )
-from unimask.label_sets import SIZES
+from unimask.label_sets import NUM_CLASSES
 from unimask.labels import LabelSet
 from unimask.presets import DINAT_DILATIONS_1280, DINAT_DILATIONS_CITYSCAPES, preset
 from unimask.published.publication import Publication
@@ -55,12 +55,12 @@ class ModelConfig:
     @property
     def labels(self) -> LabelSet:
         """Label set of its data."""
-        return self.publication.label_set(SIZES[self.publication.labels])
+        return self.publication.label_set(NUM_CLASSES[self.publication.labels])
 
     def network(self, num_classes: int | None = None) -> SegmenterConfig:
         """Return the architecture, for the classes of its data or for `num_classes` others."""
         published = self.publication
-        config = preset(self.preset, num_classes or SIZES[published.labels])
+        config = preset(self.preset, num_classes or NUM_CLASSES[published.labels])
         queries, pixels = config.transformer_decoder, config.pixel_decoder
         if published.queries is not None and isinstance(queries, MaskedDecoderConfig):
             queries = replace(queries, num_queries=published.queries)

@@ -13,7 +13,7 @@ from unimask.checkpoints import Checkpoint, ModelDescription
 from unimask.datasets import Dataset
 from unimask.errors import TrainingError, one_line
 from unimask.inference import Predictor
-from unimask.labels import Task, widest
+from unimask.labels import Task, most_demanding_task
 from unimask.processing.postprocess import NonFiniteLogitsError
 from unimask.training.batches import Examples, batches
 from unimask.training.curves import draw_curves
@@ -98,7 +98,7 @@ class Loop:
     @property
     def task(self) -> Task:
         """Task that is validated: the most general of those trained for."""
-        return widest(self.examples.tasks)
+        return most_demanding_task(self.examples.tasks)
 
     @property
     def epoch(self) -> float:

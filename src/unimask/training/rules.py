@@ -5,7 +5,7 @@ from dataclasses import replace
 from unimask.checkpoints import Checkpoint
 from unimask.checkpoints.authors.recognition import find_publication_by_task
 from unimask.config import PostprocessingConfig
-from unimask.label_sets import recognise
+from unimask.label_sets import find_label_set
 from unimask.labels import LabelSet, Task
 from unimask.presets import family_postprocessing
 
@@ -36,7 +36,7 @@ def rules_for(
             published.postprocessing(checkpoint.description.config),
             f"those of {published.data}",
         )
-    elif recognise(checkpoint.description.labels.names) is not None:
+    elif find_label_set(checkpoint.description.labels.names) is not None:
         rules, whose = family_postprocessing(checkpoint.description.config), "the usual ones"
     else:
         return own, ""

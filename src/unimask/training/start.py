@@ -20,7 +20,7 @@ from unimask.errors import SettingsError
 from unimask.inference.load import read_source
 from unimask.inference.names import is_untrained
 from unimask.inference.untrained import describe_replacements, describe_untrained, normalised_for
-from unimask.labels import TASKS, LabelSet, Task, are_with_background
+from unimask.labels import TASKS, LabelSet, Task, adds_background
 from unimask.modeling.build import build_segmenter
 from unimask.presets import PRESETS, family_tasks
 from unimask.published.model_configs import MODEL_CONFIGS
@@ -117,7 +117,7 @@ def trained(
             raise SettingsError(f"{model} is trained: {name} {value} goes with a preset")
     checkpoint, words = read_source(model), f"{model}: trained weights"
     ids = labels.category_ids
-    if tasks == ("instance",) and are_with_background(labels, checkpoint.description.labels):
+    if tasks == ("instance",) and adds_background(labels, checkpoint.description.labels):
         labels = checkpoint.description.labels
     rules, which = rules_for(checkpoint, labels, tasks)
     checkpoint = described(checkpoint, postprocessing=rules)

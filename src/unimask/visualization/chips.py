@@ -25,7 +25,7 @@ class Chip:
     colour: Colour
 
 
-def font_of(size: float) -> Font:
+def load_font(size: float) -> Font:
     """Return the font that Pillow includes, at a size in pixels."""
     return ImageFont.load_default(size)
 
@@ -48,16 +48,16 @@ def place_chips(chips: list[Chip], font: Font, size: tuple[int, int]) -> list[tu
     placed: list[tuple[Chip, Box]] = []
     for chip in chips:
         width, height = chip_size(chip.text, font)
-        for x, y in candidates(chip.box, width, height):
+        for x, y in candidate_corners(chip.box, width, height):
             box = (x, y, x + width, y + height)
             inside = x >= 0 and y >= 0 and box[2] <= size[1] and box[3] <= size[0]
-            if inside and not any(overlap(box, other) for _, other in placed):
+            if inside and not any(boxes_overlap(box, other) for _, other in placed):
                 placed.append((chip, box))
                 break
     return placed
 
 
-def candidates(box: Box, width: float, height: float) -> list[tuple[float, float]]:
+def candidate_corners(box: Box, width: float, height: float) -> list[tuple[float, float]]:
     """List the top left corners to try: centre, above, below, and the inner corners."""
     x0, y0, x1, y1 = box
     middle = (x0 + x1 - width) / 2
@@ -72,7 +72,7 @@ def candidates(box: Box, width: float, height: float) -> list[tuple[float, float
     ]
 
 
-def overlap(first: Box, second: Box) -> bool:
+def boxes_overlap(first: Box, second: Box) -> bool:
     """Return whether two boxes overlap."""
     return bool(
         first[0] < second[2]

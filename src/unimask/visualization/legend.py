@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw
 
 from unimask.labels import Colour
-from unimask.visualization.chips import font_of
+from unimask.visualization.chips import load_font
 
 BACKGROUND = (24, 26, 31)
 TEXT = (235, 237, 240)
-FAINT = (150, 155, 165)
+MUTED_TEXT = (150, 155, 165)
 
-DARK = 110
+MAX_OUTLINED_VALUE = 110
 """Colours whose brightest channel is below this get an outline, because the panel is dark too."""
 
 
@@ -45,11 +45,11 @@ class Legend:
     @classmethod
     def fit(cls, entries: list[Entry], height: int, font_size: float) -> "Legend":
         """Build the legend for a drawing of this height in pixels, with as many entries as fit."""
-        font, line = font_of(font_size), font_size * 1.7
-        most = max(1, int((height - line) // line))
-        hidden, text = len(entries) - most, ""
+        font, line = load_font(font_size), font_size * 1.7
+        max_entries = max(1, int((height - line) // line))
+        hidden, text = len(entries) - max_entries, ""
         if hidden > 0:
-            entries = entries[: most - 1] if most > 1 else entries[:1]
+            entries = entries[: max_entries - 1] if max_entries > 1 else entries[:1]
             text = f"and {hidden + 1} more"
         names = max([font.getlength(entry.name) for entry in entries] + [font.getlength(text)])
         amounts = max(font.getlength(entry.amount) for entry in entries)
@@ -61,24 +61,24 @@ class Legend:
             font_size,
         )
 
-    def board(self, size: tuple[int, int]) -> Image.Image:
+    def create_canvas(self, size: tuple[int, int]) -> Image.Image:
         """Create an empty image for a drawing of this height and width and the panel beside it."""
         return Image.new("RGB", (size[1] + self.width, self.height), BACKGROUND)
 
-    def draw(self, board: Image.Image, size: tuple[int, int]) -> None:
+    def draw(self, canvas: Image.Image, size: tuple[int, int]) -> None:
         """Draw the panel, and clear everything outside the drawing's height and width."""
-        font, line = font_of(self.font_size), self.font_size * 1.7
-        draw = ImageDraw.Draw(board)
-        draw.rectangle((size[1], 0, *board.size), BACKGROUND)
-        if size[0] < board.height:
-            draw.rectangle((0, size[0], *board.size), BACKGROUND)
+        font, line = load_font(self.font_size), self.font_size * 1.7
+        draw = ImageDraw.Draw(canvas)
+        draw.rectangle((size[1], 0, *canvas.size), BACKGROUND)
+        if size[0] < canvas.height:
+            draw.rectangle((0, size[0], *canvas.size), BACKGROUND)
         x, y = size[1] + line * 0.7, line
         for entry in self.entries:
             swatch = (x, y - line * 0.28, x + line * 0.56, y + line * 0.28)
-            edge = FAINT if max(entry.colour) < DARK else None
+            edge = MUTED_TEXT if max(entry.colour) < MAX_OUTLINED_VALUE else None
             draw.rounded_rectangle(swatch, line * 0.12, fill=entry.colour, outline=edge)
             draw.text((x + line * 0.95, y), entry.name, TEXT, font, anchor="lm")
-            draw.text((board.width - line * 0.7, y), entry.amount, FAINT, font, anchor="rm")
+            draw.text((canvas.width - line * 0.7, y), entry.amount, MUTED_TEXT, font, anchor="rm")
             y += line
         if self.hidden:
-            draw.text((x + line * 0.95, y), self.hidden, FAINT, font, anchor="lm")
+            draw.text((x + line * 0.95, y), self.hidden, MUTED_TEXT, font, anchor="lm")

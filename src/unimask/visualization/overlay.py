@@ -15,44 +15,44 @@ from unimask.visualization.chips import (
     Font,
     chip_size,
     draw_chips,
-    font_of,
+    load_font,
     place_chips,
 )
 from unimask.visualization.legend import Entry, Legend
-from unimask.visualization.palette import class_colour, shade
+from unimask.visualization.palette import class_colour, object_colour
 
-SMALL = 720
+MIN_SIDE = 720
 """Images whose longer side has fewer pixels are enlarged by a whole factor."""
 
 STRIP_PIXELS = 2**19
 """Number of pixels that are tinted at a time."""
 
-FEW = 12
+MAX_UNFILTERED_CHIPS = 12
 """With more objects than this, only those large enough to contain their label get one."""
 
-MOST_CHIPS = 60
+MAX_CHIPS = 60
 """With more objects than this, labels would hide the image: only the legend counts them."""
 
 
-MOST_CHARACTERS = 60
+MAX_NAME_LENGTH = 60
 """Maximum length of a class name in the drawing, which bounds the width of the legend."""
 
 
-class Shape(NamedTuple):
+class DrawnSegment(NamedTuple):
     """A segment to draw: `starts` and `lengths` are the runs of its mask in column-major order.
 
-    `counted` is True for objects that are distinguished from each other; other segments take the
-    colour of their class, which is `given`, or chosen by the palette if that is None.
+    `is_object` is True for objects that are distinguished from each other; other segments take the
+    colour of their class, which is `dataset_colour`, or chosen by the palette if that is None.
     """
 
     name: str
     label_id: int
-    counted: bool
+    is_object: bool
     score: float | None
     box: tuple[float, float, float, float]
     starts: Int[np.ndarray, " n"]
     lengths: Int[np.ndarray, " n"]
-    given: Colour | None = None
+    dataset_colour: Colour | None = None
 
     @property
     def area(self) -> int:
@@ -61,22 +61,22 @@ class Shape(NamedTuple):
 
 
 def draw_overlay(
-    image: UInt8[np.ndarray, "h w 3"], shapes: list[Shape], *, legend: bool = True
+    image: UInt8[np.ndarray, "h w 3"], segments: list[DrawnSegment], *, legend: bool = True
 ) -> Image.Image:
     """Draw fills, contours, labels and a legend over an image; small segments are on top."""
-    named = [shape._replace(name=drawn_name(shape.name)) for shape in shapes]
-    order = sorted(named, key=lambda shape: (shape.counted, -shape.area))
+    renamed = [shape._replace(name=display_name(shape.name)) for shape in segments]
+    order = sorted(renamed, key=lambda shape: (shape.is_object, -shape.area))
     height, width = image.shape[:2]
-    factor = max(1, round(SMALL / max(height, width)))
+    factor = max(1, round(MIN_SIDE / max(height, width)))
     size = (height * factor, width * factor)
     font_size = float(np.clip(max(size) / 55, 12, 60))
-    entries = entries_of(order, height * width) if legend else []
-    panel = Legend.fit(entries, size[0], font_size) if entries else None
-    board = panel.board(size) if panel else Image.new("RGB", size[::-1])
-    tint_image(board, enlarge(image, factor), paint(order, (height, width)), order, factor)
-    add_chips(board, size, order, colours_of(order), factor, font_size)
-    if panel:
-        panel.draw(board, size)
+    entries = legend_entries(order, height * width) if legend else []
+    legend_panel = Legend.fit(entries, size[0], font_size) if entries else None
+    board = legend_panel.create_canvas(size) if legend_panel else Image.new("RGB", size[::-1])
+    tint_image(board, enlarge(image, factor), paint_index(order, (height, width)), order, factor)
+    add_chips(board, size, order, segment_colours(order), factor, font_size)
+    if legend_panel:
+        legend_panel.draw(board, size)
     return board
 
 
@@ -84,7 +84,7 @@ def tint_image(
     board: Image.Image,
     canvas: UInt8[np.ndarray, "h w 3"],
     index: Integer[np.ndarray, "i j"],
-    order: list[Shape],
+    order: list[DrawnSegment],
     factor: int,
 ) -> None:
     """Draw the tinted image onto the board, in strips of rows.
@@ -96,18 +96,18 @@ def tint_image(
         order: Segments in drawing order.
         factor: Factor by which the image is enlarged.
     """
-    tints = np.array([(0, 0, 0), *colours_of(order)], np.float32)
-    opacity = np.array([0.0, *map(opacity_of, order)], np.float32)
+    tints = np.array([(0, 0, 0), *segment_colours(order)], np.float32)
+    opacity = np.array([0.0, *map(fill_opacity, order)], np.float32)
     height, width = canvas.shape[:2]
     thickness = max(1, round(max(height, width) / 700))
     strips = list(strips_with_border(height, max(1, STRIP_PIXELS // width), thickness))
-    within = ((rows, enlarged_rows(index, rows, factor)) for rows, _ in strips)
-    contours = contour_colours(canvas, tints, within)
-    for rows, wider in strips:
-        shapes = enlarged_rows(index, wider, factor)
-        border = inner_border(shapes, thickness)
-        inner = slice(rows.start - wider.start, rows.stop - wider.start)
-        blended = blend(canvas[rows], shapes[inner], border[inner], tints, contours, opacity)
+    index_strips = ((rows, enlarged_rows(index, rows, factor)) for rows, _ in strips)
+    contours = contour_colours(canvas, tints, index_strips)
+    for rows, extended in strips:
+        strip = enlarged_rows(index, extended, factor)
+        border = inner_border(strip, thickness)
+        inner = slice(rows.start - extended.start, rows.stop - extended.start)
+        blended = blend(canvas[rows], strip[inner], border[inner], tints, contours, opacity)
         board.paste(Image.fromarray(blended), (0, rows.start))
 
 
@@ -127,36 +127,36 @@ def enlarged_rows(
     return np.ascontiguousarray(part[rows.start - first * factor : rows.stop - first * factor])
 
 
-def drawn_name(name: str) -> str:
+def display_name(name: str) -> str:
     """Return a class name as one short line of printable characters."""
     text = printable(name)
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+    return text if len(text) <= MAX_NAME_LENGTH else f"{text[: MAX_NAME_LENGTH - 3]}..."
 
 
-def opacity_of(shape: Shape) -> float:
+def fill_opacity(segment: DrawnSegment) -> float:
     """Return the opacity of a fill; dataset colours, often dark, need more to be recognised."""
-    if shape.given is None:
-        return 0.38 if shape.counted else 0.26
-    return 0.55 if shape.counted else 0.45
+    if segment.dataset_colour is None:
+        return 0.38 if segment.is_object else 0.26
+    return 0.55 if segment.is_object else 0.45
 
 
-def colours_of(shapes: list[Shape]) -> list[Colour]:
+def segment_colours(segments: list[DrawnSegment]) -> list[Colour]:
     """Return the colour of every segment."""
     numbers: Counter[int] = Counter()
     colours = []
-    for shape in shapes:
-        if shape.counted:
-            numbers[shape.label_id] += 1
-        number = numbers[shape.label_id] if shape.counted else 0
-        colours.append(shade(shape.label_id, number, shape.given))
+    for segment in segments:
+        if segment.is_object:
+            numbers[segment.label_id] += 1
+        number = numbers[segment.label_id] if segment.is_object else 0
+        colours.append(object_colour(segment.label_id, number, segment.dataset_colour))
     return colours
 
 
-def paint(shapes: list[Shape], size: tuple[int, int]) -> Integer[np.ndarray, "w h"]:
+def paint_index(segments: list[DrawnSegment], size: tuple[int, int]) -> Integer[np.ndarray, "w h"]:
     """Return the number (from 1) of the topmost segment per pixel, 0 for none; transposed."""
-    index = np.zeros(size[::-1], np.min_scalar_type(len(shapes)))
-    for number, shape in enumerate(shapes, start=1):
-        paint_runs(index, number, shape.starts, shape.lengths)
+    index = np.zeros(size[::-1], np.min_scalar_type(len(segments)))
+    for number, segment in enumerate(segments, start=1):
+        paint_runs(index, number, segment.starts, segment.lengths)
     return index
 
 
@@ -246,25 +246,25 @@ def inner_border(index: Int[np.ndarray, "h w"], thickness: int) -> Bool[np.ndarr
 def add_chips(
     board: Image.Image,
     size: tuple[int, int],
-    shapes: list[Shape],
+    segments: list[DrawnSegment],
     colours: list[Colour],
     factor: int,
     font_size: float,
 ) -> None:
     """Label the objects, largest first, unless there are too many."""
-    counted = [(s, c) for s, c in zip(shapes, colours, strict=True) if s.counted]
-    if not counted or len(counted) > MOST_CHIPS:
+    objects = [(s, c) for s, c in zip(segments, colours, strict=True) if s.is_object]
+    if not objects or len(objects) > MAX_CHIPS:
         return
     chips = [
         Chip(
-            shape.name if shape.score is None else f"{shape.name} {shape.score:.0%}",
-            tuple(side * factor for side in shape.box),  # type: ignore[arg-type]
+            segment.name if segment.score is None else f"{segment.name} {segment.score:.0%}",
+            tuple(side * factor for side in segment.box),  # type: ignore[arg-type]
             colour,
         )
-        for shape, colour in sorted(counted, key=lambda pair: -pair[0].area)
+        for segment, colour in sorted(objects, key=lambda pair: -pair[0].area)
     ]
-    font = font_of(font_size)
-    if len(chips) > FEW:
+    font = load_font(font_size)
+    if len(chips) > MAX_UNFILTERED_CHIPS:
         chips = [chip for chip in chips if fits_inside(chip, font)]
     draw_chips(board, place_chips(chips, font, size), font)
 
@@ -276,13 +276,13 @@ def fits_inside(chip: Chip, font: Font) -> bool:
     return x1 - x0 >= width and y1 - y0 >= height
 
 
-def entries_of(shapes: list[Shape], pixels: int) -> list[Entry]:
+def legend_entries(segments: list[DrawnSegment], pixels: int) -> list[Entry]:
     """Build the legend's entries: the number of objects, and the share of the image for stuff."""
     counts: Counter[tuple[Colour, str]] = Counter()
     areas: Counter[tuple[Colour, str]] = Counter()
-    for shape in shapes:
-        key = (class_colour(shape.label_id, shape.given), shape.name)
-        (counts if shape.counted else areas)[key] += 1 if shape.counted else shape.area
+    for segment in segments:
+        key = (class_colour(segment.label_id, segment.dataset_colour), segment.name)
+        (counts if segment.is_object else areas)[key] += 1 if segment.is_object else segment.area
     things = [Entry(colour, name, str(n)) for (colour, name), n in counts.most_common()]
     stuff = [Entry(colour, name, f"{n / pixels:.0%}") for (colour, name), n in areas.most_common()]
     return things + stuff

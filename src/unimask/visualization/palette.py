@@ -6,22 +6,22 @@ from jaxtyping import Float, UInt8
 from unimask.labels import Colour
 
 GOLDEN_ANGLE = 137.50776
-LIGHTNESS = (0.74, 0.64, 0.82)
+LIGHTNESS_CYCLE = (0.74, 0.64, 0.82)
 
-HUES, LIGHTNESSES = 70.0, 0.14
+MAX_HUE_SHIFT, MAX_LIGHTNESS_SHIFT = 70.0, 0.14
 """Maximum hue (degrees) and lightness difference within a class, for palette colours."""
 
-OWN_HUES, OWN_LIGHTNESSES = 36.0, 0.2
+DATASET_HUE_SHIFT, DATASET_LIGHTNESS_SHIFT = 36.0, 0.2
 """The same limits for colours that a dataset defines, whose hue must stay recognisable."""
 
-TO_CONES = np.array(
+OKLAB_TO_CONES = np.array(
     [
         [1, 0.3963377774, 0.2158037573],
         [1, -0.1055613458, -0.0638541728],
         [1, -0.0894841775, -1.2914855480],
     ]
 )
-TO_LINEAR = np.array(
+CONES_TO_LINEAR = np.array(
     [
         [4.0767416621, -3.3077115913, 0.2309699292],
         [-1.2684380046, 2.6097574011, -0.3413193965],
@@ -33,31 +33,31 @@ TO_LINEAR = np.array(
 """
 
 
-def class_colour(label_id: int, given: Colour | None = None) -> Colour:
+def class_colour(label_id: int, dataset_colour: Colour | None = None) -> Colour:
     """Return the dataset's colour of a class, or one whose hue differs from those of close ids."""
-    return shade(label_id, 0, given)
+    return object_colour(label_id, 0, dataset_colour)
 
 
-def shade(label_id: int, number: int, given: Colour | None = None) -> Colour:
+def object_colour(label_id: int, number: int, dataset_colour: Colour | None = None) -> Colour:
     """Return the colour of one object: close to that of its class, but unlike its neighbours'.
 
     Args:
         label_id: Label id of the class.
         number: Number of the object within its class, from 1; 0 returns the colour of the class.
-        given: Colour that the dataset defines for the class, if any.
+        dataset_colour: Colour that the dataset defines for the class, if any.
     """
-    if given is not None and not number:
-        return given
-    if given is None:
+    if dataset_colour is not None and not number:
+        return dataset_colour
+    if dataset_colour is None:
         hue = (40 + GOLDEN_ANGLE * label_id) % 360
-        lightness, chroma = LIGHTNESS[label_id % len(LIGHTNESS)], 0.15
-        hues, lightnesses = HUES, LIGHTNESSES
+        lightness, chroma = LIGHTNESS_CYCLE[label_id % len(LIGHTNESS_CYCLE)], 0.15
+        hue_shift, lightness_shift = MAX_HUE_SHIFT, MAX_LIGHTNESS_SHIFT
     else:
-        lightness, chroma, hue = to_oklch(np.array(given, np.uint8)).tolist()
-        hues, lightnesses = OWN_HUES, OWN_LIGHTNESSES
+        lightness, chroma, hue = to_oklch(np.array(dataset_colour, np.uint8)).tolist()
+        hue_shift, lightness_shift = DATASET_HUE_SHIFT, DATASET_LIGHTNESS_SHIFT
     if number:
-        hue = (hue + hues * ((number * 0.61803) % 1 - 0.5)) % 360
-        lightness += lightnesses * ((number * 0.38197) % 1 - 0.5)
+        hue = (hue + hue_shift * ((number * 0.61803) % 1 - 0.5)) % 360
+        lightness += lightness_shift * ((number * 0.38197) % 1 - 0.5)
     red, green, blue = from_oklch(np.array([lightness, chroma, hue])).tolist()
     return red, green, blue
 
@@ -66,7 +66,7 @@ def from_oklch(colour: Float[np.ndarray, " 3"]) -> UInt8[np.ndarray, " 3"]:
     """Convert lightness, chroma and hue (degrees) of Oklch to sRGB, clipped to its gamut."""
     lightness, chroma, hue = colour
     a, b = chroma * np.cos(np.radians(hue)), chroma * np.sin(np.radians(hue))
-    linear = np.clip(TO_LINEAR @ (TO_CONES @ np.array([lightness, a, b])) ** 3, 0, 1)
+    linear = np.clip(CONES_TO_LINEAR @ (OKLAB_TO_CONES @ np.array([lightness, a, b])) ** 3, 0, 1)
     curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.rint(curved * 255).astype(np.uint8)
 
@@ -75,5 +75,7 @@ def to_oklch(colour: UInt8[np.ndarray, " 3"]) -> Float[np.ndarray, " 3"]:
     """Convert sRGB to lightness, chroma and hue (degrees) of Oklch."""
     curved = colour / 255
     linear = np.where(curved <= 0.04045, curved / 12.92, ((curved + 0.055) / 1.055) ** 2.4)
-    lightness, a, b = np.linalg.solve(TO_CONES, np.cbrt(np.linalg.solve(TO_LINEAR, linear)))
+    lightness, a, b = np.linalg.solve(
+        OKLAB_TO_CONES, np.cbrt(np.linalg.solve(CONES_TO_LINEAR, linear))
+    )
     return np.array([lightness, np.hypot(a, b), np.degrees(np.arctan2(b, a)) % 360])

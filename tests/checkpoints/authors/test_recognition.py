@@ -15,7 +15,7 @@ from unimask.config import (
     SegmenterConfig,
     SwinConfig,
 )
-from unimask.label_sets import SIZES, known_labels
+from unimask.label_sets import NUM_CLASSES, known_labels
 from unimask.labels import LabelSet
 from unimask.presets import (
     mask2former_resnet50,
@@ -55,12 +55,12 @@ def test_every_published_file_is_listed_once():
     names = VIDEO_FILES.union(*(publication.files for publication in PUBLICATIONS))
     assert len(VIDEO_FILES) == 12 and len(names) == 47 + 30 + 12
     assert all(len(name) == 6 and int(name, 16) for name in names)
-    assert {publication.labels for publication in PUBLICATIONS} <= SIZES.keys()
+    assert {publication.labels for publication in PUBLICATIONS} <= NUM_CLASSES.keys()
 
 
 @pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
 def test_published_files_are_recognised_in_any_folder(maskformer, publication):
-    config = network(SIZES[publication.labels], maskformer=maskformer)
+    config = network(NUM_CLASSES[publication.labels], maskformer=maskformer)
     for name in publication.files:
         path = Path(f"/downloads/model_final_{name}.pkl")
         actual, assumed = find_publication_by_size(config, path)
@@ -70,7 +70,7 @@ def test_published_files_are_recognised_in_any_folder(maskformer, publication):
 @pytest.mark.parametrize(("maskformer", "publication"), PAIRS)
 def test_folder_names_determine_dataset_and_task(maskformer, publication):
     dataset = max(publication.dataset, key=len)
-    config = network(SIZES[publication.labels], maskformer=maskformer)
+    config = network(NUM_CLASSES[publication.labels], maskformer=maskformer)
     for path in (
         f"/zoo/{dataset}/{publication.task}/maskformer2_R50_bs16/model_final.pth",
         f"/models--facebook--mask2former-swin-tiny-{dataset}-{publication.task}/snapshots/ab/",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from unimask.config import FPNPixelDecoderConfig, MaskedDecoderConfig, SegmenterConfig
-from unimask.label_sets import SIZES, recognise
+from unimask.label_sets import NUM_CLASSES, find_label_set
 from unimask.labels import Task
 from unimask.published.publication import Publication, find_family, is_per_pixel, split_words
 from unimask.published.publication_tables import PUBLICATIONS, UNPUBLISHED
@@ -69,7 +69,7 @@ def find_publication_by_names(
     config: SegmenterConfig, names: Sequence[str], path: Path
 ) -> Publication:
     """Return the publication whose labels have these names, Mask2Former's panoptic one in doubt."""
-    fits = candidate_publications(config, [recognise(names)])
+    fits = candidate_publications(config, [find_label_set(names)])
     if not fits:
         return restrict_tasks(UNPUBLISHED, config)
     if config.task_queries is not None:
@@ -82,7 +82,7 @@ def find_publication_by_task(
     config: SegmenterConfig, names: Sequence[str], tasks: Sequence[Task]
 ) -> Publication | None:
     """Return the publication of this network's family for these labels and one of the tasks."""
-    labels, family = recognise(names), find_family(config)
+    labels, family = find_label_set(names), find_family(config)
     fits = (p for p in PUBLICATIONS if p.labels == labels and p.family == family)
     return next((p for p in fits if p.task == "all" or p.task in tasks), None)
 
@@ -95,7 +95,7 @@ def find_publication_by_size(config: SegmenterConfig, path: Path) -> tuple[Publi
     """
     num_classes = config.num_classes
     fits = candidate_publications(
-        config, [labels for labels, size in SIZES.items() if size == num_classes]
+        config, [labels for labels, size in NUM_CLASSES.items() if size == num_classes]
     )
     if not fits:
         return restrict_tasks(UNPUBLISHED, config), (

@@ -5,10 +5,10 @@ from math import isnan
 from pathlib import Path
 
 from unimask.curation.writers.writer import (
-    categories,
-    corner_and_size,
-    lost_stuff,
+    category_records,
     object_masks,
+    to_xywh,
+    unsupported_stuff,
     write_json,
 )
 from unimask.datasets import Sample
@@ -35,11 +35,11 @@ class CocoWriter:
     def __init__(self, out: Path, labels: LabelSet) -> None:
         if not any(labels.is_thing):
             raise DataError(
-                "COCO instances needs classes whose objects are counted, and here all are stuff: "
-                "choose --to semantic, or give the objects with --things"
+                "COCO instances needs thing classes, but all classes are stuff: choose --to "
+                "semantic, or pass a dataset of objects with --things"
             )
         self.out, self.labels, self.lost = out, labels, Counter[str]()
-        self.lost_stuff = lost_stuff(labels)
+        self.unsupported_stuff = unsupported_stuff(labels)
         self.images: list[dict] = []
         self.annotations: list[dict] = []
 
@@ -52,12 +52,12 @@ class CocoWriter:
         number = len(self.images) + 1
         height, width = sample.size
         if sample.ignored is not None:
-            self.lost["pixels of unknown truth"] += int(sample.ignored.sum())
+            self.lost["pixels without ground truth"] += int(sample.ignored.sum())
         self.images.append({"id": number, "file_name": file, "height": height, "width": width})
         for object_number, rle in object_masks(sample).items():
             label = int(sample.label_ids[object_number - 1])
             if not self.labels.is_thing[label]:
-                self.lost["regions of stuff"] += label in self.lost_stuff
+                self.lost["regions of stuff"] += label in self.unsupported_stuff
                 continue
             self.annotations.append(
                 {
@@ -65,21 +65,21 @@ class CocoWriter:
                     "image_id": number,
                     "category_id": label + 1,
                     "segmentation": rle.to_coco(),
-                    "area": area_of(sample, object_number, rle),
-                    "bbox": corner_and_size(rle),
+                    "area": object_area(sample, object_number, rle),
+                    "bbox": to_xywh(rle),
                     "iscrowd": int(sample.crowds[object_number - 1]),
                 }
             )
 
     def finish(self, split: str) -> None:
         """Write the JSON file of a split."""
-        things = [c for c in categories(self.labels) if c["isthing"]]
+        things = [c for c in category_records(self.labels) if c["isthing"]]
         content = {"images": self.images, "annotations": self.annotations, "categories": things}
         write_json(self.out / "annotations" / f"instances_{split}.json", content)
         self.images, self.annotations = [], []
 
 
-def area_of(sample: Sample, number: int, rle: RunLength) -> float:
+def object_area(sample: Sample, number: int, rle: RunLength) -> float:
     """Return an object's area: the one that its file states, else its number of pixels."""
-    stated = float("nan") if sample.areas is None else float(sample.areas[number - 1])
-    return rle.area if isnan(stated) else stated
+    file_area = float("nan") if sample.areas is None else float(sample.areas[number - 1])
+    return rle.area if isnan(file_area) else file_area

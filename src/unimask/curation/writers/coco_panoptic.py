@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.writers.writer import HIDDEN, categories, corner_and_size, write_json
+from unimask.curation.writers.writer import HIDDEN_PIXELS, category_records, to_xywh, write_json
 from unimask.datasets import Sample
 from unimask.datasets.ground_truth import panoptic_segments
 from unimask.formats.panoptic_png import encode_ids
@@ -36,7 +36,7 @@ class CocoPanopticWriter:
 
     def add(self, split: str, sample: Sample, file: str) -> None:
         """Write the segments of one image; see `Writer`."""
-        self.lost[HIDDEN] += sample.num_hidden_pixels
+        self.lost[HIDDEN_PIXELS] += sample.num_hidden_pixels
         segments = panoptic_segments(sample, self.is_thing)
         ids = np.concatenate([[0], segments])[sample.front]
         folder = self.out / "annotations" / f"panoptic_{split}"
@@ -66,7 +66,7 @@ class CocoPanopticWriter:
             "id": id,
             "category_id": int(sample.label_ids[first]) + 1,
             "area": rle.area,
-            "bbox": corner_and_size(rle),
+            "bbox": to_xywh(rle),
             "iscrowd": int(sample.crowds[first]),
         }
 
@@ -75,7 +75,7 @@ class CocoPanopticWriter:
         content = {
             "images": self.images,
             "annotations": self.annotations,
-            "categories": categories(self.labels),
+            "categories": category_records(self.labels),
         }
         write_json(self.out / "annotations" / f"panoptic_{split}.json", content)
         self.images, self.annotations = [], []

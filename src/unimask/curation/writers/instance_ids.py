@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.writers.writer import HIDDEN, write_json
+from unimask.curation.writers.writer import HIDDEN_PIXELS, write_json
 from unimask.datasets import Sample
 from unimask.errors import DataError
 from unimask.labels import LabelSet
 
-MOST = 65535
+MAX_OBJECTS = 65535
 """Maximum number of objects in a 16-bit map."""
 
 
@@ -29,7 +29,7 @@ class InstanceIdWriter:
     def __init__(self, out: Path, labels: LabelSet) -> None:
         if sum(labels.is_thing) != 1 or len(labels) > 2:
             raise DataError(
-                f"instance ids have one class of objects on a background, and here are "
+                "instance ids support one thing class and a background, but the data has "
                 f"{sum(labels.is_thing)} things and {len(labels) - sum(labels.is_thing)} stuff: "
                 "choose --to coco or coco-panoptic"
             )
@@ -49,12 +49,12 @@ class InstanceIdWriter:
         Raises:
             DataError: There are more objects than a 16-bit map can number.
         """
-        self.lost[HIDDEN] += sample.num_hidden_pixels
-        self.lost["pixels of unknown truth"] += int((sample.front == 0).sum())
+        self.lost[HIDDEN_PIXELS] += sample.num_hidden_pixels
+        self.lost["pixels without ground truth"] += int((sample.front == 0).sum())
         thing = self.is_thing[sample.label_ids]
         self.lost["crowds, written as one object each"] += int((sample.crowds & thing).sum())
         ids = np.concatenate([[0], np.where(thing, np.cumsum(thing), 0)])
-        if ids.max() > MOST:
+        if ids.max() > MAX_OBJECTS:
             raise DataError(f"{sample.path} has {ids.max()} objects, more than 16 bits can number")
         folder = self.out / split / "masks"
         folder.mkdir(parents=True, exist_ok=True)

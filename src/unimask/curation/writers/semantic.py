@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.writers.writer import HIDDEN, categories, write_json
+from unimask.curation.writers.writer import HIDDEN_PIXELS, category_records, write_json
 from unimask.datasets import Sample
 from unimask.labels import IGNORE_LABEL, LabelSet
 
-IGNORE_16 = 65535
+IGNORE_LABEL_16_BIT = 65535
 """Value of ignored pixels in 16-bit maps, in place of `IGNORE_LABEL`."""
 
 
@@ -28,10 +28,10 @@ class SemanticWriter:
     def __init__(self, out: Path, labels: LabelSet) -> None:
         self.out, self.labels, self.lost = out, labels, Counter[str]()
         self.is_thing = np.array(labels.is_thing)
-        self.deep = len(labels) >= IGNORE_LABEL
+        self.is_16_bit = len(labels) >= IGNORE_LABEL
         rows = [
             {"name": c["name"], "color": "#{:02x}{:02x}{:02x}".format(*c["color"])}
-            for c in categories(labels)
+            for c in category_records(labels)
         ]
         write_json(out / "classes.json", {"classes": rows})
 
@@ -41,12 +41,12 @@ class SemanticWriter:
 
     def add(self, split: str, sample: Sample, file: str) -> None:
         """Write the label map of one image; see `Writer`."""
-        self.lost[HIDDEN] += sample.num_hidden_pixels
-        ignore = IGNORE_16 if self.deep else IGNORE_LABEL
+        self.lost[HIDDEN_PIXELS] += sample.num_hidden_pixels
+        ignore = IGNORE_LABEL_16_BIT if self.is_16_bit else IGNORE_LABEL
         labels = np.concatenate([[ignore], np.where(sample.crowds, ignore, sample.label_ids)])
         folder = self.out / split / "masks"
         folder.mkdir(parents=True, exist_ok=True)
-        image = labels[sample.front].astype(np.uint16 if self.deep else np.uint8)
+        image = labels[sample.front].astype(np.uint16 if self.is_16_bit else np.uint8)
         Image.fromarray(image).save(folder / f"{Path(file).stem}.png")
 
     def finish(self, split: str) -> None:

@@ -11,7 +11,7 @@ from unimask.formats.run_length import RunLength, encode_id_map
 from unimask.labels import LabelSet
 from unimask.visualization.palette import class_colour
 
-HIDDEN = "pixels of objects behind others"
+HIDDEN_PIXELS = "pixels of objects behind others"
 
 
 class Writer(Protocol):
@@ -36,7 +36,7 @@ class Writer(Protocol):
         ...
 
 
-def lost_stuff(labels: LabelSet) -> frozenset[int]:
+def unsupported_stuff(labels: LabelSet) -> frozenset[int]:
     """Return the label ids of stuff that lists of objects cannot represent.
 
     A background is not among them: what no object covers is read as background again.
@@ -54,13 +54,13 @@ def object_masks(sample: Sample) -> dict[int, RunLength]:
     return dict(sorted(masks.items()))
 
 
-def corner_and_size(rle: RunLength) -> list[int]:
+def to_xywh(rle: RunLength) -> list[int]:
     """Return a mask's box in COCO's format: x, y, width, height."""
     x0, y0, x1, y1 = (int(edge) for edge in rle.box)
     return [x0, y0, x1 - x0, y1 - y0]
 
 
-def categories(labels: LabelSet) -> list[dict]:
+def category_records(labels: LabelSet) -> list[dict]:
     """Return COCO's category records; classes without a colour get the one used for drawing."""
     return [
         {

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from unimask.curation.writers.writer import lost_stuff, object_masks
+from unimask.curation.writers.writer import object_masks, unsupported_stuff
 from unimask.datasets import Sample
 from unimask.datasets.interface import ALL_IMAGES
 from unimask.errors import DataError
@@ -14,7 +14,7 @@ from unimask.formats.corner_polygons import corner_polygons, join_polygons
 from unimask.formats.run_length import RunLength
 from unimask.labels import LabelSet
 
-DIGITS = 6
+COORDINATE_DECIMALS = 6
 """Decimals of coordinates relative to width or height: 0.01 pixels in an image 20,000 wide."""
 
 
@@ -38,12 +38,12 @@ class YoloWriter:
     def __init__(self, out: Path, labels: LabelSet) -> None:
         if not labels.things:
             raise DataError(
-                "YOLO segmentation needs classes whose objects are counted, and here all are "
-                "stuff: choose --to semantic, or give the objects with --things"
+                "YOLO segmentation needs thing classes, but all classes are stuff: choose --to "
+                "semantic, or pass a dataset of objects with --things"
             )
         self.out, self.labels, self.lost = out, labels, Counter[str]()
-        self.number_of = {label: number for number, label in enumerate(labels.things)}
-        self.lost_stuff = lost_stuff(labels)
+        self.class_numbers = {label: number for number, label in enumerate(labels.things)}
+        self.unsupported_stuff = unsupported_stuff(labels)
         self.splits: dict[str, str] = {}
 
     def image_folder(self, split: str) -> Path:
@@ -53,16 +53,16 @@ class YoloWriter:
     def add(self, split: str, sample: Sample, file: str) -> None:
         """Write the objects of one image; see `Writer`."""
         unknown = 0 if sample.ignored is None else int(sample.ignored.sum())
-        self.lost["pixels of unknown truth"] += unknown
+        self.lost["pixels without ground truth"] += unknown
         lines = []
         for number, rle in object_masks(sample).items():
             label = int(sample.label_ids[number - 1])
-            if label not in self.number_of:
-                self.lost["regions of stuff"] += label in self.lost_stuff
+            if label not in self.class_numbers:
+                self.lost["regions of stuff"] += label in self.unsupported_stuff
             elif sample.crowds[number - 1]:
                 self.lost["crowds"] += 1
             else:
-                lines.append(f"{self.number_of[label]} {self.polygon(rle)}\n")
+                lines.append(f"{self.class_numbers[label]} {self.polygon(rle)}\n")
         folder = self.out / "labels" / split
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{Path(file).stem}.txt").write_text("".join(lines))
@@ -75,11 +75,13 @@ class YoloWriter:
             self.lost["gaps in objects of several parts or with holes, bridged"] += len(loops) - 1
         height, width = rle.size
         shares = (join_polygons(loops) + np.array([x0, y0])) / np.array([width, height])
-        return " ".join(f"{share:.{DIGITS}f}" for share in np.ravel(shares).tolist())
+        return " ".join(f"{share:.{COORDINATE_DECIMALS}f}" for share in np.ravel(shares).tolist())
 
     def finish(self, split: str) -> None:
         """Record the split and the class names in `data.yaml`."""
         self.splits["train" if split == ALL_IMAGES else split] = f"images/{split}"
-        names = {self.number_of[label]: self.labels.names[label] for label in self.labels.things}
+        names = {
+            self.class_numbers[label]: self.labels.names[label] for label in self.labels.things
+        }
         content = yaml.safe_dump({**self.splits, "names": names}, sort_keys=False)
         (self.out / "data.yaml").write_text(content)

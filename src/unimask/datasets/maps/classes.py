@@ -21,7 +21,7 @@ from unimask.datasets.maps.scanned_values import (
 )
 from unimask.datasets.packed import file_path
 from unimask.errors import DataError
-from unimask.label_sets import recognise
+from unimask.label_sets import find_label_set
 from unimask.labels import IGNORE_LABEL, Colour, LabelSet
 
 IGNORED, UNKNOWN = -1, -2
@@ -200,7 +200,7 @@ def classes_from_values(
         values = sorted({value for each in statistics for value in each.values.tolist()})
     largest = max((value for value in values if value not in UNLABELLED_VALUES), default=0)
     if largest == len(rows) and not any(is_void(row.name) for row, code in rows if code == 0):
-        is_known = recognise([row.name for row, _ in rows]) is not None
+        is_known = find_label_set([row.name for row, _ in rows]) is not None
         first = Row("unlabelled" if is_known else "background")
         rows = [(first, 0), *((row, code + 1) for row, code in rows)]
     return classes_from_rows(rows, str(table.path), coloured=False)

@@ -15,7 +15,7 @@ from unimask.datasets.maps.label_map import read_numbers
 from unimask.datasets.maps.mask_set import MapFile
 from unimask.datasets.maps.partners import Pairs
 from unimask.errors import DataError
-from unimask.labels import UNNAMED, LabelSet
+from unimask.labels import PLACEHOLDER_NAMES, LabelSet
 
 FORMAT = "instance ids"
 
@@ -104,4 +104,4 @@ def read_names(folders: Sequence[Path]) -> tuple[str, str]:
             raise DataError(
                 f'{path} should read {{"thing": "nucleus", "stuff": "background"}}'
             ) from None
-    return UNNAMED
+    return PLACEHOLDER_NAMES

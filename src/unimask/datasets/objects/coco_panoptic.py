@@ -25,7 +25,7 @@ from unimask.errors import DataError, one_line
 from unimask.formats.json_stream import stream_lists
 from unimask.formats.json_values import JsonValueError, convert_record
 from unimask.formats.panoptic_png import decode_ids
-from unimask.label_sets import in_known_colours
+from unimask.label_sets import add_known_colours
 from unimask.labels import LabelSet
 from unimask.processing.images import pil_limit_disabled, read_image
 from unimask.processing.orientation import rotate_upright
@@ -71,7 +71,7 @@ class CocoPanoptic:
         names = tuple(str(category.name) for category in classes)
         things = tuple(bool(category.isthing) for category in classes)
         ids = numeric_ids([category.id for category in classes])
-        self.labels = in_known_colours(LabelSet(names, things, category_ids=ids))
+        self.labels = add_known_colours(LabelSet(names, things, category_ids=ids))
         self.category_ids = {category.id: label for label, category in enumerate(classes)}
         self.void_ids = {category.id for category in categories} - self.category_ids.keys()
         ignored = "".join(f", and so is {name}" for name in void_names)

@@ -18,7 +18,7 @@ from unimask.datasets.packed import File, Stream, file_path, open_file, read_fil
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
-from unimask.label_sets import in_known_colours
+from unimask.label_sets import add_known_colours
 from unimask.labels import Colour, LabelSet
 
 BACKGROUND = "background"
@@ -232,7 +232,7 @@ def build_object_labels(
         return LabelSet(tuple(names), things, colours, category_ids)
     if not names:
         return LabelSet((BACKGROUND,), (False,))
-    things = in_known_colours(LabelSet(tuple(names), (True,) * len(names), colours))
+    things = add_known_colours(LabelSet(tuple(names), (True,) * len(names), colours))
     colours_with_background = (*things.colours, None) if things.colours else ()
     unused_id = next(number for number in count() if number not in category_ids)
     ids = (*category_ids, unused_id) if category_ids else ()

@@ -8,19 +8,19 @@ from typing import Any
 from unimask.datasets import Dataset
 from unimask.errors import DataError
 from unimask.evaluation.result_files.numbering import (
-    LOOKED_AT,
-    Finding,
+    MAX_COMPARED_IMAGES,
+    CategoryMatch,
     choose_numbering,
-    true_label,
+    matched_label,
 )
 from unimask.evaluation.result_files.records import InstanceEntry
-from unimask.evaluation.result_files.source import Directory, partner_notes
+from unimask.evaluation.result_files.source import ImageIndex, unmatched_notes
 from unimask.formats.json_values import JsonValueError, abbreviate, convert_record
 from unimask.formats.run_length import RunLength
 from unimask.labels import Task
 from unimask.results import Result, Segment
 
-ENTRY = '{"image_id", "category_id", "segmentation": {"size", "counts"}, "score"}'
+ENTRY_FORM = '{"image_id", "category_id", "segmentation": {"size", "counts"}, "score"}'
 
 
 class CocoResults:
@@ -42,23 +42,25 @@ class CocoResults:
         self, path: Path, content: Sequence[Any], dataset: Dataset, categories: str | None = None
     ) -> None:
         self.path, self.labels, self.paths = path, dataset.labels, dataset.paths
-        directory = Directory(dataset)
+        images = ImageIndex(dataset)
         self.entries: dict[int, list[tuple[int, InstanceEntry]]] = defaultdict(list)
-        strangers = 0
+        num_unmatched = 0
         for number, item in enumerate(content):
-            entry = self.read(number, item)
-            index = directory.image(entry.image_id)
+            entry = self.read_entry(number, item)
+            index = images.find(entry.image_id)
             if index is None:
-                strangers += 1
+                num_unmatched += 1
             else:
                 self.entries[index].append((number, entry))
-        self.told = partner_notes(len(dataset), len(self.entries), strangers, path)
-        used = {entry.category_id for group in self.entries.values() for _, entry in group}
+        self.match_notes = unmatched_notes(len(dataset), len(self.entries), num_unmatched, path)
+        categories_in_use = {
+            entry.category_id for group in self.entries.values() for _, entry in group
+        }
         self.numbering = choose_numbering(
-            dataset, used, path, categories, lambda: self.findings(dataset)
+            dataset, categories_in_use, path, categories, lambda: self.match_categories(dataset)
         )
 
-    def read(self, number: int, item: Any) -> InstanceEntry:
+    def read_entry(self, number: int, item: Any) -> InstanceEntry:
         """Parse one entry.
 
         Raises:
@@ -67,21 +69,23 @@ class CocoResults:
         try:
             return convert_record(item, InstanceEntry)
         except JsonValueError as error:
-            raise DataError(f"{self.path}: entry {number}: {error}; it should be {ENTRY}") from None
+            raise DataError(
+                f"{self.path}: entry {number}: {error}; it should be {ENTRY_FORM}"
+            ) from None
 
-    def findings(self, dataset: Dataset) -> Iterator[Finding]:
+    def match_categories(self, dataset: Dataset) -> Iterator[CategoryMatch]:
         """Yield the category of each result that matches a true object, and its label id."""
-        for index in sorted(self.entries)[:LOOKED_AT]:
+        for index in sorted(self.entries)[:MAX_COMPARED_IMAGES]:
             sample = dataset[index]
             for number, entry in self.entries[index]:
-                label = true_label(self.mask(number, entry), sample)
+                label = matched_label(self.read_mask(number, entry), sample)
                 if label is not None:
                     yield entry.category_id, label
 
-    def of(self, index: int, size: tuple[int, int]) -> Result:
+    def result(self, index: int, size: tuple[int, int]) -> Result:
         """Return the instances of an image, in the order of the file."""
         segments = [
-            self.segment(number, entry, size, place)
+            self.to_segment(number, entry, size, place)
             for place, (number, entry) in enumerate(self.entries.get(index, []), start=1)
         ]
         return Result(
@@ -92,21 +96,23 @@ class CocoResults:
             path=self.paths[index],
         )
 
-    def segment(
-        self, number: int, entry: InstanceEntry, size: tuple[int, int], place: int
+    def to_segment(
+        self, number: int, entry: InstanceEntry, size: tuple[int, int], segment_id: int
     ) -> Segment:
         """Convert one entry to a segment."""
-        rle = self.mask(number, entry)
+        rle = self.read_mask(number, entry)
         if rle.size != size:
             raise DataError(
                 f"{self.path}: the mask of entry {number} is {rle.size[0]} x {rle.size[1]}, but "
                 f"{abbreviate(entry.image_id)} is {size[0]} x {size[1]}: write masks at the size "
                 "of the image"
             )
-        label = self.numbering.label(entry.category_id)
-        return Segment.of(self.labels, label, rle, id=place, score=float(entry.score or 0))
+        label = self.numbering.label_id(entry.category_id)
+        return Segment.from_rle(
+            self.labels, label, rle, id=segment_id, score=float(entry.score or 0)
+        )
 
-    def mask(self, number: int, entry: InstanceEntry) -> RunLength:
+    def read_mask(self, number: int, entry: InstanceEntry) -> RunLength:
         """Parse the mask of an entry.
 
         Raises:
@@ -114,7 +120,7 @@ class CocoResults:
         """
         if not isinstance(entry.segmentation, dict):
             raise DataError(
-                f"{self.path}: the mask of entry {number} is no run length: write "
+                f"{self.path}: the mask of entry {number} is not a run-length encoding: write "
                 'segmentations as {"size": [h, w], "counts": ...}'
             )
         try:
@@ -124,4 +130,4 @@ class CocoResults:
 
     def notes(self) -> list[str]:
         """Return notes on results or images without counterpart, and on category ids."""
-        return [*self.told, *filter(None, [self.numbering.note])]
+        return [*self.match_notes, *filter(None, [self.numbering.note])]

@@ -15,7 +15,7 @@ def read_json(path: Path) -> Any:
     """
 
     def refuse(constant: str) -> None:
-        raise ValueError(f"it holds {constant}, which is no number of JSON")
+        raise ValueError(f"it holds {constant}, which is not a JSON number")
 
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse)

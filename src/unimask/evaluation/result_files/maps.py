@@ -7,21 +7,21 @@ import numpy as np
 from unimask.datasets import Dataset
 from unimask.errors import DataError
 from unimask.evaluation.result_files.panoptic import read_map
-from unimask.evaluation.result_files.source import Directory, partner_notes
+from unimask.evaluation.result_files.source import ImageIndex, unmatched_notes
 from unimask.formats.run_length import encode_id_map
 from unimask.labels import IGNORE_LABEL, Task
 from unimask.results import Result, Segment
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
-ENDINGS = ("_ids", "_labelIds", "_labelTrainIds", "_pred", "_mask")
+NAME_SUFFIXES = ("_ids", "_labelIds", "_labelTrainIds", "_pred", "_mask")
 """Suffixes that programs append to the names of images."""
 
 
 class MapResults:
     """Maps of label ids (semantic), or of object ids from 1 on (instance, for a single class).
 
-    A map has the name of its image, or that followed by one of `ENDINGS`. In maps of label ids, the
-    largest number of 8 or 16 bits means unlabelled.
+    A map has the name of its image, or that followed by one of `NAME_SUFFIXES`. In maps of label
+    ids, the largest number of 8 or 16 bits means unlabelled.
 
     Args:
         folder: Folder with maps, which may be in subfolders.
@@ -38,17 +38,19 @@ class MapResults:
         self.labels, self.paths = dataset.labels, dataset.paths
         if task == "instance" and len(self.labels.things) != 1:
             raise DataError(
-                f"{folder} numbers objects, but of which of {len(self.labels.things)} classes they "
-                "are it does not tell: give COCO results"
+                f"{folder} holds maps of object ids without classes, but the data has "
+                f"{len(self.labels.things)} thing classes: write COCO results instead"
             )
-        directory = Directory(dataset)
+        images = ImageIndex(dataset)
         self.files: dict[int, Path] = {}
-        strangers = 0
+        num_unmatched = 0
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
-            short = next((path.stem.removesuffix(e) for e in ENDINGS if path.stem.endswith(e)), "")
-            index = directory.image(path.stem, short)
+            image_stem = next(
+                (path.stem.removesuffix(e) for e in NAME_SUFFIXES if path.stem.endswith(e)), ""
+            )
+            index = images.find(path.stem, image_stem)
             if index is None:
-                strangers += 1
+                num_unmatched += 1
             elif index in self.files:
                 raise DataError(
                     f"{self.files[index]} and {path} are both results for {self.paths[index].name}:"
@@ -56,17 +58,17 @@ class MapResults:
                 )
             else:
                 self.files[index] = path
-        self.told = partner_notes(len(dataset), len(self.files), strangers, folder)
+        self.match_notes = unmatched_notes(len(dataset), len(self.files), num_unmatched, folder)
 
-    def of(self, index: int, size: tuple[int, int]) -> Result:
+    def result(self, index: int, size: tuple[int, int]) -> Result:
         """Return the segments of an image."""
         segments: list[Segment] = []
         if index in self.files:
-            numbers = self.numbers(self.files[index], size)
+            numbers = self.read_numbers(self.files[index], size)
             for number, rle in encode_id_map(numbers).items():
                 label = number - 1 if self.task == "semantic" else self.labels.things[0]
                 score = None if self.task == "semantic" else 1.0
-                segments.append(Segment.of(self.labels, label, rle, id=number, score=score))
+                segments.append(Segment.from_rle(self.labels, label, rle, id=number, score=score))
         return Result(
             task=self.task,
             size=size,
@@ -75,22 +77,22 @@ class MapResults:
             path=self.paths[index],
         )
 
-    def numbers(self, path: Path, size: tuple[int, int]) -> np.ndarray:
+    def read_numbers(self, path: Path, size: tuple[int, int]) -> np.ndarray:
         """Read a map as object ids, or as label ids + 1; 0 is background."""
         values = read_map(path, size)
         if values.ndim != 2 or values.dtype.kind not in "uib":
-            raise DataError(f"{path} is no map: one number per pixel is needed, not colours")
+            raise DataError(f"{path} is not a map: it must hold one integer per pixel, not colours")
         if self.task == "instance":
             return values.astype(np.int64)
-        nothing = 65535 if values.dtype.itemsize > 1 else IGNORE_LABEL
-        numbers = np.where(values == nothing, -1, values.astype(np.int64)) + 1
+        ignore_label = 65535 if values.dtype.itemsize > 1 else IGNORE_LABEL
+        numbers = np.where(values == ignore_label, -1, values.astype(np.int64)) + 1
         if numbers.max(initial=0) > len(self.labels):
             raise DataError(
-                f"{path} holds class {int(numbers.max()) - 1}, but the data has {len(self.labels)} "
-                "classes, counted from 0: renumber the maps"
+                f"{path} holds label id {int(numbers.max()) - 1}, but the data has "
+                f"{len(self.labels)} classes, numbered from 0: renumber the maps"
             )
         return numbers
 
     def notes(self) -> list[str]:
         """Return how many results or images have no counterpart."""
-        return self.told
+        return self.match_notes

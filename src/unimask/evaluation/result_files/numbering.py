@@ -8,20 +8,20 @@ import numpy as np
 
 from unimask.datasets import Dataset, Sample
 from unimask.errors import DataError, SettingsError
-from unimask.evaluation.result_files.source import categories_of
+from unimask.evaluation.result_files.source import dataset_categories
 from unimask.formats.json_values import Id, abbreviate
 from unimask.formats.run_length import RunLength
 
-Numbers = Literal["data", "labels"]
+NumberingName = Literal["data", "labels"]
 """The dataset's category ids, or label ids from 0."""
 
-LOOKED_AT = 20
+MAX_COMPARED_IMAGES = 20
 """Number of images whose ground truth is compared if ids alone do not decide."""
 
-CLEAR = 3
+MIN_VOTE_RATIO = 3
 """Factor by which the results that agree with one numbering must outnumber those of the other."""
 
-Finding = tuple[Id, int]
+CategoryMatch = tuple[Id, int]
 """Category of a result, and label id of the true object that it matches."""
 
 
@@ -29,31 +29,31 @@ class Numbering:
     """Mapping from categories to label ids.
 
     Args:
-        label_of: Label id by category.
+        label_ids: Label id by category.
         note: Note for readers of the scores; "" for none.
         source: File of the results, for messages.
     """
 
-    def __init__(self, label_of: Mapping[Id, int], note: str, source: Path) -> None:
-        self.label_of, self.note, self.source = label_of, note, source
+    def __init__(self, label_ids: Mapping[Id, int], note: str, source: Path) -> None:
+        self.label_ids, self.note, self.source = label_ids, note, source
 
-    def label(self, category: Id) -> int:
+    def label_id(self, category: Id) -> int:
         """Return the label id of a category.
 
         Raises:
             DataError: The category is unknown.
         """
-        if category not in self.label_of:
-            raise DataError(stray(self.source, category, self.label_of))
-        return self.label_of[category]
+        if category not in self.label_ids:
+            raise DataError(unknown_category_message(self.source, category, self.label_ids))
+        return self.label_ids[category]
 
 
 def choose_numbering(
     dataset: Dataset,
-    used: Collection[Id],
+    categories: Collection[Id],
     source: Path,
-    asked: str | None,
-    findings: Callable[[], Iterable[Finding]],
+    requested: str | None,
+    match_categories: Callable[[], Iterable[CategoryMatch]],
 ) -> Numbering:
     """Determine how the categories of results are numbered.
 
@@ -62,69 +62,75 @@ def choose_numbering(
 
     Args:
         dataset: Dataset that the results belong to.
-        used: Categories that occur in the results.
+        categories: Categories that occur in the results.
         source: File of the results, for messages.
-        asked: Numbering chosen by the user, "data" or "labels"; None to detect it.
-        findings: Function that matches results to true objects of some images; called only if ids
-            do not decide.
+        requested: Numbering chosen by the user, "data" or "labels"; None to detect it.
+        match_categories: Function that matches results to true objects of some images; called only
+            if ids do not decide.
 
     Raises:
         DataError: A category fits neither numbering, or the numbering is ambiguous.
         SettingsError: The chosen numbering is unknown.
     """
-    if asked not in (None, *get_args(Numbers)):
-        raise SettingsError(f"unknown categories {asked!r}: choose data or labels")
+    if requested not in (None, *get_args(NumberingName)):
+        raise SettingsError(f"unknown categories {requested!r}: choose data or labels")
     labels: dict[Id, int] = {label: label for label in range(len(dataset.labels))}
-    data = categories_of(dataset)
-    if data is None or asked == "labels":
-        return checked(Numbering(labels, "", source), used)
-    if asked == "data" or all(data.get(category) == labels.get(category) for category in used):
-        return checked(Numbering(data, "", source), used)
-    by_data, by_labels = data.keys() >= set(used), labels.keys() >= set(used)
+    data = dataset_categories(dataset)
+    if data is None or requested == "labels":
+        return validate_numbering(Numbering(labels, "", source), categories)
+    if requested == "data" or all(
+        data.get(category) == labels.get(category) for category in categories
+    ):
+        return validate_numbering(Numbering(data, "", source), categories)
+    by_data, by_labels = data.keys() >= set(categories), labels.keys() >= set(categories)
     note = "the categories of the results are label ids from 0, not the data's category ids"
     if by_labels and not by_data:
         return Numbering(labels, note, source)
     if by_data and by_labels:
-        return decided(Numbering(data, "", source), Numbering(labels, note, source), findings())
-    return checked(Numbering(data, "", source), used)
+        return choose_by_votes(
+            Numbering(data, "", source), Numbering(labels, note, source), match_categories()
+        )
+    return validate_numbering(Numbering(data, "", source), categories)
 
 
-def decided(data: Numbering, labels: Numbering, findings: Iterable[Finding]) -> Numbering:
+def choose_by_votes(
+    data: Numbering, labels: Numbering, matches: Iterable[CategoryMatch]
+) -> Numbering:
     """Choose the numbering under which results match objects of their own class.
 
     Raises:
         DataError: Neither numbering is clearly better.
     """
-    pairs = list(findings)
+    pairs = list(matches)
     votes_data, votes_labels = (
-        sum(numbering.label_of[category] == label for category, label in pairs)
+        sum(numbering.label_ids[category] == label for category, label in pairs)
         for numbering in (data, labels)
     )
     evidence = f"{votes_data} of {len(pairs)} results lie on objects of their class by the data's "
     evidence += f"category ids, {votes_labels} by label ids from 0"
-    if votes_labels > CLEAR * votes_data:
-        return Numbering(labels.label_of, f"{labels.note}: {evidence}", labels.source)
-    if votes_data > CLEAR * votes_labels or votes_data == votes_labels == 0:
-        note = f"the categories of the results are taken for the data's category ids: {evidence}"
-        return Numbering(data.label_of, note, data.source)
+    if votes_labels > MIN_VOTE_RATIO * votes_data:
+        return Numbering(labels.label_ids, f"{labels.note}: {evidence}", labels.source)
+    if votes_data > MIN_VOTE_RATIO * votes_labels or votes_data == votes_labels == 0:
+        note = f"the categories of the results are read as the data's category ids: {evidence}"
+        return Numbering(data.label_ids, note, data.source)
     raise DataError(
         f"{data.source}: its categories can be the data's category ids or label ids from 0 "
-        f"({evidence}): say which with --categories data or --categories labels"
+        f"({evidence}): choose one with --categories data or --categories labels"
     )
 
 
-def checked(numbering: Numbering, used: Iterable[Id]) -> Numbering:
+def validate_numbering(numbering: Numbering, categories: Iterable[Id]) -> Numbering:
     """Check that a numbering has all categories, and return it.
 
     Raises:
         DataError: A category is missing.
     """
-    for category in used:
-        numbering.label(category)
+    for category in categories:
+        numbering.label_id(category)
     return numbering
 
 
-def stray(source: Path, category: Id, known: Mapping[Id, int]) -> str:
+def unknown_category_message(source: Path, category: Id, known: Mapping[Id, int]) -> str:
     """Describe a category that the dataset does not have."""
     ids = sorted(known, key=lambda id: (isinstance(id, str), id))
     return (
@@ -133,7 +139,7 @@ def stray(source: Path, category: Id, known: Mapping[Id, int]) -> str:
     )
 
 
-def true_label(rle: RunLength, sample: Sample) -> int | None:
+def matched_label(rle: RunLength, sample: Sample) -> int | None:
     """Return the label id of the true object with an IoU of at least one half; None without one."""
     if rle.size != sample.size or not rle.area:
         return None

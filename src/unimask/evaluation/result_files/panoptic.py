@@ -9,20 +9,20 @@ from PIL import Image
 from unimask.datasets import Dataset
 from unimask.errors import DataError
 from unimask.evaluation.result_files.numbering import (
-    LOOKED_AT,
-    Finding,
+    MAX_COMPARED_IMAGES,
+    CategoryMatch,
     choose_numbering,
-    true_label,
+    matched_label,
 )
 from unimask.evaluation.result_files.records import PanopticEntry
-from unimask.evaluation.result_files.source import Directory, partner_notes
+from unimask.evaluation.result_files.source import ImageIndex, unmatched_notes
 from unimask.formats.json_values import Id, JsonValueError, convert_record
 from unimask.formats.panoptic_png import decode_ids
 from unimask.formats.run_length import encode_id_map
 from unimask.labels import Task
 from unimask.results import Result, Segment
 
-FORM = '{"annotations": [{"image_id", "file_name", "segments_info": [{"id", "category_id"}]}]}'
+FILE_FORM = '{"annotations": [{"image_id", "file_name", "segments_info": [{"id", "category_id"}]}]}'
 
 
 class PanopticResults:
@@ -44,37 +44,41 @@ class PanopticResults:
         self, path: Path, content: dict, dataset: Dataset, categories: str | None = None
     ) -> None:
         self.path, self.labels, self.paths = path, dataset.labels, dataset.paths
-        directory = Directory(dataset)
+        images = ImageIndex(dataset)
         self.entries: dict[int, dict[int, Id]] = {}
         self.files: dict[int, str] = {}
-        strangers = 0
-        for number, item in enumerate(self.listed(content)):
-            entry = self.read(number, item)
+        num_unmatched = 0
+        for number, item in enumerate(self.read_annotations(content)):
+            entry = self.read_entry(number, item)
             name = entry.file_name
-            index = directory.image(entry.image_id, name, Path(name).stem)
+            index = images.find(entry.image_id, name, Path(name).stem)
             if index is None:
-                strangers += 1
+                num_unmatched += 1
                 continue
             self.files[index] = name
             self.entries[index] = {int(s.id or 0): s.category_id for s in entry.segments_info}
-        self.told = partner_notes(len(dataset), len(self.entries), strangers, path)
+        self.match_notes = unmatched_notes(len(dataset), len(self.entries), num_unmatched, path)
         self.folder = self.find_folder()
-        used = {category for known in self.entries.values() for category in known.values()}
+        categories_in_use = {
+            category
+            for segment_categories in self.entries.values()
+            for category in segment_categories.values()
+        }
         self.numbering = choose_numbering(
-            dataset, used, path, categories, lambda: self.findings(dataset)
+            dataset, categories_in_use, path, categories, lambda: self.match_categories(dataset)
         )
 
-    def listed(self, content: dict) -> list:
+    def read_annotations(self, content: dict) -> list:
         """Return the list "annotations" of the JSON file.
 
         Raises:
             DataError: It is not a list.
         """
         if not isinstance(content["annotations"], list):
-            raise DataError(f"{self.path}: annotations is no list; it should be {FORM}")
+            raise DataError(f"{self.path}: annotations is not a list; it should be {FILE_FORM}")
         return content["annotations"]
 
-    def read(self, number: int, item: object) -> PanopticEntry:
+    def read_entry(self, number: int, item: object) -> PanopticEntry:
         """Parse one entry.
 
         Raises:
@@ -84,44 +88,44 @@ class PanopticResults:
             return convert_record(item, PanopticEntry)
         except JsonValueError as error:
             raise DataError(
-                f"{self.path}: annotations[{number}]: {error}; it should be {FORM}"
+                f"{self.path}: annotations[{number}]: {error}; it should be {FILE_FORM}"
             ) from None
 
-    def findings(self, dataset: Dataset) -> Iterator[Finding]:
+    def match_categories(self, dataset: Dataset) -> Iterator[CategoryMatch]:
         """Yield the category of each segment that matches a true one, and that one's label id."""
-        for index in sorted(self.files)[:LOOKED_AT]:
-            sample, known = dataset[index], self.entries[index]
+        for index in sorted(self.files)[:MAX_COMPARED_IMAGES]:
+            sample, segment_categories = dataset[index], self.entries[index]
             ids = read_ids(self.folder / self.files[index], sample.size)
             for id, rle in encode_id_map(ids).items():
-                label = true_label(rle, sample)
-                if label is not None and id in known:
-                    yield known[id], label
+                label = matched_label(rle, sample)
+                if label is not None and id in segment_categories:
+                    yield segment_categories[id], label
 
     def find_folder(self) -> Path:
         """Find the folder of the PNGs, by the first of them."""
-        first = next(iter(self.files.values()), "")
-        places = [self.path.with_suffix(""), self.path.parent / "panoptic", self.path.parent]
-        for folder in places:
-            if (folder / first).is_file():
+        file_name = next(iter(self.files.values()), "")
+        folders = [self.path.with_suffix(""), self.path.parent / "panoptic", self.path.parent]
+        for folder in folders:
+            if (folder / file_name).is_file():
                 return folder
         raise DataError(
-            f"{self.path} names {first}, which is neither in {places[0]}/ nor beside it: "
-            "put the PNGs there"
+            f"{self.path} names {file_name}, which is neither in {folders[0]}/ nor beside it: "
+            "move the PNGs to one of these folders"
         )
 
-    def of(self, index: int, size: tuple[int, int]) -> Result:
+    def result(self, index: int, size: tuple[int, int]) -> Result:
         """Return the segments of an image."""
         segments: list[Segment] = []
         if index in self.files:
-            path, known = self.folder / self.files[index], self.entries[index]
+            path, segment_categories = self.folder / self.files[index], self.entries[index]
             for id, rle in encode_id_map(read_ids(path, size)).items():
-                if id not in known:
+                if id not in segment_categories:
                     raise DataError(
                         f"{path} has segment {id}, which {self.path.name} does not list: "
-                        "write both together"
+                        "write the PNG and the JSON from the same results"
                     )
-                label = self.numbering.label(known[id])
-                segments.append(Segment.of(self.labels, label, rle, id=id, score=None))
+                label = self.numbering.label_id(segment_categories[id])
+                segments.append(Segment.from_rle(self.labels, label, rle, id=id, score=None))
         return Result(
             task="panoptic",
             size=size,
@@ -132,7 +136,7 @@ class PanopticResults:
 
     def notes(self) -> list[str]:
         """Return notes on results or images without counterpart, and on category ids."""
-        return [*self.told, *filter(None, [self.numbering.note])]
+        return [*self.match_notes, *filter(None, [self.numbering.note])]
 
 
 def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -160,7 +164,7 @@ def read_map(path: Path, size: tuple[int, int]) -> np.ndarray:
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({error}): write it again") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{path} is absurdly large for a map: check the file") from None
+        raise DataError(f"{path} is too large for a map: check the file") from None
     if values.shape[:2] != size:
         raise DataError(
             f"{path} is {values.shape[0]} x {values.shape[1]}, but its image is {size[0]} x "

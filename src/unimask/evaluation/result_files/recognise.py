@@ -8,7 +8,7 @@ from unimask.evaluation.result_files.coco import CocoResults
 from unimask.evaluation.result_files.json_file import read_json
 from unimask.evaluation.result_files.maps import MapResults
 from unimask.evaluation.result_files.panoptic import PanopticResults
-from unimask.evaluation.result_files.saved import SavedResults, saved_files
+from unimask.evaluation.result_files.saved import SavedResults, find_saved_results
 from unimask.evaluation.result_files.source import ResultSource
 from unimask.labels import parse_task
 
@@ -35,35 +35,37 @@ def open_results(
         SettingsError: These results have no categories.
         TaskError: They belong to another task.
     """
-    place = Path(path)
-    chosen = None if task is None else parse_task(task)
-    if not place.exists():
-        raise DataError(f"{place} does not exist: give the file or the folder of the results")
-    source = listed_results(place, dataset, categories)
+    location = Path(path)
+    requested = None if task is None else parse_task(task)
+    if not location.exists():
+        raise DataError(f"{location} does not exist: pass the file or the folder of the results")
+    source = open_json_results(location, dataset, categories)
     if source is None:
         if categories is not None:
-            raise SettingsError(f"{place} has no categories: leave --categories out")
-        if chosen == "panoptic":
-            raise DataError(f"{place} holds no JSON of COCO panoptic: it tells the classes")
-        return MapResults(place, dataset, chosen or "semantic")
-    if chosen not in (None, source.task):
-        raise TaskError(f"{place} holds {source.task} results, not {chosen}: leave --task away")
+            raise SettingsError(f"{location} has no category ids: omit --categories")
+        if requested == "panoptic":
+            raise DataError(
+                f"{location} lacks the JSON file of COCO panoptic, which holds the classes"
+            )
+        return MapResults(location, dataset, requested or "semantic")
+    if requested not in (None, source.task):
+        raise TaskError(f"{location} holds {source.task} results, not {requested}: omit --task")
     return source
 
 
-def listed_results(place: Path, dataset: Dataset, categories: str | None) -> ResultSource | None:
+def open_json_results(path: Path, dataset: Dataset, categories: str | None) -> ResultSource | None:
     """Open results that JSON files list; return None for a folder without any.
 
     Raises:
         DataError: They are invalid.
         SettingsError: `categories` was passed for results that name their classes.
     """
-    saved = saved_files(place)
-    if saved:
+    files = find_saved_results(path)
+    if files:
         if categories is not None:
-            raise SettingsError(f"{place} names its classes: leave --categories out")
-        return SavedResults(place, saved, dataset)
-    file = json_of(place)
+            raise SettingsError(f"{path} identifies classes by name: omit --categories")
+        return SavedResults(path, files, dataset)
+    file = find_json(path)
     if file is None:
         return None
     content = read_json(file)
@@ -74,11 +76,11 @@ def listed_results(place: Path, dataset: Dataset, categories: str | None) -> Res
     raise DataError(f"{file} is neither COCO results (a list) nor COCO panoptic (with annotations)")
 
 
-def json_of(place: Path) -> Path | None:
+def find_json(path: Path) -> Path | None:
     """Return the file itself, or the only JSON file in a folder; None for a folder without one."""
-    if place.is_file():
-        return place
-    files = sorted(place.glob("*.json"))
+    if path.is_file():
+        return path
+    files = sorted(path.glob("*.json"))
     if len(files) > 1:
-        raise DataError(f"{place} holds {len(files)} JSON files: name the one with the results")
+        raise DataError(f"{path} holds {len(files)} JSON files: name the one with the results")
     return files[0] if files else None

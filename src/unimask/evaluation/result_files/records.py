@@ -19,11 +19,11 @@ from unimask.formats.json_values import (
 )
 from unimask.labels import Task
 
-LARGEST_SEGMENT = 256**3 - 1
+MAX_SEGMENT_ID = 256**3 - 1
 """Largest id that the colours of a PNG can encode."""
 
 
-def finite_number(value: object) -> float:
+def parse_score(value: object) -> float:
     """Parse a score.
 
     Raises:
@@ -35,9 +35,9 @@ def finite_number(value: object) -> float:
     return number
 
 
-def segment_number(value: object) -> int:
+def parse_segment_id(value: object) -> int:
     """Parse the id of a segment."""
-    return parse_integer(value, LARGEST_SEGMENT)
+    return parse_integer(value, MAX_SEGMENT_ID)
 
 
 class ResultRecord(msgspec.Struct):
@@ -60,7 +60,7 @@ class InstanceEntry(ResultRecord):
     NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {
         "image_id": normalize_id,
         "category_id": normalize_id,
-        "score": finite_number,
+        "score": parse_score,
     }
 
 
@@ -71,7 +71,7 @@ class PanopticSegment(ResultRecord):
     category_id: Id
 
     NORMAL_FORM: ClassVar[dict[str, Callable[[object], object]]] = {
-        "id": segment_number,
+        "id": parse_segment_id,
         "category_id": normalize_id,
     }
 

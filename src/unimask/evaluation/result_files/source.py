@@ -16,7 +16,7 @@ class ResultSource(Protocol):
 
     task: Task
 
-    def of(self, index: int, size: tuple[int, int]) -> Result:
+    def result(self, index: int, size: tuple[int, int]) -> Result:
         """Return the result for an image of the dataset; empty if there is none.
 
         Raises:
@@ -30,7 +30,7 @@ class ResultSource(Protocol):
 
 
 @runtime_checkable
-class Part(Protocol):
+class SubsetLike(Protocol):
     """A dataset that is a subset of another one."""
 
     dataset: Dataset
@@ -51,7 +51,7 @@ class HasImageIds(Protocol):
     image_ids: Sequence[Any]
 
 
-class Directory:
+class ImageIndex:
     """Index of a dataset's images, to find the image of a result.
 
     An image is identified by the dataset's own id; else by its file name or stem; else by the
@@ -62,58 +62,63 @@ class Directory:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        self.names: dict[int | str, int | None] = {}
-        ids = image_ids_of(dataset)
+        self.indices: dict[int | str, int | None] = {}
+        ids = dataset_image_ids(dataset)
         for index, path in enumerate(dataset.paths):
-            numbers = () if ids else number_at_end(path.stem)
+            numbers = () if ids else trailing_number(path.stem)
             for name in {path.name, path.stem, *numbers}:
                 # A name that several images share identifies none.
-                self.names[name] = None if name in self.names else index
-        self.names |= {name: index for index, name in enumerate(ids)}
+                self.indices[name] = None if name in self.indices else index
+        self.indices |= {name: index for index, name in enumerate(ids)}
 
-    def image(self, *names: object) -> int | None:
+    def find(self, *names: object) -> int | None:
         """Return the index of the image with one of these names, None if there is none."""
         for name in names:
-            if isinstance(name, int | str) and self.names.get(name) is not None:
-                return self.names[name]
+            if isinstance(name, int | str) and self.indices.get(name) is not None:
+                return self.indices[name]
         return None
 
 
-def categories_of(dataset: Dataset) -> Mapping[Id, int] | None:
+def dataset_categories(dataset: Dataset) -> Mapping[Id, int] | None:
     """Return the label ids of a dataset's own categories; None if it has none."""
-    whole = dataset.dataset if isinstance(dataset, Part) else dataset
-    return whole.category_ids if isinstance(whole, HasCategoryIds) else None
+    full_dataset = dataset.dataset if isinstance(dataset, SubsetLike) else dataset
+    return full_dataset.category_ids if isinstance(full_dataset, HasCategoryIds) else None
 
 
-def image_ids_of(dataset: Dataset) -> Sequence[int | str]:
+def dataset_image_ids(dataset: Dataset) -> Sequence[int | str]:
     """Return the dataset's own ids of its images; empty if it has none."""
     if isinstance(dataset, HasImageIds):
         return dataset.image_ids
-    if isinstance(dataset, Part) and isinstance(dataset.dataset, HasImageIds):
+    if isinstance(dataset, SubsetLike) and isinstance(dataset.dataset, HasImageIds):
         return [dataset.dataset.image_ids[index] for index in dataset.indices]
     return ()
 
 
-def number_at_end(stem: str) -> list[int]:
+def trailing_number(stem: str) -> list[int]:
     """Return the number at the end of a name, if there is one ("COCO_val2014_000000000042": 42)."""
     digits = stem[len(stem.rstrip("0123456789")) :]
     return [int(digits)] if digits and digits.isascii() else []
 
 
-def partner_notes(images: int, with_results: int, strangers: int, source: Path) -> list[str]:
+def unmatched_notes(
+    num_images: int, num_matched: int, num_unmatched: int, source: Path
+) -> list[str]:
     """Return notes on how many images have no result, and how many results no image.
 
     Raises:
         DataError: No result belongs to an image of the dataset.
     """
-    if not with_results and strangers:
+    if not num_matched and num_unmatched:
         raise DataError(
-            f"{source} has no result for any of the {images} images: results are matched by "
+            f"{source} has no result for any of the {num_images} images: results are matched by "
             "image_id and by file name; check that they are of these images and this --split"
         )
     notes = []
-    if strangers:
-        notes.append(f"{strangers} results are of images that are not in the data: left out")
-    if with_results < images:
-        notes.append(f"{images - with_results} of {images} images have no result: all missed")
+    if num_unmatched:
+        notes.append(f"{num_unmatched} results belong to images that are not in the data: ignored")
+    if num_matched < num_images:
+        notes.append(
+            f"{num_images - num_matched} of {num_images} images have no result: all their objects "
+            "count as missed"
+        )
     return notes

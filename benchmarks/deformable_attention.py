@@ -1,7 +1,7 @@
-"""Time the paths of deformable attention, values alone and with gradients.
+"""Time the implementations of deformable attention, with and without gradients.
 
-The paths take turns, on one thread, and processor time is counted: so neither the order of the
-measurements nor other work on the machine decides. Times on several threads are not measured here.
+The implementations run in turns on one thread, and processor time is measured, so that neither the
+order nor other work on the machine matters. Times on several threads are not measured here.
 
     python -m benchmarks.deformable_attention
 """
@@ -29,7 +29,7 @@ HEADS, POINTS, ROUNDS = 8, 4, 7
 def example(
     images: int, size: tuple[int, int], dim: int
 ) -> tuple[list[tuple[int, int]], list[torch.Tensor]]:
-    """Draw what an encoder layer attends with: points some steps around each position."""
+    """Draw random inputs of an encoder layer: points some steps around each position."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(size[0] // stride, size[1] // stride) for stride in (32, 16, 8)]
     centres = torch.cat(
@@ -47,7 +47,7 @@ def example(
 
 
 def calls(path: Callable, shapes: list, inputs: list[torch.Tensor]) -> list[Callable[[], None]]:
-    """Give a call for the values alone, and one for values and gradients."""
+    """Return one call without gradients, and one with gradients."""
     value, centres, offsets, logits = [tensor.detach() for tensor in inputs]
     for tensor in (value, offsets, logits):
         tensor.requires_grad_()

@@ -1,6 +1,7 @@
 """Time neighbourhood attention at the sizes of DiNAT-L, and measure the memory it takes.
 
-On one thread, in processor time, so that other work on the machine does not decide.
+It runs on one thread and measures processor time, so that other work on the machine does not
+matter.
 
     python -m benchmarks.neighborhood_attention
 """
@@ -27,12 +28,12 @@ CASES = {
 
 
 def peak() -> float:
-    """Give the most memory that this process has held, in megabytes."""
+    """Return the peak memory of this process in megabytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
 def main() -> None:
-    """Print a line per case; memory is what a case adds to the most that was held before."""
+    """Print a line per case; memory is the increase over the previous peak."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     print(f"torch {torch.__version__}, float32, 1 thread; processor time, median of {ROUNDS}")

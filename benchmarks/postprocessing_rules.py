@@ -1,6 +1,6 @@
-"""The rules of post-processing written plainly, masks at full size and all, and logits to try them.
+"""A plain implementation of post-processing, with all masks at full size, and logits to test it.
 
-Ties are pixels that rounding alone decides: at most `TIE` of a probability from the other decision.
+Ties are pixels that rounding alone decides: probabilities within `TIE` of the other decision.
 """
 
 import torch
@@ -12,17 +12,17 @@ from unimask.results import Result
 
 TIE = 1e-6
 STRIP = 64
-"""Rows of the image that are decided at a time."""
+"""Number of image rows that are processed at a time."""
 
 EDGE, INSIDE, OUTSIDE = 1.5, 7.0, -12.0
-"""Cells across half an edge of a mask; logits far from it, about those of a trained network."""
+"""Width of half a mask edge in cells, and logits far from it, as of a trained network."""
 
 
 def blobs(queries: int, confident: int, classes: int, size: Size) -> tuple[Tensor, Tensor]:
-    """Draw logits like a network's: masks with soft, uneven edges that leave each other room.
+    """Draw logits like a network's: masks with soft, uneven edges that hardly overlap.
 
     Every fourth of the confident queries covers a large part of the image, behind the others, as
-    stuff does. The rest repeat them, less sure of where, and say "no object".
+    stuff does. The rest repeat them with softer edges and predict "no object".
 
     Returns:
         Class logits (q, k + 1) and mask logits (q, h, w).
@@ -43,7 +43,7 @@ def blobs(queries: int, confident: int, classes: int, size: Size) -> tuple[Tenso
 
 
 def cover(count: int, size: Size, generator: torch.Generator) -> Tensor:
-    """Give how deep each cell lies in each of some regions (q, h, w), in half edges."""
+    """Return how deep each cell lies in each of some regions (q, h, w), in half edges."""
 
     def draw(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(count, 1, 1, generator=generator)
@@ -65,7 +65,7 @@ def cover(count: int, size: Size, generator: torch.Generator) -> Tensor:
 
 
 def full_size(mask_logits: Tensor, padded: Size, shown: Size, original: Size) -> Tensor:
-    """Give all masks at full size, by both bilinear steps."""
+    """Resize all masks to full size, by both bilinear steps."""
     masks = []
     for logits in mask_logits:
         mask = F.interpolate(logits[None, None], padded, mode="bilinear")
@@ -75,7 +75,7 @@ def full_size(mask_logits: Tensor, padded: Size, shown: Size, original: Size) ->
 
 
 def semantic(class_logits: Tensor, masks: Tensor, result: Result) -> tuple[int, int]:
-    """Count pixels whose class is another than the rule's, and of these the ones beyond ties."""
+    """Count pixels whose class differs from the rule's, and of these the ones beyond ties."""
     probs = class_logits.double().softmax(-1)[:, :-1].T
     found = torch.from_numpy(result.segmentation).long()
     differ = beyond = 0
@@ -94,7 +94,7 @@ def semantic(class_logits: Tensor, masks: Tensor, result: Result) -> tuple[int, 
 def panoptic(
     class_logits: Tensor, masks: Tensor, result: Result, object_threshold: float, overlap: float
 ) -> tuple[int, int]:
-    """Count pixels whose segment is another than the rule's, and of these the ones beyond ties."""
+    """Count pixels whose segment differs from the rule's, and of these the ones beyond ties."""
     scores, labels = class_logits.softmax(-1).max(-1)
     competes = (labels != class_logits.shape[1] - 1) & (scores > object_threshold)
     scores, labels, masks = scores[competes].double(), labels[competes], masks[competes]
@@ -125,7 +125,7 @@ def panoptic(
 def instance(
     class_logits: Tensor, masks: Tensor, result: Result, threshold: float
 ) -> tuple[int, int]:
-    """Count pixels of all masks that are not the rule's, and of these the ones beyond ties.
+    """Count pixels of masks that differ from the rule's, and of these the ones beyond ties.
 
     An object too many or too few, or a score off by more than 1e-5, counts as all its pixels.
     """

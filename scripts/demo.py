@@ -1,8 +1,8 @@
-"""`make demo`: segment a rendered field of nuclei, or an image of yours, and say what was found.
+"""`make demo`: segment a rendered field of nuclei, or your image, and print the results.
 
     python scripts/demo.py [IMAGE] [--out FOLDER]
 
-The field is a rendered fluorescence image, whose truth is known: so its score is printed too.
+The ground truth of the rendered fluorescence image is known, so its score is printed too.
 The work is done by the command that you would type, `unimask predict`.
 """
 
@@ -32,7 +32,7 @@ STAGES = ("preprocess", "network", "postprocess")
 def main() -> None:
     """Render, predict with the command, and print what was written."""
     parser = argparse.ArgumentParser(description="Segment a rendered field of nuclei, or IMAGE.")
-    parser.add_argument("image", nargs="?", type=Path, help="an image of nuclei of yours")
+    parser.add_argument("image", nargs="?", type=Path, help="image of nuclei")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
     arguments = parser.parse_args()
     console = Console(highlight=False)
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def predict(console: Console, image: Path, out: Path) -> None:
-    """Run `unimask predict`, and leave with its exit code if it fails."""
+    """Run `unimask predict`, and exit with its exit code if it fails."""
     options = ["--model", "nuclei", "--task", "instance", "--out", str(out)]
     words = ["predict", str(image), *options]
     console.print(f"$ unimask {shlex.join(words)}", style="bold", soft_wrap=True)
@@ -64,7 +64,7 @@ def predict(console: Console, image: Path, out: Path) -> None:
 
 
 def print_segments(console: Console, found: dict[str, Any]) -> None:
-    """Print the surest objects and count the rest."""
+    """Print the objects with the highest scores and count the rest."""
     segments = found["segments"]
     if not segments:
         console.print("\nnothing was found: the model knows nuclei in fluorescence and histology")
@@ -90,7 +90,7 @@ def print_speed(console: Console, speed: dict[str, float]) -> None:
 
 
 def print_score(console: Console, ids: np.ndarray, field: RenderedImage) -> None:
-    """Print how the prediction compares with the known truth."""
+    """Print how the prediction compares with the known ground truth."""
     precision = MatchedPrecision((0.5, 0.7))
     precision.update(ids.astype(np.int32), field.ids)
     scores = precision.compute()

@@ -1,4 +1,4 @@
-"""Write the README's image: part of a rendered field of nuclei, and what `nuclei` finds in it.
+"""Write the README's image: part of a rendered field of nuclei, and the prediction of `nuclei`.
 
 python scripts/readme_image.py
 """

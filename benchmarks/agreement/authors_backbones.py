@@ -1,10 +1,10 @@
-"""Hold our reading of ImageNet backbones against the programs that write such files.
+"""Compare our reader of ImageNet backbones with the programs that write such files.
 
 Needs Mask2Former (its script that converts torchvision's ResNets for detectron2), and
 https://github.com/microsoft/Swin-Transformer, https://github.com/facebookresearch/ConvNeXt and
 https://github.com/SHI-Labs/Neighborhood-Attention-Transformer, of each of which one file is
 imported; what they take from timm is stubbed, and neighbourhood attention is ours, which
-`natten_agreement.py` holds against NATTEN.
+`natten.py` compares with NATTEN's.
 
     python -m benchmarks.agreement.authors_backbones MASK2FORMER SWIN CONVNEXT NAT
 """
@@ -42,13 +42,13 @@ DEPTHS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 
 
 def random_state(network: nn.Module) -> dict[str, Tensor]:
-    """Give random tensors of a backbone under the names that it has in a segmenter."""
+    """Return random tensors of a backbone under their names in a segmenter."""
     state = network.state_dict()
     return {f"backbone.{name}": torch.randn(value.shape) for name, value in state.items()}
 
 
 def compare_resnet(depth: int, script: Path, folder: Path) -> bool:
-    """Write torchvision's names, let their script convert them, and read both files."""
+    """Write torchvision's names, convert them with the authors' script, and compare both files."""
     deep = depth >= 50
     config = ResNetConfig(
         block="bottleneck" if deep else "basic",
@@ -72,7 +72,7 @@ def compare_resnet(depth: int, script: Path, folder: Path) -> bool:
 def neighborhood_attention(
     dim: int, *, kernel_size: int, dilation: int | None, num_heads: int, bias: bool, **_: object
 ) -> nn.Module:
-    """Give our module in place of NATTEN's, whose weights have the same names."""
+    """Build our module in place of NATTEN's, whose weights have the same names."""
     assert bias
     return NeighborhoodAttention(
         dim, num_heads=num_heads, kernel_size=kernel_size, dilation=dilation or 1
@@ -80,7 +80,7 @@ def neighborhood_attention(
 
 
 def their_module(path: Path) -> types.ModuleType:
-    """Import one file of theirs, of which nothing else is needed."""
+    """Import one file of the authors' repository on its own."""
 
     def plain(*_: object, **__: object) -> None:
         pass
@@ -103,7 +103,7 @@ def their_module(path: Path) -> types.ModuleType:
 
 
 def compare_swin(config: SwinConfig, module: types.ModuleType, folder: Path) -> float:
-    """Compare a Swin; theirs takes one size of image, and shifts no window that is alone."""
+    """Compare a Swin; the authors' takes one image size and does not shift a single window."""
     side = 64 * config.window_size
     theirs = module.SwinTransformer(
         img_size=side, embed_dim=config.embed_dim, depths=config.depths,
@@ -120,14 +120,14 @@ def compare_convnext(config: ConvNeXtConfig, module: types.ModuleType, folder: P
 
 
 def last_map(network: Any, image: Tensor) -> Tensor:
-    """Give the mean of the normalised last map of their ConvNeXt."""
+    """Compute the mean of the normalised last map of the authors' ConvNeXt."""
     for downsample, stage in zip(network.downsample_layers, network.stages, strict=True):
         image = stage(downsample(image))
     return network.norm(image.permute(0, 2, 3, 1)).mean((1, 2))
 
 
 def compare_dinat(config: DiNATConfig, module: types.ModuleType, folder: Path) -> float:
-    """Compare a DiNAT, whose scales are two tensors in each block of theirs."""
+    """Compare a DiNAT; the authors' layer scales are two tensors in each block."""
     theirs = module.NAT(
         embed_dim=config.embed_dim, depths=config.depths, num_heads=config.num_heads,
         mlp_ratio=config.mlp_ratio, drop_path_rate=0.0, kernel_size=config.kernel_size,
@@ -138,7 +138,7 @@ def compare_dinat(config: DiNATConfig, module: types.ModuleType, folder: Path) -
 
 
 def compare(told: str, config: BackboneConfig, theirs: Any, folder: Path, side: int) -> float:
-    """Write the authors' network as they do, read it, and compare the last map."""
+    """Write the authors' network in their format, read it, and compare the last map."""
     theirs.eval()
     with torch.no_grad():
         for name, value in theirs.named_parameters():

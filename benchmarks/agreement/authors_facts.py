@@ -1,4 +1,4 @@
-"""Hold label sets, configurations and rules for published files against the authors' repositories.
+"""Compare label sets, configurations and rules for published files with the authors' repositories.
 
 Needs Mask2Former, OneFormer, MaskFormer and detectron2 as folders, and PyYAML for their
 configurations.
@@ -33,7 +33,7 @@ Class = dict[str, Any]
 
 
 def constants(path: Path) -> dict[str, Any]:
-    """Give the lists that a file assigns, without running it."""
+    """Return the lists that a file assigns, without running it."""
     found = {}
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -45,7 +45,7 @@ def constants(path: Path) -> dict[str, Any]:
 
 
 def their_classes(mask2former: Path, detectron2: Path) -> dict[str, list[Class]]:
-    """Give the authors' classes per label set."""
+    """Return the authors' classes per label set."""
     built_in = constants(detectron2 / "detectron2/data/datasets/builtin_meta.py")
     folder = mask2former / "mask2former/data/datasets"
 
@@ -71,7 +71,7 @@ def their_classes(mask2former: Path, detectron2: Path) -> dict[str, list[Class]]
 
 
 def maskformers_classes(maskformer: Path) -> dict[str, list[Class]]:
-    """Give the classes of MaskFormer's own lists; Mapillary's has the dataset's words."""
+    """Return the classes of MaskFormer's own lists; Mapillary's uses the dataset's names."""
     folder = maskformer / "mask_former/data/datasets"
 
     def registered(name: str, constant: str) -> list[Class]:
@@ -91,7 +91,7 @@ def maskformers_classes(maskformer: Path) -> dict[str, list[Class]]:
 
 
 def compare_labels(name: str, classes: list[Class]) -> bool:
-    """Print whether a label set is theirs."""
+    """Print whether a label set equals the authors'."""
     ours = known_labels(name)
     colours = ours.colours or (None,) * len(ours)
     same = (
@@ -105,7 +105,7 @@ def compare_labels(name: str, classes: list[Class]) -> bool:
 
 
 def our_facts(configuration: ModelConfig) -> Facts:
-    """Give the same facts of a configuration here."""
+    """Return the facts of a configuration of ours, as `their_facts` does."""
     network = configuration.network()
     before, after = configuration.preprocessing(), configuration.postprocessing()
     tasks = set(configuration.publication.tasks)
@@ -140,7 +140,7 @@ def our_facts(configuration: ModelConfig) -> Facts:
 
 
 def our_dropout(network: SegmenterConfig) -> object:
-    """Give the dropout; OneFormer's is that of its encoder and of its starting queries."""
+    """Return the dropout; OneFormer's is that of its encoder and of its initial queries."""
     pixels, queries = network.pixel_decoder, network.transformer_decoder
     if network.task_queries is None or not isinstance(pixels, DeformablePixelDecoderConfig):
         return queries.dropout if not isinstance(queries, PerPixelConfig) else None
@@ -149,7 +149,7 @@ def our_dropout(network: SegmenterConfig) -> object:
 
 
 def our_encoder(network: SegmenterConfig) -> int:
-    """Give the layers of the pixel decoder's transformer."""
+    """Return the number of layers of the pixel decoder's transformer."""
     pixels = network.pixel_decoder
     if isinstance(pixels, DeformablePixelDecoderConfig):
         return pixels.num_layers
@@ -157,7 +157,7 @@ def our_encoder(network: SegmenterConfig) -> int:
 
 
 def our_texts(network: SegmenterConfig) -> Facts:
-    """Give the numbers of OneFormer's task token and texts."""
+    """Return the sizes of OneFormer's task token and texts."""
     task, texts = network.task_queries, network.text
     if task is None or texts is None:
         return {}
@@ -171,7 +171,7 @@ def our_texts(network: SegmenterConfig) -> Facts:
 
 
 def our_backbone(network: SegmenterConfig) -> tuple[object, ...]:
-    """Give the numbers of a backbone, in the order of theirs."""
+    """Return the sizes of a backbone, in the order of `their_backbone`."""
     match network.backbone:
         case ResNetConfig() as b:
             # Strides in 3x3 convolutions, and no dilations but DeepLab's, are no numbers here.
@@ -192,7 +192,7 @@ def our_backbone(network: SegmenterConfig) -> tuple[object, ...]:
 
 
 def compare_configurations(family: str, theirs: dict[Path, Settings]) -> list[bool]:
-    """Print whether each configuration has the facts that their file gives it."""
+    """Print whether each configuration equals the authors' file."""
     fine = []
     for path, config in theirs.items():
         name = name_of(family, path, config)
@@ -205,7 +205,7 @@ def compare_configurations(family: str, theirs: dict[Path, Settings]) -> list[bo
 
 
 def compare_names(theirs: dict[str, dict[Path, Settings]]) -> bool:
-    """Print whether the configurations here are theirs, one for each of their files."""
+    """Print whether there is one configuration for each of the authors' files."""
     names = [name_of(f, *item) for f, configs in theirs.items() for item in configs.items()]
     differ = MODEL_CONFIGS.keys() ^ set(names)
     same = not differ and len(names) == len(set(names))
@@ -234,7 +234,7 @@ def compare_file(family: str, url: str, configs: dict[Path, Settings]) -> bool:
 
 
 def compare_zoo(family: str, repository: Path, configs: dict[Path, Settings]) -> list[bool]:
-    """Compare the files that a repository's list of models names."""
+    """Compare the files that a repository's model zoo lists."""
     text = (repository / "MODEL_ZOO.md").read_text()
     urls = re.findall(r"dl.fbaipublicfiles.com/maskformer/(?:mask2former/)?([^\" )]+\.pkl)", text)
     images = [url for url in urls if not url.startswith("video")]

@@ -1,4 +1,4 @@
-"""Hold MaskFormer, its baselines, and our reading of their files, against the authors' own modules.
+"""Compare MaskFormer, its baselines, and our reader of their files with the authors' own modules.
 
 Needs their repositories (https://github.com/facebookresearch/MaskFormer, .../Mask2Former and
 .../detectron2, whose DeepLab project makes R101c) and no installation; see `authors_network.py`.
@@ -63,7 +63,7 @@ Decoder = StandardDecoderConfig | PerPixelPlusConfig
 
 
 def their_deeplab(config: ResNetConfig) -> nn.Module:
-    """Build detectron2's R50c or R101c as the configurations ask for it."""
+    """Build detectron2's R50c or R101c as the configurations define it."""
     settings = SimpleNamespace(
         NORM="FrozenBN", STEM_TYPE=config.stem, STEM_OUT_CHANNELS=config.stem_channels,
         OUT_FEATURES=["res2", "res3", "res4", "res5"], DEPTH={6: 50, 23: 101}[config.depths[2]],
@@ -77,7 +77,7 @@ def their_deeplab(config: ResNetConfig) -> nn.Module:
 
 
 def their_backbone(config: SegmenterConfig) -> tuple[nn.Module, tuple[int, ...]]:
-    """Build the authors' backbone; give it and the channels of its maps."""
+    """Build the authors' backbone; return it and the channels of its maps."""
     backbone = config.backbone
     if isinstance(backbone, ResNetConfig):
         deeplab = backbone.stem == "deeplab"
@@ -92,7 +92,7 @@ def their_backbone(config: SegmenterConfig) -> tuple[nn.Module, tuple[int, ...]]
 
 
 def their_pixel_decoder(config: FPNPixelDecoderConfig, shape: dict[str, Any]) -> nn.Module:
-    """Build the authors' pyramid, with or without encoder."""
+    """Build the authors' feature pyramid, with or without encoder."""
     module = import_module("mask_former.modeling.heads.pixel_decoder")
     sizes = {"conv_dim": config.dim, "mask_dim": config.mask_dim, "norm": "GN"}
     encoder = config.encoder
@@ -108,7 +108,7 @@ def their_pixel_decoder(config: FPNPixelDecoderConfig, shape: dict[str, Any]) ->
 def their_predictor(
     decoder: Decoder, config: SegmenterConfig, shape: dict[str, Any]
 ) -> dict[str, Any]:
-    """Build the authors' transformer; give it, and which map it reads, as their heads take them."""
+    """Build the authors' transformer; return it, and which map it reads."""
     pixels, masks = config.pixel_decoder, isinstance(decoder, StandardDecoderConfig)
     queries = decoder.num_queries if isinstance(decoder, StandardDecoderConfig) else None
     assert isinstance(pixels, FPNPixelDecoderConfig)
@@ -127,7 +127,7 @@ def their_predictor(
 
 
 def their_network(config: SegmenterConfig) -> nn.Module:
-    """Put the authors' parts together as their `from_config` does."""
+    """Assemble the authors' parts as their `from_config` does."""
     spec = import_module("detectron2.layers.shape_spec").ShapeSpec
     network = nn.Module()
     network.backbone, channels = their_backbone(config)
@@ -156,7 +156,7 @@ def their_network(config: SegmenterConfig) -> nn.Module:
 
 
 def their_predictions(head: nn.Module, features: object) -> list[tuple[Tensor | None, Tensor]]:
-    """Give classes and masks of every layer, the last one last; of baselines log-probabilities."""
+    """Return class and mask logits of every layer; log-probabilities for baselines."""
     found = head.layers(features)  # type: ignore[operator]
     if isinstance(found, dict):
         layers = [*found["aux_outputs"], found]
@@ -173,7 +173,7 @@ def write(path: Path, state: dict[str, Tensor]) -> None:
 
 
 def compare_first_releases(theirs: nn.Module, state: dict[str, Tensor], folder: Path) -> bool:
-    """Say whether a file of names before their version 2 gives the same weights, here and there."""
+    """Return whether a file with names of version 1 loads the same weights here and there."""
     old = {
         key.replace("sem_seg_head.pixel_decoder.", "sem_seg_head."): value
         for key, value in theirs.state_dict().items()
@@ -185,7 +185,7 @@ def compare_first_releases(theirs: nn.Module, state: dict[str, Tensor], folder: 
 
 
 def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
-    """Give the greatest difference of logits over their greatest value."""
+    """Return the maximum difference of logits, relative to their maximum."""
     randomise(theirs)
     with tempfile.TemporaryDirectory() as name:
         write(Path(name) / "model_final.pkl", theirs.state_dict())

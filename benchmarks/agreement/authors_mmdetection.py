@@ -1,4 +1,4 @@
-"""Hold our reading of mmdetection's files against mmdetection itself: names, logits, test settings.
+"""Compare our reader of mmdetection's files with mmdetection itself: names, logits, test settings.
 
 Needs mmdet with mmcv-lite and mmengine (release 3), or with mmcv 1.7.2 (release 2), beside unimask;
 compiled operators are stubbed, and deformable attention takes their fallback in PyTorch. Each
@@ -34,14 +34,14 @@ SMALL = {
     "maskformer, Swin, windows of 5": ("maskformer", "swin-l", SMALL_SWIN, [24, 48, 96, 192]),
     "maskformer, ResNet-18": ("maskformer", "r50", dict(depth=18), [64, 128, 256, 512]),
 }
-"""Family, which published configuration to change, what of its backbone, and its maps' channels."""
+"""Family, published configuration to change, changes to its backbone, and its maps' channels."""
 
 MEASURED = ("mask2former_r50", "mask2former_swin-t", "maskformer_r50")
-"""How the names of those published networks start whose logits are compared, too."""
+"""Prefixes of the names of published networks whose logits are compared too."""
 
 
 def stub_modules() -> None:
-    """Stand in for mmcv's compiled operators, and for what release 2 downloads weights with."""
+    """Stub mmcv's compiled operators, and release 2's downloader of weights."""
     for name in ("mmcv._ext",) if is_release_3() else ("mmcv._ext", "torchvision"):
         stub = types.ModuleType(name)
         stub.__getattr__ = lambda name: None  # type: ignore[method-assign]
@@ -49,19 +49,19 @@ def stub_modules() -> None:
 
 
 def is_release_3() -> bool:
-    """Say whether the installed mmdet stands on mmengine."""
+    """Return whether the installed mmdet uses mmengine."""
     return find_spec("mmengine") is not None
 
 
 def read_config(path: Path) -> Any:
-    """Read a configuration of theirs."""
+    """Read a configuration of mmdetection."""
     config = import_module("mmengine" if is_release_3() else "mmcv").Config.fromfile(str(path))
     config.model.backbone.init_cfg = None  # no download
     return config
 
 
 def build(config: Any) -> nn.Module:
-    """Build a network of theirs."""
+    """Build a network of mmdetection."""
     models = import_module("mmdet.models")
     if not is_release_3():
         return models.build_detector(config.model).eval()
@@ -71,7 +71,7 @@ def build(config: Any) -> nn.Module:
 
 
 def save(network: nn.Module, config: Any, path: Path) -> None:
-    """Save a network as their trainings do, with their records."""
+    """Save a network as mmdetection's training does, with its records."""
     classes = tuple(f"class {i}" for i in range(network.num_classes))  # type: ignore[arg-type]
     kept: dict[str, Any] = {"state_dict": network.state_dict()}
     optimizer = torch.optim.AdamW(network.parameters())
@@ -89,7 +89,7 @@ def save(network: nn.Module, config: Any, path: Path) -> None:
 
 
 def their_logits(network: Any, pixel_values: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Give class and mask logits of every layer that predicts."""
+    """Return class and mask logits of every layer that predicts."""
     metas = {"batch_input_shape": SIZE, "img_shape": SIZE, "ori_shape": SIZE}
     features = network.backbone(pixel_values)
     if is_release_3():
@@ -102,7 +102,7 @@ def their_logits(network: Any, pixel_values: Tensor) -> list[tuple[Tensor, Tenso
 
 
 def compare_logits(theirs: nn.Module, path: Path) -> float:
-    """Give the greatest difference of logits over their greatest value."""
+    """Return the maximum difference of logits, relative to their maximum."""
     ours = unimask.load(path, device="cpu").network
     pixel_values = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -135,10 +135,10 @@ def compare(name: str, config: Any, *, logits: bool) -> float:
 
 
 def compare_settings(config: Any, checkpoint: Checkpoint) -> str:
-    """Say whether images and thresholds of a configuration are ours.
+    """Check that images and thresholds of a configuration equal ours.
 
     Raises:
-        AssertionError: They are not.
+        AssertionError: They differ.
     """
     given, rules = checkpoint.description.preprocessing, checkpoint.description.postprocessing
     if is_release_3():
@@ -162,7 +162,7 @@ def compare_settings(config: Any, checkpoint: Checkpoint) -> str:
 
 
 def compare_classes() -> None:
-    """Hold the order of the published classes against our label set."""
+    """Compare the order of the published classes with our label set."""
     dataset = import_module("mmdet.datasets").CocoPanopticDataset
     kept = dataset.METAINFO if is_release_3() else vars(dataset)
     word = str.lower if is_release_3() else str.upper

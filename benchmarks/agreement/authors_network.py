@@ -1,4 +1,4 @@
-"""Hold our reading of the authors' files against the authors' own modules: names and logits.
+"""Compare our reader of the authors' files with the authors' own modules: names and logits.
 
 Needs their repositories (https://github.com/facebookresearch/Mask2Former and .../detectron2), and
 neither an installation nor a compiler: their modules are imported one by one, what they only need
@@ -38,7 +38,7 @@ from unimask.config import (
 from unimask.presets import mask2former_nano, preset
 
 UNUSED = ("relative_position_index", "num_batches_tracked")
-"""What their files hold beside weights."""
+"""Keys of the authors' files beside the weights."""
 
 SMALL = mask2former_nano(11)
 SMALL_RESNET = ResNetConfig(stem_channels=32, channels=(64, 128, 192, 256), depths=(1, 2, 3, 1))
@@ -46,7 +46,7 @@ SMALL_SWIN = SwinConfig(embed_dim=24, depths=(2, 1, 3, 2), num_heads=(2, 3, 4, 6
 
 
 def stub(name: str, folder: Path | None = None, **content: Any) -> None:
-    """Put a module in place of one that would import too much; with a folder, a package."""
+    """Replace a module that would import too much; with a folder, a package."""
     module = types.ModuleType(name)
     module.__dict__.update(content)
     if folder is not None:
@@ -58,22 +58,22 @@ def stub(name: str, folder: Path | None = None, **content: Any) -> None:
 
 
 class Registry:
-    """Stands in for detectron2's registries."""
+    """Stub of detectron2's registries."""
 
     def __init__(self, *_: object) -> None:
         pass
 
     def register(self) -> Callable[[type], type]:
-        """Leave a class as it is."""
+        """Return a class unchanged."""
         return lambda kind: kind
 
 
 class DropPath(nn.Identity):
-    """Stands in for timm's, which does nothing in evaluation."""
+    """Stub of timm's module, which is the identity in evaluation."""
 
 
 def stub_packages(mask2former: Path, detectron2: Path) -> None:
-    """Make the authors' files importable without what they import for training."""
+    """Stub what the authors' files import only for training."""
 
     def nothing(*_: object, **__: object) -> None:
         pass
@@ -135,7 +135,7 @@ def their_resnet(config: ResNetConfig, norm: str) -> nn.Module:
 
 
 def their_backbone(config: BackboneConfig, norm: str) -> tuple[nn.Module, tuple[int, ...]]:
-    """Build the authors' backbone; give it and the channels of its maps."""
+    """Build the authors' backbone; return it and the channels of its maps."""
     if isinstance(config, ResNetConfig):
         return their_resnet(config, norm), config.channels
     if not isinstance(config, SwinConfig):
@@ -148,7 +148,7 @@ def their_backbone(config: BackboneConfig, norm: str) -> tuple[nn.Module, tuple[
 
 
 def their_network(config: SegmenterConfig, norm: str) -> nn.Module:
-    """Put the authors' parts together as their `from_config` does."""
+    """Assemble the authors' parts as their `from_config` does."""
     folder = "mask2former.modeling"
     decoder = import_module(f"{folder}.transformer_decoder.mask2former_transformer_decoder")
     pixel = import_module(f"{folder}.pixel_decoder.msdeformattn")
@@ -183,7 +183,7 @@ def their_network(config: SegmenterConfig, norm: str) -> nn.Module:
 
 
 def randomise(network: nn.Module) -> None:
-    """Make every number matter: those that start at zero or one would hide mistakes."""
+    """Randomise all weights: zeros and ones at initialisation would hide mistakes."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, value in network.state_dict().items():
@@ -211,7 +211,7 @@ def compare(name: str, config: SegmenterConfig, norm: str, *, logits: bool) -> f
 
 
 def compare_names(name: str, theirs: nn.Module, config: SegmenterConfig) -> float:
-    """Print whether names and shapes agree; give 0 if they do, else 1."""
+    """Print whether names and shapes agree; return 0 if they do, else 1."""
     state = theirs.state_dict()
     expected = to_theirs(build_skeleton(config).state_dict(), select_rules(config))
     needed = {key for key in state if key.split(".")[-1] not in UNUSED}
@@ -226,7 +226,7 @@ def compare_names(name: str, theirs: nn.Module, config: SegmenterConfig) -> floa
 
 
 def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
-    """Give the greatest difference of logits over their greatest value."""
+    """Return the maximum difference of logits, relative to their maximum."""
     randomise(theirs)
     model: dict[str, Any] = {key: value.numpy() for key, value in theirs.state_dict().items()}
     with tempfile.TemporaryDirectory() as folder:

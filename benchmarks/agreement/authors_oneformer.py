@@ -1,4 +1,4 @@
-"""Hold OneFormer, and our reading of its files, against its authors' own modules.
+"""Compare OneFormer, and our reader of its files, with its authors' own modules.
 
 Needs their repositories (https://github.com/SHI-Labs/OneFormer, facebookresearch/Mask2Former and
 .../detectron2) and no installation; see `authors_network.py`. Names, logits of every layer and
@@ -43,7 +43,7 @@ SMALL_CONVNEXT = ConvNeXtConfig(dims=(16, 24, 32, 48), depths=(1, 2, 3, 1), laye
 
 
 def their_backbone(config: SegmenterConfig) -> tuple[nn.Module, tuple[int, ...]]:
-    """Build the authors' backbone; give it and the channels of its maps."""
+    """Build the authors' backbone; return it and the channels of its maps."""
     backbone = config.backbone
     if isinstance(backbone, ConvNeXtConfig):
         module = import_module("oneformer.modeling.backbone.convnext").ConvNeXt
@@ -62,7 +62,7 @@ def their_backbone(config: SegmenterConfig) -> tuple[nn.Module, tuple[int, ...]]
 
 
 def their_network(config: SegmenterConfig) -> nn.Module:
-    """Put the authors' parts together as their `from_config` does."""
+    """Assemble the authors' parts as their `from_config` does."""
     folder = "oneformer.modeling"
     decoder = import_module(f"{folder}.transformer_decoder.oneformer_transformer_decoder")
     pixel = import_module(f"{folder}.pixel_decoder.msdeformattn")
@@ -119,7 +119,7 @@ def add_texts(network: nn.Module, config: SegmenterConfig) -> None:
 
 
 def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
-    """Give the greatest difference of logits and texts over their greatest values."""
+    """Return the maximum difference of logits and texts, relative to their maxima."""
     randomise(theirs)
     theirs.task_mlp.layers[0].weight.data.mul_(1e-3)  # type: ignore[index,union-attr]
     with tempfile.TemporaryDirectory() as folder:
@@ -150,7 +150,7 @@ def difference(theirs: nn.Module, config: SegmenterConfig) -> float:
 
 
 def texts(theirs: nn.Module, ours: nn.Module, config: SegmenterConfig) -> tuple[Tensor, Tensor]:
-    """Give our and their vectors of random sentences."""
+    """Return our and their embeddings of random sentences."""
     assert config.text is not None
     generator = torch.Generator().manual_seed(2)
     size = (4, config.text.length)

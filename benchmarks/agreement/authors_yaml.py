@@ -1,4 +1,4 @@
-"""What the authors' configuration files say, in our words; nothing of theirs is run."""
+"""Facts of the authors' configuration files under our names, read without running their code."""
 
 import ast
 import re
@@ -32,7 +32,7 @@ SWINS = {(96, 6): "swin-tiny", (96, 18): "swin-small", (128, 18): "swin-base"}
 
 
 def defaults(path: Path, root: str) -> Settings:
-    """Give the values that a file assigns to `root.A.B`, without running it."""
+    """Return the values that a file assigns to `root.A.B`, without running it."""
     found: Settings = {}
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Assign):
@@ -51,7 +51,7 @@ def defaults(path: Path, root: str) -> Settings:
 
 
 def read_config(path: Path) -> Settings:
-    """Read a configuration on top of those that it names as its base."""
+    """Read a configuration on top of its base configurations."""
     import yaml
 
     content = yaml.safe_load(re.sub(r"!!python/object/apply:eval", "", path.read_text()))
@@ -60,7 +60,7 @@ def read_config(path: Path) -> Settings:
 
 
 def merged(base: Settings, changes: Settings) -> Settings:
-    """Put changes over a base, section by section."""
+    """Merge changes into a base, section by section."""
     nested = {
         key: merged(base[key], value)
         for key, value in changes.items()
@@ -89,14 +89,14 @@ def read_all(repository: Path, settings: Path, detectron2: Path) -> dict[Path, S
 
 
 def tested_on(config: Settings) -> str:
-    """Give the dataset that they test on, OneFormer's for panoptic."""
+    """Return the test dataset of a configuration; OneFormer's for panoptic."""
     data = config["DATASETS"]
     told = data.get("TEST_PANOPTIC") or data["TEST"]
     return ast.literal_eval(told)[0] if isinstance(told, str) else told[0]
 
 
 def name_of(family: str, path: Path, config: Settings) -> str:
-    """Give the name that a configuration has here."""
+    """Return our name of a configuration."""
     folders = path.parts[path.parts.index("configs") + 1 :]
     data = re.sub("-panoptic$|-(150|19|65|847|171)(-panoptic)?$", "", folders[0].replace("_", "-"))
     edge = re.search(r"_(\d+)x\1$", path.stem)
@@ -112,20 +112,20 @@ def name_of(family: str, path: Path, config: Settings) -> str:
 
 
 def baseline(config: Settings) -> str | None:
-    """Give the family of a configuration that classifies pixels."""
+    """Return the family of a per-pixel classification configuration."""
     heads = {"PerPixelBaselineHead": "per-pixel", "PerPixelBaselinePlusHead": "per-pixel-plus"}
     return heads.get(config["MODEL"]["SEM_SEG_HEAD"]["NAME"])
 
 
 def task_of(dataset: str) -> str:
-    """Give the task that a dataset of detectron2 is for."""
+    """Return the task of a detectron2 dataset."""
     if "panoptic" in dataset:
         return "panoptic"
     return "instance" if LABELS[dataset].endswith("_instance") else "semantic"
 
 
 def backbone_name(config: Settings, stem: str) -> str:
-    """Give our name of a backbone."""
+    """Return our name of a backbone."""
     model = config["MODEL"]
     match model["BACKBONE"]["NAME"]:
         case "D2SwinTransformer":
@@ -143,7 +143,7 @@ def backbone_name(config: Settings, stem: str) -> str:
 
 
 def their_facts(family: str, config: Settings) -> Facts:
-    """Give what a configuration says about the network and its test."""
+    """Return the facts of a configuration: network, classes and test settings."""
     model, image = config["MODEL"], config["INPUT"]
     former = model["ONE_FORMER" if family == "oneformer" else "MASK_FORMER"]
     test = model["TEST"] if family == "oneformer" else former["TEST"]
@@ -189,18 +189,18 @@ def their_facts(family: str, config: Settings) -> Facts:
 
 
 def at_once(former: Settings) -> bool:
-    """Say whether semantic networks resize masks, too, before they combine them."""
+    """Return whether semantic networks resize masks before they combine them."""
     return bool(former["TEST"].get("SEM_SEG_POSTPROCESSING_BEFORE_INFERENCE"))
 
 
 def their_encoder(head: Settings) -> int:
-    """Give the layers of the pixel decoder's transformer."""
+    """Return the number of layers of the pixel decoder's transformer."""
     plain = head.get("PIXEL_DECODER_NAME") == "BasePixelDecoder"
     return 0 if plain else head["TRANSFORMER_ENC_LAYERS"]
 
 
 def their_texts(config: Settings) -> Facts:
-    """Give the numbers of OneFormer's task token and texts."""
+    """Return the sizes of OneFormer's task token and texts."""
     former, texts = config["MODEL"]["ONE_FORMER"], config["MODEL"]["TEXT_ENCODER"]
     keys = ("WIDTH", "CONTEXT_LENGTH", "NUM_LAYERS", "VOCAB_SIZE", "PROJ_NUM_LAYERS", "N_CTX")
     return {
@@ -210,7 +210,7 @@ def their_texts(config: Settings) -> Facts:
 
 
 def their_backbone(config: Settings) -> tuple[object, ...]:
-    """Give the numbers of a backbone."""
+    """Return the sizes of a backbone."""
     model = config["MODEL"]
     name = model["BACKBONE"]["NAME"]
     sections = {"D2SwinTransformer": "SWIN", "D2ConvNeXt": "CONVNEXT", "D2DiNAT": "DiNAT"}
@@ -239,5 +239,5 @@ def their_backbone(config: Settings) -> tuple[object, ...]:
 
 
 def as_tuples(value: object) -> object:
-    """Turn lists into tuples, lists in them too."""
+    """Convert lists to tuples, recursively."""
     return tuple(as_tuples(part) for part in value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Hold our Cityscapes AP against the authors' published evaluation, on the same files.
+"""Compare our Cityscapes AP with the authors' published evaluation, on the same files.
 
 Needs cityscapesscripts and a numpy that it runs with (a Python of its own will do, given as
 PYTHON):
@@ -6,9 +6,9 @@ PYTHON):
     pip install cityscapesscripts==2.3.0 'numpy<2'
     python -m benchmarks.agreement.cityscapes [PYTHON] [CASES]
 
-A case is three images of generated truth, written as Cityscapes publishes it (numbered objects,
-groups, void, caravans, tiny objects), and of detections near it: shifted, doubled, cut, of other
-classes, with equal scores, and now and then of nothing. Ours come through our reader of Cityscapes.
+A case is three images of generated ground truth in Cityscapes' format (numbered objects, groups,
+void, caravans, tiny objects), with detections near it: shifted, doubled, cut, of other classes,
+with equal scores, and some without ground truth. Our reader of Cityscapes reads the same files.
 """
 
 import json
@@ -51,7 +51,7 @@ for case in sys.argv[1:]:
 
 
 def draw_truth(random: np.random.Generator) -> np.ndarray:
-    """Give a map of instances: stuff and void in bands, then objects, groups and caravans."""
+    """Draw an instance map: stuff and void in bands, then objects, groups and caravans."""
     bands = random.choice([7, 23, 21, 0, 9, 4], 4)
     ids = np.repeat(np.repeat(bands.reshape(2, 2), SIZE[0] // 2, 0), SIZE[1] // 2, 1)
     kinds = random.choice(THINGS, random.integers(1, 4), replace=False).tolist()
@@ -63,7 +63,7 @@ def draw_truth(random: np.random.Generator) -> np.ndarray:
 
 
 def some_box(random: np.random.Generator) -> tuple[slice, slice]:
-    """Give rows and columns: often of a hundred pixels or fewer, some just half on other ground."""
+    """Return random rows and columns, often of a hundred pixels or fewer."""
     height, width = random.choice([(3, 4), (9, 11), (10, 10), (12, 20), (20, 14), (30, 40)])
     top, left = random.integers(0, SIZE[0] - 4), random.integers(0, SIZE[1] - 4)
     if random.random() < 0.2:
@@ -72,7 +72,7 @@ def some_box(random: np.random.Generator) -> tuple[slice, slice]:
 
 
 def draw_found(random: np.random.Generator, ids: np.ndarray) -> list[tuple[np.ndarray, int, float]]:
-    """Give masks with raw class ids and scores, of which many are equal."""
+    """Draw masks of detections with raw class ids and scores, many of which are equal."""
     kinds, found = THINGS[: random.integers(1, 9)], []
     for value in np.unique(ids[ids >= 24]).tolist():
         kind = value // 1000 if value >= 1000 else value
@@ -89,7 +89,7 @@ def draw_found(random: np.random.Generator, ids: np.ndarray) -> list[tuple[np.nd
 
 
 def write_case(folder: Path, seed: int) -> list[list[tuple[np.ndarray, int, float]]]:
-    """Write truth as Cityscapes publishes it and detections as its evaluation reads them."""
+    """Write ground truth in Cityscapes' format and detections in that of its evaluation."""
     random = np.random.default_rng(seed)
     places = [folder / "leftImg8bit/val/town", folder / "gtFine/val/town", folder / "found"]
     for place in places:
@@ -111,7 +111,7 @@ def write_case(folder: Path, seed: int) -> list[list[tuple[np.ndarray, int, floa
 
 
 def our_scores(folder: Path, images: list) -> dict[str, float | None]:
-    """Score the same through our reader: the average, and each class."""
+    """Score the case with our reader: the average, and each class."""
     dataset = open_dataset(folder, "val")
     scorer = build_scorer("instance", LABELS, ap="cityscapes")
     for index, found in enumerate(images):
@@ -128,7 +128,7 @@ def our_scores(folder: Path, images: list) -> dict[str, float | None]:
 
 
 def their_scores(averages: dict) -> dict[str, float]:
-    """Give theirs under the same names, in percent."""
+    """Score the case with cityscapesscripts, under the same names, in percent."""
     scores = {"average AP": averages["allAp"], "average AP50": averages["allAp50%"]}
     for name, row in averages["classes"].items():
         scores |= {f"{name} AP": row["ap"], f"{name} AP50": row["ap50%"]}
@@ -136,7 +136,7 @@ def their_scores(averages: dict) -> dict[str, float]:
 
 
 def main(python: str, cases: int) -> None:
-    """Score every case twice and print the greatest difference."""
+    """Score every case with both and print the maximum difference."""
     with tempfile.TemporaryDirectory() as name:
         folders = [Path(name) / str(seed) for seed in range(cases)]
         ours = [our_scores(f, write_case(f, seed)) for seed, f in enumerate(folders)]

@@ -1,4 +1,4 @@
-"""Hold our reading of Hugging Face folders against the `transformers` release that wrote them.
+"""Compare our reader of Hugging Face folders with the `transformers` release that wrote them.
 
 Run it with any release on the path beside unimask; backbones of timm are compared where timm is
 there. Each small random network is saved as that release saves it, with its preprocessor, and
@@ -39,12 +39,12 @@ LABELS = {0: "sky", 1: "road", 2: "car"}
 
 
 def swin(**more: Any) -> Any:
-    """Give a small Swin's configuration."""
+    """Return a small Swin's configuration."""
     return transformers.SwinConfig(**SWIN, out_features=STAGES, **more)
 
 
 def resnet(**more: Any) -> Any:
-    """Give a small ResNet's configuration."""
+    """Return a small ResNet's configuration."""
     return transformers.ResNetConfig(**RESNET, out_features=STAGES, **more)
 
 
@@ -79,7 +79,7 @@ def oneformer(**more: Any) -> Any:
 
 
 def networks() -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Give what this release can build."""
+    """Return the networks that this release can build."""
     yield "mask2former, swin", lambda: mask2former(backbone_config=swin())
     yield (
         "mask2former, two unnamed classes",
@@ -117,7 +117,7 @@ def networks() -> Iterator[tuple[str, Callable[[], Any]]]:
 
 
 def forms() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the ways in which this release saves weights."""
+    """Return the ways in which this release saves weights."""
     yield "safetensors", {"safe_serialization": True}
     if transformers.__version__.startswith("4"):
         yield "pytorch_model.bin", {"safe_serialization": False}
@@ -126,7 +126,7 @@ def forms() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def save_preprocessor(network: Any, folder: Path) -> None:
-    """Save the preprocessor that a user of this release would."""
+    """Save a preprocessor with this release."""
     family = network.config.model_type
     name = {"mask2former": "Mask2Former", "maskformer": "MaskFormer"}.get(family)
     if name is None:  # OneFormer's wants files of the Hub
@@ -137,7 +137,7 @@ def save_preprocessor(network: Any, folder: Path) -> None:
 
 
 def difference(network: Any, folder: Path) -> float:
-    """Give the greatest difference of logits over their greatest value."""
+    """Return the maximum difference of logits, relative to their maximum."""
     predictor = unimask.load(folder, device="cpu")
     assert predictor.labels == tuple(network.config.id2label.values())
     given = predictor.description.preprocessing

@@ -1,4 +1,4 @@
-"""Hold our neighbourhood attention against NATTEN's published CPU kernels, on random maps.
+"""Compare our neighbourhood attention with NATTEN's published CPU kernels, on random maps.
 
 Needs a checkout of NATTEN at v0.14.4 (https://github.com/SHI-Labs/NATTEN), whose two files of 2D
 kernels are compiled here; a compiler and ninja; and minutes.
@@ -53,7 +53,7 @@ def build(natten: Path, folder: Path):
 
 
 def theirs(natten, parts: list[Tensor], slope: Tensor, dilation: int) -> list[Tensor]:
-    """Give their output and, for the slope of the output, their gradients."""
+    """Return NATTEN's output and, for the gradient of the output, its gradients."""
     query, key, value, bias = parts
     scale = query.shape[-1] ** -0.5
     query, key, value, slope = (
@@ -69,7 +69,7 @@ def theirs(natten, parts: list[Tensor], slope: Tensor, dilation: int) -> list[Te
 
 
 def main(natten: Path) -> None:
-    """Compare output and gradients on maps of many sizes, and print the greatest differences."""
+    """Compare output and gradients on maps of many sizes, and print the maximum differences."""
     torch.manual_seed(0)
     worst, count = {}, 0
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,8 @@
-"""Hold our panoptic quality against panopticapi's published evaluation, on the same files.
+"""Compare our panoptic quality with panopticapi's published evaluation, on the same files.
 
 Needs panopticapi on the path (https://github.com/cocodataset/panopticapi) and COCO panoptic
-ground truth (`panoptic.json` + `panoptic/`). Predictions are the truth, spoiled at random.
+ground truth (`panoptic.json` + `panoptic/`). Predictions are the ground truth with
+random changes.
 
     python -m benchmarks.agreement.panopticapi DATA
 """
@@ -43,7 +44,7 @@ def spoil(ids: np.ndarray, segments: list[dict], categories: list[int], seed: in
 
 
 def main(data: Path) -> None:
-    """Score spoiled truth twice and print both."""
+    """Score perturbed ground truth with both and print the scores."""
     from panopticapi.evaluation import pq_compute  # pyright: ignore[reportMissingImports]
 
     truth = json.loads((data / "panoptic.json").read_text())

@@ -1,4 +1,4 @@
-"""Whether two systems of `benchmarks/peers/run.py` gave the same output."""
+"""Agreement of the outputs of two systems of `benchmarks/peers/run.py`."""
 
 import numpy as np
 
@@ -7,19 +7,19 @@ from benchmarks.peers.cases import HALF
 Logits = tuple[np.ndarray, np.ndarray]
 
 TYPICAL = 1e-4
-"""Median difference of float32 logits, of the greatest logit, at most."""
+"""Maximum allowed median difference of float32 logits, relative to the maximum logit."""
 
 GREATEST = 2e-2
-"""Greatest difference: where rounding moves one cell across the border of an attention mask, which
-happens between two runs of any two programs, it moves a query's logits, and others a little."""
+"""Maximum allowed difference: where rounding moves one cell across the border of an attention mask,
+which happens between any two programs, a query's logits change, and others a little."""
 
 SAME_SIDE = 0.95
-"""Least share of mask pixels, of bfloat16 against float32, on the same side of the query's median.
-Random networks decide nothing clearly: half of each mask is taken for its inside."""
+"""Minimum fraction of mask pixels on the same side of the query's median in bfloat16 and float32.
+Masks of random networks are not clear: half of each mask counts as its inside."""
 
 
 def difference(one: Logits, other: Logits) -> dict[str, float]:
-    """Give the median and the greatest difference of logits, of the greatest of their kind."""
+    """Return the median and the maximum difference of logits, relative to their maximum."""
     found = {"typical": 0.0, "greatest": 0.0}
     for a, b in zip(one, other, strict=True):
         apart = np.abs(a - b) / np.abs(b).max()
@@ -29,19 +29,19 @@ def difference(one: Logits, other: Logits) -> dict[str, float]:
 
 
 def same_side(one: Logits, reference: Logits) -> float:
-    """Give the share of mask pixels that lie on the same side of the reference's median."""
+    """Return the fraction of mask pixels on the same side of the reference's median."""
     median = np.median(reference[1], axis=(-2, -1), keepdims=True)
     return float(((one[1] > median) == (reference[1] > median)).mean())
 
 
 def judge(ours: Logits, theirs: Logits, reference: Logits, kind: str) -> dict:
-    """Say how far two systems agree, and whether that suffices.
+    """Measure how far two systems agree, and whether that suffices.
 
     Args:
         ours: Our logits.
         theirs: The peer's.
-        reference: Those of `transformers` in float32.
-        kind: float32: logits are compared; bfloat16: pixels, of each with the reference.
+        reference: Logits of `transformers` in float32.
+        kind: "float32" compares logits; "bfloat16" compares the pixels of each with the reference.
     """
     if kind == HALF:
         shares = {"ours": same_side(ours, reference), "theirs": same_side(theirs, reference)}

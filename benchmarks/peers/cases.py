@@ -1,4 +1,4 @@
-"""What `benchmarks/peers/run.py` measures: networks, image sizes, and who takes part."""
+"""Cases of `benchmarks/peers/run.py`: networks, image sizes, and systems."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -14,7 +14,7 @@ ALL = (*EAGER, *COMPILED, *CONVERTED, *ONNX)
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network with random weights, the same for all."""
+    """A network with random weights, the same for all systems."""
 
     family: Literal["mask2former", "oneformer"] = "mask2former"
     backbone: Literal["swin-tiny", "swin-large", "resnet50"] = "swin-tiny"
@@ -23,13 +23,13 @@ class Network:
 
     @property
     def name(self) -> str:
-        """Name its folder."""
+        """Name of the network's folder."""
         return f"{self.family}-{self.backbone}-q{self.queries}-k{self.classes}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One measurement: a network on images of one size, against each of the peers in turn."""
+    """One measurement: a network on images of one size, against each peer in turn."""
 
     name: str
     network: Network
@@ -39,7 +39,7 @@ class Case:
     rounds: int = 5
 
     def facts(self) -> dict[str, Any]:
-        """Say what is measured."""
+        """Return a description of the measurement."""
         facts = {"size": self.size, "batch": self.batch, "rounds": self.rounds}
         return {"case": self.name, "network": asdict(self.network), **facts}
 
@@ -84,7 +84,7 @@ CASES = {case.name: case for case in (*MAIN, *GROWTH)}
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingCase:
-    """Training steps of Swin-T: how long, and how much memory at most."""
+    """Training steps of Swin-T: time and peak memory."""
 
     name: str
     size: tuple[int, int]
@@ -101,7 +101,7 @@ class TrainingCase:
         return Network(queries=self.queries)
 
     def facts(self) -> dict[str, Any]:
-        """Say what is measured."""
+        """Return a description of the measurement."""
         return {"case": self.name, **{k: v for k, v in asdict(self).items() if k != "name"}}
 
 

@@ -1,4 +1,4 @@
-"""Passes of `benchmarks/peers/run.py`: a system's answers, and what the machine can do."""
+"""Inference cases of `benchmarks/peers/run.py`: request handlers of a system and of the machine."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def prepare(system: str, kind: str, case: Case, folder: Path) -> dict[str, Callable]:
-    """Give a process's answers: a timed pass, and its output."""
+    """Return a process's request handlers: a timed pass, and its output."""
     hush()
     run = start(system, kind, case, folder)
     pixel_values = images(case.batch, case.size)
@@ -34,7 +34,7 @@ def prepare(system: str, kind: str, case: Case, folder: Path) -> dict[str, Calla
 
 
 def prepare_facts(network: Network, case: Case | None, folder: Path) -> dict[str, Callable]:
-    """Write the network, and give a process's answers about it and the machine."""
+    """Write the network, and return request handlers that describe it and the machine."""
     hush()
     write(network, folder)
 

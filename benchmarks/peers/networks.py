@@ -15,7 +15,7 @@ STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
 def backbone_config(network: Network) -> transformers.PreTrainedConfig:
-    """Give the published numbers of a backbone; no drop path, so that training is comparable."""
+    """Return the published sizes of a backbone; without drop path, so that training compares."""
     if network.backbone == "resnet50":
         return transformers.ResNetConfig(out_features=STAGES)  # pyright: ignore[reportCallIssue]
     large = network.backbone == "swin-large"
@@ -48,7 +48,7 @@ def build(network: Network) -> nn.Module:
 
 
 def write(network: Network, folder: Path) -> None:
-    """Write the network in the schema that both read, unless that was done before."""
+    """Write the network in the schema that both read, unless the folder exists."""
     if (folder / "done").is_file():
         return
     build(network).save_pretrained(folder)  # pyright: ignore[reportCallIssue]
@@ -65,12 +65,12 @@ def read(network: Network, folder: Path) -> nn.Module:
 
 
 class Logits(nn.Module):
-    """A network of `transformers` from images to class and mask logits, and nothing else.
+    """A network of `transformers` that returns only class and mask logits.
 
     Args:
         model: The network.
-        network: What it is; OneFormer is asked for panoptic segmentation.
-        batch: Images per pass.
+        network: Description of the network; OneFormer predicts panoptic segmentation.
+        batch: Number of images per pass.
     """
 
     def __init__(self, model: nn.Module, network: Network, batch: int) -> None:
@@ -87,7 +87,7 @@ class Logits(nn.Module):
 
 
 def images(batch: int, size: tuple[int, int]) -> Tensor:
-    """Give images of soft spots with some noise, normalised."""
+    """Return normalised images of soft spots with some noise."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(batch, 3, -(-size[0] // 16), -(-size[1] // 16), generator=generator)
     spots = F.interpolate(coarse, size=size, mode="bicubic")
@@ -95,7 +95,7 @@ def images(batch: int, size: tuple[int, int]) -> Tensor:
 
 
 def hush() -> None:
-    """Keep what the peers say of themselves out of the progress."""
+    """Silence the peers' own log messages."""
     warnings.simplefilter("ignore")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -1,4 +1,4 @@
-"""A system in a process of its own: its memory, its threads and its settings touch nobody else."""
+"""A system in a separate process, with its own memory, threads and settings."""
 
 import multiprocessing
 import resource
@@ -14,24 +14,24 @@ import torch
 from unimask.profiling.peak_memory import PeakMemory
 
 MEMORY_SHARE = 0.9
-"""Of what is free: a process that wants more fails, before the machine does."""
+"""Fraction of the free memory that a process may use, so that it fails before the machine does."""
 
 
 PATIENCE = 20
-"""Seconds that a process gets to leave by itself."""
+"""Seconds to wait for a process to end by itself."""
 
 
 class PeerError(Exception):
-    """A system could not do what was asked; the message is one line."""
+    """A system failed; the message is one line."""
 
 
 class Process:
-    """A process that answers one request at a time.
+    """A process that handles one request at a time.
 
     Args:
-        prepare: Called in the process with `arguments`; gives its answers by name. Functions of
-            a module, so that the new process finds it.
-        arguments: Whatever can be sent.
+        prepare: Function that is called in the process with `arguments` and returns request
+            handlers by name; a function of a module, so that the new process can import it.
+        arguments: Picklable arguments of `prepare`.
     """
 
     def __init__(self, prepare: Callable[..., dict[str, Callable]], *arguments: object) -> None:
@@ -54,10 +54,10 @@ class Process:
         self.process.join()
 
     def ask(self, name: str) -> Any:
-        """Give the process's answer.
+        """Send a request and return the result.
 
         Raises:
-            PeerError: It failed, or it is gone.
+            PeerError: The request failed, or the process has ended.
         """
         self.connection.send(name)
         return self.receive()
@@ -78,7 +78,7 @@ class Process:
 def serve(
     connection: Connection, threads: int, prepare: Callable[..., dict], arguments: tuple
 ) -> None:
-    """Prepare, tell that it is done, then answer until nobody asks."""
+    """Prepare, report readiness, then answer requests until the connection closes."""
     torch.set_num_threads(threads)
     limit_memory()
     answers: dict[str, Callable] = {}
@@ -99,7 +99,7 @@ def serve(
 
 
 def limit_memory() -> None:
-    """Let this process fail before it takes what the machine's others need."""
+    """Limit this process's memory, so that it fails before the machine runs out."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             most = int(MEMORY_SHARE * int(line.split()[1]) * 1024)
@@ -107,7 +107,7 @@ def limit_memory() -> None:
 
 
 def timed(run: Callable[[], object]) -> Callable[[], dict[str, float | None]]:
-    """Make an answer of a function: how long it took, and the most memory held meanwhile."""
+    """Return a handler that also measures a function's time and peak memory."""
 
     def answer() -> dict[str, float | None]:
         with PeakMemory(torch.device("cpu")) as memory:

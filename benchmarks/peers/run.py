@@ -1,14 +1,14 @@
 """Time unimask beside its peers: the same network, the same random weights, in one run.
 
-    python -m benchmarks.peers.run                       # all that has no result yet: hours
+    python -m benchmarks.peers.run                       # all cases without a result: hours
     python -m benchmarks.peers.run --case swin-tiny-384x384 --case training-step --again
     python -m benchmarks.peers.run --list
 
-In an environment of `benchmarks/requirements.txt`. Each system has a process of its own; ours and
-one peer take turns, round by round, so that neither the order nor other work on the machine
-decides. What they gave is compared in the same run. One file per case goes to
-`benchmarks/results/peers/`; cases that have one are left out, so an interrupted run goes on where
-it was. Tables and plots: `benchmarks/speed_report.py`.
+Run it in an environment of `benchmarks/requirements.txt`. Each system runs in a separate process;
+ours and one peer run in turns, so that neither the order nor other work on the machine matters.
+Their outputs are compared in the same run. One file per case is written to
+`benchmarks/results/peers/`; cases that have one are skipped, so that an interrupted run can
+continue. Tables and plots: `benchmarks/speed_report.py`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def say(text: str) -> None:
 
 
 def summary(turns: list[dict]) -> dict:
-    """Put the times and the memory of one side together."""
+    """Summarise the times and the memory of one side."""
     times = [turn["seconds"] for turn in turns]
     peaks = [turn["peak_mb"] for turn in turns if turn["peak_mb"]]
     told = {"median_s": median(times), "minimum_s": min(times), "times_s": times}
@@ -46,7 +46,7 @@ def summary(turns: list[dict]) -> dict:
 
 
 def take_turns(ours: Process, theirs: Process | None, rounds: int) -> dict:
-    """Let both run in turn, each first in every other round."""
+    """Run both in turns; each goes first in every other round."""
     sides = {"ours": ours} if theirs is None else {"ours": ours, "theirs": theirs}
     turns: dict[str, list[dict]] = {name: [] for name in sides}
     for number in range(rounds):
@@ -110,7 +110,7 @@ def measure_training(case: TrainingCase, folder: Path) -> dict:
 
 
 def told(pair: dict) -> str:
-    """Say in one line what came of a pair."""
+    """Format the result of a pair in one line."""
     if "error" in pair:
         return f"{pair['peer']} failed: {pair['error']}"
     ours, theirs = pair["ours"], pair.get("theirs")
@@ -126,7 +126,7 @@ def told(pair: dict) -> str:
 
 
 def run(name: str, models: Path, results: Path, rounds: int | None) -> bool:
-    """Measure one case, write its file, and say whether all outputs agree."""
+    """Measure one case, write its file, and return whether all outputs agree."""
     case = CASES.get(name) or TRAINING[name]
     case = replace(case, rounds=rounds or case.rounds)
     folder = models / case.network.name
@@ -142,16 +142,26 @@ def run(name: str, models: Path, results: Path, rounds: int | None) -> bool:
 
 
 def main() -> int:
-    """Measure the chosen cases; 1 if outputs differed, or a case failed."""
+    """Measure the chosen cases; return 1 if outputs differed or a case failed."""
     parser = argparse.ArgumentParser(description="Time unimask beside its peers.")
     known = [*CASES, *TRAINING]
-    parser.add_argument("--case", action="append", choices=known, metavar="NAME", help="only this")
+    parser.add_argument(
+        "--case",
+        action="append",
+        choices=known,
+        metavar="NAME",
+        help="measure only this case; may be repeated",
+    )
     parser.add_argument("--list", action="store_true", help="list the cases")
-    parser.add_argument("--again", action="store_true", help="measure what has a result, too")
-    parser.add_argument("--rounds", type=int, help="turns of each side; the case's own by default")
-    parser.add_argument("--threads", type=int, default=usable_cores(), help="of each system")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results")
-    parser.add_argument("--models", type=Path, default=MODELS, help="folder of random weights")
+    parser.add_argument(
+        "--again", action="store_true", help="also measure cases that have a result"
+    )
+    parser.add_argument("--rounds", type=int, help="number of rounds; by default that of the case")
+    parser.add_argument(
+        "--threads", type=int, default=usable_cores(), help="threads of each system"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--models", type=Path, default=MODELS, help="folder for random weights")
     arguments = parser.parse_args()
     if arguments.list:
         for name in known:

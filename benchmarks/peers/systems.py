@@ -19,21 +19,21 @@ def start(system: str, kind: str, case: Case, folder: Path) -> Run:
     """Load a system with the weights of a folder.
 
     Args:
-        system: Its name.
-        kind: float32 or bfloat16.
-        case: Network and size.
-        folder: In the Hugging Face schema.
+        system: Name of the system.
+        kind: "float32" or "bfloat16".
+        case: Network and image size.
+        folder: Folder of weights in the Hugging Face schema.
     """
     return SYSTEMS[system](kind, case, folder)
 
 
 def arrays(class_logits: Tensor, mask_logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Give logits as float32 arrays."""
+    """Return logits as float32 arrays."""
     return class_logits.float().numpy(), mask_logits.float().numpy()
 
 
 def start_unimask(kind: str, case: Case, folder: Path) -> Run:
-    """Load the way users do."""
+    """Load our model as users do."""
     import unimask
 
     predictor = unimask.load(folder, device="cpu", dtype=kind)  # type: ignore[arg-type]
@@ -53,12 +53,12 @@ def logits_of(case: Case, folder: Path) -> Logits:
 
 
 def start_transformers(kind: str, case: Case, folder: Path) -> Run:
-    """Run it eagerly, under autocast for bfloat16."""
+    """Run `transformers` eagerly, under autocast for bfloat16."""
     return torch_run(logits_of(case, folder), kind)
 
 
 def start_compiled(kind: str, case: Case, folder: Path) -> Run:
-    """Compile it, for one size."""
+    """Compile `transformers` for one size."""
     if not shutil.which("g++") and not shutil.which("clang++"):
         raise RuntimeError("no C++ compiler: torch.compile needs one")
     model = torch.compile(logits_of(case, folder), dynamic=False)
@@ -66,7 +66,7 @@ def start_compiled(kind: str, case: Case, folder: Path) -> Run:
 
 
 def torch_run(model: torch.nn.Module, kind: str) -> Run:
-    """Run a network of PyTorch's."""
+    """Run a PyTorch network."""
 
     def run(pixel_values: Tensor) -> tuple[np.ndarray, np.ndarray]:
         with (
@@ -79,7 +79,7 @@ def torch_run(model: torch.nn.Module, kind: str) -> Run:
 
 
 def start_openvino(kind: str, case: Case, folder: Path) -> Run:
-    """Convert transformers' network for one size, and let OpenVINO compute in `kind`."""
+    """Convert `transformers`' network for one size and run it with OpenVINO in `kind`."""
     import openvino  # pyright: ignore[reportMissingImports]
 
     example = torch.zeros(case.batch, 3, *case.size)
@@ -102,7 +102,7 @@ def start_openvino(kind: str, case: Case, folder: Path) -> Run:
 
 
 def start_onnx(kind: str, case: Case, folder: Path) -> Run:
-    """Export transformers' network for one size, and let ONNX Runtime compute."""
+    """Export `transformers`' network for one size and run it with ONNX Runtime."""
     import onnxruntime  # pyright: ignore[reportMissingImports]
 
     with tempfile.TemporaryDirectory() as place:

@@ -20,11 +20,11 @@ from unimask.training.settings import TrainingSettings
 CPU = torch.device("cpu")
 
 RATE = 1e-6
-"""So low that the losses of all steps can be compared with each other."""
+"""Learning rate, so low that the losses of all steps can be compared with each other."""
 
 
 def prepare(system: str, kind: str, case: TrainingCase, folder: Path) -> dict[str, Callable]:
-    """Give a process's answers: a timed step, and its loss."""
+    """Return a process's request handlers: a timed step, and its loss."""
     hush()
     step = stepper(system, kind, case, folder, CPU)
     step()  # warms up
@@ -38,7 +38,7 @@ def prepare(system: str, kind: str, case: TrainingCase, folder: Path) -> dict[st
 def stepper(
     system: str, kind: str, case: TrainingCase, folder: Path, device: torch.device
 ) -> Callable[[], float]:
-    """Give a function that takes a training step and tells its loss."""
+    """Return a function that takes a training step and returns its loss."""
     torch.manual_seed(0)
     loss_of = STEPS[system](case, folder, device)
     optimizer = OPTIMIZERS[system](loss_of)
@@ -55,7 +55,7 @@ def stepper(
 
 
 def discs(case: TrainingCase) -> tuple[Tensor, Tensor]:
-    """Give masks (n, h, w) of round objects on a grid, and their labels (n)."""
+    """Return masks (n, h, w) of round objects on a grid, and their labels (n)."""
     across = int((case.objects - 1) ** 0.5) + 1
     number = torch.arange(case.objects)
     height, width = case.size
@@ -67,7 +67,7 @@ def discs(case: TrainingCase) -> tuple[Tensor, Tensor]:
 
 
 class Ours(nn.Module):
-    """Our network and its criterion, as `unimask train` puts them together."""
+    """Our network and its criterion, combined as in `unimask train`."""
 
     def __init__(self, case: TrainingCase, folder: Path, device: torch.device) -> None:
         super().__init__()
@@ -82,14 +82,14 @@ class Ours(nn.Module):
         self.to(device)
 
     def forward(self) -> Tensor:
-        """Give the loss; like Fabric's, predictions leave autocast as float32."""
+        """Compute the loss; like Fabric's, predictions leave autocast as float32."""
         output = self.network(self.pixel_values, factored=self.criterion.takes_factors)
         with torch.autocast(self.pixel_values.device.type, enabled=False):
             return self.criterion(in_float(output), self.targets).total
 
 
 def in_float(output):
-    """Turn every tensor of nested named tuples into float32."""
+    """Convert every tensor of nested named tuples to float32."""
     if isinstance(output, Tensor):
         return output.float()
     if hasattr(output, "_fields"):
@@ -98,7 +98,7 @@ def in_float(output):
 
 
 class Theirs(nn.Module):
-    """The network of `transformers`, which brings its own loss."""
+    """The network of `transformers`, which includes its loss."""
 
     def __init__(self, case: TrainingCase, folder: Path, device: torch.device) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class Theirs(nn.Module):
         self.to(device)
 
     def forward(self) -> Tensor:
-        """Give the loss."""
+        """Compute the loss."""
         output = self.network(
             pixel_values=self.pixel_values, mask_labels=self.masks, class_labels=self.labels
         )

@@ -1,10 +1,10 @@
-"""Table and image of what `training_beside_transformers.py` found.
+"""Write the table and the plot of the results of `beside_transformers.py`.
 
     python -m benchmarks.training.beside_report OUT
 
-Keeps the scores in `benchmarks/results/training_beside_transformers.json`, draws
+Saves the scores to `benchmarks/results/training_beside_transformers.json`, plots
 `docs/images/training_beside_transformers.png`, and writes the table of docs/training.md. Without
-OUT it makes them of the scores that are kept.
+OUT it uses the saved scores.
 """
 
 import json
@@ -33,7 +33,7 @@ WAYS = {
     "transformers, the example's optimizer settings": ("example", "judged", "#8a8a8a", "-"),
     "those weights, our post-processing": ("example", "judged by our rules", "#8a8a8a", ":"),
 }
-"""Lines of the table: whose runs, which of their scores, colour, dashes."""
+"""Lines of the table: runs, scores, colour and dashes."""
 
 ENDS = (
     ("unimask", "our rules", "averaged weights, our post-processing"),
@@ -53,7 +53,7 @@ METRICS = ("PQ", "SQ", "RQ", "PQ_things", "PQ_stuff")
 
 
 def gather(out: Path) -> dict[str, list[dict]]:
-    """Read all finished runs, by who trained, in the order of their seeds."""
+    """Read all finished runs, by system, in the order of their seeds."""
     names = sorted({whose for whose, *_ in WAYS.values()})
     return {
         name: [json.loads(path.read_text()) for path in sorted(out.glob(f"{name}-*.json"))]
@@ -62,7 +62,7 @@ def gather(out: Path) -> dict[str, list[dict]]:
 
 
 def table(found: dict[str, list[dict]]) -> str:
-    """Write the quality at each judged step, averaged over seeds, and over the last third."""
+    """Format the quality at each evaluated step, averaged over seeds, and over the last third."""
     if not any(found.values()):
         return NONE
     lines = [
@@ -91,12 +91,12 @@ def table(found: dict[str, list[dict]]) -> str:
 
 
 def kept() -> dict[str, list[dict]]:
-    """Read the scores that are kept, none before the first measurement."""
+    """Read the saved scores; empty before the first measurement."""
     return json.loads(KEPT.read_text()) if KEPT.is_file() else {}
 
 
 def draw(found: dict[str, list[dict]]) -> None:
-    """Draw the mean of the seeds at each judged step, and each seed as a dot."""
+    """Plot the mean of the seeds at each evaluated step, and each seed as a dot."""
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for name, (whose, which, colour, dashes) in WAYS.items():
         runs = [run[which] for run in found.get(whose, ())]
@@ -114,7 +114,7 @@ def draw(found: dict[str, list[dict]]) -> None:
 
 
 def main() -> None:
-    """Keep, draw, write."""
+    """Save the scores, plot them, and write the table."""
     if len(sys.argv) > 1:
         KEPT.write_text(json.dumps(gather(Path(sys.argv[1])), indent=1) + "\n")
     found = kept()

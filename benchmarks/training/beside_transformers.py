@@ -1,4 +1,4 @@
-"""Train one network here and with `transformers`, side by side, and score both alike.
+"""Train one network with unimask and with `transformers`, and evaluate both in the same way.
 
     python -m benchmarks.training.beside_transformers OUT [--seeds 3] [--steps 1500] [--data FOLDER]
 
@@ -43,17 +43,17 @@ Scores = dict[str, Any]
 
 
 def quality(predictor: Predictor, dataset: Dataset) -> Scores:
-    """Score what our predictor answers."""
+    """Score the predictions of our predictor."""
     return evaluate_predictor(predictor, dataset, task="panoptic")["metrics"]  # type: ignore[return-value]
 
 
 def judged_steps(steps: int) -> list[int]:
-    """Give the steps after which a run is judged: each sixth of it, in the last third."""
+    """Return the steps after which a run is evaluated: each sixth of it, in the last third."""
     return [steps // 6 * part for part in (4, 5)] + [steps]
 
 
 def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Scores:
-    """Train here; in the end judge by their rules too, and without the average."""
+    """Train with unimask; finally evaluate by the example's rules too, and without averaging."""
     told = shared_settings(steps, seed)
     same = ("steps", "batch_size", "learning_rate", "backbone_rate", "warmup_steps", "seed")
     run = train(
@@ -87,7 +87,7 @@ def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Sco
 
 
 def predictor_of(checkpoint: Checkpoint) -> Predictor:
-    """Load what somebody might have saved."""
+    """Load a predictor from any supported folder."""
     with tempfile.TemporaryDirectory() as place:
         write_huggingface(Path(place), checkpoint)
         return unimask.load(place, device="cpu")
@@ -99,14 +99,14 @@ def theirs_of(folder: Path) -> tuple[nn.Module, Any]:
 
 
 def run_theirs(data: Path, start: Path, steps: int, seed: int, *, own: bool) -> Scores:
-    """Train as the example does; judge by its rules and by ours.
+    """Train as the example does; evaluate by its rules and by ours.
 
     Args:
         data: Folder of the dataset.
-        start: Weights to start from.
-        steps: Updates.
-        seed: Of the order of images and of their changes.
-        own: With the example's optimiser and schedule in place of ours.
+        start: Folder of the initial weights.
+        steps: Number of updates.
+        seed: Seed of the order of images and of their augmentation.
+        own: Whether to use the example's optimiser and schedule in place of ours.
     """
     told = shared_settings(steps, seed)
     recipe = example.Recipe(
@@ -134,7 +134,7 @@ def run_theirs(data: Path, start: Path, steps: int, seed: int, *, own: bool) -> 
 
 
 def predictor_with(model: nn.Module, start: Path) -> Predictor:
-    """Give our predictor with their weights."""
+    """Return our predictor with the weights of `transformers`."""
     with tempfile.TemporaryDirectory() as place:
         model.save_pretrained(place)  # pyright: ignore[reportCallIssue]
         for name in ("config.json", "preprocessor_config.json"):
@@ -143,7 +143,7 @@ def predictor_with(model: nn.Module, start: Path) -> Predictor:
 
 
 def main() -> None:
-    """Run what is missing, seed by seed."""
+    """Run the missing cases, seed by seed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
@@ -167,7 +167,7 @@ def main() -> None:
 
 
 def save(path: Path, run: Callable[[], Scores]) -> None:
-    """Run a case and write its scores, unless they are there."""
+    """Run a case and write its scores, unless they exist."""
     if path.is_file():
         return
     began = time.process_time()

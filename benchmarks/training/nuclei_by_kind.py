@@ -1,4 +1,4 @@
-"""Where does `nuclei` succeed and fail? Scores by kind of image, and its worst images drawn.
+"""Score `nuclei` by kind of image, and draw its worst images.
 
     python -m benchmarks.training.nuclei_by_kind DATA OUT [--model nuclei] [--every 1]
 
@@ -37,7 +37,7 @@ class Judged(NamedTuple):
 
 
 def light_of(image: np.ndarray) -> str:
-    """Say how it was taken: colours mean stains, a bright middle means transmitted light."""
+    """Return the imaging method: colours mean stains, a bright middle means transmitted light."""
     pixels = image.astype(np.float32)
     if (pixels.max(2) - pixels.min(2)).mean() > 8:
         return "stained tissue"
@@ -45,12 +45,12 @@ def light_of(image: np.ndarray) -> str:
 
 
 def grade(value: float, low: float, high: float, words: tuple[str, str, str]) -> str:
-    """Pick the word for a value below, between or above two bounds."""
+    """Return the word for a value below, between or above two bounds."""
     return words[0] if value < low else words[2] if value > high else words[1]
 
 
 def kinds_of(sample: Sample, truth: np.ndarray) -> tuple[str, str, str]:
-    """Say how it was taken, how large its nuclei are, and how many there are."""
+    """Return the imaging method, the size of the nuclei, and their number."""
     areas = np.bincount(truth.ravel())[1:]
     areas = areas[areas > 0]
     sizes = ("nuclei under 150 px", "nuclei of 150 to 800 px", "nuclei over 800 px")
@@ -63,7 +63,7 @@ def kinds_of(sample: Sample, truth: np.ndarray) -> tuple[str, str, str]:
 
 
 def nuclei_of(sample: Sample) -> np.ndarray:
-    """Give the true nuclei, background 0."""
+    """Return the true nuclei as an id map, background 0."""
     truth = sample.front
     return np.where(np.array([0, *(sample.label_ids == 0)])[truth] > 0, truth, 0)
 
@@ -71,7 +71,7 @@ def nuclei_of(sample: Sample) -> np.ndarray:
 def judge(
     predictor: Predictor, sample: Sample, precision: MatchedPrecision, iou: MeanIoU
 ) -> Judged:
-    """Score one image, and draw nothing yet."""
+    """Score one image."""
     truth = nuclei_of(sample)
     start = time.perf_counter()
     instances = predictor.predict(sample.image, "instance").segmentation
@@ -93,7 +93,7 @@ def outlines(ids: np.ndarray) -> np.ndarray:
 
 
 def verdicts(found: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keep of the true nuclei those that were hit, and of the found ones those that hit none."""
+    """Return the ids of true nuclei that were found, and of predictions without a true nucleus."""
     hits = np.greater(iou_table(found, truth), 0.5)
     found_ids, true_ids = np.unique(found[found > 0]), np.unique(truth[truth > 0])
     hit = np.where(np.isin(truth, true_ids[hits.any(0)]), truth, 0)
@@ -102,14 +102,14 @@ def verdicts(found: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def enlarge(ids: np.ndarray) -> np.ndarray:
-    """Bring an id map to the board's scale."""
+    """Enlarge an id map to the board's scale."""
     height, width = (round(side * SIDE / max(ids.shape)) for side in ids.shape)
     image = Image.fromarray(ids.astype(np.int32))
     return np.asarray(image.resize((width, height), Image.Resampling.NEAREST))
 
 
 def draw(found: np.ndarray, truth: np.ndarray, title: str) -> Image.Image:
-    """Fill true nuclei by what became of them; outline what is false."""
+    """Fill true nuclei by whether they were found; outline false positives."""
     hit, false = (enlarge(ids) for ids in verdicts(found, truth))
     true = enlarge(truth)
     pixels = np.full((*true.shape, 3), 255, np.uint8)
@@ -127,7 +127,7 @@ def draw(found: np.ndarray, truth: np.ndarray, title: str) -> Image.Image:
 def worst_board(
     predictor: Predictor, samples: dict[str, Sample], judged: list[Judged]
 ) -> Image.Image:
-    """Draw the images with the least scores."""
+    """Draw the images with the lowest scores."""
     board = Image.new("RGB", (3 * (SIDE + 10), 2 * (SIDE + 32)), "white")
     for place, one in enumerate(sorted(judged, key=lambda one: one.half)[:WORST]):
         sample = samples[one.name]
@@ -155,12 +155,12 @@ def summary(judged: list[Judged]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Judge, print, write."""
+    """Score, print, and write."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--model", default="nuclei")
-    parser.add_argument("--every", type=int, default=1, help="judge every n-th image")
+    parser.add_argument("--every", type=int, default=1, help="score every n-th image")
     arguments = parser.parse_args()
     predictor = unimask.load(arguments.model)
     dataset = open_dataset(arguments.data, "val", names=("nucleus", "background"))

@@ -1,10 +1,10 @@
-"""Can a small network learn eight images by heart? A check of network, losses and rules at once.
+"""Overfit eight images with a small network: a test of network, losses and rules together.
 
     python -m benchmarks.training.overfit DATA OUT [--steps N]
 
 DATA is COCO panoptic (`panoptic.json`, `panoptic/`, `images/`); its first eight images are
-shrunk to 256 pixels and written to OUT. Printed is the panoptic quality on the same eight
-images, segments under 64 pixels left out.
+shrunk to 256 pixels and written to OUT. It prints the panoptic quality on the same eight images,
+without segments under 64 pixels.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def shrink(data: Path, target: Path) -> None:
 
 
 def settings(steps: int) -> TrainingSettings:
-    """Learn by heart: no augmentation, no decay, the padding of training in prediction too."""
+    """Return settings that overfit: no augmentation, no weight decay, padding in prediction too."""
     return TrainingSettings(
         steps=steps,
         batch_size=IMAGES,

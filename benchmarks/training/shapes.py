@@ -1,4 +1,4 @@
-"""Images for `training_beside_transformers.py`, drawn: objects, grounds, unlabelled things."""
+"""Rendered images for `beside_transformers.py`: objects, backgrounds, unlabelled things."""
 
 from pathlib import Path
 
@@ -16,22 +16,22 @@ LABELS = LabelSet(
     (True, True, True, True, False, False),
 )
 SIDE = 128
-"""Of every image, in pixels."""
+"""Side of every image in pixels."""
 
 HUES = np.array([[210, 70, 60], [70, 160, 80], [70, 100, 210], [200, 170, 60]], np.float32)
 """Usual colour of each kind of object; two objects of a kind differ as much as two kinds do."""
 
 UNKNOWN = 0.4
-"""Share of the images with a thing of another kind, which nobody labelled."""
+"""Fraction of the images with an unlabelled object of another class."""
 
 
 def write_shapes(folder: Path, *, train: int = 400, val: int = 40) -> None:
-    """Write the dataset in COCO's panoptic format, unless it is there.
+    """Write the dataset in COCO's panoptic format, unless it exists.
 
     Args:
-        folder: Of the dataset.
-        train: Images to learn from.
-        val: Images to judge by.
+        folder: Folder of the dataset.
+        train: Number of training images.
+        val: Number of validation images.
     """
     if (folder / "done").is_file():
         return
@@ -48,7 +48,7 @@ def write_shapes(folder: Path, *, train: int = 400, val: int = 40) -> None:
 
 
 def draw(random: np.random.Generator) -> Sample:
-    """Draw one image: two grounds, two to five objects, and at times a star without a label."""
+    """Draw one image: two backgrounds, two to five objects, and at times a star without a label."""
     image, ids = grounds(random)
     labels = [LABELS.names.index("stripes"), LABELS.names.index("grain")]
     for _ in range(random.integers(2, 6)):
@@ -87,7 +87,7 @@ def grounds(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def outline(kind: str, random: np.random.Generator) -> Bool[np.ndarray, "h w"]:
-    """Give the pixels of an object anywhere in the image, of any size and direction."""
+    """Return the pixels of an object at a random place, of random size and direction."""
     radius, angle = random.uniform(11, 24), random.uniform(0, 2 * np.pi)
     middle = random.uniform(8, SIDE - 8, 2)
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float32)
@@ -107,6 +107,6 @@ def outline(kind: str, random: np.random.Generator) -> Bool[np.ndarray, "h w"]:
 
 
 def paint(hue: Float[np.ndarray, "3"], random: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
-    """Give a colour near the kind's own, with soft spots of its own."""
+    """Return a colour near that of the class, with random soft spots."""
     spots = gaussian_filter(random.standard_normal((SIDE, SIDE)), 3) * 60
     return (hue + random.normal(0, 35, 3) + spots[..., None]).astype(np.float32)

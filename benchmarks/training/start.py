@@ -1,4 +1,4 @@
-"""Where both sides of `training_beside_transformers.py` start: network, weights, settings."""
+"""Initial network, weights and settings of both sides of `beside_transformers.py`."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from unimask.modeling.build import build_segmenter
 from unimask.training import TrainingSettings
 
 SIDE, POINTS = 96, 1024
-"""Of the squares that are learned from; and where their masks are compared."""
+"""Side of the training squares in pixels, and number of points where their masks are compared."""
 
 
 def network(classes: int) -> SegmenterConfig:
-    """Give a Mask2Former of a million parameters."""
+    """Return the configuration of a Mask2Former of a million parameters."""
     return SegmenterConfig(
         backbone=SwinConfig(
             embed_dim=24, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8), window_size=4, drop_path=0.0
@@ -54,7 +54,7 @@ def write_start(folder: Path, labels: LabelSet, seed: int) -> None:
 
 
 def shared_settings(steps: int, seed: int) -> TrainingSettings:
-    """Give what both sides are told; everything else in here are our defaults."""
+    """Return the settings that both sides share; all other settings of ours are defaults."""
     return TrainingSettings(
         steps=steps,
         batch_size=4,

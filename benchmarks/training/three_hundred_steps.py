@@ -1,13 +1,13 @@
-"""What do 300 steps give on data that nobody prepared? Losses and mIoU of runs by the rules.
+"""Train 300 steps with default settings on datasets as published; report losses and mIoU.
 
     python -m benchmarks.training.three_hundred_steps DATA... --out OUT \
         [--models nuclei,mask2former-nano]
 
 Each DATA is a labelled folder as its authors publish it. For each of them and each model, OUT gets
-a run of `unimask train DATA --model M --steps 300 --size 256`, with nothing else said; a run that
-is there already is gone on with, or only scored. `OUT/three_hundred_steps.json` gets for each the
-losses of the first step and the mean of the last line, and the mIoU of the last weights on the
-validation images beside that of always answering their commonest class. Printed is a table.
+a run of `unimask train DATA --model M --steps 300 --size 256`; an existing run is resumed, or only
+scored. `OUT/three_hundred_steps.json` gets for each the losses of the first step, their mean in the
+last log line, the mIoU of the last weights on the validation images, and that of predicting the
+most frequent class everywhere. It prints a table.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from unimask.training.run_folder import RunFolder
 LOSSES = ("class", "mask", "dice")
 
 FALL, RISE = 0.7, 1.5
-"""What is asked: class and mask loss at most this share of the first, mIoU that times the naive."""
+"""Targets: losses at most this fraction of the first, mIoU this multiple of the baseline."""
 
 
 def run_one(data: Path, model: str, out: Path, steps: int, size: int) -> dict[str, object]:
-    """Train on one folder, or go on with a run that was started, and score it."""
+    """Train on one folder, or resume a started run, and score it."""
     folder = out / f"{data.name}_{model}".replace(" ", "_")
     started = (folder / "state.pt").is_file()
     start = time.perf_counter()
@@ -57,7 +57,7 @@ def run_one(data: Path, model: str, out: Path, steps: int, size: int) -> dict[st
 
 
 def judged(data: Path, weights: Path) -> dict[str, object]:
-    """Score weights as semantic segmentation, and the answer that knows nothing."""
+    """Score weights as semantic segmentation, and the most frequent class as baseline."""
     predictor, dataset = unimask.load(weights, device="cpu"), open_dataset(data, "val")
     answers = Predictions(predictor, dataset, "semantic")
     scorer = SemanticScorer(answers.labels)
@@ -73,13 +73,13 @@ def judged(data: Path, weights: Path) -> dict[str, object]:
 
 
 def is_met(row: dict) -> bool:
-    """Say whether losses and mIoU are where they should be."""
+    """Return whether losses and mIoU reach the targets."""
     fallen = all(row["last"][name] <= FALL * row["first"][name] for name in ("class", "mask"))
     return fallen and row["mIoU"] >= RISE * row["mIoU_of_commonest"]
 
 
 def table(rows: list[dict]) -> str:
-    """Write results as Markdown."""
+    """Format results in Markdown."""
     lines = [
         "| data | initial weights | class loss | mask loss | mIoU | "
         "mIoU of the most frequent class | s/step |",

@@ -1,4 +1,4 @@
-"""Training as `transformers` shows it: `run_instance_segmentation_no_trainer.py` of its examples.
+"""Training by `run_instance_segmentation_no_trainer.py`, an example of `transformers`.
 
 Its own image processor, augmentation, loss and post-processing; rate, schedule, decay and clipping
 are arguments, as they are of the example or of the `Trainer` beside it.
@@ -27,21 +27,21 @@ from unimask.labels import LabelSet
 from unimask.results import Result, Segment
 
 VOID = 255
-"""Pixels without a label, which the processor leaves out of all masks."""
+"""Value of pixels without a label, which belong to no mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What the example's options say.
+    """Options of the example.
 
     Attributes:
-        steps: Updates.
-        batch: Images of each.
+        steps: Number of updates.
+        batch: Number of images per update.
         rate: Peak of the learning rate.
-        share: Of the peak at a step, counted from 0.
-        decay: Of all weights.
-        clip: Largest norm of the gradients; None for none, as in the example.
-        seed: Of the order of images and of all changes to them.
+        share: Function from a step, counted from 0, to the fraction of the peak.
+        decay: Weight decay of all weights.
+        clip: Maximum norm of the gradients; None for none, as in the example.
+        seed: Seed of the order of images and of their augmentation.
     """
 
     steps: int
@@ -54,12 +54,12 @@ class Recipe:
 
 
 class Images(TorchDataset):
-    """Labelled images as the example prepares them.
+    """Labelled images, prepared as in the example.
 
     Args:
         dataset: Labelled images, at most 254 segments in each.
-        processor: Resizes, normalises and cuts the map into masks.
-        transform: Changes image and map.
+        processor: Image processor, which resizes, normalises and converts the map to masks.
+        transform: Augmentation of image and map.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Images(TorchDataset):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Give pixel values, masks and their classes."""
+        """Return pixel values, masks and their classes."""
         sample = self.dataset[index]
         changed = self.transform(image=sample.image, mask=segment_map(sample))
         classes = {number: int(label) for number, label in enumerate(sample.label_ids)}
@@ -99,7 +99,7 @@ def collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def augmentation(seed: int) -> albumentations.Compose:
-    """Give the example's changes."""
+    """Return the example's augmentation."""
     return albumentations.Compose(
         [
             albumentations.HorizontalFlip(p=0.5),
@@ -111,7 +111,7 @@ def augmentation(seed: int) -> albumentations.Compose:
 
 
 def train(model: nn.Module, images: Images, recipe: Recipe) -> Iterator[int]:
-    """Take steps; yield their number after each."""
+    """Train; yield the number of each step after it."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, recipe.share)
     torch.manual_seed(recipe.seed)
@@ -137,7 +137,7 @@ def train(model: nn.Module, images: Images, recipe: Recipe) -> Iterator[int]:
 def judge(
     model: nn.Module, processor: Mask2FormerImageProcessorPil, dataset: Dataset
 ) -> dict[str, float | None]:
-    """Score what its own post-processing makes of labelled images, at their own size."""
+    """Score the example's own post-processing on labelled images, at their own size."""
     model.eval()
     scorer = PanopticScorer(dataset.labels)
     for index in range(len(dataset)):
@@ -153,7 +153,7 @@ def judge(
 
 
 def as_result(found: dict[str, Any], labels: LabelSet) -> Result:
-    """Give a segmentation of theirs as a result of ours."""
+    """Convert a segmentation of `transformers` to a result of ours."""
     ids: Tensor = found["segmentation"]
     numbers = ids.clamp(min=0).to(torch.int32).numpy()
     facts = {fact["id"]: fact for fact in found["segments_info"]}
@@ -168,9 +168,9 @@ def read(folder: Path, side: int, points: int) -> tuple[nn.Module, Mask2FormerIm
     """Load network and processor of a folder.
 
     Args:
-        folder: In the Hugging Face schema.
-        side: Height and width that images are resized to, the example's two arguments.
-        points: At which masks are compared.
+        folder: Folder in the Hugging Face schema.
+        side: Height and width to which images are resized.
+        points: Number of points at which masks are compared.
     """
     load = transformers.Mask2FormerForUniversalSegmentation.from_pretrained
     model = load(folder, train_num_points=points)

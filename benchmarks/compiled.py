@@ -1,9 +1,9 @@
-"""Measure the speed-up of `compile=True` on this machine; both networks run runs.
+"""Measure the gain of `compile=True` on this machine: alternate eager and compiled runs.
 
     python -m benchmarks.compiled > benchmarks/results/compiled.txt
 
-Prints the ratios of minimum and median times, the time of compilation, and the maximum difference
-of logits relative to the maximum logit.
+Prints the ratios of minimum and median times, the duration of the first compiled pass (which
+includes compilation), and the largest difference of logits relative to the largest logit.
 """
 
 import time
@@ -21,7 +21,7 @@ CASES = {"mask2former-swin-tiny": (384, 384), "nuclei": (512, 512)}
 
 
 def network_of(name: str) -> Segmenter:
-    """Return a bundled network, or build a preset with random weights."""
+    """Load the bundled model, or build a preset with random weights."""
     if name == "nuclei":
         return unimask.load(name, device="cpu").network
     labels = [f"class {number}" for number in range(CLASSES)]
@@ -49,7 +49,7 @@ def compare(name: str, size: tuple[int, int]) -> str:
     least, middle = ({k: of(v) for k, v in times.items()} for of in (min, median))
     return (
         f"{name} {size[0]}x{size[1]}: compiled / eager {least['compiled'] / least['plain']:.2f} of "
-        f"the minimum times, {middle['compiled'] / middle['plain']:.2f} of medians (eager: "
+        f"minimum times, {middle['compiled'] / middle['plain']:.2f} of medians (eager: "
         f"{least['plain']:.3f} s); compilation {waited:.0f} s; logits differ by {differ:.0e}"
     )
 

@@ -1,10 +1,10 @@
-"""Measure the memory that an opened generated dataset of the size takes.
+"""Measure the memory of an opened dataset of the size of COCO.
 
     python -m benchmarks.dataset_memory [SHARE]
 
 Generates files of the size of COCO train2017 (118,287 images, 860,001 objects with 58 coordinates
 each; or a SHARE of them) in a temporary folder. Images are empty files, since opening a dataset
-reads none. A separate process opens the dataset and prints its memory and time. The folder is deleted.
+reads none. A separate process opens the dataset and prints its memory and the time.
 """
 
 import json
@@ -21,7 +21,7 @@ IMAGES, OBJECTS, CLASSES = 118_287, 860_001, 80
 SIZE = (480, 640)
 CORNERS = 29
 SHAPES = 4096
-"""Number of different of distinct outlines. share; this changes neither file size nor memory."""
+"""Number of distinct outlines. Objects share them; this changes neither file size nor memory."""
 
 OPENED = "opened"
 
@@ -42,7 +42,7 @@ def main(share: float) -> None:
 
 
 def write(folder: Path, split: str, images: int, objects: int) -> Path:
-    """Write the JSON of a split and empty image files; return the path of the JSON."""
+    """Write the images and the JSON of a split, and return the path of the JSON."""
     file = folder / "annotations" / f"instances_{split}.json"
     random = np.random.default_rng(0)
     outlines = [outline(random) for _ in range(SHAPES)]
@@ -84,7 +84,7 @@ def outline(random: np.random.Generator) -> str:
 
 
 def opened(folder: Path) -> None:
-    """Open the dataset and print this process's memory before, after and at its peak, in MB."""
+    """Open the dataset and print the memory of this process: before, after and peak, in MB."""
     import torch
 
     from unimask.datasets import open_dataset

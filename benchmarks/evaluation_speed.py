@@ -1,8 +1,8 @@
-"""Compare speed metrics and pycocotools on as many images memory of the has.
+"""Compare speed and memory of the metrics with pycocotools, on the size of COCO val2017.
 
 The data are generated: wavy blobs of 80 classes as compressed run lengths (36,000 ground-truth
-objects, and 100 detections per image, some close to the ground truth), and panoptic id
-maps as PNG files. A run computes one metric in this process and prints time and memory.
+objects, and 100 detections per image, some of them similar to the ground truth), and panoptic id
+maps as PNG files. A run computes one metric in this process and prints times and memory.
 
     python -m benchmarks.evaluation_speed ap [IMAGES]
     python -m benchmarks.evaluation_speed pycocotools [IMAGES]
@@ -26,11 +26,11 @@ IMAGES, OBJECTS, DETECTIONS, CLASSES = 5000, 7.2, 100, 80
 SIZE = (480, 640)
 LABELS = LabelSet(tuple(str(label) for label in range(CLASSES)), (True,) * CLASSES)
 SHAPES = 300
-"""Number of different of distinct ground-truth blobs, each with five similar ones for detections."""
+"""Number of distinct ground-truth blobs, each with five similar detections."""
 
 
 def main(kind: str, images: int) -> None:
-    """Compute with one program and print time and memory."""
+    """Compute one metric, and print its scores, times and memory."""
     kinds = {"ap": score_ours, "pycocotools": score_theirs, "pq": score_panoptic}
     kinds[kind](images)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -38,7 +38,7 @@ def main(kind: str, images: int) -> None:
 
 
 def blob(random: np.random.Generator, spoil: float, shape: np.ndarray) -> RunLength:
-    """Generate a wavy blob with a centre, radii and angle, perturbed by `spoil`."""
+    """Generate a wavy blob from its centre, radii and rotation, perturbed by `spoil`."""
     y, x, height, width, turn = shape + spoil * np.array([*shape[2:4], *shape[2:4], 1.0]) * (
         random.normal(size=5)
     )
@@ -49,7 +49,7 @@ def blob(random: np.random.Generator, spoil: float, shape: np.ndarray) -> RunLen
 
 
 def draw_shapes(random: np.random.Generator) -> list[list[dict]]:
-    """Draw blobs, each followed by five similar ones, as COCO run lengths."""
+    """Generate blobs, each followed by five similar ones, as COCO run lengths."""
     families = []
     for _ in range(SHAPES):
         centre = random.uniform((0, 0), SIZE)
@@ -60,7 +60,7 @@ def draw_shapes(random: np.random.Generator) -> list[list[dict]]:
 
 
 def generate(families: list[list[dict]], seed: int) -> tuple[list[dict], list[dict]]:
-    """Generate the ground truth and the detections of an image in COCO's format."""
+    """Generate the ground truth and the detections of an image in the format of COCO."""
     random = np.random.default_rng(seed)
     truth, found = [], []
     for place in random.integers(len(families), size=random.poisson(OBJECTS)).tolist():
@@ -78,12 +78,12 @@ def generate(families: list[list[dict]], seed: int) -> tuple[list[dict], list[di
 
 
 def entry(mask: dict, label: int) -> dict:
-    """Return one object in COCO's format."""
+    """Build the entry of an object."""
     return {"segmentation": mask, "category_id": label}
 
 
 def read_objects(entries: list[dict]) -> Objects:
-    """Convert the output of `generate`."""
+    """Read entries of `generate` as objects."""
     return Objects.from_masks(
         [RunLength.from_coco(one["segmentation"]) for one in entries],
         np.array([one["category_id"] for one in entries], np.int64),
@@ -114,7 +114,7 @@ def score_ours(images: int) -> None:
 
 
 def score_theirs(images: int) -> None:
-    """Score the same with pycocotools from memory; drawing and the data are not not timed."""
+    """Score the same data with pycocotools, from memory; generating the data is not timed."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 

@@ -3,10 +3,10 @@
     python -m benchmarks.gpu                  # needs a GPU; writes benchmarks/results/gpu/*.json
     python -m benchmarks.gpu --case swin-tiny-batch-1
 
-Run it in an environment with `benchmarks/requirements.txt` and PyTorch for CUDA. All systems compute
-in bfloat16 with the same random weights: unimask, eagerly and with compile=True; `transformers`
-under autocast eagerly (with PyTorch's fused attention where it supports that) and compiled with
-"reduce-overhead". Runs run in alternate; times are read after the GPU has synchronized.
+Requires an environment with `benchmarks/requirements.txt` and PyTorch for CUDA. All systems compute
+in bfloat16 with the same random weights: unimask, eager and with compile=True; `transformers` under
+autocast, eager (with PyTorch's fused attention where it supports that) and compiled in mode
+"reduce-overhead". Runs of the systems alternate; times are read after the GPU has synchronized.
 """
 
 import argparse
@@ -49,7 +49,7 @@ CASES = {**PREDICTION, STEP.name: STEP}
 
 
 def ours(case: Case, folder: Path, device: torch.device, compile: bool) -> Run:
-    """Load our model as one forward pass."""
+    """Load unimask as a user does, and return one forward pass."""
     predictor = unimask.load(folder, device=str(device), dtype="bfloat16", compile=compile)
     pixel_values = images(case.batch, case.size).to(device, predictor.dtype)
 
@@ -78,7 +78,7 @@ def theirs(case: Case, folder: Path, device: torch.device, compile: bool) -> Run
 def systems(
     case: Case | TrainingCase, folder: Path, device: torch.device
 ) -> dict[str, Callable[[], Run]]:
-    """Return the loaders of all systems, loader first."""
+    """Return a loader for each system, unimask first."""
     if isinstance(case, TrainingCase):
         sides = ("unimask", "transformers")
         return {name: partial(stepper, name, HALF, case, folder, device) for name in sides}
@@ -90,7 +90,7 @@ def systems(
 
 
 def measure(case: Case | TrainingCase, folder: Path, device: torch.device) -> dict:
-    """Load all systems of a case, run them in runs, and return times and memory."""
+    """Load all systems of a case, alternate their runs, and return times and memory."""
     runs: dict[str, Run] = {}
     rows: dict[str, dict] = {}
     for name, load in systems(case, folder, device).items():
@@ -112,7 +112,7 @@ def measure(case: Case | TrainingCase, folder: Path, device: torch.device) -> di
 
 
 def warmed(load: Callable[[], Run], device: torch.device) -> tuple[Run, dict]:
-    """Load and warm up a system; compile it, its return time and the peak memory of a pass."""
+    """Load and warm up a system; return it with its load time and the peak memory of a pass."""
     gc.collect()
     before = held(device)
     start = time.perf_counter()
@@ -136,7 +136,7 @@ def held(device: torch.device, *, peak: bool = False) -> int:
 
 
 def told(found: dict) -> str:
-    """Format a case as a table."""
+    """Format the results of a case as a table."""
     lines = [found["case"]]
     base = found["systems"]["unimask"].get("median_s")
     for name, row in found["systems"].items():
@@ -152,7 +152,7 @@ def told(found: dict) -> str:
 
 
 def main() -> int:
-    """Measure the chosen cases on the GPU; return 2 if there is none."""
+    """Measure the chosen cases on the GPU; return exit code 2 if there is none."""
     parser = argparse.ArgumentParser(description="Compare unimask with transformers on a GPU.")
     parser.add_argument(
         "--case",
@@ -161,9 +161,9 @@ def main() -> int:
         metavar="NAME",
         help="case to measure (repeatable; default: all)",
     )
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for results")
     parser.add_argument(
-        "--models", type=Path, default=MODELS, help="folder for random weights"
+        "--models", type=Path, default=MODELS, help="folder for networks with random weights"
     )
     arguments = parser.parse_args()
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Measure the share of pixels the predictions in bfloat16 and float32 are equal.
+"""Measure the share of pixels that get the same class in bfloat16 and in float32.
 
     python -m benchmarks.half_precision IMAGES [--model nuclei] [--task semantic] [--json FILE]
 
@@ -35,12 +35,12 @@ def label_map(result: Result) -> np.ndarray:
 
 
 def main() -> int:
-    """Compare all images, and print the fractions of equal pixels."""
+    """Compare all images, print the shares, and return 1 if they are below the limit."""
     parser = argparse.ArgumentParser(description="Measure the agreement of bfloat16 with float32.")
     parser.add_argument("images", type=Path, help="folder of images, or a glob pattern")
-    parser.add_argument("--model", default="nuclei", help="model, as `unimask.load` takes it")
-    parser.add_argument("--task", default="semantic", help="task: semantic, instance or panoptic")
-    parser.add_argument("--json", type=Path, help="output for the report")
+    parser.add_argument("--model", default="nuclei", help="any model that `unimask.load` accepts")
+    parser.add_argument("--task", default="semantic", help="semantic, instance or panoptic")
+    parser.add_argument("--json", type=Path, help="output file for the shares")
     arguments = parser.parse_args()
     exact = unimask.load(arguments.model)
     half = unimask.load(arguments.model, dtype="bfloat16")

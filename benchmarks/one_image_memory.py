@@ -1,9 +1,9 @@
-"""Measure the peak memory of one large image by stage.
+"""Measure the memory that one large image takes, by stage.
 
     python -m benchmarks.one_image_memory [--side 5000]
 
-Each task runs in a separate process, on an image of discs with `--side` by `--side` pixels. Peaks are
-the increase of a stage is the resident memory of stage over its memory before the image.
+Each task runs in a separate process, on an image of discs with `--side` by `--side` pixels. The
+peak of a stage is the resident memory of the process above its level before the image.
 """
 
 import argparse

@@ -1,12 +1,10 @@
 """Compare post-processing with that of `transformers`: time, memory and correctness.
 
-Both sides convert the same logits to one number per pixel at the size of the image. Their run in turns;
-on one thread, CPU time is measured, since other load on the machine hardly changes it;
-on all
-threads, wall-clock time. Memory is the increase in a separate process. At the first size, every pixel is
-compared with a plain implementation of the rules, which
-takes 4 GB. At the second size, `transformers` needs up to
-13 GB. Requires `transformers`.
+Both get the same logits and return one number per pixel at the size of the image. Their runs
+alternate. On one thread, CPU time is measured, since other load on the machine hardly changes it;
+on all threads, wall-clock time. Memory is the peak of a separate process above its level before the
+call. At the first size, every pixel is compared with a direct implementation of the rules, which
+takes 4 GB. At the second size, `transformers` needs up to 13 GB. Requires `transformers`.
 
     python -m benchmarks.postprocessing > benchmarks/results/postprocessing.txt
 """
@@ -38,11 +36,11 @@ ROUNDS = 5
 IMAGE, LARGE = (2160, 3840), (4000, 6000)
 TASKS: tuple[Task, ...] = ("panoptic", "instance", "semantic")
 OBJECT, OVERLAP, SCORE = 0.8, 0.8, 0.5
-"""Thresholds of both sides: (panoptic class score, panoptic overlap, and instance score."""
+"""Thresholds of both: class score and visible share (panoptic), and score (instance)."""
 
 
 def sizes(original: Size) -> tuple[Size, Size, Size]:
-    """Return the padded size, the input size and the original size."""
+    """Return the padded size, the size of the resized image in it, and the original size."""
     config = PreprocessingConfig(shortest_edge=800, longest_edge=1333, size_divisor=32)
     shown = input_size(original, config)
     return padded_size(shown, 32), shown, original
@@ -55,7 +53,7 @@ def logits_for(original: Size) -> tuple[Tensor, Tensor]:
 
 
 def ours(task: Task, original: Size) -> Callable[[], Result]:
-    """Return a call of our post-processing, including the id map."""
+    """Return a call that computes a result of unimask, including its id map."""
     class_logits, mask_logits = logits_for(original)
     padded, shown, _ = sizes(original)
 
@@ -80,7 +78,7 @@ def ours(task: Task, original: Size) -> Callable[[], Result]:
 
 
 def theirs(task: Task, original: Size) -> Callable[[], object]:
-    """Return a call of `transformers`' post-processing."""
+    """Return a call of the post-processing of `transformers`."""
     from transformers import Mask2FormerImageProcessor
 
     class_logits, mask_logits = logits_for(original)
@@ -107,7 +105,7 @@ SIDES = {"unimask": ours, "transformers": theirs}
 
 
 def times(task: Task, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Time alternating runs of both sides after one warm-up turn; in seconds."""
+    """Time alternating runs of both sides after one warm-up round, in seconds."""
     calls = {name: side(task, IMAGE) for name, side in SIDES.items()}
     spent: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(ROUNDS + 1):
@@ -120,7 +118,7 @@ def times(task: Task, clock: Callable[[], float]) -> dict[str, list[float]]:
 
 
 def check(task: Task) -> tuple[int, int]:
-    """Compare the with that differ rule; return the differences, and those beyond ties."""
+    """Count the pixels that differ from the direct rules, and those of them beyond ties."""
     class_logits, mask_logits = logits_for(IMAGE)
     result = ours(task, IMAGE)()
     masks = rules.full_size(mask_logits, *sizes(IMAGE))
@@ -132,12 +130,12 @@ def check(task: Task) -> tuple[int, int]:
 
 
 def measure_memory(side: str, task: Task, original: Size) -> int:
-    """Measure the peak memory of one call beyond the memory before it, in bytes."""
+    """Measure the peak memory of one call above the level before it, in bytes."""
     call = SIDES[side](task, original)
     with PeakMemory(torch.device("cpu")) as memory:
         call()
     if memory.before is None or memory.peak is None:
-        raise SystemExit("the memory of a report the measured of a process: use Linux")
+        raise SystemExit("the memory of a process cannot be measured on this system: use Linux")
     return memory.peak - memory.before
 
 
@@ -165,7 +163,7 @@ def print_times() -> None:
 
 
 def print_agreement() -> bool:
-    """Print how many pixels differ from the direct rule; return whether all of them are ties."""
+    """Print how many pixels differ from the direct rules; return whether all of them are ties."""
     right = True
     print(f"\n{IMAGE[1]}x{IMAGE[0]}, pixels that differ from the direct rules")
     for task in TASKS:

@@ -1,11 +1,10 @@
-"""Time from the start of a process to the first result of `nuclei`.
+"""Measure the time from the start of a process to the first result of `nuclei`.
 
     python -m benchmarks.process_start > benchmarks/results/process_start.txt
 
-Each run is a separate process: Python starts, imports the package, loads the weights, segments a rendered field
-of 512x512 and exits. The first runs start with an empty file cache, if this user may
-drop it (root
-on Linux); the other runs start files in the cache.
+Each run is a separate process: Python starts, imports the package, loads the weights, segments a
+rendered image of 512x512 and exits. The first runs start with an empty page cache, if this user may
+drop it (root on Linux); the other runs start with a warm one.
 """
 
 import subprocess
@@ -26,7 +25,7 @@ CACHES = Path("/proc/sys/vm/drop_caches")
 
 
 def main() -> None:
-    """Time the start with and without the file cache."""
+    """Time a call from Python and the command line."""
     for name, value in describe_machine(torch.device("cpu")).items():
         print(f"{name}: {', '.join(value) if isinstance(value, list) else value}")
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +54,7 @@ def report(name: str, command: list[str]) -> None:
 
 
 def empty_caches() -> bool:
-    """Drop the system's file cache; return whether that was permitted."""
+    """Drop the page cache of the system; return whether that was allowed."""
     subprocess.run(["sync"], check=True)
     try:
         CACHES.write_text("3")
@@ -65,7 +64,7 @@ def empty_caches() -> bool:
 
 
 def timed(command: list[str]) -> float:
-    """Return a run time and return process in seconds."""
+    """Run a process and return its duration in seconds."""
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - start

@@ -2,10 +2,9 @@
 
     python -m benchmarks.profiles > benchmarks/results/profiles.txt
 
-Run it in an environment with `benchmarks/requirements.txt`. Times are self times, summed by the kind
-of operator; the FLOP of FLOP of matrix products
-are counted, so that their rate can be compared with the machine's
-maximum, which is measured in the same run.
+Requires an environment with `benchmarks/requirements.txt`. Operators are grouped by type; each
+counts the time spent in itself, without the operators that it calls. The FLOP of matrix products
+are counted, so that their rate can be compared with the peak rate of the machine in the same run.
 """
 
 import argparse
@@ -41,19 +40,19 @@ KINDS = {
     "resizing": ("upsample",),
     "copies and memory initialization": ("copy_", "cat", "fill_", "zero_", "empty", "index", "pad"),
 }  # fmt: skip
-"""Kinds of operators by prefixes of operator names, without `aten::` and `mkldnn_`."""
+"""Prefixes of operator names by type, without `aten::` and `mkldnn_`."""
 
 REST = "elementwise operations and others"
 
 
 def kind_of(operator: str) -> str:
-    """Return the kind of an operator."""
+    """Return the type of an operator."""
     name = operator.rpartition("::")[2].removeprefix("mkldnn_")
     return next((kind for kind, begins in KINDS.items() if name.startswith(begins)), REST)
 
 
 def count(run: Callable[[], object]) -> float:
-    """Count the GFLOP of matrix products, in-place ones too, which PyTorch's counter omits."""
+    """Count the GFLOP of matrix products in a run, in-place ones included."""
     aten = torch.ops.aten
     in_place = {
         aten.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1],
@@ -67,7 +66,7 @@ def count(run: Callable[[], object]) -> float:
 
 
 def tell(name: str, run: Callable[[], object]) -> None:
-    """Profile a few runs after two warm-up runs, and print the times."""
+    """Profile a few runs after two warm-up runs, and print the time by type of operation."""
     gflop = count(run)
     run()
     start = time.perf_counter()
@@ -90,7 +89,7 @@ def tell(name: str, run: Callable[[], object]) -> None:
 
 
 def prepared(network: Network, models: Path) -> Path:
-    """Write a network if its exists, and return the folder."""
+    """Write a network if its folder does not exist yet, and return the folder."""
     folder = models / network.name
     write(network, folder)
     return folder
@@ -116,7 +115,7 @@ def main() -> None:
     """Print the machine and both profiles."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--models", type=Path, default=MODELS, help="folder for random weights"
+        "--models", type=Path, default=MODELS, help="folder for networks with random weights"
     )
     models = parser.parse_args().models
     hush()

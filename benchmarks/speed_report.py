@@ -2,7 +2,7 @@
 
     python -m benchmarks.speed_report
 
-Each table is between two markers in the document; one without results states that.
+Each table replaces the text between two markers in the document. A table without results says so.
 """
 
 import json
@@ -34,19 +34,19 @@ Result = dict[str, Any]
 
 
 def results() -> dict[str, Result]:
-    """Read the results of `benchmarks/peers/run.py`, by case."""
+    """Read the saved results of `benchmarks/peers/run.py`, by case."""
     files = sorted((RESULTS / "peers").glob("*.json"))
     return {path.stem: json.loads(path.read_text()) for path in files}
 
 
 def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
-    """Format a table in Markdown table."""
+    """Format a Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) if rows else NONE
 
 
 def agreement(pair: Result) -> str:
-    """Describe the agreement of the outputs of a pair."""
+    """Format the agreement of the outputs of a pair."""
     found = pair["agreement"]
     if "same_side" in found:
         return (
@@ -77,13 +77,13 @@ def peers_table(found: dict[str, Result]) -> str:
 
 
 def quickest(found: Result, kind: str) -> float:
-    """Return the minimum over pairs of the median time of a case, in seconds."""
+    """Return the smallest median time of unimask over the pairs of a case, in seconds."""
     pairs = [pair for pair in found["pairs"] if pair["kind"] == kind and "ours" in pair]
     return min((pair["ours"]["median_s"] for pair in pairs), default=float("nan"))
 
 
 def floors_table(found: dict[str, Result]) -> str:
-    """Format the comparison with the limits of the machine."""
+    """Format the comparison with the lower bound that the machine sets."""
     rows = []
     for case in (case.name for case in MAIN if case.name in found):
         for kind in (FLOAT, HALF):
@@ -157,13 +157,13 @@ def half_table(_: dict[str, Result]) -> str:
 
 
 def quote(script: str) -> str:
-    """Quote a script's output."""
+    """Quote the saved output of a script."""
     path = RESULTS / f"{script}.txt"
     return f"```\n{path.read_text().strip()}\n```" if path.is_file() else NONE
 
 
 def machines(found: dict[str, Result]) -> str:
-    """Describe the machines of the measurements."""
+    """List the machines of the measurements."""
     told = {}
     for result in found.values():
         machine = result["machine"]
@@ -190,7 +190,7 @@ TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
 
 
 def series(found: dict[str, Result], name: str, kind: str) -> dict[str, list[tuple[int, float]]]:
-    """Return each the points of a growth curve for each system."""
+    """Return the points of a growth curve for each system."""
     lines: dict[str, list[tuple[int, float]]] = {}
     for value in GROWTH[name]:
         result = found.get(f"{name}-{value}")
@@ -234,7 +234,7 @@ def draw_growth(found: dict[str, Result]) -> None:
 
 
 def draw_peers(found: dict[str, Result]) -> None:
-    """Plot the time of every system in the main cases, relative to that to eager transformers."""
+    """Plot the time of every system in the main cases, relative to eager transformers."""
     cases = [case.name for case in MAIN if case.name in found]
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained", sharey=True)
     for axis, kind in zip(axes, (FLOAT, HALF), strict=True):
@@ -254,9 +254,9 @@ def draw_peers(found: dict[str, Result]) -> None:
 
 
 def relative(result: Result, kind: str) -> dict[str, float]:
-    """Return the time relative to each system relative to transformers in float32.
+    """Compute the time of each system relative to transformers in float32.
 
-    Peers are compared against their these to our time in the same run.
+    Each peer was measured against unimask; these ratios put all systems on one scale.
     """
     pairs = [pair for pair in result["pairs"] if "ratio" in pair]
     base = next((p for p in pairs if (p["peer"], p["kind"]) == ("transformers", FLOAT)), None)
@@ -268,7 +268,7 @@ def relative(result: Result, kind: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Replace every table of the document, and plot."""
+    """Replace every table of the document, and draw the plots."""
     found = results()
     text = DOCUMENT.read_text()
     for name, write in TABLES.items():

@@ -9,7 +9,7 @@ process is 2; any number of processes that divides 8 gives the papers' 16 images
 
 Differences from the released configurations: the scale is drawn log-uniformly from its range,
 relative to the test size; for Cityscapes, square crops replace crops of 512 x 1024 pixels with
-about the same area; padding and unlabelled pixels are ignored (docs/numerics.md).
+about the same area; padding and unlabelled pixels have no loss (docs/numerics.md).
 """
 
 import os
@@ -28,8 +28,8 @@ class Recipe:
     """Training recipe of a published model.
 
     Attributes:
-        model: Published configuration: architecture, test size and post-processing.
-        expected: Published scores in percent.
+        model: Name of the published configuration: architecture, test size and post-processing.
+        expected: Published scores, in percent.
         settings: Training settings.
     """
 
@@ -39,7 +39,7 @@ class Recipe:
 
 
 def build_settings(steps: int, schedule: str, augmentation: Augmentation) -> TrainingSettings:
-    """Return the settings that all recipes share; the backbone learns at a tenth of the rate."""
+    """Build settings with the shared values: 16 images, AdamW at 1e-4, a tenth for the backbone."""
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     return TrainingSettings(
         steps=steps,
@@ -89,7 +89,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def main(name: str, data: Path, backbone: Path, out: Path) -> None:
-    """Train, or resume interrupted run."""
+    """Train, or resume an interrupted run."""
     recipe = recipes()[name]
     train(
         data,

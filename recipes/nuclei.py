@@ -45,8 +45,8 @@ STAGE_1 = TrainingSettings(
     criterion=CriterionConfig(num_points=2048, no_object_weight=0.4),
 )
 """From scratch: `unimask-nano`, 4.6 million parameters. Most queries are selected from the image,
-so a smaller less frequent than in the paper is matched with "no object". Its weight is 0.4 instead
-of 0.1, which are calibrated."""
+so a smaller share of them than in the paper is matched with "no object". Its weight is 0.4 instead
+of 0.1, which also calibrates the scores."""
 
 STAGE_2 = replace(
     STAGE_1,
@@ -68,9 +68,8 @@ OBJECT_THRESHOLD = 0.5
 """Minimum panoptic score of a query; the usual 0.8 suits a "no object" weight of 0.1."""
 
 MIN_VISIBLE = 0.7
-"""Minimum visible share of a nucleus. Labelled nuclei do not overlap, in the ground truth: one that that is hidden by more
-than 30 % is a duplicate.
-"""
+"""Minimum visible share of a nucleus. Labelled nuclei do not overlap, so one that is hidden by more
+than 30 % is a duplicate."""
 
 
 def publish(weights: Path, target: Path) -> None:
@@ -93,7 +92,7 @@ def finished(folder: Path, settings: TrainingSettings) -> bool:
 
 
 def main(data: Path, out: Path) -> None:
-    """Run the unfinished legs, each from the previous leg's weights, then publish the model."""
+    """Run the unfinished stages, each from the previous one's weights, then publish the model."""
     model = "unimask-nano"
     for number, settings in enumerate(STAGES, 1):
         folder = out / f"stage{number}"

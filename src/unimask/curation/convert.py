@@ -120,6 +120,20 @@ def convert(
     return conversion
 
 
+def check_apart(data: str | Path | None, out: Path) -> None:
+    """Raise if one of two folders is inside the other.
+
+    Raises:
+        OutputError: They overlap, so that a later reader would take results for data.
+    """
+    if data is None or not Path(data).is_dir():
+        return
+    source, target = Path(data).resolve(), out.resolve()
+    if source in target.parents or target in source.parents:
+        relation = "inside" if source in target.parents else "around"
+        raise OutputError(f"{out} is {relation} the dataset {data}: choose a folder outside it")
+
+
 def require_things(dataset: Dataset) -> Dataset:
     """Return the dataset after checking that it has thing classes.
 

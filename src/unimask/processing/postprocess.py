@@ -183,7 +183,9 @@ def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tu
 
 def panoptic_segments(segments: list[PanopticSegment], labels: LabelSet) -> tuple[Segment, ...]:
     """Build the panoptic segments with their classes."""
-    return tuple(Segment.from_rle(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in segments)
+    return tuple(
+        Segment.from_rle(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in segments
+    )
 
 
 def instance_segments(objects: list[Instance], labels: LabelSet) -> tuple[Segment, ...]:

@@ -36,7 +36,7 @@ def test_convert_says_what_it_wrote(command, one_line, tmp_path):
     code, _, err = command("convert", data, tmp_path / "out", "--to", "coco-panoptic")
     one_line(code, err, "not empty")
     code, _, err = command("convert", data, tmp_path / "new", "--to", "voc")
-    one_line(code, err, "give one of")
+    one_line(code, err, "choose one of")
 
 
 def test_the_format_of_label_maps_can_be_said(command, one_line, tmp_path):

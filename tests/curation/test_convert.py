@@ -127,13 +127,13 @@ def test_nothing_is_written_over_and_nothing_is_left_half(tmp_path):
     with pytest.raises(Exception, match="0 bytes"):
         convert(data, tmp_path / "out", to="semantic")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["discs"]
-    with pytest.raises(SettingsError, match="give one of coco-panoptic"):
+    with pytest.raises(SettingsError, match="choose one of coco-panoptic"):
         convert(data, tmp_path / "out", to="voc")
 
 
 def test_formats_without_a_place_for_the_classes_say_so(tmp_path):
     stuff = LabelSet(("road", "sky"), (False, False))
-    with pytest.raises(DataError, match="all are stuff"):
+    with pytest.raises(DataError, match="all classes are stuff"):
         CocoWriter(tmp_path, stuff)
     with pytest.raises(DataError, match="choose --to coco"):
         InstanceIdWriter(tmp_path, stuff)
@@ -294,7 +294,7 @@ def test_a_folder_inside_or_around_the_dataset_is_refused(tmp_path):
     data = write_discs(tmp_path / "around" / "data", {"train": 1, "val": 1})
     (tmp_path / "link").symlink_to(data)
     for out in (data / "inner", data / "a" / "b", tmp_path / "link" / "inner"):
-        with pytest.raises(OutputError, match=r"is inside the dataset .*: give a folder outside"):
+        with pytest.raises(OutputError, match=r"is inside the dataset .*: choose a folder outside"):
             convert(data, out, to="coco")
     with pytest.raises(OutputError, match="is around the dataset"):
         convert(data, tmp_path / "around", to="coco")

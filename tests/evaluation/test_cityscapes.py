@@ -100,8 +100,8 @@ def test_either_ap_on_request(streets, discs, tmp_path):
     assert asked["metrics"]["AP"] == 0 and "AP75" not in asked["metrics"]
     for settings, reason in (
         ({"ap": "voc"}, "choose one of coco, cityscapes"),
-        ({"boundaries": True}, "no --boundaries: leave it out, or give --ap coco"),
-        ({"max_detections": 300}, "no --max-detections"),
+        ({"boundaries": True}, "does not support --boundaries: omit it, or use --ap coco"),
+        ({"max_detections": 300}, "does not support --max-detections"),
     ):
         with pytest.raises(SettingsError, match=reason):
             evaluate(streets, results=found, **settings)

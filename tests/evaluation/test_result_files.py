@@ -132,11 +132,11 @@ def test_maps_of_object_numbers(discs, tmp_path):
 
 
 WRONG = {
-    "no mask": ({"segmentation": [[1, 2, 3, 4, 5, 6]]}, "no run length"),
+    "no mask": ({"segmentation": [[1, 2, 3, 4, 5, 6]]}, "not a run-length encoding"),
     "other size": ({"segmentation": {"size": [2, 3], "counts": [6]}}, "2 x 3"),
     "torn": ({"segmentation": {"size": [96, 128], "counts": "zzz"}}, "entry 0"),
-    "score": ({"score": float("nan")}, "holds NaN, which is no number"),
-    "infinite score": ({"score": float("inf")}, "holds Infinity, which is no number"),
+    "score": ({"score": float("nan")}, "holds NaN, which is not a JSON number"),
+    "infinite score": ({"score": float("inf")}, "holds Infinity, which is not a JSON number"),
     "huge score": ({"score": 10**400}, "entry 0: score is a number of"),
     "text for a score": ({"score": "high"}, "entry 0: score is 'high'"),
     "infinite size": ({"segmentation": {"size": [1e300 * 1e10, 3], "counts": [6]}}, "Infinity"),
@@ -148,7 +148,7 @@ WRONG = {
     "huge counts": ({"segmentation": {"size": [96, 128], "counts": [2**64, 12288]}}, "entry 0"),
     "a list of categories": ({"category_id": [3]}, "entry 0: category_id"),
     "no image": ({"image_id": None}, "entry 0: image_id"),
-    "nothing for a mask": ({"segmentation": None}, "no run length"),
+    "nothing for a mask": ({"segmentation": None}, "not a run-length encoding"),
     "category": ({"category_id": 5}, "category 5"),
     "nobody": ({"image_id": 1234}, "no result for any"),
 }
@@ -193,8 +193,8 @@ def test_maps_that_do_not_fit(cells, discs, tmp_path):
     target = tmp_path / f"{stem}.png"
     for values, told in (
         (np.zeros((4, 5), np.uint8), "4 x 5"),
-        (np.full((96, 128), 9, np.uint8), "class 9"),
-        (np.zeros((96, 128, 3), np.uint8), "one number per pixel"),
+        (np.full((96, 128), 9, np.uint8), "label id 9"),
+        (np.zeros((96, 128, 3), np.uint8), "one integer per pixel"),
     ):
         Image.fromarray(values).save(target)
         with pytest.raises(DataError, match=told):
@@ -202,7 +202,7 @@ def test_maps_that_do_not_fit(cells, discs, tmp_path):
     target.write_bytes(b"no image")
     with pytest.raises(DataError, match="cannot be read"):
         evaluate(cells, results=tmp_path, split=None)
-    with pytest.raises(DataError, match="tells the classes"):
+    with pytest.raises(DataError, match="which holds the classes"):
         evaluate(cells, results=tmp_path, task="panoptic", split=None)
 
 
@@ -255,7 +255,7 @@ def test_saved_results_are_matched_by_the_names_of_classes_and_other_files_are_n
             segment["label_id"] = 1
         path.write_text(json.dumps(content))
     assert evaluate(cells, results=out, split=None)["metrics"]["AP"] == pytest.approx(100)
-    with pytest.raises(SettingsError, match="names its classes"):
+    with pytest.raises(SettingsError, match="identifies classes by name"):
         evaluate(cells, results=out, split=None, categories="data")
 
 

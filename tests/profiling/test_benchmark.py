@@ -90,7 +90,7 @@ def test_what_cannot_be_measured_is_refused(model):
         benchmark(model, runs=4)
     with pytest.raises(SettingsError, match="batch_size"):
         benchmark(model, batch_size=0)
-    with pytest.raises(SettingsError, match="size 0x5"):
+    with pytest.raises(SettingsError, match="size is 0x5"):
         benchmark(model, size=(0, 5))
     with pytest.raises(TaskError, match="colour"):
         benchmark(model, task="colour")

@@ -95,7 +95,7 @@ def test_where_truth_overlaps_the_smaller_object_has_the_pixel():
     found = result_of("panoptic", (OUTER & ~INNER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7))
     panoptic.add(found, NESTED)
     assert panoptic.metrics()["PQ"] == 100
-    assert "1 images have objects that overlap" in panoptic.notes()[0]
+    assert "1 images have overlapping objects" in panoptic.notes()[0]
     semantic = build_scorer("semantic", LABELS)
     semantic.add(result_of("semantic", (OUTER, 0, None), (LONE, 1, None)), NESTED)
     assert semantic.metrics()["mIoU"] == 100

@@ -77,8 +77,9 @@ def test_names_of_a_known_set_bring_its_colours():
 
 def test_files_are_read_only_when_asked_for():
     code = (
-        "import sys; from unimask.label_sets.known import read_classes, recognise; "
-        "recognise(['cell']); print(read_classes.cache_info().currsize, 'torch' in sys.modules)"
+        "import sys; from unimask.label_sets.known import read_classes, find_label_set; "
+        "find_label_set(['cell']); "
+        "print(read_classes.cache_info().currsize, 'torch' in sys.modules)"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert printed.stdout.split() == ["0", "False"], printed.stderr

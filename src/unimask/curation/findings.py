@@ -54,7 +54,7 @@ def find_problems(
     ]
     results += (
         find_equal_images(surveys)
-        + find_shared_groups(surveys)
+        + find_groups_across_splits(surveys)
         + find_class_differences(surveys)
         + find_rare_classes(surveys)
     )
@@ -147,7 +147,7 @@ def find_equal_images(surveys: Sequence[Survey]) -> list[Finding]:
     return results
 
 
-def find_shared_groups(surveys: Sequence[Survey]) -> list[Finding]:
+def find_groups_across_splits(surveys: Sequence[Survey]) -> list[Finding]:
     """Find groups of images (frames, slices, tiles) that published splits have on both sides."""
     train, results = training_survey(surveys), []
     for survey in surveys:

@@ -4,11 +4,18 @@ BANNED_NAMES = frozenset(
     """
     About
     about_of
+    absent_in_words
     ALIKE
+    Answers
+    are_results
     are_sure
+    are_with_background
+    area_of
     as_found
     BEGINNING
     BETWEEN
+    beyond
+    boxes_meet
     by_colours
     by_count
     by_form
@@ -19,142 +26,255 @@ BANNED_NAMES = frozenset(
     by_size
     by_values
     called_by_row
+    categories_of
     chosen_names
+    classes_in_common
     classes_of
+    CLEAR
     codes_of
+    colours_of
+    Combined
+    commonest
+    COPIED
+    Course
+    curves_of
+    DARK
+    DEAR
+    decided
     Described
+    DIGITS
+    Directory
     Doubt
     Draft
+    drawn_name
+    EACH
     ended_set
+    ENDINGS
     ENDS
     ends_of
     EVERY
+    EVERYBODY
+    excused
+    Exhibit
+    exhibits
+    FAINT
     fewest_numbers
     fewest_of_backbone
     fields_of
     files_of
     first_best
     folders_of
+    font_of
+    forget_peak
     Found
     found_in
+    found_objects
     from_behind
+    FromFiles
     Glimpse
     glimpse
     glimpses
+    GROUND
     grouped
     groups_of
+    headlines
     hex_of
     holding
+    HUES
+    image_ids_of
+    ImageNames
     in_card
     in_file
     in_heads
+    in_known_colours
     in_lists
     is_passed_over
+    is_saved
     is_there
     joined_sets
+    json_of
     JUNK
     kept_categories
     kept_of
     key_of
     kind_at
+    labels_of
     layers_of
+    learned_from
+    learns
+    LEAST_AREA
+    least_area
     least_best
+    LEAST_IOU
+    LEAST_RUNS
+    least_score
     LEAST_SHARE
     leave_out
     LEFT_BEHIND
+    LIGHTNESSES
+    LIKENESS
+    limited
+    listed_results
     located
     look_further
     look_in
     MAY_BE_ZERO
+    mean_the_same
     MEANT
+    memory_of
     MEND
+    mend
+    MENDS
+    mine
     misfit
+    MOST
+    MOST_CHARACTERS
+    MOST_CHIPS
+    MOST_CONFUSED
     MOST_DIGITS
     MOST_LAYERS
     most_numbers
     MOST_PIXELS
     MOST_REPEATS
     MOST_VALUES
+    MOST_VOID
+    named_alike
     named_by
     names_in
     names_many
     names_of
     no_limit_of_pil
+    nobody
     NOBODYS
     notes_on
     NOTHING
+    number_at_end
+    number_of
     numbers_asked_for
     numbers_called
     of_binary
+    of_boxes
     of_classes
     of_edge
+    of_masks
     of_pixels
     of_rows
+    opacity_of
     Opens
     over_windows
+    OWN_HUES
     owner_of
+    page_of
     pairs_of
     panoptic_is_likely
+    Part
     part_by_rule
     parted
+    partner_notes
+    partners_of
     parts_of
+    pasted
     path_of
+    picture
     places_of
     plain_text
+    pool_of
+    predictor_for
+    prepared
     publication_of_names
     publication_of_size
     publication_of_task
+    rates_of
     read_as_written
     reading_named
     refuse_others
     Refused
+    rim_of
+    rims
     role_of
+    rule_of
+    run_often
     runs_of
+    SAME
     schema_of
+    scorer_for
     seen
+    segment_of
     sets_of
     sha256_of
     share_of
+    shared_with
     sides_of
     some_of
+    sound
     SPARE
     splits_of
     Spots
     squeezed
     stack_of
+    staged
     start_of
+    stated
     stranger
+    strangers
     STRAYS
     strips_of
     suffix_of
     suited
+    SURE
+    sure
+    surest
+    task_of
     telling
     their_decoders
     thinged
+    THINGS_OF
     told_apart
+    told_by_linux
     told_dilations
+    TOUCHED
     Touched
     touched
     TRIED
+    true_label
+    true_objects
+    truths
+    twins
+    uncounted
     UndrawnWeights
     unglued
+    unlearned
+    unlike
+    UNNAMED
     unquoted
     Unread
+    untaught
     untinted
     usual_step
     values_of
+    void_of
+    wait_for
     Wanted
     wanted_tensors
     warn_of_exif
     warn_of_range
+    Watch
     what_to_give
+    whole_folder
     why_nothing
+    widest
     WIDEST_WINDOW
     window_pairs
+    wins
     Wish
+    wish
+    with_results
     with_small_keys
+    with_things
     within_one
     without_void
     words_in
+    worth
+    Written
     """.split()  # noqa: SIM905
 )

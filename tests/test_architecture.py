@@ -215,55 +215,6 @@ def test_arguments_are_described_by_whole_phrases(path):
             assert not unknown, f"{node.name} has no arguments {sorted(unknown)}"
 
 
-# Names that do not say what a thing is, or that paraphrase a standard term: alphabetical, exact.
-BANNED_NAMES = frozenset(
-    re.findall(
-        r"\w+",
-        """
-    About absent_in_words Answers are_results are_with_background area_of asked beyond
-    boxes_meet categories_of classes_in_common CLEAR colours_of Combined commonest COPIED
-    Course curves_of DARK DEAR decided DIGITS Directory drawn_name EACH ENDINGS EVERYBODY
-    excused Exhibit exhibits FAINT font_of forget_peak Found found_objects FromFiles GROUND
-    headlines HUES image_ids_of ImageNames in_known_colours is_saved json_of labels_of
-    learned_from learns LEAST_AREA least_area LEAST_IOU LEAST_RUNS least_score LIGHTNESSES
-    LIKENESS limited listed_results mean_the_same memory_of mend MENDS mine MOST
-    MOST_CHARACTERS MOST_CHIPS MOST_CONFUSED MOST_VOID named_alike nobody NOBODYS
-    number_at_end number_of of_boxes of_classes of_masks opacity_of over_windows OWN_HUES
-    page_of Part partner_notes partners_of pasted picture pool_of predictor_for prepared
-    rates_of rim_of rims rule_of run_often SAME scorer_for segment_of shared_with sound staged
-    stated strangers SURE sure surest task_of THINGS_OF told_by_linux TOUCHED true_label
-    true_objects truths twins uncounted unlearned unlike UNNAMED untaught void_of wait_for
-    Watch whole_folder widest wins Wish wish with_results with_things worth Written
-    """,
-    )
-)
-
-
-def defined_names(path: Path) -> set[str]:
-    """Return the names of a module's functions, classes, arguments, attributes and constants."""
-    tree = ast.parse(path.read_text())
-    names = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            names.add(node.name)
-        elif isinstance(node, ast.arg):
-            names.add(node.arg)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            names.add(node.attr)
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            names.add(node.target.id)
-    for node in tree.body:
-        for target in node.targets if isinstance(node, ast.Assign) else ():
-            names |= {name.id for name in ast.walk(target) if isinstance(name, ast.Name)}
-    return names
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_names_are_standard_terms(path):
-    banned = BANNED_NAMES & defined_names(path)
-    assert not banned, f"{name_of(path)}: rename {sorted(banned)}"
-
-
 with_examples = [path for path in MODULES if ">>> " in path.read_text()]
 
 

@@ -92,7 +92,7 @@ class MapDataset:
     def label_files(self, index: int) -> Sequence[Path]:
         """Return the files on disk that label one image alone."""
         file = self.maps[index]
-        parts = [part for _, part in file.parts] if isinstance(file, MaskSet) else [file]
+        parts = [part for _, part in file.masks] if isinstance(file, MaskSet) else [file]
         return [part for part in parts if isinstance(part, Path)]
 
     def open_image(self, index: int) -> Stream:

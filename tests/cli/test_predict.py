@@ -70,7 +70,7 @@ def test_a_image_is_never_overwritten(command, one_line, image, tiny_model, tmp_
     truth = tmp_path / "cells_ids.png"
     truth.write_bytes(image.read_bytes())
     code, _, err = command("predict", image, truth, "-m", tiny_model, "-o", tmp_path)
-    one_line(code, err, "cells.png, cells_ids.png", "give a new or empty folder")
+    one_line(code, err, "cells.png, cells_ids.png", "choose a new or empty folder")
     assert truth.read_bytes() == image.read_bytes()
 
 

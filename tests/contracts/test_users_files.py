@@ -63,7 +63,7 @@ def test_annotations_beside_the_images_are_never_replaced(
     no_work()
     (images / "a.json").write_text(LABELME)
     code, _, err = command("predict", images, "-m", tiny_model, "-o", images)
-    one_line(code, err, "a.json", "unimask did not write", "give a new or empty folder")
+    one_line(code, err, "a.json", "unimask did not write", "choose a new or empty folder")
     assert (images / "a.json").read_text() == LABELME
     assert files_below(images) == {"a.json", "a.png", "b.png", "left/a.png", "left/deep/c.png"}
 

@@ -80,10 +80,10 @@ def test_a_split_is_known_by_its_usual_names_or_by_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("name", "advice"),
     [
-        ("export.zip", "unpack the archive and give its folder"),
-        ("data.tar.gz", "unpack the archive and give its folder"),
-        ("data.yaml", "give the folder that holds the dataset, such as {folder}"),
-        ("annotations.json", "give the folder that holds the dataset, such as {folder}"),
+        ("export.zip", "unpack the archive and pass its folder"),
+        ("data.tar.gz", "unpack the archive and pass its folder"),
+        ("data.yaml", "pass the folder that holds the dataset, such as {folder}"),
+        ("annotations.json", "pass the folder that holds the dataset, such as {folder}"),
     ],
 )
 def test_a_file_in_place_of_a_folder_is_refused_with_what_to_give(tmp_path, name, advice):

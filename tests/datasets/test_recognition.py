@@ -154,7 +154,7 @@ def test_formats_are_known_in_any_spelling(spelled, format):
 
 def test_a_format_that_is_not_known_or_not_there_is_an_error(tmp_path):
     outlines.write_plain_yolo(tmp_path)
-    with pytest.raises(SettingsError, match=r"--format 'kitti' is not known: give one of ADE20K, "):
+    with pytest.raises(SettingsError, match=r"--format 'kitti' is not known: pass one of ADE20K, "):
         open_dataset(tmp_path, format="kitti")
     with pytest.raises(
         DataError, match="is not in the format COCO instances: it may be YOLO segmentation"

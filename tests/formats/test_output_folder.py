@@ -55,7 +55,7 @@ def test_system_files_count_as_an_empty_folder(tmp_path, junk):
 
 def test_folders_with_foreign_files_are_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(OutputError, match=r"did not write \(mine.txt\): give a new or empty"):
+    with pytest.raises(OutputError, match=r"did not write \(mine.txt\): choose a new or empty"):
         OutputFolder(tmp_path)
     assert os.listdir(tmp_path) == ["mine.txt"]
 

@@ -157,7 +157,7 @@ def test_what_cannot_be_fetched_is_one_line(hub, tmp_path):
 
 
 def test_two_revisions_are_refused():
-    with pytest.raises(SettingsError, match=r"owner/model@v1 and revision 'v2': give one"):
+    with pytest.raises(SettingsError, match=r"owner/model@v1 and revision 'v2': pass one"):
         unimask.load("owner/model@v1", revision="v2")
     access = HubAccess(revision="v1")
     assert split_revision("owner/model@v1", access) == ("owner/model", "v1")

@@ -133,7 +133,7 @@ def test_a_stream_takes_the_frames_of_an_iterator_one_by_one(predictor):
 
 
 def test_a_stream_checks_its_arguments_before_the_first_image(predictor):
-    with pytest.raises(SettingsError, match="on_error is 'skip': give 'raise' or 'yield'"):
+    with pytest.raises(SettingsError, match="on_error is 'skip': pass 'raise' or 'yield'"):
         predictor.stream([], on_error="skip")
     with pytest.raises(SettingsError, match="batch_size is 0"):
         predictor.stream([], batch_size=0)

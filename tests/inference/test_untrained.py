@@ -66,13 +66,13 @@ def test_a_saved_network_keeps_its_channels(five, tmp_path):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"channels": 0}, "channels is 0: give 1 or more"),
+        ({"channels": 0}, "channels is 0: pass 1 or more"),
         (
             {"backbone": "resnet5"},
-            "backbone 'resnet5': give timm:NAME, .* one of resnet18, resnet34",
+            "backbone 'resnet5': pass timm:NAME, .* one of resnet18, resnet34",
         ),
-        ({"pixel_decoder": "bifpn"}, "pixel decoder 'bifpn': give one of deformable, fpn"),
-        ({"backbone": "timm:"}, "backbone 'timm:': give timm:NAME"),
+        ({"pixel_decoder": "bifpn"}, "pixel decoder 'bifpn': pass one of deformable, fpn"),
+        ({"backbone": "timm:"}, "backbone 'timm:': pass timm:NAME"),
     ],
 )
 def test_what_cannot_be_built_is_refused(options, told):

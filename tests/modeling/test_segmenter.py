@@ -13,8 +13,8 @@ IMAGES = torch.zeros(1, 3, 32, 32)
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (IMAGES.numpy(), "is a ndarray: give a tensor"),
-        (IMAGES[0], r"has shape \(3, 32, 32\): give \(b, c, h, w\)"),
+        (IMAGES.numpy(), "is a ndarray: pass a tensor"),
+        (IMAGES[0], r"has shape \(3, 32, 32\): pass \(b, c, h, w\)"),
         (IMAGES[:, :, :0], r"has shape \(1, 3, 0, 32\)"),
         (IMAGES.byte(), r"has dtype torch.uint8, the network torch.float32"),
         (IMAGES.half(), r"has dtype torch.float16, the network torch.float32"),

@@ -247,5 +247,5 @@ def test_invalid_arguments_are_named():
         postprocess(class_logits[None], masks[None], **arguments(SIZES[0], "panoptic"))
     with pytest.raises(SettingsError, match="NaN"):
         postprocess(class_logits, masks / 0, **arguments(SIZES[0], "panoptic"))
-    with pytest.raises(SettingsError, match="give some"):
+    with pytest.raises(SettingsError, match="pass some"):
         postprocess(class_logits[:0], masks[:0], **arguments(SIZES[0], "semantic"))

@@ -101,7 +101,7 @@ def parse_names(text: str | None) -> tuple[str, ...] | None:
         return None
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):
-        raise SettingsError(f"--names {text!r}: give names, such as nucleus,background")
+        raise SettingsError(f"--names {text!r}: pass names, such as nucleus,background")
     return parts
 
 
@@ -118,7 +118,7 @@ def parse_window(text: str | None) -> "Window":
     except ValueError:
         low = high = math.nan
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise SettingsError(f"--window {text!r}: give LOW,HIGH such as 0,4095, or auto")
+        raise SettingsError(f"--window {text!r}: pass LOW,HIGH such as 0,4095, or auto")
     if high <= low:
         raise SettingsError(f"--window {text}: LOW must be below HIGH")
     return low, high

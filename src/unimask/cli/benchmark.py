@@ -91,7 +91,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
         return None
     match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
     if match is None:
-        raise SettingsError(f"--size {text!r}: give HEIGHTxWIDTH such as 800x1088")
+        raise SettingsError(f"--size {text!r}: pass HEIGHTxWIDTH such as 800x1088")
     return int(match[1]), int(match[2])
 
 

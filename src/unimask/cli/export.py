@@ -40,7 +40,7 @@ def export(
     from unimask.formats.output_folder import open_output_folder
 
     if all((out / name).exists() for name in FILES):
-        raise SettingsError(f"{out} already holds a model: give another folder")
+        raise SettingsError(f"{out} already holds a model: choose another folder")
     open_output_folder(out).check(FILES)
     from unimask.inference.load import read_source
 

@@ -129,7 +129,7 @@ def parse_format(text: str) -> str:
     for name, others in FORMAT_ALIASES.items():
         by_spelling.update(dict.fromkeys(others.split(), name))
     if (name_found := by_spelling.get(normalise_name(text))) is None:
-        raise SettingsError(f"--format {text!r} is not known: give one of {', '.join(names)}")
+        raise SettingsError(f"--format {text!r} is not known: pass one of {', '.join(names)}")
     return name_found
 
 
@@ -247,7 +247,7 @@ def format_failures(failures: Sequence[tuple[str, Exception]]) -> str:
 def path_advice(path: Path) -> str:
     """Return what to give instead of a path that is not a folder, as the end of a sentence."""
     if path.suffix.lower() in ARCHIVES:
-        return "unpack the archive and give its folder"
+        return "unpack the archive and pass its folder"
     if path.is_file():
-        return f"give the folder that holds the dataset, such as {path.parent}"
-    return "give the folder that holds the dataset, or the name of one on the Hub (owner/name)"
+        return f"pass the folder that holds the dataset, such as {path.parent}"
+    return "pass the folder that holds the dataset, or the name of one on the Hub (owner/name)"

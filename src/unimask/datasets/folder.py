@@ -362,7 +362,7 @@ def open_train_and_val(
         raise DataError(folder.missing_split_message(split))
     if train is val:
         raise SettingsError(
-            f"{path}: training and validation are both {val_split or split or 'all images'}: give "
+            f"{path}: training and validation are both {val_split or split or 'all images'}: pass "
             "two different splits by --split and --val-split"
         )
     check_classes(train, val)

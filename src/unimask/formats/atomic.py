@@ -75,7 +75,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         inner = [(entry, path / entry.name) for entry in temporary.iterdir()]
         for _, target in inner:
             if os.path.lexists(target):
-                raise OutputError(f"{target} is in the way: give a new folder")
+                raise OutputError(f"{target} is in the way: choose a new folder")
         for entry, target in inner:
             os.replace(entry, target)
 

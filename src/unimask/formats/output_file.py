@@ -50,11 +50,11 @@ def check_replaceable(path: Path, *, overwrite: bool = False) -> None:
         OutputError: The path is a folder, or such a file exists and `overwrite` is False.
     """
     if path.is_dir():
-        raise OutputError(f"{path} is a folder: give the path of a file")
+        raise OutputError(f"{path} is a folder: pass the path of a file")
     if overwrite or not (path.exists() or path.is_symlink()) or is_written_by_unimask(path):
         return
     raise OutputError(
-        f"{path} was not written by unimask and is not replaced: give another file, or --overwrite"
+        f"{path} was not written by unimask and is not replaced: pass another file, or --overwrite"
     )
 
 

@@ -81,7 +81,7 @@ class OutputFolder:
         if obstacles:
             more = f" (and {len(obstacles) - 1} more)" if len(obstacles) > 1 else ""
             raise OutputError(
-                f"{next(iter(obstacles.values()))}{more}: give another folder, or move it away"
+                f"{next(iter(obstacles.values()))}{more}: choose another folder, or move it away"
             )
 
     @contextmanager
@@ -151,7 +151,7 @@ class OutputFolder:
             raise write_error(self.path, error) from error
         if pairs is None:
             raise OutputError(
-                f"{path} is damaged, or was not written by unimask: give another folder"
+                f"{path} is damaged, or was not written by unimask: choose another folder"
             )
         for name, digest in pairs:
             self.recorded_hashes.setdefault(name, set()).add(digest)
@@ -179,7 +179,7 @@ class OutputFolder:
                 ", ..." if len(foreign) > MAX_LISTED_FILES else ""
             )
             raise OutputError(
-                f"{self.path} holds files that unimask did not write ({examples}): give a new or "
+                f"{self.path} holds files that unimask did not write ({examples}): choose a new or "
                 "empty folder"
             )
 

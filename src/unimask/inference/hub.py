@@ -41,7 +41,7 @@ def split_revision(name: str, access: HubAccess) -> tuple[str, str | None]:
     """
     repository, _, revision = name.partition("@")
     if revision and access.revision is not None and revision != access.revision:
-        raise SettingsError(f"{name} and revision {access.revision!r}: give one revision")
+        raise SettingsError(f"{name} and revision {access.revision!r}: pass one revision")
     return repository, revision or access.revision
 
 

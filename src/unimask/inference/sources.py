@@ -32,7 +32,7 @@ def list_sources(source: str | Path, *, recursive: bool = True) -> list[Path]:
         folders = sorted({str(path.parent) for path in maps})
         more = f" and {len(folders) - SHOWN} more folders" if len(folders) > SHOWN else ""
         warnings.warn(
-            f"{len(maps)} label maps in {', '.join(folders[:SHOWN])}{more} are not segmented: give "
+            f"{len(maps)} label maps in {', '.join(folders[:SHOWN])}{more} are not segmented: pass "
             "that folder itself if they are images",
             ImageWarning,
             stacklevel=3,

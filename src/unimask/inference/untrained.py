@@ -72,7 +72,7 @@ def build(
         things = tuple(is_thing) if is_thing is not None else (True,) * len(labels)
         label_set = add_known_colours(LabelSet(tuple(labels), things))
     elif is_thing is not None:
-        raise SettingsError("is_thing goes with labels: give both, or neither")
+        raise SettingsError("is_thing goes with labels: pass both, or neither")
     description = describe_untrained(
         name, label_set, backbone=backbone, pixel_decoder=pixel_decoder, channels=channels
     )
@@ -120,7 +120,7 @@ def describe_untrained(
     elif name not in PRESETS:
         raise SettingsError(f"unknown preset {name!r}: {describe_known_names(name)}")
     elif labels is None:
-        raise SettingsError(f"{name} has no classes of its own: give labels, the classes' names")
+        raise SettingsError(f"{name} has no classes of its own: pass labels, the classes' names")
     else:
         config = preset(name, len(labels))
         tasks, preprocessing = family_tasks(config), PreprocessingConfig()
@@ -161,7 +161,7 @@ def changed(
     if channels is None:
         return config
     if channels < 1:
-        raise SettingsError(f"channels is {channels}: give 1 or more")
+        raise SettingsError(f"channels is {channels}: pass 1 or more")
     return replace(config, backbone=replace(config.backbone, in_channels=channels))
 
 
@@ -173,7 +173,7 @@ def named_pixel_decoder(name: str, config: SegmenterConfig) -> PixelDecoderConfi
     """
     own, queries = config.pixel_decoder, config.transformer_decoder
     if name not in PIXEL_DECODERS:
-        raise SettingsError(f"pixel decoder {name!r}: give one of {', '.join(PIXEL_DECODERS)}")
+        raise SettingsError(f"pixel decoder {name!r}: pass one of {', '.join(PIXEL_DECODERS)}")
     if isinstance(queries, MaskedDecoderConfig) and queries.local_positions:
         raise SettingsError("a network that measures in pixels needs its own pixel decoder")
     if PIXEL_DECODERS[name].kind == own.kind == "deformable":
@@ -192,7 +192,7 @@ def named_backbone(name: str) -> BackboneConfig:
     timm_name = name.removeprefix(TIMM)
     if timm_name == name or not timm_name:
         raise SettingsError(
-            f"backbone {name!r}: give {TIMM}NAME, such as {TIMM}convnextv2_atto, or one of "
+            f"backbone {name!r}: pass {TIMM}NAME, such as {TIMM}convnextv2_atto, or one of "
             f"{', '.join(BACKBONES)}"
         )
     return TimmConfig(name=timm_name)

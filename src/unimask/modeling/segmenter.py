@@ -91,10 +91,10 @@ def check_images(pixel_values: object, weight: Tensor) -> None:
         SettingsError: It is not a tensor (b, c, h, w) of the weight's dtype and device.
     """
     if not isinstance(pixel_values, Tensor):
-        raise SettingsError(f"pixel_values is a {type(pixel_values).__name__}: give a tensor")
+        raise SettingsError(f"pixel_values is a {type(pixel_values).__name__}: pass a tensor")
     if pixel_values.ndim != 4 or not pixel_values.numel():
         shape = tuple(pixel_values.shape)
-        raise SettingsError(f"pixel_values has shape {shape}: give (b, c, h, w), normalized images")
+        raise SettingsError(f"pixel_values has shape {shape}: pass (b, c, h, w), normalized images")
     cast = pixel_values.is_floating_point() and torch.is_autocast_enabled(weight.device.type)
     if pixel_values.dtype != weight.dtype and not cast:
         raise SettingsError(

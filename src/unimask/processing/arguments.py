@@ -26,7 +26,7 @@ def check_fraction(name: str, value: object, *, optional: bool = False) -> None:
         return
     is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
     if not is_number or not 0 <= float(value) <= 1:  # type: ignore[arg-type]
-        raise SettingsError(f"{name} is {abbreviate(value)}: give a number from 0 to 1")
+        raise SettingsError(f"{name} is {abbreviate(value)}: pass a number from 0 to 1")
 
 
 def check_count(name: str, value: object, minimum: int = 1) -> None:
@@ -37,7 +37,7 @@ def check_count(name: str, value: object, minimum: int = 1) -> None:
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
         raise SettingsError(
-            f"{name} is {abbreviate(value)}: give a whole number, {minimum} or more"
+            f"{name} is {abbreviate(value)}: pass a whole number, {minimum} or more"
         )
 
 
@@ -49,7 +49,7 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """
     if not isinstance(value, str) or value not in choices:
         raise SettingsError(
-            f"{name} is {abbreviate(value)}: give {' or '.join(map(repr, choices))}"
+            f"{name} is {abbreviate(value)}: pass {' or '.join(map(repr, choices))}"
         )
 
 
@@ -69,7 +69,7 @@ def parse_sizes(
     }
     for name, size in sizes_by_name.items():
         if not isinstance(size, tuple | list) or len(size) != 2:
-            raise SettingsError(f"{name} is {abbreviate(size)}: give height and width")
+            raise SettingsError(f"{name} is {abbreviate(size)}: pass height and width")
         for side in size:
             check_count(f"a side of {name}", side)
     padded, resized, original = (
@@ -93,18 +93,18 @@ def build_label_set(labels: object, is_thing: object) -> LabelSet:
     """
     for name, values in (("labels", labels), ("is_thing", is_thing)):
         if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-            raise SettingsError(f"{name} is {abbreviate(values)}: give a sequence, one per class")
+            raise SettingsError(f"{name} is {abbreviate(values)}: pass a sequence, one per class")
     names, things = tuple(labels), tuple(is_thing)  # type: ignore[arg-type]
     if len(names) != len(things):
         raise SettingsError(
-            f"{len(names)} labels, but is_thing has {len(things)} values: give one per class"
+            f"{len(names)} labels, but is_thing has {len(things)} values: pass one per class"
         )
     if not all(
         isinstance(thing, bool | np.bool_ | Integral) and thing in (0, 1) for thing in things
     ):
-        raise SettingsError(f"is_thing is {abbreviate(things)}: give True or False per class")
+        raise SettingsError(f"is_thing is {abbreviate(things)}: pass True or False per class")
     if not all(isinstance(name, str) for name in names):
-        raise SettingsError(f"labels are {abbreviate(names)}: give the classes' names as text")
+        raise SettingsError(f"labels are {abbreviate(names)}: pass the classes' names as text")
     return LabelSet(names, tuple(map(bool, things)))
 
 
@@ -116,10 +116,10 @@ def check_tensors(class_logits: object, mask_logits: object) -> None:
     """
     for name, logits in (("class_logits", class_logits), ("mask_logits", mask_logits)):
         if not isinstance(logits, Tensor):
-            raise SettingsError(f"{name} is a {type(logits).__name__}: give a tensor")
+            raise SettingsError(f"{name} is a {type(logits).__name__}: pass a tensor")
         if not logits.is_floating_point():
             kind = str(logits.dtype).removeprefix("torch.")
-            raise SettingsError(f"{name} holds {kind} numbers: give logits as floats")
+            raise SettingsError(f"{name} holds {kind} numbers: pass logits as floats")
     if class_logits.device != mask_logits.device:  # type: ignore[union-attr]
         raise SettingsError("class_logits and mask_logits lie on two devices: bring them to one")
 

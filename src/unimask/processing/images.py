@@ -86,7 +86,7 @@ def read_image(
         name = getattr(source, "filename", "") or "the given image"
         return convert(source, str(name), options)
     if not isinstance(source, str | Path):
-        raise ImageError(f"a {type(source).__name__} is no image: give a path, PIL or an array")
+        raise ImageError(f"a {type(source).__name__} is no image: pass a path, PIL or an array")
     if str(source).startswith(("http://", "https://")):
         return read_stream(download(str(source)), str(source), options)
     path = Path(source)
@@ -94,7 +94,7 @@ def read_image(
         if not path.exists():
             raise ImageError(f"{path} does not exist: check the path")
         if path.is_dir():
-            raise ImageError(f"{path} is a folder: give the path of an image")
+            raise ImageError(f"{path} is a folder: pass the path of an image")
         if path.is_file() and path.stat().st_size == 0:
             raise ImageError(f"{path} is empty (0 bytes): copy or download it again")
         if path.suffix.lower() == ".npy":
@@ -127,7 +127,7 @@ def download(address: str) -> io.BytesIO:
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise ImageError(f"{address} cannot be fetched ({error}): check the address") from error
     if len(data) > MAX_DOWNLOAD:
-        raise ImageError(f"{address} has over {MAX_DOWNLOAD:,} bytes: save it, give its path")
+        raise ImageError(f"{address} has over {MAX_DOWNLOAD:,} bytes: save it, pass its path")
     return io.BytesIO(data)
 
 
@@ -238,7 +238,7 @@ def from_array(array: Shaped[np.ndarray, "..."], name: str, options: ImageOption
         shapes = (
             "(h, w), (h, w, 1) or (h, w, 3) in RGB" if is_rgb else f"(h, w, {options.channels})"
         )
-        raise ImageError(f"{name} has shape {shape}: give {shapes}")
+        raise ImageError(f"{name} has shape {shape}: pass {shapes}")
     check_size(array.shape[0], array.shape[1], name, options.max_pixels)
     if not is_rgb:
         check_channels(array.shape[2], options.channels, name, "channels")
@@ -296,7 +296,7 @@ def list_images(source: str | Path, *, recursive: bool = True) -> list[Path]:
         ImageError: There are none.
     """
     if source == "":  # an unset variable of a shell script; as a path it is the current folder
-        raise ImageError("an empty path names no image: give a file, a folder or a pattern")
+        raise ImageError("an empty path names no image: pass a file, a folder or a pattern")
     path, suffix_list = Path(source), " ".join(sorted(IMAGE_SUFFIXES))
     if path.is_dir():
         folders = [path, *(subfolders(path) if recursive else ())]
@@ -307,7 +307,7 @@ def list_images(source: str | Path, *, recursive: bool = True) -> list[Path]:
         except OSError as error:
             raise ImageError(f"{path} cannot be listed ({error}): check its permissions") from error
         if not images:
-            raise ImageError(f"{path} holds no images ({suffix_list}): give another folder")
+            raise ImageError(f"{path} holds no images ({suffix_list}): choose another folder")
         return sorted(images)
     if glob.has_magic(str(source)) and not path.exists():
         suffixes: frozenset[str] | None = None if path.suffix else IMAGE_SUFFIXES

@@ -103,7 +103,7 @@ def measure_finite_extent(values: Shaped[np.ndarray, "h w c"], name: str) -> Ext
         ImageError: The values are not real numbers, or not finite.
     """
     if values.dtype.kind not in "iuf":
-        raise ImageError(f"{name} has values of type {values.dtype}: give integers or floats")
+        raise ImageError(f"{name} has values of type {values.dtype}: pass integers or floats")
     extent = measure_extent(values)
     if not np.isfinite((extent.lowest, extent.highest)).all():
         raise ImageError(f"{name} has values that are not finite: replace them first")
@@ -164,7 +164,7 @@ def parse_window(window: object, name: str) -> tuple[float, float]:
         low, high = 0.0, 0.0
     if not (np.isfinite((low, high)).all() and low < high):
         raise ImageError(
-            f'{name}: {window!r} is no window; give "auto" or LOW,HIGH, LOW below HIGH'
+            f'{name}: {window!r} is no window; pass "auto" or LOW,HIGH, LOW below HIGH'
         )
     return low, high
 

@@ -149,7 +149,7 @@ def check_logits(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) ->
     if class_logits.ndim != 2 or mask_logits.ndim != 3:
         raise SettingsError(
             f"class logits {tuple(class_logits.shape)} and mask logits {tuple(mask_logits.shape)}: "
-            "give those of one image, (q, k + 1) and (q, h, w)"
+            "pass those of one image, (q, k + 1) and (q, h, w)"
         )
     if class_logits.shape[0] != mask_logits.shape[0]:
         raise SettingsError(
@@ -157,11 +157,11 @@ def check_logits(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) ->
         )
     if class_logits.shape[1] != len(labels) + 1:
         raise SettingsError(
-            f"{class_logits.shape[1]} class columns, but {len(labels)} labels: give one column "
+            f"{class_logits.shape[1]} class columns, but {len(labels)} labels: pass one column "
             'more than labels, the last for "no object"'
         )
     if not mask_logits.numel():
-        raise SettingsError(f"mask logits of shape {tuple(mask_logits.shape)}: give some")
+        raise SettingsError(f"mask logits of shape {tuple(mask_logits.shape)}: pass some")
     # Extremes reveal NaN and infinity in one pass, without a temporary of the logits' size.
     extremes = torch.stack([*class_logits.aminmax(), *mask_logits.aminmax()])
     if not extremes.isfinite().all():

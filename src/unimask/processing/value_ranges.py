@@ -161,7 +161,7 @@ def format_range_warnings(range_warnings: Sequence[RangeWarning]) -> str:
     )
     return (
         f"{subject}: the values {used} use little of the range {available} and "
-        f"{effects[first.kind]}: give "
+        f"{effects[first.kind]}: pass "
         f"--window {window} or --window auto (window= in Python)"
     )
 

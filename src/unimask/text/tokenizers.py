@@ -63,7 +63,7 @@ class ClipTokenizer:
         except Exception as error:  # the engine raises plain exceptions
             raise SettingsError(f"{path} holds no CLIP tokenizer ({one_line(error)})") from error
         if known != [START_TOKEN, END_TOKEN]:
-            raise SettingsError(f"{path} is not CLIP's tokenizer: give tokenizer.json of one")
+            raise SettingsError(f"{path} is not CLIP's tokenizer: pass tokenizer.json of one")
 
     def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
         """Return the token ids of every sentence in lower case."""

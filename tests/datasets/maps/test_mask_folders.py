@@ -102,5 +102,5 @@ def test_masks_named_after_classes_and_numbered_are_asked_about(tmp_path):
         save(tmp_path / stem / "images" / f"{stem}.png", draw_photo(1, SIZE))
         for name, mask in zip(("cat_0", "cat_1", "dog_0"), draw_masks("b"), strict=True):
             save(tmp_path / stem / "masks" / f"{name}.png", mask)
-    with pytest.raises(DataError, match=r"named after cat and dog: give --format 'instance ids'"):
+    with pytest.raises(DataError, match=r"named after cat and dog: pass --format 'instance ids'"):
         open_dataset(tmp_path)

@@ -153,7 +153,7 @@ def find_tables(folders: Sequence[Path]) -> list[ClassTable]:
             tables.append(table)
         elif is_reserved and not has_thing_names(path) and not is_object_file(path):
             raise DataError(
-                f"{path} is not a class table: give one name per line, name,r,g,b under a "
+                f"{path} is not a class table: write one name per line, name,r,g,b under a "
                 'header, or {"classes": [{"name": ..., "color": ...}]}'
             )
     return tables

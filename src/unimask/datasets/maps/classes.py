@@ -219,7 +219,7 @@ def classes_from_rows(rows: Sequence[tuple[Row, int]], source: str, *, coloured:
     """
     names = list(dict.fromkeys(row.name for row, _ in rows if not is_void(row.name)))
     if not names:
-        raise DataError(f"{source} names no class: give one name per line")
+        raise DataError(f"{source} names no class: write one name per line")
     label_of: dict[int, int] = {} if coloured else dict.fromkeys(UNLABELLED_VALUES, IGNORED)
     for row, code in rows:
         label_of[code] = IGNORED if is_void(row.name) else names.index(row.name)
@@ -315,7 +315,7 @@ def rename_classes(classes: Classes, names: tuple[str, ...]) -> Classes:
     old = classes.labels
     if len(names) != len(old):
         raise DataError(
-            f"{len(names)} names, but the maps have {len(old)} classes: give one name per class"
+            f"{len(names)} names, but the maps have {len(old)} classes: pass one name per class"
         )
     valid_places = [place for place, name in enumerate(names) if not is_void(name)]
     if not valid_places:

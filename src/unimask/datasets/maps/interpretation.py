@@ -57,7 +57,7 @@ CLASS_FACTORS = (1000, 256)
 MAX_OBJECT_SHARE = 0.2
 """Maximum object number in such values, as a share of the factor."""
 
-FORMAT_ADVICE = "give --format 'instance ids' or --format 'semantic maps' (format=)"
+FORMAT_ADVICE = "pass --format 'instance ids' or --format 'semantic maps' (format=)"
 
 
 class Interpretation(NamedTuple):

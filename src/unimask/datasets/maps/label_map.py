@@ -27,7 +27,7 @@ def read_numbers(file: MapFile) -> Codes:
         if not is_grey(pixels):
             raise DataError(
                 f"{file} is a colour image; a mask of numbers has one channel: export it so, or "
-                "give format='semantic maps' if its colours are classes"
+                "pass format='semantic maps' if its colours are classes"
             )
         pixels = pixels[..., 0]
     return to_whole_numbers(pixels, file)

@@ -266,7 +266,7 @@ def find_set_name(text: str, names: Sequence[str], folder: Path) -> str:
     matching = exact or partial
     if len(matching) != 1:
         raise DataError(
-            f"{folder} has no maps called {text.strip()!r}: give --masks (masks=) one of "
+            f"{folder} has no maps called {text.strip()!r}: pass --masks (masks=) one of "
             f"{', '.join(names)}"
         )
     return matching[0]

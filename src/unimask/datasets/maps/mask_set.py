@@ -75,7 +75,7 @@ def read_mask(file: File) -> Bool[np.ndarray, "h w"]:
     mask = to_mask(read_map_file(file).pixels, file)
     if mask is None:
         raise DataError(
-            f"{file} is one of several masks of its image, and not black and white: give --masks "
+            f"{file} is one of several masks of its image, and not black and white: pass --masks "
             "(masks=) the one folder or ending to read"
         )
     return mask

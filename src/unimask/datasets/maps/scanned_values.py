@@ -146,7 +146,7 @@ def find_unlabelled_values(
             text = ", ".join(f"{v} ({s:.1f} %)" for v, s in zip(values, share, strict=True))
             raise DataError(
                 f"{file_path(first_file(statistics[0].file)).parent} holds maps of the values "
-                f"{text}: 255 may be the object itself or mean that nothing is known; give "
+                f"{text}: 255 may be the object itself or mean that nothing is known; pass "
                 "--names (names=) with one name per value, in their order, and 'void' for what "
                 "is unknown"
             )

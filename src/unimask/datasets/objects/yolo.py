@@ -189,7 +189,7 @@ def open_label_folders(folder: Path, images: Path, options: DatasetOptions) -> D
     else:
         raise DataError(
             f"{folder} has YOLO labels, but nothing names their classes: add a data.yaml, or a "
-            "classes.txt with one name a line, or give names (--names)"
+            "classes.txt with one name a line, or pass names (--names)"
         )
     return open_yolo(folder.absolute().name, list_images(images), names, options)
 
@@ -211,7 +211,7 @@ def select_names(options: DatasetOptions, names: Names, file: Path) -> Names:
     """
     if options.names is not None and len(options.names) != len(names):
         raise SettingsError(
-            f"--names has {len(options.names)} names, but {file} has {len(names)} classes: give "
+            f"--names has {len(options.names)} names, but {file} has {len(names)} classes: pass "
             "as many"
         )
     return options.names or names

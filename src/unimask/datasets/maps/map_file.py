@@ -139,7 +139,7 @@ def select_label_channels(
     if len(np.unique(packed << 8 | alpha)) == distinct:
         return colour_map
     raise DataError(
-        f"{file} has an alpha channel that tells apart what its colours do not: save the labels "
+        f"{file} has an alpha channel that separates what its colours do not: save the labels "
         "in one channel, or as colours without alpha"
     )
 

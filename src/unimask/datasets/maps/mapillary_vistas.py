@@ -58,7 +58,7 @@ def open_split(
 ) -> Dataset:
     """Open the instance maps of a split, or its semantic maps if there are none."""
     labels, label_of = read_classes(configuration)
-    ignored = "classes that are not judged are ignored"
+    ignored = "classes that are not evaluated are ignored"
     instances = pair_by_stem(split, split / release / "instances")
     if instances.images:
         classify = partial(classify_segment, label_of)

@@ -95,8 +95,9 @@ def check_images(pixel_values: object, weight: Tensor) -> None:
     if pixel_values.ndim != 4 or not pixel_values.numel():
         shape = tuple(pixel_values.shape)
         raise SettingsError(f"pixel_values has shape {shape}: pass (b, c, h, w), normalized images")
-    cast = pixel_values.is_floating_point() and torch.is_autocast_enabled(weight.device.type)
-    if pixel_values.dtype != weight.dtype and not cast:
+    if pixel_values.dtype != weight.dtype and not (
+        pixel_values.is_floating_point() and torch.is_autocast_enabled(weight.device.type)
+    ):
         raise SettingsError(
             f"pixel_values has dtype {pixel_values.dtype}, the network {weight.dtype}: convert one"
         )

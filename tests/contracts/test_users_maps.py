@@ -155,7 +155,7 @@ def test_ambiguous_alpha_channels_are_refused(tmp_path):
         return np.dstack([red, 0 * red, 0 * red, ids + 1])
 
     folder = write_dataset(tmp_path / "told", draw)
-    with pytest.raises(DataError, match=r"a0\.png has an alpha channel that tells apart"):
+    with pytest.raises(DataError, match=r"a0\.png has an alpha channel that separates"):
         open_dataset(folder)
 
     def painted(index):

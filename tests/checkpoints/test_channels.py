@@ -10,18 +10,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unimask.checkpoints import (
+    Checkpoint,
     adapt_channels,
-    adapt_checkpoint_channels,
     read_authors,
     read_huggingface,
+    with_channels,
 )
 from unimask.checkpoints import write_huggingface as write
 from unimask.checkpoints.authors.mask2former_names import NAMES
 from unimask.checkpoints.channels import adapt_first_layer
 from unimask.checkpoints.keymap import to_theirs
+from unimask.checkpoints.skeleton import build_skeleton
 from unimask.config import PreprocessingConfig
 from unimask.errors import CheckpointError
 from unimask.modeling.build import build_segmenter
+
+
+def adapt_checkpoint_channels(model, checkpoint, channels):
+    description = with_channels(model, checkpoint.description, channels)
+    if description is checkpoint.description:
+        return checkpoint
+    wanted = build_skeleton(description.config).state_dict()
+    return Checkpoint(description, adapt_channels(checkpoint.state, wanted, channels))
 
 
 def predicted(checkpoint, pixel_values):

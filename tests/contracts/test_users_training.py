@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import TINY_ONEFORMER, TINY_RESNET, draw_discs, tiny_checkpoint, write_discs
 from PIL import Image
-from training.test_choices import GPU, choose
+from training.plan.test_choices import GPU, choose
 
 import unimask
 from unimask.config import CriterionConfig
@@ -255,10 +255,10 @@ def test_the_first_loss_is_shown_with_its_expectation(tmp_path, capsys):
     data = write_discs(tmp_path / "data", {"train": 8, "val": 1})
     result = unimask.train(data, "tiny", out=tmp_path / "run", device="cpu", steps=1, workers=0)
     told = capsys.readouterr().out
-    assert "1 steps of 2 images (2 at a time)" in told and "squares of 96" in told
+    assert "1 steps of 2 images (2 at a time)" in told and "crops of 96 pixels" in told
     folder = RunFolder(result.folder)
     assert folder.read_settings().batch_size == 2
-    expected = float(told.split("expect a first loss near ")[1].split(" = ")[0])
+    expected = float(told.split("expected first loss: ")[1].split(" = ")[0])
     row = folder.rows()[0]
     assert float(row["loss"]) == pytest.approx(expected, rel=0.2)
     terms = 2 * float(row["class"]) + 5 * float(row["mask"]) + 5 * float(row["dice"])
@@ -313,7 +313,7 @@ def test_oneformer_trains_offline_and_one_checkpoint_supports_every_task(
 def test_additional_queries_keep_the_trained_weights(discs, tiny_model, tmp_path, capsys):
     """Elsewhere another number of queries is another model: "train it again"."""
     result = run(discs, tmp_path, str(tiny_model), num_queries=300, quiet=False)
-    assert "288 of its 300 queries are new" in capsys.readouterr().out
+    assert "288 of 300 queries are new" in capsys.readouterr().out
     assert RunFolder(tmp_path).read_settings().num_queries == 300
     predictor = result.predictor
     assert predictor.description.config.transformer_decoder.num_queries == 300
@@ -330,7 +330,7 @@ from unimask.losses import build_criterion
 from unimask.modeling.build import build_segmenter
 from unimask.outputs import Target
 from unimask.presets import PRESETS
-from unimask.training.queries import with_queries
+from unimask.training.plan.queries import with_queries
 
 config = with_queries("nano", PRESETS["mask2former-nano"](2), 500)
 network, criterion = build_segmenter(config), build_criterion(config)

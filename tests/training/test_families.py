@@ -15,6 +15,7 @@ from conftest import (
     described,
     tiny_checkpoint,
 )
+from training.plan.test_network import start
 from training.test_train import SETTINGS
 
 import unimask
@@ -24,7 +25,6 @@ from unimask.errors import SettingsError, TaskError
 from unimask.labels import LabelSet
 from unimask.modeling.build import build_segmenter
 from unimask.training import train
-from unimask.training.start import starting_point
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -86,10 +86,10 @@ def test_queries_that_are_classes_start_anew_for_other_classes(tmp_path):
     checkpoint = described(tiny_checkpoint(TINY_PER_PIXEL_PLUS), tasks=("semantic",))
     write_huggingface(tmp_path, checkpoint)
     labels = LabelSet(("ground", "cell", "rim"), (False, False, False))
-    found, _, told, *_ = starting_point(str(tmp_path), labels, ("semantic",), SETTINGS)
-    assert "head for 2 classes is new, for 3" in told
-    build_segmenter(found.description.config).load_state_dict(found.state)
-    changed = {n for n, t in checkpoint.state.items() if not torch.equal(t, found.state[n])}
+    initial, found, words = start(str(tmp_path), labels, ("semantic",), SETTINGS)
+    assert "new class head for 3 classes instead of 2" in words
+    build_segmenter(initial.description.config).load_state_dict(found)
+    changed = {n for n, t in checkpoint.state.items() if not torch.equal(t, found[n])}
     assert changed == {"transformer_decoder.query_positions.weight"}
 
 

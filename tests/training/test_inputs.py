@@ -8,6 +8,7 @@ import torch
 from conftest import TINY_RESNET, draw_discs
 from modeling.backbones.test_timm import Whole, timm  # noqa: F401  (a fixture)
 from PIL import Image
+from training.plan.test_network import start
 from training.test_train import SETTINGS
 
 import unimask
@@ -15,7 +16,6 @@ from unimask.config import PreprocessingConfig
 from unimask.errors import ImageError, SettingsError
 from unimask.modeling.build import build_backbone
 from unimask.training import train
-from unimask.training.start import starting_point
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -74,7 +74,7 @@ def test_a_run_learns_from_the_channel_that_tells(stacks, tmp_path, drawings):
 def test_weights_of_rgb_go_on_with_more_channels(stacks, tiny_model, tmp_path, capsys):
     settings = replace(SETTINGS, steps=1, channels=5)
     run = train(stacks, str(tiny_model), out=tmp_path, settings=settings, device="cpu")
-    assert "its first layer is changed for 5 channels" in capsys.readouterr().out
+    assert "first layer adapted to 5 channels" in capsys.readouterr().out
     assert run.predictor.channels == 5
 
 
@@ -100,9 +100,9 @@ def test_backbones_of_imagenet_are_fitted_to_the_channels(discs, tmp_path):
     trained = build_backbone(replace(TINY_RESNET.backbone, norm="frozen_batch")).state_dict()
     torch.save(trained, tmp_path / "resnet.pth")
     settings = replace(SETTINGS, channels=4, backbone_weights=str(tmp_path / "resnet.pth"))
-    checkpoint, pretrained, *_ = starting_point("tiny", labels, ("panoptic",), settings)
-    first = checkpoint.state["backbone.stem.conv1.weight"]
-    assert pretrained and torch.equal(first[:, :3], trained["stem.conv1.weight"])
+    initial, state, _ = start("tiny", labels, ("panoptic",), settings)
+    first = state["backbone.stem.conv1.weight"]
+    assert initial.pretrained and torch.equal(first[:, :3], trained["stem.conv1.weight"])
     assert first.shape[1] == 4 and not first[:, 3].any()
 
 

@@ -21,8 +21,9 @@ from unimask.config import CriterionConfig
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import OutputError, SettingsError, TrainingError
 from unimask.training import TrainingSettings, steps, train
+from unimask.training.plan.changes import MAY_CHANGE, PYTHON_ONLY
+from unimask.training.plan.words import OPTIONS
 from unimask.training.processes import resume_command
-from unimask.training.resume import MAY_CHANGE, PYTHON_ONLY, option_name
 from unimask.training.run_folder import RunFolder
 
 pytest.importorskip("lightning_fabric")
@@ -165,12 +166,12 @@ def test_what_contradicts_a_run_is_refused_by_name(finished, given, words):
 def test_what_a_run_has_may_be_said_again(finished, discs, capsys):
     same = {"model": "tiny", "task": "semantic", "seed": 7, "size": 64, "tokenizer": "auto"}
     assert go_on(finished, data=discs, quiet=False, **same).finished
-    assert "has taken 2 steps, and 2 are asked for" in capsys.readouterr().out
+    assert "has taken 2 steps, and 2 are requested" in capsys.readouterr().out
 
 
 def test_the_options_that_may_change_are_options_of_the_command():
     known = set(inspect.signature(train_command).parameters)
-    assert {option_name(name) for name in set(MAY_CHANGE) - PYTHON_ONLY} <= known
+    assert {OPTIONS.get(name, name) for name in set(MAY_CHANGE) - PYTHON_ONLY} <= known
     assert not known & PYTHON_ONLY
 
 
@@ -187,7 +188,9 @@ def test_a_run_is_lengthened_and_its_batches_are_cut(discs, finished, tmp_path, 
     given = {"steps": 4, "batch_size": 1, "accumulate": 2, "evaluate_every": 1, "patience": 5}
     assert go_on(out, quiet=False, **given).finished
     printed = capsys.readouterr().out
-    assert "tiny: goes on after step 2 of 4; steps is now 4, not 2; batch_size is now 1" in printed
+    assert (
+        "tiny: resumed after step 2 of 4\n--steps is now 4, not 2\n--batch-size is now 1" in printed
+    )
     assert [int(row["step"]) for row in RunFolder(out).rows() if row["score"]] == [2, 3, 4]
     settings = RunFolder(out).read_settings()
     assert (settings.steps, settings.batch_size, settings.seed) == (4, 1, 7)
@@ -198,7 +201,7 @@ def test_fewer_steps_than_were_taken_leave_a_run_as_it_is(finished, command):
     before = digests(finished)
     code, printed, err = command("train", "--resume", "--out", finished, "--steps", 1)
     assert (code, err) == (0, "")
-    assert "has taken 2 steps, and 1 are asked for: nothing is left to do" in printed
+    assert "has taken 2 steps, and 1 are requested: nothing is left to do" in printed
     assert f"best weights: {finished}" in printed
     assert digests(finished) == before
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from conftest import NUCLEI, TINY_ONEFORMER, tiny_checkpoint
+from training.plan.test_network import start
 
 from unimask.checkpoints import write_huggingface
 from unimask.text.task_sentences import END_TOKEN
 from unimask.training import TrainingSettings
-from unimask.training.start import starting_point
 from unimask.training.texts import tokenizer_for
 
 TASKS = ("semantic", "instance", "panoptic")
@@ -27,8 +27,8 @@ def published(tmp_path_factory, clip_files):
     return folder
 
 
-def texts_of(checkpoint):
-    return {name: t for name, t in checkpoint.state.items() if name.startswith("text_mapper.")}
+def texts_of(state):
+    return {name: t for name, t in state.items() if name.startswith("text_mapper.")}
 
 
 def test_trained_texts_are_kept_with_the_words_they_were_trained_on(published):
@@ -37,9 +37,11 @@ def test_trained_texts_are_kept_with_the_words_they_were_trained_on(published):
     before = tiny_checkpoint(
         replace(TINY_ONEFORMER, text=replace(TINY_ONEFORMER.text, vocabulary=END_TOKEN + 1))
     )
-    found, _, told, *_ = starting_point(str(published), NUCLEI, TASKS, TrainingSettings())
-    assert "text branch" not in told
-    for name, tensor in texts_of(before).items():
+    _, found, words = start(
+        str(published), NUCLEI, TASKS, TrainingSettings(tokenizer=str(published))
+    )
+    assert "text branch" not in words
+    for name, tensor in texts_of(before.state).items():
         assert torch.equal(texts_of(found)[name], tensor)
 
 
@@ -48,11 +50,9 @@ def test_without_their_files_texts_start_anew_from_bytes(published, tmp_path):
     shutil.copytree(published, alone)
     (alone / "merges.txt").unlink()
     assert tokenizer_for(str(alone), "auto") == "bytes"
-    found, _, told, *_ = starting_point(str(alone), NUCLEI, TASKS, TrainingSettings())
-    assert (
-        "its text branch is new, for bytes" in told
-        and found.description.config.text.vocabulary == 259
-    )
+    initial, _, words = start(str(alone), NUCLEI, TASKS, TrainingSettings(tokenizer="bytes"))
+    assert "new text branch, with the tokenizer bytes" in words
+    assert initial.description.config.text.vocabulary == 259
 
 
 def test_what_somebody_chose_is_taken():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY_ONEFORMER, TINY_RESNET
+from training.plan.test_network import start
 
 import unimask
 from unimask.checkpoints import read_huggingface
@@ -21,8 +22,8 @@ from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError, TrainingError
 from unimask.modeling.build import build_backbone, build_segmenter
 from unimask.training import TrainingSettings, loop, steps, train
+from unimask.training.plan.network import CLASS_HEADS
 from unimask.training.run_folder import RunFolder
-from unimask.training.start import CLASS_HEADS, starting_point
 
 pytest.importorskip("lightning_fabric")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
@@ -173,7 +174,7 @@ def test_a_oneformer_learns_all_tasks_and_keeps_its_texts(discs, tmp_path, monke
 
 
 def test_only_a_network_that_is_told_its_task_learns_several(discs, tmp_path):
-    with pytest.raises(SettingsError, match="panoptic trains it for all three"):
+    with pytest.raises(SettingsError, match="train it for panoptic, which serves all three"):
         train(discs, "tiny", task="all", out=tmp_path, device="cpu", quiet=True)
 
 
@@ -213,13 +214,10 @@ def test_an_authors_file_is_trained_on(discs, tmp_path):
     file = tmp_path / "model_final.pth"
     torch.save({"model": to_theirs(trained, NAMES)}, file)
     labels = open_dataset(discs, "train").labels
-    checkpoint, pretrained, told, *_ = starting_point(str(file), labels, ("panoptic",), SETTINGS)
-    assert (
-        pretrained
-        and checkpoint.description.labels == labels
-        and "its head for 5 classes is new" in told
-    )
-    for name, tensor in checkpoint.state.items():
+    initial, state, words = start(str(file), labels, ("panoptic",), SETTINGS)
+    assert initial.pretrained and initial.description.labels == labels
+    assert f"new class head for {len(labels)} classes instead of 5" in words
+    for name, tensor in state.items():
         assert torch.equal(tensor, trained[name]) != name.startswith(CLASS_HEADS)
 
 

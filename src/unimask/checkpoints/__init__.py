@@ -1,7 +1,7 @@
 """Conversion between files of other projects and the state dicts of this package."""
 
 from unimask.checkpoints.authors.read import read_authors
-from unimask.checkpoints.channels import adapt_channels, adapt_checkpoint_channels
+from unimask.checkpoints.channels import adapt_channels, with_channels
 from unimask.checkpoints.checkpoint import Checkpoint, ModelDescription
 from unimask.checkpoints.huggingface.compatibility import transformers_incompatibility
 from unimask.checkpoints.huggingface.folder import (
@@ -17,11 +17,11 @@ __all__ = [
     "ModelDescription",
     "Preprocessing",
     "adapt_channels",
-    "adapt_checkpoint_channels",
     "read_authors",
     "read_backbone",
     "read_huggingface",
     "timm_normalisation",
     "transformers_incompatibility",
+    "with_channels",
     "write_huggingface",
 ]

@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from unimask.checkpoints.checkpoint import Checkpoint
-from unimask.checkpoints.skeleton import build_skeleton
+from unimask.checkpoints.checkpoint import ModelDescription
 from unimask.errors import CheckpointError
 
 RGB = 3
@@ -59,33 +58,27 @@ def adapt_first_layer(weight: Float[Tensor, "o 3 i j"], channels: int) -> Float[
     return torch.stack(parts, 1)
 
 
-def adapt_checkpoint_channels(
-    model: str, checkpoint: Checkpoint, channels: int | None
-) -> Checkpoint:
-    """Adapt a trained network to another number of channels, including its normalisation.
+def with_channels(model: str, trained: ModelDescription, channels: int | None) -> ModelDescription:
+    """Describe a trained network for another number of channels, including its normalisation.
 
     Args:
         model: Name of the model in messages.
-        checkpoint: Network to adapt.
+        trained: Description of the trained network.
         channels: Number of image channels; None leaves the network unchanged.
 
     Raises:
         CheckpointError: The network was trained for channels other than RGB.
     """
-    description = checkpoint.description
-    backbone = description.config.backbone
+    backbone = trained.config.backbone
     if channels is None or channels == backbone.in_channels:
-        return checkpoint
+        return trained
     if backbone.in_channels != RGB:
         raise CheckpointError(
             f"{model} reads {backbone.in_channels} channels, and only weights for RGB can be "
             f"adapted to others: use images of {backbone.in_channels} channels, or weights for RGB"
         )
-    config = replace(description.config, backbone=replace(backbone, in_channels=channels))
-    target_state = build_skeleton(config).state_dict()
-    description = replace(
-        description,
-        config=config,
-        preprocessing=description.preprocessing.with_channels(channels),
+    return replace(
+        trained,
+        config=replace(trained.config, backbone=replace(backbone, in_channels=channels)),
+        preprocessing=trained.preprocessing.with_channels(channels),
     )
-    return Checkpoint(description, adapt_channels(checkpoint.state, target_state, channels))

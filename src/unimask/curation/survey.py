@@ -1,19 +1,16 @@
 """Compute statistics of a split by reading its images in parallel, keeping only numbers."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 
-from unimask.curation.facts import Facts, Unreadable, look_at
 from unimask.datasets import Dataset
 from unimask.datasets.interface import dataset_info
 from unimask.datasets.splits import Subset
+from unimask.datasets.statistics import SampleStatistics, UnreadableSample, measure_samples
 from unimask.labels import TASKS, LabelSet, Task
 
 Progress = Callable[[int, int], None]
@@ -54,7 +51,7 @@ class Survey:
     tasks: tuple[Task, ...] = TASKS
     paths: Sequence[Path] = ()
     by_rule: bool = False
-    unreadable: list[Unreadable] = field(default_factory=list)
+    unreadable: list[UnreadableSample] = field(default_factory=list)
     objects: Int[np.ndarray, " k"] = field(init=False)
     visible: Int[np.ndarray, " k"] = field(init=False)
     areas: Int[np.ndarray, " k"] = field(init=False)
@@ -80,9 +77,9 @@ class Survey:
         """Total number of pixels of the images that were read."""
         return sum(height * width for height, width in self.sizes)
 
-    def add(self, facts: Facts | Unreadable, queries: int) -> None:
+    def add(self, facts: SampleStatistics | UnreadableSample, queries: int) -> None:
         """Add the statistics of an image."""
-        if isinstance(facts, Unreadable):
+        if isinstance(facts, UnreadableSample):
             self.unreadable.append(facts)
             return
         self.objects += facts.objects
@@ -105,7 +102,7 @@ class Survey:
                 images.append((facts.path, count))
 
 
-def is_labelled(facts: Facts, labels: LabelSet) -> bool:
+def is_labelled(facts: SampleStatistics, labels: LabelSet) -> bool:
     """Return whether an image has a thing, or any object if there are no thing classes."""
     return facts.things + facts.crowds > 0 if any(labels.is_thing) else facts.objects.sum() > 0
 
@@ -127,22 +124,8 @@ def survey(dataset: Dataset, name: str, *, queries: int, progress: Progress | No
         [Path(path) for path in dataset.paths],
         isinstance(dataset, Subset),
     )
-    for done, facts in enumerate(in_order(dataset), start=1):
+    for done, facts in enumerate(measure_samples(dataset), start=1):
         result.add(facts, queries)
         if progress is not None:
             progress(done, len(dataset))
     return result
-
-
-def in_order(dataset: Dataset) -> Iterator[Facts | Unreadable]:
-    """Yield statistics of the images in order, computed ahead by one thread per processor.
-
-    Threads are as fast as processes here because image decoding releases Python's GIL.
-    """
-    workers = cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        indices = iter(range(len(dataset)))
-        waiting = [pool.submit(look_at, dataset, index) for index in islice(indices, 4 * workers)]
-        while waiting:
-            yield waiting.pop(0).result()
-            waiting += [pool.submit(look_at, dataset, index) for index in islice(indices, 1)]

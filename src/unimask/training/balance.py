@@ -5,9 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Int
 
-from unimask.curation.facts import Facts
-from unimask.curation.survey import in_order
 from unimask.datasets import Dataset
+from unimask.datasets.statistics import SampleStatistics, measure_samples
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.1, 10.0
 """Smallest and largest weight of a class relative to the mean."""
@@ -23,8 +22,8 @@ def count_objects(
         progress: Callback after each image with the numbers of images done and in total.
     """
     counts = np.zeros((len(dataset), len(dataset.labels)), np.int64)
-    for index, facts in enumerate(in_order(dataset)):
-        if isinstance(facts, Facts):
+    for index, facts in enumerate(measure_samples(dataset)):
+        if isinstance(facts, SampleStatistics):
             counts[index] = facts.objects
         if progress is not None:
             progress(index + 1, len(dataset))

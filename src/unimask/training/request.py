@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from unimask.checkpoints.channels import RGB
-from unimask.datasets import Dataset, check_supervision, check_tasks
+from unimask.datasets import Dataset, check_supervision, check_tasks, widest_task
 from unimask.datasets.folder import open_train_and_val
 from unimask.errors import SettingsError
 from unimask.labels import TASKS, Task, parse_task
+from unimask.published.model_configs import MODEL_CONFIGS
 from unimask.training.loggers import check_loggers
 from unimask.training.processes import check_device, require_extra
-from unimask.training.settings import TrainingSettings
-from unimask.training.start import usual_task
+from unimask.training.settings import TrainingSettings, with_changes
+from unimask.training.texts import tokenizer_for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +68,20 @@ class Request:
         if not resume and self.model is None:
             raise SettingsError("give a model: a preset such as mask2former-nano, or weights")
 
+    @property
+    def fixes_crop(self) -> bool:
+        """Whether the side of the training crop was given."""
+        return self.settings is not None or bool({"size", "augmentation"} & set(self.changes))
+
+    def requested_settings(self) -> TrainingSettings:
+        """Return the settings that were given, with defaults for all others.
+
+        Raises:
+            SettingsError: A name is unknown, or two options contradict each other.
+        """
+        settings = with_changes(self.settings or TrainingSettings(), self.changes)
+        return replace(settings, tokenizer=tokenizer_for(str(self.model), settings.tokenizer))
+
     def place(self) -> str:
         """Return the absolute path of the dataset folder, or its name on the Hub."""
         return whole_path(str(self.data))
@@ -104,8 +119,14 @@ def chosen_tasks(task: str | None, model: str, dataset: Dataset) -> tuple[str, t
         DataError: The labels have nothing for the task.
         TaskError: The task is unknown, or does not match the labels.
     """
-    task = task or usual_task(model, dataset)
+    task = task or default_task(model, dataset)
     tasks: tuple[Task, ...] = TASKS if task == "all" else (parse_task(task),)
     check_tasks(dataset, tasks)
     check_supervision(dataset, tasks)
     return task, tasks
+
+
+def default_task(model: str, dataset: Dataset) -> str:
+    """Return the task of a published configuration, else the most general one of the labels."""
+    is_published = model in MODEL_CONFIGS
+    return MODEL_CONFIGS[model].publication.task if is_published else widest_task(dataset)

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal, get_args, get_type_hints
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, get_args, get_type_hints
 
 from unimask.config import LossConfig, PreprocessingConfig, Window
 from unimask.datasets.transforms import Augmentation
@@ -217,3 +217,28 @@ def check_window(window: object) -> None:
         parse_window(window, "the images")
     except ImageError as error:
         raise SettingsError(str(error)) from None
+
+
+SHORTHANDS = ("size", "epochs")
+"""Options besides the settings: side of the training crop, and passes instead of steps."""
+
+
+def with_changes(settings: TrainingSettings, changes: Mapping[str, Any]) -> TrainingSettings:
+    """Replace fields of settings by name, and the side of the crop by `size`.
+
+    Raises:
+        SettingsError: A name is unknown, or two options contradict each other.
+    """
+    field_names = {field.name for field in fields(TrainingSettings)}
+    unknown = sorted(set(changes) - field_names - set(SHORTHANDS))
+    if unknown:
+        raise SettingsError(f"{unknown[0]!r} is no setting: see TrainingSettings")
+    for pair in (("steps", "epochs"), ("augmentation", "size")):
+        if set(pair) <= set(changes):
+            raise SettingsError(f"give --{pair[0]} or --{pair[1]}, not both")
+    check_choices(changes)
+    values = {name: changes[name] for name in changes if name in field_names}
+    if "size" in changes:
+        check_whole("size", changes["size"], 32, 16_384)
+        values["augmentation"] = replace(settings.augmentation, crop=changes["size"])
+    return replace(settings, **values)

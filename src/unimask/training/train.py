@@ -1,5 +1,7 @@
 """Training of a network on a folder of labelled images."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from unimask.datasets.windows import check_value_ranges, set_window, warn_about_ranges
+from unimask.datasets.windows import warn_about_ranges
 from unimask.errors import SettingsError
 from unimask.formats.terminal import Terminal
 from unimask.inference import Predictor, load
 from unimask.losses import PixelCriterion, build_criterion
 from unimask.losses.matched import MatchedCriterion
-from unimask.modeling.build import build_segmenter
 from unimask.processing.value_ranges import ignore_range_warnings
 from unimask.text.tokenizers import open_tokenizer
 from unimask.training.average import WeightAverage
@@ -22,11 +23,12 @@ from unimask.training.fingerprint import take_fingerprint
 from unimask.training.loggers import open_loggers
 from unimask.training.new_folder import claim_folder
 from unimask.training.optimizer import build_optimizer
-from unimask.training.plan import Plan, new_plan
+from unimask.training.plan.plan import Plan, plan_run
+from unimask.training.plan.resume import plan_resumed_run
+from unimask.training.plan.words import describe
 from unimask.training.processes import is_first_process, launch
 from unimask.training.recompute import recompute_layers
-from unimask.training.request import Request, chosen_tasks, open_splits
-from unimask.training.resume import is_over, resumed_plan
+from unimask.training.request import Request
 from unimask.training.run_folder import RunFolder
 from unimask.training.run_lock import end_with_launcher, lock_folder
 from unimask.training.settings import TrainingSettings
@@ -97,7 +99,7 @@ def train(
         split: Split to train on; by default "train", or all images if there are no splits.
         val_split: Split to validate on; by default "val", or images set aside from training.
         settings: All other settings. None chooses them from the data and the hardware
-            (`unimask.training.choices`) and prints them.
+            (`unimask.training.plan`) and prints them.
         changes: Fields of `TrainingSettings` by name, which override `settings` or the choices;
             also `size`, the side of the training crop in pixels, and `epochs` instead of `steps`.
         device: "auto" (default, except for resumed runs), "cpu", "cuda", "cuda:1" or "mps".
@@ -131,30 +133,12 @@ def train(
     )
     request.check(resume=resume)
     end_with_launcher()
-    return continue_run(request, quiet=quiet) if resume else start_run(request, quiet=quiet)
-
-
-def start_run(request: Request, *, quiet: bool) -> Run:
-    """Train in a new folder."""
-    splits = open_splits(request)
-    task, tasks = chosen_tasks(request.task, str(request.model), splits[0])
-    path = request.out or Path("runs") / task
-    if is_first_process():
-        claim_folder(path)
-    folder = RunFolder(path)
-    with lock_folder(folder.path):
-        refuse_run(folder)
-        return execute(new_plan(request, splits, task, tasks), folder, quiet=quiet)
-
-
-def refuse_run(folder: RunFolder) -> None:
-    """Raise SettingsError if a folder already holds a run.
-
-    Raises:
-        SettingsError: It holds a run.
-    """
-    if folder.state_path.exists():
-        raise SettingsError(f"{folder.path} already holds a run: resume it, or give another folder")
+    if resume:
+        return continue_run(request, quiet=quiet)
+    plan = plan_run(request)
+    with new_folder(request.out or Path("runs") / str(plan.record.task)) as folder:
+        report(plan, quiet=quiet)
+        return run(plan, folder, quiet=quiet)
 
 
 def continue_run(request: Request, *, quiet: bool) -> Run:
@@ -162,22 +146,45 @@ def continue_run(request: Request, *, quiet: bool) -> Run:
     assert request.out is not None
     folder = RunFolder.existing(request.out)
     with lock_folder(folder.path):
-        plan = resumed_plan(request, folder)
-        if over := is_over(plan):
-            if not quiet and is_first_process():
-                Terminal().print(over, soft_wrap=True)
-            return Run(folder.path, {"best": plan.best}, finished=True)
-        return execute(plan, folder, quiet=quiet)
+        plan = plan_resumed_run(request, folder)
+        report(plan, quiet=quiet)
+        if plan.finished and plan.state is not None:
+            return Run(folder.path, {"best": plan.state.best}, finished=True)
+        return run(plan, folder, quiet=quiet)
 
 
-def execute(plan: Plan, folder: RunFolder, *, quiet: bool) -> Run:
+@contextmanager
+def new_folder(path: Path) -> Iterator[RunFolder]:
+    """Create and lock the folder of a new run.
+
+    Raises:
+        OutputError: It holds other files, or cannot be created.
+        SettingsError: It holds a run.
+    """
+    if is_first_process():
+        claim_folder(path)
+    folder = RunFolder(path)
+    with lock_folder(path):
+        if folder.state_path.exists():
+            raise SettingsError(f"{path} already holds a run: resume it, or give another folder")
+        yield folder
+
+
+def report(plan: Plan, *, quiet: bool) -> None:
+    """Print what a run will do, and warn about images that lose most of their values."""
+    if not is_first_process():
+        return
+    warn_about_ranges(plan.range_warnings)
+    if not quiet:
+        Terminal().print(describe(plan.facts), soft_wrap=True)
+
+
+def run(plan: Plan, folder: RunFolder, *, quiet: bool) -> Run:
     """Run the training of a plan."""
     fabric = launch(plan.device, plan.settings.precision)
     loop = assemble(fabric, plan, folder)
     begin(loop, plan)
-    if not quiet and fabric.is_global_zero:
-        Terminal().print(plan.words, soft_wrap=True)
-    with ignore_range_warnings():  # warned of when they were read first
+    with ignore_range_warnings():  # warned of by `report`
         loop.run(quiet=quiet)
     return Run(folder.path, {"best": loop.best}, loop.finished)
 
@@ -193,7 +200,7 @@ def begin(loop: "Loop", plan: Plan) -> None:
     loop.loggers = open_loggers(loop.settings.loggers, folder.path, plan.record.summary())
     place = Path(str(plan.record.data))
     folder.write_fingerprint(take_fingerprint(plan.dataset, plan.validation, place))
-    if plan.checkpoint.description.config.text is not None and state is None:
+    if plan.description.config.text is not None and state is None:
         folder.keep_tokenizer(plan.settings.tokenizer)
     folder.write_settings(loop.settings, plan.record.to_json())
     if state is None:
@@ -201,38 +208,30 @@ def begin(loop: "Loop", plan: Plan) -> None:
 
 
 def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
-    """Build network, optimizer, losses and examples of a run."""
-    for images in (plan.dataset, plan.validation):
-        set_window(images, plan.checkpoint.description.preprocessing.window)
-    ranges = check_value_ranges(plan.dataset)
-    if fabric.is_global_zero:
-        warn_about_ranges(ranges)
+    """Build optimizer, losses and examples of a run around its network."""
     from unimask.training.batches import Examples
     from unimask.training.loop import Loop
     from unimask.training.steps import Trainee
     from unimask.training.texts import ImageTexts
 
-    checkpoint, settings, dataset = plan.checkpoint, plan.settings, plan.dataset
-    network = build_segmenter(checkpoint.description.config)
-    network.load_state_dict(checkpoint.state)
-    optimizer = build_optimizer(network, settings, pretrained=plan.pretrained)
+    description, settings, dataset = plan.description, plan.settings, plan.dataset
+    network = plan.network
+    optimizer = build_optimizer(network, settings, pretrained=plan.record.pretrained)
     average = WeightAverage(network.to(fabric.device), settings.ema_decay)
     if settings.recompute:
         recompute_layers(network)
     network, optimizer = fabric.setup(network, optimizer)
     place = folder.tokenizer(settings.tokenizer)
-    tokenizer = open_tokenizer(place) if checkpoint.description.config.text else None
-    texts = ImageTexts.of(checkpoint.description.config, tokenizer, dataset.labels)
-    criterion = build_criterion(checkpoint.description.config, settings.criterion)
+    tokenizer = open_tokenizer(place) if description.config.text else None
+    texts = ImageTexts.of(description.config, tokenizer, dataset.labels)
+    criterion = build_criterion(description.config, settings.criterion)
     factors = balance(criterion, folder, plan)
     return Loop(
         fabric=fabric,
         trainee=Trainee(network, optimizer, average, criterion.to(fabric.device)),
-        examples=Examples(
-            dataset, plan.tasks, settings, checkpoint.description.preprocessing, texts, factors
-        ),
+        examples=Examples(dataset, plan.tasks, settings, description.preprocessing, texts, factors),
         validation=plan.validation,
-        description=checkpoint.description,
+        description=description,
         folder=folder,
         settings=settings,
     )
@@ -243,11 +242,7 @@ def balance(
     folder: RunFolder,
     plan: Plan,
 ) -> Float[np.ndarray, " n"] | None:
-    """Set the class weights of the loss if requested; return the images' repeat factors.
-
-    Raises:
-        SettingsError: The network classifies pixels, whose loss has no class weights.
-    """
+    """Set the class weights of the loss if requested; return the images' repeat factors."""
     settings, dataset = plan.settings, plan.dataset
     if not settings.repeat_rare and not settings.weigh_classes:
         return None
@@ -255,8 +250,7 @@ def balance(
     with ignore_range_warnings():
         counts = folder.class_counts(lambda: count_objects(dataset), shape, new=plan.state is None)
     if settings.weigh_classes:
-        if not isinstance(criterion, MatchedCriterion):
-            raise SettingsError("weigh_classes goes with networks of queries, not of pixels")
+        assert isinstance(criterion, MatchedCriterion)  # ensured by the plan
         classes = len(criterion.class_weights) - 1  # without a background that the network lacks
         criterion.set_class_weights(class_weights(counts)[:classes].tolist())
     return repeat_factors(counts, settings.repeat_rare) if settings.repeat_rare else None

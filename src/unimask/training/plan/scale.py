@@ -1,14 +1,16 @@
-"""Training crops that show only parts of images: test size and losses that suit them."""
+"""Size of prediction and loss weights for training crops that show only parts of images."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
-from unimask.checkpoints import Checkpoint
+from unimask.checkpoints import ModelDescription
 from unimask.config import CriterionConfig, MaskedDecoderConfig, PreprocessingConfig
 from unimask.datasets import Dataset, Sample
 from unimask.errors import UnimaskError
+from unimask.training.plan.facts import PredictionSizeChanged
 from unimask.training.settings import TrainingSettings
 
 LARGE = 0.5
@@ -19,53 +21,54 @@ suffice, and trained weights work at their own scale; a street or a dog would be
 but predicted as a whole.
 """
 
-SMALL, MOST_TIMES = 0.1, 4.0
+SMALL, MAX_FACTOR = 0.1, 4.0
 """Side of objects, as a share of the crop's side, up to which they are expected to be many; and
 largest factor on the weight of "no object", as in `recipes/nuclei.py`.
 """
 
-LOOKED_AT, LOOK = 20, 256
+SAMPLED_IMAGES, SAMPLED_SIDE = 20, 256
 """Number of evenly spaced images to read, and shorter side in pixels to find regions at."""
 
 
-def fit_squares(
-    dataset: Dataset, checkpoint: Checkpoint, settings: TrainingSettings, other_classes: bool
-) -> tuple[TrainingSettings, str]:
-    """Choose a test size and a weight of "no object" that suit the training crops.
+def choose_scale(
+    dataset: Dataset,
+    model: ModelDescription,
+    crop: int,
+    requested: TrainingSettings,
+    *,
+    new_head: bool,
+) -> tuple[dict[str, Any], PredictionSizeChanged | None]:
+    """Choose a size of prediction and a weight of "no object" that suit the training crops.
 
     Args:
         dataset: Training images.
-        checkpoint: Network with its test size.
-        settings: Settings of the run; given preprocessing and criterion are kept.
-        other_classes: Whether trained weights get a new class head.
+        model: Description of the network, with its size of prediction.
+        crop: Side of the training crop in pixels.
+        requested: Settings that were given; given preprocessing and criterion are kept.
+        new_head: Whether a trained network has a new class head.
 
     Returns:
-        The settings, and a description of a changed test size or "".
+        The chosen settings by name, and the change of the size, if any.
     """
-    own, crop = checkpoint.description.preprocessing.shortest_edge, settings.augmentation.crop
-    scales = other_classes and settings.preprocessing is None and crop < own
-    doubts = settings.criterion is None and proposes(checkpoint)
-    if checkpoint.description.preprocessing.squash is not None or not (scales or doubts):
-        return settings, ""
-    side, notes = usual_side(dataset), ""
-    if scales and side * own > LARGE * crop:
-        settings = replace(
-            settings, preprocessing=at_edge(checkpoint.description.preprocessing, crop)
-        )
-        notes = (
-            f"\nit sees images at {crop} pixels from now on, instead of {own}: what is labelled "
-            f"is too large for training squares else (--size {own} would keep it)"
-        )
-        own = crop
-    if doubts:
-        weight = no_object_weight(own / crop, side * own / crop)
-        settings = replace(settings, criterion=CriterionConfig(no_object_weight=weight))
-    return settings, notes
+    edge, chosen, change = model.preprocessing.shortest_edge, {}, None
+    may_resize = new_head and requested.preprocessing is None and crop < edge
+    may_weigh = requested.criterion is None and selects_queries(model)
+    if model.preprocessing.squash is not None or not (may_resize or may_weigh):
+        return chosen, None
+    side = typical_object_side(dataset)
+    if may_resize and side * edge > LARGE * crop:
+        chosen["preprocessing"] = at_edge(model.preprocessing, crop)
+        change = PredictionSizeChanged(old=edge, new=crop)
+        edge = crop
+    if may_weigh:
+        weight = no_object_weight(edge / crop, side * edge / crop)
+        chosen["criterion"] = CriterionConfig(no_object_weight=weight)
+    return chosen, change
 
 
-def proposes(checkpoint: Checkpoint) -> bool:
+def selects_queries(model: ModelDescription) -> bool:
     """Return whether queries are selected from the image, so that larger images have more."""
-    decoder = checkpoint.description.config.transformer_decoder
+    decoder = model.config.transformer_decoder
     return isinstance(decoder, MaskedDecoderConfig) and decoder.proposals > 0
 
 
@@ -85,11 +88,11 @@ def no_object_weight(larger: float, side: float) -> float:
         larger: Side of images in prediction, in crops.
         side: Side of objects, in crops.
     """
-    times = MOST_TIMES if side <= SMALL else min(max(larger**2, 1.0), MOST_TIMES)
+    times = MAX_FACTOR if side <= SMALL else min(max(larger**2, 1.0), MAX_FACTOR)
     return times * CriterionConfig().no_object_weight
 
 
-def usual_side(dataset: Dataset) -> float:
+def typical_object_side(dataset: Dataset) -> float:
     """Compute the side of objects above which half of the labelled area lies.
 
     Objects are things, or without things connected regions of stuff; of two stuff classes only the
@@ -98,12 +101,12 @@ def usual_side(dataset: Dataset) -> float:
     """
     is_thing = np.array(dataset.labels.is_thing)
     objects: list[tuple[int, float]] = []
-    for index in range(0, len(dataset), -(-len(dataset) // LOOKED_AT)):
+    for index in range(0, len(dataset), -(-len(dataset) // SAMPLED_IMAGES)):
         try:
             sample = dataset[index]
         except UnimaskError:  # training reports the error
             continue
-        pieces = things_of(sample, is_thing) if is_thing.any() else regions_of(sample)
+        pieces = thing_areas(sample, is_thing) if is_thing.any() else region_areas(sample)
         objects += [(label, area / min(sample.size) ** 2) for label, area in pieces]
     if not objects:
         return 0.0
@@ -116,7 +119,7 @@ def usual_side(dataset: Dataset) -> float:
     return float(np.sqrt(areas[np.searchsorted(share, share[-1] / 2)]))
 
 
-def things_of(sample: Sample, is_thing: np.ndarray) -> list[tuple[int, int]]:
+def thing_areas(sample: Sample, is_thing: np.ndarray) -> list[tuple[int, int]]:
     """Return class and area of all things except crowds."""
     pixels = np.zeros(len(sample.label_ids) + 1, np.int64)
     for layer in sample.id_maps:
@@ -125,9 +128,9 @@ def things_of(sample: Sample, is_thing: np.ndarray) -> list[tuple[int, int]]:
     return [(int(sample.label_ids[i]), int(pixels[i + 1])) for i in counted]
 
 
-def regions_of(sample: Sample) -> list[tuple[int, int]]:
+def region_areas(sample: Sample) -> list[tuple[int, int]]:
     """Return class and approximate area of all connected regions of stuff."""
-    step = max(1, min(sample.size) // LOOK)
+    step = max(1, min(sample.size) // SAMPLED_SIDE)
     maps, regions = sample.id_maps[:, ::step, ::step], []
     for number, label in enumerate(sample.label_ids.tolist(), start=1):
         numbered, _ = ndimage.label((maps == number).any(0))  # type: ignore[misc]

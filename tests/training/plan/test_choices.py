@@ -3,27 +3,47 @@
 from dataclasses import replace
 
 import pytest
-import torch
-from conftest import described, tiny_checkpoint
 
 from unimask.datasets.transforms import Augmentation
 from unimask.errors import SettingsError
-from unimask.training.choices import Choices, Machine, for_length, images_at_once, square
+from unimask.training.plan.choices import (
+    Basis,
+    choose_course,
+    crop_side,
+    for_length,
+    images_at_once,
+)
+from unimask.training.plan.facts import Schedule
+from unimask.training.plan.hardware import Machine
+from unimask.training.plan.plan import CHOSEN_OPTIONS
+from unimask.training.plan.words import sentence
+from unimask.training.settings import TrainingSettings, with_changes
 
 CPU = Machine(kind="cpu", memory_gb=None, bfloat16=False, cores=2, processes=1)
 GPU = Machine(kind="gpu", memory_gb=12.0, bfloat16=True, cores=16, processes=1)
 
 
-def choose(machine, *, images=1000, judged=5, pretrained=True, parameters=47e6, **said):
-    choices = Choices(said, None, [(600, 800)] * 3, machine)
-    first = choices.first()
-    checkpoint = tiny_checkpoint()
-    shortest = replace(checkpoint.description.preprocessing, shortest_edge=first.augmentation.crop)
-    checkpoint = described(checkpoint, preprocessing=replace(shortest, longest_edge=4096))
-    weights = {"weight": torch.empty(int(parameters), device="meta")}
-    checkpoint = replace(checkpoint, state=weights)
-    settings = choices.rest(first, checkpoint, pretrained, images, judged)
-    return settings, choices.in_words(settings, images, judged)
+def choose(machine, *, images=1000, judged=5, pretrained=True, parameters=47e6, **given):
+    """Return the chosen settings for images of 600 x 800, and the sentence about them."""
+    requested = with_changes(TrainingSettings(), given)
+    fixed = {"size", "augmentation"} & set(given)
+    crop = requested.augmentation.crop if fixed else crop_side([(600, 800)] * 3, machine)
+    basis = Basis(
+        machine=machine,
+        images=images,
+        validation_images=judged,
+        elements=int(parameters),
+        pretrained=pretrained,
+    )
+    settings = replace(requested, **choose_course(requested, given, crop, basis))
+    schedule = Schedule(
+        images=images,
+        validation_images=judged,
+        processes=machine.processes,
+        settings=settings,
+        chosen=tuple(name for name in CHOSEN_OPTIONS if name not in given),
+    )
+    return settings, sentence(schedule)
 
 
 def test_one_gpu_reaches_the_papers_batch_and_rate():
@@ -91,19 +111,19 @@ def test_memory_bounds_the_images_of_a_pass(memory, side, parameters, least, mos
 
 
 def test_squares_are_as_large_as_the_images():
-    assert square([(96, 128)] * 3, CPU) == 96
-    assert square([(97, 128)] * 3, CPU) == 128
-    assert square([(20, 30)], CPU) == 64
-    assert square([(3000, 4000)], GPU) == 512
-    assert square([], GPU) == 512  # no file is an image to Pillow
+    assert crop_side([(96, 128)] * 3, CPU) == 96
+    assert crop_side([(97, 128)] * 3, CPU) == 128
+    assert crop_side([(20, 30)], CPU) == 64
+    assert crop_side([(3000, 4000)], GPU) == 512
+    assert crop_side([], GPU) == 512  # no file is an image to Pillow
 
 
 @pytest.mark.parametrize(
     ("least", "most", "words"),
     [
-        (1.0, 1.0, "squares of 64 at the size of prediction;"),
-        (0.5, 0.5, "squares of 64 at 0.5 times the size of prediction;"),
-        (0.5, 2.0, "squares of 64 at 0.5 to 2 times the size of prediction;"),
+        (1.0, 1.0, "crops of 64 pixels at the size of prediction;"),
+        (0.5, 0.5, "crops of 64 pixels at 0.5 times the size of prediction;"),
+        (0.5, 2.0, "crops of 64 pixels at 0.5 to 2 times the size of prediction;"),
     ],
 )
 def test_one_scale_is_told_as_one(least, most, words):

@@ -1,13 +1,16 @@
 """Thresholds belong to data and task: weights that go on to others take theirs."""
 
+from dataclasses import replace
+
 import pytest
-from conftest import described, tiny_checkpoint
+from conftest import tiny_checkpoint
 
 from unimask.config import PostprocessingConfig
 from unimask.label_sets import known_labels
 from unimask.labels import TASKS, LabelSet
 from unimask.presets import preset
-from unimask.training.rules import rules_for
+from unimask.training.plan.facts import ThresholdsReplaced
+from unimask.training.plan.thresholds import choose_thresholds
 
 CELLS = LabelSet(("cell", "ground"), (True, False))
 NUCLEI = LabelSet(("nucleus", "ground"), (True, False))
@@ -16,9 +19,9 @@ TUNED = PostprocessingConfig(object_threshold=0.3, overlap_threshold=0.6, min_vi
 
 def weights(labels, tasks=TASKS, network="mask2former-resnet50", rules=TUNED):
     labels = labels if isinstance(labels, LabelSet) else known_labels(labels)
-    return described(
-        tiny_checkpoint(), config=preset(network, len(labels)), labels=labels, tasks=tasks,
-        postprocessing=rules,
+    return replace(
+        tiny_checkpoint().description, config=preset(network, len(labels)), labels=labels,
+        tasks=tasks, postprocessing=rules,
     )  # fmt: skip
 
 
@@ -26,7 +29,7 @@ def weights(labels, tasks=TASKS, network="mask2former-resnet50", rules=TUNED):
 def test_the_same_classes_and_tasks_keep_their_rules(labels):
     known = weights(labels, tasks=("panoptic", "semantic"))
     for tasks in (("panoptic",), ("semantic",)):
-        assert rules_for(known, known.description.labels, tasks) == (TUNED, "")
+        assert choose_thresholds(known, known.labels, tasks) == (TUNED, None)
 
 
 @pytest.mark.parametrize(
@@ -45,24 +48,24 @@ def test_the_same_classes_and_tasks_keep_their_rules(labels):
     ],
 )  # fmt: skip
 def test_published_data_bring_their_own(network, old, new, tasks, threshold, resize, told):
-    rules, words = rules_for(weights(old, network=network), known_labels(new), tasks)
+    rules, change = choose_thresholds(weights(old, network=network), known_labels(new), tasks)
     assert (rules.object_threshold, rules.overlap_threshold) == (threshold, 0.8)
     assert (rules.resize, rules.top_k, rules.min_visible) == (resize, 7, 0.0)
-    assert words == f", its thresholds are those of {told}"
+    assert change == ThresholdsReplaced(dataset=told)
 
 
 def test_another_task_of_the_same_data_brings_its_own():
     semantic = weights("mapillary_vistas", tasks=("semantic",))
-    rules, _ = rules_for(semantic, semantic.description.labels, ("panoptic",))
+    rules, _ = choose_thresholds(semantic, semantic.labels, ("panoptic",))
     assert rules.object_threshold == 0.0
 
 
 def test_those_of_public_data_stay_behind():
-    rules, words = rules_for(weights("mapillary_vistas"), CELLS, ("panoptic",))
-    assert rules == PostprocessingConfig(top_k=7) and words == ", its thresholds are the usual ones"
+    rules, change = choose_thresholds(weights("mapillary_vistas"), CELLS, ("panoptic",))
+    assert rules == PostprocessingConfig(top_k=7) and change == ThresholdsReplaced(dataset=None)
     of_family = weights("ade20k", network="maskformer-resnet50")
-    assert rules_for(of_family, CELLS, ("panoptic",))[0].uncertain_pixels == "winner"
+    assert choose_thresholds(of_family, CELLS, ("panoptic",))[0].uncertain_pixels == "winner"
 
 
 def test_those_that_somebody_chose_go_on():
-    assert rules_for(weights(NUCLEI), CELLS, ("instance",)) == (TUNED, "")
+    assert choose_thresholds(weights(NUCLEI), CELLS, ("instance",)) == (TUNED, None)

@@ -13,7 +13,8 @@ from unimask.checkpoints import write_huggingface
 from unimask.config import CriterionConfig, PreprocessingConfig
 from unimask.datasets import open_dataset
 from unimask.training import TrainingSettings
-from unimask.training.scale import fit_squares, regions_of, usual_side
+from unimask.training.plan.facts import PredictionSizeChanged
+from unimask.training.plan.scale import choose_scale, region_areas, typical_object_side
 
 SQUARE = replace(TrainingSettings(), augmentation=replace(TrainingSettings().augmentation, crop=64))
 LARGER = PreprocessingConfig(shortest_edge=128, longest_edge=256)
@@ -29,10 +30,6 @@ def maps(folder, *images):
         )
         Image.fromarray(values).save(folder / "masks" / f"{number}.png")
     return folder
-
-
-def seeing(preprocessing):
-    return described(tiny_checkpoint(TINY_RESNET), preprocessing=preprocessing)
 
 
 def halves() -> np.ndarray:
@@ -56,43 +53,48 @@ def test_half_of_what_things_cover_lies_in_larger_ones(discs):
         sides += [(np.sqrt(area) / 96, area) for area in areas]
     sides.sort()
     half = np.cumsum([area for _, area in sides]) >= sum(area for _, area in sides) / 2
-    assert usual_side(dataset) == pytest.approx(sides[int(half.argmax())][0])
+    assert typical_object_side(dataset) == pytest.approx(sides[int(half.argmax())][0])
 
 
 def test_stuff_counts_by_its_regions(tmp_path):
     dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
-    assert sorted(area for _, area in regions_of(dataset[0])) == [100, 5900, 6000]
-    assert usual_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.01)
+    assert sorted(area for _, area in region_areas(dataset[0])) == [100, 5900, 6000]
+    assert typical_object_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.01)
 
 
 def test_of_two_classes_the_ground_does_not_count(tmp_path):
     dataset = open_dataset(maps(tmp_path, spots()), None, names=("ground", "crack"))
-    assert usual_side(dataset) == pytest.approx(np.sqrt(2) / 100)
+    assert typical_object_side(dataset) == pytest.approx(np.sqrt(2) / 100)
 
 
 def test_large_regions_are_measured_alike_in_large_images(tmp_path):
     grown = np.kron(halves(), np.ones((8, 8), np.uint8))
     dataset = open_dataset(maps(tmp_path, grown), None, names=("road", "grass", "pole"))
-    assert usual_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.02)
+    assert typical_object_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.02)
+
+
+def choose(dataset, own, *, new_head=True, config=TINY_RESNET, **given):
+    """Return the chosen settings and the fact for crops of 64 pixels."""
+    model = replace(tiny_checkpoint(config).description, preprocessing=own)
+    requested = replace(TrainingSettings(), **given)
+    return choose_scale(dataset, model, 64, requested, new_head=new_head)
 
 
 def test_large_things_ask_for_smaller_images(tmp_path):
     dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
-    settings, told = fit_squares(dataset, seeing(LARGER), SQUARE, True)
-    assert settings.preprocessing == replace(LARGER, shortest_edge=64, longest_edge=128)
-    assert told.strip().startswith("it sees images at 64 pixels from now on, instead of 128")
+    chosen, change = choose(dataset, LARGER)
+    assert chosen == {"preprocessing": replace(LARGER, shortest_edge=64, longest_edge=128)}
+    assert change == PredictionSizeChanged(old=128, new=64)
     for same in (replace(LARGER, shortest_edge=64), replace(LARGER, squash=(128, 128))):
-        assert fit_squares(dataset, seeing(same), SQUARE, True) == (SQUARE, "")
-    assert fit_squares(dataset, seeing(LARGER), SQUARE, False) == (SQUARE, "")
-    said = replace(SQUARE, preprocessing=LARGER)
-    assert fit_squares(dataset, seeing(LARGER), said, True) == (said, "")
+        assert choose(dataset, same) == ({}, None)
+    assert choose(dataset, LARGER, new_head=False) == ({}, None)
+    assert choose(dataset, LARGER, preprocessing=LARGER) == ({}, None)
 
 
 def test_small_things_keep_the_scale(tmp_path, discs):
-    dataset = open_dataset(discs, "train")
-    assert fit_squares(dataset, seeing(LARGER), SQUARE, True) == (SQUARE, "")
+    assert choose(open_dataset(discs, "train"), LARGER) == ({}, None)
     spotted = open_dataset(maps(tmp_path, spots()), None, names=("ground", "crack"))
-    assert fit_squares(spotted, seeing(LARGER), SQUARE, True) == (SQUARE, "")
+    assert choose(spotted, LARGER) == ({}, None)
 
 
 @pytest.mark.parametrize(
@@ -111,20 +113,19 @@ def test_no_object_weighs_more_where_more_queries_doubt(tmp_path, image, edge, o
     names = ("road", "grass", "pole")[: image().max() + 1]
     dataset = open_dataset(maps(tmp_path, image()), None, names=names)
     seen = replace(LARGER, shortest_edge=edge)
-    model = described(tiny_checkpoint(TINY_PROPOSALS), preprocessing=seen)
-    settings, _ = fit_squares(dataset, model, SQUARE, other)
-    assert settings.criterion == CriterionConfig(no_object_weight=pytest.approx(weight))
-    said = replace(SQUARE, criterion=CriterionConfig())
-    assert fit_squares(dataset, model, said, other)[0].criterion == CriterionConfig()
+    chosen, _ = choose(dataset, seen, new_head=other, config=TINY_PROPOSALS)
+    assert chosen["criterion"] == CriterionConfig(no_object_weight=pytest.approx(weight))
+    given = {"criterion": CriterionConfig(), "config": TINY_PROPOSALS, "new_head": other}
+    assert "criterion" not in choose(dataset, seen, **given)[0]
 
 
 def test_what_cannot_be_read_is_passed_over(tmp_path):
     folder = maps(tmp_path, halves(), halves())
     dataset = open_dataset(folder, None, names=("road", "grass", "pole"))
     (folder / "images" / "0.png").write_bytes(b"no image")
-    assert usual_side(dataset) > 0.5
+    assert typical_object_side(dataset) > 0.5
     (folder / "images" / "1.png").write_bytes(b"no image")
-    assert usual_side(dataset) == 0
+    assert typical_object_side(dataset) == 0
 
 
 @pytest.mark.parametrize(("asked", "edge"), [({}, 64), ({"settings": SQUARE}, 128)])

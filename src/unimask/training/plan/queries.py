@@ -1,12 +1,10 @@
-"""Number of queries of a network: set for untrained networks, raised for trained ones."""
+"""Number of queries of a network, and images with more objects than queries."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
-from unimask.checkpoints import Checkpoint
 from unimask.config import (
     MaskedDecoderConfig,
     PerPixelConfig,
@@ -14,25 +12,18 @@ from unimask.config import (
     SegmenterConfig,
     TextConfig,
 )
-from unimask.curation.facts import Facts, look_at
 from unimask.datasets import Dataset
 from unimask.datasets.interface import count_things
+from unimask.datasets.statistics import SampleStatistics, measure_sample
 from unimask.errors import SettingsError
 from unimask.labels import Task
-from unimask.modeling.build import build_segmenter
+from unimask.training.plan.facts import Crowding, QueriesAdded, QueryLimitChanged
 
-TABLES = (
-    "transformer_decoder.queries.features",
-    "transformer_decoder.queries.positions",
-    "transformer_decoder.query_positions.weight",
-)
-"""Names of the tensors with one row per query."""
-
-LOOKED_AT = 40
+SAMPLED_IMAGES = 40
 """Number of images whose objects are counted if the counts require reading the images."""
 
 
-def most_queries(config: SegmenterConfig) -> int:
+def max_queries(config: SegmenterConfig) -> int:
     """Return the largest number of queries per image."""
     queries = config.transformer_decoder
     if isinstance(queries, PerPixelConfig | PerPixelPlusConfig):
@@ -81,55 +72,39 @@ def fixed_queries(config: SegmenterConfig) -> int:
     return 0
 
 
-def raise_queries(model: str, checkpoint: Checkpoint, count: int | None) -> tuple[Checkpoint, str]:
-    """Add untrained queries to a trained network, whose own queries keep their weights.
-
-    OneFormer's last queries, which belong to the context of its texts, and its token stay last.
+def add_queries(
+    model: str, trained: SegmenterConfig, count: int | None
+) -> tuple[SegmenterConfig, QueriesAdded | QueryLimitChanged | None]:
+    """Raise the number of queries of a trained network, whose own queries keep their weights.
 
     Args:
         model: Name of the network in messages.
-        checkpoint: Trained network.
+        trained: Architecture of the trained network.
         count: New number of queries; None leaves it unchanged.
 
     Returns:
-        The network, and a description of the change.
+        The architecture, and the change, if any.
 
     Raises:
         SettingsError: The number would fall, or the network has no queries.
     """
-    config = with_queries(model, checkpoint.description.config, count)
-    old, new = most_queries(checkpoint.description.config), most_queries(config)
+    config = with_queries(model, trained, count)
+    old, new = max_queries(trained), max_queries(config)
     if new == old:
-        return checkpoint, ""
-    # Keep at least as many pairs of query and class as before, and at least one per query.
-    rules = replace(
-        checkpoint.description.postprocessing,
-        top_k=max(checkpoint.description.postprocessing.top_k, new),
-    )
-    changed = replace(
-        checkpoint,
-        description=replace(checkpoint.description, config=config, postprocessing=rules),
-    )
+        return trained, None
     queries = config.transformer_decoder
     if isinstance(queries, MaskedDecoderConfig) and queries.proposals:
-        return changed, f", with up to {new} queries instead of {old}"
+        return config, QueryLimitChanged(old=old, new=new)
     if new < old:
         raise SettingsError(
             f"num_queries is {new}, but {model} was trained with {old}, of which none is spare: "
             f"give {old} or more, or a preset"
         )
-    fresh = build_segmenter(config).state_dict()
-    place = old - fixed_queries(config)
-    state = dict(checkpoint.state)
-    for name in TABLES:
-        if name in state:
-            added = fresh[name][: new - old].to(state[name])
-            state[name] = torch.cat([state[name][:place], added, state[name][place:]])
-    return replace(changed, state=state), f", {new - old} of its {new} queries are new"
+    return config, QueriesAdded(added=new - old, total=new)
 
 
-def told_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> str:
-    """Format a warning if images have more objects than the network has queries, else "".
+def find_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> Crowding | None:
+    """Count the images with more objects than the network has queries.
 
     Objects of label lists are counted in all images. Of label maps, only some evenly spaced ones
     are read; `unimask check` reads all.
@@ -140,21 +115,23 @@ def told_crowding(dataset: Dataset, queries: int, tasks: Sequence[Task]) -> str:
         tasks: Tasks to train for; semantic needs one mask per class only.
 
     Returns:
-        A line that starts with a line break, or "".
+        The count; None if there is no such image.
     """
     if set(tasks) == {"semantic"}:
-        return ""
+        return None
     indices, counts = list(range(len(dataset))), count_things(dataset)
     if counts is None:
-        indices = indices[:: -(-len(indices) // LOOKED_AT)]
-        looks = [look_at(dataset, index) for index in indices]
-        counts = np.array([look.things if isinstance(look, Facts) else 0 for look in looks])
+        indices = indices[:: -(-len(indices) // SAMPLED_IMAGES)]
+        found = [measure_sample(dataset, index) for index in indices]
+        counts = np.array([s.things if isinstance(s, SampleStatistics) else 0 for s in found])
     crowded, fullest = int((counts > queries).sum()), int(counts.argmax())
     if not crowded:
-        return ""
-    return (
-        f"\nwarning: {crowded} of {len(counts)} training images"
-        f"{'' if len(counts) == len(dataset) else ' that were looked at'} hold more objects than "
-        f"the network has queries ({queries}), {dataset.paths[indices[fullest]].name} "
-        f"{counts[fullest]}: more are never found; --queries {counts[fullest]} has room for them"
+        return None
+    return Crowding(
+        crowded=crowded,
+        counted=len(counts),
+        images=len(dataset),
+        queries=queries,
+        fullest=dataset.paths[indices[fullest]].name,
+        most_objects=int(counts[fullest]),
     )

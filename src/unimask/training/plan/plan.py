@@ -1,0 +1,246 @@
+"""Plan of a run: everything that it is built from, decided before anything runs."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from unimask.checkpoints import Checkpoint, ModelDescription
+from unimask.checkpoints.channels import RGB
+from unimask.config import PerPixelConfig, PerPixelPlusConfig
+from unimask.datasets import Dataset, describe
+from unimask.datasets.windows import check_value_ranges, set_window
+from unimask.errors import SettingsError
+from unimask.inference.load import read_source
+from unimask.inference.names import is_untrained
+from unimask.labels import LabelSet, Task
+from unimask.modeling.segmenter import Segmenter
+from unimask.processing.preprocess import input_size
+from unimask.processing.value_ranges import RangeWarning, ignore_range_warnings
+from unimask.training.plan.choices import Basis, choose_course, crop_side, image_sizes
+from unimask.training.plan.facts import (
+    Fact,
+    NetworkSize,
+    PredictionSizeChanged,
+    Schedule,
+    TrainingData,
+)
+from unimask.training.plan.first_loss import expected_first_loss
+from unimask.training.plan.hardware import find_machine
+from unimask.training.plan.network import InitialNetwork, choose_network
+from unimask.training.plan.queries import find_crowding, max_queries
+from unimask.training.plan.scale import choose_scale
+from unimask.training.plan.weights import build_network
+from unimask.training.request import Request, chosen_tasks, open_splits, whole_path
+from unimask.training.run_record import RunRecord
+from unimask.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from unimask.training.saved_state import SavedState
+
+CHOSEN_OPTIONS = ("size", "batch_size", "accumulate", "learning_rate", "steps", "precision")
+"""Options that are named if they were chosen rather than given."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything that a run is built from.
+
+    Attributes:
+        record: Record of the run's start, stored in its folder.
+        settings: Settings of the run.
+        description: Architecture, classes, tasks and settings of prediction.
+        network: Network with its initial weights, or with the saved weights of a resumed run.
+        tasks: Tasks to train for.
+        dataset: Training images.
+        validation: Validation images.
+        facts: Facts to report before training starts.
+        range_warnings: Warnings on training images that lose most of their range of values.
+        state: Saved state to resume from; None for a new run.
+        finished: Whether a resumed run has nothing left to do.
+    """
+
+    record: RunRecord
+    settings: TrainingSettings
+    description: ModelDescription
+    network: Segmenter
+    tasks: tuple[Task, ...]
+    dataset: Dataset
+    validation: Dataset
+    facts: tuple[Fact, ...] = ()
+    range_warnings: tuple[RangeWarning, ...] = ()
+    state: "SavedState | None" = None
+    finished: bool = False
+
+    @property
+    def device(self) -> str:
+        """Device of the run."""
+        return self.record.device or "auto"
+
+
+def plan_run(request: Request, *, restored: bool = False) -> Plan:
+    """Plan a new run: choose what was not given, and build the initial network.
+
+    Args:
+        request: Arguments of `train`, including data and model.
+        restored: Whether saved weights follow, so that no file of backbone weights is read.
+
+    Raises:
+        CheckpointError: Weights cannot be read, or do not fit.
+        DataError, TaskError: The dataset cannot be read, or does not match the task.
+        SettingsError: An option does not apply to the model or to the data.
+    """
+    model, requested = str(request.model), request.requested_settings()
+    trained = None if is_untrained(model) else read_source(model)
+    dataset, validation = open_splits(request, image_channels(requested, trained))
+    task, tasks = chosen_tasks(request.task, model, dataset)
+    machine = find_machine(request.device or "auto")
+    sizes = [] if request.fixes_crop else image_sizes(dataset)
+    crop = requested.augmentation.crop if request.fixes_crop else crop_side(sizes, machine)
+    initial = choose_network(model, trained, dataset.labels, tasks, requested, crop)
+    check_class_weights(requested, initial.description)
+    files = replace(initial, backbone_weights=None) if restored else initial
+    network = build_network(files, requested.seed)
+    ranges = find_range_warnings(dataset, validation, initial.description)
+    basis = Basis(
+        machine=machine,
+        images=len(dataset),
+        validation_images=len(validation),
+        elements=sum(tensor.numel() for tensor in network.state_dict().values()),
+        pretrained=initial.pretrained,
+    )
+    chosen, change = choose_settings(request, requested, dataset, initial, sizes, basis)
+    settings = replace(requested, **chosen)
+    preprocessing = chosen.get("preprocessing", initial.description.preprocessing)
+    description = replace(initial.description, preprocessing=preprocessing)
+    record = new_record(request, task, dataset.labels, description)
+    return Plan(
+        record=replace(record, processes=machine.processes, pretrained=initial.pretrained),
+        settings=settings,
+        description=description,
+        network=network,
+        tasks=tasks,
+        dataset=dataset,
+        validation=validation,
+        range_warnings=ranges,
+        facts=(
+            *network_facts(initial, requested, basis.elements, change),
+            *data_facts(request, settings, dataset, tasks, description, basis),
+        ),
+    )
+
+
+def image_channels(requested: TrainingSettings, trained: Checkpoint | None) -> int:
+    """Return the number of channels with which images are read."""
+    if requested.channels is not None:
+        return requested.channels
+    return RGB if trained is None else trained.description.config.backbone.in_channels
+
+
+def choose_settings(
+    request: Request,
+    requested: TrainingSettings,
+    dataset: Dataset,
+    initial: InitialNetwork,
+    sizes: list[tuple[int, int]],
+    basis: Basis,
+) -> tuple[dict[str, Any], PredictionSizeChanged | None]:
+    """Choose the settings that were not given, unless complete settings were.
+
+    Args:
+        request: Arguments of `train`.
+        requested: Settings that were given, with defaults for all others.
+        dataset: Training images.
+        initial: Network that training starts from.
+        sizes: Sizes (height, width) of some images; ignored if the crop was given.
+        basis: Facts to choose from.
+
+    Returns:
+        The chosen settings by name, and a changed size of prediction, if any.
+    """
+    if request.settings is not None:
+        return {}, None
+    model, crop = initial.description, requested.augmentation.crop
+    if not request.fixes_crop:  # crops as large as images in prediction
+        resized = [input_size(size, model.preprocessing) for size in sizes]
+        crop = crop_side(resized, basis.machine)
+    with ignore_range_warnings():
+        scale, change = choose_scale(dataset, model, crop, requested, new_head=initial.has_new_head)
+    return choose_course(requested, request.changes, crop, basis) | scale, change
+
+
+def check_class_weights(requested: TrainingSettings, model: ModelDescription) -> None:
+    """Raise SettingsError if class weights are requested for a network without queries.
+
+    Raises:
+        SettingsError: The network classifies pixels, whose loss has no class weights.
+    """
+    decoder = model.config.transformer_decoder
+    if requested.weigh_classes and isinstance(decoder, PerPixelConfig | PerPixelPlusConfig):
+        raise SettingsError("weigh_classes goes with networks of queries, not of pixels")
+
+
+def find_range_warnings(
+    dataset: Dataset, validation: Dataset, model: ModelDescription
+) -> tuple[RangeWarning, ...]:
+    """Set the model's window in both datasets, and check the values of some training images.
+
+    Raises:
+        DataError: All checked images become black.
+    """
+    for images in (dataset, validation):
+        set_window(images, model.preprocessing.window)
+    return tuple(check_value_ranges(dataset))
+
+
+def network_facts(
+    initial: InitialNetwork,
+    requested: TrainingSettings,
+    elements: int,
+    change: PredictionSizeChanged | None,
+) -> tuple[Fact, ...]:
+    """Collect the facts about the network."""
+    facts: list[Fact] = [*initial.facts, NetworkSize(elements=elements)]
+    if initial.trained is None:
+        facts.append(expected_first_loss(initial.description.config, requested.criterion))
+    return tuple(facts if change is None else [*facts, change])
+
+
+def data_facts(
+    request: Request,
+    settings: TrainingSettings,
+    dataset: Dataset,
+    tasks: tuple[Task, ...],
+    model: ModelDescription,
+    basis: Basis,
+) -> tuple[Fact, ...]:
+    """Collect the facts about the data and the course of the run."""
+    given = set(CHOSEN_OPTIONS) if request.settings is not None else set(request.changes)
+    schedule = Schedule(
+        images=basis.images,
+        validation_images=basis.validation_images,
+        processes=basis.machine.processes,
+        settings=settings,
+        chosen=tuple(name for name in CHOSEN_OPTIONS if name not in given),
+    )
+    data = TrainingData(description=describe(dataset))
+    with ignore_range_warnings():
+        crowding = find_crowding(dataset, max_queries(model.config), tasks)
+    return (data, schedule) if crowding is None else (data, schedule, crowding)
+
+
+def new_record(
+    request: Request, task: str, labels: LabelSet, description: ModelDescription
+) -> RunRecord:
+    """Record the arguments of a new run."""
+    return RunRecord(
+        model=whole_path(str(request.model)),
+        task=task,
+        data=request.place(),
+        labels=labels.names,
+        split=request.split,
+        val_split=request.val_split,
+        names=request.names,
+        format=request.format,
+        masks=request.masks,
+        device=request.device,
+        network=description,
+    )

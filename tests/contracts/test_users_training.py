@@ -127,8 +127,8 @@ def test_one_bad_step_leaves_the_weights_alone_and_is_reported(
     """Elsewhere one overflow makes every weight a NaN, and nobody is told which image it was."""
     real, seen = steps.forward, []
 
-    def spoiled_once(fabric, trainee, batch, generator):
-        losses = real(fabric, trainee, batch, generator)
+    def spoiled_once(fabric, state, batch, generator):
+        losses = real(fabric, state, batch, generator)
         seen.append(batch.paths)
         return losses._replace(total=losses.total / 0) if len(seen) == 3 else losses
 
@@ -139,7 +139,7 @@ def test_one_bad_step_leaves_the_weights_alone_and_is_reported(
     assert told == [f"skipped: step 2, its loss or gradients are not finite: {path}"]
     assert RunFolder(tmp_path).rows()[-1]["skipped"] == "1"
     state = state_of(tmp_path)
-    assert state["bad_steps"] == 1 and state["average"]["updates"] == 3
+    assert state["progress"]["skipped_steps"] == 1 and state["average"]["updates"] == 3
     assert all(tensor.isfinite().all() for tensor in state["network"].values())
 
 
@@ -166,9 +166,9 @@ def test_damaged_metrics_files_do_not_end_the_run(discs, tmp_path, monkeypatch, 
     """Elsewhere a spreadsheet that saves the file costs the rest of the run."""
     real = steps.update
 
-    def damage(fabric, trainee, stream, step, settings):
+    def damage(fabric, state, stream, step, settings):
         (tmp_path / "metrics.csv").write_bytes(b"\0\xff;\n")
-        return real(fabric, trainee, stream, step, settings)
+        return real(fabric, state, stream, step, settings)
 
     monkeypatch.setattr("unimask.training.loop.update", damage)
     assert run(discs, tmp_path, steps=3, evaluate_every=1, quiet=False).finished
@@ -217,7 +217,7 @@ def half_empty(tmp_path_factory):
 def test_an_image_without_objects_does_not_stop_a_run(half_empty, tmp_path, task):
     """Elsewhere an empty list of masks fails in `grid_sample`, or such images are thrown away."""
     assert run(half_empty, tmp_path, task=task).finished  # all four images in each batch
-    assert state_of(tmp_path)["bad_steps"] == 0
+    assert state_of(tmp_path)["progress"]["skipped_steps"] == 0
     rows, losses = RunFolder(tmp_path).rows(), ("loss", "mask", "dice", "auxiliary")
     assert rows and all(np.isfinite(float(row[name])) for row in rows for name in losses)
 

@@ -346,7 +346,7 @@ def write_run(place: Path) -> None:
 
 def read_run(folder: Path) -> None:
     """Resume a run, without a step."""
-    with mock.patch.object(loop.Loop, "stretches", lambda *_: None):
+    with mock.patch.object(loop.Loop, "run_steps", lambda *_: None):
         unimask.train(resume=True, out=folder / "run", device="cpu", quiet=True)
 
 

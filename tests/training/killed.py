@@ -53,8 +53,8 @@ def die() -> None:
 def prepare_death(out: Path, death: int, where: str) -> None:
     """Let this process die in the step `death`."""
 
-    def update(fabric, trainee, stream, step, settings):
-        losses = real_update(fabric, trainee, stream, step, settings)
+    def update(fabric, state, stream, step, settings):
+        losses = real_update(fabric, state, stream, step, settings)
         now["step"] = step
         if step == death and where == "metrics":
             with (out / "metrics.csv").open("a") as torn:

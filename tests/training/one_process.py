@@ -35,17 +35,17 @@ real_forward, real_update = steps.forward, steps.update
 seen: dict = {}
 
 
-def forward(fabric, trainee, batch, generator):
-    losses = real_forward(fabric, trainee, batch, generator)
-    seen["trainee"] = trainee
+def forward(fabric, state, batch, generator):
+    losses = real_forward(fabric, state, batch, generator)
+    seen["state"] = state
     if rank == 1 and seen["step"] == spoil:
         return losses._replace(total=losses.total * float("nan"))
     return losses
 
 
-def update(fabric, trainee, stream, step, settings):
+def update(fabric, state, stream, step, settings):
     seen["step"] = step
-    losses = real_update(fabric, trainee, stream, step, settings)
+    losses = real_update(fabric, state, stream, step, settings)
     if rank == 1 and step == stop:
         os.kill(os.getpid(), signal.SIGTERM)
     return losses
@@ -56,12 +56,12 @@ unimask.presets.PRESETS["tiny"] = lambda num_classes: replace(TINY_RESNET, num_c
 steps.forward, loop.update = forward, update
 for name, resume in (("rank", False), ("end", True)):
     run = train(data, "tiny", out=out, settings=SETTINGS, resume=resume, device="cpu", quiet=True)
-    trainee = seen["trainee"]
+    state = seen["state"]
     torch.save(
         {
-            "weights": trainee.network.module.state_dict(),
-            "bad": trainee.bad_steps,
-            "updates": trainee.average.updates,
+            "weights": state.network.module.state_dict(),
+            "bad": state.progress.skipped_steps,
+            "updates": state.average.updates,
             "finished": run.finished,
         },
         f"{out}/{name}{rank}.pt",

@@ -54,7 +54,7 @@ def test_a_step_that_is_bad_in_one_process_is_skipped_in_both(two):
     for name, tensor in first["weights"].items():
         assert torch.equal(tensor, second["weights"][name]), name
         assert tensor.isfinite().all(), name
-    assert torch.load(two / "state.pt", weights_only=True)["step"] == 4
+    assert torch.load(two / "state.pt", weights_only=True)["progress"]["step"] == 4
 
 
 def test_bfloat16_starts_without_a_line_of_lightning(capfd):

@@ -54,8 +54,8 @@ def start(data, out, model="tiny", *, stop_after=None, monkeypatch=None, **given
     """Start a run; let a signal stop it after some steps."""
     real = steps.update
 
-    def stopped(fabric, trainee, stream, step, settings):
-        losses = real(fabric, trainee, stream, step, settings)
+    def stopped(fabric, state, stream, step, settings):
+        losses = real(fabric, state, stream, step, settings)
         if step + 1 == stop_after:
             os.kill(os.getpid(), signal.SIGINT)
         return losses
@@ -194,7 +194,9 @@ def test_a_run_is_lengthened_and_its_batches_are_cut(discs, finished, tmp_path, 
     assert [int(row["step"]) for row in RunFolder(out).rows() if row["score"]] == [2, 3, 4]
     settings = RunFolder(out).read_settings()
     assert (settings.steps, settings.batch_size, settings.seed) == (4, 1, 7)
-    assert go_on(out, epochs=2).finished and state_of(out)["step"] == 6  # six images, two a step
+    assert (
+        go_on(out, epochs=2).finished and state_of(out)["progress"]["step"] == 6
+    )  # six images, two a step
 
 
 def test_fewer_steps_than_were_taken_leave_a_run_as_it_is(finished, command):
@@ -210,10 +212,10 @@ def test_a_run_that_patience_ended_goes_on_with_more(discs, tmp_path, monkeypatc
     monkeypatch.setattr("unimask.training.loop.validate", lambda *_: ("PQ", 1.0))
     settings = replace(SETTINGS, steps=6, evaluate_every=1, patience=1)
     start(discs, tmp_path, settings=settings)
-    assert state_of(tmp_path)["step"] == 2
-    assert go_on(tmp_path, quiet=False).finished and state_of(tmp_path)["step"] == 2
+    assert state_of(tmp_path)["progress"]["step"] == 2
+    assert go_on(tmp_path, quiet=False).finished and state_of(tmp_path)["progress"]["step"] == 2
     assert "raise --patience" in capsys.readouterr().out
-    assert go_on(tmp_path, patience=2).finished and state_of(tmp_path)["step"] == 3
+    assert go_on(tmp_path, patience=2).finished and state_of(tmp_path)["progress"]["step"] == 3
 
 
 def test_data_that_moved_are_found_where_they_are_said_to_be(discs, finished, tmp_path):

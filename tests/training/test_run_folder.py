@@ -23,9 +23,10 @@ from unimask.labels import LabelSet
 from unimask.presets import PRESETS
 from unimask.training import run_folder
 from unimask.training.fingerprint import describe_change, take_fingerprint
+from unimask.training.progress import LOSSES, Progress
 from unimask.training.run_folder import COLUMNS, RunFolder
 from unimask.training.run_record import RunRecord
-from unimask.training.saved_state import LOSSES, SavedState
+from unimask.training.saved_state import SavedState
 from unimask.training.settings import TrainingSettings
 
 TOLD = TrainingSettings(
@@ -105,7 +106,7 @@ HEADER, LINE = ",".join(COLUMNS), ",".join(str(ROW[name]) for name in COLUMNS)
 def test_spoilt_metrics_are_named_and_stay(tmp_path, content):
     (tmp_path / "metrics.csv").write_bytes(content)
     with pytest.raises(TrainingError, match=r"metrics\.csv is damaged .* move it away") as failed:
-        RunFolder(tmp_path).forget_after(3)
+        RunFolder(tmp_path).remove_rows_after(3)
     assert "\n" not in str(failed.value)
     assert (tmp_path / "metrics.csv").read_bytes() == content
 
@@ -119,7 +120,7 @@ def test_huge_metrics_are_not_read(tmp_path, monkeypatch):
 
 def test_lines_with_fewer_columns_are_of_earlier_releases(tmp_path):
     (tmp_path / "metrics.csv").write_text("step,epoch,learning_rate,loss\n1,0.5,0.1,2\n9,1,0,0\n")
-    RunFolder(tmp_path).forget_after(3)
+    RunFolder(tmp_path).remove_rows_after(3)
     (row,) = RunFolder(tmp_path).rows()
     assert row["loss"] == "2" and row["score"] == ""
 
@@ -127,10 +128,13 @@ def test_lines_with_fewer_columns_are_of_earlier_releases(tmp_path):
 def state(network: nn.Module, optimizer: optim.Optimizer) -> dict:
     weights = network.state_dict()
     return {
-        "step": 3, "best": 1.5, "bad_steps": 0, "bad_in_a_row": 0, "worse": 0, "taken": 1,
-        "unreadable": {"times": 1, "told": ["a.png"]}, "had_enough": False, "unjudged": False,
-        "sums": dict.fromkeys(LOSSES, 1.0), "spent": 0.5, "network": weights,
-        "optimizer": optimizer.state_dict(), "average": {"updates": 3, "state": weights},
+        "progress": {
+            "step": 3, "best": 1.5, "unreadable_images": 1, "unreadable_reasons": ["a.png"],
+            "loss_sums": dict.fromkeys(LOSSES, 1.0), "interval_steps": 1, "interval_seconds": 0.5,
+        },
+        "network": weights,
+        "optimizer": optimizer.state_dict(),
+        "average": {"updates": 3, "state": weights},
     }  # fmt: skip
 
 
@@ -146,17 +150,40 @@ def learner():
 def test_a_state_comes_back(tmp_path, learner):
     folder, (network, optimizer) = RunFolder(tmp_path), learner
     folder.save_state(state(*learner))
-    found = folder.read_state()
-    found.check_shapes(network.state_dict())
-    found.restore_optimizer(optimizer)
-    assert (found.step, found.best, found.unreadable.told) == (3, 1.5, ["a.png"])
+    saved = folder.read_state()
+    saved.check_shapes(network.state_dict())
+    saved.restore_optimizer(optimizer)
+    assert saved.progress == Progress(**state(*learner)["progress"])
+
+
+def test_a_state_of_an_earlier_release_comes_back(tmp_path, learner):
+    content = state(*learner)
+    del content["progress"]
+    content |= {
+        "step": 3, "best": 1.5, "bad_steps": 2, "bad_in_a_row": 1, "worse": 4, "taken": 1,
+        "unreadable": {"times": 1, "told": ["a.png"]}, "had_enough": False, "unjudged": True,
+        "sums": dict.fromkeys(LOSSES, 1.0), "spent": 0.5,
+    }  # fmt: skip
+    torch.save(content, tmp_path / "state.pt")
+    assert RunFolder(tmp_path).read_state().progress == Progress(
+        step=3, best=1.5, skipped_steps=2, skipped_in_a_row=1, bad_validations=4,
+        interval_steps=1, interval_seconds=0.5, loss_sums=dict.fromkeys(LOSSES, 1.0),
+        unreadable_images=1, unreadable_reasons=["a.png"], validation_pending=True,
+    )  # fmt: skip
 
 
 WRONG = [
-    None, 3, [], {}, "x", {"step": -1}, {"step": "3"}, {"step": 10**30}, {"step": 2.5},
-    {"step": True}, {"best": None}, {"best": math.nan}, {"worse": [1]}, {"unjudged": 1},
-    {"unreadable": {}}, {"unreadable": {"times": 1, "told": "a"}}, {"sums": {"loss": "x"}},
-    {"sums": {}}, {"taken": 0}, {"network": {}}, {"network": {"weight": 3}}, {"network": []},
+    None, 3, [], {}, "x", {"progress": None}, {"network": {}}, {"network": {"weight": 3}},
+    *(
+        {"progress": progress}
+        for progress in (
+            {"step": -1}, {"step": "3"}, {"step": 10**30}, {"step": 2.5}, {"step": True},
+            {"best": None}, {"best": math.nan}, {"bad_validations": [1]},
+            {"validation_pending": 1}, {"unreadable_images": {}}, {"unreadable_reasons": "a"},
+            {"loss_sums": {"loss": "x"}}, {"loss_sums": {"loss": 1.0}}, {"interval_steps": 1},
+        )
+    ),
+    {"network": []},
     {"network": {"weight": torch.ones(3, 3), "bias": torch.ones(3)}}, {"average": None},
     {"average": {"updates": 3, "state": {"weight": torch.ones(1)}}}, {"optimizer": {}},
     {"optimizer": {"state": {}, "param_groups": []}},

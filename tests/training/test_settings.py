@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from training.test_choices import CPU, choose
+from training.plan.test_choices import CPU, choose
 
 from unimask.errors import MissingExtraError, SettingsError
 from unimask.training import TrainingSettings, processes, train

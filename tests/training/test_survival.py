@@ -80,7 +80,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(killed, death)
         tensors = (s[part] if part == "network" else s[part]["state"] for s in (expected, found))
         for (name, one), other in zip(*(t.items() for t in tensors), strict=True):
             assert torch.equal(one, other[1]), name
-    assert found["step"] == 7 and found["best"] == expected["best"]
+    assert found["progress"] == expected["progress"]
     rows = [
         [{k: v for k, v in row.items() if k != "seconds_per_step"} for row in folder.rows()]
         for folder in (RunFolder(whole), RunFolder(resumed))
@@ -92,8 +92,8 @@ def test_a_full_disk_is_told_and_leaves_the_state_before(discs, tmp_path, monkey
     """A limit on the size of files stands for the disk: both break writing off in the middle."""
     real = steps.update
 
-    def fill(fabric, trainee, stream, step, settings):
-        losses = real(fabric, trainee, stream, step, settings)
+    def fill(fabric, state, stream, step, settings):
+        losses = real(fabric, state, stream, step, settings)
         if step == 2:
             resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
         return losses
@@ -106,7 +106,7 @@ def test_a_full_disk_is_told_and_leaves_the_state_before(discs, tmp_path, monkey
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert "\n" not in str(failed.value)
-    assert torch.load(tmp_path / "state.pt", weights_only=True)["step"] == 2
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["progress"]["step"] == 2
     assert not list(tmp_path.glob(".partial*"))
     monkeypatch.setattr("unimask.training.loop.update", real)
     assert run(discs, tmp_path, resume=True).finished
@@ -138,7 +138,7 @@ def test_corrupt_images_are_skipped_and_counted(spoilt, tmp_path, workers, capsy
     assert told.count("skipped: ") == 1 and "3.png" in told
     assert RunFolder(out).rows()[-1]["unreadable"] == "1"  # once in an epoch of six images
     state = torch.load(out / "state.pt", weights_only=True)
-    assert state["unreadable"]["times"] == 1
+    assert state["progress"]["unreadable_images"] == 1
 
 
 def test_a_image_that_vanishes_is_skipped_too(discs, tmp_path, monkeypatch):
@@ -146,10 +146,10 @@ def test_a_image_that_vanishes_is_skipped_too(discs, tmp_path, monkeypatch):
     shutil.copytree(discs, data)
     real = steps.update
 
-    def vanish(fabric, trainee, stream, step, settings):
+    def vanish(fabric, state, stream, step, settings):
         (data / "train" / "images" / "2.png").unlink(missing_ok=True)
         (data / "val" / "masks" / "0.png").unlink(missing_ok=True)
-        return real(fabric, trainee, stream, step, settings)
+        return real(fabric, state, stream, step, settings)
 
     monkeypatch.setattr("unimask.training.loop.update", vanish)
     assert run(data, tmp_path / "run", on_bad_image="skip").finished
@@ -173,7 +173,7 @@ def test_data_without_a_single_good_image_stop(tmp_path):
     ids=["gpu", "python", "cpu"],
 )
 def test_a_lack_of_memory_names_what_to_lower(discs, tmp_path, monkeypatch, error):
-    def greedy(fabric, trainee, batch, generator):
+    def greedy(fabric, state, batch, generator):
         if error is None:
             torch.empty(2**50)
         raise error

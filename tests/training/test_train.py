@@ -98,15 +98,15 @@ def test_a_resumed_run_ends_with_the_same_weights(discs, tmp_path, monkeypatch):
     run(discs, tmp_path / "whole")
     real = steps.update
 
-    def interrupt(fabric, trainee, stream, step, settings):
-        losses = real(fabric, trainee, stream, step, settings)
+    def interrupt(fabric, state, stream, step, settings):
+        losses = real(fabric, state, stream, step, settings)
         if step == 4:
             os.kill(os.getpid(), signal.SIGINT)
         return losses
 
     monkeypatch.setattr("unimask.training.loop.update", interrupt)
     broken = run(discs, tmp_path / "broken")
-    assert not broken.finished and weights(tmp_path / "broken")["step"] == 5
+    assert not broken.finished and weights(tmp_path / "broken")["progress"]["step"] == 5
     monkeypatch.setattr("unimask.training.loop.update", real)
     assert run(discs, tmp_path / "broken", resume=True).finished
     whole, again = weights(tmp_path / "whole"), weights(tmp_path / "broken")
@@ -115,7 +115,7 @@ def test_a_resumed_run_ends_with_the_same_weights(discs, tmp_path, monkeypatch):
             assert torch.equal(tensor, again[part][name]), name
     for name, tensor in whole["average"]["state"].items():
         assert torch.equal(tensor, again["average"]["state"][name]), name
-    assert whole["best"] == again["best"]
+    assert whole["progress"]["best"] == again["progress"]["best"]
 
 
 @pytest.mark.parametrize("when", [1, 2])
@@ -133,14 +133,14 @@ def test_a_run_that_is_stopped_while_it_judges_judges_when_it_goes_on(
 
     monkeypatch.setattr(loop, "validate", interrupt)
     broken = run(discs, tmp_path / "broken", evaluate_every=4)
-    assert not broken.finished and weights(tmp_path / "broken")["step"] == 4 * when
+    assert not broken.finished and weights(tmp_path / "broken")["progress"]["step"] == 4 * when
     assert len([row for row in rows_of(tmp_path / "broken") if row["score"]]) == when - 1
     assert run(discs, tmp_path / "broken", resume=True).finished
     whole, again = rows_of(tmp_path / "whole"), rows_of(tmp_path / "broken")
     for row in (*whole, *again):
         assert float(row.pop("seconds_per_step")) > 0
     assert whole == again
-    best = [weights(tmp_path / name)["best"] for name in ("whole", "broken")]
+    best = [weights(tmp_path / name)["progress"]["best"] for name in ("whole", "broken")]
     assert best[0] == best[1] >= 0
 
 

@@ -19,8 +19,8 @@ def reduce(tensor, reduce_op):
 
 
 def work(rank: int, folder: str) -> None:
-    """The first process works for longer than the group waits for a word."""
-    waiting.SECONDS = 0.25
+    """The first process works for longer than the group waits for a message."""
+    waiting.MESSAGE_INTERVAL_SECONDS = 0.25
     fabric = SimpleNamespace(
         world_size=2, is_global_zero=rank == 0, device=torch.device("cpu"), all_reduce=reduce
     )
@@ -31,12 +31,12 @@ def work(rank: int, folder: str) -> None:
             while time.monotonic() < end:
                 time.sleep(0.05)
                 first.tick(1, 2)
-            word = first.say(waiting.ENOUGH)
+            message = first.broadcast(waiting.END)
         else:
-            word = first.wait()
-        torch.save(word, f"{folder}/{rank}.pt")
+            message = first.wait()
+        torch.save(message, f"{folder}/{rank}.pt")
 
 
 def test_the_others_wait_for_as_long_as_the_first_works(tmp_path):
     processes.spawn(work, (str(tmp_path),), nprocs=2)
-    assert [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)] == [waiting.ENOUGH] * 2
+    assert [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)] == [waiting.END] * 2

@@ -24,7 +24,7 @@ from unimask.processing.value_ranges import RangeWarning
 from unimask.training.balance import shuffled
 from unimask.training.settings import TrainingSettings
 from unimask.training.texts import ImageTexts
-from unimask.training.unreadable import AT_MOST, UNREADABLE
+from unimask.training.unreadable import MAX_UNREADABLE_IN_A_ROW, UNREADABLE
 
 
 class Example(NamedTuple):
@@ -83,14 +83,14 @@ class Examples(TorchDataset):
     def __getitem__(self, number: int) -> Example:
         """Return example `number` of the sequence, or the next readable one."""
         skipped: list[str] = []
-        for later in range(AT_MOST):
+        for later in range(MAX_UNREADABLE_IN_A_ROW):
             try:
                 return self.example(number + later, later)._replace(skipped=tuple(skipped))
             except UNREADABLE as error:
                 if self.settings.on_bad_image == "stop":
                     raise
                 skipped.append(str(error))
-        raise DataError(f"{AT_MOST} images in a row cannot be read: {skipped[0]}")
+        raise DataError(f"{MAX_UNREADABLE_IN_A_ROW} images in a row cannot be read: {skipped[0]}")
 
     def example(self, number: int, later: int) -> Example:
         """Return example `number`, which replaces `later` unreadable ones.
@@ -105,7 +105,8 @@ class Examples(TorchDataset):
         before = 0  # earlier occurrences in this epoch; each is augmented differently
         if self.factors is not None:
             before = int((self.order[1][:place] == index).sum())
-        random = np.random.default_rng((self.settings.seed, epoch, index, later + AT_MOST * before))
+        draw = later + MAX_UNREADABLE_IN_A_ROW * before
+        random = np.random.default_rng((self.settings.seed, epoch, index, draw))
         sample = augment(
             self.dataset[index], self.settings.augmentation, self.preprocessing, random
         )

@@ -15,7 +15,7 @@ KILLED = "DataLoader worker"
 
 
 @contextmanager
-def told_in_one_line(step: int, settings: TrainingSettings) -> Iterator[None]:
+def one_line_memory_errors(step: int, settings: TrainingSettings) -> Iterator[None]:
     """Convert a lack of memory during a step to a TrainingError.
 
     Args:
@@ -44,6 +44,6 @@ def told_in_one_line(step: int, settings: TrainingSettings) -> Iterator[None]:
         raise TrainingError(
             f"step {step}: out of memory: lower --batch-size (now {settings.batch_size}; "
             f"--accumulate, now {settings.accumulate}, keeps the images per update), --size "
-            f"(now {settings.augmentation.crop}) or --queries{queries}, or give --recompute; the "
+            f"(now {settings.augmentation.crop}) or --queries{queries}, or pass --recompute; the "
             "last saved state is kept, and --resume takes all of these but --size and --queries"
         ) from error

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
-LETTING_GO = 0.2
+EXIT_DELAY_SECONDS = 0.2
 """Seconds to wait at exit, so that gloo's threads can release the tensors that they sent.
 
 They need the interpreter for it. Before CPython 3.14, a thread that needs an interpreter during
@@ -112,5 +112,5 @@ def launch(device: str, precision: str) -> "Fabric":
     if fabric.device.type == "cpu":
         keep_freed_memory()
         if fabric.world_size > 1:
-            atexit.register(time.sleep, LETTING_GO)
+            atexit.register(time.sleep, EXIT_DELAY_SECONDS)
     return fabric

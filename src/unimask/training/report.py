@@ -42,7 +42,7 @@ class Reporter:
         """Advance the progress bar by one step."""
         self.bar.update(self.task, advance=1, loss=f"loss {loss:.2f}")
 
-    def say(self, line: str | Text) -> None:
+    def print(self, line: str | Text) -> None:
         """Print a line above the progress bar."""
         self.console.print(line, soft_wrap=True)
 
@@ -63,4 +63,4 @@ class Reporter:
         if "score" in row:
             parts.append(Text(f"{row['metric']} {row['score']:.1f}", style="bold"))
         parts += [remaining] if remaining else []
-        self.say(Text("  ").join(Text(p) if isinstance(p, str) else p for p in parts))
+        self.print(Text("  ").join(Text(p) if isinstance(p, str) else p for p in parts))

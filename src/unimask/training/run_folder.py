@@ -212,7 +212,7 @@ class RunFolder:
                 "goes on with a new one"
             ) from None
 
-    def forget_after(self, step: int) -> None:
+    def remove_rows_after(self, step: int) -> None:
         """Remove the rows of steps that a resumed run will repeat.
 
         Raises:

@@ -1,16 +1,11 @@
 """Saved state of a run, validated before anything is built from it."""
 
-import math
 from collections.abc import Mapping
-from typing import Annotated
 
 import msgspec
 from torch import Tensor, optim
 
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
-
-LOSSES = {"loss", "class", "mask", "dice", "auxiliary"}
-"""Names of the sums over a log interval."""
+from unimask.training.progress import Count, Progress, upgrade_progress
 
 
 class AverageState(msgspec.Struct, frozen=True):
@@ -18,13 +13,6 @@ class AverageState(msgspec.Struct, frozen=True):
 
     updates: Count
     state: dict[str, Tensor]
-
-
-class SkippedImages(msgspec.Struct, frozen=True):
-    """Images that could not be read; see `Unreadable`."""
-
-    times: Count
-    told: list[str]
 
 
 class OptimizerState(msgspec.Struct, frozen=True):
@@ -35,33 +23,12 @@ class OptimizerState(msgspec.Struct, frozen=True):
 
 
 class SavedState(msgspec.Struct, frozen=True, kw_only=True):
-    """Content of `state.pt`; the attributes are those of `Loop` and `Trainee`."""
+    """Content of `state.pt`: the progress of a run, and the state dicts of its `TrainState`."""
 
-    step: Count
-    best: float
-    bad_steps: Count
-    bad_in_a_row: Count
-    unreadable: SkippedImages
-    worse: Count
-    had_enough: bool
-    sums: dict[str, float]
-    taken: Count
-    spent: float
-    unjudged: bool
+    progress: Progress
     network: dict[str, Tensor]
     optimizer: OptimizerState
     average: AverageState
-
-    def __post_init__(self) -> None:
-        """Validate the score and the sums.
-
-        Raises:
-            ValueError: The score is not finite, or the sums do not match the number of steps.
-        """
-        if not math.isfinite(self.best):
-            raise ValueError(f"its best score is {self.best}")
-        if set(self.sums) != (LOSSES if self.taken else set()):
-            raise ValueError("its sums are not those of the losses")
 
     def check_shapes(self, wanted: Mapping[str, Tensor]) -> None:
         """Raise ValueError unless the weights match the network.
@@ -99,9 +66,11 @@ class SavedState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_state(value: object) -> SavedState:
-    """Validate the content of a state file.
+    """Validate the content of a state file, also of one that an earlier release wrote.
 
     Raises:
         ValueError: A value is missing, or of another type.
     """
+    if isinstance(value, dict) and "progress" not in value and "step" in value:
+        value = value | {"progress": upgrade_progress(value)}
     return msgspec.convert(value, SavedState)  # its ValidationError is a ValueError

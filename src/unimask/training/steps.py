@@ -13,16 +13,16 @@ from unimask.errors import TrainingError
 from unimask.losses import Losses
 from unimask.training.average import WeightAverage
 from unimask.training.batches import Batch
+from unimask.training.progress import Progress
 from unimask.training.schedule import rate_at
 from unimask.training.settings import TrainingSettings
-from unimask.training.unreadable import Unreadable
 
-NAMED = 4
+MAX_NAMED_IMAGES = 4
 """Largest number of images named for a skipped step."""
 
 
 @dataclass(eq=False)
-class Trainee:
+class TrainState:
     """State that changes during training.
 
     Attributes:
@@ -30,25 +30,21 @@ class Trainee:
         optimizer: Optimizer of its weights.
         average: Moving average of its weights.
         criterion: Loss function.
-        bad_steps: Number of steps skipped because of non-finite losses or gradients.
-        bad_in_a_row: Number of skipped steps since the last good one.
-        last_bad: Description of the last skipped step, until it is printed.
-        unreadable: Unreadable images that were skipped.
+        progress: Counters of the run.
+        skip_message: Description of the last skipped step, until it is printed.
     """
 
     network: nn.Module
     optimizer: optim.Optimizer
     average: WeightAverage
     criterion: nn.Module
-    bad_steps: int = 0
-    bad_in_a_row: int = 0
-    last_bad: str = ""
-    unreadable: Unreadable = field(default_factory=Unreadable)
+    progress: Progress = field(default_factory=Progress)
+    skip_message: str = ""
 
 
 def update(
     fabric: Fabric,
-    trainee: Trainee,
+    state: TrainState,
     stream: Iterator[Batch],
     step: int,
     settings: TrainingSettings,
@@ -64,33 +60,33 @@ def update(
     seed = settings.seed * 1_000_003 + step * fabric.world_size + fabric.global_rank
     torch.manual_seed(seed % 2**63)
     generator = torch.Generator().manual_seed(torch.initial_seed() % 2**31)
-    for group in trainee.optimizer.param_groups:
+    for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate * group["rate"] * rate_at(step, settings)
     sums: dict[str, float] = {}
     paths: list[Path] = []
-    bad: list[Path] = []
+    bad_paths: list[Path] = []
     for index in range(settings.accumulate):
         last = index == settings.accumulate - 1
-        with fabric.no_backward_sync(trainee.network, enabled=not last):  # type: ignore[arg-type]
+        with fabric.no_backward_sync(state.network, enabled=not last):  # type: ignore[arg-type]
             batch = next(stream)
-            trainee.unreadable.note(batch.skipped)
-            losses = forward(fabric, trainee, batch, generator)
+            state.progress.add_unreadable(batch.skipped)
+            losses = forward(fabric, state, batch, generator)
             fabric.backward(losses.total / settings.accumulate)
         terms = headline(losses)  # one transfer, since each one waits for the GPU
         values = torch.stack(list(terms.values())).tolist()
         for name, value in zip(terms, values, strict=True):
             sums[name] = sums.get(name, 0.0) + value / settings.accumulate
         paths += batch.paths
-        bad += [] if math.isfinite(sum(values)) else batch.paths
-    norm = nn.utils.clip_grad_norm_(trainee.network.parameters(), settings.clip_norm)
+        bad_paths += [] if math.isfinite(sum(values)) else batch.paths
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), settings.clip_norm)
     if everywhere_finite(fabric, norm, sums["loss"] + sums["auxiliary"]):
-        trainee.optimizer.step()
-        trainee.average.update(getattr(trainee.network, "module", trainee.network))
-        trainee.bad_in_a_row = 0
+        state.optimizer.step()
+        state.average.update(getattr(state.network, "module", state.network))
+        state.progress.skipped_in_a_row = 0
     else:
         reason = non_finite_reason(sums, float(norm))
-        count_bad(trainee, step, bad or paths, settings, reason)
-    trainee.optimizer.zero_grad()
+        count_skipped_step(state, step, bad_paths or paths, settings, reason)
+    state.optimizer.zero_grad()
     return sums
 
 
@@ -105,17 +101,17 @@ def headline(losses: Losses) -> dict[str, Tensor]:
     }
 
 
-def forward(fabric: Fabric, trainee: Trainee, batch: Batch, generator: torch.Generator) -> Losses:
+def forward(fabric: Fabric, state: TrainState, batch: Batch, generator: torch.Generator) -> Losses:
     """Run the network and the criterion on one batch."""
     sentences = None if batch.sentences is None else fabric.to_device(batch.sentences)
-    output = trainee.network(
+    output = state.network(
         fabric.to_device(batch.pixel_values),
         batch.tasks,
         sentences=sentences,
-        factored=trainee.criterion.takes_factors,
+        factored=state.criterion.takes_factors,
     )
     targets = [target.to(fabric.device) for target in batch.targets]
-    return trainee.criterion(output, targets, generator=generator)
+    return state.criterion(output, targets, generator=generator)
 
 
 def everywhere_finite(fabric: Fabric, norm: Tensor, loss: float) -> bool:
@@ -135,13 +131,13 @@ def non_finite_reason(losses: dict[str, float], norm: float) -> str:
     return "another process had losses or gradients that are not finite"
 
 
-def count_bad(
-    trainee: Trainee, step: int, images: Sequence[Path], settings: TrainingSettings, reason: str
+def count_skipped_step(
+    state: TrainState, step: int, images: Sequence[Path], settings: TrainingSettings, reason: str
 ) -> None:
     """Count and describe a skipped step; fail after too many in a row.
 
     Args:
-        trainee: State with the counters.
+        state: State with the counters.
         step: Number of the step, from 0.
         images: Images with non-finite loss; all images of the step if only gradients are.
         settings: Settings with the limit.
@@ -150,19 +146,20 @@ def count_bad(
     Raises:
         TrainingError: `max_bad_steps` steps in a row were skipped.
     """
-    trainee.bad_steps += 1
-    trainee.bad_in_a_row += 1
-    names = ", ".join(str(path) for path in images[:NAMED])
-    names += f" and {len(images) - NAMED} more" if len(images) > NAMED else ""
-    trainee.last_bad = f"step {step + 1}, its loss or gradients are not finite: {names}"
-    if trainee.bad_in_a_row >= settings.max_bad_steps:
+    progress = state.progress
+    progress.skipped_steps += 1
+    progress.skipped_in_a_row += 1
+    names = ", ".join(str(path) for path in images[:MAX_NAMED_IMAGES])
+    names += f" and {len(images) - MAX_NAMED_IMAGES} more" if len(images) > MAX_NAMED_IMAGES else ""
+    state.skip_message = f"step {step + 1}, its loss or gradients are not finite: {names}"
+    if progress.skipped_in_a_row >= settings.max_bad_steps:
         raise TrainingError(
-            f"{trainee.bad_in_a_row} steps in a row up to step {step + 1} were skipped, the last "
-            f"with {names}, as {reason}: {remedy(settings)}; the last saved state is kept"
+            f"{progress.skipped_in_a_row} steps in a row up to step {step + 1} were skipped, the "
+            f"last with {names}, as {reason}: {remedy(settings)}; the last saved state is kept"
         )
 
 
 def remedy(settings: TrainingSettings) -> str:
     """Format advice for a run with non-finite numbers."""
     rate = f"lower --learning-rate (now {settings.learning_rate:g})"
-    return rate if settings.precision == "float32" else f"{rate}, or give --precision float32"
+    return rate if settings.precision == "float32" else f"{rate}, or pass --precision float32"

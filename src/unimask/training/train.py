@@ -149,7 +149,7 @@ def continue_run(request: Request, *, quiet: bool) -> Run:
         plan = plan_resumed_run(request, folder)
         report(plan, quiet=quiet)
         if plan.finished and plan.state is not None:
-            return Run(folder.path, {"best": plan.state.best}, finished=True)
+            return Run(folder.path, {"best": plan.state.progress.best}, finished=True)
         return run(plan, folder, quiet=quiet)
 
 
@@ -166,7 +166,7 @@ def new_folder(path: Path) -> Iterator[RunFolder]:
     folder = RunFolder(path)
     with lock_folder(path):
         if folder.state_path.exists():
-            raise SettingsError(f"{path} already holds a run: resume it, or give another folder")
+            raise SettingsError(f"{path} already holds a run: resume it, or choose another folder")
         yield folder
 
 
@@ -186,7 +186,7 @@ def run(plan: Plan, folder: RunFolder, *, quiet: bool) -> Run:
     begin(loop, plan)
     with ignore_range_warnings():  # warned of by `report`
         loop.run(quiet=quiet)
-    return Run(folder.path, {"best": loop.best}, loop.finished)
+    return Run(folder.path, {"best": loop.progress.best}, loop.finished)
 
 
 def begin(loop: "Loop", plan: Plan) -> None:
@@ -196,7 +196,8 @@ def begin(loop: "Loop", plan: Plan) -> None:
         loop.restore(state)
     if not loop.fabric.is_global_zero:
         return
-    folder.forget_after(loop.step)  # raises an error for damaged lines before anything is written
+    # Raises an error for damaged lines before anything is written.
+    folder.remove_rows_after(loop.progress.step)
     loop.loggers = open_loggers(loop.settings.loggers, folder.path, plan.record.summary())
     place = Path(str(plan.record.data))
     folder.write_fingerprint(take_fingerprint(plan.dataset, plan.validation, place))
@@ -211,7 +212,7 @@ def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
     """Build optimizer, losses and examples of a run around its network."""
     from unimask.training.batches import Examples
     from unimask.training.loop import Loop
-    from unimask.training.steps import Trainee
+    from unimask.training.steps import TrainState
     from unimask.training.texts import ImageTexts
 
     description, settings, dataset = plan.description, plan.settings, plan.dataset
@@ -228,7 +229,7 @@ def assemble(fabric: "Fabric", plan: Plan, folder: RunFolder) -> "Loop":
     factors = balance(criterion, folder, plan)
     return Loop(
         fabric=fabric,
-        trainee=Trainee(network, optimizer, average, criterion.to(fabric.device)),
+        state=TrainState(network, optimizer, average, criterion.to(fabric.device)),
         examples=Examples(dataset, plan.tasks, settings, description.preprocessing, texts, factors),
         validation=plan.validation,
         description=description,

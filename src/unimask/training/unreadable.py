@@ -1,6 +1,4 @@
-"""Skipping and counting of unreadable images during a run."""
-
-from dataclasses import dataclass, field
+"""Unreadable images of a dataset, which a run may skip."""
 
 from unimask.datasets import Dataset
 from unimask.datasets.splits import Subset
@@ -10,29 +8,11 @@ from unimask.evaluation.evaluate import Progress
 UNREADABLE = (DataError, ImageError)
 """Errors of unreadable images or labels."""
 
-AT_MOST = 100
+MAX_UNREADABLE_IN_A_ROW = 100
 """Number of unreadable images in a row above which the dataset is considered missing."""
 
 
-@dataclass
-class Unreadable:
-    """Unreadable images that a run has skipped.
-
-    Attributes:
-        times: Number of skipped images, with repetitions.
-        told: Error message of each image, once.
-    """
-
-    times: int = 0
-    told: list[str] = field(default_factory=list)
-
-    def note(self, reasons: tuple[str, ...]) -> None:
-        """Count skipped images and record their errors."""
-        self.times += len(reasons)
-        self.told += [reason for reason in dict.fromkeys(reasons) if reason not in self.told]
-
-
-def readable(dataset: Dataset, progress: Progress) -> tuple[Dataset, list[str]]:
+def select_readable(dataset: Dataset, progress: Progress) -> tuple[Dataset, list[str]]:
     """Return the readable part of a dataset, and the errors of the other images.
 
     Args:

@@ -18,13 +18,13 @@ from unimask.processing.intensities import UINT8_WINDOW
 from unimask.results import Result
 from unimask.training.run_folder import RunFolder
 
-HEADLINE = {"panoptic": ("PQ",), "semantic": ("mIoU",), "instance": ("AP", "AP_match@0.50")}
+MAIN_METRICS = {"panoptic": ("PQ",), "semantic": ("mIoU",), "instance": ("AP", "AP_match@0.50")}
 """Main metric of each task; the first one that evaluation returns is used."""
 
-SAMPLES = 4
+NUM_SAMPLES = 4
 
 
-def predictor_of(
+def build_predictor(
     description: ModelDescription, state: dict[str, Tensor], device: torch.device, name: str
 ) -> Predictor:
     """Build a predictor from a run's weights."""
@@ -40,7 +40,7 @@ def validate(
     """Compute name and value of the task's main metric; 0 if it is undefined."""
     scores = evaluate_predictor(predictor, dataset, task=task, progress=progress)
     metrics: dict[str, float | None] = scores["metrics"]  # type: ignore[assignment]
-    name = next(name for name in HEADLINE[task] if name in metrics)
+    name = next(name for name in MAIN_METRICS[task] if name in metrics)
     return name, metrics[name] or 0.0
 
 
@@ -49,18 +49,18 @@ def draw_samples(
 ) -> None:
     """Draw ground truth and prediction of a few evenly spaced images."""
     labels = match_model_classes(predictor, dataset, task).labels
-    for index in range(min(SAMPLES, len(dataset))):
-        sample = dataset[index * len(dataset) // min(SAMPLES, len(dataset))]
-        truth = ground_truth_result(sample, labels, task)
+    for index in range(min(NUM_SAMPLES, len(dataset))):
+        sample = dataset[index * len(dataset) // min(NUM_SAMPLES, len(dataset))]
+        ground_truth = ground_truth_result(sample, labels, task)
         prediction = predictor.predict(sample.image, task, window=UINT8_WINDOW)
         target = folder.path / "samples" / f"{index}_step{step:06d}.png"
         with atomic_path(target) as path:
-            side_by_side(truth, prediction).save(path)
+            side_by_side(ground_truth, prediction).save(path)
 
 
-def side_by_side(truth: Result, prediction: Result) -> Image.Image:
+def side_by_side(ground_truth: Result, prediction: Result) -> Image.Image:
     """Draw the ground truth on the left and the prediction on the right."""
-    left, right = truth.plot(legend=False), prediction.plot()
+    left, right = ground_truth.plot(legend=False), prediction.plot()
     board = Image.new("RGB", (left.width + right.width + 8, max(left.height, right.height)))
     board.paste(left, (0, 0))
     board.paste(right, (left.width + 8, 0))

@@ -6,16 +6,16 @@ from collections.abc import Callable
 import torch
 from lightning_fabric import Fabric
 
-BUSY, DONE, ENOUGH, LEFT = 1.0, 2.0, 3.0, 4.0
+BUSY, DONE, END, POSTPONED = 1.0, 2.0, 3.0, 4.0
 """Messages of the first process: still working, continue training, end training, and work left
 unfinished because of a stop request.
 """
 
-SECONDS = 30.0
+MESSAGE_INTERVAL_SECONDS = 30.0
 """Seconds between messages; a process group times out after minutes without any."""
 
 
-class AskedToStop(Exception):
+class StopRequested(Exception):
     """Exception for work left unfinished because of a stop request."""
 
 
@@ -37,23 +37,25 @@ class FirstProcessWorks:
         """Send a message that the work continues, if the last message is old.
 
         Raises:
-            AskedToStop: A stop was requested.
+            StopRequested: A stop was requested.
         """
         if self.stops():
-            raise AskedToStop
-        if time.monotonic() - self.last > SECONDS:
-            self.say(BUSY)
+            raise StopRequested
+        if time.monotonic() - self.last > MESSAGE_INTERVAL_SECONDS:
+            self.broadcast(BUSY)
 
-    def say(self, word: float) -> float:
+    def broadcast(self, message: float) -> float:
         """Send a message from the first process to all processes, and return it."""
         self.last = time.monotonic()
         if self.fabric.world_size == 1:
-            return word
-        value = torch.tensor(word if self.fabric.is_global_zero else 0.0, device=self.fabric.device)
+            return message
+        value = torch.tensor(
+            message if self.fabric.is_global_zero else 0.0, device=self.fabric.device
+        )
         return float(self.fabric.all_reduce(value, reduce_op="sum"))  # type: ignore[arg-type]
 
     def wait(self) -> float:
         """Wait until the first process has finished its work, and return its last message."""
-        while (word := self.say(BUSY)) == BUSY:
+        while (message := self.broadcast(BUSY)) == BUSY:
             pass
-        return word
+        return message

@@ -58,7 +58,7 @@ def plan_resumed_run(request: Request, folder: RunFolder) -> Plan:
     )
     over = nothing_left(state, changed)
     facts: tuple[Fact, ...] = (
-        Resumed(model=str(plan.record.model), step=state.step, steps=changed.steps),
+        Resumed(model=str(plan.record.model), step=state.progress.step, steps=changed.steps),
         *find_changes(settings, changed),
         TrainingData(description=describe(plan.dataset)),
         schedule,
@@ -218,8 +218,12 @@ def nothing_left(
     state: SavedState, settings: TrainingSettings
 ) -> StoppedEarly | AllStepsTaken | None:
     """Return why a run has nothing left to do, or None if it has."""
-    if settings.patience and state.worse >= settings.patience and not state.unjudged:
-        return StoppedEarly(step=state.step, bad_validations=state.worse)
-    if state.step > settings.steps or (state.step == settings.steps and not state.unjudged):
-        return AllStepsTaken(step=state.step, steps=settings.steps)
+    progress = state.progress
+    if progress.validation_pending:
+        all_taken = progress.step > settings.steps
+        return AllStepsTaken(step=progress.step, steps=settings.steps) if all_taken else None
+    if settings.patience and progress.bad_validations >= settings.patience:
+        return StoppedEarly(step=progress.step, bad_validations=progress.bad_validations)
+    if progress.step >= settings.steps:
+        return AllStepsTaken(step=progress.step, steps=settings.steps)
     return None

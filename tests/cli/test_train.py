@@ -34,7 +34,7 @@ def test_one_of_several_processes_says_that_it_was_stopped(
 
 def test_data_may_be_left_out_only_to_resume(command, one_line, tmp_path):
     code, _, err = command("train", "--out", tmp_path)
-    one_line(code, err, "give DATA", "--resume")
+    one_line(code, err, "pass DATA", "--resume")
     code, _, err = command("train", "--resume")
     one_line(code, err, "--resume needs --out")
     code, _, err = command("train", "--resume", "--out", tmp_path / "none")

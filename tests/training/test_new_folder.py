@@ -65,6 +65,6 @@ FOREIGN = {
 def test_files_of_others_are_left_alone(tmp_path, case):
     FOREIGN[case](tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(OutputError, match=r"unimask did not write .*: give a new or empty folder"):
+    with pytest.raises(OutputError, match=r"did not write .*: choose a new or empty folder"):
         claim_folder(tmp_path)
     assert sorted(tmp_path.rglob("*")) == before

@@ -224,7 +224,7 @@ def test_data_that_moved_are_found_where_they_are_said_to_be(discs, finished, tm
     shutil.copytree(discs, moved)
     content = json.loads((out / "settings.json").read_text())
     (out / "settings.json").write_text(json.dumps(content | {"data": str(tmp_path / "gone")}))
-    with pytest.raises(TrainingError, match="gone, which is gone: give its new place"):
+    with pytest.raises(TrainingError, match="gone, which is gone: pass its new place"):
         go_on(out)
     assert go_on(out, data=moved, steps=3).finished
     assert json.loads((out / "settings.json").read_text())["data"] == str(moved)
@@ -305,9 +305,9 @@ def test_resuming_needs_the_folder(tmp_path):
     with pytest.raises(TrainingError, match="holds no run to resume"):
         go_on(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()
-    with pytest.raises(SettingsError, match="give DATA"):
+    with pytest.raises(SettingsError, match="pass DATA"):
         train(model="tiny", out=tmp_path)
-    with pytest.raises(SettingsError, match="give a model"):
+    with pytest.raises(SettingsError, match="pass a model"):
         train(tmp_path, out=tmp_path)
 
 

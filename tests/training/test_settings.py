@@ -42,7 +42,7 @@ def test_a_setting_that_cannot_be_meant_is_named(name, values):
     for value in values:
         with pytest.raises(SettingsError, match=f"^{name} is ") as failed:
             TrainingSettings(**{name: value})
-        assert "\n" not in str(failed.value) and "give " in str(failed.value)
+        assert "\n" not in str(failed.value) and "pass " in str(failed.value)
 
 
 @pytest.mark.parametrize("size", [0, -32, 33, 31, HUGE])
@@ -53,10 +53,10 @@ def test_a_size_that_is_none_is_named_as_its_option(size):
 
 @pytest.mark.parametrize("value", ["5", None, True, NAN, 2.5, [], {}])
 def test_values_of_other_types_are_no_numbers(value):
-    with pytest.raises(SettingsError, match=r"^steps is .*: give a whole number$"):
+    with pytest.raises(SettingsError, match=r"^steps is .*: pass a whole number$"):
         check_whole("steps", value, 1, 9)
     if value != 2.5:
-        with pytest.raises(SettingsError, match=r"^rate is .*: give a share$"):
+        with pytest.raises(SettingsError, match=r"^rate is .*: pass a share$"):
             check_real("rate", value, 0.0, 9.0, "a share")
 
 
@@ -72,11 +72,11 @@ def test_epochs_that_are_none_are_named(epochs):
         ("--epochs", "nan", "epochs is nan"),
         ("--epochs", "0", "epochs is 0"),
         ("--learning-rate", "inf", "learning_rate is inf"),
-        ("--size", "33", "size is 33: give a multiple of 32"),
+        ("--size", "33", "size is 33: pass a multiple of 32"),
         ("--workers", "-1", "--workers"),
         ("--seed", "9" * 30, "seed is 999"),
         ("--repeat-rare", "nan", "repeat_rare is nan"),
-        ("--precision", "float16", "precision is 'float16': give float32 or bfloat16"),
+        ("--precision", "float16", "precision is 'float16': pass float32 or bfloat16"),
         ("--device", "foo", "--device foo: this machine has auto, cpu"),
         ("--logger", "paper", "no logger 'paper'"),
     ],

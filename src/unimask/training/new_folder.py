@@ -31,7 +31,8 @@ def claim_folder(path: Path) -> None:
         names = foreign or entries
         listing = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
         raise OutputError(
-            f"{path} holds files that unimask did not write ({listing}): give a new or empty folder"
+            f"{path} holds files that unimask did not write ({listing}): choose a new or empty "
+            "folder"
         )
     if not entries:
         OutputFolder(path).create_record()

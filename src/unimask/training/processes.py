@@ -74,7 +74,7 @@ def check_device(device: str) -> None:
     if device not in allowed:
         raise SettingsError(f"--device {device}: this machine has {', '.join(allowed)}")
     if ":" in device and "LOCAL_WORLD_SIZE" in os.environ:
-        raise SettingsError(f"--device {device}: each process of torchrun takes its own: give cuda")
+        raise SettingsError(f"--device {device}: each process of torchrun takes its own: pass cuda")
 
 
 @contextmanager

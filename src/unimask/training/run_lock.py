@@ -54,7 +54,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=WAIT)
     except Timeout:
         raise TrainingError(
-            f"{folder} is in use by {read_holder(folder)}: wait for its end, stop it, or give "
+            f"{folder} is in use by {read_holder(folder)}: wait for its end, stop it, or pass "
             "another --out"
         ) from None
     except (NotImplementedError, OSError) as error:

@@ -127,11 +127,11 @@ class TrainingSettings:
             check_real(name, getattr(self, name), least, most, words)
         for name in ("learning_rate", "clip_norm"):
             if getattr(self, name) == 0:
-                raise SettingsError(f"{name} is 0: give a positive number")
+                raise SettingsError(f"{name} is 0: pass a positive number")
         check_choices({name: getattr(self, name) for name in CHOICES})
         check_whole("size", self.augmentation.crop, 32, 16_384)
         if self.augmentation.crop % 32:
-            raise SettingsError(f"size is {self.augmentation.crop}: give a multiple of 32")
+            raise SettingsError(f"size is {self.augmentation.crop}: pass a multiple of 32")
         check_window(self.window)
         if self.window is not None and self.preprocessing is not None:
             both = replace(self.preprocessing, window=self.window)
@@ -176,7 +176,7 @@ def check_choices(values: Mapping[str, object]) -> None:
     for name in CHOICES:
         choices = get_args(get_type_hints(TrainingSettings)[name])
         if name in values and values[name] not in choices:
-            raise SettingsError(f"{name} is {values[name]!r}: give {' or '.join(choices)}")
+            raise SettingsError(f"{name} is {values[name]!r}: pass {' or '.join(choices)}")
 
 
 def check_whole(name: str, value: object, least: int, most: int) -> None:
@@ -186,11 +186,11 @@ def check_whole(name: str, value: object, least: int, most: int) -> None:
         SettingsError: It is anything else.
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise SettingsError(f"{name} is {value!r}: give a whole number")
+        raise SettingsError(f"{name} is {value!r}: pass a whole number")
     if value < least:
-        raise SettingsError(f"{name} is {value}: give at least {least}")
+        raise SettingsError(f"{name} is {value}: pass at least {least}")
     if value > most:
-        raise SettingsError(f"{name} is {value}: give at most {most}")
+        raise SettingsError(f"{name} is {value}: pass at most {most}")
 
 
 def check_real(name: str, value: object, least: float, most: float, words: str) -> None:
@@ -200,9 +200,9 @@ def check_real(name: str, value: object, least: float, most: float, words: str) 
         SettingsError: It is anything else.
     """
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise SettingsError(f"{name} is {value!r}: give {words}")
+        raise SettingsError(f"{name} is {value!r}: pass {words}")
     if not math.isfinite(value) or not least <= value <= most:
-        raise SettingsError(f"{name} is {value}: give {words}")
+        raise SettingsError(f"{name} is {value}: pass {words}")
 
 
 def check_window(window: object) -> None:
@@ -235,7 +235,7 @@ def with_changes(settings: TrainingSettings, changes: Mapping[str, Any]) -> Trai
         raise SettingsError(f"{unknown[0]!r} is no setting: see TrainingSettings")
     for pair in (("steps", "epochs"), ("augmentation", "size")):
         if set(pair) <= set(changes):
-            raise SettingsError(f"give --{pair[0]} or --{pair[1]}, not both")
+            raise SettingsError(f"pass --{pair[0]} or --{pair[1]}, not both")
     check_choices(changes)
     values = {name: changes[name] for name in changes if name in field_names}
     if "size" in changes:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.modeling.layers.drop_path import DropPath
+from unimask.modeling.layers.recomputable import RecomputableLayer
 
 EPSILON = 1e-6
 """Epsilon of every normalization, as published; PyTorch's default is ten times larger."""
@@ -28,7 +29,7 @@ class ChannelNorm(nn.LayerNorm):
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
-class ConvNeXtBlock(nn.Module):
+class ConvNeXtBlock(RecomputableLayer):
     """7x7 depthwise convolution and two pointwise layers on a residual branch (figure 4).
 
     Args:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from unimask.kernels.neighborhood_attention import neighborhood_attention
 from unimask.modeling.layers.drop_path import DropPath
 from unimask.modeling.layers.feed_forward import FeedForward
+from unimask.modeling.layers.recomputable import RecomputableLayer
 
 
 class ConvTokenizer(nn.Module):
@@ -81,7 +82,7 @@ class NeighborhoodAttention(nn.Module):
         return self.proj(mixed[:, :h, :w].flatten(3))
 
 
-class DiNATBlock(nn.Module):
+class DiNATBlock(RecomputableLayer):
     """Neighborhood attention and feed-forward part, each on a normalized residual branch.
 
     Args:

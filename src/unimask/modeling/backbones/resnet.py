@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.modeling.layers.group_norm import GroupNorm
+from unimask.modeling.layers.recomputable import RecomputableLayer
 
 
 class FrozenBatchNorm(nn.Module):
@@ -69,7 +70,7 @@ class ConvNorm(nn.Conv2d):
         return self._conv_forward(input, weight, shift.to(input.dtype))
 
 
-class BasicBlock(nn.Module):
+class BasicBlock(RecomputableLayer):
     """Two 3x3 convolutions with a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str, dilation: int) -> None:
@@ -83,7 +84,7 @@ class BasicBlock(nn.Module):
         return (branch + self.shortcut(x)).relu_()
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(RecomputableLayer):
     """1x1, 3x3 and 1x1 convolutions with a shortcut; inner channels are a quarter."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int, norm: str, dilation: int) -> None:

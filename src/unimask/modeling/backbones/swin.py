@@ -9,6 +9,7 @@ from unimask.kernels.linear import norm_linear
 from unimask.kernels.window_attention import relative_position_index, window_attention
 from unimask.modeling.layers.drop_path import DropPath
 from unimask.modeling.layers.feed_forward import FeedForward
+from unimask.modeling.layers.recomputable import RecomputableLayer
 
 
 class PatchEmbed(nn.Module):
@@ -96,7 +97,7 @@ class WindowAttention(nn.Module):
         )
 
 
-class SwinBlock(nn.Module):
+class SwinBlock(RecomputableLayer):
     """Window attention and feed-forward part, each on a normalized residual branch.
 
     Args:

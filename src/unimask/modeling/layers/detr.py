@@ -5,9 +5,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unimask.modeling.layers.attention import Attention
+from unimask.modeling.layers.recomputable import RecomputableLayer
 
 
-class DetrEncoderLayer(nn.Module):
+class DetrEncoderLayer(RecomputableLayer):
     """Self-attention and feed-forward part, each followed by add and norm.
 
     Args:
@@ -38,7 +39,7 @@ class DetrEncoderLayer(nn.Module):
         return self.norm2(memory + self.dropout(self.linear2(hidden)))
 
 
-class DetrDecoderLayer(nn.Module):
+class DetrDecoderLayer(RecomputableLayer):
     """Self-attention, cross-attention and feed-forward part, each followed by add and norm.
 
     Args:

@@ -18,10 +18,11 @@ from unimask.modeling.layers.pyramid import (
     lateral_convolution,
     output_convolution,
 )
+from unimask.modeling.layers.recomputable import RecomputableLayer
 from unimask.modeling.pixel_decoders.output import PixelDecoderOutput
 
 
-class DeformableEncoderLayer(nn.Module):
+class DeformableEncoderLayer(RecomputableLayer):
     """Deformable self-attention and feed-forward part, each followed by add and norm.
 
     Args:

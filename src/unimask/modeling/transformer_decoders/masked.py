@@ -11,13 +11,14 @@ from unimask.kernels.positions import level_positions
 from unimask.modeling.layers.attention import Attention
 from unimask.modeling.layers.mask_head import MaskHead
 from unimask.modeling.layers.masks import blocked_positions
+from unimask.modeling.layers.recomputable import RecomputableLayer
 from unimask.modeling.pixel_decoders import PixelDecoderOutput
 from unimask.modeling.transformer_decoders.queries import FlattenedMaps, LearnedQueries
 from unimask.modeling.transformer_decoders.task_queries import TaskQueries
 from unimask.outputs import FactoredOutput, SegmenterOutput
 
 
-class MaskedDecoderLayer(nn.Module):
+class MaskedDecoderLayer(RecomputableLayer):
     """Masked cross-attention, self-attention, feed-forward part; each followed by add and norm.
 
     Args:

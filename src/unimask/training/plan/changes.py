@@ -104,7 +104,7 @@ def change_settings(plan: Plan, request: Request, folder: Path) -> TrainingSetti
     changes = {k: v for k, v in given_settings(request).items() if k in MAY_CHANGE}
     epochs = changes.pop("epochs", None)
     if epochs is not None and "steps" in request.changes:
-        raise SettingsError("give --steps or --epochs, not both")
+        raise SettingsError("pass --steps or --epochs, not both")
     changed = replace(plan.settings, **changes)
     machine = find_machine(plan.device)
     processes = machine.processes
@@ -117,7 +117,7 @@ def change_settings(plan: Plan, request: Request, folder: Path) -> TrainingSetti
         raise SettingsError(
             f"an update of the run in {folder} takes {before} images, this would take {images} "
             f"({changed.batch_size} at a time, {changed.accumulate} passes, {processes} "
-            f"processes): give {advice}"
+            f"processes): pass {advice}"
         )
     if epochs is not None:
         steps = count_steps(len(plan.dataset), images, epochs, machine)

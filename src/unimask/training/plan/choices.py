@@ -186,6 +186,6 @@ def count_steps(images: int, batch: int, epochs: float | None, machine: Machine)
     if epochs is not None:
         check_real("epochs", epochs, 0.0, 1e9, "a positive number, such as 50")
         if epochs == 0:
-            raise SettingsError("epochs is 0: give a positive number, such as 50")
+            raise SettingsError("epochs is 0: pass a positive number, such as 50")
         return max(1, round(epochs * images / batch))
     return min(max(MIN_STEPS, round(PASSES * images / batch)), MAX_STEPS[machine.kind])

@@ -270,7 +270,7 @@ def check_channels(config: SegmenterConfig, preprocessing: PreprocessingConfig) 
     if (means, deviations) != (channels, channels):
         raise SettingsError(
             f"preprocessing has {means} means and {deviations} deviations, but the network reads "
-            f"{channels} channels: give as many (PreprocessingConfig.for_channels)"
+            f"{channels} channels: pass as many (PreprocessingConfig.with_channels)"
         )
 
 

@@ -98,7 +98,7 @@ def add_queries(
     if new < old:
         raise SettingsError(
             f"num_queries is {new}, but {model} was trained with {old}, of which none is spare: "
-            f"give {old} or more, or a preset"
+            f"pass {old} or more, or a preset"
         )
     return config, QueriesAdded(added=new - old, total=new)
 

@@ -103,7 +103,7 @@ def plan_recorded_run(
     except SettingsError as error:  # the options are the run's own, so the data are not
         raise TrainingError(
             f"{request.place()} is not the dataset of the run in {folder.path}, whose options do "
-            f"not suit it ({error}): give that dataset, or start a new run in another --out"
+            f"not suit it ({error}): pass that dataset, or start a new run in another --out"
         ) from error
     return Plan(
         record=replace(record, device=request.device),
@@ -163,7 +163,7 @@ def plan_old_run(
         lacks = "--model" if model is None else "--task"
         raise TrainingError(
             f"{folder.path} was written by an earlier release and does not record its {lacks}: "
-            "give it as at the start"
+            "pass it as at the start"
         )
     request = replace(request, model=model, task=task, settings=settings, changes={})
     plan = plan_run(request, restored=True)
@@ -172,7 +172,7 @@ def plan_old_run(
         raise TrainingError(
             f"{folder.path} was written by an earlier release, with the classes "
             f"{', '.join(record.labels[:6])}; the dataset has "
-            f"{', '.join(names[:6])}: give --names and --format as at the start"
+            f"{', '.join(names[:6])}: pass --names and --format as at the start"
         )
     return replace(plan, network=restore_network(plan.description.config, state, folder))
 
@@ -186,11 +186,11 @@ def find_data(record: RunRecord, request: Request, folder: Path) -> str:
     if request.data is not None:
         return str(request.data)
     if record.data is None:
-        raise TrainingError(f"{folder} does not record its dataset: give DATA")
+        raise TrainingError(f"{folder} does not record its dataset: pass DATA")
     path = Path(record.data)
     if path.is_absolute() and not path.exists():
         raise TrainingError(
-            f"the dataset of the run in {folder} was {record.data}, which is gone: give its new "
+            f"the dataset of the run in {folder} was {record.data}, which is gone: pass its new "
             "place before --resume"
         )
     return record.data
@@ -209,7 +209,7 @@ def compare_data(plan: Plan, request: Request, folder: RunFolder) -> None:
     change = describe_change(before, take_fingerprint(plan.dataset, plan.validation, place))
     if change:
         raise TrainingError(
-            f"{place} is not the dataset of the run in {folder.path}: {change}; give that dataset, "
+            f"{place} is not the dataset of the run in {folder.path}: {change}; pass that dataset, "
             "or start a new run in another --out"
         )
 

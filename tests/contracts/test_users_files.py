@@ -88,7 +88,7 @@ def test_only_own_results_are_replaced(command, one_line, images, tiny_model, tm
 def test_python_results_follow_the_same_rule(tmp_path):
     result = Result("panoptic", (8, 8), LabelSet(("a",), (True,)), ())
     (tmp_path / "x.json").write_text(LABELME)
-    with pytest.raises(OutputError, match=r"x.json.*give a new or empty folder"):
+    with pytest.raises(OutputError, match=r"x.json.*choose a new or empty folder"):
         result.save(tmp_path, "x")
     for _ in range(2):
         result.save(tmp_path / "out", "x")

@@ -245,7 +245,7 @@ def test_instance_ids_are_checked_converted_and_come_back(tmp_path):
     ours, back = open_dataset(folder, "val"), open_dataset(tmp_path / "out", "val")
     assert (ours[2].image == back[2].image).all()
     assert ours[2].id_maps.max() == back[2].id_maps.max()
-    with pytest.raises(SettingsError, match="leave out --link"):
+    with pytest.raises(SettingsError, match="omit --link"):
         convert(folder, tmp_path / "linked", to="coco", link=True)
     data = write_discs(tmp_path / "discs", {"train": 1, "val": 1})
     plain = open_dataset(data, "val")

@@ -110,7 +110,7 @@ def test_the_published_size_has_their_names_and_shapes(texts):
     told["is_training"] = texts  # as whoever trains there says
     with without_natten(), torch.device("meta"):
         theirs = transformers.OneFormerForUniversalSegmentation(
-            transformers.OneFormerConfig.from_dict(config)
+            transformers.OneFormerConfig.from_dict(written)
         )
     wanted = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
     state = to_theirs(build_skeleton(config).state_dict(), select_rules("oneformer"))

@@ -97,6 +97,6 @@ def classes_from_file_names(folders: Sequence[Mapping[str, Path]]) -> tuple[str,
         example = next(iter(folders[0].values()))
         raise DataError(
             f"{example.parent} holds a mask per object, named after {' and '.join(sorted(common))}:"
-            " give --format 'instance ids' (format=) to read them as objects of one class"
+            " pass --format 'instance ids' (format=) to read them as objects of one class"
         )
     return ()

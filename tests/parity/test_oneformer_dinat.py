@@ -106,11 +106,11 @@ def test_the_published_size_has_their_names_and_shapes(texts):
     config = preset("oneformer-dinat-large", 150)
     config = config if texts else replace(config, text=None)
     written = write_config(description_of(config))
-    told = {key: value for key, value in written.items() if key != "unimask"}
-    told["is_training"] = texts  # as whoever trains there says
+    values = {key: value for key, value in written.items() if key != "unimask"}
+    values["is_training"] = texts  # otherwise transformers leaves out the text branch
     with without_natten(), torch.device("meta"):
         theirs = transformers.OneFormerForUniversalSegmentation(
-            transformers.OneFormerConfig.from_dict(written)
+            transformers.OneFormerConfig.from_dict(values)
         )
     wanted = {name: tuple(tensor.shape) for name, tensor in theirs.state_dict().items()}
     state = to_theirs(build_skeleton(config).state_dict(), select_rules("oneformer"))

@@ -12,6 +12,7 @@ BANNED_NAMES = frozenset(
     are_with_background
     area_of
     as_found
+    AskedToStop
     BEGINNING
     BETWEEN
     beyond
@@ -65,6 +66,7 @@ BANNED_NAMES = frozenset(
     first_best
     folders_of
     font_of
+    forget_after
     forget_peak
     Found
     found_in
@@ -77,6 +79,7 @@ BANNED_NAMES = frozenset(
     GROUND
     grouped
     groups_of
+    had_enough
     headlines
     hex_of
     holding
@@ -93,6 +96,9 @@ BANNED_NAMES = frozenset(
     is_there
     joined_sets
     json_of
+    judge
+    judged_now
+    judgement
     JUNK
     kept_categories
     kept_of
@@ -109,8 +115,10 @@ BANNED_NAMES = frozenset(
     LEAST_RUNS
     least_score
     LEAST_SHARE
+    LEAST_STRETCH
     leave_out
     LEFT_BEHIND
+    LETTING_GO
     LIGHTNESSES
     LIKENESS
     limited
@@ -159,6 +167,7 @@ BANNED_NAMES = frozenset(
     of_masks
     of_pixels
     of_rows
+    one_line_per_range
     opacity_of
     Opens
     over_windows
@@ -180,6 +189,7 @@ BANNED_NAMES = frozenset(
     plain_text
     pool_of
     predictor_for
+    predictor_of
     prepared
     publication_of_names
     publication_of_size
@@ -218,6 +228,8 @@ BANNED_NAMES = frozenset(
     stranger
     strangers
     STRAYS
+    STRETCHES
+    stretches
     strips_of
     suffix_of
     suited
@@ -225,6 +237,8 @@ BANNED_NAMES = frozenset(
     sure
     surest
     task_of
+    tell
+    tell_skipped
     telling
     their_decoders
     thinged
@@ -232,9 +246,13 @@ BANNED_NAMES = frozenset(
     told_apart
     told_by_linux
     told_dilations
+    told_in_one_line
+    told_now
     TOUCHED
     Touched
     touched
+    Trainee
+    trainee
     TRIED
     true_label
     true_objects
@@ -243,6 +261,7 @@ BANNED_NAMES = frozenset(
     uncounted
     UndrawnWeights
     unglued
+    unjudged
     unlearned
     unlike
     UNNAMED

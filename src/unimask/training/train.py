@@ -92,7 +92,7 @@ def train(
             default a published configuration's own, else the most general task of the labels.
         out: Folder of the run; `runs/TASK` by default.
         resume: Whether to continue the run in `out` with its own arguments. Only the settings in
-            `resume.MAY_CHANGE` may differ; other contradictions raise an error.
+            `plan.changes.MAY_CHANGE` may differ; other contradictions raise an error.
         names: Class names, as for `open_dataset`.
         format: Format of the labels, as for `open_dataset`.
         masks: Label maps to read, as for `open_dataset`.

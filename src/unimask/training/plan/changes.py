@@ -18,21 +18,21 @@ from unimask.training.settings import SHORTHANDS, TrainingSettings
 from unimask.training.texts import AUTO
 
 MAY_CHANGE = {
-    "device": "where steps are computed, not what they are",
-    "steps": "a run may be longer or shorter than planned; the rest follows the longer schedule",
-    "epochs": "steps in passes over the data",
-    "learning_rate": "what a run that diverges asks for; it holds from the saved step on",
-    "precision": "likewise",
-    "batch_size": "the images of an update stay the same if --accumulate makes up for it",
-    "accumulate": "likewise",
-    "recompute": "the same numbers with less memory",
-    "workers": "who reads the images, not which",
-    "evaluate_every": "when scores are computed, not what is learned",
-    "patience": "likewise",
-    "save_every": "when states are saved",
-    "loggers": "where curves are shown",
-    "on_bad_image": "what an unreadable image does",
-    "max_bad_steps": "how long a run that diverges goes on",
+    "device": "Steps give the same results on another device, up to rounding.",
+    "steps": "A run may be longer or shorter; the rest follows the schedule of the new length.",
+    "epochs": "Another unit for the number of steps.",
+    "learning_rate": "A diverging run needs a lower one; it applies from the saved step on.",
+    "precision": "A diverging run may need float32; it applies from the saved step on.",
+    "batch_size": "An update has as many images as before if --accumulate changes accordingly.",
+    "accumulate": "An update has as many images as before if --batch-size changes accordingly.",
+    "recompute": "Gradients are the same with less memory.",
+    "workers": "The images of a step do not depend on the process that reads them.",
+    "evaluate_every": "Validation does not change the weights.",
+    "patience": "Early stopping does not change the weights.",
+    "save_every": "Saving does not change the weights.",
+    "loggers": "Logging does not change the weights.",
+    "on_bad_image": "Readable images are not affected.",
+    "max_bad_steps": "Steps with finite losses are not affected.",
 }
 """Settings that may change when a run is resumed, and the reason; all others are fixed."""
 

@@ -47,6 +47,24 @@ def test_invalid_tokenizers_are_named(tmp_path, clip_files):
         open_tokenizer(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [{"continuing_subword_prefix": "null"}, {"unk_token": "None"}],
+    ids=["a Rust panic on loading", "an unknown token on encoding"],
+)
+def test_damaged_tokenizers_are_named(tmp_path, clip_files, damage):
+    folder, _ = clip_files
+    pytest.importorskip("tokenizers")
+    file = tmp_path / "tokenizer.json"
+    open_tokenizer(str(folder)).engine.save(str(file))
+    content = json.loads(file.read_text())
+    content["model"] |= damage
+    content["model"]["vocab"].pop("x</w>")
+    file.write_text(json.dumps(content))
+    with pytest.raises(SettingsError, match=r"holds no CLIP tokenizer \(.+\)$"):
+        open_tokenizer(str(file)).encode(["x"])
+
+
 def test_tasks_have_the_tokens_of_the_authors():
     """Computed once with their tokenizer from their file; padded with zeros."""
     assert task_tokens("instance", 8) == [49406, 518, 10549, 533, 34572, 49407, 0, 0]

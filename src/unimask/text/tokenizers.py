@@ -1,6 +1,7 @@
 """Tokenizers from sentences to token ids: CLIP's, read from its files, or bytes, without files."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -55,22 +56,43 @@ class ClipTokenizer:
     vocabulary = END_TOKEN + 1
 
     def __init__(self, path: Path) -> None:
-        try:
+        self.path = path
+        with convert_engine_errors(path):
             self.engine = open_engine(path)
             known = [self.engine.token_to_id(t) for t in ("<|startoftext|>", "<|endoftext|>")]
-        except ImportError:
-            raise MissingExtraError("tokenizers", "train") from None
-        except Exception as error:  # the engine raises plain exceptions
-            raise SettingsError(f"{path} holds no CLIP tokenizer ({one_line(error)})") from error
         if known != [START_TOKEN, END_TOKEN]:
             raise SettingsError(f"{path} is not CLIP's tokenizer: pass tokenizer.json of one")
 
     def encode(self, sentences: Sequence[str]) -> Int[np.ndarray, "n t"]:
-        """Return the token ids of every sentence in lower case."""
-        encodings = self.engine.encode_batch(
-            [text.lower() for text in sentences], add_special_tokens=False
-        )
+        """Return the token ids of every sentence in lower case.
+
+        Raises:
+            SettingsError: The files lack tokens of a sentence.
+        """
+        texts = [text.lower() for text in sentences]
+        with convert_engine_errors(self.path):
+            encodings = self.engine.encode_batch(texts, add_special_tokens=False)
         return pad_rows([row.ids for row in encodings], START_TOKEN, END_TOKEN)
+
+
+@contextmanager
+def convert_engine_errors(path: Path) -> Iterator[None]:
+    """Convert errors of the package `tokenizers` to one-line errors that name the file.
+
+    It raises plain exceptions, and for some damaged files Rust panics, which are no `Exception`.
+
+    Raises:
+        MissingExtraError: The package is not installed.
+        SettingsError: The files are damaged.
+    """
+    try:
+        yield
+    except ImportError:
+        raise MissingExtraError("tokenizers", "train") from None
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise SettingsError(f"{path} holds no CLIP tokenizer ({one_line(error)})") from error
 
 
 def open_engine(path: Path) -> "Engine":

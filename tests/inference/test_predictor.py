@@ -116,6 +116,15 @@ def test_a_stream_yields_errors_in_their_places(predictor, tmp_path, sources_of,
         same(predictor.predict(image), outcome)
 
 
+def test_a_stream_takes_one_image_a_folder_and_a_pattern(predictor, tmp_path):
+    image = draw_images()[0]
+    Image.fromarray(image).save(tmp_path / "a.png")
+    expected = predictor.predict(image)
+    for source in (image, tmp_path, str(tmp_path / "*.png"), str(tmp_path / "a.png")):
+        (result,) = predictor.stream(source)
+        same(expected, result)
+
+
 def test_a_stream_raises_after_the_results_of_earlier_images(predictor, tmp_path):
     Image.fromarray(draw_images()[0]).save(tmp_path / "good.png")
     stream = predictor.stream([tmp_path / "good.png", tmp_path / "gone.png"], batch_size=2)

@@ -4,20 +4,17 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, get_args, overload
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from unimask.checkpoints import Checkpoint, ModelDescription, write_huggingface
 from unimask.errors import ImageError, TaskError
 from unimask.inference.batches import Pending, equal_sizes, prefetched
 from unimask.inference.compiled import CompiledSegmenter
-from unimask.inference.sources import list_sources
+from unimask.inference.sources import is_single, open_sources
 from unimask.kernels.memory import keep_freed_memory, release_freed_memory
 from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
@@ -28,7 +25,6 @@ from unimask.processing.images import (
     MAX_PIXELS,
     Source,
     Window,
-    is_folder_or_pattern,
     read_image,
 )
 from unimask.processing.multichannel import to_displayable
@@ -38,8 +34,6 @@ from unimask.results import Result
 
 INSTANCE_THRESHOLD = 0.5
 """Default minimum score of an instance; 0.0 keeps all of the top k."""
-
-ONE_IMAGE = str | Path | Image.Image | np.ndarray
 
 OnError = Literal["raise", "yield"]
 """What `Predictor.stream` does with the error of an image that cannot be read."""
@@ -179,19 +173,16 @@ class Predictor:
                 a threshold is given for semantic segmentation.
             TaskError: The model was not trained for the task.
         """
-        stream = partial(
-            self.stream,
-            task=task,
+        results = self.stream(
+            images,
+            task,
             threshold=threshold,
             batch_size=batch_size,
             window=window,
             max_pixels=max_pixels,
         )
-        if isinstance(images, str | Path) and is_folder_or_pattern(images):
-            images = list_sources(images)
-        elif isinstance(images, ONE_IMAGE) or not isinstance(images, Iterable):
-            return next(stream(iter((images,))))
-        results = stream(images)
+        if is_single(images):
+            return next(results)
         return results if isinstance(images, Iterator) else list(results)
 
     __call__ = predict
@@ -199,7 +190,7 @@ class Predictor:
     @overload
     def stream(
         self,
-        images: Iterable[Source],
+        images: Source | Iterable[Source],
         task: str | None = None,
         *,
         threshold: float | None = None,
@@ -212,7 +203,7 @@ class Predictor:
     @overload
     def stream(
         self,
-        images: Iterable[Source],
+        images: Source | Iterable[Source],
         task: str | None = None,
         *,
         threshold: float | None = None,
@@ -224,7 +215,7 @@ class Predictor:
 
     def stream(
         self,
-        images: Iterable[Source],
+        images: Source | Iterable[Source],
         task: str | None = None,
         *,
         threshold: float | None = None,
@@ -267,11 +258,13 @@ class Predictor:
         check_count("max_pixels", max_pixels)
         check_choice("on_error", on_error, get_args(OnError))
 
+        sources = open_sources(images)
+
         def prepare(source: Source) -> Pending:
             return self.prepare(source, window, max_pixels)
 
         def results() -> Generator[Result | ImageError]:
-            with closing(prefetched(images, prepare, batch_size + 1)) as pending:
+            with closing(prefetched(sources, prepare, batch_size + 1)) as pending:
                 for group in equal_sizes(pending, batch_size):
                     if not isinstance(group, ImageError):
                         yield from self.run(group, resolved_task, threshold)

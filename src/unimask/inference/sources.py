@@ -1,10 +1,20 @@
-"""Images to segment in folders and patterns."""
+"""Images to segment: one, several, or those of a folder or pattern."""
 
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
-from unimask.processing.images import ImageWarning, list_images
+import numpy as np
+from PIL import Image
+
+from unimask.processing.images import (
+    ImageWarning,
+    Source,
+    is_folder_or_pattern,
+    list_images,
+)
 
 SHOWN = 3
 """Number of folders that a warning names."""
@@ -38,3 +48,23 @@ def list_sources(source: str | Path, *, recursive: bool = True) -> list[Path]:
             stacklevel=3,
         )
     return images
+
+
+def is_single(images: object) -> bool:
+    """Return whether an argument of `Predictor.predict` is one image rather than several."""
+    if isinstance(images, str | Path):
+        return not is_folder_or_pattern(images)
+    return isinstance(images, Image.Image | np.ndarray) or not isinstance(images, Iterable)
+
+
+def open_sources(images: Source | Iterable[Source]) -> Iterable[Source]:
+    """Return the images that an argument of `Predictor.predict` names.
+
+    Raises:
+        ImageError: A folder or pattern has no images.
+    """
+    if is_single(images):
+        return iter((cast(Source, images),))
+    return (
+        list_sources(images) if isinstance(images, str | Path) else cast(Iterable[Source], images)
+    )

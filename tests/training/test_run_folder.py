@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from dataclasses import asdict, replace
 from unittest import mock
@@ -16,6 +17,7 @@ from PIL import Image
 from torch import nn, optim
 
 from unimask.config import CriterionConfig, PreprocessingConfig
+from unimask.curation.convert import convert
 from unimask.datasets import open_dataset
 from unimask.errors import TrainingError
 from unimask.inference.untrained import describe_untrained
@@ -295,6 +297,46 @@ def test_edited_images_and_masks_are_named_and_copies_are_the_same(tmp_path):
         before = fingerprint(data)
     earlier = replace(before, train=replace(before.train, contents=None))
     assert describe_change(earlier, before) == ""
+
+
+@pytest.mark.parametrize("format", ["coco", "coco-panoptic", "yolo"])
+def test_edited_objects_are_named_and_copies_are_the_same(format, tmp_path, discs):
+    """A run went on with other outlines, classes or segment ids of as many objects."""
+    data = tmp_path / "data"
+    convert(discs, data, to=format)
+
+    def fingerprint(folder):
+        return take_fingerprint(*(open_dataset(folder, n) for n in ("train", "val")), folder)
+
+    before = fingerprint(data)
+    shutil.copytree(data, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert fingerprint(tmp_path / "copy") == before
+    edit_object_of_first_image(data, format)
+    text = describe_change(before, fingerprint(data))
+    assert re.fullmatch(
+        r"train has 1 images of other content, or with other labels: \S+0\.png", text
+    )
+    earlier = replace(before, train=replace(before.train, labels=None))
+    assert describe_change(earlier, fingerprint(data)) == ""
+
+
+def edit_object_of_first_image(data, format):
+    """Replace an outline, or remove pixels of a segment, as in a labelling tool."""
+    if format == "coco":
+        path = next(data.rglob("*train*.json"))
+        content = json.loads(path.read_text())
+        first = min(content["images"], key=lambda image: image["file_name"])["id"]
+        item = next(item for item in content["annotations"] if item["image_id"] == first)
+        item["segmentation"] = [[1, 1, 9, 1, 9, 9]]
+        path.write_text(json.dumps(content))
+    elif format == "coco-panoptic":
+        path = min(path for path in data.rglob("*.png") if "panoptic" in str(path.parent))
+        pixels = np.asarray(Image.open(path)).copy()
+        pixels[:3, :3] = 0
+        Image.fromarray(pixels).save(path)
+    else:
+        path = min(data.rglob("train/*.txt"))
+        path.write_text(re.sub(r"0\.\d+", "0.25", path.read_text(), count=1))
 
 
 def test_spoilt_states_are_named(tmp_path):

@@ -128,6 +128,20 @@ def label_files(dataset: Dataset, index: int) -> Sequence[Path]:
     return dataset.label_files(index) if isinstance(dataset, HasLabelFiles) else ()
 
 
+@runtime_checkable
+class HasLabelDigests(Protocol):
+    """Dataset that lists the objects of each image, such as from one file for all images."""
+
+    def label_digest(self, index: int) -> str:
+        """Compute a digest of one image's labels."""
+        ...
+
+
+def label_digest(dataset: Dataset, index: int) -> str | None:
+    """Compute a digest of one image's labels; None if they are only in `label_files`."""
+    return dataset.label_digest(index) if isinstance(dataset, HasLabelDigests) else None
+
+
 SplitOpener = Callable[[DatasetOptions], Dataset]
 
 ALL_IMAGES = "all"

@@ -17,6 +17,7 @@ from unimask.datasets.interface import (
     SplitOpener,
     count_things,
     dataset_info,
+    label_digest,
     label_files,
     open_image,
 )
@@ -87,6 +88,10 @@ class Subset:
     def label_files(self, index: int) -> Sequence[Path]:
         """Return the files on disk that label one image alone."""
         return label_files(self.dataset, self.indices[index])
+
+    def label_digest(self, index: int) -> str | None:
+        """Compute a digest of one image's labels; None if they are only in `label_files`."""
+        return label_digest(self.dataset, self.indices[index])
 
     def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""

@@ -4,10 +4,11 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from unimask.datasets import Dataset
-from unimask.datasets.interface import count_things, dataset_info, label_files
+from unimask.datasets.interface import count_things, dataset_info, label_digest, label_files
 from unimask.formats.file_digest import sampled_digest
 
 READERS = 4
@@ -26,11 +27,14 @@ class SplitFingerprint:
         objects: Number of thing objects, if it is known without reading the images, else None.
         contents: Digest of each image with its label maps; None in runs of earlier releases, and
             for images in tables.
+        labels: Digest of each image's labels where a file lists those of many images; None for
+            other labels, and in runs of earlier releases.
     """
 
     files: tuple[str, ...]
     objects: int | None
     contents: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +85,7 @@ def split_fingerprint(dataset: Dataset, folder: Path) -> SplitFingerprint:
         files=files,
         objects=None if counts is None else int(counts.sum()),
         contents=content_digests(dataset),
+        labels=label_digests(dataset),
     )
 
 
@@ -92,6 +97,14 @@ def content_digests(dataset: Dataset) -> tuple[str, ...] | None:
     with ThreadPoolExecutor(READERS) as pool:
         files = ([path, *label_files(dataset, index)] for index, path in enumerate(paths))
         return tuple(pool.map(sampled_digest, files))
+
+
+def label_digests(dataset: Dataset) -> tuple[str, ...] | None:
+    """Compute the digest of each image's labels; None if label files belong to one image each."""
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(partial(label_digest, dataset), range(len(dataset)))
+        known = tuple(digest for digest in digests if digest is not None)
+    return known or None
 
 
 def relative_name(path: Path, root: str) -> str:
@@ -141,12 +154,19 @@ def split_change(split: str, before: SplitFingerprint, now: SplitFingerprint) ->
         return [f"{split} has its images in another order"]
     if before.objects != now.objects:
         return [f"{split} had {before.objects} objects and has {now.objects}"]
-    if before.contents is None or now.contents is None:
-        return []
-    pairs = zip(before.files, before.contents, now.contents, strict=True)
-    edited = [name for name, old, new in pairs if old != new]
+    changed = changed_places(before.contents, now.contents)
+    changed |= changed_places(before.labels, now.labels)
+    edited = [before.files[place] for place in sorted(changed)]
     what = "images of other content, or with other labels"
     return [f"{split} has {len(edited)} {what}: {listed(edited)}"] if edited else []
+
+
+def changed_places(before: Sequence[str] | None, now: Sequence[str] | None) -> set[int]:
+    """Return the places of unequal digests; none if either sequence is unknown."""
+    if before is None or now is None:
+        return set()
+    pairs = zip(before, now, strict=True)
+    return {place for place, (old, new) in enumerate(pairs) if old != new}
 
 
 def listed(names: Sequence[str]) -> str:

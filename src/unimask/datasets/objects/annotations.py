@@ -1,5 +1,6 @@
 """Store the objects of many images in few arrays, and rasterise them on demand."""
 
+import hashlib
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,18 @@ class Annotations:
     def objects_of_image(self, image: int) -> Int[np.ndarray, " k"]:
         """Return the indices of an image's objects."""
         return self.order[self.first_object[image] : self.first_object[image + 1]]
+
+    def digest(self, image: int) -> str:
+        """Compute a digest of an image's objects, whatever their numbers in the file."""
+        objects = self.objects_of_image(image)
+        digest = hashlib.blake2b(self.sizes[image].tobytes(), digest_size=8)
+        for column in (self.label_ids, self.crowds, self.depths, self.areas, self.is_run_length):
+            digest.update(column[objects].tobytes())
+        for first, end in zip(self.first_part[objects], self.first_part[objects + 1], strict=True):
+            starts = self.part_starts[first : end + 1]
+            digest.update((starts - starts[0]).tobytes())
+            digest.update(self.values[starts[0] : starts[-1]].tobytes())
+        return digest.hexdigest()
 
     def part_values(self, index: int) -> Int[np.ndarray, " k"]:
         """Return the values of one part."""

@@ -22,6 +22,7 @@ from unimask.datasets.objects.coco_records import (
 )
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError, one_line
+from unimask.formats.file_digest import sampled_digest
 from unimask.formats.json_stream import stream_lists
 from unimask.formats.json_values import JsonValueError, convert_record
 from unimask.formats.panoptic_png import decode_ids
@@ -123,6 +124,12 @@ class CocoPanoptic:
             for _, entry in self.entries
         ]
         return np.array(counts, np.int64)
+
+    def label_digest(self, index: int) -> str:
+        """Compute a digest of one image's segments: its PNG file, and their categories."""
+        _, entry = self.entries[index]
+        segments = [(s.id, s.category_id, bool(s.iscrowd)) for s in entry.segments_info]
+        return sampled_digest([self.masks / entry.file_name], repr(segments))
 
     def read_ids(
         self, entry: CocoPanopticImage, image: Path, size: tuple[int, int]

@@ -107,6 +107,10 @@ class ObjectDataset:
         counted = (things[annotations.label_ids] & ~annotations.crowds)[annotations.order]
         return np.diff(np.concatenate([[0], np.cumsum(counted)])[annotations.first_object])
 
+    def label_digest(self, index: int) -> str:
+        """Compute a digest of one image's objects."""
+        return self.annotations.digest(index)
+
     def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""
         return open_file(self.images[index])

@@ -1,6 +1,7 @@
 """Anyone's results: matched to images, scored, or refused in one line."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -204,6 +205,21 @@ def test_maps_that_do_not_fit(cells, discs, tmp_path):
         evaluate(cells, results=tmp_path, split=None)
     with pytest.raises(DataError, match="which holds the classes"):
         evaluate(cells, results=tmp_path, task="panoptic", split=None)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "1", "I;16"])
+def test_panoptic_maps_without_three_channels_are_one_line(cells, tmp_path, mode):
+    content = (cells / "panoptic.json").read_text()
+    folder = tmp_path / "panoptic"
+    shutil.copytree(cells / "panoptic", folder)
+    path = min(folder.iterdir())
+    with Image.open(path) as image:
+        size = image.size
+    Image.new(mode, size).save(path)
+    (tmp_path / "panoptic.json").write_text(content)
+    with pytest.raises(DataError, match=r"png is no RGB image, as COCO panoptic is") as raised:
+        evaluate(cells, results=tmp_path / "panoptic.json", split=None)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_segment_that_the_json_lacks(cells, tmp_path):

@@ -3,6 +3,7 @@
 import io
 import struct
 import threading
+import tracemalloc
 import zlib
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -67,6 +68,18 @@ class TestRefusals:
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(noise).save(stream, "JPEG")
         refused("cut.jpg", stream.getvalue()[:-900], r"damaged \(.*truncated.*again")
+
+    def test_a_chunk_that_states_gigabytes_takes_no_memory(self, tmp_path):
+        stream = io.BytesIO()
+        Image.new("RGB", (9, 7), (1, 2, 3)).save(stream, "PNG")
+        before, pixels = stream.getvalue().split(b"IDAT")
+        path = tmp_path / "chunk.png"
+        path.write_bytes(before[:-4] + struct.pack(">I", 2**31 - 1) + b"IDAT" + pixels)
+        tracemalloc.start()
+        image = read_image(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert image.shape == (7, 9, 3) and image[0, 0].tolist() == [1, 2, 3] and peak < 2**24
 
     def test_header_without_pixels(self, refused):
         refused("cut.png", png_header(9, 9), "damaged")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from unimask.errors import DataError
+from unimask.formats.bounded_reader import BoundedReader
 from unimask.processing.images import (
     MAX_PIXELS,
     ImageArray,
@@ -58,7 +59,7 @@ class PackedFile:
         if cell["bytes"] is not None:
             return io.BytesIO(cell["bytes"])
         try:
-            return Path(cell["path"]).open("rb")
+            return BoundedReader(Path(cell["path"]))
         except (OSError, TypeError) as error:
             raise DataError(
                 f"{self.virtual_path} is {cell['path']!r} in its table, which cannot be opened "
@@ -81,7 +82,7 @@ def open_file(file: File) -> Stream:
         OSError: The file is on disk and cannot be opened.
         DataError: The file is packed, and its cell has neither bytes nor a readable path.
     """
-    return file.open() if isinstance(file, PackedFile) else file.open("rb")
+    return file.open() if isinstance(file, PackedFile) else BoundedReader(file)
 
 
 def read_file(file: File, channels: int, window: Window = None) -> ImageArray:

@@ -17,6 +17,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 
 from unimask.errors import ImageError, one_line
+from unimask.formats.bounded_reader import BoundedReader
 from unimask.formats.output_folder import RECORD_NAME
 from unimask.processing.intensities import (
     UINT8_WINDOW,
@@ -99,7 +100,7 @@ def read_image(
             raise ImageError(f"{path} is empty (0 bytes): copy or download it again")
         if path.suffix.lower() == ".npy":
             return from_array(open_array(path), str(path), options)
-        stream = path.open("rb")
+        stream = BoundedReader(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path} cannot be opened ({reason}): check the path") from error

@@ -22,6 +22,7 @@ from unimask.datasets.objects.coco_records import (
 )
 from unimask.datasets.sample import Sample
 from unimask.errors import DataError, one_line
+from unimask.formats.bounded_reader import BoundedReader
 from unimask.formats.file_digest import sampled_digest
 from unimask.formats.json_stream import stream_lists
 from unimask.formats.json_values import JsonValueError, convert_record
@@ -141,9 +142,9 @@ class CocoPanoptic:
         """
         path = self.masks / entry.file_name
         try:
-            with pil_limit_disabled():
-                png = Image.open(path)
-            with png:
+            with BoundedReader(path) as stream:
+                with pil_limit_disabled():
+                    png = Image.open(stream)
                 if png.mode not in ("RGB", "RGBA"):
                     raise DataError(f"is a {png.mode} image; COCO panoptic uses RGB")
                 ids = np.broadcast_to(np.int32(0), (png.height, png.width))

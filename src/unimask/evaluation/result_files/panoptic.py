@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from unimask.datasets import Dataset
-from unimask.errors import DataError
+from unimask.errors import DataError, one_line
 from unimask.evaluation.result_files.numbering import (
     MAX_COMPARED_IMAGES,
     CategoryMatch,
@@ -16,6 +16,7 @@ from unimask.evaluation.result_files.numbering import (
 )
 from unimask.evaluation.result_files.records import PanopticEntry
 from unimask.evaluation.result_files.source import ImageIndex, unmatched_notes
+from unimask.formats.bounded_reader import BoundedReader
 from unimask.formats.json_values import Id, JsonValueError, convert_record
 from unimask.formats.panoptic_png import decode_ids
 from unimask.formats.run_length import encode_id_map
@@ -146,7 +147,7 @@ def read_ids(path: Path, size: tuple[int, int]) -> np.ndarray:
         DataError: It is missing, has another size, or is not an RGB image.
     """
     ids = read_map(path, size)
-    if ids.ndim != 3:
+    if ids.ndim != 3 or ids.shape[2] < 3:
         raise DataError(f"{path} is no RGB image, as COCO panoptic is: write ids as colours")
     return decode_ids(ids[..., :3])
 
@@ -158,13 +159,13 @@ def read_map(path: Path, size: tuple[int, int]) -> np.ndarray:
         DataError: It cannot be read, or has another size.
     """
     try:
-        with Image.open(path) as image:
+        with BoundedReader(path) as stream, Image.open(stream) as image:
             image.load()
             values = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}): write it again") from None
     except Image.DecompressionBombError:
         raise DataError(f"{path} is too large for a map: check the file") from None
+    except Exception as error:  # image decoders raise many types of exceptions
+        raise DataError(f"{path} cannot be read ({one_line(error)}): write it again") from None
     if values.shape[:2] != size:
         raise DataError(
             f"{path} is {values.shape[0]} x {values.shape[1]}, but its image is {size[0]} x "

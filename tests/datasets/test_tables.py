@@ -106,6 +106,15 @@ def test_parquet_files_beside_a_card_and_names_that_images_had(tmp_path):
     assert split_names(folder, DatasetOptions()) == ("train", "val", "test") and len(dataset) == 4
 
 
+def test_a_card_with_numbers_that_no_map_stores_names_no_classes(tmp_path):
+    folder = parquet(tmp_path / "streets", semantic_rows(5), FEATURES)
+    for number in (10**10, 10**30):
+        (folder / "README.md").write_text(f"---\nid2label:\n  {number}: void\n  1: sky\n---\n")
+        dataset = open_dataset(folder, "train")
+        assert dataset.labels.names == ("class 0", "class 1", "class 2")
+        assert set(label_map(dataset[0]).flat) <= {0, 1, 2}
+
+
 def test_names_that_leave_out_the_background_are_shifted(tmp_path):
     """The convention that transformers undoes by do_reduce_labels."""
     folder = save_tables(tmp_path / "few", {"train": semantic_rows(5)})

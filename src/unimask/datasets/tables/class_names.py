@@ -10,6 +10,9 @@ from unimask.formats.text_file import MAX_YAML_BYTES, parse_yaml
 CARD_KEYS = ("id2label", "label2id")
 """Keys of class names in the front matter of a dataset card."""
 
+MAX_DIGITS = 9
+"""Maximum number of digits of a class's number, so that maps of 32 bits can store it."""
+
 
 def read_names_file(path: Path) -> list[ClassTable]:
     """Read `id2label.json`; return no table if it names no classes."""
@@ -38,7 +41,7 @@ def read_dataset_card(path: Path) -> list[ClassTable]:
 
 def is_number(value: object) -> bool:
     """Return whether a value of a dataset card is the number of a class."""
-    return str(value).isdecimal()
+    return str(value).isdecimal() and len(str(value)) <= MAX_DIGITS
 
 
 def class_list_tables(features: Mapping[str, Any], place: Path) -> list[ClassTable]:

@@ -32,7 +32,9 @@ def main(share: float) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         file = write(folder, "train2017", images, objects)
-        write(folder, "val2017", 1, 1)  # otherwise a part of train2017 would be split off
+        write(
+            folder, "val2017", 1, 1
+        )  # otherwise a part of train2017 would be set aside for validation
         print(
             f"{images:,} images, {objects:,} objects, {2 * CORNERS * objects:,} coordinates, "
             f"a JSON of {file.stat().st_size / 1e6:.0f} MB",

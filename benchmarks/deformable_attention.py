@@ -40,7 +40,7 @@ def example(
     ).flip(-1)
     n = len(centres)
     value = torch.randn(images, n, HEADS, dim // HEADS, generator=generator)
-    # One linear layer gives them all: x, y and logits are planes of what it gives.
+    # One linear layer computes them all: x, y and logits are planes of its output.
     planes = torch.randn(images, n, 3, HEADS, 3, POINTS, generator=generator)
     offsets, logits = planes[:, :, :2].movedim(2, -1).mul_(2.5), planes[:, :, 2]
     return shapes, [value, centres, offsets, logits]
@@ -79,12 +79,12 @@ def main() -> None:
         times = {name: ([], []) for name in PATHS}
         for turn in range(ROUNDS + 1):
             for name, pair in timed.items():
-                for kept, call in zip(times[name], pair, strict=True):
+                for durations, call in zip(times[name], pair, strict=True):
                     spent = milliseconds(call)
                     if turn > 0:  # the first turn warms up
-                        kept.append(spent)
-        for name, kept in times.items():
-            values, gradients = map(statistics.median, kept)
+                        durations.append(spent)
+        for name, durations in times.items():
+            values, gradients = map(statistics.median, durations)
             print(f"{case}  {name:9}  values {values:7.1f}  with gradients {gradients:7.1f}")
 
 

@@ -37,9 +37,9 @@ def main(kind: str, images: int) -> None:
     print(f"{kind}: largest memory {peak:.0f} MiB")
 
 
-def blob(random: np.random.Generator, spoil: float, shape: np.ndarray) -> RunLength:
-    """Generate a wavy blob from its centre, radii and rotation, perturbed by `spoil`."""
-    y, x, height, width, turn = shape + spoil * np.array([*shape[2:4], *shape[2:4], 1.0]) * (
+def blob(random: np.random.Generator, noise: float, shape: np.ndarray) -> RunLength:
+    """Generate a wavy blob from its centre, radii and rotation, perturbed by `noise`."""
+    y, x, height, width, turn = shape + noise * np.array([*shape[2:4], *shape[2:4], 1.0]) * (
         random.normal(size=5)
     )
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]].astype(np.float32)
@@ -54,7 +54,7 @@ def draw_shapes(random: np.random.Generator) -> list[list[dict]]:
     for _ in range(SHAPES):
         centre = random.uniform((0, 0), SIZE)
         shape = np.array([*centre, *np.exp(random.uniform(1.5, 4.8, 2)), random.uniform(0, 6)])
-        masks = [blob(random, spoil, shape) for spoil in (0, 0.03, 0.06, 0.1, 0.15, 0.25)]
+        masks = [blob(random, noise, shape) for noise in (0, 0.03, 0.06, 0.1, 0.15, 0.25)]
         families.append([mask.to_coco() for mask in masks if mask.area])
     return [family for family in families if len(family) > 1]
 

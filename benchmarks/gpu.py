@@ -96,7 +96,7 @@ def measure(case: Case | TrainingCase, folder: Path, device: torch.device) -> di
     for name, load in systems(case, folder, device).items():
         try:
             runs[name], rows[name] = warmed(load, device)
-        except Exception as error:  # the other systems are still measured
+        except Exception as error:  # continue with the other systems
             rows[name] = {"error": f"{type(error).__name__}: {str(error).splitlines()[:1]}"}
             runs.pop(name, None)
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -135,7 +135,7 @@ def held(device: torch.device, *, peak: bool = False) -> int:
     return (torch.cuda.max_memory_allocated if peak else torch.cuda.memory_allocated)(device)
 
 
-def told(found: dict) -> str:
+def format_results(found: dict) -> str:
     """Format the results of a case as a table."""
     lines = [found["case"]]
     base = found["systems"]["unimask"].get("median_s")
@@ -186,7 +186,7 @@ def main() -> int:
         write(case.network, folder)
         found = measure(case, folder, device)
         (arguments.results / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
-        print(told(found), flush=True)
+        print(format_results(found), flush=True)
         torch.cuda.empty_cache()
     return 0
 

@@ -3,7 +3,7 @@
 import re
 
 
-def with_table(text: str, name: str, table: str) -> str:
+def replace_table(text: str, name: str, table: str) -> str:
     """Replace the table between a document's markers.
 
     Raises:

@@ -86,17 +86,17 @@ def theirs(task: Task, original: Size) -> Callable[[], object]:
     outputs = SimpleNamespace(
         class_queries_logits=class_logits[None], masks_queries_logits=mask_logits[None]
     )
-    told: dict[str, object] = {"target_sizes": [original]}
+    arguments: dict[str, object] = {"target_sizes": [original]}
     if task == "panoptic":
-        told |= {"threshold": OBJECT, "overlap_mask_area_threshold": OVERLAP}
-        told |= {"label_ids_to_fuse": set(range(THINGS, CLASSES))}
+        arguments |= {"threshold": OBJECT, "overlap_mask_area_threshold": OVERLAP}
+        arguments |= {"label_ids_to_fuse": set(range(THINGS, CLASSES))}
     if task == "instance":
-        told |= {"threshold": SCORE}
+        arguments |= {"threshold": SCORE}
     method = getattr(processor, f"post_process_{task}_segmentation")
 
     def call() -> object:
         with torch.no_grad():
-            return method(outputs, **told)
+            return method(outputs, **arguments)
 
     return call
 
@@ -141,8 +141,8 @@ def measure_memory(side: str, task: Task, original: Size) -> int:
 
 def memory_alone(side: str, task: Task, original: Size) -> int:
     """Measure memory in a separate process."""
-    asked = json.dumps([side, task, original])
-    command = [sys.executable, "-m", "benchmarks.postprocessing", asked]
+    arguments = json.dumps([side, task, original])
+    command = [sys.executable, "-m", "benchmarks.postprocessing", arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout.split()[-1])
 
@@ -152,8 +152,8 @@ def print_times() -> None:
     every = torch.get_num_threads()
     for threads, clock in ((1, time.process_time), (every, time.perf_counter)):
         torch.set_num_threads(threads)
-        told = "1 thread, CPU time" if threads == 1 else f"{threads} threads, wall-clock time"
-        print(f"\n{IMAGE[1]}x{IMAGE[0]}, {told}, seconds, median (minimum) of {ROUNDS} runs")
+        method = "1 thread, CPU time" if threads == 1 else f"{threads} threads, wall-clock time"
+        print(f"\n{IMAGE[1]}x{IMAGE[0]}, {method}, seconds, median (minimum) of {ROUNDS} runs")
         print(f"{'':10}{'unimask':>16}{'transformers':>16}{'ratio':>8}")
         for task in TASKS:
             spent = times(task, clock)

@@ -1,6 +1,7 @@
-"""A plain implementation of post-processing, with all masks at full size, and logits to test it.
+"""Reference implementation of post-processing with all masks at full size, and logits to test it.
 
-Ties are pixels that rounding alone decides: probabilities within `TIE` of the other decision.
+A tie is a pixel whose result depends on rounding: its probabilities are within `TIE` of the other
+decision.
 """
 
 import torch
@@ -28,12 +29,12 @@ def blobs(queries: int, confident: int, classes: int, size: Size) -> tuple[Tenso
         Class logits (q, k + 1) and mask logits (q, h, w).
     """
     generator = torch.Generator().manual_seed(0)
-    masks = INSIDE + (OUTSIDE - INSIDE) * (-cover(confident, size, generator)).sigmoid()
+    masks = INSIDE + (OUTSIDE - INSIDE) * (-edge_distances(confident, size, generator)).sigmoid()
     repeated = torch.arange(queries) % confident
-    sureness = torch.where(torch.arange(queries) < confident, 1.0, 0.6)[:, None, None]
+    contrast = torch.where(torch.arange(queries) < confident, 1.0, 0.6)[:, None, None]
     noise = torch.randn(queries, 1, 20, 30, generator=generator)
     noise = F.interpolate(noise, size, mode="bicubic")[:, 0]
-    masks = masks[repeated] * sureness + noise
+    masks = masks[repeated] * contrast + noise
     masks += 0.3 * torch.randn(queries, *size, generator=generator)
     class_logits = torch.randn(queries, classes + 1, generator=generator)
     labels = torch.randint(classes, (queries,), generator=generator)
@@ -42,8 +43,8 @@ def blobs(queries: int, confident: int, classes: int, size: Size) -> tuple[Tenso
     return class_logits, masks
 
 
-def cover(count: int, size: Size, generator: torch.Generator) -> Tensor:
-    """Return how deep each cell lies in each of some regions (q, h, w), in half edges."""
+def edge_distances(count: int, size: Size, generator: torch.Generator) -> Tensor:
+    """Return the signed distance of cells to the edge of each region (q, h, w), in half edges."""
 
     def draw(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(count, 1, 1, generator=generator)
@@ -57,7 +58,7 @@ def cover(count: int, size: Size, generator: torch.Generator) -> Tensor:
     uneven = torch.randn(count, 1, 8, 12, generator=generator)
     uneven = F.interpolate(uneven, size, mode="bicubic")[:, 0]
     depth = (radius * (1 + 0.25 * uneven) - (x**2 + y**2).sqrt()) / EDGE
-    before = torch.where(large, 0.0, height / EDGE)  # objects stand before stuff
+    before = torch.where(large, 0.0, height / EDGE)  # objects are in front of stuff
     first, second = (depth.clamp(max=height / EDGE) + before.where(depth > 0, 0)).topk(2, dim=0)[0]
     in_front = depth.clamp(max=height / EDGE) + before.where(depth > 0, 0)
     rival = first.where(in_front < first, second)
@@ -75,7 +76,7 @@ def full_size(mask_logits: Tensor, padded: Size, shown: Size, original: Size) ->
 
 
 def semantic(class_logits: Tensor, masks: Tensor, result: Result) -> tuple[int, int]:
-    """Count pixels whose class differs from the rule's, and of these the ones beyond ties."""
+    """Count pixels whose class differs from the rule's, and those of them that are not ties."""
     probs = class_logits.double().softmax(-1)[:, :-1].T
     found = torch.from_numpy(result.segmentation).long()
     differ = beyond = 0
@@ -94,7 +95,7 @@ def semantic(class_logits: Tensor, masks: Tensor, result: Result) -> tuple[int, 
 def panoptic(
     class_logits: Tensor, masks: Tensor, result: Result, object_threshold: float, overlap: float
 ) -> tuple[int, int]:
-    """Count pixels whose segment differs from the rule's, and of these the ones beyond ties."""
+    """Count pixels whose segment differs from the rule's, and those of them that are not ties."""
     scores, labels = class_logits.softmax(-1).max(-1)
     competes = (labels != class_logits.shape[1] - 1) & (scores > object_threshold)
     scores, labels, masks = scores[competes].double(), labels[competes], masks[competes]
@@ -125,9 +126,9 @@ def panoptic(
 def instance(
     class_logits: Tensor, masks: Tensor, result: Result, threshold: float
 ) -> tuple[int, int]:
-    """Count pixels of masks that differ from the rule's, and of these the ones beyond ties.
+    """Count pixels of masks that differ from the rule's, and those of them that are not ties.
 
-    An object too many or too few, or a score off by more than 1e-5, counts as all its pixels.
+    All pixels of an extra or missing object, or of one whose score is off by more than 1e-5, count.
     """
     probs = class_logits.softmax(-1)[:, :-1]
     rows = []

@@ -49,8 +49,9 @@ def report(name: str, command: list[str]) -> None:
     timed(command)
     warm = [timed(command) for _ in range(WARM)]
     print(f"\n{name}")
-    print(f"  cold page cache: {told(cold) if cold else 'not measured: caches cannot be dropped'}")
-    print(f"  warm page cache: {told(warm)}", flush=True)
+    first = format_times(cold) if cold else "not measured: caches cannot be dropped"
+    print(f"  cold page cache: {first}")
+    print(f"  warm page cache: {format_times(warm)}", flush=True)
 
 
 def empty_caches() -> bool:
@@ -70,7 +71,7 @@ def timed(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def told(times: list[float]) -> str:
+def format_times(times: list[float]) -> str:
     """Format the median and the range of times."""
     return f"median of {len(times)}: {median(times):.2f} s; {min(times):.2f} to {max(times):.2f} s"
 

@@ -65,7 +65,7 @@ def count(run: Callable[[], object]) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def tell(name: str, run: Callable[[], object]) -> None:
+def print_profile(name: str, run: Callable[[], object]) -> None:
     """Profile a few runs after two warm-up runs, and print the time by type of operation."""
     gflop = count(run)
     run()
@@ -101,14 +101,16 @@ def profile_pass(models: Path) -> None:
     network = unimask.load(prepared(case.network, models), device="cpu").network
     pixel_values = images(1, case.size)
     with torch.inference_mode():
-        tell(f"one pass of {case.name}, {FLOAT}", lambda: network(pixel_values, "panoptic"))
+        print_profile(
+            f"one pass of {case.name}, {FLOAT}", lambda: network(pixel_values, "panoptic")
+        )
 
 
 def profile_step(models: Path) -> None:
     """Profile a training step of Swin-T."""
     case = TRAINING["training-step"]
     step = stepper("unimask", FLOAT, case, prepared(case.network, models), CPU)
-    tell(f"one {case.name}, {FLOAT}", step)
+    print_profile(f"one {case.name}, {FLOAT}", step)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.patches import Rectangle
 
-from benchmarks.marked_tables import with_table
+from benchmarks.marked_tables import replace_table
 from benchmarks.peers.cases import CLASSES, FLOAT, HALF, MAIN, QUERIES, SIDES, TRAINING
 
 ROOT = Path(__file__).parents[1]
@@ -164,16 +164,16 @@ def quote(script: str) -> str:
 
 def machines(found: dict[str, Result]) -> str:
     """List the machines of the measurements."""
-    told = {}
+    lines = {}
     for result in found.values():
         machine = result["machine"]
         words = " ".join(machine["instructions"])
-        told[
+        lines[
             f"{machine['processor']}, {machine['cores']} cores, {machine['threads']} threads, "
             f"{machine['memory_gb']} GB, {words}; torch {machine['torch']}, "
             f"unimask {machine['unimask']}"
         ] = None
-    return "\n".join(f"- {line}" for line in told) or NONE
+    return "\n".join(f"- {line}" for line in lines) or NONE
 
 
 TABLES: dict[str, Callable[[dict[str, Result]], str]] = {
@@ -272,7 +272,7 @@ def main() -> None:
     found = results()
     text = DOCUMENT.read_text()
     for name, write in TABLES.items():
-        text = with_table(text, name, write(found))
+        text = replace_table(text, name, write(found))
     DOCUMENT.write_text(text)
     texts = [f"{name}\n\n{write(found)}\n" for name, write in TABLES.items()]
     (RESULTS / "peers.txt").write_text("\n".join(texts))

@@ -33,16 +33,18 @@ def main() -> None:
         ROOT / "README.md": summary_table(models),
         ROOT / "docs" / "models.md": full_table(models),
     }
-    stale = [path for path, table in tables.items() if with_table(path, table) != path.read_text()]
+    stale = [
+        path for path, table in tables.items() if replace_table(path, table) != path.read_text()
+    ]
     if "--write" not in sys.argv[1:]:
         sys.exit(f"out of date: {', '.join(map(str, stale))}" if stale else 0)
     for path in stale:
-        text = with_table(path, tables[path])
+        text = replace_table(path, tables[path])
         with atomic_path(path) as temporary:
             temporary.write_text(text)
 
 
-def with_table(path: Path, table: str) -> str:
+def replace_table(path: Path, table: str) -> str:
     """Return a file's text with the table between its markers."""
     before, _, rest = path.read_text().partition(START)
     return f"{before}{START}\n{table}\n{END}{rest.partition(END)[2]}"

@@ -17,7 +17,7 @@ MILLIONS = {
     "convnext-xlarge": 350,
     "dinat-mini": 20, "dinat-tiny": 28, "dinat-small": 51, "dinat-base": 90, "dinat-large": 201,
 }  # fmt: skip
-"""Parameters of the classifiers of ImageNet's thousand classes, as their authors tell them."""
+"""Parameters of the classifiers of ImageNet's thousand classes, as published by their authors."""
 
 
 @pytest.mark.parametrize("name", BACKBONES)

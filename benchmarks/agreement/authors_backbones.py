@@ -64,8 +64,8 @@ def compare_resnet(depth: int, script: Path, folder: Path) -> bool:
         runpy.run_path(str(script), run_name="__main__")
     found = [read_backbone(path, config, state) for path in (before, after)]
     same = all(torch.equal(tensors[name], state[name]) for tensors in found for name in state)
-    told = "the same" if same else "DIFFER"
-    print(f"ResNet-{depth}: {len(state)} tensors of torchvision's file and detectron2's: {told}")
+    verdict = "the same" if same else "DIFFER"
+    print(f"ResNet-{depth}: {len(state)} tensors of torchvision's file and detectron2's: {verdict}")
     return same
 
 
@@ -133,11 +133,11 @@ def compare_dinat(config: DiNATConfig, module: types.ModuleType, folder: Path) -
         mlp_ratio=config.mlp_ratio, drop_path_rate=0.0, kernel_size=config.kernel_size,
         dilations=config.dilations, layer_scale=config.layer_scale or None,
     )  # fmt: skip
-    told = f"DiNAT, width {config.embed_dim}{', scaled' if config.layer_scale else ''}"
-    return compare(told, config, theirs, folder, 192)
+    title = f"DiNAT, width {config.embed_dim}{', scaled' if config.layer_scale else ''}"
+    return compare(title, config, theirs, folder, 192)
 
 
-def compare(told: str, config: BackboneConfig, theirs: Any, folder: Path, side: int) -> float:
+def compare(title: str, config: BackboneConfig, theirs: Any, folder: Path, side: int) -> float:
     """Write the authors' network in their format, read it, and compare the last map."""
     theirs.eval()
     with torch.no_grad():
@@ -149,8 +149,8 @@ def compare(told: str, config: BackboneConfig, theirs: Any, folder: Path, side: 
     ours = build_backbone(config).eval()
     state = {f"backbone.{name}": value for name, value in ours.state_dict().items()}
     found = read_backbone(folder / "theirs.pth", config, state)
-    kept = {name.removeprefix("backbone."): value for name, value in found.items()}
-    ours.load_state_dict(ours.state_dict() | kept)
+    backbone_state = {name.removeprefix("backbone."): value for name, value in found.items()}
+    ours.load_state_dict(ours.state_dict() | backbone_state)
     ours.get_submodule("norm3").load_state_dict(theirs.norm.state_dict())
     image = torch.randn(1, 3, side, side).double()
     ours, theirs = ours.double(), theirs.double()
@@ -158,7 +158,7 @@ def compare(told: str, config: BackboneConfig, theirs: Any, folder: Path, side: 
         expected = theirs.forward_features(image).flatten()  # the mean over the map
         last = ours(image)[-1].mean((2, 3)).flatten()
     worst = ((last - expected).abs().max() / expected.abs().max()).item()
-    print(f"{told}: {len(found)} tensors, mean of the last map to {worst:.1e}")
+    print(f"{title}: {len(found)} tensors, mean of the last map to {worst:.1e}")
     return worst
 
 

@@ -33,7 +33,7 @@ Class = dict[str, Any]
 
 
 def constants(path: Path) -> dict[str, Any]:
-    """Return the lists that a file assigns, without running it."""
+    """Return the lists that a file assigns, without executing it."""
     found = {}
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -99,8 +99,10 @@ def compare_labels(name: str, classes: list[Class]) -> bool:
         and ours.is_thing == tuple(bool(entry.get("isthing", 0)) for entry in classes)
         and colours == tuple(tuple(e["color"]) if "color" in e else None for e in classes)
     )
-    told = f"{len(ours)} classes, {len(ours.things)} things, {sum(c is not None for c in colours)}"
-    print(f"{name:20} {told} colours: {'as theirs' if same else 'NOT theirs'}")
+    summary = (
+        f"{len(ours)} classes, {len(ours.things)} things, {sum(c is not None for c in colours)}"
+    )
+    print(f"{name:20} {summary} colours: {'as theirs' if same else 'NOT theirs'}")
     return same and NUM_CLASSES[name] == len(classes)
 
 
@@ -198,8 +200,10 @@ def compare_configurations(family: str, theirs: dict[Path, Settings]) -> list[bo
         name = name_of(family, path, config)
         expected, found = their_facts(family, config), our_facts(MODEL_CONFIGS[name])
         wrong = [what for what in expected | found if expected.get(what) != found.get(what)]
-        told = f"differs in {', '.join(wrong)}" if wrong else f"{len(expected)} facts as configured"
-        print(f"{name:60} {told}")
+        verdict = (
+            f"differs in {', '.join(wrong)}" if wrong else f"{len(expected)} facts as configured"
+        )
+        print(f"{name:60} {verdict}")
         fine.append(not wrong)
     return fine
 
@@ -209,8 +213,8 @@ def compare_names(theirs: dict[str, dict[Path, Settings]]) -> bool:
     names = [name_of(f, *item) for f, configs in theirs.items() for item in configs.items()]
     differ = MODEL_CONFIGS.keys() ^ set(names)
     same = not differ and len(names) == len(set(names))
-    told = "one for each file of theirs" if same else f"NOT theirs: {sorted(differ)}"
-    print(f"{len(MODEL_CONFIGS)} configurations, {told}")
+    verdict = "one for each file of theirs" if same else f"NOT theirs: {sorted(differ)}"
+    print(f"{len(MODEL_CONFIGS)} configurations, {verdict}")
     return same
 
 
@@ -219,13 +223,13 @@ def compare_file(family: str, url: str, configs: dict[Path, Settings]) -> bool:
     *folders, stem, file = url.split("/")
     # The zoo's address of one Mapillary file lacks the 2 of its configuration's name.
     spelled = (stem, stem.replace("maskformer_", "maskformer2_"))
-    told = "/".join(folders).replace("_", "-") + "-segmentation/" if len(folders) > 1 else ""
-    path = next(p for p in configs if told in str(p) and p.stem in spelled)
+    folder_name = "/".join(folders).replace("_", "-") + "-segmentation/" if len(folders) > 1 else ""
+    path = next(p for p in configs if folder_name in str(p) and p.stem in spelled)
     name = name_of(family, path, configs[path])
     configuration = MODEL_CONFIGS[name]
     found, assumed = find_publication_by_size(configuration.network(), Path("/downloads") / file)
     known = found is configuration.publication and file[12:18] in found.files and assumed is None
-    # Under another name the folders of its address tell as much.
+    # Under another file name the folders of its address identify it as well.
     renamed = Path("/zoo", *folders, stem, "model.pkl")
     again, assumed = find_publication_by_size(configuration.network(), renamed)
     known = known and again is configuration.publication and assumed is None

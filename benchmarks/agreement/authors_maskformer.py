@@ -180,7 +180,7 @@ def compare_first_releases(theirs: nn.Module, state: dict[str, Tensor], folder: 
     }
     write(folder / "old.pkl", old)
     found, _ = read_authors(folder / "old.pkl")
-    theirs.load_state_dict(old)  # their conversion, which tells of missing and unknown names
+    theirs.load_state_dict(old)  # their conversion, which reports missing and unknown names
     return all(torch.equal(found.state[name], state[name]) for name in state)
 
 
@@ -215,8 +215,8 @@ def compare(name: str, config: SegmenterConfig, *, logits: bool) -> float:
     worst = compare_names(name, theirs, config)
     if logits and not worst:
         worst = difference(theirs, config)
-        told = "old names too; logits of all layers agree to"
-        print(f"{name:30} {told} {worst:.1e}", flush=True)
+        agreement = "old names too; logits of all layers agree to"
+        print(f"{name:30} {agreement} {worst:.1e}", flush=True)
     return worst
 
 

@@ -2,7 +2,8 @@
 
 Needs mmdet with mmcv-lite and mmengine (release 3), or with mmcv 1.7.2 (release 2), beside unimask;
 compiled operators are stubbed, and deformable attention takes their fallback in PyTorch. Each
-network of theirs gets random weights, is saved with all that a training keeps, and is loaded here.
+network of theirs gets random weights, is saved with all entries of a training checkpoint, and is
+loaded here.
 
     python -m benchmarks.agreement.authors_mmdetection
 """
@@ -73,19 +74,19 @@ def build(config: Any) -> nn.Module:
 def save(network: nn.Module, config: Any, path: Path) -> None:
     """Save a network as mmdetection's training does, with its records."""
     classes = tuple(f"class {i}" for i in range(network.num_classes))  # type: ignore[arg-type]
-    kept: dict[str, Any] = {"state_dict": network.state_dict()}
+    content: dict[str, Any] = {"state_dict": network.state_dict()}
     optimizer = torch.optim.AdamW(network.parameters())
-    kept["optimizer"] = optimizer.state_dict()
+    content["optimizer"] = optimizer.state_dict()
     if is_release_3():
         hub = import_module("mmengine.logging").MessageHub.get_instance(path.stem)
         hub.update_scalar("train/loss", 1.5)
         hub.update_info("iter", 3)
-        kept["message_hub"] = hub.state_dict()
-        told = {"classes": classes, "thing_classes": classes[:2], "palette": [(1, 2, 3)]}
-        kept["meta"] = {"cfg": config.pretty_text, "dataset_meta": told, "iter": 3}
+        content["message_hub"] = hub.state_dict()
+        dataset_meta = {"classes": classes, "thing_classes": classes[:2], "palette": [(1, 2, 3)]}
+        content["meta"] = {"cfg": config.pretty_text, "dataset_meta": dataset_meta, "iter": 3}
     else:
-        kept["meta"] = {"config": config.pretty_text, "CLASSES": classes, "iter": 3}
-    torch.save(kept, path)
+        content["meta"] = {"config": config.pretty_text, "CLASSES": classes, "iter": 3}
+    torch.save(content, path)
 
 
 def their_logits(network: Any, pixel_values: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -125,8 +126,8 @@ def compare(name: str, config: Any, *, logits: bool) -> float:
         checkpoint, _ = read_authors(path)
         needed = sum(key.split(".")[-1] not in UNUSED for key in theirs.state_dict())
         assert needed == len(checkpoint.state), (needed, len(checkpoint.state))
-        told = compare_settings(config, checkpoint)
-        print(f"{name:66} {needed:4} names and shapes agree; {told}", flush=True)
+        verdict = compare_settings(config, checkpoint)
+        print(f"{name:66} {needed:4} names and shapes agree; {verdict}", flush=True)
         if not logits:
             return 0.0
         worst = compare_logits(theirs, path)
@@ -164,11 +165,11 @@ def compare_settings(config: Any, checkpoint: Checkpoint) -> str:
 def compare_classes() -> None:
     """Compare the order of the published classes with our label set."""
     dataset = import_module("mmdet.datasets").CocoPanopticDataset
-    kept = dataset.METAINFO if is_release_3() else vars(dataset)
+    metadata = dataset.METAINFO if is_release_3() else vars(dataset)
     word = str.lower if is_release_3() else str.upper
     labels = known_labels("coco_panoptic")
-    assert labels.names == tuple(name.strip() for name in kept[word("classes")])
-    things = tuple(kept[word("thing_classes")])
+    assert labels.names == tuple(name.strip() for name in metadata[word("classes")])
+    things = tuple(metadata[word("thing_classes")])
     assert tuple(n for n, t in zip(labels.names, labels.is_thing, strict=True) if t) == things
     print("the 133 classes of COCO and their order agree")
 

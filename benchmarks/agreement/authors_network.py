@@ -220,8 +220,8 @@ def compare_names(name: str, theirs: nn.Module, config: SegmenterConfig) -> floa
         for key in needed | expected.keys()
         if key not in needed or key not in expected or expected[key].shape != state[key].shape
     }
-    told = f"differ: {sorted(wrong)}" if wrong else "agree"
-    print(f"{name:30} {len(expected):4} names and shapes {told}", flush=True)
+    verdict = f"differ: {sorted(wrong)}" if wrong else "agree"
+    print(f"{name:30} {len(expected):4} names and shapes {verdict}", flush=True)
     return 1.0 if wrong else 0.0
 
 

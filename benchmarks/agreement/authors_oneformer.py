@@ -167,8 +167,8 @@ def compare(name: str, config: SegmenterConfig, *, logits: bool) -> float:
     worst = compare_names(name, theirs, config)
     if logits and not worst:
         worst = difference(theirs, config)
-        told = "queries, texts and logits of all layers and tasks agree to"
-        print(f"{name:30} {told} {worst:.1e}", flush=True)
+        agreement = "queries, texts and logits of all layers and tasks agree to"
+        print(f"{name:30} {agreement} {worst:.1e}", flush=True)
     return worst
 
 

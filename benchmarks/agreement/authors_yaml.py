@@ -32,7 +32,7 @@ SWINS = {(96, 6): "swin-tiny", (96, 18): "swin-small", (128, 18): "swin-base"}
 
 
 def defaults(path: Path, root: str) -> Settings:
-    """Return the values that a file assigns to `root.A.B`, without running it."""
+    """Return the values that a file assigns to `root.A.B`, without executing it."""
     found: Settings = {}
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Assign):
@@ -91,8 +91,8 @@ def read_all(repository: Path, settings: Path, detectron2: Path) -> dict[Path, S
 def tested_on(config: Settings) -> str:
     """Return the test dataset of a configuration; OneFormer's for panoptic."""
     data = config["DATASETS"]
-    told = data.get("TEST_PANOPTIC") or data["TEST"]
-    return ast.literal_eval(told)[0] if isinstance(told, str) else told[0]
+    datasets = data.get("TEST_PANOPTIC") or data["TEST"]
+    return ast.literal_eval(datasets)[0] if isinstance(datasets, str) else datasets[0]
 
 
 def name_of(family: str, path: Path, config: Settings) -> str:
@@ -147,7 +147,7 @@ def their_facts(family: str, config: Settings) -> Facts:
     model, image = config["MODEL"], config["INPUT"]
     former = model["ONE_FORMER" if family == "oneformer" else "MASK_FORMER"]
     test = model["TEST"] if family == "oneformer" else former["TEST"]
-    # MaskFormer always answers semantic questions, and has no rule for instances.
+    # MaskFormer always predicts semantic segmentation, and has no rule for instances.
     on = {"semantic"} if test.get("SEMANTIC_ON", True) else set()
     on |= {task for task in ("instance", "panoptic") if test.get(f"{task.upper()}_ON")}
     labels = LABELS[tested_on(config)]
@@ -158,7 +158,7 @@ def their_facts(family: str, config: Settings) -> Facts:
         "widths": (model["SEM_SEG_HEAD"]["CONVS_DIM"], model["SEM_SEG_HEAD"]["MASK_DIM"]),
         "mean, std": (tuple(model["PIXEL_MEAN"]), tuple(model["PIXEL_STD"])),
         "size": (image["MIN_SIZE_TEST"], image["MAX_SIZE_TEST"]),
-        # They switch all tasks on for ADE20K's instances, whose classes are all things.
+        # They enable all tasks for ADE20K's instances, whose classes are all things.
         "tasks": {"instance"} if labels == "ade20k_instance" else on,
         "top k": config["TEST"]["DETECTIONS_PER_IMAGE"],
     }

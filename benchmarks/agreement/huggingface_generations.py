@@ -85,7 +85,9 @@ def networks() -> Iterator[tuple[str, Callable[[], Any]]]:
         "mask2former, two unnamed classes",
         lambda: mask2former(backbone_config=swin(), id2label={0: "LABEL_0", 1: "LABEL_1"}),
     )
-    if not transformers.__version__.startswith("4.2"):  # which build a Swin whatever they are told
+    if not transformers.__version__.startswith(
+        "4.2"
+    ):  # which build a Swin whatever the configuration says
         yield "mask2former, resnet", lambda: mask2former(backbone_config=resnet())
         basic = resnet(layer_type="basic")
         yield "mask2former, basic resnet", lambda: mask2former(backbone_config=basic)
@@ -170,8 +172,8 @@ def compare(name: str, network: Any) -> float:
             folder = Path(place)
             network.save_pretrained(folder, **options)
             save_preprocessor(network, folder)
-            told = json.loads((folder / "config.json").read_text())
-            assert told["model_type"] == network.config.model_type
+            saved_config = json.loads((folder / "config.json").read_text())
+            assert saved_config["model_type"] == network.config.model_type
             try:
                 found = difference(network, folder)
             except CheckpointError as error:
@@ -194,8 +196,8 @@ def main() -> None:
         try:
             network = build().eval()
         except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-            told = " ".join(str(error).split())[:60]
-            print(f"{name:34} is not built by this release ({told})", flush=True)
+            reason = " ".join(str(error).split())[:60]
+            print(f"{name:34} is not built by this release ({reason})", flush=True)
             continue
         randomise(network)
         worst.append(compare(name, network))

@@ -1,7 +1,7 @@
 """Compare our neighbourhood attention with NATTEN's published CPU kernels, on random maps.
 
 Needs a checkout of NATTEN at v0.14.4 (https://github.com/SHI-Labs/NATTEN), whose two files of 2D
-kernels are compiled here; a compiler and ninja; and minutes.
+kernels are compiled here; a compiler and ninja; and some minutes.
 
     python -m benchmarks.agreement.natten NATTEN
 """

@@ -20,7 +20,7 @@ from unimask.formats.panoptic_png import decode_ids, encode_ids
 from unimask.metrics import PanopticQuality
 
 
-def spoil(ids: np.ndarray, segments: list[dict], categories: list[int], seed: int):
+def perturb(ids: np.ndarray, segments: list[dict], categories: list[int], seed: int):
     """Shift, relabel, drop and split segments."""
     random = np.random.default_rng(seed)
     moved = np.roll(ids, random.integers(-12, 13, 2), axis=(0, 1))
@@ -57,7 +57,7 @@ def main(data: Path) -> None:
         for seed, entry in enumerate(truth["annotations"]):
             ids = decode_ids(np.asarray(Image.open(data / "panoptic" / entry["file_name"])))
             segments = entry["segments_info"]
-            found, info = spoil(ids, segments, list(label_of), seed)
+            found, info = perturb(ids, segments, list(label_of), seed)
             Image.fromarray(encode_ids(found)).save(folder / "png" / entry["file_name"])
             annotations.append(
                 {

@@ -34,7 +34,7 @@ def same_side(one: Logits, reference: Logits) -> float:
     return float(((one[1] > median) == (reference[1] > median)).mean())
 
 
-def judge(ours: Logits, theirs: Logits, reference: Logits, kind: str) -> dict:
+def measure_agreement(ours: Logits, theirs: Logits, reference: Logits, kind: str) -> dict:
     """Measure how far two systems agree, and whether that suffices.
 
     Args:

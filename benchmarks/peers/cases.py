@@ -46,7 +46,7 @@ class Case:
 
 TINY = Network()
 LARGE = Network(backbone="swin-large", queries=200)
-TOLD = Network(family="oneformer", backbone="swin-large", queries=250, classes=150)
+ONEFORMER = Network(family="oneformer", backbone="swin-large", queries=250, classes=150)
 USUAL, SMALL, MIDDLE = (800, 1088), (384, 384), (512, 512)
 SIDES, QUERIES, CLASSES = (512, 1024, 2048, 4096), (100, 200, 300, 600, 1000), (19, 150, 400, 847)
 BESIDE = (*EAGER, *CONVERTED)
@@ -57,7 +57,9 @@ MAIN = (
     Case(name="swin-tiny-384x384-batch-8", network=TINY, size=SMALL, batch=8, peers=BESIDE),
     Case(name="resnet50-800x1088", network=Network(backbone="resnet50"), size=USUAL, rounds=7),
     Case(name="swin-large-800x1088", network=LARGE, size=USUAL, peers=BESIDE),
-    Case(name="oneformer-swin-large-800x1088", network=TOLD, size=USUAL, peers=EAGER, rounds=3),
+    Case(
+        name="oneformer-swin-large-800x1088", network=ONEFORMER, size=USUAL, peers=EAGER, rounds=3
+    ),
 )
 GROWTH = (
     *(

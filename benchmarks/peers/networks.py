@@ -42,7 +42,7 @@ def build(network: Network) -> nn.Module:
         return transformers.Mask2FormerForUniversalSegmentation(
             transformers.Mask2FormerConfig(**shared)
         )
-    # Its pixel decoder would drop even while predicting.
+    # Its pixel decoder would apply dropout even in eval mode.
     config = transformers.OneFormerConfig(**shared, dropout=0.0, is_training=False)
     return transformers.OneFormerForUniversalSegmentation(config)
 
@@ -75,19 +75,19 @@ class Logits(nn.Module):
 
     def __init__(self, model: nn.Module, network: Network, batch: int) -> None:
         super().__init__()
-        self.model, self.told = model, network.family == "oneformer"
+        self.model, self.is_oneformer = model, network.family == "oneformer"
         tokens = torch.tensor([task_tokens("panoptic", 77)] * batch).float()
         self.register_buffer("tokens", tokens)
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Give class logits (b, q, k + 1) and mask logits (b, q, h / 4, w / 4)."""
-        more = {"task_inputs": self.tokens} if self.told else {}
+        """Return class logits (b, q, k + 1) and mask logits (b, q, h / 4, w / 4)."""
+        more = {"task_inputs": self.tokens} if self.is_oneformer else {}
         output = self.model(pixel_values=pixel_values, output_auxiliary_logits=False, **more)
         return output.class_queries_logits, output.masks_queries_logits
 
 
 def images(batch: int, size: tuple[int, int]) -> Tensor:
-    """Return normalised images of soft spots with some noise."""
+    """Return normalised images of blurred spots with some noise."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randn(batch, 3, -(-size[0] // 16), -(-size[1] // 16), generator=generator)
     spots = F.interpolate(coarse, size=size, mode="bicubic")

@@ -44,11 +44,11 @@ class Process:
         theirs.close()
 
     def __enter__(self) -> "Process":
-        self.ready = self.receive()
+        self.start_seconds = self.receive()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.connection.close()  # it leaves when nobody asks
+        self.connection.close()  # it exits when the connection closes
         self.process.join(PATIENCE)
         self.process.kill()
         self.process.join()
@@ -78,7 +78,7 @@ class Process:
 def serve(
     connection: Connection, threads: int, prepare: Callable[..., dict], arguments: tuple
 ) -> None:
-    """Prepare, report readiness, then answer requests until the connection closes."""
+    """Prepare, report the preparation time, then answer requests until the connection closes."""
     torch.set_num_threads(threads)
     limit_memory()
     answers: dict[str, Callable] = {}

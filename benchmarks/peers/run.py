@@ -22,7 +22,7 @@ from statistics import median
 import torch
 
 from benchmarks.peers import inference, training
-from benchmarks.peers.agreement import Logits, judge
+from benchmarks.peers.agreement import Logits, measure_agreement
 from benchmarks.peers.cases import CASES, FLOAT, TRAINING, Case, TrainingCase
 from benchmarks.peers.process import PeerError, Process
 from unimask.profiling.machine import usable_cores
@@ -32,7 +32,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "peers"
 MODELS = ROOT / "build" / "peers"
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """Print a line of progress."""
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
@@ -41,12 +41,12 @@ def summary(turns: list[dict]) -> dict:
     """Summarise the times and the memory of one side."""
     times = [turn["seconds"] for turn in turns]
     peaks = [turn["peak_mb"] for turn in turns if turn["peak_mb"]]
-    told = {"median_s": median(times), "minimum_s": min(times), "times_s": times}
-    return {**told, "peak_mb": max(peaks, default=None)}
+    statistics = {"median_s": median(times), "minimum_s": min(times), "times_s": times}
+    return {**statistics, "peak_mb": max(peaks, default=None)}
 
 
 def take_turns(ours: Process, theirs: Process | None, rounds: int) -> dict:
-    """Run both in turns; each goes first in every other round."""
+    """Run both in alternation; each is first in every other round."""
     sides = {"ours": ours} if theirs is None else {"ours": ours, "theirs": theirs}
     turns: dict[str, list[dict]] = {name: [] for name in sides}
     for number in range(rounds):
@@ -69,10 +69,12 @@ def measure(case: Case, folder: Path) -> dict:
         with Process(inference.prepare, "unimask", kind, case, folder) as ours:
             for peer in (name for name, of in case.peers if of == kind):
                 pair: dict = {"peer": peer, "kind": kind}
-                say(f"  {kind}: unimask and {peer} ...")
+                log(f"  {kind}: unimask and {peer} ...")
                 try:
                     with Process(inference.prepare, peer, kind, case, folder) as theirs:
-                        pair.update(take_turns(ours, theirs, case.rounds), start_s=theirs.ready)
+                        pair.update(
+                            take_turns(ours, theirs, case.rounds), start_s=theirs.start_seconds
+                        )
                         outputs = ours.ask("output"), theirs.ask("output")
                 except PeerError as error:
                     pair["error"] = str(error)
@@ -80,8 +82,8 @@ def measure(case: Case, folder: Path) -> dict:
                     if reference is None and kind == FLOAT:
                         reference = outputs[1]
                     assert reference is not None, "float32 comes first"
-                    pair["agreement"] = judge(*outputs, reference, kind)
-                say(f"  {kind}: {told(pair)}")
+                    pair["agreement"] = measure_agreement(*outputs, reference, kind)
+                log(f"  {kind}: {format_pair(pair)}")
                 pairs.append(pair)
     return {**case.facts(), **facts, "pairs": pairs}
 
@@ -93,7 +95,7 @@ def measure_training(case: TrainingCase, folder: Path) -> dict:
     pairs = []
     for kind in case.kinds:
         pair: dict = {"peer": "transformers" if case.peer else None, "kind": kind}
-        say(f"  {kind}: steps ...")
+        log(f"  {kind}: steps ...")
         arguments = kind, case, folder
         with Process(training.prepare, "unimask", *arguments) as ours:
             if case.peer:
@@ -104,12 +106,12 @@ def measure_training(case: TrainingCase, folder: Path) -> dict:
                 pair["agreement"] = {"losses": losses, "good": close < 0.05}
             else:
                 pair.update(take_turns(ours, None, case.rounds))
-        say(f"  {kind}: {told(pair)}")
+        log(f"  {kind}: {format_pair(pair)}")
         pairs.append(pair)
     return {**case.facts(), **facts, "pairs": pairs}
 
 
-def told(pair: dict) -> str:
+def format_pair(pair: dict) -> str:
     """Format the result of a pair in one line."""
     if "error" in pair:
         return f"{pair['peer']} failed: {pair['error']}"
@@ -131,13 +133,13 @@ def run(name: str, models: Path, results: Path, rounds: int | None) -> bool:
     case = replace(case, rounds=rounds or case.rounds)
     folder = models / case.network.name
     start = time.perf_counter()
-    say(f"{name}: preparing {case.network.name}")
+    log(f"{name}: preparing {case.network.name}")
     found = measure(case, folder) if isinstance(case, Case) else measure_training(case, folder)
     results.mkdir(parents=True, exist_ok=True)
     partial = results / f".{name}.json"
     partial.write_text(json.dumps(found, indent=1) + "\n")
     partial.replace(results / f"{name}.json")
-    say(f"{name}: done in {(time.perf_counter() - start) / 60:.1f} minutes")
+    log(f"{name}: done in {(time.perf_counter() - start) / 60:.1f} minutes")
     return all(pair.get("agreement", {"good": True})["good"] for pair in found["pairs"])
 
 
@@ -173,7 +175,7 @@ def main() -> int:
     wrong = []
     for name in wanted:
         if name in done and not arguments.again:
-            say(f"{name}: measured before")
+            log(f"{name}: measured before")
             continue
         try:
             if not run(name, arguments.models, arguments.results, arguments.rounds):
@@ -181,7 +183,7 @@ def main() -> int:
         except PeerError as error:
             wrong.append(f"{name}: {error}")
         for problem in wrong[-1:]:
-            say(problem)
+            log(problem)
     for problem in wrong:
         print(problem, file=sys.stderr)
     return int(bool(wrong))

@@ -14,24 +14,24 @@ from statistics import mean
 
 import matplotlib.pyplot as plt
 
-from benchmarks.marked_tables import with_table
+from benchmarks.marked_tables import replace_table
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "training.md"
-KEPT = ROOT / "benchmarks" / "results" / "training_beside_transformers.json"
+SAVED = ROOT / "benchmarks" / "results" / "training_beside_transformers.json"
 IMAGE = ROOT / "docs" / "images" / "training_beside_transformers.png"
 
 WAYS = {
-    "unimask": ("unimask", "judged", "#1b7f5c", "-"),
-    "transformers, our optimizer settings": ("transformers", "judged", "#c2571a", "-"),
+    "unimask": ("unimask", "evaluated", "#1b7f5c", "-"),
+    "transformers, our optimizer settings": ("transformers", "evaluated", "#c2571a", "-"),
     "the same weights, our post-processing": (
         "transformers",
-        "judged by our rules",
+        "evaluated by our rules",
         "#c2571a",
         ":",
     ),
-    "transformers, the example's optimizer settings": ("example", "judged", "#8a8a8a", "-"),
-    "those weights, our post-processing": ("example", "judged by our rules", "#8a8a8a", ":"),
+    "transformers, the example's optimizer settings": ("example", "evaluated", "#8a8a8a", "-"),
+    "those weights, our post-processing": ("example", "evaluated by our rules", "#8a8a8a", ":"),
 }
 """Lines of the table: runs, scores, colour and dashes."""
 
@@ -85,14 +85,14 @@ def table(found: dict[str, list[dict]]) -> str:
         runs = [run["end"][which] for run in found.get(whose, ())]
         if runs:
             values = (mean(run[metric] or 0.0 for run in runs) for metric in METRICS)
-            told = f"{'unimask' if whose == 'unimask' else 'transformers'}: {name}"
-            lines.append(f"| {told} | {' | '.join(f'{value:.1f}' for value in values)} |")
+            title = f"{'unimask' if whose == 'unimask' else 'transformers'}: {name}"
+            lines.append(f"| {title} | {' | '.join(f'{value:.1f}' for value in values)} |")
     return "\n".join(lines)
 
 
-def kept() -> dict[str, list[dict]]:
+def read_saved_scores() -> dict[str, list[dict]]:
     """Read the saved scores; empty before the first measurement."""
-    return json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    return json.loads(SAVED.read_text()) if SAVED.is_file() else {}
 
 
 def draw(found: dict[str, list[dict]]) -> None:
@@ -116,11 +116,11 @@ def draw(found: dict[str, list[dict]]) -> None:
 def main() -> None:
     """Save the scores, plot them, and write the table."""
     if len(sys.argv) > 1:
-        KEPT.write_text(json.dumps(gather(Path(sys.argv[1])), indent=1) + "\n")
-    found = kept()
+        SAVED.write_text(json.dumps(gather(Path(sys.argv[1])), indent=1) + "\n")
+    found = read_saved_scores()
     print(table(found))
     draw(found)
-    DOCUMENT.write_text(with_table(DOCUMENT.read_text(), NAME, table(found)))
+    DOCUMENT.write_text(replace_table(DOCUMENT.read_text(), NAME, table(found)))
 
 
 if __name__ == "__main__":

@@ -47,14 +47,14 @@ def quality(predictor: Predictor, dataset: Dataset) -> Scores:
     return evaluate_predictor(predictor, dataset, task="panoptic")["metrics"]  # type: ignore[return-value]
 
 
-def judged_steps(steps: int) -> list[int]:
+def evaluation_steps(steps: int) -> list[int]:
     """Return the steps after which a run is evaluated: each sixth of it, in the last third."""
     return [steps // 6 * part for part in (4, 5)] + [steps]
 
 
 def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Scores:
-    """Train with unimask; finally evaluate by the example's rules too, and without averaging."""
-    told = shared_settings(steps, seed)
+    """Train with unimask; finally evaluate with the example's rules too, and without averaging."""
+    settings = shared_settings(steps, seed)
     same = ("steps", "batch_size", "learning_rate", "backbone_rate", "warmup_steps", "seed")
     run = train(
         data,
@@ -66,8 +66,8 @@ def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Sco
         precision="float32",  # as theirs
         workers=0,
         evaluate_every=steps // 6,
-        criterion=told.criterion,
-        **{name: getattr(told, name) for name in same},
+        criterion=settings.criterion,
+        **{name: getattr(settings, name) for name in same},
     )
     with (run.folder / "metrics.csv").open() as stream:
         found = {int(row["step"]): row["score"] for row in csv.DictReader(stream) if row["score"]}
@@ -75,10 +75,10 @@ def run_ours(data: Path, start: Path, place: Path, steps: int, seed: int) -> Sco
     averaged = read_huggingface(weights)
     state = torch.load(place / "state.pt", weights_only=True)["network"]
     return {
-        "judged": [float(found[step]) for step in judged_steps(steps)],
+        "evaluated": [float(found[step]) for step in evaluation_steps(steps)],
         "end": {
             "our rules": quality(unimask.load(weights, device="cpu"), dataset),
-            "their rules": example.judge(*theirs_of(weights), dataset),
+            "their rules": example.evaluate(*theirs_of(weights), dataset),
             "our rules, weights of the last step": quality(
                 predictor_of(replace(averaged, state=state)), dataset
             ),
@@ -108,27 +108,27 @@ def run_theirs(data: Path, start: Path, steps: int, seed: int, *, own: bool) -> 
         seed: Seed of the order of images and of their augmentation.
         own: Whether to use the example's optimiser and schedule in place of ours.
     """
-    told = shared_settings(steps, seed)
+    settings = shared_settings(steps, seed)
     recipe = example.Recipe(
         steps=steps,
-        batch=told.batch_size,
-        rate=told.learning_rate,
-        share=(lambda step: 1 - step / steps) if own else (lambda step: rate_at(step, told)),
-        decay=0.01 if own else told.weight_decay,
-        clip=None if own else told.clip_norm,
+        batch=settings.batch_size,
+        rate=settings.learning_rate,
+        share=(lambda step: 1 - step / steps) if own else (lambda step: rate_at(step, settings)),
+        decay=0.01 if own else settings.weight_decay,
+        clip=None if own else settings.clip_norm,
         seed=seed,
     )
-    learned, judged = open_dataset(data, "train"), open_dataset(data, "val")
+    train_dataset, val_dataset = open_dataset(data, "train"), open_dataset(data, "val")
     model, processor = theirs_of(start)
-    images = example.Images(learned, processor, example.augmentation(seed))
+    images = example.Images(train_dataset, processor, example.augmentation(seed))
     by_theirs, by_ours = [], []
     for step in example.train(model, images, recipe):
-        if step in judged_steps(steps):
-            by_theirs.append(example.judge(model, processor, judged))
-            by_ours.append(quality(predictor_with(model, start), judged))
+        if step in evaluation_steps(steps):
+            by_theirs.append(example.evaluate(model, processor, val_dataset))
+            by_ours.append(quality(predictor_with(model, start), val_dataset))
     return {
-        "judged": [scores["PQ"] for scores in by_theirs],
-        "judged by our rules": [scores["PQ"] for scores in by_ours],
+        "evaluated": [scores["PQ"] for scores in by_theirs],
+        "evaluated by our rules": [scores["PQ"] for scores in by_ours],
         "end": {"our rules": by_ours[-1], "their rules": by_theirs[-1]},
     }
 
@@ -149,21 +149,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--data", type=Path)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     hush()
-    data = told.data or told.out / "data"
-    if told.data is None:
+    data = arguments.data or arguments.out / "data"
+    if arguments.data is None:
         write_shapes(data)
     labels = open_dataset(data, "train").labels
-    cases = [(name, seed) for seed in range(told.seeds) for name in ("unimask", "transformers")]
-    for name, seed in [*cases, *(("example", seed) for seed in range(told.seeds))]:
-        start = told.out / f"start-{seed}"
+    cases = [
+        (name, seed) for seed in range(arguments.seeds) for name in ("unimask", "transformers")
+    ]
+    for name, seed in [*cases, *(("example", seed) for seed in range(arguments.seeds))]:
+        start = arguments.out / f"start-{seed}"
         write_start(start, labels, seed)
         if name == "unimask":
-            run = partial(run_ours, data, start, told.out / f"run-{seed}", told.steps, seed)
+            run = partial(
+                run_ours, data, start, arguments.out / f"run-{seed}", arguments.steps, seed
+            )
         else:
-            run = partial(run_theirs, data, start, told.steps, seed, own=name == "example")
-        save(told.out / f"{name}-{seed}.json", run)
+            run = partial(run_theirs, data, start, arguments.steps, seed, own=name == "example")
+        save(arguments.out / f"{name}-{seed}.json", run)
 
 
 def save(path: Path, run: Callable[[], Scores]) -> None:
@@ -175,7 +179,7 @@ def save(path: Path, run: Callable[[], Scores]) -> None:
     scores["processor_s"] = round(time.process_time() - began, 1)
     with atomic_path(path) as file:
         file.write_text(json.dumps(scores, indent=2) + "\n")
-    print(path.stem, scores["judged"], f"{scores['processor_s']:.0f} s", flush=True)
+    print(path.stem, scores["evaluated"], f"{scores['processor_s']:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

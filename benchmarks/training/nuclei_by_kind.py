@@ -26,8 +26,8 @@ WORST = 6
 SIDE = 360
 
 
-class Judged(NamedTuple):
-    """One image's kinds and scores."""
+class ImageScores(NamedTuple):
+    """Kinds and scores of one image."""
 
     name: str
     kinds: tuple[str, str, str]
@@ -68,9 +68,9 @@ def nuclei_of(sample: Sample) -> np.ndarray:
     return np.where(np.array([0, *(sample.label_ids == 0)])[truth] > 0, truth, 0)
 
 
-def judge(
+def score_image(
     predictor: Predictor, sample: Sample, precision: MatchedPrecision, iou: MeanIoU
-) -> Judged:
+) -> ImageScores:
     """Score one image."""
     truth = nuclei_of(sample)
     start = time.perf_counter()
@@ -81,7 +81,7 @@ def judge(
         predictor.predict(sample.image, "semantic").segmentation, (truth == 0).astype(int), None
     )
     name = sample.path.stem if sample.path else "image"
-    return Judged(name, kinds_of(sample, truth), scores[0.5], scores[0.7], seconds)
+    return ImageScores(name, kinds_of(sample, truth), scores[0.5], scores[0.7], seconds)
 
 
 def outlines(ids: np.ndarray) -> np.ndarray:
@@ -125,11 +125,11 @@ def draw(found: np.ndarray, truth: np.ndarray, title: str) -> Image.Image:
 
 
 def worst_board(
-    predictor: Predictor, samples: dict[str, Sample], judged: list[Judged]
+    predictor: Predictor, samples: dict[str, Sample], scored: list[ImageScores]
 ) -> Image.Image:
     """Draw the images with the lowest scores."""
     board = Image.new("RGB", (3 * (SIDE + 10), 2 * (SIDE + 32)), "white")
-    for place, one in enumerate(sorted(judged, key=lambda one: one.half)[:WORST]):
+    for place, one in enumerate(sorted(scored, key=lambda one: one.half)[:WORST]):
         sample = samples[one.name]
         found = predictor.predict(sample.image, "instance").segmentation
         title = f"{100 * one.half:.0f} % at IoU 0.5: {one.kinds[0]}, {one.kinds[2]}"
@@ -138,12 +138,12 @@ def worst_board(
     return board
 
 
-def summary(judged: list[Judged]) -> dict[str, dict[str, float]]:
+def summary(scored: list[ImageScores]) -> dict[str, dict[str, float]]:
     """Average by kind."""
-    groups = {"all": judged}
+    groups = {"all": scored}
     for axis in range(3):
-        for kind in sorted({one.kinds[axis] for one in judged}):
-            groups[kind] = [one for one in judged if one.kinds[axis] == kind]
+        for kind in sorted({one.kinds[axis] for one in scored}):
+            groups[kind] = [one for one in scored if one.kinds[axis] == kind]
     return {
         kind: {
             "images": len(group),
@@ -165,23 +165,23 @@ def main() -> None:
     predictor = unimask.load(arguments.model)
     dataset = open_dataset(arguments.data, "val", names=("nucleus", "background"))
     precision, iou = MatchedPrecision(), MeanIoU(predictor.description.labels)
-    samples, judged = {}, []
+    samples, scored = {}, []
     for index in range(0, len(dataset), arguments.every):
         sample = dataset[index]
-        judged.append(judge(predictor, sample, precision, iou))
-        samples[judged[-1].name] = sample
-    table = summary(judged)
+        scored.append(score_image(predictor, sample, precision, iou))
+        samples[scored[-1].name] = sample
+    table = summary(scored)
     for kind, row in table.items():
         print(f"{kind:24s}" + "".join(f"{number:8g}" for number in row.values()))
     report = {
         "by_kind": table,
         "semantic_iou": iou.per_class()["nucleus"]["IoU"],
-        "median_seconds": round(float(np.median([one.seconds for one in judged])), 3),
+        "median_seconds": round(float(np.median([one.seconds for one in scored])), 3),
     }
     print(f"semantic IoU {report['semantic_iou']:.1f}, {report['median_seconds']} s an image")
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "nuclei_by_kind.json").write_text(json.dumps(report, indent=2) + "\n")
-    worst_board(predictor, samples, judged).save(arguments.out / "nuclei_worst.png")
+    worst_board(predictor, samples, scored).save(arguments.out / "nuclei_worst.png")
 
 
 if __name__ == "__main__":

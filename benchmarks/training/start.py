@@ -59,7 +59,7 @@ def shared_settings(steps: int, seed: int) -> TrainingSettings:
         steps=steps,
         batch_size=4,
         learning_rate=5e-4,
-        backbone_rate=1.0,  # the weights are a folder's, yet nothing was trained
+        backbone_rate=1.0,  # the weights are read from a folder, but they are untrained
         warmup_steps=min(100, steps // 10),
         seed=seed,
         criterion=CriterionConfig(num_points=POINTS),

@@ -52,11 +52,11 @@ def run_one(data: Path, model: str, out: Path, steps: int, size: int) -> dict[st
         "last_line_sums_up": int(last["step"]) - int(rows[-2]["step"]),
         "seconds_per_step": round(sorted(seconds)[len(seconds) // 2], 2),
         "minutes": None if started else round(minutes, 1),
-        **judged(data, folder / "weights" / "last"),
+        **score_weights(data, folder / "weights" / "last"),
     }
 
 
-def judged(data: Path, weights: Path) -> dict[str, object]:
+def score_weights(data: Path, weights: Path) -> dict[str, object]:
     """Score weights as semantic segmentation, and the most frequent class as baseline."""
     predictor, dataset = unimask.load(weights, device="cpu"), open_dataset(data, "val")
     answers = Predictions(predictor, dataset, "semantic")

@@ -134,7 +134,7 @@ def train(model: nn.Module, images: Images, recipe: Recipe) -> Iterator[int]:
 
 
 @torch.no_grad()
-def judge(
+def evaluate(
     model: nn.Module, processor: Mask2FormerImageProcessorPil, dataset: Dataset
 ) -> dict[str, float | None]:
     """Score the example's own post-processing on labelled images, at their own size."""

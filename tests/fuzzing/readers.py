@@ -15,6 +15,7 @@ from unittest import mock
 
 import numpy as np
 import outlines
+import published_layouts
 import torch
 from conftest import (
     TINY_DEEPLAB,
@@ -368,6 +369,7 @@ READERS = {
                                "blurred_masks", "nuclei_like", "segnet_camvid")),
         write_arrays, lambda folder: write_discs(folder / "discs", {"train": 2, "val": 1}),
     ),
+    "voc": labelled(published_layouts.voc),
     "ade20k": labelled(*(LAYOUTS[n] for n in ("ade20k", "ade20k_objects", "ade20k_full"))),
     "cityscapes": labelled(LAYOUTS["cityscapes"]),
     "mapillary": labelled(LAYOUTS["mapillary_vistas"]),

@@ -20,6 +20,7 @@ THINGS = {
     "mapillary_vistas": 37,
     "camvid": 0,
     "dubai_aerial": 0,
+    "pascal_voc": 20,
 }
 
 

@@ -19,6 +19,7 @@ from unimask.datasets.maps.ade20k import find_ade20k
 from unimask.datasets.maps.cityscapes import find_cityscapes
 from unimask.datasets.maps.image_pairs import OTHER_MAP_FORMATS, find_image_pairs
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
+from unimask.datasets.maps.voc import find_voc
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
 from unimask.datasets.objects.labelme import find_labelme
@@ -38,6 +39,7 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
         find_mapillary_vistas,
         "config.json + training/ + validation/ (Mapillary Vistas)",
     ),
+    ("Pascal VOC", find_voc, "JPEGImages/ + SegmentationClass/ (Pascal VOC)"),
     ("COCO panoptic", find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
     ("COCO instances", find_coco_instances, "a COCO JSON + images (COCO instances, Roboflow)"),
     ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
@@ -56,6 +58,9 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
 )
 """Name and finder of each format, and a description of what a folder of it holds."""
 
+PUBLISHED_FINDERS = (find_ade20k, find_cityscapes, find_mapillary_vistas, find_voc)
+"""Finders of published layouts, which are searched for in inner folders too."""
+
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
 """Suffixes of archives, which are not read."""
 
@@ -69,6 +74,7 @@ FORMAT_ALIASES = {
     "ADE20K": "ade ade20k",
     "Cityscapes": "cityscape",
     "Mapillary Vistas": "mapillary vistas vista",
+    "Pascal VOC": "voc pascal voc2012 pascalvoc2012 voc2007",
     "COCO panoptic": "panoptic cocopanopticsegmentation",
     "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",
     "YOLO segmentation": "yolo yoloseg yolov5 yolov8 yolo11 ultralytics",
@@ -103,6 +109,8 @@ class Candidates:
         """Detect one format in a folder, or in its inner folders that are named like splits."""
         try:
             result = find(folder) or find_splits(folder, find)
+            if result is None and find in PUBLISHED_FINDERS:
+                result = find_nested(folder, find)
         except (DataError, MissingExtraError) as error:
             self.failures.append((format, error))
         except OSError as error:
@@ -201,6 +209,26 @@ def detect_in_subfolders(folder: Path, format: str | None) -> Candidates:
             if find is not COSTLY_FINDER:
                 candidates.detect(name, partial(find_splits, find=find, any_name=True), folder)
     return candidates
+
+
+def find_nested(folder: Path, find: Finder) -> DetectedDataset | None:
+    """Detect one published layout in the folders below a folder.
+
+    Raises:
+        DataError: Several folders have the layout, which are several datasets.
+    """
+    level = [folder]
+    for _ in range(MAX_NESTED_FOLDERS):
+        level = [inner for each in level for inner in subfolders(each)]
+        if len(level) > MAX_SUBFOLDERS:
+            return None
+        found = {inner: detected for inner in level if (detected := find(inner)) is not None}
+        if len(found) > 1:
+            names = ", ".join(str(inner.relative_to(folder)) for inner in found)
+            raise DataError(f"{folder} holds {len(found)} datasets ({names}): pass one of them")
+        if found:
+            return next(iter(found.values()))
+    return None
 
 
 def subfolders(folder: Path) -> list[Path]:

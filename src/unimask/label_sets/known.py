@@ -5,7 +5,8 @@ networks' outputs: name, "thing" or "stuff", and the dataset's colour and catego
 Sources: detectron2's `builtin_meta.py` (COCO, Cityscapes); Mask2Former's
 `data/datasets/register_*.py` (ADE20K, Mapillary Vistas, COCO-Stuff); panopticapi's
 `panoptic_coco_categories.json` (COCO); SegNet's `test_segmentation_camvid.py` (CamVid); the
-description that Humans in the Loop publish with their aerial images (Dubai).
+description that Humans in the Loop publish with their aerial images (Dubai); the development kit of
+Pascal VOC 2012.
 """
 
 import json
@@ -29,6 +30,7 @@ NUM_CLASSES = {
     "mapillary_vistas": 65,
     "camvid": 11,
     "dubai_aerial": 5,
+    "pascal_voc": 21,
 }
 """Number of classes per label set; all differ, so that a network's outputs identify its set."""
 

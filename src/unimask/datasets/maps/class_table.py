@@ -64,6 +64,10 @@ COLOUR_LAST_REVERSED = re.compile(
 )
 """Pattern for the reversed line, so that matching time is linear in the line's length."""
 HEX_LAST_REVERSED = re.compile(r"([0-9a-fA-F]{6})#[\s,;:]+(\S.*)")
+LABELMAP_LINE = re.compile(
+    rf"([^:]*[^:\s][^:]*):\s*{BYTE_PATTERN}\s*,\s*{BYTE_PATTERN}\s*,\s*{BYTE_PATTERN}\s*:[^:]*:[^:]*"
+)
+"""Pattern of a line of CVAT's and Datumaro's labelmap.txt: a name, a colour, parts and actions."""
 VALUE_FIRST = re.compile(r"(\d{1,9})[\s,;:]+(\S.*)")
 
 PARSE_ERRORS = (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, csv.Error)
@@ -332,6 +336,9 @@ def parse_line(line: str) -> Row:
     match = COLOUR_FIRST.fullmatch(line)
     if match:
         return Row(parse_name(remove_quotes(match[4])), parse_colour(match.groups()[:3]))
+    match = LABELMAP_LINE.fullmatch(line)
+    if match:
+        return Row(parse_name(remove_quotes(match[1])), parse_colour(match.groups()[1:]))
     match = COLOUR_LAST_REVERSED.fullmatch(line[::-1])
     if match:
         *colour, name = (group[::-1] for group in match.groups())

@@ -1,0 +1,64 @@
+"""Small datasets in the layouts of published ones, which tell classes and objects by themselves."""
+
+from pathlib import Path
+
+import numpy as np
+from map_layouts import draw_photo, save
+from PIL import Image
+
+from unimask.label_sets import known_labels
+
+VOC = known_labels("pascal_voc")
+PALETTE = np.zeros((256, 3), np.uint8)
+PALETTE[:21] = VOC.colours
+PALETTE[21:255, 2] = np.arange(21, 255)
+PALETTE[255] = 224, 224, 192
+SIZE = (48, 64)
+NAMES = tuple(f"2007_{number:06}" for number in range(6))
+
+
+def draw_voc_maps(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw two horses beside a person with borders, and their objects."""
+    classes, objects = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    for number, (left, label) in enumerate(((4, 13), (20, 13), (40, 15)), start=1):
+        classes[10:30, left : left + 12 + seed] = objects[10:30, left : left + 12 + seed] = 255
+        classes[11:29, left + 1 : left + 11 + seed] = label
+        objects[11:29, left + 1 : left + 11 + seed] = number
+    return classes, objects
+
+
+def save_palette(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(values)
+    image.putpalette(PALETTE.ravel().tolist())
+    image.save(path)
+
+
+def write_voc(folder: Path, names=NAMES, *, painted: bool = False, lists: bool = True) -> Path:
+    """Write images with maps of classes and objects, and lists of splits."""
+    for seed, name in enumerate(names):
+        save(folder / "JPEGImages" / f"{name}.jpg", draw_photo(seed))
+        for kind, values in zip(
+            ("SegmentationClass", "SegmentationObject"), draw_voc_maps(seed % 3), strict=True
+        ):
+            path = folder / kind / f"{name}.png"
+            if painted:
+                save(path, PALETTE[values])
+            else:
+                save_palette(path, values)
+    save(folder / "JPEGImages" / "2007_000099.jpg", draw_photo(99))
+    if lists:
+        place = folder / "ImageSets" / "Segmentation"
+        place.mkdir(parents=True)
+        for split, part in (("train", names[:4]), ("val", names[4:]), ("trainval", names)):
+            (place / f"{split}.txt").write_text("".join(f"{name}\n" for name in part))
+    return folder
+
+
+def voc(folder: Path) -> Path:
+    """Write Pascal VOC 2012."""
+    return write_voc(folder / "VOC2012")
+
+
+LAYOUTS = {write.__name__: write for write in (voc,)}
+"""Each of them by name; a layout is written into an empty folder, and its own is given back."""

@@ -60,5 +60,28 @@ def voc(folder: Path) -> Path:
     return write_voc(folder / "VOC2012")
 
 
-LAYOUTS = {write.__name__: write for write in (voc,)}
+def draw_cells(seed: int) -> np.ndarray:
+    """Draw three cells, in 16 bits, numbered like tracks."""
+    ids = np.zeros(SIZE, np.uint16)
+    for number, (top, left) in zip((3, 300, 7), ((4, 4), (20, 30), (34, 8)), strict=True):
+        ids[top : top + 8, left : left + 9 + seed] = number
+    return ids
+
+
+def cell_tracking(folder: Path) -> Path:
+    """Write two sequences of the Cell Tracking Challenge, with gold truth of two frames each."""
+    folder = folder / "Fluo-N2DH-GOWT1"
+    for sequence in ("01", "02"):
+        for frame in range(6):
+            ids = draw_cells(frame)
+            save(folder / sequence / f"t{frame:03}.tif", draw_photo(frame)[..., 0])
+            marks = np.where(np.roll(ids, -2, 1) == ids, ids, 0).astype(np.uint16)
+            save(folder / f"{sequence}_GT" / "TRA" / f"man_track{frame:03}.tif", marks)
+            if frame in (1, 4):
+                gold = np.where(ids == 7, 0, ids).astype(np.uint16)
+                save(folder / f"{sequence}_GT" / "SEG" / f"man_seg{frame:03}.tif", gold)
+    return folder
+
+
+LAYOUTS = {write.__name__: write for write in (voc, cell_tracking)}
 """Each of them by name; a layout is written into an empty folder, and its own is given back."""

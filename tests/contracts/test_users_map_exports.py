@@ -126,10 +126,8 @@ def test_sequences_of_cells_are_paired_with_their_own_masks(tmp_path):
         mask = f"{sequence}_GT/SEG/man_seg00{{}}.tif"
         write(tmp_path, lambda i, s=shift: draw_object(i + s), f"{sequence}/t00{{}}.tif", mask, 3)
     dataset = open_dataset(tmp_path)
-    assert "t000.tif and man_seg000.tif" in describe(dataset)
-    assert [areas_of(dataset, i)["foreground"] for i in range(6)] == [
-        284 + 12 * i for i in range(6)
-    ]
+    assert "Cell Tracking Challenge" in describe(dataset)
+    assert [areas_of(dataset, i)["cell"] for i in range(6)] == [284 + 12 * i for i in range(6)]
 
 
 def test_numbers_pair_nothing_where_a_mask_has_no_image(tmp_path):

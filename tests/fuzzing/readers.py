@@ -370,6 +370,7 @@ READERS = {
         write_arrays, lambda folder: write_discs(folder / "discs", {"train": 2, "val": 1}),
     ),
     "voc": labelled(published_layouts.voc),
+    "cell-tracking": labelled(published_layouts.cell_tracking),
     "ade20k": labelled(*(LAYOUTS[n] for n in ("ade20k", "ade20k_objects", "ade20k_full"))),
     "cityscapes": labelled(LAYOUTS["cityscapes"]),
     "mapillary": labelled(LAYOUTS["mapillary_vistas"]),

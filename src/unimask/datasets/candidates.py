@@ -16,6 +16,7 @@ from unimask.datasets.image_files import is_ignored, list_files
 from unimask.datasets.interface import DetectedDataset, Evidence
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
+from unimask.datasets.maps.cell_tracking import find_cell_tracking
 from unimask.datasets.maps.cityscapes import find_cityscapes
 from unimask.datasets.maps.image_pairs import OTHER_MAP_FORMATS, find_image_pairs
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
@@ -40,6 +41,11 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
         "config.json + training/ + validation/ (Mapillary Vistas)",
     ),
     ("Pascal VOC", find_voc, "JPEGImages/ + SegmentationClass/ (Pascal VOC)"),
+    (
+        "Cell Tracking Challenge",
+        find_cell_tracking,
+        "01/t000.tif + 01_GT/SEG/man_seg000.tif (Cell Tracking Challenge)",
+    ),
     ("COCO panoptic", find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
     ("COCO instances", find_coco_instances, "a COCO JSON + images (COCO instances, Roboflow)"),
     ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
@@ -58,7 +64,13 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
 )
 """Name and finder of each format, and a description of what a folder of it holds."""
 
-PUBLISHED_FINDERS = (find_ade20k, find_cityscapes, find_mapillary_vistas, find_voc)
+PUBLISHED_FINDERS = (
+    find_ade20k,
+    find_cityscapes,
+    find_mapillary_vistas,
+    find_voc,
+    find_cell_tracking,
+)
 """Finders of published layouts, which are searched for in inner folders too."""
 
 ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"})
@@ -75,6 +87,7 @@ FORMAT_ALIASES = {
     "Cityscapes": "cityscape",
     "Mapillary Vistas": "mapillary vistas vista",
     "Pascal VOC": "voc pascal voc2012 pascalvoc2012 voc2007",
+    "Cell Tracking Challenge": "ctc celltracking",
     "COCO panoptic": "panoptic cocopanopticsegmentation",
     "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",
     "YOLO segmentation": "yolo yoloseg yolov5 yolov8 yolo11 ultralytics",

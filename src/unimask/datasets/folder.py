@@ -139,8 +139,8 @@ class DatasetFolder:
         """Return a note that names the other formats present in the folder."""
         own_formats = (
             detected.format,
-            *(MAP_FORMATS if detected.format == PANOPTIC else ()),
-        )  # its PNGs are maps
+            *(MAP_FORMATS if has_own_maps(detected) else ()),
+        )
         names = dict.fromkeys(
             each.format
             for each in self.candidates.formats
@@ -243,6 +243,11 @@ def ordered_splits(detected: DetectedDataset, needed_split: str | None) -> Itera
     """Return the splits of a format, the requested one first, then those for training."""
     names = dict.fromkeys([needed_split or ALL_IMAGES, ALL_IMAGES, "train", *detected.splits])
     return (name for name in names if name in detected.splits)
+
+
+def has_own_maps(detected: DetectedDataset) -> bool:
+    """Return whether a format stores its labels in maps, which would also be read as such."""
+    return detected.format == PANOPTIC or detected.evidence == Evidence.LAYOUT
 
 
 def is_damaged_format(detected: DetectedDataset, reason: DataError) -> bool:

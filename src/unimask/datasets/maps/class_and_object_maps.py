@@ -22,8 +22,16 @@ ReadObjectIds = Callable[[Path], Integer[np.ndarray, "h w"]]
 """Function that reads a map of object ids: 0 for no object, negative for ignored pixels."""
 
 
-class ClassAndObjectDataset(MapDataset):
-    """Images, each with a map of classes and a map of objects.
+def open_class_and_object_maps(
+    pairs: Pairs,
+    object_maps: Mapping[Path, Path],
+    folder: Path,
+    labels: LabelSet,
+    read: tuple[ReadMap, ReadObjectIds],
+    info: DatasetInfo,
+    options: DatasetOptions,
+) -> MapDataset:
+    """Build a dataset of images with a map of classes and a map of objects each.
 
     Args:
         pairs: Images and their maps of classes.
@@ -34,25 +42,8 @@ class ClassAndObjectDataset(MapDataset):
         info: Description of the dataset.
         options: Options with the images' channels.
     """
-
-    def __init__(
-        self,
-        pairs: Pairs,
-        object_maps: Mapping[Path, Path],
-        folder: Path,
-        labels: LabelSet,
-        read: tuple[ReadMap, ReadObjectIds],
-        info: DatasetInfo,
-        options: DatasetOptions,
-    ) -> None:
-        read_map = partial(read_pair, object_maps, np.asarray(labels.is_thing), *read)
-        super().__init__(pairs, folder, labels, read_map, info, options)
-        self.object_maps = object_maps
-
-    def label_files(self, index: int) -> list[Path]:
-        """Return the files on disk that label one image alone."""
-        file = file_path(first_file(self.maps[index]))
-        return [file, self.object_maps[file]]
+    read_map = partial(read_pair, object_maps, np.asarray(labels.is_thing), *read)
+    return MapDataset(pairs, folder, labels, read_map, info, options, object_maps)
 
 
 def read_pair(

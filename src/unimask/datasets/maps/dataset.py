@@ -1,6 +1,6 @@
 """Dataset of images with label maps, independent of what the values in the maps mean."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +47,7 @@ class MapDataset:
         read: Function that reads a map.
         info: Description of the dataset.
         options: Options with the images' channels.
+        companions: Second file that `read` reads with a map, such as a map of objects.
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class MapDataset:
         read: ReadObjects,
         info: DatasetInfo,
         options: DatasetOptions,
+        companions: Mapping[Path, Path] | None = None,
     ) -> None:
+        self.companions = companions or {}
         self.images, self.maps = pairs.images, pairs.maps
         self.paths = list(map(file_path, pairs.images))
         self.name, self.labels, self.info = dataset_name(folder), labels, info
@@ -93,7 +96,8 @@ class MapDataset:
         """Return the files on disk that label one image alone."""
         file = self.maps[index]
         parts = [part for _, part in file.masks] if isinstance(file, MaskSet) else [file]
-        return [part for part in parts if isinstance(part, Path)]
+        paths = [part for part in parts if isinstance(part, Path)]
+        return [*paths, *(self.companions[path] for path in paths if path in self.companions)]
 
     def open_image(self, index: int) -> Stream:
         """Open an image's file, whether it is on disk or in a table cell."""

@@ -24,7 +24,7 @@ from unimask.datasets.interface import (
     Evidence,
     UnlabelledError,
 )
-from unimask.datasets.maps.class_and_object_maps import ClassAndObjectDataset
+from unimask.datasets.maps.class_and_object_maps import open_class_and_object_maps
 from unimask.datasets.maps.class_table import ClassTable, Row, find_tables
 from unimask.datasets.maps.classes import (
     IGNORED,
@@ -106,7 +106,7 @@ class VocFolder:
         labels = LabelSet(names, things, classes.labels.colours)
         info = DatasetInfo(f"{FORMAT} with objects", notes=notes)
         read = classes.read, read_object_ids
-        return ClassAndObjectDataset(
+        return open_class_and_object_maps(
             pairs, self.object_maps, self.folder, labels, read, info, options
         )
 

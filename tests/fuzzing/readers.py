@@ -16,6 +16,7 @@ from unittest import mock
 import numpy as np
 import outlines
 import published_layouts
+import tool_exports
 import torch
 from conftest import (
     TINY_DEEPLAB,
@@ -364,6 +365,10 @@ READERS = {
     ),
     "labelme": labelled(OBJECTS["LabelMe"], pattern="*.json"),
     "cvat": labelled(OBJECTS["CVAT"], pattern="*.xml"),
+    **{
+        name: labelled(*writers, pattern=pattern)
+        for name, (writers, pattern) in tool_exports.SEEDS.items()
+    },
     "label-maps": labelled(
         *(LAYOUTS[n] for n in ("aerial_tiles", "camvid_streets", "binary_masks", "palette_maps",
                                "blurred_masks", "nuclei_like", "segnet_camvid")),

@@ -24,6 +24,7 @@ from unimask.datasets.maps.voc import find_voc
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
 from unimask.datasets.objects.labelme import find_labelme
+from unimask.datasets.objects.via import find_via
 from unimask.datasets.objects.yolo import find_yolo
 from unimask.datasets.splits import find_splits
 from unimask.datasets.tables.find import find_on_hub, find_tables_in_folder, is_on_hub
@@ -51,6 +52,7 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
     ("CVAT for images", find_cvat, "annotations.xml + images/ (CVAT for images)"),
     ("LabelMe", find_labelme, "a JSON per image (LabelMe)"),
+    ("VIA", find_via, "a project, or annotations as JSON or CSV (VIA)"),
     (
         "Hugging Face dataset",
         find_tables_in_folder,
@@ -92,12 +94,16 @@ FORMAT_ALIASES = {
     "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",
     "YOLO segmentation": "yolo yoloseg yolov5 yolov8 yolo11 ultralytics",
     "CVAT for images": "cvat cvatxml cvatimages cvatforimages11",
+    "VIA": "vgg vggimageannotator viajson",
     "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",
     semantic.FORMAT: "semantic semanticmap semanticmasks labelmaps maps masks",
     instance_ids.FORMAT: "instanceid idmaps objectids instancemaps",
     channels.FORMAT: "channels classandobjectchannel",
 }
 """Other spellings of each format's name, in lower case without punctuation."""
+
+ATTRIBUTE_FORMATS = ("VIA",)
+"""Formats whose objects have attributes of any name, one of which holds the class."""
 
 MAX_NESTED_FOLDERS = 4
 """Maximum depth of nested folders, each alone in another."""
@@ -152,6 +158,22 @@ def parse_format(text: str) -> str:
     if (name_found := by_spelling.get(normalise_name(text))) is None:
         raise SettingsError(f"--format {text!r} is not known: pass one of {', '.join(names)}")
     return name_found
+
+
+def split_attribute(text: str) -> tuple[str, str | None]:
+    """Split a format as the user spells it into its name and the attribute that holds classes.
+
+    Raises:
+        SettingsError: The format is unknown, or its objects have no attributes.
+    """
+    spelling, _, attribute = text.partition(":")
+    name = parse_format(spelling)
+    if attribute and name not in ATTRIBUTE_FORMATS:
+        raise SettingsError(
+            f"--format {text!r} names the attribute {attribute!r}, but {name} names its classes: "
+            f"pass --format {spelling}"
+        )
+    return name, attribute or None
 
 
 def normalise_name(name: str) -> str:

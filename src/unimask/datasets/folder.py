@@ -8,7 +8,7 @@ from unimask.datasets.candidates import (
     MAP_FORMATS,
     find_candidates,
     format_failures,
-    parse_format,
+    split_attribute,
     unknown_format_message,
 )
 from unimask.datasets.describe import check_classes
@@ -59,7 +59,9 @@ class DatasetFolder:
             SettingsError: The user names an unknown format.
         """
         if self.options.format is not None:
-            self.options = replace(self.options, format=parse_format(self.options.format))
+            name, attribute = split_attribute(self.options.format)
+            attribute = attribute or self.options.attribute
+            self.options = replace(self.options, format=name, attribute=attribute)
         if self.options.masks is not None and self.options.format not in (None, *MAP_FORMATS):
             raise SettingsError(
                 f"--masks chooses label maps, and there are none in {self.options.format}"

@@ -85,12 +85,15 @@ class DatasetOptions:
         format: Label format, if only the labels themselves distinguish it; None to detect it.
         masks: Folder or ending of the label maps to read, if images have several; several separated
             by commas are masks of one class each.
+        attribute: Attribute of objects that holds their class, if several may; None to choose it by
+            its name and values.
     """
 
     names: tuple[str, ...] | None = None
     channels: int = 3
     format: str | None = None
     masks: str | None = None
+    attribute: str | None = None
 
 
 def dataset_info(dataset: Dataset) -> DatasetInfo:

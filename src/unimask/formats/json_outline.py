@@ -4,7 +4,9 @@ The format of a JSON file with labels (COCO, COCO panoptic, LabelMe, ...) is det
 and from the keys of the first items of its lists, in any order.
 """
 
+import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,7 +22,13 @@ MAX_VALUE_LENGTH = 1 << 25
 """Maximum length in characters of a single value in the scan; images in base64 are shorter."""
 
 MAX_SAMPLED_ITEMS = 64
-"""Number of items of a list whose keys are collected."""
+"""Number of items of a list, and of top-level objects, whose keys are collected."""
+
+SMALL_FILE_BYTES = 1 << 16
+"""Maximum size in bytes of files that are parsed whole, which is faster than in parts."""
+
+CACHE_SIZE = 1 << 18
+"""Number of files whose outlines are cached: the formats inspect the same files in turn."""
 
 Kind = Literal["object", "list", "value"]
 
@@ -34,6 +42,7 @@ class JsonOutline:
         keys: Type of the value of each top-level key, in the order of the file.
         items: Keys of the first `MAX_SAMPLED_ITEMS` items of each list of objects, by the key
             of the list, which is "" if the whole file is a list.
+        members: Keys of the first `MAX_SAMPLED_ITEMS` top-level values that are objects, by key.
         counts: Number of items of each list that were scanned.
         complete: Whether the scan reached the end of the file.
         error: Error that ended the scan; empty if there was none.
@@ -42,6 +51,7 @@ class JsonOutline:
     kind: Kind = "value"
     keys: Mapping[str, Kind] = field(default_factory=dict)
     items: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     complete: bool = False
     error: str = ""
@@ -53,6 +63,10 @@ class JsonOutline:
     def item_keys(self, key: str) -> frozenset[str]:
         """Return the keys of the first objects in a list; empty if there are none."""
         return self.items.get(key, frozenset())
+
+    def member_keys(self, key: str) -> frozenset[str]:
+        """Return the keys of an object under a top-level key; empty if there is none."""
+        return self.members.get(key, frozenset())
 
 
 def read_json_outline(
@@ -76,10 +90,13 @@ def read_json_outline(
     return scan_file(str(path), budget, until, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=CACHE_SIZE)
 def scan_file(path: str, budget: int, until: str, changed: int, size: int) -> JsonOutline:
     """Scan a file; `changed` and `size` are cache keys that detect a changed file."""
-    del changed, size
+    del changed
+    is_small = 0 < size <= min(budget, SMALL_FILE_BYTES)  # devices and pipes have no size
+    if is_small and not until and (outline := scan_small_file(path)) is not None:
+        return outline
     state = OutlineScan(until)
     try:
         with open_json(Path(path)) as stream:
@@ -88,14 +105,38 @@ def scan_file(path: str, budget: int, until: str, changed: int, size: int) -> Js
         state.error = error.strerror or str(error)
     except (ValueError, RecursionError) as error:
         state.error = str(error)
-    return JsonOutline(
-        state.kind,
-        state.keys,
-        {key: frozenset(names) for key, names in state.items.items()},
-        state.counts,
-        state.complete,
-        state.error,
-    )
+    return state.outline()
+
+
+def scan_small_file(path: str) -> JsonOutline | None:
+    """Parse a whole file; None if it cannot be parsed, so that a scan finds what is valid."""
+    try:
+        with open(path, "rb") as stream:
+            value = json.loads(stream.read(SMALL_FILE_BYTES + 1))
+    except (OSError, ValueError, RecursionError):
+        return None
+    state = OutlineScan("")
+    state.kind, state.complete = kind_of(value), True
+    for key, item in value.items() if isinstance(value, dict) else [("", value)]:
+        if isinstance(value, dict):
+            state.keys[key] = kind_of(item)
+            state.add_member(key, item)
+        if isinstance(item, list):
+            state.counts[key] = len(item)
+            for member in item[:MAX_SAMPLED_ITEMS]:
+                state.add_item(key, member)
+    return state.outline()
+
+
+@lru_cache(maxsize=1 << 12)
+def shared_mapping(items: tuple[tuple[str, Any], ...]) -> Mapping[str, Any]:
+    """Return one mapping for equal items: the files of a dataset mostly have the same keys."""
+    return dict(items)
+
+
+def share(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a mapping that equal mappings share, to cache the outlines of many files."""
+    return shared_mapping(tuple((sys.intern(key), value) for key, value in mapping.items()))
 
 
 class OutlineScan:
@@ -106,6 +147,7 @@ class OutlineScan:
         self.kind: Kind = "value"
         self.keys: dict[str, Kind] = {}
         self.items: dict[str, set[str]] = {}
+        self.members: dict[str, set[str]] = {}
         self.counts: dict[str, int] = {}
         self.complete = False
         self.error = ""
@@ -124,7 +166,7 @@ class OutlineScan:
             reader.expect(":")
             self.keys[str(key)] = kind = peek_kind(reader)
             if kind != "list":
-                reader.value()
+                self.add_member(str(key), reader.value())
             elif not self.walk_list(str(key), reader, budget):
                 return False
             if reader.offset > budget:
@@ -139,8 +181,8 @@ class OutlineScan:
         reader.expect("[")
         while reader.peek() != "]":
             item: Any = reader.value()
-            if isinstance(item, dict) and self.counts[key] < MAX_SAMPLED_ITEMS:
-                self.items.setdefault(key, set()).update(item)
+            if self.counts[key] < MAX_SAMPLED_ITEMS:
+                self.add_item(key, item)
             self.counts[key] += 1
             sampled = key == self.until and self.counts[key] >= MAX_SAMPLED_ITEMS
             if sampled or reader.offset > budget:
@@ -149,6 +191,33 @@ class OutlineScan:
                 reader.expect(",")
         reader.expect("]")
         return True
+
+    def add_item(self, key: str, item: Any) -> None:
+        """Collect the keys of an item of a list."""
+        if isinstance(item, dict):
+            self.items.setdefault(key, set()).update(item)
+
+    def add_member(self, key: str, value: Any) -> None:
+        """Collect the keys of a top-level value."""
+        if isinstance(value, dict) and len(self.members) < MAX_SAMPLED_ITEMS:
+            self.members[key] = set(list(value)[:MAX_SAMPLED_ITEMS])
+
+    def outline(self) -> JsonOutline:
+        """Return the result of the scan."""
+        return JsonOutline(
+            self.kind,
+            share(self.keys),
+            share({key: frozenset(map(sys.intern, names)) for key, names in self.items.items()}),
+            share({key: frozenset(map(sys.intern, names)) for key, names in self.members.items()}),
+            share(self.counts),
+            self.complete,
+            self.error,
+        )
+
+
+def kind_of(value: object) -> Kind:
+    """Return the type of a parsed value."""
+    return "object" if isinstance(value, dict) else "list" if isinstance(value, list) else "value"
 
 
 def peek_kind(reader: JsonReader) -> Kind:

@@ -47,6 +47,44 @@ def stream_lists(path: Path, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]
         raise json_error(path, error) from error
 
 
+def stream_members(path: Path, key: str | None = None) -> Iterator[tuple[str, Any]]:
+    """Yield (name, value) for each member of a JSON object, one at a time.
+
+    Args:
+        path: File whose value is a JSON object.
+        key: Key of the object under which another object lies; None for the whole file. If it is
+            absent, nothing is yielded.
+
+    Raises:
+        DataError: The file cannot be read, is not valid JSON, or has no such object.
+    """
+    try:
+        with open_json(path) as stream:
+            reader = JsonReader(stream)
+            if key is None:
+                yield from reader.members()
+                reader.expect_end()
+            else:
+                yield from reader.members_under(key)
+    except (OSError, RecursionError, ValueError) as error:
+        raise json_error(path, error) from error
+
+
+def stream_items(path: Path) -> Iterator[Any]:
+    """Yield the items of a file whose value is a list, one at a time.
+
+    Raises:
+        DataError: The file cannot be read, is not valid JSON, or its value is not a list.
+    """
+    try:
+        with open_json(path) as stream:
+            reader = JsonReader(stream)
+            yield from reader.list_items()
+            reader.expect_end()
+    except (OSError, RecursionError, ValueError) as error:
+        raise json_error(path, error) from error
+
+
 def load_json(path: Path) -> Any:
     """Read a whole JSON file.
 
@@ -102,19 +140,38 @@ class JsonReader:
 
     def object_items(self, keys: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         """Yield the items of the requested lists of an object."""
-        self.expect("{")
-        while self.peek() != "}":
-            key = self.value()
-            self.expect(":")
+        for key in self.member_names():
             if key not in keys:
                 self.skip()
             elif self.peek() == "[":
                 yield from ((key, item) for item in self.list_items())
             else:
                 yield key, self.value()
+        self.expect_end()
+
+    def member_names(self) -> Iterator[str]:
+        """Yield the name of each member of an object; its value is to be read before the next."""
+        self.expect("{")
+        while self.peek() != "}":
+            name = self.value()
+            self.expect(":")
+            yield name
             if self.peek() != "}":
                 self.expect(",")
         self.expect("}")
+
+    def members(self) -> Iterator[tuple[str, Any]]:
+        """Yield the members of an object."""
+        for name in self.member_names():
+            yield name, self.value()
+
+    def members_under(self, key: str) -> Iterator[tuple[str, Any]]:
+        """Yield the members of an object that is itself a member of an object."""
+        for name in self.member_names():
+            if name == key:
+                yield from self.members()
+            else:
+                self.skip()
         self.expect_end()
 
     def skip(self) -> None:

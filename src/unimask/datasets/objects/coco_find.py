@@ -20,6 +20,7 @@ from unimask.datasets.interface import (
 from unimask.datasets.objects.coco_instances import open_coco_instances
 from unimask.datasets.objects.coco_panoptic import CocoPanoptic
 from unimask.datasets.objects.coco_records import to_png_name
+from unimask.datasets.objects.json_kinds import is_of_other_tool, outline_of
 from unimask.datasets.splits import split_from_name
 from unimask.formats.json_outline import JsonOutline, read_json_outline
 from unimask.formats.json_stream import stream_lists
@@ -34,9 +35,6 @@ OTHER_PREFIXES = ("captions", "person_keypoints", "stuff", "image_info")
 
 IMAGE_FOLDERS = ("images", "JPEGImages", "imgs", "img", "data", "input_images")
 """Usual names of an image folder beside its JSON file."""
-
-OUTLINE_CHARACTERS = 1 << 20
-"""Number of leading characters that usually suffice to determine what a JSON file lists."""
 
 MAX_SEARCH_DEPTH = 2
 """Number of folder levels that are searched for the images and masks of a panoptic JSON file."""
@@ -83,7 +81,9 @@ def find_coco_jsons(folder: Path) -> list[CocoJson]:
 
 def inspect_json(file: Path) -> CocoJson | None:
     """Return the kind of a COCO JSON file; None if it has none of COCO's lists."""
-    outline = read_json_outline(file, OUTLINE_CHARACTERS)
+    outline = outline_of(file)
+    if is_of_other_tool(outline):
+        return None
     if not outline.complete and not outline.item_keys("annotations"):
         outline = read_json_outline(file, until="annotations")  # long lists precede the annotations
     if outline.kind != "object" or "shapes" in outline.keys:

@@ -33,7 +33,7 @@ from unimask.errors import DataError
 from unimask.formats.json_outline import read_json_outline
 
 FORMAT = "LabelMe"
-OUTLINE_CHARACTERS = 1 << 16
+OUTLINE_CHARACTERS = 1 << 20
 """Number of leading characters that determine whether a file is LabelMe's."""
 
 LABELME_KEYS = frozenset(

@@ -54,13 +54,26 @@ def rectangle_polygon(left: float, top: float, right: float, bottom: float) -> l
     return [left, top, right, top, right, bottom, left, bottom]
 
 
-def ellipse_polygon(x: float, y: float, width: float, height: float) -> list[float]:
-    """Return a polygon that approximates an ellipse, given by its centre and half axes."""
+def ellipse_polygon(
+    x: float, y: float, width: float, height: float, degrees: float = 0
+) -> list[float]:
+    """Return a polygon that approximates an ellipse.
+
+    Args:
+        x: Centre in pixels from the left.
+        y: Centre in pixels from the top.
+        width: Half axis along x before the rotation, in pixels.
+        height: Half axis along y before the rotation, in pixels.
+        degrees: Rotation about the centre, clockwise as displayed.
+    """
     radius = min(max(abs(width), abs(height), 1.0), MAX_COORDINATE)
     corners = int(np.ceil(np.pi / np.arccos(1 - MAX_ELLIPSE_ERROR / radius)))
     angles = np.arange(corners) * (2 * np.pi / corners)
-    points = np.stack([x + width * np.cos(angles), y + height * np.sin(angles)], axis=1)
-    return points.ravel().tolist()
+    along, across = width * np.cos(angles), height * np.sin(angles)
+    if degrees:
+        sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+        along, across = along * cosine - across * sine, along * sine + across * cosine
+    return np.stack([x + along, y + across], axis=1).ravel().tolist()
 
 
 def rotate_polygon(polygon: list[float], degrees: float) -> list[float]:

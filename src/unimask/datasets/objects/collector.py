@@ -1,0 +1,182 @@
+"""Collect the images and objects that the files of labelling tools list."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from unimask.datasets.interface import ALL_IMAGES, DatasetOptions, add_notes, warn_left_out
+from unimask.datasets.objects.annotations import AnnotationBuilder
+from unimask.datasets.objects.dataset import ObjectDataset, build_object_labels
+from unimask.datasets.objects.outlines import Mask
+from unimask.datasets.packed import File, file_path
+from unimask.datasets.splits import SPLIT_NAMES, split_from_name
+from unimask.errors import DataError
+from unimask.labels import Colour
+
+UNLABELLED = "unlabeled"
+"""Class of objects to which no class was assigned: their pixels are ignored."""
+
+MIN_SPLIT_FILES = 2
+
+
+class ObjectCollector:
+    """Collector of images and objects, from which a dataset is built at the end.
+
+    Args:
+        source: File or folder of the labels, for messages.
+        noun: Name of an object in the tool, such as "region".
+    """
+
+    def __init__(self, source: Path, noun: str) -> None:
+        self.source, self.noun = source, noun
+        self.names: list[str] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.files: list[Path] = []
+        self.labels: dict[str, int] = {}
+        self.objects = AnnotationBuilder()
+        self.without_pixels: Counter[str] = Counter()
+        self.unfinished: list[str] = []
+        self.notes: list[str] = []
+
+    def add_image(self, name: str, size: tuple[int, int], file: Path) -> int:
+        """Add an image and return its number.
+
+        Args:
+            name: Name of the image in the labels.
+            size: Height and width as the labels state them; 0 if they do not.
+            file: File of its labels.
+        """
+        self.names.append(name)
+        self.sizes.append(size)
+        self.files.append(file)
+        return len(self.names) - 1
+
+    def add_object(self, image: int, label: str, place: int, mask: Mask, *, depth: int = 0) -> None:
+        """Add an object.
+
+        Args:
+            image: Number of its image.
+            label: Name of its class.
+            place: Number of the object in its image, counted from 1.
+            mask: Polygons or run lengths.
+            depth: Depth of the object; the greater one is behind.
+        """
+        number = self.labels.setdefault(label, len(self.labels))
+        self.objects.add(image, number, place, mask, depth=depth)
+
+    def describe_object(self, image: int, place: int) -> str:
+        """Return how messages name an object."""
+        return f"{self.files[image]}: {self.noun} {place} of {self.names[image]}"
+
+    def add_unfinished(self, image: int, place: int, fault: str) -> None:
+        """Count an object that is left out because its drawing was broken off."""
+        self.unfinished.append(f"{self.describe_object(image, place)} {fault}")
+
+    def warn(self) -> None:
+        """Warn about everything that was left out."""
+        if self.without_pixels:
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.without_pixels.items())
+            warn_left_out(f"{self.source}: shapes without pixels are left out: {kinds}")
+        if self.unfinished:
+            text = f"{self.noun}s with too few points are left out: {len(self.unfinished)}"
+            warn_left_out(f"{self.unfinished[0]}: left out; {text}")
+            self.notes.append(text)
+
+    def build(
+        self,
+        format: str,
+        images: Sequence[File],
+        options: DatasetOptions,
+        colours: Mapping[str, Colour | None] | None = None,
+    ) -> ObjectDataset:
+        """Build the dataset, with the images sorted by name.
+
+        The classes are sorted by name too, or in the order of `colours`.
+
+        Args:
+            format: Name of the label format for the user.
+            images: File of each image, in the order in which they were added.
+            options: Options with the images' channels.
+            colours: Classes in their order, with their colours; None to sort the used ones.
+
+        Raises:
+            DataError: An image is listed twice, or an object does not lie inside its image.
+        """
+        self.check_duplicates(images)
+        self.warn()
+        classes = dict.fromkeys(sorted(self.labels)) if colours is None else dict(colours)
+        numbers = {name: number for number, name in enumerate(classes)}
+        order = sorted(range(len(images)), key=lambda image: self.names[image])
+        positions = np.empty(len(order), np.int32)
+        positions[order] = np.arange(len(order))
+        label_ids = np.array([numbers[name] for name in self.labels], np.int32)
+        self.objects.renumber(positions, label_ids)
+
+        def origin(image: int, place: int) -> str:
+            return self.describe_object(order[image], place)
+
+        sizes = np.array([self.sizes[image] for image in order], np.int64).reshape(-1, 2)
+        annotations = self.objects.finish(sizes, origin)
+        values = tuple(classes.values()) if any(classes.values()) else ()
+        dataset = ObjectDataset(
+            format,
+            self.source.absolute().name,
+            build_object_labels(list(classes), values),
+            [images[image] for image in order],
+            annotations,
+            origin,
+            options.channels,
+        )
+        add_notes(dataset, self.notes)
+        return dataset
+
+    def check_duplicates(self, images: Sequence[File]) -> None:
+        """Raise if an image has two entries: objects of one would be background of the other.
+
+        Raises:
+            DataError: An image has two entries.
+        """
+        first: dict[Path, int] = {}
+        for number, image in enumerate(images):
+            other = first.setdefault(file_path(image), number)
+            if other != number:
+                names = self.names[other], self.names[number]
+                both = names[0] if names[0] == names[1] else " and ".join(names)
+                raise DataError(
+                    f"{self.files[other]} and {self.files[number].name} both label "
+                    f"{file_path(image).name} (as {both}): keep one, or join their objects"
+                    if self.files[other] != self.files[number]
+                    else f"{self.files[number]} lists {file_path(image).name} twice (as {both}): "
+                    "keep one entry"
+                )
+
+
+def group_by_split(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Group label files by the splits that folders name; all are one split if none is named.
+
+    Files outside of the folders of splits are left out if there are such folders.
+    """
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        parts = [part.lower() for part in file.relative_to(folder).parts[:-1]]
+        split = next((SPLIT_NAMES[part] for part in parts if part in SPLIT_NAMES), ALL_IMAGES)
+        splits.setdefault(split, []).append(file)
+    if len(splits) > 1:
+        splits.pop(ALL_IMAGES, None)
+    return splits
+
+
+def group_by_split_or_name(folder: Path, files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Group files of many images each by folders of splits, or else by splits in their names."""
+    splits = group_by_split(folder, files)
+    if list(splits) != [ALL_IMAGES]:
+        return splits
+    names = [split_from_name(file.stem) for file in files]
+    if len(files) < MIN_SPLIT_FILES or None in names or "train" not in names:
+        return splits
+    by_name: dict[str, list[Path]] = {}
+    for name, file in zip(names, files, strict=True):
+        by_name.setdefault(str(name), []).append(file)
+    return by_name

@@ -1,0 +1,66 @@
+"""Tell the JSON files of labelling tools apart by their keys."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from unimask.datasets.image_files import list_files, walk_folders
+from unimask.formats.json_outline import JsonOutline, read_json_outline
+
+OUTLINE_CHARACTERS = 1 << 20
+"""Number of leading characters that usually suffice to determine what a JSON file lists; the same
+for all formats, so that each file is scanned once."""
+
+MAX_SAMPLED_FILES = 64
+"""Number of JSON files in a folder of which one must be a tool's: a tool that writes a file per
+image writes nothing but such files."""
+
+VIA_PROJECT_KEY = "_via_img_metadata"
+"""Key of the images in a VIA project file; the other export has them at the top level."""
+
+VIA_IMAGE_KEYS = frozenset(("filename", "regions"))
+"""Keys of each image in VIA's files."""
+
+IsKind = Callable[[JsonOutline], bool]
+"""Function that decides whether a JSON file is a tool's."""
+
+
+def is_via(outline: JsonOutline) -> bool:
+    """Return whether a JSON file is a VIA project, or VIA's annotations exported as JSON."""
+    if VIA_PROJECT_KEY in outline.keys:
+        return True
+    return any(keys >= VIA_IMAGE_KEYS for keys in outline.members.values())
+
+
+OTHER_TOOLS: tuple[IsKind, ...] = (is_via,)
+"""Tools whose files share keys with COCO's or LabelMe's."""
+
+
+def is_of_other_tool(outline: JsonOutline) -> bool:
+    """Return whether a JSON file is of a tool that is neither COCO nor LabelMe."""
+    return any(is_kind(outline) for is_kind in OTHER_TOOLS)
+
+
+def outline_of(file: Path) -> JsonOutline:
+    """Return the outline of a JSON file, as far as formats are detected by it."""
+    return read_json_outline(file, OUTLINE_CHARACTERS)
+
+
+def find_json_files(folder: Path, is_kind: IsKind) -> list[Path]:
+    """Return the JSON files of a kind in a folder and below it.
+
+    Only the first files are inspected if none of them is of the kind, so that the cost does not
+    grow with the number of files of other tools.
+    """
+    sample = islice(iterate_json_files(folder), MAX_SAMPLED_FILES)
+    if not any(is_kind(outline_of(file)) for file in sample):
+        return []
+    return [file for file in list_files(folder, ".json") if is_kind(outline_of(file))]
+
+
+def iterate_json_files(folder: Path) -> Iterator[Path]:
+    """Yield the JSON files in a folder and below it, without hidden ones."""
+    for place, names in walk_folders(folder):
+        for name in names:
+            if name.lower().endswith(".json"):
+                yield place / name

@@ -39,7 +39,7 @@ def test_a_background_after_things_is_recognised():
         assert not adds_background(LabelSet(names, kinds), things)
 
 
-def test_category_ids_are_those_of_the_dataset_or_the_label_ids():
+def test_category_ids_default_to_the_label_ids():
     names, kinds = ("cat", "dog"), (True, True)
     assert [LabelSet(names, kinds).category_id(i) for i in range(2)] == [0, 1]
     numbered = LabelSet(names, kinds, category_ids=(18, 17))

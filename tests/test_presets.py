@@ -46,7 +46,7 @@ def test_every_published_size_of_a_backbone_is_a_name_that_presets_take(name):
     assert named_backbone(name) == BACKBONES[name]
 
 
-def test_the_smallest_dinat_has_its_authors_numbers():
+def test_the_smallest_dinat_equals_the_published_sizes():
     mini = BACKBONES["dinat-mini"]
     assert (mini.embed_dim, mini.num_heads, mini.depths) == (64, (2, 4, 8, 16), (3, 4, 6, 5))
     assert (mini.mlp_ratio, mini.kernel_size, mini.drop_path) == (3.0, 7, 0.2)

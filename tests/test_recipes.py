@@ -24,7 +24,7 @@ def recipes(monkeypatch):
 
 @pytest.mark.parametrize("processes", [1, 2, 8])
 @pytest.mark.parametrize("name", ["coco", "ade20k", "cityscapes", "mapillary"])
-def test_recipes_are_the_papers(recipes, name, processes, monkeypatch):
+def test_recipes_equal_the_papers(recipes, name, processes, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     recipe = recipes.recipes()[name]
     settings = recipe.settings

@@ -21,7 +21,7 @@ def test_of_a_known_fault():
 
 
 @pytest.mark.parametrize(("option", "failed", "skipped"), [("--fail-on-skip", 1, 1), ("-q", 0, 2)])
-def test_a_skip_fails_unless_it_is_a_gpus(pytester, option, failed, skipped):
+def test_skips_fail_unless_they_need_a_gpu_or_the_network(pytester, option, failed, skipped):
     pytester.makeini("[pytest]\nmarkers = gpu\n network")
     pytester.makepyfile(TESTS)
     actual = pytester.runpytest("-p", "skips", "-p", "no:xdist", option)

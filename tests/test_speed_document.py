@@ -21,7 +21,7 @@ def report():
         sys.path.remove(str(ROOT))
 
 
-def test_tables_are_those_of_the_saved_results(report):
+def test_tables_equal_the_saved_results(report):
     actual, text = report.results(), report.DOCUMENT.read_text()
     for name, write in report.TABLES.items():
         _, _, rest = text.partition(f"<!-- table: {name} -->")
@@ -29,7 +29,7 @@ def test_tables_are_those_of_the_saved_results(report):
         assert end and message.strip() == write(actual), f"{name}: run benchmarks/speed_report.py"
 
 
-def test_saved_outputs_agreed(report):
+def test_saved_benchmark_outputs_agree(report):
     for case, result in report.results().items():
         for pair in result["pairs"]:
             assert pair.get("agreement", {"good": True})["good"], (case, pair["peer"])

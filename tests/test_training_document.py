@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_table_is_that_of_the_saved_scores(monkeypatch):
+def test_the_table_equals_the_saved_scores(monkeypatch):
     pytest.importorskip("matplotlib").use("agg")
     monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
     import benchmarks.training.beside_report as report

@@ -32,7 +32,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_folder_without_our_key_follows_the_authors(form, tmp_path):
+def test_folders_without_the_unimask_key_use_the_authors_rules(form, tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint(PUBLISHED))
     path = tmp_path / "config.json"
     config = json.loads(path.read_text())

@@ -17,7 +17,7 @@ def test_names_and_shapes_are_those_of_the_network(config):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_no_weight_is_drawn(name):
+def test_no_random_weights_are_drawn(name):
     before = torch.get_rng_state()
     build_skeleton(preset(name, num_classes=3))
     assert torch.equal(torch.get_rng_state(), before)

@@ -27,7 +27,7 @@ def test_a_table_and_a_file(command, tiny_model, tmp_path):
     assert report["stages"]["backbone"]["median_ms"] > 0
 
 
-def test_a_preset_is_welcome(command):
+def test_presets_can_be_benchmarked(command):
     code, printed, _ = command(
         "benchmark", "-m", "mask2former-nano", "--size", "64x64", "--runs", 5, "--device", "cpu"
     )
@@ -40,6 +40,6 @@ def test_sizes_are_read_or_refused(command, one_line, size):
     one_line(code, err, size, "HEIGHTxWIDTH")
 
 
-def test_what_is_no_model_is_said(command, one_line):
+def test_unknown_models_are_one_line_errors(command, one_line):
     code, _, err = command("benchmark", "-m", "nucleus")
     one_line(code, err, "no model 'nucleus'")

@@ -5,7 +5,7 @@ import json
 from conftest import write_discs
 
 
-def test_a_sound_dataset_passes(command, tmp_path):
+def test_an_intact_dataset_passes(command, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     image, report = tmp_path / "board.png", tmp_path / "report.json"
     code, out, _ = command(
@@ -16,19 +16,19 @@ def test_a_sound_dataset_passes(command, tmp_path):
     assert image.exists() and json.loads(report.read_text())["passed"]
 
 
-def test_trouble_is_exit_code_1_with_files(command, tmp_path):
+def test_severe_findings_exit_with_1_and_list_files(command, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     (data / "train" / "images" / "1.png").write_bytes(b"")
     code, out, _ = command("check", data, "--preview", tmp_path / "board.png")
     assert code == 1 and "error: train: 1 image cannot be read" in out and "1.png" in out
 
 
-def test_no_dataset_is_one_line(command, one_line, tmp_path):
+def test_a_missing_dataset_is_a_one_line_error(command, one_line, tmp_path):
     code, _, err = command("check", tmp_path, "--preview", tmp_path / "board.png")
     one_line(code, err, "contains no dataset")
 
 
-def test_convert_says_what_it_wrote(command, one_line, tmp_path):
+def test_convert_reports_what_it_wrote(command, one_line, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     code, out, _ = command("convert", data, tmp_path / "out", "--to", "coco-panoptic", "--link")
     assert code == 0 and "train 3, val 1 images" in out
@@ -39,7 +39,7 @@ def test_convert_says_what_it_wrote(command, one_line, tmp_path):
     one_line(code, err, "choose one of")
 
 
-def test_the_format_of_label_maps_can_be_said(command, one_line, tmp_path):
+def test_the_format_of_label_maps_can_be_given(command, one_line, tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1}, objects=9)
     maps = ("--format", "semantic maps")
     image = ("--preview", tmp_path / "board.png")

@@ -3,7 +3,7 @@
 import json
 
 
-def test_a_model_against_itself_is_not_sure_of_anything(command, discs, tiny_model, tmp_path):
+def test_a_model_compared_with_itself_shows_no_difference(command, discs, tiny_model, tmp_path):
     target = tmp_path / "both.json"
     code, out, _ = command(
         "compare", tiny_model, tiny_model, "--data", discs, "--task", "semantic",
@@ -14,6 +14,6 @@ def test_a_model_against_itself_is_not_sure_of_anything(command, discs, tiny_mod
     assert json.loads(target.read_text())["scores"]["mIoU"]["change"] == 0
 
 
-def test_tasks_that_fit_nothing_are_one_line(command, one_line, discs, tiny_model):
+def test_unknown_tasks_are_one_line_errors(command, one_line, discs, tiny_model):
     code, _, err = command("compare", tiny_model, tiny_model, "--data", discs, "--task", "all")
     one_line(code, err, "unknown task")

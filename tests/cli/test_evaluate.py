@@ -51,7 +51,7 @@ def test_notes_are_printed(command, discs, tmp_path):
     assert code == 0 and "1 of 2 images have no result" in printed
 
 
-def test_failures_are_one_line(command, one_line, discs, tiny_model, tmp_path):
+def test_failures_are_one_line_errors(command, one_line, discs, tiny_model, tmp_path):
     code, _, err = command("evaluate", discs)
     one_line(code, err, "pass a model or results")
     code, _, err = command("evaluate", discs, "-m", tiny_model, "--results", tmp_path)

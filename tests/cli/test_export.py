@@ -29,7 +29,7 @@ def test_an_exported_model_is_the_same(command, tmp_path):
     assert unimask.load(tmp_path / "out", device="cpu").tasks == one.description.tasks
 
 
-def test_what_transformers_would_run_wrongly_is_not_exported(
+def test_networks_unsupported_by_transformers_are_not_exported(
     command, one_line, tiny_model, tmp_path
 ):
     code, _, err = command("export", tiny_model, "--out", tmp_path / "out")

@@ -18,7 +18,7 @@ import unimask
 from unimask.inference import load
 
 
-def test_an_unwritable_folder_is_found_before_the_work(
+def test_unwritable_folders_are_found_before_the_computation(
     command, one_line, image, tiny_model, tmp_path
 ):
     (tmp_path / "file").write_text("")
@@ -50,7 +50,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_command_lines_are_one_line(command, one_line, tmp_path, monkeypatch, case):
+def test_wrong_command_lines_are_one_line_errors(command, one_line, tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
     arguments, mend = WRONG[case]
     code, _, err = command(*arguments)
@@ -68,7 +68,7 @@ def test_evaluate_prints_and_writes(command, discs, tiny_model, tmp_path):
     }  # fmt: skip
 
 
-def test_evaluate_loads_as_it_is_told(command, discs, tiny_model, tmp_path, monkeypatch):
+def test_evaluate_passes_its_options_to_load(command, discs, tiny_model, tmp_path, monkeypatch):
     loaded = []
 
     def remember(*arguments, **options):
@@ -174,7 +174,7 @@ on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows has other signals
 
 
 @on_posix
-def test_an_interruption_is_one_line(tiny_model, tmp_path):
+def test_interruptions_print_one_line(tiny_model, tmp_path):
     fifo = tmp_path / "endless.png"
     os.mkfifo(fifo)
 
@@ -189,7 +189,7 @@ def test_an_interruption_is_one_line(tiny_model, tmp_path):
 
 @on_posix
 @pytest.mark.parametrize("argument", ["--version", "--help"])
-def test_a_reader_that_leaves_is_no_error(argument):
+def test_a_closed_pipe_is_not_an_error(argument):
     code, err = run_apart(argument, then=lambda process: process.stdout.close())
     assert code in (0, 1) and err == ""
 
@@ -204,7 +204,7 @@ def test_a_reader_that_leaves_is_no_error(argument):
         (("models", "frob"), "2>/dev/full", 2, ""),
     ],
 )
-def test_closed_and_full_outputs_change_no_exit_code(arguments, redirected, code, err):
+def test_closed_and_full_outputs_keep_the_exit_code(arguments, redirected, code, err):
     if "/dev/full" in redirected and not os.path.exists("/dev/full"):
         pytest.skip("this system has no /dev/full")
     line = shlex.join([sys.executable, "-m", "unimask", *arguments])
@@ -212,7 +212,7 @@ def test_closed_and_full_outputs_change_no_exit_code(arguments, redirected, code
     assert (done.returncode, done.stderr) == (code, err)
 
 
-def test_a_command_that_is_refused_leaves_no_empty_folder(command, one_line, image, tmp_path):
+def test_refused_commands_leave_no_empty_folder(command, one_line, image, tmp_path):
     out = tmp_path / "new" / "out"
     code, _, err = command("predict", image, "-m", tmp_path / "nothing", "-o", out)
     one_line(code, err, "nothing")

@@ -3,7 +3,7 @@
 import json
 
 
-def test_words_choose_models(command):
+def test_search_words_filter_models(command):
     code, printed, _ = command("models", "swin-tiny", "coco", "panoptic")
     assert code == 0
     assert "mask2former-swin-tiny-coco-panoptic" in printed and "53.2" in printed
@@ -22,7 +22,7 @@ def test_bundled_models_come_first(command):
     assert code == 0 and printed.startswith("nuclei: bundled")
 
 
-def test_configurations_without_weights_are_told_apart(command):
+def test_configurations_without_weights_are_listed_separately(command):
     code, printed, _ = command("models", "oneformer", "resnet50", "coco")
     assert code == 0 and printed.strip().endswith("for unimask train: oneformer-resnet50-coco")
 
@@ -35,6 +35,6 @@ def test_json_has_addresses(command):
     assert row["tasks"] == ["panoptic", "instance", "semantic"]
 
 
-def test_no_such_model_is_said(command, one_line):
+def test_unknown_models_are_reported(command, one_line):
     code, _, err = command("models", "yolo")
     one_line(code, err, "no model is called yolo")

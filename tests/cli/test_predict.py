@@ -43,9 +43,7 @@ def test_predict_prints_and_writes(command, image, tiny_model, tmp_path):
             assert overlay.width > 128
 
 
-def test_the_hubs_preprocessing_is_asked_for_by_name(
-    command, one_line, image, tiny_model, tmp_path
-):
+def test_hub_preprocessing_is_selected_by_name(command, one_line, image, tiny_model, tmp_path):
     code, printed, _ = command("predict", "--help")
     assert code == 0 and "--preprocessing" in printed and "384x384" in printed
     arguments = ("predict", image, "-m", tiny_model, "-o", tmp_path / "out", "--preprocessing")
@@ -55,7 +53,7 @@ def test_the_hubs_preprocessing_is_asked_for_by_name(
     one_line(code, err, "unknown preprocessing 'squash': choose authors or hub")
 
 
-def test_images_of_one_name_all_stay(command, tiny_model, tmp_path):
+def test_images_of_one_name_are_all_written(command, tiny_model, tmp_path):
     for name in ("a/x.png", "b/x.png", "b/x_2.png", "c/X.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(draw_discs(0)[0]).save(tmp_path / name)
@@ -66,7 +64,7 @@ def test_images_of_one_name_all_stay(command, tiny_model, tmp_path):
     assert written == {"x.json", "x_2.json", "x_2_2.json", "X_3.json"}
 
 
-def test_a_image_is_never_overwritten(command, one_line, image, tiny_model, tmp_path):
+def test_an_input_image_is_never_overwritten(command, one_line, image, tiny_model, tmp_path):
     truth = tmp_path / "cells_ids.png"
     truth.write_bytes(image.read_bytes())
     code, _, err = command("predict", image, truth, "-m", tiny_model, "-o", tmp_path)
@@ -74,7 +72,7 @@ def test_a_image_is_never_overwritten(command, one_line, image, tiny_model, tmp_
     assert truth.read_bytes() == image.read_bytes()
 
 
-def test_the_names_are_those_that_save_writes(tiny_model, tmp_path):
+def test_result_file_names_equal_those_that_save_writes(tiny_model, tmp_path):
     paths = unimask.load(tiny_model).predict(draw_discs(0)[0]).save(tmp_path, "stem")
     assert {kind: path.name for kind, path in paths.items()} == result_file_names("stem")
     assert all(path.is_file() for path in paths.values())
@@ -143,14 +141,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_images_are_one_line(command, one_line, tiny_model, tmp_path, name):
+def test_bad_images_are_one_line_errors(command, one_line, tiny_model, tmp_path, name):
     make, reason = BAD[name]
     make(tmp_path / name)
     code, _, err = command("predict", tmp_path / name, "-m", tiny_model, "-o", tmp_path / "out")
     one_line(code, err, name, reason)
 
 
-def test_the_limit_of_pixels_can_be_set(command, one_line, image, tiny_model, tmp_path):
+def test_the_pixel_limit_is_an_option(command, one_line, image, tiny_model, tmp_path):
     code, _, err = command(
         "predict", image, "-m", tiny_model, "-o", tmp_path / "o", "--max-pixels", "1000"
     )
@@ -204,7 +202,7 @@ def test_a_window_stretches_and_never_clips_silently(command, one_line, tiny_mod
     one_line(code, err, "LOW must be below HIGH")
 
 
-def test_without_a_model_some_are_named(command, one_line, image, tmp_path):
+def test_a_missing_model_option_lists_examples(command, one_line, image, tmp_path):
     code, _, err = command("predict", image, "-o", tmp_path / "out")
     one_line(code, err, "--model", "facebook/mask2former-swin-tiny-coco-panoptic")
 
@@ -221,7 +219,7 @@ def test_without_a_model_some_are_named(command, one_line, image, tmp_path):
         (os.sep, "holds no model"),
     ],
 )
-def test_models_that_are_none(command, one_line, image, tmp_path, model, reason):
+def test_invalid_models_are_refused(command, one_line, image, tmp_path, model, reason):
     code, _, err = command("predict", image, "-m", model, "-o", tmp_path / "out")
     one_line(code, err, reason)
 
@@ -245,7 +243,7 @@ def test_running_out_of_memory_is_one_line(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows allows no line ends in names")
-def test_a_line_end_in_a_name_adds_no_row_to_the_table(command, image, tiny_model, tmp_path):
+def test_line_breaks_in_names_add_no_table_rows(command, image, tiny_model, tmp_path):
     strange = image.rename(tmp_path / "a\nb.png")
     code, printed, _ = command("predict", strange, "-m", tiny_model, "-o", tmp_path / "out")
     assert code == 0 and "a\\nb.png" in printed and "\nb.png" not in printed

@@ -9,7 +9,7 @@ PER_CLASS = {
 }
 
 
-def test_the_terminal_has_no_rows_of_dashes():
+def test_tables_omit_rows_without_scores():
     table, line = score_tables({}, PER_CLASS)
     assert table.row_count == 2 and line == describe_absent(["zebra", "kite"], 4)
     assert score_tables({}, {"cat": {"AP": None}}) == [describe_absent(["cat"], 1)]

@@ -23,9 +23,7 @@ def test_one_of_several_processes_prints_where_the_weights_are(
 
 
 @pytest.mark.parametrize(("rank", "times"), [("0", 1), ("1", 0)])
-def test_one_of_several_processes_says_that_it_was_stopped(
-    command, monkeypatch, tmp_path, rank, times
-):
+def test_only_one_process_reports_the_interruption(command, monkeypatch, tmp_path, rank, times):
     monkeypatch.setattr(unimask.training, "train", lambda *_, **__: Run(Path(tmp_path), {}, False))
     monkeypatch.setenv("RANK", rank)
     code, _, err = command("train", tmp_path)

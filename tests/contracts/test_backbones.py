@@ -55,7 +55,7 @@ class TestEveryBackbone:
         ]
         assert [tuple(feature.shape) for feature in maps] == declared
 
-    def test_a_batch_gives_what_each_image_gives_alone(self, config):
+    def test_batched_results_equal_single_image_results(self, config):
         backbone = build_backbone(config).eval()
         images = torch.randn(3, 3, 50, 70)
         together = backbone(images)
@@ -63,13 +63,13 @@ class TestEveryBackbone:
             for feature, alone in zip(together, backbone(images[index : index + 1]), strict=True):
                 torch.testing.assert_close(feature[index], alone[0], atol=1e-5, rtol=1e-4)
 
-    def test_every_parameter_learns(self, config):
+    def test_every_parameter_has_a_gradient(self, config):
         backbone = build_backbone(config).eval()  # stochastic depth would leave blocks out
         sum(feature.square().sum() for feature in backbone(torch.randn(1, 3, 64, 64))).backward()
         lazy = [n for n, p in backbone.named_parameters() if p.grad is None or not p.grad.any()]
         assert not lazy
 
-    def test_a_segmenter_predicts_on_its_maps(self, config):
+    def test_segmenters_predict_on_these_maps(self, config):
         network = build_segmenter(replace(TINY_SWIN, backbone=config)).eval()
         predicted = network(torch.randn(2, 3, 64, 96))
         assert predicted.mask_logits.shape == (2, 12, 16, 24)

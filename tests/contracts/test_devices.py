@@ -82,7 +82,7 @@ def predicting(name):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", WITH_QUERIES)
-def test_an_image_has_the_same_result_on_any_device(name, task, monkeypatch):
+def test_results_are_equal_on_any_device(name, task, monkeypatch):
     # In inference mode PyTorch keeps what a wrapped tensor's views need to itself.
     monkeypatch.setattr(Predictor, "run", torch.no_grad()(Predictor.run.__wrapped__))
     network, description, image = predicting(name)

@@ -72,13 +72,13 @@ def areas_of(dataset):
         ("/data/upload/1/my%20photo%20{}.jpg", "images/my photo {}.jpg"),
     ],
 )
-def test_images_are_found_that_labels_name_by_an_address(tmp_path, name, image):
+def test_images_named_by_urls_are_found(tmp_path, name, image):
     """Elsewhere all images are missing."""
     dataset = open_dataset(write(tmp_path, coco(name), image))
     assert areas_of(dataset) == [[area] for area in AREAS]
 
 
-def test_images_are_found_that_labels_name_without_a_suffix(tmp_path):
+def test_images_named_without_suffix_are_found(tmp_path):
     """Elsewhere all images are missing."""
     with pytest.warns(DataWarning, match=r"names 'a0', which is taken to be 'a0\.jpg'"):
         dataset = open_dataset(write(tmp_path, coco("a{}")))
@@ -179,7 +179,7 @@ def test_images_are_found_by_urls_in_labels(tmp_path):
     assert areas_of(dataset) == [[area] for area in AREAS]
 
 
-def test_a_second_file_of_cvat_is_named_if_it_is_not_read(tmp_path):
+def test_an_unread_second_cvat_file_is_reported(tmp_path):
     """Elsewhere the labels of one of two jobs are lost without a word."""
     for job in (1, 2):
         labels = "<meta><job><labels><label><name>cat</name></label></labels></job></meta>"

@@ -166,7 +166,7 @@ def test_objects_inside_of_others_stay_whole(tmp_path):
     assert (sample.front[outer & ~inner] == 2).all()
 
 
-def test_a_dataset_of_cocos_size_takes_less_than_a_gigabyte(tmp_path):
+def test_a_coco_sized_dataset_takes_less_than_a_gigabyte(tmp_path):
     """Elsewhere masks are kept as pixels: 13,500 images took 73 GB before the first step.
 
     Measured at full size by benchmarks/dataset_memory.py.

@@ -129,7 +129,7 @@ def test_all_dark_value_types_warn_and_auto_fixes_them(name):
         np.linspace(0, 1, 100).reshape(10, 10),
     ],
 )
-def test_images_that_use_their_range_or_are_blank_are_not_warned_of(values):
+def test_no_warning_for_images_that_use_their_range_or_are_blank(values):
     with warnings.catch_warnings(action="error"):
         read_image(values)
 

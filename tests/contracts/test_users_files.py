@@ -100,7 +100,7 @@ def test_python_results_follow_the_same_rule(tmp_path):
     assert (tmp_path / "x.json").read_text() == LABELME
 
 
-def test_a_saved_model_replaces_no_foreign_files(command, one_line, tiny_model, tmp_path):
+def test_saving_a_model_replaces_no_foreign_files(command, one_line, tiny_model, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "model.safetensors").write_text("mine")
@@ -164,7 +164,7 @@ def test_an_image_called_unimask_does_not_hide_the_record(command, tiny_model, t
         assert code == 0 and (tmp_path / "out" / "unimask_2.json").is_file()
 
 
-def test_a_full_disk_ends_the_work_with_one_line(
+def test_a_full_disk_stops_with_one_line(
     command, one_line, images, tiny_model, tmp_path, monkeypatch
 ):
     """Elsewhere each of thousands of images fails for the same reason, one after the other."""
@@ -194,7 +194,7 @@ def test_a_full_disk_ends_the_work_with_one_line(
     assert command("predict", images, "-m", tiny_model, "-o", tmp_path / "out")[0] == 0
 
 
-def test_one_bad_image_still_does_not_stop_the_others(command, images, tiny_model, tmp_path):
+def test_one_bad_image_does_not_stop_the_other_batches(command, images, tiny_model, tmp_path):
     (images / "b.png").write_bytes(b"no image")
     code, _, err = command("predict", images, "-m", tiny_model, "-o", tmp_path / "out")
     assert code == 2 and err.count("\n") == 1 and "b.png" in err

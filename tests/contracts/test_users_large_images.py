@@ -50,7 +50,7 @@ def write_discs(path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_image_takes_few_bytes_a_pixel_from_file_to_files(tiny_model, tmp_path):
+def test_memory_per_pixel_from_input_to_outputs_is_bounded(tiny_model, tmp_path):
     write_discs(tmp_path / "large.png")
     tasks = ("panoptic", "semantic")
     arguments = (tiny_model, tmp_path / "large.png", tmp_path / "out", *tasks)

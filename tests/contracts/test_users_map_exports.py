@@ -247,7 +247,7 @@ def test_a_dataset_three_folders_down_is_found(tmp_path):
     assert areas_of(dataset)["foreground"] == AREA
 
 
-def test_a_sequence_of_which_some_frames_are_labelled_is_read(tmp_path):
+def test_partially_labelled_sequences_are_read(tmp_path):
     """Cell Tracking Challenge labels few frames; the folder was refused for the others."""
     data = write(tmp_path, draw_object, "01/t00{}.tif", "01_GT/SEG/man_seg00{}.tif")
     for index in (0, 2, 3, 5):

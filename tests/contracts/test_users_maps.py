@@ -85,7 +85,7 @@ def test_masks_that_were_resized_or_smoothed_keep_their_object(tmp_path, draw, a
     assert abs(expected - AREAS[0]) < 20
 
 
-def test_classes_that_are_drawn_as_greys_are_not_cut(tmp_path):
+def test_classes_drawn_as_grey_values_are_not_thresholded(tmp_path):
     """Elsewhere a rule for smoothed masks swallows maps of many classes."""
     levels = np.array([0, 40, 90, 130, 170, 200, 240, 255], np.uint8)
     stripes = levels[np.arange(SIZE[1]) // 8 % 8]
@@ -242,7 +242,7 @@ def test_objects_that_count_up_without_gaps_are_objects(tmp_path):
     assert "without gaps in 5 of 5 maps" in describe(dataset)
 
 
-def test_a_class_in_the_upper_digits_of_a_number_is_not_dropped(tmp_path):
+def test_classes_in_the_upper_digits_of_ids_are_not_dropped(tmp_path):
     """Elsewhere `1000 * class + object` becomes objects of one class."""
 
     def draw(index):
@@ -291,7 +291,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_arrays_that_are_no_maps_are_refused_in_one_line(tmp_path, kind):
+def test_arrays_that_are_not_maps_are_one_line_errors(tmp_path, kind):
     draw, message = REFUSED[kind]
     folder = write_dataset(tmp_path, lambda i: draw(draw_ids(i)), ".npy")
     with pytest.raises(DataError, match=message) as raised:

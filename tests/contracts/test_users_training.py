@@ -107,7 +107,7 @@ def test_unlabelled_pixels_have_no_gradient(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_diverging_loss_ends_the_run_with_its_images_named(discs, tmp_path, precision, capsys):
+def test_a_diverging_loss_stops_the_run_and_names_the_images(discs, tmp_path, precision, capsys):
     """Elsewhere the matcher crashes hours in: "matrix contains invalid numeric entries"."""
     changes = {"learning_rate": 1e30, "steps": 20, "max_bad_steps": 3, "precision": precision}
     with pytest.raises(TrainingError, match=r"^3 steps in a row up to step \d") as failed:
@@ -267,7 +267,7 @@ def test_the_first_loss_is_shown_with_its_expectation(tmp_path, capsys):
     assert layers == pytest.approx(TINY_RESNET.transformer_decoder.num_layers, rel=0.2)
 
 
-def test_one_small_gpu_takes_the_steps_of_sixteen_images():
+def test_a_small_gpu_accumulates_steps_of_sixteen_images():
     """Elsewhere the recipe is for eight GPUs, and diverges or stalls with the batch of one."""
     settings, told = choose(replace(GPU, memory_gb=8.0), size=1024)
     assert settings.batch_size < 16 and settings.batch_size * settings.accumulate == 16
@@ -278,7 +278,7 @@ def test_one_small_gpu_takes_the_steps_of_sixteen_images():
     ("preset", "weights"),
     [("mask2former-nano", (2.0, 5.0, 5.0)), ("maskformer-resnet50", (1.0, 20.0, 1.0))],
 )
-def test_a_class_counts_in_matching_as_the_authors_have_it(preset, weights):
+def test_matching_weighs_classes_like_the_authors(preset, weights):
     """Elsewhere the matcher's class cost is 1 whatever the configuration says."""
     criterion = build_criterion(PRESETS[preset](3))
     assert criterion.weights == weights

@@ -20,7 +20,7 @@ def told(report):
     return {finding.message: finding for finding in report.findings}
 
 
-def test_a_sound_dataset_is_counted_to_the_pixel(tmp_path):
+def test_an_intact_dataset_is_counted_to_the_pixel(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 2})
     report = check(data)
     assert report.passed and [s.name for s in report.surveys] == ["train", "val"]
@@ -38,7 +38,7 @@ def zeros(mask):
     return int((mask == 0).sum())
 
 
-def test_splits_made_by_rule_are_looked_at_too(tmp_path):
+def test_automatic_splits_are_checked_too(tmp_path):
     whole = write_discs(tmp_path / "discs", {"train": 6}) / "train"
     assert [s.images for s in check(whole).surveys] == [5, 1]
     few = write_discs(tmp_path / "few", {"train": 2}) / "train"
@@ -83,7 +83,7 @@ def test_more_objects_than_queries_is_severe(tmp_path):
     assert check(many).passed, "without a limit, weights can have more queries"
 
 
-def test_images_without_objects_are_kept_and_told(tmp_path):
+def test_images_without_objects_are_kept_and_reported(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / "train" / "masks" / "2.png")
     report = check(data)
@@ -122,7 +122,7 @@ def coco_splits(folder, train, val):
         (("cap", "cat"), "differ in their classes: cat is class 0 in train, 1 in val; list"),
     ],
 )
-def test_splits_of_other_classes_are_severe_and_nothing_to_learn_from(tmp_path, val, told):
+def test_splits_of_other_classes_are_severe_findings_and_not_trained_on(tmp_path, val, told):
     """Each COCO JSON numbers its own categories, so that one label id may mean two classes."""
     data = coco_splits(tmp_path / "apart", ("cat", "cap"), val)
     severe = [finding.message for finding in check(data).findings if finding.severe]
@@ -133,7 +133,7 @@ def test_splits_of_other_classes_are_severe_and_nothing_to_learn_from(tmp_path, 
     check_classes(open_dataset(alike, "train"), open_dataset(alike, "val"))
 
 
-def test_how_label_sets_differ_is_said_by_name():
+def test_differences_of_label_sets_are_named():
     ours = LabelSet(("road", "car", "tram"), (False, True, True))
     theirs = LabelSet(("road", "car", "bus"), (False, False, True))
     assert describe_difference(ours, theirs, "a", "b") == (
@@ -142,21 +142,21 @@ def test_how_label_sets_differ_is_said_by_name():
     assert describe_difference(ours, ours, "a", "b") == ""
 
 
-def test_no_dataset_is_said(tmp_path):
+def test_a_missing_dataset_is_reported(tmp_path):
     with pytest.raises(DataError, match="contains no dataset"):
         check(tmp_path)
     with pytest.raises(DataError, match="is not a folder"):
         check(tmp_path / "nowhere")
 
 
-def test_every_image_is_told_as_it_is_done(tmp_path):
+def test_progress_is_reported_after_every_image(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     seen = []
     check(data, progress=lambda *step: seen.append(step))
     assert seen == [("train", 1, 3), ("train", 2, 3), ("train", 3, 3), ("val", 1, 1)]
 
 
-def test_the_board_passes_over_what_cannot_be_read(tmp_path):
+def test_the_preview_skips_unreadable_images(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 5})
     (data / "train" / "images" / "0.png").write_bytes(b"")
     dataset = open_dataset(data / "train")
@@ -198,7 +198,7 @@ def severe_lines(folder):
     ],
     ids=["crowds", "no annotations", "no area"],
 )
-def test_labels_that_teach_nothing_are_severe_and_not_trained_on(tmp_path, change, told):
+def test_useless_labels_are_severe_findings_and_not_trained_on(tmp_path, change, told):
     """Elsewhere a run of hours ends with a network that finds nothing, and nobody says why."""
     data = one_json(tmp_path, change)
     lines = severe_lines(data)
@@ -223,12 +223,12 @@ def test_labels_that_teach_nothing_are_severe_and_not_trained_on(tmp_path, chang
     ],
     ids=["boxes", "neither outline nor box", "images alone"],
 )
-def test_what_has_no_outlines_is_refused(tmp_path, change):
+def test_labels_without_outlines_are_refused(tmp_path, change):
     with pytest.raises(DataError, match=r"labels\.json "):
         check(one_json(tmp_path, change))
 
 
-def test_maps_of_one_class_teach_nothing(tmp_path):
+def test_maps_of_one_class_are_severe_findings(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 1})
     for path in data.glob("*/masks/*.png"):
         Image.fromarray(np.zeros((96, 128), np.uint8)).save(path)
@@ -238,7 +238,7 @@ def test_maps_of_one_class_teach_nothing(tmp_path):
     assert [line for line in lines if "nothing to learn for semantic: all" in line]
 
 
-def test_what_is_there_twice_is_told(tmp_path):
+def test_duplicates_are_reported(tmp_path):
     def double(content):
         content["annotations"].append({**content["annotations"][0]})
         content["categories"][1]["name"] = content["categories"][0]["name"]
@@ -252,7 +252,7 @@ def test_what_is_there_twice_is_told(tmp_path):
     assert doubled.startswith("train: 1 object with")
 
 
-def test_frames_of_one_video_on_both_sides_are_told(tmp_path):
+def test_frames_of_one_video_in_both_splits_are_reported(tmp_path):
     """Elsewhere the score is that of a network that has seen the neighbours of every image."""
     data = tmp_path / "data"
     whole = write_discs(tmp_path / "discs", {"train": 16}) / "train"

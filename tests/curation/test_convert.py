@@ -44,7 +44,7 @@ def same(first, second):
 
 
 @pytest.mark.parametrize("to", ["coco-panoptic", "instance-ids"])
-def test_instance_ids_there_and_back(tmp_path, to):
+def test_instance_ids_round_trip(tmp_path, to):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 2})
     written = convert(data, tmp_path / "out", to=to, names=("disc", "ground"))
     assert written.images == {"train": 3, "val": 2} and not written.notes
@@ -54,7 +54,7 @@ def test_instance_ids_there_and_back(tmp_path, to):
         same(open_dataset(data, split), back)
 
 
-def test_real_panoptic_photographs_there_and_back(tmp_path, real_data):
+def test_real_panoptic_photographs_round_trip(tmp_path, real_data):
     data = real_data / "coco_open"
     written = convert(data, tmp_path / "out", to="coco-panoptic", link=True)
     assert written.images == {"train": 21, "val": 5}
@@ -82,7 +82,7 @@ def overlapping(path=Path("a.png")):
 LABELS = LabelSet(("cell", "ground"), (True, False))
 
 
-def test_what_is_in_front_decides_and_the_rest_is_counted(tmp_path):
+def test_overlaps_are_decided_by_order_and_counted(tmp_path):
     writer = SemanticWriter(tmp_path, LABELS)
     writer.add("train", overlapping(), "a.png")
     values = np.asarray(Image.open(tmp_path / "train" / "masks" / "a.png"))
@@ -103,7 +103,7 @@ def test_coco_keeps_objects_whole_that_others_cover(tmp_path):
     assert writer.lost == {"regions of stuff": 1, "pixels without ground truth": 18}
 
 
-def test_coco_has_no_place_for_pixels_of_unknown_truth(tmp_path):
+def test_conversion_to_coco_reports_lost_unlabelled_pixels(tmp_path):
     """Read back, they are background: at least that is told."""
     writer, sample = CocoWriter(tmp_path, LABELS), overlapping()
     writer.add("train", replace(sample, ignored=np.eye(*sample.size) > 0), "a.png")
@@ -119,7 +119,7 @@ def test_label_maps_with_many_classes_have_16_bits(tmp_path):
     assert sorted(np.unique(values)) == [5, 280, 299, 65535]
 
 
-def test_nothing_is_written_over_and_nothing_is_left_half(tmp_path):
+def test_conversion_overwrites_nothing_and_leaves_no_partial_output(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 3, "val": 2})
     with pytest.raises(OutputError, match="not empty"):
         convert(data, data, to="semantic")
@@ -131,7 +131,7 @@ def test_nothing_is_written_over_and_nothing_is_left_half(tmp_path):
         convert(data, tmp_path / "out", to="voc")
 
 
-def test_formats_without_a_place_for_the_classes_say_so(tmp_path):
+def test_formats_that_cannot_store_classes_report_it(tmp_path):
     stuff = LabelSet(("road", "sky"), (False, False))
     with pytest.raises(DataError, match="all classes are stuff"):
         CocoWriter(tmp_path, stuff)
@@ -150,7 +150,7 @@ def test_images_of_one_name_in_several_folders_stay_apart():
     ]
 
 
-def test_no_image_takes_the_place_of_another_in_any_file_system():
+def test_no_output_overwrites_another_on_any_file_system():
     taken = set()
     paths = [Path("a/x.png"), Path("b/X.png"), Path("a/x.jpg"), Path("a/x.jpg"), Path("x.png")]
     names = [unused_name(path, taken) for path in paths]
@@ -158,7 +158,7 @@ def test_no_image_takes_the_place_of_another_in_any_file_system():
     assert "/" not in unused_name(Path("/x.png"), taken) + unused_name(Path("/x.png"), taken)
 
 
-def test_stuff_of_one_folder_and_things_of_another(tmp_path):
+def test_stuff_and_things_from_different_folders(tmp_path):
     """Ground everywhere but where `stuff` says disc: there an object decides, or nothing does."""
     stuff = write_discs(tmp_path / "stuff", {"train": 2, "val": 1})
     things = write_discs(tmp_path / "things", {"train": 2, "val": 1})
@@ -221,7 +221,7 @@ def test_yolo_keeps_parts_and_holes_to_the_pixel(tmp_path):
 @pytest.mark.parametrize("write", [write_yolo, write_roboflow], ids=["YOLO", "Roboflow"])
 @pytest.mark.parametrize("to", ["coco", "yolo"])
 @pytest.mark.filterwarnings("ignore::unimask.datasets.interface.DataWarning")
-def test_the_background_that_outlines_imply_is_no_loss(tmp_path, write, to):
+def test_the_implied_background_does_not_count_as_lost(tmp_path, write, to):
     """Elsewhere each image counts as a region that was lost."""
     data = write(tmp_path / "data")
     written = convert(data, tmp_path / "out", to=to)
@@ -237,7 +237,7 @@ def test_stuff_beside_a_background_is_still_lost(tmp_path):
             assert writer.lost["regions of stuff"] == lost
 
 
-def test_junk_and_leftovers_do_not_fill_a_folder(tmp_path):
+def test_system_and_temporary_files_do_not_count(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".gitkeep").touch()
@@ -247,7 +247,7 @@ def test_junk_and_leftovers_do_not_fill_a_folder(tmp_path):
         convert(data, tmp_path / "out", to="coco-panoptic")
 
 
-def test_an_interrupted_conversion_leaves_nothing(tmp_path):
+def test_interrupted_conversions_leave_no_files(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
 
     def interrupt(*_):
@@ -259,7 +259,7 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path):
     assert convert(data, tmp_path / "out", to="coco-panoptic").images == {"train": 2, "val": 1}
 
 
-def test_yolo_there_and_back(tmp_path):
+def test_yolo_round_trip(tmp_path):
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1})
     Image.fromarray(np.zeros((96, 128), np.uint8)).save(data / "train" / "masks" / "1.png")
     written = convert(data, tmp_path / "out", to="yolo", names=("disc", "background"))
@@ -271,7 +271,7 @@ def test_yolo_there_and_back(tmp_path):
     assert (tmp_path / "out" / "labels" / "train" / "1.txt").read_text() == ""
 
 
-def test_a_format_that_is_given_is_taken(tmp_path):
+def test_an_explicit_format_is_used(tmp_path):
     """Instance ids, read as classes where that is asked."""
     data = write_discs(tmp_path / "discs", {"train": 2, "val": 1}, objects=3)
     convert(data, tmp_path / "out", to="semantic", format="semantic maps")

@@ -69,7 +69,7 @@ def test_splits_are_folders_or_every_fifth_image(tmp_path):
         open_dataset(whole, "test")
 
 
-def test_a_split_is_known_by_its_usual_names_or_by_its_own(tmp_path):
+def test_splits_are_found_by_common_names_or_their_own(tmp_path):
     data = write_discs(tmp_path / "discs", {"training": 6, "valid": 2, "day3": 1})
     counts = [len(open_dataset(data, split)) for split in (None, "train", "val", "day3")]
     assert counts == [6, 6, 2, 1]
@@ -86,7 +86,7 @@ def test_a_split_is_known_by_its_usual_names_or_by_its_own(tmp_path):
         ("annotations.json", "pass the folder that holds the dataset, such as {folder}"),
     ],
 )
-def test_a_file_in_place_of_a_folder_is_refused_with_what_to_give(tmp_path, name, advice):
+def test_a_file_instead_of_a_folder_is_refused_with_a_suggestion(tmp_path, name, advice):
     """Elsewhere a YAML file or an archive is the dataset."""
     (tmp_path / name).write_text("names: [cat]")
     with pytest.raises(DataError) as failed:
@@ -94,7 +94,7 @@ def test_a_file_in_place_of_a_folder_is_refused_with_what_to_give(tmp_path, name
     assert str(failed.value).endswith(advice.format(folder=tmp_path))
 
 
-def test_what_is_not_there_is_named(tmp_path):
+def test_missing_paths_are_named(tmp_path):
     with pytest.raises(DataError, match="is not a folder"):
         open_dataset(tmp_path / "nowhere")
     with pytest.raises(DataError, match=r"expected .*, or images/ \+ masks/"):
@@ -104,7 +104,7 @@ def test_what_is_not_there_is_named(tmp_path):
     assert "1 images have no map: left out" in open_ids(folder).info.notes
 
 
-def test_masks_that_are_none_are_named(tmp_path):
+def test_invalid_masks_are_named(tmp_path):
     folder = one_folder(tmp_path / "size", np.ones((4, 4), np.uint8))
     Image.fromarray(np.ones((5, 4), np.uint8)).save(folder / "masks" / "a.png")
     with pytest.raises(DataError, match=r"a\.png is 5 x 4, but its image a\.png is 4 x 4"):
@@ -135,7 +135,7 @@ def test_real_nuclei(real_data):
     assert min(counts) >= 1
 
 
-def test_results_that_lie_inside_a_dataset_are_no_images_of_it(discs, tmp_path):
+def test_results_inside_a_dataset_are_not_its_images(discs, tmp_path):
     data = tmp_path / "data"
     copytree(discs, data)
     results = data / "val" / "images" / "out"

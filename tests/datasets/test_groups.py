@@ -105,7 +105,7 @@ def val_names(folder, *, split="val"):
 
 
 @pytest.mark.parametrize("form", ["seq_{}/{:04}", "seq_{}_{:04}", "seq{}_frame{:03}"])
-def test_frames_of_one_video_are_not_on_both_sides(tmp_path, form):
+def test_frames_of_one_video_stay_in_one_split(tmp_path, form):
     """Elsewhere every fifth frame is judged by, between two that were learned."""
     folder = write_maps(tmp_path, [form.format(s, i) for s in range(1, 6) for i in range(4)])
     chosen, learned = val_names(folder), val_names(folder, split="train")
@@ -120,12 +120,12 @@ def test_one_sequence_is_cut_once(tmp_path):
     assert "the last fifth of 1 sequence" in describe(open_dataset(folder, "val"))
 
 
-def test_of_two_sequences_the_ends_are_set_aside(tmp_path):
+def test_the_ends_of_two_sequences_are_set_aside(tmp_path):
     folder = write_maps(tmp_path, numbered_names("left_", "right_", count=10))
     assert val_names(folder) == ["left_0008", "left_0009", "right_0008", "right_0009"]
 
 
-def test_single_images_are_parted_as_ever(tmp_path):
+def test_single_images_are_split_as_before(tmp_path):
     folder = write_maps(tmp_path, PLAIN)
     assert val_names(folder) == ["004", "009", "014", "019"]
     assert "set aside" not in describe(open_dataset(folder, "val"))
@@ -146,7 +146,7 @@ def test_groups_in_both_splits_are_found():
     assert find_shared_groups(inner, outer, ()) == ["s3"]
 
 
-def test_numbers_come_off_the_end_of_a_name():
+def test_trailing_numbers_are_removed_from_names():
     assert split_counters("case01_slice_012") == split_counters("case01_slice_012", 1)
     assert (
         split_counters("scene_r03_c07").numbers == (7, 3)

@@ -58,7 +58,7 @@ OTHERS = {
 @pytest.mark.parametrize(
     "format", ["YOLO segmentation", "LabelMe", "CVAT for images", "semantic maps"]
 )
-def test_a_json_that_is_something_else_hides_no_format(tmp_path, name, format):
+def test_an_unrelated_json_does_not_hide_the_format(tmp_path, name, format):
     """Elsewhere the first bytes of one file decide, and what is beside it is never looked at."""
     write_images(tmp_path / "images")
     if format == "YOLO segmentation":
@@ -81,7 +81,7 @@ def test_a_json_that_is_something_else_hides_no_format(tmp_path, name, format):
         assert objects(dataset) == 6
 
 
-def test_boxes_beside_masks_are_passed_over_and_that_is_said(tmp_path):
+def test_boxes_beside_masks_are_ignored_and_reported(tmp_path):
     write_images(tmp_path / "images")
     maps(tmp_path / "masks")
     content = coco_content(NAMES)
@@ -105,7 +105,7 @@ def test_labels_that_are_damaged_are_not_replaced_by_maps(tmp_path):
     assert len(open_dataset(tmp_path, format="semantic maps")) == len(NAMES)
 
 
-def test_every_format_that_was_tried_is_named_with_its_reason(tmp_path):
+def test_every_tried_format_is_listed_with_its_reason(tmp_path):
     outlines.write_plain_yolo(tmp_path)
     (tmp_path / "labels" / "a.txt").write_text("cat 0.1 0.1 0.2 0.1 0.2 0.2")
     content = coco_content()
@@ -152,7 +152,7 @@ def test_formats_are_known_in_any_spelling(spelled, format):
     assert all(parse_format(name) == name for name, _, _ in FORMATS)
 
 
-def test_a_format_that_is_not_known_or_not_there_is_an_error(tmp_path):
+def test_unknown_or_absent_formats_are_errors(tmp_path):
     outlines.write_plain_yolo(tmp_path)
     with pytest.raises(SettingsError, match=r"--format 'kitti' is not known: pass one of ADE20K, "):
         open_dataset(tmp_path, format="kitti")
@@ -163,7 +163,7 @@ def test_a_format_that_is_not_known_or_not_there_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["a single COCO JSON", "LabelMe", "CVAT"])
-def test_names_for_classes_that_files_name_themselves_are_an_error(tmp_path, kind):
+def test_names_for_already_named_classes_are_an_error(tmp_path, kind):
     """Elsewhere the option is ignored, and other classes are learned than were asked for."""
     data = outlines.WRITERS[kind](tmp_path / "data")
     own = open_dataset(data).labels.names
@@ -202,7 +202,7 @@ def test_several_jsons_none_of_which_is_for_training(tmp_path):
         open_train_and_val(tmp_path, split="batch3")
 
 
-def test_what_is_there_to_judge_by_is_not_learned_from_unasked(tmp_path):
+def test_validation_images_are_not_trained_on_unless_requested(tmp_path):
     write_json(tmp_path / "annotations" / "instances_val2017.json", coco_content(NAMES))
     write_images(tmp_path / "val2017")
     assert len(open_dataset(tmp_path, "val")) == 10 and len(open_dataset(tmp_path)) == 10
@@ -212,7 +212,7 @@ def test_what_is_there_to_judge_by_is_not_learned_from_unasked(tmp_path):
         open_dataset(tmp_path, "train")
 
 
-def test_a_dataset_in_a_folder_in_a_folder(tmp_path):
+def test_datasets_in_nested_folders_are_found(tmp_path):
     outlines.write_plain_yolo(tmp_path / "unpacked" / "data")
     assert len(open_dataset(tmp_path / "unpacked")) == 5
     for fold in ("fold1", "fold2"):
@@ -253,7 +253,7 @@ def test_a_panoptic_json_finds_its_folders(tmp_path):
         ("cat.jpg", "cat.png"),
     ],
 )
-def test_images_whose_names_are_written_otherwise_are_found_and_told(tmp_path, named, file):
+def test_images_with_differently_written_names_are_found_and_reported(tmp_path, named, file):
     """Elsewhere two names that look the same on a screen are "not found"."""
     images = {"a.png": [], named: [("cat", [outlines.SQUARE])]}
     write_images(tmp_path, ["a.png", file])
@@ -280,7 +280,7 @@ def test_two_names_do_not_share_one_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x" * 5000 + ".png", "a\0b.png"])
-def test_names_that_can_be_no_path_are_one_line(tmp_path, name):
+def test_names_that_cannot_be_paths_are_one_line_errors(tmp_path, name):
     write_images(tmp_path, ["a.png"])
     write_json(tmp_path / "labels.json", coco_content({"a.png": [], name: []}))
     with pytest.raises(DataError):
@@ -302,7 +302,7 @@ def test_labels_of_another_machine_find_images_by_the_end_of_their_path(tmp_path
     assert [path.parent.name for path in dataset.paths] == ["day1", "day2"]
 
 
-def test_an_address_of_label_studio_is_the_file_it_asks_for(tmp_path):
+def test_label_studio_urls_resolve_to_files(tmp_path):
     write_images(tmp_path / "images", ["my cat.png"])
     content = coco_content({"/data/local-files/?d=images/my%20cat.png": []})
     write_json(tmp_path / "labels.json", content)

@@ -52,7 +52,7 @@ def test_the_background_is_uneven_and_noisy(field):
 
 @pytest.mark.parametrize("size", [(1, 1), (40, 300)])
 @pytest.mark.parametrize("count", [0, 1, 200])
-def test_any_size_and_any_number(size, count):
+def test_any_size_and_any_count(size, count):
     field = render_nuclei(seed=1, size=size, count=count)
     assert field.ids.shape == size and field.image.shape == (*size, 3)
     assert field.ids.max() <= count

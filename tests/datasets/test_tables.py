@@ -130,7 +130,7 @@ def channels(seed):
     return pixels
 
 
-def test_a_class_in_red_and_an_object_in_green(tmp_path):
+def test_class_in_red_and_object_id_in_green(tmp_path):
     """As examples of instance segmentation have it: what has objects is a thing, else a stuff."""
     rows = {
         "image": [packed(draw_photo(seed)) for seed in range(4)],
@@ -241,7 +241,7 @@ def test_objects_as_lists_of_their_fields_and_names_as_text(tmp_path):
     assert dataset[0].label_ids.tolist() == [1, 0, 2] and listed[0].label_ids.tolist() == [0, 1, 2]
 
 
-def test_instance_ids_are_checked_converted_and_come_back(tmp_path):
+def test_instance_ids_round_trip_through_check_and_convert(tmp_path):
     drawn = [draw_discs(seed, count=12) for seed in range(6)]
     rows = {
         "image": [packed(image) for image, _ in drawn],
@@ -276,7 +276,7 @@ def test_rows_without_a_map_are_left_out_and_broken_cells_are_named(tmp_path):
         dataset[2]
 
 
-def test_what_is_none_is_said_in_one_line(tmp_path, monkeypatch):
+def test_tables_without_images_or_labels_are_one_line_errors(tmp_path, monkeypatch):
     features = datasets.Features({"text": datasets.Value("string")})
     folder = save_tables(tmp_path / "texts", {"train": {"text": ["a"]}}, features)
     with pytest.raises(DataError, match="no column of images, but text"):
@@ -293,7 +293,7 @@ def test_what_is_none_is_said_in_one_line(tmp_path, monkeypatch):
         open_dataset(folder)
 
 
-def test_a_name_of_the_hub_is_fetched_as_it_was_asked_for(tmp_path, monkeypatch):
+def test_hub_names_are_fetched_as_requested(tmp_path, monkeypatch):
     folder = save_tables(tmp_path / "streets", {"train": semantic_rows(5)})
     asked = []
 
@@ -311,7 +311,7 @@ def test_a_name_of_the_hub_is_fetched_as_it_was_asked_for(tmp_path, monkeypatch)
         open_dataset("nowhere")
 
 
-def test_a_hub_that_cannot_be_reached_is_said(monkeypatch, tmp_path):
+def test_an_unreachable_hub_is_reported(monkeypatch, tmp_path):
     def load(name, configuration, revision):
         raise ConnectionError(f"Couldn't reach {name}\nand more")
 

@@ -79,7 +79,7 @@ def test_squares_have_no_areas_of_whole_images():
     assert augment(whole, NOTHING, RULES, np.random.default_rng(0)).areas is None
 
 
-def test_nothing_asked_nothing_changed():
+def test_augmentation_without_operations_changes_nothing():
     square = augment(make_sample(size=(96, 96)), NOTHING, RULES, np.random.default_rng(0))
     assert np.array_equal(square.image, make_sample(size=(96, 96)).image)
     assert square.ignored is None
@@ -127,7 +127,7 @@ def test_crowds_are_ignored_and_lost_objects_left_out():
     assert target.ignored.sum() == 16
 
 
-def test_a_image_without_objects_has_an_empty_target():
+def test_an_image_without_objects_has_an_empty_target():
     sample = with_overlap()
     sample.id_maps[:] = 0
     target = build_target(sample, "panoptic", LABELS)

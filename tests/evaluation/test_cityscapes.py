@@ -79,7 +79,7 @@ def streets(tmp_path_factory):
     return folder
 
 
-def test_the_report_is_that_of_the_authors_evaluation(streets, tmp_path):
+def test_the_report_equals_the_authors_evaluation(streets, tmp_path):
     """The numbers were printed by cityscapesscripts 2.3.0, from the same two images."""
     page = tmp_path / "page.html"
     report = evaluate(streets, results=streets / "found.json", page=page)
@@ -107,14 +107,14 @@ def test_either_ap_on_request(streets, discs, tmp_path):
             evaluate(streets, results=found, **settings)
 
 
-def test_foreign_objects_are_ignored_but_no_void(streets):
+def test_objects_of_other_classes_are_ignored_but_not_void(streets):
     sample = open_dataset(streets, "val")[0]
     assert (sample.foreign == box((20, 30, 40, 60))).all()
     assert (sample.ignored == box((10, 30, 40, 60))).all()
     assert open_dataset(streets, "val")[1].foreign is None
 
 
-def test_results_are_compared_by_it(streets):
+def test_results_are_compared_by_metric(streets):
     found = compare(streets / "found.json", streets / "found.json", streets, resamples=4)
     assert found.scores["AP"].first == pytest.approx(53.75) and found.scores["AP"].change == 0
     assert not math.isnan(found.scores["AP50"].low) and "AP75" not in found.scores

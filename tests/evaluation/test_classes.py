@@ -29,12 +29,12 @@ def result_of(labels, task):
     return Result(task, (1, len(labels)), labels, segments)
 
 
-def test_equal_classes_are_left_as_they_are():
+def test_equal_classes_are_unchanged():
     result = result_of(STREET, "panoptic")
     assert matched(STREET, STREET, "panoptic").map_result(result) is result
 
 
-def test_classes_nobody_named_take_the_models_names():
+def test_unnamed_classes_get_the_names_of_the_model():
     cells = LabelSet(("nucleus", "slide"), (True, False))
     found = matched(cells, LabelSet(("object", "background"), (True, False)), "panoptic")
     assert found.labels == cells
@@ -51,14 +51,14 @@ def test_another_order_is_renumbered_by_name(task):
     assert [s.is_thing for s in found.segments] == list(model.is_thing)
 
 
-def test_a_model_of_things_is_judged_on_data_that_has_stuff_too():
+def test_models_of_things_are_scored_on_data_with_stuff():
     """Published models of Cityscapes' instances know 8 classes, its labels 19."""
     model = LabelSet(("person", "car"), (True, True))
     found = matched(model, STREET, "instance").map_result(result_of(model, "instance"))
     assert found.label_ids.tolist() == [1, 3]
 
 
-def test_a_model_of_more_classes_is_judged_on_those_of_the_data():
+def test_models_with_more_classes_are_scored_on_those_of_the_data():
     """Models of COCO's 133 panoptic classes on lists of its 80 things."""
     data = LabelSet(("car", "person", "background"), (True, True, False))
     classes = matched(STREET, data, "instance")
@@ -70,7 +70,7 @@ def test_a_model_of_more_classes_is_judged_on_those_of_the_data():
 
 
 @pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
-def test_a_class_that_the_model_does_not_know_is_told(task):
+def test_classes_unknown_to_the_model_are_reported(task):
     model = LabelSet(STREET.names[:3], STREET.is_thing[:3])
     with pytest.raises(DataError, match=r"model knows 3 classes.*only the data has car"):
         matched(model, STREET, task)

@@ -49,7 +49,7 @@ def draw(task, seed):
 
 @pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
 @given(seeds=st.lists(st.integers(0, 999), min_size=1, max_size=5, unique=True), draws=st.data())
-def test_pooled_scores_are_those_of_images_given_so_often(task, seeds, draws):
+def test_pooled_scores_equal_repeated_images(task, seeds, draws):
     times = np.array([draws.draw(st.integers(0, 3)) for _ in seeds])
     parts, whole = [], build_scorer(task, NUCLEI)
     for seed, count in zip(seeds, times.tolist(), strict=True):
@@ -63,7 +63,7 @@ def test_pooled_scores_are_those_of_images_given_so_often(task, seeds, draws):
         assert value == (None if expected[name] is None else pytest.approx(expected[name])), name
 
 
-def test_intervals_are_those_of_scipy():
+def test_intervals_equal_those_of_scipy():
     random = np.random.default_rng(0)
     hard = random.uniform(0, 0.6, 40)
     first, second = hard + random.uniform(0, 0.3, 40), hard + random.uniform(0.02, 0.4, 40)
@@ -97,7 +97,7 @@ def models(tmp_path_factory):
 
 
 @pytest.mark.parametrize("task", ["panoptic", "semantic", "instance"])
-def test_a_model_is_as_good_as_itself(discs, models, task):
+def test_comparing_a_model_with_itself_gives_equal_scores(discs, models, task):
     found = compare(models[0], models[0], discs, task=task, resamples=20)
     assert found.images == 2 and len(set(found.names)) == 2
     for score in found.scores.values():
@@ -107,7 +107,7 @@ def test_a_model_is_as_good_as_itself(discs, models, task):
         assert score.first == (None if alone[name] is None else pytest.approx(alone[name]))
 
 
-def test_what_is_compared_is_written_whole(discs, models, tmp_path):
+def test_comparisons_are_written_completely(discs, models, tmp_path):
     seen = []
     found = compare(
         *models,
@@ -125,6 +125,6 @@ def test_what_is_compared_is_written_whole(discs, models, tmp_path):
     assert seen[4:] == [("resamples", done, 5) for done in range(1, 6)]
 
 
-def test_a_task_that_one_of_them_cannot_do_is_refused(discs, models):
+def test_tasks_that_one_model_does_not_support_are_refused(discs, models):
     with pytest.raises(TaskError):
         compare(*models, discs, task="everything")

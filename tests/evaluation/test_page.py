@@ -48,7 +48,7 @@ def prediction(task, *found):
     return Result(task, SIZE, LABELS, tuple(segments))
 
 
-def test_segments_are_paired_whatever_they_are_called():
+def test_segments_are_matched_independent_of_their_ids():
     confusion = Confusion(LABELS)
     confusion.add(
         prediction("instance", (LEFT, 1, 0.9), (LOW, 0, 0.9)), truth((LEFT, 0), (RIGHT, 1))
@@ -59,7 +59,7 @@ def test_segments_are_paired_whatever_they_are_called():
     assert (confusion.counts == expected).all()
 
 
-def test_crowds_and_unknown_pixels_confuse_nobody():
+def test_crowds_and_unknown_pixels_are_not_confused():
     confusion = Confusion(LABELS)
     sample = truth((LEFT, 0), (RIGHT, 1), crowds=(1,))
     confusion.add(prediction("instance", (LEFT, 0, 0.9), (RIGHT, 0, 0.8)), sample)
@@ -124,7 +124,7 @@ class Reader(HTMLParser):
 
 
 @pytest.mark.parametrize("task", ["instance", "panoptic", "semantic"])
-def test_the_page_is_one_whole_file(tmp_path, task):
+def test_the_page_is_self_contained(tmp_path, task):
     labels = LabelSet(("cat", "<script>dog", "ground"), LABELS.is_thing)
     watch, scorer = PageCollector(labels, task), build_scorer(task, labels)
     found = prediction(task, (LEFT, 0, 0.9), (RIGHT, 0, 0.7), (LOW, 2, 0.8))
@@ -153,13 +153,13 @@ def test_the_page_is_one_whole_file(tmp_path, task):
     assert [p.name for p in tmp_path.iterdir()] == ["page.html"]
 
 
-def test_a_image_without_a_score_is_not_shown():
+def test_images_without_a_score_are_not_shown():
     watch = PageCollector(NUCLEI, "semantic")
     watch.add(Result("semantic", SIZE, NUCLEI, ()), truth())
     assert not watch.gallery.best and not watch.confusion.counts.any()
 
 
-def test_curves_are_those_of_the_classes_that_occur():
+def test_curves_exist_only_for_occurring_classes():
     scorer = build_scorer("instance", LABELS)
     scorer.add(prediction("instance", (LEFT, 0, 0.9)), truth((LEFT, 0), (RIGHT, 0)))
     curves = precision_recall_curves(scorer)

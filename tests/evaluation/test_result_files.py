@@ -156,13 +156,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("change", "told"), WRONG.values(), ids=WRONG)
-def test_bad_entries_are_told(cells, tmp_path, change, told):
+def test_bad_entries_are_reported(cells, tmp_path, change, told):
     entries = [truth_as_coco(cells)[0] | change]
     with pytest.raises(DataError, match=told):
         evaluate(cells, results=write(tmp_path / "r.json", entries), split=None)
 
 
-def test_entries_that_lack_something(cells, tmp_path):
+def test_incomplete_entries_are_refused(cells, tmp_path):
     entry = truth_as_coco(cells)[0]
     for key in entry:
         bad = [{k: v for k, v in entry.items() if k != key}]
@@ -170,7 +170,7 @@ def test_entries_that_lack_something(cells, tmp_path):
             evaluate(cells, results=write(tmp_path / "r.json", bad), split=None)
 
 
-def test_files_that_are_no_results(cells, tmp_path):
+def test_files_that_are_not_results_are_refused(cells, tmp_path):
     path = tmp_path / "r.json"
     with pytest.raises(DataError, match="does not exist"):
         evaluate(cells, results=path, split=None)
@@ -189,7 +189,7 @@ def test_files_that_are_no_results(cells, tmp_path):
         evaluate(cells, "nuclei", results=path)
 
 
-def test_maps_that_do_not_fit(cells, discs, tmp_path):
+def test_maps_of_wrong_shapes_are_refused(cells, discs, tmp_path):
     stem = open_dataset(cells).paths[0].stem
     target = tmp_path / f"{stem}.png"
     for values, told in (
@@ -222,7 +222,7 @@ def test_panoptic_maps_without_three_channels_are_one_line(cells, tmp_path, mode
     assert "\n" not in str(raised.value)
 
 
-def test_a_segment_that_the_json_lacks(cells, tmp_path):
+def test_segments_missing_from_the_json_are_named(cells, tmp_path):
     content = json.loads((cells / "panoptic.json").read_text())
     content["annotations"][0]["segments_info"].pop()
     (tmp_path / "panoptic").symlink_to(cells / "panoptic")
@@ -245,7 +245,7 @@ PERFECT = {"instance": ("AP", "AP_match"), "panoptic": ("PQ",), "semantic": ("mI
 
 
 @pytest.mark.parametrize("task", PERFECT)
-def test_what_predict_wrote_is_scored_as_it_is(cells, tmp_path, task):
+def test_outputs_of_predict_are_scored_unchanged(cells, tmp_path, task):
     out = as_saved(tmp_path / "out", cells, task)
     report = evaluate(cells, results=out, task=task, split=None)
     assert [report["metrics"][name] for name in PERFECT[task]] == pytest.approx(
@@ -355,7 +355,7 @@ def coco_of_kinds(folder, kinds):
 
 
 @pytest.mark.parametrize("kinds", [KINDS, ("dog", "cow"), ("cat", "dog"), ("dog",)], ids=str)
-def test_both_numberings_of_classes_are_recognised_and_told(tmp_path, kinds):
+def test_both_class_numberings_are_recognised_and_reported(tmp_path, kinds):
     """By the data's ids, or from 0: elsewhere the one or the other is scored 0 without a word."""
     found = coco_of_kinds(tmp_path / "data", kinds)
     from_zero = [entry | {"category_id": entry["category_id"] - 1} for entry in found]
@@ -366,7 +366,7 @@ def test_both_numberings_of_classes_are_recognised_and_told(tmp_path, kinds):
         assert told is None or any(told in note for note in report["notes"])
 
 
-def test_where_nothing_tells_the_numbering_it_is_asked_for(tmp_path):
+def test_undecidable_class_numbering_requires_an_option(tmp_path):
     found = coco_of_kinds(tmp_path / "data", ("cat", "cow"))
     for entry in found:  # by the one numbering the first is right, by the other the second
         entry["category_id"] = {1: 1, 3: 2}[entry["category_id"]]

@@ -65,7 +65,7 @@ def test_nested_objects_are_both_found():
     assert scorer.notes() == []
 
 
-def test_all_scores_make_the_curve_but_only_sure_objects_match():
+def test_curves_use_all_scores_but_matching_only_confident_objects():
     scorer = build_scorer("instance", LABELS)
     single = sample_of({1: OUTER}, label_ids=[0])
     scorer.add(result_of("instance", (OUTER, 0, 0.9), (LONE, 0, 0.2), (INNER, 1, 0.1)), single)
@@ -74,7 +74,7 @@ def test_all_scores_make_the_curve_but_only_sure_objects_match():
     assert scorer.per_class()["dog"]["AP"] is None
 
 
-def test_crowds_are_wrong_nowhere():
+def test_crowds_are_never_false_positives():
     crowd = sample_of({1: OUTER, 2: LONE}, label_ids=[0, 0], crowds=(1,))
     scorer = build_scorer("instance", LABELS)
     scorer.add(result_of("instance", (INNER, 0, 0.9), (LONE, 0, 0.8)), crowd)
@@ -82,7 +82,7 @@ def test_crowds_are_wrong_nowhere():
 
 
 @pytest.mark.parametrize("most", [1, 2, 100, 1000])
-def test_the_number_of_detections_names_the_recall(most):
+def test_the_recall_is_named_after_the_detection_limit(most):
     scorer = build_scorer("instance", LABELS, max_detections=most)
     scorer.add(result_of("instance", (OUTER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7)), NESTED)
     expected = 75 if most == 1 else 100  # one cat of two, the dog
@@ -90,7 +90,7 @@ def test_the_number_of_detections_names_the_recall(most):
     assert scorer.metrics()["AP"] is not None
 
 
-def test_where_truth_overlaps_the_smaller_object_has_the_pixel():
+def test_overlapping_ground_truth_pixels_belong_to_the_smaller_object():
     panoptic = build_scorer("panoptic", LABELS)
     found = result_of("panoptic", (OUTER & ~INNER, 0, 0.9), (INNER, 0, 0.8), (LONE, 1, 0.7))
     panoptic.add(found, NESTED)
@@ -104,7 +104,7 @@ def test_where_truth_overlaps_the_smaller_object_has_the_pixel():
     assert baseline.startswith("predicting cat, the most frequent class, everywhere gives mIoU ")
 
 
-def test_disjoint_truth_needs_no_note_on_overlaps():
+def test_disjoint_ground_truth_has_no_note_on_overlaps():
     layers = sample_of({1: OUTER}, {2: LONE}, label_ids=[0, 1])
     for task in ("panoptic", "semantic"):
         scorer = build_scorer(task, LABELS)
@@ -138,6 +138,6 @@ def test_outlines_on_request():
     assert "mBIoU" not in build_scorer("semantic", LABELS).metrics()
 
 
-def test_panoptic_does_not_pass_over_the_wish_for_outlines():
+def test_boundary_scores_are_refused_for_panoptic():
     with pytest.raises(SettingsError, match="choose one of them with --task"):
         build_scorer("panoptic", LABELS, boundaries=True)

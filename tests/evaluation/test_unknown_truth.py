@@ -135,7 +135,7 @@ def scores_of(sample, found):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_score_has_the_value_that_its_rule_gives(name):
+def test_every_score_equals_its_reference_value(name):
     sample, found, expected = CASES[name]
     scores = scores_of(sample, found)
     for metric, value in expected.items():
@@ -147,7 +147,7 @@ def test_without_images_nothing_is_defined():
 
 
 @pytest.mark.parametrize("share", [0.4, 0.6])
-def test_a_found_object_counts_nowhere_once_most_of_it_lies_on_unknown_pixels(share):
+def test_predictions_mostly_on_unknown_pixels_are_ignored(share):
     ignored = box(5, 5 + round(30 * share), 35, 55)
     sample = sample_of((LEFT, CAT), (REST | (RIGHT & ~ignored), GROUND), ignored=ignored)
     scores = scores_of(sample, (*FOUND, ON_RIGHT))

@@ -11,7 +11,7 @@ from unimask.formats import atomic
 from unimask.formats.atomic import atomic_folder, atomic_path, partial_name, remove_abandoned
 
 
-def test_a_file_appears_when_the_block_ends(tmp_path):
+def test_files_appear_when_the_context_exits(tmp_path):
     path = tmp_path / "new" / "a.txt"
     with atomic_path(path) as temporary:
         assert temporary.suffix == ".txt"

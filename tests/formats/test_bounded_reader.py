@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unimask.formats.bounded_reader import MAX_UNCHECKED_READ, BoundedReader
 
 
-def test_a_request_for_gigabytes_takes_no_memory(tmp_path):
+def test_reads_of_gigabytes_allocate_nothing(tmp_path):
     path = tmp_path / "small.bin"
     path.write_bytes(b"abc")
     tracemalloc.start()
@@ -22,7 +22,7 @@ def test_a_request_for_gigabytes_takes_no_memory(tmp_path):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(sizes=st.lists(st.none() | st.integers(-1, 3 * MAX_UNCHECKED_READ), max_size=5))
-def test_it_reads_like_any_other_file(tmp_path, sizes):
+def test_bounded_reader_equals_an_ordinary_file(tmp_path, sizes):
     path = tmp_path / "file.bin"
     path.write_bytes(bytes(range(251)) * (2 * MAX_UNCHECKED_READ // 251))
     with BoundedReader(path) as ours, path.open("rb") as theirs:
@@ -30,6 +30,6 @@ def test_it_reads_like_any_other_file(tmp_path, sizes):
             assert ours.read(size) == theirs.read(size) and ours.tell() == theirs.tell()
 
 
-def test_a_missing_file_is_an_error_of_the_system(tmp_path):
+def test_missing_files_raise_os_errors(tmp_path):
     with pytest.raises(FileNotFoundError):
         BoundedReader(tmp_path / "missing.bin")

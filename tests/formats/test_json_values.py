@@ -50,7 +50,7 @@ def test_equal_numbers_have_equal_ids(value):
 
 
 @pytest.mark.parametrize("value", ["01", "1.5", "1e3", "a", "0x1", "1" * 30, "٣", "-", "1."])
-def test_ids_of_other_text_stay_text(value):
+def test_non_numeric_ids_stay_text(value):
     assert normalize_id(f" {value} ") == value
 
 
@@ -64,14 +64,14 @@ def test_invalid_ids_are_refused(value):
 
 
 @pytest.mark.parametrize("value", [1, 1.0, True, "1", "true", " True ", "yes", "1.0"])
-def test_flags_that_are_set(value):
+def test_true_flags(value):
     assert parse_flag(value) is True
 
 
 @pytest.mark.parametrize(
     "value", [0, 0.0, False, "0", "false", "No", None, float("nan"), "", "nan", "null", "0.0"]
 )
-def test_flags_that_are_not_set(value):
+def test_false_flags(value):
     assert parse_flag(value) is False
 
 

@@ -63,7 +63,7 @@ def test_counts_round_trip(counts):
 
 
 @given(masks)
-def test_area_and_box_are_those_of_the_pixels(mask):
+def test_area_and_box_are_computed_from_the_pixels(mask):
     rle = RunLength.from_mask(mask)
     assert rle.area == mask.sum()
     rows, columns = np.nonzero(mask)

@@ -53,7 +53,7 @@ def image(width, count=1):
     return torch.randn(count, 3, 32, width, generator=torch.Generator().manual_seed(width))
 
 
-def test_a_size_is_compiled_when_it_comes_again(compiler):
+def test_a_size_is_compiled_at_its_second_occurrence(compiler):
     run = CompiledSegmenter(network())
     compiler.calls.clear()  # of what tried it
     assert compiler.options == {"dynamic": False, "mode": None}
@@ -67,7 +67,7 @@ def test_a_size_is_compiled_when_it_comes_again(compiler):
     assert compiler.calls[-1][0] == 2
 
 
-def test_tasks_are_kinds_of_their_own_where_the_network_listens(compiler):
+def test_tasks_are_compiled_separately_for_task_conditioned_networks(compiler):
     run = CompiledSegmenter(network(TINY_ONEFORMER))
     compiler.calls.clear()
     with torch.inference_mode():
@@ -77,7 +77,7 @@ def test_tasks_are_kinds_of_their_own_where_the_network_listens(compiler):
     assert len(compiler.calls) == 1
 
 
-def test_sizes_beyond_the_most_run_as_they_are_and_that_is_said_once(compiler, monkeypatch):
+def test_sizes_beyond_the_limit_run_eagerly_and_are_reported_once(compiler, monkeypatch):
     monkeypatch.setattr(compiled, "MAX_COMPILED_SHAPES", 1)
     run = CompiledSegmenter(network())
     compiler.calls.clear()
@@ -89,7 +89,7 @@ def test_sizes_beyond_the_most_run_as_they_are_and_that_is_said_once(compiler, m
     assert [shape[-1] for shape in compiler.calls] == [32]
 
 
-def test_threads_share_it_and_copies_begin_anew(compiler):
+def test_threads_share_the_cache_and_copies_start_empty(compiler):
     run = CompiledSegmenter(network())
     compiler.calls.clear()
     outputs = []
@@ -108,7 +108,7 @@ def test_threads_share_it_and_copies_begin_anew(compiler):
     assert not deepcopy(run).shape_counts
 
 
-def test_what_stops_the_compiler_is_told_in_a_line(monkeypatch, tiny_model):
+def test_compiler_errors_are_reported_in_one_line(monkeypatch, tiny_model):
     def compile(function, **options):
         raise RuntimeError("\n  no compiler was found.\nSet TORCHDYNAMO_VERBOSE=1 for more")
 
@@ -117,7 +117,7 @@ def test_what_stops_the_compiler_is_told_in_a_line(monkeypatch, tiny_model):
         unimask.load(tiny_model, device="cpu", compile=True)
 
 
-def test_a_network_that_cannot_be_compiled_is_told_in_a_line(monkeypatch):
+def test_networks_that_cannot_be_compiled_are_one_line_errors(monkeypatch):
     class Broken(Compiler):
         def __call__(self, function, **options):
             def run(*inputs):
@@ -174,7 +174,7 @@ def in_a_process(arguments, **environment):
 
 
 @pytest.mark.compile
-def test_a_machine_without_a_compiler_says_so_before_it_predicts(tiny_model, tmp_path):
+def test_a_missing_compiler_is_reported_before_prediction(tiny_model, tmp_path):
     missing = {"CXX": str(tmp_path / "missing"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
     found = in_a_process([tiny_model, "cpu"], **missing)
     assert "SettingsError: nothing can be compiled here: " in found.stderr
@@ -185,7 +185,7 @@ def test_a_machine_without_a_compiler_says_so_before_it_predicts(tiny_model, tmp
 @pytest.mark.compile
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, CUDA])])
 @pytest.mark.parametrize("name", ["mask2former", "oneformer", "maskformer"])
-def test_compiled_logits_are_the_networks(name, device, tmp_path):
+def test_compiled_logits_equal_eager_logits(name, device, tmp_path):
     """By the compiler itself: on CUDA the third and fourth runs are a CUDA graph's."""
     configs = {"oneformer": TINY_ONEFORMER, "maskformer": TINY_MASKFORMER}
     config = [configs[name]] if name in configs else []

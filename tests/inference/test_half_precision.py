@@ -46,7 +46,7 @@ def test_nuclei_counts_alike():
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("config", NETWORKS.values(), ids=NETWORKS)
-def test_small_random_models_draw_alike(config, seed, tmp_path):
+def test_half_precision_masks_agree_for_small_random_models(config, seed, tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint(config, seed=seed))
     torch.manual_seed(seed)
     pixel_values = F.interpolate(torch.randn(1, 3, 12, 16), scale_factor=8)

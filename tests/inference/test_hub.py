@@ -124,7 +124,7 @@ def test_a_model_is_fetched_once_with_its_token_and_works_offline(hub, tmp_path)
     assert hub.asked == []
 
 
-def test_arguments_go_before_the_environment(hub, tmp_path):
+def test_arguments_override_the_environment(hub, tmp_path):
     cache = tmp_path / "mine"
     told = {"token": "hf_mine", "cache_dir": str(cache), "revision": "v1"}
     assert load(hub, tmp_path, ("owner/model", told), HF_TOKEN="hf_other") == [LABELS]
@@ -141,14 +141,14 @@ def test_arguments_go_before_the_environment(hub, tmp_path):
     assert there == LABELS and "it is not in the cache" in missing
 
 
-def test_a_revision_is_asked_for_by_name(hub, tmp_path):
+def test_revisions_are_requested_by_name(hub, tmp_path):
     missing = ("owner/model", {"revision": "v9"})
     there, *gone = load(hub, tmp_path, "owner/model@v1", "owner/model@v9", missing)
     assert there == LABELS and any("/revision/v1" in path for _, path, _ in hub.asked)
     assert len(gone) == 2 and all("no revision 'v9'" in line for line in gone)
 
 
-def test_what_cannot_be_fetched_is_one_line(hub, tmp_path):
+def test_failed_downloads_are_one_line_errors(hub, tmp_path):
     (tmp_path / "file").touch()
     unwritable = ("owner/model", {"cache_dir": str(tmp_path / "file" / "x")})
     (gone, unwritten) = load(hub, tmp_path, "owner/other", unwritable)
@@ -164,7 +164,7 @@ def test_two_revisions_are_refused():
 
 
 @pytest.mark.parametrize("source", ["nuclei", "folder", "file"])
-def test_what_lies_here_has_no_revisions(tmp_path, source):
+def test_local_paths_have_no_revisions(tmp_path, source):
     if source != "nuclei":
         write_huggingface(tmp_path, tiny_checkpoint())
         (tmp_path / "model.pkl").touch()

@@ -53,7 +53,7 @@ def test_loading_does_not_start_the_compiler(tmp_path):
     assert printed.stdout.strip() == "False", printed.stderr
 
 
-def test_weights_are_held_once(tmp_path, monkeypatch):
+def test_weights_are_in_memory_once(tmp_path, monkeypatch):
     write_huggingface(tmp_path, tiny_checkpoint())
     checkpoint = read_huggingface(tmp_path)
     module = importlib.import_module("unimask.inference.load")
@@ -86,7 +86,7 @@ def test_damaged_folders_are_named(tmp_path, spoil):
     "checkpoint",
     [tiny_checkpoint(c) for c in (TINY_RESNET, TINY_SWIN, TINY_PROPOSALS, TINY_ONEFORMER)],
 )
-def test_a_loaded_network_is_the_one_that_was_saved(tmp_path, checkpoint):
+def test_save_and_load_round_trip(tmp_path, checkpoint):
     write_huggingface(tmp_path, checkpoint)
     plain = build_segmenter(checkpoint.description.config)
     plain.load_state_dict(checkpoint.state)
@@ -98,7 +98,7 @@ def test_a_loaded_network_is_the_one_that_was_saved(tmp_path, checkpoint):
     torch.testing.assert_close(output.class_logits, expected.class_logits)
 
 
-def test_a_run_gives_its_best_weights(tmp_path):
+def test_training_returns_the_best_weights(tmp_path):
     write_huggingface(tmp_path / "weights" / "last", tiny_checkpoint(seed=1))
     assert unimask.load(tmp_path).tasks
     write_huggingface(tmp_path / "weights" / "best", tiny_checkpoint(seed=2))
@@ -113,7 +113,7 @@ def test_the_home_folder_is_understood(tmp_path, monkeypatch):
     assert unimask.load("~/model").labels == ("nucleus", "background")
 
 
-def test_defaults_in_place_of_a_missing_description_are_said(tmp_path):
+def test_defaults_for_a_missing_description_are_reported(tmp_path):
     write_huggingface(tmp_path, tiny_checkpoint())
     (tmp_path / "preprocessor_config.json").unlink()
     content = json.loads((tmp_path / "config.json").read_text())
@@ -187,7 +187,7 @@ def test_the_folders_own_preprocessing_is_followed_on_request(tmp_path):
     assert size == {"height": 96, "width": 64}
 
 
-def test_edges_of_a_folder_count_in_both_ways(tmp_path):
+def test_edge_lengths_of_a_folder_apply_in_both_preprocessing_modes(tmp_path):
     edges = {"shortest_edge": 96, "longest_edge": 160}
     folder = write_squashing(tmp_path, size=edges)
     for way in ("authors", "hub"):
@@ -222,7 +222,7 @@ def test_other_ways_of_preprocessing_are_refused(tmp_path):
         unimask.load(tmp_path / "model_final.pkl", preprocessing="hub")
 
 
-def test_what_is_nothing_says_what_was_tried(tmp_path):
+def test_unrecognised_folders_list_the_tried_formats(tmp_path):
     with pytest.raises(CheckpointError, match="neither a bundled name"):
         unimask.load("mask3former")
     (tmp_path / "weights.bin").touch()
@@ -246,7 +246,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_what_the_hub_answers_is_one_line(monkeypatch, case):
+def test_hub_errors_are_one_line(monkeypatch, case):
     answer, reason = ANSWERS[case]
 
     def refuse(*_, **__):
@@ -259,7 +259,7 @@ def test_what_the_hub_answers_is_one_line(monkeypatch, case):
     assert "\n" not in str(failed.value)
 
 
-def test_the_hub_out_of_reach_is_one_line(monkeypatch, tmp_path):
+def test_an_unreachable_hub_is_a_one_line_error(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -281,7 +281,7 @@ def test_a_model_from_the_hub_is_read(monkeypatch, tmp_path):
     assert asked == [("somebody/something", files)]
 
 
-def test_an_older_model_from_the_hub_has_another_file(monkeypatch, tmp_path):
+def test_older_hub_models_have_another_weight_file(monkeypatch, tmp_path):
     checkpoint = tiny_checkpoint()
     write_huggingface(tmp_path, checkpoint)
     tensors = load_file(tmp_path / "model.safetensors")
@@ -310,13 +310,13 @@ def test_unknown_devices_and_types_are_refused(tmp_path, device, dtype):
     ("kinds", "expected"),
     [((), torch.float32), (("avx512_bf16",), torch.bfloat16), (("amx_tile",), torch.bfloat16)],
 )
-def test_the_quickest_type_of_a_cpu_is_what_it_multiplies_in(monkeypatch, kinds, expected):
+def test_the_fastest_dtype_of_a_cpu_is_used_for_products(monkeypatch, kinds, expected):
     for kind in ("avx512_bf16", "amx_tile"):
         monkeypatch.setattr(f"torch.cpu._is_{kind}_supported", lambda k=kind: k in kinds)
     assert fastest_dtype(torch.device("cpu")) == expected
 
 
-def test_a_type_that_was_chosen_is_said(tmp_path, monkeypatch):
+def test_a_chosen_precision_is_reported(tmp_path, monkeypatch):
     write_huggingface(tmp_path, tiny_checkpoint())
     module = sys.modules["unimask.inference.load"]
     monkeypatch.setattr(module, "fastest_dtype", lambda device: torch.bfloat16)

@@ -61,7 +61,7 @@ def same(first: Result, second: Result) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_a_image_gives_the_same_alone_and_in_any_list(predictor, task, batch_size):
+def test_an_image_gives_the_same_result_alone_and_in_any_list(predictor, task, batch_size):
     threshold = 0.05 if task == "instance" else None
     images = draw_images()
     together = predictor.predict(images, task, threshold=threshold, batch_size=batch_size)
@@ -86,7 +86,7 @@ def test_one_image_a_list_a_folder_a_pattern_an_iterator(predictor, tmp_path):
     assert predictor.predict([]) == []
 
 
-def test_an_iterator_is_read_as_results_are_asked_for(predictor):
+def test_iterators_are_consumed_lazily(predictor):
     read = []
 
     def frames():
@@ -167,7 +167,7 @@ def test_thresholds_change_what_is_kept(predictor):
         predictor.predict(image, "semantic", threshold=0.5)
 
 
-def test_a_task_that_the_weights_cannot_do_lists_those_they_can(tmp_path):
+def test_unsupported_tasks_are_refused_listing_the_supported(tmp_path):
 
     write_huggingface(tmp_path, described(tiny_checkpoint(), tasks=("instance",)))
     predictor = unimask.load(tmp_path)
@@ -176,7 +176,7 @@ def test_a_task_that_the_weights_cannot_do_lists_those_they_can(tmp_path):
         predictor.predict(draw_images()[0], "panoptic")
 
 
-def test_the_network_is_the_module_that_predicts(predictor):
+def test_predictor_network_is_the_predicting_module(predictor):
     output = predictor.network(torch.zeros(2, 3, 75, 109))
     queries = output.class_logits.shape[1]
     assert output.class_logits.shape == (2, queries, 3) and queries >= 12
@@ -191,7 +191,7 @@ def test_saved_models_load_again(predictor, tmp_path):
     same(predictor.predict(draw_images()[0]), again.predict(draw_images()[0]))
 
 
-def test_speed_tells_every_stage(predictor):
+def test_speed_covers_every_stage(predictor):
     speed = predictor.predict(draw_images()[0]).speed
     assert set(speed) == {"preprocess", "network", "postprocess"}
     assert all(ms > 0 for ms in speed.values())
@@ -205,7 +205,7 @@ def test_other_types_predict(tmp_path, dtype):
     assert predictor.predict(draw_images()[0]).size == (60, 90)
 
 
-def test_what_is_no_image_is_refused(predictor):
+def test_files_that_are_not_images_are_refused(predictor):
     for wrong in (3, None, 2.5):
         with pytest.raises(ImageError, match="is no image"):
             predictor.predict(wrong)
@@ -213,13 +213,13 @@ def test_what_is_no_image_is_refused(predictor):
         predictor.predict(draw_images()[0], batch_size=0)
 
 
-def test_a_predictor_says_what_it_is(predictor):
+def test_predictor_repr(predictor):
     told = repr(predictor)
     assert "nucleus, background" in told and "panoptic, instance, semantic" in told
     assert "float32 on cpu" in told
 
 
-def test_all_of_the_top_k_can_be_kept(predictor):
+def test_all_of_the_top_k_can_be_returned(predictor):
     kept = predictor.predict(draw_images()[0], "instance", threshold=0.0)
     scores = [segment.score for segment in kept.segments]
     assert scores == sorted(scores, reverse=True) and scores[-1] < 0.5

@@ -53,7 +53,7 @@ def test_a_pattern_over_a_dataset_leaves_label_maps_out_too(tmp_path):
         assert names_in(tmp_path, f"{tmp_path}/*/*.png") == ["images/a.png", "images/b.png"]
 
 
-def test_a_folder_of_maps_alone_is_what_the_user_means(tmp_path):
+def test_a_folder_of_maps_alone_is_segmented_as_images(tmp_path):
     write(tmp_path, "masks/a.png", "masks/b.png", draw=draw_blocks)
     assert names_in(tmp_path) == names_in(tmp_path, tmp_path / "masks")
     assert names_in(tmp_path) == ["masks/a.png", "masks/b.png"]

@@ -23,7 +23,7 @@ def test_results_come_in_order_whatever_takes_longest():
     ]
 
 
-def test_work_goes_on_while_nobody_asks_but_not_far_ahead():
+def test_prefetching_continues_without_requests_up_to_a_limit():
     taken, done = [], threading.Semaphore(0)
 
     def items():
@@ -40,7 +40,7 @@ def test_work_goes_on_while_nobody_asks_but_not_far_ahead():
         assert len(taken) == 5
 
 
-def test_failures_are_raised_where_results_are_asked_for():
+def test_exceptions_are_raised_when_results_are_requested():
     found = []
     for item, future in thread_map([1, 0, 2], lambda item: 1 / item, 2):
         if item:
@@ -51,7 +51,7 @@ def test_failures_are_raised_where_results_are_asked_for():
     assert found == [1, 0.5]
 
 
-def test_what_has_not_begun_is_dropped_when_the_asking_stops():
+def test_pending_items_are_dropped_when_iteration_stops():
     go, begun = threading.Event(), []
 
     def work(item):
@@ -66,7 +66,7 @@ def test_what_has_not_begun_is_dropped_when_the_asking_stops():
 
 
 @pytest.mark.parametrize("fails_at", [1, 5])
-def test_a_source_that_fails_ends_the_threads(fails_at):
+def test_failing_sources_stop_the_threads(fails_at):
     def items():
         yield from range(fails_at)
         raise KeyboardInterrupt
@@ -77,7 +77,7 @@ def test_a_source_that_fails_ends_the_threads(fails_at):
     assert WORKER_THREADS > 1
 
 
-def test_items_come_when_they_are_done():
+def test_results_are_returned_as_soon_as_they_are_done():
     """A wait without end inside `result()` would miss an interruption that came just before it."""
     started = time.perf_counter()
     with closing(thread_map(range(3), lambda item: time.sleep(0.05) or item, 1)) as items:
@@ -102,7 +102,7 @@ def in_advance(sizes, most=2):
     return found
 
 
-def test_few_large_items_are_in_advance():
+def test_large_items_limit_the_prefetch():
     """Several images of 100 megapixels multiplied the memory of one."""
     assert in_advance([1, 1, 1, 1, 1]) == [2, 2, 2, 1, 0]
     large = MAX_PENDING_PIXELS + 1
@@ -112,7 +112,7 @@ def test_few_large_items_are_in_advance():
     assert in_advance([half, half, half, half], most=9) == [half, half, half, 0]
 
 
-def test_results_are_released_once_they_were_taken():
+def test_results_are_released_after_they_are_returned():
     class Large:
         pass
 

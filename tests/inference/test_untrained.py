@@ -24,7 +24,7 @@ def image(channels):
     return np.random.default_rng(0).integers(0, 256, (40, 60, channels)).astype(np.uint8)
 
 
-def test_a_network_reads_as_many_channels_as_it_is_told(five, tmp_path):
+def test_a_network_reads_the_requested_number_of_channels(five, tmp_path):
     assert five.channels == 5 and len(five.description.preprocessing.mean) == 5
     np.save(tmp_path / "a.npy", image(5))
     results = five.predict([image(5), tmp_path / "a.npy"], "semantic")
@@ -75,12 +75,12 @@ def test_a_saved_network_keeps_its_channels(five, tmp_path):
         ({"backbone": "timm:"}, "backbone 'timm:': pass timm:NAME"),
     ],
 )
-def test_what_cannot_be_built_is_refused(options, told):
+def test_unbuildable_networks_are_refused(options, told):
     with pytest.raises(SettingsError, match=told):
         unimask.build("mask2former-nano", labels=("cell",), **options)
 
 
-def test_a_network_takes_other_parts(tmp_path):
+def test_network_parts_can_be_replaced(tmp_path):
     predictor = unimask.build(
         "mask2former-nano", labels=("cell",), backbone="convnext-tiny", pixel_decoder="fapn",
         device="cpu",
@@ -93,7 +93,7 @@ def test_a_network_takes_other_parts(tmp_path):
     assert unimask.load(tmp_path, device="cpu").description.config == config
 
 
-def test_queries_of_the_image_need_their_own_pixel_decoder():
+def test_image_queries_require_their_pixel_decoder():
     with pytest.raises(SettingsError, match="measures in pixels needs its own pixel decoder"):
         unimask.build("unimask-nano", labels=("cell",), pixel_decoder="fpn")
 
@@ -105,7 +105,7 @@ def small_swin(monkeypatch):
     )
 
 
-def test_a_configuration_brings_its_labels_and_rules(small_swin):
+def test_configurations_include_labels_and_rules(small_swin):
     predictor = unimask.build("mask2former-swin-tiny-cityscapes-instance", device="cpu")
     assert predictor.description.labels == known_labels("cityscapes_instance")
     assert predictor.tasks == ("instance",)
@@ -122,14 +122,14 @@ def test_other_labels_keep_the_rules(small_swin):
     assert predictor.network.transformer_decoder.head.class_embed.out_features == 3
 
 
-def test_an_architecture_has_no_labels_of_its_own():
+def test_bare_architectures_have_no_labels():
     with pytest.raises(SettingsError, match="mask2former-swin-tiny has no classes of its own"):
         unimask.build("mask2former-swin-tiny")
     with pytest.raises(SettingsError, match="is_thing goes with labels"):
         unimask.build("mask2former-swin-tiny-coco-instance", is_thing=(True,))
 
 
-def test_an_unknown_name_is_answered_with_near_ones():
+def test_unknown_names_are_answered_with_similar_ones():
     with pytest.raises(SettingsError, match="did you mean mask2former-swin-tiny") as refused:
         describe_untrained("mask2former-swin-tinny", LabelSet(("a",), (True,)))
     assert "unimask models" in str(refused.value)
@@ -137,7 +137,7 @@ def test_an_unknown_name_is_answered_with_near_ones():
         describe_untrained("x")
 
 
-def test_a_configuration_of_other_channels_has_means_for_them(small_swin):
+def test_configurations_of_other_channels_have_matching_means(small_swin):
     predictor = unimask.build("mask2former-swin-tiny-cityscapes-semantic", channels=4, device="cpu")
     preprocessing = predictor.description.preprocessing
     assert predictor.channels == len(preprocessing.mean) == 4

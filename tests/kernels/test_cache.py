@@ -61,7 +61,7 @@ def test_changed_weights_invalidate_the_cache(change):
 
 
 @torch.no_grad()
-def test_a_copy_has_its_own_cache():
+def test_copied_modules_have_their_own_cache():
     layer, x = nn.Linear(4, 3), torch.randn(2, 4)
     cached_product(layer, x)
     other = copy.deepcopy(layer)
@@ -77,7 +77,7 @@ def test_with_gradients_nothing_is_cached():
     assert cached_product(layer, x)[1] == cached_product(layer, x)[1] == 1
 
 
-def test_weights_of_inference_mode_are_not_cached():
+def test_inference_mode_weights_are_not_cached():
     with torch.inference_mode():
         layer, x = nn.Linear(4, 3), torch.randn(2, 4)
         assert cached_product(layer, x)[1] == cached_product(layer, x)[1] == 1

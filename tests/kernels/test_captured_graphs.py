@@ -47,7 +47,7 @@ def operators(graph):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_operators_keep_the_rules_of_operators(dtype):
+def test_operators_pass_opcheck(dtype):
     value, centres, offsets, logits = Deformable().example(dtype)
     sizes = [side for shape in SHAPES for side in shape]
     tests = (value, sizes, centres, offsets, logits)
@@ -61,7 +61,7 @@ def test_operators_keep_the_rules_of_operators(dtype):
 
 
 @pytest.mark.compile
-def test_a_compiler_sees_one_operator_and_its_gradients(module):
+def test_compilers_trace_one_operator_with_gradients(module):
     graphs = []
 
     def keep(graph, inputs):
@@ -84,7 +84,7 @@ def test_a_compiler_sees_one_operator_and_its_gradients(module):
         torch.testing.assert_close(actual, expected)
 
 
-def test_exports_hold_one_operator_or_plain_ones():
+def test_exports_contain_one_operator_or_standard_ones():
     module = Deformable()
     inputs = module.example()
     program = torch.export.export(module, tuple(inputs))
@@ -96,7 +96,7 @@ def test_exports_hold_one_operator_or_plain_ones():
     torch.testing.assert_close(program.module()(*inputs), module(*inputs))
 
 
-def test_exporters_of_plain_operators_get_plain_operators(module, monkeypatch):
+def test_exporters_of_standard_operators_get_standard_operators(module, monkeypatch):
     monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
     inputs = module.example()
     program = torch.export.export(module, tuple(inputs))

@@ -111,7 +111,7 @@ def gradients(out, inputs):
     return torch.autograd.grad(out, [tensor for tensor in inputs if tensor.requires_grad])
 
 
-def test_the_definition_is_bilinear_sampling():
+def test_the_reference_is_bilinear_sampling():
     inputs = example(torch.float64)
     torch.testing.assert_close(define(inputs), by_hand(*inputs))
 
@@ -133,7 +133,7 @@ SIZES = [
 
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_values_and_gradients_are_those_of_the_definition(device, sizes, dtype):
+def test_values_and_gradients_equal_the_definition(device, sizes, dtype):
     inputs = example(dtype, **sizes)
     close = {} if dtype == torch.float64 else {"atol": 1e-5, "rtol": 1e-4}
     results = all_of(define, inputs), all_of(attend, inputs, device)
@@ -148,7 +148,7 @@ def test_gradients_pass_gradcheck(device):
     )
 
 
-def test_many_blocks_give_what_one_does(monkeypatch):
+def test_many_blocks_equal_one_block(monkeypatch):
     inputs = example()
     whole = all_of(attend, inputs)
     monkeypatch.setattr(gather, "BLOCK", 1)
@@ -277,7 +277,7 @@ def test_deterministic_mode_fixes_the_order_of_sums(card):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_cpu_gives_equal_bits_to_all_threads_and_in_every_run(monkeypatch, threads):
+def test_cpu_results_are_bitwise_equal_across_threads_and_runs(monkeypatch, threads):
     monkeypatch.setattr(gather, "BLOCK", 40)  # some runs of queries
     monkeypatch.setattr(gather, "BACKWARD_BLOCK", 40)  # some runs of heads
     inputs = example(heads=4, queries=30)
@@ -295,7 +295,7 @@ def send(connection):
     connection.send([part.detach().numpy() for part in all_of(attend, example())])
 
 
-def test_a_forked_process_gives_equal_bits():
+def test_forked_processes_compute_bitwise_equal_results():
     expected = all_of(attend, example())
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(target=send, args=(theirs,))
@@ -306,7 +306,7 @@ def test_a_forked_process_gives_equal_bits():
     assert process.exitcode == 0 and same(actual, expected)
 
 
-def test_a_path_that_does_not_run_is_refused(monkeypatch):
+def test_unavailable_code_paths_are_refused(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with (
         pytest.raises(SettingsError, match="choose one of gather, reference, triton"),
@@ -333,7 +333,7 @@ def test_a_path_that_does_not_run_is_refused(monkeypatch):
         deformable_attention(elsewhere[0], SHAPES, *elsewhere[1:])
 
 
-def test_a_path_is_used_within_its_block_alone():
+def test_paths_are_valid_only_inside_the_context():
     inputs = example()
     usual, defined = attend(inputs), define(inputs)
     assert not torch.equal(usual, defined)

@@ -39,7 +39,7 @@ def example(*, normed, dtype=torch.float32, rows=(2, 3, 5)):
 @pytest.mark.parametrize("residual", [True, False], ids=["residual", "alone"])
 @pytest.mark.parametrize("block", [40, 280, 40_000])
 @pytest.mark.parametrize("narrow", [0, 192], ids=["kept", "made again"])
-def test_values_and_gradients_are_those_of_pytorch(
+def test_values_and_gradients_equal_pytorch(
     monkeypatch, activation, normed, residual, block, narrow
 ):
     monkeypatch.setattr(kernel, "BLOCK_BYTES", block)
@@ -63,7 +63,7 @@ def test_narrow_hidden_rows_are_recomputed(monkeypatch, narrow, kept):
 
 
 @pytest.mark.parametrize("activation", MEANING)
-def test_gradients_are_those_of_the_values(activation):
+def test_gradients_equal_those_of_the_values(activation):
     inputs = example(normed=True, dtype=torch.float64, rows=(4,))
     assert torch.autograd.gradcheck(lambda *t: ours(t[0], activation, True, *t[1:]), inputs)
 
@@ -91,7 +91,7 @@ def layers(dropout=0.0):
 
 @pytest.mark.parametrize("grad", [True, False], ids=["grad", "no grad"])
 @pytest.mark.parametrize("normed", [True, False], ids=["normed", "bare"])
-def test_layers_give_the_same_with_and_without_gradients(grad, normed):
+def test_layers_are_equal_with_and_without_gradients(grad, normed):
     norm, expand, project, _ = layers()
     x = torch.randn(2, 3, 5, 6)
     with torch.set_grad_enabled(grad):
@@ -102,7 +102,7 @@ def test_layers_give_the_same_with_and_without_gradients(grad, normed):
 
 @pytest.mark.parametrize("grad", [True, False], ids=["grad", "no grad"])
 @pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_after_a_norm_rows_are_added_and_dropout_is_applied(grad, rate):
+def test_norm_residual_and_dropout(grad, rate):
     norm, expand, project, dropout = layers(rate)
     x = torch.randn(2, 5, 6)
     torch.manual_seed(1)

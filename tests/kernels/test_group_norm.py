@@ -26,7 +26,7 @@ def test_large_means_lose_no_precision(layout, size, mean):
         torch.testing.assert_close(result.double(), exact, atol=2e-6 * max(1, mean), rtol=1e-6)
 
 
-def test_half_precision_is_normalised_in_full():
+def test_half_precision_is_normalised_in_float32():
     layer = GroupNorm(4, 8).bfloat16()
     x = torch.randn(1, 8, 6, 7).add(5).bfloat16()
     exact = nn.functional.group_norm(x.double(), 4)
@@ -36,7 +36,7 @@ def test_half_precision_is_normalised_in_full():
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize("size", [(2, 6, 1, 1), (1, 6, 3, 5), (3, 6, 9, 7)], ids=str)
-def test_gradients_are_those_of_pytorch(layout, size):
+def test_gradients_equal_those_of_pytorch(layout, size):
     torch.manual_seed(0)
     x = torch.randn(*size).add(2).contiguous(memory_format=layout)
     layer, exact = GroupNorm(2, 6), nn.GroupNorm(2, 6).double()
@@ -56,7 +56,7 @@ def test_gradients_are_those_of_pytorch(layout, size):
 
 @pytest.mark.parametrize("rectified", [False, True])
 @pytest.mark.parametrize("learned", [False, True])
-def test_following_operations_run_block_by_block(monkeypatch, rectified, learned):
+def test_fused_operations_run_block_by_block(monkeypatch, rectified, learned):
     monkeypatch.setattr(kernel, "BLOCK", 21)  # three lines at a time
     x, more = torch.randn(2, 6, 10, 7), torch.randn(2, 6, 10, 7, requires_grad=learned)
     layer = GroupNorm(2, 6, rectified=rectified).requires_grad_(learned)
@@ -81,7 +81,7 @@ def test_the_addend_gets_gradients_from_a_frozen_layer(monkeypatch):
     assert torch.equal(gradient, torch.ones_like(more))
 
 
-def test_the_input_survives_where_gradients_are_wanted():
+def test_inputs_are_not_overwritten_if_gradients_are_required():
     x = torch.randn(1, 4, 3, 3)
     copy = x.clone()
     GroupNorm(2, 4)(x).sum().backward()

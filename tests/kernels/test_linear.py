@@ -23,7 +23,7 @@ def example(dtype, rows=(3, 37), inputs=24, outputs=40):
 @pytest.mark.parametrize("biased", [True, False], ids=["biased", "unbiased"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("rows", [(), (1,), (3, 37), (5000,)])
-def test_without_gradients_the_numbers_are_those_of_pytorch(activation, biased, dtype, rows):
+def test_without_gradients_values_equal_pytorch(activation, biased, dtype, rows):
     x, weight, bias = example(dtype, rows)
     bias = bias if biased else None
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_only_what_needs_no_gradients_is_prepacked():
 @pytest.mark.parametrize("biased", [True, False], ids=["biased", "unbiased"])
 @pytest.mark.parametrize("rows", [(2, 5), (2, 700)], ids=["few", "many"])
 @pytest.mark.parametrize("sizes", [(24, 40), (40, 24)], ids=str)
-def test_gradients_are_those_of_pytorch(biased, rows, sizes):
+def test_gradients_equal_those_of_pytorch(biased, rows, sizes):
     inputs = [tensor.requires_grad_() for tensor in example(torch.float32, rows, *sizes)]
     inputs = inputs if biased else inputs[:2]
     actual, expected = product(*[*inputs[1:], None][:2])(inputs[0]), F.linear(*inputs)
@@ -86,7 +86,7 @@ def test_gradients_of_a_sum_do_not_save_it():
     assert torch.autograd.gradcheck(summed, inputs)
 
 
-def test_under_autocast_products_are_half_and_gradients_full():
+def test_autocast_products_are_half_and_gradients_float32():
     x, weight, bias = (t.requires_grad_() for t in example(torch.float32))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         actual = product(weight, bias)(x)
@@ -97,7 +97,7 @@ def test_under_autocast_products_are_half_and_gradients_full():
         torch.testing.assert_close(one, other, atol=0.1, rtol=0.02)
 
 
-def test_compilers_and_transforms_see_plain_products():
+def test_compilers_and_transforms_trace_standard_operators():
     x, weight, bias = example(torch.float32)
     slope = torch.func.grad(lambda weight: product(weight, bias)(x).sum())(weight)
     torch.testing.assert_close(slope, x.sum((0, 1)).expand(40, -1))

@@ -21,7 +21,7 @@ def plain(embed, own, features, count):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
 @pytest.mark.parametrize("images", [1, 2])
-def test_quick_products_are_the_plain_ones(dtype, layout, images):
+def test_fast_products_equal_the_reference(dtype, layout, images):
     inputs = [tensor[:images] for tensor in example(dtype)]
     inputs[2] = inputs[2].contiguous(memory_format=layout)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def test_quick_products_are_the_plain_ones(dtype, layout, images):
     assert (actual - exact).abs().max() <= 2 * torch.finfo(dtype).eps * exact.abs().max()
 
 
-def test_gradients_are_those_of_the_values():
+def test_gradients_equal_those_of_the_values():
     assert torch.autograd.gradcheck(lambda *t: layer_mask_logits(*t, 2), example())
 
 
@@ -51,7 +51,7 @@ def test_unsupervised_masks_have_no_gradient(judged, at_once, monkeypatch):
         torch.testing.assert_close(one, other)
 
 
-def test_layers_share_a_product_as_long_as_their_copies_are_small():
+def test_small_layers_share_a_product():
     few, many = torch.arange(600) < 20, torch.arange(600) < 500
     assert layer_groups([few] * 10, 256**2) == [list(range(10))]
     assert layer_groups([many] * 3 + [few, few], 256**2) == [[0], [1], [2], [3, 4]]
@@ -66,7 +66,7 @@ def test_non_finite_gradients_are_reported():
     assert to_embed.isnan().all()
 
 
-def test_under_autocast_masks_are_half_and_gradients_full():
+def test_autocast_masks_are_half_and_gradients_float32():
     inputs = example(torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         (masks,) = layer_mask_logits(*inputs, 6)

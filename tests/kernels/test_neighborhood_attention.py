@@ -89,7 +89,7 @@ def test_each_pixel_attends_to_its_nearest_neighbours(path, size, kernel, dilati
     more=st.tuples(st.integers(0, 21), st.integers(0, 21)),
     images=st.integers(1, 2),
 )
-def test_the_fast_path_is_the_definition(kernel, dilation, more, images):
+def test_the_fast_path_equals_the_reference(kernel, dilation, more, images):
     size = (kernel * dilation + more[0], kernel * dilation + more[1])
     inputs = example(size, kernel, images=images)
     expected = neighborhood_attention_reference(*inputs, dilation=dilation)
@@ -100,7 +100,7 @@ def test_the_fast_path_is_the_definition(kernel, dilation, more, images):
 @pytest.mark.parametrize(
     ("size", "kernel", "dilation"), [((19, 26), 5, 1), ((24, 33), 3, 5), ((23, 22), 7, 3)], ids=str
 )
-def test_gradients_are_those_of_the_definition(size, kernel, dilation):
+def test_gradients_equal_those_of_the_definition(size, kernel, dilation):
     inputs = [part.requires_grad_() for part in example(size, kernel, images=2)]
     slopes = [
         torch.autograd.grad(path(*inputs, dilation=dilation).cos().sum(), inputs) for path in PATHS
@@ -111,7 +111,7 @@ def test_gradients_are_those_of_the_definition(size, kernel, dilation):
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_gradients_are_the_slopes(path):
+def test_gradients_equal_finite_differences(path):
     inputs = [part.requires_grad_() for part in example((7, 9), 3, heads=1, channels=2)]
     assert torch.autograd.gradcheck(lambda *parts: path(*parts, dilation=2), inputs)
 
@@ -159,11 +159,11 @@ def test_no_tensor_holds_the_neighbours_of_every_pixel(monkeypatch):
     assert largest.elements == 49 * inputs[0].numel()
 
 
-def test_the_fast_path_is_the_one_that_is_used():
+def test_the_fast_path_is_used():
     assert room.neighborhood_attention is neighborhood_attention_tiles
 
 
-def test_inputs_need_not_be_contiguous_and_stay_as_they_were():
+def test_inputs_need_not_be_contiguous_and_are_not_modified():
     inputs = example((12, 18), 5)
     expected = neighborhood_attention_reference(*inputs, dilation=2)
     strided = [part.transpose(0, -1).contiguous().transpose(0, -1) for part in inputs]

@@ -4,7 +4,7 @@ from unimask.kernels import rows
 from unimask.kernels.rows import rowwise
 
 
-def test_blocks_give_what_one_call_does(monkeypatch):
+def test_blocks_equal_a_single_call(monkeypatch):
     torch.manual_seed(0)
     a, b, codes = torch.randn(2, 11, 3), torch.randn(2, 11, 3), torch.randn(11, 3)
     calls = []

@@ -10,7 +10,7 @@ from unimask.kernels.upsampling import upsampled_rows
 
 
 @given(st.integers(1, 9), st.integers(1, 7), st.data())
-def test_lines_are_those_of_the_whole_map(height, width, data):
+def test_rows_equal_those_of_the_whole_map(height, width, data):
     x = torch.randn(
         2, 3, height, width, generator=torch.Generator().manual_seed(height * 10 + width)
     )
@@ -24,7 +24,7 @@ def test_lines_are_those_of_the_whole_map(height, width, data):
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
-def test_gradients_are_those_of_the_whole_map(layout):
+def test_gradients_equal_those_of_the_whole_map(layout):
     x = torch.randn(2, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=layout)
     x.requires_grad_()
     lines = upsampled_rows(x, (8, 10))

@@ -24,7 +24,7 @@ def block(*, shift: int, dtype=torch.float32) -> SwinBlock:
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (2, 5), (1, 1)], ids=str)
 @pytest.mark.parametrize("shift", [0, 2])
 @pytest.mark.parametrize("lines", [1, 2048], ids=["bands", "whole"])
-def test_values_and_gradients_are_those_of_the_plain_path(monkeypatch, size, shift, lines):
+def test_values_and_gradients_equal_the_reference_path(monkeypatch, size, shift, lines):
     made = block(shift=shift)
     x = torch.randn(2, *size, 8, requires_grad=True)
     weights = torch.randn(x.shape)
@@ -44,7 +44,7 @@ def test_values_and_gradients_are_those_of_the_plain_path(monkeypatch, size, shi
 
 
 @pytest.mark.parametrize("shift", [0, 1])
-def test_gradients_are_those_of_the_values(monkeypatch, shift):
+def test_gradients_equal_those_of_the_values(monkeypatch, shift):
     monkeypatch.setattr(rows, "BLOCK", 1)
     made = SwinBlock(4, num_heads=2, window=2, shift=shift, mlp_ratio=1.0, drop_path=0.0).double()
     x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)

@@ -20,7 +20,7 @@ def example(b, c, d, h, w):
 
 
 @given(h=SIDES, w=SIDES, b=st.integers(1, 2), tiles=st.integers(1, 8))
-def test_any_size_gives_the_plain_convolution(h, w, b, tiles):
+def test_any_size_equals_the_reference_convolution(h, w, b, tiles):
     x, weight = example(b, 3, 5, h, w)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "TILES", tiles)
@@ -29,7 +29,7 @@ def test_any_size_gives_the_plain_convolution(h, w, b, tiles):
     assert actual.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_in_float32_the_error_stays_around_a_millionth_of_the_spread():
+def test_float32_error_is_about_a_millionth_of_the_standard_deviation():
     x, weight = example(1, 256, 256, 24, 36)
     exact = F.conv2d(x, weight, padding=1)
     actual = winograd(x.float(), transformed_filters(weight.float()))
@@ -37,7 +37,7 @@ def test_in_float32_the_error_stays_around_a_millionth_of_the_spread():
 
 
 @pytest.mark.parametrize(("maps", "filters"), [(True, True), (True, False), (False, True)])
-def test_gradients_are_those_of_the_plain_convolution(maps, filters):
+def test_gradients_equal_those_of_the_reference_convolution(maps, filters):
     x, weight = example(2, 3, 5, 7, 9)
     x.requires_grad_(maps), weight.requires_grad_(filters)
     torch.autograd.gradcheck(winograd_autograd, (x, weight))
@@ -49,7 +49,7 @@ def test_gradients_are_those_of_the_plain_convolution(maps, filters):
 
 
 @given(h=SIDES, w=SIDES, tiles=st.integers(1, 8))
-def test_any_size_gives_the_plain_gradients(h, w, tiles):
+def test_any_size_has_the_reference_gradients(h, w, tiles):
     x, weight = (tensor.requires_grad_() for tensor in example(2, 3, 4, h, w))
     towards = torch.linspace(-1, 1, 2 * 4 * h * w, dtype=torch.float64).view(2, 4, h, w)
     with pytest.MonkeyPatch.context() as patch:
@@ -59,7 +59,7 @@ def test_any_size_gives_the_plain_gradients(h, w, tiles):
     torch.testing.assert_close(actual, expected)
 
 
-def test_gradients_in_float32_err_by_some_millionths_of_their_spread():
+def test_float32_gradient_error_is_some_millionths_of_the_standard_deviation():
     x, weight = (tensor.requires_grad_() for tensor in example(1, 256, 256, 24, 36))
     towards = torch.randn(1, 256, 24, 36, generator=torch.Generator().manual_seed(1)).double()
     exact = torch.autograd.grad(F.conv2d(x, weight, padding=1), (x, weight), towards)

@@ -25,7 +25,7 @@ THINGS = {
 
 
 @pytest.mark.parametrize("name", NUM_CLASSES)
-def test_a_set_is_whole(name):
+def test_label_sets_are_complete(name):
     labels = known_labels(name)
     assert len(labels) == NUM_CLASSES[name] and len(labels.colours) in (0, NUM_CLASSES[name])
     assert len(set(labels.names)) == len(labels)
@@ -34,11 +34,11 @@ def test_a_set_is_whole(name):
     assert all(text == text.strip() for text in labels.names)
 
 
-def test_sizes_tell_sets_apart():
+def test_label_sets_are_distinguished_by_size():
     assert len(set(NUM_CLASSES.values())) == len(NUM_CLASSES)
 
 
-def test_orders_and_colours_are_the_published_ones():
+def test_class_order_and_colours_equal_the_published():
     coco = known_labels("coco_panoptic")
     assert coco.things == tuple(range(80))
     assert (coco.names[0], coco.names[79], coco.names[80]) == ("person", "toothbrush", "banner")

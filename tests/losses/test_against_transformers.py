@@ -153,7 +153,7 @@ def assert_same(ours, theirs, inputs, scales=((), ())):
 
 
 @OBJECTS
-def test_losses_and_gradients_are_those_of_transformers(objects, monkeypatch):
+def test_losses_and_gradients_equal_transformers(objects, monkeypatch):
     example, loss = Example(objects), their_mask2former()
     with example.points_in(loss, monkeypatch):
         theirs = loss(**example.theirs())
@@ -165,7 +165,7 @@ def test_losses_and_gradients_are_those_of_transformers(objects, monkeypatch):
 
 
 @OBJECTS
-def test_oneformers_losses_are_those_of_transformers_with_the_contrast(objects, monkeypatch):
+def test_oneformer_losses_with_contrast_equal_transformers(objects, monkeypatch):
     example, loss = Example(objects), their_oneformer()
     contrast = {"contrastive_queries_logits": example.queries, "text_queries": example.texts}
     with example.points_in(loss, monkeypatch):
@@ -190,7 +190,7 @@ FAMILIES = {
 
 @OBJECTS
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pairs_are_those_of_transformers(family, objects, monkeypatch):
+def test_matched_pairs_equal_transformers(family, objects, monkeypatch):
     make, criterion = FAMILIES[family]
     example, loss = Example(objects), make()
     told = example.theirs()

@@ -35,7 +35,7 @@ def test_it_is_the_symmetric_cross_entropy():
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("objects", [(2, 0, 3), (5, 5), (1,)], ids=str)
-def test_oneformers_loss_is_that_of_the_rules(seed, objects):
+def test_oneformer_loss_equals_the_reference(seed, objects):
     """Class, mask and dice loss of every layer, and half the contrast, once."""
     output, targets, layers = example(seed, objects)
     generator = torch.Generator().manual_seed(seed)
@@ -61,7 +61,7 @@ def learn(rank: int, world: int, folder: str) -> None:
         torch.save((loss.detach(), queries.grad, texts.grad), f"{folder}/{rank}.pt")
 
 
-def test_two_processes_have_the_gradients_of_one(tmp_path):
+def test_gradients_of_two_processes_equal_those_of_one(tmp_path):
     processes.spawn(learn, (2, str(tmp_path)), nprocs=2)
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     queries, texts = (tensor.requires_grad_() for tensor in draw(4))

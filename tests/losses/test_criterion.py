@@ -132,7 +132,7 @@ def example(seed, objects=(2, 0, 3), layers=3, dtype=torch.float32):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (5, 5)], ids=str)
-def test_losses_are_those_of_the_rules(seed, objects):
+def test_losses_equal_the_reference(seed, objects):
     output, targets, layers = example(seed, objects)
     points = torch.rand(30, 2, generator=torch.Generator().manual_seed(seed))
     losses = Criterion(CLASSES, CONFIG)(output, targets, sampler=FixedPoints(points))
@@ -141,7 +141,7 @@ def test_losses_are_those_of_the_rules(seed, objects):
     np.testing.assert_allclose([float(value) for value in losses], expected, rtol=1e-5)
 
 
-def test_costs_are_those_of_the_rules():
+def test_costs_equal_the_reference():
     output, targets, _ = example(0, (4,))
     points = torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
     criterion = Criterion(CLASSES, CONFIG)
@@ -184,7 +184,7 @@ def test_masks_are_counted_over_all_processes(others, apart, expected, monkeypat
     assert criterion.masks_per_process(2 if others else 0) == expected
 
 
-def test_a_batch_costs_what_its_images_cost():
+def test_batch_loss_is_the_mean_over_images():
     output, targets, _ = example(0, (3, 3))
     points = torch.rand(30, 2)
     criterion, sampler = Criterion(CLASSES, CONFIG), FixedPoints(points)
@@ -274,7 +274,7 @@ def test_the_authors_count_ignored_pixels_as_background():
     assert not torch.equal(plain.total, spoiled.total)
 
 
-def test_a_image_that_is_ignored_altogether_still_trains():
+def test_an_entirely_ignored_image_can_be_trained_on():
     output, targets, _ = example(0)
     losses = judged(output, with_ignored(targets, (0, 24, 0, 32)), CONFIG)
     assert losses.total.isfinite() and losses.mask_loss == 0

@@ -70,7 +70,7 @@ def golden(layers, targets):
 
 @pytest.mark.parametrize("at_once", [1, 2**20])
 @pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (5, 5)], ids=str)
-def test_losses_are_those_of_the_rules(objects, at_once, monkeypatch):
+def test_losses_equal_the_reference(objects, at_once, monkeypatch):
     monkeypatch.setattr("unimask.losses.points.MAX_FLOAT_PIXELS", {"cpu": at_once})
     output, targets, layers = example(0, objects)
     losses = DenseCriterion(CLASSES, CONFIG)(output, targets)
@@ -88,7 +88,7 @@ def test_ground_truth_of_any_size_is_compared():
 
 
 @pytest.mark.parametrize("objects", [(5, 3), (5, 5), (1,)], ids=str)
-def test_losses_and_gradients_are_those_of_transformers(objects):
+def test_losses_and_gradients_equal_transformers(objects):
     transformers = pytest.importorskip("transformers")
     module = transformers.models.maskformer.modeling_maskformer
     matcher = module.MaskFormerHungarianMatcher(cost_class=1.0, cost_dice=1.0, cost_mask=20.0)

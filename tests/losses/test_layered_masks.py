@@ -85,7 +85,7 @@ class Points(PointSampler):
 @pytest.mark.parametrize("at_once", [1, 2 * 3 * 48, 2**25])
 @pytest.mark.parametrize("ignored", [False, True])
 @pytest.mark.parametrize("objects", [(2, 0, 3), (1,), (0, 0), (7, 2)], ids=str)
-def test_losses_and_gradients_are_those_of_drawn_masks(objects, ignored, at_once, monkeypatch):
+def test_losses_and_gradients_equal_those_of_computed_masks(objects, ignored, at_once, monkeypatch):
     monkeypatch.setattr(module, "MAX_MASK_PIXELS", at_once)
     factors, classes, targets = example(objects, ignored=ignored)
     criterion, inputs = Criterion(CLASSES, CONFIG), [*factors, *classes]
@@ -99,7 +99,7 @@ def test_losses_and_gradients_are_those_of_drawn_masks(objects, ignored, at_once
 
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
-def test_features_are_read_as_masks_would_be(layout):
+def test_sampled_features_equal_sampled_masks(layout):
     """Inside, across the border, and far outside."""
     features = torch.randn(1, DIM, 6, 9).contiguous(memory_format=layout)[0]
     points = 1.6 * torch.rand(500, 2) - 0.3
@@ -111,14 +111,14 @@ def test_features_are_read_as_masks_would_be(layout):
     assert (ones == 0).any() and ((ones > 0) & (ones < 1)).any()
 
 
-def test_layers_are_drawn_together_as_long_as_they_are_small():
+def test_small_layers_are_computed_together():
     assert layer_runs(10, 20 * 256**2) == [slice(0, 10)]
     assert layer_runs(3, 500 * 256**2) == [slice(0, 1), slice(1, 2), slice(2, 3)]
     assert layer_runs(4, 2**24) == [slice(0, 2), slice(2, 4)]
     assert layer_runs(2, 0) == [slice(0, 2)]
 
 
-def test_no_mask_is_kept_for_the_gradient():
+def test_no_mask_is_saved_for_backward():
     factors, classes, targets = example((2, 3))
     kept = []
     output = FactoredOutput(tuple(classes), MaskFactors(*factors))
@@ -151,7 +151,7 @@ def test_numbers_that_are_not_finite_are_reported_not_raised(value):
     assert not Criterion(CLASSES, CONFIG)(output, targets).total.isfinite()
 
 
-def test_half_precision_features_give_gradients_in_it():
+def test_half_precision_features_have_half_precision_gradients():
     factors, classes, targets = example((2, 3))
     half = [factor.detach().bfloat16().requires_grad_() for factor in factors]
     exact = [factor.detach().float().requires_grad_() for factor in half]

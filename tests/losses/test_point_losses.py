@@ -17,7 +17,7 @@ def example(masks, dtype=torch.float64):
 
 @pytest.mark.parametrize("masks", [0, 1, 5])
 @pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (5.0, -2.0)])
-def test_numbers_and_gradients_are_the_plain_ones(masks, weights):
+def test_values_and_gradients_equal_the_reference(masks, weights):
     logits, ground_truth, known = example(masks)
     mask, dice = binary_loss(logits, ground_truth, known), dice_loss(logits, ground_truth, known)
     expected = weights[0] * mask + weights[1] * dice
@@ -28,19 +28,19 @@ def test_numbers_and_gradients_are_the_plain_ones(masks, weights):
     torch.testing.assert_close(*pairs)
 
 
-def test_gradients_are_those_of_differences():
+def test_gradients_equal_finite_differences():
     logits, ground_truth, known = example(2)
     weighted = lambda x: point_losses(x, ground_truth, known, (5.0, 2.0)).weighted  # noqa: E731
     assert torch.autograd.gradcheck(weighted, logits)
 
 
-def test_it_keeps_the_gradient_alone():
+def test_only_the_gradient_is_saved_for_backward():
     logits, ground_truth, known = example(4)
     actual = point_losses(logits, ground_truth, known, (5.0, 5.0))
     assert [kept.shape for kept in actual.weighted.grad_fn.saved_tensors] == [logits.shape]
 
 
-def test_without_gradients_nothing_is_kept():
+def test_without_gradients_nothing_is_saved_for_backward():
     logits, ground_truth, known = example(3)
     with torch.no_grad():
         actual = point_losses(logits, ground_truth, known, (5.0, 5.0))

@@ -60,7 +60,7 @@ def together(halves, key):
 
 @pytest.mark.parametrize("objects", OBJECTS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_processes_give_the_gradients_of_one(halves, kind, objects):
+def test_gradients_of_two_processes_equal_those_of_one(halves, kind, objects):
     total, grads = together(halves, (kind, objects))
     whole, expected = judge(kind, objects, slice(None))
     torch.testing.assert_close(total, whole)

@@ -8,12 +8,12 @@ PER_CLASS = {
 }
 
 
-def test_a_class_with_any_score_keeps_its_row():
+def test_classes_with_any_score_have_a_table_row():
     scored, absent = split_absent(PER_CLASS)
     assert list(scored) == ["cat", "dog"] and absent == ["zebra", "kite"]
 
 
-def test_the_others_are_named_in_one_line():
+def test_absent_classes_are_named_in_one_line():
     words = describe_absent(["zebra", "kite"], 4)
     assert words == "2 of 4 classes have no score here: zebra, kite"
     assert describe_absent([], 4) == ""

@@ -96,7 +96,7 @@ def mask_of(coco: dict) -> RunLength:
 
 
 @pytest.mark.parametrize("kind", ["segm", "bbox"])
-def test_published_tables_are_met_to_their_last_digit(published, kind):
+def test_published_scores_are_reproduced_to_the_last_digit(published, kind):
     truth, found, tables = published
     label_of = {category: place for place, category in enumerate(sorted(truth.cats))}
     labels = LabelSet(tuple(truth.cats[c]["name"] for c in label_of), (True,) * len(label_of))

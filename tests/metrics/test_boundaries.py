@@ -23,7 +23,7 @@ def plain_boundary(mask: np.ndarray, width: int) -> np.ndarray:
 
 @settings(max_examples=40)
 @given(st.integers(0, 100_000), st.integers(1, 4))
-def test_the_rule(seed, width):
+def test_equals_the_reference_implementation(seed, width):
     random = np.random.default_rng(seed)
     mask = blob(random, (17, 23)) | blob(random, (17, 23))
     np.testing.assert_array_equal(boundary(mask, width), plain_boundary(mask, width))
@@ -86,7 +86,7 @@ def test_boundaries_of_classes(seed):
     assert [row["BIoU"] for row in scores.per_class().values()] == pytest.approx(expected)
 
 
-def test_what_borders_on_unknown_pixels_is_no_boundary():
+def test_borders_with_unknown_pixels_are_no_boundary():
     scores = BoundaryIoU(LabelSet(("a", "b"), (False,) * 2))
     assert scores.compute() == {"mBIoU": None}
     truth = np.zeros((40, 40), int)

@@ -61,7 +61,7 @@ def test_absent_classes_do_not_count():
     assert found["AP"] == 100 and found["classes"]["person"] == UNDEFINED
 
 
-def test_objects_that_nobody_found_score_zero():
+def test_missed_objects_score_zero():
     """Where nothing is right or wrong, which the authors' script does not survive."""
     void = mask(10, 10, 10, 10)
     assert scores_of([], [(CAR, 0, 1.0)])["AP"] == 0
@@ -70,7 +70,7 @@ def test_objects_that_nobody_found_score_zero():
     assert scores_of([(CAR, 0, 0.9)], [(CAR, 0, 1.0)], everything)["AP"] == 100
 
 
-def test_the_second_of_one_object_is_wrong():
+def test_duplicate_detections_are_false_positives():
     """Points (recall, precision) are (0, 1), (1, 1) and (1, 1/2), or just (1, 1/2) if equal."""
     twice = [(CAR, 0, 0.9), (CAR, 0, 0.8)]
     assert scores_of(twice, [(CAR, 0, 1.0)])["AP"] == 100
@@ -85,7 +85,7 @@ def test_an_overlap_must_be_exceeded():
     assert scores_of([(mask(5, 13), 0, 0.9)], [(half, 0, 1.0)])["AP50"] == 100
 
 
-def test_what_lies_on_groups_of_its_class_is_excused():
+def test_detections_on_groups_of_their_class_are_ignored():
     group, stray = mask(10, 12, 10, 0), mask(10, 5, 10, 0)
     for label, expected in ((0, 100), (1, 25)):
         truth = [(CAR, 0, 1.0), (group, label, None)]
@@ -104,7 +104,7 @@ def random_objects(random: np.random.Generator, count: int) -> list:
 
 
 @given(st.integers(0, 10_000), st.integers(0, 8), st.integers(0, 5))
-def test_no_order_matters_and_scores_are_percentages(seed, found, true):
+def test_scores_are_percentages_independent_of_order(seed, found, true):
     random = np.random.default_rng(seed)
     predicted = [(m, label, score or 0.1) for m, label, score in random_objects(random, found)]
     truth = random_objects(random, true)
@@ -119,7 +119,7 @@ def test_no_order_matters_and_scores_are_percentages(seed, found, true):
         assert (scores["classes"][name]["AP"] is None) == (label not in counting)
 
 
-def test_curves_for_drawing_are_the_lines_that_the_area_is_under():
+def test_drawn_curves_match_the_computed_area():
     precision = CityscapesPrecision(LABELS)
     found = [(CAR, 0, 0.9), (mask(10, 10, 10, 20), 0, 0.95)]
     precision.update(objects(*found), objects((CAR, 0, 1.0), (mask(10, 10, 10, 0), 0, 1.0)))

@@ -17,7 +17,7 @@ def plain_score(predicted, truth, threshold):
 
 @settings(max_examples=50)
 @given(st.integers(0, 10_000))
-def test_the_rule(seed):
+def test_equals_the_reference_implementation(seed):
     random = np.random.default_rng(seed)
     precision, expected = MatchedPrecision((0.5, 0.7, 0.9)), []
     for _ in range(3):
@@ -39,13 +39,13 @@ def test_a_match_must_exceed_the_threshold():
     assert MatchedPrecision((0.49,)).update(predicted, truth) == {0.49: 1.0}
 
 
-def test_below_one_half_partners_are_still_one_to_one():
+def test_matches_below_one_half_are_still_one_to_one():
     truth = np.array([[1, 1, 1, 1]])
     predicted = np.array([[1, 1, 2, 2]])
     assert MatchedPrecision((0.4,)).update(predicted, truth) == {0.4: 0.5}
 
 
-def test_empty_images():
+def test_images_without_objects():
     nothing = np.zeros((3, 3), int)
     one = np.ones((3, 3), int)
     precision = MatchedPrecision((0.5,))

@@ -11,7 +11,7 @@ LABELS = LabelSet(("a", "b", "c"), (False,) * 3)
 
 @settings(max_examples=50)
 @given(st.integers(0, 10_000))
-def test_the_rule(seed):
+def test_equals_the_reference_implementation(seed):
     random = np.random.default_rng(seed)
     truth = random.integers(-1, 3, (2, 6, 7))
     predicted = random.integers(-1, 3, (2, 6, 7))
@@ -36,7 +36,7 @@ def test_the_rule(seed):
 
 @settings(max_examples=20)
 @given(st.integers(0, 10_000))
-def test_the_commonest_class_scores_what_answering_it_everywhere_scores(seed):
+def test_the_majority_baseline_equals_constant_prediction(seed):
     random = np.random.default_rng(seed)
     truth = random.choice([-1, 0, 1, 2], (6, 7), p=[0.1, 0.1, 0.7, 0.1])
     iou = MeanIoU(LABELS)

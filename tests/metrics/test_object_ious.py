@@ -22,7 +22,7 @@ def dense_ious(predicted: Objects, truth: Objects) -> np.ndarray:
 
 @settings(max_examples=60)
 @given(st.integers(0, 100_000))
-def test_the_rule(seed):
+def test_equals_the_reference_implementation(seed):
     predicted, truth = random_image(np.random.default_rng(seed))
     np.testing.assert_array_equal(mask_ious(predicted, truth), dense_ious(predicted, truth))
 

@@ -7,7 +7,7 @@ from unimask.metrics.overlaps import count_overlaps
 
 @settings(max_examples=60)
 @given(st.integers(0, 100_000), st.integers(0, 7), st.integers(1, 9))
-def test_the_rule(seed, height, width):
+def test_equals_the_reference_implementation(seed, height, width):
     random = np.random.default_rng(seed)
     first = random.integers(-1, 4, (height, width)) * random.choice([1, 2**20])
     second = np.sort(random.integers(0, 3, (height, width)), axis=1)

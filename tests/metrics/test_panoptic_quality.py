@@ -51,7 +51,7 @@ def plain_rule(images):
 
 @settings(max_examples=60)
 @given(st.integers(0, 10_000), st.booleans())
-def test_the_rule(seed, crowded):
+def test_equals_the_reference_implementation(seed, crowded):
     random = np.random.default_rng(seed)
     quality, images = PanopticQuality(LABELS), []
     for _ in range(2):

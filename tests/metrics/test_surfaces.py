@@ -23,7 +23,7 @@ def plain_surface(mask: np.ndarray) -> np.ndarray:
 
 @settings(max_examples=40)
 @given(st.integers(0, 100_000))
-def test_the_rule(seed):
+def test_equals_the_reference_implementation(seed):
     random = np.random.default_rng(seed)
     first, second = (blob(random, (20, 24)) for _ in range(2))
     first[3, 4] = second[11, 7] = True
@@ -47,7 +47,7 @@ def test_images_and_classes_are_averaged():
     assert scores.compute()["Dice"] == pytest.approx(np.mean(means))
 
 
-def test_a_missed_class_has_no_distance():
+def test_missed_classes_have_no_distance():
     scores = SurfaceAgreement(LABELS)
     truth = np.zeros((4, 4), int)
     truth[0, 0] = 1

@@ -38,7 +38,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_training_gives_one_prediction_per_layer_and_all_parameters_learn(name):
+def test_training_returns_one_prediction_per_layer_and_gradients_for_all_parameters(name):
     config, predictions = NETWORKS[name]
     network = build_segmenter(config).train()
     sentences = torch.randint(0, 99, (2, 8, 77)) if config.text else None

@@ -128,7 +128,7 @@ def test_files_without_areas_have_those_of_their_masks(tmp_path):
     same(bare, their_stats(folder, results))
 
 
-def test_areas_stay_when_a_dataset_is_written_again(tmp_path):
+def test_areas_are_kept_when_a_dataset_is_converted(tmp_path):
     folder, _ = write_dataset(tmp_path / "data", 1)
     convert(folder, tmp_path / "out", to="coco")
     first, second = open_dataset(folder), open_dataset(tmp_path / "out")

@@ -98,7 +98,7 @@ def test_the_new_names_of_release_5_are_read(network, folder, tmp_path):
     assert_same(tmp_path, folder)
 
 
-def test_new_names_are_new(tmp_path):
+def test_release_5_writes_new_names(tmp_path):
     """The test above would pass if release 5 had stopped to write them."""
     mask2former(swin()).save_pretrained(tmp_path, save_original_format=False)
     block = f"{ENCODER}.swin.encoder.layers.0.blocks.0"
@@ -165,7 +165,7 @@ def test_two_default_class_names_may_be_omitted(tmp_path):
 
 
 @pytest.mark.parametrize("backbone_keys", [{"backbone_config": None}, {}])
-def test_backbones_that_are_only_named_follow_from_their_tensors(folder, tmp_path, backbone_keys):
+def test_backbone_types_are_inferred_from_tensor_names(folder, tmp_path, backbone_keys):
     place = copy(folder, tmp_path / "model")
 
     def name_it(content):

@@ -75,7 +75,7 @@ def test_logits_equal_transformers_at_any_size(pair, size):
     compare(theirs, ours_of(checkpoint), torch.randn(2, 3, *size))
 
 
-def test_a_batch_gives_what_each_image_gives_alone(pair):
+def test_batched_results_equal_single_image_results(pair):
     _, checkpoint = pair
     network = ours_of(checkpoint)
     images = torch.randn(3, 3, 75, 109)

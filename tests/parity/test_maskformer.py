@@ -88,7 +88,7 @@ def test_logits_of_every_layer_equal_transformers_at_any_size(pair, size):
         assert_same_logits(layer.mask_logits, masks)
 
 
-def test_a_batch_gives_what_each_image_gives_alone(pair):
+def test_batched_results_equal_single_image_results(pair):
     _, _, ours = pair
     images = torch.randn(3, 3, 75, 109, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

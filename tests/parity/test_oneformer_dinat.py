@@ -102,7 +102,7 @@ def test_the_folder_loads_here_again_with_equal_logits(exported):
 
 
 @pytest.mark.parametrize("texts", [True, False], ids=["with texts", "without texts"])
-def test_the_published_size_has_their_names_and_shapes(texts):
+def test_the_published_size_has_the_authors_names_and_shapes(texts):
     config = preset("oneformer-dinat-large", 150)
     config = config if texts else replace(config, text=None)
     written = write_config(description_of(config))

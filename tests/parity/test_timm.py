@@ -50,7 +50,7 @@ def test_maps_equal_the_reference(name, timm):
 
 @pytest.mark.parametrize("size", [(75, 109), (33, 40), (1, 1)], ids=str)
 @pytest.mark.parametrize("name", MODELS)
-def test_any_size_gives_the_declared_maps_and_every_parameter_learns(name, size):
+def test_any_size_gives_the_declared_maps_and_gradients_for_all_parameters(name, size):
     backbone = build_backbone(TimmConfig(name=name, in_channels=2)).eval()
     maps = backbone(torch.randn(1, 2, *size))
     assert [tuple(feature.shape[1:]) for feature in maps] == [
@@ -62,7 +62,7 @@ def test_any_size_gives_the_declared_maps_and_every_parameter_learns(name, size)
 
 
 @pytest.mark.parametrize("name", MODELS[:3])
-def test_a_folder_predicts_the_same_again(name, tmp_path):
+def test_saved_folders_predict_the_same(name, tmp_path):
     config = replace(TINY_RESNET, backbone=TimmConfig(name=name))
     checkpoint = tiny_checkpoint(config)
     write_huggingface(tmp_path, checkpoint)
@@ -114,6 +114,6 @@ def test_presets_take_the_backbone_and_its_normalisation(timm):
         ("resnet18.nobody", "Invalid pretrained tag"),
     ],
 )
-def test_models_that_do_not_suit_are_refused(name, message):
+def test_unsuitable_models_are_refused(name, message):
     with pytest.raises(SettingsError, match=message):
         unimask.build("mask2former-nano", labels=("a",), backbone=f"timm:{name}", device="cpu")

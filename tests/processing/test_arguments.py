@@ -95,7 +95,7 @@ def test_arguments_that_contradict_each_other(changes, reason):
         (torch.zeros(5, 3), [[1.0]], "mask_logits is a list"),
     ],
 )
-def test_logits_that_do_not_fit(class_logits, mask_logits, reason):
+def test_logits_of_wrong_shapes_are_refused(class_logits, mask_logits, reason):
     refuse(reason, logits=(class_logits, mask_logits))
 
 
@@ -116,14 +116,14 @@ def model(tiny_model):
 
 
 @pytest.mark.parametrize("threshold", SHARES, ids=repr)
-def test_predict_refuses_thresholds_before_it_reads(model, threshold):
+def test_predict_checks_thresholds_before_reading(model, threshold):
     with pytest.raises((SettingsError, TypeCheckError), match=r"threshold is |Type-check"):
         model.predict("no_such_file.png", threshold=threshold)
 
 
 @pytest.mark.parametrize("value", [0, -1, None, 1.5, True, "2"], ids=repr)
 @pytest.mark.parametrize("name", ["batch_size", "max_pixels"])
-def test_predict_refuses_counts_before_it_reads(model, name, value):
+def test_predict_checks_counts_before_reading(model, name, value):
     for call in (model, model.predict):
         with pytest.raises((SettingsError, TypeCheckError), match=rf"{name} is |Type-check"):
             call(["no_such_file.png"], **{name: value})

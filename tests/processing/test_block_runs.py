@@ -15,7 +15,7 @@ side = st.integers(1, 25)
 
 
 @given(side, side, st.integers(2, 9), st.integers(0, 100))
-def test_masks_from_blocks(height, width, block, seed):
+def test_masks_are_assembled_from_blocks(height, width, block, seed):
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(3, 1, 4, 4, generator=generator)
     masks = torch.nn.functional.interpolate(coarse, (height, width))[:, 0] > 0.3

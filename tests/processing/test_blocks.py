@@ -17,7 +17,7 @@ small = st.integers(1, 9)
 
 
 @given(small, small, st.integers(0, 100))
-def test_first_argmax_returns_the_first_of_equals(rows, count, seed):
+def test_first_argmax_returns_the_first_of_equal_values(rows, count, seed):
     generator = torch.Generator().manual_seed(seed)
     values = torch.randint(0, 3, (count, rows, 2, 5), generator=generator).float()
     numbers = torch.rand(count, 20, generator=generator).topk(rows).indices.sort().values

@@ -47,7 +47,7 @@ def refused(tmp_path):
 
 
 class TestRefusals:
-    def test_missing(self, refused):
+    def test_missing_files_are_refused(self, refused):
         refused("nowhere.png", None, "does not exist: check the path")
 
     def test_folder(self, tmp_path):
@@ -57,7 +57,7 @@ class TestRefusals:
     def test_name_too_long(self, refused):
         refused("x" * 300, None, "cannot be opened")
 
-    def test_no_bytes(self, refused):
+    def test_empty_files_are_refused(self, refused):
         refused("empty.png", b"", "0 bytes.*again")
 
     def test_text_named_png(self, refused):
@@ -69,7 +69,7 @@ class TestRefusals:
         Image.fromarray(noise).save(stream, "JPEG")
         refused("cut.jpg", stream.getvalue()[:-900], r"damaged \(.*truncated.*again")
 
-    def test_a_chunk_that_states_gigabytes_takes_no_memory(self, tmp_path):
+    def test_chunks_declaring_gigabytes_allocate_nothing(self, tmp_path):
         stream = io.BytesIO()
         Image.new("RGB", (9, 7), (1, 2, 3)).save(stream, "PNG")
         before, pixels = stream.getvalue().split(b"IDAT")
@@ -81,7 +81,7 @@ class TestRefusals:
         tracemalloc.stop()
         assert image.shape == (7, 9, 3) and image[0, 0].tolist() == [1, 2, 3] and peak < 2**24
 
-    def test_header_without_pixels(self, refused):
+    def test_headers_without_pixels_are_refused(self, refused):
         refused("cut.png", png_header(9, 9), "damaged")
 
     def test_truncated_open_image(self):
@@ -94,7 +94,7 @@ class TestRefusals:
         refused("bomb.png", png_header(side, side), r"200,000,000: raise max_pixels \(--max-pixels")
         assert before == Image.MAX_IMAGE_PIXELS
 
-    def test_the_limit_can_be_set(self, tmp_path):
+    def test_the_pixel_limit_is_configurable(self, tmp_path):
         path = tmp_path / "a.png"
         Image.new("RGB", (10, 10)).save(path)
         with pytest.raises(ImageError, match="more than 99"):
@@ -320,7 +320,7 @@ class TestAddresses:
         with pytest.raises(ImageError, match=r"/b.png cannot be fetched .*404.*: check"):
             read_image(f"{address}/b.png")
 
-    def test_an_absurd_size_is_refused(self, address, monkeypatch):
+    def test_absurd_sizes_are_refused(self, address, monkeypatch):
         monkeypatch.setattr("unimask.processing.images.MAX_DOWNLOAD", 9)
         with pytest.raises(ImageError, match="over 9 bytes"):
             read_image(f"{address}/a.png")

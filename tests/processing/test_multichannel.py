@@ -22,7 +22,7 @@ def stack(channels, dtype=np.uint8, size=(7, 9)):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 5, 12])
-def test_arrays_and_their_files_are_read_alike(tmp_path, channels):
+def test_arrays_and_their_files_are_read_equally(tmp_path, channels):
     array = stack(channels)
     np.save(tmp_path / "a.npy", array)
     for source in (array, tmp_path / "a.npy", str(tmp_path / "a.npy")):
@@ -106,7 +106,7 @@ def test_channels_that_pillow_does_not_read_are_an_error(tmp_path, photometric, 
     assert "\n" not in str(failed.value)
 
 
-def test_a_turned_image_is_upright(tmp_path):
+def test_rotated_images_are_upright(tmp_path):
     image = Image.fromarray(stack(4))
     exif = image.getexif()
     exif[0x0112] = 6

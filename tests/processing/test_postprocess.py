@@ -188,7 +188,7 @@ def test_hidden_instances_are_left_out_on_request(seed, minimum):
 
 
 @pytest.mark.parametrize("task", ["instance", "panoptic"])
-def test_small_blocks_and_pieces_give_the_same(monkeypatch, task):
+def test_small_blocks_give_equal_results(monkeypatch, task):
     logits = logits_of(0, SIZES[2][0])
     rules = arguments(SIZES[2], task, object_threshold=0.5, overlap_threshold=0.3)
     whole = postprocess(*logits, **rules)

@@ -35,7 +35,7 @@ def test_input_size(original, expected):
     assert input_size(original, COCO) == expected
 
 
-def test_a_squash_is_one_size_for_every_shape():
+def test_squash_resizes_every_shape_to_one_size():
     squashed = PreprocessingConfig(squash=(384, 320))
     assert {input_size(shape, squashed) for shape in ((1, 900), (480, 640))} == {(384, 320)}
 

@@ -38,7 +38,7 @@ def put_together(logits, resizer):
 
 @settings(max_examples=50)
 @given(st.tuples(side, side), st.tuples(side, side), st.tuples(side, side), st.integers(0, 50))
-def test_blocks_are_the_two_steps(logits_size, cut, original, seed):
+def test_blocks_equal_the_two_resizing_steps(logits_size, cut, original, seed):
     padded = (4 * logits_size[0], 4 * logits_size[1])
     shown = (max(1, padded[0] - cut[0]), max(1, padded[1] - cut[1]))
     logits = 9 * torch.randn(3, *logits_size, generator=torch.Generator().manual_seed(seed))
@@ -53,14 +53,14 @@ def test_blocks_are_the_two_steps(logits_size, cut, original, seed):
 
 
 @pytest.mark.parametrize("sizes", [((200, 336), (800, 1344), (750, 1333), (2160, 3840))])
-def test_a_large_image(sizes):
+def test_large_image(sizes):
     logits = 9 * torch.randn(1, *sizes[0], generator=torch.Generator().manual_seed(0))
     actual = put_together(logits, Resizer.between(*sizes))
     torch.testing.assert_close(actual, whole(logits, *sizes[1:]), atol=2e-5, rtol=1e-5)
 
 
 @given(st.integers(1, 400), st.integers(1, 400))
-def test_the_weights_are_those_of_pytorch(length, new_length):
+def test_state_dict_equals_that_of_pytorch(length, new_length):
     axis = Axis.linear(length, new_length)
     dense = torch.zeros(new_length, length).scatter_add_(1, axis.inputs, axis.weights)
     unit = torch.eye(length)[None]

@@ -29,7 +29,7 @@ def test_removing_impossible_classes_changes_no_pixel(confidence, no_object):
     assert ((best - selected) <= 1e-5 * best).all()
 
 
-def test_an_unprobed_class_can_still_win():
+def test_classes_outside_the_probe_can_be_the_argmax():
     """Many classes are strong at the left; the last one is weak, but alone at the right."""
     count = 4 * MAX_CANDIDATE_CLASSES
     class_logits = torch.full((count, count + 1), -20.0)
@@ -44,7 +44,7 @@ def test_an_unprobed_class_can_still_win():
 
 
 @pytest.mark.parametrize("task", ["masks", "scores"])
-def test_small_pieces_give_the_same_map(monkeypatch, task):
+def test_small_pieces_give_an_equal_map(monkeypatch, task):
     generator = torch.Generator().manual_seed(0)
     class_logits = 3 * torch.randn(30, 41, generator=generator)
     mask_logits = 5 * torch.randn(30, *SIZES[0], generator=generator)

@@ -59,14 +59,14 @@ def test_a_batch_is_one_pass(model):
     assert two["images_per_second"] == pytest.approx(2000 / two["total"]["median_ms"])
 
 
-def test_the_model_is_left_as_it_was(model):
+def test_the_model_is_not_modified(model):
     before = model.description.preprocessing
     benchmark(model, size=(64, 64), runs=5)
     assert model.description.preprocessing == before
     assert not any(module._forward_hooks for module in model.network.modules())
 
 
-def test_half_precision_is_held_against_its_own_rate(tiny_model):
+def test_half_precision_floor_uses_its_own_rate(tiny_model):
     report = benchmark(tiny_model, device="cpu", dtype="bfloat16", size=(64, 64), runs=5)
     assert report["dtype"] == "bfloat16" and set(report["rates"]) == {"float32", "bfloat16", "copy"}
     row = report["network"]
@@ -79,13 +79,13 @@ def test_presets_run_with_random_weights(name):
     assert report["model"] == f"untrained {name}" and report["network"]["gflop"] > 0.1
 
 
-def test_progress_ends_where_it_said(model):
+def test_progress_ends_at_the_announced_total(model):
     told = []
     benchmark(model, size=(64, 64), runs=5, progress=lambda *step: told.append(step))
     assert [done for done, _, _ in told] == list(range(told[-1][1] + 1))
 
 
-def test_what_cannot_be_measured_is_refused(model):
+def test_unmeasurable_inputs_are_refused(model):
     with pytest.raises(SettingsError, match="runs"):
         benchmark(model, runs=4)
     with pytest.raises(SettingsError, match="batch_size"):
@@ -98,7 +98,7 @@ def test_what_cannot_be_measured_is_refused(model):
         benchmark("nucleus")
 
 
-def test_a_task_that_weights_cannot_do_is_refused(tmp_path):
+def test_tasks_the_weights_do_not_support_are_refused(tmp_path):
     write_huggingface(tmp_path, described(tiny_checkpoint(), tasks=("semantic",)))
     with pytest.raises(TaskError, match="not trained for instance"):
         benchmark(tmp_path, task="instance", device="cpu")
@@ -126,7 +126,7 @@ def test_the_machine_is_described():
     assert told["instructions"] and told["unimask"] == unimask.__version__
 
 
-def test_instructions_are_those_that_matter():
+def test_only_relevant_instruction_sets_are_listed():
     told = {"flags": "fpu avx2 avx512f amx_tile amx_bf16 sse4_2"}
     assert instruction_sets(told) == ["avx2", "avx512f", "amx_tile", "amx_bf16"]
     assert instruction_sets({"Features": "fp asimd bf16"}) == ["asimd", "bf16"]

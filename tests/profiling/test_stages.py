@@ -56,7 +56,7 @@ def test_products_are_counted_by_their_shapes():
     assert found["network"] == 2 * 2 * 10 * 30 * 40
 
 
-def test_what_runs_beside_the_network_is_not_its_own():
+def test_other_operations_do_not_count_towards_the_network():
     network = build_segmenter(TINY_RESNET).eval().requires_grad_(False)
     images, square = torch.randn(1, 3, 64, 64), torch.randn(500, 500)
     with torch.no_grad():
@@ -65,7 +65,7 @@ def test_what_runs_beside_the_network_is_not_its_own():
     assert bare == both
 
 
-def test_parts_are_timed_and_the_network_is_left_as_it_was():
+def test_parts_are_timed_without_modifying_the_network():
     network = build_segmenter(TINY_RESNET).eval().requires_grad_(False)
     with torch.no_grad(), PartsClock(network, CPU) as clock:
         network(torch.randn(1, 3, 64, 64))
@@ -76,7 +76,7 @@ def test_parts_are_timed_and_the_network_is_left_as_it_was():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_made_up_objects_are_found(dtype):
+def test_synthetic_objects_are_found(dtype):
     like = SegmenterOutput(
         torch.zeros(2, 50, len(NUCLEI) + 1, dtype=dtype), torch.zeros(2, 50, 64, 80, dtype=dtype)
     )

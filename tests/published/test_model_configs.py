@@ -57,7 +57,7 @@ def test_a_name_says_architecture_and_data(name):
         ("maskformer-resnet101-coco-stuff-10k-semantic", 100, 171, 1, (640, 2560), 0.8),
     ],
 )
-def test_numbers_are_the_authors(name, queries, classes, tasks, edges, threshold):
+def test_configurations_equal_the_authors(name, queries, classes, tasks, edges, threshold):
     configuration = MODEL_CONFIGS[name]
     network, size = configuration.network(), configuration.preprocessing()
     assert network.transformer_decoder.num_queries == queries

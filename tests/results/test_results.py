@@ -62,7 +62,7 @@ def test_arrays_agree_with_the_segments():
 
 
 @pytest.mark.parametrize("empty", EMPTY, ids=lambda r: r.task)
-def test_nothing_found_is_safe_everywhere(empty, tmp_path):
+def test_empty_results_support_every_method(empty, tmp_path):
     assert len(empty) == 0 and empty.masks.shape == (0, *SIZE)
     assert empty.boxes.shape == (0, 4) and empty.scores.shape == empty.label_ids.shape == (0,)
     assert empty.names == () and empty.to_coco() == []

@@ -3,7 +3,7 @@
 from unimask.text.task_sentences import image_sentences
 
 
-def test_each_object_has_a_sentence_and_the_task_fills_up():
+def test_each_object_has_a_sentence_and_the_task_pads_the_rest():
     sentences = image_sentences("panoptic", ["car", "car", "sky"], 5)
     assert sentences == [
         "a photo with a car",

@@ -65,7 +65,7 @@ def test_damaged_tokenizers_are_named(tmp_path, clip_files, damage):
         open_tokenizer(str(file)).encode(["x"])
 
 
-def test_tasks_have_the_tokens_of_the_authors():
+def test_task_tokens_equal_the_authors():
     """Computed once with their tokenizer from their file; padded with zeros."""
     assert task_tokens("instance", 8) == [49406, 518, 10549, 533, 34572, 49407, 0, 0]
     assert task_tokens("panoptic", 7) == [49406, 518, 10549, 533, 1072, 24755, 49407]

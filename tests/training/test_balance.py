@@ -23,7 +23,7 @@ COUNTS = arrays(
 
 
 @given(counts=COUNTS, threshold=st.floats(0, 1))
-def test_factors_are_those_of_lvis(counts, threshold):
+def test_repeat_factors_equal_those_of_lvis(counts, threshold):
     """The paper's rule, said once more, one image and class at a time."""
     found = repeat_factors(counts, threshold)
     for image, factor in zip(counts, found, strict=True):
@@ -59,7 +59,7 @@ def test_weights_keep_the_mean_over_objects(counts):
         assert (weights * objects).sum() / objects.sum() == pytest.approx(1)
 
 
-def test_a_heavier_class_moves_the_class_loss_and_nothing_else():
+def test_class_weights_affect_only_the_class_loss():
     torch.manual_seed(0)
     from losses.test_criterion import CLASSES, FixedPoints, example
 
@@ -89,14 +89,14 @@ def unequal(tmp_path):
     return data
 
 
-def test_objects_are_counted_and_what_cannot_be_read_counts_nothing(unequal):
+def test_objects_are_counted_and_unreadable_images_are_skipped(unequal):
     (unequal / "train" / "images" / "4.png").write_bytes(b"")
     counts = count_objects(open_dataset(unequal, "train"))
     assert counts.shape == (5, 2) and counts[1:4].tolist() == [[0, 1]] * 3
     assert counts[0, 0] > 0 and counts[4].tolist() == [0, 0]
 
 
-def test_a_run_shows_and_weighs_rare_classes_and_goes_on_with_the_same_counts(unequal, tmp_path):
+def test_rare_classes_are_repeated_and_weighted_also_after_resuming(unequal, tmp_path):
     said = {"steps": 2, "size": 64, "batch_size": 2, "workers": 0, "precision": "float32"}
     said |= {"repeat_rare": 1.0, "weigh_classes": True}
     out = tmp_path / "run"

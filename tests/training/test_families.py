@@ -59,7 +59,7 @@ def test_maskformer_trains_saves_and_predicts(discs, tmp_path, model):
     assert predictor.predict(np.zeros((40, 50, 3), np.uint8)).size == (40, 50)
 
 
-def test_a_given_loss_is_kept_in_the_settings(discs, tmp_path):
+def test_an_explicit_loss_is_stored_in_the_settings(discs, tmp_path):
     told = DenseCriterionConfig(dice_weight=3.0)
     run(discs, tmp_path, "maskformer", criterion=told, steps=1)
     settings = json.loads((tmp_path / "settings.json").read_text())["settings"]
@@ -69,7 +69,9 @@ def test_a_given_loss_is_kept_in_the_settings(discs, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["per-pixel", "per-pixel-plus"])
-def test_the_baselines_learn_every_pixel_and_refuse_objects(discs, tmp_path, model, drawings):
+def test_per_pixel_baselines_train_on_semantic_and_refuse_instances(
+    discs, tmp_path, model, drawings
+):
     with pytest.raises(SettingsError, match=f"{model} cannot learn panoptic, only semantic"):
         run(discs, tmp_path / "refused", model)
     predictor = run(discs, tmp_path / "run", model, "semantic", steps=40).predictor
@@ -82,7 +84,7 @@ def test_the_baselines_learn_every_pixel_and_refuse_objects(discs, tmp_path, mod
     assert last < 0.8 * first
 
 
-def test_queries_that_are_classes_start_anew_for_other_classes(tmp_path):
+def test_class_queries_are_reinitialised_for_other_classes(tmp_path):
     checkpoint = described(tiny_checkpoint(TINY_PER_PIXEL_PLUS), tasks=("semantic",))
     write_huggingface(tmp_path, checkpoint)
     labels = LabelSet(("ground", "cell", "rim"), (False, False, False))
@@ -100,7 +102,7 @@ def test_queries_that_are_classes_start_anew_for_other_classes(tmp_path):
         ("panoptic", ("panoptic", "instance", "semantic"), "masks"),
     ],
 )
-def test_a_published_configuration_keeps_its_rules(
+def test_published_configurations_keep_their_rules(
     discs, tmp_path, monkeypatch, task, tasks, resize
 ):
     monkeypatch.setitem(

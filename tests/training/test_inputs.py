@@ -50,7 +50,7 @@ def stacks(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("stacks", ["tif"], indirect=True)
-def test_a_run_learns_from_the_channel_that_tells(stacks, tmp_path, drawings):
+def test_a_run_trains_on_the_informative_channel(stacks, tmp_path, drawings):
     settings = replace(
         SETTINGS, steps=25, channels=5,
         augmentation=replace(SETTINGS.augmentation, blur=1.0, grey=0.5, gamma=0.2),
@@ -71,7 +71,7 @@ def test_a_run_learns_from_the_channel_that_tells(stacks, tmp_path, drawings):
     assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 2
 
 
-def test_weights_of_rgb_go_on_with_more_channels(stacks, tiny_model, tmp_path, capsys):
+def test_rgb_weights_fine_tune_with_more_channels(stacks, tiny_model, tmp_path, capsys):
     settings = replace(SETTINGS, steps=1, channels=5)
     run = train(stacks, str(tiny_model), out=tmp_path, settings=settings, device="cpu")
     assert "first layer adapted to 5 channels" in capsys.readouterr().out
@@ -128,7 +128,7 @@ def test_a_run_on_a_backbone_of_timm_starts_from_its_file(discs, tmp_path, timm)
     assert train(discs, "tiny", out=out, resume=True, device="cpu", quiet=True).finished
 
 
-def test_a_backbone_is_for_presets(discs, tiny_model, tmp_path):
+def test_a_backbone_can_only_be_chosen_for_presets(discs, tiny_model, tmp_path):
     settings = replace(SETTINGS, backbone="timm:pyramid")
     with pytest.raises(SettingsError, match="is trained: backbone timm:pyramid goes with a preset"):
         train(discs, str(tiny_model), out=tmp_path, settings=settings, device="cpu", quiet=True)

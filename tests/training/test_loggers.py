@@ -26,7 +26,7 @@ def test_rows_become_numbers_under_their_own_names():
     assert numbers_of({"step": 3, "loss": 2}) == {"loss": 2.0}
 
 
-def test_names_nobody_knows_and_packages_that_are_not_there(tmp_path, monkeypatch):
+def test_unknown_loggers_and_missing_packages(tmp_path, monkeypatch):
     with pytest.raises(SettingsError, match="choose of tensorboard, wandb, mlflow"):
         open_loggers(["paper"], tmp_path, {})
     monkeypatch.setitem(sys.modules, "wandb", None)

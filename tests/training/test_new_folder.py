@@ -11,7 +11,7 @@ from unimask.training.new_folder import claim_folder
 OURS = {"model": "x", "task": "instance", "data": "d", "labels": [], "settings": {}}
 
 
-def test_a_new_folder_is_marked_as_ours(tmp_path):
+def test_new_folders_contain_the_unimask_record(tmp_path):
     claim_folder(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "unimask.json").read_text())["files"] == {}
     (tmp_path / "run" / "samples").mkdir()
@@ -33,7 +33,7 @@ ACCEPTED = {
 
 
 @pytest.mark.parametrize("case", ACCEPTED)
-def test_folders_without_files_of_others_are_taken(tmp_path, case):
+def test_folders_without_foreign_files_are_accepted(tmp_path, case):
     ACCEPTED[case](tmp_path)
     claim_folder(tmp_path)
 
@@ -62,7 +62,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("case", FOREIGN)
-def test_files_of_others_are_left_alone(tmp_path, case):
+def test_foreign_files_are_not_touched(tmp_path, case):
     FOREIGN[case](tmp_path)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(OutputError, match=r"did not write .*: choose a new or empty folder"):

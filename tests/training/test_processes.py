@@ -57,7 +57,7 @@ def test_a_step_that_is_bad_in_one_process_is_skipped_in_both(two):
     assert torch.load(two / "state.pt", weights_only=True)["progress"]["step"] == 4
 
 
-def test_bfloat16_starts_without_a_line_of_lightning(capfd):
+def test_bfloat16_starts_without_lightning_messages(capfd):
     processes.launch("cpu", "bfloat16")
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("lightning_fabric").level == logging.INFO  # as it was

@@ -13,7 +13,7 @@ def measured(every=10, steps=100, **given) -> RemainingTime:
     )
 
 
-def test_steps_and_validations_are_added_up():
+def test_times_of_steps_and_validations_are_summed():
     time = measured()
     for seconds in (9.0, 2.0, 2.0):  # the first one is slow
         time.add_step(seconds)
@@ -27,11 +27,11 @@ def test_steps_and_validations_are_added_up():
     ("every", "steps", "step", "count"),
     [(10, 100, 0, 10), (10, 100, 99, 1), (10, 105, 100, 1), (0, 50, 7, 1), (10, 100, 100, 0)],
 )
-def test_validations_to_come_are_counted(every, steps, step, count):
+def test_remaining_validations_are_counted(every, steps, step, count):
     assert measured(every, steps).count_validations(step) == count
 
 
-def test_a_line_tells_when_the_run_ends():
+def test_log_lines_show_the_remaining_time():
     time = measured()
     time.add_step(1.0)
     words = time.describe(50)

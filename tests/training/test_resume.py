@@ -86,9 +86,7 @@ def digests(out) -> dict[str, str]:
     ("model", "task"),
     [("tiny", "semantic"), ("weights", "instance"), ("one", "all"), ("nuclei", None)],
 )
-def test_a_run_goes_on_as_what_it_was_and_needs_only_its_folder(
-    discs, tiny_model, tmp_path, monkeypatch, model, task
-):
+def test_runs_resume_from_their_folder_alone(discs, tiny_model, tmp_path, monkeypatch, model, task):
     """Task, network, names and data come from the folder; the model that it began with is gone."""
     data, given = tmp_path / "data", {"task": task, "names": ("cell", "ground")}
     shutil.copytree(discs, data)
@@ -153,7 +151,7 @@ def finished(discs, tmp_path_factory):
         ({"epochs": float("nan")}, "epochs is nan"),
     ],
 )
-def test_what_contradicts_a_run_is_refused_by_name(finished, given, words):
+def test_options_contradicting_the_run_are_refused_by_name(finished, given, words):
     before = digests(finished)
     with pytest.raises(SettingsError, match=words) as failed:
         go_on(finished, **given)
@@ -163,19 +161,19 @@ def test_what_contradicts_a_run_is_refused_by_name(finished, given, words):
     assert digests(finished) == before
 
 
-def test_what_a_run_has_may_be_said_again(finished, discs, capsys):
+def test_recorded_settings_may_be_repeated(finished, discs, capsys):
     same = {"model": "tiny", "task": "semantic", "seed": 7, "size": 64, "tokenizer": "auto"}
     assert go_on(finished, data=discs, quiet=False, **same).finished
     assert "has taken 2 steps, and 2 are requested" in capsys.readouterr().out
 
 
-def test_the_options_that_may_change_are_options_of_the_command():
+def test_changeable_settings_are_command_line_options():
     known = set(inspect.signature(train_command).parameters)
     assert {OPTIONS.get(name, name) for name in set(MAY_CHANGE) - PYTHON_ONLY} <= known
     assert not known & PYTHON_ONLY
 
 
-def test_every_setting_is_either_the_runs_or_may_change():
+def test_every_setting_is_either_fixed_or_changeable():
     known = {field for field in TrainingSettings.__slots__} | {"epochs", "device"}
     assert set(MAY_CHANGE) <= known
     assert {"seed", "augmentation", "criterion", "tokenizer"} & set(MAY_CHANGE) == set()
@@ -199,7 +197,7 @@ def test_a_run_is_lengthened_and_its_batches_are_cut(discs, finished, tmp_path, 
     )  # six images, two a step
 
 
-def test_fewer_steps_than_were_taken_leave_a_run_as_it_is(finished, command):
+def test_resuming_with_fewer_steps_changes_nothing(finished, command):
     before = digests(finished)
     code, printed, err = command("train", "--resume", "--out", finished, "--steps", 1)
     assert (code, err) == (0, "")
@@ -208,7 +206,7 @@ def test_fewer_steps_than_were_taken_leave_a_run_as_it_is(finished, command):
     assert digests(finished) == before
 
 
-def test_a_run_that_patience_ended_goes_on_with_more(discs, tmp_path, monkeypatch, capsys):
+def test_runs_ended_by_patience_resume_with_more_patience(discs, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("unimask.training.loop.validate", lambda *_: ("PQ", 1.0))
     settings = replace(SETTINGS, steps=6, evaluate_every=1, patience=1)
     start(discs, tmp_path, settings=settings)
@@ -218,7 +216,7 @@ def test_a_run_that_patience_ended_goes_on_with_more(discs, tmp_path, monkeypatc
     assert go_on(tmp_path, patience=2).finished and state_of(tmp_path)["progress"]["step"] == 3
 
 
-def test_data_that_moved_are_found_where_they_are_said_to_be(discs, finished, tmp_path):
+def test_moved_data_are_found_at_the_given_path(discs, finished, tmp_path):
     out, moved = tmp_path / "run", tmp_path / "elsewhere" / "discs"
     shutil.copytree(finished, out)
     shutil.copytree(discs, moved)
@@ -261,7 +259,7 @@ def test_other_data_are_refused_with_what_changed(discs, finished, tmp_path, spo
     assert "\n" not in str(failed.value) and digests(finished) == before
 
 
-def test_data_that_the_names_of_a_run_do_not_suit_are_other_data(discs, finished, tmp_path):
+def test_data_contradicting_the_recorded_names_count_as_changed(discs, finished, tmp_path):
     """Nobody gave --names to the resumed run: the message is about the dataset."""
     run, data = tmp_path / "run", tmp_path / "data"
     shutil.copytree(finished, run)
@@ -277,7 +275,7 @@ def test_data_that_the_names_of_a_run_do_not_suit_are_other_data(discs, finished
         go_on(run, data=data)
 
 
-def test_a_folder_of_an_earlier_release_goes_on_with_what_it_recorded(discs, tmp_path, monkeypatch):
+def test_runs_of_earlier_releases_resume_with_their_recorded_values(discs, tmp_path, monkeypatch):
     """It kept model, task, data and settings; names were not, and are asked for."""
     start(discs, tmp_path, stop_after=1, monkeypatch=monkeypatch, names=("cell", "ground"))
     content = json.loads((tmp_path / "settings.json").read_text())
@@ -292,7 +290,7 @@ def test_a_folder_of_an_earlier_release_goes_on_with_what_it_recorded(discs, tmp
     assert go_on(tmp_path, steps=3).finished  # by now the folder has all of it
 
 
-def test_a_new_run_leaves_files_of_others_alone(discs, tmp_path):
+def test_new_runs_do_not_touch_foreign_files(discs, tmp_path):
     (tmp_path / "settings.json").write_text("{}")
     with pytest.raises(OutputError, match="unimask did not write"):
         start(discs, tmp_path)
@@ -311,9 +309,7 @@ def test_resuming_needs_the_folder(tmp_path):
         train(tmp_path, out=tmp_path)
 
 
-def test_the_line_at_an_interruption_works_when_it_is_pasted(
-    discs, tmp_path, monkeypatch, capsys, command
-):
+def test_the_printed_resume_command_works(discs, tmp_path, monkeypatch, capsys, command):
     out = tmp_path / "it's [b]a run"
     start(discs, out, stop_after=1, monkeypatch=monkeypatch, quiet=False)
     line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("interrupted"))
@@ -323,7 +319,7 @@ def test_the_line_at_an_interruption_works_when_it_is_pasted(
     assert (code, err) == (0, "") and f"best weights: {out}" in printed
 
 
-def test_the_line_names_torchrun_where_it_is_needed(monkeypatch):
+def test_the_resume_command_includes_torchrun_if_needed(monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -349,7 +345,7 @@ def test_splits_of_other_names_are_trained_and_validated_on(tmp_path, monkeypatc
     assert [len(content[part]["files"]) for part in ("train", "val")] == [4, 1]
 
 
-def test_a_whole_dataset_is_trained_on_where_another_split_is_validated_on(tmp_path):
+def test_a_dataset_without_splits_is_trained_on_entirely_if_another_is_for_validation(tmp_path):
     data = write_discs(tmp_path / "data", {"train": 5, "test": 2})
     start(data, tmp_path / "run", val_split="test")
     content = json.loads((tmp_path / "run" / "dataset.json").read_text())

@@ -41,7 +41,7 @@ JSON = st.recursive(
 )
 
 
-def test_settings_come_back(tmp_path):
+def test_settings_round_trip(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_settings(TOLD, {"model": TINY_RESNET.backbone.kind})
     assert folder.read_settings() == TOLD
@@ -57,7 +57,7 @@ def test_settings_of_earlier_releases_keep_their_meaning(tmp_path):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_spoilt_settings_fail_with_our_errors_alone(tmp_path, data):
+def test_damaged_settings_raise_only_unimask_errors(tmp_path, data):
     folder = RunFolder(tmp_path)
     content = {"settings": json.loads(json.dumps(asdict(TOLD)))}
     part = data.draw(st.sampled_from(["", "settings", "augmentation", "criterion"]))
@@ -72,7 +72,7 @@ def test_spoilt_settings_fail_with_our_errors_alone(tmp_path, data):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 10**5, '{"settings": 3}', "\0"])
-def test_settings_that_are_none_are_named(tmp_path, text):
+def test_invalid_settings_are_named(tmp_path, text):
     (tmp_path / "settings.json").write_text(text)
     with pytest.raises(TrainingError, match=r"settings\.json is damaged"):
         RunFolder(tmp_path).read_settings()
@@ -105,7 +105,7 @@ HEADER, LINE = ",".join(COLUMNS), ",".join(str(ROW[name]) for name in COLUMNS)
         f"{HEADER}\n{'9' * 200_000}{LINE}\n".encode(),
     ],
 )
-def test_spoilt_metrics_are_named_and_stay(tmp_path, content):
+def test_damaged_metrics_are_named_and_kept(tmp_path, content):
     (tmp_path / "metrics.csv").write_bytes(content)
     with pytest.raises(TrainingError, match=r"metrics\.csv is damaged .* move it away") as failed:
         RunFolder(tmp_path).remove_rows_after(3)
@@ -149,7 +149,7 @@ def learner():
     return network, optimizer
 
 
-def test_a_state_comes_back(tmp_path, learner):
+def test_training_state_round_trip(tmp_path, learner):
     folder, (network, optimizer) = RunFolder(tmp_path), learner
     folder.save_state(state(*learner))
     saved = folder.read_state()
@@ -158,7 +158,7 @@ def test_a_state_comes_back(tmp_path, learner):
     assert saved.progress == Progress(**state(*learner)["progress"])
 
 
-def test_a_state_of_an_earlier_release_comes_back(tmp_path, learner):
+def test_training_states_of_earlier_releases_load(tmp_path, learner):
     content = state(*learner)
     del content["progress"]
     content |= {
@@ -196,7 +196,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda value: str(value)[:40])
-def test_states_of_wrong_types_or_shapes_are_none(tmp_path, learner, wrong):
+def test_states_of_wrong_types_or_shapes_are_refused(tmp_path, learner, wrong):
     network, optimizer = learner
     content = state(*learner) | wrong if isinstance(wrong, dict) and wrong else wrong
     torch.save(content, tmp_path / "state.pt")
@@ -227,7 +227,7 @@ def test_damaged_files_are_described_in_words_not_by_bare_keys(tmp_path, learner
 
 
 @pytest.mark.parametrize("name", [*PRESETS, "mask2former-swin-tiny-coco-instance"])
-def test_every_network_comes_back_from_a_record(name):
+def test_every_network_round_trips_through_a_record(name):
     labels = LabelSet(("a", "[/b]\ud800"), (True, False), ((0, 0, 255), None), (0, 90))
     network = describe_untrained(name, labels)
     record = RunRecord(model=name, names=("a", "b"), processes=2, network=network, pretrained=True)
@@ -244,7 +244,7 @@ def test_a_record_of_an_earlier_release_stores_pretrained_in_the_network():
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_spoilt_records_fail_with_our_errors_alone(tmp_path, data):
+def test_damaged_records_raise_only_unimask_errors(tmp_path, data):
     record = RunRecord(model="tiny", task="all", data="x", network=tiny_checkpoint().description)
     content = json.loads(json.dumps(record.to_json() | {"settings": asdict(TOLD)}))
     inner = content
@@ -261,7 +261,7 @@ def test_spoilt_records_fail_with_our_errors_alone(tmp_path, data):
         assert "settings.json is damaged" in str(error) and "\n" not in str(error)
 
 
-def test_a_fingerprint_comes_back_and_a_spoilt_one_is_named(tmp_path, discs):
+def test_fingerprint_round_trip_and_damage(tmp_path, discs):
     folder = RunFolder(tmp_path)
     assert folder.read_fingerprint() is None
     parts = [open_dataset(discs, split) for split in ("train", "val")]
@@ -339,7 +339,7 @@ def edit_object_of_first_image(data, format):
         path.write_text(re.sub(r"0\.\d+", "0.25", path.read_text(), count=1))
 
 
-def test_spoilt_states_are_named(tmp_path):
+def test_damaged_states_are_named(tmp_path):
     (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(TrainingError, match=r"state\.pt is damaged") as failed:
         RunFolder(tmp_path).read_state()

@@ -66,7 +66,7 @@ def quick(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_second_process_is_told_which_one_has_the_folder(tmp_path, quick):
+def test_a_second_process_is_refused_naming_the_lock_holder(tmp_path, quick):
     """And a killed holder leaves it free, whatever children of it go on."""
     holder = start(HOLDER, tmp_path)
     child = int(holder.stdout.readline())
@@ -100,7 +100,7 @@ def test_only_the_first_of_several_processes_takes_the_lock(tmp_path, quick, mon
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "\0", '{"pid": 1}'])
-def test_a_holder_that_is_unknown_is_another_process(tmp_path, quick, text):
+def test_an_unknown_lock_holder_counts_as_another_process(tmp_path, quick, text):
     with lock_folder(tmp_path):
         (tmp_path / run_lock.HOLDER).write_text(text)
         other = pytest.raises(TrainingError, match="in use by another process")
@@ -108,7 +108,7 @@ def test_a_holder_that_is_unknown_is_another_process(tmp_path, quick, text):
             pass
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+def test_file_systems_without_locks_are_reported(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(95, "Operation not supported")
 

@@ -38,7 +38,7 @@ HUGE = 10**40
         ("repeat_rare", (-0.1, 1.1, NAN)),
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_named(name, values):
+def test_implausible_settings_are_named(name, values):
     for value in values:
         with pytest.raises(SettingsError, match=f"^{name} is ") as failed:
             TrainingSettings(**{name: value})
@@ -46,13 +46,13 @@ def test_a_setting_that_cannot_be_meant_is_named(name, values):
 
 
 @pytest.mark.parametrize("size", [0, -32, 33, 31, HUGE])
-def test_a_size_that_is_none_is_named_as_its_option(size):
+def test_invalid_sizes_are_named_with_their_option(size):
     with pytest.raises(SettingsError, match=r"^size is "):
         choose(CPU, size=size)
 
 
 @pytest.mark.parametrize("value", ["5", None, True, NAN, 2.5, [], {}])
-def test_values_of_other_types_are_no_numbers(value):
+def test_values_of_other_types_are_not_numbers(value):
     with pytest.raises(SettingsError, match=r"^steps is .*: pass a whole number$"):
         check_whole("steps", value, 1, 9)
     if value != 2.5:
@@ -61,7 +61,7 @@ def test_values_of_other_types_are_no_numbers(value):
 
 
 @pytest.mark.parametrize("epochs", [0, -1, NAN, INF, 1e300])
-def test_epochs_that_are_none_are_named(epochs):
+def test_invalid_epochs_are_named(epochs):
     with pytest.raises(SettingsError, match=r"^(epochs|steps) is "):
         choose(CPU, epochs=epochs)
 
@@ -91,7 +91,7 @@ def test_the_largest_seed_draws():
     assert TrainingSettings(seed=2**63 - 1).seed * 1_000_003 % 2**63 < 2**63
 
 
-def test_a_billion_steps_take_no_memory():
+def test_memory_is_independent_of_the_number_of_steps():
     settings = TrainingSettings(steps=10**9, batch_size=3, accumulate=2)
     numbers = iter(ExampleNumbers(settings, 5 * 10**8, 1, 2))
     assert next(numbers) == [3 * (2 * 10**9 + 1) + place for place in range(3)]
@@ -100,14 +100,14 @@ def test_a_billion_steps_take_no_memory():
 @pytest.mark.parametrize(
     "device", ["foo", "", "cuda", "gpu", "mps", "cuda:0", "cpu:7", "c\0", "tpu"]
 )
-def test_a_device_that_is_not_here_is_refused_with_those_that_are(monkeypatch, tmp_path, device):
+def test_unavailable_devices_are_refused_listing_the_available(monkeypatch, tmp_path, device):
     monkeypatch.setattr(processes, "available_devices", lambda: ("cpu",))
     with pytest.raises(SettingsError, match=r"this machine has auto, cpu$") as failed:
         train(tmp_path / "nothing", "mask2former-nano", device=device)  # before data are looked for
     assert "\n" not in str(failed.value)
 
 
-def test_devices_that_are_here_are_taken(monkeypatch):
+def test_available_devices_are_accepted(monkeypatch):
     monkeypatch.setattr(processes, "available_devices", lambda: ("cpu", "cuda", "cuda:0"))
     for device in ("auto", "cpu", "cuda", "gpu", "cuda:0"):
         check_device(device)
@@ -117,14 +117,14 @@ def test_devices_that_are_here_are_taken(monkeypatch):
 
 
 @pytest.mark.parametrize("module", ["lightning_fabric", "matplotlib", "tokenizers"])
-def test_a_missing_extra_is_told_before_the_dataset_is_opened(monkeypatch, tmp_path, module):
+def test_missing_extras_are_reported_before_the_dataset_is_opened(monkeypatch, tmp_path, module):
     real = processes.find_spec
     monkeypatch.setattr(processes, "find_spec", lambda n: None if n == module else real(n))
     with pytest.raises(MissingExtraError, match=r"pip install 'unimask\[train\]'"):
         train(tmp_path / "nothing", "mask2former-nano")
 
 
-def test_a_missing_logger_is_told_before_the_dataset_is_opened(monkeypatch, tmp_path):
+def test_missing_loggers_are_reported_before_the_dataset_is_opened(monkeypatch, tmp_path):
     monkeypatch.setattr("unimask.training.loggers.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"unimask\[wandb\]"):
         train(tmp_path / "nothing", "mask2former-nano", loggers=("wandb",))

@@ -70,7 +70,7 @@ def killed(discs, tmp_path_factory):
 
 
 @pytest.mark.parametrize("death", DEATHS)
-def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(killed, death):
+def test_killed_and_resumed_runs_end_with_the_same_weights(killed, death):
     """Drop path, points, augmentation, accumulation and averages: bit for bit."""
     folder, codes, err = killed
     whole, resumed = folder / "whole", folder / death
@@ -88,7 +88,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(killed, death)
     assert rows[0] == rows[1]
 
 
-def test_a_full_disk_is_told_and_leaves_the_state_before(discs, tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_keeps_the_previous_state(discs, tmp_path, monkeypatch):
     """A limit on the size of files stands for the disk: both break writing off in the middle."""
     real = steps.update
 
@@ -141,7 +141,7 @@ def test_corrupt_images_are_skipped_and_counted(spoilt, tmp_path, workers, capsy
     assert state["progress"]["unreadable_images"] == 1
 
 
-def test_a_image_that_vanishes_is_skipped_too(discs, tmp_path, monkeypatch):
+def test_vanished_images_are_skipped_too(discs, tmp_path, monkeypatch):
     data = tmp_path / "data"
     shutil.copytree(discs, data)
     real = steps.update
@@ -155,7 +155,7 @@ def test_a_image_that_vanishes_is_skipped_too(discs, tmp_path, monkeypatch):
     assert run(data, tmp_path / "run", on_bad_image="skip").finished
 
 
-def test_data_without_a_single_good_image_stop(tmp_path):
+def test_data_without_any_readable_image_stop_the_run(tmp_path):
     data = write_discs(tmp_path / "data", {"train": 2, "val": 1})
     for image in (data / "train" / "images").iterdir():
         image.write_bytes(b"no image")
@@ -172,7 +172,7 @@ def test_data_without_a_single_good_image_stop(tmp_path):
     ],
     ids=["gpu", "python", "cpu"],
 )
-def test_a_lack_of_memory_names_what_to_lower(discs, tmp_path, monkeypatch, error):
+def test_out_of_memory_errors_suggest_settings_to_lower(discs, tmp_path, monkeypatch, error):
     def greedy(fabric, state, batch, generator):
         if error is None:
             torch.empty(2**50)
@@ -191,7 +191,7 @@ def test_a_lack_of_memory_names_what_to_lower(discs, tmp_path, monkeypatch, erro
         assert option in str(failed.value)
 
 
-def test_other_failures_stay_what_they_are(discs, tmp_path, monkeypatch):
+def test_other_exceptions_are_unchanged(discs, tmp_path, monkeypatch):
     def broken(*_):
         raise RuntimeError("a programming error")
 

@@ -31,7 +31,7 @@ def texts_of(state):
     return {name: t for name, t in state.items() if name.startswith("text_mapper.")}
 
 
-def test_trained_texts_are_kept_with_the_words_they_were_trained_on(published):
+def test_trained_text_weights_are_kept_with_their_vocabulary(published):
     pytest.importorskip("tokenizers")
     assert tokenizer_for(str(published), "auto") == str(published)
     before = tiny_checkpoint(
@@ -45,7 +45,7 @@ def test_trained_texts_are_kept_with_the_words_they_were_trained_on(published):
         assert torch.equal(texts_of(found)[name], tensor)
 
 
-def test_without_their_files_texts_start_anew_from_bytes(published, tmp_path):
+def test_without_vocabulary_files_texts_use_a_byte_tokenizer(published, tmp_path):
     alone = tmp_path / "alone"
     shutil.copytree(published, alone)
     (alone / "merges.txt").unlink()
@@ -55,6 +55,6 @@ def test_without_their_files_texts_start_anew_from_bytes(published, tmp_path):
     assert initial.description.config.text.vocabulary == 259
 
 
-def test_what_somebody_chose_is_taken():
+def test_explicit_settings_are_used():
     assert tokenizer_for("oneformer-nano", "auto") == "bytes"
     assert tokenizer_for("oneformer-nano", "some/folder") == "some/folder"

@@ -67,7 +67,7 @@ def weights(folder):
     return torch.load(folder / "state.pt", weights_only=True)
 
 
-def test_a_run_learns_and_leaves_its_papers(discs, tmp_path, drawings):
+def test_a_run_trains_and_writes_its_files(discs, tmp_path, drawings):
     result = run(discs, tmp_path / "run", steps=40, evaluate_every=20)
     assert result.finished
     with (tmp_path / "run" / "metrics.csv").open() as stream:
@@ -119,9 +119,7 @@ def test_a_resumed_run_ends_with_the_same_weights(discs, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("when", [1, 2])
-def test_a_run_that_is_stopped_while_it_judges_judges_when_it_goes_on(
-    discs, tmp_path, monkeypatch, when
-):
+def test_runs_stopped_during_validation_validate_when_resumed(discs, tmp_path, monkeypatch, when):
     run(discs, tmp_path / "whole", evaluate_every=4)
     real, calls = loop.validate, []
 
@@ -152,7 +150,7 @@ def test_workers_change_nothing(discs, tmp_path):
         assert torch.equal(tensor, helped["network"][name]), name
 
 
-def test_a_oneformer_learns_all_tasks_and_keeps_its_texts(discs, tmp_path, monkeypatch):
+def test_oneformer_trains_all_tasks_and_saves_its_text_vocabulary(discs, tmp_path, monkeypatch):
     monkeypatch.setitem(
         unimask.presets.PRESETS, "one", lambda n: replace(TINY_ONEFORMER, num_classes=n)
     )
@@ -173,7 +171,7 @@ def test_a_oneformer_learns_all_tasks_and_keeps_its_texts(discs, tmp_path, monke
     assert again.predictor.tasks == ("semantic",)
 
 
-def test_only_a_network_that_is_told_its_task_learns_several(discs, tmp_path):
+def test_only_task_conditioned_networks_train_several_tasks(discs, tmp_path):
     with pytest.raises(SettingsError, match="train it for panoptic, which serves all three"):
         train(discs, "tiny", task="all", out=tmp_path, device="cpu", quiet=True)
 
@@ -191,7 +189,7 @@ def test_weights_for_other_classes_keep_all_but_the_class_head(discs, tiny_model
         assert torch.allclose(old, new, atol=1e-6) == ("class_embed" not in name), name
 
 
-def test_a_backbone_of_imagenet_starts_a_run(discs, tmp_path, monkeypatch):
+def test_a_run_starts_from_imagenet_backbone_weights(discs, tmp_path, monkeypatch):
     config = replace(TINY_RESNET, backbone=replace(TINY_RESNET.backbone, norm="frozen_batch"))
     monkeypatch.setitem(
         unimask.presets.PRESETS, "tiny", lambda classes: replace(config, num_classes=classes)
@@ -208,7 +206,7 @@ def test_a_backbone_of_imagenet_starts_a_run(discs, tmp_path, monkeypatch):
     assert run(discs, tmp_path / "run", resume=True).finished
 
 
-def test_an_authors_file_is_trained_on(discs, tmp_path):
+def test_training_starts_from_an_authors_file(discs, tmp_path):
     config = replace(TINY_RESNET, num_classes=5)
     trained = build_segmenter(config).state_dict()
     file = tmp_path / "model_final.pth"
@@ -221,7 +219,7 @@ def test_an_authors_file_is_trained_on(discs, tmp_path):
         assert torch.equal(tensor, trained[name]) != name.startswith(CLASS_HEADS)
 
 
-def test_a_backbones_weights_need_an_untrained_network(discs, tiny_model, tmp_path):
+def test_backbone_weights_require_an_untrained_network(discs, tiny_model, tmp_path):
     settings = replace(SETTINGS, backbone_weights="resnet.pth")
     with pytest.raises(SettingsError, match=r"backbone_weights resnet\.pth goes with a preset"):
         train(discs, str(tiny_model), out=tmp_path / "run", settings=settings, device="cpu")
@@ -233,6 +231,6 @@ def test_a_second_run_does_not_overwrite_the_first(discs, tmp_path):
         run(discs, tmp_path / "run", steps=1)
 
 
-def test_resuming_nothing_says_so(discs, tmp_path):
+def test_resuming_without_a_run_is_reported(discs, tmp_path):
     with pytest.raises(TrainingError, match="no run to resume"):
         run(discs, tmp_path / "nothing", resume=True)

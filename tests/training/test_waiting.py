@@ -37,6 +37,6 @@ def work(rank: int, folder: str) -> None:
         torch.save(message, f"{folder}/{rank}.pt")
 
 
-def test_the_others_wait_for_as_long_as_the_first_works(tmp_path):
+def test_other_processes_wait_while_the_first_works(tmp_path):
     processes.spawn(work, (str(tmp_path),), nprocs=2)
     assert [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)] == [waiting.END] * 2

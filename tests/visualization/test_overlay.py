@@ -31,7 +31,7 @@ def test_a_class_keeps_its_colour_and_neighbours_differ():
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-def test_colours_survive_the_way_to_oklch_and_back(colour):
+def test_colours_round_trip_through_oklch(colour):
     assert tuple(from_oklch(to_oklch(np.array(colour, np.uint8)))) == colour
 
 
@@ -51,7 +51,7 @@ def test_objects_of_a_given_colour_differ_and_keep_its_hue(colour):
         assert min(chroma, ours[1]) < 0.03 or turned < 30
 
 
-def test_given_colours_are_what_is_drawn():
+def test_given_colours_are_drawn():
     image = np.full((720, 800, 3), 90, np.uint8)
     road = np.zeros((720, 800), bool)
     road[400:] = True
@@ -92,7 +92,7 @@ def test_small_shapes_lie_on_top():
     assert (second[400, 365] != second[400, 200]).any()
 
 
-def test_chips_hide_neither_each_other_nor_leave_the_image():
+def test_labels_neither_overlap_nor_leave_the_image():
     random = np.random.default_rng(0)
     chips = [
         Chip("nucleus 90%", (x, y, x + 30, y + 30), (200, 80, 80))

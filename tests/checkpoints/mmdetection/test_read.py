@@ -78,7 +78,7 @@ def test_the_same_network_is_read_from_both_releases(tmp_path, name, named):
     assert "names no classes" in message
 
 
-def test_names_are_those_of_its_modules():
+def test_names_equal_those_of_mmdetection():
     """Some names of each part, as mmdet 3.3.0 and 2.28.2 print them."""
     head = "panoptic_head"
     both = {

@@ -58,12 +58,12 @@ def test_other_files_are_no_tables(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"road": [1, 2]}', '{"road": [1, 2, 999]}'])
-def test_what_is_called_like_a_table_must_be_one(tmp_path, text):
+def test_files_named_like_tables_must_be_tables(tmp_path, text):
     (tmp_path / "classes.json").write_text(text)
     with pytest.raises(DataError, match=r"classes\.json is not a class table"):
         find_tables([tmp_path])
 
 
-def test_what_is_no_class():
+def test_reserved_names_are_not_classes():
     names = ("Void", "unlabelled", "Un_labeled", "ignore-label", "Don't care", "background")
     assert [is_void(name) for name in names] == [True, True, False, True, True, False]

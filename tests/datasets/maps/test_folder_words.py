@@ -29,7 +29,7 @@ def test_words(name, words):
     assert split_words(name) == words
 
 
-def test_the_innermost_name_tells_the_role_and_the_outermost_the_split():
+def test_role_from_the_innermost_and_split_from_the_outermost_folder():
     assert (
         role_from_names(("labels", "images")) == "image"
         and role_from_names(("images", "mask_images")) == "map"
@@ -60,5 +60,5 @@ def test_partners_share_a_name(image, mask):
 @given(
     st.text("abcLl01", min_size=1), st.sampled_from(["_mask", "_labelIds", "_L", "-gt", " labels"])
 )
-def test_marks_never_change_the_name(stem, mark):
+def test_role_suffixes_do_not_change_the_key(stem, mark):
     assert parse_key(stem + mark)[0] == parse_key(stem)[0]

@@ -64,7 +64,7 @@ def test_camvid_of_segnet_is_known_without_a_table(tmp_path):
     assert len(open_dataset(folder, "val").labels) == 12
 
 
-def test_aerial_colours_are_known_where_the_table_has_others(tmp_path):
+def test_published_aerial_colours_are_used_where_the_table_differs(tmp_path):
     dataset = open_dataset(map_layouts.dubai_tiles(tmp_path))
     assert dataset.labels == known_labels("dubai_aerial")
     expected = draw_blocks(11, 7).astype(int)
@@ -72,7 +72,7 @@ def test_aerial_colours_are_known_where_the_table_has_others(tmp_path):
     assert "aerial images of Dubai, ignored: void" in describe(dataset)
 
 
-def test_names_that_say_void_are_ignored(tmp_path):
+def test_classes_named_void_are_ignored(tmp_path):
     folder = map_layouts.prepped_streets(tmp_path)
     dataset = open_dataset(folder, names=("sky", "Void", "road", "car"))
     assert dataset.labels.names == ("sky", "road", "car")
@@ -89,7 +89,7 @@ def test_suffixes_and_a_table_in_csv(tmp_path):
     assert labels_in(dataset[0]).min() == -1 and labels_in(dataset[0]).max() == 3
 
 
-def test_classes_without_a_table_are_named_by_value_and_that_is_said(tmp_path):
+def test_classes_without_a_table_are_named_by_value_and_reported(tmp_path):
     folder = map_layouts.prepped_streets(tmp_path)
     dataset = open_dataset(folder, "test")
     assert dataset.labels.names == ("class 0", "class 1", "class 2", "class 3")
@@ -113,7 +113,7 @@ def test_palettes_are_read_by_index_and_255_is_ignored(tmp_path):
     assert dataset[0].ignored[:, :3].all() and dataset[0].ignored.sum() == 3 * 48
 
 
-def test_blurred_binary_masks_are_cut_and_that_is_said(tmp_path):
+def test_blurred_binary_masks_are_thresholded_and_reported(tmp_path):
     dataset = open_dataset(map_layouts.blurred_masks(tmp_path))
     assert (labels_in(dataset[0]) == draw_blocks(0, 2)).mean() > 0.98
     assert "cut at 128" in describe(dataset)
@@ -128,7 +128,7 @@ def test_single_pieces_that_vary_in_number_are_objects(tmp_path):
     assert len(semantic.labels) == 14 and widest_task(semantic) == "semantic"
 
 
-def test_folders_whose_names_say_nothing_are_looked_at(tmp_path):
+def test_folders_with_uninformative_names_are_inspected(tmp_path):
     for index in range(5):
         save(tmp_path / "a" / f"{index}.png", draw_photo(index))
         save(tmp_path / "b" / f"{index}.png", draw_blocks(index, 3))
@@ -178,7 +178,7 @@ def test_splits_outside_and_inside(tmp_path):
             assert all(split in path.parts for path in (*dataset.paths, *dataset.maps))
 
 
-def test_lists_tell_the_splits(tmp_path):
+def test_list_files_define_the_splits(tmp_path):
     folder = map_layouts.palette_maps(tmp_path)
     save(folder / "JPEGImages" / "2008_1.jpg", draw_photo(9))
     lists = folder / "ImageSets" / "Segmentation"
@@ -192,7 +192,7 @@ def test_lists_tell_the_splits(tmp_path):
     assert [len(open_dataset(folder, split)) for split in ("train", "val")] == [5, 1]
 
 
-def test_numbers_are_taken_before_what_is_painted(tmp_path):
+def test_label_ids_take_precedence_over_colours(tmp_path):
     for index in range(5):
         labels = draw_blocks(index, 4)
         save(tmp_path / "images" / f"{index}.jpg", draw_photo(index))
@@ -201,7 +201,7 @@ def test_numbers_are_taken_before_what_is_painted(tmp_path):
     assert open_dataset(tmp_path).maps[0].parent.name == "labels_raw"
 
 
-def test_images_without_a_map_are_left_out_and_that_is_said(tmp_path):
+def test_images_without_a_map_are_left_out_and_reported(tmp_path):
     folder = map_layouts.palette_maps(tmp_path)
     save(folder / "JPEGImages" / "2008_1.jpg", draw_photo(9))
     dataset = open_dataset(folder)
@@ -210,7 +210,7 @@ def test_images_without_a_map_are_left_out_and_that_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(("colours", "fits"), [(AERIAL, True), (("#010101",) * 4, False)])
-def test_a_table_of_other_colours_is_not_taken(tmp_path, colours, fits):
+def test_tables_of_other_colours_are_not_used(tmp_path, colours, fits):
     folder = map_layouts.aerial_tiles(tmp_path)
     values = list(colours.values()) if fits else list(colours)
     rows = [{"name": n, "color": c} for n, c in zip(AERIAL, values, strict=True)]
@@ -220,7 +220,7 @@ def test_a_table_of_other_colours_is_not_taken(tmp_path, colours, fits):
     assert ("most are not those of classes.json" in describe(dataset)) is not fits
 
 
-def test_what_a_table_lacks_is_refused_with_file_and_count(tmp_path):
+def test_values_missing_from_the_table_are_refused_with_file_and_count(tmp_path):
     folder = map_layouts.aerial_tiles(tmp_path)
     broken = folder / "Tile 2" / "masks" / "image_part_002.png"
     labels = paint(draw_blocks(22, 4), AERIAL.values())
@@ -255,14 +255,14 @@ def test_smoothed_colours_are_refused(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_semantic_labels_cannot_teach_objects(tmp_path):
+def test_semantic_labels_cannot_supervise_objects(tmp_path):
     dataset = open_dataset(map_layouts.prepped_streets(tmp_path))
     check_tasks(dataset, ("semantic",))
     with pytest.raises(TaskError, match="panoptic needs objects one by one"):
         check_tasks(dataset, ("semantic", "panoptic"))
 
 
-def test_a_format_that_is_none_of_the_folder_is_named(tmp_path):
+def test_formats_that_do_not_match_the_folder_are_refused(tmp_path):
     folder = map_layouts.prepped_streets(tmp_path)
     with pytest.raises(DataError, match="may be semantic maps or instance ids"):
         open_dataset(folder, format="COCO panoptic")

@@ -66,7 +66,7 @@ def test_names_of_masks_may_be_those_of_images(tmp_path):
     assert object_areas(open_dataset(tmp_path)) == areas
 
 
-def test_images_without_a_folder_of_masks_are_left_out_with_a_note(tmp_path):
+def test_images_without_a_mask_folder_are_left_out_and_reported(tmp_path):
     data = write(tmp_path, "images/{}.png", "masks/{}/{}.png")
     save(data / "images" / "d.png", draw_photo(4, SIZE))
     dataset = open_dataset(data)
@@ -97,7 +97,7 @@ def test_masks_named_after_classes_are_classes(tmp_path):
     assert found == AREAS and objects.labels.names == ("object", "background")
 
 
-def test_masks_named_after_classes_and_numbered_are_asked_about(tmp_path):
+def test_masks_named_after_classes_with_numbers_require_an_option(tmp_path):
     for stem in ("a", "b"):
         save(tmp_path / stem / "images" / f"{stem}.png", draw_photo(1, SIZE))
         for name, mask in zip(("cat_0", "cat_1", "dog_0"), draw_masks("b"), strict=True):

@@ -45,7 +45,7 @@ def test_ade20k_with_instances_is_panoptic_by_the_authors_rule(tmp_path):
         open_dataset(folder, "val")[0]
 
 
-def test_ade20k_as_detectron2_has_it_and_in_full(tmp_path):
+def test_ade20k_as_prepared_for_detectron2_and_full(tmp_path):
     folder = map_layouts.ade20k(tmp_path)
     for inner, split in SCENES:
         for index in range(3):
@@ -61,7 +61,7 @@ def test_ade20k_as_detectron2_has_it_and_in_full(tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_cityscapes_objects_groups_and_what_is_not_judged(tmp_path, split):
+def test_cityscapes_objects_groups_and_ignored_regions(tmp_path, split):
     dataset = open_dataset(map_layouts.cityscapes(tmp_path), split)
     assert dataset.labels == known_labels("cityscapes") and len(dataset) == 2
     road, car = (dataset.labels.names.index(name) for name in ("road", "car"))
@@ -97,7 +97,7 @@ def test_cityscapes_with_an_unknown_number_is_refused(tmp_path):
         list(map(open_dataset(folder, "train").__getitem__, range(2)))
 
 
-def test_mapillary_objects_and_what_is_not_judged(tmp_path):
+def test_mapillary_objects_and_ignored_regions(tmp_path):
     folder = map_layouts.mapillary_vistas(tmp_path)
     dataset = open_dataset(folder, "val")
     assert dataset.labels.names == ("Bird", "Road") and dataset.labels.is_thing == (True, False)

@@ -36,13 +36,13 @@ def test_polygons_are_drawn_as_pycocotools_draws_them(polygons):
 
 
 @given(st.floats(-1e6, 1e6))
-def test_fifths_come_back_as_the_same_fifths(value):
+def test_fifths_round_trip(value):
     fifths = to_fifths(np.array([value, -value, 0.7, -0.7]))
     assert np.array_equal(to_fifths(from_fifths(fifths)), fifths)
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_run_lengths_come_back(seed):
+def test_run_lengths_round_trip(seed):
     mask = np.random.default_rng(seed).random(SIZE) < 0.5
     annotations = collect(RunLength.from_mask(mask), [[1, 1, 9, 1, 9, 9]], sizes=[SIZE])
     assert np.array_equal(annotations.mask(0, SIZE).to_mask(), mask)
@@ -75,12 +75,12 @@ def test_objects_are_found_by_image_whatever_their_order():
         ({"all_points_x": [1]}, "not numbers"),
     ],
 )
-def test_polygons_that_are_none_are_refused(polygon, reason):
+def test_invalid_polygons_are_refused(polygon, reason):
     with pytest.raises(DataError, match=reason):
         read_polygons([polygon])
 
 
-def test_what_encloses_nothing_is_left_out():
+def test_outlines_without_area_are_left_out():
     assert read_polygons([[], [1, 1, 9, 9]]) == []
 
 

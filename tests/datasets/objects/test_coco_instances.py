@@ -51,7 +51,7 @@ def test_images_without_objects_are_kept(tmp_path):
     assert sample.label_ids.tolist() == [2] and sample.mask(1).all()
 
 
-def test_images_in_sub_folders_and_a_single_file(tmp_path):
+def test_images_in_subfolders_with_a_single_file(tmp_path):
     data = write_single_coco(tmp_path)
     assert len(open_dataset(data)) == 5 and len(open_dataset(data, "val")) == 1
 
@@ -63,7 +63,7 @@ def test_roboflow_groups_are_no_class(tmp_path):
     assert dataset.labels.names == ("cat", "cap", "background") and len(dataset) == 5
 
 
-def test_labels_that_were_moved_find_their_images(tmp_path):
+def test_moved_labels_find_their_images(tmp_path):
     content = coco_content()
     for image in content["images"]:
         draw(tmp_path / "JPEGImages", image["file_name"])
@@ -156,7 +156,7 @@ def test_missing_images_are_counted_and_named(tmp_path):
         open_dataset(tmp_path)
 
 
-def test_a_image_turned_by_its_exif_tag_is_told(tmp_path):
+def test_images_rotated_by_exif_are_reported(tmp_path):
     content = write_annotation([flatten(INSIDE)])
     content["images"][0]["file_name"] = "a.jpg"
     exif = Image.Exif()
@@ -179,7 +179,7 @@ def test_the_category_ids_of_the_file_reach_the_label_set(tmp_path):
     assert open_dataset(write_coco(tmp_path), "train").labels.category_ids == (7, 17, 0)
 
 
-def test_a_background_takes_a_category_id_that_is_free(tmp_path):
+def test_the_background_gets_a_free_category_id(tmp_path):
     content = coco_content()
     swap = {7: 0, 17: 1}
     for item in (*content["categories"], *content["annotations"]):
@@ -191,13 +191,13 @@ def test_a_background_takes_a_category_id_that_is_free(tmp_path):
     assert open_dataset(tmp_path).labels.category_ids == (0, 1, 2)
 
 
-def test_links_to_themselves_are_passed_over(tmp_path):
+def test_links_to_themselves_are_ignored(tmp_path):
     folder = write_single_coco(tmp_path)
     (folder / "loop").symlink_to("loop")
     assert len(open_dataset(folder)) == len(IMAGES)
 
 
-def test_two_files_of_one_split_are_told(tmp_path):
+def test_two_files_of_one_split_are_reported(tmp_path):
     """COCO of 2014 and of 2017 in one folder: the second was left out without a word."""
     for year, count in (("2014", 5), ("2017", 2)):
         content = coco_content()

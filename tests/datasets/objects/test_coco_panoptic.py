@@ -154,7 +154,7 @@ def test_segments_of_void_are_ignored_and_no_class(coco, name):
         (("categories", 0), 3, "categories[0]: expected object, got int"),
     ],
 )
-def test_a_field_that_is_none_is_named_in_one_line(coco, place, value, message):
+def test_null_fields_are_one_line_errors(coco, place, value, message):
     folder, content = coco
     rewrite(folder, content, lambda c: put(c, place, value))
     with pytest.raises(DataError) as refused:
@@ -174,7 +174,7 @@ def test_a_huge_png_is_refused_by_its_header(coco):
         open_dataset(folder)[0]
 
 
-def test_a_png_of_another_kind_is_named(coco):
+def test_pngs_of_other_kinds_are_named(coco):
     folder, _ = coco
     Image.new("I;16", (6, 4)).save(folder / "panoptic" / "a.png")
     with pytest.raises(DataError, match=r"a\.png is a I;16 image; COCO panoptic uses RGB"):

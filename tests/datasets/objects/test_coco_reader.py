@@ -34,7 +34,7 @@ def count_objects(dataset):
 
 @pytest.mark.parametrize("spell", [str, float, lambda number: f" {number} ", lambda n: f"{n}.0"])
 @pytest.mark.parametrize("key", ["image_id", "category_id"])
-def test_ids_that_annotations_spell_otherwise_are_the_listed_ones(tmp_path, spell, key):
+def test_ids_spelled_differently_in_annotations_are_matched(tmp_path, spell, key):
     """VIA writes `image_id` as text beside numbers; spreadsheets write all numbers as floats."""
     content = coco_content()
     for annotation in content["annotations"]:
@@ -60,7 +60,7 @@ def test_two_spellings_of_one_id_are_refused(tmp_path, key, first, second):
     assert f"lists two {key} of {message}, which is one id: renumber one" in str(refused.value)
 
 
-def test_ids_with_zeros_in_front_are_names(tmp_path):
+def test_ids_with_leading_zeros_are_names(tmp_path):
     content = coco_content({"a.png": [], "b.png": []})
     content["images"][0]["id"], content["images"][1]["id"] = "01", 1
     assert open_dataset(write_labels(tmp_path, content)).image_ids == ["01", 1]
@@ -71,14 +71,14 @@ def test_ids_with_zeros_in_front_are_names(tmp_path):
     [("0", False), ("false", False), (float("nan"), False), (None, False), (0.0, False),
      ("1", True), ("True", True), (True, True), (1.0, True)],
 )  # fmt: skip
-def test_a_flag_in_text_means_what_it_says(tmp_path, flag, crowd):
+def test_flags_given_as_text_are_parsed(tmp_path, flag, crowd):
     """Text is true in Python, "0" and "false" too: all objects would be ignored."""
     data = write_labels(tmp_path, write_annotation([flatten(SQUARE)], iscrowd=flag))
     assert open_dataset(data)[0].crowds.tolist() == [crowd, False]
 
 
 @pytest.mark.parametrize("area", [float("nan"), None, -5, "", float("inf")])
-def test_an_area_that_is_none_is_counted_from_the_mask(tmp_path, area):
+def test_missing_areas_are_counted_from_the_mask(tmp_path, area):
     sample = open_dataset(write_labels(tmp_path, write_annotation([flatten(SQUARE)], area=area)))[0]
     assert sample.areas is None and sample.mask(1).sum() == outline(SQUARE).sum()
 
@@ -103,7 +103,7 @@ def test_annotations_without_outline_and_box_are_counted(tmp_path, missing):
         assert count_objects(open_dataset(write_labels(tmp_path, content)))[0] == 1
 
 
-def test_a_file_whose_annotations_have_no_outline_at_all_is_refused(tmp_path):
+def test_files_without_any_outlines_are_refused(tmp_path):
     content = coco_content()
     for annotation in content["annotations"]:
         del annotation["segmentation"], annotation["bbox"]
@@ -111,7 +111,7 @@ def test_a_file_whose_annotations_have_no_outline_at_all_is_refused(tmp_path):
         open_dataset(write_labels(tmp_path, content))
 
 
-def test_a_image_that_is_listed_twice_is_no_background_of_its_own_objects(tmp_path):
+def test_an_image_listed_twice_keeps_its_objects(tmp_path):
     content = coco_content()
     twin = content["images"][0] | {"id": 99, "file_name": "a.png"}
     content["images"].append(twin)
@@ -159,7 +159,7 @@ def test_annotations_without_ids_are_named_by_their_place(tmp_path):
         ),
     ],
 )
-def test_a_field_that_is_none_is_named_in_one_line(tmp_path, key, field, value, message):
+def test_null_fields_are_one_line_errors(tmp_path, key, field, value, message):
     content = coco_content()
     write_labels(tmp_path, content)
     content[key][0][field] = value
@@ -171,7 +171,7 @@ def test_a_field_that_is_none_is_named_in_one_line(tmp_path, key, field, value, 
 
 
 @pytest.mark.parametrize("group", [["pets"], {"id": 1}, 7, None])
-def test_what_stands_for_a_group_of_classes_may_be_anything(tmp_path, group):
+def test_placeholder_classes_of_groups_may_have_any_type(tmp_path, group):
     content = coco_content()
     for category in content["categories"]:
         category["supercategory"] = group
@@ -226,7 +226,7 @@ def test_objects_far_outside_of_a_image_of_unknown_size_are_refused(tmp_path):
         open_dataset(write_labels(tmp_path, content))[0]
 
 
-def test_a_image_in_no_folder_of_the_dataset_is_named(tmp_path):
+def test_images_outside_the_dataset_folders_are_named(tmp_path):
     draw(tmp_path, "b.png")
     write_json(tmp_path / "labels.json", coco_content({"a.png": [("cat", [INSIDE])]}))
     with pytest.raises(DataError, match=r"labels\.json names 'a\.png'"):

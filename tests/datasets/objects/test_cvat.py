@@ -19,7 +19,7 @@ def write_shapes(folder, shapes, images=None):
     return folder
 
 
-def test_labels_keep_the_colours_of_the_project(tmp_path):
+def test_label_colours_are_those_of_the_project(tmp_path):
     labels = open_dataset(write_cvat(tmp_path)).labels
     assert labels.names == ("cat", "cap", "background")
     assert labels.colours == ((16, 128, 255), (32, 128, 255), None)
@@ -84,13 +84,13 @@ def test_subsets_of_a_project_are_splits(tmp_path):
         ("<polygon", "cannot be read as XML"),
     ],
 )
-def test_shapes_that_are_none_are_named(tmp_path, shapes, reason):
+def test_invalid_shapes_are_named(tmp_path, shapes, reason):
     with pytest.raises(DataError, match=reason) as caught:
         open_dataset(write_shapes(tmp_path, shapes))
     assert "annotations.xml" in str(caught.value)
 
 
-def test_videos_are_told(tmp_path):
+def test_videos_are_reported(tmp_path):
     (tmp_path / "annotations.xml").write_text('<annotations><track id="0"/></annotations>')
     with pytest.raises(DataError, match="is CVAT for video: export the task as"):
         open_dataset(tmp_path)
@@ -116,7 +116,7 @@ def test_videos_are_told(tmp_path):
         ("<a>" * 100, "is nested too deeply"),
     ],
 )  # fmt: skip
-def test_attributes_that_are_none_are_named_in_one_line(tmp_path, shapes, reason):
+def test_invalid_attributes_are_one_line_errors(tmp_path, shapes, reason):
     with pytest.raises(DataError, match=reason) as caught:
         open_dataset(write_shapes(tmp_path, shapes))
     assert "annotations.xml" in str(caught.value) and "\n" not in str(caught.value)
@@ -131,7 +131,7 @@ def test_attributes_that_are_none_are_named_in_one_line(tmp_path, shapes, reason
         ("<annotations></annotations>", "lists no images"),
     ],
 )
-def test_bombs_and_unknown_encodings_are_one_line(tmp_path, text, reason):
+def test_bombs_and_unknown_encodings_are_one_line_errors(tmp_path, text, reason):
     (tmp_path / "annotations.xml").write_text(text)
     start = time.perf_counter()
     with pytest.raises(DataError, match=reason):

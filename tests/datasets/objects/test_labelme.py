@@ -76,7 +76,7 @@ def test_rectangles_circles_and_masks_have_pixels_and_points_have_none(tmp_path)
     assert sample.mask(3)[46:, 62:].tolist() == [[False, True], [True, True]]
 
 
-def test_a_renamed_image_is_found_beside_its_labels(tmp_path):
+def test_renamed_images_are_found_beside_their_labels(tmp_path):
     data = write_shapes(tmp_path, shape("polygon", SQUARE), imagePath="..\\photos\\old.jpg")
     assert open_dataset(data)[0].path == tmp_path / "a.png"
     (tmp_path / "a.png").unlink()
@@ -127,12 +127,12 @@ def test_a_renamed_image_is_found_beside_its_labels(tmp_path):
         ),
     ],
 )
-def test_shapes_that_are_none_are_named(tmp_path, shapes, reason):
+def test_invalid_shapes_are_named(tmp_path, shapes, reason):
     with pytest.raises(DataError, match=reason):
         open_dataset(write_shapes(tmp_path, *shapes))
 
 
-def test_labels_of_another_size_are_told(tmp_path):
+def test_labels_of_another_size_are_reported(tmp_path):
     with pytest.raises(DataError, match=r"a\.png has 64 x 48 pixels, but .* for 128 x 96"):
         open_dataset(write_shapes(tmp_path, imageHeight=96, imageWidth=128))[0]
 
@@ -153,7 +153,7 @@ def test_shapes_called_ignore_are_neither_object_nor_background(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["void", "Unlabeled", "__ignore__", "ignore", "don't care"])
-def test_names_of_what_is_unknown_are_no_classes(tmp_path, name):
+def test_names_of_unknown_regions_are_no_classes(tmp_path, name):
     dataset = open_dataset(write_shapes(tmp_path, shape("rectangle", [[0, 0], [64, 24]], name)))
     assert dataset.labels.names == ("background",)
     sample = dataset[0]
@@ -188,7 +188,7 @@ def test_images_within_the_json_need_no_file(tmp_path):
 
 @pytest.mark.parametrize("sizes", [(None, None), (48, None), ("48", "64.0"), (0, 0)])
 @pytest.mark.parametrize("kind", ["polygon", "mask"])
-def test_a_size_that_is_absent_is_the_images(tmp_path, sizes, kind):
+def test_absent_sizes_are_read_from_the_images(tmp_path, sizes, kind):
     drawn = {
         "polygon": shape("polygon", [[10, 5], [30, 5], [30, 20], [10, 20]]),
         "mask": shape("mask", [[10, 5], [29, 19]], mask=png(np.ones((15, 20)))),
@@ -212,7 +212,7 @@ def test_a_size_that_is_absent_is_the_images(tmp_path, sizes, kind):
         ({"imageData": 7}, "imageData: expected str | null, got int"),
     ],
 )
-def test_a_field_that_is_none_is_named_in_one_line(tmp_path, changes, message):
+def test_null_fields_are_one_line_errors(tmp_path, changes, message):
     with pytest.raises(DataError) as refused:
         open_dataset(write_shapes(tmp_path, shape("polygon", SQUARE), version="5", **changes))
     assert message in str(refused.value) and "\n" not in str(refused.value)
@@ -227,13 +227,13 @@ def pair(folder, named, **changes):
     return folder
 
 
-def test_two_files_that_name_one_image_are_of_the_images_of_their_own_names(tmp_path):
+def test_two_files_naming_one_image_belong_to_their_own_images(tmp_path):
     """Copied JSONs keep the `imagePath` of the first."""
     data = pair(tmp_path, ["a.png", "a.png"])
     assert [path.name for path in open_dataset(data).paths] == ["a.png", "b.png"]
 
 
-def test_of_two_images_the_one_of_the_size_in_the_file_is_meant(tmp_path):
+def test_of_two_images_the_one_of_matching_size_is_used(tmp_path):
     data = pair(tmp_path, ["c.png", "b.png"])
     draw(tmp_path, "c.png", (20, 30))
     assert [path.name for path in open_dataset(data).paths] == ["a.png", "b.png"]
@@ -242,7 +242,7 @@ def test_of_two_images_the_one_of_the_size_in_the_file_is_meant(tmp_path):
     assert [path.name for path in open_dataset(data).paths] == ["c.png", "b.png"]
 
 
-def test_a_file_that_may_be_of_either_of_two_images_is_refused(tmp_path):
+def test_files_matching_two_images_are_refused(tmp_path):
     data = pair(tmp_path, ["c.png", "b.png"])
     draw(tmp_path, "c.png")
     with pytest.raises(DataError, match=r"a\.json may be of c\.png, .* or of a\.png beside it"):

@@ -32,7 +32,7 @@ def test_lists_of_images_and_several_folders(tmp_path):
     assert len(open_dataset(data, "train")) == 2 and len(open_dataset(data, "val")) == 10
 
 
-def test_without_yaml_somebody_names_the_classes(tmp_path):
+def test_without_yaml_class_names_are_required(tmp_path):
     data = write_plain_yolo(tmp_path)
     assert open_dataset(data).labels.names == ("cat", "cap", "background")
     assert open_dataset(data, names=("a", "b")).labels.names == ("a", "b", "background")
@@ -41,7 +41,7 @@ def test_without_yaml_somebody_names_the_classes(tmp_path):
         open_dataset(data)
 
 
-def test_shares_count_from_the_image_as_it_is_seen(tmp_path):
+def test_shares_are_relative_to_the_visible_image(tmp_path):
     data = write_plain_yolo(tmp_path)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -66,7 +66,7 @@ def test_shares_count_from_the_image_as_it_is_seen(tmp_path):
         ("0 0.1 0.1 1.2 0.1 0.2 0.2", r"line 2 reaches \(76\.\d+, 4\.\d+\)"),
     ],
 )
-def test_lines_that_are_no_objects_are_named(tmp_path, line, reason):
+def test_invalid_lines_are_named(tmp_path, line, reason):
     data = write_plain_yolo(tmp_path)
     (data / "labels" / "a.txt").write_text("0 0.1 0.1 0.2 0.1 0.2 0.2\n" + line)
     with pytest.raises(DataError, match=reason):
@@ -83,14 +83,14 @@ def test_lines_that_are_no_objects_are_named(tmp_path, line, reason):
         ("train: images/train\nnames: [", "cannot be read as YAML"),
     ],
 )
-def test_a_yaml_that_cannot_be_is_refused(tmp_path, text, reason):
+def test_invalid_yamls_are_refused(tmp_path, text, reason):
     data = write_yolo(tmp_path / "data")
     (data / "data.yaml").write_text(text)
     with pytest.raises(DataError, match=reason):
         open_dataset(data, "train")
 
 
-def test_labels_that_are_nowhere_are_told(tmp_path):
+def test_missing_labels_are_reported(tmp_path):
     draw(tmp_path / "images", "a.png")
     (tmp_path / "data.yaml").write_text("train: images\nnames: [cat]")
     with pytest.raises(DataError, match=r"a\.txt is missing, and so are all other labels"):
@@ -125,7 +125,7 @@ def test_boxes_alone_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_a_byte_order_mark_is_no_part_of_the_first_class(tmp_path, encoding):
+def test_byte_order_marks_are_not_part_of_the_first_class(tmp_path, encoding):
     data = write_yolo(tmp_path / "data")
     for file in [data / "data.yaml", *data.glob("labels/*/*.txt")]:
         file.write_bytes(file.read_text().encode(encoding))
@@ -143,7 +143,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_class(tmp_path, encoding):
         ("cup.v1.png", "cup.v1.TXT"),
     ],
 )
-def test_labels_whose_names_are_written_otherwise_are_not_lost(tmp_path, image, label):
+def test_labels_with_differently_written_names_are_found(tmp_path, image, label):
     """Elsewhere the image counts as one without objects, and nobody says so."""
     data = write_plain_yolo(tmp_path)
     Image.new("RGB", SIZE[::-1]).save(data / "images" / image)
@@ -198,7 +198,7 @@ def test_a_hostile_yaml_is_one_line_at_once(tmp_path, text, reason):
         ("val: images/val\ntest: ''\n", "test of data.yaml is empty: left out"),
     ],
 )
-def test_a_test_split_that_is_not_there_is_left_out(tmp_path, rest, message):
+def test_missing_test_splits_are_left_out(tmp_path, rest, message):
     """Ultralytics' and Roboflow's YAMLs name one, whether it was exported or not."""
     data = write_yolo(tmp_path / "data")
     (data / "data.yaml").write_text(f"train: images/train\n{rest}names: [cat, cap]\n")
@@ -214,20 +214,20 @@ def test_without_a_validation_split_images_are_set_aside(tmp_path, val):
     assert [len(open_dataset(data, split)) for split in ("train", "val")] == [4, 1]
 
 
-def test_names_that_are_too_few_for_the_yaml_are_an_error(tmp_path):
+def test_too_few_names_for_the_yaml_are_an_error(tmp_path):
     data = write_yolo(tmp_path / "data")
     assert open_dataset(data, "val", names=("a", "b")).labels.names == ("a", "b", "background")
     with pytest.raises(SettingsError, match=r"--names has 1 names, but .*data\.yaml has 2"):
         open_dataset(data, "val", names=("a",))
 
 
-def test_classes_that_are_only_counted_are_numbered(tmp_path):
+def test_unnamed_classes_are_numbered(tmp_path):
     data = write_yolo(tmp_path / "data")
     (data / "data.yaml").write_text("train: images/train\nval: images/val\nnc: 2\n")
     assert open_dataset(data, "val").labels.names == ("class 0", "class 1", "background")
 
 
-def test_images_beside_their_labels(tmp_path):
+def test_images_beside_their_labels_are_found(tmp_path):
     data = write_plain_yolo(tmp_path)
     for file in [*(data / "images").iterdir(), *(data / "labels").iterdir()]:
         file.rename(data / file.name)

@@ -92,7 +92,7 @@ def test_maps_have_the_four_strides_whatever_the_size(timm, name, channels, size
     ]
 
 
-def test_maps_are_those_of_the_model(timm):
+def test_maps_equal_those_of_the_model(timm):
     backbone = build_backbone(TimmConfig(name="pyramid"))
     pixel_values = torch.randn(1, 3, 64, 32)
     for actual, stage in zip(backbone(pixel_values), backbone.model.stages[1:], strict=True):
@@ -107,7 +107,7 @@ def test_maps_are_those_of_the_model(timm):
         ("nobody", r"timm has no feature maps of 'nobody' .* Unknown model \(nobody\)"),
     ],
 )
-def test_models_that_do_not_suit_are_refused_in_one_line(timm, name, message):
+def test_unsuitable_models_are_one_line_errors(timm, name, message):
     with pytest.raises(SettingsError, match=message) as failed:
         Timm(name=name, in_channels=3)
     assert "\n" not in str(failed.value)

@@ -11,7 +11,7 @@ from unimask.modeling.layers.convolution import Convolution3x3
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("channels", [8, MIN_CHANNELS])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_with_and_without_gradients_it_is_the_plain_convolution(channels, bias, dtype):
+def test_convolution_equals_pytorch_with_and_without_gradients(channels, bias, dtype):
     torch.manual_seed(0)
     layer = Convolution3x3(channels, channels, bias=bias).to(dtype)
     x = torch.randn(2, channels, 9, 14, dtype=dtype)

@@ -57,18 +57,18 @@ def test_the_layer_equals_its_definition(rows, columns, size):
     torch.testing.assert_close(deformable_convolution(*arguments), by_definition(*arguments))
 
 
-def test_gradients_are_those_of_differences():
+def test_gradients_equal_finite_differences():
     arguments = [tensor.requires_grad_() for tensor in inputs(size=(2, 3))]
     assert torch.autograd.gradcheck(deformable_convolution, arguments)
 
 
-def test_unmoved_taps_are_a_plain_convolution():
+def test_zero_offsets_equal_a_convolution():
     x, weight, offsets, modulation = inputs()
     actual = deformable_convolution(x, weight, 0 * offsets, torch.ones_like(modulation))
     torch.testing.assert_close(actual, F.conv2d(x, weight, padding=1))
 
 
-def test_the_untrained_layer_is_half_a_plain_convolution():
+def test_the_untrained_layer_equals_half_a_convolution():
     torch.manual_seed(0)
     layer = DeformableConvolution(dim=4, guide_dim=3, num_groups=2)
     x, guide = torch.randn(1, 4, 6, 7), torch.randn(1, 3, 6, 7)

@@ -14,7 +14,7 @@ from unimask.modeling.pixel_decoders.fapn import AlignedStep, FeatureSelection
 from unimask.outputs import Target
 
 
-def test_selection_weighs_channels_by_the_whole_map_and_loses_none():
+def test_selection_weighs_channels_by_the_whole_map():
     torch.manual_seed(0)
     part = FeatureSelection(input_dim=6, dim=8)
     feature = torch.randn(2, 6, 5, 7)
@@ -56,7 +56,7 @@ DECODER = {
 
 
 @pytest.mark.parametrize(("name", "steps"), [("maskformer", 60), ("masked attention", 25)])
-def test_it_learns_discs_beside_either_decoder(name, steps):
+def test_it_trains_on_discs_with_either_decoder(name, steps):
     torch.manual_seed(0)
     network = build_segmenter(DECODER[name]).train()
     criterion = build_criterion(DECODER[name])

@@ -79,7 +79,7 @@ def test_the_encoder_runs_under_the_pyramid():
 
 
 @pytest.mark.parametrize("dim", [24, 32])
-def test_a_batch_gives_what_each_image_gives_alone(dim):
+def test_batched_results_equal_single_image_results(dim):
     decoder, features = pyramid(dim=dim), maps()
     together = decoder(features)
     alone = decoder(tuple(feature[1:] for feature in features))

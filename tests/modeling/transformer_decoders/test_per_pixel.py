@@ -48,7 +48,7 @@ def test_the_map_is_the_best_class_of_the_resized_scores(scale):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_queries_are_their_classes_for_certain(dtype):
+def test_queries_predict_their_class_with_certainty(dtype):
     output, _ = predicted(1.0, dtype)
     assert output.class_logits.dtype == output.mask_logits.dtype == dtype
     probs = output.class_logits.float().softmax(-1)
@@ -56,7 +56,7 @@ def test_queries_are_their_classes_for_certain(dtype):
     assert output.auxiliary == ()
 
 
-def test_masks_are_the_pixels_class_probabilities():
+def test_masks_are_pixelwise_class_probabilities():
     output, scores = predicted(1.0)
     torch.testing.assert_close(output.mask_logits.exp(), scores.softmax(1))
     np.testing.assert_allclose(output.mask_logits.exp().sum(1).detach(), 1, rtol=1e-5)

@@ -20,7 +20,7 @@ def maps(batch: int = 2, sizes=SIZES) -> tuple[list[torch.Tensor], list[torch.Te
     return memories, [torch.randn(h * w, 8, generator=generator) for h, w in sizes]
 
 
-def test_a_better_neighbour_sends_a_cell_to_the_end():
+def test_cells_with_a_better_neighbour_are_ranked_last():
     scores = torch.tensor([[0.9, 0.8, 0.1, 0.7, 0.2, 0.6]])
     actual = demote_non_maxima(scores, [(1, 4), (1, 2)])
     assert actual[0].topk(6).indices.tolist() == [0, 3, 5, 1, 4, 2]
@@ -66,7 +66,7 @@ def test_the_most_promising_peaks_become_queries(head):
 @pytest.mark.parametrize(
     ("share", "maximum", "count"), [(0.1, 600, 13), (0.5, 20, 20), (1e-9, 9, 1)]
 )
-def test_their_number_grows_with_the_image_up_to_a_limit(head, share, maximum, count):
+def test_the_number_of_proposals_grows_with_the_image_up_to_a_limit(head, share, maximum, count):
     actual = Proposals(dim=8, ratio=share, max_queries=maximum)(*maps(), SIZES, head)
     assert actual.features.shape[1] == count
 

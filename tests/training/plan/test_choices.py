@@ -60,7 +60,7 @@ def test_eight_processes_share_the_papers_batch():
     assert settings.batch_size * settings.accumulate * 8 == 16
 
 
-def test_a_cpu_takes_small_squares_and_small_steps():
+def test_cpu_defaults_are_small_crops_and_batches():
     settings, _ = choose(CPU, pretrained=False)
     assert (settings.batch_size, settings.accumulate) == (4, 1)
     assert settings.augmentation.crop == 256 and settings.precision == "float32"
@@ -78,14 +78,14 @@ def test_small_data_make_small_batches_and_enough_steps():
     ("parameters", "backbone", "rates"),
     [(47e6, None, (1e-4, 0.1)), (4.6e6, None, (5e-4, 1.0)), (4.6e6, "r.pkl", (1e-4, 0.1))],
 )
-def test_small_networks_go_on_as_from_scratch(parameters, backbone, rates):
+def test_small_networks_train_at_the_rates_from_scratch(parameters, backbone, rates):
     said = {} if backbone is None else {"backbone_weights": backbone}
     settings, _ = choose(CPU, parameters=parameters, **said)
     assert (settings.learning_rate, settings.backbone_rate) == rates
 
 
 @pytest.mark.parametrize(("judged", "every"), [(5, 30), (30, 30), (80, 80), (900, 300)])
-def test_a_short_run_judges_a_quarter_of_what_it_learns_from(judged, every):
+def test_short_runs_validate_on_a_quarter_as_many_images_as_they_train_on(judged, every):
     settings, _ = choose(CPU, images=320, judged=judged, steps=300)
     assert settings.evaluate_every == every
     assert settings.batch_size == 4
@@ -126,12 +126,12 @@ def test_squares_are_as_large_as_the_images():
         (0.5, 2.0, "crops of 64 pixels at 0.5 to 2 times the size of prediction;"),
     ],
 )
-def test_one_scale_is_told_as_one(least, most, words):
+def test_one_scale_is_described_as_one(least, most, words):
     augmentation = Augmentation(crop=64, min_scale=least, max_scale=most)
     assert words in choose(CPU, augmentation=augmentation)[1]
 
 
-def test_what_is_said_stays():
+def test_given_options_are_not_overridden():
     said = {
         "steps": 7, "batch_size": 3, "accumulate": 2, "learning_rate": 3e-3, "size": 64,
         "precision": "float32", "workers": 0, "warmup_steps": 5, "evaluate_every": 4,
@@ -155,7 +155,7 @@ def test_epochs_become_steps():
         ({"learning_rats": 1}, "'learning_rats' is no setting"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(said, told):
+def test_implausible_options_are_refused(said, told):
     with pytest.raises(SettingsError, match=told):
         choose(CPU, **said)
 
@@ -171,12 +171,12 @@ def test_what_cannot_be_meant_is_refused(said, told):
         (700, 500, 2**0.5, 0.2),
     ],
 )
-def test_short_runs_see_images_as_they_are_predicted(steps, passes, scale, colour):
+def test_short_runs_have_weaker_augmentation(steps, passes, scale, colour):
     found = for_length(Augmentation(), steps, passes)
     assert found.max_scale == pytest.approx(scale) and found.min_scale == pytest.approx(1 / scale)
     assert found.colour == pytest.approx(colour)
 
 
-def test_changes_grow_with_the_passes():
+def test_augmentation_grows_with_the_epochs():
     found = [for_length(Augmentation(), 3000, passes) for passes in range(15, 51)]
     assert [each.max_scale for each in found] == sorted({each.max_scale for each in found})

@@ -37,7 +37,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize("classes", [20, 150])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_first_loss_is_near_what_is_expected(name, classes):
+def test_the_first_loss_is_near_its_expectation(name, classes):
     config = CONFIGS[name](classes)
     torch.manual_seed(0)
     network = build_segmenter(config)

@@ -46,7 +46,7 @@ def tiny_preset(monkeypatch):
     )
 
 
-def test_a_preset_has_the_weights_that_the_seed_draws():
+def test_preset_weights_are_determined_by_the_seed():
     settings = TrainingSettings(seed=5)
     _, state, words = start("tiny", NUCLEI, ("panoptic",), settings)
     torch.manual_seed(5)
@@ -55,7 +55,7 @@ def test_a_preset_has_the_weights_that_the_seed_draws():
     assert words == "tiny: untrained"
 
 
-def test_the_same_classes_keep_all_weights_and_take_the_category_ids_of_the_data():
+def test_equal_classes_keep_all_weights_and_use_the_category_ids_of_the_data():
     trained = tiny_checkpoint()
     labels = replace(NUCLEI, category_ids=(7, 17))
     initial, state, words = start("t", labels, ("panoptic",), trained=trained)
@@ -94,7 +94,7 @@ def test_head_queries_and_channels_change_in_one_network():
     assert network(torch.randn(1, 5, 64, 64)).class_logits.shape == (1, 20, 4)
 
 
-def test_a_trained_oneformer_keeps_its_texts_for_its_own_tokenizer():
+def test_trained_text_weights_are_kept_only_for_the_same_tokenizer():
     text = replace(TINY_ONEFORMER.text, vocabulary=259)
     trained = tiny_checkpoint(replace(TINY_ONEFORMER, text=text))
     _, state, words = start("t", NUCLEI, TASKS, trained=trained)
@@ -114,6 +114,6 @@ def test_a_trained_oneformer_keeps_its_texts_for_its_own_tokenizer():
         (TINY_RESNET, TASKS, "t has no task input: train it for panoptic"),
     ],
 )
-def test_tasks_that_a_network_cannot_learn_are_refused(config, tasks, words):
+def test_tasks_a_network_cannot_train_are_refused(config, tasks, words):
     with pytest.raises(SettingsError, match=words):
         start("t", NUCLEI, tasks, trained=tiny_checkpoint(config))

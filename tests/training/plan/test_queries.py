@@ -58,7 +58,7 @@ def test_old_queries_keep_their_weights_and_new_ones_are_drawn(name):
     assert new and all(0.7 < rows.std() < 1.3 for rows in new)
 
 
-def test_a_query_that_has_not_met_the_others_predicts_what_it_did():
+def test_bare_queries_predict_the_same_beside_new_ones():
     before, pixel_values, bare = tiny_checkpoint(), torch.randn(1, 3, 64, 64), []
     old = build_segmenter(before.description.config)
     old.load_state_dict(before.state)
@@ -86,7 +86,7 @@ def test_oneformers_queries_keep_their_texts_and_the_token_stays_last():
         with_queries("tiny", TINY_ONEFORMER, context)
 
 
-def test_queries_of_the_image_are_just_a_number():
+def test_image_queries_are_configured_by_count_alone():
     before = tiny_checkpoint(TINY_PROPOSALS)
     for count in (30, 500):  # 4 are learned, and up to 100 were taken from the image
         initial, network = with_more(before, count)
@@ -99,7 +99,7 @@ def test_queries_of_the_image_are_just_a_number():
         with_more(before, 4)
 
 
-def test_what_cannot_be_is_refused_in_one_line():
+def test_impossible_query_counts_are_one_line_errors():
     with pytest.raises(SettingsError, match="num_queries is 11, but tiny was trained with 12"):
         add_queries("tiny", TINY_RESNET, 11)
     with pytest.raises(SettingsError, match="classifies pixels, one by one: leave num_queries out"):
@@ -133,7 +133,7 @@ def test_half_precision_weights_get_more_queries():
     assert torch.equal(rows[:12], half.state[QUERY_TABLES[0]].float())
 
 
-def test_more_objects_than_queries_are_told_before_a_run(tmp_path):
+def test_more_objects_than_queries_are_reported_before_training(tmp_path):
     """Lists of objects are counted whole, maps by a look at some; crowds and stuff never."""
     crowded = write_discs(tmp_path / "crowded", {"train": 90}, objects=3)
     image, ids = draw_discs(0, count=20)

@@ -44,7 +44,7 @@ def spots() -> np.ndarray:
     return values
 
 
-def test_half_of_what_things_cover_lies_in_larger_ones(discs):
+def test_half_of_the_thing_pixels_lie_in_larger_things(discs):
     dataset = open_dataset(discs, "train")
     sides = []
     for sample in dataset:
@@ -62,12 +62,12 @@ def test_stuff_counts_by_its_regions(tmp_path):
     assert typical_object_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.01)
 
 
-def test_of_two_classes_the_ground_does_not_count(tmp_path):
+def test_the_background_of_two_classes_does_not_count(tmp_path):
     dataset = open_dataset(maps(tmp_path, spots()), None, names=("ground", "crack"))
     assert typical_object_side(dataset) == pytest.approx(np.sqrt(2) / 100)
 
 
-def test_large_regions_are_measured_alike_in_large_images(tmp_path):
+def test_object_side_is_relative_to_the_image_size(tmp_path):
     grown = np.kron(halves(), np.ones((8, 8), np.uint8))
     dataset = open_dataset(maps(tmp_path, grown), None, names=("road", "grass", "pole"))
     assert typical_object_side(dataset) == pytest.approx(np.sqrt(5900) / 100, abs=0.02)
@@ -80,7 +80,7 @@ def choose(dataset, own, *, new_head=True, config=TINY_RESNET, **given):
     return choose_scale(dataset, model, 64, requested, new_head=new_head)
 
 
-def test_large_things_ask_for_smaller_images(tmp_path):
+def test_large_things_lead_to_smaller_images(tmp_path):
     dataset = open_dataset(maps(tmp_path, halves()), None, names=("road", "grass", "pole"))
     chosen, change = choose(dataset, LARGER)
     assert chosen == {"preprocessing": replace(LARGER, shortest_edge=64, longest_edge=128)}
@@ -109,7 +109,9 @@ def test_small_things_keep_the_scale(tmp_path, discs):
         (spots, 64, True, 0.4),
     ],
 )
-def test_no_object_weighs_more_where_more_queries_doubt(tmp_path, image, edge, other, weight):
+def test_no_object_weight_depends_on_the_number_of_uncertain_queries(
+    tmp_path, image, edge, other, weight
+):
     names = ("road", "grass", "pole")[: image().max() + 1]
     dataset = open_dataset(maps(tmp_path, image()), None, names=names)
     seen = replace(LARGER, shortest_edge=edge)
@@ -119,7 +121,7 @@ def test_no_object_weighs_more_where_more_queries_doubt(tmp_path, image, edge, o
     assert "criterion" not in choose(dataset, seen, **given)[0]
 
 
-def test_what_cannot_be_read_is_passed_over(tmp_path):
+def test_unreadable_images_are_skipped(tmp_path):
     folder = maps(tmp_path, halves(), halves())
     dataset = open_dataset(folder, None, names=("road", "grass", "pole"))
     (folder / "images" / "0.png").write_bytes(b"no image")
@@ -129,7 +131,7 @@ def test_what_cannot_be_read_is_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize(("asked", "edge"), [({}, 64), ({"settings": SQUARE}, 128)])
-def test_a_run_keeps_to_what_it_chose(tmp_path, asked, edge, capsys):
+def test_resumed_runs_keep_the_chosen_settings(tmp_path, asked, edge, capsys):
     pytest.importorskip("lightning_fabric")
     data = maps(tmp_path / "data", *[halves()] * 8)
     model = described(tiny_checkpoint(TINY_RESNET), preprocessing=LARGER)

@@ -47,7 +47,9 @@ def test_the_same_classes_and_tasks_keep_their_rules(labels):
         ("oneformer-resnet50", "cityscapes", "ade20k", TASKS, 0.5, "masks", "ade20k"),
     ],
 )  # fmt: skip
-def test_published_data_bring_their_own(network, old, new, tasks, threshold, resize, told):
+def test_published_datasets_have_their_own_thresholds(
+    network, old, new, tasks, threshold, resize, told
+):
     rules, change = choose_thresholds(weights(old, network=network), known_labels(new), tasks)
     assert (rules.object_threshold, rules.overlap_threshold) == (threshold, 0.8)
     assert (rules.resize, rules.top_k, rules.min_visible) == (resize, 7, 0.0)
@@ -60,12 +62,12 @@ def test_another_task_of_the_same_data_brings_its_own():
     assert rules.object_threshold == 0.0
 
 
-def test_those_of_public_data_stay_behind():
+def test_thresholds_of_published_datasets_are_not_transferred():
     rules, change = choose_thresholds(weights("mapillary_vistas"), CELLS, ("panoptic",))
     assert rules == PostprocessingConfig(top_k=7) and change == ThresholdsReplaced(dataset=None)
     of_family = weights("ade20k", network="maskformer-resnet50")
     assert choose_thresholds(of_family, CELLS, ("panoptic",))[0].uncertain_pixels == "winner"
 
 
-def test_those_that_somebody_chose_go_on():
+def test_chosen_thresholds_are_transferred():
     assert choose_thresholds(weights(NUCLEI), CELLS, ("instance",)) == (TUNED, None)

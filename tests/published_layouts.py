@@ -1,5 +1,6 @@
 """Small datasets in the layouts of published ones, which tell classes and objects by themselves."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -83,5 +84,22 @@ def cell_tracking(folder: Path) -> Path:
     return folder
 
 
-LAYOUTS = {write.__name__: write for write in (voc, cell_tracking)}
+def dsb2018(folder: Path) -> Path:
+    """Write stage 1 of Data Science Bowl 2018: a folder per image, named by a digest."""
+    folder = folder / "dsb2018"
+    for split, count in (("stage1_train", 6), ("stage1_test", 2)):
+        for number in range(count):
+            name = hashlib.sha256(f"{split}{number}".encode()).hexdigest()
+            image = np.dstack([draw_photo(number), np.full(SIZE, 255, np.uint8)])
+            save(folder / split / name / "images" / f"{name}.png", image)
+            ids = draw_cells(number) if split == "stage1_train" else np.zeros(SIZE, np.uint16)
+            for value in np.unique(ids[ids > 0]):
+                mask = (ids == value).astype(np.uint8) * np.uint8(255)
+                digest = hashlib.sha256(mask.tobytes()).hexdigest()
+                save(folder / split / name / "masks" / f"{digest}.png", mask)
+    (folder / "stage1_train_labels.csv").write_text("ImageId,EncodedPixels\n")
+    return folder
+
+
+LAYOUTS = {write.__name__: write for write in (voc, cell_tracking, dsb2018)}
 """Each of them by name; a layout is written into an empty folder, and its own is given back."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from map_layouts import draw_photo, save
+from published_layouts import dsb2018
 
 from unimask.datasets import describe, open_dataset
 from unimask.errors import DataError
@@ -55,6 +56,31 @@ def test_each_mask_in_the_folder_of_an_image_is_an_object(tmp_path, layout):
     dataset = open_dataset(write(tmp_path, *LAYOUTS[layout]))
     assert object_areas(dataset) == AREAS
     assert "each file in an image's folder of masks is one object" in describe(dataset)
+
+
+def test_masks_that_overlap_stay_whole(tmp_path):
+    """Data Science Bowl 2018 and SAM write complete masks, and a map would cut the larger one."""
+    save(tmp_path / "images" / "a.png", draw_photo(0, SIZE))
+    for number, (top, bottom) in enumerate(((0, 20), (12, 24), (30, 40), (40, 40))):
+        mask = np.zeros(SIZE, np.uint8)
+        mask[top:bottom, 5 : 30 + number] = 255
+        save(tmp_path / "masks" / "a" / f"{number}.png", mask)
+    sample = open_dataset(tmp_path)[0]
+    assert sample.label_ids.tolist() == [0, 0, 0, 1] and sample.id_maps.shape == (2, *SIZE)
+    assert [int(sample.mask(n).sum()) for n in (1, 2, 3)] == [20 * 25, 12 * 26, 10 * 27]
+    assert (sample.front[12:20, 5:30] == 2).all()  # the smaller one
+    assert sample.ignored is None
+    assert (sample.mask(4) == ~(sample.mask(1) | sample.mask(2) | sample.mask(3))).all()
+
+
+@pytest.mark.parametrize("place", ["", "stage1_train"])
+def test_data_science_bowl_2018_as_published(tmp_path, place):
+    """Names are digests, images have alpha, and the test images have no masks."""
+    data = dsb2018(tmp_path)
+    dataset = open_dataset(data / place)
+    assert len(dataset) == 6
+    areas = sorted(map(sorted, object_areas(dataset).values()))
+    assert areas == [sorted([72 + 8 * number] * 3) for number in range(6)]
 
 
 def test_names_of_masks_may_be_those_of_images(tmp_path):

@@ -26,19 +26,22 @@ class Objects(NamedTuple):
         label_ids: Label id of each object.
         crowds: Whether each object is a crowd, which stands for several objects.
         foreign: Pixels of objects whose class is not in the label set; None if unknown.
+        behind: Further layers of object numbers behind `numbers`, for objects that overlap; None
+            for none.
     """
 
     numbers: Int[np.ndarray, "h w"]
     label_ids: Int[np.ndarray, " n"]
     crowds: Bool[np.ndarray, " n"]
     foreign: Bool[np.ndarray, "h w"] | None = None
+    behind: Int[np.ndarray, "l h w"] | None = None
 
 
 ReadObjects = Callable[[MapFile], Objects]
 
 
 class MapDataset:
-    """Images, each with a map of non-overlapping objects.
+    """Images, each with a map of objects.
 
     Args:
         pairs: Images and their maps.
@@ -81,10 +84,13 @@ class MapDataset:
         image = read_file(self.images[index], self.channels, self.window)
         objects = self.read(map_file)
         check_size(objects.numbers, map_file, image.shape[:2], self.images[index])
-        unknown = objects.numbers == 0
+        id_maps = objects.numbers[None]
+        if objects.behind is not None:
+            id_maps = np.concatenate([objects.behind, id_maps])
+        unknown = np.asarray(~id_maps.any(axis=0))
         return Sample(
             image=image,
-            id_maps=objects.numbers[None],
+            id_maps=id_maps,
             label_ids=objects.label_ids,
             crowds=objects.crowds,
             ignored=unknown if unknown.any() else None,

@@ -12,9 +12,12 @@ from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.class_table import is_void, parse_name
 from unimask.datasets.maps.dataset import MapDataset, Objects
 from unimask.datasets.maps.label_map import read_numbers
-from unimask.datasets.maps.mask_set import MapFile
+from unimask.datasets.maps.map_file import merge_masks
+from unimask.datasets.maps.mask_set import MapFile, MaskSet, read_masks
 from unimask.datasets.maps.partners import Pairs
+from unimask.datasets.objects.layers import stack_masks
 from unimask.errors import DataError
+from unimask.formats.run_length import RunLength
 from unimask.labels import PLACEHOLDER_NAMES, LabelSet
 
 FORMAT = "instance ids"
@@ -66,13 +69,36 @@ def read_objects(file: MapFile, *, ignore_background: bool = False) -> Objects:
     Raises:
         DataError: The map cannot be read.
     """
-    numbers, count = renumber(read_numbers(file))
+    if isinstance(file, MaskSet):
+        layers, count = stack_mask_set(file)
+    else:
+        numbers, count = renumber(read_numbers(file))
+        layers = numbers[None]
     label_ids = np.zeros(count, np.int64)
-    background = numbers == 0
+    background = ~layers.any(axis=0)
     if background.any() and not ignore_background:
-        numbers[background] = count + 1
+        layers[-1][background] = count + 1
         label_ids = np.append(label_ids, 1)
-    return Objects(numbers, label_ids, np.zeros(len(label_ids), bool))
+    behind = layers[:-1] if len(layers) > 1 else None
+    return Objects(layers[-1], label_ids, np.zeros(len(label_ids), bool), behind=behind)
+
+
+def stack_mask_set(masks: MaskSet) -> tuple[Int[np.ndarray, "l h w"], int]:
+    """Read one object per mask and count them; overlapping objects lie on several layers.
+
+    Raises:
+        DataError: A mask cannot be read, or differs in size.
+    """
+    read = read_masks(masks)
+    height, width = read[0][1].shape
+    merged, overlap = merge_masks(read, (height, width))
+    if not overlap:
+        numbers, count = renumber(merged)
+        return numbers[None], count
+    filled = [mask for _, mask in read if mask.any()]
+    order = sorted(range(len(filled)), key=lambda place: -int(filled[place].sum()))
+    by_area = ((place + 1, RunLength.from_mask(filled[place])) for place in order)
+    return stack_masks(by_area, (height, width)), len(filled)
 
 
 def renumber(ids: Integer[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], int]:

@@ -54,6 +54,18 @@ def read_mask_set(masks: MaskSet) -> StoredMap:
     Raises:
         DataError: A mask cannot be read, is not black and white, or differs in size.
     """
+    read = read_masks(masks)
+    size = read[0][1].shape
+    numbers, _ = merge_masks(read, (size[0], size[1]))
+    return StoredMap(numbers)
+
+
+def read_masks(masks: MaskSet) -> list[tuple[int, Bool[np.ndarray, "h w"]]]:
+    """Read the masks of one image, each with its number.
+
+    Raises:
+        DataError: A mask cannot be read, is not black and white, or differs in size.
+    """
     read = [(number, read_mask(file)) for number, file in masks.masks]
     size = read[0][1].shape
     for (_, mask), (_, file) in zip(read, masks.masks, strict=True):
@@ -62,8 +74,7 @@ def read_mask_set(masks: MaskSet) -> StoredMap:
                 f"{file} is {mask.shape[0]} x {mask.shape[1]}, but {masks.masks[0][1]} of the same "
                 f"image is {size[0]} x {size[1]}: export the masks again in one size"
             )
-    numbers, _ = merge_masks(read, (size[0], size[1]))
-    return StoredMap(numbers)
+    return read
 
 
 def read_mask(file: File) -> Bool[np.ndarray, "h w"]:

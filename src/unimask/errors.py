@@ -92,11 +92,12 @@ class MissingExtraError(UnimaskError):
 
     Args:
         package: Name of the package that failed to import.
-        extra: Extra of unimask that installs it.
+        extra: Extra of unimask that installs it; None if the package itself is to be installed.
     """
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"this needs {package}: pip install 'unimask[{extra}]'")
+    def __init__(self, package: str, extra: str | None = None) -> None:
+        requirement = package if extra is None else f"'unimask[{extra}]'"
+        super().__init__(f"this needs {package}: pip install {requirement}")
 
 
 class TrainingError(UnimaskError):

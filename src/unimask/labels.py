@@ -98,6 +98,15 @@ def adds_background(labels: LabelSet, things: LabelSet) -> bool:
     return labels == LabelSet((*things.names, "background"), (*things.is_thing, False))
 
 
+BACKGROUND = "background"
+"""Name of the stuff class of pixels without an object."""
+
+
+def is_background(name: str) -> bool:
+    """Return whether a class is the background, in any spelling."""
+    return name.strip("_ ").lower() == BACKGROUND
+
+
 PLACEHOLDER_NAMES = ("object", "background")
 """Class names of objects and of the rest, where a dataset has no names."""
 

@@ -1,20 +1,20 @@
 """Masks as polygons through the corners of pixels, without loss."""
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Num
 from scipy.spatial import KDTree
 
 Loop = Int[np.ndarray, "_ 2"]
 
 
-def corner_polygons(mask: Bool[np.ndarray, "h w"]) -> list[Loop]:
+def corner_polygons(mask: Bool[np.ndarray, "h w"], *, join_corners: bool = True) -> list[Loop]:
     """Trace the edges of a mask: its connected parts, and the holes in them.
 
-    A pixel is in the mask if it is inside an odd number of the polygons. Pixels that touch at a
-    corner belong to one part.
+    A pixel is in the mask if it is inside an odd number of the polygons.
 
     Args:
         mask: Binary mask; an empty one has no polygons.
+        join_corners: Whether pixels that touch only at a corner belong to one part.
 
     Returns:
         Vertices of each polygon, with x from 0 to w and y from 0 to h. A polygon starts at its
@@ -34,8 +34,8 @@ def corner_polygons(mask: Bool[np.ndarray, "h w"]) -> list[Loop]:
     second = np.concatenate([[False], corners[1:] == corners[:-1]])
     rows, columns = np.divmod(corners, mask.shape[1] + 1)
     # Of two coincident vertices, the one of the left edge continues upwards if the touching pixels
-    # are above right and below left, so that they stay in one part.
-    downwards = above_left.ravel()[corners] != second
+    # are above right and below left, so that they stay in one part, and downwards otherwise.
+    downwards = (above_left.ravel()[corners] != second) == join_corners
     by_column = np.lexsort((downwards, rows, columns))
     row_neighbours = (np.arange(len(corners)) ^ 1).tolist()
     column_neighbours = np.empty(len(corners), np.int64)
@@ -62,7 +62,7 @@ def trace_cycles(row_neighbours: list[int], column_neighbours: list[int]) -> lis
     return loops
 
 
-def join_polygons(loops: list[Loop]) -> Loop:
+def join_polygons(loops: list[Num[np.ndarray, "_ 2"]]) -> Num[np.ndarray, "_ 2"]:
     """Join polygons into one, by bridges of zero width that are traversed in both directions.
 
     Each polygon is connected to the next at their closest vertices. A point inside an odd number of

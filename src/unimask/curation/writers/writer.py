@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from unimask.datasets import Sample
-from unimask.datasets.objects.dataset import is_background
 from unimask.formats.run_length import RunLength, encode_id_map
-from unimask.labels import LabelSet
+from unimask.labels import LabelSet, is_background
 from unimask.visualization.palette import class_colour
 
 HIDDEN_PIXELS = "pixels of objects behind others"

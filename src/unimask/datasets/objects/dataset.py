@@ -19,9 +19,8 @@ from unimask.datasets.sample import Sample
 from unimask.errors import DataError
 from unimask.formats.run_length import RunLength
 from unimask.label_sets import add_known_colours
-from unimask.labels import Colour, LabelSet
+from unimask.labels import BACKGROUND, Colour, LabelSet, is_background
 
-BACKGROUND = "background"
 VOID_LABEL = -1
 """Label id of objects whose class is void, so that their pixels are ignored."""
 
@@ -176,11 +175,6 @@ class ObjectDataset:
         areas = np.array([mask.area for mask in masks], np.int64)
         keys = (-areas, -annotations.depths[objects], ~annotations.crowds[objects])
         return [(int(place) + 1, masks[place]) for place in np.lexsort(keys)]
-
-
-def is_background(name: str) -> bool:
-    """Return whether a class is the background, in any spelling."""
-    return name.strip("_ ").lower() == BACKGROUND
 
 
 def remove_void(labels: LabelSet, annotations: Annotations) -> tuple[LabelSet, Annotations, str]:

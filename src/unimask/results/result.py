@@ -1,88 +1,32 @@
-"""Predictions for one image: its segments, and the formats to which they convert."""
+"""Result of one image: its segments, and the formats to which they convert."""
 
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Integer, UInt8
 from PIL import Image
 
 from unimask.errors import OutputError
+from unimask.formats.geojson import feature_collection, geojson_feature, geojson_properties
+from unimask.formats.huggingface_segments import SegmentInfo, huggingface_result
+from unimask.formats.labelme import labelme_file, labelme_shapes
+from unimask.formats.outlines import OutlineStyle, outline_parts
 from unimask.formats.output_folder import open_output_folder
 from unimask.formats.panoptic_png import encode_ids, ids_to_image
-from unimask.formats.run_length import RunLength
+from unimask.formats.supervision_detections import supervision_detections
+from unimask.formats.yolo import yolo_line
 from unimask.kernels.memory import release_freed_memory
-from unimask.labels import LabelSet, Task
+from unimask.labels import LabelSet, Task, is_background
+from unimask.results.segment import Candidate, Segment
 from unimask.visualization.overlay import DrawnSegment, draw_overlay, paint_runs
+from unimask.visualization.palette import class_colour
 
-
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """One segment of an image: a mask with a class.
-
-    Attributes:
-        id: Number of the segment within the result, from 1.
-        label: Name of the class.
-        label_id: Index of the class.
-        is_thing: True for a thing (a countable object), False for stuff.
-        score: Confidence from 0 to 1; None for semantic segments.
-        area: Number of pixels.
-        box: Bounding box x0, y0, x1, y1 in pixels; x1 and y1 are exclusive.
-        rle: Mask as run lengths, at the size of the image.
-
-    Example:
-        >>> import numpy as np
-        >>> from unimask.formats.run_length import RunLength
-        >>> from unimask.labels import LabelSet
-        >>> from unimask.results import Segment
-        >>> rle = RunLength.from_mask(np.array([[True, True], [False, True]]))
-        >>> labels = LabelSet(("cell",), (True,))
-        >>> segment = Segment.from_rle(labels, 0, rle, id=1, score=0.9)
-        >>> segment.label, segment.area, segment.box
-        ('cell', 3, (0.0, 0.0, 2.0, 2.0))
-        >>> segment.mask.sum(axis=1)
-        array([2, 1])
-    """
-
-    id: int
-    label: str
-    label_id: int
-    is_thing: bool
-    score: float | None
-    area: int
-    box: tuple[float, float, float, float]
-    rle: RunLength
-
-    @classmethod
-    def from_rle(
-        cls, labels: LabelSet, label_id: int, rle: RunLength, *, id: int, score: float | None
-    ) -> "Segment":
-        """Create a segment from its mask, from which area and box are computed."""
-        return cls(
-            id=id,
-            label=labels.names[label_id],
-            label_id=label_id,
-            is_thing=labels.is_thing[label_id],
-            score=score,
-            area=rle.area,
-            box=rle.box,
-            rle=rle,
-        )
-
-    @property
-    def mask(self) -> Bool[np.ndarray, "h w"]:
-        """Binary mask at the size of the image."""
-        return self.rle.to_mask()
-
-
-class Candidate(NamedTuple):
-    """A class and score that stayed below the thresholds."""
-
-    label: str
-    score: float
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,6 +273,94 @@ class Result:
             if s.id in visible
         ]
         return encode_ids(ids), info
+
+    def to_geojson(self, outlines: OutlineStyle = "exact") -> dict[str, object]:
+        """Return the segments as a GeoJSON feature collection, in pixels of the image.
+
+        Args:
+            outlines: "exact" for polygons along the edges of pixels, "simple" for few vertices.
+        """
+        features = [
+            geojson_feature(
+                s.rle,
+                {"id": s.id}
+                | geojson_properties(
+                    label=s.label,
+                    label_id=s.label_id,
+                    is_thing=s.is_thing,
+                    score=s.score,
+                    area=s.area,
+                    colour=class_colour(s.label_id, self.labels.colour(s.label_id)),
+                ),
+                outlines,
+            )
+            for s in self.segments
+        ]
+        name = None if self.path is None else self.path.name
+        return feature_collection(features, image_name=name, size=self.size)
+
+    def to_labelme(self, outlines: OutlineStyle = "simple") -> dict[str, object]:
+        """Return the content of a LabelMe JSON file beside the image, without the background.
+
+        Parts of a thing share a `group_id`; parts of stuff are shapes of their own. Holes are
+        connected with the outline by bridges of zero width (see `labelme_shapes`).
+
+        Args:
+            outlines: "simple" for polygons of few vertices, "exact" for those of the pixels.
+        """
+        shapes = [
+            shape
+            for s in self.segments
+            if s.is_thing or not is_background(s.label)
+            for shape in labelme_shapes(
+                s.label,
+                s.rle,
+                group_id=s.id if s.is_thing and self.task != "semantic" else None,
+                score=s.score,
+                outlines=outlines,
+            )
+        ]
+        name = "image.png" if self.path is None else self.path.name
+        return labelme_file(shapes, image_path=name, size=self.size)
+
+    def to_yolo(self, outlines: OutlineStyle = "exact") -> str:
+        """Return the segments as a YOLO label file: a line each, with the label id as class number.
+
+        Parts and holes are connected by bridges of zero width (see `yolo_line`).
+
+        Args:
+            outlines: "exact" for polygons along the edges of pixels, "simple" for few vertices.
+        """
+        return "".join(
+            yolo_line(s.label_id, outline_parts(s.rle, outlines), self.size)
+            for s in self.segments
+            if s.area
+        )
+
+    def to_supervision(self) -> Any:
+        """Return the segments as `supervision.Detections`, with the names as `data["class_name"]`.
+
+        `confidence` is None for semantic results.
+
+        Raises:
+            MissingExtraError: `supervision` is not installed.
+        """
+        return supervision_detections(
+            boxes=self.boxes,
+            masks=self.masks,
+            scores=self.scores,
+            label_ids=self.label_ids,
+            names=self.names,
+        )
+
+    def to_transformers(self) -> "Tensor | dict[str, object]":
+        """Return what the image processor of `transformers` returns for the task.
+
+        Panoptic and instance: "segmentation" and "segments_info"; semantic: the map of label ids.
+        See `huggingface_result` for dtypes and ids.
+        """
+        segments = [SegmentInfo(s.id, s.label_id, s.is_thing, s.score) for s in self.segments]
+        return huggingface_result(self.task, self.segmentation, segments)
 
 
 def result_file_names(stem: str) -> dict[str, str]:

@@ -2,9 +2,11 @@
 
 import csv
 import json
+from itertools import pairwise
 from pathlib import Path
 
-from outlines import IMAGES, draw, write_json
+import numpy as np
+from outlines import IMAGES, SIZE, draw, write_json
 
 
 def via_polygon(points):
@@ -75,5 +77,88 @@ def write_via_csv(folder: Path) -> Path:
     return folder
 
 
-SEEDS = {"via": ((write_via, write_via_csv), "*.[jc]s*")}
+def studio_region(kind, label, **value):
+    """Return a result of Label Studio; without a label, the shape is a result of its own."""
+    labels = {} if label is None else {kind: [label]}
+    return {
+        "type": kind,
+        "from_name": "label",
+        "to_name": "image",
+        "original_width": SIZE[1],
+        "original_height": SIZE[0],
+        "image_rotation": 0,
+        "value": {**value, **labels},
+    }
+
+
+def percent(polygon):
+    return [[100 * x / SIZE[1], 100 * y / SIZE[0]] for x, y in polygon]
+
+
+def studio_polygon(label, polygon):
+    return studio_region("polygonlabels", label, points=percent(polygon), closed=True)
+
+
+def studio_task(name, results, **annotation):
+    prefixed = f"/data/upload/1/0a1b2c3d-{name}"
+    return {
+        "id": len(name),
+        "annotations": [{"id": 5, "was_cancelled": False, "result": results, **annotation}],
+        "predictions": [{"result": [studio_polygon("dog", [(1, 1), (9, 1), (9, 9)])]}],
+        "data": {"image": prefixed, "comment": "a note"},
+        "project": 1,
+    }
+
+
+def pack_brush(mask):
+    """Pack a mask as Label Studio's own editor does: runs, and blocks of single values."""
+    values = np.repeat(np.uint8(mask).ravel() * 255, 4)
+    edges = sorted({*range(0, len(values), 2**16), *(np.flatnonzero(np.diff(values)) + 1).tolist()})
+    edges.append(len(values))
+    lengths = (3, 4, 8, 16)
+    bits = f"{len(values):032b}{7:05b}" + "".join(f"{length - 1:04b}" for length in lengths)
+    for start, end in pairwise(edges):
+        choice = next(n for n, length in enumerate(lengths) if end - start <= 2**length)
+        count = f"{end - start - 1:0{lengths[choice]}b}"
+        bits += f"1{choice:02b}{count}{int(values[start]):08b}"
+    bits += "0" * (-len(bits) % 8)
+    return [int(bits[place : place + 8], 2) for place in range(0, len(bits), 8)]
+
+
+def write_label_studio(folder: Path) -> Path:
+    """As Label Studio exports JSON; the images have the names that they had before the upload."""
+    tasks = []
+    for name, objects in IMAGES.items():
+        draw(folder / "images", name)
+        results = [studio_polygon(label, part) for label, parts in objects for part in parts]
+        tasks.append(studio_task(name, results))
+    mask = np.zeros(SIZE, bool)
+    mask[5:20, 9:30] = True
+    tasks[2]["annotations"][0]["result"] = [
+        studio_region("brushlabels", "cat", format="rle", rle=pack_brush(mask))
+    ]
+    write_json(folder / "project-1-at-2024-01-01.json", tasks)
+    return folder
+
+
+def write_label_studio_min(folder: Path) -> Path:
+    """As Label Studio exports JSON-MIN: an item for each annotation, without types."""
+    items = []
+    for number, (name, objects) in enumerate(IMAGES.items()):
+        draw(folder, name)
+        regions = [
+            {**region["value"], "original_width": SIZE[1], "original_height": SIZE[0]}
+            for label, parts in objects
+            for region in (studio_polygon(label, part) for part in parts)
+        ]
+        record = {"image": f"/data/local-files/?d=pets/{name}", "id": number, "label": regions}
+        items.append({**record, "annotator": 1, "annotation_id": number + 9, "lead_time": 3.5})
+    write_json(folder / "export-min.json", items)
+    return folder
+
+
+SEEDS = {
+    "via": ((write_via, write_via_csv), "*.[jc]s*"),
+    "label-studio": ((write_label_studio, write_label_studio_min), "*.json"),
+}
 """Writers of each format, and the files that are changed to fuzz its reader."""

@@ -23,6 +23,7 @@ from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
 from unimask.datasets.maps.voc import find_voc
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
+from unimask.datasets.objects.label_studio import find_label_studio
 from unimask.datasets.objects.labelme import find_labelme
 from unimask.datasets.objects.via import find_via
 from unimask.datasets.objects.yolo import find_yolo
@@ -52,6 +53,7 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),
     ("CVAT for images", find_cvat, "annotations.xml + images/ (CVAT for images)"),
     ("LabelMe", find_labelme, "a JSON per image (LabelMe)"),
+    ("Label Studio", find_label_studio, "an export as JSON or JSON-MIN (Label Studio)"),
     ("VIA", find_via, "a project, or annotations as JSON or CSV (VIA)"),
     (
         "Hugging Face dataset",
@@ -94,6 +96,7 @@ FORMAT_ALIASES = {
     "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",
     "YOLO segmentation": "yolo yoloseg yolov5 yolov8 yolo11 ultralytics",
     "CVAT for images": "cvat cvatxml cvatimages cvatforimages11",
+    "Label Studio": "labelstudiojson labelstudiomin jsonmin",
     "VIA": "vgg vggimageannotator viajson",
     "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",
     semantic.FORMAT: "semantic semanticmap semanticmasks labelmaps maps masks",

@@ -66,6 +66,13 @@ class ObjectCollector:
         number = self.labels.setdefault(label, len(self.labels))
         self.objects.add(image, number, place, mask, depth=depth)
 
+    def names_by_file(self) -> dict[Path, list[str]]:
+        """Return the names of the images in each file of labels, in the order of both."""
+        names: dict[Path, list[str]] = {}
+        for name, file in zip(self.names, self.files, strict=True):
+            names.setdefault(file, []).append(name)
+        return names
+
     def describe_object(self, image: int, place: int) -> str:
         """Return how messages name an object."""
         return f"{self.files[image]}: {self.noun} {place} of {self.names[image]}"

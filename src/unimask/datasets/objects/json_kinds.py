@@ -21,6 +21,12 @@ VIA_PROJECT_KEY = "_via_img_metadata"
 VIA_IMAGE_KEYS = frozenset(("filename", "regions"))
 """Keys of each image in VIA's files."""
 
+LABEL_STUDIO_TASK_KEYS = (frozenset(("data", "annotations")), frozenset(("data", "completions")))
+"""Keys of a task of Label Studio; releases before 1.0 call annotations completions."""
+
+LABEL_STUDIO_MIN_KEYS = frozenset(("annotation_id", "annotator", "lead_time"))
+"""Keys that each annotation has in Label Studio's JSON-MIN."""
+
 IsKind = Callable[[JsonOutline], bool]
 """Function that decides whether a JSON file is a tool's."""
 
@@ -32,7 +38,16 @@ def is_via(outline: JsonOutline) -> bool:
     return any(keys >= VIA_IMAGE_KEYS for keys in outline.members.values())
 
 
-OTHER_TOOLS: tuple[IsKind, ...] = (is_via,)
+def is_label_studio(outline: JsonOutline) -> bool:
+    """Return whether a JSON file is Label Studio's: tasks, JSON-MIN, or one annotation or task."""
+    if outline.kind == "list":
+        keys = outline.item_keys("")
+        return any(keys >= fields for fields in (*LABEL_STUDIO_TASK_KEYS, LABEL_STUDIO_MIN_KEYS))
+    has_task = "data" in outline.member_keys("task") and "result" in outline.keys
+    return has_task or any(outline.keys.keys() >= fields for fields in LABEL_STUDIO_TASK_KEYS)
+
+
+OTHER_TOOLS: tuple[IsKind, ...] = (is_via, is_label_studio)
 """Tools whose files share keys with COCO's or LabelMe's."""
 
 

@@ -116,9 +116,8 @@ def open_via(
         for image in read_via_images(file):
             add_image(collector, file, image, attribute, only_class)
     images = []
-    for file in splits[split]:
-        names = [collector.names[n] for n, own in enumerate(collector.files) if own == file]
-        images += find_images(names, image_folders(folder, file), file)
+    for file, names_in_file in collector.names_by_file().items():
+        images += find_images(names_in_file, image_folders(folder, file), file)
     if UNLABELLED in collector.labels:
         classes.add(UNLABELLED)
     return collector.build(FORMAT, images, options, dict.fromkeys(sorted(classes)))

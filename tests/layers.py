@@ -3,7 +3,7 @@
 LAYERS = (
     ("errors", "version"),
     ("config", "labels"),
-    ("kernels", "formats", "visualization", "presets", "label_sets", "text", "outputs"),
+    ("kernels", "formats", "visualization", "presets", "label_sets", "pickles", "text", "outputs"),
     ("results", "published"),
     ("processing",),
     ("modeling", "losses", "datasets", "metrics"),

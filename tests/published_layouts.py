@@ -1,7 +1,7 @@
 """Small datasets in the layouts of published ones, which tell classes and objects by themselves."""
 
 import hashlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from map_layouts import draw_photo, save
@@ -101,5 +101,33 @@ def dsb2018(folder: Path) -> Path:
     return folder
 
 
-LAYOUTS = {write.__name__: write for write in (voc, cell_tracking, dsb2018)}
+def cellpose_content(masks: np.ndarray) -> dict[str, object]:
+    """Return what cellpose saves of an image, in the types of several of its releases."""
+    return {
+        "filename": PurePosixPath("/home/user/a.tif"), "masks": masks, "outlines": masks * 0,
+        "img": draw_photo(0), "colors": np.zeros((3, 3), np.uint8), "chan_choose": [0, 0],
+        "ismanual": np.zeros(3, bool), "est_diam": 30.0, "diameter": np.nan, "restore": None,
+        "flows": [np.zeros((*SIZE, 3), np.uint8), np.zeros(SIZE, np.float32), []],
+        "zdraw": [None, None, None], "cellprob_threshold": np.float64(0.5), "model_path": 0,
+        "normalize_params": {"lowhigh": None, "percentile": [1.0, 99.0], "invert": False},
+    }  # fmt: skip
+
+
+def cellpose(folder: Path) -> Path:
+    """Write images with cellpose's labels in each form, in folders called train and test."""
+    folder = folder / "cells"
+    for split in ("train", "test"):
+        for number in range(3):
+            ids = draw_cells(number)
+            save(folder / split / f"a{number}.png", draw_photo(number))
+            np.save(folder / split / f"a{number}_seg.npy", cellpose_content(ids))
+            save(folder / split / f"b{number}.tif", draw_photo(number)[..., 0])
+            save(folder / split / f"b{number}_cp_masks.png", ids)
+            save(folder / split / f"b{number}_cp_output.png", draw_photo(number))
+            save(folder / split / f"{number:03}_img.png", draw_photo(number))
+            save(folder / split / f"{number:03}_masks.tif", ids)
+    return folder
+
+
+LAYOUTS = {write.__name__: write for write in (voc, cell_tracking, dsb2018, cellpose)}
 """Each of them by name; a layout is written into an empty folder, and its own is given back."""

@@ -377,6 +377,7 @@ READERS = {
     "voc": labelled(published_layouts.voc),
     "cell-tracking": labelled(published_layouts.cell_tracking),
     "mask-folders": labelled(published_layouts.dsb2018, pattern="*.png"),
+    "cellpose": labelled(published_layouts.cellpose, pattern="*_seg.npy"),
     "ade20k": labelled(*(LAYOUTS[n] for n in ("ade20k", "ade20k_objects", "ade20k_full"))),
     "cityscapes": labelled(LAYOUTS["cityscapes"]),
     "mapillary": labelled(LAYOUTS["mapillary_vistas"]),

@@ -17,6 +17,7 @@ from unimask.datasets.interface import DetectedDataset, Evidence
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
 from unimask.datasets.maps.cell_tracking import find_cell_tracking
+from unimask.datasets.maps.cellpose import find_cellpose
 from unimask.datasets.maps.cityscapes import find_cityscapes
 from unimask.datasets.maps.image_pairs import OTHER_MAP_FORMATS, find_image_pairs
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
@@ -48,6 +49,7 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
         find_cell_tracking,
         "01/t000.tif + 01_GT/SEG/man_seg000.tif (Cell Tracking Challenge)",
     ),
+    ("cellpose", find_cellpose, "a_seg.npy or a_cp_masks.png beside a.png (cellpose)"),
     ("COCO panoptic", find_coco_panoptic, "panoptic.json + panoptic/ + images/ (COCO panoptic)"),
     ("COCO instances", find_coco_instances, "a COCO JSON + images (COCO instances, Roboflow)"),
     ("YOLO segmentation", find_yolo, "data.yaml, or images/ + labels/*.txt (YOLO segmentation)"),

@@ -46,6 +46,9 @@ MAX_DOWNLOAD = 2**30
 IMAGE_FORMATS = "avif bmp gif jfif jp2 jpeg jpg npy pgm png ppm tif tiff webp"
 IMAGE_SUFFIXES = frozenset(f".{kind}" for kind in IMAGE_FORMATS.split())
 
+LABEL_ENDINGS = ("_seg.npy",)
+"""Endings of the names of files that have the suffix of an image, but hold labels (cellpose)."""
+
 ImageArray = UInt8[np.ndarray, "h w c"]
 Source = str | Path | Image.Image | np.ndarray
 
@@ -341,7 +344,9 @@ def subfolders(folder: Path) -> Iterator[Path]:
 
 def is_image(path: Path, suffixes: frozenset[str] | None) -> bool:
     """Return whether a path is a visible file with one of the suffixes, or any suffix if None."""
-    fits = suffixes is None or path.suffix.lower() in suffixes
+    fits = suffixes is None or (
+        path.suffix.lower() in suffixes and not path.name.endswith(LABEL_ENDINGS)
+    )
     return fits and not path.name.startswith(".") and path.is_file()
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from unimask.checkpoints.files.pickled import PickledArray
 from unimask.checkpoints.files.tensors import read_tensors
 from unimask.errors import CheckpointError
+from unimask.pickles.arrays import PickledArray
 
 ARRAYS = {
     "matrix": np.arange(6, dtype=np.float32).reshape(2, 3),

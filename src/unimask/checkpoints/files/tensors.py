@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from unimask.checkpoints.files.pickled import PickledArray, convert_errors
+from unimask.checkpoints.files.pickled import convert_errors
 from unimask.checkpoints.files.torch_save import read_legacy_torch, read_pickle, read_torch_zip
 from unimask.errors import CheckpointError, one_line
+from unimask.pickles.arrays import PickledArray
 
 WEIGHT_KEYS = ("model", "state_dict")
 """Keys under which the authors (and most others) store the weights beside the training state."""

@@ -8,13 +8,13 @@ from typing import BinaryIO
 
 import torch
 
-from unimask.checkpoints.files.pickle_machine import (
+from unimask.checkpoints.files.pickled import Storage, call_stand_in
+from unimask.pickles.machine import (
     Name,
     PickleMachine,
     UnsafePickleError,
     expect_type,
 )
-from unimask.checkpoints.files.pickled import Storage, call_stand_in
 
 DTYPES = {
     "DoubleStorage": torch.float64,

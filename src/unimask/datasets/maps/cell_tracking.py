@@ -23,7 +23,7 @@ from unimask.datasets.interface import (
     Evidence,
 )
 from unimask.datasets.maps.dataset import MapDataset, Objects
-from unimask.datasets.maps.instance_ids import IS_THING, renumber
+from unimask.datasets.maps.instance_ids import IS_THING, add_background, renumber
 from unimask.datasets.maps.label_map import check_size, read_numbers
 from unimask.datasets.maps.mask_set import MapFile, first_file
 from unimask.datasets.maps.partners import Pairs
@@ -176,15 +176,10 @@ def read_frame(markers: Mapping[Path, Path], file: MapFile) -> Objects:
     """
     path = file_path(first_file(file))
     numbers, count = renumber(read_numbers(file))
-    is_background = numbers == 0
+    unmasked = None
     if path in markers:
         marks = read_numbers(markers[path])
         check_size(marks, markers[path], numbers.shape, path)
-        has_mask = np.unique(marks[~is_background])
-        is_background &= (marks == 0) | np.isin(marks, has_mask)
-        # What a mask lacks of a marked cell is background: the mask is the truth.
-    label_ids = np.zeros(count, np.int64)
-    if is_background.any():
-        numbers[is_background] = count + 1
-        label_ids = np.append(label_ids, 1)
-    return Objects(numbers, label_ids, np.zeros(len(label_ids), bool))
+        # What a mask lacks of a marked cell is background, because the mask is the ground truth.
+        unmasked = (marks > 0) & ~np.isin(marks, np.unique(marks[numbers > 0]))
+    return add_background(numbers[None], count, ignored=unmasked)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, Integer
+from jaxtyping import Bool, Int, Integer
 
 from unimask.datasets.interface import DatasetInfo, DatasetOptions
 from unimask.datasets.maps.class_table import is_void, parse_name
@@ -74,8 +74,28 @@ def read_objects(file: MapFile, *, ignore_background: bool = False) -> Objects:
     else:
         numbers, count = renumber(read_numbers(file))
         layers = numbers[None]
+    return add_background(layers, count, ignore_background=ignore_background)
+
+
+def add_background(
+    layers: Int[np.ndarray, "l h w"],
+    count: int,
+    *,
+    ignore_background: bool = False,
+    ignored: Bool[np.ndarray, "h w"] | None = None,
+) -> Objects:
+    """Return the objects of one class, and the pixels without an object as one segment.
+
+    Args:
+        layers: Object numbers from 1 to `count`; changed in place.
+        count: Number of objects.
+        ignore_background: Whether all pixels without an object are ignored.
+        ignored: Ignored pixels without an object; None for none.
+    """
     label_ids = np.zeros(count, np.int64)
-    background = ~layers.any(axis=0)
+    background = np.asarray(~layers.any(axis=0))
+    if ignored is not None:
+        background &= ~ignored
     if background.any() and not ignore_background:
         layers[-1][background] = count + 1
         label_ids = np.append(label_ids, 1)

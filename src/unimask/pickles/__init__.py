@@ -1,0 +1,1 @@
+"""Pickles, read as data without executing anything that they request."""

@@ -77,8 +77,11 @@ def is_grey(pixels: Shaped[np.ndarray, "h w 3"]) -> bool:
 
 def pack_colours(colours: UInt8[np.ndarray, "*any 3"]) -> Int[np.ndarray, "*any"]:
     """Pack each colour into one number."""
-    wide = colours.astype(np.int32)
-    return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+    packed = colours[..., 0].astype(np.int32)
+    for channel in (1, 2):  # in place: large maps must fit into memory
+        packed <<= 8
+        packed |= colours[..., channel]
+    return packed
 
 
 def format_hex(code: int) -> str:

@@ -304,7 +304,7 @@ class Loop:
         self.folder.write_weights("last", self.averaged_checkpoint())
 
     def restore(self, saved: SavedState) -> None:
-        """Restore a saved state.
+        """Restore progress, optimizer and average; the network already has the saved weights.
 
         Raises:
             TrainingError: The state belongs to another network.
@@ -313,8 +313,6 @@ class Loop:
         state.progress = saved.progress
         self.stopped_early = bool(patience) and saved.progress.bad_validations >= patience
         try:
-            network = getattr(state.network, "module", state.network)
-            network.load_state_dict(saved.network)
             saved.restore_optimizer(state.optimizer)
             state.average.load_state_dict(msgspec.structs.asdict(saved.average))
         except (ValueError, RuntimeError) as error:

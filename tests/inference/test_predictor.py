@@ -163,8 +163,22 @@ def test_thresholds_change_what_is_kept(predictor):
     kept = [len(predictor.predict(image, "instance", threshold=t)) for t in (0.0, 0.5, 0.99)]
     assert kept[0] > kept[1] >= kept[2] == 0
     assert all(s.score >= 0.5 for s in predictor.predict(image, "instance").segments)
-    with pytest.raises(SettingsError):
-        predictor.predict(image, "semantic", threshold=0.5)
+    whole, none = (predictor.predict(image, "semantic", threshold=t) for t in (None, 1.0))
+    assert whole.segmentation.min() >= 0 and (none.segmentation == -1).all() and not len(none)
+    with pytest.raises(SettingsError, match="threshold is 2"):
+        predictor.predict(image, "semantic", threshold=2)
+
+
+@pytest.mark.parametrize("task", ["semantic", "instance", "panoptic"])
+def test_confidence_is_that_of_the_segments(predictor, task):
+    """Alone, in a list and in a batch; drawing and saving do not compute it."""
+    image = draw_images()[0]
+    alone = predictor.predict(image, task, threshold=0.1)
+    listed = predictor.predict([image, image], task, threshold=0.1, batch_size=2)
+    assert "confidence" not in vars(alone)
+    assert ((alone.confidence > 0) == (alone.segmentation > (task == "semantic") * -1)).all()
+    for result in listed:
+        np.testing.assert_allclose(result.confidence, alone.confidence, atol=1e-3)
 
 
 def test_unsupported_tasks_are_refused_listing_the_supported(tmp_path):

@@ -72,7 +72,6 @@ def test_other_arguments_outside_their_range(name, values):
         ({"labels": ("a", "b", "c")}, "3 labels, but is_thing has 2 values"),
         ({"task": "parts"}, "unknown task 'parts'"),
         ({"task": None}, "unknown task None"),
-        ({"task": "semantic", "threshold": 0.5}, "semantic segmentation has no threshold"),
     ],
 )
 def test_arguments_that_contradict_each_other(changes, reason):

@@ -237,8 +237,8 @@ def test_invalid_arguments_are_named():
     class_logits, masks = logits_of(0, (8, 12))
     with pytest.raises((TaskError, TypeCheckError), match="panotic"):
         postprocess(class_logits, masks, **arguments(SIZES[0], "panotic"))
-    with pytest.raises(SettingsError, match="no threshold"):
-        postprocess(class_logits, masks, **arguments(SIZES[0], "semantic", threshold=0.5))
+    with pytest.raises(SettingsError, match=r"threshold is 1\.5: pass a number from 0 to 1"):
+        postprocess(class_logits, masks, **arguments(SIZES[0], "semantic", threshold=1.5))
     with pytest.raises(SettingsError, match="one column"):
         postprocess(class_logits[:, 1:], masks, **arguments(SIZES[0], "panoptic"))
     with pytest.raises((SettingsError, TypeCheckError), match=r"queries|Type-check"):

@@ -66,7 +66,13 @@ def predict(
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Minimum score of a segment, from 0 to 1.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Minimum score of a segment, or minimum confidence of a pixel for semantic, from "
+            "0 to 1.",
+        ),
     ] = None,
     out: Annotated[
         Path,

@@ -20,7 +20,7 @@ from unimask.labels import Task, parse_task
 from unimask.modeling.segmenter import Segmenter
 from unimask.outputs import SegmenterOutput
 from unimask.processing import postprocess
-from unimask.processing.arguments import check_choice, check_count
+from unimask.processing.arguments import check_choice, check_count, check_fraction
 from unimask.processing.images import (
     MAX_PIXELS,
     Source,
@@ -28,7 +28,6 @@ from unimask.processing.images import (
     read_image,
 )
 from unimask.processing.multichannel import to_displayable
-from unimask.processing.postprocess import check_threshold
 from unimask.processing.preprocess import Preprocessed, preprocess
 from unimask.results import Result
 
@@ -157,7 +156,8 @@ class Predictor:
                 pattern, or an iterator of frames.
             task: "semantic", "instance" or "panoptic"; by default the model's most general task.
             threshold: Minimum score, 0 to 1. By default 0.5 for instance, and the checkpoint's own
-                for panoptic; semantic has none.
+                for panoptic. Semantic: minimum confidence of a pixel, below which it gets no class;
+                by default none.
             batch_size: Largest number of images per forward pass.
             window: Values mapped to 0 and 255, or "auto"; see `read_image`. By default that of
                 the training, if any; (0, 255) leaves 8-bit images unchanged.
@@ -169,8 +169,7 @@ class Predictor:
 
         Raises:
             ImageError: An image cannot be read.
-            SettingsError: Batch size, threshold or largest number of pixels is out of range, or
-                a threshold is given for semantic segmentation.
+            SettingsError: Batch size, threshold or largest number of pixels is out of range.
             TaskError: The model was not trained for the task.
         """
         results = self.stream(
@@ -253,7 +252,7 @@ class Predictor:
             ...     print(result if isinstance(result, Exception) else len(result))
         """
         resolved_task = self.resolve_task(task)
-        check_threshold(resolved_task, threshold)
+        check_fraction("threshold", threshold, optional=True)
         check_count("batch_size", batch_size)
         check_count("max_pixels", max_pixels)
         check_choice("on_error", on_error, get_args(OnError))

@@ -68,11 +68,18 @@ class Grid(NamedTuple):
         self.block_view(target).flatten(2).copy_(columns[:, None])
 
     def write_pixels(
-        self, target: Int[Tensor, "x y"], blocks: Int[Tensor, " m"], values: Real[Tensor, "m a b"]
+        self, target: Real[Tensor, "x y"], blocks: Int[Tensor, " m"], values: Real[Tensor, "m a b"]
     ) -> None:
         """Write the pixels of some blocks into a transposed map."""
         across = self.shape[1]
         self.block_view(target)[blocks % across, :, blocks // across] = values.to(target.dtype)
+
+    def read_pixels(
+        self, source: Shaped[Tensor, "x y"], blocks: Int[Tensor, " m"]
+    ) -> Shaped[Tensor, "m a b"]:
+        """Return the pixels of some blocks of a transposed map."""
+        across = self.shape[1]
+        return self.block_view(source)[blocks % across, :, blocks // across]
 
 
 def iterate_grids(resizer: Resizer, device: torch.device, masks: int) -> Iterator[Grid]:

@@ -18,11 +18,12 @@ MAX_PARTIAL_PIXELS = 2**25
 
 
 class Instance(NamedTuple):
-    """One object: its class, score and mask."""
+    """One object: its class, score and mask, and the query that predicted it."""
 
     label_id: int
     score: float
     rle: RunLength
+    query: int
 
 
 class CoveredBlocks(NamedTuple):
@@ -78,11 +79,12 @@ def instances(
     unique, place = pairs.queries.unique(return_inverse=True)
     masks, quality = compute_masks(mask_logits[unique].float().contiguous(), resizer)
     objects = []
+    queries = unique.tolist()
     rows = zip(place.tolist(), pairs.label_ids.tolist(), pairs.scores.tolist(), strict=True)
     for index, label, score in rows:
         total = score * quality[index]
         if masks[index].area and (threshold is None or total >= threshold):
-            objects.append(Instance(label, total, masks[index]))
+            objects.append(Instance(label, total, masks[index], queries[index]))
     return sorted(objects, key=lambda instance: -instance.score)
 
 

@@ -28,12 +28,13 @@ ROUNDING_TOLERANCE = 1e-5
 
 
 class PanopticSegment(NamedTuple):
-    """One segment: its id (from 1), class, query's class score, and mask."""
+    """One segment: its id (from 1), class, first query's class score, mask, and queries."""
 
     id: int
     label_id: int
     score: float
     rle: RunLength
+    queries: tuple[int, ...]
 
 
 class CandidateQueries(NamedTuple):
@@ -85,7 +86,13 @@ def panoptic(
     table, segments = number_segments(accepted, candidates, is_thing)
     ids = table[np.maximum(runs.values, 0)]
     rles = runs._replace(values=ids).encode_masks(resizer.size)
-    return [PanopticSegment(*segment, rles[segment[0]]) for segment in segments]
+    queries = np.flatnonzero(is_candidate.cpu().numpy())
+    return [
+        PanopticSegment(
+            *segment, rles[segment[0]], tuple(queries[table[1:] == segment[0]].tolist())
+        )
+        for segment in segments
+    ]
 
 
 def number_segments(

@@ -20,11 +20,19 @@ from unimask.processing.arguments import (
     parse_sizes,
 )
 from unimask.processing.candidates import instance_candidates, panoptic_candidates
+from unimask.processing.confidence import (
+    SegmentConfidence,
+    SegmentQuery,
+    SemanticConfidence,
+)
 from unimask.processing.instance import Instance, instances, remove_hidden_instances
 from unimask.processing.panoptic import PanopticSegment, UncertainPixels, panoptic
 from unimask.processing.resize import Resizer, Size
 from unimask.processing.semantic import semantic_map
-from unimask.results import Candidate, Result, Segment
+from unimask.results import Result, Segment
+
+Logits = tuple[Tensor, Tensor, Resizer]
+"""Class logits, mask logits, and the resizing of the latter."""
 
 
 class NonFiniteLogitsError(SettingsError):
@@ -68,7 +76,8 @@ def postprocess(
         min_visible: Instance: minimum share of a mask not covered by objects with higher scores;
             0 keeps all.
         resize: "masks", or "scores", the rule of semantic-only checkpoints.
-        threshold: Instance: minimum score; panoptic: replaces `object_threshold`.
+        threshold: Instance: minimum score; panoptic: replaces `object_threshold`; semantic:
+            minimum confidence of a pixel, below which it gets no class.
 
     Returns:
         Segments at `original_size`.
@@ -100,31 +109,80 @@ def postprocess(
     check_logits(class_logits, mask_logits, label_set)
     sizes = parse_sizes(padded_size, input_size, original_size)
     padded_size, input_size, original_size = sizes
-    check_threshold(task, threshold)
+    check_fraction("threshold", threshold, optional=True)
     check_rules(object_threshold, overlap_threshold, min_visible, top_k)
     check_choice("uncertain_pixels", uncertain_pixels, get_args(UncertainPixels))
     check_choice("resize", resize, ("masks", "scores"))
     logits_size = (mask_logits.shape[1], mask_logits.shape[2])
     resizer = Resizer.between(logits_size, padded_size, input_size, original_size)
-    candidates: tuple[Candidate, ...] = ()
     if task == "semantic":
         scores = Resizer.linear(input_size, original_size) if resize == "scores" else None
         if scores is not None:
             resizer = Resizer.between(logits_size, padded_size, input_size, input_size)
-        label_map = semantic_map(class_logits, mask_logits, resizer, scores)
-        segments = semantic_segments(label_map.cpu().numpy(), label_set)
-    elif task == "panoptic":
+        return semantic_result(class_logits, mask_logits, (resizer, scores), label_set, threshold)
+    if task == "panoptic":
         min_score = object_threshold if threshold is None else threshold
         rules = (min_score, overlap_threshold, uncertain_pixels)
-        raw_segments = panoptic(class_logits, mask_logits, resizer, label_set.is_thing, *rules)
-        segments = panoptic_segments(raw_segments, label_set)
-        candidates = () if segments else panoptic_candidates(class_logits, label_set)
-    else:
         logits = class_logits, mask_logits, resizer
-        best = instances(*logits, label_set.is_thing, top_k, threshold)
-        segments = instance_segments(remove_hidden_instances(best, min_visible), label_set)
-        candidates = () if segments else instance_candidates(*logits, label_set, top_k)
-    return Result(task, original_size, label_set, segments, candidates=candidates)
+        regions = panoptic(*logits, label_set.is_thing, *rules)
+        return panoptic_result(regions, logits, label_set)
+    logits = class_logits, mask_logits, resizer
+    best = instances(*logits, label_set.is_thing, top_k, threshold)
+    objects = remove_hidden_instances(best, min_visible)
+    return instance_result(objects, logits, label_set, top_k)
+
+
+def semantic_result(
+    class_logits: Float[Tensor, "q k1"],
+    mask_logits: Float[Tensor, "q h w"],
+    resizers: tuple[Resizer, Resizer | None],
+    labels: LabelSet,
+    threshold: float | None,
+) -> Result:
+    """Build the result of semantic segmentation from the logits and their resizing."""
+    label_map = semantic_map(class_logits, mask_logits, *resizers, threshold=threshold)
+    segments = semantic_segments(label_map.cpu().numpy(), labels)
+    confidence = SemanticConfidence.build(class_logits, mask_logits, *resizers, threshold)
+    size = (resizers[1] or resizers[0]).size
+    return Result("semantic", size, labels, segments, confidence_source=confidence)
+
+
+def panoptic_result(regions: list[PanopticSegment], logits: Logits, labels: LabelSet) -> Result:
+    """Build the result of panoptic segmentation."""
+    segments = tuple(
+        Segment.from_rle(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in regions
+    )
+    members = [SegmentQuery(s.id, s.label_id, query, s.rle) for s in regions for query in s.queries]
+    return Result(
+        "panoptic",
+        logits[2].size,
+        labels,
+        segments,
+        candidates=() if segments else panoptic_candidates(logits[0], labels),
+        confidence_source=SegmentConfidence.build(*logits, members),
+    )
+
+
+def instance_result(
+    objects: list[Instance], logits: Logits, labels: LabelSet, top_k: int
+) -> Result:
+    """Build the result of instance segmentation; ids are in descending order of score."""
+    segments = tuple(
+        Segment.from_rle(labels, item.label_id, item.rle, id=index, score=item.score)
+        for index, item in enumerate(objects, start=1)
+    )
+    members = [
+        SegmentQuery(index, item.label_id, item.query, item.rle)
+        for index, item in enumerate(objects, start=1)
+    ]
+    return Result(
+        "instance",
+        logits[2].size,
+        labels,
+        segments,
+        candidates=() if segments else instance_candidates(*logits, labels, top_k),
+        confidence_source=SegmentConfidence.build(*logits, members),
+    )
 
 
 def check_rules(
@@ -135,13 +193,6 @@ def check_rules(
     check_fraction("overlap_threshold", overlap_threshold)
     check_fraction("min_visible", min_visible)
     check_count("top_k", top_k)
-
-
-def check_threshold(task: Task, threshold: object) -> None:
-    """Raise SettingsError for a threshold outside 0..1, or any in semantic segmentation."""
-    check_fraction("threshold", threshold, optional=True)
-    if task == "semantic" and threshold is not None:
-        raise SettingsError("semantic segmentation has no threshold: every pixel gets a class")
 
 
 def check_logits(class_logits: Tensor, mask_logits: Tensor, labels: LabelSet) -> None:
@@ -178,19 +229,4 @@ def semantic_segments(label_map: Int[np.ndarray, "x y"], labels: LabelSet) -> tu
     return tuple(
         Segment.from_rle(labels, number - 1, rle, id=number, score=None)
         for number, rle in sorted(rles.items())
-    )
-
-
-def panoptic_segments(segments: list[PanopticSegment], labels: LabelSet) -> tuple[Segment, ...]:
-    """Build the panoptic segments with their classes."""
-    return tuple(
-        Segment.from_rle(labels, s.label_id, s.rle, id=s.id, score=s.score) for s in segments
-    )
-
-
-def instance_segments(objects: list[Instance], labels: LabelSet) -> tuple[Segment, ...]:
-    """Build the instance segments, numbered in descending order of score."""
-    return tuple(
-        Segment.from_rle(labels, item.label_id, item.rle, id=index, score=item.score)
-        for index, item in enumerate(objects, start=1)
     )

@@ -1,23 +1,26 @@
 """Semantic segmentation: the best class of every pixel."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from unimask.processing.blocks import (
-    Grid,
-    batch_slices,
-    block_resizer,
-    first_argmax,
-    iterate_grids,
-    label_map_dtype,
-    logit_bounds,
-    source_grid,
+from unimask.processing.blocks import batch_slices, first_argmax, label_map_dtype
+from unimask.processing.class_shares import (
+    mask_activation,
+    query_class_probs,
+    remove_uncertain_pixels,
 )
 from unimask.processing.resize import Resizer
+from unimask.processing.semantic_blocks import (
+    GridBounds,
+    UndecidedBlocks,
+    class_scores,
+    group_by_size,
+    iterate_grid_pairs,
+    select_class_probs,
+)
 
 ROUNDING_TOLERANCE = 1e-4
 """Relative tolerance for rounding of a bound."""
@@ -32,39 +35,13 @@ PROBE_CLASSES, PROBE_QUERIES = 4, 8
 """Number of classes and of queries computed for that; most blocks have two or three masks."""
 
 
-class UndecidedBlocks(NamedTuple):
-    """Blocks whose pixels must be computed, with the classes and queries that matter there."""
-
-    blocks: Int[Tensor, " m"]
-    classes: Int[Tensor, "m n"]
-    queries: Int[Tensor, "m _"]
-
-
-class GridBounds(NamedTuple):
-    """Bounds that decide the blocks of a grid.
-
-    Attributes:
-        probs: Class probabilities of the queries.
-        mask_logits: Mask logits of every query.
-        grid: Blocks of the output map.
-        source: Blocks of the map on which masks are summed: `grid`, or its inputs.
-        middle: Midpoint of the range of each mask's probability in each block.
-        half: Half the width of that range.
-    """
-
-    probs: Float[Tensor, "k q"]
-    mask_logits: Float[Tensor, "q h w"]
-    grid: Grid
-    source: Grid
-    middle: Float[Tensor, "q n"]
-    half: Float[Tensor, "q n"]
-
-
 def semantic_map(
     class_logits: Float[Tensor, "q k"],
     mask_logits: Float[Tensor, "q h w"],
     masks: Resizer,
     scores: Resizer | None = None,
+    *,
+    threshold: float | None = None,
 ) -> Int[Tensor, "x y"]:
     """Compute the best class of every pixel; the map is transposed.
 
@@ -77,25 +54,33 @@ def semantic_map(
         masks: Resizing of mask logits.
         scores: Subsequent resizing of class scores, as in the authors' semantic-only checkpoints
             (the rule "scores"), or None (the rule "masks").
+        threshold: Share of the class in the pixel's class scores below which the pixel gets no
+            class (-1); None for no such limit.
     """
     mask_logits = mask_logits.float().contiguous()
-    probs = class_logits.float().softmax(-1)[:, :-1].T.contiguous()
+    probs = query_class_probs(class_logits)
+    activation = Tensor.sigmoid_ if threshold is None else mask_activation(probs, mask_logits)
     size, device = (scores or masks).size, mask_logits.device
     labels = torch.empty(size[::-1], dtype=label_map_dtype(len(probs)), device=device)
-    for grid in iterate_grids(scores or masks, device, max(probs.shape)):
-        source = grid if scores is None else source_grid(grid, masks)
-        lowest, highest = (logits.sigmoid_() for logits in logit_bounds(mask_logits, source))
-        half = highest.sub_(lowest).div_(2)
-        middle = lowest.add_(half)
-        part = GridBounds(probs, mask_logits, grid, source, middle, half)
-        best_classes = (probs @ middle).argmax(0)
-        grid.fill_blocks(labels, best_classes)
-        for undecided in undecided_blocks(part, best_classes):
-            block_scores = class_scores(part, undecided, middle[:, undecided.blocks])
-            grid.write_pixels(
-                labels, undecided.blocks, first_argmax(undecided.classes, block_scores)[0]
-            )
+    for grids in iterate_grid_pairs(masks, scores, device, max(probs.shape)):
+        part = GridBounds.compute(probs, mask_logits, grids)
+        assign_classes(part, labels)
+        if threshold is not None:
+            if activation is not Tensor.sigmoid_:
+                part = GridBounds.compute(probs, mask_logits, grids, activation)
+            remove_uncertain_pixels(part, labels, threshold)
     return labels
+
+
+def assign_classes(part: GridBounds, labels: Int[Tensor, "x y"]) -> None:
+    """Write the best class of every pixel of a grid into the transposed map."""
+    best_classes = (part.probs @ part.middle).argmax(0)
+    part.grid.fill_blocks(labels, best_classes)
+    for undecided in undecided_blocks(part, best_classes):
+        block_scores = class_scores(part, undecided, part.middle[:, undecided.blocks])
+        part.grid.write_pixels(
+            labels, undecided.blocks, first_argmax(undecided.classes, block_scores)[0]
+        )
 
 
 def undecided_blocks(
@@ -181,43 +166,3 @@ def best_score_lower_bound(part: GridBounds, undecided: UndecidedBlocks) -> Floa
     """Compute a lower bound of the best class score over all pixels of each block."""
     lower_bound = part.middle[:, undecided.blocks] - part.half[:, undecided.blocks]
     return class_scores(part, undecided, lower_bound).amax(1).flatten(1).amin(1)
-
-
-def group_by_size(
-    counts: Int[Tensor, " n"], selection: Bool[Tensor, " n"], largest: int
-) -> Iterator[tuple[int, Int[Tensor, " m"]]]:
-    """Group positions by the next power of two of their counts; yield it and the positions."""
-    (selected,) = selection.nonzero(as_tuple=True)
-    powers = counts[selected].clamp(min=1).log2().ceil()
-    order = powers.argsort(stable=True)
-    names, numbers = powers[order].unique_consecutive(return_counts=True)
-    for name, places in zip(names.tolist(), order.split(numbers.tolist()), strict=True):
-        yield min(2 ** int(name), largest), selected[places]
-
-
-def class_scores(
-    part: GridBounds, undecided: UndecidedBlocks, default_probs: Float[Tensor, "q m"]
-) -> Float[Tensor, "m n a b"]:
-    """Sum mask probabilities by class in some blocks, and resize the sums if required.
-
-    Queries that are not computed have a constant mask probability in each block.
-    """
-    interpolation = block_resizer(part.source, undecided.blocks, part.mask_logits.shape[2])
-    masks = interpolation.resize(part.mask_logits, undecided.queries).sigmoid_()
-    weights = select_class_probs(part.probs, undecided.classes)
-    rest = torch.bmm(weights, default_probs.T.scatter(1, undecided.queries, 0)[:, :, None])
-    weights = weights.gather(2, undecided.queries[:, None].expand(-1, weights.shape[1], -1))
-    scores = torch.baddbmm(rest, weights, masks.flatten(2))
-    scores = scores.unflatten(2, masks.shape[2:])
-    if part.source is part.grid:
-        return scores
-    columns = part.grid.columns.weights[undecided.blocks % part.grid.shape[1]]
-    rows = part.grid.rows.weights[undecided.blocks // part.grid.shape[1]]
-    return columns[:, None] @ scores @ rows.mT[:, None]
-
-
-def select_class_probs(
-    probs: Float[Tensor, "k q"], classes: Int[Tensor, "m n"]
-) -> Float[Tensor, "m n q"]:
-    """Return the probabilities of selected classes per block."""
-    return probs.index_select(0, classes.flatten()).view(*classes.shape, -1)

@@ -1,12 +1,14 @@
 """Small datasets in the layouts of published ones, which tell classes and objects by themselves."""
 
 import hashlib
+import shutil
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from map_layouts import draw_photo, save
+from map_layouts import draw_blocks, draw_photo, save
 from PIL import Image
 
+from unimask.formats.run_length import encode_id_map
 from unimask.label_sets import known_labels
 
 VOC = known_labels("pascal_voc")
@@ -129,5 +131,76 @@ def cellpose(folder: Path) -> Path:
     return folder
 
 
-LAYOUTS = {write.__name__: write for write in (voc, cell_tracking, dsb2018, cellpose)}
+def kitti(folder: Path) -> Path:
+    """Write KITTI's instance maps: a wall, two cars, a group of cars, a trailer, nothing."""
+    folder = folder / "data_semantics"
+    for number in range(6):
+        name = f"{number:06}_10.png"
+        codes = np.array([12 * 256 + 1, 26 * 256 + 1, 26 * 256 + 2, 26 * 256, 30 * 256 + 1, 0])
+        ids = codes.astype(np.uint16)[draw_blocks(number, 6)]
+        save(folder / "training" / "image_2" / name, draw_photo(number))
+        save(folder / "training" / "instance" / name, ids)
+        save(folder / "training" / "semantic" / name, (ids // 256).astype(np.uint8))
+        save(folder / "training" / "semantic_rgb" / name, draw_photo(number))
+        save(folder / "testing" / "image_2" / name, draw_photo(number))
+    return folder
+
+
+def kitti_step(folder: Path) -> Path:
+    """Write panoptic maps: sky, person 300, a group of cars, riders, nothing."""
+    folder = folder / "KITTI-STEP"
+    colours = np.array([(10, 0, 0), (11, 1, 44), (13, 0, 0), (12, 0, 0), (255, 0, 0)], np.uint8)
+    for split, sequence in (("train", "0000"), ("val", "0002")):
+        for number in range(3):
+            name = f"{sequence}/{number:06}.png"
+            save(folder / "training" / "image_02" / name, draw_photo(number))
+            save(folder / "panoptic_maps" / split / name, colours[draw_blocks(number, 5)])
+    return folder
+
+
+def mots_ids(seed: int) -> np.ndarray:
+    """Draw background, two cars, a pedestrian and an ignored region."""
+    return np.array([0, 1000, 1005, 2001, 10000], np.uint16)[draw_blocks(seed, 5)]
+
+
+def kitti_mots(folder: Path) -> Path:
+    """Write instance maps of three sequences, one of them the authors' for validation."""
+    folder = folder / "KITTI_MOTS"
+    for sequence in ("0000", "0001", "0002"):
+        for number in range(3):
+            name = f"{sequence}/{number:06}.png"
+            save(folder / "training" / "image_02" / name, draw_photo(number))
+            save(folder / "instances" / name, mots_ids(number))
+    return folder
+
+
+def kitti_mots_text(folder: Path) -> Path:
+    """Write the same with text files in place of maps."""
+    folder = kitti_mots(folder)
+    (folder / "instances_txt").mkdir()
+    for place in sorted((folder / "instances").iterdir()):
+        lines = []
+        for path in sorted(place.iterdir()):
+            for value, mask in encode_id_map(np.asarray(Image.open(path)).astype(int)).items():
+                size = " ".join(map(str, mask.size))
+                counts = mask.to_coco()["counts"]
+                lines.append(f"{int(path.stem)} {value} {value // 1000} {size} {counts}\n")
+        (folder / "instances_txt" / f"{place.name}.txt").write_text("".join(lines))
+    shutil.rmtree(folder / "instances")
+    return folder
+
+
+LAYOUTS = {
+    write.__name__: write
+    for write in (
+        voc,
+        cell_tracking,
+        dsb2018,
+        cellpose,
+        kitti,
+        kitti_step,
+        kitti_mots,
+        kitti_mots_text,
+    )
+}
 """Each of them by name; a layout is written into an empty folder, and its own is given back."""

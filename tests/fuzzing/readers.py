@@ -378,6 +378,10 @@ READERS = {
     "cell-tracking": labelled(published_layouts.cell_tracking),
     "mask-folders": labelled(published_layouts.dsb2018, pattern="*.png"),
     "cellpose": labelled(published_layouts.cellpose, pattern="*_seg.npy"),
+    "kitti": labelled(
+        published_layouts.kitti, published_layouts.kitti_step, published_layouts.kitti_mots,
+        published_layouts.kitti_mots_text,
+    ),
     "ade20k": labelled(*(LAYOUTS[n] for n in ("ade20k", "ade20k_objects", "ade20k_full"))),
     "cityscapes": labelled(LAYOUTS["cityscapes"]),
     "mapillary": labelled(LAYOUTS["mapillary_vistas"]),

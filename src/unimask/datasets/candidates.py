@@ -20,7 +20,9 @@ from unimask.datasets.maps.cell_tracking import find_cell_tracking
 from unimask.datasets.maps.cellpose import find_cellpose
 from unimask.datasets.maps.cityscapes import find_cityscapes
 from unimask.datasets.maps.image_pairs import OTHER_MAP_FORMATS, find_image_pairs
+from unimask.datasets.maps.kitti import find_kitti, find_kitti_step
 from unimask.datasets.maps.mapillary_vistas import find_mapillary_vistas
+from unimask.datasets.maps.mots import find_mots
 from unimask.datasets.maps.voc import find_voc
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
@@ -44,6 +46,9 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
         "config.json + training/ + validation/ (Mapillary Vistas)",
     ),
     ("Pascal VOC", find_voc, "JPEGImages/ + SegmentationClass/ (Pascal VOC)"),
+    ("KITTI", find_kitti, "training/image_2/ + training/instance/ (KITTI)"),
+    ("KITTI-STEP", find_kitti_step, "training/image_02/ + panoptic_maps/ (KITTI-STEP)"),
+    ("MOTS", find_mots, "images/ + instances/, or instances_txt/ (MOTS)"),
     (
         "Cell Tracking Challenge",
         find_cell_tracking,
@@ -76,6 +81,9 @@ PUBLISHED_FINDERS = (
     find_mapillary_vistas,
     find_voc,
     find_cell_tracking,
+    find_kitti,
+    find_kitti_step,
+    find_mots,
 )
 """Finders of published layouts, which are searched for in inner folders too."""
 
@@ -93,6 +101,8 @@ FORMAT_ALIASES = {
     "Cityscapes": "cityscape",
     "Mapillary Vistas": "mapillary vistas vista",
     "Pascal VOC": "voc pascal voc2012 pascalvoc2012 voc2007",
+    "KITTI": "kittisemantic kittiinstance",
+    "MOTS": "kittimots motspng motschallenge",
     "Cell Tracking Challenge": "ctc celltracking",
     "COCO panoptic": "panoptic cocopanopticsegmentation",
     "COCO instances": "coco cocoinstance cocojson roboflow cocosegmentation",

@@ -78,6 +78,50 @@ def test_result_file_names_equal_those_that_save_writes(tiny_model, tmp_path):
     assert all(path.is_file() for path in paths.values())
 
 
+@pytest.mark.parametrize("task", ["panoptic", "instance", "semantic"])
+def test_the_confidence_is_written_on_request(command, image, tiny_model, tmp_path, task):
+    out, stem = tmp_path / "out", "cells"
+    arguments = ("predict", image, "-m", tiny_model, "--task", task, "--threshold", 0.1, "-o", out)
+    assert command(*arguments)[0] == 0
+    assert not (out / "cells_confidence.png").exists()
+    assert command(*arguments, "--confidence")[0] == 0
+    names = set(result_file_names(stem, confidence=True).values())
+    assert {path.name for path in out.iterdir()} == names | {"unimask.json"}
+    result = unimask.load(tiny_model).predict(image, task, threshold=0.1)
+    with Image.open(out / "cells_confidence.png") as written:
+        assert written.mode == "I;16" and written.size == (128, 96)
+        values = np.asarray(written) / 65535
+    np.testing.assert_allclose(values, result.confidence, atol=1e-4)
+    code, _, err = command(*arguments, "--confidence")  # files of an earlier run are replaced
+    assert code == 0 and err == ""
+
+
+def test_a_foreign_confidence_is_never_overwritten(command, one_line, image, tiny_model, tmp_path):
+    arguments = ("predict", image, "-m", tiny_model, "-o", tmp_path / "out")
+    assert command(*arguments)[0] == 0
+    foreign = tmp_path / "out" / "cells_confidence.png"
+    foreign.write_bytes(image.read_bytes())
+    code, _, err = command(*arguments, "--confidence")
+    one_line(code, err, "cells_confidence.png", "was not written by unimask")
+    assert foreign.read_bytes() == image.read_bytes()
+
+
+def test_uncertain_pixels_get_no_class_on_request(command, image, tiny_model, tmp_path):
+    out = tmp_path / "out"
+    arguments = ("predict", image, "-m", tiny_model, "--task", "semantic", "-o", out)
+    whole = unimask.load(tiny_model).predict(image, "semantic").confidence
+    threshold = round(float(np.median(whole)), 3)
+    code, _, err = command(*arguments, "--threshold", threshold, "--confidence")
+    assert code == 0 and err == ""
+    with (
+        Image.open(out / "cells_ids.png") as ids,
+        Image.open(out / "cells_confidence.png") as confidence,
+    ):
+        is_none, levels = np.asarray(ids) == 255, np.asarray(confidence)
+    assert 0.1 < is_none.mean() < 0.9 and (levels[is_none] == 0).all()
+    assert levels[~is_none].min() >= np.floor(65535 * threshold)
+
+
 def test_batches_write_the_same(command, one_line, tiny_model, tmp_path):
     (tmp_path / "in").mkdir()
     for index, size in enumerate([(60, 90), (60, 90), (90, 60), (60, 90)]):

@@ -78,6 +78,13 @@ def predict(
         Path,
         typer.Option("--out", "-o", help="Output folder: new, empty or from an earlier run."),
     ] = Path("out"),
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            help="Write the confidence of every pixel too, as a 16-bit image (0 to 65535).",
+        ),
+    ] = False,
     recursive: Annotated[
         bool, typer.Option(help="Search folders recursively; --out repeats their subfolders.")
     ] = True,
@@ -107,7 +114,8 @@ def predict(
     folder = open_output_folder(out)
     failures: list[str] = []
     stems = unique_stems(find_images(sources, recursive, failures))
-    folder.check(name for stem in stems.values() for name in result_file_names(stem).values())
+    names = (result_file_names(stem, confidence) for stem in stems.values())
+    folder.check(name for group in names for name in group.values())
     from unimask.inference.load import load
 
     predictor = load(
@@ -128,7 +136,7 @@ def predict(
     )
     with grouped_range_warnings(), closing(outcomes):
         results = collect_failures(zip(stems, outcomes, strict=True), failures)
-        write_results(results, stems, out, failures)
+        write_results(results, stems, out, failures, confidence)
 
 
 def collect_failures(
@@ -159,6 +167,7 @@ def write_results(
     stems: dict[str, str],
     out: Path,
     failures: list[str],
+    confidence: bool,
 ) -> None:
     """Write and list results as they arrive; report the failures at the end.
 
@@ -168,7 +177,7 @@ def write_results(
 
     def write(item: tuple[str, "Result"]) -> None:
         path, result = item
-        result.save(out, stems[path])
+        result.save(out, stems[path], confidence=confidence)
 
     def pixels(item: tuple[str, "Result"]) -> int:
         return item[1].size[0] * item[1].size[1]

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, Integer, UInt8
 from PIL import Image
 
 from unimask.errors import OutputError
+from unimask.formats.confidence_png import confidence_image
 from unimask.formats.geojson import feature_collection, geojson_feature, geojson_properties
 from unimask.formats.huggingface_segments import SegmentInfo, huggingface_result
 from unimask.formats.labelme import labelme_file, labelme_shapes
@@ -22,6 +23,7 @@ from unimask.formats.yolo import yolo_line
 from unimask.kernels.memory import release_freed_memory
 from unimask.labels import LabelSet, Task, is_background
 from unimask.results.confidence import ConfidenceSource, compute_confidence
+from unimask.results.file_names import result_file_names
 from unimask.results.segment import Candidate, Segment
 from unimask.visualization.overlay import DrawnSegment, draw_overlay, paint_runs
 from unimask.visualization.palette import class_colour
@@ -178,14 +180,16 @@ class Result:
         """Open the drawing in the system's image viewer."""
         self.plot().show()
 
-    def save(self, folder: str | Path, stem: str | None = None) -> dict[str, Path]:
+    def save(
+        self, folder: str | Path, stem: str | None = None, *, confidence: bool = False
+    ) -> dict[str, Path]:
         """Write the drawing, the id map and the segments to a folder.
 
         `STEM_overlay.png` is the drawing. `STEM_ids.png` is the id map: panoptic as COCO's RGB ids,
         semantic as label ids (8-bit, 255 for unlabelled pixels; from 255 classes on 16-bit and
         65535), instance as 16-bit ids. `STEM.json` holds task, size, labels, speed and, per
         segment, id, label, label_id, category_id, is_thing, score, area, box and the mask as COCO
-        run lengths.
+        run lengths. `STEM_confidence.png` is `confidence` as a 16-bit image, 65535 for 1.
 
         Files that an earlier call wrote are replaced unless they were changed since. `unimask.json`
         lists the written files with their hashes; other files are left alone.
@@ -194,14 +198,16 @@ class Result:
             folder: A new or empty folder, or one to which results were written before.
             stem: Start of the file names, which may include subfolders ("left/001"); by default the
                 name of the image without its suffix.
+            confidence: Whether to write the confidence too.
 
         Returns:
-            Paths of the written files, under "overlay", "ids" and "json".
+            Paths of the written files, under "overlay", "ids", "json" and "confidence".
 
         Raises:
             OutputError: The folder holds files of others, or cannot be written to.
         """
-        names = result_file_names(stem or (self.path.stem if self.path else "result"))
+        stem = stem or (self.path.stem if self.path else "result")
+        names = result_file_names(stem, confidence)
         output = open_output_folder(folder)
         output.check(names.values())
         with output.new_file(names["overlay"]) as path:
@@ -212,6 +218,9 @@ class Result:
         release_freed_memory(self.size[0] * self.size[1])
         with output.new_file(names["json"]) as path:
             path.write_text(json.dumps(self.to_dict()))
+        if confidence:
+            with output.new_file(names["confidence"]) as path:
+                confidence_image(self.confidence).save(path, compress_level=3)
         return {kind: Path(folder) / name for kind, name in names.items()}
 
     def id_image(self) -> Image.Image:
@@ -387,8 +396,3 @@ class Result:
         """
         segments = [SegmentInfo(s.id, s.label_id, s.is_thing, s.score) for s in self.segments]
         return huggingface_result(self.task, self.segmentation, segments)
-
-
-def result_file_names(stem: str) -> dict[str, str]:
-    """Return the names of the files that `Result.save` writes."""
-    return {"overlay": f"{stem}_overlay.png", "ids": f"{stem}_ids.png", "json": f"{stem}.json"}

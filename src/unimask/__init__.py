@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from unimask.version import __version__
 
 if TYPE_CHECKING:
-    from unimask.curation import check, convert
+    from unimask.curation import check, convert, write_predictions
     from unimask.evaluation import compare, evaluate
     from unimask.inference import Predictor, load
     from unimask.inference.untrained import build
@@ -35,6 +35,7 @@ __all__ = [
     "load",
     "postprocess",
     "train",
+    "write_predictions",
 ]
 
 # Public names are imported on first access: `import unimask` imports neither torch nor an extra.
@@ -51,6 +52,7 @@ HOMES = {
     "load": "unimask.inference",
     "postprocess": "unimask.processing",
     "train": "unimask.training",
+    "write_predictions": "unimask.curation",
 }
 
 

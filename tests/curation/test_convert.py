@@ -127,7 +127,7 @@ def test_conversion_overwrites_nothing_and_leaves_no_partial_output(tmp_path):
     with pytest.raises(Exception, match="0 bytes"):
         convert(data, tmp_path / "out", to="semantic")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["discs"]
-    with pytest.raises(SettingsError, match="choose one of coco-panoptic"):
+    with pytest.raises(SettingsError, match="choose one of coco, coco-panoptic"):
         convert(data, tmp_path / "out", to="voc")
 
 

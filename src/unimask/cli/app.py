@@ -67,6 +67,14 @@ CompileOption = Annotated[
     ),
 ]
 
+OutlinesOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Polygons of yolo, labelme, cvat and geojson: exact (every pixel) or simple (few "
+        "vertices, easily edited); by default simple for labelme and cvat, else exact."
+    ),
+]
+
 OverwriteOption = Annotated[
     bool,
     typer.Option(

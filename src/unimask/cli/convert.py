@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from unimask.cli.app import DataArgument, FormatOption, MasksOption, app, parse_names
+from unimask.cli.app import (
+    DataArgument,
+    FormatOption,
+    MasksOption,
+    OutlinesOption,
+    app,
+    parse_names,
+)
 from unimask.cli.progress import part_bars
 from unimask.formats.atomic import check_writable
 from unimask.formats.terminal import Terminal
@@ -17,7 +24,10 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Output folder, new or empty.")],
     to: Annotated[
         str,
-        typer.Option(help="Format to write: coco-panoptic, coco, semantic, instance-ids or yolo."),
+        typer.Option(
+            help="Format to write: coco, coco-panoptic, semantic, instance-ids, yolo, labelme, "
+            "cvat or geojson."
+        ),
     ],
     things: Annotated[
         Path | None,
@@ -41,6 +51,7 @@ def convert(
         bool,
         typer.Option("--link", help="Create symbolic links to the images instead of copying them."),
     ] = False,
+    outlines: OutlinesOption = None,
 ) -> None:
     """Convert a dataset to another format; some formats cannot store overlapping objects."""
     check_writable(out)
@@ -58,6 +69,7 @@ def convert(
             format=format,
             masks=masks,
             link=link,
+            outlines=outlines,  # type: ignore[arg-type]
             progress=progress,
         )
     counts = ", ".join(f"{name} {count}" for name, count in written.images.items())

@@ -1,6 +1,7 @@
-"""Check labelled folders before training, and convert them to other formats."""
+"""Check labelled folders before training, convert them, and write predictions as datasets."""
 
 from unimask.curation.check import check
 from unimask.curation.convert import convert
+from unimask.curation.predictions import write_predictions
 
-__all__ = ["check", "convert"]
+__all__ = ["check", "convert", "write_predictions"]

@@ -8,27 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unimask.curation.combine import CombinedDataset
-from unimask.curation.writers.coco import CocoWriter
-from unimask.curation.writers.coco_panoptic import CocoPanopticWriter
-from unimask.curation.writers.instance_ids import InstanceIdWriter
-from unimask.curation.writers.semantic import SemanticWriter
+from unimask.curation.writers.create import check_format, create_writer
 from unimask.curation.writers.writer import Writer
-from unimask.curation.writers.yolo import YoloWriter
 from unimask.datasets import Dataset, check_classes
 from unimask.datasets.folder import DatasetFolder
 from unimask.datasets.interface import ALL_IMAGES, DatasetOptions, open_image
 from unimask.errors import OutputError, SettingsError
 from unimask.formats.atomic import atomic_folder
+from unimask.formats.outlines import OutlineStyle
 from unimask.formats.output_folder import list_foreign_files
-from unimask.labels import LabelSet
-
-FORMATS: dict[str, Callable[[Path, LabelSet], Writer]] = {
-    "coco-panoptic": CocoPanopticWriter,
-    "coco": CocoWriter,
-    "semantic": SemanticWriter,
-    "instance-ids": InstanceIdWriter,
-    "yolo": YoloWriter,
-}
 
 Progress = Callable[[str, int, int], None]
 """Function called with the split, the number of images done and their total."""
@@ -36,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class ConversionResult:
-    """Result of `convert`.
+    """Result of `convert` and `write_predictions`.
 
     Attributes:
         folder: Folder that was written.
@@ -47,6 +35,10 @@ class ConversionResult:
     folder: Path
     images: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def add_losses(self, writer: Writer) -> None:
+        """Add notes on what a writer could not represent."""
+        self.notes += [f"lost: {count} {what}" for what, count in writer.lost.items() if count]
 
 
 def convert(
@@ -60,20 +52,23 @@ def convert(
     format: str | None = None,
     masks: str | None = None,
     link: bool = False,
+    outlines: OutlineStyle | None = None,
     progress: Progress | None = None,
 ) -> ConversionResult:
     """Write the images and labels of a dataset in another format, completely or not at all.
 
-    "coco" and "yolo" keep overlapping objects but cannot represent stuff, and "yolo" connects the
-    parts of an object by bridges (see `YoloWriter`). The other formats store one object per pixel,
-    the front one (`Sample.front`): the smaller object unless the dataset orders its objects, and
-    things before stuff. "coco-panoptic" and "semantic" keep ignored pixels. Information that is
+    "coco", "yolo", "labelme", "cvat" and "geojson" keep overlapping objects. "coco" and "yolo"
+    cannot represent stuff; "labelme" and "cvat" do not distinguish it from things. "yolo" connects
+    the parts of an object by bridges (see `YoloWriter`). The other formats store one object per
+    pixel, the front one (`Sample.front`): the smaller object unless the dataset orders its objects,
+    and things before stuff. "coco-panoptic" and "semantic" keep ignored pixels. Information that is
     lost is counted and reported.
 
     Args:
         data: Folder of the dataset.
         out: Folder to write, new or empty.
-        to: Target format: "coco-panoptic", "coco", "semantic", "instance-ids" or "yolo".
+        to: Target format: "coco", "coco-panoptic", "semantic", "instance-ids", "yolo", "labelme",
+            "cvat" or "geojson".
         things: Another dataset of the same images, whose objects are put in front of `data`'s
             regions, which makes panoptic labels from semantic maps and instances; None for no
             objects.
@@ -82,19 +77,22 @@ def convert(
         format: Label format of `data`, as in `open_dataset`.
         masks: Label maps to read, as in `open_dataset`.
         link: Whether to link images rather than copy them, which is fast and takes no disk space.
+        outlines: Style of polygons: "exact" follows every pixel, "simple" has few vertices and an
+            IoU of at least 0.99. By default "simple" for "labelme" and "cvat", where polygons are
+            edited, and "exact" for "yolo" and "geojson".
         progress: Function called after each image; see `Progress`.
 
     Raises:
         DataError: An image or its labels cannot be read, or cannot be represented in the format.
         OutputError: `out` is not empty, overlaps with a dataset's folder, or cannot be written.
-        SettingsError: The format is unknown, or images are not files that could be linked.
+        SettingsError: The format is unknown or has no outlines, or images are not files that could
+            be linked.
 
     Example:
         >>> import unimask
         >>> unimask.convert("cells", "cells-coco", to="coco")  # doctest: +SKIP
     """
-    if to not in FORMATS:
-        raise SettingsError(f"cannot convert to {to!r}: choose one of {', '.join(FORMATS)}")
+    check_format(to, outlines)
     target, conversion = Path(out), ConversionResult(Path(out))
     for folder in (data, things):
         check_apart(folder, target)
@@ -109,14 +107,13 @@ def convert(
                 dataset = CombinedDataset(dataset, require_things(thing_source.open(name)))
             first = first or dataset
             check_classes(first, dataset)
-            writer = writer or FORMATS[to](folder, dataset.labels)
+            writer = writer or create_writer(to, folder, dataset.labels, outlines)
             split_name = name or ALL_IMAGES
             write_split(writer, dataset, split_name, link, progress)
             conversion.images[split_name] = len(dataset)
         if writer is not None:
-            conversion.notes = [
-                f"lost: {count} {what}" for what, count in writer.lost.items() if count
-            ]
+            writer.close()
+            conversion.add_losses(writer)
     return conversion
 
 

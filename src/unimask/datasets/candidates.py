@@ -16,7 +16,6 @@ from unimask.datasets.image_files import is_ignored, list_files
 from unimask.datasets.interface import DetectedDataset, Evidence
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
-from unimask.datasets.maps.ade20k_full import find_ade20k_full
 from unimask.datasets.maps.cell_tracking import find_cell_tracking
 from unimask.datasets.maps.cellpose import find_cellpose
 from unimask.datasets.maps.cityscapes import find_cityscapes
@@ -27,6 +26,7 @@ from unimask.datasets.maps.mots import find_mots
 from unimask.datasets.maps.voc import find_voc
 from unimask.datasets.objects.coco_find import find_coco_instances, find_coco_panoptic
 from unimask.datasets.objects.cvat import find_cvat
+from unimask.datasets.objects.geojson import find_geojson
 from unimask.datasets.objects.label_studio import find_label_studio
 from unimask.datasets.objects.labelme import find_labelme
 from unimask.datasets.objects.via import find_via
@@ -40,7 +40,6 @@ Finder = Callable[[Path], DetectedDataset | None]
 
 FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("ADE20K", find_ade20k, "images/training + annotations/training + objectInfo150.txt (ADE20K)"),
-    ("ADE20K 2021", find_ade20k_full, "a.jpg + a_seg.png + a.json (ADE20K 2021)"),
     ("Cityscapes", find_cityscapes, "leftImg8bit/ + gtFine/ (Cityscapes)"),
     (
         "Mapillary Vistas",
@@ -63,6 +62,7 @@ FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("CVAT for images", find_cvat, "annotations.xml + images/ (CVAT for images)"),
     ("LabelMe", find_labelme, "a JSON per image (LabelMe)"),
     ("Label Studio", find_label_studio, "an export as JSON or JSON-MIN (Label Studio)"),
+    ("GeoJSON", find_geojson, "a GeoJSON per image, in pixels (GeoJSON, QuPath)"),
     ("VIA", find_via, "a project, or annotations as JSON or CSV (VIA)"),
     (
         "Hugging Face dataset",
@@ -111,6 +111,7 @@ FORMAT_ALIASES = {
     "YOLO segmentation": "yolo yoloseg yolov5 yolov8 yolo11 ultralytics",
     "CVAT for images": "cvat cvatxml cvatimages cvatforimages11",
     "Label Studio": "labelstudiojson labelstudiomin jsonmin",
+    "GeoJSON": "qupath",
     "VIA": "vgg vggimageannotator viajson",
     "Hugging Face dataset": "huggingface hf tables parquet huggingfacedatasets",
     semantic.FORMAT: "semantic semanticmap semanticmasks labelmaps maps masks",

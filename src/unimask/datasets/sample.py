@@ -32,6 +32,8 @@ class Sample:
             stated.
         foreign: Ignored pixels that belong to objects of classes outside the label set, where
             Cityscapes' AP counts predictions as false positives; None for none.
+        scores: Confidence of each object from 0 to 1, NaN if unknown, if the labels are
+            predictions; None if they are ground truth.
     """
 
     image: UInt8[np.ndarray, "h w c"]
@@ -42,6 +44,7 @@ class Sample:
     path: Path
     areas: Float[np.ndarray, " n"] | None = None
     foreign: Bool[np.ndarray, "h w"] | None = None
+    scores: Float[np.ndarray, " n"] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

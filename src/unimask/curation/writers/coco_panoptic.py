@@ -6,9 +6,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unimask.curation.writers.writer import HIDDEN_PIXELS, category_records, to_xywh, write_json
+from unimask.curation.writers.writer import (
+    HIDDEN_PIXELS,
+    category_records,
+    score_field,
+    to_xywh,
+)
 from unimask.datasets import Sample
 from unimask.datasets.ground_truth import panoptic_segments
+from unimask.formats.json_lists import JsonListsFile
 from unimask.formats.panoptic_png import encode_ids
 from unimask.formats.run_length import RunLength, encode_id_map
 from unimask.labels import LabelSet
@@ -27,8 +33,7 @@ class CocoPanopticWriter:
     def __init__(self, out: Path, labels: LabelSet) -> None:
         self.out, self.labels, self.lost = out, labels, Counter[str]()
         self.is_thing = np.array(labels.is_thing)
-        self.images: list[dict] = []
-        self.annotations: list[dict] = []
+        self.files: dict[str, JsonListsFile] = {}
 
     def image_folder(self, split: str) -> Path:
         """Return the folder of a split's images."""
@@ -43,20 +48,15 @@ class CocoPanopticWriter:
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{Path(file).stem}.png"
         Image.fromarray(encode_ids(ids)).save(folder / name)
-        number = len(self.images) + 1
+        output = self.file(split)
+        number = output.counts["images"] + 1
         height, width = sample.size
-        self.images.append(
-            {"id": number, "file_name": file, "height": height, "width": width}
-        )  # fmt: skip
-        run_lengths = encode_id_map(ids)
-        self.annotations.append(
-            {
-                "image_id": number,
-                "file_name": name,
-                "segments_info": [
-                    self.segment(sample, segments, id, rle) for id, rle in run_lengths.items()
-                ],
-            }
+        output.extend(
+            "images", [{"id": number, "file_name": file, "height": height, "width": width}]
+        )
+        info = [self.segment(sample, segments, id, rle) for id, rle in encode_id_map(ids).items()]
+        output.extend(
+            "annotations", [{"image_id": number, "file_name": name, "segments_info": info}]
         )
 
     def segment(self, sample: Sample, segments: np.ndarray, id: int, rle: RunLength) -> dict:
@@ -68,14 +68,19 @@ class CocoPanopticWriter:
             "area": rle.area,
             "bbox": to_xywh(rle),
             "iscrowd": int(sample.crowds[first]),
+            **score_field(sample, first + 1),
         }
+
+    def file(self, split: str) -> JsonListsFile:
+        """Return the JSON file of a split."""
+        if split not in self.files:
+            path = self.out / "annotations" / f"panoptic_{split}.json"
+            self.files[split] = JsonListsFile(path, ("images", "annotations"))
+        return self.files[split]
 
     def finish(self, split: str) -> None:
         """Write the JSON file of a split."""
-        content = {
-            "images": self.images,
-            "annotations": self.annotations,
-            "categories": category_records(self.labels),
-        }
-        write_json(self.out / "annotations" / f"panoptic_{split}.json", content)
-        self.images, self.annotations = [], []
+        self.file(split).finish({"categories": category_records(self.labels)})
+
+    def close(self) -> None:
+        """Do nothing: no file describes all splits."""

@@ -51,3 +51,6 @@ class SemanticWriter:
 
     def finish(self, split: str) -> None:
         """Do nothing: the format has no file per split."""
+
+    def close(self) -> None:
+        """Do nothing: no file describes all splits."""

@@ -2,15 +2,19 @@
 
 import json
 from collections import Counter
+from math import isnan
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from unimask.datasets import Sample
+from unimask.datasets.interface import ALL_IMAGES
 from unimask.formats.run_length import RunLength, encode_id_map
 from unimask.labels import LabelSet, is_background
 from unimask.visualization.palette import class_colour
 
 HIDDEN_PIXELS = "pixels of objects behind others"
+STUFF_AS_OBJECTS = "regions of stuff that are read back as objects"
+SCORE_DECIMALS = 6
 
 
 class Writer(Protocol):
@@ -34,6 +38,10 @@ class Writer(Protocol):
         """Write the files that describe a whole split."""
         ...
 
+    def close(self) -> None:
+        """Write the files that describe all splits, after the last one."""
+        ...
+
 
 def unsupported_stuff(labels: LabelSet) -> frozenset[int]:
     """Return the label ids of stuff that lists of objects cannot represent.
@@ -51,6 +59,63 @@ def object_masks(sample: Sample) -> dict[int, RunLength]:
     """Return the mask of each object that has pixels, by object number; masks may overlap."""
     masks = {i: rle for layer in sample.id_maps for i, rle in encode_id_map(layer).items()}
     return dict(sorted(masks.items()))
+
+
+class LabelledObject(NamedTuple):
+    """Object of a sample that labelling tools can represent.
+
+    Attributes:
+        number: Number of the object in the sample.
+        label_id: Label id of its class.
+        is_thing: Whether the class is a thing.
+        rle: Whole mask.
+        layer: Layer of the sample on which it lies; greater ones are in front.
+        score: Confidence from 0 to 1; None if unknown.
+    """
+
+    number: int
+    label_id: int
+    is_thing: bool
+    rle: RunLength
+    layer: int
+    score: float | None
+
+
+def labelled_objects(sample: Sample, labels: LabelSet, lost: Counter[str]) -> list[LabelledObject]:
+    """Return the objects of a sample without crowds and background, from back to front.
+
+    Crowds and ignored pixels are counted in `lost`.
+    """
+    if sample.ignored is not None:
+        lost["pixels without ground truth"] += int(sample.ignored.sum())
+    objects = []
+    for layer, ids in enumerate(sample.id_maps):
+        for number, rle in encode_id_map(ids).items():
+            label = int(sample.label_ids[number - 1])
+            is_thing = labels.is_thing[label]
+            if sample.crowds[number - 1]:
+                lost["crowds"] += 1
+            elif is_thing or not is_background(labels.names[label]):
+                score = object_score(sample, number)
+                objects.append(LabelledObject(number, label, is_thing, rle, layer, score))
+    return objects
+
+
+def object_score(sample: Sample, number: int) -> float | None:
+    """Return the confidence of an object, rounded for files; None if it has none."""
+    score = float("nan") if sample.scores is None else float(sample.scores[number - 1])
+    return None if isnan(score) else round(score, SCORE_DECIMALS)
+
+
+def score_field(sample: Sample, number: int) -> dict[str, float]:
+    """Return the field "score" of an object in COCO's files; empty if it has none."""
+    score = object_score(sample, number)
+    return {} if score is None else {"score": score}
+
+
+def split_folder(folder: Path, split: str) -> Path:
+    """Return the subfolder of a split; the folder itself if there are no splits."""
+    return folder if split == ALL_IMAGES else folder / split
 
 
 def to_xywh(rle: RunLength) -> list[int]:

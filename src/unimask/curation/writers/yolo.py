@@ -3,45 +3,45 @@
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from unimask.curation.writers.writer import object_masks, unsupported_stuff
 from unimask.datasets import Sample
 from unimask.datasets.interface import ALL_IMAGES
 from unimask.errors import DataError
-from unimask.formats.corner_polygons import corner_polygons, join_polygons
+from unimask.formats.outlines import OutlineStyle, outline_parts
 from unimask.formats.run_length import RunLength
+from unimask.formats.yolo import yolo_line
 from unimask.labels import LabelSet
-
-COORDINATE_DECIMALS = 6
-"""Decimals of coordinates relative to width or height: 0.01 pixels in an image 20,000 wide."""
 
 
 class YoloWriter:
     """YOLO segmentation: `images/SPLIT`, `labels/SPLIT`, `data.yaml`.
 
-    An object is one polygon through the corners of its pixels. YOLO cannot represent several parts
-    or holes; bridges of zero width connect them, as Ultralytics connects the parts of COCO's
-    objects. Readers that fill polygons get the exact mask; readers that also draw the outline, as
-    Ultralytics does, get bridges one pixel wide. Crowds and stuff are not written; a background
-    class needs no entry because it is what no object covers.
+    An object is one polygon through the corners of its pixels, or a simplified one. YOLO cannot
+    represent several parts or holes; bridges of zero width connect them, as Ultralytics connects
+    the parts of COCO's objects. Readers that fill polygons get the exact mask; readers that also
+    draw the outline, as Ultralytics does, get bridges one pixel wide. Crowds and stuff are not
+    written; a background class needs no entry because it is what no object covers.
 
     Args:
         out: Folder of the dataset.
         labels: Label set of the dataset.
+        outlines: Style of the polygons.
 
     Raises:
         DataError: No class is a thing.
     """
 
-    def __init__(self, out: Path, labels: LabelSet) -> None:
+    def __init__(self, out: Path, labels: LabelSet, outlines: OutlineStyle = "exact") -> None:
         if not labels.things:
             raise DataError(
                 "YOLO segmentation needs thing classes, but all classes are stuff: choose --to "
                 "semantic, or pass a dataset of objects with --things"
             )
-        self.out, self.labels, self.lost = out, labels, Counter[str]()
+        self.out, self.labels = out, labels
+        self.outlines: OutlineStyle = outlines
+        self.lost = Counter[str]()
         self.class_numbers = {label: number for number, label in enumerate(labels.things)}
         self.unsupported_stuff = unsupported_stuff(labels)
         self.splits: dict[str, str] = {}
@@ -62,20 +62,17 @@ class YoloWriter:
             elif sample.crowds[number - 1]:
                 self.lost["crowds"] += 1
             else:
-                lines.append(f"{self.class_numbers[label]} {self.polygon(rle)}\n")
+                lines.append(self.polygon_line(label, rle))
         folder = self.out / "labels" / split
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{Path(file).stem}.txt").write_text("".join(lines))
 
-    def polygon(self, rle: RunLength) -> str:
-        """Return an object's polygon as alternating x and y, relative to width and height."""
-        x0, y0, x1, y1 = map(int, rle.box)
-        loops = corner_polygons(rle.to_mask()[y0:y1, x0:x1])
-        if len(loops) > 1:
-            self.lost["gaps in objects of several parts or with holes, bridged"] += len(loops) - 1
-        height, width = rle.size
-        shares = (join_polygons(loops) + np.array([x0, y0])) / np.array([width, height])
-        return " ".join(f"{share:.{COORDINATE_DECIMALS}f}" for share in np.ravel(shares).tolist())
+    def polygon_line(self, label: int, rle: RunLength) -> str:
+        """Return the line of one object, and count the bridges of its polygon."""
+        parts = outline_parts(rle, self.outlines)
+        bridges = sum(len(part.loops) for part in parts) - 1
+        self.lost["gaps in objects of several parts or with holes, bridged"] += bridges
+        return yolo_line(self.class_numbers[label], parts, rle.size)
 
     def finish(self, split: str) -> None:
         """Record the split and the class names in `data.yaml`."""
@@ -85,3 +82,6 @@ class YoloWriter:
         }
         content = yaml.safe_dump({**self.splits, "names": names}, sort_keys=False)
         (self.out / "data.yaml").write_text(content)
+
+    def close(self) -> None:
+        """Do nothing: `finish` updates the file of all splits."""

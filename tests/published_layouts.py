@@ -1,6 +1,7 @@
 """Small datasets in the layouts of published ones, which tell classes and objects by themselves."""
 
 import hashlib
+import json
 import shutil
 from pathlib import Path, PurePosixPath
 
@@ -187,6 +188,28 @@ def kitti_mots_text(folder: Path) -> Path:
                 lines.append(f"{int(path.stem)} {value} {value // 1000} {size} {counts}\n")
         (folder / "instances_txt" / f"{place.name}.txt").write_text("".join(lines))
     shutil.rmtree(folder / "instances")
+    return folder
+
+
+def ade20k_full(folder: Path) -> Path:
+    """Write the full ADE20K: nothing, two cars, a wall, and the doors of the cars as parts."""
+    folder = folder / "ADE20K_2021_17_01"
+    for inner, split, scene in (("training", "train", "street"), ("validation", "val", "street")):
+        for number in range(3):
+            place = folder / "images" / "ADE" / inner / "urban" / scene
+            stem = f"ADE_{split}_{number:08}"
+            colours = np.array([(0, 0, 0), (15, 145, 2), (10, 145, 4), (110, 100, 1)], np.uint8)
+            save(place / f"{stem}.jpg", draw_photo(number))
+            save(place / f"{stem}_seg.png", colours[draw_blocks(number, 4)])
+            save(place / f"{stem}_parts_1.png", draw_photo(number))
+            save(place / stem / f"instance_000_{stem}.png", draw_blocks(number, 2))
+            objects = [
+                {"id": 0, "name": "car, auto", "name_ndx": 401, "parts": {"part_level": 0}},
+                {"id": 1, "name": "wall", "name_ndx": 2916, "parts": {"part_level": 0}},
+                {"id": 2, "name": "door", "name_ndx": 774, "parts": {"part_level": 1}},
+            ]
+            content = {"annotation": {"filename": f"{stem}.jpg", "object": objects}}
+            (place / f"{stem}.json").write_text(json.dumps(content))
     return folder
 
 

@@ -16,6 +16,7 @@ from unimask.datasets.image_files import is_ignored, list_files
 from unimask.datasets.interface import DetectedDataset, Evidence
 from unimask.datasets.maps import channels, instance_ids, semantic
 from unimask.datasets.maps.ade20k import find_ade20k
+from unimask.datasets.maps.ade20k_full import find_ade20k_full
 from unimask.datasets.maps.cell_tracking import find_cell_tracking
 from unimask.datasets.maps.cellpose import find_cellpose
 from unimask.datasets.maps.cityscapes import find_cityscapes
@@ -40,6 +41,7 @@ Finder = Callable[[Path], DetectedDataset | None]
 
 FORMATS: tuple[tuple[str, Finder, str], ...] = (
     ("ADE20K", find_ade20k, "images/training + annotations/training + objectInfo150.txt (ADE20K)"),
+    ("ADE20K 2021", find_ade20k_full, "a.jpg + a_seg.png + a.json (ADE20K 2021)"),
     ("Cityscapes", find_cityscapes, "leftImg8bit/ + gtFine/ (Cityscapes)"),
     (
         "Mapillary Vistas",
